@@ -1,0 +1,1 @@
+//! Every network flow as an asynchronous stream of bytes.

@@ -1,0 +1,1 @@
+//! Zero-copy packet capture and injection on Linux: AF_PACKET rings, capture files, one trait for both.

@@ -1,0 +1,1 @@
+//! System calls, kernel structures and mappings for packet rings on Linux.

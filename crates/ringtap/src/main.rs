@@ -1,0 +1,3 @@
+//! The `ringtap` command.
+
+fn main() {}
