@@ -1,0 +1,23 @@
+//! What a source counted.
+
+/// Totals since a source was opened; none of them ever decreases, but for `blocks_on_loan`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// Packets that passed the filter, delivered or dropped.
+    pub packets: u64,
+    /// Packets that the kernel had no room for.
+    pub drops: u64,
+    /// How often the kernel found the whole ring in use.
+    pub freezes: u64,
+    /// Packets of which fewer bytes were captured than were on the wire.
+    pub truncated: u64,
+    /// Packets before which others were lost, as the kernel marked them.
+    pub losing: u64,
+    /// Blocks or records that broke off because what they said of themselves could not be.
+    pub malformed: u64,
+    /// How often the next block was still on loan when packets were asked for.
+    pub ring_exhausted: u64,
+    /// Blocks that users hold at this moment.
+    pub blocks_on_loan: u64,
+}
