@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Error, LinkType, Packet, Statistics};
+use crate::{Error, Interrupter, LinkType, Packet, Statistics};
 
 /// Where packets come from: a ring, a file, memory.
 ///
