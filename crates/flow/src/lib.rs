@@ -1,1 +1,19 @@
 //! Flow tracking and TCP reassembly without I/O: packets and time go in, events come out.
+
+mod event;
+mod handler;
+mod headers;
+mod key;
+mod link_type;
+mod packet;
+mod record;
+mod timestamp;
+
+pub use event::{Conflict, Data, Datagram, EndReason, FlowId, Gap, GapCause};
+pub use handler::{Flow, FlowHandler};
+pub use headers::{Headers, Scope, TcpFlags, TcpHeader, protocol};
+pub use key::{Endpoint, FiveTuple, FiveTupleKey, FlowExtractor, FlowSide, Orientation};
+pub use link_type::LinkType;
+pub use packet::Packet;
+pub use record::{FlowRecord, SideCounters};
+pub use timestamp::Timestamp;

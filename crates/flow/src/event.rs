@@ -1,0 +1,109 @@
+//! What the flow table tells its handler.
+
+use crate::Timestamp;
+
+/// A flow's number in its table: a slot that is used again after the flow's end, and a generation that tells the
+/// flows in it apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlowId {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+impl FlowId {
+    /// The slot, dense from 0: an index for state that a handler keeps for each flow.
+    #[must_use]
+    pub const fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
+/// Bytes of a TCP stream.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Data<'a> {
+    /// The bytes: a slice of the packet that brought them where nothing had to wait, else of a buffer.
+    pub bytes: &'a [u8],
+    /// Position of the first byte in its direction's stream, gaps counted; the first byte after the SYN is 0.
+    pub offset: u64,
+    /// Time stamp of the packet that brought the bytes.
+    pub timestamp: Timestamp,
+    /// Number of the packet that brought the bytes.
+    pub packet_number: u64,
+}
+
+/// Bytes of a TCP stream that the capture does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Gap {
+    /// Position of the first missing byte in its direction's stream.
+    pub offset: u64,
+    /// How many bytes are missing.
+    pub len: u64,
+    /// How the table came to know.
+    pub cause: GapCause,
+}
+
+/// Why a gap was declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GapCause {
+    /// The receiver acknowledged bytes that were not seen.
+    Acknowledged,
+    /// The limit of bytes or segments that wait for a hole to be filled was reached.
+    Limit,
+    /// The hole was not filled in time.
+    Timeout,
+    /// The flow ended before the hole was filled.
+    End,
+    /// The capture cut the packet short.
+    Truncated,
+}
+
+/// The payload of one packet of a flow that is not TCP.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Datagram<'a> {
+    /// The captured payload.
+    pub bytes: &'a [u8],
+    /// Payload bytes on the wire.
+    pub wire_len: u32,
+    /// When it was captured.
+    pub timestamp: Timestamp,
+    /// The packet's number.
+    pub packet_number: u64,
+}
+
+/// Two versions of the same bytes of a stream.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Conflict<'a> {
+    /// Position of the first differing range in its direction's stream.
+    pub offset: u64,
+    /// The bytes that stay (or were delivered).
+    pub kept: &'a [u8],
+    /// The bytes that give way, as long as `kept`.
+    pub discarded: &'a [u8],
+    /// Time stamp of the packet that brought the second version.
+    pub timestamp: Timestamp,
+    /// Number of the packet that brought the second version.
+    pub packet_number: u64,
+}
+
+/// Why a flow ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// Both sides said that they had no more data.
+    Fin,
+    /// A side reset the connection.
+    Rst,
+    /// Nothing was seen for the time that its state allows.
+    IdleTimeout,
+    /// The table was full and this flow had to make room.
+    Evicted,
+    /// The capture ended while the flow was going on.
+    CaptureEnded,
+    /// A new connection took over the same addresses and ports.
+    Replaced,
+}

@@ -1,0 +1,66 @@
+//! What a program hears from the flow table.
+
+use crate::event::{Conflict, Data, Datagram, FlowId, Gap};
+use crate::{FlowRecord, FlowSide, Orientation, Timestamp};
+
+/// Receives the events of a [`FlowTable`](crate::FlowTable), in the order in which they follow from the packets.
+///
+/// For each flow: one `on_start`, then any number of the others, then one `on_end`. Within a direction the offsets of
+/// `on_data` and `on_gap` follow each other without a hole and without an overlap. All bytes are borrowed for the
+/// call only.
+pub trait FlowHandler<K> {
+    /// A flow began.
+    fn on_start(&mut self, flow: &Flow<'_, K>) {
+        let _ = flow;
+    }
+
+    /// The next bytes of a direction's stream.
+    fn on_data(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
+        let _ = (flow, side, data);
+    }
+
+    /// The next bytes of a direction's stream are missing.
+    fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
+        let _ = (flow, side, gap);
+    }
+
+    /// Bytes came after their gap had been declared, or lie before the first byte of a stream picked up midway (their
+    /// offset is then counted from that first byte backwards, modulo 2⁶⁴).
+    fn on_late(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
+        let _ = (flow, side, data);
+    }
+
+    /// Two packets disagree about bytes of a stream.
+    fn on_conflict(&mut self, flow: &Flow<'_, K>, side: FlowSide, conflict: Conflict<'_>) {
+        let _ = (flow, side, conflict);
+    }
+
+    /// A direction's stream is complete: its FIN was reached, at this offset.
+    fn on_fin(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
+        let _ = (flow, side, offset);
+    }
+
+    /// A packet of a flow that is not TCP.
+    fn on_datagram(&mut self, flow: &Flow<'_, K>, side: FlowSide, datagram: Datagram<'_>) {
+        let _ = (flow, side, datagram);
+    }
+
+    /// A flow ended; its slot may be used again by the next `on_start`.
+    fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
+        let _ = (flow, record);
+    }
+}
+
+/// A flow, as its events show it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Flow<'a, K> {
+    /// Its number in the table.
+    pub id: FlowId,
+    /// Its key.
+    pub key: &'a K,
+    /// Which way packets of the initiator go, relative to the key: `Forward` if the key's `a` is the initiator.
+    pub initiator: Orientation,
+    /// Time stamp of its first packet.
+    pub started: Timestamp,
+}

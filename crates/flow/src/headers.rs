@@ -1,0 +1,114 @@
+//! What the parser found in a packet.
+
+use std::net::IpAddr;
+
+/// The innermost network and transport headers of a packet, with every offset relative to the captured frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headers {
+    /// Address of the sender.
+    pub source: IpAddr,
+    /// Address of the receiver.
+    pub destination: IpAddr,
+    /// The protocol above IP, as IANA numbers it (after IPv6 extension headers).
+    pub protocol: u8,
+    /// Port of the sender, 0 for protocols without ports.
+    pub source_port: u16,
+    /// Port of the receiver, 0 for protocols without ports.
+    pub destination_port: u16,
+    /// The VLANs and tunnels around the innermost packet.
+    pub scope: Scope,
+    /// Where the innermost IP header starts.
+    pub network_offset: u32,
+    /// Where the transport header starts.
+    pub transport_offset: u32,
+    /// Where the transport payload starts; link-layer padding is never part of it.
+    pub payload_offset: u32,
+    /// Payload bytes that were captured.
+    pub payload_len: u32,
+    /// Payload bytes that were on the wire, by the IP header's length (by the frame's where the length is 0 because
+    /// of segmentation offload).
+    pub payload_wire_len: u32,
+    /// The TCP header's fields; all zero for other protocols.
+    pub tcp: TcpHeader,
+}
+
+/// The fields of a TCP header that reassembly needs (RFC 9293, section 3.1), in host byte order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpHeader {
+    /// Sequence number of the first byte (of the SYN, if set).
+    pub sequence: u32,
+    /// Acknowledgement number, meaningful with [`TcpFlags::ACK`].
+    pub acknowledgement: u32,
+    /// Control bits.
+    pub flags: TcpFlags,
+    /// Window as in the header, unscaled.
+    pub window: u16,
+    /// The window scale option of a SYN (RFC 7323), if there was one.
+    pub window_scale: Option<u8>,
+}
+
+/// TCP control bits (RFC 9293, section 3.1; RFC 3168 for ECE and CWR).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TcpFlags(pub u8);
+
+impl TcpFlags {
+    /// No more data from the sender.
+    pub const FIN: Self = Self(0x01);
+    /// Synchronise sequence numbers.
+    pub const SYN: Self = Self(0x02);
+    /// Reset the connection.
+    pub const RST: Self = Self(0x04);
+    /// Push.
+    pub const PSH: Self = Self(0x08);
+    /// The acknowledgement number is meaningful.
+    pub const ACK: Self = Self(0x10);
+    /// The urgent pointer is meaningful.
+    pub const URG: Self = Self(0x20);
+    /// ECN echo.
+    pub const ECE: Self = Self(0x40);
+    /// Congestion window reduced.
+    pub const CWR: Self = Self(0x80);
+
+    /// Whether all bits of `other` are set here.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether any bit of `other` is set here.
+    #[must_use]
+    pub const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl std::ops::BitOr for TcpFlags {
+    type Output = Self;
+
+    fn bitor(self, rhs: Self) -> Self {
+        Self(self.0 | rhs.0)
+    }
+}
+
+/// Which VLANs and tunnels a packet was in, the same for both directions of a flow; [`Scope::NONE`] for plain packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scope(pub u64);
+
+impl Scope {
+    /// No VLAN and no tunnel.
+    pub const NONE: Self = Self(0);
+}
+
+/// Protocol numbers that this crate treats specially (IANA, "Assigned Internet Protocol Numbers").
+pub mod protocol {
+    /// TCP.
+    pub const TCP: u8 = 6;
+    /// UDP.
+    pub const UDP: u8 = 17;
+    /// ICMP.
+    pub const ICMP: u8 = 1;
+    /// ICMP for IPv6.
+    pub const ICMPV6: u8 = 58;
+    /// SCTP.
+    pub const SCTP: u8 = 132;
+}
