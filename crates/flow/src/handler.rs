@@ -59,6 +59,8 @@ pub struct Flow<'a, K> {
     pub id: FlowId,
     /// Its key.
     pub key: &'a K,
+    /// The protocol above IP, as IANA numbers it.
+    pub protocol: u8,
     /// Which way packets of the initiator go, relative to the key: `Forward` if the key's `a` is the initiator.
     pub initiator: Orientation,
     /// Time stamp of its first packet.
