@@ -1,0 +1,151 @@
+//! Telling formats apart.
+
+use super::Step;
+use super::pcap::PcapParser;
+use super::pcapng::PcapNgParser;
+use super::reader::ChunkReader;
+use crate::{Damage, Error, ForeignFormat, LinkType};
+
+/// A format that [`CaptureFile`](crate::CaptureFile) reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FileFormat {
+    /// pcap with time stamps of microseconds.
+    PcapMicroseconds,
+    /// pcap with time stamps of nanoseconds.
+    PcapNanoseconds,
+    /// pcap as patched by Alexey Kuznetsov: eight more bytes a record.
+    PcapModified,
+    /// pcapng.
+    PcapNg,
+}
+
+/// An interface as a capture file describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileInterface {
+    /// The link type of its packets.
+    pub link_type: LinkType,
+    /// Bytes of a packet that were captured at most, 0 for no limit.
+    pub snaplen: u32,
+    /// Its name, if the file tells.
+    pub name: Option<String>,
+    /// Packets that were dropped there, as the file's statistics tell.
+    pub drops: u64,
+}
+
+/// The parser of one of the formats.
+pub(crate) enum Parser {
+    Pcap(PcapParser),
+    PcapNg(PcapNgParser),
+}
+
+impl Parser {
+    /// Reads as much as it takes to tell, and the header.
+    pub(crate) fn detect(reader: &mut ChunkReader) -> Result<Self, Error> {
+        let mut magic = [0; 16];
+        while reader.unread().len() < magic.len() && reader.read(magic.len())? {}
+        let present = reader.unread().len().min(magic.len());
+        magic[..present].copy_from_slice(&reader.unread()[..present]);
+
+        if let Some(format) = foreign(&magic) {
+            return Err(Error::ForeignFormat { format });
+        }
+        if magic.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]) {
+            return PcapNgParser::open(reader).map(Self::PcapNg);
+        }
+        if PcapParser::recognises(magic[..4].try_into().expect("four of sixteen")) {
+            return PcapParser::open(reader).map(Self::Pcap);
+        }
+        if present == 0 {
+            return Err(Error::Damaged {
+                offset: 0,
+                damage: Damage::CutShort { present: 0, needed: 24 },
+            });
+        }
+        Err(Error::UnknownFormat { magic: magic[..8].try_into().expect("eight of sixteen") })
+    }
+
+    pub(crate) fn step(&mut self, unread: &[u8], number: u64) -> Result<Step, Damage> {
+        match self {
+            Self::Pcap(parser) => parser.step(unread, number),
+            Self::PcapNg(parser) => parser.step(unread, number),
+        }
+    }
+
+    pub(crate) fn format(&self) -> FileFormat {
+        match self {
+            Self::Pcap(parser) => parser.format(),
+            Self::PcapNg(_) => FileFormat::PcapNg,
+        }
+    }
+
+    pub(crate) fn interfaces(&self) -> &[FileInterface] {
+        match self {
+            Self::Pcap(parser) => parser.interfaces(),
+            Self::PcapNg(parser) => parser.interfaces(),
+        }
+    }
+
+    pub(crate) fn link_type(&self) -> Option<LinkType> {
+        match self {
+            Self::Pcap(parser) => Some(parser.link_type()),
+            Self::PcapNg(_) => None,
+        }
+    }
+
+    pub(crate) fn drops(&self) -> u64 {
+        self.interfaces().iter().map(|interface| interface.drops).fold(0, u64::saturating_add)
+    }
+}
+
+/// The link type in a file's 32-bit field: what is above the low 16 bits is the length of a frame check sequence and
+/// reserved (draft-ietf-opsawg-pcap, section 4). 12 and 14 are what systems used for raw IP before it had a number in
+/// the registry.
+pub(crate) fn link_type(field: u32) -> LinkType {
+    match field as u16 {
+        12 | 14 => LinkType::RAW,
+        number => LinkType(number),
+    }
+}
+
+/// The longest packet that a capture holds, by the limits that libpcap and Wireshark share.
+pub(crate) fn longest_packet(link_type: LinkType) -> u32 {
+    const USBPCAP: LinkType = LinkType(249);
+    const DBUS: LinkType = LinkType(231);
+    match link_type {
+        DBUS | USBPCAP => 128 << 20,
+        _ => 256 << 10,
+    }
+}
+
+fn foreign(magic: &[u8; 16]) -> Option<ForeignFormat> {
+    use ForeignFormat as F;
+    let known: [(&[u8], F); 24] = [
+        (b"\x1f\x8b", F::Gzip),
+        (b"\x28\xb5\x2f\xfd", F::Zstd),
+        (b"\x04\x22\x4d\x18", F::Lz4),
+        (b"BZh", F::Bzip2),
+        (b"\xfd7zXZ\0", F::Xz),
+        (b"snoop\0\0\0", F::Snoop),
+        (b"btsnoop\0", F::BtSnoop),
+        (b"\x54\x52\0\x64\0", F::Nettl),
+        (b"RTSS", F::NetworkMonitor),
+        (b"GMBU", F::NetworkMonitor),
+        (b"XCP\0", F::NetXray),
+        (b"VL\0\0", F::NetXray),
+        (b"TRSNIFF data", F::Sniffer),
+        (b"iptrace 1.0", F::Iptrace),
+        (b"iptrace 2.0", F::Iptrace),
+        (b"\x01\x10\x4c\0\xffTrace", F::Lanalyzer),
+        (b"\x01\x10\x43\0\xffTrace", F::Lanalyzer),
+        (b"\x7fver", F::OmniPeek),
+        (b"\x05VNF", F::VisualNetworks),
+        (b"\0\0\x02\0\x12\x05\0\x10", F::K12),
+        (b"\x1c\0\x01\xac", F::Ixia),
+        (b"\x1c\0\x01\xab", F::Ixia),
+        (b"\xac\x01\0\x1c", F::Ixia),
+        (b"\xab\x01\0\x1c", F::Ixia),
+    ];
+    known.iter().find(|(start, _)| magic.starts_with(start)).map(|&(_, format)| format)
+}

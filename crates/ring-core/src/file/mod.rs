@@ -1,0 +1,252 @@
+//! Capture files as packet sources.
+
+mod format;
+mod pcap;
+mod pcapng;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use self::format::Parser;
+pub use self::format::{FileFormat, FileInterface};
+use self::reader::ChunkReader;
+use crate::stored::Record;
+use crate::{
+    Damage, Error, Interrupter, LinkType, Next, PacketSource, Statistics, StoredBatch, Timeout,
+};
+
+/// Packets a batch has at most: enough to spread the cost of a batch, few enough that their records stay in the
+/// processor's cache between being parsed and being used.
+const BATCH: usize = 512;
+
+/// A capture file: pcap in both byte orders, with time stamps of microseconds or nanoseconds, and in the "modified"
+/// form; pcapng with any number of sections and interfaces.
+///
+/// The file is read, never mapped: one that is truncated while it is read ends early instead of killing the process.
+/// Packets lie in chunks of up to 1 MiB that [`retain`](crate::PacketBatch::retain) keeps without a copy.
+///
+/// A damaged file gives all packets before the damage, then one [`Error::Damaged`], then [`Next::End`].
+///
+/// ```
+/// use ring_core::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout};
+///
+/// # fn main() -> Result<(), ring_core::Error> {
+/// // A pcap file of one packet with four bytes: a header of 24 bytes, a record header of 16.
+/// let mut file: Vec<u8> = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0];
+/// file.extend([1, 0, 0, 0, 2, 0, 0, 0, 4, 0, 0, 0, 60, 0, 0, 0]);
+/// file.extend(b"data");
+///
+/// let mut source = CaptureFile::from_reader(std::io::Cursor::new(file))?;
+/// while let Next::Batch(batch) = source.next_batch(Timeout::Never)? {
+///     for packet in batch.packets() {
+///         println!("{} {}: {:?} of {} bytes", packet.number(), packet.timestamp(), packet.data(), packet.wire_len());
+///         # assert_eq!((packet.data(), packet.timestamp().as_nanos()), (&b"data"[..], 1_000_002_000));
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct CaptureFile {
+    reader: ChunkReader,
+    parser: Parser,
+    records: Vec<Record>,
+    frames: u64,
+    packets: u64,
+    truncated: u64,
+    losing: u64,
+    malformed: u64,
+    finished: bool,
+}
+
+/// What a parser finds at the start of the bytes that it is shown.
+pub(crate) enum Step {
+    /// So many bytes must be there before anything can be said.
+    Need(usize),
+    /// So many bytes hold no packet.
+    Skip(usize),
+    /// So many bytes hold something that is no packet but that Wireshark numbers as a frame.
+    Frame(usize),
+    /// A packet, `record.start` counted from the start of the bytes shown, and how many bytes its record has.
+    Packet(Record, usize),
+}
+
+impl CaptureFile {
+    /// Opens a file and reads its header; `-` is standard input.
+    ///
+    /// # Errors
+    /// [`Error::Open`]; [`Error::ForeignFormat`] and [`Error::UnknownFormat`] for what is not read;
+    /// [`Error::Damaged`] for a header that makes no sense.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        if path.as_os_str() == "-" {
+            return Self::from_reader(std::io::stdin());
+        }
+        let file =
+            File::open(path).map_err(|source| Error::Open { path: path.to_owned(), source })?;
+        Self::from_reader(file)
+    }
+
+    /// Reads a capture from anything that can be read, without a buffer of its own.
+    ///
+    /// What a pipe has so far is delivered at once: nothing waits for a chunk to fill.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Error::System`] when reading fails.
+    pub fn from_reader(reader: impl Read + Send + 'static) -> Result<Self, Error> {
+        let mut reader = ChunkReader::new(Box::new(reader));
+        let parser = Parser::detect(&mut reader)?;
+        let records = Vec::with_capacity(BATCH);
+        Ok(Self {
+            reader,
+            parser,
+            records,
+            frames: 0,
+            packets: 0,
+            truncated: 0,
+            losing: 0,
+            malformed: 0,
+            finished: false,
+        })
+    }
+
+    /// Which format was found.
+    #[must_use]
+    pub fn format(&self) -> FileFormat {
+        self.parser.format()
+    }
+
+    /// The interfaces described so far: one for pcap; for pcapng those of all sections read, at the index that
+    /// [`PacketMeta::interface`](crate::PacketMeta::interface) has.
+    #[must_use]
+    pub fn interfaces(&self) -> &[FileInterface] {
+        self.parser.interfaces()
+    }
+
+    /// The frame number that was given last, as Wireshark counts: custom blocks and journal entries of a pcapng file
+    /// are no packets and are not delivered, but they take a number.
+    #[must_use]
+    pub fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// How many bytes of the file have been delivered or skipped, for a progress display.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.reader.position()
+    }
+
+    /// Parses the next packets into `self.records`; false at the end of the file.
+    fn fill(&mut self) -> Result<bool, Error> {
+        self.records.clear();
+        while self.records.len() < BATCH {
+            let unread = self.reader.unread();
+            let step = match self.parser.step(unread, self.frames + 1) {
+                Ok(step) => step,
+                // What comes before the damage first: the next call finds the same error again.
+                Err(_) if !self.records.is_empty() => break,
+                Err(damage) => return Err(self.damaged(damage)),
+            };
+            match step {
+                Step::Packet(mut record, len) => {
+                    self.frames += 1;
+                    self.packets += 1;
+                    self.truncated += u64::from(record.meta.wire_len as usize > record.len);
+                    self.losing += u64::from(record.meta.losing);
+                    record.start += self.reader.parsed();
+                    self.records.push(record);
+                    self.reader.advance(len);
+                }
+                Step::Skip(len) => self.reader.advance(len),
+                Step::Frame(len) => {
+                    self.frames += 1;
+                    self.reader.advance(len);
+                }
+                Step::Need(_) if !self.records.is_empty() => break,
+                Step::Need(needed) => {
+                    let present = unread.len();
+                    if self.reader.read(needed)? {
+                        continue;
+                    }
+                    if present == 0 {
+                        return Ok(false);
+                    }
+                    return Err(self.damaged(Damage::CutShort {
+                        present: present as u64,
+                        needed: needed as u64,
+                    }));
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn damaged(&mut self, damage: Damage) -> Error {
+        self.malformed += 1;
+        Error::Damaged { offset: self.reader.position(), damage }
+    }
+}
+
+impl PacketSource for CaptureFile {
+    type Batch<'a> = StoredBatch<'a>;
+
+    fn next_batch(&mut self, _: Timeout) -> Result<Next<StoredBatch<'_>>, Error> {
+        if self.finished {
+            return Ok(Next::End);
+        }
+        match self.fill() {
+            Ok(true) => Ok(Next::Batch(StoredBatch::new(self.reader.chunk(), &self.records))),
+            Ok(false) => {
+                self.finished = true;
+                Ok(Next::End)
+            }
+            Err(error) => {
+                self.finished = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// Packets delivered so far; `drops` are those that a pcapng file's own statistics report.
+    fn statistics(&mut self) -> Result<Statistics, Error> {
+        Ok(Statistics {
+            packets: self.packets,
+            drops: self.parser.drops(),
+            truncated: self.truncated,
+            losing: self.losing,
+            malformed: self.malformed,
+            ..Statistics::default()
+        })
+    }
+
+    fn link_type(&self) -> Option<LinkType> {
+        self.parser.link_type()
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    fn interrupter(&self) -> Option<Interrupter> {
+        None
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+impl fmt::Debug for CaptureFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CaptureFile")
+            .field("format", &self.format())
+            .field("packets", &self.packets)
+            .field("position", &self.position())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,143 @@
+//! The pcap format (draft-ietf-opsawg-pcap).
+
+use super::Step;
+use super::format::{self, FileFormat, FileInterface};
+use super::reader::ChunkReader;
+use crate::stored::Record;
+use crate::{Damage, Error, LinkType, PacketMeta, Timestamp};
+
+const HEADER: usize = 24;
+const RECORD_HEADER: usize = 16;
+/// Interface index, protocol, packet type and padding follow the record header of the modified form.
+const MODIFIED_RECORD_HEADER: usize = 24;
+
+const MICROSECONDS: u32 = 0xa1b2_c3d4;
+const NANOSECONDS: u32 = 0xa1b2_3c4d;
+const MODIFIED: u32 = 0xa1b2_cd34;
+
+pub(crate) struct PcapParser {
+    format: FileFormat,
+    big_endian: bool,
+    record_header: usize,
+    /// Nanoseconds in a unit of the records' second time field.
+    unit: u32,
+    lengths: Lengths,
+    longest: u32,
+    interface: [FileInterface; 1],
+}
+
+/// Which of a record's two length fields is which. Writers before version 2.4 had them the other way round.
+#[derive(Clone, Copy)]
+enum Lengths {
+    CapturedFirst,
+    WireFirst,
+    /// Of version 2.3 both are about: the smaller is the captured length.
+    SmallerIsCaptured,
+}
+
+impl PcapParser {
+    pub(crate) fn recognises(magic: [u8; 4]) -> bool {
+        flavour(u32::from_le_bytes(magic)).or_else(|| flavour(u32::from_be_bytes(magic))).is_some()
+    }
+
+    /// Reads the file header, of which [`recognises`](Self::recognises) has seen the start.
+    pub(crate) fn open(reader: &mut ChunkReader) -> Result<Self, Error> {
+        while reader.unread().len() < HEADER {
+            if !reader.read(HEADER)? {
+                let present = reader.unread().len() as u64;
+                let damage = Damage::CutShort { present, needed: HEADER as u64 };
+                return Err(Error::Damaged { offset: 0, damage });
+            }
+        }
+        let header: [u8; HEADER] =
+            reader.unread()[..HEADER].try_into().expect("at least as many are there");
+        let parser = Self::new(&header).map_err(|damage| Error::Damaged { offset: 0, damage })?;
+        reader.advance(HEADER);
+        Ok(parser)
+    }
+
+    fn new(header: &[u8; HEADER]) -> Result<Self, Damage> {
+        let magic = u32_at(header, 0, false);
+        let big_endian = flavour(magic).is_none();
+        let (format, unit, record_header) =
+            flavour(u32_at(header, 0, big_endian)).ok_or(Damage::ByteOrder(magic))?;
+        let version = u32_at(header, 4, big_endian);
+        // Two 16-bit numbers, of which the first is in the upper half only in big-endian files.
+        let version = if big_endian { version.rotate_left(16) } else { version };
+        let (major, minor) = (version as u16, (version >> 16) as u16);
+        let lengths = match (major, minor) {
+            (2, 4..) => Lengths::CapturedFirst,
+            (2, 3) => Lengths::SmallerIsCaptured,
+            (2, ..3) => Lengths::WireFirst,
+            // A version of a tcpdump that wrote its own number, with the old order of lengths.
+            (543, _) => Lengths::WireFirst,
+            _ => return Err(Damage::Version { major, minor }),
+        };
+        let link_type = format::link_type(u32_at(header, 20, big_endian));
+        let snaplen = u32_at(header, 16, big_endian);
+        Ok(Self {
+            format,
+            big_endian,
+            record_header,
+            unit,
+            lengths,
+            longest: format::longest_packet(link_type),
+            interface: [FileInterface { link_type, snaplen, name: None, drops: 0 }],
+        })
+    }
+
+    #[inline]
+    pub(crate) fn step(&self, unread: &[u8], number: u64) -> Result<Step, Damage> {
+        let Some(header) = unread.first_chunk::<RECORD_HEADER>() else {
+            return Ok(Step::Need(self.record_header));
+        };
+        let field = |at| u32_at(header, at, self.big_endian);
+        let (first, second) = (field(8), field(12));
+        let (captured, wire) = match self.lengths {
+            Lengths::CapturedFirst => (first, second),
+            Lengths::WireFirst => (second, first),
+            Lengths::SmallerIsCaptured => (first.min(second), first.max(second)),
+        };
+        if captured > self.longest {
+            return Err(Damage::PacketLength { length: captured, limit: self.longest });
+        }
+        let total = self.record_header + captured as usize;
+        if unread.len() < total {
+            return Ok(Step::Need(total));
+        }
+        let time = Timestamp::from_parts(u64::from(field(0)), 0);
+        let fraction = u64::from(field(4)) * u64::from(self.unit);
+        let timestamp = Timestamp::from_nanos(time.as_nanos() + fraction);
+        let mut meta = PacketMeta::new(number, timestamp, self.interface[0].link_type);
+        meta.wire_len = wire;
+        Ok(Step::Packet(Record { start: self.record_header, len: captured as usize, meta }, total))
+    }
+
+    pub(crate) fn format(&self) -> FileFormat {
+        self.format
+    }
+
+    pub(crate) fn link_type(&self) -> LinkType {
+        self.interface[0].link_type
+    }
+
+    pub(crate) fn interfaces(&self) -> &[FileInterface] {
+        &self.interface
+    }
+}
+
+/// What a magic number stands for: format, nanoseconds in a unit, length of a record header.
+fn flavour(magic: u32) -> Option<(FileFormat, u32, usize)> {
+    match magic {
+        MICROSECONDS => Some((FileFormat::PcapMicroseconds, 1_000, RECORD_HEADER)),
+        NANOSECONDS => Some((FileFormat::PcapNanoseconds, 1, RECORD_HEADER)),
+        MODIFIED => Some((FileFormat::PcapModified, 1_000, MODIFIED_RECORD_HEADER)),
+        _ => None,
+    }
+}
+
+#[inline]
+fn u32_at<const N: usize>(bytes: &[u8; N], at: usize, big_endian: bool) -> u32 {
+    let raw = u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    if big_endian { raw.swap_bytes() } else { raw }
+}

@@ -1,0 +1,186 @@
+//! Packets that a program made.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::os::fd::BorrowedFd;
+
+use bytes::Bytes;
+
+use crate::stored::Record;
+use crate::{
+    Error, Interrupter, LinkType, Next, PacketMeta, PacketSource, Statistics, StoredBatch, Timeout,
+    Timestamp,
+};
+
+/// A source of packets that a program made: for tests, and for packets from elsewhere.
+///
+/// The packets come in batches as they were given: [`end_batch`](Self::end_batch) ends one, and so does
+/// [`batch_size`](Self::batch_size) (64 at first). Each batch lies in one piece of memory, so that
+/// [`retain`](crate::PacketBatch::retain) works as it does for a ring.
+///
+/// ```
+/// use ring_core::{LinkType, MemorySource, Next, PacketBatch as _, PacketSource as _, Timeout, Timestamp};
+///
+/// # fn main() -> Result<(), ring_core::Error> {
+/// let mut source = MemorySource::new(LinkType::ETHERNET);
+/// source.push(Timestamp::from_nanos(1), b"first");
+/// source.push(Timestamp::from_nanos(2), b"second");
+/// let Next::Batch(batch) = source.next_batch(Timeout::Now)? else { panic!("two packets are there") };
+/// let numbers: Vec<u64> = batch.packets().map(|packet| packet.number()).collect();
+/// assert_eq!(numbers, [1, 2]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct MemorySource {
+    link_type: LinkType,
+    mixed: bool,
+    batch_size: usize,
+    next_number: u64,
+    bytes: Vec<u8>,
+    records: Vec<Record>,
+    waiting: VecDeque<(Bytes, Vec<Record>)>,
+    lent: (Bytes, Vec<Record>),
+    statistics: Statistics,
+}
+
+impl MemorySource {
+    /// An empty source.
+    #[must_use]
+    pub fn new(link_type: LinkType) -> Self {
+        Self {
+            link_type,
+            mixed: false,
+            batch_size: 64,
+            next_number: 1,
+            bytes: Vec::new(),
+            records: Vec::new(),
+            waiting: VecDeque::new(),
+            lent: (Bytes::new(), Vec::new()),
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Sets how many packets a batch has at most; 0 counts as 1.
+    #[must_use]
+    pub fn batch_size(mut self, packets: usize) -> Self {
+        self.batch_size = packets.max(1);
+        self
+    }
+
+    /// Adds a packet that was captured whole.
+    pub fn push(&mut self, timestamp: Timestamp, data: &[u8]) {
+        self.push_with(PacketMeta::new(self.next_number, timestamp, self.link_type), data);
+    }
+
+    /// Adds a packet of which all is given, its number included; packets added later are numbered on from there.
+    /// `meta.wire_len` is raised to `data.len()` if it is less.
+    pub fn push_with(&mut self, meta: PacketMeta, data: &[u8]) {
+        self.mixed |= meta.link_type != self.link_type;
+        self.next_number = meta.number.saturating_add(1);
+        self.records.push(Record { start: self.bytes.len(), len: data.len(), meta });
+        self.bytes.extend_from_slice(data);
+        if self.records.len() >= self.batch_size {
+            self.end_batch();
+        }
+    }
+
+    /// Ends the batch that packets are being added to; the next packet starts another.
+    pub fn end_batch(&mut self) {
+        if !self.records.is_empty() {
+            self.waiting
+                .push_back((mem::take(&mut self.bytes).into(), mem::take(&mut self.records)));
+        }
+    }
+}
+
+impl PacketSource for MemorySource {
+    type Batch<'a> = StoredBatch<'a>;
+
+    fn next_batch(&mut self, _: Timeout) -> Result<Next<StoredBatch<'_>>, Error> {
+        if self.waiting.is_empty() {
+            self.end_batch();
+        }
+        let Some(batch) = self.waiting.pop_front() else { return Ok(Next::End) };
+        self.lent = batch;
+        let (memory, records) = &self.lent;
+        self.statistics.packets += records.len() as u64;
+        let truncated =
+            records.iter().filter(|record| record.meta.wire_len as usize > record.len).count();
+        self.statistics.truncated += truncated as u64;
+        Ok(Next::Batch(StoredBatch::new(memory, records)))
+    }
+
+    fn statistics(&mut self) -> Result<Statistics, Error> {
+        Ok(self.statistics)
+    }
+
+    fn link_type(&self) -> Option<LinkType> {
+        (!self.mixed).then_some(self.link_type)
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    fn interrupter(&self) -> Option<Interrupter> {
+        None
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+/// The packets as if captured one nanosecond apart, from time zero.
+impl<'a> FromIterator<&'a [u8]> for MemorySource {
+    fn from_iter<I: IntoIterator<Item = &'a [u8]>>(packets: I) -> Self {
+        let mut source = Self::new(LinkType::ETHERNET);
+        for (at, data) in packets.into_iter().enumerate() {
+            source.push(Timestamp::from_nanos(at as u64), data);
+        }
+        source
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PacketBatch as _;
+
+    #[test]
+    fn batches_are_as_given_and_can_be_kept() {
+        let mut source = MemorySource::new(LinkType::RAW).batch_size(2);
+        for text in ["a", "bb", "ccc"] {
+            source.push(Timestamp::from_nanos(7), text.as_bytes());
+        }
+        let Ok(Next::Batch(batch)) = source.next_batch(Timeout::Now) else { panic!("a batch") };
+        assert_eq!(batch.len(), 2);
+        let kept = batch.retain().expect("memory");
+        let second = batch.packets().nth(1).expect("two");
+        let slice = kept.slice_ref(second.data());
+        let Ok(Next::Batch(batch)) = source.next_batch(Timeout::Now) else { panic!("a batch") };
+        assert_eq!(
+            batch.packets().map(|p| (p.number(), p.data())).collect::<Vec<_>>(),
+            [(3, &b"ccc"[..])]
+        );
+        assert_eq!(&slice[..], b"bb");
+        assert!(matches!(source.next_batch(Timeout::Never), Ok(Next::End)));
+        assert_eq!(source.statistics().expect("always").packets, 3);
+    }
+
+    #[test]
+    fn a_packet_with_its_own_link_type_keeps_it() {
+        let mut source = MemorySource::new(LinkType::RAW);
+        let mut meta = PacketMeta::new(9, Timestamp::default(), LinkType::ETHERNET);
+        meta.wire_len = 100;
+        source.push_with(meta, b"short");
+        source.push(Timestamp::default(), b"x");
+        let Ok(Next::Batch(batch)) = source.next_batch(Timeout::Now) else { panic!("a batch") };
+        let packets: Vec<_> = batch.packets().collect();
+        assert_eq!((packets[0].number(), packets[0].link_type()), (9, LinkType::ETHERNET));
+        assert!(packets[0].is_truncated());
+        assert_eq!((packets[1].number(), packets[1].link_type()), (10, LinkType::RAW));
+        assert_eq!(source.statistics().expect("always").truncated, 1);
+    }
+}
