@@ -6,6 +6,7 @@ mod headers;
 mod key;
 mod link_type;
 mod packet;
+mod parse;
 mod record;
 mod timestamp;
 
@@ -15,5 +16,6 @@ pub use headers::{Headers, Scope, TcpFlags, TcpHeader, protocol};
 pub use key::{Endpoint, FiveTuple, FiveTupleKey, FlowExtractor, FlowSide, Orientation};
 pub use link_type::LinkType;
 pub use packet::Packet;
+pub use parse::{Fragment, ParseOptions, Parsed, Parser, Unparsed, parse};
 pub use record::{FlowRecord, SideCounters};
 pub use timestamp::Timestamp;

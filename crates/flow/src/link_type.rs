@@ -18,6 +18,10 @@ impl LinkType {
     pub const LINUX_SLL: Self = Self(113);
     /// Linux cooked capture, version 2.
     pub const LINUX_SLL2: Self = Self(276);
+    /// IPv4 or IPv6 without any link-layer header, as some BSD captures number it.
+    pub const RAW_BSD: Self = Self(12);
+    /// IPv4 or IPv6 without any link-layer header, as OpenBSD captures number it.
+    pub const RAW_OPENBSD: Self = Self(14);
     /// IPv4 without any link-layer header.
     pub const IPV4: Self = Self(228);
     /// IPv6 without any link-layer header.

@@ -1,0 +1,198 @@
+//! From a captured frame to its innermost flow.
+//!
+//! A [`Parser`] walks the headers of one packet in place: link layer, tags and tunnels, IP, transport. It copies and
+//! allocates nothing, believes no length that it has not checked, and does a bounded amount of work
+//! ([`ParseOptions::max_layers`]). Every offset in what it returns lies within the bytes that it was given.
+//!
+//! Tunnels are opened where the outer protocol says so (IP protocol number, Ethertype, well-known UDP port *and* a
+//! header that holds up to its specification *and* an IP header inside). Whatever fails that is reported as the outer
+//! flow: a UDP payload is never taken for a tunnel on the strength of its port alone.
+//!
+//! IP fragments come back as [`Parsed::Fragment`]; a defragmenter joins them, and
+//! [`Parser::parse_datagram`] goes on where the walk stopped.
+
+mod ethernet;
+mod ip;
+mod ipv6;
+mod link;
+mod scope;
+mod transport;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::sync::LazyLock;
+
+use self::walk::{Layer, Walk};
+use crate::{Headers, LinkType, Packet, Scope};
+
+/// Parses a packet with the default options and a seed that is chosen once a process.
+///
+/// # Errors
+///
+/// Says why the packet belongs to no flow.
+///
+/// # Examples
+///
+/// ```
+/// use flow::{LinkType, Packet, Parsed, Timestamp};
+///
+/// let datagram = [
+///     0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, // IPv4
+///     0x30, 0x39, 0, 9, 0, 8, 0, 0, // UDP
+/// ];
+/// let packet = Packet::new(&datagram, Timestamp::from_nanos(0), LinkType::RAW);
+/// let Ok(Parsed::Transport(headers)) = flow::parse(&packet) else { unreachable!() };
+/// assert_eq!((headers.source_port, headers.destination_port), (12345, 9));
+/// ```
+#[inline]
+pub fn parse(packet: &Packet<'_>) -> Result<Parsed, Unparsed> {
+    static PARSER: LazyLock<Parser> = LazyLock::new(Parser::default);
+    PARSER.parse(packet)
+}
+
+/// Parses packets; see the [module](self) for what it does.
+#[derive(Clone, Debug, Default)]
+pub struct Parser {
+    options: ParseOptions,
+    scopes: scope::Scopes,
+}
+
+impl Parser {
+    /// A parser with these options. Its seed for [`Scope`]s is random: scopes of different parsers do not compare.
+    /// Clones share the seed.
+    #[must_use]
+    pub fn new(options: ParseOptions) -> Self {
+        Self { options, scopes: scope::Scopes::default() }
+    }
+
+    /// Finds the innermost flow of a packet.
+    ///
+    /// # Errors
+    ///
+    /// Says why the packet belongs to no flow.
+    #[inline]
+    pub fn parse(&self, packet: &Packet<'_>) -> Result<Parsed, Unparsed> {
+        if packet.link_type == LinkType::ETHERNET
+            && packet.vlan_tci.is_none()
+            && let Some(headers) = transport::plain_tcp(packet.data)
+        {
+            return Ok(Parsed::Transport(headers));
+        }
+        self.walk(packet)
+    }
+
+    /// Finds the innermost flow of a datagram that begins with its IP header: one that a
+    /// defragmenter joined. `scope` and `layers` are those of its fragments.
+    ///
+    /// Offsets in the result are relative to `datagram`; it may itself hold a fragment, of a tunnelled packet.
+    ///
+    /// # Errors
+    ///
+    /// Says why the datagram belongs to no flow.
+    pub fn parse_datagram(
+        &self,
+        datagram: &[u8],
+        scope: Scope,
+        layers: u8,
+    ) -> Result<Parsed, Unparsed> {
+        Walk::new(self, datagram, datagram.len(), scope, layers).run(Layer::Ip)
+    }
+
+    #[inline(never)]
+    fn walk(&self, packet: &Packet<'_>) -> Result<Parsed, Unparsed> {
+        let wire_len = usize::try_from(packet.wire_len).unwrap_or(usize::MAX);
+        let mut walk = Walk::new(self, packet.data, wire_len, Scope::NONE, 0);
+        if let Some(tci) = packet.vlan_tci {
+            walk.vlan(tci)?;
+        }
+        let layer = link::first_layer(&mut walk, packet.link_type)?;
+        walk.run(layer)
+    }
+}
+
+/// How far a [`Parser`] goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParseOptions {
+    /// Look into tunnels (everything that has an IP header around it). Tags and labels below the first IP header are
+    /// passed either way. On by default.
+    pub decapsulate: bool,
+    /// Tags, labels, tunnels and IP headers that a packet may have before it is refused with [`Unparsed::TooDeep`].
+    /// 32 by default.
+    pub max_layers: u8,
+}
+
+impl Default for ParseOptions {
+    fn default() -> Self {
+        Self { decapsulate: true, max_layers: 32 }
+    }
+}
+
+/// What a packet turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// A packet of a flow.
+    Transport(Headers),
+    /// A piece of an IP datagram, which belongs to a flow once it is whole.
+    Fragment(Fragment),
+}
+
+/// A piece of an IP datagram (RFC 791, section 3.2; RFC 8200, section 4.5), with offsets relative to the bytes parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Address of the sender.
+    pub source: IpAddr,
+    /// Address of the receiver.
+    pub destination: IpAddr,
+    /// What IPv4 says is above it; the next header of an IPv6 fragment header.
+    pub protocol: u8,
+    /// What the pieces of a datagram have in common: 16 bits in IPv4, 32 in IPv6.
+    pub identification: u32,
+    /// The VLANs and tunnels around it.
+    pub scope: Scope,
+    /// Layers passed so far, for [`Parser::parse_datagram`].
+    pub layers: u8,
+    /// Where the IP header starts.
+    pub network_offset: u32,
+    /// Bytes that every fragment repeats: the IPv4 header, or the IPv6 header and the extension headers before the
+    /// fragment header.
+    pub header_len: u32,
+    /// Position of the field that names the fragment header, from the start of the IPv6 header; 9, that of the
+    /// protocol field, for IPv4.
+    pub next_header_offset: u32,
+    /// Position of this piece in the datagram's payload, in bytes, at most 65,528.
+    pub fragment_offset: u32,
+    /// More pieces follow.
+    pub more: bool,
+    /// Where the piece starts. All of it was captured.
+    pub payload_offset: u32,
+    /// How long the piece is.
+    pub payload_len: u32,
+}
+
+/// Why a packet belongs to no flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unparsed {
+    /// No rule for the link-layer header type.
+    #[error("the link-layer header type is not supported")]
+    UnsupportedLinkType,
+    /// The frame holds no IP packet: ARP, spanning tree, control frames, encrypted frames.
+    #[error("not an IP packet")]
+    NotIp,
+    /// The capture cut the packet within a header that is needed.
+    #[error("the capture ends within the headers")]
+    Truncated,
+    /// A piece of a datagram that the capture cut short, and not the first piece: it cannot be joined.
+    #[error("the capture ends within a fragment")]
+    TruncatedFragment,
+    /// A header contradicts itself or does not fit into the layer around it.
+    #[error("a header contradicts itself or the layer around it")]
+    Malformed,
+    /// More tags and tunnels than [`ParseOptions::max_layers`].
+    #[error("more tags and tunnels than the parser's limit")]
+    TooDeep,
+}

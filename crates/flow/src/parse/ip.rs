@@ -1,0 +1,117 @@
+//! IPv4 (RFC 791) and the choice between IPv4 and IPv6.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::walk::{Layer, Network, Walk, be16};
+use super::{Fragment, Unparsed};
+use crate::headers::protocol;
+
+/// An IP packet of the version that its first four bits say.
+pub(super) fn any(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    match walk.header::<1>()?[0] >> 4 {
+        4 => Ok(Layer::Ipv4),
+        6 => Ok(Layer::Ipv6),
+        _ => Err(Unparsed::NotIp),
+    }
+}
+
+/// An IPv4 packet.
+#[inline]
+pub(super) fn v4(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    let start = walk.offset();
+    let header: &[u8; 20] = walk.header()?;
+    let header_len = usize::from(header[0] & 0x0f) * 4;
+    if header[0] >> 4 != 4 || header_len < 20 {
+        return Err(Unparsed::Malformed);
+    }
+    let total_len = usize::from(be16(header[2], header[3]));
+    // Hosts that leave segmentation to the adapter capture a length of 0: the packet then ends with its frame.
+    if total_len != 0 {
+        if total_len < header_len {
+            return Err(Unparsed::Malformed);
+        }
+        walk.limit(total_len);
+    }
+    if header_len > walk.wire_remaining() {
+        return Err(Unparsed::Malformed);
+    }
+    let mut destination = Ipv4Addr::new(header[16], header[17], header[18], header[19]);
+    if header_len > 20 {
+        let options = walk.captured().get(20..header_len).unwrap_or_default();
+        destination = final_hop(options).unwrap_or(destination);
+    }
+    let network = Network {
+        source: IpAddr::V4(Ipv4Addr::new(header[12], header[13], header[14], header[15])),
+        destination: IpAddr::V4(destination),
+        offset: start,
+    };
+    walk.enter()?;
+    walk.arrive(network);
+    walk.skip(header_len)?;
+    let fragment_word = be16(header[6], header[7]);
+    if fragment_word & 0x3fff != 0 {
+        let fragment = Fragment {
+            source: network.source,
+            destination: network.destination,
+            protocol: header[9],
+            identification: u32::from(be16(header[4], header[5])),
+            scope: walk.scope,
+            layers: walk.layers(),
+            network_offset: start as u32,
+            header_len: header_len as u32,
+            next_header_offset: 9,
+            fragment_offset: u32::from(fragment_word & 0x1fff) * 8,
+            more: fragment_word & 0x2000 != 0,
+            payload_offset: walk.offset() as u32,
+            payload_len: walk.wire_remaining() as u32,
+        };
+        return piece(walk, fragment);
+    }
+    Ok(Layer::Protocol(header[9]))
+}
+
+/// A fragment, or, where the capture cut the first one short, the flow that it belongs to: such a datagram can never be
+/// joined, but its transport header is there.
+pub(super) fn piece(walk: &Walk<'_>, fragment: Fragment) -> Result<Layer, Unparsed> {
+    if walk.captured().len() == walk.wire_remaining() {
+        Ok(Layer::Fragment(fragment))
+    } else if fragment.fragment_offset == 0 {
+        Ok(Layer::Protocol(fragment.protocol))
+    } else {
+        Err(Unparsed::TruncatedFragment)
+    }
+}
+
+/// The last stop of a source route that is not exhausted (RFC 791, section 3.1): that is the destination that the
+/// transport checksum covers, and that the answers come from.
+#[cold]
+fn final_hop(mut options: &[u8]) -> Option<Ipv4Addr> {
+    const END: u8 = 0;
+    const NO_OPERATION: u8 = 1;
+    const LOOSE_ROUTE: u8 = 131;
+    const STRICT_ROUTE: u8 = 137;
+    loop {
+        let (&kind, rest) = options.split_first()?;
+        match kind {
+            END => return None,
+            NO_OPERATION => options = rest,
+            _ => {
+                let len = usize::from(*rest.first()?);
+                let option = options.get(..len).filter(|_| len >= 2)?;
+                if matches!(kind, LOOSE_ROUTE | STRICT_ROUTE) {
+                    let pointer = usize::from(*option.get(2)?);
+                    let last = option.get(3..)?.as_chunks::<4>().0.last()?;
+                    return (pointer + 3 <= len).then(|| Ipv4Addr::from(*last));
+                }
+                options = &options[len..];
+            }
+        }
+    }
+}
+
+/// Whether an IP packet with this protocol number is one in which ports follow.
+pub(super) const fn has_ports(number: u8) -> bool {
+    const DCCP: u8 = 33;
+    const UDP_LITE: u8 = 136;
+    matches!(number, protocol::TCP | protocol::UDP | protocol::SCTP | DCCP | UDP_LITE)
+}

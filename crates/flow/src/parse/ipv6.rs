@@ -1,0 +1,148 @@
+//! IPv6 and its extension headers (RFC 8200).
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use super::walk::{Layer, Network, Walk, be16};
+use super::{Fragment, Unparsed, ip};
+
+/// Extension headers that a packet may have. Real ones have at most one of each kind.
+const MAX_EXTENSIONS: usize = 16;
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION_OPTIONS: u8 = 60;
+const MOBILITY: u8 = 135;
+const HOST_IDENTITY: u8 = 139;
+const SHIM6: u8 = 140;
+
+/// An IPv6 packet.
+pub(super) fn header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    let start = walk.offset();
+    let header: &[u8; 40] = walk.header()?;
+    if header[0] >> 4 != 6 {
+        return Err(Unparsed::Malformed);
+    }
+    let payload_len = usize::from(be16(header[4], header[5]));
+    // 0 stands for a jumbogram (RFC 2675) or for segmentation left to the adapter: it ends with its frame.
+    if payload_len != 0 {
+        walk.limit(40 + payload_len);
+    }
+    let network = Network {
+        source: IpAddr::V6(address(header, 8)),
+        destination: IpAddr::V6(address(header, 24)),
+        offset: start,
+    };
+    walk.enter()?;
+    walk.arrive(network);
+    walk.skip(40)?;
+    match header[6] {
+        HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS | MOBILITY | HOST_IDENTITY
+        | SHIM6 => extensions(walk, network, header[6]),
+        next => Ok(Layer::Protocol(next)),
+    }
+}
+
+/// Passes extension headers; `next` names the first.
+#[cold]
+fn extensions(walk: &mut Walk<'_>, mut network: Network, mut next: u8) -> Result<Layer, Unparsed> {
+    let mut next_at = 6;
+    for _ in 0..MAX_EXTENSIONS {
+        let at = walk.offset() - network.offset;
+        match next {
+            HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | MOBILITY | HOST_IDENTITY | SHIM6 => {
+                let head: &[u8; 8] = walk.header()?;
+                let len = 8 + usize::from(head[1]) * 8;
+                if next == ROUTING {
+                    // Segments left: the transport checksum covers the last one.
+                    if let Some(last) = final_segment(walk.bytes(len)?) {
+                        network.destination = IpAddr::V6(last);
+                    }
+                } else if next == DESTINATION_OPTIONS
+                    && let Some(home) = home_address(walk.bytes(len)?)
+                {
+                    network.source = IpAddr::V6(home);
+                }
+                walk.arrive(network);
+                walk.skip(len)?;
+                next = head[0];
+            }
+            AUTHENTICATION => {
+                let head: &[u8; 12] = walk.header()?;
+                walk.skip((usize::from(head[1]) + 2) * 4)?;
+                next = head[0];
+            }
+            FRAGMENT => {
+                let head: &[u8; 8] = walk.header()?;
+                let word = be16(head[2], head[3]);
+                walk.skip(8)?;
+                // An atomic fragment (RFC 6946) is whole.
+                if word & 0xfff9 != 0 {
+                    let fragment = Fragment {
+                        source: network.source,
+                        destination: network.destination,
+                        protocol: head[0],
+                        identification: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
+                        scope: walk.scope,
+                        layers: walk.layers(),
+                        network_offset: network.offset as u32,
+                        header_len: at as u32,
+                        next_header_offset: next_at as u32,
+                        fragment_offset: u32::from(word & 0xfff8),
+                        more: word & 1 != 0,
+                        payload_offset: walk.offset() as u32,
+                        payload_len: walk.wire_remaining() as u32,
+                    };
+                    return ip::piece(walk, fragment);
+                }
+                next = head[0];
+            }
+            _ => return Ok(Layer::Protocol(next)),
+        }
+        next_at = at;
+    }
+    Err(Unparsed::TooDeep)
+}
+
+/// Where a routing header with segments left finally goes: types 0 (RFC 2460), 2 (RFC 6275) and 4 (RFC 8754).
+fn final_segment(header: &[u8]) -> Option<Ipv6Addr> {
+    let [_, _, kind, left, rest @ ..] = header else { return None };
+    if *left == 0 {
+        return None;
+    }
+    let segments = rest.get(4..)?.as_chunks::<16>().0;
+    match kind {
+        0 | 2 => segments.last(),
+        // Segments of type 4 stand in reverse order.
+        4 => segments.first(),
+        _ => None,
+    }
+    .map(|segment| Ipv6Addr::from(*segment))
+}
+
+/// The home address option (RFC 6275, section 6.3): who the sender is to the transport layer.
+fn home_address(header: &[u8]) -> Option<Ipv6Addr> {
+    const PAD_1: u8 = 0;
+    const HOME_ADDRESS: u8 = 0xc9;
+    let mut options = header.get(2..)?;
+    loop {
+        let (&kind, rest) = options.split_first()?;
+        if kind == PAD_1 {
+            options = rest;
+            continue;
+        }
+        let (&len, rest) = rest.split_first()?;
+        let value = rest.get(..usize::from(len))?;
+        if kind == HOME_ADDRESS {
+            return value.first_chunk::<16>().map(|address| Ipv6Addr::from(*address));
+        }
+        options = &rest[usize::from(len)..];
+    }
+}
+
+fn address(header: &[u8; 40], at: usize) -> Ipv6Addr {
+    let mut octets = [0; 16];
+    octets.copy_from_slice(&header[at..at + 16]);
+    Ipv6Addr::from(octets)
+}

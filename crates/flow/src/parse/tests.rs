@@ -1,0 +1,371 @@
+//! Frames made here, taken apart again.
+
+use std::net::IpAddr;
+
+use super::*;
+use crate::{Timestamp, protocol};
+
+/// Wraps bytes in headers, from the inside out.
+struct Frame(Vec<u8>);
+
+impl Frame {
+    fn new(payload: &[u8]) -> Self {
+        Self(payload.to_vec())
+    }
+
+    fn within(self, header: &[u8]) -> Self {
+        Self([header, &self.0].concat())
+    }
+
+    fn tcp(self, options: &[u8], flags: u8) -> Self {
+        let words = 5 + options.len() / 4;
+        let mut header = vec![0x9c, 0x40, 0x00, 0x50, 1, 2, 3, 4, 5, 6, 7, 8];
+        header.extend([(words << 4) as u8, flags, 0x10, 0x00, 0, 0, 0, 0]);
+        header.extend(options);
+        self.within(&header)
+    }
+
+    fn udp(self, source: u16, destination: u16) -> Self {
+        let len = (8 + self.0.len()) as u16;
+        self.within(&[source, destination, len, 0].map(u16::to_be_bytes).concat())
+    }
+
+    fn ipv4(self, protocol: u8) -> Self {
+        self.ipv4_with(protocol, &[], 0, 0)
+    }
+
+    fn ipv4_with(self, protocol: u8, options: &[u8], id: u16, fragment_word: u16) -> Self {
+        let len = 20 + options.len() + self.0.len();
+        let mut header = vec![0x45 + (options.len() / 4) as u8, 0];
+        header.extend((len as u16).to_be_bytes());
+        header.extend(id.to_be_bytes());
+        header.extend(fragment_word.to_be_bytes());
+        header.extend([64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        header.extend(options);
+        self.within(&header)
+    }
+
+    fn ipv6(self, next: u8) -> Self {
+        let mut header = vec![0x60, 0, 0, 0];
+        header.extend((self.0.len() as u16).to_be_bytes());
+        header.extend([next, 64]);
+        header.extend([0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        header.extend([0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+        self.within(&header)
+    }
+
+    fn ethernet(self, ether_type: u16) -> Self {
+        let mut header = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+        header.extend(ether_type.to_be_bytes());
+        self.within(&header)
+    }
+
+    fn parse(&self) -> Result<Parsed, Unparsed> {
+        self.parse_as(LinkType::ETHERNET)
+    }
+
+    fn parse_as(&self, link_type: LinkType) -> Result<Parsed, Unparsed> {
+        parse(&Packet::new(&self.0, Timestamp::default(), link_type))
+    }
+
+    fn headers(&self) -> Headers {
+        self.headers_as(LinkType::ETHERNET)
+    }
+
+    fn headers_as(&self, link_type: LinkType) -> Headers {
+        match self.parse_as(link_type) {
+            Ok(Parsed::Transport(headers)) => headers,
+            other => panic!("{other:?} from {:02x?}", self.0),
+        }
+    }
+
+    /// The payload of the flow that it is found to be of.
+    fn payload(&self, headers: &Headers) -> &[u8] {
+        &self.0[headers.payload_offset as usize..][..headers.payload_len as usize]
+    }
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+#[test]
+fn tcp_over_ipv4_over_ethernet() {
+    let frame = Frame::new(b"hello").tcp(&[], 0x18).ipv4(protocol::TCP).ethernet(0x0800);
+    let headers = frame.headers();
+    assert_eq!(
+        headers,
+        Headers {
+            source: address("10.0.0.1"),
+            destination: address("10.0.0.2"),
+            protocol: protocol::TCP,
+            source_port: 40000,
+            destination_port: 80,
+            scope: Scope::NONE,
+            network_offset: 14,
+            transport_offset: 34,
+            payload_offset: 54,
+            payload_len: 5,
+            payload_wire_len: 5,
+            tcp: TcpHeader {
+                sequence: 0x0102_0304,
+                acknowledgement: 0x0506_0708,
+                flags: TcpFlags::PSH | TcpFlags::ACK,
+                window: 4096,
+                window_scale: None,
+            },
+        }
+    );
+}
+
+use crate::{TcpFlags, TcpHeader};
+
+/// The short way and the walk are two programs for one job.
+#[test]
+fn the_short_way_finds_what_the_walk_finds() {
+    let options = [1, 1, 4, 2, 1, 3, 3, 7, 0, 0, 0, 0];
+    for options in [&[][..], &options[..]] {
+        for flags in 0..=255 {
+            let frame = Frame::new(b"x").tcp(options, flags).ipv4(6).ethernet(0x0800);
+            let packet = Packet::new(&frame.0, Timestamp::default(), LinkType::ETHERNET);
+            let parser = Parser::default();
+            assert_eq!(transport::plain_tcp(&frame.0), Some(frame.headers()));
+            assert_eq!(parser.walk(&packet), Ok(Parsed::Transport(frame.headers())));
+        }
+    }
+}
+
+#[test]
+fn window_scale_is_read_from_a_syn_only_and_counts_to_14() {
+    let scaled = |options: &[u8], flags| {
+        Frame::new(b"").tcp(options, flags).ipv4(6).ethernet(0x0800).headers().tcp.window_scale
+    };
+    assert_eq!(scaled(&[2, 4, 5, 180, 1, 3, 3, 7], 0x02), Some(7));
+    assert_eq!(scaled(&[2, 4, 5, 180, 1, 3, 3, 200], 0x12), Some(14));
+    assert_eq!(scaled(&[2, 4, 5, 180, 1, 3, 3, 7], 0x10), None);
+    assert_eq!(scaled(&[0, 3, 3, 7], 0x02), None, "after the end of the list");
+    assert_eq!(scaled(&[9, 0, 3, 3], 0x02), None, "an option of length 0");
+    assert_eq!(scaled(&[9, 40, 3, 3], 0x02), None, "an option that is too long");
+}
+
+#[test]
+fn padding_is_no_payload() {
+    let mut frame = Frame::new(b"").tcp(&[], 0x10).ipv4(6).ethernet(0x0800);
+    frame.0.extend([0; 6]);
+    let headers = frame.headers();
+    assert_eq!((headers.payload_len, headers.payload_wire_len), (0, 0));
+    let mut frame = Frame::new(b"").tcp(&[], 0x10).ipv6(6).ethernet(0x86dd);
+    frame.0.extend([0; 6]);
+    assert_eq!(frame.headers().payload_wire_len, 0);
+}
+
+#[test]
+fn a_total_length_of_0_lasts_to_the_end_of_the_frame() {
+    let mut frame = Frame::new(&[7; 3000]).tcp(&[], 0x10).ipv4(6).ethernet(0x0800);
+    frame.0[16..18].fill(0);
+    assert_eq!(frame.headers().payload_wire_len, 3000);
+    let mut frame = Frame::new(&[7; 3000]).tcp(&[], 0x10).ipv6(6).ethernet(0x86dd);
+    frame.0[18..20].fill(0);
+    assert_eq!(frame.headers().payload_wire_len, 3000);
+}
+
+#[test]
+fn a_cut_packet_knows_how_long_it_was() {
+    let frame = Frame::new(&[7; 100]).tcp(&[], 0x10).ipv4(6).ethernet(0x0800);
+    for captured in 0..frame.0.len() {
+        let mut packet =
+            Packet::new(&frame.0[..captured], Timestamp::default(), LinkType::ETHERNET);
+        packet.wire_len = frame.0.len() as u32;
+        match parse(&packet) {
+            Ok(Parsed::Transport(headers)) => {
+                assert!(captured >= 54);
+                assert_eq!(headers.payload_len as usize, captured - 54);
+                assert_eq!(headers.payload_wire_len, 100);
+            }
+            Err(Unparsed::Truncated) => assert!(captured < 54),
+            other => panic!("{other:?} at {captured}"),
+        }
+    }
+}
+
+#[test]
+fn contradicting_lengths_are_malformed() {
+    let frame = Frame::new(b"hello").tcp(&[], 0x18).ipv4(6).ethernet(0x0800);
+    for (at, value) in [(14, 0x44), (14, 0x65), (17, 10), (17, 39), (46, 0x40), (46, 0xf0)] {
+        let mut bad = Frame(frame.0.clone());
+        bad.0[at] = value;
+        assert_eq!(bad.parse(), Err(Unparsed::Malformed), "byte {at} = {value:#x}");
+    }
+}
+
+#[test]
+fn vlans_are_scopes_whatever_carries_the_tag() {
+    let plain = Frame::new(b"x").tcp(&[], 0x10).ipv4(6);
+    let tagged = |types: &[u16], ids: &[u16]| {
+        let mut frame = Frame(plain.0.clone()).within(&0x0800_u16.to_be_bytes());
+        for (ether_type, id) in types.iter().zip(ids).rev() {
+            frame = frame.within(&id.to_be_bytes()).within(&ether_type.to_be_bytes());
+        }
+        frame.within(&[0; 12])
+    };
+    let one = tagged(&[0x8100], &[5]).headers();
+    assert_eq!(one.network_offset, 18);
+    assert_ne!(one.scope, Scope::NONE);
+    assert_eq!(one.scope, tagged(&[0x88a8], &[0x6005]).headers().scope, "priority bits");
+    assert_eq!(tagged(&[0x8100], &[0]).headers().scope, Scope::NONE, "a priority tag");
+    let two = tagged(&[0x88a8, 0x8100], &[5, 6]).headers().scope;
+    assert_ne!(two, tagged(&[0x88a8, 0x8100], &[6, 5]).headers().scope);
+    assert_ne!(two, one.scope);
+    let bytes = Frame(plain.0.clone()).ethernet(0x0800).0;
+    let mut packet = Packet::new(&bytes, Timestamp::default(), LinkType::ETHERNET);
+    packet.vlan_tci = Some(5);
+    let Ok(Parsed::Transport(stripped)) = parse(&packet) else { panic!("not parsed") };
+    assert_eq!(stripped.scope, one.scope);
+    assert_eq!(stripped.network_offset, 14);
+    let many = tagged(&[0x8100; 10], &[1; 10]).headers().scope;
+    assert_ne!(many, tagged(&[0x8100; 11], &[1; 11]).headers().scope);
+    assert_eq!(tagged(&[0x8100; 40], &[1; 40]).parse(), Err(Unparsed::TooDeep));
+}
+
+#[test]
+fn link_types_lead_to_the_same_flow() {
+    let v4 = Frame::new(b"hello").tcp(&[], 0x18).ipv4(6);
+    let v6 = Frame::new(b"hello").tcp(&[], 0x18).ipv6(6);
+    let sll = |ether_type: u16| {
+        [&[0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0][..], &ether_type.to_be_bytes()].concat()
+    };
+    let sll2 = |ether_type: u16| [&ether_type.to_be_bytes()[..], &[0; 18]].concat();
+    let cases: [(LinkType, Vec<u8>, &Frame); 14] = [
+        (LinkType::RAW, vec![], &v4),
+        (LinkType::RAW, vec![], &v6),
+        (LinkType(12), vec![], &v6),
+        (LinkType(14), vec![], &v4),
+        (LinkType::IPV4, vec![], &v4),
+        (LinkType::IPV6, vec![], &v6),
+        (LinkType::NULL, vec![2, 0, 0, 0], &v4),
+        (LinkType::NULL, vec![0, 0, 0, 30], &v6),
+        (LinkType::LOOP, vec![0, 0, 0, 2], &v4),
+        (LinkType::LOOP, vec![0, 0, 0, 24], &v6),
+        (LinkType::LINUX_SLL, sll(0x0800), &v4),
+        (LinkType::LINUX_SLL, sll(0x86dd), &v6),
+        (LinkType::LINUX_SLL2, sll2(0x0800), &v4),
+        (LinkType::LINUX_SLL2, sll2(0x86dd), &v6),
+    ];
+    for (link_type, header, packet) in cases {
+        let frame = Frame(packet.0.clone()).within(&header);
+        let headers = frame.headers_as(link_type);
+        assert_eq!(frame.payload(&headers), b"hello", "{link_type:?}");
+        assert_eq!(headers.network_offset as usize, header.len());
+        assert_eq!(headers.source.is_ipv4(), packet.0[0] >> 4 == 4);
+    }
+    assert_eq!(v4.parse_as(LinkType(147)), Err(Unparsed::UnsupportedLinkType));
+}
+
+#[test]
+fn extension_headers_are_passed() {
+    let frame = Frame::new(b"hello")
+        .tcp(&[], 0x18)
+        .within(&[6, 0, 0, 0, 0, 0, 0, 0]) // destination options, padding only
+        .within(&[60, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]) // routing, unknown type
+        .within(&[43, 0, 0, 0, 0, 0, 0, 9]) // an atomic fragment's header is passed, too
+        .within(&[44, 0, 1, 4, 0, 0, 0, 0]) // hop by hop
+        .ipv6(0)
+        .ethernet(0x86dd);
+    let headers = frame.headers();
+    assert_eq!(headers.protocol, protocol::TCP);
+    assert_eq!(headers.transport_offset, 14 + 40 + 8 + 8 + 16 + 8);
+    assert_eq!(frame.payload(&headers), b"hello");
+    let mut endless = Frame::new(b"");
+    for _ in 0..50 {
+        endless = endless.within(&[60, 0, 1, 4, 0, 0, 0, 0]);
+    }
+    assert_eq!(endless.ipv6(60).ethernet(0x86dd).parse(), Err(Unparsed::TooDeep));
+}
+
+#[test]
+fn source_routes_end_at_the_last_hop() {
+    let route = [131, 11, 4, 10, 0, 0, 7, 10, 0, 0, 9, 0];
+    let with = |route: &[u8]| {
+        Frame::new(b"").tcp(&[], 0x10).ipv4_with(6, route, 0, 0).ethernet(0x0800).headers()
+    };
+    assert_eq!(with(&route).destination, address("10.0.0.9"));
+    let mut exhausted = route;
+    exhausted[2] = 12;
+    assert_eq!(with(&exhausted).destination, address("10.0.0.2"));
+    let mut header = vec![6, 2, 4, 1, 0, 0, 0, 0];
+    header.extend([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
+    let frame = Frame::new(b"").tcp(&[], 0x10).within(&header).ipv6(43).ethernet(0x86dd);
+    assert_eq!(frame.headers().destination, address("fd00::9"));
+}
+
+#[test]
+fn fragments_are_told_from_whole_packets() {
+    let frame = Frame::new(&[7; 64]).ipv4_with(6, &[1, 1, 1, 0], 77, 0x2005).ethernet(0x0800);
+    let Ok(Parsed::Fragment(fragment)) = frame.parse() else { panic!("{:?}", frame.parse()) };
+    assert_eq!((fragment.identification, fragment.fragment_offset, fragment.more), (77, 40, true));
+    assert_eq!((fragment.network_offset, fragment.header_len), (14, 24));
+    assert_eq!((fragment.payload_offset, fragment.payload_len), (38, 64));
+    let dont_fragment = Frame::new(b"").tcp(&[], 0x10).ipv4_with(6, &[], 1, 0x4000);
+    dont_fragment.ethernet(0x0800).headers();
+
+    let frame = Frame::new(&[7; 64])
+        .within(&[6, 0, 0, 41, 0xde, 0xad, 0xbe, 0xef])
+        .within(&[44, 0, 1, 4, 0, 0, 0, 0])
+        .ipv6(0)
+        .ethernet(0x86dd);
+    let Ok(Parsed::Fragment(fragment)) = frame.parse() else { panic!("{:?}", frame.parse()) };
+    assert_eq!((fragment.identification, fragment.fragment_offset), (0xdead_beef, 40));
+    assert_eq!((fragment.protocol, fragment.more), (6, true));
+    assert_eq!((fragment.header_len, fragment.next_header_offset), (48, 40));
+}
+
+#[test]
+fn a_fragment_that_the_capture_cut_is_taken_for_what_it_shows() {
+    let frame = Frame::new(&[7; 64]).tcp(&[], 0x10).ipv4_with(6, &[], 77, 0x2000).ethernet(0x0800);
+    let mut packet = Packet::new(&frame.0[..60], Timestamp::default(), LinkType::ETHERNET);
+    packet.wire_len = frame.0.len() as u32;
+    let Ok(Parsed::Transport(headers)) = parse(&packet) else { panic!("not parsed") };
+    assert_eq!((headers.payload_len, headers.payload_wire_len), (6, 64));
+    let mut cut = frame.0.clone();
+    cut[21] = 1;
+    packet.data = &cut[..60];
+    assert_eq!(parse(&packet), Err(Unparsed::TruncatedFragment));
+}
+
+#[test]
+fn ip_in_ip_is_opened_and_scoped_alike_in_both_directions() {
+    let inner = || Frame::new(b"hello").tcp(&[], 0x18).ipv4(6);
+    let outer = inner().ipv4(4).ethernet(0x0800);
+    let headers = outer.headers();
+    assert_eq!((headers.protocol, headers.network_offset), (6, 34));
+    assert_eq!(outer.payload(&headers), b"hello");
+    let mut back = outer.0.clone();
+    back[29] = 2;
+    back[33] = 1;
+    assert_eq!(Frame(back).headers().scope, headers.scope);
+    let mut other = outer.0;
+    other[33] = 3;
+    assert_ne!(Frame(other).headers().scope, headers.scope);
+    let six = inner().ipv6(4).ethernet(0x86dd).headers();
+    assert_ne!(six.scope, headers.scope);
+    let mut not_ip = inner();
+    not_ip.0[0] = 0x15;
+    let headers = not_ip.ipv4(4).ethernet(0x0800).headers();
+    assert_eq!((headers.protocol, headers.network_offset, headers.scope), (4, 14, Scope::NONE));
+}
+
+#[test]
+fn udp_believes_its_own_length_only_within_the_packet() {
+    let mut frame = Frame::new(b"hello").udp(1000, 2000).ipv4(17).ethernet(0x0800);
+    let headers = frame.headers();
+    assert_eq!((headers.source_port, headers.destination_port), (1000, 2000));
+    assert_eq!(frame.payload(&headers), b"hello");
+    frame.0[39] = 8 + 3;
+    assert_eq!(frame.headers().payload_len, 3);
+    frame.0[39] = 200;
+    assert_eq!(frame.headers().payload_len, 5);
+    frame.0[39] = 0;
+    assert_eq!(frame.headers().payload_len, 5);
+    frame.0[39] = 7;
+    assert_eq!(frame.parse(), Err(Unparsed::Malformed));
+}

@@ -1,0 +1,230 @@
+//! The position within a packet, and the loop over its layers.
+
+use std::net::IpAddr;
+
+use super::scope::Kind;
+use super::{Fragment, Parsed, Parser, Unparsed, ethernet, ip, ipv6, transport};
+use crate::{Headers, Scope, TcpHeader};
+
+/// What the bytes at the walk's position are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Layer {
+    /// An Ethernet frame without its preamble.
+    Ethernet,
+    /// The payload of an Ethernet frame with this type, or with this length (802.3).
+    EtherType(u16),
+    /// An IP packet, of the version that its first four bits say.
+    Ip,
+    /// An IPv4 packet.
+    Ipv4,
+    /// An IPv6 packet.
+    Ipv6,
+    /// What an IP header with this protocol number carries.
+    Protocol(u8),
+    /// The end of the walk.
+    Flow(Headers),
+    /// The end of the walk, for now.
+    Fragment(Fragment),
+}
+
+/// The addresses of the innermost IP header so far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Network {
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    pub(super) offset: usize,
+}
+
+/// A position within a packet and what was learnt on the way there.
+#[derive(Debug)]
+pub(super) struct Walk<'a> {
+    pub(super) parser: &'a Parser,
+    /// All captured bytes.
+    data: &'a [u8],
+    /// Where the next layer starts. May lie past the captured bytes, never past `end`.
+    offset: usize,
+    /// Where the next layer ended on the wire.
+    end: usize,
+    pub(super) scope: Scope,
+    layers: u8,
+    pub(super) network: Option<Network>,
+    /// The flow to report if no IP header turns up within the tunnel that was entered last.
+    outer: Option<Headers>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(
+        parser: &'a Parser,
+        data: &'a [u8],
+        wire_len: usize,
+        scope: Scope,
+        layers: u8,
+    ) -> Self {
+        // Offsets are handed out as 32-bit numbers; no packet is that long.
+        let data = &data[..data.len().min(MAX_LEN)];
+        let end = wire_len.clamp(data.len(), MAX_LEN);
+        Self { parser, data, offset: 0, end, scope, layers, network: None, outer: None }
+    }
+
+    /// Goes from layer to layer until a flow or a fragment is found.
+    pub(super) fn run(mut self, mut layer: Layer) -> Result<Parsed, Unparsed> {
+        loop {
+            let next = match layer {
+                Layer::Ethernet => ethernet::frame(&mut self),
+                Layer::EtherType(ether_type) => ethernet::payload(&mut self, ether_type),
+                Layer::Ip => ip::any(&mut self),
+                Layer::Ipv4 => ip::v4(&mut self),
+                Layer::Ipv6 => ipv6::header(&mut self),
+                Layer::Protocol(protocol) => transport::above_ip(&mut self, protocol),
+                Layer::Flow(headers) => return Ok(Parsed::Transport(headers)),
+                Layer::Fragment(fragment) => return Ok(Parsed::Fragment(fragment)),
+            };
+            layer = match next {
+                Ok(layer) => layer,
+                Err(Unparsed::TooDeep) => return Err(Unparsed::TooDeep),
+                Err(reason) => return self.outer.map(Parsed::Transport).ok_or(reason),
+            };
+        }
+    }
+
+    /// Counts a tag, a label, a tunnel or an IP header.
+    #[inline]
+    pub(super) fn enter(&mut self) -> Result<(), Unparsed> {
+        if self.layers >= self.parser.options.max_layers {
+            return Err(Unparsed::TooDeep);
+        }
+        self.layers += 1;
+        Ok(())
+    }
+
+    pub(super) const fn layers(&self) -> u8 {
+        self.layers
+    }
+
+    /// Passes a VLAN tag. Identifier 0 is a priority without a VLAN (802.1Q, table 9-2).
+    pub(super) fn vlan(&mut self, tci: u16) -> Result<(), Unparsed> {
+        self.enter()?;
+        if tci & 0x0fff != 0 {
+            self.scope = self.parser.scopes.vlan(self.scope, tci & 0x0fff);
+        }
+        Ok(())
+    }
+
+    /// An IP header holds up: this is a packet inside whatever is around it.
+    #[inline]
+    pub(super) fn arrive(&mut self, network: Network) {
+        self.network = Some(network);
+        self.outer = None;
+    }
+
+    /// The flow whose transport header starts here and is `header_len` bytes long.
+    #[inline]
+    pub(super) fn headers(
+        &self,
+        protocol: u8,
+        (source_port, destination_port): (u16, u16),
+        header_len: usize,
+        tcp: TcpHeader,
+    ) -> Result<Headers, Unparsed> {
+        let network = self.network.ok_or(Unparsed::NotIp)?;
+        let captured = self.data.len();
+        let payload = self.offset + header_len;
+        let payload_wire_len = self.end.checked_sub(payload).ok_or(Unparsed::Malformed)?;
+        Ok(Headers {
+            source: network.source,
+            destination: network.destination,
+            protocol,
+            source_port,
+            destination_port,
+            scope: self.scope,
+            network_offset: network.offset as u32,
+            transport_offset: self.offset.min(captured) as u32,
+            payload_offset: payload.min(captured) as u32,
+            payload_len: self.end.min(captured).saturating_sub(payload) as u32,
+            payload_wire_len: payload_wire_len as u32,
+            tcp,
+        })
+    }
+
+    /// Enters a tunnel that starts here, above the IP header with this protocol number; `id` is what tells the
+    /// networks in it apart. Until an IP header turns up inside, the packet counts as one of the outer flow.
+    pub(super) fn tunnel(&mut self, protocol: u8, kind: Kind, id: u64) -> Result<(), Unparsed> {
+        let outer = self.headers(protocol, (0, 0), 0, TcpHeader::default())?;
+        self.tunnel_in(outer, kind, id)
+    }
+
+    /// Enters a tunnel whose packets belong to the flow `outer`.
+    pub(super) fn tunnel_in(
+        &mut self,
+        outer: Headers,
+        kind: Kind,
+        id: u64,
+    ) -> Result<(), Unparsed> {
+        self.enter()?;
+        self.scope =
+            self.parser.scopes.tunnel(self.scope, kind, id, outer.source, outer.destination);
+        self.outer = Some(outer);
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) const fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Bytes left on the wire in this layer.
+    #[inline]
+    pub(super) const fn wire_remaining(&self) -> usize {
+        self.end - self.offset
+    }
+
+    /// The captured bytes of this layer.
+    #[inline]
+    pub(super) fn captured(&self) -> &'a [u8] {
+        let end = self.end.min(self.data.len());
+        self.data.get(self.offset..end).unwrap_or_default()
+    }
+
+    /// The next `N` bytes.
+    #[inline]
+    pub(super) fn header<const N: usize>(&self) -> Result<&'a [u8; N], Unparsed> {
+        self.captured().first_chunk().ok_or_else(|| self.missing(N))
+    }
+
+    /// The next `len` bytes.
+    #[inline]
+    pub(super) fn bytes(&self, len: usize) -> Result<&'a [u8], Unparsed> {
+        self.captured().get(..len).ok_or_else(|| self.missing(len))
+    }
+
+    /// Moves on by `len` bytes, captured or not.
+    #[inline]
+    pub(super) fn skip(&mut self, len: usize) -> Result<(), Unparsed> {
+        if len > self.wire_remaining() {
+            return Err(Unparsed::Malformed);
+        }
+        self.offset += len;
+        Ok(())
+    }
+
+    /// Ends this layer `len` bytes from here, or where the layer around it ends, if that comes first.
+    #[inline]
+    pub(super) fn limit(&mut self, len: usize) {
+        self.end = self.end.min(self.offset.saturating_add(len));
+    }
+
+    /// Why `len` bytes are not there.
+    #[cold]
+    fn missing(&self, len: usize) -> Unparsed {
+        if len > self.wire_remaining() { Unparsed::Malformed } else { Unparsed::Truncated }
+    }
+}
+
+/// The longest packet that is looked at: offsets are 32 bits wide.
+const MAX_LEN: usize = u32::MAX as usize;
+
+/// Big-endian numbers at fixed places.
+#[inline]
+pub(super) const fn be16(high: u8, low: u8) -> u16 {
+    u16::from_be_bytes([high, low])
+}
