@@ -1,0 +1,49 @@
+//! A thread's stay in a namespace.
+
+use std::{fs::File, marker::PhantomData};
+
+use nix::sched::{CloneFlags, setns};
+
+use crate::{
+    error::{Error, Result},
+    namespace::{Namespace, OF_THIS_THREAD, refused},
+};
+
+/// Keeps the current thread inside a namespace; made by [`Namespace::enter`]. Dropping it takes the thread back to
+/// where it was. Guards nest: drop the inner one first.
+///
+/// It cannot be sent to another thread:
+///
+/// ```compile_fail,E0277
+/// fn sends<T: Send>() {}
+/// sends::<netns::Entered<'static>>();
+/// ```
+#[derive(Debug)]
+#[must_use = "the thread leaves the namespace when the guard is dropped"]
+pub struct Entered<'n> {
+    home: File,
+    /// The thread, not the guard, is in the namespace: so neither `Send` nor `Sync`.
+    namespace: PhantomData<(&'n Namespace, *const ())>,
+}
+
+impl<'n> Entered<'n> {
+    pub(crate) fn new(namespace: &'n Namespace) -> Result<Self> {
+        let home = File::open(OF_THIS_THREAD)
+            .map_err(|source| Error::system("open", OF_THIS_THREAD, source))?;
+        setns(namespace, CloneFlags::CLONE_NEWNET).map_err(refused)?;
+        Ok(Self { home, namespace: PhantomData })
+    }
+}
+
+impl Drop for Entered<'_> {
+    /// # Panics
+    ///
+    /// If the kernel refuses the way back: to go on in the wrong network would be worse.
+    fn drop(&mut self) {
+        if let Err(errno) = setns(&self.home, CloneFlags::CLONE_NEWNET)
+            && !std::thread::panicking()
+        {
+            panic!("cannot leave the network namespace: {errno}");
+        }
+    }
+}

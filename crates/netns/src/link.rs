@@ -1,0 +1,268 @@
+//! A network interface inside a namespace.
+
+use std::{
+    fmt, io, thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    abi,
+    address::InterfaceAddress,
+    error::{Error, Result},
+    namespace::Namespace,
+    netlink::{Attributes, Request},
+    offload::Offload,
+};
+
+/// Length of `struct ifinfomsg`.
+const HEADER: usize = 16;
+
+/// An interface of a [`Namespace`].
+#[derive(Clone)]
+pub struct Link<'n> {
+    namespace: &'n Namespace,
+    name: String,
+    index: u32,
+}
+
+impl<'n> Link<'n> {
+    pub(crate) fn find(namespace: &'n Namespace, name: &str) -> Result<Self> {
+        let request =
+            Request::new(abi::RTM_GETLINK, 0, &header(0, 0, 0)).text(abi::IFLA_IFNAME, name);
+        let mut link = Self { namespace, name: name.to_owned(), index: 0 };
+        let answer = link.question("find the link", request)?;
+        link.index = link.word(&answer, 4, "the interface index")?;
+        Ok(link)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its number within its namespace.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// The namespace that it is in.
+    pub fn namespace(&self) -> &'n Namespace {
+        self.namespace
+    }
+
+    /// Switches it on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if the link is gone.
+    pub fn up(&self) -> Result<()> {
+        self.set_flag("switch on", libc::IFF_UP as u32)
+    }
+
+    /// Switches it off. IPv6 addresses are lost with that.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if the link is gone.
+    pub fn down(&self) -> Result<()> {
+        self.set_flag("switch off", 0)
+    }
+
+    /// Whether it is up and has a carrier: frames sent now reach the other end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if the link is gone.
+    pub fn is_running(&self) -> Result<bool> {
+        let answer = self.state()?;
+        Ok(self.word(&answer, 8, "its flags")? & libc::IFF_RUNNING as u32 != 0)
+    }
+
+    /// Waits until it [is running](Self::is_running), at most for `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotRunning`] when the time is over.
+    pub fn wait_until_running(&self, limit: Duration) -> Result<()> {
+        let started = Instant::now();
+        while !self.is_running()? {
+            if started.elapsed() >= limit {
+                return Err(Error::NotRunning { link: self.name.clone(), waited: limit });
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Largest packet in bytes, without the Ethernet header.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if the link is gone.
+    pub fn mtu(&self) -> Result<u32> {
+        let answer = self.state()?;
+        let mtu = Attributes::at(&answer, HEADER).find(abi::IFLA_MTU).and_then(<[u8]>::first_chunk);
+        mtu.map(|bytes| u32::from_ne_bytes(*bytes)).ok_or_else(|| self.lacks("the MTU"))
+    }
+
+    /// Sets the largest packet in bytes, without the Ethernet header.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if the link does not take this size.
+    pub fn set_mtu(&self, bytes: u32) -> Result<()> {
+        let request = self.change(0, 0).attribute(abi::IFLA_MTU, &bytes.to_ne_bytes());
+        self.command("set the MTU of", request)
+    }
+
+    /// Its Ethernet address.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Answer`] if it has none.
+    pub fn mac(&self) -> Result<[u8; 6]> {
+        let answer = self.state()?;
+        let address = Attributes::at(&answer, HEADER).find(abi::IFLA_ADDRESS);
+        address
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| self.lacks("an Ethernet address"))
+    }
+
+    /// Adds an address, usable at once: IPv6 does not look for duplicates first. With the first IPv6 address the link
+    /// gets its link-local one as well, which routers cannot do without.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if the link has the address already.
+    pub fn add_address(&self, address: InterfaceAddress) -> Result<()> {
+        let failed = |source| {
+            Error::system("add the address", format!("{address} to {}", self.name), source)
+        };
+        self.try_add_address(address).map_err(failed)?;
+        if address.ip().is_ipv4() {
+            return Ok(());
+        }
+        let mac = self.mac()?;
+        if mac == [0; 6] {
+            return Ok(()); // loopback
+        }
+        match self.try_add_address(InterfaceAddress::link_local(mac)) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Switches an offload on or off.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OffloadFixed`] if the kernel keeps it as it is, [`Error::System`] if it knows no such offload.
+    pub fn set_offload(&self, offload: Offload, on: bool) -> Result<()> {
+        offload.set(self, on)
+    }
+
+    /// Whether an offload is on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if the link is gone.
+    pub fn offload(&self, offload: Offload) -> Result<bool> {
+        offload.is_on(self)
+    }
+
+    /// Removes the link, and with it the other end of its pair.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if it is gone already or cannot be removed (`lo`).
+    pub fn delete(self) -> Result<()> {
+        let request = Request::new(abi::RTM_DELLINK, 0, &header(self.index, 0, 0));
+        self.command("delete", request)
+    }
+
+    /// Stops the kernel from giving it an IPv6 address by itself when it goes up.
+    pub(crate) fn without_link_local_address(&self) -> Result<()> {
+        let request = self.change(0, 0).nested(abi::IFLA_AF_SPEC, |families| {
+            families.nested(libc::AF_INET6 as u16, |inet6| {
+                inet6.attribute(abi::IFLA_INET6_ADDR_GEN_MODE, &[abi::IN6_ADDR_GEN_MODE_NONE])
+            })
+        });
+        self.command("set the address generation of", request)
+    }
+
+    fn try_add_address(&self, address: InterfaceAddress) -> io::Result<()> {
+        let [a, b, c, d] = self.index.to_ne_bytes();
+        // struct ifaddrmsg
+        let header = [
+            address.family(),
+            address.prefix(),
+            abi::IFA_F_NODAD,
+            abi::RT_SCOPE_UNIVERSE,
+            a,
+            b,
+            c,
+            d,
+        ];
+        let request = Request::new(abi::RTM_NEWADDR, abi::NLM_F_CREATE | abi::NLM_F_EXCL, &header)
+            .attribute(abi::IFA_LOCAL, &address.octets())
+            .attribute(abi::IFA_ADDRESS, &address.octets());
+        self.namespace.ask(request)?;
+        Ok(())
+    }
+
+    fn set_flag(&self, operation: &'static str, flags: u32) -> Result<()> {
+        self.command(operation, self.change(flags, libc::IFF_UP as u32))
+    }
+
+    fn change(&self, flags: u32, mask: u32) -> Request {
+        Request::new(abi::RTM_NEWLINK, 0, &header(self.index, flags, mask))
+    }
+
+    fn state(&self) -> Result<Vec<u8>> {
+        self.question("ask for", Request::new(abi::RTM_GETLINK, 0, &header(self.index, 0, 0)))
+    }
+
+    fn command(&self, operation: &'static str, request: Request) -> Result<()> {
+        self.namespace
+            .ask(request)
+            .map_err(|source| Error::system(operation, &self.name, source))?;
+        Ok(())
+    }
+
+    fn question(&self, operation: &'static str, request: Request) -> Result<Vec<u8>> {
+        let answers = self
+            .namespace
+            .ask(request)
+            .map_err(|source| Error::system(operation, &self.name, source))?;
+        answers.into_iter().next().ok_or_else(|| self.lacks("the link"))
+    }
+
+    /// The 32-bit field at `offset` of `struct ifinfomsg`.
+    fn word(&self, answer: &[u8], offset: usize, field: &'static str) -> Result<u32> {
+        let bytes =
+            answer.get(offset..).and_then(<[u8]>::first_chunk).ok_or_else(|| self.lacks(field))?;
+        Ok(u32::from_ne_bytes(*bytes))
+    }
+
+    fn lacks(&self, missing: &'static str) -> Error {
+        Error::Answer { operation: "ask for", object: self.name.clone(), missing }
+    }
+}
+
+impl fmt::Debug for Link<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("name", &self.name)
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `struct ifinfomsg` of `linux/rtnetlink.h`.
+pub(crate) fn header(index: u32, flags: u32, mask: u32) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    header[8..12].copy_from_slice(&flags.to_ne_bytes());
+    header[12..].copy_from_slice(&mask.to_ne_bytes());
+    header
+}

@@ -1,0 +1,250 @@
+//! A network namespace: a host of a test.
+
+use std::{
+    fs::{self, File},
+    io,
+    net::IpAddr,
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    panic,
+    path::Path,
+    process::Command,
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
+use nix::sched::{CloneFlags, setns, unshare};
+
+use crate::{
+    abi,
+    address::{InterfaceAddress, octets},
+    entered::Entered,
+    error::{Error, Prohibition, Result},
+    link::{self, Link},
+    netlink::{Family, Request, Socket},
+    process::Process,
+};
+
+/// The network namespace of the thread that looks.
+pub(crate) const OF_THIS_THREAD: &str = "/proc/thread-self/ns/net";
+
+/// A network namespace of its own: a host with a loopback interface that is up, and nothing else yet.
+///
+/// It has no name anywhere. When it is dropped, and nothing runs or is open in it any more, the kernel removes it
+/// together with its links.
+///
+/// # Examples
+///
+/// ```no_run
+/// use netns::Namespace;
+///
+/// let host = Namespace::new()?;
+/// let listener = host.run(|| std::net::TcpListener::bind("127.0.0.1:80"))?;
+/// # Ok::<(), netns::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Namespace {
+    descriptor: File,
+    /// Opened inside, so that links can be changed from any thread.
+    route: Mutex<Socket>,
+}
+
+impl Namespace {
+    /// Makes a namespace.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] if this process may not: see [`enter_user_namespace`](crate::enter_user_namespace).
+    pub fn new() -> Result<Self> {
+        let namespace = on_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET).map_err(refused)?;
+            let descriptor = File::open(OF_THIS_THREAD)
+                .map_err(|source| Error::system("open", OF_THIS_THREAD, source))?;
+            let route = Socket::open(Family::Route)
+                .map_err(|source| Error::system("open a socket of", "rtnetlink", source))?;
+            Ok(Self { descriptor, route: Mutex::new(route) })
+        })??;
+        namespace.link("lo")?.up()?;
+        Ok(namespace)
+    }
+
+    /// Runs `work` on a thread inside this namespace and waits for it. A panic of `work` goes on here.
+    ///
+    /// Sockets that `work` opens and returns stay in this namespace, whoever uses them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] or [`Error::System`] if the thread cannot be started or may not enter.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        on_thread(|| {
+            setns(&self.descriptor, CloneFlags::CLONE_NEWNET).map_err(refused)?;
+            Ok(work())
+        })?
+    }
+
+    /// Moves this thread into the namespace until the guard is dropped. Threads and processes that it starts
+    /// meanwhile are inside for good.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Forbidden`] if this process may not enter.
+    pub fn enter(&self) -> Result<Entered<'_>> {
+        Entered::new(self)
+    }
+
+    /// Starts a program inside the namespace. Dropping the [`Process`] ends it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if the program is not there or cannot be started.
+    pub fn spawn(&self, command: &mut Command) -> Result<Process> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = self.run(|| command.spawn())?;
+        child
+            .map(|child| Process::new(program.clone(), child))
+            .map_err(|source| Error::system("start", program, source))
+    }
+
+    /// The link called `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if there is none.
+    pub fn link(&self, name: &str) -> Result<Link<'_>> {
+        Link::find(self, name)
+    }
+
+    /// Connects this namespace to `other` by a pair of virtual Ethernet links: `here` on this side, `there` on the
+    /// other. They are down and have no addresses, not even link-local ones.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if a name is taken, too long (15 bytes at most), or the kernel has no veth.
+    pub fn veth_to<'a>(
+        &'a self,
+        other: &'a Self,
+        here: &str,
+        there: &str,
+    ) -> Result<(Link<'a>, Link<'a>)> {
+        let peer = other.descriptor.as_raw_fd().to_ne_bytes();
+        let request = Request::new(
+            abi::RTM_NEWLINK,
+            abi::NLM_F_CREATE | abi::NLM_F_EXCL,
+            &link::header(0, 0, 0),
+        )
+        .text(abi::IFLA_IFNAME, here)
+        .nested(abi::IFLA_LINKINFO, |info| {
+            info.text(abi::IFLA_INFO_KIND, "veth").nested(abi::IFLA_INFO_DATA, |data| {
+                data.nested(abi::VETH_INFO_PEER, |end| {
+                    end.raw(&link::header(0, 0, 0))
+                        .text(abi::IFLA_IFNAME, there)
+                        .attribute(abi::IFLA_NET_NS_FD, &peer)
+                })
+            })
+        });
+        self.ask(request).map_err(|source| {
+            Error::system("make the veth pair", format!("{here}, {there}"), source)
+        })?;
+        let ends = (self.link(here)?, other.link(there)?);
+        ends.0.without_link_local_address()?;
+        ends.1.without_link_local_address()?;
+        Ok(ends)
+    }
+
+    /// Adds a route to `network` by way of `gateway`, which must be of the same family.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if the route exists or the gateway cannot be reached.
+    pub fn add_route(&self, network: InterfaceAddress, gateway: IpAddr) -> Result<()> {
+        // struct rtmsg
+        let header = [
+            network.family(),
+            network.prefix(),
+            0,
+            0,
+            abi::RT_TABLE_MAIN,
+            abi::RTPROT_STATIC,
+            abi::RT_SCOPE_UNIVERSE,
+            abi::RTN_UNICAST,
+            0,
+            0,
+            0,
+            0,
+        ];
+        let request = Request::new(abi::RTM_NEWROUTE, abi::NLM_F_CREATE | abi::NLM_F_EXCL, &header)
+            .attribute(abi::RTA_DST, &network.octets())
+            .attribute(abi::RTA_GATEWAY, &octets(gateway));
+        self.ask(request).map_err(|source| {
+            Error::system("add the route to", format!("{network} via {gateway}"), source)
+        })?;
+        Ok(())
+    }
+
+    /// Lets this host pass on packets of others, IPv4 and IPv6, or not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if `/proc/sys` cannot be written.
+    pub fn set_forwarding(&self, on: bool) -> Result<()> {
+        let value = if on { "1" } else { "0" };
+        self.set_sysctl("ipv4/ip_forward", value)?;
+        self.set_sysctl("ipv6/conf/all/forwarding", value)
+    }
+
+    /// Writes a setting of this namespace, named by its path below `/proc/sys/net`, as in `ipv4/tcp_sack`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if it does not exist or cannot be written.
+    pub fn set_sysctl(&self, name: &str, value: &str) -> Result<()> {
+        let path = Path::new("/proc/sys/net").join(name);
+        self.run(|| fs::write(&path, value))?
+            .map_err(|source| Error::system("write", path.display(), source))
+    }
+
+    /// Reads a setting of this namespace, named as in [`set_sysctl`](Self::set_sysctl).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if it does not exist.
+    pub fn sysctl(&self, name: &str) -> Result<String> {
+        let path = Path::new("/proc/sys/net").join(name);
+        let text = self.run(|| fs::read_to_string(&path))?;
+        text.map(|text| text.trim_end().to_owned())
+            .map_err(|source| Error::system("read", path.display(), source))
+    }
+
+    /// Asks rtnetlink of this namespace.
+    pub(crate) fn ask(&self, request: Request) -> io::Result<Vec<Vec<u8>>> {
+        // A panic while the lock was held leaves at worst an unread answer, which the next request skips.
+        self.route.lock().unwrap_or_else(PoisonError::into_inner).ask(request)
+    }
+}
+
+impl AsFd for Namespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+/// Runs `work` on a thread of its own, which takes a namespace along when it ends.
+fn on_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
+    thread::scope(|scope| {
+        let worker = thread::Builder::new()
+            .name("netns".into())
+            .spawn_scoped(scope, work)
+            .map_err(|source| Error::system("start", "a thread", source))?;
+        Ok(worker.join().unwrap_or_else(|payload| panic::resume_unwind(payload)))
+    })
+}
+
+pub(crate) fn refused(errno: nix::Error) -> Error {
+    match errno {
+        nix::Error::EPERM => Error::Forbidden {
+            operation: "network namespace",
+            prohibition: Prohibition::NotEntered,
+            source: errno.into(),
+        },
+        _ => Error::system("enter", "a network namespace", errno),
+    }
+}

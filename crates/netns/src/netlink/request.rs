@@ -1,0 +1,80 @@
+//! A request, built attribute by attribute.
+
+use crate::abi::{NLA_F_NESTED, NLM_F_ACK, NLM_F_REQUEST};
+
+/// Length of `struct nlmsghdr`.
+pub(super) const HEADER: usize = 16;
+
+/// One message to the kernel, which is asked to acknowledge it.
+#[derive(Debug)]
+pub(crate) struct Request {
+    bytes: Vec<u8>,
+}
+
+impl Request {
+    /// A message of the type `kind` that starts with the family's own fixed header.
+    pub(crate) fn new(kind: u16, flags: u16, family_header: &[u8]) -> Self {
+        let mut bytes = vec![0; HEADER];
+        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+        bytes[6..8].copy_from_slice(&(flags | NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
+        bytes.extend_from_slice(family_header);
+        pad(&mut bytes);
+        Self { bytes }
+    }
+
+    /// Appends an attribute.
+    pub(crate) fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
+        self.open(kind);
+        let start = self.bytes.len() - 4;
+        self.bytes.extend_from_slice(value);
+        self.close(start);
+        self
+    }
+
+    /// Appends a zero-terminated text.
+    pub(crate) fn text(self, kind: u16, value: &str) -> Self {
+        let mut value = value.as_bytes().to_vec();
+        value.push(0);
+        self.attribute(kind, &value)
+    }
+
+    /// Appends an attribute that holds what `fill` appends.
+    pub(crate) fn nested(mut self, kind: u16, fill: impl FnOnce(Self) -> Self) -> Self {
+        self.open(kind | NLA_F_NESTED);
+        let start = self.bytes.len() - 4;
+        let mut filled = fill(self);
+        filled.close(start);
+        filled
+    }
+
+    /// Appends bytes that are no attribute: the fixed header inside a nested one.
+    pub(crate) fn raw(mut self, value: &[u8]) -> Self {
+        self.bytes.extend_from_slice(value);
+        pad(&mut self.bytes);
+        self
+    }
+
+    /// The message as it is sent.
+    pub(super) fn into_bytes(mut self, sequence: u32) -> Vec<u8> {
+        let length = self.bytes.len() as u32;
+        self.bytes[..4].copy_from_slice(&length.to_ne_bytes());
+        self.bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
+        self.bytes
+    }
+
+    fn open(&mut self, kind: u16) {
+        self.bytes.extend_from_slice(&[0, 0]);
+        self.bytes.extend_from_slice(&kind.to_ne_bytes());
+    }
+
+    /// Writes the length of the attribute that began at `start`; padding is not counted.
+    fn close(&mut self, start: usize) {
+        let length = (self.bytes.len() - start) as u16;
+        self.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
+        pad(&mut self.bytes);
+    }
+}
+
+fn pad(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+}

@@ -1,0 +1,164 @@
+//! What a link does for the stack: segmentation, coalescing, checksums.
+
+use std::io;
+
+use crate::{
+    abi,
+    error::{Error, Result},
+    link::Link,
+    netlink::{Attributes, Family, Request, Socket},
+};
+
+/// Length of `struct genlmsghdr`.
+const HEADER: usize = 4;
+
+/// Work that a link can take from the stack, by ethtool's netlink interface
+/// (Documentation/networking/ethtool-netlink.rst).
+///
+/// While segmentation is on, a veth pair carries segments of up to 64 KiB with unfinished checksums; without it,
+/// frames as they would be on a cable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Offload {
+    /// Cutting what TCP and UDP send into segments (TSO, GSO, USO): at the sender.
+    Segmentation,
+    /// Joining received segments (GRO): at the receiver.
+    Coalescing,
+    /// Computing checksums of what is sent. Segmentation needs it.
+    TransmitChecksum,
+}
+
+impl Offload {
+    /// The kernel's names, the leading one first. What a kernel does not know is left out.
+    fn features(self) -> &'static [&'static str] {
+        match self {
+            Self::Segmentation => &[
+                "tx-tcp-segmentation",
+                "tx-tcp6-segmentation",
+                "tx-tcp-ecn-segmentation",
+                "tx-tcp-mangleid-segmentation",
+                "tx-generic-segmentation",
+                "tx-udp-segmentation",
+            ],
+            Self::Coalescing => &["rx-gro"],
+            Self::TransmitChecksum => &["tx-checksum-ip-generic"],
+        }
+    }
+
+    pub(crate) fn set(self, link: &Link<'_>, on: bool) -> Result<()> {
+        let mut ethtool = Ethtool::open(link)?;
+        let known = ethtool.active()?;
+        for feature in self.features() {
+            if known.iter().any(|(name, active)| name == feature && *active != on) {
+                ethtool.set(feature, on)?;
+            }
+        }
+        let feature = self.features()[0];
+        match ethtool.active()?.iter().find(|(name, _)| name == feature) {
+            Some((_, active)) if *active == on => Ok(()),
+            _ => Err(Error::OffloadFixed { link: link.name().to_owned(), feature }),
+        }
+    }
+
+    pub(crate) fn is_on(self, link: &Link<'_>) -> Result<bool> {
+        let active = Ethtool::open(link)?.active()?;
+        Ok(active.iter().any(|(name, active)| name == self.features()[0] && *active))
+    }
+}
+
+/// ethtool's side of generic netlink, asked about one link.
+struct Ethtool<'l> {
+    socket: Socket,
+    family: u16,
+    link: &'l Link<'l>,
+}
+
+impl<'l> Ethtool<'l> {
+    fn open(link: &'l Link<'l>) -> Result<Self> {
+        let opened: io::Result<_> = link.namespace().run(|| {
+            let mut socket = Socket::open(Family::Generic)?;
+            let request = Request::new(abi::GENL_ID_CTRL, 0, &[abi::CTRL_CMD_GETFAMILY, 1, 0, 0])
+                .text(abi::CTRL_ATTR_FAMILY_NAME, "ethtool");
+            let answers = socket.ask(request)?;
+            let family = answers
+                .iter()
+                .find_map(|answer| {
+                    Attributes::at(answer, HEADER).find(abi::CTRL_ATTR_FAMILY_ID)?.first_chunk()
+                })
+                .ok_or(io::ErrorKind::InvalidData)?;
+            Ok((socket, u16::from_ne_bytes(*family)))
+        })?;
+        let (socket, family) =
+            opened.map_err(|source| Error::system("ask ethtool about", link.name(), source))?;
+        Ok(Self { socket, family, link })
+    }
+
+    /// Every feature's name and whether it is on.
+    fn active(&mut self) -> Result<Vec<(String, bool)>> {
+        let request = self.request(abi::ETHTOOL_MSG_FEATURES_GET, 0);
+        let answers = self.ask("read the offloads of", request)?;
+        let mut features = Vec::new();
+        for answer in &answers {
+            // The bits of the active set are those that are on; the other names are in the set of the hardware's.
+            let on =
+                names(Attributes::at(answer, HEADER).inside(abi::ETHTOOL_A_FEATURES_ACTIVE), true);
+            let all =
+                names(Attributes::at(answer, HEADER).inside(abi::ETHTOOL_A_FEATURES_HW), false);
+            features.extend(on.iter().map(|name| (name.clone(), true)));
+            features.extend(
+                all.into_iter().filter(|name| !on.contains(name)).map(|name| (name, false)),
+            );
+        }
+        Ok(features)
+    }
+
+    fn set(&mut self, feature: &str, on: bool) -> Result<()> {
+        let request = self
+            .request(abi::ETHTOOL_MSG_FEATURES_SET, abi::ETHTOOL_FLAG_OMIT_REPLY)
+            .nested(abi::ETHTOOL_A_FEATURES_WANTED, |set| {
+                set.nested(abi::ETHTOOL_A_BITSET_BITS, |bits| {
+                    bits.nested(abi::ETHTOOL_A_BITSET_BITS_BIT, |bit| {
+                        let bit = bit.text(abi::ETHTOOL_A_BITSET_BIT_NAME, feature);
+                        if on { bit.attribute(abi::ETHTOOL_A_BITSET_BIT_VALUE, &[]) } else { bit }
+                    })
+                })
+            });
+        self.ask("change the offloads of", request)?;
+        Ok(())
+    }
+
+    fn request(&self, command: u8, flags: u32) -> Request {
+        let index = self.link.index().to_ne_bytes();
+        Request::new(self.family, 0, &[command, abi::ETHTOOL_GENL_VERSION, 0, 0]).nested(
+            abi::ETHTOOL_A_FEATURES_HEADER,
+            |header| {
+                header
+                    .attribute(abi::ETHTOOL_A_HEADER_DEV_INDEX, &index)
+                    .attribute(abi::ETHTOOL_A_HEADER_FLAGS, &flags.to_ne_bytes())
+            },
+        )
+    }
+
+    fn ask(&mut self, operation: &'static str, request: Request) -> Result<Vec<Vec<u8>>> {
+        self.socket
+            .ask(request)
+            .map_err(|source| Error::system(operation, self.link.name(), source))
+    }
+}
+
+/// The names of a bit set in its verbose form; of those alone that are set if `only_set` (sets without a mask hold no
+/// others).
+fn names(set: Attributes<'_>, only_set: bool) -> Vec<String> {
+    let masked = set.find(abi::ETHTOOL_A_BITSET_NOMASK).is_none();
+    set.inside(abi::ETHTOOL_A_BITSET_BITS)
+        .filter(|(kind, _)| *kind == abi::ETHTOOL_A_BITSET_BITS_BIT)
+        .filter_map(|(_, bit)| {
+            let bit = Attributes::at(bit, 0);
+            if only_set && masked && bit.find(abi::ETHTOOL_A_BITSET_BIT_VALUE).is_none() {
+                return None;
+            }
+            let name = bit.find(abi::ETHTOOL_A_BITSET_BIT_NAME)?;
+            Some(String::from_utf8_lossy(name.strip_suffix(&[0]).unwrap_or(name)).into_owned())
+        })
+        .collect()
+}

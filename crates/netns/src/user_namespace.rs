@@ -1,0 +1,152 @@
+//! Privileges for an ordinary user: a user namespace of this process's own.
+
+use std::{fs, io};
+
+use nix::{
+    sched::{CloneFlags, unshare},
+    sys::prctl,
+    unistd::{Gid, Uid},
+};
+
+use crate::error::{Error, Prohibition, Result};
+
+/// Where this process's right to make network namespaces comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Privilege {
+    /// It had the right already (root, or a user namespace that was entered before); nothing was changed.
+    Held,
+    /// It moved into a user namespace, where it is root over its own network namespaces, and into a first
+    /// network namespace of its own, without a way back.
+    UserNamespace,
+}
+
+/// Gives this process the right to make network namespaces.
+///
+/// A process that has it (`CAP_SYS_ADMIN`, `CAP_NET_ADMIN` and `CAP_NET_RAW`) is left as it is. Any other
+/// moves into a new user namespace in which its user is mapped to root, and into an empty network namespace
+/// owned by that; see user_namespaces(7). Programs that it starts are there, too. There is no way back: a
+/// program that needs the network of the host as well should start itself anew for the part that does not.
+///
+/// Call it first thing in `main`: it is refused to a process with more than one thread.
+///
+/// # Errors
+///
+/// [`Error::Threads`] if other threads are running; [`Error::Forbidden`] with what to do where the kernel, its
+/// configuration or a sandbox forbids user namespaces. After an error the process may be inside a user
+/// namespace without any right: it should report and end.
+///
+/// # Examples
+///
+/// ```no_run
+/// fn main() -> Result<(), netns::Error> {
+///     netns::enter_user_namespace()?;
+///     let host = netns::Namespace::new()?;
+///     // …
+///     Ok(())
+/// }
+/// ```
+pub fn enter_user_namespace() -> Result<Privilege> {
+    if holds_privileges() {
+        return Ok(Privilege::Held);
+    }
+    let running = fs::read_dir("/proc/self/task")
+        .map_err(|source| Error::system("list", "/proc/self/task", source))?
+        .count();
+    if running > 1 {
+        return Err(Error::Threads { running });
+    }
+    let (user, group) = (Uid::effective(), Gid::effective());
+    unshare(CloneFlags::CLONE_NEWUSER)
+        .map_err(|errno| forbidden("unshare(CLONE_NEWUSER)", errno.into()))?;
+    // The files below belong to root if the program had file capabilities; this gives them back to the user.
+    prctl::set_dumpable(true).map_err(|errno| Error::system("prctl", "PR_SET_DUMPABLE", errno))?;
+    write("/proc/self/setgroups", "deny")?;
+    write("/proc/self/uid_map", &format!("0 {user} 1"))?;
+    write("/proc/self/gid_map", &format!("0 {group} 1"))?;
+    // Where AppArmor restricts user namespaces, this is the first call to fail.
+    unshare(CloneFlags::CLONE_NEWNET)
+        .map_err(|errno| forbidden("unshare(CLONE_NEWNET)", errno.into()))?;
+    Ok(Privilege::UserNamespace)
+}
+
+/// Whether the effective set has what network namespaces and packet sockets need: numbers from
+/// `linux/capability.h`.
+fn holds_privileges() -> bool {
+    const NET_ADMIN: u64 = 1 << 12;
+    const NET_RAW: u64 = 1 << 13;
+    const SYS_ADMIN: u64 = 1 << 21;
+    const NEEDED: u64 = NET_ADMIN | NET_RAW | SYS_ADMIN;
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
+        .is_some_and(|set| set & NEEDED == NEEDED)
+}
+
+fn write(path: &'static str, text: &str) -> Result<()> {
+    fs::write(path, text).map_err(|source| match source.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => forbidden(path, source),
+        _ => Error::system("write", path, source),
+    })
+}
+
+fn forbidden(operation: &'static str, source: io::Error) -> Error {
+    Error::Forbidden { operation, prohibition: prohibition(&source, &sysctl), source }
+}
+
+/// What stands behind `source`, given a way to read the kernel's switches.
+fn prohibition(source: &io::Error, sysctl: &dyn Fn(&str) -> Option<u64>) -> Prohibition {
+    match source.raw_os_error() {
+        Some(libc::EINVAL | libc::ENOSYS) => Prohibition::NotBuilt,
+        Some(libc::ENOSPC | libc::EUSERS) => Prohibition::Limit,
+        _ if sysctl("kernel/unprivileged_userns_clone") == Some(0) => {
+            Prohibition::UnprivilegedClone
+        }
+        _ if sysctl("user/max_user_namespaces") == Some(0) => Prohibition::Limit,
+        _ if sysctl("kernel/apparmor_restrict_unprivileged_userns").is_some_and(|on| on != 0) => {
+            Prohibition::AppArmor
+        }
+        _ => Prohibition::Sandbox,
+    }
+}
+
+fn sysctl(name: &str) -> Option<u64> {
+    fs::read_to_string(format!("/proc/sys/{name}")).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(errno: i32, switches: &[(&str, u64)]) -> Prohibition {
+        prohibition(&io::Error::from_raw_os_error(errno), &|name| {
+            switches.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        })
+    }
+
+    #[test]
+    fn the_switch_that_forbids_is_named() {
+        let clone = ("kernel/unprivileged_userns_clone", 0);
+        let armor = ("kernel/apparmor_restrict_unprivileged_userns", 1);
+        let limit = ("user/max_user_namespaces", 0);
+        assert_eq!(found(libc::EPERM, &[clone]), Prohibition::UnprivilegedClone);
+        assert_eq!(found(libc::EPERM, &[armor]), Prohibition::AppArmor);
+        assert_eq!(found(libc::EACCES, &[armor]), Prohibition::AppArmor);
+        assert_eq!(found(libc::EPERM, &[limit, armor]), Prohibition::Limit);
+        assert_eq!(found(libc::ENOSPC, &[]), Prohibition::Limit);
+        assert_eq!(found(libc::EINVAL, &[]), Prohibition::NotBuilt);
+        assert_eq!(found(libc::EPERM, &[]), Prohibition::Sandbox);
+    }
+
+    #[test]
+    fn a_process_with_threads_is_told_so() {
+        if holds_privileges() {
+            assert_eq!(enter_user_namespace().unwrap(), Privilege::Held);
+            return;
+        }
+        // The test harness itself has a thread besides this one.
+        assert!(matches!(enter_user_namespace(), Err(Error::Threads { running: 2.. })));
+    }
+}

@@ -1,0 +1,107 @@
+//! The command line: what `cargo test -- …` users know.
+
+use std::time::Duration;
+
+/// What to run and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    pub(crate) filters: Vec<String>,
+    pub(crate) skipped: Vec<String>,
+    pub(crate) exact: bool,
+    pub(crate) list: bool,
+    /// Only tests marked as ignored are wanted: there are none here.
+    pub(crate) ignored: bool,
+    pub(crate) show_output: bool,
+    /// Time limit of each test.
+    pub(crate) limit: Duration,
+}
+
+impl Arguments {
+    /// # Errors
+    ///
+    /// The argument that is not understood.
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, String> {
+        let mut parsed = Self {
+            filters: Vec::new(),
+            skipped: Vec::new(),
+            exact: false,
+            list: false,
+            ignored: false,
+            show_output: false,
+            limit: Duration::from_secs(180),
+        };
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            let (option, value) = match argument.split_once('=') {
+                Some((option, value)) if option.starts_with("--") => {
+                    (option, Some(value.to_owned()))
+                }
+                _ => (argument.as_str(), None),
+            };
+            let mut value = || {
+                value.clone().or_else(|| arguments.next()).ok_or(format!("{option} wants a value"))
+            };
+            match option {
+                "--exact" => parsed.exact = true,
+                "--list" => parsed.list = true,
+                "--ignored" => parsed.ignored = true,
+                "--nocapture" | "--no-capture" => parsed.show_output = true,
+                "--skip" => parsed.skipped.push(value()?),
+                "--limit" => {
+                    let seconds = value()?;
+                    let seconds = seconds
+                        .parse()
+                        .map_err(|_| format!("--limit: {seconds:?} is no number of seconds"))?;
+                    parsed.limit = Duration::from_secs(seconds);
+                }
+                // One test at a time, in plain text, whatever is asked for.
+                "--test-threads" | "--format" | "--color" | "-Z" => drop(value()?),
+                "--include-ignored" | "--show-output" | "--quiet" | "-q" => {}
+                _ if option.starts_with('-') => return Err(format!("unknown option {option}")),
+                _ => parsed.filters.push(argument),
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// Whether the test called `name` is asked for.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        let fits =
+            |pattern: &String| if self.exact { name == pattern } else { name.contains(pattern) };
+        !self.ignored
+            && (self.filters.is_empty() || self.filters.iter().any(fits))
+            && !self.skipped.iter().any(fits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, String> {
+        Arguments::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn filters_choose_by_part_or_whole() {
+        let arguments = parse("http --skip v6 --test-threads=1 --limit 5").unwrap();
+        assert!(
+            arguments.wants("curl::http_v4")
+                && !arguments.wants("curl::http_v6")
+                && !arguments.wants("iperf")
+        );
+        assert_eq!(arguments.limit, Duration::from_secs(5));
+        let exact = parse("--exact http").unwrap();
+        assert!(exact.wants("http") && !exact.wants("http2"));
+        assert!(
+            parse("").unwrap().wants("anything") && !parse("--ignored").unwrap().wants("anything")
+        );
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        assert!(
+            parse("--wrong").is_err() && parse("--skip").is_err() && parse("--limit soon").is_err()
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! The processes around a test.
+//!
+//! The runner starts the *keeper*: this program again, which enters the user namespace while it has but one thread, and
+//! makes the process namespace. The keeper starts the *body*: this program once more, process 1 of that namespace. When
+//! it ends, by itself or killed, the kernel ends every process that came from it. Both die with whoever started them.
+
+use std::{
+    env,
+    error::Error,
+    fmt::Write as _,
+    io,
+    process::{Command, ExitCode},
+};
+
+use nix::{
+    sched::{CloneFlags, unshare},
+    sys::{prctl, signal::Signal},
+};
+
+use crate::{Test, missing};
+
+/// Exit status of a test that could not run; the last line of its output says why.
+pub(crate) const SKIPPED: u8 = 77;
+
+const ROLE: &str = "LIVE_HARNESS_ROLE";
+const TEST: &str = "LIVE_HARNESS_TEST";
+
+/// The command that runs the test called `name` in isolation.
+pub(crate) fn command(name: &str) -> io::Result<Command> {
+    process("keeper", name)
+}
+
+/// Does the part of this process if it is a keeper or a body; `None` in the runner.
+pub(crate) fn play(tests: &[Test]) -> Option<ExitCode> {
+    let role = env::var(ROLE).ok()?;
+    let name = env::var(TEST).unwrap_or_default();
+    let Some(test) = tests.iter().find(|test| test.name == name) else {
+        println!("there is no test {name}");
+        return Some(ExitCode::FAILURE);
+    };
+    let result = match role.as_str() {
+        "keeper" => keep(test),
+        _ => (test.body)().map(|()| ExitCode::SUCCESS),
+    };
+    Some(result.unwrap_or_else(|error| report(error.as_ref())))
+}
+
+fn keep(test: &Test) -> crate::Result<ExitCode> {
+    netns::enter_user_namespace()?;
+    // After the change of credentials, which would cancel it.
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    unshare(CloneFlags::CLONE_NEWPID)?;
+    let status = process("body", test.name)?.status()?;
+    Ok(match status.code() {
+        Some(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        None => {
+            println!("{status}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn process(role: &str, name: &str) -> io::Result<Command> {
+    let mut command = Command::new(env::current_exe()?);
+    command.env(ROLE, role).env(TEST, name);
+    Ok(command)
+}
+
+/// Prints why a test ended with an error, causes included.
+fn report(error: &(dyn Error + Send + Sync + 'static)) -> ExitCode {
+    if let Some(reason) = missing::reason(error) {
+        println!("{reason}");
+        return ExitCode::from(SKIPPED);
+    }
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    println!("{text}");
+    ExitCode::FAILURE
+}

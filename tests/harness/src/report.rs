@@ -1,0 +1,87 @@
+//! What is printed: the lines of `cargo test`.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+    time::Instant,
+};
+
+/// How a test ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Passed,
+    /// It could not run, for this reason.
+    Skipped(String),
+    /// What it printed.
+    Failed(String),
+}
+
+/// Progress and summary of a run.
+#[derive(Debug)]
+pub(crate) struct Report {
+    started: Instant,
+    name: &'static str,
+    passed: usize,
+    skipped: usize,
+    filtered_out: usize,
+    failures: Vec<(&'static str, String)>,
+}
+
+impl Report {
+    pub(crate) fn start(tests: usize, filtered_out: usize) -> Self {
+        println!("\nrunning {tests} test{}", if tests == 1 { "" } else { "s" });
+        Self {
+            started: Instant::now(),
+            name: "",
+            passed: 0,
+            skipped: 0,
+            filtered_out,
+            failures: Vec::new(),
+        }
+    }
+
+    pub(crate) fn begin(&mut self, name: &'static str) {
+        self.name = name;
+        print!("test {name} ... ");
+        // A lost line of progress is no reason to stop.
+        let _ = io::stdout().flush();
+    }
+
+    pub(crate) fn end(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Passed => {
+                self.passed += 1;
+                println!("ok");
+            }
+            Outcome::Skipped(reason) => {
+                self.skipped += 1;
+                println!("ignored, {reason}");
+            }
+            Outcome::Failed(output) => {
+                println!("FAILED");
+                self.failures.push((self.name, output));
+            }
+        }
+    }
+
+    pub(crate) fn finish(self) -> ExitCode {
+        if !self.failures.is_empty() {
+            println!("\nfailures:");
+            for (name, output) in &self.failures {
+                println!("\n---- {name} ----\n{}", output.trim_end());
+            }
+            println!("\nfailures:");
+            self.failures.iter().for_each(|(name, _)| println!("    {name}"));
+        }
+        println!(
+            "\ntest result: {}. {} passed; {} failed; {} ignored; 0 measured; {} filtered out; finished in {:.2}s\n",
+            if self.failures.is_empty() { "ok" } else { "FAILED" },
+            self.passed,
+            self.failures.len(),
+            self.skipped,
+            self.filtered_out,
+            self.started.elapsed().as_secs_f64(),
+        );
+        if self.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(101) }
+    }
+}
