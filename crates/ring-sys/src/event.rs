@@ -1,0 +1,154 @@
+//! Waiting for descriptors: epoll(7), eventfd(2).
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::time::Duration;
+
+use crate::socket_option::check;
+
+/// A counter on which others can wait; closed on drop.
+#[derive(Debug)]
+pub struct Event {
+    fd: OwnedFd,
+}
+
+impl Event {
+    /// An event that has not happened, `eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)`.
+    ///
+    /// # Errors
+    /// As eventfd(2).
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: no pointers are passed.
+        let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+        // SAFETY: the descriptor was made by the call above and belongs to nobody else.
+        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+    }
+
+    /// Lets it happen: whoever waits wakes up.
+    pub fn raise(&self) {
+        let one = 1_u64.to_ne_bytes();
+        // SAFETY: the buffer is valid for its length. The one possible failure is a counter at its limit, which wakes
+        // just the same.
+        unsafe { libc::write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+
+    /// Takes it back; whether it had happened.
+    pub fn take(&self) -> bool {
+        let mut count = [0_u8; 8];
+        // SAFETY: the buffer is valid and writable for its length. It fails where nothing has happened.
+        unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) == 8 }
+    }
+}
+
+impl AsFd for Event {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// A set of descriptors to wait for; closed on drop.
+#[derive(Debug)]
+pub struct Poller {
+    fd: OwnedFd,
+}
+
+/// What woke a [`Poller`]: the key under which the descriptor was added, and whether it reports an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// The key given to [`Poller::add_edge`].
+    pub key: u64,
+    /// `EPOLLERR` or `EPOLLHUP`.
+    pub error: bool,
+}
+
+impl Poller {
+    /// An empty set, `epoll_create1(EPOLL_CLOEXEC)`.
+    ///
+    /// # Errors
+    /// As epoll_create1(2).
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: no pointers are passed.
+        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: the descriptor was made by the call above and belongs to nobody else.
+        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+    }
+
+    /// Adds a descriptor, edge-triggered: it wakes once each time that something happens to it, not as long as
+    /// something is there (`EPOLLIN | EPOLLET`).
+    ///
+    /// # Errors
+    /// As epoll_ctl(2).
+    pub fn add_edge(&self, descriptor: BorrowedFd<'_>, key: u64) -> io::Result<()> {
+        let mut event =
+            libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: key };
+        // SAFETY: the pointer to the event is valid for the time of the call.
+        check(unsafe {
+            libc::epoll_ctl(
+                self.fd.as_raw_fd(),
+                libc::EPOLL_CTL_ADD,
+                descriptor.as_raw_fd(),
+                &mut event,
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Waits until something happens, at most so long, `None` for ever; shows what it was to `seen`. Returns early,
+    /// with nothing, when a signal comes. Times are rounded up to milliseconds.
+    ///
+    /// # Errors
+    /// As epoll_wait(2), `EINTR` left out.
+    pub fn wait(
+        &self,
+        timeout: Option<Duration>,
+        mut seen: impl FnMut(Readiness),
+    ) -> io::Result<()> {
+        const MOST: usize = 4;
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; MOST];
+        let timeout = timeout.map_or(-1, |timeout| {
+            libc::c_int::try_from(timeout.as_nanos().div_ceil(1_000_000))
+                .unwrap_or(libc::c_int::MAX)
+        });
+        // SAFETY: the pointer is valid and writable for the number of events given.
+        let happened = check(unsafe {
+            libc::epoll_wait(self.fd.as_raw_fd(), events.as_mut_ptr(), MOST as libc::c_int, timeout)
+        });
+        let happened = match happened {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            happened => happened?,
+        };
+        for event in &events[..happened as usize] {
+            let error = event.events & (libc::EPOLLERR | libc::EPOLLHUP) as u32 != 0;
+            seen(Readiness { key: event.u64, error });
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Poller {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_wakes_once() {
+        let (event, poller) = (Event::new().expect("an event"), Poller::new().expect("a poller"));
+        poller.add_edge(event.as_fd(), 7).expect("added");
+        let woken = |timeout| {
+            let mut keys = Vec::new();
+            poller.wait(Some(timeout), |readiness| keys.push(readiness.key)).expect("waits");
+            keys
+        };
+        assert!(woken(Duration::from_micros(1)).is_empty());
+        event.raise();
+        assert_eq!(woken(Duration::from_secs(5)), [7]);
+        assert!(woken(Duration::ZERO).is_empty(), "edge-triggered");
+        assert!(event.take());
+        assert!(!event.take());
+    }
+}

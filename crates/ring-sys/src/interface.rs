@@ -1,0 +1,358 @@
+//! What the kernel knows of network interfaces (netdevice(7), `/sys/class/net`, `linux/ethtool.h`).
+
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::path::PathBuf;
+
+use crate::socket_option::check;
+
+pub use libc::{ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_NONE};
+
+/// Everything that is found out about an interface; what the kernel or the driver does not tell is `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Interface {
+    /// Its number, from 1.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// `IFF_*` of `linux/if.h`.
+    pub flags: u32,
+    /// Longest packet in bytes, without the link-layer header.
+    pub mtu: u32,
+    /// Hardware address, where it has one of six bytes.
+    pub mac: Option<[u8; 6]>,
+    /// `ARPHRD_*` of `linux/if_arp.h`.
+    pub hardware_type: u16,
+    /// The kernel driver.
+    pub driver: Option<String>,
+    /// Megabits a second.
+    pub speed: Option<u32>,
+    /// Receive and send queues.
+    pub queues: (u32, u32),
+    /// The memory node that it is attached to.
+    pub numa_node: Option<u32>,
+    /// What changes packets on their way: receive offloads as ethtool tells them.
+    pub offloads: Offloads,
+    /// `SOF_TIMESTAMPING_*` that it supports.
+    pub timestamping: Option<u32>,
+}
+
+/// Offloads by which captured packets differ from those on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Offloads {
+    /// Receive checksums are checked by the adapter.
+    pub rx_checksum: bool,
+    /// Send checksums are filled in by the adapter, after they were captured.
+    pub tx_checksum: bool,
+    /// Sent segments are split by the adapter, after they were captured.
+    pub tcp_segmentation: bool,
+    /// Received segments are joined by the kernel.
+    pub generic_receive: bool,
+    /// Received segments are joined by the adapter.
+    pub large_receive: bool,
+}
+
+/// `IFF_UP`.
+pub const UP: u32 = libc::IFF_UP as u32;
+/// `IFF_RUNNING`.
+pub const RUNNING: u32 = libc::IFF_RUNNING as u32;
+/// `IFF_LOOPBACK`.
+pub const LOOPBACK: u32 = libc::IFF_LOOPBACK as u32;
+/// `IFF_PROMISC`.
+pub const PROMISCUOUS: u32 = libc::IFF_PROMISC as u32;
+
+/// The index of an interface.
+///
+/// # Errors
+/// `ENODEV` where there is none of that name.
+pub fn index(name: &str) -> io::Result<u32> {
+    let name = CString::new(name).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
+    // SAFETY: the pointer leads to a string that ends in a null byte.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(io::Error::last_os_error()),
+        index => Ok(index),
+    }
+}
+
+/// The name of the interface with this index.
+///
+/// # Errors
+/// `ENXIO` where there is none.
+pub fn name(index: u32) -> io::Result<String> {
+    let mut name = [0 as libc::c_char; libc::IF_NAMESIZE];
+    // SAFETY: the buffer has the size that the function asks for.
+    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr()) };
+    if found.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(text(&name))
+}
+
+/// The type of an interface's hardware, `ARPHRD_*` of `linux/if_arp.h`.
+///
+/// # Errors
+/// `ENODEV` where there is none of that name.
+pub fn hardware_type(name: &str) -> io::Result<u16> {
+    let (_, request) = ask(name, libc::SIOCGIFHWADDR)?;
+    // SAFETY: this request fills in the hardware address.
+    Ok(unsafe { request.ifr_ifru.ifru_hwaddr }.sa_family)
+}
+
+/// The flags of an interface, `IFF_*`.
+///
+/// # Errors
+/// `ENODEV` where there is none of that name.
+pub fn flags(name: &str) -> io::Result<u32> {
+    let (_, request) = ask(name, libc::SIOCGIFFLAGS)?;
+    // SAFETY: this request fills in the flags.
+    Ok(u32::from(unsafe { request.ifr_ifru.ifru_flags } as u16))
+}
+
+/// The longest packet in bytes, without the link-layer header.
+///
+/// # Errors
+/// `ENODEV` where there is none of that name.
+pub fn mtu(name: &str) -> io::Result<u32> {
+    let (_, request) = ask(name, libc::SIOCGIFMTU)?;
+    // SAFETY: this request fills in the MTU.
+    Ok(unsafe { request.ifr_ifru.ifru_mtu } as u32)
+}
+
+/// All interfaces of this network namespace, in the order of their indexes.
+///
+/// # Errors
+/// When the kernel does not list them.
+pub fn list() -> io::Result<Vec<Interface>> {
+    // SAFETY: no pointers are passed.
+    let names = unsafe { libc::if_nameindex() };
+    if names.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    let mut found = Vec::new();
+    let mut at = names;
+    loop {
+        // SAFETY: the list ends with an entry of index 0, which has not been passed.
+        let entry = unsafe { *at };
+        if entry.if_index == 0 || entry.if_name.is_null() {
+            break;
+        }
+        // SAFETY: the entry's name is a string that ends in a null byte.
+        let name =
+            unsafe { std::ffi::CStr::from_ptr(entry.if_name) }.to_string_lossy().into_owned();
+        found.push((entry.if_index, name));
+        // SAFETY: this was not the last entry, so there is another.
+        at = unsafe { at.add(1) };
+    }
+    // SAFETY: the list came from `if_nameindex` and is not used any more.
+    unsafe { libc::if_freenameindex(names) };
+    // One that went away meanwhile is left out.
+    let mut interfaces: Vec<Interface> =
+        found.into_iter().filter_map(|(index, name)| describe(index, name).ok()).collect();
+    interfaces.sort_by_key(|interface| interface.index);
+    Ok(interfaces)
+}
+
+/// Everything about one interface.
+///
+/// # Errors
+/// `ENODEV` where there is none of that name.
+pub fn find(name: &str) -> io::Result<Interface> {
+    describe(index(name)?, name.to_owned())
+}
+
+/// Switches the adapter's receive time stamps on, for everybody (`SIOCSHWTSTAMP` with `HWTSTAMP_FILTER_ALL`).
+///
+/// # Errors
+/// `EOPNOTSUPP` for adapters that have none, `EPERM` without `CAP_NET_ADMIN`.
+pub fn enable_hardware_timestamps(name: &str) -> io::Result<()> {
+    /// `struct hwtstamp_config` of `linux/net_tstamp.h`: flags, send type off, receive filter all.
+    #[repr(C)]
+    struct Config {
+        flags: i32,
+        tx_type: i32,
+        rx_filter: i32,
+    }
+    let mut config = Config { flags: 0, tx_type: 0, rx_filter: 1 };
+    let socket = control_socket()?;
+    let mut request = request(name)?;
+    request.ifr_ifru.ifru_data = std::ptr::from_mut(&mut config).cast();
+    // SAFETY: the request's pointer leads to the structure that this call reads and writes.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSHWTSTAMP, &mut request) })?;
+    Ok(())
+}
+
+fn describe(index: u32, name: String) -> io::Result<Interface> {
+    let (_, address) = ask(&name, libc::SIOCGIFHWADDR)?;
+    // SAFETY: this request fills in the hardware address.
+    let address = unsafe { address.ifr_ifru.ifru_hwaddr };
+    let hardware_type = address.sa_family;
+    let mac = matches!(hardware_type, ARPHRD_ETHER | ARPHRD_LOOPBACK)
+        .then(|| std::array::from_fn(|at| address.sa_data[at] as u8));
+    let sys = PathBuf::from("/sys/class/net").join(&name);
+    let queues = |kind: &str| {
+        let entries = fs::read_dir(sys.join("queues")).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(kind)).count() as u32
+    };
+    let number = |file: &str| fs::read_to_string(sys.join(file)).ok()?.trim().parse::<u32>().ok();
+    let driver = fs::read_link(sys.join("device/driver")).ok();
+    let driver = driver.and_then(|link| Some(link.file_name()?.to_string_lossy().into_owned()));
+    Ok(Interface {
+        index,
+        flags: flags(&name)?,
+        mtu: mtu(&name)?,
+        mac,
+        hardware_type,
+        driver: driver.or_else(|| ethtool::driver(&name)),
+        speed: number("speed").filter(|&speed| speed > 0 && speed < i32::MAX as u32),
+        queues: (queues("rx-"), queues("tx-")),
+        numa_node: number("device/numa_node"),
+        offloads: ethtool::offloads(&name),
+        timestamping: ethtool::timestamping(&name),
+        name,
+    })
+}
+
+/// A socket that control requests go through; any would do.
+fn control_socket() -> io::Result<OwnedFd> {
+    // SAFETY: no pointers are passed.
+    let fd =
+        check(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })?;
+    // SAFETY: the descriptor was made by the call above and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn request(name: &str) -> io::Result<libc::ifreq> {
+    // SAFETY: all zeroes are an interface request without a name.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    if name.len() >= request.ifr_name.len() {
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
+    }
+    for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *place = byte as libc::c_char;
+    }
+    Ok(request)
+}
+
+/// Requests that have a name and give a value, without pointers.
+fn ask(name: &str, what: libc::c_ulong) -> io::Result<(OwnedFd, libc::ifreq)> {
+    let socket = control_socket()?;
+    let mut request = request(name)?;
+    // SAFETY: the requests made in this file take and fill in this structure, in which there are no pointers.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), what as _, &mut request) })?;
+    Ok((socket, request))
+}
+
+fn text(bytes: &[libc::c_char]) -> String {
+    let bytes: Vec<u8> =
+        bytes.iter().map(|&byte| byte as u8).take_while(|&byte| byte != 0).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// `SIOCETHTOOL` of `linux/ethtool.h`.
+mod ethtool {
+    use super::{Offloads, check, control_socket, request};
+    use std::io;
+    use std::os::fd::AsRawFd as _;
+
+    const GDRVINFO: u32 = 0x3;
+    const GRXCSUM: u32 = 0x14;
+    const GTXCSUM: u32 = 0x16;
+    const GTSO: u32 = 0x1e;
+    const GFLAGS: u32 = 0x25;
+    const GGRO: u32 = 0x2b;
+    const GET_TS_INFO: u32 = 0x41;
+    /// `ETH_FLAG_LRO`.
+    const FLAG_LRO: u32 = 1 << 15;
+
+    /// `struct ethtool_value`.
+    #[repr(C)]
+    struct Value {
+        command: u32,
+        data: u32,
+    }
+
+    /// `struct ethtool_drvinfo`.
+    #[repr(C)]
+    struct DriverInfo {
+        command: u32,
+        driver: [u8; 32],
+        rest: [u8; 32 + 32 + 32 + 32 + 12 + 5 * 4],
+    }
+
+    /// `struct ethtool_ts_info`.
+    #[repr(C)]
+    struct TimestampInfo {
+        command: u32,
+        so_timestamping: u32,
+        rest: [u32; 9],
+    }
+
+    const _: () = assert!(size_of::<DriverInfo>() == 196);
+    const _: () = assert!(size_of::<TimestampInfo>() == 44);
+
+    pub(super) fn driver(name: &str) -> Option<String> {
+        let mut info = DriverInfo { command: GDRVINFO, driver: [0; 32], rest: [0; 160] };
+        // SAFETY: the command fills in this structure.
+        unsafe { call(name, &mut info) }.ok()?;
+        let driver: Vec<u8> = info.driver.into_iter().take_while(|&byte| byte != 0).collect();
+        (!driver.is_empty()).then(|| String::from_utf8_lossy(&driver).into_owned())
+    }
+
+    pub(super) fn timestamping(name: &str) -> Option<u32> {
+        let mut info = TimestampInfo { command: GET_TS_INFO, so_timestamping: 0, rest: [0; 9] };
+        // SAFETY: the command fills in this structure.
+        unsafe { call(name, &mut info) }.ok()?;
+        Some(info.so_timestamping)
+    }
+
+    pub(super) fn offloads(name: &str) -> Offloads {
+        let value = |command| {
+            let mut value = Value { command, data: 0 };
+            // SAFETY: all commands given here fill in this structure.
+            unsafe { call(name, &mut value) }.map_or(0, |()| value.data)
+        };
+        Offloads {
+            rx_checksum: value(GRXCSUM) != 0,
+            tx_checksum: value(GTXCSUM) != 0,
+            tcp_segmentation: value(GTSO) != 0,
+            generic_receive: value(GGRO) != 0,
+            large_receive: value(GFLAGS) & FLAG_LRO != 0,
+        }
+    }
+
+    /// # Safety
+    /// `T` must start with a command and be the structure that this command takes.
+    unsafe fn call<T>(name: &str, structure: &mut T) -> io::Result<()> {
+        let socket = control_socket()?;
+        let mut request = request(name)?;
+        request.ifr_ifru.ifru_data = std::ptr::from_mut(structure).cast();
+        // SAFETY: the request's pointer leads to what the command reads and writes, as the caller promises.
+        check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &mut request) })?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_found() {
+        let found = find("lo").expect("every namespace has lo");
+        assert_eq!(found.hardware_type, ARPHRD_LOOPBACK);
+        assert_eq!(name(found.index).expect("its name"), "lo");
+        assert_ne!(found.flags & LOOPBACK, 0);
+        assert!(list().expect("a list").contains(&found));
+    }
+
+    #[test]
+    fn names_that_are_none() {
+        for name in ["", "no-such-interface-anywhere", "x\0y", "nope0"] {
+            assert!(find(name).is_err(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Memory that somebody else may write.
+//!
+//! **Rules.** No Rust reference to bytes that the kernel may write at the same time: this module hands out raw
+//! pointers only, checked against the bounds and the alignment. Words by which ownership passes are read and written
+//! as atomics.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::ptr::NonNull;
+
+use memmap2::{MmapOptions, MmapRaw};
+
+/// A mapping, unmapped on drop. It keeps the memory but not the descriptor: a socket whose ring is mapped lives on
+/// until both are gone.
+pub struct Mapping {
+    raw: MmapRaw,
+}
+
+impl Mapping {
+    /// Maps `len` bytes of a descriptor from offset 0, shared, readable and writable, with its pages present
+    /// (`MAP_SHARED | MAP_POPULATE`).
+    ///
+    /// # Errors
+    /// As mmap(2).
+    pub fn of_descriptor(descriptor: BorrowedFd<'_>, len: usize) -> io::Result<Self> {
+        let raw = MmapOptions::new().len(len).populate().map_raw(descriptor.as_raw_fd())?;
+        Ok(Self { raw })
+    }
+
+    /// Maps `len` bytes of anonymous zeroed memory.
+    ///
+    /// # Errors
+    /// As mmap(2).
+    pub fn anonymous(len: usize) -> io::Result<Self> {
+        let map = MmapOptions::new().len(len).populate().map_anon()?;
+        Ok(Self { raw: map.into() })
+    }
+
+    /// Maps anonymous memory from huge pages of 2 MiB; `len` is rounded up to them.
+    ///
+    /// # Errors
+    /// As mmap(2): `ENOMEM` where no huge pages are reserved (`/proc/sys/vm/nr_hugepages`).
+    pub fn anonymous_huge(len: usize) -> io::Result<Self> {
+        const PAGE: u8 = 21;
+        let map =
+            MmapOptions::new().len(len.next_multiple_of(1 << PAGE)).huge(Some(PAGE)).map_anon()?;
+        Ok(Self { raw: map.into() })
+    }
+
+    /// Locks the pages into memory.
+    ///
+    /// # Errors
+    /// As mlock(2): `ENOMEM` or `EPERM` above `RLIMIT_MEMLOCK`.
+    pub fn lock(&self) -> io::Result<()> {
+        self.raw.lock()
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.raw.len()
+    }
+
+    /// Whether it has no bytes, which no mapping has.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A pointer to `len` bytes at `offset`, if they lie within the mapping and `offset` is a multiple of `align`.
+    #[must_use]
+    pub fn pointer(&self, offset: usize, len: usize, align: usize) -> Option<NonNull<u8>> {
+        let end = offset.checked_add(len)?;
+        if end > self.len() || !offset.is_multiple_of(align) {
+            return None;
+        }
+        // SAFETY: `offset` is at most the mapping's length.
+        let pointer = unsafe { self.raw.as_mut_ptr().add(offset) };
+        NonNull::new(pointer)
+    }
+}
+
+impl fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mapping").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_stay_within() {
+        let mapping = Mapping::anonymous(4096).expect("a page");
+        assert!(mapping.pointer(0, 4096, 8).is_some());
+        assert!(mapping.pointer(4096, 0, 1).is_some());
+        assert!(mapping.pointer(4096, 1, 1).is_none());
+        assert!(mapping.pointer(4, 8, 8).is_none(), "not aligned");
+        assert!(mapping.pointer(usize::MAX, 2, 1).is_none(), "overflow");
+    }
+}

@@ -1,0 +1,454 @@
+//! Packet sockets, packet(7): one method a socket option.
+
+pub mod abi;
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+
+use self::abi::{
+    FanoutArgs, PacketMreq, SockaddrLl, TpacketReq, TpacketReq3, TpacketRolloverStats,
+    TpacketStatsV3,
+};
+use crate::filter::Instruction;
+use crate::mmap::Mapping;
+use crate::socket_option::{self, check};
+
+/// A packet socket, closed on drop.
+#[derive(Debug)]
+pub struct PacketSocket {
+    fd: OwnedFd,
+}
+
+impl PacketSocket {
+    /// `socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)`: protocol 0 receives nothing before
+    /// [`bind`](Self::bind) names one.
+    ///
+    /// # Errors
+    /// As packet(7): `EPERM` without `CAP_NET_RAW`.
+    pub fn new() -> io::Result<Self> {
+        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        // SAFETY: no pointers are passed.
+        let fd = check(unsafe { libc::socket(libc::AF_PACKET, kind, 0) })?;
+        // SAFETY: the descriptor was made by the call above and belongs to nobody else.
+        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+    }
+
+    /// Binds to an interface, 0 for all, and an Ethernet protocol in host byte order ([`abi::ETH_P_ALL`]; 0 to send
+    /// only).
+    ///
+    /// # Errors
+    /// As packet(7): `ENODEV`, `ENETDOWN`.
+    pub fn bind(&self, interface: u32, protocol: u16) -> io::Result<()> {
+        let address = SockaddrLl {
+            sll_family: libc::AF_PACKET as u16,
+            sll_protocol: protocol.to_be(),
+            sll_ifindex: interface as i32,
+            ..SockaddrLl::default()
+        };
+        let size = size_of::<SockaddrLl>() as libc::socklen_t;
+        let pointer = std::ptr::from_ref(&address).cast();
+        // SAFETY: the pointer is valid for `size` bytes, and the structure is that of the address family.
+        check(unsafe { libc::bind(self.fd.as_raw_fd(), pointer, size) })?;
+        Ok(())
+    }
+
+    /// The index of the interface that the socket is bound to: 0 for all, -1 once it has been deleted.
+    ///
+    /// # Errors
+    /// As getsockname(2).
+    pub fn bound_interface(&self) -> io::Result<i32> {
+        let mut address = SockaddrLl::default();
+        let mut size = size_of::<SockaddrLl>() as libc::socklen_t;
+        let pointer = std::ptr::from_mut(&mut address).cast();
+        // SAFETY: both pointers are valid and writable, the first for `size` bytes.
+        check(unsafe { libc::getsockname(self.fd.as_raw_fd(), pointer, &mut size) })?;
+        Ok(address.sll_ifindex)
+    }
+
+    /// The version of the ring, [`abi::TPACKET_V2`] or [`abi::TPACKET_V3`]; before any ring is made.
+    ///
+    /// # Errors
+    /// As setsockopt(2): `EBUSY` with a ring.
+    pub fn set_version(&self, version: i32) -> io::Result<()> {
+        self.set_int(abi::PACKET_VERSION, version)
+    }
+
+    /// Bytes to leave before each packet of the ring.
+    ///
+    /// # Errors
+    /// As setsockopt(2): `EBUSY` with a ring.
+    pub fn set_reserve(&self, bytes: u32) -> io::Result<()> {
+        // SAFETY: the option takes an unsigned int.
+        unsafe { self.set(abi::PACKET_RESERVE, &bytes) }
+    }
+
+    /// Makes a receive ring of version 3.
+    ///
+    /// # Errors
+    /// As setsockopt(2): `EINVAL` for a geometry that is none, `ENOMEM`.
+    pub fn set_rx_ring(&self, request: &TpacketReq3) -> io::Result<()> {
+        // SAFETY: the option takes this structure, for the version set.
+        unsafe { self.set(abi::PACKET_RX_RING, request) }
+    }
+
+    /// Makes a send ring of version 2.
+    ///
+    /// # Errors
+    /// As [`set_rx_ring`](Self::set_rx_ring).
+    pub fn set_tx_ring(&self, request: &TpacketReq) -> io::Result<()> {
+        // SAFETY: the option takes this structure. A version that wants a longer one is refused by the kernel.
+        unsafe { self.set(abi::PACKET_TX_RING, request) }
+    }
+
+    /// Maps the socket's ring, which has `len` bytes.
+    ///
+    /// # Errors
+    /// As mmap(2): `EINVAL` if the ring has another length.
+    pub fn map_ring(&self, len: usize) -> io::Result<Mapping> {
+        Mapping::of_descriptor(self.fd.as_fd(), len)
+    }
+
+    /// Attaches a classic filter in place of the one that is there.
+    ///
+    /// # Errors
+    /// As socket(7): `EINVAL` for a program that the kernel's check refuses, `EPERM` when the filter is locked.
+    pub fn attach_filter(&self, program: &[Instruction]) -> io::Result<()> {
+        let len =
+            u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+        let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut().cast() };
+        // SAFETY: the option takes this structure; its pointer is valid for `len` instructions, which the kernel reads.
+        unsafe {
+            socket_option::set(self.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+        }
+    }
+
+    /// Attaches an eBPF program of the type `SOCKET_FILTER`.
+    ///
+    /// # Errors
+    /// As socket(7): `EINVAL` for a descriptor that is no such program.
+    pub fn attach_program(&self, program: BorrowedFd<'_>) -> io::Result<()> {
+        let program = program.as_raw_fd();
+        // SAFETY: the option takes an int.
+        unsafe { socket_option::set(self.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_BPF, &program) }
+    }
+
+    /// Takes the filter away.
+    ///
+    /// # Errors
+    /// As socket(7): `ENOENT` without a filter, `EPERM` when it is locked.
+    pub fn detach_filter(&self) -> io::Result<()> {
+        self.set_socket_int(libc::SO_DETACH_FILTER, 0)
+    }
+
+    /// Locks the filter: it can be neither replaced nor taken away any more.
+    ///
+    /// # Errors
+    /// As socket(7).
+    pub fn lock_filter(&self) -> io::Result<()> {
+        self.set_socket_int(libc::SO_LOCK_FILTER, 1)
+    }
+
+    /// Counts since the last call: reading resets them.
+    ///
+    /// # Errors
+    /// As getsockopt(2).
+    pub fn take_statistics(&self) -> io::Result<TpacketStatsV3> {
+        // SAFETY: the option fills in this structure for version 3, which any bytes are; for others it is too short.
+        unsafe { socket_option::get(self.as_fd(), libc::SOL_PACKET, abi::PACKET_STATISTICS, None) }
+    }
+
+    /// How often fanout rolled over, since the socket joined.
+    ///
+    /// # Errors
+    /// As getsockopt(2): `EINVAL` outside a group with rollover.
+    pub fn rollover_statistics(&self) -> io::Result<TpacketRolloverStats> {
+        // SAFETY: the option fills in this structure, which any bytes are.
+        unsafe {
+            socket_option::get(self.as_fd(), libc::SOL_PACKET, abi::PACKET_ROLLOVER_STATS, None)
+        }
+    }
+
+    /// Joins a multicast or promiscuous membership, counted by the kernel.
+    ///
+    /// # Errors
+    /// As packet(7).
+    pub fn add_membership(&self, request: &PacketMreq) -> io::Result<()> {
+        // SAFETY: the option takes this structure.
+        unsafe { self.set(abi::PACKET_ADD_MEMBERSHIP, request) }
+    }
+
+    /// Leaves a membership.
+    ///
+    /// # Errors
+    /// As packet(7).
+    pub fn drop_membership(&self, request: &PacketMreq) -> io::Result<()> {
+        // SAFETY: the option takes this structure.
+        unsafe { self.set(abi::PACKET_DROP_MEMBERSHIP, request) }
+    }
+
+    /// Joins a fanout group, making it if need be; after [`bind`](Self::bind).
+    ///
+    /// # Errors
+    /// As packet(7): `EINVAL` before bind or where the members differ.
+    pub fn join_fanout(&self, arguments: &FanoutArgs) -> io::Result<()> {
+        // SAFETY: the option takes this structure.
+        unsafe { self.set(abi::PACKET_FANOUT, arguments) }
+    }
+
+    /// The id of the fanout group and its type and flags, in the lower and the upper half.
+    ///
+    /// # Errors
+    /// As getsockopt(2).
+    pub fn fanout(&self) -> io::Result<u32> {
+        // SAFETY: the option fills in an int.
+        unsafe { socket_option::get(self.as_fd(), libc::SOL_PACKET, abi::PACKET_FANOUT, None) }
+    }
+
+    /// Gives the fanout group a classic program that chooses the member.
+    ///
+    /// # Errors
+    /// As packet(7).
+    pub fn set_fanout_filter(&self, program: &[Instruction]) -> io::Result<()> {
+        let len =
+            u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+        let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut().cast() };
+        // SAFETY: in this mode the option takes this structure; its pointer is valid for `len` instructions. In the
+        // eBPF mode the kernel refuses the length.
+        unsafe { self.set(abi::PACKET_FANOUT_DATA, &program) }
+    }
+
+    /// Gives the fanout group an eBPF program that chooses the member.
+    ///
+    /// # Errors
+    /// As packet(7).
+    pub fn set_fanout_program(&self, program: BorrowedFd<'_>) -> io::Result<()> {
+        self.set_int(abi::PACKET_FANOUT_DATA, program.as_raw_fd())
+    }
+
+    /// Which time stamps packets get, `SOF_TIMESTAMPING_*` of `linux/net_tstamp.h`.
+    ///
+    /// # Errors
+    /// As setsockopt(2).
+    pub fn set_timestamping(&self, flags: u32) -> io::Result<()> {
+        // SAFETY: the option takes an int of flags.
+        unsafe { self.set(abi::PACKET_TIMESTAMP, &flags) }
+    }
+
+    /// Leaves out what this host sends.
+    ///
+    /// # Errors
+    /// As setsockopt(2): `ENOPROTOOPT` before Linux 4.20.
+    pub fn set_ignore_outgoing(&self, ignore: bool) -> io::Result<()> {
+        self.set_int(abi::PACKET_IGNORE_OUTGOING, i32::from(ignore))
+    }
+
+    /// Sends past the queueing discipline.
+    ///
+    /// # Errors
+    /// As setsockopt(2).
+    pub fn set_qdisc_bypass(&self, bypass: bool) -> io::Result<()> {
+        self.set_int(abi::PACKET_QDISC_BYPASS, i32::from(bypass))
+    }
+
+    /// Goes on after a malformed packet in the send ring instead of stopping there; before the ring is made.
+    ///
+    /// # Errors
+    /// As setsockopt(2): `EBUSY` with a ring.
+    pub fn set_loss(&self, loss: bool) -> io::Result<()> {
+        self.set_int(abi::PACKET_LOSS, i32::from(loss))
+    }
+
+    /// Puts [`abi::VirtioNetHdr`] before each packet, both ways; before any ring is made.
+    ///
+    /// # Errors
+    /// As setsockopt(2).
+    pub fn set_vnet_header(&self, present: bool) -> io::Result<()> {
+        self.set_int(abi::PACKET_VNET_HDR, i32::from(present))
+    }
+
+    /// The size of the buffer for what is not in a ring, in bytes (`SO_RCVBUF`).
+    ///
+    /// # Errors
+    /// As socket(7).
+    pub fn set_receive_buffer(&self, bytes: i32) -> io::Result<()> {
+        self.set_socket_int(libc::SO_RCVBUF, bytes)
+    }
+
+    /// The size of the send buffer in bytes (`SO_SNDBUF`), which bounds what is under way.
+    ///
+    /// # Errors
+    /// As socket(7).
+    pub fn set_send_buffer(&self, bytes: i32) -> io::Result<()> {
+        self.set_socket_int(libc::SO_SNDBUF, bytes)
+    }
+
+    /// Microseconds to poll the device for when there is nothing (`SO_BUSY_POLL`).
+    ///
+    /// # Errors
+    /// As socket(7): `EPERM` without `CAP_NET_ADMIN` when raised.
+    pub fn set_busy_poll(&self, microseconds: i32) -> io::Result<()> {
+        self.set_socket_int(libc::SO_BUSY_POLL, microseconds)
+    }
+
+    /// Prefers busy polling to interrupts (`SO_PREFER_BUSY_POLL`).
+    ///
+    /// # Errors
+    /// As socket(7).
+    pub fn set_prefer_busy_poll(&self, prefer: bool) -> io::Result<()> {
+        const SO_PREFER_BUSY_POLL: i32 = 69;
+        self.set_socket_int(SO_PREFER_BUSY_POLL, i32::from(prefer))
+    }
+
+    /// Packets to take at a time when busy polling (`SO_BUSY_POLL_BUDGET`).
+    ///
+    /// # Errors
+    /// As socket(7).
+    pub fn set_busy_poll_budget(&self, packets: i32) -> io::Result<()> {
+        const SO_BUSY_POLL_BUDGET: i32 = 70;
+        self.set_socket_int(SO_BUSY_POLL_BUDGET, packets)
+    }
+
+    /// The error that the socket holds, which is thereby taken away (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// When there is an error: that one, or that of getsockopt(2).
+    pub fn take_error(&self) -> io::Result<()> {
+        // SAFETY: the option fills in an int.
+        let error: i32 =
+            unsafe { socket_option::get(self.as_fd(), libc::SOL_SOCKET, libc::SO_ERROR, None) }?;
+        if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+    }
+
+    /// Sends what is ready in the send ring, without waiting; how many bytes went.
+    ///
+    /// # Errors
+    /// As send(2).
+    pub fn kick(&self) -> io::Result<usize> {
+        // SAFETY: a null buffer of no length is what a send ring is kicked with.
+        let sent =
+            unsafe { libc::send(self.fd.as_raw_fd(), std::ptr::null(), 0, libc::MSG_DONTWAIT) };
+        usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Sends packets, `sendmmsg(2)` with `MSG_DONTWAIT`; how many went, all from the start.
+    ///
+    /// # Errors
+    /// As send(2) when not even the first went: `ENOBUFS` and `EAGAIN` while queues are full, `EMSGSIZE` for one that
+    /// is too long, `ENETDOWN`.
+    pub fn send_packets(&self, packets: &mut SendBatch) -> io::Result<usize> {
+        packets.point();
+        let count = packets.messages.len() as u32;
+        let messages = packets.messages.as_mut_ptr();
+        // SAFETY: the messages point to the vectors, which point to the bytes that the batch owns, as `point` has just
+        // made sure; nothing of that changes during the call.
+        let sent =
+            unsafe { libc::sendmmsg(self.fd.as_raw_fd(), messages, count, libc::MSG_DONTWAIT) };
+        Ok(check(sent)? as usize)
+    }
+
+    fn set_int(&self, name: i32, value: i32) -> io::Result<()> {
+        // SAFETY: all callers name options that take an int.
+        unsafe { self.set(name, &value) }
+    }
+
+    fn set_socket_int(&self, name: i32, value: i32) -> io::Result<()> {
+        // SAFETY: all callers name options that take an int.
+        unsafe { socket_option::set(self.as_fd(), libc::SOL_SOCKET, name, &value) }
+    }
+
+    /// # Safety
+    /// As [`socket_option::set`].
+    unsafe fn set<T: Copy>(&self, name: i32, value: &T) -> io::Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe { socket_option::set(self.as_fd(), libc::SOL_PACKET, name, value) }
+    }
+}
+
+impl AsFd for PacketSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Packets to be sent with one system call, copied into one buffer that is used again.
+#[derive(Default)]
+pub struct SendBatch {
+    bytes: Vec<u8>,
+    /// Where in `bytes` each packet lies.
+    ranges: Vec<(usize, usize)>,
+    vectors: Vec<libc::iovec>,
+    messages: Vec<libc::mmsghdr>,
+}
+
+// SAFETY: the pointers within lead into the batch's own heap memory, are made anew before each use, and are used in
+// `send_packets` alone, which has the batch to itself.
+unsafe impl Send for SendBatch {}
+// SAFETY: as above: a shared batch shows only its lengths.
+unsafe impl Sync for SendBatch {}
+
+impl SendBatch {
+    /// An empty batch.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a packet of `len` zeroed bytes, to be filled in.
+    pub fn push(&mut self, len: usize) -> &mut [u8] {
+        let start = self.bytes.len();
+        self.bytes.resize(start + len, 0);
+        self.ranges.push((start, len));
+        &mut self.bytes[start..]
+    }
+
+    /// How many packets there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// How many bytes the first packet has.
+    #[must_use]
+    pub fn first_len(&self) -> Option<usize> {
+        self.ranges.first().map(|&(_, len)| len)
+    }
+
+    /// Takes away the first packets, which were sent or are given up.
+    pub fn remove_first(&mut self, count: usize) {
+        self.ranges.drain(..count.min(self.ranges.len()));
+        if self.ranges.is_empty() {
+            self.bytes.clear();
+        }
+    }
+
+    fn point(&mut self) {
+        self.vectors.clear();
+        self.messages.clear();
+        for &(start, len) in &self.ranges {
+            let bytes = &mut self.bytes[start..start + len];
+            self.vectors.push(libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: len });
+        }
+        for vector in &mut self.vectors {
+            // SAFETY: null pointers and zero lengths are a message without address, data or control data.
+            let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
+            message.msg_hdr.msg_iov = vector;
+            message.msg_hdr.msg_iovlen = 1;
+            self.messages.push(message);
+        }
+    }
+}
+
+impl std::fmt::Debug for SendBatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SendBatch")
+            .field("packets", &self.len())
+            .field("bytes", &self.bytes.len())
+            .finish()
+    }
+}
