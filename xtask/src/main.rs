@@ -1,3 +1,131 @@
-//! Tasks of this workspace.
+//! Tasks of this workspace: `cargo xtask help`.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod asan;
+mod bench;
+mod checks;
+mod command;
+mod corpus;
+mod error;
+mod fuzz;
+mod live;
+mod loom;
+mod steps;
+mod tally;
+mod tests;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    error::Result, fuzz::Fuzzing, live::Live, loom::Depth, steps::Steps, workspace::Workspace,
+};
+
+/// Tasks of this workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run the tests: unit and documentation tests, then the live ones where the kernel allows namespaces.
+    Test,
+    /// Run the tests that need network namespaces, as root or inside a user namespace; at least one must run.
+    NetnsTest {
+        /// Run only tests whose name contains this.
+        filter: Option<String>,
+        /// Everything after `--` goes to the test programs, as in `-- --nocapture`.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Everything that must hold before a change goes in.
+    Ci,
+    /// What takes long: fuzzing, models and the sanitizer, at length.
+    Nightly {
+        /// Seconds for each fuzz target.
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+    },
+    /// Run the tests of the crates with unsafe code under AddressSanitizer (needs a nightly toolchain).
+    Asan,
+    /// Explore the interleavings of what crosses threads with loom.
+    Loom {
+        /// Explore more, for minutes to hours.
+        #[arg(long)]
+        long: bool,
+    },
+    /// Fuzz all targets or one (needs a nightly toolchain and cargo-fuzz).
+    Fuzz {
+        /// The target; all if left out.
+        target: Option<String>,
+        /// Seconds for each.
+        #[arg(default_value_t = 60)]
+        seconds: u64,
+    },
+    /// Measure against peers; what follows goes to the bench program (`cargo xtask bench -- --help`).
+    Bench {
+        /// Group, `--json FILE`, `--check`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Compare `ringtap follow` with the expectations in the folder that RINGTAP_CORPUS names.
+    Corpus,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    let mut steps = Steps::default();
+    match task {
+        Task::Test => {
+            tests::all(&workspace, &mut steps);
+            steps.run("live tests", || Live::default().run_where_allowed(&workspace));
+        }
+        Task::NetnsTest { filter, arguments } => {
+            steps.run("live tests", || Live { filter, arguments, required: false }.run(&workspace));
+        }
+        Task::Ci => {
+            checks::all(&workspace, &mut steps);
+            tests::all(&workspace, &mut steps);
+            steps.run("corpus", || corpus::judge(&workspace));
+            steps.run("loom", || loom::explore(&workspace, Depth::Smoke));
+            steps.run("fuzz", || Fuzzing::smoke().run(&workspace));
+            // Last, since from then on this process may be in a namespace without a network.
+            steps.run("live tests", || Live { required: true, ..Live::default() }.run(&workspace));
+        }
+        Task::Nightly { seconds } => {
+            steps.run("models, at length", || tests::models(&workspace));
+            steps.run("loom, at length", || loom::explore(&workspace, Depth::Long));
+            steps.run("AddressSanitizer", || asan::run(&workspace));
+            steps.run("fuzz, at length", || {
+                Fuzzing { target: None, seconds, required: true }.run(&workspace)
+            });
+        }
+        Task::Asan => steps.run("AddressSanitizer", || asan::run(&workspace)),
+        Task::Loom { long } => {
+            let depth = if long { Depth::Long } else { Depth::Smoke };
+            steps.run("loom", || loom::explore(&workspace, depth));
+        }
+        Task::Fuzz { target, seconds } => {
+            steps.run("fuzz", || Fuzzing { target, seconds, required: true }.run(&workspace));
+        }
+        Task::Bench { arguments } => return bench::run(&workspace, &arguments),
+        Task::Corpus => steps.run("corpus", || corpus::required(&workspace)),
+    }
+    Ok(steps.finish())
+}

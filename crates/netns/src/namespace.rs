@@ -57,14 +57,23 @@ impl Namespace {
     pub fn new() -> Result<Self> {
         let namespace = on_thread(|| {
             unshare(CloneFlags::CLONE_NEWNET).map_err(refused)?;
-            let descriptor = File::open(OF_THIS_THREAD)
-                .map_err(|source| Error::system("open", OF_THIS_THREAD, source))?;
-            let route = Socket::open(Family::Route)
-                .map_err(|source| Error::system("open a socket of", "rtnetlink", source))?;
-            Ok(Self { descriptor, route: Mutex::new(route) })
+            Self::current()
         })??;
         namespace.link("lo")?.up()?;
         Ok(namespace)
+    }
+
+    /// The namespace that this thread is in.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if `/proc` is not there or no netlink socket can be opened.
+    pub fn current() -> Result<Self> {
+        let descriptor = File::open(OF_THIS_THREAD)
+            .map_err(|source| Error::system("open", OF_THIS_THREAD, source))?;
+        let route = Socket::open(Family::Route)
+            .map_err(|source| Error::system("open a socket of", "rtnetlink", source))?;
+        Ok(Self { descriptor, route: Mutex::new(route) })
     }
 
     /// Runs `work` on a thread inside this namespace and waits for it. A panic of `work` goes on here.

@@ -8,7 +8,10 @@ use nix::{
     unistd::{Gid, Uid},
 };
 
-use crate::error::{Error, Prohibition, Result};
+use crate::{
+    error::{Error, Prohibition, Result},
+    namespace::Namespace,
+};
 
 /// Where this process's right to make network namespaces comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,8 +27,8 @@ pub enum Privilege {
 /// Gives this process the right to make network namespaces.
 ///
 /// A process that has it (`CAP_SYS_ADMIN`, `CAP_NET_ADMIN` and `CAP_NET_RAW`) is left as it is. Any other
-/// moves into a new user namespace in which its user is mapped to root, and into an empty network namespace
-/// owned by that; see user_namespaces(7). Programs that it starts are there, too. There is no way back: a
+/// moves into a new user namespace in which its user is mapped to root, and into a network namespace of that with
+/// nothing but a loopback interface; see user_namespaces(7). Programs that it starts are there, too. There is no way back: a
 /// program that needs the network of the host as well should start itself anew for the part that does not.
 ///
 /// Call it first thing in `main`: it is refused to a process with more than one thread.
@@ -67,6 +70,7 @@ pub fn enter_user_namespace() -> Result<Privilege> {
     // Where AppArmor restricts user namespaces, this is the first call to fail.
     unshare(CloneFlags::CLONE_NEWNET)
         .map_err(|errno| forbidden("unshare(CLONE_NEWNET)", errno.into()))?;
+    Namespace::current()?.link("lo")?.up()?;
     Ok(Privilege::UserNamespace)
 }
 

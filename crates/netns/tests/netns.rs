@@ -103,6 +103,7 @@ fn the_guard_restores_the_thread() -> Result {
     let inside = inode()?;
     assert_ne!(inside, home);
     assert_eq!(inside, host.run(inode)??);
+    assert_eq!(Namespace::current()?.run(inode)??, inside);
     drop(guard);
     assert_eq!(inode()?, home);
     Ok(())

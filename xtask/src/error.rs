@@ -1,0 +1,37 @@
+//! Why a task failed.
+
+use std::{io, path::PathBuf, process::ExitStatus};
+
+use thiserror::Error;
+
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub(crate) enum Error {
+    #[error("cannot start {program}: {source}")]
+    Start { program: String, source: io::Error },
+    #[error("{command}: {status}")]
+    Failed { command: String, status: ExitStatus },
+    #[error("{path}: {source}", path = path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("cargo metadata: {0}")]
+    Metadata(#[from] serde_json::Error),
+    #[error(transparent)]
+    Namespace(#[from] netns::Error),
+    #[error("no live test ran: {0}")]
+    NoneRan(NoneRan),
+    #[error("{count} of {of} failed: {names}")]
+    Some { count: usize, of: usize, names: String },
+    #[error("{what} is not there: {remedy}")]
+    NotThere { what: String, remedy: &'static str },
+}
+
+/// Why a run of the live tests was empty.
+#[derive(Clone, Copy, Debug, Error)]
+pub(crate) enum NoneRan {
+    #[error("no name contains the filter")]
+    Filtered,
+    #[error("each lacks something, see above")]
+    Skipped,
+}

@@ -1,0 +1,41 @@
+//! Tests that need no namespace.
+
+use crate::{
+    command::Command,
+    error::Result,
+    live,
+    steps::{Done, Steps},
+    tally::Tally,
+    workspace::Workspace,
+};
+
+pub(crate) fn all(workspace: &Workspace, steps: &mut Steps) {
+    steps.count("tests", |tally| {
+        // --no-fail-fast: one run tells all that is wrong.
+        let mut command =
+            Command::cargo("test --workspace --all-features --no-fail-fast --lib --bins");
+        for name in workspace.integration_tests(|name| !live::is_live(name)) {
+            command = command.words("--test").argument(name);
+        }
+        counted(command, tally)
+    });
+    steps.count("documentation tests", |tally| {
+        counted(Command::cargo("test --workspace --all-features --no-fail-fast --doc"), tally)
+    });
+}
+
+/// The model tests with many more cases.
+pub(crate) fn models(workspace: &Workspace) -> Result<Done> {
+    let mut tally = Tally::default();
+    let mut command =
+        Command::cargo("test --release --workspace --all-features --no-fail-fast --lib --bins");
+    for name in workspace.integration_tests(|name| !live::is_live(name)) {
+        command = command.words("--test").argument(name);
+    }
+    counted(command.variable("PROPTEST_CASES", "100000"), &mut tally)
+}
+
+fn counted(command: Command, tally: &mut Tally) -> Result<Done> {
+    command.count_tests(tally)?;
+    Ok(Done::Tests(*tally))
+}
