@@ -10,20 +10,86 @@ impl LinkType {
     pub const NULL: Self = Self(0);
     /// Ethernet.
     pub const ETHERNET: Self = Self(1);
-    /// IPv4 or IPv6 without any link-layer header.
-    pub const RAW: Self = Self(101);
-    /// OpenBSD loopback: a four-byte protocol family in network byte order.
-    pub const LOOP: Self = Self(108);
-    /// Linux cooked capture.
-    pub const LINUX_SLL: Self = Self(113);
-    /// Linux cooked capture, version 2.
-    pub const LINUX_SLL2: Self = Self(276);
+    /// IEEE 802.5 Token Ring.
+    pub const TOKEN_RING: Self = Self(6);
+    /// ARCNET with BSD headers.
+    pub const ARCNET_BSD: Self = Self(7);
+    /// PPP, also in HDLC-like framing.
+    pub const PPP: Self = Self(9);
+    /// FDDI.
+    pub const FDDI: Self = Self(10);
     /// IPv4 or IPv6 without any link-layer header, as some BSD captures number it.
     pub const RAW_BSD: Self = Self(12);
     /// IPv4 or IPv6 without any link-layer header, as OpenBSD captures number it.
     pub const RAW_OPENBSD: Self = Self(14);
+    /// PPP in HDLC-like framing, or Cisco HDLC.
+    pub const PPP_HDLC: Self = Self(50);
+    /// PPPoE session packets without the Ethernet header.
+    pub const PPP_ETHER: Self = Self(51);
+    /// LLC/SNAP over ATM.
+    pub const ATM_RFC1483: Self = Self(100);
+    /// IPv4 or IPv6 without any link-layer header.
+    pub const RAW: Self = Self(101);
+    /// Cisco HDLC.
+    pub const C_HDLC: Self = Self(104);
+    /// IEEE 802.11.
+    pub const IEEE802_11: Self = Self(105);
+    /// Linux classical IP over ATM.
+    pub const ATM_CLIP: Self = Self(106);
+    /// Frame relay.
+    pub const FRELAY: Self = Self(107);
+    /// OpenBSD loopback: a four-byte protocol family in network byte order.
+    pub const LOOP: Self = Self(108);
+    /// OpenBSD packets around IPsec.
+    pub const ENC: Self = Self(109);
+    /// Linux cooked capture.
+    pub const LINUX_SLL: Self = Self(113);
+    /// OpenBSD packet filter log.
+    pub const PFLOG: Self = Self(117);
+    /// IEEE 802.11 after a Prism header.
+    pub const IEEE802_11_PRISM: Self = Self(119);
+    /// SunATM.
+    pub const SUNATM: Self = Self(123);
+    /// IEEE 802.11 after a radiotap header.
+    pub const IEEE802_11_RADIOTAP: Self = Self(127);
+    /// ARCNET with Linux headers.
+    pub const ARCNET_LINUX: Self = Self(129);
+    /// IP over FireWire.
+    pub const APPLE_IP_OVER_IEEE1394: Self = Self(138);
+    /// DOCSIS frames.
+    pub const DOCSIS: Self = Self(143);
+    /// IEEE 802.11 after an AVS header.
+    pub const IEEE802_11_AVS: Self = Self(163);
+    /// PPP as pppd logs it, with the direction.
+    pub const PPP_PPPD: Self = Self(166);
+    /// Ethernet as Juniper routers capture it.
+    pub const JUNIPER_ETHER: Self = Self(178);
+    /// Per-packet information, then another link type.
+    pub const PPI: Self = Self(192);
+    /// PPP after a byte for the direction.
+    pub const PPP_WITH_DIR: Self = Self(204);
     /// IPv4 without any link-layer header.
     pub const IPV4: Self = Self(228);
     /// IPv6 without any link-layer header.
     pub const IPV6: Self = Self(229);
+    /// Linux netfilter log.
+    pub const NFLOG: Self = Self(239);
+    /// Ethernet after a netANALYZER header.
+    pub const NETANALYZER: Self = Self(240);
+    /// Ethernet with preamble after a netANALYZER header.
+    pub const NETANALYZER_TRANSPARENT: Self = Self(241);
+    /// IP over InfiniBand.
+    pub const IPOIB: Self = Self(242);
+    /// Apple's header, then another link type.
+    pub const PKTAP: Self = Self(258);
+    /// Ethernet with preamble (802.3br).
+    pub const ETHERNET_MPACKET: Self = Self(274);
+    /// Linux cooked capture, version 2.
+    pub const LINUX_SLL2: Self = Self(276);
+    /// Ethernet with a Broadcom switch tag.
+    pub const DSA_TAG_BRCM: Self = Self(281);
+    /// Ethernet with a Marvell DSA tag.
+    pub const DSA_TAG_DSA: Self = Self(282);
+    /// Ethernet with a Marvell EDSA tag.
+    pub const DSA_TAG_EDSA: Self = Self(283);
 }

@@ -12,12 +12,23 @@
 //! [`Parser::parse_datagram`] goes on where the walk stopped.
 
 mod ethernet;
+mod gre;
+mod gtp;
 mod ip;
 mod ipv6;
+mod ipv6_over_udp;
+mod l2tp;
 mod link;
+mod llc;
+mod mpls;
+mod ppp;
 mod scope;
+mod tag;
 mod transport;
+mod udp;
+mod vxlan;
 mod walk;
+mod wireless;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! Ethernet (IEEE 802.3, section 3), VLAN tags (IEEE 802.1Q, section 9).
 
-use super::Unparsed;
+use super::tag::before_frame;
 use super::walk::{Layer, Walk, be16};
+use super::{Unparsed, ppp, tag};
 
 pub(super) mod ether_type {
     pub(crate) const IPV4: u16 = 0x0800;
@@ -17,8 +18,9 @@ pub(super) fn frame(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     Ok(Layer::EtherType(be16(header[12], header[13])))
 }
 
-/// What follows an Ethertype.
+/// What follows an Ethertype, or the length that stands in its place (802.3, section 3.2.6).
 pub(super) fn payload(walk: &mut Walk<'_>, ether_type: u16) -> Result<Layer, Unparsed> {
+    const MAX_LENGTH: u16 = 1500;
     match ether_type {
         ether_type::IPV4 => Ok(Layer::Ipv4),
         ether_type::IPV6 => Ok(Layer::Ipv6),
@@ -29,6 +31,48 @@ pub(super) fn payload(walk: &mut Walk<'_>, ether_type: u16) -> Result<Layer, Unp
             walk.skip(4)?;
             Ok(Layer::EtherType(be16(tag[2], tag[3])))
         }
+        0..=MAX_LENGTH => {
+            if ether_type != 0 {
+                walk.limit(usize::from(ether_type));
+            }
+            Ok(Layer::Llc)
+        }
+        _ => rare_payload(walk, ether_type),
+    }
+}
+
+#[cold]
+fn rare_payload(walk: &mut Walk<'_>, ether_type: u16) -> Result<Layer, Unparsed> {
+    match ether_type {
+        0x8847 | 0x8848 => Ok(Layer::Mpls),
+        0x8864 => ppp::over_ethernet(walk),
+        0x880b => Ok(Layer::Ppp),
+        0x6558 => before_frame(walk, 0),
+        0x88e7 => tag::backbone(walk),
+        0x8909 => tag::cisco_metadata(walk),
+        0x88e5 => tag::macsec(walk),
+        0x894f => Ok(Layer::ServiceHeader),
+        0x22f3 => tag::trill(walk),
+        // Cisco FabricPath: forwarding tag and time to live, then the frame.
+        0x8903 => before_frame(walk, 2),
+        // VN-Tag, bridge port extension (802.1BR), HSR (IEC 62439-3).
+        0x8926 => tag::fixed::<6>(walk),
+        0x893f => tag::fixed::<8>(walk),
+        0x892f => tag::fixed::<6>(walk),
         _ => Err(Unparsed::NotIp),
+    }
+}
+
+/// Whether these bytes look like an Ethernet frame with something in it that can be read: for places where nothing says
+/// what they are.
+pub(super) fn plausible(bytes: &[u8]) -> bool {
+    let Some([_, _, _, _, _, _, _, _, _, _, _, _, high, low]) = bytes.first_chunk::<14>() else {
+        return false;
+    };
+    match be16(*high, *low) {
+        ether_type::IPV4 => bytes.get(14).is_some_and(|first| first >> 4 == 4),
+        ether_type::IPV6 => bytes.get(14).is_some_and(|first| first >> 4 == 6),
+        ether_type::VLAN | ether_type::SERVICE_VLAN | 0x8847 | 0x8848 | 0x8864 => true,
+        length => length <= 1500 && bytes[14..].starts_with(&[0xaa, 0xaa, 0x03]),
     }
 }

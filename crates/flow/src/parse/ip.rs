@@ -109,6 +109,18 @@ fn final_hop(mut options: &[u8]) -> Option<Ipv4Addr> {
     }
 }
 
+/// Whether these bytes look like an IP header, for places where nothing says what they are; `wire_len` bytes were there.
+pub(super) fn plausible(bytes: &[u8], wire_len: usize) -> bool {
+    match bytes {
+        [first @ 0x45..=0x4f, _, high, low, ..] => {
+            let len = usize::from(be16(*high, *low));
+            len == 0 || len >= usize::from(first & 0x0f) * 4 && len <= wire_len
+        }
+        [0x60..=0x6f, _, _, _, high, low, ..] => 40 + usize::from(be16(*high, *low)) <= wire_len,
+        _ => false,
+    }
+}
+
 /// Whether an IP packet with this protocol number is one in which ports follow.
 pub(super) const fn has_ports(number: u8) -> bool {
     const DCCP: u8 = 33;

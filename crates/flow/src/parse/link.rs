@@ -1,7 +1,7 @@
 //! Link-layer header types, up to the first Ethertype or IP header.
 
-use super::Unparsed;
 use super::walk::{Layer, Walk, be16};
+use super::{Unparsed, llc, ppp, wireless};
 use crate::LinkType;
 
 /// Passes the link-layer header.
@@ -15,13 +15,69 @@ pub(super) fn first_layer(walk: &mut Walk<'_>, link_type: LinkType) -> Result<La
         LinkType::LINUX_SLL => {
             let header: &[u8; 16] = walk.header()?;
             walk.skip(16)?;
-            Ok(Layer::EtherType(be16(header[14], header[15])))
+            cooked(be16(header[2], header[3]), be16(header[14], header[15]))
         }
         LinkType::LINUX_SLL2 => {
             let header: &[u8; 20] = walk.header()?;
             walk.skip(20)?;
-            Ok(Layer::EtherType(be16(header[0], header[1])))
+            cooked(be16(header[8], header[9]), be16(header[0], header[1]))
         }
+        LinkType::PPP | LinkType::PPP_HDLC => ppp::serial(walk),
+        LinkType::PPP_ETHER => ppp::over_ethernet(walk),
+        LinkType::PPP_PPPD | LinkType::PPP_WITH_DIR => {
+            // One byte says which way the frame went; pppd's puts the rest of the address field's place to use.
+            walk.skip(1)?;
+            if link_type == LinkType::PPP_PPPD && walk.captured().starts_with(&[0x03]) {
+                walk.skip(1)?;
+            }
+            Ok(Layer::Ppp)
+        }
+        LinkType::C_HDLC => ppp::cisco_hdlc(walk),
+        LinkType::FRELAY => frame_relay(walk),
+        LinkType::FDDI => fddi(walk),
+        LinkType::TOKEN_RING => token_ring(walk),
+        LinkType::ARCNET_BSD => arcnet(walk, 2),
+        LinkType::ARCNET_LINUX => arcnet(walk, 4),
+        LinkType::ATM_RFC1483 | LinkType::ATM_CLIP => Ok(Layer::Llc),
+        LinkType::SUNATM => {
+            let kind = walk.header::<4>()?[0] & 0x0f;
+            walk.skip(4)?;
+            if kind == 2 { Ok(Layer::Llc) } else { Err(Unparsed::NotIp) }
+        }
+        LinkType::IEEE802_11 => Ok(Layer::Wlan),
+        LinkType::IEEE802_11_PRISM => wireless::prism(walk),
+        LinkType::IEEE802_11_RADIOTAP => wireless::radiotap(walk),
+        LinkType::IEEE802_11_AVS => wireless::avs(walk),
+        LinkType::PPI => nested(walk, wireless::per_packet_information),
+        LinkType::PKTAP => nested(walk, pktap),
+        LinkType::APPLE_IP_OVER_IEEE1394 => {
+            let header: &[u8; 18] = walk.header()?;
+            walk.skip(18)?;
+            Ok(Layer::EtherType(be16(header[16], header[17])))
+        }
+        LinkType::IPOIB => {
+            // Global routing header, then type and two reserved bytes (RFC 4391).
+            let header: &[u8; 44] = walk.header()?;
+            walk.skip(44)?;
+            Ok(Layer::EtherType(be16(header[40], header[41])))
+        }
+        LinkType::NFLOG => nflog(walk),
+        LinkType::ENC => {
+            walk.skip(12)?;
+            Ok(Layer::Ip)
+        }
+        LinkType::PFLOG => {
+            let len = usize::from(walk.header::<1>()?[0]);
+            walk.skip(len.next_multiple_of(4))?;
+            Ok(Layer::Ip)
+        }
+        LinkType::JUNIPER_ETHER => juniper(walk),
+        LinkType::DOCSIS => docsis(walk),
+        LinkType::NETANALYZER => ethernet_after(walk, 4),
+        LinkType::NETANALYZER_TRANSPARENT => ethernet_after(walk, 12),
+        LinkType::ETHERNET_MPACKET => ethernet_after(walk, 8),
+        LinkType::DSA_TAG_BRCM | LinkType::DSA_TAG_DSA => switch_tag(walk, 4),
+        LinkType::DSA_TAG_EDSA => switch_tag(walk, 8),
         _ => Err(Unparsed::UnsupportedLinkType),
     }
 }
@@ -39,4 +95,180 @@ fn loopback(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
         0x0600.. => u16::try_from(family).map(Layer::EtherType).map_err(|_| Unparsed::NotIp),
         _ => Err(Unparsed::NotIp),
     }
+}
+
+/// A cooked capture's device type (`linux/if_arp.h`) and protocol.
+const fn cooked(device: u16, protocol: u16) -> Result<Layer, Unparsed> {
+    const ARPHRD_IEEE80211: u16 = 801;
+    const ARPHRD_IEEE80211_RADIOTAP: u16 = 803;
+    const ETH_P_802_2: u16 = 4;
+    match (device, protocol) {
+        (ARPHRD_IEEE80211, _) => Ok(Layer::Wlan),
+        (ARPHRD_IEEE80211_RADIOTAP, _) => Ok(Layer::Radiotap),
+        (_, ETH_P_802_2) => Ok(Layer::Llc),
+        (_, 0x0600..) => Ok(Layer::EtherType(protocol)),
+        _ => Err(Unparsed::NotIp),
+    }
+}
+
+/// A header that names the link type of what follows it; it cannot name one of its own kind.
+fn nested(
+    walk: &mut Walk<'_>,
+    header: fn(&mut Walk<'_>) -> Result<LinkType, Unparsed>,
+) -> Result<Layer, Unparsed> {
+    match header(walk)? {
+        LinkType::PPI | LinkType::PKTAP => Err(Unparsed::Malformed),
+        link_type => first_layer(walk, link_type),
+    }
+}
+
+/// Apple's header: its length, a record type and the link type of what follows, little-endian.
+fn pktap(walk: &mut Walk<'_>) -> Result<LinkType, Unparsed> {
+    let header: &[u8; 12] = walk.header()?;
+    let len = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+    if len < 12 {
+        return Err(Unparsed::Malformed);
+    }
+    walk.skip(usize::try_from(len).unwrap_or(usize::MAX))?;
+    let link_type = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
+    u16::try_from(link_type).map(LinkType).map_err(|_| Unparsed::UnsupportedLinkType)
+}
+
+/// Frame relay (RFC 2427): an address that ends with a byte whose lowest bit is set, then an unnumbered frame with a
+/// protocol identifier, or, in Cisco's way, an Ethertype.
+fn frame_relay(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    let address = walk.captured().iter().take(4).take_while(|byte| **byte & 1 == 0).count() + 1;
+    walk.skip(address)?;
+    let next: &[u8; 2] = walk.header()?;
+    match *next {
+        [0x03, 0x00] => {
+            walk.skip(2)?;
+            llc::nlpid(walk)
+        }
+        [0x03, _] => {
+            walk.skip(1)?;
+            llc::nlpid(walk)
+        }
+        [high, low] => {
+            walk.skip(2)?;
+            Ok(Layer::EtherType(be16(high, low)))
+        }
+    }
+}
+
+/// FDDI: frame control and two addresses, then LLC.
+fn fddi(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    let control = walk.header::<13>()?[0];
+    walk.skip(13)?;
+    if control & 0x70 == 0x50 { Ok(Layer::Llc) } else { Err(Unparsed::NotIp) }
+}
+
+/// Token ring: access and frame control, two addresses, a route where the source address says so, then LLC.
+fn token_ring(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    let header: &[u8; 14] = walk.header()?;
+    walk.skip(14)?;
+    if header[1] & 0xc0 != 0x40 {
+        return Err(Unparsed::NotIp);
+    }
+    if header[8] & 0x80 != 0 {
+        let route_len = walk.header::<1>()?[0] & 0x1f;
+        walk.skip(usize::from(route_len))?;
+    }
+    Ok(Layer::Llc)
+}
+
+/// ARCNET with the protocol `at` bytes into the frame (RFC 1051; RFC 1201 where the packet was not split).
+fn arcnet(walk: &mut Walk<'_>, at: usize) -> Result<Layer, Unparsed> {
+    const EXCEPTION: u8 = 0xff;
+    const WHOLE: u8 = 0;
+    walk.skip(at)?;
+    let mut header: &[u8; 2] = walk.header()?;
+    if header[1] == EXCEPTION && !matches!(header[0], 240 | 241) {
+        walk.skip(4)?;
+        header = walk.header()?;
+    }
+    match *header {
+        [240, _] => {
+            walk.skip(1)?;
+            Ok(Layer::Ipv4)
+        }
+        [212, WHOLE] => {
+            walk.skip(4)?;
+            Ok(Layer::Ipv4)
+        }
+        [196, WHOLE] => {
+            walk.skip(4)?;
+            Ok(Layer::Ipv6)
+        }
+        _ => Err(Unparsed::NotIp),
+    }
+}
+
+/// Netfilter's log: four bytes, then attributes in the byte order of the host that captured, padded to four. Lengths
+/// are small, so little-endian is tried first.
+fn nflog(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    const PAYLOAD: u16 = 9;
+    walk.skip(4)?;
+    loop {
+        let head: &[u8; 4] = walk.header()?;
+        let little = head[1] == 0 && head[3] == 0
+            || usize::from(be16(head[1], head[0])) <= walk.wire_remaining();
+        let (len, kind) = if little {
+            (be16(head[1], head[0]), be16(head[3], head[2]))
+        } else {
+            (be16(head[0], head[1]), be16(head[2], head[3]))
+        };
+        let len = usize::from(len);
+        if len < 4 {
+            return Err(Unparsed::Malformed);
+        }
+        walk.enter()?;
+        if kind == PAYLOAD {
+            walk.limit(len);
+            walk.skip(4)?;
+            return Ok(Layer::Ip);
+        }
+        walk.skip(len.next_multiple_of(4))?;
+    }
+}
+
+/// Juniper's header: magic number, flags, attributes where a flag says so.
+fn juniper(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    const WITHOUT_LINK_LAYER: u8 = 0x02;
+    const ATTRIBUTES: u8 = 0x80;
+    let header: &[u8; 4] = walk.header()?;
+    let [0x4d, 0x47, 0x43, flags] = *header else { return Err(Unparsed::Malformed) };
+    walk.skip(4)?;
+    if flags & ATTRIBUTES != 0 {
+        let len: &[u8; 2] = walk.header()?;
+        walk.skip(2 + usize::from(be16(len[0], len[1])))?;
+    }
+    if flags & WITHOUT_LINK_LAYER != 0 {
+        walk.skip(4)?;
+        return Ok(Layer::Ip);
+    }
+    Ok(Layer::Ethernet)
+}
+
+/// DOCSIS: frame control, a parameter, a length, and an extended header of the parameter's length where a bit says so.
+fn docsis(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    let header: &[u8; 6] = walk.header()?;
+    if header[0] >> 6 != 0 {
+        return Err(Unparsed::NotIp);
+    }
+    let extended = if header[0] & 1 != 0 { usize::from(header[1]) } else { 0 };
+    ethernet_after(walk, 6 + extended)
+}
+
+fn ethernet_after(walk: &mut Walk<'_>, len: usize) -> Result<Layer, Unparsed> {
+    walk.skip(len)?;
+    Ok(Layer::Ethernet)
+}
+
+/// A switch's tag of `len` bytes between the addresses and the Ethertype.
+fn switch_tag(walk: &mut Walk<'_>, len: usize) -> Result<Layer, Unparsed> {
+    walk.skip(12 + len)?;
+    let next: &[u8; 2] = walk.header()?;
+    walk.skip(2)?;
+    Ok(Layer::EtherType(be16(next[0], next[1])))
 }

@@ -23,7 +23,6 @@ impl Scopes {
     }
 
     /// Enters a network that a number tells apart on the same wire, without addresses around it.
-    #[expect(dead_code, reason = "used by the link-layer tunnels")]
     pub(super) fn segment(&self, scope: Scope, kind: Kind, id: u64) -> Scope {
         self.hashed((scope, kind, id))
     }
@@ -56,4 +55,20 @@ const VLAN_BITS: u32 = 13;
 pub(super) enum Kind {
     Vlan,
     Ip,
+    Pppoe,
+    Backbone,
+    Gre,
+    Pptp,
+    Eoip,
+    EtherIp,
+    Erspan,
+    Mpls,
+    Vxlan,
+    Geneve,
+    Gtp,
+    Teredo,
+    Ayiya,
+    L2tp,
+    Lisp,
+    Tzsp,
 }

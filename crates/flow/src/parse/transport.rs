@@ -1,10 +1,10 @@
-//! What is above IP: TCP (RFC 9293), UDP (RFC 768), and the way into tunnels.
+//! What is above IP: TCP (RFC 9293) and the way into tunnels.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::scope::Kind;
 use super::walk::{Layer, Walk, be16};
-use super::{Unparsed, ip};
+use super::{Unparsed, gre, ip, udp};
 use crate::headers::protocol;
 use crate::{Headers, Scope, TcpFlags, TcpHeader};
 
@@ -60,7 +60,7 @@ pub(super) fn plain_tcp(data: &[u8]) -> Option<Headers> {
 pub(super) fn above_ip(walk: &mut Walk<'_>, number: u8) -> Result<Layer, Unparsed> {
     match number {
         protocol::TCP => tcp(walk),
-        protocol::UDP => udp(walk),
+        protocol::UDP => udp::header(walk),
         AUTHENTICATION => {
             // RFC 4302: authenticated, not encrypted. Its length is in words of four, less two.
             let head: &[u8; 12] = walk.header()?;
@@ -68,9 +68,8 @@ pub(super) fn above_ip(walk: &mut Walk<'_>, number: u8) -> Result<Layer, Unparse
             walk.skip((usize::from(head[1]) + 2) * 4)?;
             Ok(Layer::Protocol(head[0]))
         }
-        IPV4 | IPV6 if walk.parser.options.decapsulate => {
-            walk.tunnel(number, Kind::Ip, 0)?;
-            Ok(if number == IPV4 { Layer::Ipv4 } else { Layer::Ipv6 })
+        IPV4 | IPV6 | GRE | ETHER_IP | MPLS | ETHERNET if walk.parser.options.decapsulate => {
+            tunnel(walk, number)
         }
         _ => other(walk, number),
     }
@@ -78,7 +77,29 @@ pub(super) fn above_ip(walk: &mut Walk<'_>, number: u8) -> Result<Layer, Unparse
 
 const IPV4: u8 = 4;
 const IPV6: u8 = 41;
+const GRE: u8 = 47;
 const AUTHENTICATION: u8 = 51;
+const ETHER_IP: u8 = 97;
+const MPLS: u8 = 137;
+const ETHERNET: u8 = 143;
+
+#[cold]
+fn tunnel(walk: &mut Walk<'_>, number: u8) -> Result<Layer, Unparsed> {
+    let outer = other_headers(walk, number)?;
+    let entered = match number {
+        IPV4 => walk.tunnel_in(outer, Kind::Ip, 0).map(|()| Layer::Ipv4),
+        IPV6 => walk.tunnel_in(outer, Kind::Ip, 0).map(|()| Layer::Ipv6),
+        GRE => gre::header(walk, outer),
+        ETHER_IP => gre::ether_ip(walk, outer),
+        MPLS => walk.tunnel_in(outer, Kind::Mpls, 0).map(|()| Layer::Mpls),
+        _ => walk.tunnel_in(outer, Kind::EtherIp, 0).map(|()| Layer::Ethernet),
+    };
+    match entered {
+        Ok(layer) => Ok(layer),
+        Err(Unparsed::TooDeep) => Err(Unparsed::TooDeep),
+        Err(_) => Ok(Layer::Flow(outer)),
+    }
+}
 
 fn tcp(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 20] = walk.header()?;
@@ -105,27 +126,17 @@ fn tcp(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     walk.headers(protocol::TCP, ports, header_len, tcp).map(Layer::Flow)
 }
 
-fn udp(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
-    let header: &[u8; 8] = walk.header()?;
-    let len = usize::from(be16(header[4], header[5]));
-    // 0 is a jumbogram (RFC 2675, section 4) or segmentation left to the adapter.
-    if len != 0 {
-        if len < 8 {
-            return Err(Unparsed::Malformed);
-        }
-        walk.limit(len);
-    }
-    let ports = (be16(header[0], header[1]), be16(header[2], header[3]));
-    walk.headers(protocol::UDP, ports, 8, TcpHeader::default()).map(Layer::Flow)
+/// Any other protocol: ports where it has them, all that follows the IP header as payload.
+fn other(walk: &Walk<'_>, number: u8) -> Result<Layer, Unparsed> {
+    other_headers(walk, number).map(Layer::Flow)
 }
 
-/// Any other protocol: ports where it has them, all that follows the IP header as payload.
-pub(super) fn other(walk: &mut Walk<'_>, number: u8) -> Result<Layer, Unparsed> {
+fn other_headers(walk: &Walk<'_>, number: u8) -> Result<Headers, Unparsed> {
     let ports = match walk.captured().first_chunk::<4>() {
         Some(head) if ip::has_ports(number) => (be16(head[0], head[1]), be16(head[2], head[3])),
         _ => (0, 0),
     };
-    walk.headers(number, ports, 0, TcpHeader::default()).map(Layer::Flow)
+    walk.headers(number, ports, 0, TcpHeader::default())
 }
 
 /// The shift count of a window scale option (RFC 7323, section 2.2; values over 14 count as 14).

@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 
 use super::scope::Kind;
-use super::{Fragment, Parsed, Parser, Unparsed, ethernet, ip, ipv6, transport};
+use super::{
+    Fragment, Parsed, Parser, Unparsed, ethernet, ip, ipv6, llc, mpls, ppp, tag, transport,
+    wireless,
+};
 use crate::{Headers, Scope, TcpHeader};
 
 /// What the bytes at the walk's position are.
@@ -19,6 +22,18 @@ pub(super) enum Layer {
     Ipv4,
     /// An IPv6 packet.
     Ipv6,
+    /// An MPLS label stack.
+    Mpls,
+    /// A PPP frame.
+    Ppp,
+    /// An LLC header.
+    Llc,
+    /// An 802.11 frame.
+    Wlan,
+    /// An 802.11 frame with a radiotap header.
+    Radiotap,
+    /// A network service header.
+    ServiceHeader,
     /// What an IP header with this protocol number carries.
     Protocol(u8),
     /// The end of the walk.
@@ -75,6 +90,12 @@ impl<'a> Walk<'a> {
                 Layer::Ip => ip::any(&mut self),
                 Layer::Ipv4 => ip::v4(&mut self),
                 Layer::Ipv6 => ipv6::header(&mut self),
+                Layer::Mpls => mpls::label(&mut self),
+                Layer::Ppp => ppp::frame(&mut self),
+                Layer::Llc => llc::header(&mut self),
+                Layer::Wlan => wireless::frame(&mut self),
+                Layer::Radiotap => wireless::radiotap(&mut self),
+                Layer::ServiceHeader => tag::service_header(&mut self),
                 Layer::Protocol(protocol) => transport::above_ip(&mut self, protocol),
                 Layer::Flow(headers) => return Ok(Parsed::Transport(headers)),
                 Layer::Fragment(fragment) => return Ok(Parsed::Fragment(fragment)),
@@ -146,14 +167,8 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// Enters a tunnel that starts here, above the IP header with this protocol number; `id` is what tells the
-    /// networks in it apart. Until an IP header turns up inside, the packet counts as one of the outer flow.
-    pub(super) fn tunnel(&mut self, protocol: u8, kind: Kind, id: u64) -> Result<(), Unparsed> {
-        let outer = self.headers(protocol, (0, 0), 0, TcpHeader::default())?;
-        self.tunnel_in(outer, kind, id)
-    }
-
-    /// Enters a tunnel whose packets belong to the flow `outer`.
+    /// Enters a tunnel whose packets belong to the flow `outer`, until an IP header turns up inside; `id` is what tells
+    /// the networks in it apart.
     pub(super) fn tunnel_in(
         &mut self,
         outer: Headers,

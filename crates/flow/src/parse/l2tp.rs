@@ -1,0 +1,36 @@
+//! L2TP version 2 data messages (RFC 2661, section 3.1). Those of version 3 cannot be read without the control
+//! connection (the length of the cookie and what the session carries are agreed there): they count as the outer flow.
+
+use super::Unparsed;
+use super::scope::Kind;
+use super::walk::{Layer, Walk, be16};
+use crate::Headers;
+
+/// A message in a datagram of `outer`. Tunnel and session numbers differ by direction: not in the scope.
+pub(super) fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
+    const CONTROL: u16 = 0x8000;
+    const LENGTH: u16 = 0x4000;
+    const SEQUENCE: u16 = 0x0800;
+    const OFFSET: u16 = 0x0200;
+    const RESERVED: u16 = 0x34f0;
+    const VERSION: u16 = 0x000f;
+    let flags: &[u8; 2] = walk.header()?;
+    let flags = be16(flags[0], flags[1]);
+    if flags & (CONTROL | RESERVED) != 0 || flags & VERSION != 2 {
+        return Err(Unparsed::NotIp);
+    }
+    if flags & LENGTH != 0 {
+        let header: &[u8; 4] = walk.header()?;
+        walk.limit(usize::from(be16(header[2], header[3])));
+        walk.skip(4)?;
+    } else {
+        walk.skip(2)?;
+    }
+    walk.skip(if flags & SEQUENCE != 0 { 8 } else { 4 })?;
+    if flags & OFFSET != 0 {
+        let offset: &[u8; 2] = walk.header()?;
+        walk.skip(2 + usize::from(be16(offset[0], offset[1])))?;
+    }
+    walk.tunnel_in(outer, Kind::L2tp, 0)?;
+    Ok(Layer::Ppp)
+}

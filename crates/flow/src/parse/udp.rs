@@ -1,0 +1,102 @@
+//! UDP (RFC 768) and the tunnels on its well-known ports.
+
+use super::walk::{Layer, Walk, be16};
+use super::{Unparsed, gre, gtp, ipv6_over_udp, l2tp, scope::Kind, vxlan};
+use crate::headers::protocol;
+use crate::{Headers, TcpHeader};
+
+/// A UDP header.
+pub(super) fn header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    let header: &[u8; 8] = walk.header()?;
+    let len = usize::from(be16(header[4], header[5]));
+    // 0 is a jumbogram (RFC 2675, section 4) or segmentation left to the adapter.
+    if len != 0 {
+        if len < 8 {
+            return Err(Unparsed::Malformed);
+        }
+        walk.limit(len);
+    }
+    let ports = (be16(header[0], header[1]), be16(header[2], header[3]));
+    let headers = walk.headers(protocol::UDP, ports, 8, TcpHeader::default())?;
+    if walk.parser.options.decapsulate
+        && let Some(tunnel) = tunnel_at(ports.1).or_else(|| tunnel_at(ports.0))
+    {
+        return inside(walk, headers, tunnel);
+    }
+    Ok(Layer::Flow(headers))
+}
+
+type Tunnel = fn(&mut Walk<'_>, Headers) -> Result<Layer, Unparsed>;
+
+#[inline]
+fn tunnel_at(port: u16) -> Option<Tunnel> {
+    Some(match port {
+        1701 => l2tp::header,
+        2152 => gtp::header,
+        3386 => gtp::version_0,
+        3544 => ipv6_over_udp::teredo,
+        4341 => lisp,
+        4754 => gre::header,
+        // 8472 is the port of Linux before there was one.
+        4789 | 8472 => vxlan::header,
+        4790 => vxlan::generic,
+        5072 => ipv6_over_udp::ayiya,
+        6081 => vxlan::geneve,
+        6635 => mpls,
+        37008 => tzsp,
+        _ => return None,
+    })
+}
+
+/// Enters a tunnel; a payload that is none makes this a packet of the flow `outer`, which is all that it said.
+#[cold]
+fn inside(walk: &mut Walk<'_>, outer: Headers, tunnel: Tunnel) -> Result<Layer, Unparsed> {
+    walk.skip(8)?;
+    match tunnel(walk, outer) {
+        Ok(layer) => Ok(layer),
+        Err(Unparsed::TooDeep) => Err(Unparsed::TooDeep),
+        Err(_) => Ok(Layer::Flow(outer)),
+    }
+}
+
+/// A LISP data packet (RFC 9300, section 5): eight bytes, then IP.
+fn lisp(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
+    const INSTANCE: u8 = 0x08;
+    let header: &[u8; 8] = walk.header()?;
+    walk.skip(8)?;
+    let instance = if header[0] & INSTANCE != 0 {
+        u64::from(u32::from_be_bytes([0, header[4], header[5], header[6]]))
+    } else {
+        0
+    };
+    walk.tunnel_in(outer, Kind::Lisp, instance)?;
+    Ok(Layer::Ip)
+}
+
+/// MPLS in UDP (RFC 7510).
+fn mpls(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
+    walk.tunnel_in(outer, Kind::Mpls, 0)?;
+    Ok(Layer::Mpls)
+}
+
+/// A mirrored Ethernet frame in TZSP: tagged fields, each but the end and the padding with a length.
+fn tzsp(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
+    const PADDING: u8 = 0;
+    const END: u8 = 1;
+    let [1, 0, 0, 1] = *walk.header::<4>()? else { return Err(Unparsed::NotIp) };
+    walk.skip(4)?;
+    loop {
+        match walk.header::<1>()?[0] {
+            END => break,
+            PADDING => walk.skip(1)?,
+            _ => {
+                let len = usize::from(walk.header::<2>()?[1]);
+                walk.skip(2 + len)?;
+            }
+        }
+        walk.enter()?;
+    }
+    walk.skip(1)?;
+    walk.tunnel_in(outer, Kind::Tzsp, 0)?;
+    Ok(Layer::Ethernet)
+}

@@ -1,0 +1,64 @@
+//! VXLAN (RFC 7348), its generic protocol extension, and Geneve (RFC 8926).
+
+use super::Unparsed;
+use super::scope::Kind;
+use super::walk::{Layer, Walk, be16};
+use crate::Headers;
+
+/// A network identifier is there.
+const INSTANCE: u8 = 0x08;
+
+/// A VXLAN header in a datagram of `outer`.
+pub(super) fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
+    let header: &[u8; 8] = walk.header()?;
+    // Flags and reserved bits other than this one are to be ignored (one of them marks a group policy).
+    if header[0] & INSTANCE == 0 {
+        return Err(Unparsed::NotIp);
+    }
+    walk.skip(8)?;
+    walk.tunnel_in(outer, Kind::Vxlan, network(header))?;
+    Ok(Layer::Ethernet)
+}
+
+/// A header of the generic protocol extension, which says what follows (draft-ietf-nvo3-vxlan-gpe, section 3).
+pub(super) fn generic(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
+    const NEXT_PROTOCOL: u8 = 0x04;
+    const VERSION: u8 = 0x30;
+    let header: &[u8; 8] = walk.header()?;
+    if header[0] & VERSION != 0 {
+        return Err(Unparsed::NotIp);
+    }
+    walk.skip(8)?;
+    walk.tunnel_in(outer, Kind::Vxlan, network(header))?;
+    if header[0] & NEXT_PROTOCOL == 0 {
+        return Ok(Layer::Ethernet);
+    }
+    next_protocol(header[3])
+}
+
+/// The numbers that VXLAN-GPE and the network service header (RFC 8300, section 11.2.5) share.
+pub(super) const fn next_protocol(number: u8) -> Result<Layer, Unparsed> {
+    match number {
+        1 => Ok(Layer::Ipv4),
+        2 => Ok(Layer::Ipv6),
+        3 => Ok(Layer::Ethernet),
+        4 => Ok(Layer::ServiceHeader),
+        5 => Ok(Layer::Mpls),
+        _ => Err(Unparsed::NotIp),
+    }
+}
+
+/// A Geneve header in a datagram of `outer`.
+pub(super) fn geneve(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
+    let header: &[u8; 8] = walk.header()?;
+    if header[0] >> 6 != 0 {
+        return Err(Unparsed::NotIp);
+    }
+    walk.skip(8 + usize::from(header[0] & 0x3f) * 4)?;
+    walk.tunnel_in(outer, Kind::Geneve, network(header))?;
+    Ok(Layer::EtherType(be16(header[2], header[3])))
+}
+
+fn network(header: &[u8; 8]) -> u64 {
+    u64::from(u32::from_be_bytes([0, header[4], header[5], header[6]]))
+}

@@ -1,0 +1,80 @@
+//! IEEE 802.11 data frames and the headers that capture programs put before them.
+
+use super::Unparsed;
+use super::walk::{Layer, Walk, be16};
+use crate::LinkType;
+
+/// An 802.11 frame (IEEE 802.11, section 9.2): data, not encrypted. Of an aggregate (A-MSDU) the first packet is taken.
+pub(super) fn frame(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    const DATA: u8 = 0x08;
+    const QUALITY_OF_SERVICE: u8 = 0x80;
+    const WITHOUT_DATA: u8 = 0x40;
+    const BOTH_WAYS: u8 = 0x03;
+    const PROTECTED: u8 = 0x40;
+    const ORDER: u8 = 0x80;
+    let control: &[u8; 2] = walk.header()?;
+    let [kind, flags] = *control;
+    if kind & 0x0f != DATA || kind & WITHOUT_DATA != 0 || flags & PROTECTED != 0 {
+        return Err(Unparsed::NotIp);
+    }
+    let mut len = if flags & BOTH_WAYS == BOTH_WAYS { 30 } else { 24 };
+    let mut aggregate = false;
+    if kind & QUALITY_OF_SERVICE != 0 {
+        aggregate = walk.bytes(len + 2)?[len] & 0x80 != 0;
+        len += if flags & ORDER != 0 { 6 } else { 2 };
+    }
+    // Some adapters pad the header to a multiple of four.
+    let llc_at = |at: usize| walk.captured().get(at..).is_some_and(|data| data.starts_with(LLC));
+    if !aggregate && len % 4 == 2 && !llc_at(len) && llc_at(len + 2) {
+        len += 2;
+    }
+    walk.skip(len)?;
+    if aggregate {
+        let head: &[u8; 14] = walk.header()?;
+        walk.skip(14)?;
+        walk.limit(usize::from(be16(head[12], head[13])));
+    }
+    Ok(Layer::Llc)
+}
+
+const LLC: &[u8] = &[0xaa, 0xaa, 0x03];
+
+/// A radiotap header: its length is little-endian, at 2.
+pub(super) fn radiotap(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    let header: &[u8; 8] = walk.header()?;
+    let len = usize::from(be16(header[3], header[2]));
+    if header[0] != 0 || len < 8 {
+        return Err(Unparsed::Malformed);
+    }
+    walk.skip(len)?;
+    Ok(Layer::Wlan)
+}
+
+/// An AVS header: magic number and length, big-endian.
+pub(super) fn avs(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    let header: &[u8; 8] = walk.header()?;
+    let len = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+    walk.skip(usize::try_from(len).unwrap_or(usize::MAX))?;
+    Ok(Layer::Wlan)
+}
+
+/// A Prism header, 144 bytes; drivers that switched to AVS kept the link type.
+pub(super) fn prism(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    if let [0x80, 0x21, 0x10, _] = *walk.header::<4>()? {
+        return avs(walk);
+    }
+    walk.skip(144)?;
+    Ok(Layer::Wlan)
+}
+
+/// A per-packet information header: length and the link type of what follows, little-endian.
+pub(super) fn per_packet_information(walk: &mut Walk<'_>) -> Result<LinkType, Unparsed> {
+    let header: &[u8; 8] = walk.header()?;
+    let len = usize::from(be16(header[3], header[2]));
+    if len < 8 {
+        return Err(Unparsed::Malformed);
+    }
+    walk.skip(len)?;
+    let link_type = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
+    u16::try_from(link_type).map(LinkType).map_err(|_| Unparsed::UnsupportedLinkType)
+}
