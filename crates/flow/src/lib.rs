@@ -1,5 +1,6 @@
 //! Flow tracking and TCP reassembly without I/O: packets and time go in, events come out.
 
+mod checksum;
 mod event;
 mod handler;
 mod headers;
@@ -10,6 +11,7 @@ mod parse;
 mod record;
 mod timestamp;
 
+pub use checksum::{Checksum, verify_ipv4_header};
 pub use event::{Conflict, Data, Datagram, EndReason, FlowId, Gap, GapCause};
 pub use handler::{Flow, FlowHandler};
 pub use headers::{Headers, Scope, TcpFlags, TcpHeader, protocol};

@@ -58,6 +58,8 @@ impl LinkType {
     pub const APPLE_IP_OVER_IEEE1394: Self = Self(138);
     /// DOCSIS frames.
     pub const DOCSIS: Self = Self(143);
+    /// Reserved for private use; Apple's older captures use it for [`PKTAP`](Self::PKTAP).
+    pub const USER_2: Self = Self(149);
     /// IEEE 802.11 after an AVS header.
     pub const IEEE802_11_AVS: Self = Self(163);
     /// PPP as pppd logs it, with the direction.

@@ -197,7 +197,7 @@ pub enum Unparsed {
     /// The capture cut the packet within a header that is needed.
     #[error("the capture ends within the headers")]
     Truncated,
-    /// A piece of a datagram that the capture cut short, and not the first piece: it cannot be joined.
+    /// A piece of a datagram, cut short by the capture: it can never be joined.
     #[error("the capture ends within a fragment")]
     TruncatedFragment,
     /// A header contradicts itself or does not fit into the layer around it.

@@ -69,7 +69,7 @@ fn payload(walk: &mut Walk<'_>, protocol: u16) -> Result<Layer, Unparsed> {
             Ok(Layer::Ipv4)
         }
         // Aruba access points hand 802.11 frames to their controller.
-        0x8200..=0x8210 | 0x9000 => Ok(Layer::Wlan),
+        0x8200..=0x83ff | 0x9000 => Ok(Layer::Wlan),
         _ => Ok(Layer::EtherType(protocol)),
     }
 }

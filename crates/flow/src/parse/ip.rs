@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::walk::{Layer, Network, Walk, be16};
 use super::{Fragment, Unparsed};
+use crate::checksum;
 use crate::headers::protocol;
 
 /// An IP packet of the version that its first four bits say.
@@ -21,6 +22,10 @@ pub(super) fn v4(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let start = walk.offset();
     let header: &[u8; 20] = walk.header()?;
     let header_len = usize::from(header[0] & 0x0f) * 4;
+    if header[0] >> 4 == 6 {
+        // Some programs put IPv6 where the layer below says IPv4.
+        return Ok(Layer::Ipv6);
+    }
     if header[0] >> 4 != 4 || header_len < 20 {
         return Err(Unparsed::Malformed);
     }
@@ -29,6 +34,9 @@ pub(super) fn v4(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     if total_len != 0 {
         if total_len < header_len {
             return Err(Unparsed::Malformed);
+        }
+        if total_len > walk.wire_remaining() && walk.in_tunnel() {
+            believable(walk.bytes(header_len)?)?;
         }
         walk.limit(total_len);
     }
@@ -70,13 +78,16 @@ pub(super) fn v4(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     Ok(Layer::Protocol(header[9]))
 }
 
-/// A fragment, or, where the capture cut the first one short, the flow that it belongs to: such a datagram can never be
-/// joined, but its transport header is there.
+/// A packet that does not fit into the tunnel around it is none, unless its header's checksum is right: then it was cut.
+#[cold]
+fn believable(header: &[u8]) -> Result<(), Unparsed> {
+    if checksum::sum(header) == 0xffff { Ok(()) } else { Err(Unparsed::Malformed) }
+}
+
+/// A fragment, if all of it was captured.
 pub(super) fn piece(walk: &Walk<'_>, fragment: Fragment) -> Result<Layer, Unparsed> {
     if walk.captured().len() == walk.wire_remaining() {
         Ok(Layer::Fragment(fragment))
-    } else if fragment.fragment_offset == 0 {
-        Ok(Layer::Protocol(fragment.protocol))
     } else {
         Err(Unparsed::TruncatedFragment)
     }

@@ -27,6 +27,9 @@ pub(super) fn header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let payload_len = usize::from(be16(header[4], header[5]));
     // 0 stands for a jumbogram (RFC 2675) or for segmentation left to the adapter: it ends with its frame.
     if payload_len != 0 {
+        if 40 + payload_len > walk.wire_remaining() && walk.in_tunnel() {
+            return Err(Unparsed::Malformed); // nothing else tells a packet from other bytes
+        }
         walk.limit(40 + payload_len);
     }
     let network = Network {

@@ -49,7 +49,7 @@ pub(super) fn first_layer(walk: &mut Walk<'_>, link_type: LinkType) -> Result<La
         LinkType::IEEE802_11_RADIOTAP => wireless::radiotap(walk),
         LinkType::IEEE802_11_AVS => wireless::avs(walk),
         LinkType::PPI => nested(walk, wireless::per_packet_information),
-        LinkType::PKTAP => nested(walk, pktap),
+        LinkType::PKTAP | LinkType::USER_2 => nested(walk, pktap),
         LinkType::APPLE_IP_OVER_IEEE1394 => {
             let header: &[u8; 18] = walk.header()?;
             walk.skip(18)?;
@@ -83,16 +83,18 @@ pub(super) fn first_layer(walk: &mut Walk<'_>, link_type: LinkType) -> Result<La
 }
 
 /// A four-byte protocol family, in the byte order of the host that captured (NULL) or of the network (LOOP). Real
-/// values are small, so the order shows; a few systems wrote an Ethertype instead.
+/// values are small, so the order shows. A few programs wrote other four-byte headers that end with an Ethertype.
 fn loopback(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
-    let family = u32::from_le_bytes(*walk.header()?);
+    let header: &[u8; 4] = walk.header()?;
     walk.skip(4)?;
-    let family = if family > 0xffff { family.swap_bytes() } else { family };
+    let family = match *header {
+        [low, 0, 0, 0] | [0, 0, 0, low] | [0, low, 0, 0] => low,
+        [_, _, high, low] => return Ok(Layer::EtherType(be16(high, low))),
+    };
     match family {
         2 => Ok(Layer::Ipv4),
         // BSD, FreeBSD, Darwin, Linux, Windows: each has a number of its own for IPv6.
         10 | 23 | 24 | 28 | 30 => Ok(Layer::Ipv6),
-        0x0600.. => u16::try_from(family).map(Layer::EtherType).map_err(|_| Unparsed::NotIp),
         _ => Err(Unparsed::NotIp),
     }
 }
@@ -211,8 +213,7 @@ fn nflog(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     walk.skip(4)?;
     loop {
         let head: &[u8; 4] = walk.header()?;
-        let little = head[1] == 0 && head[3] == 0
-            || usize::from(be16(head[1], head[0])) <= walk.wire_remaining();
+        let little = usize::from(be16(head[1], head[0])) <= walk.wire_remaining();
         let (len, kind) = if little {
             (be16(head[1], head[0]), be16(head[3], head[2]))
         } else {

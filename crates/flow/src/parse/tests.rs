@@ -320,15 +320,10 @@ fn fragments_are_told_from_whole_packets() {
 }
 
 #[test]
-fn a_fragment_that_the_capture_cut_is_taken_for_what_it_shows() {
+fn a_fragment_that_the_capture_cut_is_of_no_use() {
     let frame = Frame::new(&[7; 64]).tcp(&[], 0x10).ipv4_with(6, &[], 77, 0x2000).ethernet(0x0800);
     let mut packet = Packet::new(&frame.0[..60], Timestamp::default(), LinkType::ETHERNET);
     packet.wire_len = frame.0.len() as u32;
-    let Ok(Parsed::Transport(headers)) = parse(&packet) else { panic!("not parsed") };
-    assert_eq!((headers.payload_len, headers.payload_wire_len), (6, 64));
-    let mut cut = frame.0.clone();
-    cut[21] = 1;
-    packet.data = &cut[..60];
     assert_eq!(parse(&packet), Err(Unparsed::TruncatedFragment));
 }
 

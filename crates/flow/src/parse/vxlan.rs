@@ -5,16 +5,10 @@ use super::scope::Kind;
 use super::walk::{Layer, Walk, be16};
 use crate::Headers;
 
-/// A network identifier is there.
-const INSTANCE: u8 = 0x08;
-
 /// A VXLAN header in a datagram of `outer`.
 pub(super) fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     let header: &[u8; 8] = walk.header()?;
-    // Flags and reserved bits other than this one are to be ignored (one of them marks a group policy).
-    if header[0] & INSTANCE == 0 {
-        return Err(Unparsed::NotIp);
-    }
+    // Senders set flags and reserved bits as they like: the frame inside has to prove itself.
     walk.skip(8)?;
     walk.tunnel_in(outer, Kind::Vxlan, network(header))?;
     Ok(Layer::Ethernet)
@@ -51,9 +45,6 @@ pub(super) const fn next_protocol(number: u8) -> Result<Layer, Unparsed> {
 /// A Geneve header in a datagram of `outer`.
 pub(super) fn geneve(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     let header: &[u8; 8] = walk.header()?;
-    if header[0] >> 6 != 0 {
-        return Err(Unparsed::NotIp);
-    }
     walk.skip(8 + usize::from(header[0] & 0x3f) * 4)?;
     walk.tunnel_in(outer, Kind::Geneve, network(header))?;
     Ok(Layer::EtherType(be16(header[2], header[3])))

@@ -182,6 +182,12 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// Whether the next IP header would be the first within a tunnel.
+    #[inline]
+    pub(super) const fn in_tunnel(&self) -> bool {
+        self.outer.is_some()
+    }
+
     #[inline]
     pub(super) const fn offset(&self) -> usize {
         self.offset
