@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use ring_sys::capability::Capability;
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -15,6 +17,67 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A system call was refused for want of a capability.
+    #[error("{operation}: needs {}; run as root, or `setcap {}+ep PROGRAM`, or in a user namespace of your own (`unshare -rn`)",
+        needs.name().to_uppercase(), needs.name())]
+    Permission {
+        /// What was attempted.
+        operation: &'static str,
+        /// The capability that it takes.
+        needs: Capability,
+    },
+    /// There is no interface of this name in this network namespace.
+    #[error("there is no interface {name:?}; `ip link` lists those of this network namespace")]
+    NoInterface {
+        /// The name.
+        name: String,
+    },
+    /// The interface was deleted while packets were captured from it.
+    #[error("the interface {name} was deleted")]
+    InterfaceGone {
+        /// Its name.
+        name: String,
+    },
+    /// The interface's packets start with a header that has no link type here.
+    #[error(
+        "packets of {name} are of hardware type {hardware_type} (linux/if_arp.h), which has no link type here"
+    )]
+    HardwareType {
+        /// The interface.
+        name: String,
+        /// `ARPHRD_*`.
+        hardware_type: u16,
+    },
+    /// A ring geometry that the kernel cannot have.
+    #[error("a ring of {blocks} blocks of {block_size} bytes: {problem}")]
+    Geometry {
+        /// Bytes in a block.
+        block_size: usize,
+        /// How many blocks.
+        blocks: usize,
+        /// What is wrong with it.
+        problem: GeometryProblem,
+    },
+    /// The kernel did not take the filter.
+    #[error("set the packet filter: {source}")]
+    Filter {
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The filter was locked when the capture was opened.
+    #[error("the filter is locked: it was asked for when the capture was opened")]
+    FilterLocked,
+    /// A filter program is longer than the kernel takes.
+    #[error("a filter of {len} instructions, where the kernel takes at most {limit}")]
+    FilterLength {
+        /// How many it has.
+        len: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A limit on captured bytes cannot be combined with a filter that computes its own, or that is an eBPF program.
+    #[error("a snap length cannot be put on a filter that decides itself how many bytes to keep")]
+    FilterSnaplen,
     /// A file could not be opened.
     #[error("{}: {source}", path.display())]
     Open {
@@ -43,6 +106,37 @@ pub enum Error {
         /// Its first bytes, zero where it has fewer.
         magic: [u8; 8],
     },
+}
+
+/// What is wrong with a ring's geometry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GeometryProblem {
+    /// Blocks are whole pages, 4 KiB to 1 GiB of them.
+    #[error("blocks have whole pages, from 4 KiB to 1 GiB")]
+    BlockSize,
+    /// A ring that lends needs another block to go on with.
+    #[error("a ring has at least two blocks")]
+    BlockCount,
+    /// More than 4 GiB.
+    #[error("a ring has at most 4 GiB")]
+    Size,
+}
+
+/// The error of a system call, by what was attempted.
+pub(crate) fn system(operation: &'static str) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::System { operation, source }
+}
+
+/// The error of a system call that takes a capability, by what was attempted.
+pub(crate) fn privileged(
+    operation: &'static str,
+    needs: Capability,
+) -> impl FnOnce(io::Error) -> Error {
+    move |source| match source.kind() {
+        io::ErrorKind::PermissionDenied => Error::Permission { operation, needs },
+        _ => Error::System { operation, source },
+    }
 }
 
 /// What is wrong with a record of a capture file.

@@ -1,5 +1,6 @@
 //! Zero-copy packet capture and injection on Linux: AF_PACKET rings, capture files, one trait for both.
 
+mod capture;
 mod error;
 #[cfg(feature = "pcap")]
 mod file;
@@ -12,13 +13,18 @@ mod statistics;
 mod stored;
 mod timestamp;
 
-pub use error::{Damage, Error, ForeignFormat};
+pub use capture::{
+    Block, Capture, CaptureBuilder, CaptureFilter, Fanout, FanoutMode, Instruction, Outgoing,
+    Packets, RawFilter, RingGeometry, RingProfile, SharedBlock,
+};
+pub use error::{Damage, Error, ForeignFormat, GeometryProblem};
 #[cfg(feature = "pcap")]
 pub use file::{CaptureFile, FileFormat, FileInterface};
 pub use interrupter::Interrupter;
 pub use link_type::LinkType;
 pub use memory::MemorySource;
 pub use packet::{ChecksumStatus, Direction, Packet, PacketMeta, VlanTag};
+pub use ring_sys::capability::Capability;
 pub use source::{IntoPacketSource, Next, PacketBatch, PacketSource, Timeout};
 pub use statistics::Statistics;
 pub use stored::StoredBatch;

@@ -23,3 +23,50 @@ impl LinkType {
     /// IPv6 without any link-layer header.
     pub const IPV6: Self = Self(229);
 }
+
+impl LinkType {
+    /// Packets whose interface has a hardware type without a number in the registry; on `any` only.
+    pub const UNKNOWN: Self = Self(u16::MAX);
+}
+
+/// The link type of packets of an interface by its hardware type (`ARPHRD_*` of `linux/if_arp.h`), as a packet socket
+/// of the type `SOCK_RAW` delivers them.
+pub(crate) fn of_hardware(hardware_type: u16) -> LinkType {
+    const RAWIP: u16 = 519;
+    const IP6GRE: u16 = 823;
+    match hardware_type {
+        arphrd::ETHER | arphrd::LOOPBACK => LinkType::ETHERNET,
+        // Devices without a header of their own: packets start with what they carry.
+        arphrd::NONE
+        | arphrd::PPP
+        | arphrd::TUNNEL
+        | arphrd::TUNNEL6
+        | arphrd::SIT
+        | arphrd::IPGRE
+        | RAWIP
+        | IP6GRE => LinkType::RAW,
+        arphrd::CAN => LinkType(227),
+        arphrd::IEEE80211 => LinkType(105),
+        arphrd::IEEE80211_PRISM => LinkType(119),
+        arphrd::IEEE80211_RADIOTAP => LinkType(127),
+        arphrd::INFINIBAND => LinkType(247),
+        _ => LinkType::UNKNOWN,
+    }
+}
+
+/// `ARPHRD_*` of `linux/if_arp.h`.
+mod arphrd {
+    pub(super) const ETHER: u16 = 1;
+    pub(super) const INFINIBAND: u16 = 32;
+    pub(super) const CAN: u16 = 280;
+    pub(super) const PPP: u16 = 512;
+    pub(super) const TUNNEL: u16 = 768;
+    pub(super) const TUNNEL6: u16 = 769;
+    pub(super) const LOOPBACK: u16 = 772;
+    pub(super) const SIT: u16 = 776;
+    pub(super) const IPGRE: u16 = 778;
+    pub(super) const IEEE80211: u16 = 801;
+    pub(super) const IEEE80211_PRISM: u16 = 802;
+    pub(super) const IEEE80211_RADIOTAP: u16 = 803;
+    pub(super) const NONE: u16 = 0xfffe;
+}

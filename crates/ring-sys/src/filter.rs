@@ -33,6 +33,8 @@ impl Instruction {
 /// Most instructions that the kernel takes, `BPF_MAXINSNS`.
 pub const LONGEST_PROGRAM: usize = 4096;
 
+/// Load the operand.
+pub const LD_IMM: u16 = 0x00;
 /// Load a 32-bit word at an absolute offset.
 pub const LD_W_ABS: u16 = 0x20;
 /// Load a byte at an absolute offset.

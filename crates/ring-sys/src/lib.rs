@@ -5,8 +5,6 @@
 //! other things be.
 //!
 //! - [`packet`]: packet sockets and their rings, packet(7) and `Documentation/networking/packet_mmap.rst`
-//! - [`xdp`]: AF_XDP sockets, `Documentation/networking/af_xdp.rst`
-//! - [`bpf`]: maps, programs and links, bpf(2)
 //! - [`mmap`]: memory that the kernel writes
 //! - [`event`]: waiting, epoll(7) and eventfd(2)
 //! - [`interface`]: what the kernel knows of network interfaces
@@ -27,7 +25,6 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
-pub mod bpf;
 pub mod capability;
 pub mod event;
 pub mod filter;
@@ -35,4 +32,3 @@ pub mod interface;
 pub mod mmap;
 pub mod packet;
 mod socket_option;
-pub mod xdp;

@@ -13,6 +13,13 @@ use crate::filter::Instruction;
 use crate::mmap::Mapping;
 use crate::socket_option::{self, check};
 
+/// The error of a socket whose interface went down.
+pub const ENETDOWN: i32 = libc::ENETDOWN;
+/// The error of a send queue that is full.
+pub const ENOBUFS: i32 = libc::ENOBUFS;
+/// The error of a packet that is too long.
+pub const EMSGSIZE: i32 = libc::EMSGSIZE;
+
 /// A packet socket, closed on drop.
 #[derive(Debug)]
 pub struct PacketSocket {

@@ -1,0 +1,203 @@
+//! A block of the ring, lent or on loan.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::ring::{Extent, Ring};
+use super::walk::{Packets, Walk};
+use crate::{Packet, PacketBatch};
+
+/// A block of packets, lent by a [`Capture`](crate::Capture) until it is dropped; then it goes back to the kernel.
+///
+/// ```compile_fail
+/// # fn packet_outlives_its_block(block: ring_core::Block<'_>) {
+/// let packet = block.packets().next();
+/// drop(block);
+/// println!("{packet:?}");
+/// # }
+/// ```
+pub struct Block<'a> {
+    ring: &'a Arc<Ring>,
+    extent: Extent,
+    walk: Walk,
+    /// The block's bytes, once it is on loan. It then goes back when the last of them is dropped.
+    kept: OnceCell<Bytes>,
+}
+
+/// A block of packets that is kept from the kernel until the last clone of it, and the last
+/// [`Bytes`] cut from it, is dropped: on any thread.
+///
+/// The kernel fills blocks in turn and stops at one that is still kept, so that a single block kept for long makes
+/// it drop packets however many others are free. Keep blocks for as long as it takes to work on them; copy what is
+/// to stay.
+#[derive(Clone)]
+pub struct SharedBlock {
+    ring: Arc<Ring>,
+    extent: Extent,
+    walk: Walk,
+    bytes: Bytes,
+}
+
+/// What a block on loan is released by.
+struct Loan {
+    ring: Arc<Ring>,
+    extent: Extent,
+}
+
+impl<'a> Block<'a> {
+    /// The block must have been taken from this ring, which gave the extent.
+    pub(crate) fn new(ring: &'a Arc<Ring>, extent: Extent, walk: Walk) -> Self {
+        Self { ring, extent, walk, kept: OnceCell::new() }
+    }
+
+    /// The packets in the order in which they came.
+    #[inline]
+    #[must_use]
+    pub fn packets(&self) -> Packets<'_> {
+        // SAFETY: the block was taken for this value, and goes back when this value is dropped, or later.
+        let data = unsafe { self.ring.data(&self.extent) };
+        Packets::new(self.ring, self.extent.index, data, self.walk)
+    }
+
+    /// How many packets the block says to hold.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.walk.left() as usize
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Keeps the block beyond the next one: see [`SharedBlock`].
+    #[must_use]
+    pub fn share(self) -> SharedBlock {
+        let bytes = self.keep().clone();
+        SharedBlock { ring: self.ring.clone(), extent: self.extent, walk: self.walk, bytes }
+    }
+
+    fn keep(&self) -> &Bytes {
+        self.kept.get_or_init(|| {
+            self.ring.loans.extend(self.extent.index);
+            Bytes::from_owner(Loan { ring: self.ring.clone(), extent: self.extent })
+        })
+    }
+}
+
+impl PacketBatch for Block<'_> {
+    #[inline]
+    fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        Block::packets(self)
+    }
+
+    /// `None` when a block that is still kept comes up within half the ring: then it is better to copy, and to give
+    /// back what is kept.
+    fn retain(&self) -> Option<Bytes> {
+        if let Some(bytes) = self.kept.get() {
+            return Some(bytes.clone());
+        }
+        let blocks = self.ring.block_count();
+        let free = self.ring.loans.free_from((self.extent.index + 1) % blocks);
+        // All but this one are free, or half of them.
+        if free + 1 < blocks.div_ceil(2).max(2) { None } else { Some(self.keep().clone()) }
+    }
+}
+
+impl<'b> IntoIterator for &'b Block<'_> {
+    type Item = Packet<'b>;
+    type IntoIter = Packets<'b>;
+
+    fn into_iter(self) -> Packets<'b> {
+        self.packets()
+    }
+}
+
+impl Drop for Block<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.kept.get().is_none() {
+            self.ring.give_back(self.extent.index);
+        }
+    }
+}
+
+impl fmt::Debug for Block<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Block")
+            .field("packets", &self.len())
+            .field("bytes", &self.extent.len)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SharedBlock {
+    /// The packets in the order in which they came.
+    #[must_use]
+    pub fn packets(&self) -> Packets<'_> {
+        Packets::new(&self.ring, self.extent.index, &self.bytes, self.walk)
+    }
+
+    /// The memory in which all packets lie: [`Bytes::slice_ref`] cuts a packet's bytes from it without a copy.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// How many packets the block says to hold.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.walk.left() as usize
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl PacketBatch for SharedBlock {
+    fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        Self::packets(self)
+    }
+
+    fn retain(&self) -> Option<Bytes> {
+        Some(self.bytes.clone())
+    }
+}
+
+impl<'b> IntoIterator for &'b SharedBlock {
+    type Item = Packet<'b>;
+    type IntoIter = Packets<'b>;
+
+    fn into_iter(self) -> Packets<'b> {
+        self.packets()
+    }
+}
+
+impl fmt::Debug for SharedBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedBlock")
+            .field("packets", &self.len())
+            .field("bytes", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl AsRef<[u8]> for Loan {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: the block was taken and is given back when this value is dropped, after all slices of it.
+        unsafe { self.ring.data(&self.extent) }
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.ring.give_back(self.extent.index);
+    }
+}

@@ -1,0 +1,384 @@
+//! Setting up a capture.
+
+use std::time::Duration;
+
+use ring_sys::capability::Capability;
+use ring_sys::event::Event;
+use ring_sys::interface;
+use ring_sys::packet::PacketSocket;
+use ring_sys::packet::abi::{ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, TPACKET_V3, TpacketReq3};
+
+use super::Capture;
+use super::fanout::Fanout;
+use super::filter::CaptureFilter;
+use super::ring::Ring;
+use super::socket::CaptureSocket;
+use crate::error::{GeometryProblem, privileged, system};
+use crate::{Error, LinkType, TimestampSource, link_type};
+
+/// The name of all interfaces.
+const ANY: &str = "any";
+
+/// `SOF_TIMESTAMPING_RAW_HARDWARE` of `linux/net_tstamp.h`.
+const RAW_HARDWARE: u32 = 1 << 6;
+
+/// The kernel asks for a frame size, but version 3 packs packets of any size: all that counts is that it fits.
+const FRAME: usize = 2048;
+
+/// How a [`Capture`] is set up: plain configuration with defaults, and one fallible end, [`open`](Self::open).
+#[derive(Clone, Debug)]
+#[must_use = "nothing is captured before `open`"]
+pub struct CaptureBuilder {
+    interface: String,
+    geometry: RingGeometry,
+    filter: CaptureFilter,
+    lock_filter: bool,
+    snaplen: u32,
+    promiscuous: bool,
+    outgoing: Outgoing,
+    fanout: Option<Fanout>,
+    hash: bool,
+    timestamps: TimestampSource,
+    reserve: u32,
+    lock_memory: bool,
+    receive_buffer: Option<u32>,
+    busy_poll: Option<Duration>,
+    prefer_busy_poll: bool,
+    busy_poll_budget: Option<u16>,
+}
+
+/// The shape of a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingGeometry {
+    /// Bytes in a block, whole pages. A packet that is longer than a block, less 130 bytes, is truncated.
+    pub block_size: usize,
+    /// How many blocks.
+    pub blocks: usize,
+    /// After how long a block that is not full is handed over; whole milliseconds, at least one.
+    pub timeout: Duration,
+}
+
+/// Rings for common needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RingProfile {
+    /// 32 blocks of 1 MiB, handed over after 20 ms: for a laptop, and what is used unless said otherwise.
+    #[default]
+    Balanced,
+    /// 64 blocks of 4 MiB, handed over after 60 ms: for a sensor.
+    Throughput,
+    /// 64 blocks of 256 KiB, handed over after 1 ms.
+    LowLatency,
+    /// 16 blocks of 128 KiB, handed over after 20 ms: still room for segments of 64 KiB.
+    LowMemory,
+    /// 128 blocks of 2 MiB, handed over after 60 ms: for packets of 9,000 bytes and more.
+    Jumbo,
+}
+
+/// Whether packets that this host sends are captured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outgoing {
+    /// Yes, but each packet once: on a loopback interface, where each is seen when it is sent and when it arrives, the
+    /// first is left out.
+    #[default]
+    Once,
+    /// Yes, on loopback interfaces too: there each packet comes twice.
+    Always,
+    /// No (`PACKET_IGNORE_OUTGOING`).
+    Never,
+}
+
+impl RingProfile {
+    /// The profile's ring.
+    #[must_use]
+    pub const fn geometry(self) -> RingGeometry {
+        let (block_size, blocks, milliseconds) = match self {
+            Self::Balanced => (1 << 20, 32, 20),
+            Self::Throughput => (4 << 20, 64, 60),
+            Self::LowLatency => (256 << 10, 64, 1),
+            Self::LowMemory => (128 << 10, 16, 20),
+            Self::Jumbo => (2 << 20, 128, 60),
+        };
+        RingGeometry { block_size, blocks, timeout: Duration::from_millis(milliseconds) }
+    }
+}
+
+impl CaptureBuilder {
+    pub(crate) fn new(interface: &str) -> Self {
+        Self {
+            interface: interface.to_owned(),
+            geometry: RingProfile::default().geometry(),
+            filter: CaptureFilter::everything(),
+            lock_filter: false,
+            snaplen: u32::MAX,
+            promiscuous: false,
+            outgoing: Outgoing::default(),
+            fanout: None,
+            hash: false,
+            timestamps: TimestampSource::Software,
+            reserve: 0,
+            lock_memory: false,
+            receive_buffer: None,
+            busy_poll: None,
+            prefer_busy_poll: false,
+            busy_poll_budget: None,
+        }
+    }
+
+    /// A ring for a common need.
+    pub fn profile(mut self, profile: RingProfile) -> Self {
+        self.geometry = profile.geometry();
+        self
+    }
+
+    /// A ring of a shape of your own.
+    pub fn geometry(mut self, geometry: RingGeometry) -> Self {
+        self.geometry = geometry;
+        self
+    }
+
+    /// A ring of about so many bytes, in blocks of the size set; at least two of them.
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.geometry.blocks = (bytes / self.geometry.block_size.max(1)).max(2);
+        self
+    }
+
+    /// After how long a block that is not full is handed over; whole milliseconds, at least one.
+    pub fn block_timeout(mut self, timeout: Duration) -> Self {
+        self.geometry.timeout = timeout;
+        self
+    }
+
+    /// Which packets to capture; all unless said otherwise.
+    pub fn filter(mut self, filter: impl Into<CaptureFilter>) -> Self {
+        self.filter = filter.into();
+        self
+    }
+
+    /// Locks the filter, so that it cannot be changed any more (`SO_LOCK_FILTER` of socket(7)).
+    pub fn lock_filter(mut self, lock: bool) -> Self {
+        self.lock_filter = lock;
+        self
+    }
+
+    /// Bytes of a packet that are captured at most; 0 for no limit.
+    pub fn snaplen(mut self, bytes: u32) -> Self {
+        self.snaplen = if bytes == 0 { u32::MAX } else { bytes };
+        self
+    }
+
+    /// Captures what is addressed to others too. The interface stays in promiscuous mode until the last capture that
+    /// asked for it is dropped (`PACKET_MR_PROMISC` of packet(7)). Means nothing for `any`.
+    pub fn promiscuous(mut self, promiscuous: bool) -> Self {
+        self.promiscuous = promiscuous;
+        self
+    }
+
+    /// Whether packets that this host sends are captured.
+    pub fn outgoing(mut self, outgoing: Outgoing) -> Self {
+        self.outgoing = outgoing;
+        self
+    }
+
+    /// Shares the interface's packets with other captures.
+    pub fn fanout(mut self, fanout: Fanout) -> Self {
+        self.fanout = Some(fanout);
+        self
+    }
+
+    /// Has the kernel compute a hash of each packet's flow (`TP_FT_REQ_FILL_RXHASH`), which costs it about 170 ns a
+    /// packet where the adapter has not done it.
+    pub fn receive_hash(mut self, hash: bool) -> Self {
+        self.hash = hash;
+        self
+    }
+
+    /// Whose clock gives the time stamps: [`TimestampSource::Software`], or [`TimestampSource::RawHardware`] to switch
+    /// the adapter's on, for everybody, which takes `CAP_NET_ADMIN`. Each packet says which it got.
+    pub fn timestamps(mut self, source: TimestampSource) -> Self {
+        self.timestamps = source;
+        self
+    }
+
+    /// Bytes to leave free before each packet (`PACKET_RESERVE`).
+    pub fn headroom(mut self, bytes: u32) -> Self {
+        self.reserve = bytes;
+        self
+    }
+
+    /// Locks the ring into memory (mlock(2)). Ring pages are the kernel's own and never swapped: this counts them to
+    /// `RLIMIT_MEMLOCK` and keeps their mapping present.
+    pub fn lock_memory(mut self, lock: bool) -> Self {
+        self.lock_memory = lock;
+        self
+    }
+
+    /// The socket's receive buffer in bytes (`SO_RCVBUF`). The ring does not use it.
+    pub fn receive_buffer(mut self, bytes: u32) -> Self {
+        self.receive_buffer = Some(bytes);
+        self
+    }
+
+    /// How long to poll the adapter where there is nothing, in whole microseconds (`SO_BUSY_POLL` of socket(7)).
+    pub fn busy_poll(mut self, time: Duration) -> Self {
+        self.busy_poll = Some(time);
+        self
+    }
+
+    /// Prefers busy polling to the adapter's interrupts (`SO_PREFER_BUSY_POLL`).
+    pub fn prefer_busy_poll(mut self, prefer: bool) -> Self {
+        self.prefer_busy_poll = prefer;
+        self
+    }
+
+    /// Packets to take at a time when busy polling (`SO_BUSY_POLL_BUDGET`).
+    pub fn busy_poll_budget(mut self, packets: u16) -> Self {
+        self.busy_poll_budget = Some(packets);
+        self
+    }
+
+    /// Opens the capture.
+    ///
+    /// No packet of another interface and none that the filter would drop is ever delivered: the socket receives
+    /// nothing before its ring is mapped, nothing passes before it has joined its fanout group, and then the filter
+    /// takes effect in one step.
+    ///
+    /// # Errors
+    /// [`Error::Permission`] without `CAP_NET_RAW`; [`Error::NoInterface`]; [`Error::HardwareType`];
+    /// [`Error::Geometry`]; [`Error::Filter`] and its kin; [`Error::System`] for what else the kernel refuses.
+    pub fn open(self) -> Result<Capture, Error> {
+        let (index, hardware_type) = self.find_interface()?;
+        let link_type = self.link_type(hardware_type)?;
+        let request = self.ring_request()?;
+        let socket =
+            PacketSocket::new().map_err(privileged("open a packet socket", Capability::NetRaw))?;
+
+        socket.set_version(TPACKET_V3).map_err(system("choose version 3 of the packet ring"))?;
+        if self.reserve > 0 {
+            socket.set_reserve(self.reserve).map_err(system("reserve room before packets"))?;
+        }
+        let loopback = hardware_type == Some(interface::ARPHRD_LOOPBACK);
+        if self.outgoing == Outgoing::Never || self.outgoing == Outgoing::Once && loopback {
+            socket.set_ignore_outgoing(true).map_err(system("ignore outgoing packets"))?;
+        }
+        self.set_timestamps(&socket)?;
+        self.set_buffers(&socket)?;
+        socket.set_rx_ring(&request).map_err(system("make the packet ring"))?;
+        let RingGeometry { block_size, blocks, .. } = self.geometry;
+        let mapping =
+            socket.map_ring(block_size * blocks).map_err(system("map the packet ring"))?;
+        if self.lock_memory {
+            mapping
+                .lock()
+                .map_err(privileged("lock the packet ring into memory", Capability::IpcLock))?;
+        }
+        let ring =
+            Ring::new(mapping, block_size, blocks, Event::new().map_err(system("make an event"))?);
+
+        let mut socket = CaptureSocket {
+            socket,
+            interface: self.interface,
+            index,
+            snaplen: self.snaplen,
+            link_type,
+            once_on_loopback: index == 0 && self.outgoing == Outgoing::Once,
+            promiscuous: false,
+            locked: false,
+        };
+        socket.drop_all().map_err(|source| Error::Filter { source })?;
+        socket.socket.bind(index, ETH_P_ALL).map_err(system("bind to the interface"))?;
+        if let Some(fanout) = &self.fanout {
+            fanout.join(&socket.socket)?;
+        }
+        if self.promiscuous && index != 0 {
+            socket.join_promiscuous()?;
+        }
+        socket.set_filter(&self.filter)?;
+        if self.lock_filter {
+            socket.socket.lock_filter().map_err(|source| Error::Filter { source })?;
+            socket.locked = true;
+        }
+        Capture::new(socket, ring, link_type, self.hash)
+    }
+
+    /// Index and hardware type, 0 and `None` for all interfaces.
+    fn find_interface(&self) -> Result<(u32, Option<u16>), Error> {
+        if self.interface == ANY {
+            return Ok((0, None));
+        }
+        let missing = |_| Error::NoInterface { name: self.interface.clone() };
+        let index = interface::index(&self.interface).map_err(missing)?;
+        let hardware_type = interface::hardware_type(&self.interface).map_err(missing)?;
+        Ok((index, Some(hardware_type)))
+    }
+
+    fn link_type(&self, hardware_type: Option<u16>) -> Result<Option<LinkType>, Error> {
+        let Some(hardware_type) = hardware_type else { return Ok(None) };
+        match link_type::of_hardware(hardware_type) {
+            LinkType::UNKNOWN => {
+                Err(Error::HardwareType { name: self.interface.clone(), hardware_type })
+            }
+            link_type => Ok(Some(link_type)),
+        }
+    }
+
+    fn ring_request(&self) -> Result<TpacketReq3, Error> {
+        const PAGE: usize = 4096;
+        let RingGeometry { block_size, blocks, timeout } = self.geometry;
+        let wrong = |problem| Err(Error::Geometry { block_size, blocks, problem });
+        if !block_size.is_multiple_of(PAGE) || !(PAGE..=1 << 30).contains(&block_size) {
+            return wrong(GeometryProblem::BlockSize);
+        }
+        if blocks < 2 {
+            return wrong(GeometryProblem::BlockCount);
+        }
+        if block_size.checked_mul(blocks).is_none_or(|size| size > u32::MAX as usize) {
+            return wrong(GeometryProblem::Size);
+        }
+        let frame_size = (FRAME + self.reserve as usize).next_multiple_of(16).min(block_size);
+        let hash = if self.hash { TP_FT_REQ_FILL_RXHASH } else { 0 };
+        Ok(TpacketReq3 {
+            tp_block_size: block_size as u32,
+            tp_block_nr: blocks as u32,
+            tp_frame_size: frame_size as u32,
+            tp_frame_nr: (block_size / frame_size * blocks) as u32,
+            // 0 would let the kernel choose.
+            tp_retire_blk_tov: u32::try_from(timeout.as_millis())
+                .unwrap_or(u32::MAX)
+                .clamp(1, i32::MAX as u32),
+            tp_sizeof_priv: 0,
+            tp_feature_req_word: hash,
+        })
+    }
+
+    fn set_timestamps(&self, socket: &PacketSocket) -> Result<(), Error> {
+        if !matches!(self.timestamps, TimestampSource::RawHardware | TimestampSource::Hardware) {
+            return Ok(());
+        }
+        let enabled = interface::enable_hardware_timestamps(&self.interface);
+        enabled.map_err(privileged("switch hardware time stamps on", Capability::NetAdmin))?;
+        socket.set_timestamping(RAW_HARDWARE).map_err(system("choose hardware time stamps"))
+    }
+
+    fn set_buffers(&self, socket: &PacketSocket) -> Result<(), Error> {
+        let int = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_receive_buffer(int(bytes)).map_err(system("set the receive buffer"))?;
+        }
+        if let Some(time) = self.busy_poll {
+            let microseconds = int(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
+            let set = socket.set_busy_poll(microseconds);
+            set.map_err(privileged("set busy polling", Capability::NetAdmin))?;
+        }
+        if self.prefer_busy_poll {
+            let set = socket.set_prefer_busy_poll(true);
+            set.map_err(privileged("prefer busy polling", Capability::NetAdmin))?;
+        }
+        if let Some(packets) = self.busy_poll_budget {
+            let set = socket.set_busy_poll_budget(i32::from(packets));
+            set.map_err(privileged("set the budget of busy polling", Capability::NetAdmin))?;
+        }
+        Ok(())
+    }
+}

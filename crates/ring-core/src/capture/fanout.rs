@@ -1,0 +1,105 @@
+//! Sharing an interface's packets between several captures (`PACKET_FANOUT` of packet(7)).
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+
+use ring_sys::packet::PacketSocket;
+use ring_sys::packet::abi::{self, FanoutArgs};
+
+use super::filter::RawFilter;
+use crate::Error;
+use crate::error::system;
+
+/// Membership in a fanout group: each packet goes to one of its captures.
+#[derive(Clone, Debug)]
+pub struct Fanout {
+    pub(crate) mode: FanoutMode,
+    pub(crate) group: Option<u16>,
+    pub(crate) flags: u16,
+}
+
+/// How the member that gets a packet is chosen.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum FanoutMode {
+    /// By addresses and ports, the same for both directions of a flow.
+    Hash,
+    /// In turn.
+    LoadBalance,
+    /// By the processor that the packet arrived on.
+    Cpu,
+    /// The first until it is full, then the next.
+    Rollover,
+    /// By chance.
+    Random,
+    /// By the adapter's receive queue.
+    Queue,
+    /// By what a classic program returns, modulo the number of members. It sees packets from the network header on.
+    Classic(RawFilter),
+    /// By what an eBPF program returns, modulo the number of members. It sees packets from the network header on.
+    Program(Arc<OwnedFd>),
+}
+
+impl Fanout {
+    /// Membership in the group with this number, made by the first to join. Numbers are shared by the whole network
+    /// namespace; [`unique`](Self::unique) has the kernel choose one.
+    #[must_use]
+    pub fn group(number: u16, mode: FanoutMode) -> Self {
+        Self { mode, group: Some(number), flags: 0 }
+    }
+
+    /// Membership in a new group, whose number the kernel chooses.
+    #[must_use]
+    pub fn unique(mode: FanoutMode) -> Self {
+        Self { mode, group: None, flags: 0 }
+    }
+
+    /// A member that has no room passes packets on to the next.
+    #[must_use]
+    pub fn rollover(mut self) -> Self {
+        self.flags |= abi::PACKET_FANOUT_FLAG_ROLLOVER;
+        self
+    }
+
+    /// The kernel puts IPv4 fragments together first, so that all of them go to one member.
+    #[must_use]
+    pub fn defragment(mut self) -> Self {
+        self.flags |= abi::PACKET_FANOUT_FLAG_DEFRAG;
+        self
+    }
+
+    /// Leaves out what this host sends, for the whole group.
+    #[must_use]
+    pub fn ignore_outgoing(mut self) -> Self {
+        self.flags |= abi::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
+        self
+    }
+
+    /// Joins; the group's number.
+    pub(crate) fn join(&self, socket: &PacketSocket) -> Result<u16, Error> {
+        let kind = match &self.mode {
+            FanoutMode::Hash => abi::PACKET_FANOUT_HASH,
+            FanoutMode::LoadBalance => abi::PACKET_FANOUT_LB,
+            FanoutMode::Cpu => abi::PACKET_FANOUT_CPU,
+            FanoutMode::Rollover => abi::PACKET_FANOUT_ROLLOVER,
+            FanoutMode::Random => abi::PACKET_FANOUT_RND,
+            FanoutMode::Queue => abi::PACKET_FANOUT_QM,
+            FanoutMode::Classic(_) => abi::PACKET_FANOUT_CBPF,
+            FanoutMode::Program(_) => abi::PACKET_FANOUT_EBPF,
+        };
+        let unique = if self.group.is_none() { abi::PACKET_FANOUT_FLAG_UNIQUEID } else { 0 };
+        let arguments = FanoutArgs {
+            id: self.group.unwrap_or(0),
+            type_flags: kind | self.flags | unique,
+            max_num_members: 0,
+        };
+        socket.join_fanout(&arguments).map_err(system("join the fanout group"))?;
+        match &self.mode {
+            FanoutMode::Classic(program) => socket.set_fanout_filter(program.instructions()),
+            FanoutMode::Program(program) => socket.set_fanout_program(program.as_fd()),
+            _ => Ok(()),
+        }
+        .map_err(system("set the fanout program"))?;
+        Ok(socket.fanout().map_err(system("ask for the fanout group"))? as u16)
+    }
+}

@@ -1,0 +1,383 @@
+//! Capturing from an interface through a TPACKET_V3 ring.
+
+mod block;
+mod builder;
+mod fanout;
+mod filter;
+mod loans;
+mod ring;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod wait;
+mod walk;
+
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ring_sys::packet::abi::TP_STATUS_USER;
+
+pub use self::block::{Block, SharedBlock};
+pub use self::builder::{CaptureBuilder, Outgoing, RingGeometry, RingProfile};
+pub use self::fanout::{Fanout, FanoutMode};
+pub use self::filter::{CaptureFilter, Instruction, RawFilter};
+use self::ring::{Extent, Ring};
+use self::socket::CaptureSocket;
+use self::wait::Waiter;
+pub use self::walk::Packets;
+use self::walk::Walk;
+use crate::{Error, Interrupter, LinkType, Next, Packet, PacketSource, Statistics, Timeout};
+
+/// How often a deleted interface is looked for once an interface went down: the kernel tells of the first only.
+const DOWN_CHECK: Duration = Duration::from_millis(250);
+
+/// Kernel counters have 32 bits: they are read at least once in so many packets.
+const READ_COUNTERS: u64 = 1 << 30;
+
+/// Packets of an interface, through a ring that is shared with the kernel: `AF_PACKET` with `TPACKET_V3`
+/// (`Documentation/networking/packet_mmap.rst`).
+///
+/// The kernel collects packets in blocks and hands over a block when it is full or a timeout has passed. Here a block
+/// is lent, and goes back when it is dropped; [`Block::share`] keeps it longer, on any thread.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use ring_core::{Capture, RingProfile, Timeout};
+///
+/// # fn main() -> Result<(), ring_core::Error> {
+/// let mut capture = Capture::builder("eth0").profile(RingProfile::Throughput).open()?;
+/// while let Some(block) = capture.next_block(Timeout::After(Duration::from_millis(100)))? {
+///     for packet in &block {
+///         println!("{} {} bytes", packet.timestamp(), packet.data().len());
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What happens when
+///
+/// | event | outcome |
+/// |---|---|
+/// | a signal arrives while waiting | the wait goes on for the rest of its time |
+/// | the interface goes down | the wait goes on; packets come again once it is up |
+/// | the interface is deleted | [`Error::InterfaceGone`], after all packets that were captured |
+/// | the MTU changes | nothing: packets longer than a block are truncated and counted, others fit |
+/// | all blocks are full | the kernel drops packets, counts them, and marks the next packet as [`losing`](crate::PacketMeta::losing) |
+/// | the next block is kept by somebody | [`Statistics::ring_exhausted`] counts it, and the wait goes on until it comes back |
+pub struct Capture {
+    socket: CaptureSocket,
+    waiter: Waiter,
+    ring: Arc<Ring>,
+    /// The block that comes next.
+    cursor: usize,
+    /// What [`next_packet`](Self::next_packet) has left of its block.
+    open: Option<(Extent, Walk)>,
+    link_type: Option<LinkType>,
+    hash: bool,
+    next_number: u64,
+    statistics: Statistics,
+    /// Packets delivered when the kernel's counters were read last.
+    counted_at: u64,
+    /// The kernel dropped packets, and no packet has been marked for it.
+    lost: bool,
+    down: bool,
+}
+
+/// What came of looking for a block.
+enum Found {
+    Block(Extent, Walk),
+    TimedOut,
+    Interrupted,
+}
+
+impl Capture {
+    /// Captures from an interface with the defaults; `any` is all interfaces.
+    ///
+    /// # Errors
+    /// As [`CaptureBuilder::open`].
+    pub fn open(interface: &str) -> Result<Self, Error> {
+        Self::builder(interface).open()
+    }
+
+    /// Sets up a capture from an interface; `any` is all interfaces.
+    pub fn builder(interface: &str) -> CaptureBuilder {
+        CaptureBuilder::new(interface)
+    }
+
+    fn new(
+        socket: CaptureSocket,
+        ring: Ring,
+        link_type: Option<LinkType>,
+        hash: bool,
+    ) -> Result<Self, Error> {
+        let waiter = Waiter::new(&socket.socket, &ring.returned)?;
+        Ok(Self {
+            socket,
+            waiter,
+            ring: Arc::new(ring),
+            cursor: 0,
+            open: None,
+            link_type,
+            hash,
+            next_number: 1,
+            statistics: Statistics::default(),
+            counted_at: 0,
+            lost: false,
+            down: false,
+        })
+    }
+
+    /// Waits for the next block; `None` when the time ran out or an [`Interrupter`] ended the wait.
+    ///
+    /// # Errors
+    /// [`Error::InterfaceGone`]; [`Error::System`] when the kernel refuses to wait.
+    pub fn next_block(&mut self, timeout: Timeout) -> Result<Option<Block<'_>>, Error> {
+        match self.find(timeout)? {
+            Found::Block(extent, walk) => Ok(Some(Block::new(&self.ring, extent, walk))),
+            Found::TimedOut | Found::Interrupted => Ok(None),
+        }
+    }
+
+    /// Waits for the next packet; `None` as for [`next_block`](Self::next_block), which goes on where this leaves off.
+    ///
+    /// ```compile_fail
+    /// # fn a_packet_outlives_the_next(capture: &mut ring_core::Capture) -> Result<(), ring_core::Error> {
+    /// let first = capture.next_packet(ring_core::Timeout::Never)?;
+    /// let second = capture.next_packet(ring_core::Timeout::Never)?;
+    /// println!("{first:?}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`next_block`](Self::next_block).
+    pub fn next_packet(&mut self, timeout: Timeout) -> Result<Option<Packet<'_>>, Error> {
+        loop {
+            // A block that has none left goes back before the next is waited for.
+            if self.open.as_ref().is_some_and(|(_, walk)| walk.left() == 0) {
+                self.close();
+            }
+            if self.open.is_none() {
+                match self.find(timeout)? {
+                    Found::Block(extent, walk) => self.open = Some((extent, walk)),
+                    Found::TimedOut | Found::Interrupted => return Ok(None),
+                }
+            }
+            let Some((extent, walk)) = &mut self.open else { continue };
+            // SAFETY: the block was taken and is given back by those who have `self` to themselves, which nobody has
+            // while the packet borrows it.
+            let data = unsafe { self.ring.data(extent) };
+            if let Some(packet) = walk.next(&self.ring, extent.index, data) {
+                return Ok(Some(packet));
+            }
+        }
+    }
+
+    /// The interface's name as it was given.
+    #[must_use]
+    pub fn interface(&self) -> &str {
+        &self.socket.interface
+    }
+
+    /// How many blocks the ring has.
+    #[must_use]
+    pub fn block_count(&self) -> usize {
+        self.ring.block_count()
+    }
+
+    /// How many blocks in a row the kernel can still fill before it comes to one that is kept.
+    #[must_use]
+    pub fn free_blocks(&self) -> usize {
+        self.ring.loans.free_from(self.cursor)
+    }
+
+    /// Ends this capture's waits from other threads.
+    #[must_use]
+    pub fn interrupter(&self) -> Interrupter {
+        self.waiter.interrupter.clone()
+    }
+
+    /// Totals since the capture was opened.
+    ///
+    /// # Errors
+    /// [`Error::System`] when the kernel refuses to tell.
+    pub fn statistics(&mut self) -> Result<Statistics, Error> {
+        self.read_counters()?;
+        Ok(Statistics {
+            truncated: self.ring.truncated(),
+            malformed: self.ring.malformed(),
+            blocks_on_loan: self.ring.loans.count() as u64,
+            ..self.statistics
+        })
+    }
+
+    /// Puts another filter in place of the present one.
+    ///
+    /// With a classic filter no packet is lost or duplicated by the change. Blocks that were captured before it hold
+    /// packets of the old filter, which are delivered.
+    ///
+    /// # Errors
+    /// [`Error::Filter`] when the kernel refuses it; [`Error::FilterLocked`].
+    pub fn set_filter(&mut self, filter: impl Into<CaptureFilter>) -> Result<(), Error> {
+        self.socket.set_filter(&filter.into())
+    }
+
+    /// Looks for a block, and waits for one.
+    fn find(&mut self, timeout: Timeout) -> Result<Found, Error> {
+        if let Some((extent, walk)) = self.open.take() {
+            if walk.left() != 0 {
+                return Ok(Found::Block(extent, walk));
+            }
+            self.ring.give_back(extent.index);
+        }
+        if self.waiter.interrupter.take() {
+            return Ok(Found::Interrupted);
+        }
+        if let Some((extent, walk)) = self.ready()? {
+            return Ok(Found::Block(extent, walk));
+        }
+        self.wait(timeout)
+    }
+
+    #[cold]
+    fn wait(&mut self, timeout: Timeout) -> Result<Found, Error> {
+        let until = match timeout {
+            Timeout::Now => Some(Instant::now()),
+            Timeout::After(duration) => Instant::now().checked_add(duration),
+            Timeout::Never => None,
+        };
+        if !self.ring.loans.is_free(self.cursor) {
+            self.statistics.ring_exhausted += 1;
+        }
+        loop {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            // One that comes back between this and the wait raises the event.
+            let exhausted = self.ring.loans.want(self.cursor);
+            let most = if self.down && !exhausted { Some(DOWN_CHECK) } else { None };
+            let failed =
+                self.waiter.wait(&self.ring.returned, left.into_iter().chain(most).min())?;
+            if self.waiter.interrupter.take() {
+                return Ok(Found::Interrupted);
+            }
+            if let Some((extent, walk)) = self.ready()? {
+                self.down = false;
+                return Ok(Found::Block(extent, walk));
+            }
+            if failed || self.down {
+                self.check_interface()?;
+            }
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(Found::TimedOut);
+            }
+        }
+    }
+
+    /// Takes the next block if the kernel has handed it over and nobody keeps it.
+    #[inline]
+    fn ready(&mut self) -> Result<Option<(Extent, Walk)>, Error> {
+        loop {
+            let index = self.cursor;
+            if !self.ring.loans.is_free(index) {
+                return Ok(None);
+            }
+            let status = self.ring.status(index);
+            if status & TP_STATUS_USER == 0 {
+                return Ok(None);
+            }
+            self.cursor = if index + 1 == self.ring.block_count() { 0 } else { index + 1 };
+            let Some(mut extent) = self.ring.take(index, status) else { continue };
+            if extent.packets == 0 {
+                self.ring.give_back(index);
+                continue;
+            }
+            // The kernel marks blocks from a loss on until its counters are read.
+            if extent.losing || self.next_number - self.counted_at >= READ_COUNTERS {
+                self.read_counters()?;
+            }
+            extent.losing = std::mem::take(&mut self.lost);
+            self.statistics.losing += u64::from(extent.losing);
+            let walk = Walk::new(&extent, self.next_number, self.link_type, self.hash);
+            self.next_number += u64::from(extent.packets);
+            return Ok(Some((extent, walk)));
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some((extent, _)) = self.open.take() {
+            self.ring.give_back(extent.index);
+        }
+    }
+
+    fn read_counters(&mut self) -> Result<(), Error> {
+        let counted = self.socket.take_statistics()?;
+        self.statistics.packets += u64::from(counted.tp_packets);
+        self.statistics.drops += u64::from(counted.tp_drops);
+        self.statistics.freezes += u64::from(counted.tp_freeze_q_cnt);
+        self.lost |= counted.tp_drops > 0;
+        self.counted_at = self.next_number;
+        Ok(())
+    }
+
+    /// Finds out why the socket reports an error: an interface that went down may come back, one that was deleted not.
+    #[cold]
+    fn check_interface(&mut self) -> Result<(), Error> {
+        self.down |= self.socket.is_down()?;
+        Ok(())
+    }
+}
+
+impl PacketSource for Capture {
+    type Batch<'a> = Block<'a>;
+
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Block<'_>>, Error> {
+        Ok(match self.find(timeout)? {
+            Found::Block(extent, walk) => Next::Batch(Block::new(&self.ring, extent, walk)),
+            Found::TimedOut => Next::TimedOut,
+            Found::Interrupted => Next::Interrupted,
+        })
+    }
+
+    fn statistics(&mut self) -> Result<Statistics, Error> {
+        Self::statistics(self)
+    }
+
+    fn link_type(&self) -> Option<LinkType> {
+        self.link_type
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+
+    fn interrupter(&self) -> Option<Interrupter> {
+        Some(Self::interrupter(self))
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        use std::os::fd::AsFd as _;
+        Some(self.waiter.as_fd())
+    }
+}
+
+impl fmt::Debug for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Capture")
+            .field("interface", &self.interface())
+            .field("blocks", &self.block_count())
+            .field("link_type", &self.link_type)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.close();
+        if self.ring.loans.count() > 0 {
+            // Blocks that are kept keep the mapping, which keeps the socket: it must not go on collecting.
+            self.socket.silence();
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! A receive ring of version 3 in memory that the kernel writes.
+//!
+//! **Rules.** The status word of a block is an atomic behind a raw pointer. It is read with Acquire before anything
+//! else in the block: the kernel writes it last, after a write barrier (`prb_flush_block` in
+//! `net/packet/af_packet.c`). It is written with Release after everything: the kernel may fill the block from then on.
+//! While it says "user" and nobody here has given the block back, the kernel does not write to the block, so that a
+//! slice of what follows the block's descriptor is sound. The descriptor, with the status word, is never in a slice.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use ring_sys::event::Event;
+use ring_sys::mmap::Mapping;
+use ring_sys::packet::abi::{TP_STATUS_KERNEL, TP_STATUS_LOSING, TP_STATUS_USER, TpacketBlockDesc};
+
+use super::loans::Loans;
+
+/// Where the data of a block start: after its descriptor.
+pub(crate) const DATA: usize = size_of::<TpacketBlockDesc>();
+
+#[derive(Debug)]
+pub(crate) struct Ring {
+    mapping: Mapping,
+    block_size: usize,
+    blocks: Box<[BlockCounts]>,
+    pub(crate) loans: Loans,
+    /// Raised when a block that the walk waits for comes back.
+    pub(crate) returned: Event,
+    truncated: AtomicU64,
+    malformed: AtomicU64,
+}
+
+/// What was counted in a block since it was taken. Written by whoever walks the block, which is usually one.
+#[derive(Debug, Default)]
+pub(crate) struct BlockCounts {
+    /// Packets up to here have been counted.
+    seen: AtomicU32,
+    truncated: AtomicU32,
+    malformed: AtomicBool,
+}
+
+/// What a block's descriptor says, checked against the ring's geometry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) index: usize,
+    /// Packets in the block, by its own account.
+    pub(crate) packets: u32,
+    /// Where the first packet's header starts, counted from [`DATA`].
+    pub(crate) first: usize,
+    /// Bytes of the block from [`DATA`] on.
+    pub(crate) len: usize,
+    /// Packets were lost before those of this block.
+    pub(crate) losing: bool,
+}
+
+impl Ring {
+    /// The mapping must have exactly `block_count` blocks of `block_size` bytes, more than a descriptor each.
+    pub(crate) fn new(
+        mapping: Mapping,
+        block_size: usize,
+        block_count: usize,
+        returned: Event,
+    ) -> Self {
+        assert!(
+            block_size > DATA && block_size.is_multiple_of(8),
+            "blocks hold a descriptor and are aligned"
+        );
+        assert_eq!(
+            block_size.checked_mul(block_count),
+            Some(mapping.len()),
+            "the mapping is the ring"
+        );
+        Self {
+            mapping,
+            block_size,
+            blocks: (0..block_count).map(|_| BlockCounts::default()).collect(),
+            loans: Loans::new(block_count),
+            returned,
+            truncated: AtomicU64::new(0),
+            malformed: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn block_count(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The block's status; if it says "user", everything that the kernel wrote into the block is visible after.
+    #[inline]
+    pub(crate) fn status(&self, index: usize) -> u32 {
+        let word = self.word(index, std::mem::offset_of!(TpacketBlockDesc, block_status));
+        // SAFETY: the pointer is valid and aligned as long as the mapping lives, and both sides treat the word as an
+        // atomic.
+        unsafe { AtomicU32::from_ptr(word) }.load(Ordering::Acquire)
+    }
+
+    /// Takes the block, whose status must say "user", for the walk. `None` for a descriptor that cannot be: the block
+    /// has then gone back to the kernel.
+    #[inline]
+    pub(crate) fn take(&self, index: usize, status: u32) -> Option<Extent> {
+        debug_assert!(status & TP_STATUS_USER != 0);
+        self.loans.lend(index);
+        let counts = &self.blocks[index];
+        counts.seen.store(0, Ordering::Relaxed);
+        counts.malformed.store(false, Ordering::Relaxed);
+        let packets = self.read(index, std::mem::offset_of!(TpacketBlockDesc, num_pkts));
+        let first =
+            self.read(index, std::mem::offset_of!(TpacketBlockDesc, offset_to_first_pkt)) as usize;
+        let len = self.read(index, std::mem::offset_of!(TpacketBlockDesc, blk_len)) as usize;
+        if len > self.block_size || first < DATA || first > len || !first.is_multiple_of(8) {
+            self.count_malformed(index);
+            self.give_back(index);
+            return None;
+        }
+        let losing = status & TP_STATUS_LOSING != 0;
+        Some(Extent { index, packets, first: first - DATA, len: len - DATA, losing })
+    }
+
+    /// The block's bytes after its descriptor.
+    ///
+    /// # Safety
+    /// The block must have been taken by [`take`](Self::take), which gave this extent. The caller chooses the lifetime:
+    /// within it the block must not be given back, nor the ring dropped.
+    #[inline]
+    pub(crate) unsafe fn data<'d>(&self, extent: &Extent) -> &'d [u8] {
+        let start = extent.index * self.block_size + DATA;
+        let pointer =
+            self.mapping.pointer(start, extent.len, 8).expect("blocks lie within the mapping");
+        // SAFETY: the bytes lie within the mapping, which lives as long as the ring; the kernel does not write them
+        // while the block is taken, and nobody else does.
+        unsafe { std::slice::from_raw_parts(pointer.as_ptr(), extent.len) }
+    }
+
+    /// Gives the block to the kernel. Whoever calls must have it, and have no slice of it any more.
+    #[inline]
+    pub(crate) fn give_back(&self, index: usize) {
+        let counts = &self.blocks[index];
+        let truncated = counts.truncated.load(Ordering::Relaxed);
+        if truncated != 0 {
+            counts.truncated.store(0, Ordering::Relaxed);
+            self.truncated.fetch_add(u64::from(truncated), Ordering::Relaxed);
+        }
+        let word = self.word(index, std::mem::offset_of!(TpacketBlockDesc, block_status));
+        let woken = self.loans.give_back(index, || {
+            // SAFETY: as in `status`.
+            unsafe { AtomicU32::from_ptr(word) }.store(TP_STATUS_KERNEL, Ordering::Release);
+        });
+        if woken {
+            self.returned.raise();
+        }
+    }
+
+    /// Counts a packet that was not captured whole: the `position`-th of its block, once however often it is walked.
+    #[inline]
+    pub(crate) fn count_truncated(&self, index: usize, position: u32) {
+        let counts = &self.blocks[index];
+        if counts.seen.load(Ordering::Relaxed) <= position {
+            counts.seen.store(position + 1, Ordering::Relaxed);
+            counts.truncated.store(counts.truncated.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a block that broke off, once however often it is walked.
+    #[cold]
+    pub(crate) fn count_malformed(&self, index: usize) {
+        if !self.blocks[index].malformed.swap(true, Ordering::Relaxed) {
+            self.malformed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn truncated(&self) -> u64 {
+        let open: u64 = self
+            .blocks
+            .iter()
+            .map(|block| u64::from(block.truncated.load(Ordering::Relaxed)))
+            .sum();
+        self.truncated.load(Ordering::Relaxed) + open
+    }
+
+    pub(crate) fn malformed(&self) -> u64 {
+        self.malformed.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn read(&self, index: usize, offset: usize) -> u32 {
+        // SAFETY: the pointer is valid and aligned; callers have the block, so that nobody writes the word.
+        unsafe { self.word(index, offset).read() }
+    }
+
+    /// A word of a block's descriptor.
+    #[inline]
+    fn word(&self, index: usize, offset: usize) -> *mut u32 {
+        let at = index * self.block_size + offset;
+        self.mapping.pointer(at, 4, 4).expect("descriptors lie within the mapping").as_ptr().cast()
+    }
+}
+
+/// The kernel's side of a ring in plain memory, for tests: what it writes may be as hostile as one likes.
+#[cfg(test)]
+pub(crate) mod fake {
+    use super::*;
+    use ring_sys::packet::abi::{SockaddrLl, TPACKET3_HDRLEN, Tpacket3Hdr};
+
+    /// A packet as the kernel lays it out.
+    pub(crate) struct Frame {
+        pub(crate) header: Tpacket3Hdr,
+        pub(crate) address: SockaddrLl,
+        pub(crate) data: Vec<u8>,
+    }
+
+    impl Frame {
+        pub(crate) fn new(data: &[u8]) -> Self {
+            let mac = TPACKET3_HDRLEN.next_multiple_of(16) + 2;
+            let len = data.len() as u32;
+            let header = Tpacket3Hdr {
+                tp_next_offset: (mac as u32 + len).next_multiple_of(8),
+                tp_sec: 1,
+                tp_nsec: 2,
+                tp_snaplen: len,
+                tp_len: len,
+                tp_mac: mac as u16,
+                tp_net: mac as u16 + 14,
+                ..Tpacket3Hdr::default()
+            };
+            let address = SockaddrLl { sll_hatype: 1, sll_ifindex: 3, ..SockaddrLl::default() };
+            Self { header, address, data: data.to_vec() }
+        }
+    }
+
+    pub(crate) fn ring(block_size: usize, blocks: usize) -> Ring {
+        let mapping = Mapping::anonymous(block_size * blocks).expect("memory");
+        Ring::new(mapping, block_size, blocks, Event::new().expect("an event"))
+    }
+
+    impl Ring {
+        /// Fills a block as the kernel does and hands it to the user.
+        pub(crate) fn fill(&self, index: usize, frames: &[Frame]) {
+            let mut at = DATA;
+            for (position, frame) in frames.iter().enumerate() {
+                let mut header = frame.header;
+                if position + 1 == frames.len() {
+                    header.tp_next_offset = 0;
+                }
+                self.put(index, at, &header);
+                self.put(index, at + 48, &frame.address);
+                for (offset, &byte) in frame.data.iter().enumerate() {
+                    self.put(index, at + usize::from(frame.header.tp_mac) + offset, &byte);
+                }
+                at += frame.header.tp_next_offset as usize;
+            }
+            let descriptor = TpacketBlockDesc {
+                num_pkts: frames.len() as u32,
+                offset_to_first_pkt: DATA as u32,
+                blk_len: at as u32,
+                ..TpacketBlockDesc::default()
+            };
+            self.close(index, descriptor, TP_STATUS_USER);
+        }
+
+        /// Writes a block's descriptor and hands the block to the user.
+        pub(crate) fn close(&self, index: usize, descriptor: TpacketBlockDesc, status: u32) {
+            self.put(index, 0, &descriptor);
+            let word = self.word(index, std::mem::offset_of!(TpacketBlockDesc, block_status));
+            // SAFETY: as in `status`.
+            unsafe { AtomicU32::from_ptr(word) }.store(status, Ordering::Release);
+        }
+
+        /// Writes anywhere in a block that belongs to the kernel; outside of it nothing is written.
+        pub(crate) fn put<T: Copy>(&self, index: usize, offset: usize, value: &T) {
+            if offset + size_of::<T>() > self.block_size {
+                return;
+            }
+            let at = index * self.block_size + offset;
+            let place = self.mapping.pointer(at, size_of::<T>(), 1).expect("within the ring");
+            // SAFETY: the place is valid for the size of a `T`, and the block is the kernel's, which is this test.
+            unsafe { place.as_ptr().cast::<T>().write_unaligned(*value) };
+        }
+    }
+}

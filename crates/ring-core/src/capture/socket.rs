@@ -1,0 +1,96 @@
+//! The packet socket behind a capture, and what must be undone with it.
+
+use std::io;
+
+use ring_sys::filter::{self, Instruction};
+use ring_sys::packet::abi::{PACKET_MR_PROMISC, PacketMreq, TpacketStatsV3};
+use ring_sys::packet::{ENETDOWN, PacketSocket};
+
+use super::filter::{CaptureFilter, Prepared};
+use crate::error::system;
+use crate::{Error, LinkType};
+
+/// An Ethernet protocol that no packet has: reserved by RFC 1701 and never on a wire.
+const NO_PROTOCOL: u16 = 0xffff;
+
+#[derive(Debug)]
+pub(crate) struct CaptureSocket {
+    pub(crate) socket: PacketSocket,
+    pub(crate) interface: String,
+    /// 0 for all interfaces.
+    pub(crate) index: u32,
+    /// Bytes of a packet that are kept at most.
+    pub(crate) snaplen: u32,
+    pub(crate) link_type: Option<LinkType>,
+    /// Outgoing copies of loopback interfaces are left out by the filter, since the socket captures from all.
+    pub(crate) once_on_loopback: bool,
+    pub(crate) promiscuous: bool,
+    pub(crate) locked: bool,
+}
+
+impl CaptureSocket {
+    /// Lets nothing through, until another filter is set.
+    pub(crate) fn drop_all(&self) -> io::Result<()> {
+        self.socket.attach_filter(&[Instruction::statement(filter::RET_K, 0)])
+    }
+
+    /// Attaches the filter in place of the one that is there.
+    pub(crate) fn set_filter(&self, filter: &CaptureFilter) -> Result<(), Error> {
+        if self.locked {
+            return Err(Error::FilterLocked);
+        }
+        match filter.prepare(self.link_type, self.snaplen, self.once_on_loopback)? {
+            Prepared::Nothing => match self.socket.detach_filter() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                result => result,
+            },
+            Prepared::Classic(program) => self.socket.attach_filter(&program),
+            Prepared::Descriptor(descriptor) => self.socket.attach_program(descriptor),
+        }
+        .map_err(|source| Error::Filter { source })
+    }
+
+    pub(crate) fn join_promiscuous(&mut self) -> Result<(), Error> {
+        let request = self.promiscuous_request();
+        self.socket.add_membership(&request).map_err(system("switch promiscuous mode on"))?;
+        self.promiscuous = true;
+        Ok(())
+    }
+
+    pub(crate) fn take_statistics(&self) -> Result<TpacketStatsV3, Error> {
+        self.socket.take_statistics().map_err(system("read the packet statistics"))
+    }
+
+    /// Whether the interface went down; an error if it was deleted.
+    pub(crate) fn is_down(&self) -> Result<bool, Error> {
+        let error = self.socket.take_error();
+        if self.socket.bound_interface().map_err(system("ask for the interface"))? < 0 {
+            return Err(Error::InterfaceGone { name: self.interface.clone() });
+        }
+        match error {
+            Ok(()) => Ok(false),
+            Err(error) if error.raw_os_error() == Some(ENETDOWN) => Ok(true),
+            Err(source) => Err(Error::System { operation: "capture", source }),
+        }
+    }
+
+    /// Stops the socket from collecting, though it may live on for a while.
+    pub(crate) fn silence(&self) {
+        if self.drop_all().is_err() {
+            // A locked filter stays, but a protocol of which there are no packets does as well. In a fanout group the
+            // kernel refuses it; then the ring fills up and stays full.
+            let _ = self.socket.bind(self.index, NO_PROTOCOL);
+        }
+        if self.promiscuous {
+            let _ = self.socket.drop_membership(&self.promiscuous_request());
+        }
+    }
+
+    fn promiscuous_request(&self) -> PacketMreq {
+        PacketMreq {
+            mr_ifindex: self.index as i32,
+            mr_type: PACKET_MR_PROMISC,
+            ..PacketMreq::default()
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! From packet to packet within a block.
+//!
+//! Nothing that a block says of itself is believed: every offset and length is checked against the bytes that are
+//! there, in release builds too. A packet that cannot be ends its block with a counted error.
+
+use ring_sys::packet::abi;
+
+use super::ring::{Extent, Ring};
+use crate::{
+    ChecksumStatus, Direction, LinkType, Packet, PacketMeta, Timestamp, TimestampSource, VlanTag,
+    link_type,
+};
+
+/// Bytes of a packet's header and the address that follows it.
+const HEADER: usize = abi::TPACKET3_HDRLEN;
+
+/// The packets of a block, in the order in which they came.
+#[derive(Clone, Debug)]
+pub struct Packets<'a> {
+    ring: &'a Ring,
+    index: usize,
+    data: &'a [u8],
+    walk: Walk,
+}
+
+/// How far a walk has come, and what holds for all packets of the block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walk {
+    /// Where the next packet's header starts in the block's data.
+    at: usize,
+    /// Packets that are still to come, by the block's account.
+    left: u32,
+    packets: u32,
+    /// The number of the block's first packet.
+    number: u64,
+    losing: bool,
+    hash: bool,
+    link_type: Option<LinkType>,
+}
+
+impl Walk {
+    /// From the start of a block whose first packet gets `number`; `link_type` is `None` where each packet has its own.
+    pub(crate) fn new(
+        extent: &Extent,
+        number: u64,
+        link_type: Option<LinkType>,
+        hash: bool,
+    ) -> Self {
+        let Extent { packets, first, losing, .. } = *extent;
+        Self { at: first, left: packets, packets, number, losing, hash, link_type }
+    }
+
+    /// How many packets are still to come, by the block's account.
+    pub(crate) fn left(&self) -> u32 {
+        self.left
+    }
+
+    /// The next packet; `None` at the end, and where the block breaks off.
+    #[inline]
+    pub(crate) fn next<'a>(
+        &mut self,
+        ring: &Ring,
+        index: usize,
+        data: &'a [u8],
+    ) -> Option<Packet<'a>> {
+        if self.left == 0 {
+            return None;
+        }
+        let Some((header, bytes, end)) = frame(data, self.at) else {
+            self.left = 0;
+            ring.count_malformed(index);
+            return None;
+        };
+        let position = self.packets - self.left;
+        self.left -= 1;
+        let next = u32_at(header, 0) as usize;
+        // Within the block each packet must come after the one before, aligned; a step that is wrong leads to the end,
+        // where no header fits.
+        self.at = if next >= end && next.is_multiple_of(8) {
+            self.at.saturating_add(next)
+        } else {
+            data.len()
+        };
+
+        let wire_len = u32_at(header, 16);
+        if wire_len as usize > bytes.len() {
+            ring.count_truncated(index, position);
+        }
+        Some(Packet::new(bytes, self.meta(header, wire_len, position)))
+    }
+
+    #[inline(always)]
+    fn meta(&self, header: &[u8; HEADER], wire_len: u32, position: u32) -> PacketMeta {
+        let status = u32_at(header, 20);
+        let hardware_type = u16_at(header, abi::TPACKET3_SOCKADDR + 8);
+        let link_type = self.link_type.unwrap_or_else(|| link_type::of_hardware(hardware_type));
+        let timestamp = Timestamp::from_parts(u64::from(u32_at(header, 4)), u32_at(header, 8));
+        let mut meta = PacketMeta::new(self.number + u64::from(position), timestamp, link_type);
+        meta.timestamp_source = if status & abi::TP_STATUS_TS_RAW_HARDWARE != 0 {
+            TimestampSource::RawHardware
+        } else if status & abi::TP_STATUS_TS_SYS_HARDWARE != 0 {
+            TimestampSource::Hardware
+        } else {
+            TimestampSource::Software
+        };
+        meta.wire_len = wire_len;
+        meta.network_offset = u16_at(header, 26).checked_sub(u16_at(header, 24));
+        meta.interface = u32_at(header, abi::TPACKET3_SOCKADDR + 4);
+        meta.direction = match header[abi::TPACKET3_SOCKADDR + 10] {
+            abi::PACKET_HOST => Direction::Host,
+            abi::PACKET_BROADCAST => Direction::Broadcast,
+            abi::PACKET_MULTICAST => Direction::Multicast,
+            abi::PACKET_OTHERHOST => Direction::OtherHost,
+            abi::PACKET_OUTGOING => Direction::Outgoing,
+            _ => Direction::Unknown,
+        };
+        if status & abi::TP_STATUS_VLAN_VALID != 0 {
+            let given = status & abi::TP_STATUS_VLAN_TPID_VALID != 0;
+            let tpid = if given { u16_at(header, 36) } else { 0x8100 };
+            meta.vlan = Some(VlanTag { tpid, tci: u32_at(header, 32) as u16 });
+        }
+        if self.hash {
+            meta.hash = Some(u32_at(header, 28));
+        }
+        meta.checksum = if status & abi::TP_STATUS_CSUMNOTREADY != 0 {
+            ChecksumStatus::Partial
+        } else if status & abi::TP_STATUS_CSUM_VALID != 0 {
+            ChecksumStatus::Valid
+        } else {
+            ChecksumStatus::Unknown
+        };
+        meta.losing = self.losing && position == 0;
+        meta
+    }
+}
+
+impl<'a> Packets<'a> {
+    pub(crate) fn new(ring: &'a Ring, index: usize, data: &'a [u8], walk: Walk) -> Self {
+        Self { ring, index, data, walk }
+    }
+}
+
+impl<'a> Iterator for Packets<'a> {
+    type Item = Packet<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Packet<'a>> {
+        self.walk.next(self.ring, self.index, self.data)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let room = self.data.len().saturating_sub(self.walk.at) / HEADER;
+        (0, Some(room.min(self.walk.left as usize)))
+    }
+}
+
+impl std::iter::FusedIterator for Packets<'_> {}
+
+/// The header at `at`, the packet's bytes, and where they end, counted from `at`. `None` if any of it would lie outside.
+#[inline]
+fn frame(data: &[u8], at: usize) -> Option<(&[u8; HEADER], &[u8], usize)> {
+    let rest = data.get(at..)?;
+    let header = rest.first_chunk::<HEADER>()?;
+    let start = usize::from(u16_at(header, 24));
+    let end = start.checked_add(u32_at(header, 12) as usize)?;
+    if start < HEADER {
+        return None;
+    }
+    Some((header, rest.get(start..end)?, end))
+}
+
+#[inline]
+fn u32_at(header: &[u8; HEADER], at: usize) -> u32 {
+    u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+}
+
+#[inline]
+fn u16_at(header: &[u8; HEADER], at: usize) -> u16 {
+    u16::from_ne_bytes([header[at], header[at + 1]])
+}
