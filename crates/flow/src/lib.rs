@@ -1,23 +1,42 @@
 //! Flow tracking and TCP reassembly without I/O: packets and time go in, events come out.
 
+#![deny(unsafe_code)]
+
+mod backlog;
 mod checksum;
+mod chunked;
+mod config;
 mod event;
 mod handler;
 mod headers;
+mod history;
+mod index;
 mod key;
 mod link_type;
+mod overlap;
 mod packet;
 mod parse;
+mod pending;
+mod prefetch;
 mod record;
+mod slot;
+mod statistics;
+mod stream;
+mod table;
+mod timer;
 mod timestamp;
 
 pub use checksum::{Checksum, verify_ipv4_header};
+pub use config::{FlowTableBuilder, Timeouts};
 pub use event::{Conflict, Data, Datagram, EndReason, FlowId, Gap, GapCause};
 pub use handler::{Flow, FlowHandler};
 pub use headers::{Headers, Scope, TcpFlags, TcpHeader, protocol};
 pub use key::{Endpoint, FiveTuple, FiveTupleKey, FlowExtractor, FlowSide, Orientation};
 pub use link_type::LinkType;
+pub use overlap::OverlapPolicy;
 pub use packet::Packet;
 pub use parse::{Fragment, ParseOptions, Parsed, Parser, Unparsed, parse};
 pub use record::{FlowRecord, SideCounters};
+pub use statistics::TableStatistics;
+pub use table::FlowTable;
 pub use timestamp::Timestamp;

@@ -1,0 +1,52 @@
+//! A vector that grows without moving what it holds.
+
+use std::ops::{Index, IndexMut};
+
+/// Elements a chunk holds.
+const CHUNK: usize = 4096;
+const SHIFT: u32 = CHUNK.trailing_zeros();
+
+/// A vector in chunks: growing costs one allocation, no copy and no pause, and wastes at most one chunk.
+#[derive(Debug)]
+pub(crate) struct Chunked<T> {
+    chunks: Vec<Vec<T>>,
+    len: usize,
+}
+
+impl<T> Chunked<T> {
+    pub(crate) const fn new() -> Self {
+        Self { chunks: Vec::new(), len: 0 }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn push(&mut self, value: T) {
+        if self.len.is_multiple_of(CHUNK) {
+            // The first chunk grows from little: most tables of a short capture hold a handful of flows.
+            let capacity = if self.len == 0 { 4 } else { CHUNK };
+            self.chunks.push(Vec::with_capacity(capacity));
+        }
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(value);
+        }
+        self.len += 1;
+    }
+}
+
+impl<T> Index<u32> for Chunked<T> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, index: u32) -> &T {
+        &self.chunks[(index >> SHIFT) as usize][index as usize & (CHUNK - 1)]
+    }
+}
+
+impl<T> IndexMut<u32> for Chunked<T> {
+    #[inline]
+    fn index_mut(&mut self, index: u32) -> &mut T {
+        &mut self.chunks[(index >> SHIFT) as usize][index as usize & (CHUNK - 1)]
+    }
+}

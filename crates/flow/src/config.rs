@@ -1,0 +1,173 @@
+//! How a table is set up.
+
+use std::time::Duration;
+
+use crate::{FlowExtractor, FlowTable, OverlapPolicy};
+
+/// Sets up a [`FlowTable`]; every setting has a default that suits a laptop.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct FlowTableBuilder<E> {
+    extractor: E,
+    config: Config,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) max_flows: usize,
+    pub(crate) overlap: OverlapPolicy,
+    pub(crate) grace_packets: u32,
+    pub(crate) grace_time: u64,
+    pub(crate) direction_bytes: usize,
+    pub(crate) direction_segments: usize,
+    pub(crate) table_bytes: usize,
+    pub(crate) hole_timeout: u64,
+    pub(crate) idle_expiry: bool,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) active_timeout: Option<u64>,
+    pub(crate) verify_checksums: bool,
+}
+
+/// How long a flow may be silent, by class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// TCP: a SYN that nobody answered. 30 seconds.
+    pub half_open: Duration,
+    /// TCP: open. An hour.
+    pub established: Duration,
+    /// TCP: both sides sent a FIN, but something before one of them is missing. A minute. Counts even where idle flows do
+    /// not expire.
+    pub closing: Duration,
+    /// TCP: after a reset, or until the last FIN is acknowledged; data that arrives meanwhile still belongs to the flow. Two
+    /// seconds. Counts even where idle flows do not expire.
+    pub linger: Duration,
+    /// TCP: how long after a flow's end its stragglers are recognised (RFC 9293 names twice the longest life of a
+    /// segment). A minute. Counts even where idle flows do not expire.
+    pub time_wait: Duration,
+    /// UDP. A minute.
+    pub udp: Duration,
+    /// Everything else. A minute.
+    pub other: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            half_open: Duration::from_secs(30),
+            established: Duration::from_secs(3600),
+            closing: Duration::from_secs(60),
+            linger: Duration::from_secs(2),
+            time_wait: Duration::from_secs(60),
+            udp: Duration::from_secs(60),
+            other: Duration::from_secs(60),
+        }
+    }
+}
+
+impl<E: FlowExtractor> FlowTableBuilder<E> {
+    pub(crate) fn new(extractor: E) -> Self {
+        let config = Config {
+            max_flows: 1 << 20,
+            overlap: OverlapPolicy::First,
+            grace_packets: 64,
+            grace_time: nanos(Duration::from_millis(200)),
+            direction_bytes: 8 << 20,
+            direction_segments: 64 << 10,
+            table_bytes: 256 << 20,
+            hole_timeout: nanos(Duration::from_secs(120)),
+            idle_expiry: true,
+            timeouts: Timeouts::default(),
+            active_timeout: None,
+            verify_checksums: false,
+        };
+        Self { extractor, config }
+    }
+
+    /// The table.
+    #[must_use]
+    pub fn build(self) -> FlowTable<E> {
+        FlowTable::new(self.extractor, self.config)
+    }
+
+    /// Flows that the table holds at most, 2²⁰ by default; at least 1. When another one begins, the table looks at a
+    /// few flows and evicts the best of them: one that has ended, else one half open, else the one silent longest.
+    pub const fn max_flows(mut self, flows: usize) -> Self {
+        // Slots are counted in 32 bits, and the last number says "none".
+        let most = u32::MAX as usize - 1;
+        self.config.max_flows = if flows == 0 {
+            1
+        } else if flows > most {
+            most
+        } else {
+            flows
+        };
+        self
+    }
+
+    /// How long flows may be silent.
+    pub const fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.config.timeouts = timeouts;
+        self
+    }
+
+    /// Whether silent flows end, as they should live (the default); in a capture file silence costs nothing.
+    pub const fn idle_expiry(mut self, on: bool) -> Self {
+        self.config.idle_expiry = on;
+        self
+    }
+
+    /// Hands out a record of each flow at this interval while it goes on; by default only its end does.
+    pub fn active_timeout(mut self, interval: Option<Duration>) -> Self {
+        self.config.active_timeout = interval.map(|interval| nanos(interval).max(1));
+        self
+    }
+
+    /// Which bytes stay where segments overlap.
+    pub const fn overlap_policy(mut self, policy: OverlapPolicy) -> Self {
+        self.config.overlap = policy;
+        self
+    }
+
+    /// How long a hole that the receiver has acknowledged may still be filled before it becomes a gap, since captures
+    /// reorder: so many packets of the flow, or so much time, whichever is over first. 64 packets and 200
+    /// milliseconds by default; 0 packets for none. The first segments of a stream that is picked up midway are held back for as long, unless
+    /// an acknowledgement shows that nothing comes before them.
+    pub fn grace(mut self, packets: u32, time: Duration) -> Self {
+        self.config.grace_packets = packets;
+        self.config.grace_time = nanos(time);
+        self
+    }
+
+    /// What may wait behind a hole in one direction: memory in bytes and segments. 8 MiB and 65,536 by default; a segment
+    /// counts 128 bytes besides its own. Beyond it the oldest hole becomes a gap.
+    pub const fn direction_limit(mut self, bytes: usize, segments: usize) -> Self {
+        self.config.direction_bytes = bytes;
+        self.config.direction_segments = segments;
+        self
+    }
+
+    /// What may wait behind holes in the whole table, in bytes. 256 MiB by default. Beyond it the oldest holes become gaps.
+    pub const fn table_limit(mut self, bytes: usize) -> Self {
+        self.config.table_bytes = bytes;
+        self
+    }
+
+    /// How long bytes wait behind a hole that nobody acknowledges. Two minutes by default.
+    pub fn hole_timeout(mut self, time: Duration) -> Self {
+        self.config.hole_timeout = nanos(time);
+        self
+    }
+
+    /// Drops TCP segments whose checksum is wrong, as the receiving host does. Off by default: on the host that sends,
+    /// captures show segments before the adapter has filled in their checksum. Segments that the capture cut short
+    /// or that are marked as such are never dropped.
+    pub const fn verify_checksums(mut self, on: bool) -> Self {
+        self.config.verify_checksums = on;
+        self
+    }
+}
+
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

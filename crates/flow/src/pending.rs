@@ -1,0 +1,248 @@
+//! Segments that came before their turn.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::OverlapPolicy;
+
+/// The segments that wait behind a hole, by stream offset; they never overlap.
+///
+/// An ordered map, so that a peer who sends nothing but one-byte segments out of order costs a logarithm of their
+/// number each.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    segments: BTreeMap<u64, Held>,
+    bytes: usize,
+}
+
+/// A segment, or what is left of it.
+#[derive(Debug)]
+pub(crate) struct Held {
+    content: Content,
+    /// Nanoseconds.
+    pub(crate) timestamp: u64,
+    pub(crate) number: u64,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// The bytes after the first `skip`.
+    Bytes { buffer: Box<[u8]>, skip: usize },
+    /// Bytes that were sent but not captured: the segment was cut short.
+    Cut(u64),
+}
+
+/// A segment to be held.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival<'a> {
+    pub(crate) start: u64,
+    pub(crate) bytes: &'a [u8],
+    /// At least as many as `bytes`; more if the capture cut the segment short.
+    pub(crate) wire_len: u64,
+    pub(crate) timestamp: u64,
+    pub(crate) number: u64,
+}
+
+/// What a segment costs besides its bytes: its share of the map and of the allocator, rounded up.
+pub(crate) const OVERHEAD: usize = 128;
+
+impl Pending {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Memory held, [`OVERHEAD`] counted.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Where the first segment begins.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.segments.first_key_value().map(|(&start, _)| start)
+    }
+
+    /// Where the last segment ends.
+    pub(crate) fn end(&self) -> Option<u64> {
+        self.segments.last_key_value().map(|(&start, held)| start + held.len())
+    }
+
+    pub(crate) fn pop_first(&mut self) -> Option<(u64, Held)> {
+        let (start, held) = self.segments.pop_first()?;
+        self.bytes -= held.cost();
+        Some((start, held))
+    }
+
+    /// Moves every segment towards 0.
+    pub(crate) fn shift(&mut self, by: u64) {
+        let segments = std::mem::take(&mut self.segments);
+        self.segments = segments.into_iter().map(|(start, held)| (start - by, held)).collect();
+    }
+
+    /// Forgets what lies before an offset.
+    pub(crate) fn cut_before(&mut self, offset: u64) {
+        while let Some(start) = self.first().filter(|&start| start < offset) {
+            let Some((_, held)) = self.pop_first() else { break };
+            if let Some(rest) = held.from(offset - start) {
+                self.put(offset, rest);
+            }
+        }
+    }
+
+    /// Adds a segment. Where it overlaps others the policy chooses; `conflict` hears of bytes that differ, those that
+    /// stay first.
+    pub(crate) fn insert(
+        &mut self,
+        arrival: Arrival<'_>,
+        policy: OverlapPolicy,
+        mut conflict: impl FnMut(u64, &[u8], &[u8]),
+    ) {
+        let range = arrival.start..arrival.start + arrival.bytes.len() as u64;
+        // Of the arrival, everything before `from` is in the map or has given way.
+        let (mut from, mut at) = (range.start, range.start);
+        while at < range.end {
+            let Some(held_range) = self.overlapping(&(at..range.end)) else { break };
+            at = at.max(held_range.start);
+            let both = at..held_range.end.min(range.end);
+            let Some(held) = self.segments.get(&held_range.start) else { break };
+            let new = slice(arrival.bytes, range.start, &both);
+            let old = held.bytes().map(|bytes| slice(bytes, held_range.start, &both));
+            let replace = old.is_none() || policy.prefers_new(&range, &held_range);
+            if let Some(old) = old.filter(|&old| old != new) {
+                let (kept, given) = if replace { (new, old) } else { (old, new) };
+                conflict(both.start, kept, given);
+            }
+            if replace {
+                self.take_out(&held_range, &both);
+            } else {
+                self.put_piece(&arrival, from..both.start);
+                from = both.end;
+            }
+            at = both.end;
+        }
+        self.put_piece(&arrival, from..range.end);
+        self.insert_cut(range.end..arrival.start + arrival.wire_len, &arrival);
+    }
+
+    /// Marks what nothing else covers as cut off.
+    fn insert_cut(&mut self, mut range: Range<u64>, arrival: &Arrival<'_>) {
+        while range.start < range.end {
+            let held = self.overlapping(&range).unwrap_or(range.end..range.end);
+            if range.start < held.start {
+                let content = Content::Cut(held.start - range.start);
+                let (timestamp, number) = (arrival.timestamp, arrival.number);
+                self.put(range.start, Held { content, timestamp, number });
+            }
+            range.start = held.end;
+        }
+    }
+
+    /// The first held segment that overlaps a range.
+    fn overlapping(&self, range: &Range<u64>) -> Option<Range<u64>> {
+        let before = self.segments.range(..=range.start).next_back();
+        before
+            .map(|(&start, held)| start..start + held.len())
+            .filter(|held| held.end > range.start)
+            .or_else(|| {
+                let (&start, held) = self.segments.range(range.clone()).next()?;
+                Some(start..start + held.len())
+            })
+    }
+
+    /// Removes a part of a held segment.
+    fn take_out(&mut self, held_range: &Range<u64>, part: &Range<u64>) {
+        let Some(mut held) = self.segments.remove(&held_range.start) else { return };
+        self.bytes -= held.cost();
+        let (before, after) = (part.start - held_range.start, part.end - held_range.start);
+        if before > 0 {
+            let right = (part.end < held_range.end).then(|| held.copy_from(after));
+            held.truncate(before);
+            self.put(held_range.start, held);
+            if let Some(right) = right {
+                self.put(part.end, right);
+            }
+        } else if let Some(right) = held.from(after) {
+            self.put(part.end, right);
+        }
+    }
+
+    fn put_piece(&mut self, arrival: &Arrival<'_>, range: Range<u64>) {
+        if range.start < range.end {
+            let buffer = slice(arrival.bytes, arrival.start, &range).into();
+            let content = Content::Bytes { buffer, skip: 0 };
+            let (timestamp, number) = (arrival.timestamp, arrival.number);
+            self.put(range.start, Held { content, timestamp, number });
+        }
+    }
+
+    fn put(&mut self, start: u64, held: Held) {
+        self.bytes += held.cost();
+        self.segments.insert(start, held);
+    }
+}
+
+impl Held {
+    /// The bytes, unless they were cut off.
+    pub(crate) fn bytes(&self) -> Option<&[u8]> {
+        match &self.content {
+            Content::Bytes { buffer, skip } => buffer.get(*skip..),
+            Content::Cut(_) => None,
+        }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        match &self.content {
+            Content::Bytes { buffer, skip } => (buffer.len() - skip) as u64,
+            Content::Cut(len) => *len,
+        }
+    }
+
+    fn cost(&self) -> usize {
+        OVERHEAD
+            + match &self.content {
+                Content::Bytes { buffer, .. } => buffer.len(),
+                Content::Cut(_) => 0,
+            }
+    }
+
+    /// Without the first bytes; `None` if nothing is left.
+    fn from(mut self, count: u64) -> Option<Self> {
+        if count >= self.len() {
+            return None;
+        }
+        match &mut self.content {
+            Content::Bytes { skip, .. } => *skip += count as usize,
+            Content::Cut(len) => *len -= count,
+        }
+        Some(self)
+    }
+
+    fn copy_from(&self, count: u64) -> Self {
+        let content = match &self.content {
+            Content::Bytes { buffer, skip } => {
+                Content::Bytes { buffer: buffer[skip + count as usize..].into(), skip: 0 }
+            }
+            Content::Cut(len) => Content::Cut(len - count),
+        };
+        Self { content, ..*self }
+    }
+
+    /// Only the first bytes.
+    fn truncate(&mut self, count: u64) {
+        match &mut self.content {
+            Content::Bytes { buffer, skip } => {
+                *buffer = buffer[*skip..*skip + count as usize].into();
+                *skip = 0;
+            }
+            Content::Cut(len) => *len = count,
+        }
+    }
+}
+
+/// The part of `bytes`, which begin at offset `start`, that a range of offsets covers.
+fn slice<'a>(bytes: &'a [u8], start: u64, range: &Range<u64>) -> &'a [u8] {
+    &bytes[(range.start - start) as usize..(range.end - start) as usize]
+}

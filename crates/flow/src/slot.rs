@@ -1,0 +1,226 @@
+//! What the table keeps of each flow.
+
+use crate::{FlowSide, Orientation, TcpFlags};
+
+/// No index: of a backlog that a direction does not have.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// A flow: three cache lines for a key of up to 56 bytes, each written once a packet and prefetched together.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Slot<K> {
+    pub(crate) key: K,
+    /// Nanoseconds.
+    pub(crate) last_seen: u64,
+    /// By side: what the initiator sends, what the responder sends.
+    pub(crate) directions: [Direction; 2],
+    pub(crate) counters: [Counters; 2],
+    /// Nanoseconds.
+    pub(crate) started: u64,
+    pub(crate) generation: u32,
+    pub(crate) state: State,
+    pub(crate) protocol: u8,
+    pub(crate) flags: SlotFlags,
+}
+
+/// What is looked at only when a flow begins, changes its state or ends.
+#[derive(Debug)]
+pub(crate) struct Cold {
+    pub(crate) history: u64,
+    /// The time of the SYN; once [`SlotFlags::HANDSHAKE`] is set, how long the handshake took. Nanoseconds.
+    pub(crate) handshake: u64,
+    /// A SYN that may begin another connection on the same addresses and ports.
+    pub(crate) rival: Option<Box<Rival>>,
+}
+
+/// A segment with SYN whose sequence number does not belong to the flow, remembered until something confirms it.
+#[derive(Debug)]
+pub(crate) struct Rival {
+    pub(crate) side: FlowSide,
+    pub(crate) sequence: u32,
+    pub(crate) acknowledgement: u32,
+    pub(crate) flags: TcpFlags,
+    pub(crate) window: u16,
+    pub(crate) window_scale: Option<u8>,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) payload_wire_len: u32,
+    pub(crate) wire_len: u32,
+    pub(crate) timestamp: u64,
+    pub(crate) number: u64,
+}
+
+/// The sequence space of one direction of a TCP flow. 32 bytes: two of them are a cache line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Direction {
+    /// Stream offset of the next byte to be delivered.
+    pub(crate) next: u64,
+    /// Sequence number of stream offset 0; before that is known, see [`DirectionFlags::HINT`] and
+    /// [`DirectionFlags::HOLD`].
+    pub(crate) base: u32,
+    /// The highest acknowledgement by the peer, with [`DirectionFlags::ACKED`].
+    pub(crate) acked: u32,
+    /// The end of the window that the peer has opened, with [`DirectionFlags::ACKED`].
+    pub(crate) edge: u32,
+    /// Sequence number of the FIN, with [`DirectionFlags::FIN`].
+    pub(crate) fin: u32,
+    /// The direction's [`Backlog`](crate::backlog::Backlog), or [`NONE`].
+    pub(crate) backlog: u32,
+    pub(crate) flags: DirectionFlags,
+    /// Shift of the windows that this side announces; [`Direction::UNSCALED`] without the option.
+    pub(crate) scale: u8,
+    /// Letters of the history that this side has brought.
+    pub(crate) history: u8,
+}
+
+/// What one side has sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) packets: u64,
+    pub(crate) payload_bytes: u64,
+    pub(crate) wire_bytes: u64,
+}
+
+/// Where a flow is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum State {
+    /// The slot is not in use; its key is a left-over.
+    Free,
+    /// Not TCP.
+    Datagrams,
+    /// A SYN that nobody has answered.
+    HalfOpen,
+    /// TCP, neither closed by both sides nor reset.
+    Established,
+    /// Both sides have sent a FIN.
+    Closing,
+    /// A valid RST was seen.
+    Reset,
+    /// The flow's end has been told; its key stays for a while, so that stragglers do not open a flow.
+    Ended,
+}
+
+/// Small set types without a dependency.
+macro_rules! flags {
+    ($(#[$doc:meta])* $name:ident: $type:ty { $($(#[$flag_doc:meta])* $flag:ident = $value:expr;)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub(crate) struct $name($type);
+
+        impl $name {
+            $($(#[$flag_doc])* pub(crate) const $flag: Self = Self($value);)*
+
+            /// Whether any of these is set.
+            #[inline]
+            pub(crate) const fn has(self, other: Self) -> bool {
+                self.0 & other.0 != 0
+            }
+
+            #[inline]
+            pub(crate) const fn or(self, other: Self) -> Self {
+                Self(self.0 | other.0)
+            }
+
+            #[inline]
+            pub(crate) const fn set(&mut self, other: Self) {
+                self.0 |= other.0;
+            }
+
+            #[inline]
+            pub(crate) const fn clear(&mut self, other: Self) {
+                self.0 &= !other.0;
+            }
+        }
+    };
+}
+
+flags! {
+    /// What is known of a flow.
+    SlotFlags: u8 {
+        /// Packets of the initiator go against the key.
+        REVERSE = 1;
+        /// The whole handshake was seen.
+        HANDSHAKE = 2;
+        /// A RST elsewhere in the window came last: believed if nothing follows it.
+        DOUBTFUL_RESET = 4;
+        /// There is a [`Rival`].
+        RIVAL = 8;
+        /// The flow was reset, whatever its state says now.
+        WAS_RESET = 16;
+    }
+}
+
+flags! {
+    /// What is known of a direction.
+    DirectionFlags: u16 {
+        /// `base` and `next` hold.
+        ANCHORED = 1;
+        /// The SYN was seen.
+        SYN = 2;
+        /// Not anchored: `base` is the sequence number of a segment without payload.
+        HINT = 4;
+        /// Not anchored: segments are held back because an earlier one may still come. `base` lies before them.
+        HOLD = 8;
+        /// `acked` and `edge` hold.
+        ACKED = 16;
+        /// A FIN was seen.
+        FIN = 32;
+        /// The stream is complete up to the FIN.
+        FIN_REACHED = 64;
+        /// The FIN was acknowledged.
+        FIN_ACKED = 128;
+        /// A hole was acknowledged and becomes a gap soon.
+        GRACE = 256;
+        /// Segments wait behind a hole.
+        PENDING = 512;
+    }
+}
+
+impl Direction {
+    pub(crate) const UNSCALED: u8 = 0x80;
+
+    pub(crate) const NEW: Self = Self {
+        next: 0,
+        base: 0,
+        acked: 0,
+        edge: 0,
+        fin: 0,
+        backlog: NONE,
+        flags: DirectionFlags(0),
+        scale: Self::UNSCALED,
+        history: 0,
+    };
+
+    /// The sequence number of the next byte to be delivered.
+    #[inline]
+    pub(crate) const fn expected(&self) -> u32 {
+        self.base.wrapping_add(self.next as u32)
+    }
+
+    /// The stream offset of a sequence number, which is taken to be within 2³¹ of the next byte.
+    #[inline]
+    pub(crate) const fn offset(&self, sequence: u32) -> i64 {
+        let distance = sequence.wrapping_sub(self.expected()).cast_signed();
+        // Offsets stay far below 2⁶³: a stream of a terabit a second needs two years to get there.
+        self.next.cast_signed().wrapping_add(distance as i64)
+    }
+}
+
+impl<K> Slot<K> {
+    /// Which side sends packets of this orientation.
+    #[inline]
+    pub(crate) const fn side(&self, orientation: Orientation) -> FlowSide {
+        match (orientation, self.flags.has(SlotFlags::REVERSE)) {
+            (Orientation::Forward, false) | (Orientation::Reverse, true) => FlowSide::Initiator,
+            _ => FlowSide::Responder,
+        }
+    }
+
+    pub(crate) const fn initiator(&self) -> Orientation {
+        if self.flags.has(SlotFlags::REVERSE) { Orientation::Reverse } else { Orientation::Forward }
+    }
+
+    pub(crate) const fn is_tcp(&self) -> bool {
+        !matches!(self.state, State::Free | State::Datagrams)
+    }
+}

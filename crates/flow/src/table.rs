@@ -1,0 +1,346 @@
+//! The flow table.
+
+mod batch;
+mod expiry;
+mod tcp;
+
+use crate::backlog::Backlogs;
+use crate::chunked::Chunked;
+use crate::config::{Config, FlowTableBuilder};
+use crate::history::spell;
+use crate::index::Index;
+use crate::slot::{Cold, Counters, Direction, DirectionFlags, NONE, Slot, SlotFlags, State};
+use crate::statistics::TableStatistics;
+use crate::stream::Stream;
+use crate::timer::Wheel;
+use crate::{
+    EndReason, Flow, FlowExtractor, FlowHandler, FlowId, FlowRecord, FlowSide, Orientation, Parser,
+    SideCounters, Timestamp, protocol,
+};
+
+/// Follows flows through the packets that it is fed with: tells them apart, puts TCP streams back into order, says what
+/// is missing, and ends flows.
+///
+/// It reads no clock: time is what packets and [`advance`](Self::advance) say. Time never goes back; packets with an
+/// earlier time stamp count as simultaneous with the latest one.
+///
+/// # Examples
+///
+/// ```
+/// use flow::{Data, Flow, FiveTuple, FiveTupleKey, FlowHandler, FlowSide, FlowTable};
+///
+/// struct Printer;
+///
+/// impl FlowHandler<FiveTupleKey> for Printer {
+///     fn on_data(&mut self, flow: &Flow<'_, FiveTupleKey>, side: FlowSide, data: Data<'_>) {
+///         println!("{} {} {side:?} {}: {} bytes", flow.key.a, flow.key.b, data.offset, data.bytes.len());
+///     }
+/// }
+///
+/// let mut table = FlowTable::builder(FiveTuple::bidirectional()).max_flows(1 << 16).build();
+/// table.process([/* packets */], &mut Printer);
+/// table.finish(&mut Printer);
+/// ```
+#[derive(Debug)]
+pub struct FlowTable<E: FlowExtractor> {
+    extractor: E,
+    config: Config,
+    hasher: ahash::RandomState,
+    parser: Parser,
+    index: Index,
+    slots: Chunked<Slot<E::Key>>,
+    cold: Chunked<Cold>,
+    free: Vec<u32>,
+    /// Where eviction looks next.
+    hand: u32,
+    /// Flows that have not ended.
+    live: usize,
+    backlogs: Backlogs,
+    wheel: Wheel,
+    /// No timer fires before this. Nanoseconds.
+    next_timer: u64,
+    /// The latest time seen. Nanoseconds.
+    now: u64,
+    statistics: TableStatistics,
+}
+
+impl<E: FlowExtractor> FlowTable<E> {
+    /// Begins to set up a table. The extractor says which packets belong together.
+    pub fn builder(extractor: E) -> FlowTableBuilder<E> {
+        FlowTableBuilder::new(extractor)
+    }
+
+    pub(crate) fn new(extractor: E, config: Config) -> Self {
+        Self {
+            extractor,
+            config,
+            hasher: ahash::RandomState::new(),
+            parser: Parser::default(),
+            index: Index::new(),
+            slots: Chunked::new(),
+            cold: Chunked::new(),
+            free: Vec::new(),
+            hand: 0,
+            live: 0,
+            backlogs: Backlogs::default(),
+            wheel: Wheel::new(),
+            next_timer: u64::MAX,
+            now: 0,
+            statistics: TableStatistics::default(),
+        }
+    }
+
+    /// Flows that are going on.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Whether no flow is going on.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// What says which packets belong together.
+    #[must_use]
+    pub const fn extractor(&self) -> &E {
+        &self.extractor
+    }
+
+    /// Totals since the table was built.
+    #[must_use]
+    pub fn statistics(&self) -> TableStatistics {
+        TableStatistics {
+            pending_bytes: self.backlogs.bytes() as u64,
+            pending_bytes_peak: self.backlogs.peak() as u64,
+            ..self.statistics
+        }
+    }
+
+    /// The capture has ended: ends every flow. Those that both sides closed end with [`EndReason::Fin`], those reset
+    /// with [`EndReason::Rst`], the others with [`EndReason::CaptureEnded`]; what waits behind holes is delivered.
+    ///
+    /// The table is empty afterwards and can be used again.
+    pub fn finish(&mut self, handler: &mut impl FlowHandler<E::Key>) {
+        for slot in 0..self.slots.len() as u32 {
+            match self.slots[slot].state {
+                State::Free => {}
+                State::Ended => self.release(slot),
+                _ => {
+                    self.end(slot, EndReason::CaptureEnded, handler);
+                    self.release(slot);
+                }
+            }
+        }
+    }
+
+    fn hash(&self, key: &E::Key) -> u32 {
+        let hash = self.hasher.hash_one(key);
+        (hash >> 32) as u32 ^ hash as u32
+    }
+
+    /// Begins a flow in a fresh slot.
+    fn insert(&mut self, key: E::Key, hash: u32, handler: &mut impl FlowHandler<E::Key>) -> u32 {
+        let slot = if let Some(slot) = self.free.pop() {
+            self.slots[slot].key = key;
+            slot
+        } else if self.slots.len() < self.config.max_flows {
+            let slot = self.slots.len() as u32;
+            self.slots.push(Slot {
+                key,
+                last_seen: 0,
+                directions: [Direction::NEW; 2],
+                counters: [Counters::default(); 2],
+                started: 0,
+                generation: 0,
+                state: State::Free,
+                protocol: 0,
+                flags: SlotFlags::default(),
+            });
+            self.cold.push(Cold { history: 0, handshake: 0, rival: None });
+            self.wheel.push();
+            slot
+        } else {
+            let slot = self.evict(handler);
+            // `evict` put it on the free list.
+            self.free.pop();
+            self.slots[slot].key = key;
+            slot
+        };
+        self.index.insert(hash, slot);
+        slot
+    }
+
+    /// Fills in a slot for a flow that begins now, and says so.
+    fn start(
+        &mut self,
+        slot: u32,
+        protocol: u8,
+        initiator: Orientation,
+        state: State,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        let now = self.now;
+        let entry = &mut self.slots[slot];
+        entry.last_seen = now;
+        entry.started = now;
+        entry.directions = [Direction::NEW; 2];
+        entry.counters = [Counters::default(); 2];
+        entry.protocol = protocol;
+        entry.state = state;
+        entry.flags = match initiator {
+            Orientation::Forward => SlotFlags::default(),
+            Orientation::Reverse => SlotFlags::REVERSE,
+        };
+        self.cold[slot] = Cold { history: 0, handshake: 0, rival: None };
+        self.live += 1;
+        self.statistics.flows_started += 1;
+        handler.on_start(&view(slot, &self.slots[slot]));
+        self.arm(slot);
+    }
+
+    /// One direction of a TCP flow, ready to be worked on.
+    fn stream<'t, H>(
+        &'t mut self,
+        slot: u32,
+        side: FlowSide,
+        handler: &'t mut H,
+        wake: &'t mut u64,
+    ) -> Stream<'t, E::Key, H> {
+        let Slot { key, directions, started, generation, protocol, flags, .. } =
+            &mut self.slots[slot];
+        let initiator =
+            if flags.has(SlotFlags::REVERSE) { Orientation::Reverse } else { Orientation::Forward };
+        Stream {
+            flow: Flow {
+                id: FlowId { slot, generation: *generation },
+                key,
+                protocol: *protocol,
+                initiator,
+                started: Timestamp::from_nanos(*started),
+            },
+            side,
+            direction: &mut directions[side as usize],
+            history: &mut self.cold[slot].history,
+            backlogs: &mut self.backlogs,
+            config: &self.config,
+            statistics: &mut self.statistics,
+            handler,
+            now: self.now,
+            wake,
+        }
+    }
+
+    /// Ends a flow: what is pending is delivered, then the end is told. A TCP flow's slot stays taken, with
+    /// [`State::Ended`], until it is released.
+    fn end(&mut self, slot: u32, reason: EndReason, handler: &mut impl FlowHandler<E::Key>) {
+        if self.slots[slot].is_tcp() {
+            let mut wake = u64::MAX;
+            for side in [FlowSide::Initiator, FlowSide::Responder] {
+                self.stream(slot, side, handler, &mut wake).finish();
+            }
+        }
+        let reason = self.true_reason(slot, reason);
+        let record = self.record(slot, reason);
+        match reason {
+            EndReason::Fin => self.statistics.ended_fin += 1,
+            EndReason::Rst => self.statistics.ended_rst += 1,
+            EndReason::IdleTimeout => self.statistics.ended_idle += 1,
+            EndReason::Evicted => self.statistics.ended_evicted += 1,
+            EndReason::Replaced => self.statistics.ended_replaced += 1,
+            _ => self.statistics.ended_capture += 1,
+        }
+        handler.on_end(&view(slot, &self.slots[slot]), &record);
+        let entry = &mut self.slots[slot];
+        entry.state = State::Ended;
+        for direction in &mut entry.directions {
+            self.backlogs.release(direction.backlog);
+            direction.backlog = NONE;
+        }
+        self.drop_rival(slot);
+        self.live -= 1;
+    }
+
+    /// Makes a slot whose flow has ended available.
+    fn release(&mut self, slot: u32) {
+        let hash = self.hash(&self.slots[slot].key);
+        self.index.remove(hash, slot);
+        self.wheel.cancel(slot);
+        let entry = &mut self.slots[slot];
+        entry.state = State::Free;
+        entry.generation = entry.generation.wrapping_add(1);
+        self.free.push(slot);
+    }
+
+    /// A flow that was closed or reset ended so, whatever happened to be the occasion.
+    fn true_reason(&self, slot: u32, occasion: EndReason) -> EndReason {
+        let entry = &self.slots[slot];
+        let [initiator, responder] = &entry.directions;
+        if occasion == EndReason::Evicted || !entry.is_tcp() {
+            occasion
+        } else if entry.flags.has(SlotFlags::WAS_RESET) {
+            EndReason::Rst
+        } else if initiator.flags.has(DirectionFlags::FIN)
+            && responder.flags.has(DirectionFlags::FIN)
+        {
+            EndReason::Fin
+        } else if entry.flags.has(SlotFlags::DOUBTFUL_RESET) {
+            EndReason::Rst
+        } else {
+            occasion
+        }
+    }
+
+    fn record(&self, slot: u32, reason: EndReason) -> FlowRecord<E::Key> {
+        let entry = &self.slots[slot];
+        let cold = &self.cold[slot];
+        let handshake = entry.flags.has(SlotFlags::HANDSHAKE);
+        FlowRecord {
+            key: entry.key.clone(),
+            initiator_orientation: entry.initiator(),
+            started: Timestamp::from_nanos(entry.started),
+            ended: Timestamp::from_nanos(entry.last_seen),
+            reason,
+            initiator: self.side_counters(entry, 0),
+            responder: self.side_counters(entry, 1),
+            handshake_rtt: handshake.then(|| std::time::Duration::from_nanos(cold.handshake)),
+            history: spell(cold.history),
+        }
+    }
+
+    fn side_counters(&self, entry: &Slot<E::Key>, side: usize) -> SideCounters {
+        let direction = &entry.directions[side];
+        let Counters { packets, payload_bytes, wire_bytes } = entry.counters[side];
+        let backlog = self.backlogs.peek(direction.backlog);
+        let gap_bytes = backlog.map_or(0, |backlog| backlog.gap_bytes);
+        let anchored = direction.flags.has(DirectionFlags::ANCHORED);
+        SideCounters {
+            packets,
+            payload_bytes,
+            wire_bytes,
+            delivered_bytes: if entry.protocol != protocol::TCP {
+                payload_bytes
+            } else if anchored {
+                direction.next - gap_bytes
+            } else {
+                0
+            },
+            retransmitted: backlog.map_or(0, |backlog| backlog.retransmitted),
+            reordered: backlog.map_or(0, |backlog| backlog.reordered),
+            gap_bytes,
+            zero_windows: backlog.map_or(0, |backlog| backlog.zero_windows),
+        }
+    }
+}
+
+/// A flow as its events show it.
+fn view<K>(slot: u32, entry: &Slot<K>) -> Flow<'_, K> {
+    Flow {
+        id: FlowId { slot, generation: entry.generation },
+        key: &entry.key,
+        protocol: entry.protocol,
+        initiator: entry.initiator(),
+        started: Timestamp::from_nanos(entry.started),
+    }
+}

@@ -1,0 +1,122 @@
+//! What time does to flows.
+
+use crate::config::nanos;
+use crate::slot::{DirectionFlags, SlotFlags, State};
+use crate::{EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, Timestamp, protocol};
+
+/// Slots that eviction looks at to find a victim.
+const CANDIDATES: usize = 16;
+
+impl<E: FlowExtractor> FlowTable<E> {
+    /// Tells the table what time it is, so that holes are given up and silent flows end while no packets come.
+    pub fn advance(&mut self, now: Timestamp, handler: &mut impl FlowHandler<E::Key>) {
+        self.now = self.now.max(now.as_nanos());
+        self.expire(handler);
+    }
+
+    /// When [`advance`](Self::advance) should be called next if no packets come; `None` if nothing waits.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.wheel.next_deadline().map(Timestamp::from_nanos)
+    }
+
+    /// Looks at every flow whose time has come.
+    pub(super) fn expire(&mut self, handler: &mut impl FlowHandler<E::Key>) {
+        while let Some(slot) = self.wheel.expired(self.now) {
+            self.look_at(slot, handler);
+        }
+        self.next_timer = self.wheel.next_deadline().unwrap_or(u64::MAX);
+    }
+
+    fn look_at(&mut self, slot: u32, handler: &mut impl FlowHandler<E::Key>) {
+        let backlogs = DirectionFlags::GRACE.or(DirectionFlags::HOLD).or(DirectionFlags::PENDING);
+        for side in [FlowSide::Initiator, FlowSide::Responder] {
+            if self.slots[slot].directions[side as usize].flags.has(backlogs) {
+                let mut wake = u64::MAX;
+                self.stream(slot, side, handler, &mut wake).tick();
+            }
+        }
+        self.close_if_done(slot, handler);
+        let due = self.idle_deadline(slot).is_some_and(|deadline| deadline <= self.now);
+        match self.slots[slot].state {
+            State::Ended if due => self.release(slot),
+            State::Closing | State::Reset if due => {
+                self.end(slot, EndReason::IdleTimeout, handler);
+                self.arm(slot);
+            }
+            State::Free => {}
+            _ if due => {
+                self.end(slot, EndReason::IdleTimeout, handler);
+                self.release(slot);
+            }
+            _ => self.arm(slot),
+        }
+    }
+
+    /// When the flow ends, or its slot is released, if nothing more is seen of it.
+    fn idle_deadline(&self, slot: u32) -> Option<u64> {
+        let entry = &self.slots[slot];
+        let timeouts = &self.config.timeouts;
+        let reached = |side: usize| entry.directions[side].flags.has(DirectionFlags::FIN_REACHED);
+        let (timeout, always) = match entry.state {
+            State::Free => return None,
+            State::Datagrams if entry.protocol == protocol::UDP => (timeouts.udp, false),
+            State::Datagrams => (timeouts.other, false),
+            State::HalfOpen => (timeouts.half_open, false),
+            State::Established => (timeouts.established, false),
+            State::Closing if reached(0) && reached(1) => (timeouts.linger, true),
+            State::Closing => (timeouts.closing, true),
+            State::Reset => (timeouts.linger, true),
+            State::Ended => (timeouts.time_wait, true),
+        };
+        let silent = entry.flags.has(SlotFlags::DOUBTFUL_RESET) && timeout > timeouts.closing;
+        let timeout = if silent { timeouts.closing } else { timeout };
+        (always || self.config.idle_expiry).then(|| entry.last_seen.saturating_add(nanos(timeout)))
+    }
+
+    /// Sets the slot's timer for the earliest time at which something may be due.
+    pub(super) fn arm(&mut self, slot: u32) {
+        let mut deadline = self.idle_deadline(slot).unwrap_or(u64::MAX);
+        for direction in &self.slots[slot].directions {
+            if let Some(backlog) = self.backlogs.peek(direction.backlog) {
+                deadline = deadline.min(backlog.deadline(self.config.hole_timeout));
+            }
+        }
+        if deadline == u64::MAX {
+            self.wheel.cancel(slot);
+        } else {
+            self.wheel.schedule(slot, self.now, deadline);
+            self.next_timer = self.next_timer.min(deadline);
+        }
+    }
+
+    /// Makes the slot's timer fire no later than this.
+    pub(super) fn wake(&mut self, slot: u32, deadline: u64) {
+        if self.wheel.deadline(slot).is_none_or(|set| deadline < set) {
+            self.wheel.schedule(slot, self.now, deadline);
+            self.next_timer = self.next_timer.min(deadline);
+        }
+    }
+
+    /// Ends some flow to make room for another one, and releases its slot.
+    pub(super) fn evict(&mut self, handler: &mut impl FlowHandler<E::Key>) -> u32 {
+        let slots = self.slots.len() as u32;
+        let mut victim = (u8::MAX, u64::MAX, self.hand % slots);
+        for _ in 0..CANDIDATES.min(slots as usize) {
+            self.hand = (self.hand + 1) % slots;
+            let entry = &self.slots[self.hand];
+            let class = match entry.state {
+                State::Ended => 0,
+                State::HalfOpen | State::Reset => 1,
+                _ => 2,
+            };
+            victim = victim.min((class, entry.last_seen, self.hand));
+        }
+        let slot = victim.2;
+        if self.slots[slot].state != State::Ended {
+            self.end(slot, EndReason::Evicted, handler);
+        }
+        self.release(slot);
+        slot
+    }
+}
