@@ -6,6 +6,7 @@ mod backlog;
 mod checksum;
 mod chunked;
 mod config;
+mod defragment;
 mod event;
 mod handler;
 mod headers;
@@ -28,6 +29,7 @@ mod timestamp;
 
 pub use checksum::{Checksum, verify_ipv4_header};
 pub use config::{FlowTableBuilder, Timeouts};
+pub use defragment::{DefragmentOptions, DefragmentStatistics, Defragmenter, FragmentOverlap};
 pub use event::{Conflict, Data, Datagram, EndReason, FlowId, Gap, GapCause};
 pub use handler::{Flow, FlowHandler};
 pub use headers::{Headers, Scope, TcpFlags, TcpHeader, protocol};

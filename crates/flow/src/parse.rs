@@ -8,7 +8,7 @@
 //! header that holds up to its specification *and* an IP header inside). Whatever fails that is reported as the outer
 //! flow: a UDP payload is never taken for a tunnel on the strength of its port alone.
 //!
-//! IP fragments come back as [`Parsed::Fragment`]; a defragmenter joins them, and
+//! IP fragments come back as [`Parsed::Fragment`]; a [`Defragmenter`](crate::Defragmenter) joins them, and
 //! [`Parser::parse_datagram`] goes on where the walk stopped.
 
 mod ethernet;
@@ -96,7 +96,7 @@ impl Parser {
     }
 
     /// Finds the innermost flow of a datagram that begins with its IP header: one that a
-    /// defragmenter joined. `scope` and `layers` are those of its fragments.
+    /// [`Defragmenter`](crate::Defragmenter) joined. `scope` and `layers` are those of its fragments.
     ///
     /// Offsets in the result are relative to `datagram`; it may itself hold a fragment, of a tunnelled packet.
     ///
