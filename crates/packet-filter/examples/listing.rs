@@ -1,0 +1,26 @@
+//! Prints the program of an expression as `tcpdump -d` does: `listing [--file] [--link-type NUMBER] EXPRESSION…`
+
+use std::error::Error;
+
+use packet_filter::{Filter, LinkType, Options};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut options = Options::socket();
+    let mut link_type = LinkType::Ethernet;
+    let mut words = Vec::new();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--file" => options = Options::file(),
+            "--link-type" => {
+                link_type =
+                    LinkType::try_from(arguments.next().unwrap_or_default().parse::<u32>()?)?;
+            }
+            _ => words.push(argument),
+        }
+    }
+    let filter: Filter = words.join(" ").parse()?;
+    eprintln!("{filter}");
+    println!("{}", filter.compile(link_type, &options)?);
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! From a tree to a program: meaning, graph, optimisation, instructions.
+
+use crate::emit;
+use crate::error::CompileError;
+use crate::expression::Expression;
+use crate::graph::Graph;
+use crate::link_type::LinkType;
+use crate::lower::Lowering;
+use crate::options::Options;
+use crate::parser::MAX_NESTING;
+use crate::program::Program;
+
+/// The program of an expression; of none, the one that accepts everything.
+pub(crate) fn compile(
+    expression: Option<&Expression>,
+    link_type: LinkType,
+    options: &Options,
+) -> Result<Program, CompileError> {
+    if expression.is_some_and(|expression| !expression.is_within(MAX_NESTING)) {
+        return Err(CompileError::TooDeep { limit: MAX_NESTING });
+    }
+    let mut lowering = Lowering::new(link_type, options);
+    let condition = lowering.expression(expression)?;
+    let values = lowering.into_values();
+    let mut graph = Graph::new(&condition)?;
+    if options.optimise {
+        graph.optimise();
+    }
+    emit::program(&graph, &values, options)
+}

@@ -1,0 +1,294 @@
+//! Instructions for a graph of tests.
+//!
+//! Every node becomes a block: the code that brings the tested value into the accumulator, and a jump. What the
+//! registers and scratch words hold is followed along the graph, so that a value that all ways to a block have
+//! computed is not computed again.
+
+mod assembly;
+mod costs;
+mod state;
+
+use crate::error::CompileError;
+use crate::expression::{BinaryOperator, Width};
+use crate::graph::Graph;
+use crate::ir::{Branch, Operand, Test, Value, ValueId, Values};
+use crate::options::{Options, Target};
+use crate::program::{Instruction, Program, code};
+use assembly::Block;
+use costs::Costs;
+use state::State;
+
+/// `BPF_MAXINSNS` (linux/bpf_common.h).
+const MAX_SOCKET_LEN: usize = 4096;
+
+/// Words of scratch memory.
+const SCRATCH: u8 = 16;
+
+/// Scratch words that values kept for later leave to intermediate results.
+const INTERMEDIATE: u8 = 4;
+
+/// How long a program for a target may be.
+pub(crate) fn limit(target: Target) -> usize {
+    match target {
+        Target::Socket => MAX_SOCKET_LEN,
+        Target::File => Program::MAX_LEN,
+    }
+}
+
+pub(crate) fn program(
+    graph: &Graph,
+    values: &Values,
+    options: &Options,
+) -> Result<Program, CompileError> {
+    let order = graph.topological();
+    let costs = Costs::new(graph, &order, values);
+    let mut blocks = Vec::with_capacity(order.len());
+    let mut arriving = state::Arriving::new(graph);
+    let mut emitter = Emitter {
+        values,
+        costs: &costs,
+        state: State::default(),
+        slots: Vec::new(),
+        code: Vec::new(),
+    };
+    for id in &order {
+        let Some(node) = graph.node(*id) else { continue };
+        emitter.state = if options.optimise { arriving.state(*id) } else { State::default() };
+        let jump = emitter.test(node.test)?;
+        arriving.leave(node, emitter.state);
+        blocks.push(Block {
+            id: *id,
+            code: std::mem::take(&mut emitter.code),
+            jump,
+            yes: node.yes,
+            no: node.no,
+        });
+    }
+    assembly::remove_dead_stores(&mut blocks, graph);
+    if options.optimise {
+        assembly::merge_equal(&mut blocks, graph);
+    }
+    let instructions = assembly::assemble(&blocks, graph, options.snaplen, limit(options.target))?;
+    Ok(Program::trusted(instructions))
+}
+
+struct Emitter<'a> {
+    values: &'a Values,
+    costs: &'a Costs,
+    state: State,
+    /// The value that each scratch word is for.
+    slots: Vec<ValueId>,
+    code: Vec<Instruction>,
+}
+
+impl Emitter<'_> {
+    /// Brings the operands of a test into their registers. Returns the jump, without targets.
+    fn test(&mut self, test: Test) -> Result<Instruction, CompileError> {
+        let comparison = match test.comparison {
+            Branch::Equal => code::JEQ,
+            Branch::Greater => code::JGT,
+            Branch::GreaterOrEqual => code::JGE,
+            Branch::AnyBit => code::JSET,
+        };
+        match test.right {
+            Operand::Constant(number) => {
+                self.accumulate(test.value, 0)?;
+                Ok(Instruction::new(code::JMP | comparison | code::K, number))
+            }
+            Operand::Value(right) => {
+                let swap = matches!(test.comparison, Branch::Equal | Branch::AnyBit);
+                self.operands(test.value, right, swap, 0)?;
+                Ok(Instruction::new(code::JMP | comparison | code::X, 0))
+            }
+        }
+    }
+
+    /// Brings a value into the accumulator; `used` scratch words at the top hold intermediate results.
+    fn accumulate(&mut self, id: ValueId, used: u8) -> Result<(), CompileError> {
+        if self.state.a == Some(id) {
+            return Ok(());
+        }
+        if self.state.x == Some(id) {
+            self.push(code::MISC | code::TXA, 0);
+        } else if let Some(slot) = self.kept(id) {
+            self.push(code::LD | code::MEM, slot.into());
+        } else {
+            self.compute(id, used)?;
+            self.state.a = Some(id);
+            self.keep(id, used);
+        }
+        self.state.a = Some(id);
+        Ok(())
+    }
+
+    /// Brings a value into the index register; the accumulator may change.
+    fn index(&mut self, id: ValueId, used: u8) -> Result<(), CompileError> {
+        if self.state.x == Some(id) {
+            return Ok(());
+        }
+        if !self.index_directly(id) {
+            self.accumulate(id, used)?;
+            self.push(code::MISC | code::TAX, 0);
+        }
+        self.state.x = Some(id);
+        Ok(())
+    }
+
+    /// Brings a value into the index register if that is possible without the accumulator.
+    fn index_directly(&mut self, id: ValueId) -> bool {
+        if self.state.a == Some(id) {
+            self.push(code::MISC | code::TAX, 0);
+        } else if let Some(slot) = self.kept(id) {
+            self.push(code::LDX | code::MEM, slot.into());
+        } else if let Some(offset) = costs::header_length(self.values, id) {
+            self.push(code::LDX | code::B | code::MSH, offset);
+        } else {
+            match self.values.value(id) {
+                Value::Constant(number) => self.push(code::LDX | code::IMM, number),
+                Value::Length => self.push(code::LDX | code::LEN, 0),
+                _ => return false,
+            }
+        }
+        self.state.x = Some(id);
+        true
+    }
+
+    fn compute(&mut self, id: ValueId, used: u8) -> Result<(), CompileError> {
+        match self.values.value(id) {
+            Value::Constant(number) => self.push(code::LD | code::IMM, number),
+            Value::Length => self.push(code::LD | code::LEN, 0),
+            Value::Ancillary(offset) => {
+                self.push(code::LD | code::W | code::ABS, code::ANCILLARY.wrapping_add(offset));
+            }
+            Value::Load { index: None, offset, width } => {
+                self.push(code::LD | size(width) | code::ABS, offset);
+            }
+            Value::Load { index: Some(index), offset, width } => {
+                self.index(index, used)?;
+                self.push(code::LD | size(width) | code::IND, offset);
+            }
+            Value::Negate(inner) => {
+                self.accumulate(inner, used)?;
+                self.push(code::ALU | code::NEG, 0);
+            }
+            Value::Binary(operator, left, right) => {
+                if let Value::Constant(number) = self.values.value(right) {
+                    self.accumulate(left, used)?;
+                    self.push(code::ALU | operation(operator) | code::K, number);
+                } else {
+                    use BinaryOperator::{Add, And, Multiply, Or, Xor};
+                    self.operands(
+                        left,
+                        right,
+                        matches!(operator, Add | And | Multiply | Or | Xor),
+                        used,
+                    )?;
+                    self.push(code::ALU | operation(operator) | code::X, 0);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings two values into accumulator and index register, in any order if they may be swapped.
+    fn operands(
+        &mut self,
+        left: ValueId,
+        right: ValueId,
+        swap: bool,
+        used: u8,
+    ) -> Result<(), CompileError> {
+        let (left, right) = if swap && !self.easy_pair(left, right) && self.easy_pair(right, left) {
+            (right, left)
+        } else {
+            (left, right)
+        };
+        if self.is_direct(right) || self.state.x == Some(right) && !self.takes_x(left) {
+            self.accumulate(left, used)?;
+            return self.index(right, used);
+        }
+        if !self.takes_x(left) {
+            self.index(right, used)?;
+            return self.accumulate(left, used);
+        }
+        let word = SCRATCH - 1 - used;
+        if used >= SCRATCH || usize::from(word) < self.slots.len() {
+            return Err(CompileError::TooComplex);
+        }
+        self.accumulate(right, used)?;
+        self.push(code::ST, word.into());
+        self.accumulate(left, used + 1)?;
+        self.push(code::LDX | code::MEM, word.into());
+        self.state.x = Some(right);
+        Ok(())
+    }
+
+    /// Whether the operands need no scratch word.
+    fn easy_pair(&self, left: ValueId, right: ValueId) -> bool {
+        self.is_direct(right) || !self.takes_x(left)
+    }
+
+    /// Whether a value gets into the index register without the accumulator, whatever the registers hold.
+    fn is_direct(&self, id: ValueId) -> bool {
+        self.kept(id).is_some()
+            || costs::header_length(self.values, id).is_some()
+            || matches!(self.values.value(id), Value::Constant(_) | Value::Length)
+    }
+
+    /// Whether computing a value may change the index register.
+    fn takes_x(&self, id: ValueId) -> bool {
+        self.kept(id).is_none() && self.costs.takes_x(id)
+    }
+
+    /// The scratch word that holds a value on every way here.
+    fn kept(&self, id: ValueId) -> Option<u8> {
+        let slot = self.slots.iter().position(|kept| *kept == id)? as u8;
+        (self.state.kept & 1 << slot != 0).then_some(slot)
+    }
+
+    /// Keeps the value in the accumulator for later if it is worth it.
+    fn keep(&mut self, id: ValueId, used: u8) {
+        if !self.costs.is_kept(id) {
+            return;
+        }
+        let slot = match self.slots.iter().position(|kept| *kept == id) {
+            Some(slot) => slot,
+            None if self.slots.len() + usize::from(used.max(INTERMEDIATE))
+                < usize::from(SCRATCH) =>
+            {
+                self.slots.push(id);
+                self.slots.len() - 1
+            }
+            None => return,
+        };
+        self.push(code::ST, slot as u32);
+        self.state.kept |= 1 << slot;
+    }
+
+    fn push(&mut self, code: u16, k: u32) {
+        self.code.push(Instruction::new(code, k));
+    }
+}
+
+fn size(width: Width) -> u16 {
+    match width {
+        Width::One => code::B,
+        Width::Two => code::H,
+        Width::Four => code::W,
+    }
+}
+
+fn operation(operator: BinaryOperator) -> u16 {
+    match operator {
+        BinaryOperator::Add => code::ADD,
+        BinaryOperator::Subtract => code::SUB,
+        BinaryOperator::Multiply => code::MUL,
+        BinaryOperator::Divide => code::DIV,
+        BinaryOperator::Modulo => code::MOD,
+        BinaryOperator::And => code::AND,
+        BinaryOperator::Or => code::OR,
+        BinaryOperator::Xor => code::XOR,
+        BinaryOperator::ShiftLeft => code::LSH,
+        BinaryOperator::ShiftRight => code::RSH,
+    }
+}

@@ -1,0 +1,156 @@
+//! Blocks to a program.
+
+use crate::error::CompileError;
+use crate::graph::{Graph, NodeId};
+use crate::ir::WordMap;
+use crate::program::{Instruction, code};
+
+/// A test: its code, and a jump that still lacks its targets.
+pub(super) struct Block {
+    pub(super) id: NodeId,
+    pub(super) code: Vec<Instruction>,
+    pub(super) jump: Instruction,
+    pub(super) yes: NodeId,
+    pub(super) no: NodeId,
+}
+
+/// How far a conditional jump can go, less the jumps that may be put behind it.
+const REACH: usize = 250;
+
+/// Takes out stores whose word nothing reads.
+pub(super) fn remove_dead_stores(blocks: &mut [Block], graph: &Graph) {
+    let mut reading = vec![0u16; graph.len()];
+    for block in blocks.iter_mut().rev() {
+        let after =
+            |id: NodeId| id.index().and_then(|index| reading.get(index)).copied().unwrap_or(0);
+        let mut read = after(block.yes) | after(block.no);
+        let mut index = block.code.len();
+        while index > 0 {
+            index -= 1;
+            let Some(instruction) = block.code.get(index).copied() else { continue };
+            let word = 1u16.checked_shl(instruction.k).unwrap_or(0);
+            if instruction.code == code::ST && read & word == 0 {
+                block.code.remove(index);
+            } else if instruction.code == code::ST {
+                read &= !word;
+            } else if instruction.code == code::LD | code::MEM
+                || instruction.code == code::LDX | code::MEM
+            {
+                read |= word;
+            }
+        }
+        if let Some(slot) = block.id.index().and_then(|index| reading.get_mut(index)) {
+            *slot = read;
+        }
+    }
+}
+
+/// Makes blocks of the same code and the same targets one: whatever the registers hold, they do the same.
+pub(super) fn merge_equal(blocks: &mut Vec<Block>, graph: &Graph) {
+    let mut merged: Vec<Option<NodeId>> = vec![None; graph.len()];
+    let mut known = WordMap::default();
+    let mut gone = vec![false; blocks.len()];
+    for (block, gone) in blocks.iter_mut().zip(&mut gone).rev() {
+        let into = |id: NodeId| {
+            id.index().and_then(|index| merged.get(index).copied().flatten()).unwrap_or(id)
+        };
+        (block.yes, block.no) = (into(block.yes), into(block.no));
+        let first =
+            *known.entry((block.code.clone(), block.jump, block.yes, block.no)).or_insert(block.id);
+        *gone = first != block.id;
+        if let Some(slot) = block.id.index().and_then(|index| merged.get_mut(index)) {
+            *slot = Some(first);
+        }
+    }
+    let mut gone = gone.into_iter();
+    blocks.retain(|_| !gone.next().unwrap_or(false));
+}
+
+/// Lays the blocks out, last first, when the distance to every target is known.
+pub(super) fn assemble(
+    blocks: &[Block],
+    graph: &Graph,
+    snaplen: u32,
+    limit: usize,
+) -> Result<Vec<Instruction>, CompileError> {
+    let mut code = Backwards::new(graph.len());
+    let leads_to = |end: NodeId| {
+        graph.root() == end || blocks.iter().any(|block| block.yes == end || block.no == end)
+    };
+    if leads_to(NodeId::REJECT) {
+        code.push(Instruction::new(code::RET | code::K, 0));
+        code.start(NodeId::REJECT);
+    }
+    if leads_to(NodeId::ACCEPT) {
+        code.push(Instruction::new(code::RET | code::K, snaplen));
+        code.start(NodeId::ACCEPT);
+    }
+    for block in blocks.iter().rev() {
+        code.jump(block);
+        for instruction in block.code.iter().rev() {
+            code.push(*instruction);
+        }
+        code.start(block.id);
+        if code.code.len() > limit {
+            return Err(CompileError::TooLong { len: code.code.len(), limit });
+        }
+    }
+    code.code.reverse();
+    Ok(code.code)
+}
+
+/// A program from its end.
+struct Backwards {
+    code: Vec<Instruction>,
+    /// For the ends and each block, instructions from its start to the end.
+    starts: Vec<usize>,
+    /// The same for the last long jump to it.
+    relays: Vec<usize>,
+}
+
+impl Backwards {
+    fn new(nodes: usize) -> Self {
+        Self { code: Vec::new(), starts: vec![0; nodes + 2], relays: vec![0; nodes + 2] }
+    }
+
+    fn push(&mut self, instruction: Instruction) {
+        self.code.push(instruction);
+    }
+
+    fn start(&mut self, id: NodeId) {
+        let len = self.code.len();
+        for places in [&mut self.starts, &mut self.relays] {
+            if let Some(place) = places.get_mut(id.place()) {
+                *place = len;
+            }
+        }
+    }
+
+    fn jump(&mut self, block: &Block) {
+        let yes = self.within_reach(block.yes);
+        let no = self.within_reach(block.no);
+        let jump =
+            Instruction { jt: self.distance(yes) as u8, jf: self.distance(no) as u8, ..block.jump };
+        self.push(jump);
+    }
+
+    /// Instructions between here and a place.
+    fn distance(&self, start: usize) -> usize {
+        self.code.len() - start
+    }
+
+    /// A place from which a jump gets to a block: its start, or a long jump to it, put here if none is near.
+    fn within_reach(&mut self, id: NodeId) -> usize {
+        let at = |places: &[usize]| places.get(id.place()).copied().unwrap_or(0);
+        let (start, relay) = (at(&self.starts), at(&self.relays));
+        if self.distance(relay) <= REACH {
+            return relay;
+        }
+        self.push(Instruction::new(code::JMP | code::JA, self.distance(start) as u32));
+        let relay = self.code.len();
+        if let Some(place) = self.relays.get_mut(id.place()) {
+            *place = relay;
+        }
+        relay
+    }
+}

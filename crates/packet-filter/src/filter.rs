@@ -1,0 +1,150 @@
+//! A filter: an expression, or everything.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::{BitAnd, BitOr, Not};
+use std::str::FromStr;
+
+use crate::compile;
+use crate::ebpf::XdpFragment;
+use crate::error::{CompileError, ParseError};
+use crate::expression::{Direction, Expression, Primitive, Protocol};
+use crate::link_type::LinkType;
+use crate::network::Network;
+use crate::options::Options;
+use crate::parser;
+use crate::program::Program;
+
+/// A condition on packets, parsed from an expression of pcap-filter(7) or built.
+///
+/// ```
+/// use packet_filter::{Filter, Protocol};
+///
+/// let parsed: Filter = "tcp and not port 22".parse()?;
+/// let built = Filter::from(Protocol::Tcp) & !Filter::port(22);
+/// assert_eq!(parsed, built);
+/// assert_eq!(built.to_string(), "tcp and not port 22");
+/// # Ok::<(), packet_filter::ParseError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Filter {
+    expression: Option<Expression>,
+}
+
+impl Filter {
+    /// The filter that every packet passes: the empty expression.
+    pub fn everything() -> Self {
+        Self::default()
+    }
+
+    /// `host address`
+    pub fn host(address: IpAddr) -> Self {
+        Primitive::Host { protocol: None, direction: Direction::Either, address }.into()
+    }
+
+    /// `net network`
+    pub fn net(network: Network) -> Self {
+        Primitive::Net { protocol: None, direction: Direction::Either, network }.into()
+    }
+
+    /// `port port`
+    pub fn port(port: u16) -> Self {
+        Primitive::Port { transport: None, direction: Direction::Either, port }.into()
+    }
+
+    /// The tree; `None` if every packet passes.
+    pub fn expression(&self) -> Option<&Expression> {
+        self.expression.as_ref()
+    }
+
+    /// Compiles to a classic BPF program for packets that begin so.
+    ///
+    /// # Errors
+    ///
+    /// If the link type has nothing that a primitive could test, a number is out of range, or the program gets
+    /// longer than its target allows.
+    pub fn compile(&self, link_type: LinkType, options: &Options) -> Result<Program, CompileError> {
+        compile::compile(self.expression(), link_type, options)
+    }
+
+    /// Compiles to a fragment of an XDP program, for Ethernet frames with every VLAN tag in the frame.
+    ///
+    /// # Errors
+    ///
+    /// As [`compile`](Self::compile) for a file.
+    pub fn xdp(&self, options: &Options) -> Result<XdpFragment, CompileError> {
+        let options = options.target(crate::options::Target::File);
+        XdpFragment::new(&self.compile(LinkType::Ethernet, &options)?)
+    }
+}
+
+impl FromStr for Filter {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Ok(Self { expression: parser::parse(text)? })
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.expression.as_ref().map_or(Ok(()), |expression| expression.fmt(f))
+    }
+}
+
+impl From<Expression> for Filter {
+    fn from(expression: Expression) -> Self {
+        Self { expression: Some(expression) }
+    }
+}
+
+impl From<Primitive> for Filter {
+    fn from(primitive: Primitive) -> Self {
+        Expression::from(primitive).into()
+    }
+}
+
+impl From<Protocol> for Filter {
+    fn from(protocol: Protocol) -> Self {
+        Primitive::Protocol(protocol).into()
+    }
+}
+
+/// Both filters: what passes everything leaves the other as it is.
+impl BitAnd for Filter {
+    type Output = Self;
+
+    fn bitand(self, other: Self) -> Self {
+        match (self.expression, other.expression) {
+            (Some(one), Some(other)) => one.and(other).into(),
+            (one, other) => Self { expression: one.or(other) },
+        }
+    }
+}
+
+/// Either filter.
+impl BitOr for Filter {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        match (self.expression, other.expression) {
+            (Some(one), Some(other)) => one.or(other).into(),
+            _ => Self::everything(),
+        }
+    }
+}
+
+/// The opposite filter. The opposite of everything is `less 0 and not less 0`, which no packet passes.
+impl Not for Filter {
+    type Output = Self;
+
+    fn not(self) -> Self {
+        match self.expression {
+            Some(expression) => expression.negated().into(),
+            None => {
+                let empty = Expression::from(Primitive::Less(0));
+                empty.clone().and(empty.negated()).into()
+            }
+        }
+    }
+}

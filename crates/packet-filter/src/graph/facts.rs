@@ -1,0 +1,259 @@
+//! Tests whose outcome is known from the tests before them.
+//!
+//! A way from one test to the next carries a fact: the test held, or it did not. A test is passed over where the
+//! facts on the way to it decide it. Passing over is exact even for packets that are too short: a test is decided
+//! only by facts of the same value, so its bytes have been read before.
+
+use super::{Graph, Node, NodeId};
+use crate::ir::{Branch, Operand, Test, ValueId};
+
+/// How many facts of one value are looked through for a test, and for how many values facts are remembered: bounds
+/// on the work for chains of thousands of tests.
+const HORIZON: usize = 128;
+const VALUES: usize = 32;
+
+/// How far the common origin of two ways is searched.
+const MAX_CLIMB: usize = 4096;
+
+/// A test and whether it held.
+type Fact = (Test, bool);
+
+/// What is known on the way to a node: facts form a tree along the nodes that every way passes.
+#[derive(Clone)]
+struct Known {
+    /// The last node that every way here passes; itself for the root.
+    dominator: NodeId,
+    depth: u32,
+    /// The fact of that node's test, if all ways here leave it on the same side; and the fact of the same value
+    /// before it.
+    fact: Option<(Fact, Option<NodeId>)>,
+    /// For each value the node with the last fact of it.
+    last: Vec<(ValueId, NodeId)>,
+}
+
+/// What is known at every node that has been reached.
+struct Knowledge(Vec<Option<Known>>);
+
+/// Leads every way past tests that are decided on it. Returns whether anything changed.
+pub(super) fn thread(graph: &mut Graph) -> bool {
+    let order = graph.topological();
+    let root = graph.root();
+    let mut known = Knowledge::new(graph.nodes.len(), root);
+    let mut nodes: Vec<Option<Node>> = vec![None; graph.nodes.len()];
+    let mut changed = false;
+    for id in &order {
+        let (Some(index), Some(mut node)) = (id.index(), graph.node(*id)) else { continue };
+        // A node that all ways have been led past is reached by none.
+        if known.at(*id).is_none() {
+            continue;
+        }
+        for holds in [true, false] {
+            let mut target = if holds { node.yes } else { node.no };
+            let before = target;
+            while let Some(next) = graph.node(target) {
+                let Some(outcome) = known.decide(*id, (node.test, holds), next.test) else { break };
+                target = if outcome { next.yes } else { next.no };
+            }
+            changed |= target != before;
+            *(if holds { &mut node.yes } else { &mut node.no }) = target;
+        }
+        if let Some(slot) = nodes.get_mut(index) {
+            *slot = Some(node);
+        }
+        if node.yes == node.no {
+            changed = true;
+            known.arrive(node.yes, *id, None);
+        } else {
+            known.arrive(node.yes, *id, Some((node.test, true)));
+            known.arrive(node.no, *id, Some((node.test, false)));
+        }
+    }
+    if changed {
+        graph.rebuild(&order, root, |id, node| {
+            id.index().and_then(|index| nodes.get(index).copied().flatten()).unwrap_or(node)
+        });
+    }
+    changed
+}
+
+impl Knowledge {
+    fn new(nodes: usize, root: NodeId) -> Self {
+        let mut knowledge = Self(vec![None; nodes]);
+        knowledge.set(root, Known { dominator: root, depth: 0, fact: None, last: Vec::new() });
+        knowledge
+    }
+
+    fn at(&self, id: NodeId) -> Option<&Known> {
+        self.0.get(id.index()?)?.as_ref()
+    }
+
+    fn set(&mut self, id: NodeId, known: Known) {
+        if let Some(slot) = id.index().and_then(|index| self.0.get_mut(index)) {
+            *slot = Some(known);
+        }
+    }
+
+    /// One more way into a node.
+    fn arrive(&mut self, target: NodeId, from: NodeId, fact: Option<Fact>) {
+        if target.index().is_none() {
+            return;
+        }
+        let known = match self.at(target) {
+            None => self.below(from, target, fact),
+            Some(old) => self.below(self.common(old.dominator, from), target, None),
+        };
+        self.set(target, known);
+    }
+
+    /// What is known at a node behind a dominator.
+    fn below(&self, dominator: NodeId, target: NodeId, fact: Option<Fact>) -> Known {
+        let (depth, mut last) =
+            self.at(dominator).map_or((0, Vec::new()), |above| (above.depth, above.last.clone()));
+        let fact = fact.map(|fact| {
+            let before = last
+                .iter()
+                .position(|(value, _)| *value == fact.0.value)
+                .map(|place| last.remove(place).1);
+            if last.len() == VALUES {
+                last.remove(0);
+            }
+            last.push((fact.0.value, target));
+            (fact, before)
+        });
+        Known { dominator, depth: depth + 1, fact, last }
+    }
+
+    /// The last node that the ways to both pass, or if it is far, one before it.
+    fn common(&self, mut a: NodeId, mut b: NodeId) -> NodeId {
+        for _ in 0..MAX_CLIMB {
+            let (Some(of_a), Some(of_b)) = (self.at(a), self.at(b)) else { return a };
+            if a == b {
+                return a;
+            }
+            if of_a.depth >= of_b.depth {
+                a = of_a.dominator;
+            } else {
+                b = of_b.dominator;
+            }
+        }
+        self.root()
+    }
+
+    fn root(&self) -> NodeId {
+        self.0
+            .iter()
+            .flatten()
+            .find(|known| known.depth == 0)
+            .map_or(NodeId::REJECT, |known| known.dominator)
+    }
+
+    /// The outcome of a test after a node that was left with a fact.
+    fn decide(&self, from: NodeId, fact: Fact, test: Test) -> Option<bool> {
+        if let Some(outcome) = implied(fact, test) {
+            return Some(outcome);
+        }
+        let mut next = self
+            .at(from)?
+            .last
+            .iter()
+            .find(|(value, _)| *value == test.value)
+            .map(|(_, node)| *node);
+        for _ in 0..HORIZON {
+            let (fact, before) = self.at(next?)?.fact?;
+            if let Some(outcome) = implied(fact, test) {
+                return Some(outcome);
+            }
+            next = before;
+        }
+        None
+    }
+}
+
+/// The outcome of a test if the outcome of another is known.
+fn implied((fact, holds): Fact, test: Test) -> Option<bool> {
+    if fact == test {
+        return Some(holds);
+    }
+    let (Operand::Constant(a), Operand::Constant(b)) = (fact.right, test.right) else {
+        return None;
+    };
+    if fact.value != test.value {
+        return None;
+    }
+    // What the fact leaves of the value: all of it, a range, or some bits.
+    match (fact.comparison, holds) {
+        (Branch::Equal, true) => Some(test.comparison.holds(a, b)),
+        (Branch::Equal, false) => match test.comparison {
+            Branch::GreaterOrEqual if a == 0 && b == 1 => Some(true),
+            Branch::Greater if a == 0 && b == 0 => Some(true),
+            _ => None,
+        },
+        (Branch::Greater, true) => in_range(a.checked_add(1)?, u32::MAX, test.comparison, b),
+        (Branch::Greater, false) => in_range(0, a, test.comparison, b),
+        (Branch::GreaterOrEqual, true) => in_range(a, u32::MAX, test.comparison, b),
+        (Branch::GreaterOrEqual, false) => in_range(0, a.checked_sub(1)?, test.comparison, b),
+        (Branch::AnyBit, true) => match test.comparison {
+            Branch::AnyBit if a & !b == 0 => Some(true),
+            Branch::Equal if a & b == 0 => Some(false),
+            _ => None,
+        },
+        (Branch::AnyBit, false) => match test.comparison {
+            Branch::AnyBit if b & !a == 0 => Some(false),
+            Branch::Equal if a & b != 0 => Some(false),
+            _ => None,
+        },
+    }
+}
+
+/// The outcome of a test of a value that lies in a range.
+fn in_range(low: u32, high: u32, comparison: Branch, number: u32) -> Option<bool> {
+    match comparison {
+        Branch::Equal if number < low || number > high => Some(false),
+        Branch::Equal if low == high => Some(true),
+        Branch::Greater if low > number => Some(true),
+        Branch::Greater if high <= number => Some(false),
+        Branch::GreaterOrEqual if low >= number => Some(true),
+        Branch::GreaterOrEqual if high < number => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::Values;
+
+    /// Every implication is checked against all values of four bits.
+    #[test]
+    fn what_is_implied_is_true() {
+        let mut values = Values::default();
+        let value = values.length();
+        let all = [Branch::Equal, Branch::Greater, Branch::GreaterOrEqual, Branch::AnyBit];
+        let tests: Vec<Test> = all
+            .into_iter()
+            .flat_map(|comparison| (0..16).map(move |right| (comparison, right)))
+            .map(|(comparison, right)| Test { value, comparison, right: Operand::Constant(right) })
+            .collect();
+        let holds = |test: &Test, number: u32| match test.right {
+            Operand::Constant(right) => test.comparison.holds(number, right),
+            Operand::Value(_) => false,
+        };
+        let mut found = 0;
+        for fact in &tests {
+            for test in &tests {
+                for outcome in [true, false] {
+                    let Some(claimed) = implied((*fact, outcome), *test) else { continue };
+                    found += 1;
+                    for number in (0..16).filter(|number| holds(fact, *number) == outcome) {
+                        assert_eq!(
+                            holds(test, number),
+                            claimed,
+                            "{fact:?} {outcome} {test:?} {number}"
+                        );
+                    }
+                }
+            }
+        }
+        assert!(found > 1000);
+    }
+}

@@ -1,0 +1,181 @@
+//! What an expression means for a link type.
+//!
+//! The meaning, the order of tests included, is that of libpcap 1.10: a load beyond the end of a packet rejects it at
+//! once, so order shows. `vlan`, `mpls`, `pppoes` and `geneve` move where everything to their right looks for its
+//! headers, whatever joins them.
+
+mod address;
+mod arithmetic;
+mod encapsulation;
+mod layout;
+mod link;
+mod port;
+mod protocol;
+
+use crate::error::CompileError;
+use crate::expression::{
+    BinaryOperator, Direction, Expression, HostProtocol, Layer, MulticastLayer, Primitive,
+    ProtocolLayer, Width,
+};
+use crate::ir::{Branch, Condition, Operand, Test, ValueId, Values};
+use crate::link_type::LinkType;
+use crate::options::{Options, Target};
+use layout::{Framing, Layout, Offset};
+
+/// Extension headers that are followed behind an IPv6 header (and authentication headers behind an IPv4 header).
+pub const MAX_EXTENSION_HEADERS: usize = 8;
+
+/// Kernel data that are loaded (linux/filter.h, `SKF_AD_…`).
+const PACKET_TYPE: u32 = 4;
+const INTERFACE_INDEX: u32 = 8;
+const VLAN_TAG: u32 = 44;
+const VLAN_TAG_PRESENT: u32 = 48;
+
+/// `PACKET_OUTGOING` (linux/if_packet.h), also in the headers of cooked captures.
+const OUTGOING: u32 = 4;
+
+pub(crate) struct Lowering<'a> {
+    link_type: LinkType,
+    options: &'a Options,
+    values: Values,
+    layout: Layout,
+}
+
+impl<'a> Lowering<'a> {
+    pub(crate) fn new(link_type: LinkType, options: &'a Options) -> Self {
+        Self { link_type, options, values: Values::default(), layout: Layout::new(link_type) }
+    }
+
+    pub(crate) fn into_values(self) -> Values {
+        self.values
+    }
+
+    pub(crate) fn expression(
+        &mut self,
+        expression: Option<&Expression>,
+    ) -> Result<Condition, CompileError> {
+        expression.map_or(Ok(Condition::Always(true)), |expression| self.condition(expression))
+    }
+
+    fn condition(&mut self, expression: &Expression) -> Result<Condition, CompileError> {
+        match expression {
+            Expression::Primitive(primitive) => self.primitive(primitive),
+            Expression::Relation(relation) => self.relation(relation),
+            Expression::Not(inner) => Ok(self.condition(inner)?.negated()),
+            // Every operand is looked at, even behind one that decides: it may move the offsets or be an error.
+            Expression::And(operands) => {
+                let mut whole = Condition::Always(true);
+                for operand in operands.iter() {
+                    whole = whole.and(self.condition(operand)?);
+                }
+                Ok(whole)
+            }
+            Expression::Or(operands) => {
+                let mut whole = Condition::Always(false);
+                for operand in operands.iter() {
+                    whole = whole.or(self.condition(operand)?);
+                }
+                Ok(whole)
+            }
+        }
+    }
+
+    fn primitive(&mut self, primitive: &Primitive) -> Result<Condition, CompileError> {
+        match *primitive {
+            Primitive::Protocol(protocol) => self.protocol(protocol),
+            Primitive::Host { protocol, direction, address } => {
+                self.network(protocol, direction, address.into())
+            }
+            Primitive::Net { protocol, direction, network } => {
+                self.network(protocol, direction, network)
+            }
+            Primitive::EtherHost { direction, address } => {
+                self.mac(direction, address, "ether host")
+            }
+            Primitive::Port { transport, direction, port } => {
+                self.ports(transport, direction, port, port)
+            }
+            Primitive::PortRange { transport, direction, first, last } => {
+                self.port_range(transport, direction, first, last)
+            }
+            Primitive::Proto { layer, number } => self.proto(layer, number),
+            Primitive::ProtoChain { layer, number } => self.protochain(layer, number),
+            Primitive::Broadcast => self.mac(
+                Direction::Destination,
+                crate::network::MacAddress::BROADCAST,
+                "ether broadcast",
+            ),
+            Primitive::IpBroadcast => self.ip_broadcast(),
+            Primitive::Multicast(layer) => self.multicast(layer),
+            Primitive::Less(length) => Ok(self.length(Branch::Greater, length).negated()),
+            Primitive::Greater(length) => Ok(self.length(Branch::GreaterOrEqual, length)),
+            Primitive::Vlan(identifier) => self.vlan(identifier),
+            Primitive::Mpls(label) => self.mpls(label),
+            Primitive::PppoeDiscovery => self.ether_type(link::PPPOE_DISCOVERY),
+            Primitive::PppoeSession(session) => self.pppoe(session),
+            Primitive::Geneve(network) => self.geneve(network),
+            Primitive::Inbound => Ok(self.outbound("inbound")?.negated()),
+            Primitive::Outbound => self.outbound("outbound"),
+            Primitive::InterfaceIndex(index) => self.interface_index(index),
+        }
+    }
+
+    fn length(&mut self, branch: Branch, length: u32) -> Condition {
+        let value = self.values.length();
+        test(value, branch, length)
+    }
+
+    fn outbound(&mut self, primitive: &'static str) -> Result<Condition, CompileError> {
+        let value = match (self.link_type, self.options.target) {
+            (LinkType::LinuxSll, _) => self.values.load(None, 0, Width::Two),
+            (LinkType::LinuxSll2, _) => self.values.load(None, 10, Width::One),
+            (_, Target::Socket) => self.values.ancillary(PACKET_TYPE),
+            (link_type, Target::File) => {
+                return Err(CompileError::LiveOnly { primitive, link_type });
+            }
+        };
+        Ok(test(value, Branch::Equal, OUTGOING))
+    }
+
+    fn interface_index(&mut self, index: u32) -> Result<Condition, CompileError> {
+        let value = match (self.link_type, self.options.target) {
+            (LinkType::LinuxSll2, _) => self.values.load(None, 4, Width::Four),
+            (_, Target::Socket) => self.values.ancillary(INTERFACE_INDEX),
+            (link_type, Target::File) => {
+                return Err(CompileError::LiveOnly { primitive: "ifindex", link_type });
+            }
+        };
+        Ok(test(value, Branch::Equal, index))
+    }
+
+    /// Bytes at an offset.
+    fn load(&mut self, at: Offset, more: u32, width: Width) -> ValueId {
+        self.values.load(at.index, at.constant.wrapping_add(more), width)
+    }
+
+    /// Whether bytes equal a number.
+    fn equal(&mut self, at: Offset, more: u32, width: Width, number: u32) -> Condition {
+        let value = self.load(at, more, width);
+        test(value, Branch::Equal, number)
+    }
+
+    /// Whether bytes equal a number in the bits of a mask.
+    fn masked(&mut self, at: Offset, more: u32, width: Width, number: u32, mask: u32) -> Condition {
+        let value = self.load(at, more, width);
+        let mask = self.values.constant(mask);
+        let value = self.values.binary(BinaryOperator::And, value, mask);
+        self.compare(value, Branch::Equal, number)
+    }
+
+    /// A test that is decided at once if its value is constant.
+    fn compare(&self, value: ValueId, branch: Branch, number: u32) -> Condition {
+        match self.values.value(value) {
+            crate::ir::Value::Constant(left) => Condition::Always(branch.holds(left, number)),
+            _ => test(value, branch, number),
+        }
+    }
+}
+
+fn test(value: ValueId, comparison: Branch, right: u32) -> Condition {
+    Condition::Test(Test { value, comparison, right: Operand::Constant(right) })
+}

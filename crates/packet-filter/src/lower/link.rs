@@ -1,0 +1,175 @@
+//! What the link layer says it carries.
+
+use super::{Framing, Lowering, test};
+use crate::error::CompileError;
+use crate::expression::Width;
+use crate::ir::{Branch, Condition};
+
+pub(super) const IP: u32 = 0x0800;
+pub(super) const ARP: u32 = 0x0806;
+pub(super) const RARP: u32 = 0x8035;
+pub(super) const IP6: u32 = 0x86dd;
+pub(super) const MPLS: u32 = 0x8847;
+pub(super) const PPPOE_DISCOVERY: u32 = 0x8863;
+pub(super) const PPPOE_SESSION: u32 = 0x8864;
+pub(super) const VLAN: [u32; 3] = [0x8100, 0x88a8, 0x9100];
+pub(super) const TRANSPARENT_ETHERNET: u32 = 0x6558;
+
+pub(super) const OSI: u32 = 0xfe;
+pub(super) const SPANNING_TREE: u32 = 0x42;
+pub(super) const IPX: u32 = 0xe0;
+pub(super) const NETBEUI: u32 = 0xf0;
+
+const IP_SAP: u32 = 0x06;
+const APPLETALK: u32 = 0x809b;
+const APPLETALK_ARP: u32 = 0x80f3;
+const NOVELL: u32 = 0x8137;
+const DECNET: u32 = 0x6003;
+
+/// The largest value of the type field that is a length (IEEE 802.3).
+const MAX_LENGTH: u32 = 1500;
+
+/// What the type field of a cooked capture holds for 802.2 and for raw 802.3 frames (linux/if_ether.h).
+const COOKED_802_2: u32 = 4;
+const COOKED_802_3: u32 = 1;
+
+/// `AF_INET`, the same everywhere.
+const FAMILY_IP: u32 = 2;
+
+/// `AF_INET6`: Linux; NetBSD and OpenBSD; FreeBSD; macOS.
+const FAMILIES_IP6: [u32; 4] = [10, 24, 28, 30];
+
+impl Lowering<'_> {
+    /// Whether the link layer carries this EtherType, or if it is at most 1,500, this LLC service access point.
+    pub(super) fn ether_type(&mut self, number: u32) -> Result<Condition, CompileError> {
+        if self.layout.labels > 0 {
+            return self.behind_labels(number);
+        }
+        Ok(match self.layout.framing {
+            Framing::Ethernet | Framing::Geneve { .. } => self.ethernet_type(number),
+            Framing::Cooked => self.cooked_type(number),
+            Framing::Ppp => self.equal(self.layout.type_field, 0, Width::Two, ppp_protocol(number)),
+            Framing::RawIp => match number {
+                IP => self.masked(self.layout.payload, 0, Width::One, 0x40, 0xf0),
+                IP6 => self.masked(self.layout.payload, 0, Width::One, 0x60, 0xf0),
+                _ => Condition::Always(false),
+            },
+            Framing::Ipv4 => Condition::Always(number == IP),
+            Framing::Ipv6 => Condition::Always(number == IP6),
+            Framing::Null => match number {
+                IP => self.family(&[FAMILY_IP], true),
+                IP6 => self.family(&FAMILIES_IP6, true),
+                _ => Condition::Always(false),
+            },
+            Framing::Loop => match number {
+                IP => self.family(&[FAMILY_IP], false),
+                IP6 => self.family(&FAMILIES_IP6, false),
+                _ => Condition::Always(false),
+            },
+        })
+    }
+
+    fn ethernet_type(&mut self, number: u32) -> Condition {
+        let field = self.layout.type_field;
+        let payload = self.layout.payload;
+        let value = self.load(field, 0, Width::Two);
+        let is_802_3 = test(value, Branch::Greater, MAX_LENGTH).negated();
+        match number {
+            OSI | IP_SAP | NETBEUI => {
+                is_802_3.and(self.equal(payload, 0, Width::Two, number << 8 | number))
+            }
+            IPX => {
+                let sap = self.equal(payload, 0, Width::One, IPX);
+                let raw = self.equal(payload, 0, Width::Two, 0xffff);
+                let snap = self.snap(0, NOVELL);
+                test(value, Branch::Equal, NOVELL).or(is_802_3.and(snap.or(sap.or(raw))))
+            }
+            APPLETALK => test(value, Branch::Equal, APPLETALK)
+                .or(is_802_3.and(self.snap(0x08_0007, APPLETALK))),
+            APPLETALK_ARP => test(value, Branch::Equal, APPLETALK_ARP)
+                .or(is_802_3.and(self.snap(0, APPLETALK_ARP))),
+            number if number <= MAX_LENGTH => {
+                is_802_3.and(self.equal(payload, 0, Width::One, number))
+            }
+            number => test(value, Branch::Equal, number),
+        }
+    }
+
+    fn cooked_type(&mut self, number: u32) -> Condition {
+        let field = self.layout.type_field;
+        let payload = self.layout.payload;
+        let value = self.load(field, 0, Width::Two);
+        let is_802_2 = test(value, Branch::Equal, COOKED_802_2);
+        match number {
+            OSI | IP_SAP | NETBEUI => {
+                is_802_2.and(self.equal(payload, 0, Width::Two, number << 8 | number))
+            }
+            IPX => {
+                let sap = self.equal(payload, 0, Width::One, IPX);
+                let inside = is_802_2.and(self.snap(0, NOVELL).or(sap));
+                let raw = test(value, Branch::Equal, COOKED_802_3);
+                test(value, Branch::Equal, NOVELL).or(raw.or(inside))
+            }
+            APPLETALK => test(value, Branch::Equal, APPLETALK)
+                .or(is_802_2.and(self.snap(0x08_0007, APPLETALK))),
+            APPLETALK_ARP => test(value, Branch::Equal, APPLETALK_ARP)
+                .or(is_802_2.and(self.snap(0, APPLETALK_ARP))),
+            number if number <= MAX_LENGTH => {
+                is_802_2.and(self.equal(payload, 0, Width::One, number))
+            }
+            number => test(value, Branch::Equal, number),
+        }
+    }
+
+    /// Whether an 802.2 header with SNAP extension (IEEE 802) names this organisation and type.
+    fn snap(&mut self, organisation: u32, number: u32) -> Condition {
+        let payload = self.layout.payload;
+        let end = self.equal(payload, 4, Width::Four, organisation << 16 | number);
+        let start = self.equal(payload, 0, Width::Four, 0xaaaa_0300 | organisation >> 16);
+        end.and(start)
+    }
+
+    fn family(&mut self, families: &[u32], either_order: bool) -> Condition {
+        let value = self.load(self.layout.header, 0, Width::Four);
+        let orders = families
+            .iter()
+            .flat_map(|family| [Some(family.swap_bytes()).filter(|_| either_order), Some(*family)]);
+        orders.flatten().fold(Condition::Always(false), |any, family| {
+            any.or(test(value, Branch::Equal, family))
+        })
+    }
+
+    /// The bottom label does not say what follows it: the version of IP does.
+    fn behind_labels(&mut self, number: u32) -> Result<Condition, CompileError> {
+        let version = match number {
+            IP => 0x40,
+            IP6 => 0x60,
+            _ => {
+                return Err(CompileError::Encapsulated {
+                    primitive: "a protocol other than IP",
+                    inside: "MPLS",
+                });
+            }
+        };
+        let network = self.layout.network();
+        let label = self.layout.payload.plus(self.layout.labels.wrapping_sub(4));
+        let bottom = self.masked(label, 2, Width::One, 1, 1);
+        let version = self.masked(network, 0, Width::One, version, 0xf0);
+        Ok(bottom.and(version))
+    }
+}
+
+/// The number that PPP has for an EtherType.
+fn ppp_protocol(number: u32) -> u32 {
+    match number {
+        IP => 0x21,
+        IP6 => 0x57,
+        DECNET => 0x27,
+        APPLETALK => 0x29,
+        0x0600 => 0x25,
+        OSI => 0x23,
+        SPANNING_TREE => 0x31,
+        IPX => 0x2b,
+        number => number,
+    }
+}

@@ -1,0 +1,232 @@
+//! Tokens to a tree, by recursive descent over the grammar of pcap-filter(7).
+
+mod arithmetic;
+mod identifier;
+mod qualifiers;
+
+use crate::error::{ParseError, ParseErrorKind};
+use crate::expression::{Arithmetic, Expression, Operands, Relation};
+use crate::lexer::{self, Token, TokenKind};
+use qualifiers::Qualifiers;
+
+/// How deep conditions, parentheses and arithmetic may be nested.
+pub const MAX_NESTING: usize = 256;
+
+/// How many bytes an expression may have.
+pub const MAX_EXPRESSION_LEN: usize = 1 << 20;
+
+/// The tree of a text; `None` for a text of white space only, which matches everything.
+pub(crate) fn parse(text: &str) -> Result<Option<Expression>, ParseError> {
+    if text.len() > MAX_EXPRESSION_LEN {
+        let kind = ParseErrorKind::TooLong { limit: MAX_EXPRESSION_LEN };
+        return Err(ParseError { column: 1, kind });
+    }
+    let tokens = lexer::tokens(text)?;
+    if tokens.is_empty() {
+        return Ok(None);
+    }
+    let mut parser = Parser { text, tokens: &tokens, at: 0, depth: 0 };
+    let (item, _) = parser.expression(None)?;
+    let expression = parser.condition(item, None)?;
+    if parser.peek().is_some() {
+        return Err(parser.unexpected("`and`, `or` or the end"));
+    }
+    if !expression.is_within(MAX_NESTING) {
+        return Err(ParseError { column: 1, kind: ParseErrorKind::TooDeep { limit: MAX_NESTING } });
+    }
+    Ok(Some(expression))
+}
+
+/// What a parenthesis can hold: `(tcp or udp)` or `(ip[0] & 15)`.
+enum Item {
+    Condition(Expression),
+    Number(Arithmetic),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Conjunction {
+    And,
+    Or,
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    tokens: &'a [Token<'a>],
+    at: usize,
+    depth: usize,
+}
+
+/// The qualifiers that a name without any inherits from what stands before it; `None` if there are none to inherit.
+type Inherited = Option<Qualifiers>;
+
+impl<'a> Parser<'a> {
+    /// Terms joined by `and` and `or`, which bind alike and from the left.
+    fn expression(&mut self, inherited: Inherited) -> Result<(Item, Inherited), ParseError> {
+        let depth = self.enter()?;
+        let (first, mut scope) = self.term(inherited)?;
+        let Some(mut conjunction) = self.conjunction() else {
+            self.depth = depth;
+            return Ok((first, scope));
+        };
+        let mut tree = self.condition(first, inherited)?;
+        // Only a chain begun here is continued: what was written in parentheses stays a tree of its own.
+        let mut chain = None;
+        loop {
+            let (item, next) = self.term(scope)?;
+            let operand = self.condition(item, scope)?;
+            let continued = chain == Some(conjunction);
+            if !continued {
+                self.enter()?;
+            }
+            tree = match (conjunction, continued) {
+                (Conjunction::And, true) => tree.and(operand),
+                (Conjunction::Or, true) => tree.or(operand),
+                (Conjunction::And, false) => Expression::And(Operands::pair(tree, operand)),
+                (Conjunction::Or, false) => Expression::Or(Operands::pair(tree, operand)),
+            };
+            chain = Some(conjunction);
+            scope = next;
+            match self.conjunction() {
+                Some(next) => conjunction = next,
+                None => break,
+            }
+        }
+        self.depth = depth;
+        Ok((Item::Condition(tree), scope))
+    }
+
+    /// A condition without `and` and `or` outside parentheses, or a number in parentheses.
+    fn term(&mut self, inherited: Inherited) -> Result<(Item, Inherited), ParseError> {
+        if self.accept("not") {
+            let depth = self.enter()?;
+            let (item, scope) = self.term(inherited)?;
+            let inner = self.condition(item, inherited)?;
+            self.depth = depth;
+            return Ok((Item::Condition(inner.negated()), scope));
+        }
+        if self.accept("(") {
+            let (item, _) = self.expression(inherited)?;
+            self.expect(")")?;
+            return match item {
+                Item::Condition(expression) => Ok((Item::Condition(expression), inherited)),
+                Item::Number(left) => {
+                    let left = self.arithmetic_from(left, 0)?;
+                    self.relation(left, inherited)
+                }
+            };
+        }
+        if self.starts_arithmetic() {
+            let left = self.arithmetic(0)?;
+            return self.relation(left, inherited);
+        }
+        if let Some((expression, scope)) = self.keyword()? {
+            return Ok((Item::Condition(expression), scope));
+        }
+        match inherited {
+            Some(qualifiers) => {
+                let expression = self.identifier(qualifiers)?;
+                Ok((Item::Condition(expression), inherited))
+            }
+            None => Err(self.no_term()),
+        }
+    }
+
+    /// What follows a number: a comparison, or nothing.
+    fn relation(
+        &mut self,
+        left: Arithmetic,
+        inherited: Inherited,
+    ) -> Result<(Item, Inherited), ParseError> {
+        let Some(comparison) = self.comparison() else {
+            return Ok((Item::Number(left), inherited));
+        };
+        let right = self.arithmetic(0)?;
+        Ok((Item::Condition(Relation { left, comparison, right }.into()), None))
+    }
+
+    /// A number alone is a name that inherits its qualifiers: `port 80 or 443`.
+    fn condition(&self, item: Item, inherited: Inherited) -> Result<Expression, ParseError> {
+        match (item, inherited) {
+            (Item::Condition(expression), _) => Ok(expression),
+            (Item::Number(Arithmetic::Number(number)), Some(qualifiers)) => {
+                let start = self
+                    .at
+                    .checked_sub(1)
+                    .and_then(|at| self.tokens.get(at))
+                    .map_or(0, |token| token.start);
+                qualifiers.number(number).map_err(|kind| lexer::error(self.text, start, kind))
+            }
+            _ => Err(self.unexpected("a comparison such as `=`")),
+        }
+    }
+
+    fn conjunction(&mut self) -> Option<Conjunction> {
+        if self.accept("and") {
+            Some(Conjunction::And)
+        } else if self.accept("or") {
+            Some(Conjunction::Or)
+        } else {
+            None
+        }
+    }
+
+    /// One level deeper. Returns the depth to come back to.
+    fn enter(&mut self) -> Result<usize, ParseError> {
+        if self.depth == MAX_NESTING {
+            return Err(self.fail(ParseErrorKind::TooDeep { limit: MAX_NESTING }));
+        }
+        self.depth += 1;
+        Ok(self.depth - 1)
+    }
+
+    fn peek(&self) -> Option<&'a Token<'a>> {
+        self.tokens.get(self.at)
+    }
+
+    fn peek_second(&self) -> Option<&'a Token<'a>> {
+        self.tokens.get(self.at + 1)
+    }
+
+    /// Whether the next token is this symbol or keyword; if so, it is taken.
+    fn accept(&mut self, text: &str) -> bool {
+        let found = self.peek().is_some_and(|token| token.is(text));
+        if found {
+            self.at += 1;
+        }
+        found
+    }
+
+    fn expect(&mut self, symbol: &'static str) -> Result<(), ParseError> {
+        if self.accept(symbol) { Ok(()) } else { Err(self.unexpected(symbol)) }
+    }
+
+    /// The error of not finding what was expected at the next token.
+    fn unexpected(&self, expected: &'static str) -> ParseError {
+        self.fail(match self.peek() {
+            Some(token) => ParseErrorKind::Unexpected { expected, found: token.text.to_owned() },
+            None => ParseErrorKind::UnexpectedEnd { expected },
+        })
+    }
+
+    /// An error at the next token.
+    fn fail(&self, kind: ParseErrorKind) -> ParseError {
+        lexer::error(self.text, self.peek().map_or(self.text.len(), |token| token.start), kind)
+    }
+
+    /// Why the next token begins no term.
+    fn no_term(&self) -> ParseError {
+        let Some(token) = self.peek() else { return self.unexpected("a condition") };
+        let text = token.text.to_owned();
+        match token.kind {
+            TokenKind::Word(word) => match qualifiers::unsupported(word) {
+                Some(reason) => self.fail(ParseErrorKind::Unsupported { keyword: text, reason }),
+                None if qualifiers::is_keyword(word) => self.unexpected("a condition"),
+                None => {
+                    self.fail(ParseErrorKind::UnknownWord { word: text, expected: "a condition" })
+                }
+            },
+            TokenKind::Symbol(_) => self.unexpected("a condition"),
+            _ => self.fail(ParseErrorKind::MissingQualifier { text }),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Classic BPF programs.
+
+pub(crate) mod code;
+mod decode;
+mod interpreter;
+mod listing;
+mod verify;
+
+use crate::error::ProgramError;
+use decode::Op;
+
+pub use interpreter::Ancillary;
+
+/// One instruction of a classic BPF program, laid out as `struct sock_filter` (linux/filter.h) and `struct bpf_insn`
+/// of libpcap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct Instruction {
+    /// What to do.
+    pub code: u16,
+    /// Instructions to skip if a jump's condition holds.
+    pub jt: u8,
+    /// Instructions to skip if it does not.
+    pub jf: u8,
+    /// The operand.
+    pub k: u32,
+}
+
+const _: () = assert!(size_of::<Instruction>() == 8);
+
+impl Instruction {
+    /// An instruction that is no conditional jump.
+    pub const fn new(code: u16, k: u32) -> Self {
+        Self { code, jt: 0, jf: 0, k }
+    }
+}
+
+/// A verified classic BPF program, ready to run here or in the kernel.
+///
+/// It ends: jumps only go forward. It prints as `tcpdump -d` prints programs.
+///
+/// ```
+/// use packet_filter::{Ancillary, Filter, LinkType, Options};
+///
+/// let filter: Filter = "ip proto 47".parse()?;
+/// let program = filter.compile(LinkType::Ethernet, &Options::file())?;
+/// let mut frame = [0u8; 34];
+/// frame[12..14].copy_from_slice(&[0x08, 0x00]);
+/// frame[23] = 47;
+/// assert_eq!(program.run(&frame, 34, &Ancillary::default()), 262_144);
+/// assert_eq!(program.run(&frame[..20], 34, &Ancillary::default()), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Program {
+    instructions: Vec<Instruction>,
+    ops: Vec<Op>,
+}
+
+impl Program {
+    /// The most instructions of a program that is interpreted. (Linux sockets take 4,096.)
+    pub const MAX_LEN: usize = u16::MAX as usize;
+
+    /// Verifies a program: the rules are those of the Linux kernel (net/core/filter.c, `bpf_check_classic`), except
+    /// that it may be longer.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that is broken.
+    pub fn from_instructions(instructions: Vec<Instruction>) -> Result<Self, ProgramError> {
+        verify::verify(&instructions)?;
+        Ok(Self::trusted(instructions))
+    }
+
+    /// A program that is known to be valid.
+    pub(crate) fn trusted(instructions: Vec<Instruction>) -> Self {
+        debug_assert_eq!(verify::verify(&instructions), Ok(()));
+        let ops = decode::decode(&instructions);
+        Self { instructions, ops }
+    }
+
+    /// The instructions.
+    pub fn instructions(&self) -> &[Instruction] {
+        &self.instructions
+    }
+
+    /// Runs the program over a packet. Returns how many bytes of the packet to keep: 0 if it does not match.
+    ///
+    /// `data` are the bytes captured, `wire_len` is the packet's length on the wire, which `len` means. A load beyond
+    /// `data` rejects the packet, as does a division by zero.
+    pub fn run(&self, data: &[u8], wire_len: u32, ancillary: &Ancillary) -> u32 {
+        interpreter::run(&self.ops, data, wire_len, ancillary)
+    }
+
+    /// Whether the program returns the same for every packet, without looking at it; and what.
+    pub fn verdict(&self) -> Option<u32> {
+        match self.instructions.as_slice() {
+            [Instruction { code, k, .. }] if *code == code::RET | code::K => Some(*k),
+            _ => None,
+        }
+    }
+}
+
+impl PartialEq for Program {
+    fn eq(&self, other: &Self) -> bool {
+        self.instructions == other.instructions
+    }
+}
+
+impl Eq for Program {}
