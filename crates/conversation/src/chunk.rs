@@ -1,0 +1,165 @@
+//! What a conversation consists of.
+
+use std::fmt;
+use std::ops::Deref;
+
+use bytes::Bytes;
+use flow::{EndReason, FiveTupleKey, FlowRecord, FlowSide, Timestamp};
+
+/// One step of a conversation.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Chunk<K = FiveTupleKey> {
+    /// The next bytes from the side that opened the connection.
+    Initiator(ChunkData),
+    /// The next bytes from the other side.
+    Responder(ChunkData),
+    /// The next bytes of a side are missing.
+    #[non_exhaustive]
+    Gap {
+        /// Whose bytes.
+        side: FlowSide,
+        /// Position of the first missing byte in the side's stream.
+        offset: u64,
+        /// How many bytes.
+        len: u64,
+        /// Why they are missing.
+        cause: GapCause,
+    },
+    /// Bytes that came when their place had already been declared a gap, or that lie before the first byte of a
+    /// stream picked up midway.
+    #[non_exhaustive]
+    Late {
+        /// Whose bytes.
+        side: FlowSide,
+        /// The bytes with their offset.
+        data: ChunkData,
+    },
+    /// A side has no more to say: all its bytes up to its FIN came before this.
+    #[non_exhaustive]
+    Finished {
+        /// Which side.
+        side: FlowSide,
+        /// The length of its stream in bytes, gaps counted.
+        len: u64,
+    },
+    /// The conversation is over; nothing follows.
+    #[non_exhaustive]
+    Closed {
+        /// Why it ended.
+        reason: EndReason,
+        /// The summary of the flow.
+        record: Box<FlowRecord<K>>,
+    },
+}
+
+/// Bytes of a conversation, with the place they came from.
+///
+/// It derefs to the bytes; [`bytes`](Self::bytes) shares them without a copy.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ChunkData {
+    bytes: Bytes,
+    offset: u64,
+    timestamp: Timestamp,
+    packet_number: u64,
+}
+
+/// Why bytes of a conversation are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GapCause {
+    /// The receiver acknowledged bytes that were not captured.
+    Acknowledged,
+    /// Too many bytes waited for a hole to be filled.
+    Limit,
+    /// The hole was not filled in time.
+    Timeout,
+    /// The flow ended before the hole was filled.
+    End,
+    /// The capture cut the packets short.
+    Truncated,
+    /// The bytes were captured, but the reader of this conversation was too slow to take them.
+    SlowReader,
+    /// A cause that this version of the crate has no name for.
+    Other,
+}
+
+impl ChunkData {
+    pub(crate) fn new(bytes: Bytes, offset: u64, timestamp: Timestamp, packet_number: u64) -> Self {
+        Self { bytes, offset, timestamp, packet_number }
+    }
+
+    /// The bytes, to be shared without a copy.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The bytes, owned.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// Position of the first byte in its side's stream, gaps counted; the first byte after the SYN is 0.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Time stamp of the packet that brought the first byte.
+    #[must_use]
+    pub fn timestamp(&self) -> Timestamp {
+        self.timestamp
+    }
+
+    /// Number of the packet that brought the first byte, counted from 1 in its source.
+    #[must_use]
+    pub fn packet_number(&self) -> u64 {
+        self.packet_number
+    }
+
+    /// Takes the first `count` bytes off.
+    pub(crate) fn advance(&mut self, count: usize) {
+        self.bytes = self.bytes.slice(count..);
+        self.offset += count as u64;
+    }
+}
+
+impl Deref for ChunkData {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl AsRef<[u8]> for ChunkData {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for ChunkData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChunkData")
+            .field("offset", &self.offset)
+            .field("len", &self.bytes.len())
+            .field("timestamp", &self.timestamp)
+            .field("packet_number", &self.packet_number)
+            .finish()
+    }
+}
+
+impl From<flow::GapCause> for GapCause {
+    fn from(cause: flow::GapCause) -> Self {
+        match cause {
+            flow::GapCause::Acknowledged => Self::Acknowledged,
+            flow::GapCause::Limit => Self::Limit,
+            flow::GapCause::Timeout => Self::Timeout,
+            flow::GapCause::End => Self::End,
+            flow::GapCause::Truncated => Self::Truncated,
+            _ => Self::Other,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! One conversation, as the program that reads it sees it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use flow::{Endpoint, FiveTupleKey, FlowSide, Orientation, Timestamp};
+use futures_core::Stream;
+
+use crate::Error;
+use crate::chunk::Chunk;
+use crate::half::Half;
+use crate::queue::{Queue, SideTotals};
+
+/// Everything that the two sides of one flow say to each other, in order.
+///
+/// Read it with [`next_chunk`](Self::next_chunk), as a [`Stream`] of chunks, or [`split`](Self::split) it into its two
+/// directions. Nobody needs to poll anything else meanwhile: the packets are taken from the wire by the engine's own
+/// thread. Dropping it releases what waits; its flow then costs nothing but its place in the table.
+#[derive(Debug)]
+pub struct Conversation<K = FiveTupleKey>
+where
+    K: Clone,
+{
+    key: K,
+    protocol: u8,
+    initiator: Orientation,
+    started: Timestamp,
+    reader: Reader<K>,
+}
+
+/// What is known of a conversation while it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Info {
+    /// The protocol above IP, as IANA numbers it.
+    pub protocol: u8,
+    /// Which way packets of the initiator go, relative to the key.
+    pub initiator_orientation: Orientation,
+    /// Time stamp of the first packet.
+    pub started: Timestamp,
+    /// What the initiator has said so far.
+    pub initiator: SideTotals,
+    /// What the responder has said so far.
+    pub responder: SideTotals,
+}
+
+impl<K: Clone> Conversation<K> {
+    pub(crate) fn new(flow: &flow::Flow<'_, K>, queue: Arc<Queue<K>>) -> Self {
+        Self {
+            key: flow.key.clone(),
+            protocol: flow.protocol,
+            initiator: flow.initiator,
+            started: flow.started,
+            reader: Reader { queue, split: false },
+        }
+    }
+
+    /// The flow's key.
+    #[must_use]
+    pub fn key(&self) -> &K {
+        &self.key
+    }
+
+    /// What is known of the conversation so far.
+    #[must_use]
+    pub fn info(&self) -> Info {
+        Info {
+            protocol: self.protocol,
+            initiator_orientation: self.initiator,
+            started: self.started,
+            initiator: self.reader.queue.totals(FlowSide::Initiator),
+            responder: self.reader.queue.totals(FlowSide::Responder),
+        }
+    }
+
+    /// The next chunk of either side, in the order in which the packets came; `None` after
+    /// [`Chunk::Closed`].
+    ///
+    /// Cancel-safe: a future that is dropped before it is ready has taken nothing.
+    pub async fn next_chunk(&mut self) -> Option<Chunk<K>> {
+        Wait::new(&self.reader.queue, None).await
+    }
+
+    /// The two directions by themselves: the initiator's, then the responder's.
+    ///
+    /// What one half does not take waits under the conversation's limit, without holding up the other.
+    #[must_use]
+    pub fn split(self) -> (Half<K>, Half<K>) {
+        let Self { mut reader, .. } = self;
+        let queue = Arc::clone(&reader.queue);
+        // The halves abandon their own side each.
+        reader.split = true;
+        (Half::new(Arc::clone(&queue), FlowSide::Initiator), Half::new(queue, FlowSide::Responder))
+    }
+}
+
+impl Conversation<FiveTupleKey> {
+    /// The endpoint that opened the connection, or sent first.
+    #[must_use]
+    pub fn initiator(&self) -> Endpoint {
+        match self.initiator {
+            Orientation::Forward => self.key.a,
+            Orientation::Reverse => self.key.b,
+        }
+    }
+
+    /// The other endpoint.
+    #[must_use]
+    pub fn responder(&self) -> Endpoint {
+        match self.initiator {
+            Orientation::Forward => self.key.b,
+            Orientation::Reverse => self.key.a,
+        }
+    }
+}
+
+impl<K: Clone + Unpin> Stream for Conversation<K> {
+    type Item = Result<Chunk<K>, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.reader.queue.poll_both(cx)
+    }
+}
+
+/// The reading end of a queue: both lanes.
+#[derive(Debug)]
+struct Reader<K: Clone> {
+    queue: Arc<Queue<K>>,
+    split: bool,
+}
+
+impl<K: Clone> Drop for Reader<K> {
+    fn drop(&mut self) {
+        if !self.split {
+            self.queue.abandon(FlowSide::Initiator);
+            self.queue.abandon(FlowSide::Responder);
+        }
+    }
+}
+
+/// Waits for the next chunk of one side, or of both; takes itself off the list of those who wait when it is dropped.
+pub(crate) struct Wait<'a, K: Clone> {
+    queue: &'a Queue<K>,
+    side: Option<FlowSide>,
+    parked: bool,
+}
+
+impl<'a, K: Clone> Wait<'a, K> {
+    pub(crate) fn new(queue: &'a Queue<K>, side: Option<FlowSide>) -> Self {
+        Self { queue, side, parked: false }
+    }
+}
+
+impl<K: Clone> Future for Wait<'_, K> {
+    type Output = Option<Chunk<K>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let chunk = match self.side {
+            Some(side) => self.queue.poll_side(side, cx),
+            None => self.queue.poll_both(cx),
+        };
+        self.parked = chunk.is_pending();
+        // A failed engine is told by the stream of conversations.
+        chunk.map(|chunk| chunk?.ok())
+    }
+}
+
+impl<K: Clone> Drop for Wait<'_, K> {
+    fn drop(&mut self) {
+        if self.parked {
+            self.queue.cancel_wait(self.side.unwrap_or(FlowSide::Initiator));
+        }
+    }
+}

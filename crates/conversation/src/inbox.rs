@@ -1,0 +1,125 @@
+//! The bounded queue of things that an engine announces: new conversations, or flow events.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::Error;
+use crate::gate::Gate;
+
+/// A queue with one engine at one end and one stream at the other.
+#[derive(Debug)]
+pub(crate) struct Inbox<T> {
+    state: Mutex<State<T>>,
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    items: VecDeque<T>,
+    waker: Option<Waker>,
+    parked: bool,
+    /// The stream was dropped.
+    gone: bool,
+    /// The engine stopped.
+    ended: bool,
+    error: Option<Error>,
+}
+
+impl<T> Inbox<T> {
+    pub(crate) fn new(gate: Arc<Gate>) -> Self {
+        let state =
+            State { items: VecDeque::new(), waker: None, parked: false, gone: false, ended: false, error: None };
+        Self { state: Mutex::new(state), gate }
+    }
+
+    /// Appends a batch's items and wakes the stream once. Whoever sends keeps within the capacity.
+    pub(crate) fn push(&self, items: &mut Vec<T>) {
+        if items.is_empty() {
+            return;
+        }
+        let waker = {
+            let mut state = self.lock();
+            if !state.gone {
+                state.items.extend(items.drain(..));
+            }
+            state.take_waker(&self.gate)
+        };
+        // Where the stream is gone the items are dropped here: outside the lock, since they abandon their queues.
+        items.clear();
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// The engine has nothing more to say.
+    pub(crate) fn end(&self, error: Option<Error>) {
+        let waker = {
+            let mut state = self.lock();
+            if !mem::replace(&mut state.ended, true) {
+                state.error = error;
+            }
+            state.take_waker(&self.gate)
+        };
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().items.len()
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.lock().gone
+    }
+
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Option<Result<T, Error>>> {
+        let mut state = self.lock();
+        if let Some(item) = state.items.pop_front() {
+            state.unpark(&self.gate);
+            drop(state);
+            self.gate.notify();
+            return Poll::Ready(Some(Ok(item)));
+        }
+        if state.ended {
+            state.unpark(&self.gate);
+            return Poll::Ready(state.error.take().map(Err));
+        }
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        if !mem::replace(&mut state.parked, true) {
+            self.gate.park();
+        }
+        Poll::Pending
+    }
+
+    /// The stream was dropped: nothing is announced any more.
+    pub(crate) fn abandon(&self) {
+        let items = {
+            let mut state = self.lock();
+            state.gone = true;
+            state.unpark(&self.gate);
+            state.waker = None;
+            mem::take(&mut state.items)
+        };
+        drop(items);
+        self.gate.notify();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> State<T> {
+    fn take_waker(&mut self, gate: &Gate) -> Option<Waker> {
+        self.unpark(gate);
+        self.waker.take()
+    }
+
+    fn unpark(&mut self, gate: &Gate) {
+        if mem::take(&mut self.parked) {
+            gate.unpark();
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! The bounded queue between the engine and the reader of one conversation.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use flow::{EndReason, FlowRecord, FlowSide};
+
+use crate::chunk::{Chunk, ChunkData, GapCause};
+use crate::error::Error;
+use crate::gate::Gate;
+
+/// What an entry costs besides its bytes.
+const ENTRY_COST: usize = size_of::<Entry>();
+
+/// The two lanes of a conversation, one a side, with its end.
+///
+/// **Invariants**: entries of a lane are in stream order without holes; `order` tells how entries of the two lanes
+/// follow each other; what a full lane refuses becomes one gap entry that grows, so a lane's memory is bounded by its
+/// limit however long nobody reads.
+#[derive(Debug)]
+pub(crate) struct Queue<K> {
+    state: Mutex<State<K>>,
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug)]
+struct State<K> {
+    lanes: [Lane; 2],
+    next_order: u64,
+    end: End<K>,
+    totals: [SideTotals; 2],
+}
+
+#[derive(Debug)]
+enum End<K> {
+    Open,
+    Closed(EndReason, Box<FlowRecord<K>>),
+    /// The engine went away without a word.
+    Failed,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    entries: VecDeque<Entry>,
+    cost: usize,
+    waker: Option<Waker>,
+    parked: bool,
+    gone: bool,
+    end_taken: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    order: u64,
+    item: Item,
+}
+
+/// What the engine puts into a lane.
+#[derive(Debug)]
+pub(crate) enum Item {
+    Data(ChunkData),
+    Gap { offset: u64, len: u64, cause: GapCause },
+    Late(ChunkData),
+    Finished { len: u64 },
+}
+
+/// What a side has said so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SideTotals {
+    /// Bytes captured and handed to the reader's queue.
+    pub bytes: u64,
+    /// Bytes missing, whatever the cause.
+    pub gap_bytes: u64,
+    /// Bytes of those that were captured but dropped because the reader was too slow.
+    pub dropped_bytes: u64,
+}
+
+/// What came of a push.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pushed {
+    /// Nobody will read any more: the engine may forget the conversation.
+    pub(crate) abandoned: bool,
+    /// A lane is over the limit.
+    pub(crate) crowded: bool,
+    /// Bytes refused.
+    pub(crate) dropped: u64,
+}
+
+/// What the engine does when a lane is full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Cost that a lane may reach.
+    pub(crate) limit: usize,
+    /// Cost that all lanes together may reach.
+    pub(crate) total: usize,
+    /// Beyond that: refuse (true) or accept and report it (false).
+    pub(crate) refuse: bool,
+}
+
+impl<K: Clone> Queue<K> {
+    pub(crate) fn new(gate: Arc<Gate>) -> Self {
+        let state =
+            State { lanes: [Lane::default(), Lane::default()], next_order: 0, end: End::Open, totals: Default::default() };
+        Self { state: Mutex::new(state), gate }
+    }
+
+    /// Takes over a batch's items and wakes the reader once.
+    pub(crate) fn push(&self, items: &mut Vec<(FlowSide, Item)>, room: Room) -> Pushed {
+        let mut wake = [None, None];
+        let mut pushed = Pushed::default();
+        {
+            let mut state = self.lock();
+            let mut added = 0;
+            for (side, item) in items.drain(..) {
+                let order = state.next_order;
+                state.next_order += 1;
+                let State { lanes, totals, .. } = &mut *state;
+                let (lane, totals) = (&mut lanes[index(side)], &mut totals[index(side)]);
+                totals.count(&item);
+                if lane.gone {
+                    continue;
+                }
+                let cost = item.cost();
+                let full = lane.cost + cost > room.limit || self.gate.queued() + added + cost > room.total;
+                if !(full && room.refuse) {
+                    lane.entries.push_back(Entry { order, item });
+                    lane.cost += cost;
+                    added += cost;
+                    pushed.crowded |= full;
+                } else {
+                    added += lane.refuse(order, item, totals, &mut pushed.dropped);
+                }
+            }
+            self.gate.add(added);
+            for (lane, wake) in state.lanes.iter_mut().zip(&mut wake) {
+                *wake = lane.take_waker(&self.gate);
+            }
+            pushed.abandoned = state.lanes.iter().all(|lane| lane.gone);
+        }
+        wake.into_iter().flatten().for_each(Waker::wake);
+        pushed
+    }
+
+    /// The conversation ended; what is queued can still be read.
+    pub(crate) fn close(&self, reason: EndReason, record: &FlowRecord<K>) {
+        self.end(End::Closed(reason, Box::new(record.clone())));
+    }
+
+    /// The engine panicked.
+    pub(crate) fn fail(&self) {
+        self.end(End::Failed);
+    }
+
+    fn end(&self, end: End<K>) {
+        let mut wake = [None, None];
+        {
+            let mut state = self.lock();
+            state.end = end;
+            for (lane, wake) in state.lanes.iter_mut().zip(&mut wake) {
+                *wake = lane.take_waker(&self.gate);
+            }
+        }
+        wake.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Whether a lane is over `limit`.
+    pub(crate) fn is_over(&self, limit: usize) -> bool {
+        self.lock().lanes.iter().any(|lane| !lane.gone && lane.cost > limit)
+    }
+
+    /// Whether nobody will read any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.lock().lanes.iter().all(|lane| lane.gone)
+    }
+
+    pub(crate) fn totals(&self, side: FlowSide) -> SideTotals {
+        self.lock().totals[index(side)]
+    }
+
+    /// The next entry of both sides in the order in which they came, for a reader of the whole conversation.
+    pub(crate) fn poll_both(&self, cx: &Context<'_>) -> Poll<Option<Result<Chunk<K>, Error>>> {
+        let mut state = self.lock();
+        let [a, b] = state.lanes.each_ref().map(|lane| lane.entries.front().map(|entry| entry.order));
+        let side = match (a, b) {
+            (Some(a), Some(b)) if a < b => FlowSide::Initiator,
+            (Some(_), None) => FlowSide::Initiator,
+            (_, Some(_)) => FlowSide::Responder,
+            (None, None) => {
+                let State { lanes, end, .. } = &mut *state;
+                return lanes[0].poll_end(end, &self.gate, cx);
+            }
+        };
+        state.lanes[0].unpark(&self.gate);
+        let chunk = state.lanes[index(side)].pop(side, &self.gate);
+        Poll::Ready(chunk.map(Ok))
+    }
+
+    /// The next entry of one side, for the reader of a half.
+    pub(crate) fn poll_side(&self, side: FlowSide, cx: &Context<'_>) -> Poll<Option<Result<Chunk<K>, Error>>> {
+        let mut state = self.lock();
+        let State { lanes, end, .. } = &mut *state;
+        let lane = &mut lanes[index(side)];
+        if lane.entries.is_empty() {
+            return lane.poll_end(end, &self.gate, cx);
+        }
+        lane.unpark(&self.gate);
+        Poll::Ready(lane.pop(side, &self.gate).map(Ok))
+    }
+
+    /// A reader stopped waiting without having been woken.
+    pub(crate) fn cancel_wait(&self, side: FlowSide) {
+        let mut state = self.lock();
+        let lane = &mut state.lanes[index(side)];
+        lane.unpark(&self.gate);
+        lane.waker = None;
+    }
+
+    /// Nobody will read this side any more.
+    pub(crate) fn abandon(&self, side: FlowSide) {
+        let entries = {
+            let mut state = self.lock();
+            let lane = &mut state.lanes[index(side)];
+            lane.unpark(&self.gate);
+            lane.gone = true;
+            lane.waker = None;
+            let cost = mem::take(&mut lane.cost);
+            self.gate.remove(cost);
+            mem::take(&mut lane.entries)
+        };
+        // Bytes may return a ring block here: not under the lock.
+        drop(entries);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<K>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lane {
+    fn pop<K>(&mut self, side: FlowSide, gate: &Gate) -> Option<Chunk<K>> {
+        let entry = self.entries.pop_front()?;
+        let cost = entry.item.cost();
+        self.cost -= cost;
+        gate.remove(cost);
+        if self.entries.is_empty() && self.entries.capacity() > 16 {
+            // An idle conversation keeps no memory of its busy times.
+            self.entries = VecDeque::new();
+        }
+        Some(entry.item.into_chunk(side))
+    }
+
+    /// What is there once the lane is empty: the end, or a wait.
+    fn poll_end<K: Clone>(
+        &mut self,
+        end: &End<K>,
+        gate: &Gate,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Chunk<K>, Error>>> {
+        if let End::Open = end {
+            match &mut self.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            if !mem::replace(&mut self.parked, true) {
+                gate.park();
+            }
+            return Poll::Pending;
+        }
+        self.unpark(gate);
+        if mem::replace(&mut self.end_taken, true) {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(Some(match end {
+            End::Closed(reason, record) => Ok(Chunk::Closed { reason: *reason, record: record.clone() }),
+            End::Open | End::Failed => Err(Error::EnginePanicked),
+        }))
+    }
+
+    /// A full lane gets no more bytes, but knows how many it did not get. Returns the cost of what was added.
+    fn refuse(&mut self, order: u64, item: Item, totals: &mut SideTotals, dropped: &mut u64) -> usize {
+        let (offset, len, cause) = match item {
+            Item::Data(data) => {
+                let len = data.len() as u64;
+                totals.bytes -= len;
+                totals.gap_bytes += len;
+                totals.dropped_bytes += len;
+                *dropped += len;
+                (data.offset(), len, GapCause::SlowReader)
+            }
+            Item::Gap { offset, len, cause } => (offset, len, cause),
+            // No place in the ordered stream depends on it.
+            Item::Late(data) => {
+                *dropped += data.len() as u64;
+                return 0;
+            }
+            Item::Finished { len } => {
+                // At most one a lane.
+                self.entries.push_back(Entry { order, item: Item::Finished { len } });
+                self.cost += ENTRY_COST;
+                return ENTRY_COST;
+            }
+        };
+        if let Some(Entry { item: Item::Gap { offset: start, len: before, cause: known }, .. }) =
+            self.entries.back_mut()
+            && *start + *before == offset
+        {
+            *before += len;
+            // Of two causes the one that the reader can do something about is told.
+            if cause == GapCause::SlowReader {
+                *known = cause;
+            }
+            return 0;
+        }
+        self.entries.push_back(Entry { order, item: Item::Gap { offset, len, cause } });
+        self.cost += ENTRY_COST;
+        ENTRY_COST
+    }
+
+    fn take_waker(&mut self, gate: &Gate) -> Option<Waker> {
+        self.unpark(gate);
+        self.waker.take()
+    }
+
+    fn unpark(&mut self, gate: &Gate) {
+        if mem::take(&mut self.parked) {
+            gate.unpark();
+        }
+    }
+}
+
+impl Item {
+    fn cost(&self) -> usize {
+        match self {
+            Self::Data(data) | Self::Late(data) => ENTRY_COST + data.len(),
+            Self::Gap { .. } | Self::Finished { .. } => ENTRY_COST,
+        }
+    }
+
+    fn into_chunk<K>(self, side: FlowSide) -> Chunk<K> {
+        match self {
+            Self::Data(data) => match side {
+                FlowSide::Initiator => Chunk::Initiator(data),
+                FlowSide::Responder => Chunk::Responder(data),
+            },
+            Self::Gap { offset, len, cause } => Chunk::Gap { side, offset, len, cause },
+            Self::Late(data) => Chunk::Late { side, data },
+            Self::Finished { len } => Chunk::Finished { side, len },
+        }
+    }
+}
+
+impl SideTotals {
+    fn count(&mut self, item: &Item) {
+        match item {
+            Item::Data(data) => self.bytes += data.len() as u64,
+            Item::Gap { len, .. } => self.gap_bytes += len,
+            Item::Late(_) | Item::Finished { .. } => {}
+        }
+    }
+}
+
+fn index(side: FlowSide) -> usize {
+    match side {
+        FlowSide::Initiator => 0,
+        FlowSide::Responder => 1,
+    }
+}

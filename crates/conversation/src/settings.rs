@@ -1,0 +1,52 @@
+//! How conversations are kept.
+
+/// Where a chunk's bytes live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Retention {
+    /// Large segments stay in the memory that they were captured in (a ring's block, a file's buffer) as long as the
+    /// source has room to lend; small ones, and all when the source runs short, are copied.
+    #[default]
+    Adaptive,
+    /// Everything is copied: a reader that keeps chunks for long never keeps a block from the kernel.
+    Copy,
+}
+
+/// What happens to bytes that come for a conversation whose reader is too slow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// A live source drops them and says so with an exact gap; a source that can wait, waits.
+    #[default]
+    Drop,
+    /// The engine waits for the reader, whatever the source: on a wire this loses packets in the kernel.
+    Block,
+}
+
+/// Limits and habits of an engine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) retention: Retention,
+    pub(crate) overflow: Overflow,
+    /// Bytes that may wait for the reader of one conversation.
+    pub(crate) conversation_limit: usize,
+    /// Bytes that may wait for all readers together.
+    pub(crate) total_limit: usize,
+    /// Conversations that may wait to be taken.
+    pub(crate) capacity: usize,
+    /// Whether flows that are not TCP are conversations too.
+    pub(crate) datagrams: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            retention: Retention::default(),
+            overflow: Overflow::default(),
+            conversation_limit: 16 << 20,
+            total_limit: 1 << 30,
+            capacity: 16_384,
+            datagrams: false,
+        }
+    }
+}

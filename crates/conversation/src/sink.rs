@@ -1,0 +1,300 @@
+//! From the events of the flow table to the queues of the readers.
+
+use std::mem;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flow::{Data, Datagram, Flow, FlowHandler, FlowRecord, FlowSide, Gap, Timestamp, protocol};
+
+use crate::chunk::ChunkData;
+use crate::conversation::Conversation;
+use crate::counters::Counters;
+use crate::engine;
+use crate::error::Error;
+use crate::gate::Gate;
+use crate::inbox::Inbox;
+use crate::queue::{Item, Queue, Room};
+use crate::settings::{Overflow, Retention, Settings};
+
+/// Segments shorter than this are copied: keeping a whole block for them costs more.
+const BORROW_AT_LEAST: usize = 512;
+
+/// Copied segments are joined up to this.
+const RUN_AT_MOST: usize = 64 << 10;
+
+/// Collects what a batch brings, and hands it to the readers once a batch.
+#[derive(Debug)]
+pub(crate) struct Sink<K: Clone> {
+    /// By the slot of the flow's id.
+    slots: Vec<Option<Slot<K>>>,
+    /// Slots with something pending.
+    touched: Vec<u32>,
+    announced: Vec<Conversation<K>>,
+    /// Queues over their limit, for a source that can wait.
+    crowded: Vec<Arc<Queue<K>>>,
+    spare: Vec<(FlowSide, Item)>,
+    /// The memory that the batch's packets lie in.
+    retained: Option<Bytes>,
+    inbox: Arc<Inbox<Conversation<K>>>,
+    gate: Arc<Gate>,
+    counters: Arc<Counters>,
+    settings: Settings,
+    /// The source can wait for slow readers.
+    patient: bool,
+}
+
+#[derive(Debug)]
+struct Slot<K> {
+    queue: Arc<Queue<K>>,
+    pending: Vec<(FlowSide, Item)>,
+    /// Bytes of consecutive segments, being copied together.
+    run: Option<Run>,
+    touched: bool,
+    datagram_bytes: [u64; 2],
+}
+
+#[derive(Debug)]
+struct Run {
+    side: FlowSide,
+    bytes: Vec<u8>,
+    offset: u64,
+    timestamp: Timestamp,
+    packet_number: u64,
+}
+
+impl<K: Clone + Send + 'static> Sink<K> {
+    pub(crate) fn new(
+        settings: Settings,
+        live: bool,
+        inbox: Arc<Inbox<Conversation<K>>>,
+        gate: Arc<Gate>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            slots: Vec::new(),
+            touched: Vec::new(),
+            announced: Vec::new(),
+            crowded: Vec::new(),
+            spare: Vec::new(),
+            retained: None,
+            inbox,
+            gate,
+            counters,
+            settings,
+            patient: !live || settings.overflow == Overflow::Block,
+        }
+    }
+
+    fn flush_slot(&mut self, index: usize) {
+        let room = Room {
+            limit: self.settings.conversation_limit,
+            total: self.settings.total_limit,
+            refuse: !self.patient,
+        };
+        let Some(Some(slot)) = self.slots.get_mut(index) else { return };
+        slot.touched = false;
+        slot.end_run();
+        if slot.pending.is_empty() {
+            return;
+        }
+        let pushed = slot.queue.push(&mut slot.pending, room);
+        self.counters.dropped_bytes.add(pushed.dropped);
+        if pushed.crowded && self.patient {
+            self.crowded.push(Arc::clone(&slot.queue));
+        }
+        // The buffer serves the next conversation; an idle one keeps none.
+        if slot.pending.capacity() > self.spare.capacity() {
+            mem::swap(&mut slot.pending, &mut self.spare);
+        }
+        slot.pending = Vec::new();
+        if pushed.abandoned {
+            self.slots[index] = None;
+        }
+    }
+
+    fn wait_for_room(&mut self) {
+        let (limit, total, capacity) =
+            (self.settings.conversation_limit, self.settings.total_limit, self.settings.capacity);
+        let Self { gate, inbox, crowded, .. } = self;
+        gate.wait_while(|| {
+            crowded.retain(|queue| queue.is_over(limit));
+            !crowded.is_empty() || gate.queued() > total || inbox.len() > capacity
+        });
+        crowded.clear();
+    }
+
+    fn slot(&mut self, flow: &Flow<'_, K>) -> Option<&mut Slot<K>> {
+        let index = flow.id.slot();
+        let slot = self.slots.get_mut(index)?.as_mut()?;
+        if !mem::replace(&mut slot.touched, true) {
+            self.touched.push(index as u32);
+            if slot.pending.capacity() == 0 {
+                slot.pending = mem::take(&mut self.spare);
+            }
+        }
+        Some(slot)
+    }
+
+    /// The bytes as part of the batch's memory, if they lie there and are worth it.
+    fn borrow(&self, bytes: &[u8]) -> Option<Bytes> {
+        let retained = self.retained.as_ref().filter(|_| bytes.len() >= BORROW_AT_LEAST)?;
+        let (start, first) = (retained.as_ptr() as usize, bytes.as_ptr() as usize);
+        let inside = first >= start && first + bytes.len() <= start + retained.len();
+        inside.then(|| retained.slice_ref(bytes))
+    }
+}
+
+impl<K: Clone + Send + 'static> FlowHandler<K> for Sink<K> {
+    fn on_start(&mut self, flow: &Flow<'_, K>) {
+        let index = flow.id.slot();
+        if index >= self.slots.len() {
+            self.slots.resize_with(index + 1, || None);
+        }
+        // A flow whose slot had another before it: that one's `on_end` has emptied it.
+        self.slots[index] = None;
+        if flow.protocol != protocol::TCP && !self.settings.datagrams {
+            return;
+        }
+        if self.inbox.is_gone() {
+            return;
+        }
+        if !self.patient && self.inbox.len() + self.announced.len() >= self.settings.capacity {
+            self.counters.refused.add(1);
+            return;
+        }
+        self.counters.conversations.add(1);
+        let queue = Arc::new(Queue::new(Arc::clone(&self.gate)));
+        self.announced.push(Conversation::new(flow, Arc::clone(&queue)));
+        self.slots[index] = Some(Slot { queue, pending: Vec::new(), run: None, touched: false, datagram_bytes: [0; 2] });
+    }
+
+    fn on_data(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
+        self.counters.bytes.add(data.bytes.len() as u64);
+        let borrowed = self.borrow(data.bytes);
+        if let Some(slot) = self.slot(flow) {
+            match borrowed {
+                Some(bytes) => {
+                    let chunk = ChunkData::new(bytes, data.offset, data.timestamp, data.packet_number);
+                    slot.put(side, Item::Data(chunk));
+                }
+                None => slot.copy(side, &data),
+            }
+        }
+    }
+
+    fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
+        self.counters.gap_bytes.add(gap.len);
+        if let Some(slot) = self.slot(flow) {
+            slot.put(side, Item::Gap { offset: gap.offset, len: gap.len, cause: gap.cause.into() });
+        }
+    }
+
+    fn on_late(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
+        if let Some(slot) = self.slot(flow) {
+            let bytes = Bytes::copy_from_slice(data.bytes);
+            slot.put(side, Item::Late(ChunkData::new(bytes, data.offset, data.timestamp, data.packet_number)));
+        }
+    }
+
+    fn on_fin(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
+        if let Some(slot) = self.slot(flow) {
+            slot.put(side, Item::Finished { len: offset });
+        }
+    }
+
+    fn on_datagram(&mut self, flow: &Flow<'_, K>, side: FlowSide, datagram: Datagram<'_>) {
+        if let Some(slot) = self.slot(flow) {
+            let offset = slot.datagram_offset(side, datagram.bytes.len());
+            let bytes = Bytes::copy_from_slice(datagram.bytes);
+            slot.put(side, Item::Data(ChunkData::new(bytes, offset, datagram.timestamp, datagram.packet_number)));
+        }
+    }
+
+    fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
+        let index = flow.id.slot();
+        self.flush_slot(index);
+        if let Some(slot) = self.slots.get_mut(index).and_then(Option::take) {
+            slot.queue.close(record.reason, record);
+        }
+    }
+}
+
+impl<K: Clone + Send + 'static> engine::Sink<K> for Sink<K> {
+    fn wants_retained(&self) -> bool {
+        self.settings.retention == Retention::Adaptive
+    }
+
+    fn begin(&mut self, retained: Option<Bytes>) {
+        self.retained = retained;
+    }
+
+    /// Wakes every reader that has something new, once, and waits for slow ones if the source can.
+    fn flush(&mut self) {
+        self.retained = None;
+        let mut touched = mem::take(&mut self.touched);
+        for slot in touched.drain(..) {
+            self.flush_slot(slot as usize);
+        }
+        self.touched = touched;
+        self.inbox.push(&mut self.announced);
+        if self.patient {
+            self.wait_for_room();
+        }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.inbox.is_gone() && self.slots.iter().flatten().all(|slot| slot.queue.is_abandoned())
+    }
+
+    fn end(&mut self, error: Option<Error>) {
+        for slot in self.slots.drain(..).flatten() {
+            slot.queue.fail();
+        }
+        self.inbox.end(error);
+    }
+}
+
+impl<K: Clone> Slot<K> {
+    fn put(&mut self, side: FlowSide, item: Item) {
+        self.end_run();
+        self.pending.push((side, item));
+    }
+
+    /// Copies a segment behind the one before it, if they follow each other.
+    fn copy(&mut self, side: FlowSide, data: &Data<'_>) {
+        if let Some(run) = &mut self.run
+            && run.side == side
+            && run.offset + run.bytes.len() as u64 == data.offset
+            && run.bytes.len() + data.bytes.len() <= RUN_AT_MOST
+        {
+            run.bytes.extend_from_slice(data.bytes);
+            return;
+        }
+        self.end_run();
+        self.run = Some(Run {
+            side,
+            bytes: data.bytes.to_vec(),
+            offset: data.offset,
+            timestamp: data.timestamp,
+            packet_number: data.packet_number,
+        });
+    }
+
+    fn end_run(&mut self) {
+        if let Some(run) = self.run.take() {
+            let chunk = ChunkData::new(run.bytes.into(), run.offset, run.timestamp, run.packet_number);
+            self.pending.push((run.side, Item::Data(chunk)));
+        }
+    }
+
+    /// Where a datagram of so many bytes starts if all of a side's are laid end to end.
+    fn datagram_offset(&mut self, side: FlowSide, len: usize) -> u64 {
+        let total = match side {
+            FlowSide::Initiator => &mut self.datagram_bytes[0],
+            FlowSide::Responder => &mut self.datagram_bytes[1],
+        };
+        let offset = *total;
+        *total += len as u64;
+        offset
+    }
+}
