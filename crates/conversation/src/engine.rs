@@ -83,13 +83,19 @@ impl Control {
 }
 
 /// Starts the engine's thread. Its end, good or bad, is told to the sink.
-pub(crate) fn spawn<S, E, H>(source: S, table: FlowTable<E>, sink: H, control: Arc<Control>) -> Result<(), Error>
+pub(crate) fn spawn<S, E, H>(
+    source: S,
+    table: FlowTable<E>,
+    sink: H,
+    control: Arc<Control>,
+) -> Result<(), Error>
 where
     S: PacketSource + Send + 'static,
     E: FlowExtractor + Send + 'static,
     H: Sink<E::Key>,
 {
-    let engine = Engine { source, table, sink, control, clock: Clock::default(), looked: Instant::now() };
+    let engine =
+        Engine { source, table, sink, control, clock: Clock::default(), looked: Instant::now() };
     let run = move || {
         let mut engine = engine;
         let result = catch_unwind(AssertUnwindSafe(|| engine.run()));
@@ -204,7 +210,9 @@ where
     /// How long to wait for packets: not past the next deadline of a flow.
     fn patience(&self) -> Timeout {
         let wait = match (self.table.next_deadline(), self.clock.now(true)) {
-            (Some(deadline), Some(now)) => deadline.saturating_duration_since(now).min(LONGEST_WAIT),
+            (Some(deadline), Some(now)) => {
+                deadline.saturating_duration_since(now).min(LONGEST_WAIT)
+            }
             _ => LONGEST_WAIT,
         };
         // A millisecond keeps rounding between the two clocks from turning into a spin.

@@ -70,8 +70,13 @@ where
 
     /// Changes how flows are tracked: timeouts, limits, the overlap policy.
     #[must_use]
-    pub fn table(mut self, change: impl FnOnce(FlowTableBuilder<E>) -> FlowTableBuilder<E> + Send + 'static) -> Self {
-        if let State::Ready { source, extractor, configure } = mem::replace(&mut self.state, State::Done) {
+    pub fn table(
+        mut self,
+        change: impl FnOnce(FlowTableBuilder<E>) -> FlowTableBuilder<E> + Send + 'static,
+    ) -> Self {
+        if let State::Ready { source, extractor, configure } =
+            mem::replace(&mut self.state, State::Done)
+        {
             let configure = Box::new(|builder| change(configure(builder)));
             self.state = State::Ready { source, extractor, configure };
         }
@@ -92,7 +97,7 @@ where
         self
     }
 
-    /// How many bytes may wait for the reader of one side of one conversation (16 MiB unless told).
+    /// How many bytes may wait for the reader of one side of one conversation (64 MiB unless told).
     #[must_use]
     pub fn conversation_limit(mut self, bytes: usize) -> Self {
         self.settings.conversation_limit = bytes;
@@ -123,7 +128,13 @@ where
         let control = match mem::replace(&mut self.state, State::Done) {
             State::Ready { source, extractor, configure } => {
                 let sink = |live, control: &Control| {
-                    Sink::new(settings, live, Arc::clone(&inbox), Arc::clone(&gate), Arc::clone(&control.counters))
+                    Sink::new(
+                        settings,
+                        live,
+                        Arc::clone(&inbox),
+                        Arc::clone(&gate),
+                        Arc::clone(&control.counters),
+                    )
                 };
                 start(source, extractor, configure, &gate, sink, |error| inbox.end(Some(error)))
             }
@@ -163,15 +174,23 @@ where
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         if let State::Ready { .. } = this.state
-            && let State::Ready { source, extractor, configure } = mem::replace(&mut this.state, State::Done)
+            && let State::Ready { source, extractor, configure } =
+                mem::replace(&mut this.state, State::Done)
         {
             let gate = Arc::new(Gate::default());
             let inbox = Arc::new(Inbox::new(Arc::clone(&gate)));
             let settings = this.settings;
             let sink = |live, control: &Control| {
-                EventSink::new(settings, live, Arc::clone(&inbox), Arc::clone(&gate), Arc::clone(&control.counters))
+                EventSink::new(
+                    settings,
+                    live,
+                    Arc::clone(&inbox),
+                    Arc::clone(&gate),
+                    Arc::clone(&control.counters),
+                )
             };
-            let control = start(source, extractor, configure, &gate, sink, |error| inbox.end(Some(error)));
+            let control =
+                start(source, extractor, configure, &gate, sink, |error| inbox.end(Some(error)));
             this.state = State::Running { inbox, control };
         }
         match &this.state {
@@ -197,7 +216,10 @@ impl<S: fmt::Debug, E: FlowExtractor + fmt::Debug> fmt::Debug for FlowStream<S, 
             State::Running { .. } => "running",
             State::Done => "done",
         };
-        f.debug_struct("FlowStream").field("settings", &self.settings).field("state", &state).finish_non_exhaustive()
+        f.debug_struct("FlowStream")
+            .field("settings", &self.settings)
+            .field("state", &state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -226,7 +248,9 @@ where
     // The time in a file says nothing about how long a flow was silent for its ends: none expires by idleness there.
     let builder = FlowTable::builder(extractor).idle_expiry(source.is_live());
     let sink = sink(source.is_live(), &control);
-    if let Err(error) = engine::spawn(source, configure(builder).build(), sink, Arc::clone(&control)) {
+    if let Err(error) =
+        engine::spawn(source, configure(builder).build(), sink, Arc::clone(&control))
+    {
         fail(error);
     }
     control

@@ -49,6 +49,11 @@ impl Gate {
         self.parked.fetch_sub(1, SeqCst);
     }
 
+    #[cfg(test)]
+    pub(crate) fn has_parked(&self) -> bool {
+        self.parked.load(SeqCst) > 0
+    }
+
     /// Wakes the engine, if it sleeps, to look again.
     pub(crate) fn notify(&self) {
         if self.waiting.load(SeqCst) {
@@ -74,8 +79,10 @@ impl Gate {
         self.waiting.store(true, SeqCst);
         while self.parked.load(SeqCst) == 0 && !self.open.load(SeqCst) && crowded() {
             // The bound is no part of the protocol: it keeps a missed condition from becoming a hang.
-            let (next, _) =
-                self.changed.wait_timeout(guard, Duration::from_millis(100)).unwrap_or_else(PoisonError::into_inner);
+            let (next, _) = self
+                .changed
+                .wait_timeout(guard, Duration::from_millis(100))
+                .unwrap_or_else(PoisonError::into_inner);
             guard = next;
         }
         self.waiting.store(false, SeqCst);

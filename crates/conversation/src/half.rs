@@ -67,7 +67,11 @@ impl<K: Clone + Unpin> Stream for Half<K> {
 }
 
 impl<K: Clone + Unpin> AsyncRead for Half<K> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
             if buf.remaining() == 0 || this.ended {
@@ -97,7 +101,9 @@ impl<K: Clone + Unpin> AsyncRead for Half<K> {
                 }
                 // No part of the ordered bytes.
                 Poll::Ready(Some(Ok(Chunk::Late { .. }))) => {}
-                Poll::Ready(Some(Ok(Chunk::Finished { .. } | Chunk::Closed { .. })) | None) => this.ended = true,
+                Poll::Ready(Some(Ok(Chunk::Finished { .. } | Chunk::Closed { .. })) | None) => {
+                    this.ended = true
+                }
             }
         }
     }

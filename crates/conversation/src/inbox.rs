@@ -29,8 +29,14 @@ struct State<T> {
 
 impl<T> Inbox<T> {
     pub(crate) fn new(gate: Arc<Gate>) -> Self {
-        let state =
-            State { items: VecDeque::new(), waker: None, parked: false, gone: false, ended: false, error: None };
+        let state = State {
+            items: VecDeque::new(),
+            waker: None,
+            parked: false,
+            gone: false,
+            ended: false,
+            error: None,
+        };
         Self { state: Mutex::new(state), gate }
     }
 

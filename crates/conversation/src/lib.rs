@@ -1,6 +1,51 @@
 //! Every network flow as an asynchronous stream of bytes.
-#![doc = ""]
+//!
+//! A [`ring_core::PacketSource`] (a ring, a capture file, memory) becomes a [`FlowStream`], and that a stream of
+//! [`Conversations`]; each [`Conversation`] gives the [`Chunk`]s of both sides in order, or is
+//! [split](Conversation::split) into two [halves](Half) that are `AsyncRead`.
+//!
+//! ```
+//! use conversation::{Chunk, FlowStreamExt as _};
+//! use flow::FiveTuple;
+//! use futures::StreamExt as _;
+//! use ring_core::{LinkType, MemorySource, Timestamp};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), conversation::Error> {
+//! let mut source = MemorySource::new(LinkType::IPV4);
+//! let segment = [
+//!     0x45, 0, 0, 42, 0, 0, 0, 0, 64, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, // IPv4
+//!     0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0xff, 0xff, 0, 0, 0, 0, // TCP
+//!     b'h', b'i',
+//! ];
+//! source.push(Timestamp::from_nanos(0), &segment);
+//!
+//! let mut conversations = source.flow_conversations(FiveTuple::bidirectional());
+//! let mut conversation = conversations.next().await.expect("one conversation")?;
+//! assert_eq!(conversation.initiator().to_string(), "192.0.2.1:40000");
+//! let Some(Chunk::Initiator(data)) = conversation.next_chunk().await else { panic!("no data") };
+//! assert_eq!(&data[..], b"hi");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it runs
+//!
+//! [`FlowStream::into_conversations`] takes the source out of the reactor and gives it to an engine on a thread of its
+//! own: source → flow table → queues. Streams and conversations are readers of bounded queues, woken once a batch. A
+//! [`Handle`] stops the engine and tells its [`Statistics`].
+//!
+//! # What happens to slow readers
+//!
+//! A live source must not be made to wait: what does not fit into a conversation's queue becomes a
+//! [gap](Chunk::Gap) of exact place and length, and everybody else goes on ([`Overflow`]). A file waits. It does not
+//! wait while any reader is waiting for the engine itself, since that reader may be the task that would take what is
+//! queued: then queues grow past their limits, at most by what the file holds.
 #![forbid(unsafe_code)]
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod chunk;
 mod conversation;

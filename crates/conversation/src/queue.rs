@@ -11,6 +11,9 @@ use crate::chunk::{Chunk, ChunkData, GapCause};
 use crate::error::Error;
 use crate::gate::Gate;
 
+#[cfg(test)]
+mod tests;
+
 /// What an entry costs besides its bytes.
 const ENTRY_COST: usize = size_of::<Entry>();
 
@@ -102,8 +105,12 @@ pub(crate) struct Room {
 
 impl<K: Clone> Queue<K> {
     pub(crate) fn new(gate: Arc<Gate>) -> Self {
-        let state =
-            State { lanes: [Lane::default(), Lane::default()], next_order: 0, end: End::Open, totals: Default::default() };
+        let state = State {
+            lanes: [Lane::default(), Lane::default()],
+            next_order: 0,
+            end: End::Open,
+            totals: Default::default(),
+        };
         Self { state: Mutex::new(state), gate }
     }
 
@@ -124,7 +131,8 @@ impl<K: Clone> Queue<K> {
                     continue;
                 }
                 let cost = item.cost();
-                let full = lane.cost + cost > room.limit || self.gate.queued() + added + cost > room.total;
+                let full =
+                    lane.cost + cost > room.limit || self.gate.queued() + added + cost > room.total;
                 if !(full && room.refuse) {
                     lane.entries.push_back(Entry { order, item });
                     lane.cost += cost;
@@ -183,7 +191,8 @@ impl<K: Clone> Queue<K> {
     /// The next entry of both sides in the order in which they came, for a reader of the whole conversation.
     pub(crate) fn poll_both(&self, cx: &Context<'_>) -> Poll<Option<Result<Chunk<K>, Error>>> {
         let mut state = self.lock();
-        let [a, b] = state.lanes.each_ref().map(|lane| lane.entries.front().map(|entry| entry.order));
+        let [a, b] =
+            state.lanes.each_ref().map(|lane| lane.entries.front().map(|entry| entry.order));
         let side = match (a, b) {
             (Some(a), Some(b)) if a < b => FlowSide::Initiator,
             (Some(_), None) => FlowSide::Initiator,
@@ -199,7 +208,11 @@ impl<K: Clone> Queue<K> {
     }
 
     /// The next entry of one side, for the reader of a half.
-    pub(crate) fn poll_side(&self, side: FlowSide, cx: &Context<'_>) -> Poll<Option<Result<Chunk<K>, Error>>> {
+    pub(crate) fn poll_side(
+        &self,
+        side: FlowSide,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Chunk<K>, Error>>> {
         let mut state = self.lock();
         let State { lanes, end, .. } = &mut *state;
         let lane = &mut lanes[index(side)];
@@ -274,13 +287,21 @@ impl Lane {
             return Poll::Ready(None);
         }
         Poll::Ready(Some(match end {
-            End::Closed(reason, record) => Ok(Chunk::Closed { reason: *reason, record: record.clone() }),
+            End::Closed(reason, record) => {
+                Ok(Chunk::Closed { reason: *reason, record: record.clone() })
+            }
             End::Open | End::Failed => Err(Error::EnginePanicked),
         }))
     }
 
     /// A full lane gets no more bytes, but knows how many it did not get. Returns the cost of what was added.
-    fn refuse(&mut self, order: u64, item: Item, totals: &mut SideTotals, dropped: &mut u64) -> usize {
+    fn refuse(
+        &mut self,
+        order: u64,
+        item: Item,
+        totals: &mut SideTotals,
+        dropped: &mut u64,
+    ) -> usize {
         let (offset, len, cause) = match item {
             Item::Data(data) => {
                 let len = data.len() as u64;

@@ -43,7 +43,7 @@ impl Default for Settings {
         Self {
             retention: Retention::default(),
             overflow: Overflow::default(),
-            conversation_limit: 16 << 20,
+            conversation_limit: 64 << 20,
             total_limit: 1 << 30,
             capacity: 16_384,
             datagrams: false,

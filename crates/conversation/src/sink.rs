@@ -165,7 +165,13 @@ impl<K: Clone + Send + 'static> FlowHandler<K> for Sink<K> {
         self.counters.conversations.add(1);
         let queue = Arc::new(Queue::new(Arc::clone(&self.gate)));
         self.announced.push(Conversation::new(flow, Arc::clone(&queue)));
-        self.slots[index] = Some(Slot { queue, pending: Vec::new(), run: None, touched: false, datagram_bytes: [0; 2] });
+        self.slots[index] = Some(Slot {
+            queue,
+            pending: Vec::new(),
+            run: None,
+            touched: false,
+            datagram_bytes: [0; 2],
+        });
     }
 
     fn on_data(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
@@ -174,7 +180,8 @@ impl<K: Clone + Send + 'static> FlowHandler<K> for Sink<K> {
         if let Some(slot) = self.slot(flow) {
             match borrowed {
                 Some(bytes) => {
-                    let chunk = ChunkData::new(bytes, data.offset, data.timestamp, data.packet_number);
+                    let chunk =
+                        ChunkData::new(bytes, data.offset, data.timestamp, data.packet_number);
                     slot.put(side, Item::Data(chunk));
                 }
                 None => slot.copy(side, &data),
@@ -192,7 +199,10 @@ impl<K: Clone + Send + 'static> FlowHandler<K> for Sink<K> {
     fn on_late(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
         if let Some(slot) = self.slot(flow) {
             let bytes = Bytes::copy_from_slice(data.bytes);
-            slot.put(side, Item::Late(ChunkData::new(bytes, data.offset, data.timestamp, data.packet_number)));
+            slot.put(
+                side,
+                Item::Late(ChunkData::new(bytes, data.offset, data.timestamp, data.packet_number)),
+            );
         }
     }
 
@@ -206,7 +216,15 @@ impl<K: Clone + Send + 'static> FlowHandler<K> for Sink<K> {
         if let Some(slot) = self.slot(flow) {
             let offset = slot.datagram_offset(side, datagram.bytes.len());
             let bytes = Bytes::copy_from_slice(datagram.bytes);
-            slot.put(side, Item::Data(ChunkData::new(bytes, offset, datagram.timestamp, datagram.packet_number)));
+            slot.put(
+                side,
+                Item::Data(ChunkData::new(
+                    bytes,
+                    offset,
+                    datagram.timestamp,
+                    datagram.packet_number,
+                )),
+            );
         }
     }
 
@@ -282,7 +300,8 @@ impl<K: Clone> Slot<K> {
 
     fn end_run(&mut self) {
         if let Some(run) = self.run.take() {
-            let chunk = ChunkData::new(run.bytes.into(), run.offset, run.timestamp, run.packet_number);
+            let chunk =
+                ChunkData::new(run.bytes.into(), run.offset, run.timestamp, run.packet_number);
             self.pending.push((run.side, Item::Data(chunk)));
         }
     }

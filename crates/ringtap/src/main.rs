@@ -1,3 +1,44 @@
-//! The `ringtap` command.
+//! The `ringtap` command: see every conversation on a wire.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod demo;
+mod error;
+mod follow;
+mod input;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Error;
+
+/// See every conversation on a wire, complete and in order, and exactly what was missed.
+#[derive(Debug, Parser)]
+#[command(name = "ringtap", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Follow(follow::Arguments),
+    Demo(demo::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Follow(arguments) => follow::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has enough: `ringtap … | head` is no failure.
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ringtap: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The queue against what was pushed: every byte once, in order, or in a gap of the right place and length.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
+
+use bytes::Bytes;
+use flow::Timestamp;
+use proptest::prelude::*;
+
+use super::*;
+
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn data(offset: u64, len: usize) -> Item {
+    let bytes: Vec<u8> = (0..len as u64).map(|i| (offset + i) as u8).collect();
+    Item::Data(ChunkData::new(Bytes::from(bytes), offset, Timestamp::from_nanos(0), 1))
+}
+
+fn queue() -> (Queue<()>, Arc<Gate>) {
+    let gate = Arc::new(Gate::default());
+    (Queue::new(Arc::clone(&gate)), gate)
+}
+
+const ROOMY: Room = Room { limit: usize::MAX, total: usize::MAX, refuse: true };
+
+/// What a reader got of a lane: the length of its stream, after checking that nothing is missing or doubled.
+fn read(queue: &Queue<()>, position: &mut [u64; 2], gaps: &mut [u64; 2]) {
+    let cx = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Some(Ok(chunk))) = queue.poll_both(&cx) {
+        let (side, offset, len) = match &chunk {
+            Chunk::Initiator(data) => (0, data.offset(), data.len() as u64),
+            Chunk::Responder(data) => (1, data.offset(), data.len() as u64),
+            Chunk::Gap { side, offset, len, .. } => {
+                gaps[index(*side)] += len;
+                (index(*side), *offset, *len)
+            }
+            _ => continue,
+        };
+        assert_eq!(offset, position[side], "{chunk:?}");
+        if let Chunk::Initiator(data) | Chunk::Responder(data) = &chunk {
+            assert!(data.iter().enumerate().all(|(i, byte)| *byte == (offset + i as u64) as u8));
+        }
+        position[side] += len;
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_slow_reader_gets_every_byte_or_an_exact_gap(
+        steps in prop::collection::vec((any::<bool>(), 0usize..3000, prop::option::weighted(0.2, 0u64..5000), any::<bool>()), 1..200),
+        limit in 500usize..10_000,
+    ) {
+        let (queue, gate) = queue();
+        let room = Room { limit, total: usize::MAX, refuse: true };
+        let (mut pushed, mut position, mut gaps) = ([0u64; 2], [0u64; 2], [0u64; 2]);
+        for (responder, len, gap, drain) in steps {
+            let side = if responder { FlowSide::Responder } else { FlowSide::Initiator };
+            let at = &mut pushed[index(side)];
+            let mut items = vec![(side, data(*at, len))];
+            *at += len as u64;
+            if let Some(gap) = gap {
+                items.push((side, Item::Gap { offset: *at, len: gap, cause: GapCause::Acknowledged }));
+                *at += gap;
+            }
+            queue.push(&mut items, room);
+            // Each lane holds at most its limit, one growing gap, and one end.
+            prop_assert!(gate.queued() <= 2 * (limit + 2 * ENTRY_COST), "{} queued", gate.queued());
+            if drain {
+                read(&queue, &mut position, &mut gaps);
+                prop_assert_eq!(gate.queued(), 0);
+                prop_assert_eq!(position, pushed);
+            }
+        }
+        read(&queue, &mut position, &mut gaps);
+        prop_assert_eq!(position, pushed);
+        let totals = [FlowSide::Initiator, FlowSide::Responder].map(|side| queue.totals(side));
+        prop_assert_eq!(gaps, totals.map(|totals| totals.gap_bytes));
+        prop_assert_eq!(pushed, totals.map(|totals| totals.bytes + totals.gap_bytes));
+    }
+}
+
+#[test]
+fn a_full_queue_that_may_wait_refuses_nothing_and_says_that_it_is_crowded() {
+    let (queue, _) = queue();
+    let room = Room { limit: 1000, total: usize::MAX, refuse: false };
+    let pushed = queue.push(&mut vec![(FlowSide::Initiator, data(0, 5000))], room);
+    assert!(pushed.crowded && pushed.dropped == 0);
+    assert!(queue.is_over(1000));
+    let mut position = [0; 2];
+    read(&queue, &mut position, &mut [0; 2]);
+    assert_eq!(position, [5000, 0]);
+    assert!(!queue.is_over(1000));
+}
+
+#[test]
+fn both_sides_come_in_the_order_in_which_they_were_pushed() {
+    let (queue, _) = queue();
+    let (a, b) = (FlowSide::Initiator, FlowSide::Responder);
+    queue
+        .push(&mut vec![(a, data(0, 1)), (b, data(0, 2)), (a, data(1, 3)), (b, data(2, 4))], ROOMY);
+    let cx = Context::from_waker(Waker::noop());
+    let mut lengths = Vec::new();
+    while let Poll::Ready(Some(Ok(Chunk::Initiator(data) | Chunk::Responder(data)))) =
+        queue.poll_both(&cx)
+    {
+        lengths.push(data.len());
+    }
+    assert_eq!(lengths, [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_waiting_reader_is_woken_once_a_push_and_counts_as_parked_until_then() {
+    let (queue, gate) = queue();
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&count));
+    let cx = Context::from_waker(&waker);
+    assert!(queue.poll_both(&cx).is_pending());
+    assert!(queue.poll_both(&cx).is_pending());
+    assert!(gate.has_parked());
+    queue.push(
+        &mut vec![(FlowSide::Responder, data(0, 1)), (FlowSide::Responder, data(1, 1))],
+        ROOMY,
+    );
+    assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    assert!(!gate.has_parked());
+}
+
+#[test]
+fn abandoned_sides_hold_nothing_and_the_engine_is_told() {
+    let (queue, gate) = queue();
+    let (a, b) = (FlowSide::Initiator, FlowSide::Responder);
+    assert!(!queue.push(&mut vec![(a, data(0, 100)), (b, data(0, 100))], ROOMY).abandoned);
+    queue.abandon(a);
+    assert_eq!(gate.queued(), 100 + ENTRY_COST);
+    assert!(!queue.push(&mut vec![(a, data(100, 100))], ROOMY).abandoned);
+    assert_eq!(gate.queued(), 100 + ENTRY_COST);
+    queue.abandon(b);
+    assert_eq!(gate.queued(), 0);
+    assert!(queue.push(&mut vec![(b, data(100, 100))], ROOMY).abandoned);
+    assert_eq!(gate.queued(), 0);
+}
+
+#[test]
+fn a_cancelled_wait_leaves_nobody_parked() {
+    let (queue, gate) = queue();
+    let cx = Context::from_waker(Waker::noop());
+    assert!(queue.poll_side(FlowSide::Responder, &cx).is_pending());
+    assert!(gate.has_parked());
+    queue.cancel_wait(FlowSide::Responder);
+    assert!(!gate.has_parked());
+}
+
+#[test]
+fn a_failed_engine_is_an_error_once_and_then_the_end() {
+    let (queue, _) = queue();
+    let cx = Context::from_waker(Waker::noop());
+    queue.push(&mut vec![(FlowSide::Initiator, data(0, 1))], ROOMY);
+    queue.fail();
+    assert!(matches!(queue.poll_both(&cx), Poll::Ready(Some(Ok(Chunk::Initiator(_))))));
+    assert!(matches!(queue.poll_both(&cx), Poll::Ready(Some(Err(Error::EnginePanicked)))));
+    assert!(matches!(queue.poll_both(&cx), Poll::Ready(None)));
+}

@@ -1,0 +1,153 @@
+//! Packets made by hand, and sources that give them.
+#![allow(dead_code, missing_docs, unreachable_pub)]
+
+use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
+
+use ring_core::{
+    Error, Interrupter, LinkType, MemorySource, Next, PacketSource, Statistics, Timeout, Timestamp,
+};
+
+pub const FIN: u8 = 0x01;
+pub const SYN: u8 = 0x02;
+pub const RST: u8 = 0x04;
+pub const ACK: u8 = 0x10;
+
+/// One TCP connection between 10.0.0.1:`port` and 10.0.0.2:80, whose packets are made in the order of the calls.
+pub struct Connection {
+    port: u16,
+    /// The next sequence number of the client and of the server.
+    next: [u32; 2],
+    pub sent: [Vec<u8>; 2],
+    pub packets: VecDeque<Vec<u8>>,
+}
+
+impl Connection {
+    /// A connection after its handshake.
+    pub fn open(port: u16) -> Self {
+        let mut connection = Self {
+            port,
+            next: [u32::MAX - 10, 7],
+            sent: Default::default(),
+            packets: VecDeque::new(),
+        };
+        connection.segment(0, SYN, &[]);
+        connection.next[0] = connection.next[0].wrapping_add(1);
+        connection.segment(1, SYN | ACK, &[]);
+        connection.next[1] = connection.next[1].wrapping_add(1);
+        connection.segment(0, ACK, &[]);
+        connection
+    }
+
+    /// Data from side 0 (client) or 1 (server), in one segment, and its acknowledgement.
+    pub fn send(&mut self, side: usize, bytes: &[u8]) {
+        self.segment(side, ACK, bytes);
+        self.next[side] = self.next[side].wrapping_add(bytes.len() as u32);
+        self.sent[side].extend_from_slice(bytes);
+        self.segment(1 - side, ACK, &[]);
+    }
+
+    /// Data that the capture misses; its acknowledgement is seen.
+    pub fn lose(&mut self, side: usize, len: usize) {
+        self.next[side] = self.next[side].wrapping_add(len as u32);
+        self.segment(1 - side, ACK, &[]);
+    }
+
+    pub fn fin(&mut self, side: usize) {
+        self.segment(side, FIN | ACK, &[]);
+        self.next[side] = self.next[side].wrapping_add(1);
+        self.segment(1 - side, ACK, &[]);
+    }
+
+    pub fn rst(&mut self, side: usize) {
+        self.segment(side, RST | ACK, &[]);
+    }
+
+    fn segment(&mut self, side: usize, flags: u8, payload: &[u8]) {
+        let ports = [[self.port, 80], [80, self.port]][side];
+        let acknowledgement = if flags & ACK != 0 { self.next[1 - side] } else { 0 };
+        let mut tcp = Vec::new();
+        tcp.extend(ports.iter().flat_map(|port| port.to_be_bytes()));
+        tcp.extend(self.next[side].to_be_bytes());
+        tcp.extend(acknowledgement.to_be_bytes());
+        tcp.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+        tcp.extend(payload);
+        self.packets.push_back(frame(side, 6, &tcp));
+    }
+}
+
+/// A UDP datagram between the same two hosts.
+pub fn udp(side: usize, port: u16, payload: &[u8]) -> Vec<u8> {
+    let ports = [[port, 53], [53, port]][side];
+    let mut udp: Vec<u8> = ports.iter().flat_map(|port| port.to_be_bytes()).collect();
+    udp.extend((payload.len() as u16 + 8).to_be_bytes());
+    udp.extend([0, 0]);
+    udp.extend(payload);
+    frame(side, 17, &udp)
+}
+
+fn frame(side: usize, protocol: u8, transport: &[u8]) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00, 0x45, 0];
+    frame.extend((transport.len() as u16 + 20).to_be_bytes());
+    frame.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
+    let hosts = [[10, 0, 0, 1], [10, 0, 0, 2]];
+    frame.extend(hosts[side]);
+    frame.extend(hosts[1 - side]);
+    frame.extend(transport);
+    frame
+}
+
+/// Bytes that differ by position and seed.
+pub fn pattern(seed: u64, len: usize) -> Vec<u8> {
+    (0..len as u64).map(|i| ((i * 31 + seed * 7919) >> 3) as u8).collect()
+}
+
+/// The connections' packets, taken in turn, as a file would hold them.
+pub fn interleave(connections: &mut [Connection]) -> MemorySource {
+    let mut packets = Vec::new();
+    while connections.iter().any(|connection| !connection.packets.is_empty()) {
+        packets
+            .extend(connections.iter_mut().filter_map(|connection| connection.packets.pop_front()));
+    }
+    source(packets)
+}
+
+/// A millisecond between any two packets.
+pub fn source(packets: Vec<Vec<u8>>) -> MemorySource {
+    let mut source = MemorySource::new(LinkType::ETHERNET).batch_size(16);
+    for (i, packet) in packets.iter().enumerate() {
+        source.push(Timestamp::from_nanos(1_000_000_000_000 + i as u64 * 1_000_000), packet);
+    }
+    source
+}
+
+/// A source that claims to be a wire: its consumers must not make it wait.
+pub struct Live(pub MemorySource);
+
+impl PacketSource for Live {
+    type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
+
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
+        self.0.next_batch(timeout)
+    }
+
+    fn statistics(&mut self) -> Result<Statistics, Error> {
+        self.0.statistics()
+    }
+
+    fn link_type(&self) -> Option<LinkType> {
+        self.0.link_type()
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+
+    fn interrupter(&self) -> Option<Interrupter> {
+        None
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}

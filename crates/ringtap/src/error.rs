@@ -1,0 +1,46 @@
+//! What ends the command with exit status 1.
+
+use std::io;
+
+/// An error that the user is told of.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The source could not be opened or read.
+    #[error("{name}: {source}")]
+    Source {
+        /// The interface or file.
+        name: String,
+        /// What happened.
+        source: ring_core::Error,
+    },
+    /// Packets could not be followed to the end.
+    #[error("{name}: {source}")]
+    Follow {
+        /// The interface or file.
+        name: String,
+        /// What happened.
+        source: conversation::Error,
+    },
+    /// The demonstration's network could not be made.
+    #[error(transparent)]
+    Network(#[from] netns::Error),
+    /// The demonstration's server or clients failed.
+    #[error("the demonstration's traffic failed: {0}")]
+    Demo(#[source] io::Error),
+    /// The demonstration did not show what it should.
+    #[error("the conversations differ from what the clients sent and received")]
+    DemoDiffers,
+    /// The output could not be written.
+    #[error("standard output: {0}")]
+    Output(#[from] io::Error),
+    /// The runtime could not be started.
+    #[error("the asynchronous runtime could not be started: {0}")]
+    Runtime(#[source] io::Error),
+}
+
+impl Error {
+    /// Whether the reader of standard output went away.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}

@@ -1,0 +1,148 @@
+//! `ringtap follow`: every TCP conversation, complete and in order.
+
+mod digest;
+mod print;
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use clap::ValueEnum;
+use conversation::{Conversation, Conversations, FlowStreamExt as _, Handle, Statistics};
+use flow::FiveTuple;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use ring_core::{Capture, CaptureFile};
+
+use crate::Error;
+use crate::input::Input;
+use crate::output::Output;
+
+/// Show every TCP conversation of an interface or a capture file.
+///
+/// Live, it goes on until interrupted, then tells how many packets were captured and dropped. Bytes that were not
+/// captured are shown as gaps, never left out in silence.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    input: Input,
+    /// How bytes are shown.
+    #[arg(short, long, value_enum, default_value_t = Format::Ascii)]
+    format: Format,
+    /// Instead of the bytes, print one JSON object for each direction that carried data, when its conversation ends:
+    /// addresses, length, SHA-256 and gaps.
+    #[arg(long, conflicts_with = "format")]
+    digest: bool,
+    /// Show only the beginnings and ends of conversations, and gaps.
+    #[arg(short, long, conflicts_with_all = ["digest", "format"])]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Text as it is, other bytes as dots.
+    Ascii,
+    /// Offsets, hexadecimal and text.
+    Hex,
+    /// The bytes alone, nothing else.
+    Raw,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    let name = arguments.input.name();
+    let conversations =
+        open(&arguments.input).map_err(|source| Error::Source { name: name.clone(), source })?;
+    let live = arguments.input.interface.is_some();
+    let handle = conversations.handle();
+    let output = Output::stdout();
+    let result = runtime.block_on(follow(conversations, arguments, &output));
+    output.finish()?;
+    result.map_err(|source| Error::Follow { name, source })?;
+    if live {
+        report(&handle.statistics());
+    }
+    Ok(())
+}
+
+fn open(input: &Input) -> Result<Conversations, ring_core::Error> {
+    let key = FiveTuple::bidirectional();
+    Ok(match (&input.interface, &input.read) {
+        (Some(interface), _) => Capture::builder(interface).open()?.flow_conversations(key),
+        (None, Some(file)) if file.as_os_str() == "-" => {
+            CaptureFile::from_reader(std::io::stdin())?.flow_conversations(key)
+        }
+        (None, file) => {
+            CaptureFile::open(file.as_deref().unwrap_or("-".as_ref()))?.flow_conversations(key)
+        }
+    })
+}
+
+/// Reads all conversations at once, each in a future of its own.
+async fn follow(
+    mut conversations: Conversations,
+    arguments: &Arguments,
+    output: &Output,
+) -> Result<(), conversation::Error> {
+    let handle = conversations.handle();
+    let mut interrupt = pin!(tokio::signal::ctrl_c());
+    let mut interrupted = false;
+    let mut readers = FuturesUnordered::new();
+    let printer = Rc::new(print::Printer::new(output.clone(), arguments.format, arguments.quiet));
+    let mut announced = true;
+    let mut result = Ok(());
+    poll_fn(|cx| {
+        if !interrupted && interrupt.as_mut().poll(cx).is_ready() {
+            interrupted = true;
+            handle.shutdown();
+        }
+        while announced {
+            match conversations.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(conversation))) => {
+                    readers.push(read(conversation, arguments.digest, &printer))
+                }
+                Poll::Ready(Some(Err(error))) => result = Err(error),
+                Poll::Ready(None) => announced = false,
+                Poll::Pending => break,
+            }
+        }
+        while let Poll::Ready(Some(())) = readers.poll_next_unpin(cx) {}
+        if output.has_failed() || (!announced && readers.is_empty()) {
+            return Poll::Ready(());
+        }
+        // All that could be read was: a person at the terminal wants to see it now.
+        output.flush();
+        Poll::Pending
+    })
+    .await;
+    result
+}
+
+async fn read(conversation: Conversation, digest: bool, printer: &Rc<print::Printer>) {
+    if digest {
+        digest::read(conversation, printer.output()).await;
+    } else {
+        printer.read(conversation).await;
+    }
+}
+
+/// What tcpdump tells at its end, in its words.
+fn report(statistics: &Statistics) {
+    let source = statistics.source;
+    eprintln!("{} packets captured", statistics.packets);
+    eprintln!("{} packets received by filter", source.packets);
+    eprintln!("{} packets dropped by kernel", source.drops);
+    if statistics.dropped_bytes > 0 {
+        eprintln!("{} bytes dropped because they were not read in time", statistics.dropped_bytes);
+    }
+    if statistics.refused > 0 {
+        eprintln!(
+            "{} conversations dropped because they were not read in time",
+            statistics.refused
+        );
+    }
+}

@@ -1,0 +1,82 @@
+//! One JSON object a direction.
+
+use std::fmt::Write as _;
+
+use conversation::{Chunk, Conversation};
+use flow::{Endpoint, FlowSide};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::output::Output;
+
+/// What is printed of one direction.
+#[derive(Debug, Serialize)]
+struct Line {
+    src: String,
+    dst: String,
+    /// Bytes delivered, those of gaps not counted.
+    len: u64,
+    /// Of the bytes delivered, in stream order.
+    sha256: String,
+    /// Offset (earlier gaps counted) and length of each hole.
+    gaps: Vec<(u64, u64)>,
+}
+
+#[derive(Debug, Default)]
+struct Direction {
+    hash: Sha256,
+    len: u64,
+    gaps: Vec<(u64, u64)>,
+}
+
+/// Reads a conversation to its end, then prints its directions.
+pub(super) async fn read(mut conversation: Conversation, output: &Output) {
+    let (mut initiator, mut responder) = (Direction::default(), Direction::default());
+    while let Some(chunk) = conversation.next_chunk().await {
+        match chunk {
+            Chunk::Initiator(data) => initiator.data(&data),
+            Chunk::Responder(data) => responder.data(&data),
+            Chunk::Gap { side: FlowSide::Initiator, offset, len, .. } => initiator.gap(offset, len),
+            Chunk::Gap { side: FlowSide::Responder, offset, len, .. } => responder.gap(offset, len),
+            _ => {}
+        }
+    }
+    let (a, b) = (conversation.initiator(), conversation.responder());
+    initiator.print(a, b, output);
+    responder.print(b, a, output);
+}
+
+impl Direction {
+    fn data(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+        self.len += bytes.len() as u64;
+    }
+
+    fn gap(&mut self, offset: u64, len: u64) {
+        match self.gaps.last_mut() {
+            Some((start, before)) if *start + *before == offset => *before += len,
+            _ => self.gaps.push((offset, len)),
+        }
+    }
+
+    fn print(self, src: Endpoint, dst: Endpoint, output: &Output) {
+        if self.len == 0 {
+            return;
+        }
+        let mut sha256 = String::with_capacity(64);
+        for byte in self.hash.finalize() {
+            let _ = write!(sha256, "{byte:02x}");
+        }
+        let line = Line {
+            src: src.to_string(),
+            dst: dst.to_string(),
+            len: self.len,
+            sha256,
+            gaps: self.gaps,
+        };
+        output.write(|writer| {
+            serde_json::to_writer(&mut *writer, &line)?;
+            writer.write_all(b"\n")
+        });
+    }
+}

@@ -1,0 +1,48 @@
+//! Standard output, shared by the tasks of a command.
+
+use std::cell::RefCell;
+use std::io::{self, BufWriter, Stdout, Write};
+use std::rc::Rc;
+
+/// Buffered standard output; the first error sticks, so that tasks need not carry it.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    inner: Rc<RefCell<Inner>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    writer: BufWriter<Stdout>,
+    error: Option<io::Error>,
+}
+
+impl Output {
+    pub(crate) fn stdout() -> Self {
+        let writer = BufWriter::with_capacity(64 << 10, io::stdout());
+        Self { inner: Rc::new(RefCell::new(Inner { writer, error: None })) }
+    }
+
+    /// Writes something whole: nothing of another task comes between.
+    pub(crate) fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        let mut inner = self.inner.borrow_mut();
+        let Inner { writer, error } = &mut *inner;
+        if error.is_none() {
+            *error = write(writer).err();
+        }
+    }
+
+    /// Shows what was written so far.
+    pub(crate) fn flush(&self) {
+        self.write(|writer| writer.flush());
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.inner.borrow().error.is_some()
+    }
+
+    /// Flushes, and tells the first error.
+    pub(crate) fn finish(&self) -> io::Result<()> {
+        self.flush();
+        self.inner.borrow_mut().error.take().map_or(Ok(()), Err)
+    }
+}
