@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use clap::ValueEnum;
-use conversation::{Conversation, Conversations, FlowStreamExt as _, Handle, Statistics};
+use conversation::{Conversation, Conversations, FlowStreamExt as _, Statistics};
 use flow::FiveTuple;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -91,8 +91,8 @@ async fn follow(
     let handle = conversations.handle();
     let mut interrupt = pin!(tokio::signal::ctrl_c());
     let mut interrupted = false;
-    let mut readers = FuturesUnordered::new();
     let printer = Rc::new(print::Printer::new(output.clone(), arguments.format, arguments.quiet));
+    let mut readers = FuturesUnordered::new();
     let mut announced = true;
     let mut result = Ok(());
     poll_fn(|cx| {
