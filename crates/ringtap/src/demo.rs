@@ -175,14 +175,11 @@ async fn hear(conversation: &mut Conversation) -> Heard {
     println!("\n{client} <-> {server}");
     let mut hashes = [Sha256::new(), Sha256::new()];
     let (mut lengths, mut gaps, mut reason) = ([0, 0], 0, None);
+    let mut turn = Turn::default();
     let mut hear = |side: usize, data: &[u8]| {
         hashes[side].update(data);
         lengths[side] += data.len() as u64;
-        let arrow = [">", "<"][side];
-        match first_line(data) {
-            Some(line) => println!("  {arrow} {:>7} bytes  {line}", data.len()),
-            None => println!("  {arrow} {:>7} bytes", data.len()),
-        }
+        turn.hear(side, data);
     };
     while let Ok(Some(chunk)) = tokio::time::timeout(PATIENCE, conversation.next_chunk()).await {
         match chunk {
@@ -193,13 +190,12 @@ async fn hear(conversation: &mut Conversation) -> Heard {
                 let who = if side == FlowSide::Initiator { "client" } else { "server" };
                 println!("  ! {len:>7} bytes of the {who} were not captured");
             }
-            Chunk::Closed { reason: why, .. } => {
-                println!("  ended: {why:?}");
-                reason = Some(why);
-            }
+            Chunk::Closed { reason: why, .. } => reason = Some(why),
             _ => {}
         }
     }
+    turn.print();
+    println!("  ended: {}", reason.map_or("not seen".to_owned(), |reason: EndReason| format!("{reason:?}")));
     let [sent, received] = hashes.map(|hash| hash.finalize().into());
     Heard {
         client: SocketAddr::new(client.address, client.port),
@@ -207,6 +203,32 @@ async fn hear(conversation: &mut Conversation) -> Heard {
         received: Digest { len: lengths[1], sha256: received },
         gaps,
         reason,
+    }
+}
+
+/// What one side says before the other answers: a line of the display.
+#[derive(Debug, Default)]
+struct Turn {
+    side: usize,
+    len: usize,
+    first_line: Option<String>,
+}
+
+impl Turn {
+    fn hear(&mut self, side: usize, data: &[u8]) {
+        let first_line = first_line(data);
+        if side != self.side || first_line.is_some() {
+            self.print();
+            *self = Self { side, len: 0, first_line: first_line.map(str::to_owned) };
+        }
+        self.len += data.len();
+    }
+
+    fn print(&self) {
+        if self.len > 0 {
+            let arrow = [">", "<"][self.side];
+            println!("  {arrow} {:>7} bytes  {}", self.len, self.first_line.as_deref().unwrap_or_default());
+        }
     }
 }
 
