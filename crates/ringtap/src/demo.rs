@@ -195,7 +195,10 @@ async fn hear(conversation: &mut Conversation) -> Heard {
         }
     }
     turn.print();
-    println!("  ended: {}", reason.map_or("not seen".to_owned(), |reason: EndReason| format!("{reason:?}")));
+    println!(
+        "  ended: {}",
+        reason.map_or("not seen".to_owned(), |reason: EndReason| format!("{reason:?}"))
+    );
     let [sent, received] = hashes.map(|hash| hash.finalize().into());
     Heard {
         client: SocketAddr::new(client.address, client.port),
@@ -227,7 +230,11 @@ impl Turn {
     fn print(&self) {
         if self.len > 0 {
             let arrow = [">", "<"][self.side];
-            println!("  {arrow} {:>7} bytes  {}", self.len, self.first_line.as_deref().unwrap_or_default());
+            println!(
+                "  {arrow} {:>7} bytes  {}",
+                self.len,
+                self.first_line.as_deref().unwrap_or_default()
+            );
         }
     }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use clap::ValueEnum;
-use conversation::{Conversation, Conversations, FlowStreamExt as _, Statistics};
+use conversation::{Conversation, Conversations, FlowStreamExt as _};
 use flow::FiveTuple;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -18,6 +18,7 @@ use ring_core::{Capture, CaptureFile};
 use crate::Error;
 use crate::input::Input;
 use crate::output::Output;
+use crate::report;
 
 /// Show every TCP conversation of an interface or a capture file.
 ///
@@ -64,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     output.finish()?;
     result.map_err(|source| Error::Follow { name, source })?;
     if live {
-        report(&handle.statistics());
+        report::print(&handle.statistics());
     }
     Ok(())
 }
@@ -127,22 +128,5 @@ async fn read(conversation: Conversation, digest: bool, printer: &Rc<print::Prin
         digest::read(conversation, printer.output()).await;
     } else {
         printer.read(conversation).await;
-    }
-}
-
-/// What tcpdump tells at its end, in its words.
-fn report(statistics: &Statistics) {
-    let source = statistics.source;
-    eprintln!("{} packets captured", statistics.packets);
-    eprintln!("{} packets received by filter", source.packets);
-    eprintln!("{} packets dropped by kernel", source.drops);
-    if statistics.dropped_bytes > 0 {
-        eprintln!("{} bytes dropped because they were not read in time", statistics.dropped_bytes);
-    }
-    if statistics.refused > 0 {
-        eprintln!(
-            "{} conversations dropped because they were not read in time",
-            statistics.refused
-        );
     }
 }

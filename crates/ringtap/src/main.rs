@@ -3,9 +3,11 @@
 
 mod demo;
 mod error;
+mod flows;
 mod follow;
 mod input;
 mod output;
+mod report;
 
 use std::process::ExitCode;
 
@@ -24,12 +26,14 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Follow(follow::Arguments),
+    Flows(flows::Arguments),
     Demo(demo::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Follow(arguments) => follow::run(&arguments),
+        Command::Flows(arguments) => flows::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     };
     match result {

@@ -1,0 +1,185 @@
+//! `ringtap flows`: one line a flow.
+
+use std::future::poll_fn;
+use std::io::{self, Write};
+use std::pin::pin;
+use std::task::Poll;
+
+use conversation::{FlowEvent, FlowStream, FlowStreamExt as _, Statistics};
+use flow::{EndReason, FiveTuple, FiveTupleKey, FlowRecord, Orientation, SideCounters, protocol};
+use futures_util::StreamExt as _;
+use ring_core::{Capture, CaptureFile, PacketSource};
+use serde::Serialize;
+
+use crate::Error;
+use crate::input::Input;
+use crate::output::Output;
+use crate::report;
+
+/// Show every flow of an interface or a capture file, one line each, when it ends.
+///
+/// Columns: start and duration in seconds, protocol, initiator and responder, packets and payload bytes of each side,
+/// bytes missing, how the flow ended, and its history (upper case for the initiator: S SYN, H SYN-ACK, A
+/// acknowledgement, D data, F FIN, R reset, T retransmission, G gap).
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    input: Input,
+    /// Print one JSON object a flow.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    let name = arguments.input.name();
+    let failed = |source| Error::Source { name: name.clone(), source };
+    let output = Output::stdout();
+    let key = FiveTuple::bidirectional();
+    let (result, statistics) = if let Some(interface) = &arguments.input.interface {
+        let stream = Capture::builder(interface).open().map_err(failed)?.flow_stream(key);
+        runtime.block_on(print(stream, arguments.json, &output))
+    } else {
+        let path = arguments.input.read.as_deref().unwrap_or("-".as_ref());
+        let stream = CaptureFile::open(path).map_err(failed)?.flow_stream(key);
+        runtime.block_on(print(stream, arguments.json, &output))
+    };
+    output.finish()?;
+    result.map_err(|source| Error::Follow { name, source })?;
+    if let (Some(_), Some(statistics)) = (&arguments.input.interface, statistics) {
+        report::print(&statistics);
+    }
+    Ok(())
+}
+
+async fn print<S>(
+    mut stream: FlowStream<S, FiveTuple>,
+    json: bool,
+    output: &Output,
+) -> (Result<(), conversation::Error>, Option<Statistics>)
+where
+    S: PacketSource + Send + Unpin + 'static,
+{
+    let mut interrupt = pin!(tokio::signal::ctrl_c());
+    let mut interrupted = false;
+    let mut result = Ok(());
+    poll_fn(|cx| {
+        loop {
+            match stream.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(FlowEvent::Ended { record, .. }))) => {
+                    output.write(|w| {
+                        if json { print_json(w, &record) } else { print_line(w, &record) }
+                    });
+                }
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(error))) => result = Err(error),
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        if !interrupted && interrupt.as_mut().poll(cx).is_ready() {
+            interrupted = true;
+            stream.handle().inspect(conversation::Handle::shutdown);
+        }
+        if output.has_failed() {
+            return Poll::Ready(());
+        }
+        output.flush();
+        Poll::Pending
+    })
+    .await;
+    (result, stream.handle().map(|handle| handle.statistics()))
+}
+
+/// A flow as JSON.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    start: f64,
+    duration: f64,
+    protocol: u8,
+    initiator: String,
+    responder: String,
+    initiator_packets: u64,
+    initiator_bytes: u64,
+    responder_packets: u64,
+    responder_bytes: u64,
+    missing_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handshake_rtt: Option<f64>,
+    end: &'static str,
+    history: &'a str,
+}
+
+fn print_json(w: &mut dyn Write, record: &FlowRecord<FiveTupleKey>) -> io::Result<()> {
+    let (initiator, responder) = endpoints(record);
+    let line = Line {
+        start: record.started.as_nanos() as f64 / 1e9,
+        duration: record.ended.saturating_duration_since(record.started).as_secs_f64(),
+        protocol: record.key.protocol,
+        initiator,
+        responder,
+        initiator_packets: record.initiator.packets,
+        initiator_bytes: record.initiator.payload_bytes,
+        responder_packets: record.responder.packets,
+        responder_bytes: record.responder.payload_bytes,
+        missing_bytes: missing(record),
+        handshake_rtt: record.handshake_rtt.map(|rtt| rtt.as_secs_f64()),
+        end: end(record.reason),
+        history: &record.history,
+    };
+    serde_json::to_writer(&mut *w, &line)?;
+    w.write_all(b"\n")
+}
+
+fn print_line(w: &mut dyn Write, record: &FlowRecord<FiveTupleKey>) -> io::Result<()> {
+    let (initiator, responder) = endpoints(record);
+    let duration = record.ended.saturating_duration_since(record.started).as_secs_f64();
+    let side = |counters: &SideCounters| format!("{}/{}", counters.packets, counters.payload_bytes);
+    writeln!(
+        w,
+        "{}.{:06} {duration:.6} {} {initiator} > {responder} {} {} {} {} {}",
+        record.started.seconds(),
+        record.started.subsec_nanos() / 1000,
+        name(record.key.protocol),
+        side(&record.initiator),
+        side(&record.responder),
+        missing(record),
+        end(record.reason),
+        if record.history.is_empty() { "-" } else { &record.history },
+    )
+}
+
+fn endpoints(record: &FlowRecord<FiveTupleKey>) -> (String, String) {
+    let (a, b) = (record.key.a.to_string(), record.key.b.to_string());
+    if record.initiator_orientation == Orientation::Forward { (a, b) } else { (b, a) }
+}
+
+fn missing(record: &FlowRecord<FiveTupleKey>) -> u64 {
+    record.initiator.gap_bytes + record.responder.gap_bytes
+}
+
+fn name(number: u8) -> String {
+    match number {
+        protocol::TCP => "tcp".to_owned(),
+        protocol::UDP => "udp".to_owned(),
+        protocol::ICMP => "icmp".to_owned(),
+        protocol::ICMPV6 => "icmp6".to_owned(),
+        protocol::SCTP => "sctp".to_owned(),
+        other => format!("proto-{other}"),
+    }
+}
+
+fn end(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Fin => "fin",
+        EndReason::Rst => "rst",
+        EndReason::IdleTimeout => "idle",
+        EndReason::Evicted => "evicted",
+        EndReason::CaptureEnded => "capture-ended",
+        EndReason::Replaced => "replaced",
+        _ => "other",
+    }
+}
