@@ -17,6 +17,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let capture = Traffic::new(profile).connections(connections.parse()?).capture();
     capture.write_pcap(BufWriter::new(File::create(file)?))?;
-    println!("{} packets, {} bytes, {} of payload", capture.len(), capture.wire_bytes(), capture.payload_bytes());
+    println!(
+        "{} packets, {} bytes, {} of payload",
+        capture.len(),
+        capture.wire_bytes(),
+        capture.payload_bytes()
+    );
     Ok(())
 }
