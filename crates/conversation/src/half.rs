@@ -102,7 +102,7 @@ impl<K: Clone + Unpin> AsyncRead for Half<K> {
                 // No part of the ordered bytes.
                 Poll::Ready(Some(Ok(Chunk::Late { .. }))) => {}
                 Poll::Ready(Some(Ok(Chunk::Finished { .. } | Chunk::Closed { .. })) | None) => {
-                    this.ended = true
+                    this.ended = true;
                 }
             }
         }

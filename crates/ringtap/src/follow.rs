@@ -104,7 +104,7 @@ async fn follow(
         while announced {
             match conversations.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(conversation))) => {
-                    readers.push(read(conversation, arguments.digest, &printer))
+                    readers.push(read(conversation, arguments.digest, &printer));
                 }
                 Poll::Ready(Some(Err(error))) => result = Err(error),
                 Poll::Ready(None) => announced = false,
