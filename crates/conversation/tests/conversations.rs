@@ -30,7 +30,7 @@ async fn hear(conversation: &mut Conversation) -> Heard {
             Chunk::Initiator(data) => heard.bytes[0].extend_from_slice(&data),
             Chunk::Responder(data) => heard.bytes[1].extend_from_slice(&data),
             Chunk::Gap { side, offset, len, cause, .. } => {
-                heard.gaps.push((side, offset, len, cause))
+                heard.gaps.push((side, offset, len, cause));
             }
             Chunk::Finished { side, .. } => heard.finished.push(side),
             Chunk::Closed { reason, .. } => heard.reason = Some(reason),
