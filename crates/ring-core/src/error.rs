@@ -78,6 +78,11 @@ pub enum Error {
     /// A limit on captured bytes cannot be combined with a filter that computes its own, or that is an eBPF program.
     #[error("a snap length cannot be put on a filter that decides itself how many bytes to keep")]
     FilterSnaplen,
+    /// Something was awaited outside a tokio runtime.
+    #[error(
+        "awaited outside a tokio runtime: use `tokio::runtime::Builder::enable_io`, or the form that waits itself"
+    )]
+    NoRuntime,
     /// A file could not be opened.
     #[error("{}: {source}", path.display())]
     Open {

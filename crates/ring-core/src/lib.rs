@@ -1,5 +1,7 @@
 //! Zero-copy packet capture and injection on Linux: AF_PACKET rings, capture files, one trait for both.
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod capture;
 mod error;
 #[cfg(feature = "pcap")]
@@ -13,6 +15,8 @@ mod statistics;
 mod stored;
 mod timestamp;
 
+#[cfg(feature = "tokio")]
+pub use asynchronous::{AsyncCapture, OwnedPacket, PacketStream};
 pub use capture::{
     Block, Capture, CaptureBuilder, CaptureFilter, Fanout, FanoutMode, Instruction, Outgoing,
     Packets, RawFilter, RingGeometry, RingProfile, SharedBlock,

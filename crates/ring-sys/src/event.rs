@@ -46,6 +46,48 @@ impl AsFd for Event {
     }
 }
 
+/// An event that happens again and again; closed on drop.
+#[derive(Debug)]
+pub struct Ticker {
+    fd: OwnedFd,
+}
+
+impl Ticker {
+    /// Happens each time that `interval` has passed, for the first time after it (`timerfd_create(CLOCK_MONOTONIC)`).
+    ///
+    /// # Errors
+    /// As timerfd_create(2) and timerfd_settime(2).
+    pub fn new(interval: Duration) -> io::Result<Self> {
+        // SAFETY: no pointers are passed.
+        let fd = check(unsafe {
+            libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK)
+        })?;
+        // SAFETY: the descriptor was made by the call above and belongs to nobody else.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let tv_sec = libc::time_t::try_from(interval.as_secs()).unwrap_or(libc::time_t::MAX);
+        let time = libc::timespec { tv_sec, tv_nsec: interval.subsec_nanos() as _ };
+        let setting = libc::itimerspec { it_interval: time, it_value: time };
+        // SAFETY: the pointer to the setting is valid for the time of the call; the old setting is not asked for.
+        check(unsafe { libc::timerfd_settime(fd.as_raw_fd(), 0, &setting, std::ptr::null_mut()) })?;
+        Ok(Self { fd })
+    }
+
+    /// Takes what has happened back; how often that was.
+    pub fn take(&self) -> u64 {
+        let mut count = [0_u8; 8];
+        // SAFETY: the buffer is valid and writable for its length. It fails where nothing has happened.
+        let read =
+            unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        if read == 8 { u64::from_ne_bytes(count) } else { 0 }
+    }
+}
+
+impl AsFd for Ticker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 /// A set of descriptors to wait for; closed on drop.
 #[derive(Debug)]
 pub struct Poller {
@@ -134,6 +176,21 @@ impl AsFd for Poller {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ticker_ticks() {
+        let (ticker, poller) =
+            (Ticker::new(Duration::from_millis(1)).expect("a ticker"), Poller::new().expect("one"));
+        poller.add_edge(ticker.as_fd(), 3).expect("added");
+        for _ in 0..3 {
+            let mut keys = Vec::new();
+            poller
+                .wait(Some(Duration::from_secs(5)), |readiness| keys.push(readiness.key))
+                .expect("waits");
+            assert_eq!(keys, [3]);
+            assert!(ticker.take() > 0);
+        }
+    }
 
     #[test]
     fn an_event_wakes_once() {

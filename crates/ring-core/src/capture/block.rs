@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::ring::{Extent, Ring};
+use super::ring::{COPY, Extent, Ring};
 use super::walk::{Packets, Walk};
 use crate::{Packet, PacketBatch};
 
@@ -79,6 +79,24 @@ impl<'a> Block<'a> {
     pub fn share(self) -> SharedBlock {
         let bytes = self.keep().clone();
         SharedBlock { ring: self.ring.clone(), extent: self.extent, walk: self.walk, bytes }
+    }
+
+    /// Keeps the packets beyond the next block: the block itself while the ring has room, as for
+    /// [`retain`](PacketBatch::retain), else a copy of it.
+    #[must_use]
+    pub fn detach(self) -> SharedBlock {
+        if self.retain().is_some() { self.share() } else { self.copy() }
+    }
+
+    /// Copies the packets, all at once: the copy can be kept for as long as one likes, and the block goes back.
+    #[must_use]
+    pub fn copy(self) -> SharedBlock {
+        // In the copy nothing is counted: so it is counted here.
+        self.packets().for_each(drop);
+        // SAFETY: as in `packets`.
+        let bytes = Bytes::copy_from_slice(unsafe { self.ring.data(&self.extent) });
+        let extent = Extent { index: COPY, ..self.extent };
+        SharedBlock { ring: self.ring.clone(), extent, walk: self.walk, bytes }
     }
 
     fn keep(&self) -> &Bytes {
@@ -158,6 +176,13 @@ impl SharedBlock {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Takes the first of the packets that are left.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn take_next(&mut self) -> Option<crate::OwnedPacket> {
+        let packet = self.walk.next(&self.ring, self.extent.index, &self.bytes)?;
+        Some(crate::OwnedPacket::new(self.bytes.slice_ref(packet.data()), *packet.meta()))
     }
 }
 

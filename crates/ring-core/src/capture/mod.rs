@@ -13,9 +13,9 @@ mod wait;
 mod walk;
 
 use std::fmt;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ring_sys::packet::abi::TP_STATUS_USER;
 
@@ -23,15 +23,13 @@ pub use self::block::{Block, SharedBlock};
 pub use self::builder::{CaptureBuilder, Outgoing, RingGeometry, RingProfile};
 pub use self::fanout::{Fanout, FanoutMode};
 pub use self::filter::{CaptureFilter, Instruction, RawFilter};
-use self::ring::{Extent, Ring};
+pub(crate) use self::ring::Extent;
+use self::ring::Ring;
 use self::socket::CaptureSocket;
 use self::wait::Waiter;
 pub use self::walk::Packets;
-use self::walk::Walk;
+pub(crate) use self::walk::Walk;
 use crate::{Error, Interrupter, LinkType, Next, Packet, PacketSource, Statistics, Timeout};
-
-/// How often a deleted interface is looked for once an interface went down: the kernel tells of the first only.
-const DOWN_CHECK: Duration = Duration::from_millis(250);
 
 /// Kernel counters have 32 bits: they are read at least once in so many packets.
 const READ_COUNTERS: u64 = 1 << 30;
@@ -83,11 +81,11 @@ pub struct Capture {
     counted_at: u64,
     /// The kernel dropped packets, and no packet has been marked for it.
     lost: bool,
-    down: bool,
 }
 
 /// What came of looking for a block.
-enum Found {
+#[derive(Debug)]
+pub(crate) enum Found {
     Block(Extent, Walk),
     TimedOut,
     Interrupted,
@@ -126,7 +124,6 @@ impl Capture {
             statistics: Statistics::default(),
             counted_at: 0,
             lost: false,
-            down: false,
         })
     }
 
@@ -136,7 +133,7 @@ impl Capture {
     /// [`Error::InterfaceGone`]; [`Error::System`] when the kernel refuses to wait.
     pub fn next_block(&mut self, timeout: Timeout) -> Result<Option<Block<'_>>, Error> {
         match self.find(timeout)? {
-            Found::Block(extent, walk) => Ok(Some(Block::new(&self.ring, extent, walk))),
+            Found::Block(extent, walk) => Ok(Some(self.lend(extent, walk))),
             Found::TimedOut | Found::Interrupted => Ok(None),
         }
     }
@@ -225,8 +222,19 @@ impl Capture {
         self.socket.set_filter(&filter.into())
     }
 
+    /// The block that [`find`](Self::find) found.
+    #[inline]
+    pub(crate) fn lend(&mut self, extent: Extent, walk: Walk) -> Block<'_> {
+        Block::new(&self.ring, extent, walk)
+    }
+
+    /// What becomes readable when there may be a block.
+    pub(crate) fn waiter(&self) -> BorrowedFd<'_> {
+        self.waiter.as_fd()
+    }
+
     /// Looks for a block, and waits for one.
-    fn find(&mut self, timeout: Timeout) -> Result<Found, Error> {
+    pub(crate) fn find(&mut self, timeout: Timeout) -> Result<Found, Error> {
         if let Some((extent, walk)) = self.open.take() {
             if walk.left() != 0 {
                 return Ok(Found::Block(extent, walk));
@@ -254,19 +262,21 @@ impl Capture {
         }
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            // One that comes back between this and the wait raises the event.
-            let exhausted = self.ring.loans.want(self.cursor);
-            let most = if self.down && !exhausted { Some(DOWN_CHECK) } else { None };
-            let failed =
-                self.waiter.wait(&self.ring.returned, left.into_iter().chain(most).min())?;
+            // From here on a block that comes back raises the event; it may have come back just before.
+            if !self.ring.loans.want(self.cursor)
+                && let Some((extent, walk)) = self.ready()?
+            {
+                return Ok(Found::Block(extent, walk));
+            }
+            let failed = self.waiter.wait(&self.ring.returned, left)?;
             if self.waiter.interrupter.take() {
                 return Ok(Found::Interrupted);
             }
             if let Some((extent, walk)) = self.ready()? {
-                self.down = false;
+                self.waiter.set_down(false)?;
                 return Ok(Found::Block(extent, walk));
             }
-            if failed || self.down {
+            if failed {
                 self.check_interface()?;
             }
             if left.is_some_and(|left| left.is_zero()) {
@@ -324,8 +334,7 @@ impl Capture {
     /// Finds out why the socket reports an error: an interface that went down may come back, one that was deleted not.
     #[cold]
     fn check_interface(&mut self) -> Result<(), Error> {
-        self.down |= self.socket.is_down()?;
-        Ok(())
+        if self.socket.is_down()? { self.waiter.set_down(true) } else { Ok(()) }
     }
 }
 
@@ -334,7 +343,7 @@ impl PacketSource for Capture {
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Block<'_>>, Error> {
         Ok(match self.find(timeout)? {
-            Found::Block(extent, walk) => Next::Batch(Block::new(&self.ring, extent, walk)),
+            Found::Block(extent, walk) => Next::Batch(self.lend(extent, walk)),
             Found::TimedOut => Next::TimedOut,
             Found::Interrupted => Next::Interrupted,
         })
@@ -357,8 +366,7 @@ impl PacketSource for Capture {
     }
 
     fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        use std::os::fd::AsFd as _;
-        Some(self.waiter.as_fd())
+        Some(self.waiter())
     }
 }
 

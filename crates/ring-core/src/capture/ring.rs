@@ -38,6 +38,9 @@ pub(crate) struct BlockCounts {
     malformed: AtomicBool,
 }
 
+/// In place of a block's index: a copy of a block, in which nothing is counted any more.
+pub(crate) const COPY: usize = usize::MAX;
+
 /// What a block's descriptor says, checked against the ring's geometry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
@@ -152,7 +155,7 @@ impl Ring {
     /// Counts a packet that was not captured whole: the `position`-th of its block, once however often it is walked.
     #[inline]
     pub(crate) fn count_truncated(&self, index: usize, position: u32) {
-        let counts = &self.blocks[index];
+        let Some(counts) = self.blocks.get(index) else { return };
         if counts.seen.load(Ordering::Relaxed) <= position {
             counts.seen.store(position + 1, Ordering::Relaxed);
             counts.truncated.store(counts.truncated.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -162,7 +165,8 @@ impl Ring {
     /// Counts a block that broke off, once however often it is walked.
     #[cold]
     pub(crate) fn count_malformed(&self, index: usize) {
-        if !self.blocks[index].malformed.swap(true, Ordering::Relaxed) {
+        let Some(counts) = self.blocks.get(index) else { return };
+        if !counts.malformed.swap(true, Ordering::Relaxed) {
             self.malformed.fetch_add(1, Ordering::Relaxed);
         }
     }

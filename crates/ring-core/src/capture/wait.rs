@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use ring_sys::event::{Event, Poller};
+use ring_sys::event::{Event, Poller, Readiness, Ticker};
 use ring_sys::packet::PacketSocket;
 
 use crate::error::system;
@@ -16,11 +16,17 @@ use crate::{Error, Interrupter};
 const SOCKET: u64 = 0;
 const RETURNED: u64 = 1;
 const INTERRUPTED: u64 = 2;
+const TICKED: u64 = 3;
+
+/// How often a deleted interface is looked for once an interface went down: the kernel tells of the first only.
+const DOWN_CHECK: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub(crate) struct Waiter {
     poller: Poller,
     pub(crate) interrupter: Interrupter,
+    /// Only while the interface is down.
+    ticker: Option<Ticker>,
 }
 
 impl Waiter {
@@ -36,20 +42,38 @@ impl Waiter {
         for (descriptor, key) in sources {
             poller.add_edge(descriptor, key).map_err(system("watch a descriptor"))?;
         }
-        Ok(Self { poller, interrupter })
+        Ok(Self { poller, interrupter, ticker: None })
     }
 
-    /// Waits for anything, at most so long; whether the socket reports an error.
+    /// Waits for anything, at most so long; whether the socket is to be asked for an error.
     pub(crate) fn wait(&self, returned: &Event, timeout: Option<Duration>) -> Result<bool, Error> {
         let mut failed = false;
-        let seen = |readiness: ring_sys::event::Readiness| match readiness.key {
+        let seen = |readiness: Readiness| match readiness.key {
             SOCKET => failed |= readiness.error,
             RETURNED => _ = returned.take(),
+            TICKED => {
+                failed = true;
+                self.ticker.as_ref().map(Ticker::take);
+            }
             // Taken where it is asked for.
             _ => {}
         };
         self.poller.wait(timeout, seen).map_err(system("wait for packets"))?;
         Ok(failed)
+    }
+
+    /// From now on the wait ends from time to time, so that an interface that is down is looked at; or no longer.
+    pub(crate) fn set_down(&mut self, down: bool) -> Result<(), Error> {
+        if down == self.ticker.is_some() {
+            return Ok(());
+        }
+        self.ticker = None;
+        if down {
+            let ticker = Ticker::new(DOWN_CHECK).map_err(system("make a timer"))?;
+            self.poller.add_edge(ticker.as_fd(), TICKED).map_err(system("watch a descriptor"))?;
+            self.ticker = Some(ticker);
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,6 @@
 //! Two hosts on a wire, and frames between them.
 
 use std::io;
-use std::net::UdpSocket;
 use std::time::Duration;
 
 use live_harness::Result;
@@ -71,15 +70,4 @@ impl Sender {
         }
         Ok(())
     }
-}
-
-/// A datagram to oneself, through the loopback interface.
-pub(crate) fn talk_to_self(host: &Namespace, datagrams: &[&[u8]]) -> Result {
-    let (to, from) = host.run(|| -> io::Result<_> {
-        Ok((UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?))
-    })??;
-    for datagram in datagrams {
-        from.send_to(datagram, to.local_addr()?)?;
-    }
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use ring_core::{
     Outgoing, PacketBatch as _, PacketSource as _, RawFilter, RingGeometry, RingProfile, Timeout,
 };
 
-use crate::hosts::{SOON, Sender, frame, talk_to_self, wire};
+use crate::hosts::{SOON, Sender, frame, wire};
 
 const SHORT: Timeout = Timeout::After(Duration::from_millis(300));
 
@@ -568,5 +568,16 @@ pub(crate) fn shared_blocks_go_to_workers() -> Result {
     assert_eq!(capture.statistics()?.drops, 0);
     assert_eq!(ports, (0..SENT).collect::<Vec<_>>());
     assert_eq!(capture.statistics()?.blocks_on_loan, 0);
+    Ok(())
+}
+
+/// A datagram to oneself, through the loopback interface.
+fn talk_to_self(host: &Namespace, datagrams: &[&[u8]]) -> Result {
+    let (to, from) = host.run(|| -> std::io::Result<_> {
+        Ok((UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?))
+    })??;
+    for datagram in datagrams {
+        from.send_to(datagram, to.local_addr()?)?;
+    }
     Ok(())
 }

@@ -1,0 +1,194 @@
+//! A capture whose waits are awaited.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::coop;
+
+use super::stream::PacketStream;
+use crate::capture::{Extent, Found, Walk};
+use crate::error::system;
+use crate::{
+    Block, Capture, CaptureBuilder, Error, Interrupter, IntoPacketSource, LinkType, Statistics,
+    Timeout,
+};
+
+/// A [`Capture`] whose waits are awaited.
+///
+/// It enters the reactor of the runtime in which it is first awaited, which needs I/O enabled
+/// (`tokio::runtime::Builder::enable_io`). A busy link does not starve other tasks: each block counts against the
+/// task's budget.
+///
+/// ```no_run
+/// use ring_core::AsyncCapture;
+///
+/// # async fn example() -> Result<(), ring_core::Error> {
+/// let mut capture = AsyncCapture::open("eth0")?;
+/// while let Some(block) = capture.next_block().await? {
+///     for packet in &block {
+///         println!("{} {} bytes", packet.timestamp(), packet.data().len());
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct AsyncCapture {
+    capture: Capture,
+    /// A second descriptor of what the capture waits with.
+    reactor: Option<AsyncFd<OwnedFd>>,
+}
+
+impl AsyncCapture {
+    /// Captures from an interface with the defaults; `any` is all interfaces.
+    ///
+    /// # Errors
+    /// As [`CaptureBuilder::open`].
+    pub fn open(interface: &str) -> Result<Self, Error> {
+        Capture::open(interface).map(Self::from)
+    }
+
+    /// Sets up a capture, whose end is [`CaptureBuilder::open_async`].
+    pub fn builder(interface: &str) -> CaptureBuilder {
+        Capture::builder(interface)
+    }
+
+    /// Waits for the next block; `None` when an [`Interrupter`] ended the wait.
+    ///
+    /// Cancel-safe: where the future is dropped before it is ready, no block has been taken.
+    ///
+    /// # Errors
+    /// As [`Capture::next_block`]; [`Error::NoRuntime`] outside a runtime.
+    ///
+    /// # Panics
+    /// In a runtime whose I/O is not enabled.
+    pub async fn next_block(&mut self) -> Result<Option<Block<'_>>, Error> {
+        let found = poll_fn(|cx| self.poll_found(cx)).await?;
+        Ok(found.map(|(extent, walk)| self.capture.lend(extent, walk)))
+    }
+
+    /// The packets as a stream of packets that own their bytes.
+    pub fn into_packets(self) -> PacketStream {
+        PacketStream::new(self)
+    }
+
+    /// Leaves the reactor.
+    #[must_use]
+    pub fn into_capture(self) -> Capture {
+        self.capture
+    }
+
+    /// The capture, for what is not awaited.
+    #[must_use]
+    pub fn capture(&self) -> &Capture {
+        &self.capture
+    }
+
+    /// The link type of the packets, `None` where each has its own.
+    #[must_use]
+    pub fn link_type(&self) -> Option<LinkType> {
+        crate::PacketSource::link_type(&self.capture)
+    }
+
+    /// Ends this capture's waits from other tasks and threads.
+    #[must_use]
+    pub fn interrupter(&self) -> Interrupter {
+        self.capture.interrupter()
+    }
+
+    /// Totals since the capture was opened.
+    ///
+    /// # Errors
+    /// As [`Capture::statistics`].
+    pub fn statistics(&mut self) -> Result<Statistics, Error> {
+        self.capture.statistics()
+    }
+
+    /// Puts another filter in place of the present one.
+    ///
+    /// # Errors
+    /// As [`Capture::set_filter`].
+    pub fn set_filter(&mut self, filter: impl Into<crate::CaptureFilter>) -> Result<(), Error> {
+        self.capture.set_filter(filter)
+    }
+
+    /// The block that [`poll_found`](Self::poll_found) found.
+    pub(crate) fn lend(&mut self, extent: Extent, walk: Walk) -> Block<'_> {
+        self.capture.lend(extent, walk)
+    }
+
+    /// Looks for a block, and has the task woken when there may be one. `None` for an interruption.
+    pub(crate) fn poll_found(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<(Extent, Walk)>, Error>> {
+        let budget = ready!(coop::poll_proceed(cx));
+        loop {
+            match self.capture.find(Timeout::Now)? {
+                Found::Block(extent, walk) => {
+                    budget.made_progress();
+                    return Poll::Ready(Ok(Some((extent, walk))));
+                }
+                Found::Interrupted => return Poll::Ready(Ok(None)),
+                Found::TimedOut => {}
+            }
+            // Readiness is cleared before the next look, which takes all events: one that comes after that look makes
+            // it ready again.
+            ready!(self.reactor()?.poll_read_ready(cx))
+                .map_err(system("wait for packets"))?
+                .clear_ready();
+        }
+    }
+
+    fn reactor(&mut self) -> Result<&AsyncFd<OwnedFd>, Error> {
+        let reactor = match self.reactor.take() {
+            Some(reactor) => reactor,
+            None => {
+                let descriptor = self.capture.waiter().try_clone_to_owned();
+                let descriptor = descriptor.map_err(system("duplicate a descriptor"))?;
+                if tokio::runtime::Handle::try_current().is_err() {
+                    return Err(Error::NoRuntime);
+                }
+                // SAFETY: an `OwnedFd` is open as long as it lives and always gives the same descriptor.
+                let reactor =
+                    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+                reactor.map_err(|error| system("enter the reactor")(error.into()))?
+            }
+        };
+        Ok(self.reactor.insert(reactor))
+    }
+}
+
+impl From<Capture> for AsyncCapture {
+    fn from(capture: Capture) -> Self {
+        Self { capture, reactor: None }
+    }
+}
+
+/// Leaves the reactor: what takes the source over waits on its own.
+impl IntoPacketSource for AsyncCapture {
+    type Source = Capture;
+
+    fn into_packet_source(self) -> Result<Capture, Error> {
+        Ok(self.into_capture())
+    }
+}
+
+impl CaptureBuilder {
+    /// Opens the capture to be awaited.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_async(self) -> Result<AsyncCapture, Error> {
+        self.open().map(AsyncCapture::from)
+    }
+}
+
+impl fmt::Debug for AsyncCapture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AsyncCapture").field(&self.capture).finish()
+    }
+}

@@ -1,0 +1,253 @@
+//! Captures inside a tokio runtime, in network namespaces of their own.
+
+#[path = "live/hosts.rs"]
+mod hosts;
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures_core::Stream;
+use live_harness::Result;
+use netns::Namespace;
+use ring_core::{
+    AsyncCapture, Capture, Error, IntoPacketSource as _, Next, OwnedPacket, PacketSource as _,
+    RingGeometry, Timeout,
+};
+
+use hosts::{SOON, Sender, frame, wire};
+
+live_harness::main!(
+    every_packet_comes,
+    a_wait_that_is_cancelled_loses_nothing,
+    a_stream_of_owned_packets,
+    packets_of_a_stream_can_be_kept,
+    a_busy_link_does_not_starve_others,
+    interruptions_and_deletion,
+    the_reactor_is_left,
+    outside_a_runtime_it_is_an_error,
+);
+
+const FEW: RingGeometry =
+    RingGeometry { block_size: 1 << 16, blocks: 8, timeout: Duration::from_millis(2) };
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+fn open(host: &Namespace) -> Result<AsyncCapture> {
+    Ok(host.run(|| Capture::builder("right0").geometry(FEW).open_async())??)
+}
+
+fn numbered(count: u16) -> Vec<Vec<u8>> {
+    (0..count).map(|port| frame(port, 80)).collect()
+}
+
+async fn next(
+    stream: &mut (impl Stream<Item = Result<OwnedPacket, Error>> + Unpin),
+) -> Option<Result<OwnedPacket, Error>> {
+    poll_fn(|cx| pin!(&mut *stream).poll_next(cx)).await
+}
+
+fn every_packet_comes() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let mut capture = open(&right)?;
+    let sender = Sender::new(&left, "left0")?;
+    let frames = numbered(2000);
+    let expected = frames.clone();
+    let sending = thread::spawn(move || -> Result {
+        for frames in frames.chunks(20) {
+            sender.send(frames)?;
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    });
+    let mut seen = Vec::new();
+    runtime()?.block_on(async {
+        while seen.len() < 2000 {
+            let block =
+                tokio::time::timeout(SOON, capture.next_block()).await.expect("packets in time");
+            let block = block?.expect("nobody interrupts");
+            seen.extend(block.packets().map(|packet| packet.data().to_vec()));
+        }
+        Ok::<_, Error>(())
+    })?;
+    sending.join().expect("the sender")?;
+    assert_eq!(seen, expected);
+    assert_eq!(capture.statistics()?.drops, 0);
+    Ok(())
+}
+
+fn a_wait_that_is_cancelled_loses_nothing() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let mut capture = open(&right)?;
+    let sender = Sender::new(&left, "left0")?;
+    let frames = numbered(100);
+    let expected = frames.clone();
+    let sending = thread::spawn(move || -> Result {
+        for frame in frames.chunks(1) {
+            sender.send(frame)?;
+            thread::sleep(Duration::from_millis(6));
+        }
+        Ok(())
+    });
+    let (mut seen, mut cancelled) = (Vec::new(), 0);
+    runtime()?.block_on(async {
+        while seen.len() < 100 && cancelled < 20_000 {
+            match tokio::time::timeout(Duration::from_millis(1), capture.next_block()).await {
+                Ok(block) => {
+                    let block = block?.expect("nobody interrupts");
+                    seen.extend(block.packets().map(|packet| packet.data().to_vec()));
+                }
+                Err(_) => cancelled += 1,
+            }
+        }
+        Ok::<_, Error>(())
+    })?;
+    sending.join().expect("the sender")?;
+    assert!(cancelled > 10, "{cancelled}");
+    assert_eq!(seen, expected);
+    Ok(())
+}
+
+fn a_stream_of_owned_packets() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let mut stream = open(&right)?.into_packets();
+    Sender::new(&left, "left0")?.send(&numbered(500))?;
+    let mut seen = Vec::new();
+    runtime()?.block_on(async {
+        for _ in 0..500 {
+            let packet = tokio::time::timeout(SOON, next(&mut stream)).await?.expect("no end")?;
+            assert_eq!(packet.as_packet().number(), seen.len() as u64 + 1);
+            seen.push(packet.into_data().to_vec());
+        }
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+    })?;
+    assert_eq!(seen, numbered(500));
+    Ok(())
+}
+
+fn packets_of_a_stream_can_be_kept() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let sender = Sender::new(&left, "left0")?;
+    for in_place in [false, true] {
+        // In place no more than half of the ring is kept.
+        let count = if in_place { 4 } else { 40 };
+        let mut stream = open(&right)?.into_packets().in_place(in_place);
+        let mut kept = Vec::new();
+        runtime()?.block_on(async {
+            for port in 0..count {
+                sender.send(&[frame(port, 80)])?;
+                kept.push(tokio::time::timeout(SOON, next(&mut stream)).await?.expect("no end")?);
+            }
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+        })?;
+        let statistics = stream.statistics()?;
+        assert_eq!((statistics.drops, statistics.ring_exhausted), (0, 0), "{statistics:?}");
+        assert_eq!(statistics.blocks_on_loan, if in_place { 4 } else { 0 });
+        assert_eq!(
+            kept.iter().map(|packet| packet.data().to_vec()).collect::<Vec<_>>(),
+            numbered(count)
+        );
+    }
+    Ok(())
+}
+
+fn a_busy_link_does_not_starve_others() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let mut capture = open(&right)?;
+    let sender = Sender::new(&left, "left0")?;
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stopped = stop.clone();
+    let sending = thread::spawn(move || -> Result {
+        let frames = numbered(256);
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            sender.send(&frames)?;
+        }
+        Ok(())
+    });
+    let ticks = runtime()?.block_on(async {
+        // Both in one task: only by yielding can the reader let the ticks through.
+        let reader = tokio::spawn(async move {
+            loop {
+                let block = capture.next_block().await?.expect("nobody interrupts");
+                std::hint::black_box(block.packets().count());
+                drop(block);
+                if std::hint::black_box(false) {
+                    return Ok::<_, Error>(());
+                }
+            }
+        });
+        let (until, mut ticks) = (Instant::now() + Duration::from_millis(500), 0);
+        while Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            ticks += 1;
+        }
+        reader.abort();
+        ticks
+    });
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    sending.join().expect("the sender")?;
+    assert!(ticks > 20, "{ticks} ticks of a millisecond in half a second");
+    Ok(())
+}
+
+fn interruptions_and_deletion() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    let (_l, r) = wire(&left, &right)?;
+    let mut capture = open(&right)?;
+    let interrupter = capture.interrupter();
+    runtime()?.block_on(async {
+        let other = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(30));
+            interrupter.interrupt();
+        });
+        let ended = tokio::time::timeout(SOON, capture.next_block()).await?;
+        assert!(ended?.is_none());
+        other.join().expect("the other thread");
+        // Down first, which the kernel tells of, then deleted, which it does not.
+        r.down()?;
+        assert!(
+            tokio::time::timeout(Duration::from_millis(100), capture.next_block()).await.is_err()
+        );
+        r.delete()?;
+        let ended = tokio::time::timeout(SOON, capture.next_block()).await?;
+        assert!(matches!(ended, Err(Error::InterfaceGone { .. })), "{ended:?}");
+        Ok(())
+    })
+}
+
+fn the_reactor_is_left() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let mut capture = open(&right)?;
+    let sender = Sender::new(&left, "left0")?;
+    runtime()?.block_on(async {
+        sender.send(&[frame(1, 80)])?;
+        let block = tokio::time::timeout(SOON, capture.next_block()).await??;
+        assert_eq!(block.expect("a block").len(), 1);
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+    })?;
+    let mut source = capture.into_packet_source()?;
+    sender.send(&[frame(2, 80)])?;
+    assert!(matches!(source.next_batch(Timeout::After(SOON))?, Next::Batch(_)));
+    Ok(())
+}
+
+fn outside_a_runtime_it_is_an_error() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let mut capture = open(&right)?;
+    let mut future = pin!(capture.next_block());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match Future::poll(future.as_mut(), &mut context) {
+        std::task::Poll::Ready(Err(Error::NoRuntime)) => Ok(()),
+        other => panic!("{other:?}"),
+    }
+}
