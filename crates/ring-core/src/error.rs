@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use ring_sys::capability::Capability;
 
+use crate::{LinkType, Timestamp};
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -110,6 +112,51 @@ pub enum Error {
     UnknownFormat {
         /// Its first bytes, zero where it has fewer.
         magic: [u8; 8],
+    },
+    /// A capture file cannot hold what it was given to write. Nothing of it was written.
+    #[error(transparent)]
+    Unwritable(#[from] Unwritable),
+}
+
+/// What a capture file cannot hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unwritable {
+    /// A packet of another link type than the file's, in a format that has one for all packets.
+    #[error(
+        "a packet of link type {} in a pcap file of link type {}; write pcapng, which holds several", packet.0, file.0
+    )]
+    LinkType {
+        /// The file's.
+        file: LinkType,
+        /// The packet's.
+        packet: LinkType,
+    },
+    /// A time that the seconds of pcap are too short for: they end in the year 2106.
+    #[error("the time stamp {0} is later than pcap can tell; write pcapng")]
+    Time(Timestamp),
+    /// More interfaces than readers take.
+    #[error("more than {limit} interfaces")]
+    TooManyInterfaces {
+        /// The limit.
+        limit: u32,
+    },
+    /// A name, a comment or another text that is too long.
+    #[error("a text of {length} bytes, where {limit} are possible")]
+    TextLength {
+        /// Its length.
+        length: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The "modified" pcap format, which is read but not written.
+    #[error("modified pcap is not written; write pcap or pcapng")]
+    ModifiedPcap,
+    /// A file's name, with the time filled in, that is empty or too long.
+    #[error("{} with the time filled in is no file name", name.display())]
+    FileName {
+        /// The name as it was given.
+        name: PathBuf,
     },
 }
 

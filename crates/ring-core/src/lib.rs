@@ -10,10 +10,15 @@ mod interrupter;
 mod link_type;
 mod memory;
 mod packet;
+#[cfg(feature = "pcap")]
+mod rotate;
+mod sink;
 mod source;
 mod statistics;
 mod stored;
 mod timestamp;
+#[cfg(feature = "pcap")]
+mod write;
 
 #[cfg(feature = "tokio")]
 pub use asynchronous::{AsyncCapture, OwnedPacket, PacketStream};
@@ -21,7 +26,7 @@ pub use capture::{
     Block, Capture, CaptureBuilder, CaptureFilter, Fanout, FanoutMode, Instruction, Outgoing,
     Packets, RawFilter, RingGeometry, RingProfile, SharedBlock,
 };
-pub use error::{Damage, Error, ForeignFormat, GeometryProblem};
+pub use error::{Damage, Error, ForeignFormat, GeometryProblem, Unwritable};
 #[cfg(feature = "pcap")]
 pub use file::{CaptureFile, FileFormat, FileInterface};
 pub use interrupter::Interrupter;
@@ -29,7 +34,12 @@ pub use link_type::LinkType;
 pub use memory::MemorySource;
 pub use packet::{ChecksumStatus, Direction, Packet, PacketMeta, VlanTag};
 pub use ring_sys::capability::Capability;
+#[cfg(feature = "pcap")]
+pub use rotate::{RotatingWriter, Rotation};
+pub use sink::{PacketSink, SinkStatistics};
 pub use source::{IntoPacketSource, Next, PacketBatch, PacketSource, Timeout};
 pub use statistics::Statistics;
 pub use stored::StoredBatch;
 pub use timestamp::{Timestamp, TimestampSource};
+#[cfg(feature = "pcap")]
+pub use write::{Annotation, CaptureWriter, CaptureWriterBuilder, InterfaceDescription};

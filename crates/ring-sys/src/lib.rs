@@ -5,6 +5,7 @@
 //! other things be.
 //!
 //! - [`packet`]: packet sockets and their rings, packet(7) and `Documentation/networking/packet_mmap.rst`
+//! - [`local_time`]: times as people write them, strftime(3)
 //! - [`mmap`]: memory that the kernel writes
 //! - [`event`]: waiting, epoll(7) and eventfd(2)
 //! - [`interface`]: what the kernel knows of network interfaces
@@ -29,6 +30,7 @@ pub mod capability;
 pub mod event;
 pub mod filter;
 pub mod interface;
+pub mod local_time;
 pub mod mmap;
 pub mod packet;
 mod socket_option;

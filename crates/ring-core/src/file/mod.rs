@@ -14,6 +14,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use self::format::Parser;
+pub(crate) use self::format::longest_packet;
 pub use self::format::{FileFormat, FileInterface};
 use self::reader::ChunkReader;
 use crate::stored::Record;

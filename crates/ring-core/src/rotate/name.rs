@@ -1,0 +1,112 @@
+//! What the files of a capture are called.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use ring_sys::local_time::format_local;
+
+use super::Rotation;
+use crate::{Error, Timestamp, Unwritable};
+
+/// Gives each file its name, and makes it.
+pub(crate) struct Names {
+    name: PathBuf,
+    timed: bool,
+    files: Option<u32>,
+    /// Digits of the count at least; with 0 the first file has none.
+    width: usize,
+    /// The name of the file before, with the time filled in but without the count, and the count.
+    last: Option<(OsString, u32)>,
+    /// Files that were made, where the oldest are to be removed.
+    kept: VecDeque<PathBuf>,
+}
+
+impl Names {
+    pub(crate) fn new(name: &Path, rotation: &Rotation) -> Self {
+        let timed = rotation.interval.is_some() && name.as_os_str().as_bytes().contains(&b'%');
+        let highest = rotation.files.map_or(0, |files| files - 1);
+        let counted = rotation.size.is_some() || !timed;
+        let width = if counted && highest > 0 { highest.to_string().len() } else { 0 };
+        Self {
+            name: name.to_owned(),
+            timed,
+            files: rotation.files,
+            width,
+            last: None,
+            kept: VecDeque::new(),
+        }
+    }
+
+    /// The names have a time in them.
+    pub(crate) fn are_timed(&self) -> bool {
+        self.timed
+    }
+
+    /// Makes the next file, which starts at this time.
+    pub(crate) fn open(&mut self, at: Timestamp) -> Result<(PathBuf, File), Error> {
+        let stem = self.stem(at)?;
+        let mut count = match &self.last {
+            Some((last, count)) if *last == stem => count.wrapping_add(1),
+            _ => 0,
+        };
+        if let (false, Some(files)) = (self.timed, self.files) {
+            count %= files;
+        }
+        loop {
+            let path = self.path(&stem, count);
+            let mut options = OpenOptions::new();
+            options.write(true);
+            // A time may come again, be it that the clock was set or that summer ended: its files stay.
+            if self.timed {
+                options.create_new(true);
+            } else {
+                options.create(true).truncate(true);
+            }
+            match options.open(&path) {
+                Ok(file) => {
+                    self.last = Some((stem, count));
+                    if self.timed && self.files.is_some() {
+                        self.kept.push_back(path.clone());
+                    }
+                    return Ok((path, file));
+                }
+                Err(error)
+                    if self.timed
+                        && error.kind() == io::ErrorKind::AlreadyExists
+                        && count < u32::MAX =>
+                {
+                    count += 1;
+                }
+                Err(source) => return Err(Error::Open { path, source }),
+            }
+        }
+    }
+
+    /// The oldest file, if there is one more than there may be.
+    pub(crate) fn superfluous(&mut self) -> Option<PathBuf> {
+        let files = self.files? as usize;
+        if self.kept.len() > files { self.kept.pop_front() } else { None }
+    }
+
+    fn stem(&self, at: Timestamp) -> Result<OsString, Error> {
+        if !self.timed {
+            return Ok(self.name.clone().into_os_string());
+        }
+        i64::try_from(at.seconds())
+            .ok()
+            .and_then(|seconds| format_local(seconds, self.name.as_os_str()))
+            .ok_or_else(|| Unwritable::FileName { name: self.name.clone() }.into())
+    }
+
+    fn path(&self, stem: &OsString, count: u32) -> PathBuf {
+        let mut path = stem.clone();
+        if count > 0 || self.width > 0 {
+            path.push(format!("{count:0width$}", width = self.width));
+        }
+        path.into()
+    }
+}

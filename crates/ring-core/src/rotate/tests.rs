@@ -1,0 +1,215 @@
+use std::collections::BTreeMap;
+use std::env;
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::{
+    CaptureFile, FileFormat, LinkType, Next, PacketBatch as _, PacketMeta, PacketSource as _,
+    Timeout,
+};
+
+/// A folder that goes away again.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = env::temp_dir().join(format!("ring-core-{name}-{}", std::process::id()));
+        fs::create_dir(&path).expect("a new folder");
+        Self(path)
+    }
+
+    /// The packets of each file, as the seconds of their times.
+    fn files(&self) -> BTreeMap<String, Vec<u64>> {
+        let entries = fs::read_dir(&self.0).expect("it is there");
+        let read = |path: &Path| {
+            let mut file = CaptureFile::open(path).expect("a capture");
+            let mut seconds = Vec::new();
+            while let Next::Batch(batch) = file.next_batch(Timeout::Never).expect("whole") {
+                seconds.extend(batch.packets().map(|packet| packet.timestamp().seconds()));
+            }
+            assert_eq!(file.interfaces()[0].name.as_deref(), Some("eth0"), "{}", path.display());
+            seconds
+        };
+        entries
+            .map(|entry| entry.expect("readable"))
+            .map(|entry| (entry.file_name().to_string_lossy().into_owned(), read(&entry.path())))
+            .collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.files().into_keys().collect()
+    }
+
+    fn writer(&self, name: &str, rotation: Rotation) -> RotatingWriter {
+        let mut writer =
+            CaptureWriter::builder().rotate(self.0.join(name), rotation).expect("made");
+        let description = InterfaceDescription::new(LinkType::ETHERNET).name("eth0");
+        writer.add_interface(0, description).expect("the first");
+        writer
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).expect("it was there");
+    }
+}
+
+fn write(writer: &mut RotatingWriter, seconds: u64) -> Result<(), Error> {
+    let time = Timestamp::from_parts(seconds, 0);
+    writer.write(&Packet::new(&[0; 100], PacketMeta::new(1, time, LinkType::ETHERNET)))
+}
+
+fn of(numbers: impl Iterator<Item = u64>) -> Vec<u64> {
+    numbers.collect()
+}
+
+#[test]
+fn by_size() {
+    let folder = Folder::new("size");
+    let finished = Arc::new(Mutex::new(Vec::new()));
+    let mut writer = folder.writer("x.pcapng", Rotation::new().size(1000)).on_finish({
+        let finished = Arc::clone(&finished);
+        move |path| finished.lock().unwrap().push(path.to_owned())
+    });
+    for at in 0..30 {
+        write(&mut writer, at).unwrap();
+    }
+    assert_eq!(writer.finish().unwrap().packets, 30);
+    let files = folder.files();
+    assert_eq!(
+        files.keys().collect::<Vec<_>>(),
+        ["x.pcapng", "x.pcapng1", "x.pcapng2", "x.pcapng3"]
+    );
+    assert_eq!(files.into_values().flatten().collect::<Vec<_>>(), of(0..30), "each once, in order");
+    assert_eq!(finished.lock().unwrap().len(), 4);
+    assert!(fs::metadata(folder.0.join("x.pcapng")).unwrap().len() < 1000 + 132);
+}
+
+#[test]
+fn by_size_in_a_circle() {
+    let folder = Folder::new("circle");
+    let mut writer = folder.writer("x", Rotation::new().size(1).files(11));
+    for at in 0..25 {
+        write(&mut writer, at).unwrap();
+    }
+    writer.finish().unwrap();
+    let files = folder.files();
+    assert_eq!(files.len(), 11);
+    assert_eq!((&files["x00"], &files["x02"], &files["x03"]), (&vec![22], &vec![24], &vec![14]));
+    assert_eq!(files["x10"], [21]);
+
+    // One file is the smallest circle.
+    let folder = Folder::new("point");
+    let mut writer = folder.writer("x", Rotation::new().size(1).files(1));
+    for at in 0..3 {
+        write(&mut writer, at).unwrap();
+    }
+    writer.finish().unwrap();
+    assert_eq!(folder.files(), BTreeMap::from([("x".to_owned(), vec![2])]));
+}
+
+#[test]
+fn by_time() {
+    let folder = Folder::new("time");
+    let rotation = Rotation::new().interval(Duration::from_secs(10));
+    let mut writer = folder.writer("at-%s.pcapng", rotation.clone());
+    assert_eq!(folder.names(), [""; 0], "nothing before its time is known");
+    for at in [1005, 1014, 1015, 1012, 1060, 1004] {
+        write(&mut writer, at).unwrap();
+    }
+    writer.finish().unwrap();
+    let expected = BTreeMap::from([
+        ("at-1005.pcapng".to_owned(), vec![1005, 1014]),
+        ("at-1015.pcapng".to_owned(), vec![1015, 1012]),
+        ("at-1055.pcapng".to_owned(), vec![1060, 1004]),
+    ]);
+    assert_eq!(folder.files(), expected, "a step back stays where it is");
+
+    // Another capture of the same time overwrites nothing.
+    let mut writer = folder.writer("at-%s.pcapng", rotation);
+    write(&mut writer, 1005).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(folder.files()["at-1005.pcapng"], [1005, 1014]);
+    assert_eq!(folder.files()["at-1005.pcapng1"], [1005]);
+}
+
+#[test]
+fn names_that_come_again_get_a_count() {
+    let folder = Folder::new("again");
+    let mut writer = folder.writer("%Y", Rotation::new().interval(Duration::from_secs(1)).files(3));
+    for at in 0..5 {
+        write(&mut writer, 1_700_000_000 + at).unwrap();
+    }
+    writer.finish().unwrap();
+    assert_eq!(folder.names(), ["20232", "20233", "20234"], "the oldest are gone");
+
+    let folder = Folder::new("untimed");
+    let mut writer = folder.writer("x", Rotation::new().interval(Duration::from_secs(1)));
+    for at in 0..3 {
+        write(&mut writer, at).unwrap();
+    }
+    writer.finish().unwrap();
+    assert_eq!(folder.names(), ["x", "x1", "x2"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_made_loses_nothing() {
+    let folder = Folder::new("lost");
+    let mut writer = folder.writer("x", Rotation::new().size(1));
+    fs::create_dir(folder.0.join("x1")).unwrap();
+    write(&mut writer, 0).unwrap();
+    for _ in 0..3 {
+        assert!(matches!(write(&mut writer, 1), Err(Error::Open { .. })));
+    }
+    fs::remove_dir(folder.0.join("x1")).unwrap();
+    write(&mut writer, 1).unwrap();
+    writer.finish().unwrap();
+    let files = folder.files();
+    assert_eq!((&files["x"], &files["x1"]), (&vec![0], &vec![1]));
+}
+
+#[test]
+fn a_capture_without_packets_leaves_a_file() {
+    let folder = Folder::new("empty");
+    let timed = folder.writer("%s", Rotation::new().interval(Duration::from_secs(1)));
+    timed.finish().unwrap();
+    let plain = folder.writer("x", Rotation::new());
+    plain.finish().unwrap();
+    let names = folder.names();
+    assert_eq!((names.len(), &names[1][..]), (2, "x"));
+    assert!(names[0].parse::<u64>().unwrap() > 1_700_000_000);
+}
+
+#[test]
+fn each_file_has_the_statistics() {
+    let folder = Folder::new("statistics");
+    let mut writer = folder.writer("x", Rotation::new().size(1));
+    let totals = Statistics { packets: 9, drops: 4, ..Statistics::default() };
+    writer.set_statistics(0, &totals, Timestamp::default());
+    for at in 0..2 {
+        write(&mut writer, at).unwrap();
+    }
+    writer.finish().unwrap();
+    for name in ["x", "x1"] {
+        let mut file = CaptureFile::open(folder.0.join(name)).unwrap();
+        while let Next::Batch(_) = file.next_batch(Timeout::Never).unwrap() {}
+        assert_eq!(file.statistics().unwrap().drops, 4, "{name}");
+    }
+}
+
+#[test]
+fn pcap_rotates_too() {
+    let folder = Folder::new("pcap");
+    let builder = CaptureWriter::builder().format(FileFormat::PcapNanoseconds);
+    let mut writer = builder.rotate(folder.0.join("x"), Rotation::new().size(1)).unwrap();
+    for at in 0..2 {
+        write(&mut writer, at).unwrap();
+    }
+    drop(writer);
+    for name in ["x", "x1"] {
+        let mut file = CaptureFile::open(folder.0.join(name)).unwrap();
+        let Ok(Next::Batch(batch)) = file.next_batch(Timeout::Never) else { panic!("{name}") };
+        assert_eq!(batch.len(), 1);
+    }
+}

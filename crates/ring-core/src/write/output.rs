@@ -1,0 +1,134 @@
+//! What is written, in a buffer of whole records.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::Error;
+
+/// A file or anything else that can be written, behind a buffer that only whole records enter. So what has been handed
+/// to the kernel ends with a whole record, unless the kernel itself stopped within a write.
+pub(crate) struct Output {
+    target: Target,
+    buffer: Vec<u8>,
+    /// The kernel has so much of the buffer, where it did not take all of it.
+    handed: usize,
+    capacity: usize,
+    /// Bytes of this output so far, the buffered ones included.
+    position: u64,
+}
+
+enum Target {
+    /// The buffer keeps everything until it is known where to.
+    Nowhere,
+    File(File),
+    Other(Box<dyn Write + Send>),
+}
+
+impl Output {
+    /// Makes a file, or empties the one that is there; `-` is standard output.
+    pub(crate) fn create(path: &Path, capacity: usize) -> Result<Self, Error> {
+        if path.as_os_str() == "-" {
+            return Ok(Self::to_writer(Box::new(io::stdout()), capacity));
+        }
+        let file =
+            File::create(path).map_err(|source| Error::Open { path: path.to_owned(), source })?;
+        Ok(Self::to_file(file, capacity))
+    }
+
+    pub(crate) fn to_file(file: File, capacity: usize) -> Self {
+        Self::new(Target::File(file), capacity)
+    }
+
+    /// Collects until [`direct_to`](Self::direct_to).
+    pub(crate) fn nowhere_yet() -> Self {
+        Self::new(Target::Nowhere, 0)
+    }
+
+    pub(crate) fn direct_to(&mut self, file: File, capacity: usize) {
+        self.target = Target::File(file);
+        self.capacity = capacity;
+    }
+
+    pub(crate) fn to_writer(writer: Box<dyn Write + Send>, capacity: usize) -> Self {
+        Self::new(Target::Other(writer), capacity)
+    }
+
+    fn new(target: Target, capacity: usize) -> Self {
+        Self { target, buffer: Vec::with_capacity(capacity), handed: 0, capacity, position: 0 }
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Makes room first, so that a record is taken whole or not at all; then `record` appends it. What a record that
+    /// fails has appended is taken back.
+    pub(crate) fn append<T>(
+        &mut self,
+        record: impl FnOnce(&mut Vec<u8>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if self.buffer.len() >= self.capacity {
+            self.hand_over()?;
+        }
+        let start = self.buffer.len();
+        let appended = record(&mut self.buffer);
+        if appended.is_err() {
+            self.buffer.truncate(start);
+        }
+        self.position += (self.buffer.len() - start) as u64;
+        appended
+    }
+
+    /// Gives everything to the kernel.
+    pub(crate) fn flush(&mut self) -> Result<(), Error> {
+        self.hand_over()?;
+        self.target.writer().map_or(Ok(()), |writer| writer.flush().map_err(failed))
+    }
+
+    /// Waits until the disk has everything.
+    pub(crate) fn sync(&mut self) -> Result<(), Error> {
+        self.flush()?;
+        match &self.target {
+            Target::File(file) => file.sync_data().map_err(failed),
+            _ => Ok(()),
+        }
+    }
+
+    /// After an error, trying again goes on with the first byte that the kernel did not take.
+    fn hand_over(&mut self) -> Result<(), Error> {
+        let Some(writer) = self.target.writer() else { return Ok(()) };
+        while self.handed < self.buffer.len() {
+            match writer.write(&self.buffer[self.handed..]) {
+                Ok(0) => return Err(failed(io::ErrorKind::WriteZero.into())),
+                Ok(written) => self.handed += written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        self.buffer.clear();
+        self.handed = 0;
+        Ok(())
+    }
+}
+
+impl Target {
+    fn writer(&mut self) -> Option<&mut dyn Write> {
+        match self {
+            Self::Nowhere => None,
+            Self::File(file) => Some(file),
+            Self::Other(writer) => Some(writer),
+        }
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("position", &self.position).finish_non_exhaustive()
+    }
+}
+
+fn failed(source: io::Error) -> Error {
+    Error::System { operation: "write the capture file", source }
+}

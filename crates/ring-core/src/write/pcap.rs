@@ -1,0 +1,86 @@
+//! The pcap format, written: little-endian order (draft-ietf-opsawg-pcap).
+
+use super::vlan::{self, Laid};
+use super::{InterfaceDescription, limit};
+use crate::{Error, LinkType, Packet, Unwritable};
+
+pub(crate) struct PcapEncoder {
+    nanoseconds: bool,
+    /// What the header says, or is going to say.
+    interface: Option<InterfaceDescription>,
+    begun: bool,
+}
+
+impl PcapEncoder {
+    pub(crate) fn new(nanoseconds: bool) -> Self {
+        Self { nanoseconds, interface: None, begun: false }
+    }
+
+    /// The start of another file. Its header is written as soon as the link type is known.
+    pub(crate) fn begin(&mut self, out: &mut Vec<u8>) {
+        self.begun = false;
+        if self.interface.is_some() {
+            self.header(out);
+        }
+    }
+
+    /// The first interface makes the header; others are welcome if they have its link type.
+    pub(crate) fn add(
+        &mut self,
+        description: InterfaceDescription,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        match &self.interface {
+            Some(interface) => same(interface.link_type, description.link_type)?,
+            None => {
+                self.interface = Some(description);
+                self.header(out);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn packet(&mut self, packet: &Packet<'_>, out: &mut Vec<u8>) -> Result<Laid, Error> {
+        let time = packet.timestamp();
+        let seconds = u32::try_from(time.seconds()).map_err(|_| Unwritable::Time(time))?;
+        if self.interface.is_none() {
+            self.add(InterfaceDescription::new(packet.link_type()), out)?;
+        }
+        let interface = self.interface.as_ref().expect("there is one since the line above");
+        same(interface.link_type, packet.link_type())?;
+        let unit = if self.nanoseconds { 1 } else { 1_000 };
+        let start = out.len();
+        out.extend(
+            [seconds, time.subsec_nanos() / unit, 0, 0].map(u32::to_le_bytes).as_flattened(),
+        );
+        let laid = vlan::lay(out, packet, limit(interface));
+        let lengths = [laid.captured, laid.wire].map(u32::to_le_bytes);
+        out[start + 8..start + 16].copy_from_slice(lengths.as_flattened());
+        Ok(laid)
+    }
+
+    /// A file without a packet or an interface is still one: of Ethernet.
+    pub(crate) fn end(&mut self, out: &mut Vec<u8>) {
+        if !self.begun {
+            self.interface.get_or_insert(InterfaceDescription::new(LinkType::ETHERNET));
+            self.header(out);
+        }
+    }
+
+    fn header(&mut self, out: &mut Vec<u8>) {
+        let Some(interface) = &self.interface else { return };
+        let magic: u32 = if self.nanoseconds { 0xa1b2_3c4d } else { 0xa1b2_c3d4 };
+        out.extend(magic.to_le_bytes());
+        out.extend([2_u16, 4].map(u16::to_le_bytes).as_flattened());
+        // Two fields that nobody uses.
+        out.extend([0; 8]);
+        // Never 0, which libpcap takes for a limit of no bytes at all in some versions.
+        let fields = [limit(interface), u32::from(interface.link_type.0)];
+        out.extend(fields.map(u32::to_le_bytes).as_flattened());
+        self.begun = true;
+    }
+}
+
+fn same(file: LinkType, packet: LinkType) -> Result<(), Unwritable> {
+    if file == packet { Ok(()) } else { Err(Unwritable::LinkType { file, packet }) }
+}
