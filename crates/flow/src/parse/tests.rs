@@ -3,63 +3,18 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::{Timestamp, protocol};
+use crate::{TcpFlags, TcpHeader, Timestamp, protocol};
 
-/// Wraps bytes in headers, from the inside out.
-struct Frame(Vec<u8>);
+#[path = "../../tests/harness/frame.rs"]
+#[allow(unreachable_pub, missing_docs)]
+mod frame;
+#[path = "../../tests/harness/gallery.rs"]
+#[allow(unreachable_pub, missing_docs)]
+mod gallery;
+
+use frame::Frame;
 
 impl Frame {
-    fn new(payload: &[u8]) -> Self {
-        Self(payload.to_vec())
-    }
-
-    fn within(self, header: &[u8]) -> Self {
-        Self([header, &self.0].concat())
-    }
-
-    fn tcp(self, options: &[u8], flags: u8) -> Self {
-        let words = 5 + options.len() / 4;
-        let mut header = vec![0x9c, 0x40, 0x00, 0x50, 1, 2, 3, 4, 5, 6, 7, 8];
-        header.extend([(words << 4) as u8, flags, 0x10, 0x00, 0, 0, 0, 0]);
-        header.extend(options);
-        self.within(&header)
-    }
-
-    fn udp(self, source: u16, destination: u16) -> Self {
-        let len = (8 + self.0.len()) as u16;
-        self.within(&[source, destination, len, 0].map(u16::to_be_bytes).concat())
-    }
-
-    fn ipv4(self, protocol: u8) -> Self {
-        self.ipv4_with(protocol, &[], 0, 0)
-    }
-
-    fn ipv4_with(self, protocol: u8, options: &[u8], id: u16, fragment_word: u16) -> Self {
-        let len = 20 + options.len() + self.0.len();
-        let mut header = vec![0x45 + (options.len() / 4) as u8, 0];
-        header.extend((len as u16).to_be_bytes());
-        header.extend(id.to_be_bytes());
-        header.extend(fragment_word.to_be_bytes());
-        header.extend([64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
-        header.extend(options);
-        self.within(&header)
-    }
-
-    fn ipv6(self, next: u8) -> Self {
-        let mut header = vec![0x60, 0, 0, 0];
-        header.extend((self.0.len() as u16).to_be_bytes());
-        header.extend([next, 64]);
-        header.extend([0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
-        header.extend([0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
-        self.within(&header)
-    }
-
-    fn ethernet(self, ether_type: u16) -> Self {
-        let mut header = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
-        header.extend(ether_type.to_be_bytes());
-        self.within(&header)
-    }
-
     fn parse(&self) -> Result<Parsed, Unparsed> {
         self.parse_as(LinkType::ETHERNET)
     }
@@ -117,8 +72,6 @@ fn tcp_over_ipv4_over_ethernet() {
         }
     );
 }
-
-use crate::{TcpFlags, TcpHeader};
 
 /// The short way and the walk are two programs for one job.
 #[test]
@@ -363,4 +316,96 @@ fn udp_believes_its_own_length_only_within_the_packet() {
     assert_eq!(frame.headers().payload_len, 5);
     frame.0[39] = 7;
     assert_eq!(frame.parse(), Err(Unparsed::Malformed));
+}
+
+/// Whatever is around it, it is the same segment; and tunnels look alike from both ends.
+#[test]
+fn every_wrapping_comes_off() {
+    for exhibit in gallery::gallery() {
+        let link_type = LinkType(exhibit.link_type);
+        let name = exhibit.name;
+        let parsed = exhibit.frame.parse_as(link_type);
+        let Ok(Parsed::Transport(headers)) = parsed else { panic!("{name}: {parsed:?}") };
+        assert_eq!((headers.source_port, headers.destination_port), (40000, 80), "{name}");
+        assert_eq!(exhibit.frame.payload(&headers), b"hello", "{name}");
+        assert_eq!(headers.payload_wire_len, 5, "{name}");
+        assert_eq!(headers.scope != Scope::NONE, exhibit.scoped, "{name}");
+    }
+}
+
+/// The scope of a tunnel names its ends in no order, and what tells networks in it apart.
+#[test]
+fn tunnels_are_told_apart_by_ends_and_identifier() {
+    let inner = || Frame::new(b"hello").tcp(&[], 0x18).ipv4(6).ethernet(0x0800);
+    let vxlan = |id: u8, from: u8, to: u8| {
+        let mut frame = inner().within(&[8, 0, 0, 0, 0, 0, id, 0]).udp(5, 4789).ipv4(17);
+        (frame.0[15], frame.0[19]) = (from, to);
+        frame.ethernet(0x0800).headers().scope
+    };
+    assert_eq!(vxlan(9, 1, 2), vxlan(9, 2, 1));
+    assert_ne!(vxlan(9, 1, 2), vxlan(8, 1, 2));
+    assert_ne!(vxlan(9, 1, 2), vxlan(9, 1, 3));
+    let gtp = |endpoint: u8| {
+        let packet = Frame::new(b"hello").tcp(&[], 0x18).ipv4(6);
+        let len = packet.0.len() as u8;
+        let frame = packet.within(&[0x30, 0xff, 0, len, 0, 0, 0, endpoint]).udp(2152, 2152);
+        frame.ipv4(17).ethernet(0x0800).headers().scope
+    };
+    assert_eq!(gtp(1), gtp(2), "endpoint identifiers differ by direction");
+    let mpls = |label: u8| {
+        let packet = Frame::new(b"hello").tcp(&[], 0x18).ipv4(6);
+        packet.within(&[0, label, 1, 64]).ethernet(0x8847).headers().scope
+    };
+    assert_eq!(mpls(1), mpls(2), "labels differ by direction");
+}
+
+/// What comes to a tunnel's port and is no tunnel stays a datagram of that port.
+#[test]
+fn payloads_that_are_no_tunnels_stay_payloads() {
+    let ports = [1701, 2152, 3386, 3544, 4341, 4754, 4789, 4790, 5072, 6081, 6635, 8472, 37008];
+    let text = b"GET / HTTP/1.1\r\nHost: example.org\r\nAccept: */*\r\n\r\n";
+    let mut fixed = vec![0; 80];
+    let mut noise = 1_u32;
+    for port in ports {
+        for payload in [&text[..], &[0xff; 60], &[0; 60], b"", b"x"] {
+            let headers = Frame::new(payload).udp(port, port).ipv4(17).ethernet(0x0800).headers();
+            assert_eq!((headers.destination_port, headers.scope), (port, Scope::NONE));
+            assert_eq!(headers.payload_len as usize, payload.len());
+        }
+        for _ in 0..2000 {
+            for byte in &mut fixed {
+                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *byte = (noise >> 24) as u8;
+            }
+            let headers = Frame::new(&fixed).udp(port, 53).ipv4(17).ethernet(0x0800).headers();
+            assert_eq!((headers.source_port, headers.scope), (port, Scope::NONE), "{fixed:02x?}");
+        }
+    }
+}
+
+#[test]
+fn without_decapsulation_the_outermost_ip_packet_counts() {
+    let parser = Parser::new(ParseOptions { decapsulate: false, ..ParseOptions::default() });
+    for exhibit in gallery::gallery() {
+        let packet =
+            Packet::new(&exhibit.frame.0, Timestamp::default(), LinkType(exhibit.link_type));
+        let Ok(Parsed::Transport(headers)) = parser.parse(&packet) else {
+            panic!("{}", exhibit.name);
+        };
+        let is_tunnel = exhibit.scoped && matches!(packet.data[12..14], [8, 0] | [0x86, 0xdd]);
+        if is_tunnel {
+            assert_eq!((headers.network_offset, headers.scope), (14, Scope::NONE));
+        } else {
+            assert_eq!(
+                Ok(Parsed::Transport(headers)),
+                parse(&packet).map(|mut parsed| {
+                    // Scopes of two parsers do not compare.
+                    if let Parsed::Transport(found) = &mut parsed {
+                        found.scope = headers.scope;
+                    }
+                    parsed
+                })
+            );
+        }
+    }
 }

@@ -1,0 +1,11 @@
+//! Fragments of arbitrary places and sizes through the defragmenter, held against an array of bytes.
+
+#![no_main]
+
+#[path = "../../tests/harness/fragments.rs"]
+#[allow(dead_code)]
+mod fragments;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| fragments::check(input));

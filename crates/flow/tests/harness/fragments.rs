@@ -1,0 +1,185 @@
+//! Fragments against an array of bytes.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use flow::{
+    Checksum, DefragmentOptions, Defragmenter, FragmentOverlap, LinkType, Packet, Parsed, Parser,
+    Timestamp, verify_ipv4_header,
+};
+
+/// All of them.
+pub const POLICIES: [FragmentOverlap; 6] = [
+    FragmentOverlap::First,
+    FragmentOverlap::Last,
+    FragmentOverlap::Bsd,
+    FragmentOverlap::BsdRight,
+    FragmentOverlap::Linux,
+    FragmentOverlap::Reject,
+];
+
+/// Makes fragments of arbitrary bytes, three each, and pushes them.
+///
+/// # Panics
+/// If the defragmenter gives anything else than the array of bytes.
+pub fn check(input: &[u8]) {
+    let Some((policy, cuts)) = input.split_first() else { return };
+    let cuts = cuts.chunks_exact(3).map(|cut| {
+        let (start, more) = (usize::from(cut[0] % 16) * 8, cut[0] & 0x80 == 0);
+        let bytes = vec![cut[2]; usize::from(cut[1] % 64) + 1];
+        Cut { start, bytes, more: more || start == 0 }
+    });
+    let policy = POLICIES[usize::from(*policy) % POLICIES.len()];
+    compare(&cuts.collect::<Vec<_>>(), policy);
+}
+
+/// Pushes fragments.
+///
+/// # Panics
+/// If the defragmenter gives anything else than the array of bytes.
+pub fn compare(cuts: &[Cut], overlap: FragmentOverlap) {
+    let mut options = DefragmentOptions::default();
+    options.overlap = overlap;
+    options.timeout = std::time::Duration::MAX;
+    let mut defragmenter = Defragmenter::new(options);
+    let mut oracle = Oracle::default();
+    for (at, cut) in cuts.iter().enumerate() {
+        // Far enough apart that nothing counts as a copy of a datagram that was joined before.
+        let now = Timestamp::from_nanos(at as u64 * 200_000_000);
+        let expected = oracle.push(cut, overlap);
+        assert_eq!(push(&mut defragmenter, cut, false, 7, now), expected);
+    }
+}
+
+/// A fragment as it is cut: position and payload; what the defragmenter sees of it is made by the parser.
+#[derive(Clone, Debug)]
+pub struct Cut {
+    pub start: usize,
+    pub bytes: Vec<u8>,
+    pub more: bool,
+}
+
+fn datagram(cut: &Cut, six: bool, identification: u16) -> Vec<u8> {
+    let word = if six {
+        cut.start as u16 | u16::from(cut.more)
+    } else {
+        (cut.start / 8) as u16 | u16::from(cut.more) << 13
+    };
+    let mut header;
+    if six {
+        header = vec![0x60, 0, 0, 0];
+        header.extend(((cut.bytes.len() + 16) as u16).to_be_bytes());
+        header.extend([60, 64]);
+        header.extend(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).octets());
+        header.extend(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2).octets());
+        header.extend([44, 0, 1, 4, 0, 0, 0, 0]); // destination options before the fragment header
+        header.extend([253, 0]);
+        header.extend(word.to_be_bytes());
+        header.extend([0, 0]);
+        header.extend(identification.to_be_bytes());
+    } else {
+        header = vec![0x46, 0];
+        header.extend(((cut.bytes.len() + 24) as u16).to_be_bytes());
+        header.extend(identification.to_be_bytes());
+        header.extend(word.to_be_bytes());
+        header.extend([64, 253, 0, 0]);
+        header.extend(Ipv4Addr::new(192, 0, 2, 1).octets());
+        header.extend(Ipv4Addr::new(192, 0, 2, 2).octets());
+        header.extend([1, 1, 1, 0]);
+    }
+    [header, cut.bytes.clone()].concat()
+}
+
+/// Pushes a fragment; the payload of the datagram, if it is whole.
+pub fn push(
+    defragmenter: &mut Defragmenter,
+    cut: &Cut,
+    six: bool,
+    identification: u16,
+    now: Timestamp,
+) -> Option<Vec<u8>> {
+    let frame = datagram(cut, six, identification);
+    let parser = Parser::default();
+    let fragment = match parser.parse(&Packet::new(&frame, now, LinkType::RAW)) {
+        Ok(Parsed::Fragment(fragment)) => fragment,
+        other => panic!("{other:?}"),
+    };
+    let whole = defragmenter.push(&fragment, &frame, now)?;
+    let headers = match parser.parse_datagram(whole, fragment.scope, fragment.layers) {
+        Ok(Parsed::Transport(headers)) => headers,
+        other => panic!("{other:?} from {whole:02x?}"),
+    };
+    assert_eq!(headers.protocol, 253);
+    assert_eq!(headers.payload_offset, if six { 48 } else { 24 });
+    assert_eq!(headers.payload_len, headers.payload_wire_len);
+    if !six {
+        assert_eq!(verify_ipv4_header(&whole[..24]), Checksum::Valid);
+    }
+    assert_eq!(whole.len(), headers.payload_offset as usize + headers.payload_len as usize);
+    Some(whole[headers.payload_offset as usize..].to_vec())
+}
+
+/// A fragment of these bytes.
+pub fn cut(start: usize, bytes: &[u8], more: bool) -> Cut {
+    Cut { start, bytes: bytes.to_vec(), more }
+}
+
+/// What the defragmenter does, byte by byte.
+#[derive(Default)]
+struct Oracle {
+    /// Value and start of the fragment that brought it.
+    bytes: Vec<Option<(u8, usize)>>,
+    total: Option<usize>,
+    fragments: Vec<(usize, Vec<u8>)>,
+    void: bool,
+}
+
+impl Oracle {
+    /// The payload, once whole.
+    fn push(&mut self, cut: &Cut, overlap: FragmentOverlap) -> Option<Vec<u8>> {
+        let (start, mut bytes) = (cut.start, cut.bytes.clone());
+        if cut.more {
+            bytes.truncate(bytes.len() / 8 * 8);
+        }
+        let end = start + bytes.len();
+        let known = self.bytes.iter().rposition(Option::is_some).map_or(0, |at| at + 1);
+        let fits = match (self.total, cut.more) {
+            (Some(total), true) => end <= total,
+            (Some(total), false) => end == total,
+            (None, true) => true,
+            (None, false) => end >= known,
+        };
+        if self.void || bytes.is_empty() || !fits {
+            return None;
+        }
+        if !cut.more {
+            self.total = Some(end);
+        }
+        self.bytes.resize(self.bytes.len().max(end), None);
+        let taken = self.bytes[start..end].iter().any(Option::is_some);
+        if overlap == FragmentOverlap::Reject && taken {
+            self.void = !self.fragments.contains(&(start, bytes));
+            return None;
+        }
+        for (at, byte) in bytes.iter().enumerate() {
+            let place = &mut self.bytes[start + at];
+            let old_wins = place.is_some_and(|(_, origin)| match overlap {
+                FragmentOverlap::Last => false,
+                FragmentOverlap::Bsd => origin <= start,
+                FragmentOverlap::BsdRight => origin > start,
+                FragmentOverlap::Linux => origin < start,
+                _ => true, // first; rejected ones do not come here
+            });
+            if !old_wins {
+                *place = Some((*byte, start));
+            }
+        }
+        self.fragments.push((start, bytes));
+        let total = self.total?;
+        let whole: Option<Vec<u8>> =
+            self.bytes.get(..total)?.iter().map(|byte| byte.map(|(byte, _)| byte)).collect();
+        if whole.is_some() {
+            *self = Self::default();
+        }
+        whole
+    }
+}

@@ -1,0 +1,71 @@
+//! What holds for every packet, whatever is in it.
+
+use std::sync::LazyLock;
+
+use flow::{Checksum, Defragmenter, LinkType, Packet, Parsed, Parser, Timestamp};
+
+use super::gallery::{Exhibit, gallery};
+
+/// A packet made of arbitrary bytes: an exhibit with some bytes changed and its end cut off, or nothing but noise.
+pub fn packet_of(input: &[u8]) -> Option<(LinkType, Vec<u8>, u32)> {
+    let (&[choice, cut], changes) = input.split_first_chunk::<2>()?;
+    static GALLERY: LazyLock<Vec<Exhibit>> = LazyLock::new(gallery);
+    let all = &*GALLERY;
+    let choice = usize::from(choice) % (all.len() + 1);
+    if choice == all.len() {
+        let (&[high, low], noise) = changes.split_first_chunk::<2>()?;
+        let link_type = LinkType(u16::from_be_bytes([high & 1, low]));
+        return Some((link_type, noise.to_vec(), (noise.len() + usize::from(cut)) as u32));
+    }
+    let exhibit = &all[choice];
+    let mut data = exhibit.frame.0.clone();
+    let wire_len = data.len() as u32;
+    for change in changes.chunks_exact(2) {
+        let at = usize::from(change[0]) % data.len();
+        data[at] ^= change[1];
+    }
+    data.truncate(data.len() - usize::from(cut) % data.len());
+    Some((LinkType(exhibit.link_type), data, wire_len))
+}
+
+/// Parses the packet, and the datagram if it is a fragment, and holds the results against the packet.
+///
+/// # Panics
+/// If they contradict it.
+pub fn check(link_type: LinkType, data: &[u8], wire_len: u32, defragmenter: &mut Defragmenter) {
+    let parser = Parser::default();
+    let mut packet = Packet::new(data, Timestamp::from_nanos(1), link_type);
+    packet.wire_len = wire_len;
+    let mut parsed = parser.parse(&packet);
+    assert_eq!(parsed, parser.parse(&packet));
+    let mut bytes = data.to_vec();
+    loop {
+        match parsed {
+            Err(_) => return,
+            Ok(Parsed::Transport(headers)) => {
+                assert!(headers.network_offset <= headers.transport_offset);
+                assert!(headers.transport_offset <= headers.payload_offset);
+                let end = headers.payload_offset as usize + headers.payload_len as usize;
+                assert!(end <= bytes.len());
+                assert!(headers.payload_len <= headers.payload_wire_len);
+                assert_eq!(headers.source.is_ipv4(), headers.destination.is_ipv4());
+                let known = headers.verify_checksum(&bytes) != Checksum::Unknown;
+                assert!(!known || matches!(headers.protocol, 6 | 17));
+                return;
+            }
+            Ok(Parsed::Fragment(fragment)) => {
+                assert!(fragment.network_offset + fragment.header_len <= fragment.payload_offset);
+                let end = fragment.payload_offset as usize + fragment.payload_len as usize;
+                assert!(end <= bytes.len());
+                assert!(fragment.next_header_offset < fragment.header_len);
+                assert!(fragment.fragment_offset % 8 == 0 && fragment.fragment_offset <= 65_528);
+                let Some(datagram) = defragmenter.push(&fragment, &bytes, packet.timestamp) else {
+                    return;
+                };
+                let datagram = datagram.to_vec();
+                parsed = parser.parse_datagram(&datagram, fragment.scope, fragment.layers);
+                bytes = datagram;
+            }
+        }
+    }
+}
