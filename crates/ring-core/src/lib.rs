@@ -3,6 +3,7 @@
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod capture;
+mod dedup;
 mod error;
 #[cfg(feature = "pcap")]
 mod file;
@@ -26,6 +27,7 @@ pub use capture::{
     Block, Capture, CaptureBuilder, CaptureFilter, Fanout, FanoutMode, Instruction, Outgoing,
     Packets, RawFilter, RingGeometry, RingProfile, SharedBlock,
 };
+pub use dedup::{Dedup, DedupStatistics, Deduplicated, DeduplicatedBatch};
 pub use error::{Damage, Error, ForeignFormat, GeometryProblem, Unwritable};
 #[cfg(feature = "pcap")]
 pub use file::{CaptureFile, FileFormat, FileInterface};

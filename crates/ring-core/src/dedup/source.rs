@@ -1,0 +1,101 @@
+//! A source without its duplicates.
+
+use std::os::fd::BorrowedFd;
+
+use bytes::Bytes;
+
+use super::{Dedup, DedupStatistics};
+use crate::{
+    Error, Interrupter, LinkType, Next, Packet, PacketBatch, PacketSource, Statistics, Timeout,
+};
+
+/// A source whose duplicates are left out. Nothing is copied but what the [`Dedup`] remembers.
+///
+/// A batch of nothing but duplicates is delivered as one without packets. Packets keep the numbers that they have in
+/// the source, whose statistics count duplicates as well.
+#[derive(Debug)]
+pub struct Deduplicated<S> {
+    source: S,
+    dedup: Dedup,
+    /// Which packets of the batch are duplicates.
+    duplicates: Vec<bool>,
+}
+
+/// A batch whose duplicates are left out.
+#[derive(Debug)]
+pub struct DeduplicatedBatch<'a, B> {
+    batch: B,
+    duplicates: &'a [bool],
+}
+
+impl<S> Deduplicated<S> {
+    /// Leaves out what `dedup` finds to be duplicates.
+    #[must_use]
+    pub fn new(source: S, dedup: Dedup) -> Self {
+        Self { source, dedup, duplicates: Vec::new() }
+    }
+
+    /// What was found.
+    #[must_use]
+    pub fn dedup_statistics(&self) -> DedupStatistics {
+        self.dedup.statistics()
+    }
+
+    /// The source.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.source
+    }
+}
+
+impl<S: PacketSource> PacketSource for Deduplicated<S> {
+    type Batch<'a>
+        = DeduplicatedBatch<'a, S::Batch<'a>>
+    where
+        S: 'a;
+
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
+        Ok(match self.source.next_batch(timeout)? {
+            Next::Batch(batch) => {
+                self.duplicates.clear();
+                let dedup = &mut self.dedup;
+                self.duplicates.extend(batch.packets().map(|packet| dedup.is_duplicate(&packet)));
+                Next::Batch(DeduplicatedBatch { batch, duplicates: &self.duplicates })
+            }
+            Next::TimedOut => Next::TimedOut,
+            Next::Interrupted => Next::Interrupted,
+            Next::End => Next::End,
+        })
+    }
+
+    fn statistics(&mut self) -> Result<Statistics, Error> {
+        self.source.statistics()
+    }
+
+    fn link_type(&self) -> Option<LinkType> {
+        self.source.link_type()
+    }
+
+    fn is_live(&self) -> bool {
+        self.source.is_live()
+    }
+
+    fn interrupter(&self) -> Option<Interrupter> {
+        self.source.interrupter()
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        self.source.readiness()
+    }
+}
+
+impl<B: PacketBatch> PacketBatch for DeduplicatedBatch<'_, B> {
+    fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        let packets = self.batch.packets().zip(self.duplicates);
+        packets.filter(|&(_, duplicate)| !duplicate).map(|(packet, _)| packet)
+    }
+
+    fn retain(&self) -> Option<Bytes> {
+        self.batch.retain()
+    }
+}
