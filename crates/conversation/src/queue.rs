@@ -114,9 +114,14 @@ impl<K: Clone> Queue<K> {
         Self { state: Mutex::new(state), gate }
     }
 
-    /// Takes over a batch's items and wakes the reader once.
-    pub(crate) fn push(&self, items: &mut Vec<(FlowSide, Item)>, room: Room) -> Pushed {
-        let mut wake = [None, None];
+    /// Takes over a batch's items. Readers that wait are added to `wake`, to be woken when all queues have got theirs:
+    /// one that ran earlier would contend with the engine for the next queue's lock, and go back to sleep at once.
+    pub(crate) fn push(
+        &self,
+        items: &mut Vec<(FlowSide, Item)>,
+        room: Room,
+        wake: &mut Vec<Waker>,
+    ) -> Pushed {
         let mut pushed = Pushed::default();
         {
             let mut state = self.lock();
@@ -143,35 +148,26 @@ impl<K: Clone> Queue<K> {
                 }
             }
             self.gate.add(added);
-            for (lane, wake) in state.lanes.iter_mut().zip(&mut wake) {
-                *wake = lane.take_waker(&self.gate);
-            }
+            wake.extend(state.lanes.iter_mut().filter_map(|lane| lane.take_waker(&self.gate)));
             pushed.abandoned = state.lanes.iter().all(|lane| lane.gone);
         }
-        wake.into_iter().flatten().for_each(Waker::wake);
         pushed
     }
 
     /// The conversation ended; what is queued can still be read.
-    pub(crate) fn close(&self, reason: EndReason, record: &FlowRecord<K>) {
-        self.end(End::Closed(reason, Box::new(record.clone())));
+    pub(crate) fn close(&self, reason: EndReason, record: &FlowRecord<K>, wake: &mut Vec<Waker>) {
+        self.end(End::Closed(reason, Box::new(record.clone())), wake);
     }
 
     /// The engine panicked.
-    pub(crate) fn fail(&self) {
-        self.end(End::Failed);
+    pub(crate) fn fail(&self, wake: &mut Vec<Waker>) {
+        self.end(End::Failed, wake);
     }
 
-    fn end(&self, end: End<K>) {
-        let mut wake = [None, None];
-        {
-            let mut state = self.lock();
-            state.end = end;
-            for (lane, wake) in state.lanes.iter_mut().zip(&mut wake) {
-                *wake = lane.take_waker(&self.gate);
-            }
-        }
-        wake.into_iter().flatten().for_each(Waker::wake);
+    fn end(&self, end: End<K>, wake: &mut Vec<Waker>) {
+        let mut state = self.lock();
+        state.end = end;
+        wake.extend(state.lanes.iter_mut().filter_map(|lane| lane.take_waker(&self.gate)));
     }
 
     /// Whether a lane is over `limit`.

@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::sync::Arc;
+use std::task::Waker;
 
 use bytes::Bytes;
 use flow::{Data, Datagram, Flow, FlowHandler, FlowRecord, FlowSide, Gap, Timestamp, protocol};
@@ -33,6 +34,8 @@ pub(crate) struct Sink<K: Clone> {
     /// Queues over their limit, for a source that can wait.
     crowded: Vec<Arc<Queue<K>>>,
     spare: Vec<(FlowSide, Item)>,
+    /// Readers to be woken when the batch is done.
+    wake: Vec<Waker>,
     /// The memory that the batch's packets lie in.
     retained: Option<Bytes>,
     inbox: Arc<Inbox<Conversation<K>>>,
@@ -76,6 +79,7 @@ impl<K: Clone + Send + 'static> Sink<K> {
             announced: Vec::new(),
             crowded: Vec::new(),
             spare: Vec::new(),
+            wake: Vec::new(),
             retained: None,
             inbox,
             gate,
@@ -97,7 +101,7 @@ impl<K: Clone + Send + 'static> Sink<K> {
         if slot.pending.is_empty() {
             return;
         }
-        let pushed = slot.queue.push(&mut slot.pending, room);
+        let pushed = slot.queue.push(&mut slot.pending, room, &mut self.wake);
         self.counters.dropped_bytes.add(pushed.dropped);
         if pushed.crowded && self.patient {
             self.crowded.push(Arc::clone(&slot.queue));
@@ -232,7 +236,7 @@ impl<K: Clone + Send + 'static> FlowHandler<K> for Sink<K> {
         let index = flow.id.slot();
         self.flush_slot(index);
         if let Some(slot) = self.slots.get_mut(index).and_then(Option::take) {
-            slot.queue.close(record.reason, record);
+            slot.queue.close(record.reason, record, &mut self.wake);
         }
     }
 }
@@ -255,6 +259,7 @@ impl<K: Clone + Send + 'static> engine::Sink<K> for Sink<K> {
         }
         self.touched = touched;
         self.inbox.push(&mut self.announced);
+        self.wake.drain(..).for_each(Waker::wake);
         if self.patient {
             self.wait_for_room();
         }
@@ -266,8 +271,9 @@ impl<K: Clone + Send + 'static> engine::Sink<K> for Sink<K> {
 
     fn end(&mut self, error: Option<Error>) {
         for slot in self.slots.drain(..).flatten() {
-            slot.queue.fail();
+            slot.queue.fail(&mut self.wake);
         }
+        self.wake.drain(..).for_each(Waker::wake);
         self.inbox.end(error);
     }
 }

@@ -27,6 +27,13 @@ fn queue() -> (Queue<()>, Arc<Gate>) {
     (Queue::new(Arc::clone(&gate)), gate)
 }
 
+fn push(queue: &Queue<()>, mut items: Vec<(FlowSide, Item)>, room: Room) -> Pushed {
+    let mut wake = Vec::new();
+    let pushed = queue.push(&mut items, room, &mut wake);
+    wake.into_iter().for_each(Waker::wake);
+    pushed
+}
+
 const ROOMY: Room = Room { limit: usize::MAX, total: usize::MAX, refuse: true };
 
 /// What a reader got of a lane: the length of its stream, after checking that nothing is missing or doubled.
@@ -68,7 +75,7 @@ proptest! {
                 items.push((side, Item::Gap { offset: *at, len: gap, cause: GapCause::Acknowledged }));
                 *at += gap;
             }
-            queue.push(&mut items, room);
+            push(&queue, items, room);
             // Each lane holds at most its limit, one growing gap, and one end.
             prop_assert!(gate.queued() <= 2 * (limit + 2 * ENTRY_COST), "{} queued", gate.queued());
             if drain {
@@ -89,7 +96,7 @@ proptest! {
 fn a_full_queue_that_may_wait_refuses_nothing_and_says_that_it_is_crowded() {
     let (queue, _) = queue();
     let room = Room { limit: 1000, total: usize::MAX, refuse: false };
-    let pushed = queue.push(&mut vec![(FlowSide::Initiator, data(0, 5000))], room);
+    let pushed = push(&queue, vec![(FlowSide::Initiator, data(0, 5000))], room);
     assert!(pushed.crowded && pushed.dropped == 0);
     assert!(queue.is_over(1000));
     let mut position = [0; 2];
@@ -102,8 +109,7 @@ fn a_full_queue_that_may_wait_refuses_nothing_and_says_that_it_is_crowded() {
 fn both_sides_come_in_the_order_in_which_they_were_pushed() {
     let (queue, _) = queue();
     let (a, b) = (FlowSide::Initiator, FlowSide::Responder);
-    queue
-        .push(&mut vec![(a, data(0, 1)), (b, data(0, 2)), (a, data(1, 3)), (b, data(2, 4))], ROOMY);
+    push(&queue, vec![(a, data(0, 1)), (b, data(0, 2)), (a, data(1, 3)), (b, data(2, 4))], ROOMY);
     let cx = Context::from_waker(Waker::noop());
     let mut lengths = Vec::new();
     while let Poll::Ready(Some(Ok(Chunk::Initiator(data) | Chunk::Responder(data)))) =
@@ -123,10 +129,7 @@ fn a_waiting_reader_is_woken_once_a_push_and_counts_as_parked_until_then() {
     assert!(queue.poll_both(&cx).is_pending());
     assert!(queue.poll_both(&cx).is_pending());
     assert!(gate.has_parked());
-    queue.push(
-        &mut vec![(FlowSide::Responder, data(0, 1)), (FlowSide::Responder, data(1, 1))],
-        ROOMY,
-    );
+    push(&queue, vec![(FlowSide::Responder, data(0, 1)), (FlowSide::Responder, data(1, 1))], ROOMY);
     assert_eq!(count.0.load(Ordering::SeqCst), 1);
     assert!(!gate.has_parked());
 }
@@ -135,14 +138,14 @@ fn a_waiting_reader_is_woken_once_a_push_and_counts_as_parked_until_then() {
 fn abandoned_sides_hold_nothing_and_the_engine_is_told() {
     let (queue, gate) = queue();
     let (a, b) = (FlowSide::Initiator, FlowSide::Responder);
-    assert!(!queue.push(&mut vec![(a, data(0, 100)), (b, data(0, 100))], ROOMY).abandoned);
+    assert!(!push(&queue, vec![(a, data(0, 100)), (b, data(0, 100))], ROOMY).abandoned);
     queue.abandon(a);
     assert_eq!(gate.queued(), 100 + ENTRY_COST);
-    assert!(!queue.push(&mut vec![(a, data(100, 100))], ROOMY).abandoned);
+    assert!(!push(&queue, vec![(a, data(100, 100))], ROOMY).abandoned);
     assert_eq!(gate.queued(), 100 + ENTRY_COST);
     queue.abandon(b);
     assert_eq!(gate.queued(), 0);
-    assert!(queue.push(&mut vec![(b, data(100, 100))], ROOMY).abandoned);
+    assert!(push(&queue, vec![(b, data(100, 100))], ROOMY).abandoned);
     assert_eq!(gate.queued(), 0);
 }
 
@@ -160,8 +163,8 @@ fn a_cancelled_wait_leaves_nobody_parked() {
 fn a_failed_engine_is_an_error_once_and_then_the_end() {
     let (queue, _) = queue();
     let cx = Context::from_waker(Waker::noop());
-    queue.push(&mut vec![(FlowSide::Initiator, data(0, 1))], ROOMY);
-    queue.fail();
+    push(&queue, vec![(FlowSide::Initiator, data(0, 1))], ROOMY);
+    queue.fail(&mut Vec::new());
     assert!(matches!(queue.poll_both(&cx), Poll::Ready(Some(Ok(Chunk::Initiator(_))))));
     assert!(matches!(queue.poll_both(&cx), Poll::Ready(Some(Err(Error::EnginePanicked)))));
     assert!(matches!(queue.poll_both(&cx), Poll::Ready(None)));

@@ -1,5 +1,6 @@
 //! A file's bytes in chunks that can be kept.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::mem;
 
@@ -11,12 +12,16 @@ use crate::Error;
 const SMALLEST: usize = 64 << 10;
 /// What the chunks of a file that fills them grow to.
 const LARGEST: usize = 1 << 20;
+/// How many chunks that somebody keeps are remembered, to be used again when they come back.
+const REMEMBERED: usize = 8;
 
 /// Reads into heap memory, hands it out for keeping, and carries an unfinished record over to the next chunk.
 ///
 /// While nobody keeps a chunk its memory is used again; one that is kept is replaced by another.
 pub(crate) struct ChunkReader {
     source: Box<dyn Read + Send>,
+    /// Chunks that were in use when the next was needed, oldest first: fresh memory costs a page fault for every page.
+    lent: VecDeque<Bytes>,
     /// The chunk; only `..filled` has been read.
     chunk: Bytes,
     filled: usize,
@@ -31,6 +36,7 @@ impl ChunkReader {
     pub(crate) fn new(source: Box<dyn Read + Send>) -> Self {
         Self {
             source,
+            lent: VecDeque::new(),
             chunk: Bytes::new(),
             filled: 0,
             parsed: 0,
@@ -80,7 +86,11 @@ impl ChunkReader {
                 buffer
             }
             Ok(buffer) => self.moved(&buffer, size),
-            Err(shared) => self.moved(&shared, size),
+            Err(shared) => {
+                let buffer = self.moved(&shared, size);
+                self.lend(shared);
+                buffer
+            }
         };
         self.offset += self.parsed as u64;
         self.parsed = 0;
@@ -105,11 +115,30 @@ impl ChunkReader {
         Ok(got > 0)
     }
 
-    /// A new chunk that starts with the unread bytes of the old.
-    fn moved(&self, old: &[u8], size: usize) -> BytesMut {
-        let mut buffer = BytesMut::zeroed(size);
+    /// Another chunk that starts with the unread bytes of the old.
+    fn moved(&mut self, old: &[u8], size: usize) -> BytesMut {
+        let mut buffer = self.returned(size).unwrap_or_else(|| BytesMut::zeroed(size));
         let unread = &old[self.parsed..self.filled];
         buffer[..unread.len()].copy_from_slice(unread);
         buffer
+    }
+
+    /// Remembers a chunk that somebody keeps.
+    fn lend(&mut self, chunk: Bytes) {
+        if self.lent.len() == REMEMBERED {
+            self.lent.pop_front();
+        }
+        self.lent.push_back(chunk);
+    }
+
+    /// The oldest remembered chunk, if nobody keeps it any more and it is large enough.
+    fn returned(&mut self, size: usize) -> Option<BytesMut> {
+        match self.lent.pop_front()?.try_into_mut() {
+            Ok(buffer) => (buffer.len() >= size).then_some(buffer),
+            Err(kept) => {
+                self.lent.push_front(kept);
+                None
+            }
+        }
     }
 }
