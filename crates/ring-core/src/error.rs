@@ -66,6 +66,23 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The filter expression cannot be compiled for the packets.
+    #[error("filter for packets of link type {}: {source}", link_type.0)]
+    Compile {
+        /// The link type of the packets.
+        link_type: LinkType,
+        /// What stands against it.
+        source: packet_filter::CompileError,
+    },
+    /// There are no filter expressions for packets of this link type.
+    #[error("packets of link type {} cannot be filtered by an expression", link_type.0)]
+    FilterLinkType {
+        /// The link type.
+        link_type: LinkType,
+    },
+    /// A classic filter program breaks the kernel's rules.
+    #[error("filter program: {0}")]
+    FilterProgram(#[from] packet_filter::ProgramError),
     /// The filter was locked when the capture was opened.
     #[error("the filter is locked: it was asked for when the capture was opened")]
     FilterLocked,

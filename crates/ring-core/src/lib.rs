@@ -7,6 +7,7 @@ mod dedup;
 mod error;
 #[cfg(feature = "pcap")]
 mod file;
+mod filtered;
 mod interrupter;
 mod link_type;
 mod memory;
@@ -31,6 +32,7 @@ pub use dedup::{Dedup, DedupStatistics, Deduplicated, DeduplicatedBatch};
 pub use error::{Damage, Error, ForeignFormat, GeometryProblem, Unwritable};
 #[cfg(feature = "pcap")]
 pub use file::{CaptureFile, FileFormat, FileInterface};
+pub use filtered::{Filtered, FilteredBatch};
 pub use interrupter::Interrupter;
 pub use link_type::LinkType;
 pub use memory::MemorySource;

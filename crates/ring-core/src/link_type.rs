@@ -29,27 +29,32 @@ impl LinkType {
     pub const UNKNOWN: Self = Self(u16::MAX);
 }
 
+/// Hardware types without a header of their own: packets start with what they carry.
+pub(crate) const RAW_HARDWARE: [u16; 8] = [
+    arphrd::NONE,
+    arphrd::PPP,
+    arphrd::RAWIP,
+    arphrd::TUNNEL,
+    arphrd::TUNNEL6,
+    arphrd::SIT,
+    arphrd::IPGRE,
+    arphrd::IP6GRE,
+];
+
+/// Hardware types whose packets are Ethernet frames.
+pub(crate) const ETHERNET_HARDWARE: [u16; 2] = [arphrd::ETHER, arphrd::LOOPBACK];
+
 /// The link type of packets of an interface by its hardware type (`ARPHRD_*` of `linux/if_arp.h`), as a packet socket
 /// of the type `SOCK_RAW` delivers them.
 pub(crate) fn of_hardware(hardware_type: u16) -> LinkType {
-    const RAWIP: u16 = 519;
-    const IP6GRE: u16 = 823;
     match hardware_type {
         arphrd::ETHER | arphrd::LOOPBACK => LinkType::ETHERNET,
-        // Devices without a header of their own: packets start with what they carry.
-        arphrd::NONE
-        | arphrd::PPP
-        | arphrd::TUNNEL
-        | arphrd::TUNNEL6
-        | arphrd::SIT
-        | arphrd::IPGRE
-        | RAWIP
-        | IP6GRE => LinkType::RAW,
         arphrd::CAN => LinkType(227),
         arphrd::IEEE80211 => LinkType(105),
         arphrd::IEEE80211_PRISM => LinkType(119),
         arphrd::IEEE80211_RADIOTAP => LinkType(127),
         arphrd::INFINIBAND => LinkType(247),
+        raw if RAW_HARDWARE.contains(&raw) => LinkType::RAW,
         _ => LinkType::UNKNOWN,
     }
 }
@@ -60,6 +65,7 @@ mod arphrd {
     pub(super) const INFINIBAND: u16 = 32;
     pub(super) const CAN: u16 = 280;
     pub(super) const PPP: u16 = 512;
+    pub(super) const RAWIP: u16 = 519;
     pub(super) const TUNNEL: u16 = 768;
     pub(super) const TUNNEL6: u16 = 769;
     pub(super) const LOOPBACK: u16 = 772;
@@ -68,5 +74,6 @@ mod arphrd {
     pub(super) const IEEE80211: u16 = 801;
     pub(super) const IEEE80211_PRISM: u16 = 802;
     pub(super) const IEEE80211_RADIOTAP: u16 = 803;
+    pub(super) const IP6GRE: u16 = 823;
     pub(super) const NONE: u16 = 0xfffe;
 }

@@ -16,6 +16,8 @@ pub struct Statistics {
     pub losing: u64,
     /// Blocks or records that broke off because what they said of themselves could not be.
     pub malformed: u64,
+    /// Packets that were thrown away because what a new filter would have said of them could not be known.
+    pub discarded: u64,
     /// How often the next block was still on loan when packets were asked for.
     pub ring_exhausted: u64,
     /// Blocks that users hold at this moment.

@@ -15,6 +15,8 @@ live_harness::main!(
     receive::snaplen_truncates_and_counts,
     receive::a_raw_filter_runs_in_the_kernel,
     receive::no_packet_slips_through_before_the_filter,
+    receive::an_expression_filters_on_each_kind_of_interface,
+    receive::a_new_filter_holds_for_what_is_in_the_ring,
     receive::a_locked_filter_stays,
     receive::promiscuous_mode_ends_with_the_capture,
     receive::packets_one_by_one_and_by_block_mix,

@@ -10,7 +10,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::coop;
 
 use super::stream::PacketStream;
-use crate::capture::{Extent, Found, Walk};
+use crate::capture::{Found, Taken};
 use crate::error::system;
 use crate::{
     Block, Capture, CaptureBuilder, Error, Interrupter, IntoPacketSource, LinkType, Statistics,
@@ -67,7 +67,7 @@ impl AsyncCapture {
     /// In a runtime whose I/O is not enabled.
     pub async fn next_block(&mut self) -> Result<Option<Block<'_>>, Error> {
         let found = poll_fn(|cx| self.poll_found(cx)).await?;
-        Ok(found.map(|(extent, walk)| self.capture.lend(extent, walk)))
+        Ok(found.map(|taken| self.lend(taken)))
     }
 
     /// The packets as a stream of packets that own their bytes.
@@ -116,21 +116,21 @@ impl AsyncCapture {
     }
 
     /// The block that [`poll_found`](Self::poll_found) found.
-    pub(crate) fn lend(&mut self, extent: Extent, walk: Walk) -> Block<'_> {
-        self.capture.lend(extent, walk)
+    pub(crate) fn lend(&mut self, taken: Taken) -> Block<'_> {
+        self.capture.lend(taken)
     }
 
     /// Looks for a block, and has the task woken when there may be one. `None` for an interruption.
     pub(crate) fn poll_found(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<(Extent, Walk)>, Error>> {
+    ) -> Poll<Result<Option<Taken>, Error>> {
         let budget = ready!(coop::poll_proceed(cx));
         loop {
             match self.capture.find(Timeout::Now)? {
-                Found::Block(extent, walk) => {
+                Found::Block(taken) => {
                     budget.made_progress();
-                    return Poll::Ready(Ok(Some((extent, walk))));
+                    return Poll::Ready(Ok(Some(taken)));
                 }
                 Found::Interrupted => return Poll::Ready(Ok(None)),
                 Found::TimedOut => {}

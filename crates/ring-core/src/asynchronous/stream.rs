@@ -97,8 +97,8 @@ impl Stream for PacketStream {
             }
             this.block = None;
             match ready!(this.capture.poll_found(cx)) {
-                Ok(Some((extent, walk))) => {
-                    let block = this.capture.lend(extent, walk);
+                Ok(Some(taken)) => {
+                    let block = this.capture.lend(taken);
                     this.block = Some(if this.in_place { block.detach() } else { block.copy() });
                 }
                 Ok(None) => this.ended = true,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use packet_filter::Program;
 
 use super::ring::{COPY, Extent, Ring};
 use super::walk::{Packets, Walk};
@@ -23,6 +24,7 @@ pub struct Block<'a> {
     ring: &'a Arc<Ring>,
     extent: Extent,
     walk: Walk,
+    filter: Option<Arc<Program>>,
     /// The block's bytes, once it is on loan. It then goes back when the last of them is dropped.
     kept: OnceCell<Bytes>,
 }
@@ -38,7 +40,17 @@ pub struct SharedBlock {
     ring: Arc<Ring>,
     extent: Extent,
     walk: Walk,
+    filter: Option<Arc<Program>>,
     bytes: Bytes,
+}
+
+/// A block that was taken from the ring and goes back by hand.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) extent: Extent,
+    pub(crate) walk: Walk,
+    /// The block was captured under another filter: packets that do not pass this one are left out.
+    pub(crate) filter: Option<Arc<Program>>,
 }
 
 /// What a block on loan is released by.
@@ -49,8 +61,10 @@ struct Loan {
 
 impl<'a> Block<'a> {
     /// The block must have been taken from this ring, which gave the extent.
-    pub(crate) fn new(ring: &'a Arc<Ring>, extent: Extent, walk: Walk) -> Self {
-        Self { ring, extent, walk, kept: OnceCell::new() }
+    #[inline]
+    pub(crate) fn new(ring: &'a Arc<Ring>, taken: Taken) -> Self {
+        let Taken { extent, walk, filter } = taken;
+        Self { ring, extent, walk, filter, kept: OnceCell::new() }
     }
 
     /// The packets in the order in which they came.
@@ -59,10 +73,10 @@ impl<'a> Block<'a> {
     pub fn packets(&self) -> Packets<'_> {
         // SAFETY: the block was taken for this value, and goes back when this value is dropped, or later.
         let data = unsafe { self.ring.data(&self.extent) };
-        Packets::new(self.ring, self.extent.index, data, self.walk)
+        Packets::new(self.ring, self.extent.index, data, self.walk, self.filter.as_deref())
     }
 
-    /// How many packets the block says to hold.
+    /// How many packets the block says to hold; after a change of the filter some of them may be left out.
     #[must_use]
     pub fn len(&self) -> usize {
         self.walk.left() as usize
@@ -78,7 +92,13 @@ impl<'a> Block<'a> {
     #[must_use]
     pub fn share(self) -> SharedBlock {
         let bytes = self.keep().clone();
-        SharedBlock { ring: self.ring.clone(), extent: self.extent, walk: self.walk, bytes }
+        SharedBlock {
+            ring: self.ring.clone(),
+            extent: self.extent,
+            walk: self.walk,
+            filter: self.filter.clone(),
+            bytes,
+        }
     }
 
     /// Keeps the packets beyond the next block: the block itself while the ring has room, as for
@@ -96,7 +116,13 @@ impl<'a> Block<'a> {
         // SAFETY: as in `packets`.
         let bytes = Bytes::copy_from_slice(unsafe { self.ring.data(&self.extent) });
         let extent = Extent { index: COPY, ..self.extent };
-        SharedBlock { ring: self.ring.clone(), extent, walk: self.walk, bytes }
+        SharedBlock {
+            ring: self.ring.clone(),
+            extent,
+            walk: self.walk,
+            filter: self.filter.clone(),
+            bytes,
+        }
     }
 
     fn keep(&self) -> &Bytes {
@@ -157,7 +183,7 @@ impl SharedBlock {
     /// The packets in the order in which they came.
     #[must_use]
     pub fn packets(&self) -> Packets<'_> {
-        Packets::new(&self.ring, self.extent.index, &self.bytes, self.walk)
+        Packets::new(&self.ring, self.extent.index, &self.bytes, self.walk, self.filter.as_deref())
     }
 
     /// The memory in which all packets lie: [`Bytes::slice_ref`] cuts a packet's bytes from it without a copy.
@@ -166,7 +192,7 @@ impl SharedBlock {
         &self.bytes
     }
 
-    /// How many packets the block says to hold.
+    /// How many packets the block says to hold; after a change of the filter some of them may be left out.
     #[must_use]
     pub fn len(&self) -> usize {
         self.walk.left() as usize
@@ -181,7 +207,8 @@ impl SharedBlock {
     /// Takes the first of the packets that are left.
     #[cfg(feature = "tokio")]
     pub(crate) fn take_next(&mut self) -> Option<crate::OwnedPacket> {
-        let packet = self.walk.next(&self.ring, self.extent.index, &self.bytes)?;
+        let packet =
+            self.walk.next(&self.ring, self.extent.index, &self.bytes, self.filter.as_deref())?;
         Some(crate::OwnedPacket::new(self.bytes.slice_ref(packet.data()), *packet.meta()))
     }
 }

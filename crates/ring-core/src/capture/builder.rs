@@ -299,7 +299,7 @@ impl CaptureBuilder {
             socket.socket.lock_filter().map_err(|source| Error::Filter { source })?;
             socket.locked = true;
         }
-        Capture::new(socket, ring, link_type, self.hash)
+        Capture::new(socket, ring, self.hash, self.geometry.timeout)
     }
 
     /// Index and hardware type, 0 and `None` for all interfaces.

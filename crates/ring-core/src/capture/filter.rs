@@ -4,22 +4,28 @@ use std::fmt;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use packet_filter::{Ancillary, Filter, Options, Program};
 use ring_sys::filter as bpf;
 pub use ring_sys::filter::Instruction;
 use ring_sys::packet::abi::PACKET_OUTGOING;
 
-use crate::{Error, LinkType};
+use crate::link_type::{ETHERNET_HARDWARE, RAW_HARDWARE};
+use crate::{Direction, Error, LinkType, Packet};
 
 /// Which packets a capture delivers.
 ///
-/// A classic program, an eBPF program's descriptor, or everything. It runs in the kernel, before a packet takes any
-/// room in the ring.
+/// An expression, a classic program, an eBPF program's descriptor, or everything. It runs in the kernel, before a packet
+/// takes any room in the ring.
+///
+/// An expression is compiled for the interface's link type when the capture is opened. On `any` it holds for packets of
+/// Ethernet and of raw IP; of interfaces of other types nothing is captured then.
 #[derive(Clone)]
 pub struct CaptureFilter(Kind);
 
 #[derive(Clone)]
 enum Kind {
     Everything,
+    Expression(Filter),
     Classic(RawFilter),
     Descriptor(Arc<OwnedFd>),
 }
@@ -87,17 +93,25 @@ impl CaptureFilter {
         Self(Kind::Descriptor(Arc::new(program)))
     }
 
+    pub(crate) fn is_descriptor(&self) -> bool {
+        matches!(self.0, Kind::Descriptor(_))
+    }
+
     /// What to attach to a socket: no more than `snaplen` bytes a packet, `u32::MAX` for all; with `once`, outgoing
-    /// copies of loopback interfaces are left out.
+    /// copies of loopback interfaces are left out. `link_type` is `None` for all interfaces.
     pub(crate) fn prepare(
         &self,
-        _: Option<LinkType>,
+        link_type: Option<LinkType>,
         snaplen: u32,
         once: bool,
     ) -> Result<Prepared<'_>, Error> {
         let program = match &self.0 {
             Kind::Everything if snaplen == u32::MAX && !once => return Ok(Prepared::Nothing),
             Kind::Everything => vec![Instruction::statement(bpf::RET_K, snaplen)],
+            Kind::Expression(filter) => match link_type {
+                Some(link_type) => compile(filter, link_type, snaplen)?,
+                None => compile_for_any(filter, snaplen)?,
+            },
             Kind::Classic(program) => program.limited(snaplen)?,
             Kind::Descriptor(_) if snaplen != u32::MAX => return Err(Error::FilterSnaplen),
             Kind::Descriptor(program) => return Ok(Prepared::Descriptor(program.as_fd())),
@@ -107,6 +121,24 @@ impl CaptureFilter {
             return Err(Error::FilterLength { len: program.len(), limit: bpf::LONGEST_PROGRAM });
         }
         Ok(Prepared::Classic(program))
+    }
+}
+
+/// What makes a filter expression can be passed as it is.
+impl From<Filter> for CaptureFilter {
+    fn from(filter: Filter) -> Self {
+        Self(if filter.expression().is_some() {
+            Kind::Expression(filter)
+        } else {
+            Kind::Everything
+        })
+    }
+}
+
+/// A program that was compiled for a socket and for the link type of the capture.
+impl From<Program> for CaptureFilter {
+    fn from(program: Program) -> Self {
+        Self(Kind::Classic(RawFilter(instructions(&program))))
     }
 }
 
@@ -120,6 +152,7 @@ impl fmt::Debug for CaptureFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Everything => f.write_str("CaptureFilter(everything)"),
+            Kind::Expression(filter) => write!(f, "CaptureFilter({filter})"),
             Kind::Classic(program) => f.debug_tuple("CaptureFilter").field(program).finish(),
             Kind::Descriptor(program) => f.debug_tuple("CaptureFilter").field(program).finish(),
         }
@@ -135,3 +168,172 @@ const ONCE_ON_LOOPBACK: [Instruction; 6] = [
     Instruction::statement(bpf::RET_K, 0),
     Instruction::statement(bpf::LD_IMM, 0),
 ];
+
+/// Compiles an expression for a socket.
+fn compile(filter: &Filter, link_type: LinkType, snaplen: u32) -> Result<Vec<Instruction>, Error> {
+    let known = packet_filter::LinkType::try_from(u32::from(link_type.0));
+    let known = known.map_err(|_| Error::FilterLinkType { link_type })?;
+    let program = filter.compile(known, &Options::socket().snaplen(snaplen));
+    Ok(instructions(&program.map_err(|source| Error::Compile { link_type, source })?))
+}
+
+/// Compiles an expression for a socket that receives from interfaces of all types: one program for Ethernet and one for
+/// raw IP, behind a look at the type.
+fn compile_for_any(filter: &Filter, snaplen: u32) -> Result<Vec<Instruction>, Error> {
+    let ethernet = compile(filter, LinkType::ETHERNET, snaplen)?;
+    let raw = match compile(filter, LinkType::RAW, snaplen) {
+        // What cannot be said of raw IP holds for none of its packets.
+        Err(Error::Compile { .. }) => vec![Instruction::statement(bpf::RET_K, 0)],
+        raw => raw?,
+    };
+    let reset = Instruction::statement(bpf::LD_IMM, 0);
+    let mut program = vec![Instruction::statement(bpf::LD_W_ABS, bpf::ANCILLARY_HARDWARE_TYPE)];
+    // After the comparisons come: the end for others, the way to raw IP, Ethernet.
+    let types = RAW_HARDWARE
+        .map(|raw| (raw, 1))
+        .into_iter()
+        .chain(ETHERNET_HARDWARE.map(|ethernet| (ethernet, 2)));
+    let count = RAW_HARDWARE.len() + ETHERNET_HARDWARE.len();
+    for (at, (hardware_type, target)) in types.enumerate() {
+        let skip = (count - at - 1 + target) as u8;
+        program.push(Instruction::jump(bpf::JMP_JEQ_K, u32::from(hardware_type), skip, 0));
+    }
+    program.push(Instruction::statement(bpf::RET_K, 0));
+    program.push(Instruction::statement(bpf::JMP_JA, ethernet.len() as u32 + 1));
+    program.push(reset);
+    program.extend(ethernet);
+    program.push(reset);
+    program.extend(raw);
+    Ok(program)
+}
+
+fn instructions(program: &Program) -> Vec<Instruction> {
+    let convert = |i: &packet_filter::Instruction| Instruction::jump(i.code, i.k, i.jt, i.jf);
+    program.instructions().iter().map(convert).collect()
+}
+
+/// The program for the interpreter.
+pub(crate) fn interpretable(program: &[Instruction]) -> Result<Program, Error> {
+    let convert = |i: &Instruction| packet_filter::Instruction {
+        code: i.code,
+        jt: i.jump_true,
+        jf: i.jump_false,
+        k: i.k,
+    };
+    Ok(Program::from_instructions(program.iter().map(convert).collect())?)
+}
+
+/// What the kernel's filter knows of a packet besides its bytes. The processor, the queue and the mark are not recorded.
+pub(crate) fn ancillary(packet: &Packet<'_>, hardware_type: u16, protocol: u16) -> Ancillary {
+    let meta = packet.meta();
+    let mut ancillary = Ancillary::vlan(meta.vlan.map(|tag| tag.tci));
+    ancillary.vlan_protocol = meta.vlan.map_or(0, |tag| tag.tpid);
+    ancillary.protocol = protocol;
+    ancillary.packet_type = match meta.direction {
+        Direction::Broadcast => 1,
+        Direction::Multicast => 2,
+        Direction::OtherHost => 3,
+        Direction::Outgoing => PACKET_OUTGOING,
+        Direction::Host | Direction::Unknown => 0,
+    };
+    ancillary.interface_index = meta.interface;
+    ancillary.hardware_type = hardware_type;
+    ancillary.receive_hash = meta.hash.unwrap_or(0);
+    ancillary.network_offset = meta.network_offset.map_or(0, u32::from);
+    ancillary
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{PacketMeta, Timestamp};
+
+    fn verdict(
+        program: &[Instruction],
+        data: &[u8],
+        hardware_type: u16,
+        direction: Direction,
+    ) -> u32 {
+        let mut meta = PacketMeta::new(1, Timestamp::default(), LinkType::UNKNOWN);
+        meta.direction = direction;
+        let packet = Packet::new(data, meta);
+        let program = interpretable(program).expect("valid");
+        program.run(data, packet.wire_len(), &ancillary(&packet, hardware_type, 0))
+    }
+
+    fn prepared(
+        filter: &CaptureFilter,
+        link_type: Option<LinkType>,
+        snaplen: u32,
+        once: bool,
+    ) -> Vec<Instruction> {
+        match filter.prepare(link_type, snaplen, once) {
+            Ok(Prepared::Classic(program)) => program,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn on_any_each_type_of_interface_has_its_program() {
+        let filter: CaptureFilter = "udp port 53".parse::<Filter>().expect("parses").into();
+        let program = prepared(&filter, None, 90, true);
+        let mut frame = [0; 60];
+        frame[12..15].copy_from_slice(&[8, 0, 0x45]);
+        frame[23] = 17;
+        frame[37] = 53;
+        let (host, out) = (Direction::Host, Direction::Outgoing);
+        assert_eq!(verdict(&program, &frame, 1, out), 90);
+        assert_eq!(verdict(&program, &frame, 772, host), 90);
+        assert_eq!(verdict(&program, &frame, 772, out), 0, "the copy of what was sent to oneself");
+        for raw in RAW_HARDWARE {
+            assert_eq!(verdict(&program, &frame[14..], raw, out), 90, "{raw}");
+            assert_eq!(verdict(&program, &frame, raw, out), 0, "{raw}");
+        }
+        assert_eq!(verdict(&program, &frame[14..], 1, host), 0);
+        assert_eq!(verdict(&program, &frame, 803, host), 0, "no program for this type");
+        frame[37] = 54;
+        assert_eq!(verdict(&program, &frame, 1, host), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_said_of_raw_ip_holds_for_none_of_its_packets() {
+        let filter: CaptureFilter =
+            "ether dst 2:0:0:0:0:1".parse::<Filter>().expect("parses").into();
+        let program = prepared(&filter, None, u32::MAX, false);
+        assert_eq!(verdict(&program, &[2, 0, 0, 0, 0, 1, 0], 1, Direction::Host), u32::MAX);
+        assert_eq!(verdict(&program, &[2, 0, 0, 0, 0, 1, 0], 0xfffe, Direction::Host), 0);
+        assert!(matches!(
+            filter.prepare(Some(LinkType::RAW), 1, false),
+            Err(Error::Compile { .. })
+        ));
+        assert!(matches!(
+            filter.prepare(Some(LinkType(195)), 1, false),
+            Err(Error::FilterLinkType { .. })
+        ));
+    }
+
+    #[test]
+    fn long_programs_are_reached_by_long_jumps() {
+        let ports: Vec<String> = (1..90).map(|port| format!("port {}", port * 3)).collect();
+        let filter: CaptureFilter = ports.join(" or ").parse::<Filter>().expect("parses").into();
+        let program = prepared(&filter, None, u32::MAX, true);
+        assert!(program.len() > 600);
+        let mut packet = [0; 40];
+        packet[0] = 0x45;
+        packet[9] = 17;
+        packet[22..24].copy_from_slice(&267_u16.to_be_bytes());
+        assert_ne!(verdict(&program, &packet, 0xfffe, Direction::Host), 0);
+    }
+
+    #[test]
+    fn everything_needs_no_program() {
+        let everything = CaptureFilter::from(Filter::everything());
+        assert!(matches!(everything.prepare(None, u32::MAX, false), Ok(Prepared::Nothing)));
+        assert_eq!(
+            prepared(&everything, None, 64, false),
+            [Instruction::statement(bpf::RET_K, 64)]
+        );
+        assert!(RawFilter::new(vec![]).is_err());
+        assert!(RawFilter::new(vec![Instruction::statement(bpf::RET_K, 0); 4097]).is_err());
+    }
+}

@@ -15,20 +15,22 @@ mod walk;
 use std::fmt;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use packet_filter::Program;
 use ring_sys::packet::abi::TP_STATUS_USER;
 
+pub(crate) use self::block::Taken;
 pub use self::block::{Block, SharedBlock};
 pub use self::builder::{CaptureBuilder, Outgoing, RingGeometry, RingProfile};
 pub use self::fanout::{Fanout, FanoutMode};
+pub(crate) use self::filter::ancillary;
 pub use self::filter::{CaptureFilter, Instruction, RawFilter};
-pub(crate) use self::ring::Extent;
 use self::ring::Ring;
 use self::socket::CaptureSocket;
 use self::wait::Waiter;
 pub use self::walk::Packets;
-pub(crate) use self::walk::Walk;
+use self::walk::Walk;
 use crate::{Error, Interrupter, LinkType, Next, Packet, PacketSource, Statistics, Timeout};
 
 /// Kernel counters have 32 bits: they are read at least once in so many packets.
@@ -72,11 +74,15 @@ pub struct Capture {
     /// The block that comes next.
     cursor: usize,
     /// What [`next_packet`](Self::next_packet) has left of its block.
-    open: Option<(Extent, Walk)>,
+    open: Option<Taken>,
     link_type: Option<LinkType>,
     hash: bool,
     next_number: u64,
     statistics: Statistics,
+    /// Blocks that come next and may hold packets of another filter, and what they are to be filtered by.
+    stale: usize,
+    program: Option<Arc<Program>>,
+    block_timeout: Duration,
     /// Packets delivered when the kernel's counters were read last.
     counted_at: u64,
     /// The kernel dropped packets, and no packet has been marked for it.
@@ -86,7 +92,7 @@ pub struct Capture {
 /// What came of looking for a block.
 #[derive(Debug)]
 pub(crate) enum Found {
-    Block(Extent, Walk),
+    Block(Taken),
     TimedOut,
     Interrupted,
 }
@@ -108,9 +114,10 @@ impl Capture {
     fn new(
         socket: CaptureSocket,
         ring: Ring,
-        link_type: Option<LinkType>,
         hash: bool,
+        block_timeout: Duration,
     ) -> Result<Self, Error> {
+        let link_type = socket.link_type;
         let waiter = Waiter::new(&socket.socket, &ring.returned)?;
         Ok(Self {
             socket,
@@ -122,6 +129,9 @@ impl Capture {
             hash,
             next_number: 1,
             statistics: Statistics::default(),
+            stale: 0,
+            program: None,
+            block_timeout,
             counted_at: 0,
             lost: false,
         })
@@ -133,7 +143,7 @@ impl Capture {
     /// [`Error::InterfaceGone`]; [`Error::System`] when the kernel refuses to wait.
     pub fn next_block(&mut self, timeout: Timeout) -> Result<Option<Block<'_>>, Error> {
         match self.find(timeout)? {
-            Found::Block(extent, walk) => Ok(Some(self.lend(extent, walk))),
+            Found::Block(taken) => Ok(Some(self.lend(taken))),
             Found::TimedOut | Found::Interrupted => Ok(None),
         }
     }
@@ -154,20 +164,20 @@ impl Capture {
     pub fn next_packet(&mut self, timeout: Timeout) -> Result<Option<Packet<'_>>, Error> {
         loop {
             // A block that has none left goes back before the next is waited for.
-            if self.open.as_ref().is_some_and(|(_, walk)| walk.left() == 0) {
+            if self.open.as_ref().is_some_and(|taken| taken.walk.left() == 0) {
                 self.close();
             }
             if self.open.is_none() {
                 match self.find(timeout)? {
-                    Found::Block(extent, walk) => self.open = Some((extent, walk)),
+                    Found::Block(taken) => self.open = Some(taken),
                     Found::TimedOut | Found::Interrupted => return Ok(None),
                 }
             }
-            let Some((extent, walk)) = &mut self.open else { continue };
+            let Some(Taken { extent, walk, filter }) = &mut self.open else { continue };
             // SAFETY: the block was taken and is given back by those who have `self` to themselves, which nobody has
             // while the packet borrows it.
             let data = unsafe { self.ring.data(extent) };
-            if let Some(packet) = walk.next(&self.ring, extent.index, data) {
+            if let Some(packet) = walk.next(&self.ring, extent.index, data, filter.as_deref()) {
                 return Ok(Some(packet));
             }
         }
@@ -211,21 +221,71 @@ impl Capture {
         })
     }
 
-    /// Puts another filter in place of the present one.
+    /// Puts another filter in place of the present one. From then on only packets that pass it are delivered: those in
+    /// the ring already, which were captured under the old filter, are filtered again here.
     ///
-    /// With a classic filter no packet is lost or duplicated by the change. Blocks that were captured before it hold
-    /// packets of the old filter, which are delivered.
+    /// With an expression or a classic program no packet that passes both is lost. What an eBPF program would say of
+    /// packets in the ring cannot be known: the ring is emptied for it, which takes up to the block timeout, and
+    /// [`Statistics::discarded`] counts what was thrown away.
     ///
     /// # Errors
-    /// [`Error::Filter`] when the kernel refuses it; [`Error::FilterLocked`].
+    /// [`Error::Filter`] when the kernel refuses it, which leaves the old one in place, or nothing passing where the new
+    /// one is an eBPF program; [`Error::FilterLocked`]; [`Error::Compile`] and its kin.
     pub fn set_filter(&mut self, filter: impl Into<CaptureFilter>) -> Result<(), Error> {
-        self.socket.set_filter(&filter.into())
+        let filter = filter.into();
+        if filter.is_descriptor() {
+            self.socket.drop_all().map_err(|source| Error::Filter { source })?;
+            self.discard()?;
+        }
+        let program = self.socket.set_filter(&filter)?.map(Arc::new);
+        let blocks = self.ring.block_count();
+        let full = (0..blocks).take_while(|&ahead| {
+            let index = (self.cursor + ahead) % blocks;
+            self.ring.loans.is_free(index) && self.ring.status(index) & TP_STATUS_USER != 0
+        });
+        // After those that are closed comes the one that is being filled, and one more if that was just closed. To filter
+        // a block of the new filter again changes nothing.
+        self.stale = if program.is_some() { full.count() + 2 } else { 0 };
+        if let Some(open) = &mut self.open {
+            open.filter.clone_from(&program);
+        }
+        self.program = program;
+        Ok(())
+    }
+
+    /// Throws away what was captured so far.
+    fn discard(&mut self) -> Result<(), Error> {
+        let waited = Instant::now() + self.block_timeout + Duration::from_millis(5);
+        self.close();
+        loop {
+            while let Some(taken) = self.ready()? {
+                self.statistics.discarded += u64::from(taken.extent.packets);
+                self.ring.give_back(taken.extent.index);
+            }
+            // The block that was being filled is closed by its timeout.
+            let left = waited.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.waiter.wait(&self.ring.returned, Some(left))?;
+        }
+    }
+
+    /// The filter for a block that may have been captured under another.
+    #[cold]
+    fn refilter(&mut self) -> Option<Arc<Program>> {
+        self.stale -= 1;
+        let program = self.program.clone();
+        if self.stale == 0 {
+            self.program = None;
+        }
+        program
     }
 
     /// The block that [`find`](Self::find) found.
     #[inline]
-    pub(crate) fn lend(&mut self, extent: Extent, walk: Walk) -> Block<'_> {
-        Block::new(&self.ring, extent, walk)
+    pub(crate) fn lend(&mut self, taken: Taken) -> Block<'_> {
+        Block::new(&self.ring, taken)
     }
 
     /// What becomes readable when there may be a block.
@@ -235,17 +295,17 @@ impl Capture {
 
     /// Looks for a block, and waits for one.
     pub(crate) fn find(&mut self, timeout: Timeout) -> Result<Found, Error> {
-        if let Some((extent, walk)) = self.open.take() {
-            if walk.left() != 0 {
-                return Ok(Found::Block(extent, walk));
+        if let Some(taken) = self.open.take() {
+            if taken.walk.left() != 0 {
+                return Ok(Found::Block(taken));
             }
-            self.ring.give_back(extent.index);
+            self.ring.give_back(taken.extent.index);
         }
         if self.waiter.interrupter.take() {
             return Ok(Found::Interrupted);
         }
-        if let Some((extent, walk)) = self.ready()? {
-            return Ok(Found::Block(extent, walk));
+        if let Some(taken) = self.ready()? {
+            return Ok(Found::Block(taken));
         }
         self.wait(timeout)
     }
@@ -264,17 +324,17 @@ impl Capture {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             // From here on a block that comes back raises the event; it may have come back just before.
             if !self.ring.loans.want(self.cursor)
-                && let Some((extent, walk)) = self.ready()?
+                && let Some(taken) = self.ready()?
             {
-                return Ok(Found::Block(extent, walk));
+                return Ok(Found::Block(taken));
             }
             let failed = self.waiter.wait(&self.ring.returned, left)?;
             if self.waiter.interrupter.take() {
                 return Ok(Found::Interrupted);
             }
-            if let Some((extent, walk)) = self.ready()? {
+            if let Some(taken) = self.ready()? {
                 self.waiter.set_down(false)?;
-                return Ok(Found::Block(extent, walk));
+                return Ok(Found::Block(taken));
             }
             if failed {
                 self.check_interface()?;
@@ -287,7 +347,7 @@ impl Capture {
 
     /// Takes the next block if the kernel has handed it over and nobody keeps it.
     #[inline]
-    fn ready(&mut self) -> Result<Option<(Extent, Walk)>, Error> {
+    fn ready(&mut self) -> Result<Option<Taken>, Error> {
         loop {
             let index = self.cursor;
             if !self.ring.loans.is_free(index) {
@@ -311,13 +371,14 @@ impl Capture {
             self.statistics.losing += u64::from(extent.losing);
             let walk = Walk::new(&extent, self.next_number, self.link_type, self.hash);
             self.next_number += u64::from(extent.packets);
-            return Ok(Some((extent, walk)));
+            let filter = if self.stale > 0 { self.refilter() } else { None };
+            return Ok(Some(Taken { extent, walk, filter }));
         }
     }
 
     fn close(&mut self) {
-        if let Some((extent, _)) = self.open.take() {
-            self.ring.give_back(extent.index);
+        if let Some(taken) = self.open.take() {
+            self.ring.give_back(taken.extent.index);
         }
     }
 
@@ -343,7 +404,7 @@ impl PacketSource for Capture {
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Block<'_>>, Error> {
         Ok(match self.find(timeout)? {
-            Found::Block(extent, walk) => Next::Batch(self.lend(extent, walk)),
+            Found::Block(taken) => Next::Batch(self.lend(taken)),
             Found::TimedOut => Next::TimedOut,
             Found::Interrupted => Next::Interrupted,
         })

@@ -2,11 +2,12 @@
 
 use std::io;
 
-use ring_sys::filter::{self, Instruction};
+use packet_filter::Program;
+use ring_sys::filter::{Instruction, RET_K};
 use ring_sys::packet::abi::{PACKET_MR_PROMISC, PacketMreq, TpacketStatsV3};
 use ring_sys::packet::{ENETDOWN, PacketSocket};
 
-use super::filter::{CaptureFilter, Prepared};
+use super::filter::{self, CaptureFilter, Prepared};
 use crate::error::system;
 use crate::{Error, LinkType};
 
@@ -31,23 +32,31 @@ pub(crate) struct CaptureSocket {
 impl CaptureSocket {
     /// Lets nothing through, until another filter is set.
     pub(crate) fn drop_all(&self) -> io::Result<()> {
-        self.socket.attach_filter(&[Instruction::statement(filter::RET_K, 0)])
+        self.socket.attach_filter(&[Instruction::statement(RET_K, 0)])
     }
 
-    /// Attaches the filter in place of the one that is there.
-    pub(crate) fn set_filter(&self, filter: &CaptureFilter) -> Result<(), Error> {
+    /// Attaches the filter in place of the one that is there; the program to filter older packets by, if it is a classic
+    /// one.
+    pub(crate) fn set_filter(&self, filter: &CaptureFilter) -> Result<Option<Program>, Error> {
         if self.locked {
             return Err(Error::FilterLocked);
         }
+        let refused = |source| Error::Filter { source };
         match filter.prepare(self.link_type, self.snaplen, self.once_on_loopback)? {
             Prepared::Nothing => match self.socket.detach_filter() {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                result => result,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                result => result.map_err(refused)?,
             },
-            Prepared::Classic(program) => self.socket.attach_filter(&program),
-            Prepared::Descriptor(descriptor) => self.socket.attach_program(descriptor),
+            Prepared::Classic(program) => {
+                let interpretable = filter::interpretable(&program)?;
+                self.socket.attach_filter(&program).map_err(refused)?;
+                return Ok(Some(interpretable));
+            }
+            Prepared::Descriptor(descriptor) => {
+                self.socket.attach_program(descriptor).map_err(refused)?;
+            }
         }
-        .map_err(|source| Error::Filter { source })
+        Ok(None)
     }
 
     pub(crate) fn join_promiscuous(&mut self) -> Result<(), Error> {

@@ -18,7 +18,11 @@ fn take(ring: &Arc<Ring>, index: usize) -> Option<Block<'_>> {
     let status = ring.status(index);
     assert_ne!(status & TP_STATUS_USER, 0, "the block is the user's");
     let extent = ring.take(index, status)?;
-    Some(Block::new(ring, extent, Walk::new(&extent, 1, Some(LinkType::ETHERNET), false)))
+    Some(Block::new(ring, taken(extent, Some(LinkType::ETHERNET), false)))
+}
+
+fn taken(extent: ring::Extent, link_type: Option<LinkType>, hash: bool) -> Taken {
+    Taken { extent, walk: Walk::new(&extent, 1, link_type, hash), filter: None }
 }
 
 fn frames(data: &[&str]) -> Vec<Frame> {
@@ -224,7 +228,7 @@ fn hardware_types_of_any_give_each_packet_its_link_type() {
     frames[2].address.sll_hatype = 4711;
     ring.fill(0, &frames);
     let extent = ring.take(0, ring.status(0)).expect("a block");
-    let block = Block::new(&ring, extent, Walk::new(&extent, 1, None, true));
+    let block = Block::new(&ring, taken(extent, None, true));
     let types: Vec<_> = block.packets().map(|packet| packet.link_type()).collect();
     assert_eq!(types, [LinkType::ETHERNET, LinkType::RAW, LinkType::UNKNOWN]);
     assert_eq!(block.packets().next().and_then(|packet| packet.meta().hash), Some(0));

@@ -3,8 +3,10 @@
 //! Nothing that a block says of itself is believed: every offset and length is checked against the bytes that are
 //! there, in release builds too. A packet that cannot be ends its block with a counted error.
 
+use packet_filter::Program;
 use ring_sys::packet::abi;
 
+use super::filter;
 use super::ring::{Extent, Ring};
 use crate::{
     ChecksumStatus, Direction, LinkType, Packet, PacketMeta, Timestamp, TimestampSource, VlanTag,
@@ -21,6 +23,7 @@ pub struct Packets<'a> {
     index: usize,
     data: &'a [u8],
     walk: Walk,
+    filter: Option<&'a Program>,
 }
 
 /// How far a walk has come, and what holds for all packets of the block.
@@ -55,14 +58,30 @@ impl Walk {
         self.left
     }
 
-    /// The next packet; `None` at the end, and where the block breaks off.
+    /// The next packet that passes the filter; `None` at the end, and where the block breaks off.
     #[inline]
     pub(crate) fn next<'a>(
         &mut self,
         ring: &Ring,
         index: usize,
         data: &'a [u8],
+        filter: Option<&Program>,
     ) -> Option<Packet<'a>> {
+        loop {
+            let (header, packet) = self.step(ring, index, data)?;
+            if filter.is_none_or(|filter| passes(filter, header, &packet)) {
+                return Some(packet);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn step<'a>(
+        &mut self,
+        ring: &Ring,
+        index: usize,
+        data: &'a [u8],
+    ) -> Option<(&'a [u8; HEADER], Packet<'a>)> {
         if self.left == 0 {
             return None;
         }
@@ -86,7 +105,7 @@ impl Walk {
         if wire_len as usize > bytes.len() {
             ring.count_truncated(index, position);
         }
-        Some(Packet::new(bytes, self.meta(header, wire_len, position)))
+        Some((header, Packet::new(bytes, self.meta(header, wire_len, position))))
     }
 
     #[inline(always)]
@@ -135,8 +154,14 @@ impl Walk {
 }
 
 impl<'a> Packets<'a> {
-    pub(crate) fn new(ring: &'a Ring, index: usize, data: &'a [u8], walk: Walk) -> Self {
-        Self { ring, index, data, walk }
+    pub(crate) fn new(
+        ring: &'a Ring,
+        index: usize,
+        data: &'a [u8],
+        walk: Walk,
+        filter: Option<&'a Program>,
+    ) -> Self {
+        Self { ring, index, data, walk, filter }
     }
 }
 
@@ -145,7 +170,7 @@ impl<'a> Iterator for Packets<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Packet<'a>> {
-        self.walk.next(self.ring, self.index, self.data)
+        self.walk.next(self.ring, self.index, self.data, self.filter)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -155,6 +180,18 @@ impl<'a> Iterator for Packets<'a> {
 }
 
 impl std::iter::FusedIterator for Packets<'_> {}
+
+/// Whether a packet that was captured under another filter passes this one.
+#[cold]
+fn passes(filter: &Program, header: &[u8; HEADER], packet: &Packet<'_>) -> bool {
+    let hardware_type = u16_at(header, abi::TPACKET3_SOCKADDR + 8);
+    let protocol = u16::from_be(u16_at(header, abi::TPACKET3_SOCKADDR + 2));
+    filter.run(
+        packet.data(),
+        packet.wire_len(),
+        &filter::ancillary(packet, hardware_type, protocol),
+    ) != 0
+}
 
 /// The header at `at`, the packet's bytes, and where they end, counted from `at`. `None` if any of it would lie outside.
 #[inline]

@@ -219,7 +219,7 @@ pub(crate) fn a_raw_filter_runs_in_the_kernel() -> Result {
     sender.send(&[frame(1, 60), frame(2, 60)])?;
     assert_eq!(drain(&mut capture)?.len(), 2);
     let nonsense = RawFilter::new(vec![Instruction::statement(0x20, 0)])?;
-    assert!(matches!(capture.set_filter(nonsense), Err(Error::Filter { .. })), "no return");
+    assert!(matches!(capture.set_filter(nonsense), Err(Error::FilterProgram(_))), "no return");
     Ok(())
 }
 
@@ -264,6 +264,59 @@ pub(crate) fn a_locked_filter_stays() -> Result {
     assert!(matches!(capture.set_filter(CaptureFilter::everything()), Err(Error::FilterLocked)));
     talk_to_self(&host, &[b"not to port 1"])?;
     assert_eq!(drain(&mut capture)?, []);
+    Ok(())
+}
+
+fn expression(text: &str) -> packet_filter::Filter {
+    text.parse().expect("a filter expression")
+}
+
+pub(crate) fn an_expression_filters_on_each_kind_of_interface() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let sender = Sender::new(&left, "left0")?;
+    for interface in ["right0", "any"] {
+        let mut capture =
+            open(&right, Capture::builder(interface).filter(expression("udp dst port 53")))?;
+        sender.send(&[frame(52, 60), frame(53, 60), frame(54, 60)])?;
+        talk_to_self(&right, &[b"to another port"])?;
+        assert_eq!(
+            drain(&mut capture)?.into_iter().map(|(data, _)| data).collect::<Vec<_>>(),
+            [frame(53, 60)]
+        );
+    }
+    let refused =
+        right.run(|| Capture::builder("right0").filter(expression("ip broadcast")).open())?;
+    assert!(matches!(refused, Err(Error::Compile { .. })));
+    Ok(())
+}
+
+/// Blocks that were captured under the old filter are filtered again.
+pub(crate) fn a_new_filter_holds_for_what_is_in_the_ring() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let sender = Sender::new(&left, "left0")?;
+    let mixed: Vec<_> = (0..3000).map(|at| frame(at % 10, 60)).collect();
+    let mut capture =
+        open(&right, Capture::builder("right0").filter(expression("udp dst portrange 0-4")))?;
+    sender.send(&mixed)?;
+    for _ in 0..3 {
+        assert_eq!(
+            capture.next_packet(Timeout::After(SOON))?.map(|packet| packet.data()[37] < 5),
+            Some(true)
+        );
+    }
+    capture.set_filter(expression("udp dst portrange 2-7"))?;
+    sender.send(&mixed)?;
+    let mut ports = [0; 10];
+    while let Some(packet) = capture.next_packet(SHORT)? {
+        ports[usize::from(packet.data()[37])] += 1;
+    }
+    // Those of both before the change, of the new one after; one of the first three was among both.
+    assert_eq!(ports, [0, 0, 599, 600, 600, 300, 300, 300, 0, 0]);
+    capture.set_filter(CaptureFilter::everything())?;
+    sender.send(&mixed[..10])?;
+    assert_eq!(drain(&mut capture)?.len(), 10);
     Ok(())
 }
 
