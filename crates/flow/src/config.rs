@@ -18,6 +18,8 @@ pub(crate) struct Config {
     pub(crate) overlap: OverlapPolicy,
     pub(crate) grace_packets: u32,
     pub(crate) grace_time: u64,
+    pub(crate) pickup_packets: u32,
+    pub(crate) pickup_time: u64,
     pub(crate) direction_bytes: usize,
     pub(crate) direction_segments: usize,
     pub(crate) table_bytes: usize,
@@ -71,7 +73,9 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
             max_flows: 1 << 20,
             overlap: OverlapPolicy::First,
             grace_packets: 64,
-            grace_time: nanos(Duration::from_millis(200)),
+            grace_time: nanos(Duration::from_secs(2)),
+            pickup_packets: 16,
+            pickup_time: nanos(Duration::from_millis(100)),
             direction_bytes: 8 << 20,
             direction_segments: 64 << 10,
             table_bytes: 256 << 20,
@@ -130,12 +134,21 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
     }
 
     /// How long a hole that the receiver has acknowledged may still be filled before it becomes a gap, since captures
-    /// reorder: so many packets of the flow, or so much time, whichever is over first. 64 packets and 200
-    /// milliseconds by default; 0 packets for none. The first segments of a stream that is picked up midway are held back for as long, unless
-    /// an acknowledgement shows that nothing comes before them.
+    /// reorder: so many packets of the flow, or so much time, whichever is over first. 64 packets and two seconds by
+    /// default; 0 packets for none.
     pub fn grace(mut self, packets: u32, time: Duration) -> Self {
         self.config.grace_packets = packets;
         self.config.grace_time = nanos(time);
+        self
+    }
+
+    /// How long the first bytes of a stream without a SYN are held back, since earlier ones may still come: so many
+    /// packets of the flow, or so much time, whichever is over first. 16 packets and 100 milliseconds by default; 0
+    /// packets for none. They are not held back where an acknowledgement, or an earlier segment without payload, shows
+    /// that nothing comes before them.
+    pub fn pickup_grace(mut self, packets: u32, time: Duration) -> Self {
+        self.config.pickup_packets = packets;
+        self.config.pickup_time = nanos(time);
         self
     }
 
@@ -159,7 +172,7 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
         self
     }
 
-    /// Drops TCP segments whose checksum is wrong, as the receiving host does. Off by default: on the host that sends,
+    /// Drops TCP segments and UDP datagrams whose checksum is wrong, as the receiving host does. Off by default: on the host that sends,
     /// captures show segments before the adapter has filled in their checksum. Segments that the capture cut short
     /// or that are marked as such are never dropped.
     pub const fn verify_checksums(mut self, on: bool) -> Self {

@@ -114,7 +114,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             return;
         }
         if !self.direction.flags.has(F::ANCHORED.or(F::HOLD)) {
-            if self.starts_at(sequence) {
+            if self.starts_at(sequence) || self.config.pickup_packets == 0 {
                 self.anchor(sequence);
             } else {
                 self.begin_hold(sequence);
@@ -273,7 +273,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             // A keep-alive: one byte before what comes next.
             return false;
         }
-        if self.starts_at(payload.sequence) || self.config.grace_packets == 0 {
+        if self.starts_at(payload.sequence) || self.config.pickup_packets == 0 {
             self.anchor(payload.sequence);
         } else {
             self.begin_hold(payload.sequence);
@@ -286,7 +286,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.direction.next = HOLD_START;
         self.direction.flags.clear(F::HINT);
         self.direction.flags.set(F::HOLD);
-        self.start_grace(0);
+        self.start_grace(0, self.config.pickup_packets, self.config.pickup_time);
     }
 
     fn hold(&mut self, start: i64, payload: Payload<'_>) {
@@ -549,14 +549,14 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         if self.config.grace_packets == 0 {
             self.declare(target);
         } else {
-            self.start_grace(target);
+            self.start_grace(target, self.config.grace_packets, self.config.grace_time);
         }
     }
 
-    fn start_grace(&mut self, target: u64) {
-        let deadline = self.now.saturating_add(self.config.grace_time);
+    fn start_grace(&mut self, target: u64, packets: u32, time: u64) {
+        let deadline = self.now.saturating_add(time);
         // The packet that starts it is counted, too.
-        let packets = self.config.grace_packets.saturating_add(1);
+        let packets = packets.saturating_add(1);
         let index = self.ensure_backlog();
         if let Some(backlog) = self.backlogs.get(index) {
             backlog.grace = Some(Grace { target, packets, deadline });
@@ -590,12 +590,15 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
 
     // --- windows ---
 
-    /// The last stream offset at which a segment may begin.
+    /// The last stream offset at which a segment may begin. Where bytes that are pending lie beyond the window, the
+    /// capture has missed what opened it.
     fn limit(&self) -> i64 {
         let direction = &self.direction;
         let next = direction.next.cast_signed();
         if direction.flags.has(F::ACKED) {
-            direction.offset(direction.edge).max(next) + SLACK
+            let pending = self.backlog().and_then(|backlog| backlog.pending.end()).unwrap_or(0);
+            let reached = direction.offset(direction.edge).max(pending.cast_signed()).max(next);
+            reached.saturating_add(SLACK).min(next + BLIND)
         } else {
             next + BLIND
         }

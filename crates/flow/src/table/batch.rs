@@ -3,7 +3,8 @@
 use crate::prefetch::prefetch;
 use crate::slot::{NONE, State};
 use crate::{
-    Datagram, FlowExtractor, FlowHandler, FlowTable, Headers, Orientation, Packet, Parsed, protocol,
+    Checksum, Datagram, FlowExtractor, FlowHandler, FlowTable, Headers, Orientation, Packet,
+    Parsed, protocol,
 };
 
 use super::view;
@@ -105,6 +106,13 @@ impl<E: FlowExtractor> FlowTable<E> {
         } else {
             self.index.find(work.hash, |slot| self.holds(slot, &work.key))
         };
+        if self.config.verify_checksums
+            && !work.packet.checksum_partial
+            && work.headers.verify_checksum(work.packet.data) == Checksum::Invalid
+        {
+            self.statistics.bad_checksums += 1;
+            return;
+        }
         if work.headers.protocol == protocol::TCP {
             self.tcp_packet(
                 found,
