@@ -1,0 +1,68 @@
+//! The benches: `cargo xtask bench [GROUP] [--json FILE] [--check]`.
+//!
+//! Every row whose bar is a ratio measures its subject and its peer in turns within one run, so that the machine's
+//! moods meet both. Only such ratios decide the exit status of `--check`.
+
+mod flows;
+mod measure;
+mod memory;
+mod reassembly;
+mod report;
+mod tracking;
+mod traffic;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::report::{Report, Row};
+
+#[global_allocator]
+static ALLOCATOR: memory::Counting = memory::Counting;
+
+/// Measures the workspace's crates, with peers in the same run.
+#[derive(Parser)]
+struct Arguments {
+    /// Only this group.
+    group: Option<String>,
+    /// Write the rows as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Exit with 1 where a bar is missed.
+    #[arg(long)]
+    check: bool,
+}
+
+/// A group of rows, measured together.
+type Group = (&'static str, fn() -> Vec<Row>);
+
+const GROUPS: &[Group] = &[
+    ("tracking", tracking::rows),
+    ("memory", flows::rows),
+    ("reassembly", reassembly::rows),
+];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let wanted = |name: &str| arguments.group.as_deref().is_none_or(|group| group == name);
+    let groups: Vec<_> = GROUPS.iter().filter(|(name, _)| wanted(name)).collect();
+    if groups.is_empty() {
+        let names: Vec<_> = GROUPS.iter().map(|group| group.0).collect();
+        eprintln!("no such group; there are {}", names.join(", "));
+        return ExitCode::from(2);
+    }
+    let mut report = Report::default();
+    for (name, rows) in groups {
+        eprintln!("measuring {name} …");
+        report.extend(rows());
+    }
+    print!("{report}");
+    if let Some(path) = arguments.json
+        && let Err(error) = report.write_json(&path)
+    {
+        eprintln!("cannot write {}: {error}", path.display());
+        return ExitCode::FAILURE;
+    }
+    ExitCode::from(u8::from(arguments.check && !report.holds()))
+}

@@ -1,0 +1,78 @@
+//! Time, measured in turns.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+/// The median of several runs, and the fastest and slowest of them.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
+}
+
+/// Something to be timed: it prepares what it needs, then says how long the rest took.
+pub(crate) type Case<'a> = &'a mut dyn FnMut() -> Duration;
+
+/// Times each case `runs` times, one after the other in turns, after one turn that does not count.
+pub(crate) fn in_turns(runs: usize, cases: &mut [Case<'_>]) -> Vec<Vec<Duration>> {
+    let mut times = vec![Vec::with_capacity(runs); cases.len()];
+    for run in 0..=runs {
+        for (case, times) in cases.iter_mut().zip(&mut times) {
+            let time = case();
+            if run > 0 {
+                times.push(time);
+            }
+        }
+    }
+    times
+}
+
+/// How long a closure takes.
+pub(crate) fn time(run: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    run();
+    start.elapsed()
+}
+
+impl Spread {
+    /// From one figure a run.
+    pub(crate) fn of(figures: impl IntoIterator<Item = f64>) -> Self {
+        let mut figures: Vec<f64> = figures.into_iter().collect();
+        figures.sort_by(f64::total_cmp);
+        let nan = f64::NAN;
+        Self {
+            median: figures.get(figures.len() / 2).copied().unwrap_or(nan),
+            least: figures.first().copied().unwrap_or(nan),
+            most: figures.last().copied().unwrap_or(nan),
+        }
+    }
+
+    /// Nanoseconds an item.
+    pub(crate) fn nanos_each(times: &[Duration], items: usize) -> Self {
+        Self::of(times.iter().map(|time| time.as_secs_f64() * 1e9 / items as f64))
+    }
+
+    /// Millions of items a second.
+    pub(crate) fn millions(times: &[Duration], items: usize) -> Self {
+        Self::of(times.iter().map(|time| items as f64 / time.as_secs_f64() / 1e6))
+    }
+
+    /// A figure that was not measured repeatedly.
+    pub(crate) fn single(figure: f64) -> Self {
+        Self::of([figure])
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = if self.median < 100.0 { 2 } else { 0 };
+        write!(f, "{:.digits$}", self.median)?;
+        if self.least < self.most {
+            write!(f, " ({:.digits$}–{:.digits$})", self.least, self.most)?;
+        }
+        Ok(())
+    }
+}

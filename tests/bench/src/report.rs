@@ -1,0 +1,94 @@
+//! The table of results.
+
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::measure::Spread;
+
+/// One result.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) group: &'static str,
+    pub(crate) case: String,
+    pub(crate) unit: &'static str,
+    pub(crate) subject: Spread,
+    /// What the subject is compared with, and its figure.
+    pub(crate) peer: Option<(String, Spread)>,
+    pub(crate) bar: Option<Bar>,
+}
+
+/// What a row must reach.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) enum Bar {
+    /// The subject's figure divided by the peer's is at least this.
+    RatioAtLeast(f64),
+    /// The subject's figure divided by the peer's is at most this.
+    RatioAtMost(f64),
+    /// The subject's figure is at most this: counts and sizes, which do not depend on the machine's speed.
+    AtMost(f64),
+}
+
+/// All results.
+#[derive(Debug, Default)]
+pub(crate) struct Report(Vec<Row>);
+
+impl Row {
+    pub(crate) fn ratio(&self) -> Option<f64> {
+        Some(self.subject.median / self.peer.as_ref()?.1.median)
+    }
+
+    fn holds(&self) -> Option<bool> {
+        Some(match self.bar? {
+            Bar::RatioAtLeast(bar) => self.ratio()? >= bar,
+            Bar::RatioAtMost(bar) => self.ratio()? <= bar,
+            Bar::AtMost(bar) => self.subject.median <= bar,
+        })
+    }
+}
+
+impl Report {
+    pub(crate) fn extend(&mut self, rows: Vec<Row>) {
+        self.0.extend(rows);
+    }
+
+    /// Whether no bar is missed.
+    pub(crate) fn holds(&self) -> bool {
+        self.0.iter().all(|row| row.holds() != Some(false))
+    }
+
+    pub(crate) fn write_json(&self, path: &Path) -> std::io::Result<()> {
+        serde_json::to_writer_pretty(File::create(path)?, &self.0)?;
+        Ok(())
+    }
+}
+
+/// A Markdown table.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "| group | case | ours | peer | ratio | bar | holds |")?;
+        writeln!(f, "|---|---|---|---|---|---|---|")?;
+        for row in &self.0 {
+            write!(f, "| {} | {} | {} {} |", row.group, row.case, row.subject, row.unit)?;
+            match &row.peer {
+                Some((name, figure)) => write!(f, " {name}: {figure} |")?,
+                None => write!(f, " |")?,
+            }
+            match row.ratio() {
+                Some(ratio) => write!(f, " {ratio:.2} |")?,
+                None => write!(f, " |")?,
+            }
+            match row.bar {
+                Some(Bar::RatioAtLeast(bar)) => write!(f, " ratio ≥ {bar} |")?,
+                Some(Bar::RatioAtMost(bar)) => write!(f, " ratio ≤ {bar} |")?,
+                Some(Bar::AtMost(bar)) => write!(f, " ≤ {bar} |")?,
+                None => write!(f, " |")?,
+            }
+            let holds = row.holds().map_or("", |holds| if holds { "yes" } else { "NO" });
+            writeln!(f, " {holds} |")?;
+        }
+        Ok(())
+    }
+}
