@@ -86,13 +86,21 @@ impl Parser {
     /// Says why the packet belongs to no flow.
     #[inline]
     pub fn parse(&self, packet: &Packet<'_>) -> Result<Parsed, Unparsed> {
-        if packet.link_type == LinkType::ETHERNET
-            && packet.vlan_tci.is_none()
-            && let Some(headers) = transport::plain_tcp(packet.data)
-        {
+        if let Some(headers) = Self::plain(packet) {
             return Ok(Parsed::Transport(headers));
         }
         self.walk(packet)
+    }
+
+    /// The common case of [`parse`](Self::parse) alone: where it is inlined, the headers never leave the processor's
+    /// registers.
+    #[inline(always)]
+    pub(crate) fn plain(packet: &Packet<'_>) -> Option<Headers> {
+        if packet.link_type == LinkType::ETHERNET && packet.vlan_tci.is_none() {
+            transport::plain_tcp(packet.data)
+        } else {
+            None
+        }
     }
 
     /// Finds the innermost flow of a datagram that begins with its IP header: one that a

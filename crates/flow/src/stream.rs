@@ -685,6 +685,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
 }
 
 /// Whether one sequence number comes after another (RFC 9293, section 3.4).
-const fn ahead(this: u32, other: u32) -> bool {
+#[inline(always)]
+pub(crate) const fn ahead(this: u32, other: u32) -> bool {
     this.wrapping_sub(other).cast_signed() > 0
 }

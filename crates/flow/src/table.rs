@@ -14,8 +14,8 @@ use crate::statistics::TableStatistics;
 use crate::stream::Stream;
 use crate::timer::Wheel;
 use crate::{
-    EndReason, Flow, FlowExtractor, FlowHandler, FlowId, FlowRecord, FlowSide, Orientation, Parser,
-    SideCounters, Timestamp, protocol,
+    DefragmentStatistics, Defragmenter, EndReason, Flow, FlowExtractor, FlowHandler, FlowId,
+    FlowRecord, FlowSide, Orientation, Parser, SideCounters, Timestamp, protocol,
 };
 
 /// Follows flows through the packets that it is fed with: tells them apart, puts TCP streams back into order, says what
@@ -47,6 +47,10 @@ pub struct FlowTable<E: FlowExtractor> {
     config: Config,
     hasher: ahash::RandomState,
     parser: Parser,
+    defragmenter: Defragmenter,
+    /// A datagram that was joined from fragments, and one out of it.
+    datagram: Vec<u8>,
+    inner_datagram: Vec<u8>,
     index: Index,
     slots: Chunked<Slot<E::Key>>,
     cold: Chunked<Cold>,
@@ -76,6 +80,9 @@ impl<E: FlowExtractor> FlowTable<E> {
             config,
             hasher: ahash::RandomState::new(),
             parser: Parser::default(),
+            defragmenter: Defragmenter::default(),
+            datagram: Vec::new(),
+            inner_datagram: Vec::new(),
             index: Index::new(),
             slots: Chunked::new(),
             cold: Chunked::new(),
@@ -108,12 +115,20 @@ impl<E: FlowExtractor> FlowTable<E> {
         &self.extractor
     }
 
+    /// What becomes of IP fragments.
+    #[must_use]
+    pub fn defragmentation(&self) -> &DefragmentStatistics {
+        self.defragmenter.statistics()
+    }
+
     /// Totals since the table was built.
     #[must_use]
     pub fn statistics(&self) -> TableStatistics {
         TableStatistics {
             pending_bytes: self.backlogs.bytes() as u64,
             pending_bytes_peak: self.backlogs.peak() as u64,
+            fragments: self.defragmenter.statistics().fragments,
+            datagrams: self.defragmenter.statistics().datagrams,
             ..self.statistics
         }
     }
@@ -135,20 +150,25 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
+    #[inline(always)]
     fn hash(&self, key: &E::Key) -> u32 {
         let hash = self.hasher.hash_one(key);
         (hash >> 32) as u32 ^ hash as u32
     }
 
     /// Begins a flow in a fresh slot.
-    fn insert(&mut self, key: E::Key, hash: u32, handler: &mut impl FlowHandler<E::Key>) -> u32 {
+    fn insert(&mut self, key: &E::Key, hash: u32, handler: &mut impl FlowHandler<E::Key>) -> u32 {
+        let fresh = self.slots.len() < self.config.max_flows;
+        if self.free.is_empty() && !fresh {
+            self.evict(handler);
+        }
         let slot = if let Some(slot) = self.free.pop() {
-            self.slots[slot].key = key;
+            self.slots[slot].key = key.clone();
             slot
-        } else if self.slots.len() < self.config.max_flows {
+        } else {
             let slot = self.slots.len() as u32;
             self.slots.push(Slot {
-                key,
+                key: key.clone(),
                 last_seen: 0,
                 directions: [Direction::NEW; 2],
                 counters: [Counters::default(); 2],
@@ -160,12 +180,6 @@ impl<E: FlowExtractor> FlowTable<E> {
             });
             self.cold.push(Cold { history: 0, handshake: 0, rival: None });
             self.wheel.push();
-            slot
-        } else {
-            let slot = self.evict(handler);
-            // `evict` put it on the free list.
-            self.free.pop();
-            self.slots[slot].key = key;
             slot
         };
         self.index.insert(hash, slot);

@@ -9,7 +9,7 @@ use crate::headers::protocol;
 use crate::{Headers, Scope, TcpFlags, TcpHeader};
 
 /// The common case without detours: Ethernet, IPv4 without options, TCP; `None` for everything else.
-#[inline]
+#[inline(always)]
 pub(super) fn plain_tcp(data: &[u8]) -> Option<Headers> {
     let header: &[u8; 54] = data.first_chunk()?;
     let total_len = usize::from(be16(header[16], header[17]));

@@ -25,6 +25,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         while let Some(slot) = self.wheel.expired(self.now) {
             self.look_at(slot, handler);
         }
+        self.defragmenter.advance(Timestamp::from_nanos(self.now));
         self.next_timer = self.wheel.next_deadline().unwrap_or(u64::MAX);
     }
 
@@ -99,7 +100,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     /// Ends some flow to make room for another one, and releases its slot.
-    pub(super) fn evict(&mut self, handler: &mut impl FlowHandler<E::Key>) -> u32 {
+    pub(super) fn evict(&mut self, handler: &mut impl FlowHandler<E::Key>) {
         let slots = self.slots.len() as u32;
         let mut victim = (u8::MAX, u64::MAX, self.hand % slots);
         for _ in 0..CANDIDATES.min(slots as usize) {
@@ -117,6 +118,5 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.end(slot, EndReason::Evicted, handler);
         }
         self.release(slot);
-        slot
     }
 }

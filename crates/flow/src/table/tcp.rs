@@ -2,13 +2,14 @@
 
 use crate::history::{Letter, note};
 use crate::slot::{Direction, DirectionFlags as F, Rival, SlotFlags, State};
-use crate::stream::Payload;
+use crate::stream::{Payload, ahead};
 use crate::{
-    EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, Headers, Orientation, Packet,
-    TcpFlags, protocol,
+    Data, EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, Orientation, TcpFlags,
+    TcpHeader, protocol,
 };
 
-use super::batch::payload;
+use super::batch::Work;
+use super::view;
 
 /// A TCP segment.
 #[derive(Clone, Copy, Debug)]
@@ -45,44 +46,137 @@ const UNKNOWN_SCALE: u8 = 8;
 const MAX_SCALE: u8 = 14;
 
 impl<E: FlowExtractor> FlowTable<E> {
-    #[inline]
-    #[expect(clippy::too_many_arguments, reason = "the parts of a unit of work, taken apart once")]
+    /// A TCP packet, of the flow that was found.
+    #[inline(always)]
     pub(super) fn tcp_packet(
         &mut self,
         found: Option<u32>,
-        packet: Packet<'_>,
-        headers: &Headers,
-        key: E::Key,
-        orientation: Orientation,
-        hash: u32,
+        work: &Work<'_, E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
-        let segment = Segment {
-            orientation,
-            sequence: headers.tcp.sequence,
-            acknowledgement: headers.tcp.acknowledgement,
-            flags: headers.tcp.flags,
-            window: headers.tcp.window,
-            window_scale: headers.tcp.window_scale,
-            payload: payload(&packet, headers),
-            payload_wire_len: headers.payload_wire_len,
-            wire_len: packet.wire_len,
-            timestamp: packet.timestamp.as_nanos(),
-            number: packet.number,
+        if let Some(slot) = found
+            && self.in_order(slot, work, handler)
+        {
+            return;
+        }
+        self.any_order(found, work, handler);
+    }
+
+    /// The common case, complete in itself: an open connection in which nothing is amiss, and a segment with what comes
+    /// next or with an acknowledgement alone. False, with nothing done, in every other case.
+    #[inline(always)]
+    fn in_order(
+        &mut self,
+        slot: u32,
+        work: &Work<'_, E::Key>,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) -> bool {
+        let unusual = TcpFlags::SYN | TcpFlags::RST | TcpFlags::FIN;
+        let tcp = &work.tcp;
+        let entry = &mut self.slots[slot];
+        let unsettled = SlotFlags::RIVAL.or(SlotFlags::DOUBTFUL_RESET);
+        let side = entry.side(work.orientation);
+        let [initiator, responder] = &mut entry.directions;
+        let (own, peer) = match side {
+            FlowSide::Initiator => (initiator, responder),
+            FlowSide::Responder => (responder, initiator),
         };
-        if segment.flags.contains(TcpFlags::SYN | TcpFlags::RST) {
+        let amiss = F::GRACE.or(F::HOLD).or(F::PENDING).or(F::FIN);
+        let either = own.flags.or(peer.flags);
+        if tcp.flags.intersects(unusual)
+            || !tcp.flags.contains(TcpFlags::ACK)
+            || entry.state != State::Established
+            || entry.flags.has(unsettled)
+            || either.has(amiss)
+            || !peer.flags.has(F::ACKED)
+            || tcp.window == 0
+            || work.payload_len != work.payload_wire_len
+        {
+            return false;
+        }
+        if !entry.flags.has(SlotFlags::HANDSHAKE) && own.flags.has(F::SYN) && peer.flags.has(F::SYN)
+        {
+            return false;
+        }
+        // The peer must not acknowledge what was not seen.
+        if peer.flags.has(F::ANCHORED) && ahead(tcp.acknowledgement, peer.expected()) {
+            return false;
+        }
+        let letter = if work.payload_len == 0 {
+            if !own.flags.has(F::ANCHORED) {
+                own.base = tcp.sequence;
+                own.flags.set(F::HINT);
+            }
+            Letter::Ack
+        } else {
+            if !own.flags.has(F::ANCHORED) || tcp.sequence != own.expected() {
+                return false;
+            }
+            Letter::Data
+        };
+        note(&mut self.cold[slot].history, &mut own.history, side, letter);
+        if ahead(tcp.acknowledgement, peer.acked) {
+            peer.acked = tcp.acknowledgement;
+        }
+        let edge = tcp.acknowledgement.wrapping_add(u32::from(tcp.window) << shift(own, peer));
+        if ahead(edge, peer.edge) {
+            peer.edge = edge;
+        }
+        entry.last_seen = self.now;
+        let counters = &mut entry.counters[side as usize];
+        counters.packets += 1;
+        counters.wire_bytes += u64::from(work.packet.wire_len);
+        if work.payload_len > 0 {
+            counters.payload_bytes += u64::from(work.payload_len);
+            let offset = own.next;
+            own.next += u64::from(work.payload_len);
+            self.statistics.delivered_bytes += u64::from(work.payload_len);
+            let data = Data {
+                bytes: work.payload(),
+                offset,
+                timestamp: work.packet.timestamp,
+                packet_number: work.packet.number,
+            };
+            handler.on_data(&view(slot, entry), side, data);
+        }
+        true
+    }
+
+    #[inline(never)]
+    fn any_order(
+        &mut self,
+        found: Option<u32>,
+        work: &Work<'_, E::Key>,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        let TcpHeader { sequence, acknowledgement, flags, window, window_scale } = work.tcp;
+        let segment = Segment {
+            orientation: work.orientation,
+            sequence,
+            acknowledgement,
+            flags,
+            window,
+            window_scale,
+            payload: work.payload(),
+            payload_wire_len: work.payload_wire_len,
+            wire_len: work.packet.wire_len,
+            timestamp: work.packet.timestamp.as_nanos(),
+            number: work.packet.number,
+        };
+        if flags.contains(TcpFlags::SYN | TcpFlags::RST) {
             self.statistics.invalid_flags += 1;
             return;
         }
         let slot = match found {
             Some(slot) => slot,
-            None if segment.flags.contains(TcpFlags::RST) => {
+            None if flags.contains(TcpFlags::RST) => {
                 self.statistics.orphan_resets += 1;
                 return;
             }
             None => {
-                let slot = self.insert(key, hash, handler);
-                self.open(slot, &segment, headers, handler);
+                let slot = self.insert(&work.key, work.hash, handler);
+                let ports = (work.source_port, work.destination_port);
+                self.open_as(slot, &segment, sender_is_initiator(flags, ports), handler);
                 slot
             }
         };
@@ -90,18 +184,6 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     /// Begins a flow with its first segment, which is yet to be worked on.
-    fn open(
-        &mut self,
-        slot: u32,
-        segment: &Segment<'_>,
-        headers: &Headers,
-        handler: &mut impl FlowHandler<E::Key>,
-    ) {
-        let by_sender =
-            sender_is_initiator(segment.flags, || (headers.source_port, headers.destination_port));
-        self.open_as(slot, segment, by_sender, handler);
-    }
-
     fn open_as(
         &mut self,
         slot: u32,
@@ -522,11 +604,10 @@ impl<E: FlowExtractor> FlowTable<E> {
 
 /// Who opened the connection, judged by its first segment: SYN and SYN-ACK tell, then the ports, of which services have
 /// the lower one; then who is seen first.
-fn sender_is_initiator(flags: TcpFlags, ports: impl FnOnce() -> (u16, u16)) -> bool {
+fn sender_is_initiator(flags: TcpFlags, (source, destination): (u16, u16)) -> bool {
     if flags.contains(TcpFlags::SYN) {
         return !flags.contains(TcpFlags::ACK);
     }
-    let (source, destination) = ports();
     source >= destination
 }
 
