@@ -13,7 +13,7 @@ impl FlowHandler<FiveTupleKey> for Nobody {}
 
 pub(crate) fn rows() -> Vec<Row> {
     let flows = 1 << 20;
-    let (first, rest) = acknowledgements(flows, 1 << 20);
+    let (first, rest) = acknowledgements(flows, 1 << 20, 100_000);
     let before = memory::bytes();
     let mut idle = table(&first);
     let used = memory::bytes() - before;
@@ -54,7 +54,7 @@ fn longest_pause(mut table: FlowTable<FiveTuple>) -> Row {
     assert!(table.is_empty());
     Row {
         group: "memory",
-        case: "longest pause of advance(), 1 M flows begun at 10 M a second expire".into(),
+        case: "longest pause of advance(), 1 M flows begun at 10 k a second expire".into(),
         unit: "ms",
         subject: Spread::single(longest * 1e3),
         peer: None,

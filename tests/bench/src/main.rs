@@ -37,11 +37,8 @@ struct Arguments {
 /// A group of rows, measured together.
 type Group = (&'static str, fn() -> Vec<Row>);
 
-const GROUPS: &[Group] = &[
-    ("tracking", tracking::rows),
-    ("memory", flows::rows),
-    ("reassembly", reassembly::rows),
-];
+const GROUPS: &[Group] =
+    &[("tracking", tracking::rows), ("memory", flows::rows), ("reassembly", reassembly::rows)];
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

@@ -184,17 +184,14 @@ fn against_memcpy() -> Row {
         capture.frames().filter(|frame| frame.len() > 60).map(|frame| &frame[54..]).collect();
     let times = in_turns(
         7,
-        &mut [
-            &mut || run(&capture, &mut copier),
-            &mut || {
-                time(|| {
-                    for payload in &payloads {
-                        buffer[..payload.len()].copy_from_slice(payload);
-                        black_box(&mut buffer);
-                    }
-                })
-            },
-        ],
+        &mut [&mut || run(&capture, &mut copier), &mut || {
+            time(|| {
+                for payload in &payloads {
+                    buffer[..payload.len()].copy_from_slice(payload);
+                    black_box(&mut buffer);
+                }
+            })
+        }],
     );
     let megabytes = payloads.len() * 1460;
     Row {

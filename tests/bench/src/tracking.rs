@@ -16,21 +16,18 @@ pub(crate) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     let mut one_flow = None;
     for (name, flows) in [("1", 1), ("1 k", 1 << 10), ("100 k", 100_000), ("1 M", 1 << 20)] {
-        let (first, rest) = acknowledgements(flows, PACKETS);
+        let (first, rest) = acknowledgements(flows, PACKETS, 100);
         let mut ours = table(&first);
         let mut theirs = tracker(&first, flows as usize);
         let times = in_turns(
             5,
-            &mut [
-                &mut || time(|| ours.process(rest.packets(), &mut Nobody)),
-                &mut || {
-                    time(|| {
-                        for frame in rest.frames() {
-                            theirs.track(PacketView::new(frame, flowscope::Timestamp::new(1, 0)));
-                        }
-                    })
-                },
-            ],
+            &mut [&mut || time(|| ours.process(rest.packets(), &mut Nobody)), &mut || {
+                time(|| {
+                    for frame in rest.frames() {
+                        theirs.track(PacketView::new(frame, flowscope::Timestamp::new(1, 0)));
+                    }
+                })
+            }],
         );
         assert_eq!((ours.len(), theirs.flow_count()), (flows as usize, flows as usize));
         let subject = Spread::nanos_each(&times[0], PACKETS);

@@ -97,8 +97,15 @@ impl Connection {
     /// Appends a segment sent by side 0 (the client) or 1.
     pub(crate) fn send(&mut self, capture: &mut Capture, side: usize, flags: u8, payload: usize) {
         let ends = [
-            ([10, 1 + (self.number >> 24) as u8, (self.number >> 16) as u8, (self.number >> 8) as u8],
-             1024 + (self.number & 0x7fff) as u16),
+            (
+                [
+                    10,
+                    1 + (self.number >> 24) as u8,
+                    (self.number >> 16) as u8,
+                    (self.number >> 8) as u8,
+                ],
+                1024 + (self.number & 0x7fff) as u16,
+            ),
             ([172, 16, (self.number >> 3) as u8, 1], 443),
         ];
         let (source, destination) = (ends[side], ends[1 - side]);
@@ -126,10 +133,11 @@ impl Connection {
     }
 }
 
-/// One acknowledgement for each of `flows` connections, and then `count` of connections in random order.
-pub(crate) fn acknowledgements(flows: u32, count: usize) -> (Capture, Capture) {
+/// One acknowledgement for each of `flows` connections, `pace` nanoseconds apart, and then `count` of connections in
+/// random order.
+pub(crate) fn acknowledgements(flows: u32, count: usize, pace: u64) -> (Capture, Capture) {
     let mut random = Random::new(42);
-    let mut first = Capture::with_pace(100);
+    let mut first = Capture::with_pace(pace);
     for number in 0..flows {
         Connection::new(number).send(&mut first, 0, bits::ACK, 0);
     }
