@@ -88,6 +88,42 @@ impl AsFd for Ticker {
     }
 }
 
+/// For [`poll`]: there is something to read.
+pub const READABLE: i16 = libc::POLLIN;
+/// For [`poll`]: there is room to write.
+pub const WRITABLE: i16 = libc::POLLOUT;
+/// From [`poll`]: an error is there to be taken, or the other end has gone.
+pub const FAILED: i16 = libc::POLLERR | libc::POLLHUP | libc::POLLNVAL;
+
+/// Waits until one of the descriptors is ready for what is asked of it, at most so long, `None` for ever; what each is
+/// ready for. Returns early, with nothing, when a signal comes. For a few descriptors that change from call to call;
+/// a [`Poller`] remembers them.
+///
+/// # Errors
+/// As ppoll(2), `EINTR` left out.
+pub fn poll<const N: usize>(
+    descriptors: [(BorrowedFd<'_>, i16); N],
+    timeout: Option<Duration>,
+) -> io::Result<[i16; N]> {
+    let mut entries = descriptors.map(|(descriptor, events)| libc::pollfd {
+        fd: descriptor.as_raw_fd(),
+        events,
+        revents: 0,
+    });
+    let timeout = timeout.map(|timeout| libc::timespec {
+        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    });
+    let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    let count = N as libc::nfds_t;
+    // SAFETY: the entries are valid and writable for their number, the time is valid or null, and so is the mask.
+    match check(unsafe { libc::ppoll(entries.as_mut_ptr(), count, timeout, std::ptr::null()) }) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok([0; N]),
+        happened => happened?,
+    };
+    Ok(entries.map(|entry| entry.revents))
+}
+
 /// A set of descriptors to wait for; closed on drop.
 #[derive(Debug)]
 pub struct Poller {
@@ -190,6 +226,21 @@ mod tests {
             assert_eq!(keys, [3]);
             assert!(ticker.take() > 0);
         }
+    }
+
+    #[test]
+    fn an_event_stays_readable_until_it_is_taken() {
+        let (one, other) = (Event::new().expect("an event"), Event::new().expect("an event"));
+        let ready = |timeout| {
+            let both = [(one.as_fd(), READABLE), (other.as_fd(), READABLE)];
+            poll(both, Some(timeout)).expect("waits")
+        };
+        assert_eq!(ready(Duration::from_nanos(1)), [0, 0]);
+        other.raise();
+        assert_eq!(ready(Duration::from_secs(5)), [0, READABLE]);
+        assert_eq!(ready(Duration::ZERO), [0, READABLE]);
+        assert!(other.take());
+        assert_eq!(ready(Duration::ZERO), [0, 0]);
     }
 
     #[test]

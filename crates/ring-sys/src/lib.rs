@@ -6,6 +6,8 @@
 //!
 //! - [`packet`]: packet sockets and their rings, packet(7) and `Documentation/networking/packet_mmap.rst`
 //! - [`local_time`]: times as people write them, strftime(3)
+//! - [`xdp`]: AF_XDP sockets, `Documentation/networking/af_xdp.rst`
+//! - [`bpf`]: maps, programs and links, bpf(2)
 //! - [`mmap`]: memory that the kernel writes
 //! - [`event`]: waiting, epoll(7) and eventfd(2)
 //! - [`interface`]: what the kernel knows of network interfaces
@@ -26,6 +28,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+pub mod bpf;
 pub mod capability;
 pub mod event;
 pub mod filter;
@@ -34,3 +37,4 @@ pub mod local_time;
 pub mod mmap;
 pub mod packet;
 mod socket_option;
+pub mod xdp;

@@ -24,7 +24,20 @@ impl Mapping {
     /// # Errors
     /// As mmap(2).
     pub fn of_descriptor(descriptor: BorrowedFd<'_>, len: usize) -> io::Result<Self> {
-        let raw = MmapOptions::new().len(len).populate().map_raw(descriptor.as_raw_fd())?;
+        Self::of_descriptor_at(descriptor, 0, len)
+    }
+
+    /// The same from another offset, a multiple of the page size.
+    ///
+    /// # Errors
+    /// As mmap(2).
+    pub fn of_descriptor_at(
+        descriptor: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+    ) -> io::Result<Self> {
+        let mut options = MmapOptions::new();
+        let raw = options.offset(offset).len(len).populate().map_raw(descriptor.as_raw_fd())?;
         Ok(Self { raw })
     }
 

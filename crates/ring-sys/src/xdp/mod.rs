@@ -1,0 +1,272 @@
+//! AF_XDP sockets (`Documentation/networking/af_xdp.rst`): one method a socket option.
+
+pub mod abi;
+pub mod attachment;
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+
+use self::abi::{SockaddrXdp, XdpMmapOffsets, XdpOptions, XdpStatistics, XdpUmemReg};
+use crate::mmap::Mapping;
+use crate::socket_option::{self, check};
+
+/// An AF_XDP socket, closed on drop.
+#[derive(Debug)]
+pub struct Socket {
+    fd: OwnedFd,
+}
+
+/// One of the four rings of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ring {
+    /// Received packets: the kernel produces.
+    Rx,
+    /// Packets to be sent: the user produces.
+    Tx,
+    /// Free frames for the kernel: the user produces.
+    Fill,
+    /// Frames that were sent: the kernel produces.
+    Completion,
+}
+
+impl Ring {
+    const fn option(self) -> i32 {
+        match self {
+            Self::Rx => abi::XDP_RX_RING,
+            Self::Tx => abi::XDP_TX_RING,
+            Self::Fill => abi::XDP_UMEM_FILL_RING,
+            Self::Completion => abi::XDP_UMEM_COMPLETION_RING,
+        }
+    }
+
+    const fn page_offset(self) -> u64 {
+        match self {
+            Self::Rx => abi::XDP_PGOFF_RX_RING,
+            Self::Tx => abi::XDP_PGOFF_TX_RING,
+            Self::Fill => abi::XDP_UMEM_PGOFF_FILL_RING,
+            Self::Completion => abi::XDP_UMEM_PGOFF_COMPLETION_RING,
+        }
+    }
+}
+
+impl Socket {
+    /// `socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0)`.
+    ///
+    /// # Errors
+    /// As socket(2): `EPERM` without `CAP_NET_RAW`, `EAFNOSUPPORT` where the kernel has no AF_XDP.
+    pub fn new() -> io::Result<Self> {
+        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+        // SAFETY: no pointers are passed.
+        let fd = check(unsafe { libc::socket(abi::AF_XDP, kind, 0) })?;
+        // SAFETY: the descriptor was made by the call above and belongs to nobody else.
+        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+    }
+
+    /// Registers the first `len` bytes of a mapping as packet memory. The kernel holds its pages from then on, whether
+    /// they stay mapped here or not. Kernels before 6.8 take no `tx_metadata_len`: the structure is given to them
+    /// without, unless it is asked for.
+    ///
+    /// # Errors
+    /// `EINVAL` for a geometry that is none, `ENOBUFS` above `RLIMIT_MEMLOCK`, `EBUSY` when done already.
+    pub fn register_umem(
+        &self,
+        memory: &Mapping,
+        len: usize,
+        request: UmemRequest,
+    ) -> io::Result<()> {
+        let start =
+            memory.pointer(0, len, 1).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+        let metadata = request.tx_metadata_len != 0;
+        let structure = XdpUmemReg {
+            addr: start.as_ptr() as u64,
+            len: len as u64,
+            chunk_size: request.chunk_size,
+            headroom: request.headroom,
+            flags: request.flags | if metadata { abi::XDP_UMEM_TX_METADATA_LEN } else { 0 },
+            tx_metadata_len: request.tx_metadata_len,
+        };
+        // SAFETY: the option takes this structure; the memory that it names is mapped, and what the kernel writes there
+        // is only ever read through raw pointers or by the protocol of the rings.
+        unsafe { self.set(abi::XDP_UMEM_REG, &structure) }
+    }
+
+    /// Makes a ring of so many entries, a power of two.
+    ///
+    /// # Errors
+    /// `EINVAL` for a number that is no power of two, `EBUSY` once the socket is bound.
+    pub fn set_ring(&self, ring: Ring, entries: u32) -> io::Result<()> {
+        // SAFETY: the option takes an int.
+        unsafe { self.set(ring.option(), &entries) }
+    }
+
+    /// Where the fields of the rings lie in their mappings.
+    ///
+    /// # Errors
+    /// As getsockopt(2); the layout of kernels before 5.4 is not known here and gives `UnexpectedEof`.
+    pub fn offsets(&self) -> io::Result<XdpMmapOffsets> {
+        // SAFETY: the option fills in this structure, which any bytes are.
+        unsafe { socket_option::get(self.as_fd(), abi::SOL_XDP, abi::XDP_MMAP_OFFSETS, None) }
+    }
+
+    /// Maps a ring, which has `len` bytes.
+    ///
+    /// # Errors
+    /// As mmap(2): `EINVAL` where the ring has not been made or is shorter.
+    pub fn map_ring(&self, ring: Ring, len: usize) -> io::Result<Mapping> {
+        Mapping::of_descriptor_at(self.fd.as_fd(), ring.page_offset(), len)
+    }
+
+    /// Binds to a queue of an interface.
+    ///
+    /// # Errors
+    /// `EBUSY` where another socket has the queue, or had it a moment ago; `EOPNOTSUPP` for what the driver does not
+    /// do; `EINVAL` for a queue that there is not, and for flags that the kernel does not know.
+    pub fn bind(&self, interface: u32, queue: u32, flags: u16) -> io::Result<()> {
+        self.bind_address(&SockaddrXdp {
+            sxdp_family: abi::AF_XDP as u16,
+            sxdp_flags: flags,
+            sxdp_ifindex: interface,
+            sxdp_queue_id: queue,
+            sxdp_shared_umem_fd: 0,
+        })
+    }
+
+    /// Binds to a queue of an interface, with the packet memory of another socket, whose flags hold for this one, too.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_shared(&self, interface: u32, queue: u32, owner: BorrowedFd<'_>) -> io::Result<()> {
+        self.bind_address(&SockaddrXdp {
+            sxdp_family: abi::AF_XDP as u16,
+            sxdp_flags: abi::XDP_SHARED_UMEM,
+            sxdp_ifindex: interface,
+            sxdp_queue_id: queue,
+            sxdp_shared_umem_fd: owner.as_raw_fd() as u32,
+        })
+    }
+
+    fn bind_address(&self, address: &SockaddrXdp) -> io::Result<()> {
+        let size = size_of::<SockaddrXdp>() as libc::socklen_t;
+        let pointer = std::ptr::from_ref(address).cast();
+        // SAFETY: the pointer is valid for `size` bytes, and the structure is that of the address family.
+        check(unsafe { libc::bind(self.fd.as_raw_fd(), pointer, size) })?;
+        Ok(())
+    }
+
+    /// Counts since the socket was made.
+    ///
+    /// # Errors
+    /// As getsockopt(2).
+    pub fn statistics(&self) -> io::Result<XdpStatistics> {
+        // SAFETY: the option fills in this structure, which any bytes are.
+        unsafe { socket_option::get(self.as_fd(), abi::SOL_XDP, abi::XDP_STATISTICS, None) }
+    }
+
+    /// What came of the binding.
+    ///
+    /// # Errors
+    /// As getsockopt(2).
+    pub fn options(&self) -> io::Result<XdpOptions> {
+        // SAFETY: the option fills in this structure, which any bytes are.
+        unsafe { socket_option::get(self.as_fd(), abi::SOL_XDP, abi::XDP_OPTIONS, None) }
+    }
+
+    /// Lets the kernel send what is in the send ring: a batch of it where packets are copied.
+    ///
+    /// # Errors
+    /// As send(2): `EAGAIN` where there is more to send or no room, `ENOBUFS`, `EBUSY`, `ENETDOWN`, `ENXIO` where the
+    /// interface has gone.
+    pub fn wake_send(&self) -> io::Result<()> {
+        let (fd, flags) = (self.fd.as_raw_fd(), libc::MSG_DONTWAIT);
+        // SAFETY: no buffer and no address are passed.
+        let sent = unsafe { libc::sendto(fd, std::ptr::null(), 0, flags, std::ptr::null(), 0) };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Lets the kernel take frames from the fill ring, and poll the device where busy polling is on.
+    ///
+    /// # Errors
+    /// As recv(2): `ENETDOWN`, `ENXIO` where the interface has gone.
+    pub fn wake_receive(&self) -> io::Result<()> {
+        let (fd, flags) = (self.fd.as_raw_fd(), libc::MSG_DONTWAIT);
+        // SAFETY: no buffer is passed.
+        let received = unsafe { libc::recv(fd, std::ptr::null_mut(), 0, flags) };
+        if received < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// The error that the socket holds, which is thereby taken away (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// When there is an error: that one, or that of getsockopt(2).
+    pub fn take_error(&self) -> io::Result<()> {
+        // SAFETY: the option fills in an int.
+        let error: i32 =
+            unsafe { socket_option::get(self.as_fd(), libc::SOL_SOCKET, libc::SO_ERROR, None) }?;
+        if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+    }
+
+    /// Busy polling: microseconds to poll the device for (`SO_BUSY_POLL`), preferred to interrupts
+    /// (`SO_PREFER_BUSY_POLL`), packets to take at a time (`SO_BUSY_POLL_BUDGET`).
+    ///
+    /// # Errors
+    /// As socket(7): `EPERM` without `CAP_NET_ADMIN`; `ENOPROTOOPT` before Linux 5.11.
+    pub fn set_busy_poll(&self, microseconds: i32, budget: i32) -> io::Result<()> {
+        const SO_PREFER_BUSY_POLL: i32 = 69;
+        const SO_BUSY_POLL_BUDGET: i32 = 70;
+        let options = [
+            (SO_PREFER_BUSY_POLL, 1),
+            (libc::SO_BUSY_POLL, microseconds),
+            (SO_BUSY_POLL_BUDGET, budget),
+        ];
+        for (name, value) in options {
+            // SAFETY: these options take an int.
+            unsafe { socket_option::set(self.as_fd(), libc::SOL_SOCKET, name, &value) }?;
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// As [`socket_option::set`].
+    unsafe fn set<T: Copy>(&self, name: i32, value: &T) -> io::Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe { socket_option::set(self.as_fd(), abi::SOL_XDP, name, value) }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// How packet memory is divided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UmemRequest {
+    /// Bytes of a frame: a power of two from 2048 to the page size, unless unaligned.
+    pub chunk_size: u32,
+    /// Bytes to leave free at the start of each frame, besides the kernel's own.
+    pub headroom: u32,
+    /// `XDP_UMEM_*`; the one for the metadata is set where there are any.
+    pub flags: u32,
+    /// Bytes before each packet to be sent that metadata may lie in: a multiple of 8 below 256, 0 for none.
+    pub tx_metadata_len: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_is_not_there_is_refused() {
+        // Opening needs a privilege; where it is lacking there is nothing to test here.
+        let Ok(socket) = Socket::new() else { return };
+        let memory = Mapping::anonymous(4096).expect("a page");
+        let request = UmemRequest { chunk_size: 4096, ..UmemRequest::default() };
+        let error = socket.register_umem(&memory, 8192, request).expect_err("longer than it is");
+        assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+        let odd = UmemRequest { chunk_size: 1000, ..UmemRequest::default() };
+        assert!(socket.register_umem(&memory, 4096, odd).is_err(), "the kernel's own check");
+        assert!(socket.set_ring(Ring::Rx, 3).is_err(), "no power of two");
+        assert!(socket.map_ring(Ring::Rx, 4096).is_err(), "not made");
+    }
+}
