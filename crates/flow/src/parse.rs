@@ -22,6 +22,7 @@ mod link;
 mod llc;
 mod mpls;
 mod ppp;
+mod quick;
 mod scope;
 mod tag;
 mod transport;
@@ -75,7 +76,8 @@ impl Parser {
     /// A parser with these options. Its seed for [`Scope`]s is random: scopes of different parsers do not compare.
     /// Clones share the seed.
     #[must_use]
-    pub fn new(options: ParseOptions) -> Self {
+    pub fn new(mut options: ParseOptions) -> Self {
+        options.max_layers = options.max_layers.max(1);
         Self { options, scopes: scope::Scopes::default() }
     }
 
@@ -89,15 +91,25 @@ impl Parser {
         if let Some(headers) = Self::plain(packet) {
             return Ok(Parsed::Transport(headers));
         }
+        if packet.link_type == LinkType::ETHERNET
+            && packet.vlan_tci.is_none()
+            && packet.data.get(12..14) == Some(&[0x86, 0xdd])
+            && let Some(headers) = quick::v6(packet.data, 14, Scope::NONE, self.options.decapsulate)
+        {
+            return Ok(Parsed::Transport(headers));
+        }
         self.walk(packet)
     }
 
-    /// The common case of [`parse`](Self::parse) alone: where it is inlined, the headers never leave the processor's
-    /// registers.
+    /// The common case of [`parse`](Self::parse) alone, TCP or UDP over IPv4 over Ethernet: where it is inlined, the
+    /// headers never leave the processor's registers.
     #[inline(always)]
     pub(crate) fn plain(packet: &Packet<'_>) -> Option<Headers> {
-        if packet.link_type == LinkType::ETHERNET && packet.vlan_tci.is_none() {
-            transport::plain_tcp(packet.data)
+        if packet.link_type == LinkType::ETHERNET
+            && packet.vlan_tci.is_none()
+            && packet.data.get(12..14) == Some(&[0x08, 0x00])
+        {
+            quick::v4(packet.data, 14, Scope::NONE, true)
         } else {
             None
         }
@@ -122,14 +134,28 @@ impl Parser {
 
     #[inline(never)]
     fn walk(&self, packet: &Packet<'_>) -> Result<Parsed, Unparsed> {
-        let wire_len = usize::try_from(packet.wire_len).unwrap_or(usize::MAX);
-        let mut walk = Walk::new(self, packet.data, wire_len, Scope::NONE, 0);
+        self.walk_from(packet, Walk::new(self, packet.data, wire_len(packet), Scope::NONE, 0))
+    }
+
+    /// Takes no short way, for tests.
+    #[cfg(test)]
+    fn walk_slowly(&self, packet: &Packet<'_>) -> Result<Parsed, Unparsed> {
+        let mut walk = Walk::new(self, packet.data, wire_len(packet), Scope::NONE, 0);
+        walk.slow = true;
+        self.walk_from(packet, walk)
+    }
+
+    fn walk_from(&self, packet: &Packet<'_>, mut walk: Walk<'_>) -> Result<Parsed, Unparsed> {
         if let Some(tci) = packet.vlan_tci {
             walk.vlan(tci)?;
         }
         let layer = link::first_layer(&mut walk, packet.link_type)?;
         walk.run(layer)
     }
+}
+
+fn wire_len(packet: &Packet<'_>) -> usize {
+    usize::try_from(packet.wire_len).unwrap_or(usize::MAX)
 }
 
 /// How far a [`Parser`] goes.
@@ -139,8 +165,8 @@ pub struct ParseOptions {
     /// Look into tunnels (everything that has an IP header around it). Tags and labels below the first IP header are
     /// passed either way. On by default.
     pub decapsulate: bool,
-    /// Tags, labels, tunnels and IP headers that a packet may have before it is refused with [`Unparsed::TooDeep`].
-    /// 32 by default.
+    /// Tags, labels, tunnels and IP headers that a packet may have before it is refused with [`Unparsed::TooDeep`];
+    /// at least 1. 32 by default.
     pub max_layers: u8,
 }
 

@@ -85,9 +85,9 @@ fn believable(header: &[u8]) -> Result<(), Unparsed> {
 }
 
 /// A fragment, if all of it was captured.
-pub(super) fn piece(walk: &Walk<'_>, fragment: Fragment) -> Result<Layer, Unparsed> {
+pub(super) fn piece(walk: &mut Walk<'_>, fragment: Fragment) -> Result<Layer, Unparsed> {
     if walk.captured().len() == walk.wire_remaining() {
-        Ok(Layer::Fragment(fragment))
+        Ok(walk.fragment(fragment))
     } else {
         Err(Unparsed::TruncatedFragment)
     }

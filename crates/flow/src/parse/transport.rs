@@ -1,60 +1,10 @@
 //! What is above IP: TCP (RFC 9293) and the way into tunnels.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use super::scope::Kind;
 use super::walk::{Layer, Walk, be16};
 use super::{Unparsed, gre, ip, udp};
 use crate::headers::protocol;
-use crate::{Headers, Scope, TcpFlags, TcpHeader};
-
-/// The common case without detours: Ethernet, IPv4 without options, TCP; `None` for everything else.
-#[inline(always)]
-pub(super) fn plain_tcp(data: &[u8]) -> Option<Headers> {
-    let header: &[u8; 54] = data.first_chunk()?;
-    let total_len = usize::from(be16(header[16], header[17]));
-    let tcp_len = usize::from(header[46] >> 4) * 4;
-    // A captured length that covers the packet makes the length on the wire irrelevant.
-    let plain = header[12] == 0x08
-        && header[13] == 0x00
-        && header[14] == 0x45
-        && (header[20] & 0x3f) | header[21] == 0
-        && header[23] == protocol::TCP
-        && tcp_len >= 20
-        && total_len >= 20 + tcp_len
-        && 14 + total_len <= data.len();
-    if !plain {
-        return None;
-    }
-    let flags = TcpFlags(header[47]);
-    let payload_offset = 34 + tcp_len;
-    let payload_len = (total_len - 20 - tcp_len) as u32;
-    let window_scale = if flags.contains(TcpFlags::SYN) {
-        data.get(54..payload_offset).and_then(window_scale)
-    } else {
-        None
-    };
-    Some(Headers {
-        source: IpAddr::V4(Ipv4Addr::new(header[26], header[27], header[28], header[29])),
-        destination: IpAddr::V4(Ipv4Addr::new(header[30], header[31], header[32], header[33])),
-        protocol: protocol::TCP,
-        source_port: be16(header[34], header[35]),
-        destination_port: be16(header[36], header[37]),
-        scope: Scope::NONE,
-        network_offset: 14,
-        transport_offset: 34,
-        payload_offset: payload_offset as u32,
-        payload_len,
-        payload_wire_len: payload_len,
-        tcp: TcpHeader {
-            sequence: u32::from_be_bytes([header[38], header[39], header[40], header[41]]),
-            acknowledgement: u32::from_be_bytes([header[42], header[43], header[44], header[45]]),
-            flags,
-            window: be16(header[48], header[49]),
-            window_scale,
-        },
-    })
-}
+use crate::{Headers, TcpFlags, TcpHeader};
 
 /// What an IP header with this protocol number carries.
 pub(super) fn above_ip(walk: &mut Walk<'_>, number: u8) -> Result<Layer, Unparsed> {
@@ -97,7 +47,7 @@ fn tunnel(walk: &mut Walk<'_>, number: u8) -> Result<Layer, Unparsed> {
     match entered {
         Ok(layer) => Ok(layer),
         Err(Unparsed::TooDeep) => Err(Unparsed::TooDeep),
-        Err(_) => Ok(Layer::Flow(outer)),
+        Err(_) => Ok(walk.flow(outer)),
     }
 }
 
@@ -123,12 +73,14 @@ fn tcp(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
         window_scale,
     };
     let ports = (be16(header[0], header[1]), be16(header[2], header[3]));
-    walk.headers(protocol::TCP, ports, header_len, tcp).map(Layer::Flow)
+    let headers = walk.headers(protocol::TCP, ports, header_len, tcp)?;
+    Ok(walk.flow(headers))
 }
 
 /// Any other protocol: ports where it has them, all that follows the IP header as payload.
-fn other(walk: &Walk<'_>, number: u8) -> Result<Layer, Unparsed> {
-    other_headers(walk, number).map(Layer::Flow)
+fn other(walk: &mut Walk<'_>, number: u8) -> Result<Layer, Unparsed> {
+    let headers = other_headers(walk, number)?;
+    Ok(walk.flow(headers))
 }
 
 fn other_headers(walk: &Walk<'_>, number: u8) -> Result<Headers, Unparsed> {
@@ -140,7 +92,7 @@ fn other_headers(walk: &Walk<'_>, number: u8) -> Result<Headers, Unparsed> {
 }
 
 /// The shift count of a window scale option (RFC 7323, section 2.2; values over 14 count as 14).
-fn window_scale(mut options: &[u8]) -> Option<u8> {
+pub(super) fn window_scale(mut options: &[u8]) -> Option<u8> {
     const END: u8 = 0;
     const NO_OPERATION: u8 = 1;
     const WINDOW_SCALE: u8 = 3;

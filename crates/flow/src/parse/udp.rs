@@ -23,7 +23,7 @@ pub(super) fn header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     {
         return inside(walk, headers, tunnel);
     }
-    Ok(Layer::Flow(headers))
+    Ok(walk.flow(headers))
 }
 
 type Tunnel = fn(&mut Walk<'_>, Headers) -> Result<Layer, Unparsed>;
@@ -48,6 +48,12 @@ fn tunnel_at(port: u16) -> Option<Tunnel> {
     })
 }
 
+/// Whether a tunnel is to be looked for in datagrams from or to this port.
+#[inline]
+pub(super) fn is_tunnel(port: u16) -> bool {
+    tunnel_at(port).is_some()
+}
+
 /// Enters a tunnel; a payload that is none makes this a packet of the flow `outer`, which is all that it said.
 #[cold]
 fn inside(walk: &mut Walk<'_>, outer: Headers, tunnel: Tunnel) -> Result<Layer, Unparsed> {
@@ -55,7 +61,7 @@ fn inside(walk: &mut Walk<'_>, outer: Headers, tunnel: Tunnel) -> Result<Layer, 
     match tunnel(walk, outer) {
         Ok(layer) => Ok(layer),
         Err(Unparsed::TooDeep) => Err(Unparsed::TooDeep),
-        Err(_) => Ok(Layer::Flow(outer)),
+        Err(_) => Ok(walk.flow(outer)),
     }
 }
 

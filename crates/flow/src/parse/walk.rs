@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::scope::Kind;
 use super::{
-    Fragment, Parsed, Parser, Unparsed, ethernet, ip, ipv6, llc, mpls, ppp, tag, transport,
+    Fragment, Parsed, Parser, Unparsed, ethernet, ip, ipv6, llc, mpls, ppp, quick, tag, transport,
     wireless,
 };
 use crate::{Headers, Scope, TcpHeader};
@@ -36,10 +36,8 @@ pub(super) enum Layer {
     ServiceHeader,
     /// What an IP header with this protocol number carries.
     Protocol(u8),
-    /// The end of the walk.
-    Flow(Headers),
-    /// The end of the walk, for now.
-    Fragment(Fragment),
+    /// The end of the walk: [`Walk::found`] says what it is.
+    Found,
 }
 
 /// The addresses of the innermost IP header so far.
@@ -65,6 +63,9 @@ pub(super) struct Walk<'a> {
     pub(super) network: Option<Network>,
     /// The flow to report if no IP header turns up within the tunnel that was entered last.
     outer: Option<Headers>,
+    found: Option<Parsed>,
+    #[cfg(test)]
+    pub(super) slow: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -78,27 +79,44 @@ impl<'a> Walk<'a> {
         // Offsets are handed out as 32-bit numbers; no packet is that long.
         let data = &data[..data.len().min(MAX_LEN)];
         let end = wire_len.clamp(data.len(), MAX_LEN);
-        Self { parser, data, offset: 0, end, scope, layers, network: None, outer: None }
+        Self {
+            parser,
+            data,
+            offset: 0,
+            end,
+            scope,
+            layers,
+            network: None,
+            outer: None,
+            found: None,
+            #[cfg(test)]
+            slow: false,
+        }
     }
 
     /// Goes from layer to layer until a flow or a fragment is found.
-    pub(super) fn run(mut self, mut layer: Layer) -> Result<Parsed, Unparsed> {
+    pub(super) fn run(&mut self, mut layer: Layer) -> Result<Parsed, Unparsed> {
         loop {
             let next = match layer {
-                Layer::Ethernet => ethernet::frame(&mut self),
-                Layer::EtherType(ether_type) => ethernet::payload(&mut self, ether_type),
-                Layer::Ip => ip::any(&mut self),
-                Layer::Ipv4 => ip::v4(&mut self),
-                Layer::Ipv6 => ipv6::header(&mut self),
-                Layer::Mpls => mpls::label(&mut self),
-                Layer::Ppp => ppp::frame(&mut self),
-                Layer::Llc => llc::header(&mut self),
-                Layer::Wlan => wireless::frame(&mut self),
-                Layer::Radiotap => wireless::radiotap(&mut self),
-                Layer::ServiceHeader => tag::service_header(&mut self),
-                Layer::Protocol(protocol) => transport::above_ip(&mut self, protocol),
-                Layer::Flow(headers) => return Ok(Parsed::Transport(headers)),
-                Layer::Fragment(fragment) => return Ok(Parsed::Fragment(fragment)),
+                Layer::Ethernet => ethernet::frame(self),
+                Layer::EtherType(ether_type) => ethernet::payload(self, ether_type),
+                Layer::Ip => ip::any(self),
+                Layer::Ipv4 => match self.quick(quick::v4) {
+                    Some(found) => return Ok(Parsed::Transport(found)),
+                    None => ip::v4(self),
+                },
+                Layer::Ipv6 => match self.quick(quick::v6) {
+                    Some(found) => return Ok(Parsed::Transport(found)),
+                    None => ipv6::header(self),
+                },
+                Layer::Mpls => mpls::label(self),
+                Layer::Ppp => ppp::frame(self),
+                Layer::Llc => llc::header(self),
+                Layer::Wlan => wireless::frame(self),
+                Layer::Radiotap => wireless::radiotap(self),
+                Layer::ServiceHeader => tag::service_header(self),
+                Layer::Protocol(protocol) => transport::above_ip(self, protocol),
+                Layer::Found => return self.found.ok_or(Unparsed::NotIp),
             };
             layer = match next {
                 Ok(layer) => layer,
@@ -106,6 +124,20 @@ impl<'a> Walk<'a> {
                 Err(reason) => return self.outer.map(Parsed::Transport).ok_or(reason),
             };
         }
+    }
+
+    /// The flow, where an IP packet of the common kind starts here.
+    #[inline(always)]
+    fn quick(&self, ip: impl Fn(&[u8], usize, Scope, bool) -> Option<Headers>) -> Option<Headers> {
+        #[cfg(test)]
+        if self.slow {
+            return None;
+        }
+        if self.layers >= self.parser.options.max_layers {
+            return None;
+        }
+        let data = self.data.get(..self.end).unwrap_or(self.data);
+        ip(data, self.offset, self.scope, self.parser.options.decapsulate)
     }
 
     /// Counts a tag, a label, a tunnel or an IP header.
@@ -165,6 +197,19 @@ impl<'a> Walk<'a> {
             payload_wire_len: payload_wire_len as u32,
             tcp,
         })
+    }
+
+    /// Ends the walk with a packet of a flow.
+    #[inline]
+    pub(super) fn flow(&mut self, headers: Headers) -> Layer {
+        self.found = Some(Parsed::Transport(headers));
+        Layer::Found
+    }
+
+    /// Ends the walk with a fragment.
+    pub(super) fn fragment(&mut self, fragment: Fragment) -> Layer {
+        self.found = Some(Parsed::Fragment(fragment));
+        Layer::Found
     }
 
     /// Enters a tunnel whose packets belong to the flow `outer`, until an IP header turns up inside; `id` is what tells

@@ -1,0 +1,102 @@
+//! The common case in one go: IP without options, extension headers or fragments, TCP or UDP, all of it captured.
+//!
+//! A second program for what [`ip`](super::ip), [`ipv6`](super::ipv6), [`udp`](super::udp) and
+//! [`transport`](super::transport) do step by step; tests hold the two against each other.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::walk::be16;
+use super::{transport, udp};
+use crate::headers::protocol;
+use crate::{Headers, Scope, TcpFlags, TcpHeader};
+
+/// The flow of the IPv4 packet that starts at `at` and ends within `data`; `None` for whatever takes a closer look.
+#[inline(always)]
+pub(super) fn v4(data: &[u8], at: usize, scope: Scope, decapsulate: bool) -> Option<Headers> {
+    let packet = data.get(at..)?;
+    let head: &[u8; 20] = packet.first_chunk()?;
+    let total_len = usize::from(be16(head[2], head[3]));
+    if head[0] != 0x45 || (head[6] & 0x3f) | head[7] != 0 {
+        return None;
+    }
+    let segment = packet.get(20..total_len)?;
+    let source = IpAddr::V4(Ipv4Addr::new(head[12], head[13], head[14], head[15]));
+    let destination = IpAddr::V4(Ipv4Addr::new(head[16], head[17], head[18], head[19]));
+    above(segment, head[9], (source, destination), at, at + 20, scope, decapsulate)
+}
+
+/// The same for IPv6.
+#[inline(always)]
+pub(super) fn v6(data: &[u8], at: usize, scope: Scope, decapsulate: bool) -> Option<Headers> {
+    let packet = data.get(at..)?;
+    let head: &[u8; 40] = packet.first_chunk()?;
+    let payload_len = usize::from(be16(head[4], head[5]));
+    if head[0] >> 4 != 6 {
+        return None;
+    }
+    let segment = packet.get(40..40 + payload_len)?;
+    let source = IpAddr::V6(Ipv6Addr::from(*head[8..].first_chunk::<16>()?));
+    let destination = IpAddr::V6(Ipv6Addr::from(*head[24..].first_chunk::<16>()?));
+    above(segment, head[6], (source, destination), at, at + 40, scope, decapsulate)
+}
+
+#[inline(always)]
+fn above(
+    segment: &[u8],
+    number: u8,
+    (source, destination): (IpAddr, IpAddr),
+    network_offset: usize,
+    transport_offset: usize,
+    scope: Scope,
+    decapsulate: bool,
+) -> Option<Headers> {
+    let ports: &[u8; 8] = segment.first_chunk()?;
+    let (source_port, destination_port) = (be16(ports[0], ports[1]), be16(ports[2], ports[3]));
+    let (header_len, len, tcp) = match number {
+        protocol::TCP => {
+            let header: &[u8; 20] = segment.first_chunk()?;
+            let header_len = usize::from(header[12] >> 4) * 4;
+            if header_len < 20 || header_len > segment.len() {
+                return None;
+            }
+            let flags = TcpFlags(header[13]);
+            let window_scale = if flags.contains(TcpFlags::SYN) {
+                transport::window_scale(&segment[20..header_len])
+            } else {
+                None
+            };
+            let tcp = TcpHeader {
+                sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+                acknowledgement: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
+                flags,
+                window: be16(header[14], header[15]),
+                window_scale,
+            };
+            (header_len, segment.len(), tcp)
+        }
+        protocol::UDP => {
+            let len = usize::from(be16(ports[4], ports[5]));
+            let may_be_tunnel = udp::is_tunnel(destination_port) || udp::is_tunnel(source_port);
+            if len < 8 || len > segment.len() || (decapsulate && may_be_tunnel) {
+                return None;
+            }
+            (8, len, TcpHeader::default())
+        }
+        _ => return None,
+    };
+    let payload_len = (len - header_len) as u32;
+    Some(Headers {
+        source,
+        destination,
+        protocol: number,
+        source_port,
+        destination_port,
+        scope,
+        network_offset: network_offset as u32,
+        transport_offset: transport_offset as u32,
+        payload_offset: (transport_offset + header_len) as u32,
+        payload_len,
+        payload_wire_len: payload_len,
+        tcp,
+    })
+}
