@@ -1,8 +1,10 @@
 //! Where the engine waits for slow readers.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
+
+use crate::sync::Ordering::{Relaxed, SeqCst};
+use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, fence};
 
 /// Counts what waits for readers, and who waits for the engine.
 ///
@@ -25,38 +27,38 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn queued(&self) -> usize {
-        self.queued.load(SeqCst)
+        self.queued.load(Relaxed)
     }
 
     pub(crate) fn add(&self, bytes: usize) {
-        self.queued.fetch_add(bytes, SeqCst);
+        self.queued.fetch_add(bytes, Relaxed);
     }
 
-    /// Bytes left a queue.
+    /// Bytes left a queue. To be followed by [`notify`](Self::notify) when no lock is held.
     pub(crate) fn remove(&self, bytes: usize) {
-        self.queued.fetch_sub(bytes, SeqCst);
-        self.notify();
+        self.queued.fetch_sub(bytes, Relaxed);
     }
 
-    /// A reader found nothing.
+    /// A reader found nothing. To be followed by [`notify`](Self::notify) when no lock is held.
     pub(crate) fn park(&self) {
-        self.parked.fetch_add(1, SeqCst);
-        self.notify();
+        self.parked.fetch_add(1, Relaxed);
     }
 
     /// A parked reader was given something, or went away.
     pub(crate) fn unpark(&self) {
-        self.parked.fetch_sub(1, SeqCst);
+        self.parked.fetch_sub(1, Relaxed);
     }
 
     #[cfg(test)]
     pub(crate) fn has_parked(&self) -> bool {
-        self.parked.load(SeqCst) > 0
+        self.parked.load(Relaxed) > 0
     }
 
-    /// Wakes the engine, if it sleeps, to look again.
+    /// Wakes the engine, if it sleeps, to look again. Never under the lock of a queue: the engine takes those under the
+    /// gate's.
     pub(crate) fn notify(&self) {
-        if self.waiting.load(SeqCst) {
+        fence(SeqCst);
+        if self.waiting.load(Relaxed) {
             let _guard = self.lock();
             self.changed.notify_one();
         }
@@ -64,7 +66,7 @@ impl Gate {
 
     /// Ends a wait of the engine, for good.
     pub(crate) fn open(&self) {
-        self.open.store(true, SeqCst);
+        self.open.store(true, Relaxed);
         self.notify();
     }
 
@@ -74,10 +76,11 @@ impl Gate {
             return;
         }
         let mut guard = self.lock();
-        // Readers change their counters before they look at `waiting`, the engine looks at the counters after it has
-        // set it: one of the two sees the other (all sequentially consistent).
-        self.waiting.store(true, SeqCst);
-        while self.parked.load(SeqCst) == 0 && !self.open.load(SeqCst) && crowded() {
+        // Readers change what the engine looks at before they look at `waiting`; the engine looks after it has set it.
+        // With a fence between the two steps on either side, at least one sees the other.
+        self.waiting.store(true, Relaxed);
+        fence(SeqCst);
+        while self.parked.load(Relaxed) == 0 && !self.open.load(Relaxed) && crowded() {
             // The bound is no part of the protocol: it keeps a missed condition from becoming a hang.
             let (next, _) = self
                 .changed
@@ -85,7 +88,7 @@ impl Gate {
                 .unwrap_or_else(PoisonError::into_inner);
             guard = next;
         }
-        self.waiting.store(false, SeqCst);
+        self.waiting.store(false, Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {

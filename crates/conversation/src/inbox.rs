@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::Error;
 use crate::gate::Gate;
+use crate::sync::{Mutex, MutexGuard};
 
 /// A queue with one engine at one end and one stream at the other.
 #[derive(Debug)]
@@ -78,25 +79,9 @@ impl<T> Inbox<T> {
     }
 
     pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Option<Result<T, Error>>> {
-        let mut state = self.lock();
-        if let Some(item) = state.items.pop_front() {
-            state.unpark(&self.gate);
-            drop(state);
-            self.gate.notify();
-            return Poll::Ready(Some(Ok(item)));
-        }
-        if state.ended {
-            state.unpark(&self.gate);
-            return Poll::Ready(state.error.take().map(Err));
-        }
-        match &mut state.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-        if !mem::replace(&mut state.parked, true) {
-            self.gate.park();
-        }
-        Poll::Pending
+        let polled = self.lock().poll(&self.gate, cx);
+        self.gate.notify();
+        polled
     }
 
     /// The stream was dropped: nothing is announced any more.
@@ -118,6 +103,25 @@ impl<T> Inbox<T> {
 }
 
 impl<T> State<T> {
+    fn poll(&mut self, gate: &Gate, cx: &Context<'_>) -> Poll<Option<Result<T, Error>>> {
+        if let Some(item) = self.items.pop_front() {
+            self.unpark(gate);
+            return Poll::Ready(Some(Ok(item)));
+        }
+        if self.ended {
+            self.unpark(gate);
+            return Poll::Ready(self.error.take().map(Err));
+        }
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        if !mem::replace(&mut self.parked, true) {
+            gate.park();
+        }
+        Poll::Pending
+    }
+
     fn take_waker(&mut self, gate: &Gate) -> Option<Waker> {
         self.unpark(gate);
         self.waker.take()

@@ -62,6 +62,7 @@ mod inbox;
 mod queue;
 mod settings;
 mod sink;
+mod sync;
 
 pub use chunk::{Chunk, ChunkData, GapCause};
 pub use conversation::{Conversation, Info};

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use flow::{EndReason, FlowRecord, FlowSide};
@@ -10,8 +10,11 @@ use flow::{EndReason, FlowRecord, FlowSide};
 use crate::chunk::{Chunk, ChunkData, GapCause};
 use crate::error::Error;
 use crate::gate::Gate;
+use crate::sync::{Mutex, MutexGuard};
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+mod loom;
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 /// What an entry costs besides its bytes.
@@ -186,21 +189,9 @@ impl<K: Clone> Queue<K> {
 
     /// The next entry of both sides in the order in which they came, for a reader of the whole conversation.
     pub(crate) fn poll_both(&self, cx: &Context<'_>) -> Poll<Option<Result<Chunk<K>, Error>>> {
-        let mut state = self.lock();
-        let [a, b] =
-            state.lanes.each_ref().map(|lane| lane.entries.front().map(|entry| entry.order));
-        let side = match (a, b) {
-            (Some(a), Some(b)) if a < b => FlowSide::Initiator,
-            (Some(_), None) => FlowSide::Initiator,
-            (_, Some(_)) => FlowSide::Responder,
-            (None, None) => {
-                let State { lanes, end, .. } = &mut *state;
-                return lanes[0].poll_end(end, &self.gate, cx);
-            }
-        };
-        state.lanes[0].unpark(&self.gate);
-        let chunk = state.lanes[index(side)].pop(side, &self.gate);
-        Poll::Ready(chunk.map(Ok))
+        let polled = self.lock().poll_both(&self.gate, cx);
+        self.gate.notify();
+        polled
     }
 
     /// The next entry of one side, for the reader of a half.
@@ -209,42 +200,66 @@ impl<K: Clone> Queue<K> {
         side: FlowSide,
         cx: &Context<'_>,
     ) -> Poll<Option<Result<Chunk<K>, Error>>> {
-        let mut state = self.lock();
-        let State { lanes, end, .. } = &mut *state;
-        let lane = &mut lanes[index(side)];
-        if lane.entries.is_empty() {
-            return lane.poll_end(end, &self.gate, cx);
-        }
-        lane.unpark(&self.gate);
-        Poll::Ready(lane.pop(side, &self.gate).map(Ok))
+        let polled = self.lock().poll_side(side, &self.gate, cx);
+        self.gate.notify();
+        polled
     }
 
     /// A reader stopped waiting without having been woken.
     pub(crate) fn cancel_wait(&self, side: FlowSide) {
-        let mut state = self.lock();
-        let lane = &mut state.lanes[index(side)];
-        lane.unpark(&self.gate);
-        lane.waker = None;
+        let waker = self.lock().lanes[index(side)].take_waker(&self.gate);
+        drop(waker);
     }
 
     /// Nobody will read this side any more.
     pub(crate) fn abandon(&self, side: FlowSide) {
-        let entries = {
+        let released = {
             let mut state = self.lock();
             let lane = &mut state.lanes[index(side)];
-            lane.unpark(&self.gate);
             lane.gone = true;
-            lane.waker = None;
-            let cost = mem::take(&mut lane.cost);
-            self.gate.remove(cost);
-            mem::take(&mut lane.entries)
+            self.gate.remove(mem::take(&mut lane.cost));
+            (lane.take_waker(&self.gate), mem::take(&mut lane.entries))
         };
         // Bytes may return a ring block here: not under the lock.
-        drop(entries);
+        drop(released);
+        self.gate.notify();
     }
 
     fn lock(&self) -> MutexGuard<'_, State<K>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Clone> State<K> {
+    fn poll_both(
+        &mut self,
+        gate: &Gate,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Chunk<K>, Error>>> {
+        let [a, b] =
+            self.lanes.each_ref().map(|lane| lane.entries.front().map(|entry| entry.order));
+        let side = match (a, b) {
+            (Some(a), Some(b)) if a < b => FlowSide::Initiator,
+            (Some(_), None) => FlowSide::Initiator,
+            (_, Some(_)) => FlowSide::Responder,
+            (None, None) => return self.lanes[0].poll_end(&self.end, gate, cx),
+        };
+        self.lanes[0].unpark(gate);
+        Poll::Ready(self.lanes[index(side)].pop(side, gate).map(Ok))
+    }
+
+    fn poll_side(
+        &mut self,
+        side: FlowSide,
+        gate: &Gate,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Chunk<K>, Error>>> {
+        let lane = &mut self.lanes[index(side)];
+        if lane.entries.is_empty() {
+            return lane.poll_end(&self.end, gate, cx);
+        }
+        lane.unpark(gate);
+        Poll::Ready(lane.pop(side, gate).map(Ok))
     }
 }
 

@@ -1,0 +1,103 @@
+//! What engine and reader do to each other, explored by loom: nobody sleeps for ever, and nothing is lost.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use ::loom::future::block_on;
+use ::loom::thread;
+use bytes::Bytes;
+use flow::{FlowSide, Timestamp};
+
+use super::*;
+
+fn data(offset: u64) -> (FlowSide, Item) {
+    let bytes = Bytes::from_static(b"x");
+    (FlowSide::Initiator, Item::Data(ChunkData::new(bytes, offset, Timestamp::from_nanos(0), 1)))
+}
+
+fn push(queue: &Queue<()>, item: (FlowSide, Item), room: Room) -> Pushed {
+    let mut wake = Vec::new();
+    let pushed = queue.push(&mut vec![item], room, &mut wake);
+    wake.into_iter().for_each(Waker::wake);
+    pushed
+}
+
+fn fail(queue: &Queue<()>) {
+    let mut wake = Vec::new();
+    queue.fail(&mut wake);
+    wake.into_iter().for_each(Waker::wake);
+}
+
+/// Reads to the end; how many chunks there were.
+fn read(queue: &Queue<()>) -> usize {
+    block_on(async {
+        let mut chunks = 0;
+        while let Some(Ok(_)) = poll_fn(|cx| queue.poll_both(cx)).await {
+            chunks += 1;
+        }
+        chunks
+    })
+}
+
+#[test]
+fn a_reader_that_sleeps_is_always_woken() {
+    ::loom::model(|| {
+        let gate = Arc::new(Gate::default());
+        let queue = Arc::new(Queue::new(Arc::clone(&gate)));
+        let engine = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || {
+                let room = Room { limit: usize::MAX, total: usize::MAX, refuse: true };
+                push(&queue, data(0), room);
+                push(&queue, data(1), room);
+                fail(&queue);
+            })
+        };
+        assert_eq!(read(&queue), 2);
+        engine.join().unwrap();
+        assert_eq!(gate.queued(), 0);
+        assert!(!gate.has_parked());
+    });
+}
+
+#[test]
+fn an_engine_that_waits_for_room_is_always_woken() {
+    ::loom::model(|| {
+        let gate = Arc::new(Gate::default());
+        let queue = Arc::new(Queue::new(Arc::clone(&gate)));
+        let engine = {
+            let (gate, queue) = (Arc::clone(&gate), Arc::clone(&queue));
+            thread::spawn(move || {
+                let room = Room { limit: 0, total: usize::MAX, refuse: false };
+                assert!(push(&queue, data(0), room).crowded);
+                gate.wait_while(|| queue.is_over(0));
+                fail(&queue);
+            })
+        };
+        assert_eq!(read(&queue), 1);
+        engine.join().unwrap();
+    });
+}
+
+#[test]
+fn an_engine_never_waits_for_a_reader_that_waits_for_it() {
+    ::loom::model(|| {
+        let gate = Arc::new(Gate::default());
+        let [first, second] = [(); 2].map(|()| Arc::new(Queue::new(Arc::clone(&gate))));
+        let engine = {
+            let (gate, first, second) =
+                (Arc::clone(&gate), Arc::clone(&first), Arc::clone(&second));
+            thread::spawn(move || {
+                let room = Room { limit: 0, total: usize::MAX, refuse: false };
+                assert!(push(&second, data(0), room).crowded);
+                // The reader takes the second queue only when it is done with the first.
+                gate.wait_while(|| second.is_over(0));
+                push(&first, data(0), room);
+                fail(&first);
+                fail(&second);
+            })
+        };
+        assert_eq!((read(&first), read(&second)), (1, 1));
+        engine.join().unwrap();
+    });
+}
