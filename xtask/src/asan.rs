@@ -17,7 +17,7 @@ const TARGET: &str = match std::env::consts::ARCH.as_bytes() {
 };
 
 /// Runs their tests, the live ones included where the kernel allows namespaces.
-pub(crate) fn run(workspace: &Workspace) -> Result<Done> {
+pub(crate) fn run(workspace: &Workspace, tally: &mut Tally) -> Result<Done> {
     if !Command::nightly("--version").succeeds() {
         return Err(Error::NotThere {
             what: "a nightly toolchain".into(),
@@ -34,16 +34,12 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Done> {
             .variable("ASAN_OPTIONS", "detect_leaks=0");
         packages.iter().fold(command, |command, package| command.words("-p").argument(package))
     };
-    let mut tally = Tally::default();
-    base(&CRATES).words("--lib").count_tests(&mut tally)?;
+    base(&CRATES).words("--lib").count_tests(tally)?;
 
     for package in CRATES.iter().filter_map(|name| workspace.package(name)) {
         for target in package.targets.iter().filter(|target| live::is_live(&target.name)) {
-            base(&[&package.name])
-                .words("--test")
-                .argument(&target.name)
-                .count_tests(&mut tally)?;
+            base(&[&package.name]).words("--test").argument(&target.name).count_tests(tally)?;
         }
     }
-    Ok(Done::Tests(tally))
+    Ok(Done::Tests(*tally))
 }

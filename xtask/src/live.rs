@@ -27,7 +27,7 @@ pub(crate) struct Live {
 impl Live {
     /// Builds the tests, moves into a user namespace unless this is root, and runs them there. This process has no way
     /// back, so this is the last that needs the network or other users' files.
-    pub(crate) fn run(&self, workspace: &Workspace) -> Result<Done> {
+    pub(crate) fn run(&self, workspace: &Workspace, tally: &mut Tally) -> Result<Done> {
         // Optimized, since they move and hash a lot; this is also the build that people use.
         Command::cargo("build --release --package ringtap").run()?;
         self.command(workspace).words("--no-run").run()?;
@@ -44,18 +44,21 @@ impl Live {
         if self.required {
             command = command.variable("RINGTAP_REQUIRE_LIVE", "1");
         }
-        let mut tally = Tally::default();
-        command.count_tests(&mut tally)?;
+        command.count_tests(tally)?;
         match (tally.ran(), tally.ignored) {
             (0, 0) => Err(Error::NoneRan(NoneRan::Filtered)),
             (0, _) => Err(Error::NoneRan(NoneRan::Skipped)),
-            _ => Ok(Done::Tests(tally)),
+            _ => Ok(Done::Tests(*tally)),
         }
     }
 
     /// The same, but no failure where the kernel forbids namespaces.
-    pub(crate) fn run_where_allowed(&self, workspace: &Workspace) -> Result<Done> {
-        match self.run(workspace) {
+    pub(crate) fn run_where_allowed(
+        &self,
+        workspace: &Workspace,
+        tally: &mut Tally,
+    ) -> Result<Done> {
+        match self.run(workspace, tally) {
             Err(Error::Namespace(error @ netns::Error::Forbidden { .. })) => {
                 Ok(Done::Skipped(error.to_string()))
             }

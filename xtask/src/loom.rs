@@ -22,8 +22,7 @@ pub(crate) enum Depth {
     Long,
 }
 
-pub(crate) fn explore(workspace: &Workspace, depth: Depth) -> Result<Done> {
-    let mut tally = Tally::default();
+pub(crate) fn explore(workspace: &Workspace, depth: Depth, tally: &mut Tally) -> Result<Done> {
     let mut none = true;
     for package in workspace.crates() {
         if !has_models(package)? {
@@ -40,15 +39,15 @@ pub(crate) fn explore(workspace: &Workspace, depth: Depth) -> Result<Done> {
                 .variable("LOOM_MAX_PREEMPTIONS", if depth == Depth::Smoke { "2" } else { "4" })
                 .variable("LOOM_MAX_DURATION", if depth == Depth::Smoke { "20" } else { "1200" })
         };
-        base().words("--lib loom").count_tests(&mut tally)?;
+        base().words("--lib loom").count_tests(tally)?;
         if package.targets.iter().any(|target| target.name.starts_with("loom")) {
-            base().words("--test loom*").count_tests(&mut tally)?;
+            base().words("--test loom*").count_tests(tally)?;
         }
     }
     if none {
         return Ok(Done::Skipped("no package has models".into()));
     }
-    Ok(Done::Tests(tally))
+    Ok(Done::Tests(*tally))
 }
 
 fn has_models(package: &Package) -> Result<bool> {

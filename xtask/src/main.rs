@@ -94,32 +94,36 @@ fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Test => {
             tests::all(&workspace, &mut steps);
-            steps.run("live tests", || Live::default().run_where_allowed(&workspace));
+            steps.count("live tests", |tally| Live::default().run_where_allowed(&workspace, tally));
         }
         Task::NetnsTest { filter, arguments } => {
-            steps.run("live tests", || Live { filter, arguments, required: false }.run(&workspace));
+            steps.count("live tests", |tally| {
+                Live { filter, arguments, required: false }.run(&workspace, tally)
+            });
         }
         Task::Ci => {
             checks::all(&workspace, &mut steps);
             tests::all(&workspace, &mut steps);
             steps.run("corpus", || corpus::judge(&workspace));
-            steps.run("loom", || loom::explore(&workspace, Depth::Smoke));
+            steps.count("loom", |tally| loom::explore(&workspace, Depth::Smoke, tally));
             steps.run("fuzz", || Fuzzing::smoke().run(&workspace));
             // Last, since from then on this process may be in a namespace without a network.
-            steps.run("live tests", || Live { required: true, ..Live::default() }.run(&workspace));
+            steps.count("live tests", |tally| {
+                Live { required: true, ..Live::default() }.run(&workspace, tally)
+            });
         }
         Task::Nightly { seconds } => {
-            steps.run("models, at length", || tests::models(&workspace));
-            steps.run("loom, at length", || loom::explore(&workspace, Depth::Long));
-            steps.run("AddressSanitizer", || asan::run(&workspace));
+            steps.count("models, at length", |tally| tests::models(&workspace, tally));
+            steps.count("loom, at length", |tally| loom::explore(&workspace, Depth::Long, tally));
+            steps.count("AddressSanitizer", |tally| asan::run(&workspace, tally));
             steps.run("fuzz, at length", || {
                 Fuzzing { target: None, seconds, required: true }.run(&workspace)
             });
         }
-        Task::Asan => steps.run("AddressSanitizer", || asan::run(&workspace)),
+        Task::Asan => steps.count("AddressSanitizer", |tally| asan::run(&workspace, tally)),
         Task::Loom { long } => {
             let depth = if long { Depth::Long } else { Depth::Smoke };
-            steps.run("loom", || loom::explore(&workspace, depth));
+            steps.count("loom", |tally| loom::explore(&workspace, depth, tally));
         }
         Task::Fuzz { target, seconds } => {
             steps.run("fuzz", || Fuzzing { target, seconds, required: true }.run(&workspace));

@@ -25,14 +25,13 @@ pub(crate) fn all(workspace: &Workspace, steps: &mut Steps) {
 }
 
 /// The model tests with many more cases.
-pub(crate) fn models(workspace: &Workspace) -> Result<Done> {
-    let mut tally = Tally::default();
+pub(crate) fn models(workspace: &Workspace, tally: &mut Tally) -> Result<Done> {
     let mut command =
         Command::cargo("test --release --workspace --all-features --no-fail-fast --lib --bins");
     for name in workspace.integration_tests(|name| !live::is_live(name)) {
         command = command.words("--test").argument(name);
     }
-    counted(command.variable("PROPTEST_CASES", "100000"), &mut tally)
+    counted(command.variable("PROPTEST_CASES", "100000"), tally)
 }
 
 fn counted(command: Command, tally: &mut Tally) -> Result<Done> {

@@ -1,0 +1,144 @@
+//! A listener in this process: the library's conversations, read one after another in one task.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, Sender},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use conversation::{Chunk, Conversation, FlowStreamExt as _, Handle};
+use flow::{EndReason, Endpoint, FiveTuple, FlowSide};
+use futures::StreamExt as _;
+use live_harness::Result;
+use netns::Namespace;
+use ring_core::AsyncCapture;
+use sha2::{Digest as _, Sha256};
+
+use crate::{Direction, Heard, PATIENCE, Stream};
+
+/// Listens at a link until it [is asked what it heard](Ear::finish).
+#[derive(Debug)]
+pub struct Ear {
+    handle: Handle,
+    heard: Arc<Mutex<Heard>>,
+    thread: JoinHandle<Result>,
+}
+
+/// A listener's state as it starts.
+pub type Listening = std::result::Result<Handle, String>;
+
+impl Ear {
+    /// Begins to listen; when it returns, nothing is missed any more.
+    ///
+    /// # Errors
+    ///
+    /// If the link cannot be captured.
+    pub fn open(host: &Namespace, link: &str) -> Result<Self> {
+        let (started, ready) = mpsc::channel();
+        let heard = Arc::new(Mutex::new(Heard::default()));
+        let (shared, link) = (Arc::clone(&heard), link.to_owned());
+        // Threads that start here stay on the host; so does the capture that is opened there.
+        let guard = host.enter()?;
+        let thread = thread::Builder::new().name("ear".into()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(listen(&link, &started, &shared))
+        })?;
+        drop(guard);
+        match ready.recv() {
+            Ok(Ok(handle)) => Ok(Self { handle, heard, thread }),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => match thread.join() {
+                Ok(Err(error)) => Err(error),
+                _ => Err("the listener did not start".into()),
+            },
+        }
+    }
+
+    /// What the engine counted so far.
+    pub fn statistics(&self) -> conversation::Statistics {
+        self.handle.statistics()
+    }
+
+    /// Waits until `conversations` have ended, then stops, and tells all that was heard. Conversations that were still
+    /// open then end with the capture.
+    ///
+    /// # Errors
+    ///
+    /// If the capture failed.
+    pub fn finish(self, conversations: usize) -> Result<Heard> {
+        let started = Instant::now();
+        let ended = || self.heard.lock().unwrap_or_else(PoisonError::into_inner).ends.len();
+        while ended() < conversations && !self.thread.is_finished() && started.elapsed() < PATIENCE
+        {
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.handle.shutdown();
+        self.thread.join().unwrap_or_else(|_| Err("the listener panicked".into()))?;
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let statistics = self.handle.statistics();
+        heard.drops = statistics.source.drops + statistics.dropped_bytes;
+        Ok(heard)
+    }
+}
+
+async fn listen(link: &str, started: &Sender<Listening>, heard: &Mutex<Heard>) -> Result {
+    let capture = match AsyncCapture::open(link) {
+        Ok(capture) => capture,
+        Err(error) => {
+            let _ = started.send(Err(format!("cannot capture on {link}: {error}")));
+            return Ok(());
+        }
+    };
+    let mut conversations = capture.flow_stream(FiveTuple::bidirectional()).into_conversations();
+    // Whoever waits for this is gone only if the test is.
+    let _ = started.send(Ok(conversations.handle()));
+    while let Some(conversation) = conversations.next().await {
+        let (directions, end) = hear(conversation?).await;
+        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.directions.extend(directions);
+        heard.ends.extend(end);
+    }
+    Ok(())
+}
+
+/// Reads a conversation to its end.
+async fn hear(mut conversation: Conversation) -> (Vec<Direction>, Option<(SocketAddr, EndReason)>) {
+    let [initiator, responder] = [conversation.initiator(), conversation.responder()].map(address);
+    let mut said = [(); 2].map(|()| (0, Sha256::new(), Vec::new()));
+    let mut end = None;
+    while let Some(chunk) = conversation.next_chunk().await {
+        let (side, data) = match chunk {
+            Chunk::Initiator(data) => (0, data),
+            Chunk::Responder(data) => (1, data),
+            Chunk::Gap { side, offset, len, .. } => {
+                said[usize::from(side == FlowSide::Responder)].2.push((offset, len));
+                continue;
+            }
+            Chunk::Closed { reason, .. } => {
+                end = Some((initiator, reason));
+                continue;
+            }
+            _ => continue,
+        };
+        said[side].0 += data.len() as u64;
+        said[side].1.update(&data);
+    }
+    let directions = [(initiator, responder), (responder, initiator)]
+        .into_iter()
+        .zip(said)
+        .filter(|(_, (length, _, gaps))| *length > 0 || !gaps.is_empty())
+        .map(|((from, to), (length, hash, gaps))| {
+            let stream = Stream { length, sha256: hash.finalize().into(), gaps };
+            Direction { from, to, stream }
+        })
+        .collect();
+    (directions, end)
+}
+
+fn address(endpoint: Endpoint) -> SocketAddr {
+    SocketAddr::new(endpoint.address, endpoint.port)
+}

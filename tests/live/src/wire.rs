@@ -1,0 +1,119 @@
+//! Two hosts, and what lies between them.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use live_harness::Result;
+use netns::{Link, Namespace, Offload};
+
+use crate::{Forwarder, PATIENCE, Roughness};
+
+/// The server's link, on its host.
+pub const SERVER: &str = "server0";
+/// The client's link, on its host.
+pub const CLIENT: &str = "client0";
+
+/// A server's host and a client's, with a wire or a rough path between them.
+#[derive(Debug)]
+pub struct Wire {
+    /// Dropped first, since its thread works in the namespace between the hosts.
+    forwarder: Option<Forwarder>,
+    /// The server's host: 10.7.0.1 and fd07::1, on the link [`SERVER`].
+    pub server: Namespace,
+    /// The client's host: 10.7.0.2 and fd07::2, on the link [`CLIENT`].
+    pub client: Namespace,
+}
+
+impl Wire {
+    /// A veth pair as the kernel makes it: segments of up to 64 KiB, checksums left unfinished.
+    ///
+    /// # Errors
+    ///
+    /// If the hosts cannot be made.
+    pub fn new() -> Result<Self> {
+        Self::direct(true)
+    }
+
+    /// A veth pair that carries frames as a cable would: 1,500 bytes at most, checksums finished.
+    ///
+    /// # Errors
+    ///
+    /// If the hosts cannot be made.
+    pub fn with_plain_frames() -> Result<Self> {
+        Self::direct(false)
+    }
+
+    /// A path with a host in its middle that loses, doubles and reorders TCP segments.
+    ///
+    /// # Errors
+    ///
+    /// If the hosts cannot be made.
+    pub fn rough(roughness: Roughness) -> Result<Self> {
+        let (server, client, middle) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
+        let ends =
+            (server.veth_to(&middle, SERVER, "left")?, client.veth_to(&middle, CLIENT, "right")?);
+        for link in [&ends.0.1, &ends.1.1] {
+            link.up()?;
+        }
+        plug(&ends.0.0, &ends.1.0, false)?;
+        let forwarder = Some(Forwarder::start(middle, ["left", "right"], roughness)?);
+        Ok(Self { forwarder, server, client })
+    }
+
+    /// The forwarder in the middle, if there is one.
+    pub fn forwarder(&self) -> Option<&Forwarder> {
+        self.forwarder.as_ref()
+    }
+
+    /// Waits until something on the server's host accepts connections at `port`. The trial goes over loopback, so
+    /// nobody sees it on the wire.
+    ///
+    /// # Errors
+    ///
+    /// If nobody does in time.
+    pub fn wait_for_server(&self, port: u16) -> Result {
+        let started = Instant::now();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        loop {
+            let trial = self.server.run(|| TcpStream::connect_timeout(&address, PATIENCE))?;
+            match trial {
+                Ok(_) => return Ok(()),
+                Err(error) if started.elapsed() > PATIENCE => {
+                    return Err(io::Error::new(
+                        error.kind(),
+                        format!("no server at port {port}: {error}"),
+                    )
+                    .into());
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    fn direct(offloads: bool) -> Result<Self> {
+        let (server, client) = (Namespace::new()?, Namespace::new()?);
+        let (left, right) = server.veth_to(&client, SERVER, CLIENT)?;
+        plug(&left, &right, offloads)?;
+        Ok(Self { forwarder: None, server, client })
+    }
+}
+
+/// Gives the two ends their addresses and switches them on.
+fn plug(server: &Link<'_>, client: &Link<'_>, offloads: bool) -> Result {
+    for (link, host) in [(server, 1), (client, 2)] {
+        if !offloads {
+            for offload in [Offload::Segmentation, Offload::Coalescing, Offload::TransmitChecksum] {
+                link.set_offload(offload, false)?;
+            }
+        }
+        link.add_address(format!("10.7.0.{host}/24").parse()?)?;
+        link.add_address(format!("fd07::{host}/64").parse()?)?;
+        link.up()?;
+    }
+    server.wait_until_running(PATIENCE)?;
+    client.wait_until_running(PATIENCE)?;
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! What a crate may pull in.
+
+use std::process::Command;
+
+/// Somebody who embeds only the ring layer gets no runtime, no tracker and no command line.
+#[test]
+fn ring_core_alone_stays_small() {
+    let names = dependencies("ring-core");
+    for name in ["tokio", "flowscope", "clap", "flow", "conversation", "pcap-parser"] {
+        assert!(!names.iter().any(|found| found == name), "ring-core pulls in {name}: {names:?}");
+    }
+    assert!(names.iter().any(|name| name == "ring-sys"), "{names:?}");
+}
+
+#[test]
+fn ring_sys_knows_nothing_asynchronous_and_parses_nothing() {
+    for name in dependencies("ring-sys") {
+        let allowed =
+            ["ring-sys", "libc", "nix", "memmap2", "bitflags", "cfg-if", "memoffset", "thiserror"];
+        let is_allowed = allowed.contains(&&*name) || is_of_the_build(&name);
+        assert!(is_allowed, "ring-sys pulls in {name}");
+    }
+}
+
+#[test]
+fn flow_knows_no_rings_and_no_runtime() {
+    let names = dependencies("flow");
+    for name in ["ring-core", "ring-sys", "tokio", "libc"] {
+        // ahash's source of seeds may use libc; the flow table itself does not.
+        let excused = name == "libc" && names.iter().any(|found| found == "getrandom");
+        assert!(
+            excused || !names.iter().any(|found| found == name),
+            "flow pulls in {name}: {names:?}"
+        );
+    }
+}
+
+#[test]
+fn packet_filter_stands_alone() {
+    for name in dependencies("packet-filter") {
+        assert!(
+            name == "packet-filter" || name == "thiserror" || is_of_the_build(&name),
+            "it pulls in {name}"
+        );
+    }
+}
+
+/// Procedural macros run in the compiler, and are no part of what is built.
+fn is_of_the_build(name: &str) -> bool {
+    ["thiserror-impl", "proc-macro2", "quote", "syn", "unicode-ident"].contains(&name)
+}
+
+/// Names of all packages that `package` needs to run, itself included.
+fn dependencies(package: &str) -> Vec<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "-e", "normal", "--prefix", "none", "-p", package])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("names are text");
+    text.lines().filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect()
+}

@@ -1,0 +1,33 @@
+//! Real programs over real kernels: what they got is what the conversations say, byte for byte.
+
+mod demo;
+mod http;
+mod idle;
+mod quick_start;
+mod reset;
+mod rough;
+mod throughput;
+mod tls;
+
+live_harness::main!(
+    http::one_small_file,
+    http::one_small_file_over_ipv6,
+    http::fifty_megabytes,
+    http::fifty_megabytes_over_ipv6,
+    http::fifty_megabytes_as_frames_of_a_cable,
+    http::many_files_on_one_connection,
+    http::chunks,
+    http::an_upload,
+    tls::openssl_with_openssl,
+    throughput::a_minute_of_a_fast_line,
+    reset::a_client_resets_after_its_last_byte,
+    reset::a_client_resets_in_the_middle,
+    rough::http_over_a_rough_path,
+    rough::http_over_a_rough_path_over_ipv6,
+    rough::uploads_over_a_rough_path,
+    quick_start::a_hundred_transfers_at_once,
+    idle::a_kept_block_does_not_spin,
+    idle::a_kept_chunk_does_not_spin,
+    demo::the_demonstration_works_for_an_ordinary_user,
+    demo::without_privileges_the_command_says_what_to_do,
+);

@@ -1,0 +1,49 @@
+//! iperf3.
+
+use std::{
+    fs::File,
+    process::{Command, Stdio},
+};
+
+use live::{CLIENT, Folder, Follower, Heard, SERVER, Wire};
+use live_harness::{Result, program};
+
+/// What 100 Mbit/s carry in a minute, in frames of a cable, as fast as this machine moves it.
+const BYTES: u64 = 750_000_000;
+
+/// iperf3 sends a name of 37 bytes first on each connection; its client keeps all data that it receives in a file.
+pub(crate) fn a_minute_of_a_fast_line() -> Result {
+    let iperf3 = program("iperf3", "iperf3")?;
+    let (wire, folder) = (Wire::with_plain_frames()?, Folder::new()?);
+    let server = wire.server.spawn(Command::new(&iperf3).arg("-s").stdout(Stdio::null()))?;
+    wire.wait_for_server(5201)?;
+    let followers =
+        [Follower::start(&wire.client, CLIENT)?, Follower::start(&wire.server, SERVER)?];
+    let output = wire
+        .client
+        .spawn(
+            Command::new(&iperf3)
+                .args(["-c", "10.7.0.1", "--reverse", "--bytes", &BYTES.to_string(), "-J", "-F"])
+                .arg(folder.join("got"))
+                .stdout(Stdio::piped()),
+        )?
+        .output()?;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    assert!(output.status.success(), "{}", report["error"]);
+    drop(server);
+
+    let got = File::open(folder.join("got"))?.metadata()?.len();
+    assert!(got >= BYTES, "{got} bytes");
+    // A control connection and one for data, each both ways but for the data's.
+    for follower in followers {
+        let heard = follower.finish(4)?;
+        println!("{} bytes missed, {} packets dropped by the kernel", heard.missed()?, heard.drops);
+        data(&heard)?.is_what_was_captured_of(&mut File::open(folder.join("got"))?)?;
+    }
+    Ok(())
+}
+
+/// What the server said on the data connection: by far the most.
+fn data(heard: &Heard) -> Result<&live::Stream> {
+    heard.only(|direction| direction.from.port() == 5201 && direction.stream.length > BYTES / 2)
+}
