@@ -46,6 +46,7 @@ pub(crate) const ETHERNET_HARDWARE: [u16; 2] = [arphrd::ETHER, arphrd::LOOPBACK]
 
 /// The link type of packets of an interface by its hardware type (`ARPHRD_*` of `linux/if_arp.h`), as a packet socket
 /// of the type `SOCK_RAW` delivers them.
+#[inline]
 pub(crate) fn of_hardware(hardware_type: u16) -> LinkType {
     match hardware_type {
         arphrd::ETHER | arphrd::LOOPBACK => LinkType::ETHERNET,

@@ -46,6 +46,7 @@ pub struct PacketMeta {
 
 impl<'a> Packet<'a> {
     /// A packet of these bytes; `meta.wire_len` is raised to `data.len()` if it is less.
+    #[inline]
     #[must_use]
     pub fn new(data: &'a [u8], mut meta: PacketMeta) -> Self {
         meta.wire_len = meta.wire_len.max(u32::try_from(data.len()).unwrap_or(u32::MAX));
@@ -53,48 +54,56 @@ impl<'a> Packet<'a> {
     }
 
     /// The captured bytes, from the link-layer header on.
+    #[inline]
     #[must_use]
     pub fn data(&self) -> &'a [u8] {
         self.data
     }
 
     /// All that the source knows besides the bytes.
+    #[inline]
     #[must_use]
     pub fn meta(&self) -> &PacketMeta {
         &self.meta
     }
 
     /// Bytes on the wire, at least as many as were captured.
+    #[inline]
     #[must_use]
     pub fn wire_len(&self) -> u32 {
         self.meta.wire_len
     }
 
     /// Position in its source, counted from 1.
+    #[inline]
     #[must_use]
     pub fn number(&self) -> u64 {
         self.meta.number
     }
 
     /// When the packet was seen.
+    #[inline]
     #[must_use]
     pub fn timestamp(&self) -> Timestamp {
         self.meta.timestamp
     }
 
     /// What the first byte belongs to.
+    #[inline]
     #[must_use]
     pub fn link_type(&self) -> LinkType {
         self.meta.link_type
     }
 
     /// The VLAN tag that the adapter or the kernel took off the frame.
+    #[inline]
     #[must_use]
     pub fn vlan(&self) -> Option<VlanTag> {
         self.meta.vlan
     }
 
     /// Whether fewer bytes were captured than were on the wire.
+    #[inline]
     #[must_use]
     pub fn is_truncated(&self) -> bool {
         (self.data.len() as u64) < u64::from(self.meta.wire_len)
@@ -103,6 +112,7 @@ impl<'a> Packet<'a> {
 
 impl PacketMeta {
     /// The least that a source knows; everything else is unknown.
+    #[inline]
     #[must_use]
     pub fn new(number: u64, timestamp: Timestamp, link_type: LinkType) -> Self {
         Self {
@@ -152,12 +162,14 @@ pub struct VlanTag {
 
 impl VlanTag {
     /// The VLAN's number, 0 to 4095.
+    #[inline]
     #[must_use]
     pub const fn id(self) -> u16 {
         self.tci & 0x0fff
     }
 
     /// The priority code point, 0 to 7.
+    #[inline]
     #[must_use]
     pub const fn priority(self) -> u8 {
         (self.tci >> 13) as u8

@@ -39,6 +39,7 @@ impl<'a> StoredBatch<'a> {
 }
 
 impl PacketBatch for StoredBatch<'_> {
+    #[inline]
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
         let memory: &[u8] = self.memory;
         self.records.iter().map(move |record| {

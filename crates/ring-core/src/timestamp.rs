@@ -11,36 +11,42 @@ pub struct Timestamp(u64);
 
 impl Timestamp {
     /// A time stamp from nanoseconds since the Unix epoch.
+    #[inline]
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
     /// A time stamp from the seconds and nanoseconds that the kernel and capture files store; saturates.
+    #[inline]
     #[must_use]
     pub const fn from_parts(seconds: u64, nanoseconds: u32) -> Self {
         Self(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds as u64))
     }
 
     /// Nanoseconds since the Unix epoch.
+    #[inline]
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
     /// Whole seconds since the Unix epoch.
+    #[inline]
     #[must_use]
     pub const fn seconds(self) -> u64 {
         self.0 / 1_000_000_000
     }
 
     /// The nanoseconds within the second.
+    #[inline]
     #[must_use]
     pub const fn subsec_nanos(self) -> u32 {
         (self.0 % 1_000_000_000) as u32
     }
 
     /// The time from `earlier` to this, zero if `earlier` is later.
+    #[inline]
     #[must_use]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

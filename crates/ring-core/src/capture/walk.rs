@@ -59,7 +59,8 @@ impl Walk {
     }
 
     /// The next packet that passes the filter; `None` at the end, and where the block breaks off.
-    #[inline]
+    // Inlined into the caller's loop, so that what the caller does not look at is not even read.
+    #[inline(always)]
     pub(crate) fn next<'a>(
         &mut self,
         ring: &Ring,
@@ -67,9 +68,25 @@ impl Walk {
         data: &'a [u8],
         filter: Option<&Program>,
     ) -> Option<Packet<'a>> {
+        match filter {
+            None => self.step(ring, index, data).map(|(_, packet)| packet),
+            Some(filter) => self.next_passing(ring, index, data, filter),
+        }
+    }
+
+    /// After a change of the filter.
+    #[cold]
+    #[inline(never)]
+    fn next_passing<'a>(
+        &mut self,
+        ring: &Ring,
+        index: usize,
+        data: &'a [u8],
+        filter: &Program,
+    ) -> Option<Packet<'a>> {
         loop {
             let (header, packet) = self.step(ring, index, data)?;
-            if filter.is_none_or(|filter| passes(filter, header, &packet)) {
+            if passes(filter, header, &packet) {
                 return Some(packet);
             }
         }
@@ -93,12 +110,12 @@ impl Walk {
         let position = self.packets - self.left;
         self.left -= 1;
         let next = u32_at(header, 0) as usize;
-        // Within the block each packet must come after the one before, aligned; a step that is wrong leads to the end,
-        // where no header fits.
-        self.at = if next >= end && next.is_multiple_of(8) {
-            self.at.saturating_add(next)
+        // Within the block each packet must come after the one before, aligned. Branches, not conditional moves: where
+        // the next header lies must not have to wait for these comparisons.
+        self.at = if next < end || next > data.len() || !next.is_multiple_of(8) {
+            nowhere(data)
         } else {
-            data.len()
+            self.at + next
         };
 
         let wire_len = u32_at(header, 16);
@@ -168,7 +185,7 @@ impl<'a> Packets<'a> {
 impl<'a> Iterator for Packets<'a> {
     type Item = Packet<'a>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Packet<'a>> {
         self.walk.next(self.ring, self.index, self.data, self.filter)
     }
@@ -181,8 +198,13 @@ impl<'a> Iterator for Packets<'a> {
 
 impl std::iter::FusedIterator for Packets<'_> {}
 
-/// Whether a packet that was captured under another filter passes this one.
+/// Where a step leads that is wrong: the end, where no header fits.
 #[cold]
+fn nowhere(data: &[u8]) -> usize {
+    data.len()
+}
+
+/// Whether a packet that was captured under another filter passes this one.
 fn passes(filter: &Program, header: &[u8; HEADER], packet: &Packet<'_>) -> bool {
     let hardware_type = u16_at(header, abi::TPACKET3_SOCKADDR + 8);
     let protocol = u16::from_be(u16_at(header, abi::TPACKET3_SOCKADDR + 2));
@@ -194,12 +216,13 @@ fn passes(filter: &Program, header: &[u8; HEADER], packet: &Packet<'_>) -> bool 
 }
 
 /// The header at `at`, the packet's bytes, and where they end, counted from `at`. `None` if any of it would lie outside.
-#[inline]
+#[inline(always)]
 fn frame(data: &[u8], at: usize) -> Option<(&[u8; HEADER], &[u8], usize)> {
     let rest = data.get(at..)?;
     let header = rest.first_chunk::<HEADER>()?;
     let start = usize::from(u16_at(header, 24));
-    let end = start.checked_add(u32_at(header, 12) as usize)?;
+    // Where an address has 32 bits a sum that is too great comes out less than `start`, which makes no range.
+    let end = start.wrapping_add(u32_at(header, 12) as usize);
     if start < HEADER {
         return None;
     }
