@@ -8,6 +8,8 @@ mod chunked;
 mod config;
 mod defragment;
 mod event;
+#[cfg(feature = "flowscope")]
+pub mod flowscope;
 mod handler;
 mod headers;
 mod history;

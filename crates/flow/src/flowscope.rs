@@ -1,0 +1,30 @@
+//! Keys and parsers of the crate [`flowscope`](https://docs.rs/flowscope) on this crate's flows.
+//!
+//! Any of its extractors is a key through [`Key`]; its session and datagram parsers (HTTP, TLS, DNS …) run on streams
+//! that this crate reassembled, through [`Sessions`] and [`Datagrams`]. Its tracker, drivers and reassemblers are not
+//! used. Which parsers there are is said by the features of flowscope that a program turns on.
+
+mod datagrams;
+mod key;
+mod sessions;
+
+pub use datagrams::Datagrams;
+pub use key::Key;
+pub use sessions::{MessageHandler, ParserStatistics, Sessions};
+
+use crate::{FlowSide, Timestamp};
+
+/// The same point in time; seconds beyond 2106 are that year's.
+fn timestamp(time: Timestamp) -> ::flowscope::Timestamp {
+    ::flowscope::Timestamp::new(
+        u32::try_from(time.seconds()).unwrap_or(u32::MAX),
+        time.subsec_nanos(),
+    )
+}
+
+fn side(side: FlowSide) -> ::flowscope::FlowSide {
+    match side {
+        FlowSide::Initiator => ::flowscope::FlowSide::Initiator,
+        FlowSide::Responder => ::flowscope::FlowSide::Responder,
+    }
+}

@@ -1,0 +1,163 @@
+//! flowscope's session parsers on reassembled streams.
+
+use ::flowscope::{SessionParser, SessionParserFactory};
+
+use super::timestamp;
+use crate::{Data, EndReason, Flow, FlowHandler, FlowRecord, FlowSide, Gap, Timestamp, protocol};
+
+/// Receives what parsers make of streams or datagrams.
+pub trait MessageHandler<K, M> {
+    /// A message, complete.
+    fn on_message(&mut self, flow: &Flow<'_, K>, side: FlowSide, message: M, timestamp: Timestamp);
+
+    /// Bytes of a side are missing; its parser was told to begin anew.
+    fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
+        let _ = (flow, side, gap);
+    }
+
+    /// The flow ended.
+    fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
+        let _ = (flow, record);
+    }
+}
+
+/// What became of parsers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParserStatistics {
+    /// Messages that came out.
+    pub messages: u64,
+    /// Parsers that gave up on what they were fed; the rest of their flows is not parsed.
+    pub poisoned: u64,
+    /// Parsers that a gap took away, each followed by a fresh one.
+    pub restarted: u64,
+}
+
+/// A handler for a [`FlowTable`](crate::FlowTable) that runs one of flowscope's session parsers on each TCP flow.
+///
+/// Bytes reach a parser in order and once. At a gap the parser is thrown away, for none of them can know how much of a
+/// message is missing, and a fresh one begins behind it.
+#[derive(Debug)]
+pub struct Sessions<K, F, H>
+where
+    F: SessionParserFactory<K>,
+{
+    factory: F,
+    handler: H,
+    /// By the slot of the flow's id.
+    parsers: Vec<Option<F::Parser>>,
+    messages: Vec<<F::Parser as SessionParser>::Message>,
+    statistics: ParserStatistics,
+    /// Time of the newest bytes: a message that a FIN completes is as old as they.
+    newest: Timestamp,
+}
+
+impl<K, F, H> Sessions<K, F, H>
+where
+    F: SessionParserFactory<K>,
+    H: MessageHandler<K, <F::Parser as SessionParser>::Message>,
+{
+    /// Parsers from `factory` (any parser that is `Default` and `Clone` is its own factory), messages to `handler`.
+    #[must_use]
+    pub fn new(factory: F, handler: H) -> Self {
+        Self {
+            factory,
+            handler,
+            parsers: Vec::new(),
+            messages: Vec::new(),
+            statistics: ParserStatistics::default(),
+            newest: Timestamp::default(),
+        }
+    }
+
+    /// What became of parsers.
+    #[must_use]
+    pub fn statistics(&self) -> ParserStatistics {
+        self.statistics
+    }
+
+    /// The handler of messages.
+    #[must_use]
+    pub fn handler(&self) -> &H {
+        &self.handler
+    }
+
+    /// The handler of messages.
+    #[must_use]
+    pub fn handler_mut(&mut self) -> &mut H {
+        &mut self.handler
+    }
+
+    /// Lets the flow's parser do something, and hands its messages on.
+    fn parse(
+        &mut self,
+        flow: &Flow<'_, K>,
+        side: FlowSide,
+        time: Timestamp,
+        work: impl FnOnce(&mut F::Parser, &mut Vec<<F::Parser as SessionParser>::Message>),
+    ) {
+        let Some(entry) = self.parsers.get_mut(flow.id.slot()) else { return };
+        let Some(parser) = entry else { return };
+        work(parser, &mut self.messages);
+        if parser.is_poisoned() {
+            *entry = None;
+            self.statistics.poisoned += 1;
+        }
+        self.statistics.messages += self.messages.len() as u64;
+        for message in self.messages.drain(..) {
+            self.handler.on_message(flow, side, message, time);
+        }
+    }
+}
+
+impl<K, F, H> FlowHandler<K> for Sessions<K, F, H>
+where
+    F: SessionParserFactory<K>,
+    H: MessageHandler<K, <F::Parser as SessionParser>::Message>,
+{
+    fn on_start(&mut self, flow: &Flow<'_, K>) {
+        let slot = flow.id.slot();
+        if slot >= self.parsers.len() {
+            self.parsers.resize_with(slot + 1, || None);
+        }
+        self.parsers[slot] =
+            (flow.protocol == protocol::TCP).then(|| self.factory.new_parser(flow.key));
+    }
+
+    fn on_data(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
+        self.newest = data.timestamp;
+        let time = timestamp(data.timestamp);
+        self.parse(flow, side, data.timestamp, |parser, messages| match side {
+            FlowSide::Initiator => parser.feed_initiator(data.bytes, time, messages),
+            FlowSide::Responder => parser.feed_responder(data.bytes, time, messages),
+        });
+    }
+
+    fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
+        if let Some(Some(parser)) = self.parsers.get_mut(flow.id.slot()) {
+            *parser = self.factory.new_parser(flow.key);
+            self.statistics.restarted += 1;
+        }
+        self.handler.on_gap(flow, side, gap);
+    }
+
+    fn on_fin(&mut self, flow: &Flow<'_, K>, side: FlowSide, _offset: u64) {
+        self.parse(flow, side, self.newest, |parser, messages| match side {
+            FlowSide::Initiator => parser.fin_initiator(messages),
+            FlowSide::Responder => parser.fin_responder(messages),
+        });
+    }
+
+    fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
+        if let Some(Some(parser)) = self.parsers.get_mut(flow.id.slot())
+            && record.reason == EndReason::Rst
+        {
+            parser.rst_initiator();
+            parser.rst_responder();
+        }
+        if let Some(parser) = self.parsers.get_mut(flow.id.slot()) {
+            *parser = None;
+        }
+        self.handler.on_end(flow, record);
+    }
+}
