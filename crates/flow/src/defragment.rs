@@ -4,6 +4,7 @@
 //! a fragment: logarithmic in the pieces of its datagram, plus what it overlaps, which is no more than its length.
 
 mod assembly;
+mod compressed;
 mod recent;
 
 #[cfg(test)]
@@ -78,7 +79,8 @@ impl Defragmenter {
         }
     }
 
-    /// Takes a fragment; gives the datagram, from its rebuilt IP header on, if this was the last one missing.
+    /// Takes a fragment; gives the datagram, from its rebuilt IP header on, if this was the last one missing. A compressed
+    /// datagram is given as it was before, if it is no more than 64 times as long.
     ///
     /// `frame` are the bytes that `fragment` was parsed from. The datagram holds until the next call: one that is itself
     /// within a fragment (of a tunnel) has to be copied before that fragment is pushed.
@@ -89,6 +91,14 @@ impl Defragmenter {
             self.statistics.malformed += 1;
             return None;
         };
+        if fragment.compressed {
+            if !compressed::expand(&piece, &mut self.output) {
+                self.statistics.malformed += 1;
+                return None;
+            }
+            self.statistics.expanded += 1;
+            return Some(&self.output);
+        }
         let key = Key::of(fragment);
         let hash = self.datagrams.hasher().hash_one((&key, piece.start, piece.bytes));
         if !self.datagrams.contains_key(&key) {
@@ -260,11 +270,14 @@ pub struct DefragmentStatistics {
     pub fragments: u64,
     /// Datagrams that were joined.
     pub datagrams: u64,
+    /// Compressed datagrams that were expanded.
+    pub expanded: u64,
     /// Fragments that brought nothing new, also those of a datagram joined a moment before.
     pub duplicates: u64,
     /// Fragments with other bytes than an earlier one had in the same place.
     pub conflicts: u64,
-    /// Fragments without payload, or with an end that does not fit to the datagram's other fragments.
+    /// Fragments without payload, or with an end that does not fit to the datagram's other fragments, and what could not
+    /// be expanded.
     pub malformed: u64,
     /// Datagrams made void because they would be longer than IP allows.
     pub too_long: u64,

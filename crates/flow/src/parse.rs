@@ -9,12 +9,13 @@
 //! flow: a UDP payload is never taken for a tunnel on the strength of its port alone.
 //!
 //! IP fragments come back as [`Parsed::Fragment`]; a [`Defragmenter`](crate::Defragmenter) joins them, and
-//! [`Parser::parse_datagram`] goes on where the walk stopped.
+//! [`Parser::parse_datagram`] goes on where the walk stopped. Compressed datagrams (IPComp) take the same way.
 
 mod ethernet;
 mod gre;
 mod gtp;
 mod ip;
+mod ipcomp;
 mod ipv6;
 mod ipv6_over_udp;
 mod l2tp;
@@ -181,7 +182,7 @@ impl Default for ParseOptions {
 pub enum Parsed {
     /// A packet of a flow.
     Transport(Headers),
-    /// A piece of an IP datagram, which belongs to a flow once it is whole.
+    /// A piece of an IP datagram, which belongs to a flow once it is whole; or a datagram that has to be expanded first.
     Fragment(Fragment),
 }
 
@@ -216,6 +217,8 @@ pub struct Fragment {
     pub payload_offset: u32,
     /// How long the piece is.
     pub payload_len: u32,
+    /// It is the whole payload, but compressed (IPComp, RFC 3173).
+    pub compressed: bool,
 }
 
 /// Why a packet belongs to no flow.

@@ -55,8 +55,8 @@ pub(super) struct Piece<'a> {
 
 /// The header of the first fragment.
 #[derive(Debug)]
-struct Header {
-    bytes: Vec<u8>,
+pub(super) struct Header {
+    pub(super) bytes: Vec<u8>,
     is_ipv4: bool,
     /// Position of the field that the fragment header takes up, and what comes there in its place (IPv6).
     next_header_offset: usize,
@@ -110,6 +110,34 @@ impl<'a> Piece<'a> {
     }
 }
 
+impl Header {
+    pub(super) fn of(piece: &Piece<'_>) -> Self {
+        Self {
+            bytes: piece.header.to_vec(),
+            is_ipv4: piece.fragment.source.is_ipv4(),
+            next_header_offset: piece.fragment.next_header_offset as usize,
+            protocol: piece.fragment.protocol,
+        }
+    }
+
+    /// Makes the header of a datagram that starts with it fit to the rest.
+    pub(super) fn complete(&self, datagram: &mut [u8]) {
+        if self.is_ipv4 {
+            let len = datagram.len() as u16;
+            datagram[2..4].copy_from_slice(&len.to_be_bytes());
+            datagram[6..8].fill(0);
+            datagram[9] = self.protocol;
+            datagram[10..12].fill(0);
+            let sum = !checksum::sum(&datagram[..self.bytes.len()]);
+            datagram[10..12].copy_from_slice(&sum.to_be_bytes());
+        } else {
+            let len = (datagram.len() - IPV6_HEADER_LEN as usize) as u16;
+            datagram[4..6].copy_from_slice(&len.to_be_bytes());
+            datagram[self.next_header_offset] = self.protocol;
+        }
+    }
+}
+
 impl Assembly {
     pub(super) fn new(generation: u64) -> Self {
         Self {
@@ -155,12 +183,7 @@ impl Assembly {
             self.total = Some(piece.end());
         }
         if piece.start == 0 && self.header.is_none() {
-            self.header = Some(Header {
-                bytes: piece.header.to_vec(),
-                is_ipv4: piece.fragment.source.is_ipv4(),
-                next_header_offset: piece.fragment.next_header_offset as usize,
-                protocol: piece.fragment.protocol,
-            });
+            self.header = Some(Header::of(piece));
         }
         let outcome = self.place(piece.start, piece.bytes, overlap);
         match outcome {
@@ -203,18 +226,7 @@ impl Assembly {
         for (start, stored) in &self.pieces {
             output.extend_from_slice(self.bytes(*start, *stored));
         }
-        if header.is_ipv4 {
-            let len = output.len() as u16;
-            output[2..4].copy_from_slice(&len.to_be_bytes());
-            output[6..8].fill(0);
-            output[10..12].fill(0);
-            let sum = !checksum::sum(&output[..header.bytes.len()]);
-            output[10..12].copy_from_slice(&sum.to_be_bytes());
-        } else {
-            let len = (output.len() - IPV6_HEADER_LEN as usize) as u16;
-            output[4..6].copy_from_slice(&len.to_be_bytes());
-            output[header.next_header_offset] = header.protocol;
-        }
+        header.complete(output);
     }
 
     fn reject(&mut self) {

@@ -19,6 +19,7 @@ fn fragment(identification: u32, offset: u32, more: bool) -> Fragment {
         more,
         payload_offset: 20,
         payload_len: 8,
+        compressed: false,
     }
 }
 
@@ -34,6 +35,50 @@ fn the_queue_does_not_grow_with_what_was_joined() {
         );
     }
     assert!(defragmenter.by_age.len() < 100, "{}", defragmenter.by_age.len());
+}
+
+#[test]
+fn compressed_datagrams_are_expanded() {
+    use crate::{LinkType, Packet, Parsed, Parser};
+    let parser = Parser::default();
+    let mut tcp = vec![0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x10, 1, 0, 0, 0, 0, 0];
+    tcp.extend(b"hello hello hello hello");
+    let packed = miniz_oxide::deflate::compress_to_vec(&tcp, 6);
+    let compressed = |payload: &[u8], algorithm: u16| {
+        let mut frame = vec![0x45, 0, 0, (24 + payload.len()) as u8, 0, 1, 0x40, 0, 64, 108, 0, 0];
+        frame.extend([192, 0, 2, 1, 192, 0, 2, 2, 6, 0]);
+        frame.extend(algorithm.to_be_bytes());
+        frame.extend(payload);
+        frame
+    };
+    let parse = |frame: &[u8]| {
+        parser.parse(&Packet::new(frame, Timestamp::default(), LinkType::RAW)).expect("IP")
+    };
+    let mut defragmenter = Defragmenter::default();
+    for algorithm in [2, 30_000] {
+        let frame = compressed(&packed, algorithm);
+        let Parsed::Fragment(fragment) = parse(&frame) else { panic!("not compressed") };
+        let datagram =
+            defragmenter.push(&fragment, &frame, Timestamp::default()).expect("expanded");
+        let headers = match parser.parse_datagram(datagram, fragment.scope, fragment.layers) {
+            Ok(Parsed::Transport(headers)) => headers,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(&datagram[20..], tcp);
+        assert_eq!((headers.destination_port, headers.payload_len), (80, 23));
+        assert_eq!(crate::verify_ipv4_header(&datagram[..20]), crate::Checksum::Valid);
+    }
+    let Parsed::Transport(other) = parse(&compressed(&packed, 3)) else { panic!("LZS") };
+    assert_eq!(other.protocol, 108);
+    let bomb = miniz_oxide::deflate::compress_to_vec(&vec![0; 60_000], 9);
+    for bad in [&bomb[..], &[0xff; 40]] {
+        let frame = compressed(bad, 2);
+        let Parsed::Fragment(fragment) = parse(&frame) else { panic!("not compressed") };
+        assert!(defragmenter.push(&fragment, &frame, Timestamp::default()).is_none());
+    }
+    let statistics = defragmenter.statistics();
+    assert_eq!((statistics.expanded, statistics.malformed), (2, 2));
+    assert_eq!(defragmenter.pending(), 0);
 }
 
 #[test]

@@ -72,6 +72,7 @@ pub(super) fn v4(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
             more: fragment_word & 0x2000 != 0,
             payload_offset: walk.offset() as u32,
             payload_len: walk.wire_remaining() as u32,
+            compressed: false,
         };
         return piece(walk, fragment);
     }

@@ -96,6 +96,7 @@ fn extensions(walk: &mut Walk<'_>, mut network: Network, mut next: u8) -> Result
                         more: word & 1 != 0,
                         payload_offset: walk.offset() as u32,
                         payload_len: walk.wire_remaining() as u32,
+                        compressed: false,
                     };
                     return ip::piece(walk, fragment);
                 }

@@ -2,7 +2,7 @@
 
 use super::scope::Kind;
 use super::walk::{Layer, Walk, be16};
-use super::{Unparsed, gre, ip, udp};
+use super::{Unparsed, gre, ip, ipcomp, udp};
 use crate::headers::protocol;
 use crate::{Headers, TcpFlags, TcpHeader};
 
@@ -18,7 +18,9 @@ pub(super) fn above_ip(walk: &mut Walk<'_>, number: u8) -> Result<Layer, Unparse
             walk.skip((usize::from(head[1]) + 2) * 4)?;
             Ok(Layer::Protocol(head[0]))
         }
-        IPV4 | IPV6 | GRE | ETHER_IP | MPLS | ETHERNET if walk.parser.options.decapsulate => {
+        IPV4 | IPV6 | GRE | ETHER_IP | IP_COMPRESSION | MPLS | ETHERNET
+            if walk.parser.options.decapsulate =>
+        {
             tunnel(walk, number)
         }
         _ => other(walk, number),
@@ -30,6 +32,7 @@ const IPV6: u8 = 41;
 const GRE: u8 = 47;
 const AUTHENTICATION: u8 = 51;
 const ETHER_IP: u8 = 97;
+const IP_COMPRESSION: u8 = 108;
 const MPLS: u8 = 137;
 const ETHERNET: u8 = 143;
 
@@ -41,6 +44,7 @@ fn tunnel(walk: &mut Walk<'_>, number: u8) -> Result<Layer, Unparsed> {
         IPV6 => walk.tunnel_in(outer, Kind::Ip, 0).map(|()| Layer::Ipv6),
         GRE => gre::header(walk, outer),
         ETHER_IP => gre::ether_ip(walk, outer),
+        IP_COMPRESSION => ipcomp::header(walk, outer),
         MPLS => walk.tunnel_in(outer, Kind::Mpls, 0).map(|()| Layer::Mpls),
         _ => walk.tunnel_in(outer, Kind::EtherIp, 0).map(|()| Layer::Ethernet),
     };

@@ -251,6 +251,11 @@ impl<'a> Walk<'a> {
         self.data.get(self.offset..end).unwrap_or_default()
     }
 
+    /// A byte that was passed.
+    pub(super) fn byte(&self, at: usize) -> Result<u8, Unparsed> {
+        self.data.get(at).copied().ok_or(Unparsed::Truncated)
+    }
+
     /// The next `N` bytes.
     #[inline]
     pub(super) fn header<const N: usize>(&self) -> Result<&'a [u8; N], Unparsed> {
