@@ -130,6 +130,31 @@ pub enum Error {
         /// Its first bytes, zero where it has fewer.
         magic: [u8; 8],
     },
+    /// A frame that is too long or too short for the interface. It was not taken.
+    #[error("a frame of {len} bytes, where {interface} takes {least} to {limit}")]
+    FrameLength {
+        /// The interface.
+        interface: String,
+        /// The frame's length in bytes.
+        len: usize,
+        /// The shortest: the link-layer header.
+        least: usize,
+        /// The longest: the MTU and the link-layer header, a VLAN tag not counted.
+        limit: usize,
+    },
+    /// A packet that starts with another header than the interface's packets.
+    #[error("a packet of link type {}, where {interface} sends such of link type {}", packet.0, expected.0)]
+    SinkLinkType {
+        /// The interface.
+        interface: String,
+        /// The packet's.
+        packet: LinkType,
+        /// The interface's.
+        expected: LinkType,
+    },
+    /// An offload was asked of an injector that was not opened for it.
+    #[error("offloads need an injector that was built with `offloads(true)`")]
+    NoOffloads,
     /// A capture file cannot hold what it was given to write. Nothing of it was written.
     #[error(transparent)]
     Unwritable(#[from] Unwritable),

@@ -8,6 +8,7 @@ mod error;
 #[cfg(feature = "pcap")]
 mod file;
 mod filtered;
+mod inject;
 mod interrupter;
 mod link_type;
 mod memory;
@@ -19,6 +20,7 @@ mod source;
 mod statistics;
 mod stored;
 mod timestamp;
+mod vlan;
 #[cfg(feature = "pcap")]
 mod write;
 
@@ -33,6 +35,9 @@ pub use error::{Damage, Error, ForeignFormat, GeometryProblem, Unwritable};
 #[cfg(feature = "pcap")]
 pub use file::{CaptureFile, FileFormat, FileInterface};
 pub use filtered::{Filtered, FilteredBatch};
+pub use inject::{
+    Injector, InjectorBuilder, Offload, Rejection, Segmentation, SendPath, SentTimestamp, Slot,
+};
 pub use interrupter::Interrupter;
 pub use link_type::LinkType;
 pub use memory::MemorySource;

@@ -10,6 +10,7 @@
 //! - [`bpf`]: maps, programs and links, bpf(2)
 //! - [`mmap`]: memory that the kernel writes
 //! - [`event`]: waiting, epoll(7) and eventfd(2)
+//! - [`writable`]: waiting for room, ppoll(2)
 //! - [`interface`]: what the kernel knows of network interfaces
 //! - [`capability`]: what this process may do
 //! - [`filter`]: classic BPF as sockets take it
@@ -37,4 +38,5 @@ pub mod local_time;
 pub mod mmap;
 pub mod packet;
 mod socket_option;
+pub mod writable;
 pub mod xdp;

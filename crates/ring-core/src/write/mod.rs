@@ -2,12 +2,12 @@
 
 mod builder;
 mod interface;
+mod laid;
 mod output;
 mod pcap;
 mod pcapng;
 #[cfg(test)]
 mod tests;
-mod vlan;
 
 use std::fmt;
 use std::path::Path;
@@ -15,10 +15,10 @@ use std::path::Path;
 pub use self::builder::CaptureWriterBuilder;
 use self::builder::Section;
 pub use self::interface::InterfaceDescription;
+use self::laid::Laid;
 pub(crate) use self::output::Output;
 use self::pcap::PcapEncoder;
 use self::pcapng::PcapNgEncoder;
-use self::vlan::Laid;
 use crate::file::longest_packet;
 use crate::{Error, Packet, PacketSink, SinkStatistics, Statistics, Timestamp};
 

@@ -1,6 +1,6 @@
 //! The pcap format, written: little-endian order (draft-ietf-opsawg-pcap).
 
-use super::vlan::{self, Laid};
+use super::laid::{self, Laid};
 use super::{InterfaceDescription, limit};
 use crate::{Error, LinkType, Packet, Unwritable};
 
@@ -53,7 +53,7 @@ impl PcapEncoder {
         out.extend(
             [seconds, time.subsec_nanos() / unit, 0, 0].map(u32::to_le_bytes).as_flattened(),
         );
-        let laid = vlan::lay(out, packet, limit(interface));
+        let laid = laid::lay(out, packet, limit(interface));
         let lengths = [laid.captured, laid.wire].map(u32::to_le_bytes);
         out[start + 8..start + 16].copy_from_slice(lengths.as_flattened());
         Ok(laid)

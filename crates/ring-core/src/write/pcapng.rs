@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::vlan::{self, Laid};
+use super::laid::{self, Laid};
 use super::{Annotation, InterfaceDescription, Section};
 use crate::{Direction, Error, LinkType, Packet, Statistics, Timestamp, Unwritable};
 
@@ -106,7 +106,7 @@ impl PcapNgEncoder {
             let time = packet.timestamp().as_nanos();
             let fields = [number, (time >> 32) as u32, time as u32, 0, 0];
             out.extend(fields.map(u32::to_le_bytes).as_flattened());
-            let laid = vlan::lay(out, packet, limit);
+            let laid = laid::lay(out, packet, limit);
             let lengths = [laid.captured, laid.wire].map(u32::to_le_bytes);
             out[start + 12..start + 20].copy_from_slice(lengths.as_flattened());
             pad(out);

@@ -1,6 +1,8 @@
 //! Packet sockets, packet(7): one method a socket option.
 
 pub mod abi;
+mod slots;
+mod timestamp;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
@@ -9,6 +11,8 @@ use self::abi::{
     FanoutArgs, PacketMreq, SockaddrLl, TpacketReq, TpacketReq3, TpacketRolloverStats,
     TpacketStatsV3,
 };
+pub use self::slots::SendSlots;
+pub use self::timestamp::SendTimestamp;
 use crate::filter::Instruction;
 use crate::mmap::Mapping;
 use crate::socket_option::{self, check};
@@ -19,6 +23,10 @@ pub const ENETDOWN: i32 = libc::ENETDOWN;
 pub const ENOBUFS: i32 = libc::ENOBUFS;
 /// The error of a packet that is too long.
 pub const EMSGSIZE: i32 = libc::EMSGSIZE;
+/// A packet that cannot be: one that is shorter than its header, or whose virtio-net header contradicts it.
+pub const EINVAL: i32 = libc::EINVAL;
+/// The interface that the socket is bound to is gone.
+pub const ENXIO: i32 = libc::ENXIO;
 
 /// A packet socket, closed on drop.
 #[derive(Debug)]

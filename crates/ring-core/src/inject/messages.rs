@@ -1,0 +1,120 @@
+//! Sending through sendmmsg(2).
+
+use std::io;
+
+use ring_sys::packet::{PacketSocket, SendSlots};
+
+use super::offload::{Offload, VIRTIO_HEADER, virtio_header};
+use super::path::Handed;
+
+/// Frames in places that are sent in a circle.
+#[derive(Debug)]
+pub(crate) struct Messages {
+    slots: SendSlots,
+    lens: Box<[u32]>,
+    /// The oldest frame that is committed, and how many are, in a circle.
+    first: usize,
+    pending: usize,
+    /// A virtio-net header comes before each frame.
+    headers: bool,
+    /// Frames given to one system call at most.
+    at_once: usize,
+}
+
+impl Messages {
+    pub(crate) fn new(
+        count: usize,
+        longest: usize,
+        headers: bool,
+        at_once: usize,
+    ) -> io::Result<Self> {
+        let size = (longest + VIRTIO_HEADER).next_multiple_of(64);
+        Ok(Self {
+            slots: SendSlots::new(count, size)?,
+            lens: vec![0; count].into(),
+            first: 0,
+            pending: 0,
+            headers,
+            at_once,
+        })
+    }
+
+    pub(crate) fn pending(&self) -> usize {
+        self.pending
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.pending < self.lens.len()
+    }
+
+    /// The bytes of the next free place.
+    pub(crate) fn frame(&mut self, len: usize) -> &mut [u8] {
+        let before = self.before();
+        let slot = self.at(self.pending);
+        &mut self.slots.slot_mut(slot)[before..before + len]
+    }
+
+    /// The same, to be read.
+    pub(crate) fn frame_ref(&self, len: usize) -> &[u8] {
+        let before = self.before();
+        &self.slots.slot(self.at(self.pending))[before..before + len]
+    }
+
+    pub(crate) fn commit(&mut self, len: usize, offload: Option<&Offload>) {
+        let before = self.before();
+        let slot = self.at(self.pending);
+        if self.headers {
+            self.slots.slot_mut(slot)[..before].copy_from_slice(&virtio_header(offload, 0));
+        }
+        self.slots.set_len(slot, before + len);
+        self.lens[slot] = len as u32;
+        self.pending += 1;
+    }
+
+    pub(crate) fn hand_over(&mut self, socket: &PacketSocket) -> Handed {
+        let mut handed = Handed::default();
+        // The circle in at most two pieces.
+        while self.pending > 0 {
+            let count = self.pending.min(self.lens.len() - self.first).min(self.at_once);
+            match socket.send_slots(&mut self.slots, self.first, count) {
+                Ok(sent) => {
+                    let sent = sent.min(count);
+                    handed.count(&self.lens[self.first..self.first + sent]);
+                    self.remove(sent);
+                    if sent == 0 {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    handed.error = Some(error);
+                    break;
+                }
+            }
+        }
+        handed
+    }
+
+    /// Gives up the oldest frame; its length.
+    pub(crate) fn reject(&mut self) -> u32 {
+        let len = self.lens[self.first];
+        self.remove(1);
+        len
+    }
+
+    pub(crate) fn discard(&mut self) {
+        self.remove(self.pending);
+    }
+
+    fn remove(&mut self, count: usize) {
+        self.first = self.at(count);
+        self.pending -= count;
+    }
+
+    fn at(&self, offset: usize) -> usize {
+        (self.first + offset) % self.lens.len()
+    }
+
+    fn before(&self) -> usize {
+        if self.headers { VIRTIO_HEADER } else { 0 }
+    }
+}

@@ -1,0 +1,469 @@
+//! Sending frames through an interface.
+
+mod builder;
+mod messages;
+mod offload;
+mod path;
+mod ring;
+mod slot;
+mod timestamp;
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ring_sys::packet::{EINVAL, EMSGSIZE, ENOBUFS, ENXIO, PacketSocket};
+use ring_sys::writable;
+
+pub use self::builder::{InjectorBuilder, SendPath};
+pub use self::offload::{Offload, Segmentation};
+use self::path::Path;
+pub use self::slot::Slot;
+pub use self::timestamp::SentTimestamp;
+use self::timestamp::Timestamps;
+use crate::error::system;
+use crate::vlan::Parts;
+use crate::{
+    ChecksumStatus, Error, LinkType, Packet, PacketSink, SinkStatistics, Timeout, Timestamp,
+    TimestampSource,
+};
+
+/// Sends frames through an interface as they are, by one of two [ways](SendPath).
+///
+/// Frames are filled in where they are sent from: [`reserve`](Self::reserve) lends a place, [`Slot::commit`] puts it in
+/// line, and the line is handed to the kernel when it is [long enough](InjectorBuilder::batch), and by
+/// [`flush`](Self::flush).
+///
+/// ```no_run
+/// use ring_core::Injector;
+///
+/// # fn main() -> Result<(), ring_core::Error> {
+/// let mut injector = Injector::open("eth0")?;
+/// for number in 0..1_000_u16 {
+///     let mut frame = injector.reserve(60)?;
+///     frame.fill(0);
+///     frame[..14].copy_from_slice(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 0x88, 0xb5]);
+///     frame[14..16].copy_from_slice(&number.to_be_bytes());
+///     frame.commit()?;
+/// }
+/// injector.flush()?;
+/// println!("{} sent, {} refused", injector.statistics().packets, injector.statistics().rejected);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What happens when
+///
+/// | event | outcome |
+/// |---|---|
+/// | the interface's queue or the socket's send buffer is full | `reserve` and `flush` wait, `try_reserve` and `try_flush` tell |
+/// | a frame is longer than the MTU at opening, or shorter than the link-layer header | [`Error::FrameLength`], nothing is sent |
+/// | the kernel refuses a frame all the same | it is given up and counted: [`SinkStatistics::rejected`], [`Injector::rejection`] |
+/// | the interface is down | [`Error::System`] with `ENETDOWN`; what is in line stays there for another try |
+/// | the interface was deleted | [`Error::InterfaceGone`] |
+pub struct Injector {
+    socket: PacketSocket,
+    path: Path,
+    interface: String,
+    link_type: LinkType,
+    limits: Limits,
+    batch: usize,
+    statistics: SinkStatistics,
+    rejection: Option<Rejection>,
+    /// Frames that the kernel took or refused.
+    handed: u64,
+    timestamps: Option<Timestamps>,
+}
+
+/// A frame that the kernel refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rejection {
+    /// Which one, counted from 1 in the order of the commits.
+    pub number: u64,
+    /// Its length in bytes.
+    pub len: u32,
+    /// What the kernel said, as a number of errno(3): `EMSGSIZE` for one that is too long.
+    pub errno: i32,
+}
+
+/// Lengths of frames in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    least: usize,
+    plain: usize,
+    offloads: bool,
+}
+
+/// Why the kernel takes no more for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stall {
+    /// The socket's send buffer is full: it says when there is room.
+    Buffer,
+    /// The interface's queue is full, or frames are under way: nobody says when.
+    Queue,
+}
+
+/// How long to wait where nobody says when there is room: at first, and at most.
+pub(crate) const SHORTEST_WAIT: Duration = Duration::from_micros(20);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(2);
+
+impl Injector {
+    /// Sends through an interface with the defaults.
+    ///
+    /// # Errors
+    /// As [`InjectorBuilder::open`].
+    pub fn open(interface: &str) -> Result<Self, Error> {
+        Self::builder(interface).open()
+    }
+
+    /// Sets up an injector.
+    pub fn builder(interface: &str) -> InjectorBuilder {
+        InjectorBuilder::new(interface)
+    }
+
+    /// A place for a frame of `len` bytes, waiting until there is one.
+    ///
+    /// # Errors
+    /// [`Error::FrameLength`]; [`Error::InterfaceGone`]; [`Error::System`] where the kernel takes nothing, as while the
+    /// interface is down.
+    pub fn reserve(&mut self, len: usize) -> Result<Slot<'_>, Error> {
+        self.check_reservation(len)?;
+        self.make_room(Timeout::Never)?;
+        Ok(Slot::new(self, len))
+    }
+
+    /// A place for a frame of `len` bytes, `None` if there is none now.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve).
+    pub fn try_reserve(&mut self, len: usize) -> Result<Option<Slot<'_>>, Error> {
+        self.reserve_within(len, Timeout::Now)
+    }
+
+    /// A place for a frame of `len` bytes, `None` when the time ran out.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve).
+    pub fn reserve_within(
+        &mut self,
+        len: usize,
+        timeout: Timeout,
+    ) -> Result<Option<Slot<'_>>, Error> {
+        self.check_reservation(len)?;
+        Ok(if self.make_room(timeout)? { Some(Slot::new(self, len)) } else { None })
+    }
+
+    /// Puts a copy of a frame in line, waiting until there is room.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve) and [`Slot::commit`].
+    pub fn send_frame(&mut self, frame: &[u8]) -> Result<(), Error> {
+        let mut slot = self.reserve(frame.len())?;
+        slot.copy_from_slice(frame);
+        slot.commit()
+    }
+
+    /// Hands everything in line to the kernel, waiting until it has taken it.
+    ///
+    /// # Errors
+    /// [`Error::InterfaceGone`]; [`Error::System`]. What was not handed over stays in line.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.flush_within(Timeout::Never).map(|_| ())
+    }
+
+    /// Hands over what the kernel takes now; whether that was everything.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn try_flush(&mut self) -> Result<bool, Error> {
+        Ok(self.push()?.is_none())
+    }
+
+    /// Hands everything in line to the kernel; false when the time ran out.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn flush_within(&mut self, timeout: Timeout) -> Result<bool, Error> {
+        self.wait_until(timeout, |injector| injector.path.pending() == 0)
+    }
+
+    /// Frames in line: committed, and not yet taken by the kernel.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.path.pending()
+    }
+
+    /// Gives up the frames in line; how many.
+    pub fn discard(&mut self) -> usize {
+        let pending = self.pending();
+        self.path.discard();
+        self.handed += pending as u64;
+        pending
+    }
+
+    /// Totals since the injector was opened.
+    #[must_use]
+    pub fn statistics(&self) -> SinkStatistics {
+        self.statistics
+    }
+
+    /// The frame that the kernel refused last.
+    #[must_use]
+    pub fn rejection(&self) -> Option<Rejection> {
+        self.rejection
+    }
+
+    /// Takes the oldest time stamp of a frame that was sent; `None` if there is none (yet). The kernel keeps some hundreds
+    /// (`SO_RCVBUF`) and drops what comes then: take them as you go.
+    ///
+    /// # Errors
+    /// [`Error::System`] when the kernel refuses to tell.
+    pub fn take_timestamp(&mut self) -> Result<Option<SentTimestamp>, Error> {
+        let Some(timestamps) = &self.timestamps else { return Ok(None) };
+        let taken = self.socket.take_send_timestamp().map_err(system("take a send time stamp"))?;
+        Ok(taken.map(|taken| SentTimestamp {
+            number: timestamps.number(taken.key),
+            timestamp: Timestamp::from_parts(
+                u64::try_from(taken.seconds).unwrap_or(0),
+                taken.nanoseconds,
+            ),
+            source: match taken.hardware {
+                true => TimestampSource::RawHardware,
+                false => TimestampSource::Software,
+            },
+        }))
+    }
+
+    /// The interface's name as it was given.
+    #[must_use]
+    pub fn interface(&self) -> &str {
+        &self.interface
+    }
+
+    /// What frames start with: [`LinkType::ETHERNET`], or [`LinkType::RAW`] for interfaces without a header.
+    #[must_use]
+    pub fn link_type(&self) -> LinkType {
+        self.link_type
+    }
+
+    /// The longest frame in bytes, without a VLAN tag and offloads.
+    #[must_use]
+    pub fn longest_frame(&self) -> usize {
+        self.limits.plain
+    }
+
+    /// Hands over what the kernel takes; why it does not take the rest, if there is one.
+    pub(crate) fn push(&mut self) -> Result<Option<Stall>, Error> {
+        while self.path.pending() > 0 {
+            let handed = self.path.hand_over(&self.socket);
+            self.statistics.packets += handed.packets;
+            self.statistics.bytes += handed.bytes;
+            self.statistics.rejected += handed.skipped;
+            self.handed += handed.packets + handed.skipped;
+            if let Some(timestamps) = &mut self.timestamps {
+                timestamps.taken(handed.packets);
+            }
+            let Some(error) = handed.error else {
+                if handed.packets + handed.skipped == 0 {
+                    return Ok(Some(Stall::Queue));
+                }
+                continue;
+            };
+            if error.kind() == io::ErrorKind::Interrupted {
+                continue;
+            }
+            match error.raw_os_error() {
+                _ if error.kind() == io::ErrorKind::WouldBlock => return Ok(Some(Stall::Buffer)),
+                Some(ENOBUFS) => {
+                    if let Some(timestamps) = &mut self.timestamps {
+                        timestamps.refused();
+                    }
+                    return Ok(Some(Stall::Queue));
+                }
+                Some(ENXIO) => {
+                    return Err(Error::InterfaceGone { name: self.interface.clone() });
+                }
+                Some(errno @ (EMSGSIZE | EINVAL)) => self.reject(errno),
+                _ => return Err(system("send packets")(error)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes sure that there is a free place.
+    pub(crate) fn make_room(&mut self, timeout: Timeout) -> Result<bool, Error> {
+        if self.path.pending() >= self.batch {
+            self.push()?;
+        }
+        if self.path.has_room() {
+            return Ok(true);
+        }
+        self.wait_until(timeout, |injector| injector.path.has_room())
+    }
+
+    pub(crate) fn check_reservation(&self, len: usize) -> Result<(), Error> {
+        let Limits { least, offloads, .. } = self.limits;
+        let most = self.limits.tagged().max(if offloads { usize::from(u16::MAX) } else { 0 });
+        if (least..=most).contains(&len) { Ok(()) } else { Err(self.wrong_length(len)) }
+    }
+
+    /// Checks the frame in the next free place.
+    fn check_length(&mut self, len: usize, offload: Option<&Offload>) -> Result<(), Error> {
+        let cut = offload.is_some_and(|offload| offload.segmentation.is_some());
+        let Limits { least, plain, .. } = self.limits;
+        let fits = len <= plain
+            || cut
+            || len <= self.limits.tagged() && is_tagged(self.link_type, self.path.frame(len));
+        if len >= least && fits { Ok(()) } else { Err(self.wrong_length(len)) }
+    }
+
+    #[cold]
+    fn wrong_length(&self, len: usize) -> Error {
+        let Limits { least, plain, .. } = self.limits;
+        Error::FrameLength { interface: self.interface.clone(), len, least, limit: plain }
+    }
+
+    /// The oldest frame in line cannot be sent.
+    #[cold]
+    fn reject(&mut self, errno: i32) {
+        let len = self.path.reject();
+        self.handed += 1;
+        self.statistics.rejected += 1;
+        self.rejection = Some(Rejection { number: self.handed, len, errno });
+    }
+
+    #[cold]
+    fn wait_until(
+        &mut self,
+        timeout: Timeout,
+        done: impl Fn(&Self) -> bool,
+    ) -> Result<bool, Error> {
+        let until = match timeout {
+            Timeout::Now => Some(Instant::now()),
+            Timeout::After(duration) => Instant::now().checked_add(duration),
+            Timeout::Never => None,
+        };
+        let mut wait = SHORTEST_WAIT;
+        loop {
+            let before = self.handed;
+            let stall = self.push()?;
+            if done(self) {
+                return Ok(true);
+            }
+            if self.handed > before {
+                wait = SHORTEST_WAIT;
+            }
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(false);
+            }
+            let now = left.map_or(wait, |left| left.min(wait));
+            let ready = match stall {
+                Some(Stall::Buffer) => {
+                    let longest = left.map_or(LONGEST_WAIT, |left| left.min(LONGEST_WAIT));
+                    writable::wait(self.socket.as_fd(), Some(longest))
+                        .map_err(system("wait for room to send"))?
+                }
+                _ => false,
+            };
+            if !ready {
+                // Unread time stamps end that wait at once.
+                thread::sleep(now);
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+        }
+    }
+}
+
+/// Packets go out as they were captured: with their VLAN tags, with the checksum filled in where it was left to an adapter
+/// that they never came to, and cut into packets of this interface's size where an adapter had joined them, if the
+/// injector was opened for [offloads](InjectorBuilder::offloads). What of a packet was not captured is not sent.
+impl PacketSink for Injector {
+    fn send(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
+        self.check_packet(packet)?;
+        self.make_room(Timeout::Never)?;
+        self.put(packet)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        Self::flush(self)
+    }
+
+    fn statistics(&self) -> SinkStatistics {
+        self.statistics
+    }
+}
+
+impl Injector {
+    /// Whether the packet can be put in line.
+    pub(crate) fn check_packet(&self, packet: &Packet<'_>) -> Result<(), Error> {
+        let link_type = packet.link_type();
+        if link_type != self.link_type {
+            return Err(Error::SinkLinkType {
+                interface: self.interface.clone(),
+                packet: link_type,
+                expected: self.link_type,
+            });
+        }
+        self.check_reservation(packet.data().len() + Parts::of(packet).added())
+    }
+
+    /// Puts a packet that was [checked](Self::check_packet) into the next place, which is free.
+    pub(crate) fn put(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
+        let parts = Parts::of(packet);
+        let len = packet.data().len() + parts.added();
+        let frame = self.path.frame(len);
+        let mut at = 0;
+        parts.for_each(|piece| {
+            frame[at..at + piece.len()].copy_from_slice(piece);
+            at += piece.len();
+        });
+        let limit = self.limits.plain + parts.added();
+        let needs_work = packet.meta().checksum == ChecksumStatus::Partial || len > limit;
+        let offload = match needs_work && self.limits.offloads && !packet.is_truncated() {
+            true => Offload::of_frame(frame, self.link_type, limit),
+            false => None,
+        };
+        self.check_length(len, offload.as_ref())?;
+        self.path.commit(len, offload.as_ref());
+        self.statistics.tags_lost += u64::from(parts.tag_lost);
+        Ok(())
+    }
+}
+
+impl Limits {
+    /// The longest frame with a VLAN tag.
+    fn tagged(self) -> usize {
+        self.plain + 4
+    }
+}
+
+fn is_tagged(link_type: LinkType, frame: &[u8]) -> bool {
+    link_type == LinkType::ETHERNET && frame.get(12..14) == Some(&[0x81, 0x00])
+}
+
+impl AsFd for Injector {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Hands over what the kernel takes without waiting. Whoever wants to know calls [`flush`](Injector::flush).
+impl Drop for Injector {
+    fn drop(&mut self) {
+        let _ = self.push();
+    }
+}
+
+impl fmt::Debug for Injector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Injector")
+            .field("interface", &self.interface)
+            .field("path", &self.path)
+            .field("statistics", &self.statistics)
+            .finish_non_exhaustive()
+    }
+}

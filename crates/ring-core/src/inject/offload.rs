@@ -1,0 +1,208 @@
+//! What the kernel or the adapter does to a frame on its way out (`struct virtio_net_hdr` of `linux/virtio_net.h`).
+
+use crate::LinkType;
+
+const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// Work on a frame that is left to the kernel or the adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Offload {
+    /// Where in the frame the bytes start that the checksum is of; it goes to the end.
+    pub checksum_start: u16,
+    /// Where in these bytes the checksum itself is. The frame has the sum of the pseudo-header there.
+    pub checksum_offset: u16,
+    /// How to cut the frame into packets, if it is longer than the interface takes.
+    pub segmentation: Option<Segmentation>,
+}
+
+/// How a frame is cut into packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Segmentation {
+    /// TCP over IPv4.
+    TcpV4 {
+        /// Bytes of payload in a packet.
+        size: u16,
+        /// Bytes before the payload.
+        header: u16,
+    },
+    /// TCP over IPv6.
+    TcpV6 {
+        /// Bytes of payload in a packet.
+        size: u16,
+        /// Bytes before the payload.
+        header: u16,
+    },
+}
+
+impl Offload {
+    /// What a TCP or UDP frame needs: its checksum, of which the pseudo-header's part is put into the frame, and where
+    /// it is longer than `limit` bytes and TCP, to be cut into packets of at most these.
+    ///
+    /// `None` for other protocols, fragments and IPv6 extension headers, and for a frame that contradicts itself.
+    #[must_use]
+    pub fn of_frame(frame: &mut [u8], link_type: LinkType, limit: usize) -> Option<Self> {
+        let (network, ethertype) = network(frame, link_type)?;
+        let packet = frame.get(network..)?;
+        let (protocol, transport, end, addresses) = match ethertype {
+            IPV4 => {
+                let header = packet.first_chunk::<20>()?;
+                let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff;
+                let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+                let transport = usize::from(header[0] & 0x0f) * 4;
+                if header[0] >> 4 != 4 || transport < 20 || fragment != 0 {
+                    return None;
+                }
+                (header[9], transport, length, 12..20)
+            }
+            IPV6 => {
+                let header = packet.first_chunk::<40>()?;
+                let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+                if header[0] >> 4 != 6 {
+                    return None;
+                }
+                (header[6], 40, 40 + length, 8..40)
+            }
+            _ => return None,
+        };
+        let segment = packet.get(transport..end)?;
+        let (checksum_offset, header) = match protocol {
+            TCP => (16, usize::from(segment.get(12)? >> 4) * 4),
+            UDP => (6, 8),
+            _ => return None,
+        };
+        if header < checksum_offset + 2 || segment.len() < header {
+            return None;
+        }
+        let mut sum = u32::from(protocol) + segment.len() as u32;
+        for pair in packet[addresses].chunks_exact(2) {
+            sum += u32::from(u16::from_be_bytes([pair[0], pair[1]]));
+        }
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        let start = network + transport;
+        let payload = start + header;
+        let segmentation = if frame.len() <= limit {
+            None
+        } else {
+            let size = u16::try_from(limit.checked_sub(payload)?).ok().filter(|&size| size > 0)?;
+            let header = u16::try_from(payload).ok()?;
+            match (protocol, ethertype) {
+                (TCP, IPV4) => Some(Segmentation::TcpV4 { size, header }),
+                (TCP, _) => Some(Segmentation::TcpV6 { size, header }),
+                _ => return None,
+            }
+        };
+        let checksum_start = u16::try_from(start).ok()?;
+        let field = frame.get_mut(start + checksum_offset..start + checksum_offset + 2)?;
+        field.copy_from_slice(&(sum as u16).to_be_bytes());
+        Some(Self { checksum_start, checksum_offset: checksum_offset as u16, segmentation })
+    }
+}
+
+/// A `struct virtio_net_hdr` in the host's byte order; `header` is how much of the frame the kernel is to have in one
+/// piece, at least.
+pub(crate) fn virtio_header(offload: Option<&Offload>, header: u16) -> [u8; VIRTIO_HEADER] {
+    const NEEDS_CHECKSUM: u8 = 1;
+    const TCP_V4: u8 = 1;
+    const TCP_V6: u8 = 4;
+    let mut bytes = [0; VIRTIO_HEADER];
+    let mut header = header;
+    if let Some(offload) = offload {
+        bytes[0] = NEEDS_CHECKSUM;
+        bytes[6..8].copy_from_slice(&offload.checksum_start.to_ne_bytes());
+        bytes[8..].copy_from_slice(&offload.checksum_offset.to_ne_bytes());
+        if let Some(segmentation) = offload.segmentation {
+            let (kind, size, before) = match segmentation {
+                Segmentation::TcpV4 { size, header } => (TCP_V4, size, header),
+                Segmentation::TcpV6 { size, header } => (TCP_V6, size, header),
+            };
+            bytes[1] = kind;
+            bytes[4..6].copy_from_slice(&size.to_ne_bytes());
+            header = header.max(before);
+        }
+    }
+    bytes[2..4].copy_from_slice(&header.to_ne_bytes());
+    bytes
+}
+
+pub(crate) const VIRTIO_HEADER: usize = 10;
+
+/// Where the network header starts, and its Ethernet type; up to two VLAN tags are passed over.
+fn network(frame: &[u8], link_type: LinkType) -> Option<(usize, u16)> {
+    if link_type == LinkType::RAW {
+        return Some((0, if frame.first()? >> 4 == 6 { IPV6 } else { IPV4 }));
+    }
+    let mut at = 12;
+    for _ in 0..3 {
+        let bytes = frame.get(at..at + 2)?;
+        match u16::from_be_bytes([bytes[0], bytes[1]]) {
+            0x8100 | 0x88a8 => at += 4,
+            ethertype => return Some((at + 2, ethertype)),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tcp(payload: usize) -> Vec<u8> {
+        let mut frame = vec![0; 54 + payload];
+        frame[12..15].copy_from_slice(&[8, 0, 0x45]);
+        frame[16..18].copy_from_slice(&(40 + payload as u16).to_be_bytes());
+        frame[23] = 6;
+        frame[26..34].copy_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2]);
+        frame[46] = 0x50;
+        frame
+    }
+
+    #[test]
+    fn the_pseudo_header_is_summed() {
+        let mut frame = tcp(100);
+        let offload = Offload::of_frame(&mut frame, LinkType::ETHERNET, 1514).expect("TCP");
+        assert_eq!((offload.checksum_start, offload.checksum_offset), (34, 16));
+        assert_eq!(offload.segmentation, None);
+        // 10.0.0.1, 10.0.0.2, protocol 6, length 120.
+        let sum = 0x0a00_u16 + 1 + 0x0a00 + 2 + 6 + 120;
+        assert_eq!(frame[50..52], sum.to_be_bytes());
+    }
+
+    #[test]
+    fn long_ones_are_cut() {
+        let mut frame = tcp(4000);
+        let offload = Offload::of_frame(&mut frame, LinkType::ETHERNET, 1514).expect("TCP");
+        let cut = Segmentation::TcpV4 { size: 1460, header: 54 };
+        assert_eq!(offload.segmentation, Some(cut));
+        assert_eq!(virtio_header(Some(&offload), 0)[..2], [1, 1]);
+        frame[23] = 17;
+        assert_eq!(Offload::of_frame(&mut frame, LinkType::ETHERNET, 1514), None);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(
+            mut frame in proptest::collection::vec(any::<u8>(), 0..120),
+            start in prop_oneof![Just([8, 0, 0x45]), Just([0x86, 0xdd, 0x60]), Just([0x81, 0, 0])],
+            limit in 0..200_usize,
+        ) {
+            if frame.len() > 15 {
+                frame[12..15].copy_from_slice(&start);
+            }
+            let len = frame.len();
+            if let Some(offload) = Offload::of_frame(&mut frame, LinkType::ETHERNET, limit) {
+                let field = usize::from(offload.checksum_start + offload.checksum_offset);
+                prop_assert!(field + 2 <= len);
+            }
+            let _ = Offload::of_frame(&mut frame, LinkType::RAW, limit);
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Sending through a ring that is shared with the kernel: `PACKET_TX_RING` with `TPACKET_V2`
+//! (`Documentation/networking/packet_mmap.rst`).
+//!
+//! A place belongs to us while its status is `TP_STATUS_AVAILABLE`, and to the kernel from `TP_STATUS_SEND_REQUEST` on
+//! until the kernel says `TP_STATUS_AVAILABLE` again. The kernel takes places in their order, within send(2) only, and
+//! stops at the first that it cannot take. It never writes a frame's bytes.
+
+use std::io;
+use std::ptr::NonNull;
+use std::slice;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ring_sys::mmap::Mapping;
+use ring_sys::packet::PacketSocket;
+use ring_sys::packet::abi::{
+    TP_STATUS_AVAILABLE, TP_STATUS_SEND_REQUEST, TP_STATUS_SENDING, TP_STATUS_WRONG_FORMAT,
+    TPACKET_V2, TPACKET2_HDRLEN, Tpacket2Hdr, TpacketReq,
+};
+
+use super::offload::{Offload, VIRTIO_HEADER, virtio_header};
+use super::path::Handed;
+
+/// Where a place's data start: the kernel counts an address after its header into `TPACKET2_HDRLEN` that is not there on
+/// sending.
+const DATA: usize = TPACKET2_HDRLEN - size_of::<ring_sys::packet::abi::SockaddrLl>();
+const _: () = assert!(DATA == 32 && DATA.is_multiple_of(16));
+
+const PAGE: usize = 4096;
+/// A block holds places for about so many bytes.
+const BLOCK: usize = 64 << 10;
+
+#[derive(Debug)]
+pub(crate) struct Ring {
+    mapping: Mapping,
+    geometry: Geometry,
+    /// The frames' lengths, which the kernel could change in the mapping.
+    lens: Box<[u32]>,
+    /// The oldest place that the kernel has not taken, and the next to fill, counted for ever.
+    first: u64,
+    next: u64,
+    headers: Headers,
+    /// The kernel skips frames that it refuses (`PACKET_LOSS`).
+    skips: bool,
+}
+
+/// How much of a frame the kernel copies, by the virtio-net header before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Headers {
+    /// No header: the link-layer header is copied, the rest stays in the ring while it is under way.
+    None,
+    /// The same with a header.
+    Present,
+    /// A header that has the kernel copy all of the frame.
+    CopyAll,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Geometry {
+    place: usize,
+    per_block: usize,
+    block: usize,
+    count: usize,
+}
+
+impl Ring {
+    /// Makes and maps a ring for `count` frames of up to `longest` bytes.
+    pub(crate) fn new(
+        socket: &PacketSocket,
+        count: usize,
+        longest: usize,
+        headers: Headers,
+        skips: bool,
+    ) -> io::Result<Self> {
+        let geometry = Geometry::new(count, longest);
+        socket.set_version(TPACKET_V2)?;
+        if skips {
+            socket.set_loss(true)?;
+        }
+        if headers != Headers::None {
+            socket.set_vnet_header(true)?;
+        }
+        let blocks = geometry.count / geometry.per_block;
+        socket.set_tx_ring(&TpacketReq {
+            tp_block_size: geometry.block as u32,
+            tp_block_nr: blocks as u32,
+            tp_frame_size: geometry.place as u32,
+            tp_frame_nr: geometry.count as u32,
+        })?;
+        Ok(Self {
+            mapping: socket.map_ring(geometry.block * blocks)?,
+            geometry,
+            lens: vec![0; geometry.count].into(),
+            first: 0,
+            next: 0,
+            headers,
+            skips,
+        })
+    }
+
+    pub(crate) fn pending(&self) -> usize {
+        (self.next - self.first) as usize
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.pending() < self.geometry.count && state(self.status(self.next)) == TP_STATUS_AVAILABLE
+    }
+
+    /// The bytes of the next place, which [has room](Self::has_room).
+    pub(crate) fn frame(&mut self, len: usize) -> &mut [u8] {
+        debug_assert!(self.has_room());
+        let start = DATA + self.before();
+        self.place_mut(self.next, start, len)
+    }
+
+    /// The same, to be read.
+    pub(crate) fn frame_ref(&self, len: usize) -> &[u8] {
+        let pointer = self.bytes(self.next, DATA + self.before(), len);
+        // SAFETY: as in `place_mut`.
+        unsafe { slice::from_raw_parts(pointer.as_ptr(), len) }
+    }
+
+    pub(crate) fn commit(&mut self, len: usize, offload: Option<&Offload>) {
+        let before = self.before();
+        if self.headers != Headers::None {
+            let copied = match self.headers {
+                Headers::CopyAll => u16::try_from(len).unwrap_or(u16::MAX),
+                _ => 0,
+            };
+            let header = virtio_header(offload, copied);
+            self.place_mut(self.next, DATA, before).copy_from_slice(&header);
+        }
+        self.request(self.next, len as u32);
+        self.next += 1;
+    }
+
+    pub(crate) fn hand_over(&mut self, socket: &PacketSocket) -> Handed {
+        let mut handed = Handed::default();
+        let result = socket.kick();
+        let before = self.first;
+        while self.first < self.next {
+            // The kernel took all whose status it changed, of which it may be done with some.
+            match state(self.status(self.first)) {
+                TP_STATUS_SEND_REQUEST | TP_STATUS_WRONG_FORMAT => break,
+                _ => {
+                    handed.count(&[self.lens[self.index(self.first)]]);
+                    self.first += 1;
+                }
+            }
+        }
+        match result {
+            Ok(bytes) if self.skips => self.count_skipped(&mut handed, before, bytes as u64),
+            Ok(_) => {}
+            Err(error) => handed.error = Some(error),
+        }
+        handed
+    }
+
+    /// Gives up the oldest frame, which the kernel refuses and before which it would stop for ever; its length. Those
+    /// behind it move up, since the kernel takes no place before this.
+    pub(crate) fn reject(&mut self) -> u32 {
+        let rejected = self.lens[self.index(self.first)];
+        let before = self.before();
+        for place in self.first..self.next - 1 {
+            let len = self.lens[self.index(place + 1)];
+            // None of them is the kernel's before the next system call.
+            let (from, to) = (place + 1, place);
+            let size = before + len as usize;
+            let source = self.place_mut(from, DATA, size).as_ptr();
+            let target = self.place_mut(to, DATA, size).as_mut_ptr();
+            // SAFETY: both are places of the mapping, which do not overlap, and were checked for `size` bytes.
+            unsafe { source.copy_to_nonoverlapping(target, size) };
+            self.request(place, len);
+        }
+        self.next -= 1;
+        self.status(self.next).store(TP_STATUS_AVAILABLE, Ordering::Release);
+        rejected
+    }
+
+    /// Takes back what the kernel has not taken.
+    pub(crate) fn discard(&mut self) {
+        while self.next > self.first {
+            self.next -= 1;
+            self.status(self.next).store(TP_STATUS_AVAILABLE, Ordering::Release);
+        }
+    }
+
+    /// The kernel says how many bytes it took, but not which frames it skipped. It skips those that are too long: so the
+    /// longest are those.
+    fn count_skipped(&self, handed: &mut Handed, before: u64, bytes: u64) {
+        let mut missing = handed.bytes.saturating_sub(bytes);
+        if missing == 0 {
+            return;
+        }
+        let mut lens: Vec<u32> =
+            (before..self.first).map(|place| self.lens[self.index(place)]).collect();
+        lens.sort_unstable_by(|a, b| b.cmp(a));
+        for len in lens {
+            if missing == 0 {
+                break;
+            }
+            missing = missing.saturating_sub(u64::from(len));
+            handed.packets -= 1;
+            handed.bytes -= u64::from(len);
+            handed.skipped += 1;
+        }
+    }
+
+    fn request(&mut self, place: u64, len: u32) {
+        let index = self.index(place);
+        self.lens[index] = len;
+        let total = len + self.before() as u32;
+        let at = std::mem::offset_of!(Tpacket2Hdr, tp_len);
+        self.place_mut(place, at, 4).copy_from_slice(&total.to_ne_bytes());
+        // Release: everything above is there before the kernel sees the request.
+        self.status(place).store(TP_STATUS_SEND_REQUEST, Ordering::Release);
+    }
+
+    fn status(&self, place: u64) -> &AtomicU32 {
+        let at = self.geometry.offset(self.index(place));
+        let pointer = self.mapping.pointer(at, size_of::<AtomicU32>(), align_of::<AtomicU32>());
+        let pointer = pointer.expect("places lie within the mapping").cast::<AtomicU32>();
+        // SAFETY: the pointer is aligned and within the mapping, which lives as long as `self`; the word is accessed
+        // atomically by both sides.
+        unsafe { pointer.as_ref() }
+    }
+
+    /// Bytes of a place that is ours.
+    fn place_mut(&mut self, place: u64, start: usize, len: usize) -> &mut [u8] {
+        let pointer = self.bytes(place, start, len);
+        // SAFETY: the bytes are within the mapping, and of a place that the kernel does not write: it is ours, or was
+        // requested and no system call is under way, since those take the ring mutably. The status word is not among
+        // them.
+        unsafe { slice::from_raw_parts_mut(pointer.as_ptr(), len) }
+    }
+
+    /// A pointer to bytes of a place, but not to its status word.
+    fn bytes(&self, place: u64, start: usize, len: usize) -> NonNull<u8> {
+        assert!(start >= size_of::<AtomicU32>() && start + len <= self.geometry.place);
+        let at = self.geometry.offset(self.index(place)) + start;
+        self.mapping.pointer(at, len, 1).expect("places lie within the mapping")
+    }
+
+    fn index(&self, place: u64) -> usize {
+        (place % self.geometry.count as u64) as usize
+    }
+
+    fn before(&self) -> usize {
+        if self.headers == Headers::None { 0 } else { VIRTIO_HEADER }
+    }
+}
+
+/// Who has a place. Acquire: what the kernel did before is seen. Other bits tell of a time stamp.
+fn state(status: &AtomicU32) -> u32 {
+    const STATE: u32 = TP_STATUS_SEND_REQUEST | TP_STATUS_SENDING | TP_STATUS_WRONG_FORMAT;
+    status.load(Ordering::Acquire) & STATE
+}
+
+impl Geometry {
+    /// At least `count` places.
+    fn new(count: usize, longest: usize) -> Self {
+        let place = (DATA + VIRTIO_HEADER + longest).next_multiple_of(16);
+        let per_block = (BLOCK / place).max(1);
+        let block = (place * per_block).next_multiple_of(PAGE);
+        // The kernel counts as many places a block as fit.
+        let per_block = block / place;
+        Self { place, per_block, block, count: count.div_ceil(per_block).max(1) * per_block }
+    }
+
+    fn offset(&self, index: usize) -> usize {
+        index / self.per_block * self.block + index % self.per_block * self.place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_do_not_overlap_and_stay_in_their_blocks() {
+        for (count, longest) in [(1, 1), (256, 1518), (64, 65_535), (1000, 9018), (7, 60_000)] {
+            let geometry = Geometry::new(count, longest);
+            assert!(geometry.count >= count && geometry.block.is_multiple_of(PAGE));
+            assert_eq!(geometry.count % geometry.per_block, 0);
+            assert!(geometry.place >= DATA + VIRTIO_HEADER + longest);
+            let mut end = 0;
+            for index in 0..geometry.count {
+                let start = geometry.offset(index);
+                assert!(start >= end && start.is_multiple_of(16));
+                end = start + geometry.place;
+                assert_eq!(start / geometry.block, (end - 1) / geometry.block);
+            }
+            assert!(end <= geometry.count / geometry.per_block * geometry.block);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! VLAN tags back in their places.
+
+use crate::{LinkType, Packet};
+
+/// A packet's bytes in pieces, with the tag back that was taken off on receiving.
+#[derive(Clone, Copy)]
+pub(crate) struct Parts<'a> {
+    before: &'a [u8],
+    tag: Option<Tag<'a>>,
+    /// The packet has a tag, but not a place for it.
+    pub(crate) tag_lost: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Tag<'a> {
+    tpid: [u8; 2],
+    middle: &'a [u8],
+    tci: [u8; 2],
+    protocol: &'a [u8],
+    after: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    pub(crate) fn of(packet: &Packet<'a>) -> Self {
+        let data = packet.data();
+        let place = place(packet.link_type()).filter(|&(_, payload)| data.len() >= payload);
+        match (packet.vlan(), place) {
+            (None, _) => Self { before: data, tag: None, tag_lost: false },
+            (Some(_), None) => Self { before: data, tag: None, tag_lost: true },
+            (Some(tag), Some((protocol, payload))) => {
+                let tag = Tag {
+                    tpid: tag.tpid.to_be_bytes(),
+                    middle: &data[protocol + 2..payload],
+                    tci: tag.tci.to_be_bytes(),
+                    protocol: &data[protocol..protocol + 2],
+                    after: &data[payload..],
+                };
+                Self { before: &data[..protocol], tag: Some(tag), tag_lost: false }
+            }
+        }
+    }
+
+    /// Bytes that the tag adds.
+    pub(crate) fn added(&self) -> usize {
+        if self.tag.is_some() { 4 } else { 0 }
+    }
+
+    /// Shows the pieces in their order.
+    pub(crate) fn for_each(&self, mut show: impl FnMut(&[u8])) {
+        show(self.before);
+        if let Some(tag) = &self.tag {
+            [&tag.tpid[..], tag.middle, &tag.tci, tag.protocol, tag.after]
+                .into_iter()
+                .for_each(show);
+        }
+    }
+}
+
+/// Where a link-layer header has the protocol (two bytes), and where what follows the header starts. The tag's TPID
+/// takes the protocol's place; its TCI and the protocol come before the payload.
+fn place(link_type: LinkType) -> Option<(usize, usize)> {
+    match link_type {
+        LinkType::ETHERNET => Some((12, 14)),
+        LinkType::LINUX_SLL => Some((14, 16)),
+        LinkType::LINUX_SLL2 => Some((0, 20)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{PacketMeta, Timestamp, VlanTag};
+
+    fn laid(link_type: LinkType, data: &[u8]) -> (Vec<u8>, bool) {
+        let mut meta = PacketMeta::new(1, Timestamp::default(), link_type);
+        meta.vlan = Some(VlanTag { tpid: 0x88a8, tci: 0x6123 });
+        let packet = Packet::new(data, meta);
+        let parts = Parts::of(&packet);
+        let mut out = Vec::new();
+        parts.for_each(|piece| out.extend_from_slice(piece));
+        assert_eq!(out.len(), data.len() + parts.added());
+        (out, parts.tag_lost)
+    }
+
+    #[test]
+    fn each_header_has_its_place() {
+        let header: Vec<u8> = (0..24).collect();
+        let (out, _) = laid(LinkType::ETHERNET, &header);
+        assert_eq!(out[..12], header[..12]);
+        assert_eq!(out[12..18], [0x88, 0xa8, 0x61, 0x23, 12, 13]);
+        assert_eq!(out[18..], header[14..]);
+        let (out, _) = laid(LinkType::LINUX_SLL, &header);
+        assert_eq!(out[14..22], [0x88, 0xa8, 0x61, 0x23, 14, 15, 16, 17]);
+        let (out, _) = laid(LinkType::LINUX_SLL2, &header);
+        assert_eq!(out[..2], [0x88, 0xa8]);
+        assert_eq!(out[2..20], header[2..20]);
+        assert_eq!(out[20..24], [0x61, 0x23, 0, 1]);
+        assert_eq!(out[24..], header[20..]);
+    }
+
+    #[test]
+    fn no_place_no_tag() {
+        for (link_type, data) in [(LinkType::RAW, &[0x45; 20][..]), (LinkType::ETHERNET, &[0; 13])]
+        {
+            assert_eq!(laid(link_type, data), (data.to_vec(), true));
+        }
+    }
+}
