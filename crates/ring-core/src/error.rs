@@ -97,6 +97,9 @@ pub enum Error {
     /// A limit on captured bytes cannot be combined with a filter that computes its own, or that is an eBPF program.
     #[error("a snap length cannot be put on a filter that decides itself how many bytes to keep")]
     FilterSnaplen,
+    /// AF_XDP cannot do what is asked of it.
+    #[error(transparent)]
+    Xdp(#[from] crate::XdpError),
     /// Something was awaited outside a tokio runtime.
     #[error(
         "awaited outside a tokio runtime: use `tokio::runtime::Builder::enable_io`, or the form that waits itself"

@@ -37,6 +37,12 @@ impl Interrupter {
         self.signal.event.raise();
     }
 
+    /// Whether somebody has interrupted, without taking it back.
+    #[inline]
+    pub(crate) fn is_raised(&self) -> bool {
+        self.signal.raised.load(Ordering::Relaxed)
+    }
+
     /// Whether somebody interrupted since the last call.
     #[inline]
     pub(crate) fn take(&self) -> bool {

@@ -23,6 +23,7 @@ mod timestamp;
 mod vlan;
 #[cfg(feature = "pcap")]
 mod write;
+mod xdp;
 
 #[cfg(feature = "tokio")]
 pub use asynchronous::{AsyncCapture, OwnedPacket, PacketStream};
@@ -52,3 +53,9 @@ pub use stored::StoredBatch;
 pub use timestamp::{Timestamp, TimestampSource};
 #[cfg(feature = "pcap")]
 pub use write::{Annotation, CaptureWriter, CaptureWriterBuilder, InterfaceDescription};
+pub use xdp::{
+    HugePages, KernelVersion, MultiBuffer, RejectReason, SendRejected, SendRequest, SendTimestamp,
+    Umem, UmemConfig, XdpAttach, XdpBatch, XdpDirection, XdpError, XdpFrame, XdpMode, XdpOutcome,
+    XdpProgram, XdpReceiver, XdpReceiverStatistics, XdpSender, XdpSenderStatistics, XdpSocket,
+    XdpSocketBuilder, XdpWait, ZeroCopy,
+};

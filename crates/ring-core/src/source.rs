@@ -54,6 +54,16 @@ pub trait PacketBatch {
     /// kernel until the last clone is dropped. `None` where the source has no such memory, or where it runs short and
     /// the bytes are better copied.
     fn retain(&self) -> Option<Bytes>;
+
+    /// Keeps the bytes of one packet of this batch without a copy. For AF_XDP, whose packets lie in frames of their own,
+    /// this is the only way to keep them; elsewhere it is cut from what [`retain`](Self::retain) keeps. `None` where
+    /// the bytes are better copied.
+    ///
+    /// # Panics
+    /// May panic for a packet that is not of this batch.
+    fn retain_packet(&self, packet: &Packet<'_>) -> Option<Bytes> {
+        Some(self.retain()?.slice_ref(packet.data()))
+    }
 }
 
 /// What came of waiting for a batch.

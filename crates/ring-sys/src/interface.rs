@@ -30,7 +30,7 @@ pub struct Interface {
     pub driver: Option<String>,
     /// Megabits a second.
     pub speed: Option<u32>,
-    /// Receive and send queues.
+    /// Receive and send queues, 0 where neither the driver nor `/sys` tells.
     pub queues: (u32, u32),
     /// The memory node that it is attached to.
     pub numa_node: Option<u32>,
@@ -193,10 +193,12 @@ fn describe(index: u32, name: String) -> io::Result<Interface> {
     let mac = matches!(hardware_type, ARPHRD_ETHER | ARPHRD_LOOPBACK)
         .then(|| std::array::from_fn(|at| address.sa_data[at] as u8));
     let sys = PathBuf::from("/sys/class/net").join(&name);
-    let queues = |kind: &str| {
+    let counted = |kind: &str| {
         let entries = fs::read_dir(sys.join("queues")).into_iter().flatten().flatten();
         entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(kind)).count() as u32
     };
+    // The files are those of the network namespace in which `/sys` was mounted.
+    let queues = ethtool::queues(&name).unwrap_or_else(|| (counted("rx-"), counted("tx-")));
     let number = |file: &str| fs::read_to_string(sys.join(file)).ok()?.trim().parse::<u32>().ok();
     let driver = fs::read_link(sys.join("device/driver")).ok();
     let driver = driver.and_then(|link| Some(link.file_name()?.to_string_lossy().into_owned()));
@@ -208,7 +210,7 @@ fn describe(index: u32, name: String) -> io::Result<Interface> {
         hardware_type,
         driver: driver.or_else(|| ethtool::driver(&name)),
         speed: number("speed").filter(|&speed| speed > 0 && speed < i32::MAX as u32),
-        queues: (queues("rx-"), queues("tx-")),
+        queues,
         numa_node: number("device/numa_node"),
         offloads: ethtool::offloads(&name),
         timestamping: ethtool::timestamping(&name),
@@ -264,6 +266,7 @@ mod ethtool {
     const GTSO: u32 = 0x1e;
     const GFLAGS: u32 = 0x25;
     const GGRO: u32 = 0x2b;
+    const GCHANNELS: u32 = 0x3c;
     const GET_TS_INFO: u32 = 0x41;
     /// `ETH_FLAG_LRO`.
     const FLAG_LRO: u32 = 1 << 15;
@@ -300,6 +303,29 @@ mod ethtool {
         unsafe { call(name, &mut info) }.ok()?;
         let driver: Vec<u8> = info.driver.into_iter().take_while(|&byte| byte != 0).collect();
         (!driver.is_empty()).then(|| String::from_utf8_lossy(&driver).into_owned())
+    }
+
+    /// `struct ethtool_channels`: what is possible, then what is.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Channels {
+        command: u32,
+        most: [u32; 4],
+        rx: u32,
+        tx: u32,
+        other: u32,
+        combined: u32,
+    }
+
+    const _: () = assert!(size_of::<Channels>() == 36);
+
+    /// Receive and send queues, if the driver tells.
+    pub(super) fn queues(name: &str) -> Option<(u32, u32)> {
+        let mut channels = Channels { command: GCHANNELS, ..Channels::default() };
+        // SAFETY: the command fills in this structure.
+        unsafe { call(name, &mut channels) }.ok()?;
+        let Channels { rx, tx, combined, .. } = channels;
+        Some((rx.saturating_add(combined), tx.saturating_add(combined)))
     }
 
     pub(super) fn timestamping(name: &str) -> Option<u32> {

@@ -17,6 +17,14 @@ pub enum Missing {
         /// The Debian package that has it.
         package: &'static str,
     },
+    /// This process may not do something that the test does.
+    #[error("{what} needs {privilege}: run this as root")]
+    Privilege {
+        /// What the test does.
+        what: &'static str,
+        /// What it takes.
+        privilege: &'static str,
+    },
     /// A file that the build or the caller should have made.
     #[error("{path} is not there: {remedy}")]
     File {

@@ -1,7 +1,7 @@
 //! XDP programs on interfaces, as rtnetlink(7) knows them: also those that were attached without a link.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use crate::socket_option::check;
 
@@ -67,13 +67,26 @@ pub fn attached(interface: u32) -> io::Result<Attached> {
     Ok(attached)
 }
 
-/// Takes a program off an interface that was attached without a link; `flags` says the mode, `XDP_FLAGS_*`.
+/// Puts a program on an interface without a link: it stays there until somebody takes it off. `flags` say the mode and
+/// whether one that is there may be replaced, `XDP_FLAGS_*`.
+///
+/// # Errors
+/// As netlink(7): `EBUSY` where a program is attached, `EOPNOTSUPP`, `EPERM` without `CAP_NET_ADMIN`.
+pub fn attach(interface: u32, program: BorrowedFd<'_>, flags: u32) -> io::Result<()> {
+    set(interface, program.as_raw_fd(), flags)
+}
+
+/// Takes a program off an interface that was attached without a link; `flags` say the mode, `XDP_FLAGS_*`.
 ///
 /// # Errors
 /// As netlink(7): `EBUSY` where a link holds the program, `EPERM` without `CAP_NET_ADMIN`.
 pub fn detach(interface: u32, flags: u32) -> io::Result<()> {
+    set(interface, -1, flags)
+}
+
+fn set(interface: u32, descriptor: i32, flags: u32) -> io::Result<()> {
     let mut xdp = Vec::new();
-    attribute(&mut xdp, IFLA_XDP_FD, &(-1_i32).to_ne_bytes());
+    attribute(&mut xdp, IFLA_XDP_FD, &descriptor.to_ne_bytes());
     attribute(&mut xdp, IFLA_XDP_FLAGS, &flags.to_ne_bytes());
     let mut request = Vec::new();
     attribute(&mut request, IFLA_XDP | libc::NLA_F_NESTED as u16, &xdp);

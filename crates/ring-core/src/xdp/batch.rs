@@ -1,0 +1,193 @@
+//! Packets that were received together.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::frame::XdpFrame;
+use super::memory::{Lease, Memory};
+use super::receiver::XdpReceiver;
+use crate::{Packet, PacketBatch, PacketMeta, Timestamp, TimestampSource};
+
+/// Packets lent by an [`XdpReceiver`] until this is dropped; then their frames go back to the kernel.
+///
+/// ```compile_fail
+/// # fn packet_outlives_its_batch(batch: ring_core::XdpBatch<'_>) {
+/// use ring_core::PacketBatch as _;
+/// let packet = batch.packets().next();
+/// drop(batch);
+/// println!("{packet:?}");
+/// # }
+/// ```
+pub struct XdpBatch<'a> {
+    receiver: &'a mut XdpReceiver,
+    /// The number of the first packet.
+    number: u64,
+    timestamp: Timestamp,
+    /// Which packets were kept, and their bytes: they must live as long as packets are borrowed from here.
+    kept: RefCell<Vec<(u32, Bytes)>>,
+}
+
+/// A part of a packet that lies in one frame.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    /// `None` once it was taken out of the batch.
+    pub(crate) lease: Option<Lease>,
+    pub(crate) start: u32,
+    pub(crate) len: u32,
+    pub(crate) continues: bool,
+}
+
+/// A packet: its pieces, and where they were joined if there are several.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record {
+    pub(crate) first: u32,
+    pub(crate) count: u32,
+    pub(crate) joined: u32,
+    pub(crate) len: u32,
+}
+
+impl<'a> XdpBatch<'a> {
+    pub(crate) fn new(receiver: &'a mut XdpReceiver, number: u64, timestamp: Timestamp) -> Self {
+        Self { receiver, number, timestamp, kept: RefCell::new(Vec::new()) }
+    }
+
+    /// How many packets there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.receiver.records.len()
+    }
+
+    /// Whether there are none, which a receiver never delivers.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number of the first packet.
+    #[must_use]
+    pub fn first_number(&self) -> u64 {
+        self.number
+    }
+
+    /// Takes the frames, each with what is known of its packet: to be kept, changed, or sent on. A packet that is longer
+    /// than a frame comes in several, all but the last of which [continue](XdpFrame::continues). Packets that were
+    /// kept before are left out, and frames that are not taken go back to the kernel.
+    pub fn into_frames(self) -> impl Iterator<Item = (XdpFrame, PacketMeta)> {
+        let (mut position, mut place) = (0, 0);
+        std::iter::from_fn(move || {
+            loop {
+                let record = *self.receiver.records.get(position as usize)?;
+                if place == record.first + record.count {
+                    position += 1;
+                    continue;
+                }
+                let piece = self.receiver.pieces.get_mut(place as usize)?;
+                place += 1;
+                if self.kept.borrow().iter().any(|(kept, _)| *kept == position) {
+                    continue;
+                }
+                let (start, len, continues) = (piece.start, piece.len, piece.continues);
+                let Some(lease) = piece.lease.take() else { continue };
+                let umem = self.receiver.endpoint.umem.clone();
+                let frame = XdpFrame::new(umem, lease, start, len, continues);
+                return Some((frame, self.meta(position, record.len)));
+            }
+        })
+    }
+
+    #[inline]
+    fn meta(&self, position: u32, len: u32) -> PacketMeta {
+        let endpoint = &self.receiver.endpoint;
+        let number = self.number + u64::from(position);
+        let mut meta = PacketMeta::new(number, self.timestamp, endpoint.link_type);
+        meta.timestamp_source = TimestampSource::Software;
+        meta.interface = endpoint.index;
+        meta.wire_len = len;
+        meta
+    }
+
+    #[inline]
+    fn data(&self, record: &Record) -> &[u8] {
+        if record.count == 1 {
+            let piece = &self.receiver.pieces[record.first as usize];
+            piece.data(&self.receiver.endpoint.umem.memory)
+        } else {
+            let start = record.joined as usize;
+            &self.receiver.joined[start..start + record.len as usize]
+        }
+    }
+}
+
+impl PacketBatch for XdpBatch<'_> {
+    #[inline]
+    fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        self.receiver.records.iter().zip(0..).map(|(record, position)| {
+            Packet::new(self.data(record), self.meta(position, record.len))
+        })
+    }
+
+    /// `None`: the packets of a batch lie in frames of their own. See [`retain_packet`](Self::retain_packet).
+    fn retain(&self) -> Option<Bytes> {
+        None
+    }
+
+    /// Keeps a packet's frame from the kernel. `None` while the kernel has less than half of the frames that it is to
+    /// have and none is free: then the bytes are better copied. A packet that is longer than a frame is copied here.
+    fn retain_packet(&self, packet: &Packet<'_>) -> Option<Bytes> {
+        let position = u32::try_from(packet.number().checked_sub(self.number)?).ok()?;
+        let record = self.receiver.records.get(position as usize)?;
+        let data = self.data(record);
+        if !std::ptr::eq(data, packet.data()) {
+            // A packet of another source.
+            return None;
+        }
+        if record.count != 1 {
+            return Some(Bytes::copy_from_slice(data));
+        }
+        let mut kept = self.kept.borrow_mut();
+        if let Some((_, bytes)) = kept.iter().find(|(kept, _)| *kept == position) {
+            return Some(bytes.clone());
+        }
+        if self.receiver.runs_short() {
+            return None;
+        }
+        let piece = &self.receiver.pieces[record.first as usize];
+        let umem = self.receiver.endpoint.umem.clone();
+        // The batch forgets its own lease when it ends, and holds the bytes until then.
+        let twin = piece.lease.as_ref()?.twin();
+        let bytes = XdpFrame::new(umem, twin, piece.start, piece.len, false).into_bytes();
+        kept.push((position, bytes.clone()));
+        Some(bytes)
+    }
+}
+
+impl Piece {
+    /// Its bytes; none once it was taken out of the batch.
+    #[inline]
+    pub(crate) fn data<'m>(&'m self, memory: &'m Memory) -> &'m [u8] {
+        self.lease.as_ref().map_or(&[], |lease| memory.bytes(lease, self.start, self.len))
+    }
+}
+
+impl Drop for XdpBatch<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let mut pieces = std::mem::take(&mut self.receiver.pieces);
+        for (position, _) in self.kept.get_mut() {
+            // The bytes have the lease now, and give it back; packets that were kept are of one piece.
+            let place = self.receiver.records[*position as usize].first;
+            pieces[place as usize].lease = None;
+        }
+        self.receiver.recycle(pieces.drain(..).filter_map(|piece| piece.lease));
+        self.receiver.pieces = pieces;
+        self.receiver.records.clear();
+    }
+}
+
+impl fmt::Debug for XdpBatch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("XdpBatch").field("packets", &self.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,107 @@
+//! Frames that the kernel has sent, or is about to.
+//!
+//! The ring stands behind a lock, so that a receiver which runs out of frames can take back what another socket of the
+//! same memory has sent: it must not depend on that socket's next call.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::cursor::Jumped;
+use super::memory::{Holder, Lease, Memory};
+use super::ring::Ring;
+
+/// When a packet was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SendTimestamp {
+    /// The number that [`XdpSender::send_with`](crate::XdpSender::send_with) gave to the packet.
+    pub number: u64,
+    /// Nanoseconds, by the clock of the adapter, or the kernel's TAI clock where that sends.
+    pub nanoseconds: u64,
+}
+
+/// Time stamps that nobody has taken are kept up to this number; older ones are dropped.
+const STAMPS: usize = 4096;
+
+#[derive(Debug)]
+pub(crate) struct Completions {
+    holder: Holder,
+    /// `None` once the socket is closed.
+    inner: Mutex<Option<Inner>>,
+    in_flight: AtomicU32,
+    malformed: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    ring: Ring<u64>,
+    stamps: VecDeque<SendTimestamp>,
+}
+
+impl Completions {
+    pub(crate) fn new(ring: Ring<u64>, holder: Holder) -> Self {
+        let inner = Mutex::new(Some(Inner { ring, stamps: VecDeque::new() }));
+        Self { holder, inner, in_flight: AtomicU32::new(0), malformed: AtomicU64::new(0) }
+    }
+
+    /// Takes back what was sent; how many frames.
+    pub(crate) fn reap(
+        &self,
+        memory: &Memory,
+        mut to: impl FnMut(Lease),
+    ) -> Result<u32, (Jumped, u32)> {
+        if self.in_flight() == 0 {
+            return Ok(0);
+        }
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Inner { ring, stamps }) = &mut *inner else { return Ok(0) };
+        let ready = ring.ready(u32::MAX).map_err(|jumped| (jumped, ring.size()))?;
+        let mut count = 0;
+        for ahead in 0..ready {
+            let Ok((lease, start)) = memory.claim(ring.read(ahead), 0, self.holder) else {
+                self.malformed.fetch_add(1, Ordering::Relaxed);
+                continue;
+            };
+            if let Some((number, nanoseconds)) = memory.stamp(&lease, start) {
+                if stamps.len() == STAMPS {
+                    stamps.pop_front();
+                }
+                stamps.push_back(SendTimestamp { number, nanoseconds });
+            }
+            to(lease);
+            count += 1;
+        }
+        ring.advance(ready);
+        ring.publish();
+        self.in_flight.fetch_sub(count, Ordering::Relaxed);
+        Ok(count)
+    }
+
+    /// The oldest time stamp that nobody has taken.
+    pub(crate) fn stamp(&self) -> Option<SendTimestamp> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.as_mut()?.stamps.pop_front()
+    }
+
+    /// Counts frames that are given to the kernel.
+    #[inline]
+    pub(crate) fn sent(&self, count: u32) {
+        self.in_flight.fetch_add(count, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Entries that could not be.
+    pub(crate) fn malformed(&self) -> u64 {
+        self.malformed.load(Ordering::Relaxed)
+    }
+
+    /// Unmaps the ring, for good.
+    pub(crate) fn close(&self) {
+        *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}

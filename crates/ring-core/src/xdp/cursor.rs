@@ -1,0 +1,328 @@
+//! The indexes of a ring, as one of its two sides sees them.
+//!
+//! **Protocol** (`net/xdp/xsk_queue.h`). A ring has two index words that only ever grow, modulo 2³². The producer writes
+//! entries and then its index with Release; the consumer reads that with Acquire and then the entries. The consumer is
+//! done with entries and then writes its index with Release; the producer reads that with Acquire before it writes the
+//! same entries anew. So each side's word is the other's permission, and both sides are the same but for one number:
+//! the consumer may go up to the other's index, the producer that much and the ring's size further.
+//!
+//! The other side is not believed: an index that goes back, or further than there are entries, is refused.
+
+/// The two index words.
+pub(crate) trait Words {
+    /// Reads the other side's index with Acquire.
+    fn other(&self) -> u32;
+    /// Writes this side's index with Release.
+    fn publish(&self, own: u32);
+}
+
+/// Which of the two sides one is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Producer,
+    Consumer,
+}
+
+/// The other side's index is none that it could have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Jumped {
+    pub(crate) own: u32,
+    pub(crate) other: u32,
+}
+
+/// One side's place in a ring.
+#[derive(Debug)]
+pub(crate) struct Cursor<W> {
+    words: W,
+    size: u32,
+    /// What a producer is ahead of the other side: the ring's size. 0 for a consumer.
+    lead: u32,
+    own: u32,
+    /// Up to where this side may go, by what is known of the other.
+    limit: u32,
+}
+
+impl<W: Words> Cursor<W> {
+    /// `size` entries, a power of two; `own` and `other` are where the two sides start.
+    pub(crate) fn new(words: W, side: Side, size: u32, own: u32, other: u32) -> Self {
+        assert!(size.is_power_of_two(), "rings have a power of two of entries");
+        let lead = if side == Side::Producer { size } else { 0 };
+        Self { words, size, lead, own, limit: other.wrapping_add(lead) }
+    }
+
+    /// How many entries this side may work on: to write for a producer, to read for a consumer. The other side is asked
+    /// only where fewer than `wanted` are known of.
+    #[inline]
+    pub(crate) fn ready(&mut self, wanted: u32) -> Result<u32, Jumped> {
+        let known = self.limit.wrapping_sub(self.own);
+        if known >= wanted {
+            return Ok(known);
+        }
+        let other = self.words.other();
+        let limit = other.wrapping_add(self.lead);
+        let ready = limit.wrapping_sub(self.own);
+        if ready > self.size || ready < known {
+            return Err(Jumped { own: self.own, other });
+        }
+        self.limit = limit;
+        Ok(ready)
+    }
+
+    /// The place of the entry so many after the next, in entries from the ring's start.
+    #[inline]
+    pub(crate) fn slot(&self, ahead: u32) -> u32 {
+        self.own.wrapping_add(ahead) & (self.size - 1)
+    }
+
+    /// Steps over entries that were worked on, no more than are ready; the other side does not know yet.
+    #[inline]
+    pub(crate) fn advance(&mut self, count: u32) {
+        assert!(count <= self.limit.wrapping_sub(self.own), "more entries than are ready");
+        self.own = self.own.wrapping_add(count);
+    }
+
+    /// Tells the other side of everything that was stepped over.
+    #[inline]
+    pub(crate) fn publish(&self) {
+        self.words.publish(self.own);
+    }
+
+    /// For a producer: how many entries it wrote that the other side has not taken yet.
+    pub(crate) fn outstanding(&mut self) -> Result<u32, Jumped> {
+        let ready = self.ready(self.size)?;
+        Ok(self.size - ready)
+    }
+
+    /// How many entries the ring has.
+    pub(crate) fn size(&self) -> u32 {
+        self.size
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::cell::Cell;
+    use std::collections::VecDeque;
+    use std::rc::Rc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A ring's words on one thread.
+    #[derive(Clone, Default)]
+    struct Shared {
+        words: Rc<[Cell<u32>; 2]>,
+        mine: usize,
+    }
+
+    impl Shared {
+        fn pair(start: u32) -> (Self, Self) {
+            let words = Rc::new([Cell::new(start), Cell::new(start)]);
+            (Self { words: words.clone(), mine: 0 }, Self { words, mine: 1 })
+        }
+    }
+
+    impl Words for Shared {
+        fn other(&self) -> u32 {
+            self.words[1 - self.mine].get()
+        }
+
+        fn publish(&self, own: u32) {
+            self.words[self.mine].set(own);
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Produce(u32),
+        Consume(u32),
+        PublishProduced,
+        PublishConsumed,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..9_u32).prop_map(Step::Produce),
+            (0..9_u32).prop_map(Step::Consume),
+            Just(Step::PublishProduced),
+            Just(Step::PublishConsumed),
+        ]
+    }
+
+    proptest! {
+        /// A ring is a bounded queue, wherever its indexes start.
+        #[test]
+        fn a_ring_is_a_queue(
+            start in prop_oneof![any::<u32>(), (0..20_u32).prop_map(|back| 0_u32.wrapping_sub(back))],
+            log in 0..4_u32,
+            steps in proptest::collection::vec(step(), 0..200),
+        ) {
+            let size = 1 << log;
+            let (producing, consuming) = Shared::pair(start);
+            let mut producer = Cursor::new(producing, Side::Producer, size, start, start);
+            let mut consumer = Cursor::new(consuming, Side::Consumer, size, start, start);
+            let mut slots = vec![0_u64; size as usize];
+            // What the other side may not see yet, what it may, and what has been read but not given back.
+            let (mut written, mut queue, mut taken) = (VecDeque::new(), VecDeque::new(), 0_u32);
+            let mut next = 1_u64;
+            for step in steps {
+                match step {
+                    Step::Produce(wanted) => {
+                        let room = size - written.len() as u32 - queue.len() as u32 - taken;
+                        let ready = producer.ready(wanted).expect("no jump");
+                        prop_assert!(ready <= room && (ready == room || ready >= wanted));
+                        let count = wanted.min(ready);
+                        for ahead in 0..count {
+                            slots[producer.slot(ahead) as usize] = next;
+                            written.push_back(next);
+                            next += 1;
+                        }
+                        producer.advance(count);
+                    }
+                    Step::PublishProduced => {
+                        producer.publish();
+                        queue.append(&mut written);
+                    }
+                    Step::Consume(wanted) => {
+                        let ready = consumer.ready(wanted).expect("no jump");
+                        prop_assert!(ready as usize <= queue.len());
+                        prop_assert!(ready as usize == queue.len() || ready >= wanted);
+                        let count = wanted.min(ready);
+                        for ahead in 0..count {
+                            let value = slots[consumer.slot(ahead) as usize];
+                            prop_assert_eq!(Some(value), queue.pop_front());
+                        }
+                        consumer.advance(count);
+                        taken += count;
+                    }
+                    Step::PublishConsumed => {
+                        consumer.publish();
+                        taken = 0;
+                    }
+                }
+            }
+        }
+
+        /// Whatever the other side's index is, what is ready fits the ring.
+        #[test]
+        fn an_index_is_not_believed(start: u32, other: u32, log in 0..16_u32, consumer: bool) {
+            let (mine, theirs) = Shared::pair(start);
+            let side = if consumer { Side::Consumer } else { Side::Producer };
+            let mut cursor = Cursor::new(mine, side, 1 << log, start, start);
+            theirs.publish(other);
+            let known = cursor.ready(0).expect("nothing is asked");
+            match cursor.ready(u32::MAX) {
+                Ok(ready) => prop_assert!(ready <= 1 << log && ready >= known),
+                Err(jumped) => prop_assert_eq!(jumped, Jumped { own: start, other }),
+            }
+        }
+    }
+
+    #[test]
+    fn an_index_that_jumps_is_refused() {
+        let start = u32::MAX - 2;
+        let (mine, theirs) = Shared::pair(start);
+        let mut consumer = Cursor::new(mine, Side::Consumer, 8, start, start);
+        theirs.publish(start.wrapping_add(9));
+        assert!(consumer.ready(1).is_err(), "more than the ring holds");
+        theirs.publish(start.wrapping_sub(1));
+        assert!(consumer.ready(1).is_err(), "back");
+        theirs.publish(start.wrapping_add(8));
+        assert_eq!(consumer.ready(1), Ok(8));
+        theirs.publish(start.wrapping_add(7));
+        assert!(consumer.ready(9).is_err(), "back from where it was");
+    }
+
+    #[test]
+    #[should_panic(expected = "more entries than are ready")]
+    fn nobody_steps_too_far() {
+        let (mine, _theirs) = Shared::pair(0);
+        Cursor::new(mine, Side::Consumer, 8, 0, 0).advance(1);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_models {
+    use loom::cell::UnsafeCell;
+    use loom::sync::Arc;
+    use loom::sync::atomic::{AtomicU32, Ordering};
+    use loom::thread;
+
+    use super::*;
+
+    struct Memory {
+        words: [AtomicU32; 2],
+        slots: [UnsafeCell<u32>; 2],
+    }
+
+    // SAFETY: that the slots are never touched by both at the same time is what the model is for: loom tells otherwise.
+    unsafe impl Sync for Memory {}
+
+    struct End {
+        memory: Arc<Memory>,
+        mine: usize,
+    }
+
+    impl Words for End {
+        fn other(&self) -> u32 {
+            self.memory.words[1 - self.mine].load(Ordering::Acquire)
+        }
+
+        fn publish(&self, own: u32) {
+            self.memory.words[self.mine].store(own, Ordering::Release);
+        }
+    }
+
+    /// Producer and consumer on two threads, over the wrap-around: each value comes once, in order, and loom sees no two
+    /// accesses to a slot at the same time.
+    #[test]
+    fn loom_entries_are_handed_over() {
+        loom::model(|| {
+            let start = u32::MAX;
+            let memory = Arc::new(Memory {
+                words: [AtomicU32::new(start), AtomicU32::new(start)],
+                slots: [UnsafeCell::new(0), UnsafeCell::new(0)],
+            });
+            let producing = End { memory: memory.clone(), mine: 0 };
+            let producer = thread::spawn(move || {
+                let memory = producing.memory.clone();
+                let mut cursor = Cursor::new(producing, Side::Producer, 2, start, start);
+                let mut next = 1;
+                while next <= 3 {
+                    if cursor.ready(1).expect("no jump") == 0 {
+                        thread::yield_now();
+                        continue;
+                    }
+                    memory.slots[cursor.slot(0) as usize].with_mut(|slot| {
+                        // SAFETY: checked by loom.
+                        unsafe { *slot = next }
+                    });
+                    cursor.advance(1);
+                    cursor.publish();
+                    next += 1;
+                }
+            });
+            let consuming = End { memory: memory.clone(), mine: 1 };
+            let mut cursor = Cursor::new(consuming, Side::Consumer, 2, start, start);
+            let mut got = 0;
+            while got < 3 {
+                let ready = cursor.ready(1).expect("no jump");
+                if ready == 0 {
+                    thread::yield_now();
+                    continue;
+                }
+                for ahead in 0..ready {
+                    got += 1;
+                    memory.slots[cursor.slot(ahead) as usize].with(|slot| {
+                        // SAFETY: checked by loom.
+                        assert_eq!(unsafe { *slot }, got);
+                    });
+                }
+                cursor.advance(ready);
+                cursor.publish();
+            }
+            producer.join().expect("the producer");
+        });
+    }
+}

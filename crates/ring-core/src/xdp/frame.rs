@@ -1,0 +1,205 @@
+//! A frame that a user has.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::error::XdpError;
+use super::memory::Lease;
+use super::umem::{Shared, Umem};
+
+/// A frame of packet memory that is yours: received and taken out of its batch, or taken to be filled and sent.
+///
+/// It goes back to its memory when it is dropped, on whichever thread, and to the kernel when it is sent. There is no
+/// other way to get one, and no second one of the same frame.
+///
+/// ```compile_fail
+/// # fn used_after_it_was_sent(mut sender: ring_core::XdpSender, mut frame: ring_core::XdpFrame) {
+/// sender.send(frame);
+/// frame.data_mut()[0] = 0;
+/// # }
+/// ```
+///
+/// ```compile_fail
+/// # fn twice(frame: ring_core::XdpFrame) {
+/// let another = frame.clone();
+/// # }
+/// ```
+pub struct XdpFrame {
+    umem: Arc<Shared>,
+    /// `None` only while the frame is being taken apart.
+    lease: Option<Lease>,
+    start: u32,
+    len: u32,
+    continues: bool,
+}
+
+impl XdpFrame {
+    /// Makes a frame of a lease of the same memory.
+    pub(crate) fn new(
+        umem: Arc<Shared>,
+        lease: Lease,
+        start: u32,
+        len: u32,
+        continues: bool,
+    ) -> Self {
+        umem.memory.held.fetch_add(1, Ordering::Relaxed);
+        Self { umem, lease: Some(lease), start, len, continues }
+    }
+
+    /// The packet's bytes.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        let Some(lease) = &self.lease else { return &[] };
+        self.umem.memory.bytes(lease, self.start, self.len)
+    }
+
+    /// The packet's bytes, to be changed.
+    #[must_use]
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        let Some(lease) = &mut self.lease else { return &mut [] };
+        self.umem.memory.bytes_mut(lease, self.start, self.len)
+    }
+
+    /// The packet's length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether there are no bytes in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How long the packet may become where it starts now, in bytes.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        (self.umem.memory.layout().frame_size - self.start) as usize
+    }
+
+    /// Bytes before the packet that [`extend_front`](Self::extend_front) can take.
+    #[must_use]
+    pub fn headroom(&self) -> usize {
+        (self.start - self.umem.memory.layout().metadata.min(self.start)) as usize
+    }
+
+    /// Puts these bytes in the place of the packet.
+    ///
+    /// # Errors
+    /// [`XdpError::PacketTooLong`] above [`capacity`](Self::capacity).
+    pub fn write(&mut self, data: &[u8]) -> Result<(), XdpError> {
+        self.set_len(data.len())?;
+        self.data_mut().copy_from_slice(data);
+        Ok(())
+    }
+
+    /// Makes the packet shorter or longer at its end. Bytes that are added hold what was there before.
+    ///
+    /// # Errors
+    /// [`XdpError::PacketTooLong`] above [`capacity`](Self::capacity).
+    pub fn set_len(&mut self, len: usize) -> Result<(), XdpError> {
+        let limit = self.capacity();
+        if len > limit {
+            return Err(XdpError::PacketTooLong { len, limit });
+        }
+        self.len = len as u32;
+        Ok(())
+    }
+
+    /// Makes the packet longer at its front, for another header.
+    ///
+    /// # Errors
+    /// [`XdpError::PacketTooLong`] above [`headroom`](Self::headroom).
+    pub fn extend_front(&mut self, bytes: usize) -> Result<(), XdpError> {
+        let limit = self.headroom();
+        if bytes > limit {
+            return Err(XdpError::PacketTooLong { len: bytes, limit });
+        }
+        self.start -= bytes as u32;
+        self.len += bytes as u32;
+        Ok(())
+    }
+
+    /// Takes bytes away from the packet's front, all of them where there are no more.
+    pub fn trim_front(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.len()) as u32;
+        self.start += bytes;
+        self.len -= bytes;
+    }
+
+    /// Whether the packet goes on in the next frame: for packets that are longer than a frame.
+    #[must_use]
+    pub fn continues(&self) -> bool {
+        self.continues
+    }
+
+    /// Says that the packet goes on in the next frame that is sent.
+    pub fn set_continues(&mut self, continues: bool) {
+        self.continues = continues;
+    }
+
+    /// The memory that it is of.
+    #[must_use]
+    pub fn umem(&self) -> Umem {
+        Umem { shared: self.umem.clone() }
+    }
+
+    /// Turns it into bytes that can be shared and cut, without a copy. The frame goes back when the last of them is
+    /// dropped.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.umem
+    }
+
+    pub(crate) fn start(&self) -> u32 {
+        self.start
+    }
+
+    pub(crate) fn lease_mut(&mut self) -> Option<&mut Lease> {
+        self.lease.as_mut()
+    }
+
+    /// Takes the frame apart.
+    pub(crate) fn into_lease(mut self) -> Option<Lease> {
+        self.umem.memory.held.fetch_sub(1, Ordering::Relaxed);
+        self.lease.take()
+    }
+}
+
+impl AsRef<[u8]> for XdpFrame {
+    fn as_ref(&self) -> &[u8] {
+        self.data()
+    }
+}
+
+impl AsMut<[u8]> for XdpFrame {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self.data_mut()
+    }
+}
+
+impl Drop for XdpFrame {
+    fn drop(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            self.umem.memory.held.fetch_sub(1, Ordering::Relaxed);
+            self.umem.memory.give_back(lease);
+        }
+    }
+}
+
+impl fmt::Debug for XdpFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("XdpFrame")
+            .field("len", &self.len)
+            .field("continues", &self.continues)
+            .finish_non_exhaustive()
+    }
+}

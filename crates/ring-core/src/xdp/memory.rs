@@ -1,0 +1,358 @@
+//! The memory that packets lie in, and who has which frame of it.
+//!
+//! **Invariant.** Each frame is in exactly one place: in the pool, with a user (who then has its [`Lease`]), with the
+//! kernel to be filled, or with the kernel to be sent. A word a frame says which, and with which socket. Only the one
+//! who has a frame moves it on: the holder of the lease, or, for frames that the kernel has, the one who reads the ring
+//! by which that kernel side gives them back. What the kernel gives back is checked against the word, so that a frame
+//! that it names twice, or was never given, never gets a second lease.
+//!
+//! **Rules.** A lease is neither copied nor made anywhere but here. While one exists, neither the kernel nor anybody else
+//! reads or writes its frame: so slices of the frame are sound for as long as the lease is borrowed.
+
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use crossbeam_queue::ArrayQueue;
+use ring_sys::mmap::Mapping;
+use ring_sys::xdp::abi::{XDP_PACKET_HEADROOM, XskTxMetadata};
+
+use super::returns::Returns;
+
+/// A frame that is with a user: the right to use its bytes.
+#[derive(Debug)]
+#[must_use = "a lease that is forgotten is a frame lost"]
+pub(crate) struct Lease {
+    index: u32,
+    /// Which memory it is of.
+    memory: u32,
+}
+
+/// With whom the kernel has a frame: which ring, of which socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// To be filled for a socket.
+    Fill(u16),
+    /// To be sent by a socket.
+    Send(u16),
+}
+
+/// The most sockets that may ever use a memory.
+pub(crate) const MOST_SOCKETS: u16 = 1 << 14;
+
+const IN_POOL: u16 = 0;
+const WITH_USER: u16 = 1;
+const TO_FILL: u16 = 1 << 14;
+const TO_SEND: u16 = 1 << 15;
+
+/// How memory is divided. All in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// A power of two.
+    pub(crate) frame_size: u32,
+    pub(crate) frames: u32,
+    /// Left free before each received packet, besides the kernel's own.
+    pub(crate) headroom: u32,
+    /// Before each packet to be sent, for metadata; 0 for none.
+    pub(crate) metadata: u32,
+}
+
+/// A descriptor of the kernel's that cannot be: an address outside, a length too long, or a frame that it does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused;
+
+#[derive(Debug)]
+pub(crate) struct Memory {
+    id: u32,
+    mapping: Mapping,
+    layout: Layout,
+    shift: u32,
+    states: Box<[AtomicU16]>,
+    /// Where time stamps of sending were asked for: the number of the packet, 0 where they were not.
+    stamped: Box<[AtomicU64]>,
+    pool: ArrayQueue<u32>,
+    pub(crate) returns: Returns,
+    /// Frames that users hold beyond a batch.
+    pub(crate) held: AtomicUsize,
+}
+
+impl Memory {
+    /// The mapping must have room for the frames.
+    pub(crate) fn new(mapping: Mapping, layout: Layout) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        assert!(layout.frame_size.is_power_of_two());
+        assert!(layout.frame_size as usize * layout.frames as usize <= mapping.len());
+        let pool = ArrayQueue::new(layout.frames as usize);
+        for index in 0..layout.frames {
+            let _ = pool.push(index);
+        }
+        let stamped = if layout.metadata == 0 { 0 } else { layout.frames };
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            mapping,
+            layout,
+            shift: layout.frame_size.trailing_zeros(),
+            states: (0..layout.frames).map(|_| AtomicU16::new(IN_POOL)).collect(),
+            stamped: (0..stamped).map(|_| AtomicU64::new(0)).collect(),
+            pool,
+            returns: Returns::new(),
+            held: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(crate) fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
+    /// Bytes that are registered with the kernel.
+    pub(crate) fn len(&self) -> usize {
+        self.layout.frame_size as usize * self.layout.frames as usize
+    }
+
+    /// How many bytes of a received packet fit into one frame.
+    pub(crate) fn receive_room(&self) -> u32 {
+        self.layout.frame_size.saturating_sub(XDP_PACKET_HEADROOM + self.layout.headroom)
+    }
+
+    /// Where packets to be sent start in a frame.
+    pub(crate) fn send_start(&self) -> u32 {
+        self.layout.headroom.max(self.layout.metadata)
+    }
+
+    /// How many frames are in the pool.
+    #[inline]
+    pub(crate) fn pooled(&self) -> usize {
+        self.pool.len()
+    }
+
+    /// Takes a frame out of the pool.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<Lease> {
+        let index = self.pool.pop()?;
+        self.states[index as usize].store(WITH_USER, Ordering::Relaxed);
+        Some(Lease { index, memory: self.id })
+    }
+
+    /// Puts a frame back into the pool, and wakes who waits for one. Any thread may.
+    #[inline]
+    pub(crate) fn give_back(&self, lease: Lease) {
+        self.check(&lease);
+        self.pool_up(lease.index);
+        self.returns.returned();
+    }
+
+    /// Puts frames back into the pool, and wakes who waits for one, once.
+    pub(crate) fn give_all_back(&self, leases: impl Iterator<Item = Lease>) {
+        for lease in leases {
+            self.check(&lease);
+            self.pool_up(lease.index);
+        }
+        self.returns.returned();
+    }
+
+    /// Gives a frame to the kernel; its address, to which an offset may be added.
+    #[inline]
+    pub(crate) fn lend(&self, lease: Lease, holder: Holder) -> u64 {
+        self.check(&lease);
+        self.states[lease.index as usize].store(holder.state(), Ordering::Relaxed);
+        u64::from(lease.index) << self.shift
+    }
+
+    /// Takes a frame from the kernel: what it says is checked. The lease, and where the bytes start in the frame.
+    #[inline]
+    pub(crate) fn claim(
+        &self,
+        address: u64,
+        len: u32,
+        holder: Holder,
+    ) -> Result<(Lease, u32), Refused> {
+        let index = usize::try_from(address >> self.shift).map_err(|_| Refused)?;
+        let state = self.states.get(index).ok_or(Refused)?;
+        let start = (address & u64::from(self.layout.frame_size - 1)) as u32;
+        if len > self.layout.frame_size - start || state.load(Ordering::Relaxed) != holder.state() {
+            return Err(Refused);
+        }
+        state.store(WITH_USER, Ordering::Relaxed);
+        Ok((Lease { index: index as u32, memory: self.id }, start))
+    }
+
+    /// Takes back everything that the kernel had with a holder and will not touch any more; how many frames.
+    pub(crate) fn reclaim(&self, holder: Holder) -> usize {
+        let mut count = 0;
+        for (index, state) in self.states.iter().enumerate() {
+            if state.load(Ordering::Relaxed) == holder.state() {
+                self.pool_up(index as u32);
+                count += 1;
+            }
+        }
+        self.returns.returned();
+        count
+    }
+
+    /// The bytes of a frame.
+    #[inline]
+    pub(crate) fn bytes<'a>(&'a self, lease: &'a Lease, start: u32, len: u32) -> &'a [u8] {
+        let pointer = self.place(lease, start, len);
+        // SAFETY: the bytes lie within the mapping, which lives as long as `self`, and were zeroed at first. Who has the
+        // lease has the frame, so that nobody writes them, and the lease is borrowed for as long as the slice lives.
+        unsafe { std::slice::from_raw_parts(pointer, len as usize) }
+    }
+
+    /// The bytes of a frame, to be written.
+    #[inline]
+    #[allow(clippy::mut_from_ref, reason = "the right to write comes from the lease")]
+    pub(crate) fn bytes_mut<'a>(
+        &'a self,
+        lease: &'a mut Lease,
+        start: u32,
+        len: u32,
+    ) -> &'a mut [u8] {
+        let pointer = self.place(lease, start, len);
+        // SAFETY: as in `bytes`; the lease is borrowed mutably, so that there is no other slice.
+        unsafe { std::slice::from_raw_parts_mut(pointer, len as usize) }
+    }
+
+    /// Writes metadata before a packet that starts at `start`, with the number under which the time of sending is to be
+    /// reported, 0 for not at all. `false` if there is no room for metadata.
+    pub(crate) fn request(
+        &self,
+        lease: &mut Lease,
+        start: u32,
+        metadata: XskTxMetadata,
+        number: u64,
+    ) -> bool {
+        const SIZE: u32 = size_of::<XskTxMetadata>() as u32;
+        if self.layout.metadata < SIZE || start < self.layout.metadata {
+            return false;
+        }
+        let place = self.bytes_mut(lease, start - self.layout.metadata, SIZE);
+        place[..8].copy_from_slice(&metadata.flags.to_ne_bytes());
+        place[8..16].copy_from_slice(&metadata.request_or_timestamp);
+        place[16..].copy_from_slice(&metadata.launch_time.to_ne_bytes());
+        self.stamped[lease.index as usize].store(number, Ordering::Relaxed);
+        true
+    }
+
+    /// Of a frame that came back from being sent: the number of its packet and when it was sent, if that was asked for.
+    pub(crate) fn stamp(&self, lease: &Lease, start: u32) -> Option<(u64, u64)> {
+        let stamped = self.stamped.get(lease.index as usize)?;
+        let number = stamped.swap(0, Ordering::Relaxed);
+        let at = start.checked_sub(self.layout.metadata)?;
+        if number == 0 {
+            return None;
+        }
+        let answer = self.bytes(lease, at + 8, 8).first_chunk()?;
+        Some((number, u64::from_ne_bytes(*answer)))
+    }
+
+    fn pool_up(&self, index: u32) {
+        self.states[index as usize].store(IN_POOL, Ordering::Relaxed);
+        // The pool has room for all frames, and each is in it once.
+        let _ = self.pool.push(index);
+    }
+
+    #[inline]
+    fn place(&self, lease: &Lease, start: u32, len: u32) -> *mut u8 {
+        self.check(lease);
+        assert!(
+            start <= self.layout.frame_size && len <= self.layout.frame_size - start,
+            "outside of the frame"
+        );
+        let at = ((lease.index as usize) << self.shift) + start as usize;
+        let pointer = self.mapping.pointer(at, len as usize, 1).expect("frames lie within");
+        pointer.as_ptr()
+    }
+
+    #[inline]
+    fn check(&self, lease: &Lease) {
+        assert!(lease.memory == self.id, "a frame of another memory");
+    }
+}
+
+impl Lease {
+    /// A second lease of the same frame, for a reader that is to outlive this one. Until the first is forgotten (not
+    /// given back) both may only be read through, and the second must be kept.
+    pub(super) fn twin(&self) -> Self {
+        Self { index: self.index, memory: self.memory }
+    }
+}
+
+impl Holder {
+    #[inline]
+    fn state(self) -> u16 {
+        match self {
+            Self::Fill(socket) => TO_FILL | socket,
+            Self::Send(socket) => TO_SEND | socket,
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn memory(frames: u32) -> Memory {
+        let mapping = Mapping::anonymous(2048 * frames as usize).expect("memory");
+        Memory::new(mapping, Layout { frame_size: 2048, frames, headroom: 0, metadata: 0 })
+    }
+
+    #[test]
+    fn what_the_kernel_says_is_checked() {
+        let memory = memory(4);
+        let lease = memory.take().expect("a frame");
+        let (us, other) = (Holder::Fill(3), Holder::Fill(4));
+        let address = memory.lend(lease, us);
+        for (address, len, holder) in [
+            (address, 2049, us),
+            (address + 2047, 2, us),
+            (address, 60, other),
+            (address, 60, Holder::Send(3)),
+            (address + 2048, 60, us),
+            (4 * 2048, 60, us),
+            (u64::MAX, 60, us),
+            (u64::MAX, u32::MAX, us),
+        ] {
+            assert!(memory.claim(address, len, holder).is_err(), "{address} {len} {holder:?}");
+        }
+        let (lease, start) = memory.claim(address + 256, 1792, us).expect("as it should be");
+        assert_eq!(start, 256);
+        assert!(memory.claim(address + 256, 60, us).is_err(), "a second time");
+        memory.give_back(lease);
+        assert!(memory.claim(address, 60, us).is_err(), "it is in the pool");
+        assert_eq!(memory.pooled(), 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "a frame of another memory")]
+    fn a_frame_goes_back_to_its_own_memory() {
+        let (one, other) = (memory(1), memory(1));
+        other.give_back(one.take().expect("a frame"));
+    }
+
+    #[test]
+    fn frames_do_not_overlap() {
+        let memory = memory(3);
+        let mut leases: Vec<Lease> = std::iter::from_fn(|| memory.take()).collect();
+        assert_eq!(leases.len(), 3);
+        for (value, lease) in leases.iter_mut().enumerate() {
+            memory.bytes_mut(lease, 0, 2048).fill(value as u8);
+        }
+        for (value, lease) in leases.iter().enumerate() {
+            assert!(memory.bytes(lease, 0, 2048).iter().all(|&byte| byte == value as u8));
+        }
+        memory.give_all_back(leases.into_iter());
+        assert_eq!(memory.pooled(), 3);
+    }
+
+    #[test]
+    fn what_a_closed_socket_had_comes_back() {
+        let memory = memory(3);
+        for holder in [Holder::Fill(1), Holder::Fill(1), Holder::Fill(2)] {
+            memory.lend(memory.take().expect("a frame"), holder);
+        }
+        assert_eq!(memory.reclaim(Holder::Fill(1)), 2);
+        assert_eq!(memory.pooled(), 2);
+    }
+}

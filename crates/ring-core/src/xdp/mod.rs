@@ -1,0 +1,40 @@
+//! AF_XDP: packets past the kernel's stack (`Documentation/networking/af_xdp.rst`).
+//!
+//! A socket stands on one queue of an interface. A program at the driver hands it packets, which the kernel writes into
+//! frames of a packet memory ([`Umem`]); frames that are filled here are sent from there. A frame is always in exactly
+//! one place, see [`memory`].
+//!
+//! Unsafe code is in [`ring`] (shared words and entries) and [`memory`] (slices of frames) alone.
+
+mod assembly;
+mod batch;
+mod builder;
+mod completions;
+mod cursor;
+mod endpoint;
+mod error;
+mod frame;
+mod memory;
+mod program;
+mod receiver;
+mod returns;
+mod ring;
+mod sender;
+mod socket;
+mod steering;
+#[cfg(all(test, not(loom)))]
+mod tests;
+mod umem;
+mod waiting;
+
+pub use self::batch::XdpBatch;
+pub use self::builder::{MultiBuffer, XdpDirection, XdpSocketBuilder, ZeroCopy};
+pub use self::completions::SendTimestamp;
+pub use self::error::{KernelVersion, XdpError};
+pub use self::frame::XdpFrame;
+pub use self::program::{XdpAttach, XdpMode, XdpProgram};
+pub use self::receiver::{XdpReceiver, XdpReceiverStatistics};
+pub use self::sender::{RejectReason, SendRejected, SendRequest, XdpSender, XdpSenderStatistics};
+pub use self::socket::{XdpOutcome, XdpSocket};
+pub use self::umem::{HugePages, Umem, UmemConfig};
+pub use self::waiting::XdpWait;

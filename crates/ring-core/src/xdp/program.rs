@@ -1,0 +1,415 @@
+//! The program that hands packets to sockets, and its place on an interface.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use ring_sys::bpf::abi::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
+use ring_sys::bpf::{self, LoadError, Map, MapKind, Program, ProgramKind, XdpLink};
+use ring_sys::interface;
+use ring_sys::xdp::attachment;
+
+use super::assembly;
+use super::error::{KernelVersion, XdpError, explain, libc_errno};
+use super::steering::Steering;
+
+/// Where on a packet's way a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum XdpMode {
+    /// In the driver, before the kernel makes a buffer of its own of the packet.
+    Native,
+    /// In the kernel's stack, for drivers that know no XDP: slower, and after the kernel has joined segments.
+    Generic,
+}
+
+/// In which mode to attach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum XdpAttach {
+    /// Native where the driver can, generic elsewhere; [`XdpProgram::mode`] tells which.
+    #[default]
+    Auto,
+    /// Native or not at all.
+    Native,
+    /// Generic.
+    Generic,
+}
+
+/// A program on an interface that hands packets to the AF_XDP sockets of its queues. Cheap to clone; it is taken off the
+/// interface when the last clone and the last socket are dropped, at the latest with the process.
+///
+/// Sockets attach one by themselves, and share it with the others of this process on the same interface. It is made
+/// explicitly for other people's programs: [`of_map`](Self::of_map), [`attach`](Self::attach).
+#[derive(Clone, Debug)]
+pub struct XdpProgram {
+    attached: Arc<Attached>,
+}
+
+#[derive(Debug)]
+struct Attached {
+    /// `None` for a program that somebody else attached.
+    link: Option<XdpLink>,
+    sockets: Map,
+    mode: Option<XdpMode>,
+    native_refused: Option<io::Error>,
+    steering: Option<Steering>,
+}
+
+/// What a socket wants of its program.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) attach: XdpAttach,
+    pub(crate) replace: bool,
+    pub(crate) steering: Option<Steering>,
+}
+
+/// A socket's place in the map; taken away on drop.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    program: XdpProgram,
+    queue: u32,
+    is_set: AtomicBool,
+}
+
+const CAPABILITIES: &str = "cap_net_admin and cap_bpf";
+const LINKS: (&str, KernelVersion) = ("attaching XDP programs by a link", KernelVersion::new(5, 9));
+/// How many queues a map has room for at least: interfaces may get more while it is in use.
+const LEAST_ENTRIES: u32 = 256;
+/// How long to wait for a program of this process that is being taken off.
+const GOING: Duration = Duration::from_millis(200);
+
+/// An interface of a network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    namespace: (u64, u64),
+    interface: u32,
+}
+
+/// The programs of this process.
+static PROGRAMS: Mutex<Vec<(Place, Weak<Attached>)>> = Mutex::new(Vec::new());
+
+impl XdpProgram {
+    /// The map of somebody else's program, which is attached already: sockets are entered under the numbers of their
+    /// queues. It must be an XSKMAP.
+    ///
+    /// # Errors
+    /// [`XdpError::Geometry`] for another kind of map.
+    pub fn of_map(sockets: OwnedFd) -> Result<Self, XdpError> {
+        Self::foreign(sockets, None, None)
+    }
+
+    /// Attaches somebody else's program (one that was loaded by aya or libbpf) with its map of sockets, an XSKMAP.
+    ///
+    /// # Errors
+    /// As opening a socket.
+    pub fn attach(
+        interface: &str,
+        program: OwnedFd,
+        sockets: OwnedFd,
+        attach: XdpAttach,
+    ) -> Result<Self, XdpError> {
+        let index = find(interface)?;
+        let program = Program::from_descriptor(program);
+        let (link, mode, refused) = attach_program(interface, index, &program, attach, false)?;
+        let mut made = Self::foreign(sockets, Some(link), Some(mode))?;
+        if let Some(attached) = Arc::get_mut(&mut made.attached) {
+            attached.native_refused = refused;
+        }
+        Ok(made)
+    }
+
+    /// In which mode it runs, `None` where somebody else attached it.
+    #[must_use]
+    pub fn mode(&self) -> Option<XdpMode> {
+        self.attached.mode
+    }
+
+    /// Why native mode was not taken, where it was tried.
+    #[must_use]
+    pub fn native_refused(&self) -> Option<&io::Error> {
+        self.attached.native_refused.as_ref()
+    }
+
+    /// The map of sockets, by the numbers of their queues.
+    #[must_use]
+    pub fn sockets(&self) -> BorrowedFd<'_> {
+        self.attached.sockets.as_fd()
+    }
+
+    /// The program of this process on an interface: the one that is there, or a new one.
+    pub(crate) fn shared(name: &str, index: u32, wanted: &Wanted) -> Result<Self, XdpError> {
+        let place = Place { namespace: namespace()?, interface: index };
+        let mut programs = PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(attached) = programs
+            .iter()
+            .filter(|(at, _)| *at == place)
+            .find_map(|(_, program)| program.upgrade())
+        {
+            let program = Self { attached };
+            program.check_same(name, wanted)?;
+            return Ok(program);
+        }
+        let queues = interface::find(name).map_or(1, |found| found.queues.0);
+        let sockets = Map::new(MapKind::XskMap, 4, queues.max(LEAST_ENTRIES), "ringtap_sockets")
+            .map_err(|source| explain("making a map of sockets", CAPABILITIES, None, source))?;
+        let steering = wanted.steering.as_ref().map_or(&[][..], |steering| &steering.code);
+        let program = load(&assembly::redirect(sockets.as_fd(), steering))?;
+        let (link, mode, native_refused) =
+            attach_program(name, index, &program, wanted.attach, wanted.replace)?;
+        let attached = Arc::new(Attached {
+            link: Some(link),
+            sockets,
+            mode: Some(mode),
+            native_refused,
+            steering: wanted.steering.clone(),
+        });
+        programs.retain(|(_, program)| program.strong_count() > 0);
+        programs.push((place, Arc::downgrade(&attached)));
+        Ok(Self { attached })
+    }
+
+    /// Enters a socket under the number of its queue.
+    pub(crate) fn enter(&self, queue: u32, socket: BorrowedFd<'_>) -> Result<Entry, XdpError> {
+        self.attached
+            .sockets
+            .set_descriptor(queue, socket)
+            .map_err(|source| XdpError::System { operation: "entering the socket", source })?;
+        Ok(Entry { program: self.clone(), queue, is_set: AtomicBool::new(true) })
+    }
+
+    fn check_same(&self, name: &str, wanted: &Wanted) -> Result<(), XdpError> {
+        let differs =
+            |difference| Err(XdpError::ProgramDiffers { interface: name.to_owned(), difference });
+        if self.attached.steering != wanted.steering {
+            return differs("filter");
+        }
+        match (wanted.attach, self.attached.mode) {
+            (XdpAttach::Native, Some(XdpMode::Generic))
+            | (XdpAttach::Generic, Some(XdpMode::Native)) => differs("mode"),
+            _ => Ok(()),
+        }
+    }
+
+    fn foreign(
+        sockets: OwnedFd,
+        link: Option<XdpLink>,
+        mode: Option<XdpMode>,
+    ) -> Result<Self, XdpError> {
+        let sockets = Map::from_descriptor(sockets);
+        let kind = sockets
+            .kind()
+            .map_err(|source| XdpError::System { operation: "looking at the map", source })?;
+        if kind != Some(MapKind::XskMap) {
+            return Err(XdpError::Geometry {
+                what: "a map of sockets",
+                value: 0,
+                rule: "its type must be XSKMAP",
+            });
+        }
+        let attached = Attached { link, sockets, mode, native_refused: None, steering: None };
+        Ok(Self { attached: Arc::new(attached) })
+    }
+}
+
+impl Entry {
+    /// The program whose map it is in.
+    pub(crate) fn program(&self) -> &XdpProgram {
+        &self.program
+    }
+
+    /// Takes it away: nothing more is redirected to the socket.
+    pub(crate) fn remove(&self) {
+        if self.is_set.swap(false, Ordering::Relaxed) {
+            // A map that has gone, or an entry that somebody else took away, is as good.
+            let _ = self.program.attached.sockets.delete(self.queue);
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        if let Some(link) = self.link.take() {
+            // Closing it does the same, on some kernels a while later.
+            let _ = link.detach();
+        }
+    }
+}
+
+impl fmt::Display for XdpMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        })
+    }
+}
+
+impl XdpMode {
+    const fn flags(self) -> u32 {
+        match self {
+            Self::Native => XDP_FLAGS_DRV_MODE,
+            Self::Generic => XDP_FLAGS_SKB_MODE,
+        }
+    }
+}
+
+pub(crate) fn find(name: &str) -> Result<u32, XdpError> {
+    interface::index(name)
+        .map_err(|source| XdpError::NoSuchInterface { interface: name.to_owned(), source })
+}
+
+fn load(code: &[bpf::Instruction]) -> Result<Program, XdpError> {
+    let load = |fragments| Program::load(ProgramKind::Xdp { fragments }, code, "ringtap_redirect");
+    // Taking packets that span buffers costs nothing; kernels before 5.18 do not know what it is.
+    load(true).or_else(|_| load(false)).map_err(|error| {
+        let LoadError { source, log } = error;
+        match source.raw_os_error() {
+            Some(libc_errno::EPERM) => explain("loading the program", CAPABILITIES, None, source),
+            _ => XdpError::Program(LoadError { source, log }),
+        }
+    })
+}
+
+type Attachment = (XdpLink, XdpMode, Option<io::Error>);
+
+fn attach_program(
+    name: &str,
+    index: u32,
+    program: &Program,
+    attach: XdpAttach,
+    replace: bool,
+) -> Result<Attachment, XdpError> {
+    let generic = |refused| {
+        attach_in(name, index, program, XdpMode::Generic, replace)
+            .map(|link| (link, XdpMode::Generic, refused))
+    };
+    if attach == XdpAttach::Generic {
+        return generic(None);
+    }
+    match attach_in(name, index, program, XdpMode::Native, replace) {
+        Ok(link) => Ok((link, XdpMode::Native, None)),
+        Err(XdpError::System { source, .. })
+            if attach == XdpAttach::Auto
+                && matches!(
+                    source.raw_os_error(),
+                    Some(libc_errno::EOPNOTSUPP | libc_errno::EINVAL | libc_errno::ERANGE)
+                ) =>
+        {
+            generic(Some(source))
+        }
+        Err(XdpError::System { source, operation }) => Err(match source.raw_os_error() {
+            Some(libc_errno::EOPNOTSUPP) => XdpError::NoDriverSupport {
+                interface: name.to_owned(),
+                driver: interface::find(name).ok().and_then(|found| found.driver),
+                what: "XDP in native mode",
+                hint: "use generic mode, or leave the choice to us",
+            },
+            Some(libc_errno::ERANGE | libc_errno::EINVAL)
+                if interface::mtu(name).is_ok_and(|mtu| mtu > 3000) =>
+            {
+                let mtu = interface::mtu(name).unwrap_or(0);
+                XdpError::MtuTooLarge { interface: name.to_owned(), mtu }
+            }
+            _ => XdpError::System { source, operation },
+        }),
+        Err(error) => Err(error),
+    }
+}
+
+fn attach_in(
+    name: &str,
+    index: u32,
+    program: &Program,
+    mode: XdpMode,
+    replace: bool,
+) -> Result<XdpLink, XdpError> {
+    let operation = "attaching the program";
+    let started = Instant::now();
+    let mut replaced = false;
+    loop {
+        let source = match XdpLink::create(program, index, mode.flags()) {
+            Ok(link) => return Ok(link),
+            Err(error) => error,
+        };
+        if !matches!(source.raw_os_error(), Some(libc_errno::EBUSY | libc_errno::EEXIST)) {
+            // Unlike other errors these say something of the driver: the caller looks at them.
+            return Err(match source.raw_os_error() {
+                Some(libc_errno::EOPNOTSUPP | libc_errno::ERANGE) => {
+                    XdpError::System { operation, source }
+                }
+                _ => explain(operation, CAPABILITIES, Some(LINKS), source),
+            });
+        }
+        match present(index) {
+            Some((mode, id)) if replace && !replaced => {
+                remove(index, mode, id)?;
+                replaced = true;
+            }
+            present
+                if started.elapsed() >= GOING || present.is_some_and(|(_, id)| !is_ours(id)) =>
+            {
+                let Some((mode, id)) = present else {
+                    return Err(XdpError::System { operation, source });
+                };
+                let interface = name.to_owned();
+                return Err(XdpError::ProgramPresent {
+                    interface,
+                    mode,
+                    id,
+                    name: program_name(id),
+                });
+            }
+            // One of this process that is being taken off, or one that has just gone.
+            _ => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
+
+/// The program that is attached, and in which mode.
+fn present(index: u32) -> Option<(XdpMode, u32)> {
+    let attached = attachment::attached(index).ok()?;
+    let native = attached.native.map(|id| (XdpMode::Native, id));
+    native.or(attached.generic.map(|id| (XdpMode::Generic, id)))
+}
+
+fn program_name(id: u32) -> String {
+    let information = Program::by_id(id).and_then(|program| program.information());
+    information.map_or(String::new(), |information| information.name)
+}
+
+/// Whether a program may be one of this process that is about to go: by its name, which is also that of other processes
+/// of this kind. Those do not go, which shows soon.
+fn is_ours(id: u32) -> bool {
+    program_name(id).starts_with("ringtap")
+}
+
+/// Takes somebody else's program off an interface, whether a link holds it or not.
+fn remove(index: u32, mode: XdpMode, id: u32) -> Result<(), XdpError> {
+    let failed =
+        |source| explain("removing the program", "cap_net_admin and cap_sys_admin", None, source);
+    for link in bpf::xdp_links().map_err(failed)? {
+        if link.information().is_ok_and(|information| information.program == id) {
+            return link.detach().map_err(failed);
+        }
+    }
+    attachment::detach(index, mode.flags()).map_err(failed)
+}
+
+/// The network namespace that this thread is in.
+fn namespace() -> Result<(u64, u64), XdpError> {
+    let metadata = std::fs::metadata("/proc/thread-self/ns/net").map_err(|source| {
+        XdpError::System { operation: "looking at the network namespace", source }
+    })?;
+    Ok((metadata.dev(), metadata.ino()))
+}

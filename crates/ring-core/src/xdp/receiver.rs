@@ -1,0 +1,568 @@
+//! The receiving half of a socket.
+
+use std::cell::OnceCell;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ring_sys::event::{self, FAILED, Poller, READABLE, Ticker};
+use ring_sys::xdp::abi::{XDP_PKT_CONTD, XdpDesc};
+
+use super::batch::{Piece, Record, XdpBatch};
+use super::cursor::Jumped;
+use super::endpoint::{Endpoint, jumped};
+use super::error::XdpError;
+use super::memory::Lease;
+use super::returns::Waiter;
+use super::ring::Ring;
+use super::waiting::{Spin, XdpWait};
+use crate::{Error, Interrupter, LinkType, Next, PacketSource, Statistics, Timeout, Timestamp};
+
+/// A packet of more pieces than this is none: the kernel's own packets have at most 18.
+const MOST_PIECES: usize = 64;
+/// Packets are joined into one piece of memory no further than this in one batch.
+const JOINED_IN_A_BATCH: usize = 1 << 20;
+/// How long to sleep at most in any case: the kernel wakes nobody when the interface goes away.
+const CHECKED: Duration = Duration::from_millis(500);
+/// How long to sleep at most while frames are wanted that the kernel has not sent yet: it does not say when it has.
+const STARVED: Duration = Duration::from_millis(1);
+
+/// The receiving half of an AF_XDP socket, a [`PacketSource`].
+///
+/// Batches are lent: when one is dropped its frames go back to the kernel. To keep packets, take their frames
+/// ([`XdpBatch::into_frames`]) or their bytes ([`PacketBatch::retain_packet`](crate::PacketBatch::retain_packet)).
+#[derive(Debug)]
+pub struct XdpReceiver {
+    pub(crate) rx: Ring<XdpDesc>,
+    pub(crate) fill: Ring<u64>,
+    /// What the batch that is lent consists of.
+    pub(crate) pieces: Vec<Piece>,
+    pub(crate) records: Vec<Record>,
+    pub(crate) joined: Vec<u8>,
+    /// The first pieces of a packet of which the last has not come.
+    open: Vec<Piece>,
+    /// A packet that had too many pieces goes on.
+    skipping: bool,
+    /// How many frames the kernel is to have, and how many it has: in the fill ring, or received and not read.
+    fill_target: u32,
+    filled: u32,
+    batch_size: u32,
+    number: u64,
+    delivered: u64,
+    malformed: u64,
+    starved: u64,
+    starving: bool,
+    /// An index that could not be, and the ring's name and size: nothing more is done with the rings.
+    broken: Option<(&'static str, u32, Jumped)>,
+    spin: Spin,
+    interrupter: Interrupter,
+    waiter: Arc<Waiter>,
+    poller: OnceCell<Watch>,
+    pub(crate) endpoint: Arc<Endpoint>,
+}
+
+/// Counts of a receiver since it was opened; none ever decreases but the last two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct XdpReceiverStatistics {
+    /// Packets delivered.
+    pub delivered: u64,
+    /// Packets dropped by the kernel: longer than a frame, or no frame was there to be filled.
+    pub dropped: u64,
+    /// Packets dropped by the kernel because the receive ring was full.
+    pub ring_full: u64,
+    /// How often the kernel found the fill ring empty.
+    pub fill_empty: u64,
+    /// Frames in the fill ring that the kernel refused.
+    pub invalid: u64,
+    /// Descriptors of the kernel's that could not be, and packets of too many pieces.
+    pub malformed: u64,
+    /// How often the kernel had no frame left, and none was free.
+    pub starved: u64,
+    /// Frames that the kernel has at this moment, to be filled.
+    pub filled: u64,
+    /// Frames of the memory that users hold at this moment.
+    pub held: u64,
+}
+
+impl XdpReceiver {
+    /// The receive and the fill ring; how many frames the kernel is to have, and how many it has.
+    pub(crate) fn new(
+        (rx, fill): (Ring<XdpDesc>, Ring<u64>),
+        (fill_target, filled): (u32, u32),
+        wait: XdpWait,
+        endpoint: Arc<Endpoint>,
+        waiter: Arc<Waiter>,
+        interrupter: Interrupter,
+    ) -> Self {
+        Self {
+            fill_target: fill_target.min(fill.size()),
+            rx,
+            fill,
+            pieces: Vec::new(),
+            records: Vec::new(),
+            joined: Vec::new(),
+            open: Vec::new(),
+            skipping: false,
+            filled,
+            batch_size: 64,
+            number: 1,
+            delivered: 0,
+            malformed: 0,
+            starved: 0,
+            starving: false,
+            broken: None,
+            spin: Spin::new(wait),
+            interrupter,
+            waiter,
+            poller: OnceCell::new(),
+            endpoint,
+        }
+    }
+
+    /// The most packets of a batch, 64 at first.
+    pub fn set_batch_size(&mut self, packets: u32) {
+        self.batch_size = packets.max(1);
+    }
+
+    /// What was counted.
+    ///
+    /// # Errors
+    /// When the kernel refuses to tell.
+    pub fn receiver_statistics(&self) -> Result<XdpReceiverStatistics, XdpError> {
+        let kernel = match &self.endpoint.socket {
+            Some(socket) => socket
+                .statistics()
+                .map_err(|source| XdpError::System { operation: "XDP_STATISTICS", source })?,
+            None => Default::default(),
+        };
+        Ok(XdpReceiverStatistics {
+            delivered: self.delivered,
+            dropped: kernel.rx_dropped,
+            ring_full: kernel.rx_ring_full,
+            fill_empty: kernel.rx_fill_ring_empty_descs,
+            invalid: kernel.rx_invalid_descs,
+            malformed: self.malformed,
+            starved: self.starved,
+            filled: self.filled.into(),
+            held: self.umem().held_frames() as u64,
+        })
+    }
+
+    /// The socket's packet memory.
+    #[must_use]
+    pub fn umem(&self) -> super::umem::Umem {
+        super::umem::Umem { shared: self.endpoint.umem.clone() }
+    }
+
+    /// Gives the kernel frames from the pool, up to what it is to have.
+    pub(crate) fn refill(&mut self) -> Result<(), XdpError> {
+        let umem = self.endpoint.umem.clone();
+        if self.filled >= self.fill_target {
+            return Ok(());
+        }
+        let mut missing = self.fill_target - self.filled;
+        let mut room = self.fill_room(missing)?;
+        while missing > 0 && room > 0 {
+            let Some(lease) = umem.memory.take() else { break };
+            self.fill.write(0, umem.memory.lend(lease, self.endpoint.fill_holder()));
+            self.fill.advance(1);
+            self.filled += 1;
+            missing -= 1;
+            room -= 1;
+        }
+        self.fill.publish();
+        if self.filled == 0 {
+            // Nobody else may be going to look after what was sent.
+            umem.reap_all(|lease| umem.memory.give_back(lease));
+            if umem.memory.pooled() > 0 {
+                return self.refill();
+            }
+            if !self.open.is_empty() {
+                // A packet without end has taken them all.
+                self.malformed += 1;
+                self.skip(true);
+                return self.refill();
+            }
+            if !self.starving {
+                self.starved += 1;
+                self.starving = true;
+            }
+        } else {
+            self.starving = false;
+        }
+        Ok(())
+    }
+
+    /// Gives frames of a batch back to the kernel; what it does not take goes to the pool.
+    pub(crate) fn recycle(&mut self, leases: impl Iterator<Item = Lease>) {
+        let memory = &self.endpoint.umem.memory;
+        let holder = self.endpoint.fill_holder();
+        let wanted = self.fill_target.saturating_sub(self.filled);
+        let mut room = if self.broken.is_some() { 0 } else { self.fill.ready(wanted).unwrap_or(0) };
+        room = room.min(wanted);
+        let mut written = 0;
+        let rest = leases.filter_map(|lease| {
+            if written == room {
+                return Some(lease);
+            }
+            self.fill.write(written, memory.lend(lease, holder));
+            written += 1;
+            None
+        });
+        memory.give_all_back(rest);
+        self.fill.advance(written);
+        self.fill.publish();
+        self.filled += written;
+    }
+
+    /// Takes what was received, at most a batch; whether there is anything.
+    pub(crate) fn take_received(&mut self) -> Result<bool, XdpError> {
+        debug_assert!(self.pieces.is_empty() && self.records.is_empty());
+        self.joined.clear();
+        self.check_indexes()?;
+        let ready = match self.rx.ready(1) {
+            Ok(ready) => ready,
+            Err(error) => return Err(self.breaks("receive", self.rx.size(), error)),
+        };
+        if ready == 0 {
+            return Ok(false);
+        }
+        let mut taken = 0;
+        while taken < ready
+            && self.records.len() < self.batch_size as usize
+            && self.joined.len() < JOINED_IN_A_BATCH
+        {
+            let descriptor = self.rx.read(taken);
+            taken += 1;
+            self.take_piece(descriptor);
+        }
+        self.rx.advance(taken);
+        self.rx.publish();
+        self.delivered += self.records.len() as u64;
+        Ok(!self.records.is_empty())
+    }
+
+    #[inline]
+    fn take_piece(&mut self, descriptor: XdpDesc) {
+        let XdpDesc { addr, len, options } = descriptor;
+        let continues = options & XDP_PKT_CONTD != 0;
+        let claimed = self.endpoint.umem.memory.claim(addr, len, self.endpoint.fill_holder());
+        let Ok((lease, start)) = claimed else {
+            // The packet that it was a piece of is lost as well.
+            self.malformed += 1;
+            self.skip(continues);
+            return;
+        };
+        self.filled -= 1;
+        if self.skipping {
+            self.recycle(std::iter::once(lease));
+            self.skipping = continues;
+        } else if !continues && self.open.is_empty() {
+            self.records.push(Record { first: self.pieces.len() as u32, count: 1, joined: 0, len });
+            self.pieces.push(Piece { lease: Some(lease), start, len, continues });
+        } else {
+            self.join(Piece { lease: Some(lease), start, len, continues });
+        }
+    }
+
+    /// A packet of several pieces is joined when its last one is there.
+    #[cold]
+    fn join(&mut self, piece: Piece) {
+        let continues = piece.continues;
+        self.open.push(piece);
+        if continues {
+            if self.open.len() == MOST_PIECES {
+                self.malformed += 1;
+                self.skip(true);
+            }
+            return;
+        }
+        let (first, joined) = (self.pieces.len() as u32, self.joined.len());
+        let memory = &self.endpoint.umem.memory;
+        for piece in &self.open {
+            self.joined.extend_from_slice(piece.data(memory));
+        }
+        self.records.push(Record {
+            first,
+            count: self.open.len() as u32,
+            joined: joined as u32,
+            len: (self.joined.len() - joined) as u32,
+        });
+        self.pieces.append(&mut self.open);
+    }
+
+    #[cold]
+    fn skip(&mut self, continues: bool) {
+        self.skipping = continues;
+        let open = std::mem::take(&mut self.open);
+        self.recycle(open.into_iter().filter_map(|piece| piece.lease));
+    }
+
+    fn fill_room(&mut self, wanted: u32) -> Result<u32, XdpError> {
+        self.check_indexes()?;
+        match self.fill.ready(wanted) {
+            Ok(room) => Ok(room),
+            Err(error) => Err(self.breaks("fill", self.fill.size(), error)),
+        }
+    }
+
+    fn check_indexes(&self) -> Result<(), XdpError> {
+        self.broken.map_or(Ok(()), |(ring, size, error)| Err(jumped(ring, size, error)))
+    }
+
+    #[cold]
+    fn breaks(&mut self, ring: &'static str, size: u32, error: Jumped) -> XdpError {
+        self.malformed += 1;
+        self.broken = Some((ring, size, error));
+        jumped(ring, size, error)
+    }
+
+    /// Whether the kernel has so few frames that it is worth being woken for one that comes back.
+    fn wants_frames(&self) -> bool {
+        self.filled < self.fill_target.div_ceil(2)
+    }
+
+    /// Whether frames are better not kept: the kernel has less than half of those that it is to have, and none is free.
+    pub(crate) fn runs_short(&self) -> bool {
+        // What the batch that is lent consists of goes back to the kernel.
+        let filled = self.filled as usize + self.pieces.len();
+        self.endpoint.umem.memory.pooled() == 0 && filled < self.fill_target as usize / 2
+    }
+
+    /// Lends what [`take_received`](Self::take_received) took.
+    fn lend(&mut self) -> XdpBatch<'_> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let timestamp = Timestamp::from_parts(now.as_secs(), now.subsec_nanos());
+        let number = self.number;
+        self.number += self.records.len() as u64;
+        XdpBatch::new(self, number, timestamp)
+    }
+
+    /// Waits until packets have been taken, the time is over, or somebody interrupts.
+    fn wait(&mut self, timeout: Timeout) -> Result<Woken, XdpError> {
+        let deadline = match timeout {
+            Timeout::Now => return Ok(Woken::TimedOut),
+            Timeout::After(time) => Instant::now().checked_add(time),
+            Timeout::Never => None,
+        };
+        let started = Instant::now();
+        if self.look(started, deadline)? {
+            self.spin.came_after(started.elapsed());
+            return Ok(Woken::Packets);
+        }
+        loop {
+            if self.interrupter.take() {
+                return Ok(Woken::Interrupted);
+            }
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Ok(Woken::TimedOut);
+            }
+            if self.sleep(left)? {
+                self.spin.came_after(started.elapsed());
+                return Ok(Woken::Packets);
+            }
+        }
+    }
+
+    /// Looks again and again, as long as that pays; whether packets came.
+    fn look(&mut self, started: Instant, deadline: Option<Instant>) -> Result<bool, XdpError> {
+        if self.spin.is_off() {
+            return Ok(false);
+        }
+        let until = match (self.spin.until(started), deadline) {
+            (Some(until), Some(deadline)) => Some(until.min(deadline)),
+            (until, deadline) => until.or(deadline),
+        };
+        loop {
+            for _ in 0..16 {
+                if self.take_received()? {
+                    return Ok(true);
+                }
+                std::hint::spin_loop();
+            }
+            if self.endpoint.busy_poll || self.fill.needs_wakeup() {
+                self.endpoint.wake_receive()?;
+            }
+            if self.starving {
+                self.refill()?;
+            }
+            let over = until.is_some_and(|until| Instant::now() >= until);
+            if over || self.interrupter.is_raised() {
+                return self.take_received();
+            }
+        }
+    }
+
+    /// Sleeps until packets come, a frame comes back that is wanted, somebody interrupts, or at most so long; whether
+    /// packets came.
+    fn sleep(&mut self, left: Option<Duration>) -> Result<bool, XdpError> {
+        let endpoint = self.endpoint.clone();
+        let (umem, waiter) = (&endpoint.umem, self.waiter.clone());
+        let mut limit = left.map_or(CHECKED, |left| left.min(CHECKED));
+        let wanting = self.wants_frames();
+        if wanting {
+            umem.memory.returns.want(&waiter);
+            self.refill()?;
+            if self.wants_frames() && umem.in_flight() > 0 {
+                limit = limit.min(STARVED);
+            }
+        }
+        let Some(descriptor) = endpoint.descriptor() else { return self.take_received() };
+        let waits = [
+            (descriptor, READABLE),
+            (self.interrupter.as_fd(), READABLE),
+            (waiter.event.as_fd(), READABLE),
+        ];
+        let ready = event::poll(waits, Some(limit))
+            .map_err(|source| XdpError::System { operation: "poll", source })?;
+        if wanting {
+            umem.memory.returns.have(&waiter);
+            self.refill()?;
+        }
+        let packets = self.take_received()?;
+        if !packets {
+            endpoint.take_error()?;
+            if ready[0] & FAILED != 0 {
+                return Err(XdpError::InterfaceGone { interface: endpoint.interface.to_string() });
+            }
+        }
+        Ok(packets)
+    }
+
+    pub(crate) fn receive(&mut self, timeout: Timeout) -> Result<Next<XdpBatch<'_>>, XdpError> {
+        self.refill()?;
+        if self.fill.needs_wakeup() {
+            self.endpoint.wake_receive()?;
+        }
+        if self.interrupter.take() {
+            return Ok(Next::Interrupted);
+        }
+        if let Some(poller) = self.poller.get() {
+            // What it has to tell is what is looked at now.
+            let mut ticked = false;
+            poller
+                .poller
+                .wait(Some(Duration::ZERO), |readiness| ticked |= readiness.key == TICK)
+                .map_err(|source| XdpError::System { operation: "epoll_wait", source })?;
+            if ticked {
+                poller.ticker.take();
+                self.endpoint.take_error()?;
+            }
+        }
+        if !self.take_received()? {
+            match self.wait(timeout)? {
+                Woken::Packets => {}
+                Woken::TimedOut => {
+                    self.want_for_others();
+                    return Ok(Next::TimedOut);
+                }
+                Woken::Interrupted => return Ok(Next::Interrupted),
+            }
+        }
+        Ok(Next::Batch(self.lend()))
+    }
+
+    /// Whoever waits for the descriptor of [`readiness`](PacketSource::readiness) must be woken when frames that are
+    /// wanted come back.
+    fn want_for_others(&mut self) {
+        let returns = &self.endpoint.umem.memory.returns;
+        if self.poller.get().is_none() {
+            return;
+        }
+        if self.wants_frames() {
+            returns.want(&self.waiter);
+            if self.endpoint.umem.memory.pooled() > 0 {
+                self.waiter.event.raise();
+            }
+        } else {
+            returns.have(&self.waiter);
+        }
+    }
+
+    /// The set of descriptors that tells when there is something to do, made when it is first asked for.
+    pub(crate) fn poller(&self) -> Option<&Poller> {
+        if let Some(watch) = self.poller.get() {
+            return Some(&watch.poller);
+        }
+        let made = Poller::new().ok()?;
+        made.add_edge(self.endpoint.descriptor()?, 0).ok()?;
+        made.add_edge(self.interrupter.as_fd(), 1).ok()?;
+        made.add_edge(self.waiter.event.as_fd(), 2).ok()?;
+        let ticker = Ticker::new(CHECKED).ok()?;
+        made.add_edge(ticker.as_fd(), TICK).ok()?;
+        Some(&self.poller.get_or_init(|| Watch { poller: made, ticker }).poller)
+    }
+}
+
+/// What tells others when there is something to do.
+#[derive(Debug)]
+struct Watch {
+    poller: Poller,
+    /// Makes them look whether the interface is still there.
+    ticker: Ticker,
+}
+
+/// The ticker's key.
+const TICK: u64 = 3;
+
+enum Woken {
+    Packets,
+    TimedOut,
+    Interrupted,
+}
+
+impl PacketSource for XdpReceiver {
+    type Batch<'a> = XdpBatch<'a>;
+
+    #[inline]
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<XdpBatch<'_>>, Error> {
+        Ok(self.receive(timeout)?)
+    }
+
+    /// `drops` are the kernel's, for want of frames, of room in the receive ring, or because a packet was longer than a
+    /// frame; `ring_exhausted` counts how often no frame was free; `blocks_on_loan` are frames that users hold.
+    fn statistics(&mut self) -> Result<Statistics, Error> {
+        let counted = self.receiver_statistics()?;
+        let drops = counted.dropped + counted.ring_full;
+        Ok(Statistics {
+            packets: counted.delivered + drops,
+            drops,
+            freezes: counted.fill_empty,
+            malformed: counted.malformed,
+            ring_exhausted: counted.starved,
+            blocks_on_loan: counted.held,
+            ..Statistics::default()
+        })
+    }
+
+    fn link_type(&self) -> Option<LinkType> {
+        Some(self.endpoint.link_type)
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+
+    fn interrupter(&self) -> Option<Interrupter> {
+        Some(self.interrupter.clone())
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        self.poller().map(|poller| poller.as_fd())
+    }
+}
+
+impl Drop for XdpReceiver {
+    fn drop(&mut self) {
+        // Nothing more is redirected here, while the sending half may go on.
+        if let Some(entry) = &self.endpoint.entry {
+            entry.remove();
+        }
+        let open = std::mem::take(&mut self.open);
+        let memory = &self.endpoint.umem.memory;
+        memory.give_all_back(open.into_iter().filter_map(|piece| piece.lease));
+        memory.returns.leave(&self.waiter);
+    }
+}

@@ -1,0 +1,364 @@
+//! Packet memory, of one socket or shared.
+
+use std::io;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use ring_sys::mmap::Mapping;
+use ring_sys::xdp::abi::{XDP_UMEM_TX_SW_CSUM, XskTxMetadata};
+use ring_sys::xdp::{Socket, UmemRequest};
+
+use super::completions::Completions;
+use super::error::{KernelVersion, XdpError, explain, libc_errno};
+use super::memory::{Layout, Lease, MOST_SOCKETS, Memory};
+
+/// Memory that packets are received into and sent from, divided into frames of equal size. Cheap to clone.
+///
+/// A socket makes its own unless it is given one. Sockets that share one (on several queues, on several interfaces)
+/// pass frames to each other without a copy.
+#[derive(Clone, Debug)]
+pub struct Umem {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// How a [`Umem`] is made: plain configuration.
+///
+/// ```
+/// use ring_core::{HugePages, UmemConfig};
+///
+/// let umem = UmemConfig::new().frames(1024).frame_size(2048).huge_pages(HugePages::Preferred).allocate()?;
+/// assert_eq!(umem.frames(), 1024);
+/// # Ok::<(), ring_core::XdpError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UmemConfig {
+    frames: u32,
+    frame_size: Option<u32>,
+    headroom: u32,
+    huge_pages: HugePages,
+    metadata: bool,
+    software_checksum: bool,
+}
+
+/// Whether packet memory is made of pages of 2 MiB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HugePages {
+    /// No.
+    #[default]
+    No,
+    /// Where there are any; [`Umem::has_huge_pages`] tells.
+    Preferred,
+    /// An error where there are none.
+    Required,
+}
+
+/// What the clones of a [`Umem`], its sockets and its frames have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) memory: Memory,
+    /// Of the kernel's `XDP_UMEM_*`.
+    flags: u32,
+    huge: bool,
+    next_socket: AtomicU16,
+    members: Mutex<Members>,
+}
+
+/// Sockets that use the memory.
+#[derive(Debug, Default)]
+struct Members {
+    sockets: Vec<Weak<Socket>>,
+    completions: Vec<Weak<Completions>>,
+}
+
+impl Default for UmemConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl UmemConfig {
+    /// 4,096 frames that fit the interface's MTU, ordinary pages, no metadata.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            frames: 4096,
+            frame_size: None,
+            headroom: 0,
+            huge_pages: HugePages::No,
+            metadata: false,
+            software_checksum: false,
+        }
+    }
+
+    /// How many frames there are.
+    #[must_use]
+    pub const fn frames(mut self, frames: u32) -> Self {
+        self.frames = frames;
+        self
+    }
+
+    /// Bytes of a frame: 2,048 or 4,096 (up to the size of a page). Of these the kernel takes 256 for itself when it
+    /// receives. By default what the MTU of the socket's interface needs; 4,096 for memory made by
+    /// [`allocate`](Self::allocate).
+    #[must_use]
+    pub const fn frame_size(mut self, bytes: u32) -> Self {
+        self.frame_size = Some(bytes);
+        self
+    }
+
+    /// Bytes left free before each received packet, for a header to be put there.
+    #[must_use]
+    pub const fn headroom(mut self, bytes: u32) -> Self {
+        self.headroom = bytes;
+        self
+    }
+
+    /// Whether to use pages of 2 MiB: fewer misses of the address cache with much memory.
+    #[must_use]
+    pub const fn huge_pages(mut self, pages: HugePages) -> Self {
+        self.huge_pages = pages;
+        self
+    }
+
+    /// Leaves room for metadata before each packet to be sent: checksums and times of sending can then be asked for
+    /// (Linux 6.8).
+    #[must_use]
+    pub const fn metadata(mut self, room: bool) -> Self {
+        self.metadata = room;
+        self
+    }
+
+    /// Lets the kernel compute checksums that are asked for where packets are copied anyhow: in tests, and for drivers
+    /// without (`XDP_UMEM_TX_SW_CSUM`). Implies [`metadata`](Self::metadata).
+    #[must_use]
+    pub const fn software_checksum(mut self, software: bool) -> Self {
+        self.software_checksum = software;
+        self.metadata |= software;
+        self
+    }
+
+    /// Makes the memory. It is registered with the kernel when the first socket uses it.
+    ///
+    /// # Errors
+    /// [`XdpError::Geometry`], [`XdpError::HugePages`], [`XdpError::System`] where there is not enough memory.
+    pub fn allocate(&self) -> Result<Umem, XdpError> {
+        self.allocate_for(None)
+    }
+
+    /// For an interface of this MTU, if there is one.
+    pub(crate) fn allocate_for(&self, mtu: Option<u32>) -> Result<Umem, XdpError> {
+        /// Ethernet header and two VLAN tags.
+        const LINK_HEADER: u32 = 14 + 4 + 4;
+        let metadata = if self.metadata { size_of::<XskTxMetadata>() as u32 } else { 0 };
+        let mut layout =
+            Layout { frame_size: 2048, frames: self.frames, headroom: self.headroom, metadata };
+        layout.frame_size = self.frame_size.unwrap_or_else(|| {
+            let room = layout.frame_size.saturating_sub(self.headroom.saturating_add(256));
+            if mtu.is_some_and(|mtu| mtu.saturating_add(LINK_HEADER) <= room) { 2048 } else { 4096 }
+        });
+        check("a frame size", layout.frame_size.into(), {
+            matches!(layout.frame_size, 2048 | 4096).then_some(()).ok_or("2048 or 4096 bytes")
+        })?;
+        check("a number of frames", layout.frames.into(), {
+            (1..=1 << 24).contains(&layout.frames).then_some(()).ok_or("1 to 16777216")
+        })?;
+        check("a headroom", layout.headroom.into(), {
+            let fits = layout.headroom <= layout.frame_size - 256 - 64;
+            fits.then_some(()).ok_or("it must leave room for packets in the frame")
+        })?;
+        let len = layout.frame_size as usize * layout.frames as usize;
+        let (mapping, huge) = self.map(len)?;
+        let flags = if self.software_checksum { XDP_UMEM_TX_SW_CSUM } else { 0 };
+        Ok(Umem {
+            shared: Arc::new(Shared {
+                memory: Memory::new(mapping, layout),
+                flags,
+                huge,
+                next_socket: AtomicU16::new(0),
+                members: Mutex::new(Members::default()),
+            }),
+        })
+    }
+
+    fn map(&self, len: usize) -> Result<(Mapping, bool), XdpError> {
+        if self.huge_pages != HugePages::No {
+            match Mapping::anonymous_huge(len) {
+                Ok(mapping) => return Ok((mapping, true)),
+                Err(source) if self.huge_pages == HugePages::Required => {
+                    return Err(XdpError::HugePages { needed: len as u64, source });
+                }
+                Err(_) => {}
+            }
+        }
+        let mapping = Mapping::anonymous(len)
+            .map_err(|source| XdpError::System { operation: "allocating packet memory", source })?;
+        Ok((mapping, false))
+    }
+}
+
+impl Umem {
+    /// How many frames there are.
+    #[must_use]
+    pub fn frames(&self) -> u32 {
+        self.shared.memory.layout().frames
+    }
+
+    /// Bytes of a frame.
+    #[must_use]
+    pub fn frame_size(&self) -> u32 {
+        self.shared.memory.layout().frame_size
+    }
+
+    /// How many frames neither a user nor the kernel has at this moment.
+    #[must_use]
+    pub fn free_frames(&self) -> usize {
+        self.shared.memory.pooled()
+    }
+
+    /// How many frames users hold at this moment, as [`XdpFrame`](crate::XdpFrame) or as `Bytes`.
+    #[must_use]
+    pub fn held_frames(&self) -> usize {
+        self.shared.memory.held.load(Ordering::Relaxed)
+    }
+
+    /// Whether the memory is made of huge pages.
+    #[must_use]
+    pub fn has_huge_pages(&self) -> bool {
+        self.shared.huge
+    }
+
+    /// Whether both are the same memory.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl Shared {
+    /// A number for a socket that is to use the memory.
+    pub(crate) fn number(&self) -> Result<u16, XdpError> {
+        let next = |number| (number < MOST_SOCKETS).then_some(number + 1);
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.next_socket
+            .fetch_update(set, fetch, next)
+            .map_err(|limit| XdpError::TooManySockets { limit })
+    }
+
+    /// Runs `bind` with a living socket that uses the memory already; without one the memory is registered with the new
+    /// socket. Sockets that come at the same time wait for each other.
+    pub(crate) fn join(
+        &self,
+        socket: &Arc<Socket>,
+        completions: &Arc<Completions>,
+        bind: impl FnOnce(Option<&Socket>) -> Result<(), XdpError>,
+    ) -> Result<(), XdpError> {
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.sockets.retain(|socket| socket.strong_count() > 0);
+        members.completions.retain(|ring| ring.strong_count() > 0);
+        let owner = members.sockets.iter().find_map(Weak::upgrade);
+        if owner.is_none() {
+            self.register(socket)?;
+        }
+        bind(owner.as_deref())?;
+        members.sockets.push(Arc::downgrade(socket));
+        members.completions.push(Arc::downgrade(completions));
+        Ok(())
+    }
+
+    /// Makes a completion ring known whose kernel is played by a test.
+    #[cfg(test)]
+    pub(crate) fn adopt(&self, completions: &Arc<Completions>) {
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.completions.push(Arc::downgrade(completions));
+    }
+
+    /// Takes frames that were sent from the completion rings of all sockets: one that starves must not depend on
+    /// another's next call.
+    pub(crate) fn reap_all(&self, mut to: impl FnMut(Lease)) {
+        let rings: Vec<_> = {
+            let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+            members.completions.iter().filter_map(Weak::upgrade).collect()
+        };
+        for ring in rings {
+            // A ring that is broken is reported to its own socket.
+            let _ = ring.reap(&self.memory, &mut to);
+        }
+    }
+
+    /// How many frames the kernel has to send, or has sent without anybody having taken them back.
+    pub(crate) fn in_flight(&self) -> u32 {
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        let rings = members.completions.iter().filter_map(Weak::upgrade);
+        rings.map(|ring| ring.in_flight()).sum()
+    }
+
+    fn register(&self, socket: &Socket) -> Result<(), XdpError> {
+        let layout = self.memory.layout();
+        let request = UmemRequest {
+            chunk_size: layout.frame_size,
+            headroom: layout.headroom,
+            flags: self.flags,
+            tx_metadata_len: layout.metadata,
+        };
+        let registered = socket.register_umem(self.memory.mapping(), self.memory.len(), request);
+        registered.map_err(|source| match source.raw_os_error() {
+            Some(libc_errno::ENOBUFS | libc_errno::ENOMEM) => {
+                XdpError::LockedMemory { needed: self.memory.len() as u64, limit: locked_limit() }
+            }
+            _ => {
+                let since = (layout.metadata != 0)
+                    .then_some(("metadata of packets to be sent", KernelVersion::new(6, 8)));
+                explain("registering packet memory", "cap_net_raw", since, source)
+            }
+        })
+    }
+}
+
+pub(crate) fn check(
+    what: &'static str,
+    value: u64,
+    rule: Result<(), &'static str>,
+) -> Result<(), XdpError> {
+    rule.map_err(|rule| XdpError::Geometry { what, value, rule })
+}
+
+/// `RLIMIT_MEMLOCK` in bytes.
+fn locked_limit() -> Option<u64> {
+    let limits: io::Result<String> = std::fs::read_to_string("/proc/self/limits");
+    let limits = limits.ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max locked memory"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_geometry_that_is_none_is_refused() {
+        for config in [
+            UmemConfig::new().frame_size(1024),
+            UmemConfig::new().frame_size(3000),
+            UmemConfig::new().frame_size(0),
+            UmemConfig::new().frames(0),
+            UmemConfig::new().frames(u32::MAX),
+            UmemConfig::new().headroom(4000),
+            UmemConfig::new().headroom(u32::MAX - 100),
+        ] {
+            assert!(matches!(config.allocate(), Err(XdpError::Geometry { .. })), "{config:?}");
+        }
+    }
+
+    #[test]
+    fn frames_fit_the_mtu() {
+        let size = |mtu, headroom| {
+            let config = UmemConfig::new().frames(1).headroom(headroom);
+            config.allocate_for(mtu).expect("memory").frame_size()
+        };
+        assert_eq!(size(Some(1500), 0), 2048);
+        assert_eq!(size(Some(1500), 512), 4096);
+        assert_eq!(size(Some(9000), 0), 4096);
+        assert_eq!(size(None, 0), 4096);
+    }
+}

@@ -1,0 +1,51 @@
+//! AF_XDP on real interfaces, in network namespaces of their own. It needs real root: a user namespace is not enough.
+
+#[path = "live_xdp/errors.rs"]
+mod errors;
+#[path = "live/hosts.rs"]
+#[allow(dead_code, reason = "not every part is used here")]
+mod hosts;
+#[path = "live_xdp/program.rs"]
+mod program;
+#[path = "live_xdp/receive.rs"]
+mod receive;
+#[path = "live_xdp/send.rs"]
+mod send;
+#[path = "live_xdp/setup.rs"]
+mod setup;
+
+live_harness::main!(
+    receive::packets_arrive_in_native_mode,
+    receive::packets_arrive_in_generic_mode,
+    receive::each_way_of_waiting_sees_every_packet,
+    receive::frames_are_kept_on_other_threads,
+    receive::a_receiver_that_starves_goes_on_when_frames_come_back,
+    receive::drops_are_counted,
+    receive::jumbo_packets_span_frames,
+    receive::large_segments_come_whole_in_generic_mode,
+    receive::memory_of_huge_pages,
+    receive::timeouts_and_interruptions,
+    receive::the_readiness_descriptor_wakes,
+    receive::an_interface_that_goes_away_is_an_error,
+    receive::a_queue_can_be_opened_again_at_once,
+    send::packets_arrive_at_the_peer,
+    send::packets_are_answered_on_one_socket,
+    send::more_than_the_ring_holds_is_sent,
+    send::long_packets_are_sent_in_pieces,
+    send::checksums_and_times_of_sending,
+    send::a_socket_that_only_sends_attaches_nothing,
+    program::the_program_goes_with_the_last_socket,
+    program::the_program_goes_with_the_process,
+    program::somebody_elses_program_stays,
+    program::somebody_elses_program_goes_on_request,
+    program::sockets_of_all_queues_share_a_program,
+    program::a_program_of_another_filter_is_refused,
+    program::a_foreign_program_and_map_are_used,
+    program::steered_packets_come_and_others_go_on,
+    program::a_steered_port_leaves_http_alone,
+    errors::a_missing_capability_is_named,
+    errors::locked_memory_is_named,
+    errors::what_the_driver_cannot_do_is_named,
+    errors::wrong_names_and_numbers_are_typed,
+    errors::a_busy_queue_is_named,
+);

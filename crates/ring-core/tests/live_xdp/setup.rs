@@ -1,0 +1,101 @@
+//! What the tests have in common.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use live_harness::{Missing, Result};
+use netns::Namespace;
+use ring_core::{
+    Next, PacketBatch as _, PacketSource, Timeout, XdpAttach, XdpError, XdpSocket, XdpSocketBuilder,
+};
+
+/// How long to wait for what should come at once.
+pub(crate) const SOON: Duration = Duration::from_secs(5);
+/// How long to wait for what should not come.
+pub(crate) const SHORT: Duration = Duration::from_millis(200);
+
+pub(crate) const MODES: [XdpAttach; 2] = [XdpAttach::Native, XdpAttach::Generic];
+
+/// Opens a socket inside a namespace. Without real root the test cannot run, which is said.
+pub(crate) fn open(host: &Namespace, builder: &XdpSocketBuilder) -> Result<XdpSocket> {
+    match opened(host, builder)? {
+        Err(XdpError::MissingCapability { operation, capabilities, .. }) => {
+            Err(Missing::Privilege { what: operation, privilege: capabilities }.into())
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// The same for tests of what cannot be opened.
+pub(crate) fn opened(
+    host: &Namespace,
+    builder: &XdpSocketBuilder,
+) -> Result<Result<XdpSocket, XdpError>> {
+    Ok(host.run(|| builder.open())?)
+}
+
+/// Says that the test cannot run where AF_XDP is not to be had.
+pub(crate) fn need_root() -> Result {
+    open(&Namespace::new()?, &XdpSocket::builder("lo").attach(XdpAttach::Generic)).map(drop)
+}
+
+/// The packets that come until there are so many, or nothing came for a while.
+pub(crate) fn collect(source: &mut impl PacketSource, count: usize) -> Result<Vec<Vec<u8>>> {
+    let mut seen = Vec::new();
+    let started = Instant::now();
+    while seen.len() < count && started.elapsed() < SOON {
+        if let Next::Batch(batch) = source.next_batch(Timeout::After(SHORT))? {
+            seen.extend(batch.packets().map(|packet| packet.data().to_vec()));
+        }
+    }
+    Ok(seen)
+}
+
+/// That nothing comes.
+pub(crate) fn assert_silent(source: &mut impl PacketSource) -> Result {
+    if let Next::Batch(batch) = source.next_batch(Timeout::After(SHORT))? {
+        let data: Vec<_> = batch.packets().map(|packet| packet.data().to_vec()).collect();
+        panic!("{} packets where none should be: {data:02x?}", data.len());
+    }
+    Ok(())
+}
+
+/// Frames with different ports and lengths: 60 bytes to `longest`.
+pub(crate) fn frames(count: usize, longest: usize) -> Vec<Vec<u8>> {
+    (0..count)
+        .map(|n| {
+            let mut frame = crate::hosts::frame(2000 + n as u16, 60 + n % (longest - 59));
+            let tail = frame.len() - 4;
+            frame[tail..].copy_from_slice(&(n as u32).to_be_bytes());
+            frame
+        })
+        .collect()
+}
+
+/// That both are the same packets, in whatever order.
+pub(crate) fn assert_same(seen: &[Vec<u8>], expected: &[Vec<u8>]) {
+    fn counted(packets: &[Vec<u8>]) -> BTreeMap<&[u8], usize> {
+        packets.iter().fold(BTreeMap::new(), |mut counts, packet| {
+            *counts.entry(&packet[..]).or_default() += 1;
+            counts
+        })
+    }
+    assert_eq!(seen.len(), expected.len());
+    assert!(counted(seen) == counted(expected), "the same number, but not the same packets");
+}
+
+/// Runs a program inside a namespace to its end.
+pub(crate) fn run(host: &Namespace, name: &'static str, arguments: &[&str]) -> Result<String> {
+    let program = live_harness::program(name, name)?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdout(std::process::Stdio::piped());
+    command.stderr(std::process::Stdio::piped());
+    let output = host.spawn(&mut command)?.output()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if !output.status.success() {
+        let problem = text(&output.stderr);
+        return Err(format!("{name} {arguments:?}: {}: {problem}", output.status).into());
+    }
+    Ok(text(&output.stdout))
+}
