@@ -1,0 +1,9 @@
+use ring_core::{Capture, Timeout};
+
+fn main() -> Result<(), ring_core::Error> {
+    let mut capture = Capture::open("lo")?;
+    let first = capture.next_packet(Timeout::Never)?;
+    let second = capture.next_packet(Timeout::Never)?;
+    println!("{first:?} {second:?}");
+    Ok(())
+}
