@@ -28,8 +28,9 @@ mod xdp;
 #[cfg(feature = "tokio")]
 pub use asynchronous::{AsyncCapture, OwnedPacket, PacketStream};
 pub use capture::{
-    Block, Capture, CaptureBuilder, CaptureFilter, Fanout, FanoutMode, Instruction, Outgoing,
-    Packets, RawFilter, RingGeometry, RingProfile, SharedBlock,
+    Block, Capture, CaptureBuilder, CaptureFilter, CaptureGroup, CaptureGroupBuilder, Fanout,
+    FanoutMode, Instruction, Outgoing, Packets, RawFilter, RingGeometry, RingProfile, Rollovers,
+    SharedBlock,
 };
 pub use dedup::{Dedup, DedupStatistics, Deduplicated, DeduplicatedBatch};
 pub use error::{Damage, Error, ForeignFormat, GeometryProblem, Unwritable};

@@ -1,5 +1,7 @@
 //! Captures of real interfaces in network namespaces of their own.
 
+#[path = "live/fanout.rs"]
+mod fanout;
 #[path = "live/hosts.rs"]
 mod hosts;
 #[path = "live/receive.rs"]
@@ -30,4 +32,9 @@ live_harness::main!(
     receive::a_dropped_capture_with_a_kept_block_stops_collecting,
     receive::wrong_interfaces_and_geometries_are_typed_errors,
     receive::shared_blocks_go_to_workers,
+    fanout::both_directions_of_a_flow_go_to_one_member,
+    fanout::every_mode_delivers_each_packet_to_one_member,
+    fanout::rollover_is_counted,
+    fanout::a_program_chooses_the_member,
+    fanout::members_run_on_their_processors,
 );

@@ -12,6 +12,7 @@
 //! - [`event`]: waiting, epoll(7) and eventfd(2)
 //! - [`writable`]: waiting for room, ppoll(2)
 //! - [`interface`]: what the kernel knows of network interfaces
+//! - [`processor`]: where a thread runs
 //! - [`capability`]: what this process may do
 //! - [`filter`]: classic BPF as sockets take it
 //!
@@ -37,6 +38,7 @@ pub mod interface;
 pub mod local_time;
 pub mod mmap;
 pub mod packet;
+pub mod processor;
 mod socket_option;
 pub mod writable;
 pub mod xdp;

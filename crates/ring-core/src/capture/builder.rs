@@ -9,8 +9,9 @@ use ring_sys::packet::PacketSocket;
 use ring_sys::packet::abi::{ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, TPACKET_V3, TpacketReq3};
 
 use super::Capture;
-use super::fanout::Fanout;
+use super::fanout::{Fanout, FanoutMode};
 use super::filter::CaptureFilter;
+use super::group::CaptureGroupBuilder;
 use super::ring::Ring;
 use super::socket::CaptureSocket;
 use crate::error::{GeometryProblem, privileged, system};
@@ -45,6 +46,30 @@ pub struct CaptureBuilder {
     busy_poll: Option<Duration>,
     prefer_busy_poll: bool,
     busy_poll_budget: Option<u16>,
+}
+
+/// A capture whose filter holds everything back.
+pub(crate) struct Closed {
+    socket: CaptureSocket,
+    ring: Ring,
+    /// The number of its fanout group.
+    pub(crate) group: Option<u16>,
+    filter: CaptureFilter,
+    lock_filter: bool,
+    hash: bool,
+    block_timeout: Duration,
+}
+
+impl Closed {
+    /// Puts the filter in place that was asked for.
+    pub(crate) fn let_through(mut self) -> Result<Capture, Error> {
+        self.socket.set_filter(&self.filter)?;
+        if self.lock_filter {
+            self.socket.socket.lock_filter().map_err(|source| Error::Filter { source })?;
+            self.socket.locked = true;
+        }
+        Capture::new(self.socket, self.ring, self.hash, self.block_timeout)
+    }
 }
 
 /// The shape of a ring.
@@ -248,6 +273,16 @@ impl CaptureBuilder {
     /// [`Error::Permission`] without `CAP_NET_RAW`; [`Error::NoInterface`]; [`Error::HardwareType`];
     /// [`Error::Geometry`]; [`Error::Filter`] and its kin; [`Error::System`] for what else the kernel refuses.
     pub fn open(self) -> Result<Capture, Error> {
+        self.open_closed()?.let_through()
+    }
+
+    /// A capture for several members, which share the interface's packets: see [`CaptureGroup`](crate::CaptureGroup).
+    pub fn group(self, members: usize, mode: FanoutMode) -> CaptureGroupBuilder {
+        CaptureGroupBuilder::new(self, members, mode)
+    }
+
+    /// Opens the capture as far as that a filter holds everything back.
+    pub(crate) fn open_closed(self) -> Result<Closed, Error> {
         let (index, hardware_type) = self.find_interface()?;
         let link_type = self.link_type(hardware_type)?;
         let request = self.ring_request()?;
@@ -278,7 +313,7 @@ impl CaptureBuilder {
 
         let mut socket = CaptureSocket {
             socket,
-            interface: self.interface,
+            interface: self.interface.clone(),
             index,
             snaplen: self.snaplen,
             link_type,
@@ -288,18 +323,20 @@ impl CaptureBuilder {
         };
         socket.drop_all().map_err(|source| Error::Filter { source })?;
         socket.socket.bind(index, ETH_P_ALL).map_err(system("bind to the interface"))?;
-        if let Some(fanout) = &self.fanout {
-            fanout.join(&socket.socket)?;
-        }
+        let group = self.fanout.as_ref().map(|fanout| fanout.join(&socket.socket)).transpose()?;
         if self.promiscuous && index != 0 {
             socket.join_promiscuous()?;
         }
-        socket.set_filter(&self.filter)?;
-        if self.lock_filter {
-            socket.socket.lock_filter().map_err(|source| Error::Filter { source })?;
-            socket.locked = true;
-        }
-        Capture::new(socket, ring, self.hash, self.geometry.timeout)
+        let Self { filter, lock_filter, hash, geometry, .. } = self;
+        Ok(Closed {
+            socket,
+            ring,
+            group,
+            filter,
+            lock_filter,
+            hash,
+            block_timeout: geometry.timeout,
+        })
     }
 
     /// Index and hardware type, 0 and `None` for all interfaces.

@@ -16,6 +16,7 @@ pub struct Fanout {
     pub(crate) mode: FanoutMode,
     pub(crate) group: Option<u16>,
     pub(crate) flags: u16,
+    pub(crate) most_members: u32,
 }
 
 /// How the member that gets a packet is chosen.
@@ -45,13 +46,13 @@ impl Fanout {
     /// namespace; [`unique`](Self::unique) has the kernel choose one.
     #[must_use]
     pub fn group(number: u16, mode: FanoutMode) -> Self {
-        Self { mode, group: Some(number), flags: 0 }
+        Self { mode, group: Some(number), flags: 0, most_members: 0 }
     }
 
     /// Membership in a new group, whose number the kernel chooses.
     #[must_use]
     pub fn unique(mode: FanoutMode) -> Self {
-        Self { mode, group: None, flags: 0 }
+        Self { mode, group: None, flags: 0, most_members: 0 }
     }
 
     /// A member that has no room passes packets on to the next.
@@ -91,7 +92,7 @@ impl Fanout {
         let arguments = FanoutArgs {
             id: self.group.unwrap_or(0),
             type_flags: kind | self.flags | unique,
-            max_num_members: 0,
+            max_num_members: self.most_members,
         };
         socket.join_fanout(&arguments).map_err(system("join the fanout group"))?;
         match &self.mode {

@@ -4,6 +4,7 @@ mod block;
 mod builder;
 mod fanout;
 mod filter;
+mod group;
 mod loans;
 mod ring;
 mod socket;
@@ -26,11 +27,13 @@ pub use self::builder::{CaptureBuilder, Outgoing, RingGeometry, RingProfile};
 pub use self::fanout::{Fanout, FanoutMode};
 pub(crate) use self::filter::ancillary;
 pub use self::filter::{CaptureFilter, Instruction, RawFilter};
+pub use self::group::{CaptureGroup, CaptureGroupBuilder};
 use self::ring::Ring;
 use self::socket::CaptureSocket;
 use self::wait::Waiter;
 pub use self::walk::Packets;
 use self::walk::Walk;
+use crate::error::system;
 use crate::{Error, Interrupter, LinkType, Next, Packet, PacketSource, Statistics, Timeout};
 
 /// Kernel counters have 32 bits: they are read at least once in so many packets.
@@ -87,6 +90,18 @@ pub struct Capture {
     counted_at: u64,
     /// The kernel dropped packets, and no packet has been marked for it.
     lost: bool,
+}
+
+/// How often packets went to another member of their group (`PACKET_ROLLOVER_STATS` of packet(7)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rollovers {
+    /// Packets that the chosen member had no room for.
+    pub all: u64,
+    /// Of these, packets of flows that fill the ring on their own.
+    pub huge: u64,
+    /// Packets that no member had room for.
+    pub failed: u64,
 }
 
 /// What came of looking for a block.
@@ -219,6 +234,19 @@ impl Capture {
             blocks_on_loan: self.ring.loans.count() as u64,
             ..self.statistics
         })
+    }
+
+    /// How often packets of this member of a group with rollover went to another, and why.
+    ///
+    /// # Errors
+    /// [`Error::System`] outside of such a group.
+    pub fn rollovers(&self) -> Result<Rollovers, Error> {
+        let counted = self
+            .socket
+            .socket
+            .rollover_statistics()
+            .map_err(system("read the rollover statistics"))?;
+        Ok(Rollovers { all: counted.tp_all, huge: counted.tp_huge, failed: counted.tp_failed })
     }
 
     /// Puts another filter in place of the present one. From then on only packets that pass it are delivered: those in

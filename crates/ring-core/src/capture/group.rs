@@ -1,0 +1,183 @@
+//! Several captures that share an interface's packets.
+
+use std::io;
+use std::ops::AddAssign;
+use std::thread::{self, JoinHandle};
+
+use ring_sys::processor;
+
+use super::Capture;
+use super::builder::CaptureBuilder;
+use super::fanout::{Fanout, FanoutMode};
+use crate::error::system;
+use crate::{Error, Statistics};
+
+/// Captures in one fanout group: each packet of the interface goes to one of them.
+///
+/// All members are there before the first packet comes, so that no flow changes its member.
+///
+/// ```no_run
+/// use ring_core::{Capture, FanoutMode, Timeout};
+///
+/// # fn main() -> Result<(), ring_core::Error> {
+/// let group = Capture::builder("eth0").group(4, FanoutMode::Hash).open()?;
+/// let threads = group.spawn(&[0, 1, 2, 3], |member, mut capture| -> Result<(), ring_core::Error> {
+///     while let Some(block) = capture.next_block(Timeout::Never)? {
+///         println!("member {member}: {} packets", block.len());
+///     }
+///     Ok(())
+/// })?;
+/// # drop(threads);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct CaptureGroup {
+    members: Vec<Capture>,
+    number: u16,
+}
+
+/// How a [`CaptureGroup`] is set up.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is captured before `open`"]
+pub struct CaptureGroupBuilder {
+    member: CaptureBuilder,
+    members: usize,
+    fanout: Fanout,
+}
+
+impl CaptureGroup {
+    /// The group's number, which the kernel chose.
+    #[must_use]
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// The members, to be read from.
+    pub fn members_mut(&mut self) -> &mut [Capture] {
+        &mut self.members
+    }
+
+    /// The members, each to be taken elsewhere. The group lasts as long as one of them.
+    #[must_use]
+    pub fn into_members(self) -> Vec<Capture> {
+        self.members
+    }
+
+    /// Totals of each member.
+    ///
+    /// # Errors
+    /// As [`Capture::statistics`].
+    pub fn member_statistics(&mut self) -> Result<Vec<Statistics>, Error> {
+        self.members.iter_mut().map(Capture::statistics).collect()
+    }
+
+    /// Totals of all members together.
+    ///
+    /// # Errors
+    /// As [`Capture::statistics`].
+    pub fn statistics(&mut self) -> Result<Statistics, Error> {
+        let mut total = Statistics::default();
+        for member in self.member_statistics()? {
+            total += member;
+        }
+        Ok(total)
+    }
+
+    /// Runs each member on a thread of its own: the first on the first of these processors, and so on; members beyond
+    /// the list run anywhere.
+    ///
+    /// # Errors
+    /// [`Error::System`] where a thread cannot be made or may not run on its processor; threads that were started end
+    /// with their work.
+    pub fn spawn<T: Send + 'static>(
+        self,
+        processors: &[usize],
+        work: impl Fn(usize, Capture) -> T + Clone + Send + 'static,
+    ) -> Result<Vec<JoinHandle<T>>, Error> {
+        let allowed = processor::allowed().map_err(system("ask for the processors"))?;
+        if let Some(unknown) = processors.iter().find(|processor| !allowed.contains(processor)) {
+            let source =
+                io::Error::new(io::ErrorKind::InvalidInput, format!("no processor {unknown} here"));
+            return Err(Error::System { operation: "choose a processor", source });
+        }
+        let mut threads = Vec::new();
+        for (member, capture) in self.members.into_iter().enumerate() {
+            let (work, processor) = (work.clone(), processors.get(member).copied());
+            let thread = thread::Builder::new()
+                .name(format!("{}-{member}", capture.interface()))
+                .spawn(move || {
+                    // It was allowed a moment ago; where it no longer is, the thread runs elsewhere.
+                    processor.map(processor::pin);
+                    work(member, capture)
+                });
+            threads.push(thread.map_err(system("start a thread"))?);
+        }
+        Ok(threads)
+    }
+}
+
+impl CaptureGroupBuilder {
+    pub(crate) fn new(member: CaptureBuilder, members: usize, mode: FanoutMode) -> Self {
+        Self { member, members: members.max(1), fanout: Fanout::unique(mode) }
+    }
+
+    /// A member that has no room passes packets on to the next.
+    pub fn rollover(mut self) -> Self {
+        self.fanout = self.fanout.rollover();
+        self
+    }
+
+    /// The kernel puts IPv4 fragments together first, so that all of them go to one member.
+    pub fn defragment(mut self) -> Self {
+        self.fanout = self.fanout.defragment();
+        self
+    }
+
+    /// Leaves out what this host sends, for the whole group.
+    pub fn ignore_outgoing(mut self) -> Self {
+        self.fanout = self.fanout.ignore_outgoing();
+        self
+    }
+
+    /// Opens all members.
+    ///
+    /// # Errors
+    /// As [`CaptureBuilder::open`].
+    pub fn open(self) -> Result<CaptureGroup, Error> {
+        /// What the kernel takes where nothing is said.
+        const USUAL: usize = 256;
+        let mut fanout = self.fanout;
+        if self.members > USUAL {
+            fanout.most_members = u32::try_from(self.members).unwrap_or(u32::MAX);
+        }
+        let mut number = 0;
+        let mut closed = Vec::new();
+        for _ in 0..self.members {
+            let member = self.member.clone().fanout(fanout.clone()).open_closed()?;
+            number = member.group.unwrap_or_default();
+            // The first made the group, the others join it.
+            fanout.group = Some(number);
+            closed.push(member);
+        }
+        let members = closed
+            .into_iter()
+            .map(super::builder::Closed::let_through)
+            .collect::<Result<_, _>>()?;
+        Ok(CaptureGroup { members, number })
+    }
+}
+
+impl AddAssign for Statistics {
+    fn add_assign(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.drops += other.drops;
+        self.freezes += other.freezes;
+        self.truncated += other.truncated;
+        self.losing += other.losing;
+        self.malformed += other.malformed;
+        self.discarded += other.discarded;
+        self.ring_exhausted += other.ring_exhausted;
+        self.blocks_on_loan += other.blocks_on_loan;
+    }
+}

@@ -1,0 +1,53 @@
+//! Where a thread runs (sched_setaffinity(2)).
+
+use std::io;
+
+use crate::socket_option::check;
+
+/// Has the calling thread run on this processor alone.
+///
+/// # Errors
+/// `EINVAL` for a processor that does not exist or that the process may not use.
+pub fn pin(processor: usize) -> io::Result<()> {
+    if processor >= libc::CPU_SETSIZE as usize {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: all zeroes are an empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set has a place for the number, which was checked.
+    unsafe { libc::CPU_SET(processor, &mut set) };
+    // SAFETY: the pointer is valid for the size given.
+    check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) })?;
+    Ok(())
+}
+
+/// The processors that the calling thread may run on, in ascending order.
+///
+/// # Errors
+/// As sched_getaffinity(2).
+pub fn allowed() -> io::Result<Vec<usize>> {
+    // SAFETY: all zeroes are an empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is valid and writable for the size given.
+    check(unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) })?;
+    let every = 0..libc::CPU_SETSIZE as usize;
+    // SAFETY: the set has a place for each of these numbers.
+    Ok(every.filter(|&processor| unsafe { libc::CPU_ISSET(processor, &set) }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_pinned() {
+        let last = *allowed().expect("some").last().expect("one");
+        std::thread::spawn(move || {
+            pin(last).expect("it is allowed");
+            assert_eq!(allowed().expect("some"), [last]);
+            assert!(pin(100_000).is_err());
+        })
+        .join()
+        .expect("the thread");
+    }
+}
