@@ -75,6 +75,21 @@ impl Command {
         self.judge(status)
     }
 
+    /// Runs it and shows its output only if it fails.
+    pub(crate) fn run_quietly(mut self) -> Result<()> {
+        eprintln!("$ {}", self.shown);
+        let output = self.command.stdin(Stdio::null()).output();
+        let output = self.started(output)?;
+        if !output.status.success() {
+            eprint!(
+                "{}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        self.judge(output.status)
+    }
+
     /// Runs it and returns what it writes to its standard output.
     pub(crate) fn output(mut self) -> Result<Vec<u8>> {
         let output = self.command.stderr(Stdio::inherit()).output();

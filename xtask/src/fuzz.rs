@@ -52,11 +52,9 @@ impl Fuzzing {
             }
             let corpus = folder.join("corpus").join(target);
             fs::create_dir_all(&corpus).map_err(|source| Error::File { path: corpus, source })?;
-            let limits = format!(
-                "-- -max_total_time={} -timeout=20 -rss_limit_mb=2048 -verbosity=0",
-                self.seconds
-            );
-            if let Err(error) = command.words(&limits).run() {
+            let limits =
+                format!("-- -max_total_time={} -timeout=20 -rss_limit_mb=2048", self.seconds);
+            if let Err(error) = command.words(&limits).run_quietly() {
                 eprintln!("xtask: {error}");
                 failed.push(target.as_str());
             }
