@@ -1,4 +1,42 @@
 //! Zero-copy packet capture and injection on Linux: AF_PACKET rings, capture files, one trait for both.
+//!
+//! # Where to start
+//!
+//! - [`Capture`] receives from an interface; [`Capture::builder`] lists all that can be set. [`CaptureGroup`] shares an
+//!   interface between threads.
+//! - With the feature `tokio`, `AsyncCapture` is awaited, and gives a stream of packets that own their bytes.
+//! - With the feature `pcap`, `CaptureFile` reads pcap and pcapng.
+//! - [`MemorySource`] gives packets that a program made: for tests, or from elsewhere.
+//! - [`Filtered`] filters what does not come through a kernel filter.
+//! - [`PacketSource`] is what all of these are; [`Packet`] is what they lend, and [`PacketMeta`] what they know of it.
+//!
+//! # How packets are lent
+//!
+//! A source lends a batch of packets, which lie where they were captured: in a block of the ring, in a chunk of a file.
+//! The batch borrows the source, the packets borrow the batch, and the next batch cannot be asked for while one is in
+//! use. This costs nothing, and the compiler checks it.
+//!
+//! What is to live longer is kept by [`PacketBatch::retain`]: a reference-counted handle to the memory of the whole batch,
+//! from which any packet's bytes are cut without a copy. A ring has only so many blocks, and the kernel fills them in
+//! turn: it stops at one that is kept, whatever is free beyond. So `retain` gives `None` once a kept block comes up within
+//! half the ring; then copy, and let go of what is kept.
+//!
+//! # Waiting
+//!
+//! [`Capture::next_block`] waits for a block, for a time, or for good; an [`Interrupter`] ends the wait from another
+//! thread. Those who wait for several things find a descriptor for `epoll` in [`PacketSource::readiness`]; they must ask
+//! with [`Timeout::Now`] until nothing comes, and not poll the socket itself: poll(2) reports it readable for as long as
+//! its newest block is kept.
+//!
+//! # Time stamps
+//!
+//! Nanoseconds since the Unix epoch, whatever the source: [`Timestamp`]. Each packet says which clock it was.
+//!
+//! # Soundness
+//!
+//! Unsafe code is in the files that touch the memory of a ring, and in one that hands a descriptor to the reactor. The
+//! rules are stated at the top of each: status words are atomics behind raw pointers; a slice of a block exists only
+//! between the moment the kernel handed it over and the moment it is given back.
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
@@ -60,3 +98,7 @@ pub use xdp::{
     XdpProgram, XdpReceiver, XdpReceiverStatistics, XdpSender, XdpSenderStatistics, XdpSocket,
     XdpSocketBuilder, XdpWait, ZeroCopy,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -42,3 +42,7 @@ pub mod processor;
 mod socket_option;
 pub mod writable;
 pub mod xdp;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;
