@@ -1,8 +1,8 @@
-//! Prints the program of an expression as `tcpdump -d` does: `listing [--file] [--link-type NUMBER] EXPRESSION…`
+//! Prints the program of an expression as `tcpdump -d` does: `listing [--file] [--follow] [--plain] [--link-type NUMBER] EXPRESSION…`
 
 use std::error::Error;
 
-use packet_filter::{Filter, LinkType, Options};
+use packet_filter::{ExtensionHeaders, Filter, LinkType, Options};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut options = Options::socket();
@@ -12,6 +12,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--file" => options = Options::file(),
+            "--follow" => options = options.extension_headers(ExtensionHeaders::Followed),
+            "--plain" => options = options.optimise(false),
             "--link-type" => {
                 link_type =
                     LinkType::try_from(arguments.next().unwrap_or_default().parse::<u32>()?)?;

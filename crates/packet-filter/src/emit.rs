@@ -11,21 +11,18 @@ mod state;
 use crate::error::CompileError;
 use crate::expression::{BinaryOperator, Width};
 use crate::graph::Graph;
-use crate::ir::{Branch, Operand, Test, Value, ValueId, Values};
+use crate::ir::{Branch, Operand, Test, Value, ValueId, Values, WordMap};
 use crate::options::{Options, Target};
 use crate::program::{Instruction, Program, code};
-use assembly::Block;
+use assembly::{Block, Jumps, Operands};
 use costs::Costs;
-use state::State;
+use state::{SCRATCH, State};
 
 /// `BPF_MAXINSNS` (linux/bpf_common.h).
 const MAX_SOCKET_LEN: usize = 4096;
 
-/// Words of scratch memory.
-const SCRATCH: u8 = 16;
-
-/// Scratch words that values kept for later leave to intermediate results.
-const INTERMEDIATE: u8 = 4;
+/// Scratch words that values are kept in for later; the others are for intermediate results.
+const KEPT: usize = 10;
 
 /// How long a program for a target may be.
 pub(crate) fn limit(target: Target) -> usize {
@@ -48,18 +45,19 @@ pub(crate) fn program(
         values,
         costs: &costs,
         state: State::default(),
-        slots: Vec::new(),
+        places: WordMap::default(),
+        filled: 0,
         code: Vec::new(),
     };
     for id in &order {
         let Some(node) = graph.node(*id) else { continue };
-        emitter.state = if options.optimise { arriving.state(*id) } else { State::default() };
-        let jump = emitter.test(node.test)?;
+        emitter.state = arriving.state(*id);
+        let jumps = emitter.test(node.test)?;
         arriving.leave(node, emitter.state);
         blocks.push(Block {
             id: *id,
             code: std::mem::take(&mut emitter.code),
-            jump,
+            jumps,
             yes: node.yes,
             no: node.no,
         });
@@ -76,14 +74,16 @@ struct Emitter<'a> {
     values: &'a Values,
     costs: &'a Costs,
     state: State,
-    /// The value that each scratch word is for.
-    slots: Vec<ValueId>,
+    /// The scratch word that each kept value was in last, so that it is in the same on all ways.
+    places: WordMap<ValueId, usize>,
+    /// The scratch word that was filled last.
+    filled: usize,
     code: Vec<Instruction>,
 }
 
 impl Emitter<'_> {
-    /// Brings the operands of a test into their registers. Returns the jump, without targets.
-    fn test(&mut self, test: Test) -> Result<Instruction, CompileError> {
+    /// Brings the operands of a test into their registers. Returns the jumps, without targets.
+    fn test(&mut self, test: Test) -> Result<Jumps, CompileError> {
         let comparison = match test.comparison {
             Branch::Equal => code::JEQ,
             Branch::Greater => code::JGT,
@@ -93,12 +93,22 @@ impl Emitter<'_> {
         match test.right {
             Operand::Constant(number) => {
                 self.accumulate(test.value, 0)?;
-                Ok(Instruction::new(code::JMP | comparison | code::K, number))
+                Ok(Jumps {
+                    code: code::JMP | comparison | code::K,
+                    operands: Operands::One([number]),
+                })
             }
             Operand::Value(right) => {
                 let swap = matches!(test.comparison, Branch::Equal | Branch::AnyBit);
                 self.operands(test.value, right, swap, 0)?;
-                Ok(Instruction::new(code::JMP | comparison | code::X, 0))
+                Ok(Jumps { code: code::JMP | comparison | code::X, operands: Operands::One([0]) })
+            }
+            Operand::OneOf(numbers) => {
+                self.accumulate(test.value, 0)?;
+                Ok(Jumps {
+                    code: code::JMP | comparison | code::K,
+                    operands: Operands::Any(numbers),
+                })
             }
         }
     }
@@ -111,11 +121,11 @@ impl Emitter<'_> {
         if self.state.x == Some(id) {
             self.push(code::MISC | code::TXA, 0);
         } else if let Some(slot) = self.kept(id) {
-            self.push(code::LD | code::MEM, slot.into());
+            self.push(code::LD | code::MEM, slot);
         } else {
             self.compute(id, used)?;
             self.state.a = Some(id);
-            self.keep(id, used);
+            self.keep(id);
         }
         self.state.a = Some(id);
         Ok(())
@@ -139,7 +149,7 @@ impl Emitter<'_> {
         if self.state.a == Some(id) {
             self.push(code::MISC | code::TAX, 0);
         } else if let Some(slot) = self.kept(id) {
-            self.push(code::LDX | code::MEM, slot.into());
+            self.push(code::LDX | code::MEM, slot);
         } else if let Some(offset) = costs::header_length(self.values, id) {
             self.push(code::LDX | code::B | code::MSH, offset);
         } else {
@@ -211,14 +221,14 @@ impl Emitter<'_> {
             self.index(right, used)?;
             return self.accumulate(left, used);
         }
-        let word = SCRATCH - 1 - used;
-        if used >= SCRATCH || usize::from(word) < self.slots.len() {
+        if usize::from(used) == SCRATCH - KEPT {
             return Err(CompileError::TooComplex);
         }
+        let word = SCRATCH as u32 - 1 - u32::from(used);
         self.accumulate(right, used)?;
-        self.push(code::ST, word.into());
+        self.push(code::ST, word);
         self.accumulate(left, used + 1)?;
-        self.push(code::LDX | code::MEM, word.into());
+        self.push(code::LDX | code::MEM, word);
         self.state.x = Some(right);
         Ok(())
     }
@@ -241,28 +251,25 @@ impl Emitter<'_> {
     }
 
     /// The scratch word that holds a value on every way here.
-    fn kept(&self, id: ValueId) -> Option<u8> {
-        let slot = self.slots.iter().position(|kept| *kept == id)? as u8;
-        (self.state.kept & 1 << slot != 0).then_some(slot)
+    fn kept(&self, id: ValueId) -> Option<u32> {
+        self.state.words.iter().position(|word| *word == Some(id)).map(|word| word as u32)
     }
 
-    /// Keeps the value in the accumulator for later if it is worth it.
-    fn keep(&mut self, id: ValueId, used: u8) {
+    /// Keeps the value in the accumulator for later if it is worth it: where it was kept before, else in a free word,
+    /// else in the word that was filled longest ago.
+    fn keep(&mut self, id: ValueId) {
         if !self.costs.is_kept(id) {
             return;
         }
-        let slot = match self.slots.iter().position(|kept| *kept == id) {
-            Some(slot) => slot,
-            None if self.slots.len() + usize::from(used.max(INTERMEDIATE))
-                < usize::from(SCRATCH) =>
-            {
-                self.slots.push(id);
-                self.slots.len() - 1
-            }
-            None => return,
-        };
-        self.push(code::ST, slot as u32);
-        self.state.kept |= 1 << slot;
+        let words = &self.state.words[..KEPT];
+        let before = self.places.get(&id).copied().filter(|place| words[*place].is_none());
+        let place = before
+            .or_else(|| words.iter().position(Option::is_none))
+            .unwrap_or((self.filled + 1) % KEPT);
+        self.filled = place;
+        self.places.insert(id, place);
+        self.push(code::ST, place as u32);
+        self.state.words[place] = Some(id);
     }
 
     fn push(&mut self, code: u16, k: u32) {

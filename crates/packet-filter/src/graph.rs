@@ -39,7 +39,7 @@ pub(crate) struct Node {
     pub(crate) no: NodeId,
 }
 
-/// Tests without cycles: a test comes after those that it leads to. Equal nodes are one.
+/// Tests without cycles: a test comes after those that it leads to.
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     nodes: Vec<Node>,
@@ -119,7 +119,7 @@ impl Graph {
             Condition::Always(false) => Ok(no),
             Condition::Not(inner) => self.build(inner, no, yes),
             Condition::Test(test) => {
-                let id = self.intern(Node { test: *test, yes, no });
+                let id = self.add(Node { test: *test, yes, no });
                 if self.nodes.len() > MAX_NODES {
                     return Err(CompileError::TooLong { len: self.nodes.len(), limit: MAX_NODES });
                 }
@@ -132,6 +132,15 @@ impl Graph {
                 any.iter().rev().try_fold(no, |no, condition| self.build(condition, yes, no))
             }
         }
+    }
+
+    /// A node of its own, even if there is an equal one: what is known on the ways to it may differ.
+    fn add(&mut self, node: Node) -> NodeId {
+        if node.yes == node.no {
+            return node.yes;
+        }
+        self.nodes.push(node);
+        NodeId::from_index(self.nodes.len() - 1)
     }
 
     fn intern(&mut self, node: Node) -> NodeId {

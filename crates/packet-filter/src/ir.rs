@@ -197,6 +197,8 @@ pub(crate) enum Branch {
 pub(crate) enum Operand {
     Constant(u32),
     Value(ValueId),
+    /// Any of these; only for [`Branch::Equal`].
+    OneOf(&'static [u32]),
 }
 
 impl Branch {

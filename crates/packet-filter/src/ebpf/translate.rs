@@ -7,7 +7,7 @@ use super::EbpfInstruction;
 use crate::error::CompileError;
 use crate::program::Instruction;
 use crate::program::code::{
-    self, ABS, ALU, B, H, IMM, JMP, LD, LDX, LEN, MEM, MISC, MSH, RET, ST, STX, W, X,
+    self, ABS, ALU, B, H, IMM, IND, JMP, LD, LDX, LEN, MEM, MISC, MSH, RET, ST, STX, W, X,
 };
 
 const ACCUMULATOR: u8 = 0;
@@ -58,12 +58,17 @@ pub(super) fn translate(program: &[Instruction]) -> Result<Vec<EbpfInstruction>,
     out.set(ACCUMULATOR, 0);
     out.set(INDEX, 0);
     let mut starts = Vec::with_capacity(program.len());
-    for (at, instruction) in program.iter().enumerate() {
+    let reachable = reachable(program);
+    for ((at, instruction), reachable) in program.iter().enumerate().zip(reachable) {
         starts.push(out.code.len());
-        out.instruction(at, instruction)?;
+        if reachable {
+            out.instruction(at, instruction)?;
+        }
     }
     let reject = out.code.len();
-    out.set(ACCUMULATOR, 0);
+    if out.jumps.iter().any(|(_, target)| matches!(target, Target::Reject)) {
+        out.set(ACCUMULATOR, 0);
+    }
     let end = out.code.len();
     for (at, target) in out.jumps {
         let target = match target {
@@ -77,6 +82,48 @@ pub(super) fn translate(program: &[Instruction]) -> Result<Vec<EbpfInstruction>,
         }
     }
     Ok(out.code)
+}
+
+/// Which instructions can be reached: the verifier takes no others.
+fn reachable(program: &[Instruction]) -> Vec<bool> {
+    let mut reachable = vec![false; program.len()];
+    let reach = |at: usize, reachable: &mut Vec<bool>| {
+        if let Some(slot) = reachable.get_mut(at) {
+            *slot = true;
+        }
+    };
+    reach(0, &mut reachable);
+    for (at, Instruction { code, jt, jf, k }) in program.iter().copied().enumerate() {
+        if !reachable.get(at).copied().unwrap_or(false) {
+            continue;
+        }
+        match code::class(code) {
+            RET => {}
+            JMP if code & 0xf0 == code::JA => reach(at + 1 + k as usize, &mut reachable),
+            JMP => {
+                reach(at + 1 + usize::from(jt), &mut reachable);
+                reach(at + 1 + usize::from(jf), &mut reachable);
+            }
+            _ if never_loads(code, k) => {}
+            _ => reach(at + 1, &mut reachable),
+        }
+    }
+    reachable
+}
+
+/// Whether an instruction loads from beyond any packet.
+fn never_loads(code: u16, k: u32) -> bool {
+    let bytes = match code & 0x18 {
+        W => 4,
+        H => 2,
+        _ => 1,
+    };
+    let loads = match code::class(code) {
+        LD => matches!(code & 0xe0, ABS | IND),
+        LDX => code & 0xe0 == MSH,
+        _ => false,
+    };
+    loads && k > MAX_PACKET_OFFSET - bytes
 }
 
 /// What follows a fragment: one of two actions.

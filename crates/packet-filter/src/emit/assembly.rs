@@ -9,13 +9,35 @@ use crate::program::{Instruction, code};
 pub(super) struct Block {
     pub(super) id: NodeId,
     pub(super) code: Vec<Instruction>,
-    pub(super) jump: Instruction,
+    pub(super) jumps: Jumps,
     pub(super) yes: NodeId,
     pub(super) no: NodeId,
 }
 
-/// How far a conditional jump can go, less the jumps that may be put behind it.
-const REACH: usize = 250;
+/// Conditional jumps, one behind the other, of which the first that holds leads on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Jumps {
+    pub(super) code: u16,
+    pub(super) operands: Operands,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Operands {
+    One([u32; 1]),
+    Any(&'static [u32]),
+}
+
+impl Operands {
+    fn numbers(&self) -> &[u32] {
+        match self {
+            Self::One(number) => number,
+            Self::Any(numbers) => numbers,
+        }
+    }
+}
+
+/// How far a conditional jump can go, less the jumps of its block that may be put behind it.
+const REACH: usize = 240;
 
 /// Takes out stores whose word nothing reads.
 pub(super) fn remove_dead_stores(blocks: &mut [Block], graph: &Graph) {
@@ -55,8 +77,9 @@ pub(super) fn merge_equal(blocks: &mut Vec<Block>, graph: &Graph) {
             id.index().and_then(|index| merged.get(index).copied().flatten()).unwrap_or(id)
         };
         (block.yes, block.no) = (into(block.yes), into(block.no));
-        let first =
-            *known.entry((block.code.clone(), block.jump, block.yes, block.no)).or_insert(block.id);
+        let first = *known
+            .entry((block.code.clone(), block.jumps, block.yes, block.no))
+            .or_insert(block.id);
         *gone = first != block.id;
         if let Some(slot) = block.id.index().and_then(|index| merged.get_mut(index)) {
             *slot = Some(first);
@@ -128,10 +151,12 @@ impl Backwards {
 
     fn jump(&mut self, block: &Block) {
         let yes = self.within_reach(block.yes);
-        let no = self.within_reach(block.no);
-        let jump =
-            Instruction { jt: self.distance(yes) as u8, jf: self.distance(no) as u8, ..block.jump };
-        self.push(jump);
+        let mut no = self.within_reach(block.no);
+        for k in block.jumps.operands.numbers().iter().rev() {
+            let (jt, jf) = (self.distance(yes) as u8, self.distance(no) as u8);
+            self.push(Instruction { code: block.jumps.code, jt, jf, k: *k });
+            no = self.code.len();
+        }
     }
 
     /// Instructions between here and a place.

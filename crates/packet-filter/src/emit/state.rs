@@ -3,14 +3,17 @@
 use crate::graph::{Graph, Node, NodeId};
 use crate::ir::ValueId;
 
+/// Words of scratch memory.
+pub(super) const SCRATCH: usize = 16;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
     /// The accumulator.
     pub(super) a: Option<ValueId>,
     /// The index register.
     pub(super) x: Option<ValueId>,
-    /// One bit for each scratch word that holds the value it is for.
-    pub(super) kept: u16,
+    /// The scratch words.
+    pub(super) words: [Option<ValueId>; SCRATCH],
 }
 
 /// What holds on every way to a node. Nodes are left in topological order, so that all ways to a node are known when
@@ -36,7 +39,9 @@ impl Arriving {
                 Some(other) => State {
                     a: state.a.filter(|_| state.a == other.a),
                     x: state.x.filter(|_| state.x == other.x),
-                    kept: state.kept & other.kept,
+                    words: std::array::from_fn(|word| {
+                        state.words[word].filter(|_| state.words[word] == other.words[word])
+                    }),
                 },
             });
         }

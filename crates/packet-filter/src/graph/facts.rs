@@ -174,12 +174,20 @@ fn implied((fact, holds): Fact, test: Test) -> Option<bool> {
     if fact == test {
         return Some(holds);
     }
-    let (Operand::Constant(a), Operand::Constant(b)) = (fact.right, test.right) else {
-        return None;
-    };
     if fact.value != test.value {
         return None;
     }
+    let (a, b) = match (&fact.right, &test.right) {
+        (Operand::Constant(a), Operand::Constant(b)) => (*a, *b),
+        (Operand::Constant(a), Operand::OneOf(of)) if fact.comparison == Branch::Equal => {
+            return among(std::slice::from_ref(a), holds, of);
+        }
+        (Operand::OneOf(known), Operand::Constant(b)) if test.comparison == Branch::Equal => {
+            return among(known, holds, std::slice::from_ref(b));
+        }
+        (Operand::OneOf(known), Operand::OneOf(of)) => return among(known, holds, of),
+        _ => return None,
+    };
     // What the fact leaves of the value: all of it, a range, or some bits.
     match (fact.comparison, holds) {
         (Branch::Equal, true) => Some(test.comparison.holds(a, b)),
@@ -202,6 +210,20 @@ fn implied((fact, holds): Fact, test: Test) -> Option<bool> {
             Branch::Equal if a & b != 0 => Some(false),
             _ => None,
         },
+    }
+}
+
+/// Whether a value is one of some numbers, if it is or is not one of others.
+fn among(known: &[u32], holds: bool, of: &[u32]) -> Option<bool> {
+    let none_left = if holds {
+        known.iter().all(|number| !of.contains(number))
+    } else {
+        of.iter().all(|number| known.contains(number))
+    };
+    if holds && known.iter().all(|number| of.contains(number)) {
+        Some(true)
+    } else {
+        none_left.then_some(false)
     }
 }
 
@@ -233,9 +255,15 @@ mod tests {
             .into_iter()
             .flat_map(|comparison| (0..16).map(move |right| (comparison, right)))
             .map(|(comparison, right)| Test { value, comparison, right: Operand::Constant(right) })
+            .chain([&[1u32, 2][..], &[2], &[4, 8], &[1, 2, 3]].map(|of| Test {
+                value,
+                comparison: Branch::Equal,
+                right: Operand::OneOf(of),
+            }))
             .collect();
         let holds = |test: &Test, number: u32| match test.right {
             Operand::Constant(right) => test.comparison.holds(number, right),
+            Operand::OneOf(of) => of.contains(&number),
             Operand::Value(_) => false,
         };
         let mut found = 0;

@@ -82,7 +82,7 @@ fn by_value(graph: &Graph, chain: &[NodeId]) -> Vec<NodeId> {
     for (position, id) in chain.iter().enumerate() {
         let rank = match graph.node(*id) {
             // A test against a value reads that value, too: it stays where it is.
-            Some(Node { test, .. }) if matches!(test.right, Operand::Constant(_)) => {
+            Some(Node { test, .. }) if !matches!(test.right, Operand::Value(_)) => {
                 *ranks.entry(test.value).or_insert(position)
             }
             _ => position,

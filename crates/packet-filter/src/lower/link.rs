@@ -3,7 +3,7 @@
 use super::{Framing, Lowering, test};
 use crate::error::CompileError;
 use crate::expression::Width;
-use crate::ir::{Branch, Condition};
+use crate::ir::{Branch, Condition, Operand, Test};
 
 pub(super) const IP: u32 = 0x0800;
 pub(super) const ARP: u32 = 0x0806;
@@ -33,11 +33,22 @@ const MAX_LENGTH: u32 = 1500;
 const COOKED_802_2: u32 = 4;
 const COOKED_802_3: u32 = 1;
 
-/// `AF_INET`, the same everywhere.
+/// `AF_INET`, the same everywhere; and in the other byte order.
 const FAMILY_IP: u32 = 2;
+const FAMILIES_IP: &[u32] = &[FAMILY_IP.swap_bytes(), FAMILY_IP];
 
 /// `AF_INET6`: Linux; NetBSD and OpenBSD; FreeBSD; macOS.
-const FAMILIES_IP6: [u32; 4] = [10, 24, 28, 30];
+const FAMILIES_IP6: &[u32] = &[10, 24, 28, 30];
+const FAMILIES_IP6_OF_EITHER_ORDER: &[u32] = &[
+    10u32.swap_bytes(),
+    24u32.swap_bytes(),
+    28u32.swap_bytes(),
+    30u32.swap_bytes(),
+    10,
+    24,
+    28,
+    30,
+];
 
 impl Lowering<'_> {
     /// Whether the link layer carries this EtherType, or if it is at most 1,500, this LLC service access point.
@@ -57,13 +68,13 @@ impl Lowering<'_> {
             Framing::Ipv4 => Condition::Always(number == IP),
             Framing::Ipv6 => Condition::Always(number == IP6),
             Framing::Null => match number {
-                IP => self.family(&[FAMILY_IP], true),
-                IP6 => self.family(&FAMILIES_IP6, true),
+                IP => self.family(FAMILIES_IP),
+                IP6 => self.family(FAMILIES_IP6_OF_EITHER_ORDER),
                 _ => Condition::Always(false),
             },
             Framing::Loop => match number {
-                IP => self.family(&[FAMILY_IP], false),
-                IP6 => self.family(&FAMILIES_IP6, false),
+                IP => self.equal(self.layout.header, 0, Width::Four, FAMILY_IP),
+                IP6 => self.family(FAMILIES_IP6),
                 _ => Condition::Always(false),
             },
         })
@@ -129,14 +140,9 @@ impl Lowering<'_> {
         end.and(start)
     }
 
-    fn family(&mut self, families: &[u32], either_order: bool) -> Condition {
+    fn family(&mut self, families: &'static [u32]) -> Condition {
         let value = self.load(self.layout.header, 0, Width::Four);
-        let orders = families
-            .iter()
-            .flat_map(|family| [Some(family.swap_bytes()).filter(|_| either_order), Some(*family)]);
-        orders.flatten().fold(Condition::Always(false), |any, family| {
-            any.or(test(value, Branch::Equal, family))
-        })
+        Condition::Test(Test { value, comparison: Branch::Equal, right: Operand::OneOf(families) })
     }
 
     /// The bottom label does not say what follows it: the version of IP does.

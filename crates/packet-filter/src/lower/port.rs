@@ -36,55 +36,51 @@ impl Lowering<'_> {
         self.ports(transport, direction, first.min(last), first.max(last))
     }
 
-    /// IPv6, then IPv4, each with its transports and then its ports.
+    /// IPv6, then IPv4, each with its transports and then its ports. The ports are tested anew for each transport, so
+    /// that the transport is known where they fail; what turns out equal becomes one again.
     fn port_tests(
         &mut self,
         transport: Option<Transport>,
         direction: Direction,
         port: &mut dyn FnMut(&mut Self, Offset, u32) -> Condition,
     ) -> Result<Condition, CompileError> {
-        let ip6 = self.ether_type(link::IP6)?;
         let network = self.layout.network();
+        let mut both = |lowering: &mut Self, at| {
+            ends(direction, |is_source| port(lowering, at, if is_source { 0 } else { 2 }))
+        };
+        let ip6 = self.ether_type(link::IP6)?;
         let ip6 = match self.options.extension_headers {
             ExtensionHeaders::Ignored => {
-                let protocols = self.transports(network, 6, transport);
-                let at = network.plus(40);
-                let ports =
-                    ends(direction, |is_source| port(self, at, if is_source { 0 } else { 2 }));
-                ip6.and(protocols).and(ports)
+                let ports = both(self, network.plus(40));
+                ip6.and(self.transports(network, 6, transport, &ports))
             }
             ExtensionHeaders::Followed => {
-                let chain = self.ip6_chain(true, &mut |lowering, next, at| {
-                    let protocols = transport_numbers(transport)
-                        .fold(Condition::Always(false), |any, number| {
-                            any.or(test(next, Branch::Equal, number))
-                        });
-                    let ports = ends(direction, |is_source| {
-                        port(lowering, at, if is_source { 0 } else { 2 })
-                    });
-                    protocols.and(ports)
-                });
-                ip6.and(chain)
+                ip6.and(self.ip6_chain(true, &mut |lowering, next, at| {
+                    let ports = both(lowering, at);
+                    transport_numbers(transport).fold(Condition::Always(false), |any, number| {
+                        any.or(test(next, Branch::Equal, number).and(ports.clone()))
+                    })
+                }))
             }
         };
         let ip = self.ether_type(link::IP)?;
-        let protocols = self.transports(network, 9, transport);
         let first_fragment = self.first_fragment();
         let at = self.ip_transport();
-        let ports = ends(direction, |is_source| port(self, at, if is_source { 0 } else { 2 }));
-        let ip = ip.and(protocols).and(first_fragment).and(ports);
-        Ok(ip6.or(ip))
+        let ports = first_fragment.and(both(self, at));
+        Ok(ip6.or(ip.and(self.transports(network, 9, transport, &ports))))
     }
 
+    /// Whether the packet is of a transport and passes what is tested for it.
     fn transports(
         &mut self,
         network: Offset,
         field: u32,
         transport: Option<Transport>,
+        ports: &Condition,
     ) -> Condition {
         let value = self.load(network, field, Width::One);
         transport_numbers(transport).fold(Condition::Always(false), |any, number| {
-            any.or(test(value, Branch::Equal, number))
+            any.or(test(value, Branch::Equal, number).and(ports.clone()))
         })
     }
 

@@ -11,7 +11,6 @@ const HOP_BY_HOP: u32 = 0;
 const ROUTING: u32 = 43;
 const FRAGMENT: u32 = 44;
 const AUTHENTICATION: u32 = 51;
-const NO_NEXT_HEADER: u32 = 59;
 const DESTINATION_OPTIONS: u32 = 60;
 
 impl Lowering<'_> {
@@ -197,8 +196,7 @@ impl Lowering<'_> {
             let whole = test(value, Branch::AnyBit, 0xfff8).negated();
             extension = extension.or(is_fragment.and(whole));
         }
-        let end = test(next, Branch::Equal, NO_NEXT_HEADER);
-        here.or(end.negated().and(extension).and(rest))
+        here.or(extension.and(rest))
     }
 
     /// `(length + 1) * 8`, less `length * 4` if the header is an authentication header: without a branch, because

@@ -1,0 +1,201 @@
+//! Every expression, compiled by libpcap and by packet-filter, run by both over the same packets.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use filter_judge::{Libpcap, Packet, expressions, frames, packets, skip};
+use packet_filter::{Ancillary, Filter, LinkType, Options, Program, Target};
+
+/// libpcap's number of each link type.
+const LINK_TYPES: &[(i32, LinkType)] = &[
+    (1, LinkType::Ethernet),
+    (113, LinkType::LinuxSll),
+    (276, LinkType::LinuxSll2),
+    (12, LinkType::RawIp),
+    (228, LinkType::Ipv4),
+    (229, LinkType::Ipv6),
+    (0, LinkType::Null),
+    (108, LinkType::Loop),
+];
+
+/// Why a verdict differs from libpcap's, where that is intended; `None` where it must not.
+///
+/// The documentation of packet-filter lists the same.
+fn intended(
+    link_type: LinkType,
+    expression: &str,
+    packet: &Packet,
+    ours: bool,
+) -> Option<&'static str> {
+    let has = |word: &str| expression.contains(word);
+    if has("protochain") && ours {
+        return Some("libpcap takes an AH header's own length as the offset of what follows it");
+    }
+    if matches!(link_type, LinkType::Null | LinkType::Loop) {
+        let family = packet.data.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))?;
+        let compiled_in = match link_type {
+            LinkType::Null => [2u32.swap_bytes(), 10u32.swap_bytes()],
+            _ => [2, 10],
+        };
+        if !compiled_in.contains(&family) {
+            return Some("libpcap knows the protocol families of this machine only");
+        }
+    }
+    if link_type == LinkType::LinuxSll2
+        && matches!(packet.data.first_chunk(), Some([0, 1 | 4] | [0x81, 0x37]))
+    {
+        return Some("libpcap looks for no 802.2 header in SLL2");
+    }
+    if has("geneve") && !has("geneve and") && ours && packet.data.len() < packet.wire_len as usize {
+        return Some("libpcap reads the type behind a Geneve header even if nothing asks for it");
+    }
+    None
+}
+
+#[derive(Default)]
+struct Tally {
+    programs: usize,
+    packets: usize,
+    verdicts: u64,
+    intended: BTreeMap<&'static str, u64>,
+    differences: BTreeMap<String, (u64, String)>,
+    errors: Vec<String>,
+    /// Instructions, ours and libpcap's; those of programs with a loop of libpcap's left out.
+    lengths: (usize, usize),
+    longest: Vec<(f64, String)>,
+}
+
+impl Tally {
+    fn judge(
+        &mut self,
+        libpcap: &Libpcap,
+        all: &BTreeMap<i32, Vec<Packet>>,
+        expressions: &[String],
+    ) {
+        for (number, link_type) in LINK_TYPES {
+            let Some(packets) = all.get(number) else { continue };
+            self.packets += packets.len();
+            for expression in expressions {
+                self.expression(libpcap, (*number, *link_type), expression, packets);
+            }
+        }
+    }
+
+    fn expression(
+        &mut self,
+        libpcap: &Libpcap,
+        (number, link_type): (i32, LinkType),
+        expression: &str,
+        packets: &[Packet],
+    ) {
+        let filter: Filter = match expression.parse() {
+            Ok(filter) => filter,
+            Err(error) => return self.errors.push(format!("{expression}: {error}")),
+        };
+        let options = Options::file().netmask([255, 255, 255, 0].into());
+        let theirs = libpcap.compile(number, expression);
+        let ours = match (filter.compile(link_type, &options), &theirs) {
+            (Ok(ours), _) => ours,
+            (Err(_), Err(_)) => return,
+            // A handle without a device lets libpcap compile what needs a live capture.
+            (Err(_), Ok(theirs))
+                if filter.compile(link_type, &options.target(Target::Socket)).is_ok() =>
+            {
+                assert!(
+                    theirs.instructions().iter().any(|instruction| instruction.k > 0xffff_f000),
+                    "{expression}"
+                );
+                return;
+            }
+            (Err(error), Ok(_)) => {
+                return self.errors.push(format!("{link_type:?} {expression}: ours {error}"));
+            }
+        };
+        self.programs += 1;
+        let rejects_all =
+            matches!(&theirs, Err(error) if error == "expression rejects all packets");
+        match &theirs {
+            Ok(theirs) if !expression.contains("protochain") => {
+                let (our_len, their_len) = (ours.instructions().len(), theirs.instructions().len());
+                self.lengths = (self.lengths.0 + our_len, self.lengths.1 + their_len);
+                let what = format!("{link_type:?} {expression}: {our_len} against {their_len}");
+                self.longest.push((our_len as f64 / their_len as f64, what));
+            }
+            Err(error) if !rejects_all => {
+                return self.errors.push(format!("{link_type:?} {expression}: theirs {error}"));
+            }
+            _ => {}
+        }
+        for packet in packets {
+            let our = run(&ours, packet);
+            let their = theirs.as_ref().is_ok_and(|theirs| theirs.run(packet) > 0);
+            self.verdicts += 1;
+            if our == their {
+                continue;
+            }
+            if let Some(reason) = intended(link_type, expression, packet, our) {
+                *self.intended.entry(reason).or_default() += 1;
+                continue;
+            }
+            let example = || {
+                format!("{} of {} bytes {:02x?}", packet.data.len(), packet.wire_len, packet.data)
+            };
+            let key = format!("{link_type:?} {expression}: ours {our}");
+            self.differences.entry(key).or_insert_with(|| (0, example())).0 += 1;
+        }
+    }
+
+    fn report(&mut self, expressions: usize) {
+        println!(
+            "{expressions} expressions, {} programs, {} packets, {} verdicts, {} unexplained differences",
+            self.programs,
+            self.packets,
+            self.verdicts,
+            self.differences.values().map(|(count, _)| count).sum::<u64>(),
+        );
+        for (reason, count) in &self.intended {
+            println!("{count} intended: {reason}");
+        }
+        let (ours, theirs) = self.lengths;
+        println!("instructions: {ours} against {theirs}: {:.3}", ours as f64 / theirs as f64);
+        self.longest.sort_by(|a, b| b.0.total_cmp(&a.0));
+        for (ratio, what) in self.longest.iter().take(12) {
+            println!("  {ratio:.2} {what}");
+        }
+        for (what, (count, example)) in &self.differences {
+            println!("{count} × {what}, such as {:.300}", example);
+        }
+        for error in &self.errors {
+            println!("{error}");
+        }
+        assert!(self.differences.is_empty() && self.errors.is_empty());
+    }
+}
+
+fn run(program: &Program, packet: &Packet) -> bool {
+    program.run(&packet.data, packet.wire_len, &Ancillary::default()) > 0
+}
+
+#[test]
+fn generated_packets_get_the_same_verdicts() {
+    let Some(libpcap) = Libpcap::open() else { return skip("libpcap is not installed") };
+    let all = LINK_TYPES.iter().map(|(number, _)| (*number, frames(*number))).collect();
+    let expressions = expressions();
+    assert!(expressions.len() >= 500, "{}", expressions.len());
+    let mut tally = Tally::default();
+    tally.judge(&libpcap, &all, &expressions);
+    tally.report(expressions.len());
+}
+
+#[test]
+fn packets_of_the_corpus_get_the_same_verdicts() {
+    let Some(libpcap) = Libpcap::open() else { return skip("libpcap is not installed") };
+    let Ok(folder) = std::env::var("RINGTAP_CORPUS") else {
+        return skip("RINGTAP_CORPUS is not set");
+    };
+    let all = packets(&libpcap, Path::new(&folder));
+    let expressions = expressions();
+    let mut tally = Tally::default();
+    tally.judge(&libpcap, &all, &expressions);
+    tally.report(expressions.len());
+}
