@@ -59,6 +59,7 @@ macro_rules! symbol {
 
 impl Libpcap {
     /// The library; `None` if the machine has none.
+    #[expect(clippy::missing_transmute_annotations, reason = "the field names the function's type")]
     pub fn open() -> Option<Self> {
         // SAFETY: the name is a C string; loading libpcap runs no code of ours.
         let library = unsafe { libc::dlopen(c"libpcap.so.0.8".as_ptr(), libc::RTLD_NOW) };
@@ -87,9 +88,31 @@ impl Libpcap {
     ///
     /// libpcap's message.
     pub fn compile(&self, link_type: i32, expression: &str) -> Result<Compiled<'_>, String> {
+        self.compile_dead(link_type, expression, true)
+    }
+
+    /// The same with the optimiser off.
+    ///
+    /// # Errors
+    ///
+    /// libpcap's message.
+    pub fn compile_plainly(
+        &self,
+        link_type: i32,
+        expression: &str,
+    ) -> Result<Compiled<'_>, String> {
+        self.compile_dead(link_type, expression, false)
+    }
+
+    fn compile_dead(
+        &self,
+        link_type: i32,
+        expression: &str,
+        optimise: bool,
+    ) -> Result<Compiled<'_>, String> {
         // SAFETY: the function takes any numbers.
         let handle = unsafe { (self.open_dead)(link_type, 262_144) };
-        let compiled = self.compile_on(handle, expression);
+        let compiled = self.compile_on(handle, expression, optimise);
         // SAFETY: the handle is open and not used again.
         unsafe { (self.close)(handle) };
         compiled
@@ -110,18 +133,25 @@ impl Libpcap {
             // SAFETY: libpcap wrote a C string there.
             return Err(unsafe { CStr::from_ptr(message.as_ptr()) }.to_string_lossy().into_owned());
         }
-        let compiled = self.compile_on(handle, expression);
+        let compiled = self.compile_on(handle, expression, true);
         // SAFETY: the handle is open and not used again.
         unsafe { (self.close)(handle) };
         compiled
     }
 
-    fn compile_on(&self, handle: Handle, expression: &str) -> Result<Compiled<'_>, String> {
+    fn compile_on(
+        &self,
+        handle: Handle,
+        expression: &str,
+        optimise: bool,
+    ) -> Result<Compiled<'_>, String> {
         const NETMASK: c_uint = 0xffff_ff00;
         let text = CString::new(expression).map_err(|error| error.to_string())?;
         let mut program = BpfProgram { len: 0, instructions: std::ptr::null_mut() };
         // SAFETY: the handle is open, the text a C string, and the program ours to be filled.
-        let status = unsafe { (self.compile)(handle, &raw mut program, text.as_ptr(), 1, NETMASK) };
+        let status = unsafe {
+            (self.compile)(handle, &raw mut program, text.as_ptr(), c_int::from(optimise), NETMASK)
+        };
         if status == 0 {
             return Ok(Compiled { library: self, program });
         }
