@@ -55,6 +55,8 @@ impl Instruction {
 pub struct Program {
     instructions: Vec<Instruction>,
     ops: Vec<Op>,
+    /// Whether it writes scratch memory.
+    scratch: bool,
 }
 
 impl Program {
@@ -76,7 +78,8 @@ impl Program {
     pub(crate) fn trusted(instructions: Vec<Instruction>) -> Self {
         debug_assert_eq!(verify::verify(&instructions), Ok(()));
         let ops = decode::decode(&instructions);
-        Self { instructions, ops }
+        let scratch = ops.iter().any(|op| matches!(op, Op::Store(_) | Op::StoreIndex(_)));
+        Self { instructions, ops, scratch }
     }
 
     /// The instructions.
@@ -89,7 +92,11 @@ impl Program {
     /// `data` are the bytes captured, `wire_len` is the packet's length on the wire, which `len` means. A load beyond
     /// `data` rejects the packet, as does a division by zero.
     pub fn run(&self, data: &[u8], wire_len: u32, ancillary: &Ancillary) -> u32 {
-        interpreter::run(&self.ops, data, wire_len, ancillary)
+        if self.scratch {
+            interpreter::run::<16>(&self.ops, data, wire_len, ancillary)
+        } else {
+            interpreter::run::<0>(&self.ops, data, wire_len, ancillary)
+        }
     }
 
     /// Whether the program returns the same for every packet, without looking at it; and what.

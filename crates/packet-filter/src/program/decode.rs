@@ -18,8 +18,15 @@ pub(super) struct Ways {
 }
 
 impl Ways {
+    /// A branch, not a selection: the processor goes on with the way it predicts instead of waiting for the packet.
+    #[inline(always)]
     pub(super) fn way(self, holds: bool) -> usize {
-        usize::from(if holds { self.yes } else { self.no })
+        if holds {
+            std::hint::black_box(());
+            self.yes.into()
+        } else {
+            self.no.into()
+        }
     }
 }
 
@@ -65,6 +72,7 @@ pub(super) enum Op {
     GreaterIndex(Ways),
     GreaterOrEqualIndex(Ways),
     AnyBitIndex(Ways),
+    MaskedEqual(u32, u32, Ways),
     WordEqual(u32, u32, Ways),
     HalfEqual(u32, u32, Ways),
     ByteEqual(u32, u32, Ways),
@@ -94,6 +102,7 @@ pub(super) fn decode(program: &[Instruction]) -> Vec<Op> {
 
 fn join(first: Op, second: Op) -> Option<Op> {
     Some(match (first, second) {
+        (Op::And(mask), Op::Equal(k, ways)) => Op::MaskedEqual(mask, k, ways),
         (Op::Word(offset), Op::Equal(k, ways)) => Op::WordEqual(offset, k, ways),
         (Op::Half(offset), Op::Equal(k, ways)) => Op::HalfEqual(offset, k, ways),
         (Op::Byte(offset), Op::Equal(k, ways)) => Op::ByteEqual(offset, k, ways),

@@ -68,10 +68,17 @@ impl Ancillary {
 }
 
 /// Runs verified operations: every way leads forward and ends with a return.
-pub(super) fn run(ops: &[Op], data: &[u8], wire_len: u32, ancillary: &Ancillary) -> u32 {
+///
+/// Most programs need no scratch memory, and clearing it would take as long as many a program.
+pub(super) fn run<const SCRATCH: usize>(
+    ops: &[Op],
+    data: &[u8],
+    wire_len: u32,
+    ancillary: &Ancillary,
+) -> u32 {
     let mut a = 0u32;
     let mut x = 0u32;
-    let mut scratch = [0u32; 16];
+    let mut scratch = [0u32; SCRATCH];
     let mut at = 0;
     // A packet that ends before a load, or a division by zero, is not matched.
     macro_rules! or_reject {
@@ -97,13 +104,21 @@ pub(super) fn run(ops: &[Op], data: &[u8], wire_len: u32, ancillary: &Ancillary)
             }
             Op::Immediate(k) => a = k,
             Op::Length => a = wire_len,
-            Op::Recall(word) => a = scratch[usize::from(word & 15)],
+            Op::Recall(word) => a = scratch.get(usize::from(word)).copied().unwrap_or(0),
             Op::IndexImmediate(k) => x = k,
             Op::IndexLength => x = wire_len,
-            Op::IndexRecall(word) => x = scratch[usize::from(word & 15)],
+            Op::IndexRecall(word) => x = scratch.get(usize::from(word)).copied().unwrap_or(0),
             Op::HeaderLength(k) => x = or_reject!(byte(data, k.into())) % 16 * 4,
-            Op::Store(word) => scratch[usize::from(word & 15)] = a,
-            Op::StoreIndex(word) => scratch[usize::from(word & 15)] = x,
+            Op::Store(word) => {
+                if let Some(slot) = scratch.get_mut(usize::from(word)) {
+                    *slot = a;
+                }
+            }
+            Op::StoreIndex(word) => {
+                if let Some(slot) = scratch.get_mut(usize::from(word)) {
+                    *slot = x;
+                }
+            }
             Op::Add(k) => a = a.wrapping_add(k),
             Op::And(k) => a &= k,
             Op::ShiftLeft(k) => a <<= k & 31,
@@ -122,6 +137,10 @@ pub(super) fn run(ops: &[Op], data: &[u8], wire_len: u32, ancillary: &Ancillary)
             Op::GreaterIndex(ways) => at = ways.way(a > x),
             Op::GreaterOrEqualIndex(ways) => at = ways.way(a >= x),
             Op::AnyBitIndex(ways) => at = ways.way(a & x != 0),
+            Op::MaskedEqual(mask, k, ways) => {
+                a &= mask;
+                at = ways.way(a == k);
+            }
             Op::WordEqual(offset, k, ways) => {
                 a = or_reject!(word(data, offset.into()));
                 at = ways.way(a == k);
