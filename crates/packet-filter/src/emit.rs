@@ -252,6 +252,9 @@ impl Emitter<'_> {
 
     /// The scratch word that holds a value on every way here.
     fn kept(&self, id: ValueId) -> Option<u32> {
+        if !self.costs.is_kept(id) {
+            return None;
+        }
         self.state.words.iter().position(|word| *word == Some(id)).map(|word| word as u32)
     }
 

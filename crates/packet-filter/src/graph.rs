@@ -75,9 +75,8 @@ impl Graph {
     pub(crate) fn optimise(&mut self) {
         // Each round removes or moves tests; a few rounds settle what real expressions contain.
         for _ in 0..8 {
-            let threaded = facts::thread(self);
-            let grouped = order::group(self);
-            if !threaded && !grouped {
+            facts::thread(self);
+            if !order::group(self) {
                 break;
             }
         }
@@ -157,7 +156,8 @@ impl Graph {
 
     /// The same graph with every way changed; unreachable nodes go.
     fn rebuild(&mut self, order: &[NodeId], root: NodeId, changed: impl Fn(NodeId, Node) -> Node) {
-        let mut new = Self::default();
+        let mut new = Self { nodes: Vec::with_capacity(order.len()), ..Self::default() };
+        new.known.reserve(order.len());
         let mut moved: Vec<NodeId> = vec![NodeId::REJECT; self.nodes.len()];
         let to = |moved: &[NodeId], id: NodeId| {
             id.index().map_or(id, |index| moved.get(index).copied().unwrap_or(id))

@@ -72,6 +72,9 @@ pub(crate) enum Value {
     Binary(BinaryOperator, ValueId, ValueId),
 }
 
+/// Values that are compared one by one.
+const LOOKED_THROUGH: usize = 32;
+
 /// The values of a program.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
@@ -151,12 +154,21 @@ impl Values {
     }
 
     fn intern(&mut self, value: Value) -> ValueId {
-        let next = ValueId(self.values.len() as u32);
-        let id = *self.known.entry(value).or_insert(next);
-        if id == next {
-            self.values.push(value);
+        // Few expressions have more values than can be looked through faster than hashed.
+        if let Some(place) =
+            self.values.iter().take(LOOKED_THROUGH).position(|known| *known == value)
+        {
+            return ValueId(place as u32);
         }
-        id
+        let next = ValueId(self.values.len() as u32);
+        if self.values.len() >= LOOKED_THROUGH {
+            let id = *self.known.entry(value).or_insert(next);
+            if id != next {
+                return id;
+            }
+        }
+        self.values.push(value);
+        next
     }
 }
 

@@ -37,6 +37,9 @@ pub(crate) fn iso_protocol(name: &str) -> Option<u8> {
 
 /// The value of a named header field or of a value of one.
 pub(crate) fn constant(name: &str) -> Option<u32> {
+    if !name.starts_with("icmp") && !name.starts_with("tcp") {
+        return None;
+    }
     CONSTANTS.iter().find(|row| row.0 == name).map(|row| row.1)
 }
 

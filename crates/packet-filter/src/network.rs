@@ -14,28 +14,25 @@ impl MacAddress {
     /// Six groups of one or two hexadecimal digits, three of four, or twelve digits; groups parted by `:`, `.` or
     /// `-`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut octets = [0u8; 6];
-        let groups: Vec<&str> = text.split([':', '.', '-']).collect();
-        if groups.iter().any(|group| !group.bytes().all(|digit| digit.is_ascii_hexdigit())) {
+        // Shifted in from the right; the groups are all of the length that their number asks for.
+        let (mut whole, mut groups) = (0u64, 0);
+        let (mut shortest, mut longest) = (usize::MAX, 0);
+        for group in text.split([':', '.', '-']) {
+            if group.is_empty()
+                || group.len() > 12
+                || !group.bytes().all(|digit| digit.is_ascii_hexdigit())
+            {
+                return None;
+            }
+            groups += 1;
+            (shortest, longest) = (shortest.min(group.len()), longest.max(group.len()));
+            let bits = if groups > 1 && longest > 2 { 16 } else { 8 };
+            whole = whole.wrapping_shl(bits) | u64::from_str_radix(group, 16).ok()?;
+        }
+        if !matches!((groups, shortest, longest), (1, 12, 12) | (3, 4, 4) | (6, 1..=2, 1..=2)) {
             return None;
         }
-        let value = |digits: &str| u64::from_str_radix(digits, 16).ok();
-        let whole = match groups.as_slice() {
-            [digits] if digits.len() == 12 => value(digits)?,
-            [a, b, c] if [a, b, c].iter().all(|group| group.len() == 4) => {
-                value(a)? << 32 | value(b)? << 16 | value(c)?
-            }
-            groups
-                if groups.len() == 6 && groups.iter().all(|group| matches!(group.len(), 1 | 2)) =>
-            {
-                let mut whole = 0;
-                for group in groups {
-                    whole = whole << 8 | value(group)?;
-                }
-                whole
-            }
-            _ => return None,
-        };
+        let mut octets = [0u8; 6];
         octets.copy_from_slice(&whole.to_be_bytes()[2..]);
         Some(Self(octets))
     }

@@ -71,6 +71,7 @@ pub(super) fn remove_dead_stores(blocks: &mut [Block], graph: &Graph) {
 pub(super) fn merge_equal(blocks: &mut Vec<Block>, graph: &Graph) {
     let mut merged: Vec<Option<NodeId>> = vec![None; graph.len()];
     let mut known = WordMap::default();
+    known.reserve(blocks.len());
     let mut gone = vec![false; blocks.len()];
     for (block, gone) in blocks.iter_mut().zip(&mut gone).rev() {
         let into = |id: NodeId| {

@@ -10,7 +10,7 @@ use crate::ir::{Branch, Operand, Test, ValueId};
 /// How many facts of one value are looked through for a test, and for how many values facts are remembered: bounds
 /// on the work for chains of thousands of tests.
 const HORIZON: usize = 128;
-const VALUES: usize = 32;
+const VALUES: usize = 12;
 
 /// How far the common origin of two ways is searched.
 const MAX_CLIMB: usize = 4096;
@@ -19,7 +19,7 @@ const MAX_CLIMB: usize = 4096;
 type Fact = (Test, bool);
 
 /// What is known on the way to a node: facts form a tree along the nodes that every way passes.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 struct Known {
     /// The last node that every way here passes; itself for the root.
     dominator: NodeId,
@@ -28,7 +28,7 @@ struct Known {
     /// before it.
     fact: Option<(Fact, Option<NodeId>)>,
     /// For each value the node with the last fact of it.
-    last: Vec<(ValueId, NodeId)>,
+    last: [Option<(ValueId, NodeId)>; VALUES],
 }
 
 /// What is known at every node that has been reached.
@@ -79,7 +79,7 @@ pub(super) fn thread(graph: &mut Graph) -> bool {
 impl Knowledge {
     fn new(nodes: usize, root: NodeId) -> Self {
         let mut knowledge = Self(vec![None; nodes]);
-        knowledge.set(root, Known { dominator: root, depth: 0, fact: None, last: Vec::new() });
+        knowledge.set(root, Known { dominator: root, depth: 0, fact: None, last: [None; VALUES] });
         knowledge
     }
 
@@ -108,16 +108,20 @@ impl Knowledge {
     /// What is known at a node behind a dominator.
     fn below(&self, dominator: NodeId, target: NodeId, fact: Option<Fact>) -> Known {
         let (depth, mut last) =
-            self.at(dominator).map_or((0, Vec::new()), |above| (above.depth, above.last.clone()));
+            self.at(dominator).map_or((0, [None; VALUES]), |above| (above.depth, above.last));
         let fact = fact.map(|fact| {
-            let before = last
-                .iter()
-                .position(|(value, _)| *value == fact.0.value)
-                .map(|place| last.remove(place).1);
-            if last.len() == VALUES {
-                last.remove(0);
+            let known = last.iter().flatten().find(|(value, _)| *value == fact.0.value);
+            let before = known.map(|(_, node)| *node);
+            let mut place =
+                last.iter().position(|last| last.is_none_or(|(value, _)| value == fact.0.value));
+            if place.is_none() {
+                // The first, which tells the protocol, stays; the one after it is forgotten.
+                last.copy_within(2.., 1);
+                place = Some(VALUES - 1);
             }
-            last.push((fact.0.value, target));
+            if let Some(slot) = place.and_then(|place| last.get_mut(place)) {
+                *slot = Some((fact.0.value, target));
+            }
             (fact, before)
         });
         Known { dominator, depth: depth + 1, fact, last }
@@ -152,12 +156,8 @@ impl Knowledge {
         if let Some(outcome) = implied(fact, test) {
             return Some(outcome);
         }
-        let mut next = self
-            .at(from)?
-            .last
-            .iter()
-            .find(|(value, _)| *value == test.value)
-            .map(|(_, node)| *node);
+        let mut last = self.at(from)?.last.iter().flatten();
+        let mut next = last.find(|(value, _)| *value == test.value).map(|(_, node)| *node);
         for _ in 0..HORIZON {
             let (fact, before) = self.at(next?)?.fact?;
             if let Some(outcome) = implied(fact, test) {
