@@ -13,6 +13,17 @@ pub(crate) enum Error {
         /// What happened.
         source: ring_core::Error,
     },
+    /// The filter expression is not one.
+    #[error("{source}\n  {expression}")]
+    Expression {
+        /// The expression.
+        expression: String,
+        /// What is wrong with it, and where.
+        source: packet_filter::ParseError,
+    },
+    /// The filter expression cannot be compiled.
+    #[error("filter: {0}")]
+    Compile(#[from] packet_filter::CompileError),
     /// Packets could not be followed to the end.
     #[error("{name}: {source}")]
     Follow {
@@ -30,6 +41,9 @@ pub(crate) enum Error {
     /// The demonstration did not show what it should.
     #[error("the conversations differ from what the clients sent and received")]
     DemoDiffers,
+    /// The interfaces could not be listed.
+    #[error("interfaces: {0}")]
+    Interfaces(#[source] io::Error),
     /// The output could not be written.
     #[error("standard output: {0}")]
     Output(#[from] io::Error),

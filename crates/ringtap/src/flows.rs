@@ -8,11 +8,12 @@ use std::task::Poll;
 use conversation::{FlowEvent, FlowStream, FlowStreamExt as _, Statistics};
 use flow::{EndReason, FiveTuple, FiveTupleKey, FlowRecord, Orientation, SideCounters, protocol};
 use futures_util::StreamExt as _;
-use ring_core::{Capture, CaptureFile, PacketSource};
+use ring_core::PacketSource;
 use serde::Serialize;
 
 use crate::Error;
-use crate::input::Input;
+use crate::input::{Input, Source};
+use crate::interrupt;
 use crate::output::Output;
 use crate::report;
 
@@ -36,20 +37,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         .build()
         .map_err(Error::Runtime)?;
     let name = arguments.input.name();
-    let failed = |source| Error::Source { name: name.clone(), source };
     let output = Output::stdout();
     let key = FiveTuple::bidirectional();
-    let (result, statistics) = if let Some(interface) = &arguments.input.interface {
-        let stream = Capture::builder(interface).open().map_err(failed)?.flow_stream(key);
-        runtime.block_on(print(stream, arguments.json, &output))
-    } else {
-        let path = arguments.input.read.as_deref().unwrap_or("-".as_ref());
-        let stream = CaptureFile::open(path).map_err(failed)?.flow_stream(key);
-        runtime.block_on(print(stream, arguments.json, &output))
+    let (result, statistics) = match arguments.input.open()? {
+        Source::Live(capture) => {
+            runtime.block_on(print(capture.flow_stream(key), arguments.json, &output))
+        }
+        Source::File(file) => {
+            runtime.block_on(print(file.flow_stream(key), arguments.json, &output))
+        }
     };
     output.finish()?;
     result.map_err(|source| Error::Follow { name, source })?;
-    if let (Some(_), Some(statistics)) = (&arguments.input.interface, statistics) {
+    if let Some(statistics) = statistics
+        && arguments.input.is_live()
+    {
         report::print(&statistics);
     }
     Ok(())
@@ -63,7 +65,7 @@ async fn print<S>(
 where
     S: PacketSource + Send + Unpin + 'static,
 {
-    let mut interrupt = pin!(tokio::signal::ctrl_c());
+    let mut interrupt = pin!(interrupt::requested());
     let mut interrupted = false;
     let mut result = Ok(());
     poll_fn(|cx| {

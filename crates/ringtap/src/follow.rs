@@ -13,10 +13,10 @@ use conversation::{Conversation, Conversations, FlowStreamExt as _};
 use flow::FiveTuple;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use ring_core::{Capture, CaptureFile};
 
 use crate::Error;
-use crate::input::Input;
+use crate::input::{Input, Source};
+use crate::interrupt;
 use crate::output::Output;
 use crate::report;
 
@@ -56,31 +56,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         .build()
         .map_err(Error::Runtime)?;
     let name = arguments.input.name();
-    let conversations =
-        open(&arguments.input).map_err(|source| Error::Source { name: name.clone(), source })?;
-    let live = arguments.input.interface.is_some();
+    let conversations = conversations(arguments.input.open()?);
     let handle = conversations.handle();
     let output = Output::stdout();
     let result = runtime.block_on(follow(conversations, arguments, &output));
     output.finish()?;
     result.map_err(|source| Error::Follow { name, source })?;
-    if live {
+    if arguments.input.is_live() {
         report::print(&handle.statistics());
     }
     Ok(())
 }
 
-fn open(input: &Input) -> Result<Conversations, ring_core::Error> {
+/// Whose engine it is: a capture's or a file's.
+fn conversations(source: Source) -> Conversations {
     let key = FiveTuple::bidirectional();
-    Ok(match (&input.interface, &input.read) {
-        (Some(interface), _) => Capture::builder(interface).open()?.flow_conversations(key),
-        (None, Some(file)) if file.as_os_str() == "-" => {
-            CaptureFile::from_reader(std::io::stdin())?.flow_conversations(key)
-        }
-        (None, file) => {
-            CaptureFile::open(file.as_deref().unwrap_or("-".as_ref()))?.flow_conversations(key)
-        }
-    })
+    match source {
+        Source::Live(capture) => capture.flow_conversations(key),
+        Source::File(file) => file.flow_conversations(key),
+    }
 }
 
 /// Reads all conversations at once, each in a future of its own.
@@ -90,7 +84,7 @@ async fn follow(
     output: &Output,
 ) -> Result<(), conversation::Error> {
     let handle = conversations.handle();
-    let mut interrupt = pin!(tokio::signal::ctrl_c());
+    let mut interrupt = pin!(interrupt::requested());
     let mut interrupted = false;
     let printer = Rc::new(print::Printer::new(output.clone(), arguments.format, arguments.quiet));
     let mut readers = FuturesUnordered::new();

@@ -1,26 +1,92 @@
 //! Where a command takes its packets from: the options that all commands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// One of an interface and a file.
+use packet_filter::Filter;
+use ring_core::{Capture, CaptureFile, Filtered};
+
+use crate::Error;
+
+/// One of an interface and a file, and which of its packets.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Input {
+    #[command(flatten)]
+    from: From,
+    /// Take fewer bytes of each packet than it has.
+    #[arg(short, long, value_name = "BYTES")]
+    snapshot_length: Option<u32>,
+    /// Do not put the interface into promiscuous mode.
+    #[arg(short = 'p', long)]
+    no_promiscuous_mode: bool,
+    /// Which packets, in tcpdump's language (pcap-filter(7)); all unless told.
+    #[arg(value_name = "EXPRESSION")]
+    expression: Vec<String>,
+}
+
 #[derive(Clone, Debug, clap::Args)]
 #[group(required = true, multiple = false)]
-pub(crate) struct Input {
+struct From {
     /// Capture on this interface; `any` for all.
     #[arg(short, long, value_name = "INTERFACE")]
-    pub(crate) interface: Option<String>,
+    interface: Option<String>,
     /// Read a pcap or pcapng file; `-` for standard input.
     #[arg(short, long, value_name = "FILE")]
-    pub(crate) read: Option<PathBuf>,
+    read: Option<PathBuf>,
+}
+
+/// The source, opened.
+pub(crate) enum Source {
+    /// An interface.
+    Live(Box<Capture>),
+    /// A file.
+    File(Box<Filtered<CaptureFile>>),
 }
 
 impl Input {
     /// What errors call it.
     pub(crate) fn name(&self) -> String {
-        match (&self.interface, &self.read) {
+        match (&self.from.interface, &self.from.read) {
             (Some(interface), _) => interface.clone(),
             (None, Some(file)) => file.display().to_string(),
             (None, None) => String::new(),
         }
+    }
+
+    /// Whether it is an interface.
+    pub(crate) fn is_live(&self) -> bool {
+        self.from.interface.is_some()
+    }
+
+    /// The expression as one text, as tcpdump joins its arguments.
+    pub(crate) fn expression(&self) -> String {
+        self.expression.join(" ")
+    }
+
+    pub(crate) fn filter(&self) -> Result<Filter, Error> {
+        let expression = self.expression();
+        if expression.trim().is_empty() {
+            return Ok(Filter::everything());
+        }
+        expression.parse().map_err(|source| Error::Expression { expression, source })
+    }
+
+    /// Opens the interface or the file.
+    pub(crate) fn open(&self) -> Result<Source, Error> {
+        let filter = self.filter()?;
+        self.open_filtered(filter).map_err(|source| Error::Source { name: self.name(), source })
+    }
+
+    fn open_filtered(&self, filter: Filter) -> Result<Source, ring_core::Error> {
+        if let Some(interface) = &self.from.interface {
+            let mut capture =
+                Capture::builder(interface).filter(filter).promiscuous(!self.no_promiscuous_mode);
+            if let Some(bytes) = self.snapshot_length {
+                capture = capture.snaplen(bytes);
+            }
+            return Ok(Source::Live(Box::new(capture.open()?)));
+        }
+        let path = self.from.read.as_deref().unwrap_or(Path::new("-"));
+        let file = Filtered::new(CaptureFile::open(path)?, filter)?;
+        Ok(Source::File(Box::new(file)))
     }
 }

@@ -1,11 +1,14 @@
 //! The `ringtap` command: see every conversation on a wire.
 #![forbid(unsafe_code)]
 
+mod capture;
 mod demo;
 mod error;
 mod flows;
 mod follow;
 mod input;
+mod interfaces;
+mod interrupt;
 mod output;
 mod report;
 
@@ -27,12 +30,16 @@ struct Arguments {
 enum Command {
     Follow(follow::Arguments),
     Flows(flows::Arguments),
+    Capture(capture::Arguments),
+    Interfaces(interfaces::Arguments),
     Demo(demo::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Follow(arguments) => follow::run(&arguments),
+        Command::Capture(arguments) => capture::run(&arguments),
+        Command::Interfaces(arguments) => interfaces::run(&arguments),
         Command::Flows(arguments) => flows::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     };

@@ -4,10 +4,10 @@ use std::cell::Cell;
 use std::io::{self, Write};
 
 use conversation::{Chunk, ChunkData, Conversation};
-use flow::{Endpoint, FlowRecord, Timestamp};
+use flow::{Endpoint, FlowRecord};
 
 use super::Format;
-use crate::output::Output;
+use crate::output::{Output, Time};
 
 /// Prints conversations as they happen, each line of them with the conversation's number.
 #[derive(Debug)]
@@ -134,15 +134,4 @@ fn hex(w: &mut dyn Write, offset: u64, bytes: &[u8]) -> io::Result<()> {
         writeln!(w, "  {text}")?;
     }
     Ok(())
-}
-
-/// The time of day in UTC, with microseconds, as tcpdump prints it.
-struct Time(Timestamp);
-
-impl std::fmt::Display for Time {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let seconds = self.0.seconds() % 86_400;
-        let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        write!(f, "{hours:02}:{minutes:02}:{rest:02}.{:06}", self.0.subsec_nanos() / 1000)
-    }
 }

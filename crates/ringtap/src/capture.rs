@@ -1,0 +1,100 @@
+//! `ringtap capture`: packets to a file, to the screen, or counted.
+
+mod summary;
+mod writing;
+
+use ring_core::{Next, PacketBatch as _, PacketSource, Timeout};
+
+use crate::Error;
+use crate::input::{Input, Source};
+use crate::interrupt;
+use crate::output::Output;
+
+/// Capture packets, as tcpdump does: print a line for each, write them to a file, or count them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    input: Input,
+    #[command(flatten)]
+    writing: writing::Arguments,
+    /// Stop after so many packets.
+    #[arg(short = 'c', long = "packets", value_name = "COUNT")]
+    limit: Option<u64>,
+    /// Print only how many packets there are.
+    #[arg(long, conflicts_with = "write")]
+    count: bool,
+    /// Print the filter's program for Ethernet, as `tcpdump -d` does, and stop.
+    #[arg(short = 'd', long)]
+    dump_filter: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
+    let output = Output::stdout();
+    if arguments.dump_filter {
+        let filter = arguments.input.filter()?;
+        let options = packet_filter::Options::socket();
+        let program = filter.compile(packet_filter::LinkType::Ethernet, &options)?;
+        output.write(|w| write!(w, "{program}"));
+        return Ok(output.finish()?);
+    }
+    match arguments.input.open()? {
+        Source::Live(capture) => {
+            interrupt::interrupts(capture.interrupter())?;
+            take(*capture, arguments, &output)
+        }
+        Source::File(file) => take(*file, arguments, &output),
+    }
+}
+
+/// Takes packets to the end, the limit or the interrupt.
+fn take(
+    mut source: impl PacketSource,
+    arguments: &Arguments,
+    output: &Output,
+) -> Result<(), Error> {
+    let failed = |source| Error::Source { name: arguments.input.name(), source };
+    let mut writer = arguments.writing.open(&arguments.input, &source)?;
+    let limit = arguments.limit.unwrap_or(u64::MAX);
+    let mut count = 0;
+    let mut result = Ok(());
+    while count < limit && !output.has_failed() {
+        let batch = match source.next_batch(Timeout::Never) {
+            Ok(Next::Batch(batch)) => batch,
+            Ok(Next::TimedOut) => continue,
+            Ok(_) => break,
+            Err(error) => {
+                // What came before the damage is still to be told.
+                result = Err(failed(error));
+                break;
+            }
+        };
+        for packet in batch.packets().take(usize::try_from(limit - count).unwrap_or(usize::MAX)) {
+            count += 1;
+            if let Some(writer) = &mut writer {
+                writer.write(&packet)?;
+            } else if !arguments.count {
+                output.write(|w| summary::print(w, &packet));
+            }
+        }
+        drop(batch);
+        match &mut writer {
+            Some(writer) => writer.batch_ended()?,
+            None if arguments.input.is_live() => output.flush(),
+            None => {}
+        }
+    }
+    let statistics = source.statistics().map_err(failed)?;
+    if let Some(writer) = writer {
+        writer.finish(&statistics)?;
+    }
+    if arguments.count {
+        output.write(|w| writeln!(w, "{count} packet{}", if count == 1 { "" } else { "s" }));
+    }
+    output.finish()?;
+    if arguments.input.is_live() {
+        eprintln!("{count} packets captured");
+        eprintln!("{} packets received by filter", statistics.packets);
+        eprintln!("{} packets dropped by kernel", statistics.drops);
+    }
+    result
+}
