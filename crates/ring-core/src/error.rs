@@ -155,6 +155,12 @@ pub enum Error {
         /// The interface's.
         expected: LinkType,
     },
+    /// A bridge from an interface to itself.
+    #[error("{name} cannot be bridged with itself")]
+    SameInterface {
+        /// The interface.
+        name: String,
+    },
     /// An offload was asked of an injector that was not opened for it.
     #[error("offloads need an injector that was built with `offloads(true)`")]
     NoOffloads,

@@ -40,6 +40,7 @@
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
+mod bridge;
 mod capture;
 mod dedup;
 mod error;
@@ -51,6 +52,8 @@ mod interrupter;
 mod link_type;
 mod memory;
 mod packet;
+#[cfg(feature = "tokio")]
+mod reactor;
 #[cfg(feature = "pcap")]
 mod rotate;
 mod sink;
@@ -65,6 +68,9 @@ mod xdp;
 
 #[cfg(feature = "tokio")]
 pub use asynchronous::{AsyncCapture, OwnedPacket, PacketStream};
+#[cfg(feature = "tokio")]
+pub use bridge::AsyncBridge;
+pub use bridge::{Bridge, BridgeBuilder, BridgeStatistics, LaneStatistics, Side, Transit, Verdict};
 pub use capture::{
     Block, Capture, CaptureBuilder, CaptureFilter, CaptureGroup, CaptureGroupBuilder, Fanout,
     FanoutMode, Instruction, Outgoing, Packets, RawFilter, RingGeometry, RingProfile, Rollovers,
@@ -75,6 +81,8 @@ pub use error::{Damage, Error, ForeignFormat, GeometryProblem, Unwritable};
 #[cfg(feature = "pcap")]
 pub use file::{CaptureFile, FileFormat, FileInterface};
 pub use filtered::{Filtered, FilteredBatch};
+#[cfg(feature = "tokio")]
+pub use inject::AsyncInjector;
 pub use inject::{
     Injector, InjectorBuilder, Offload, Rejection, Segmentation, SendPath, SentTimestamp, Slot,
 };

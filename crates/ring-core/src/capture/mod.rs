@@ -204,6 +204,11 @@ impl Capture {
         &self.socket.interface
     }
 
+    /// The interface's index when the capture was opened, 0 for `any`.
+    pub(crate) fn interface_index(&self) -> u32 {
+        self.socket.index
+    }
+
     /// How many blocks the ring has.
     #[must_use]
     pub fn block_count(&self) -> usize {

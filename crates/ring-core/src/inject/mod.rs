@@ -1,5 +1,7 @@
 //! Sending frames through an interface.
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod builder;
 mod messages;
 mod offload;
@@ -17,6 +19,8 @@ use std::time::{Duration, Instant};
 use ring_sys::packet::{EINVAL, EMSGSIZE, ENOBUFS, ENXIO, PacketSocket};
 use ring_sys::writable;
 
+#[cfg(feature = "tokio")]
+pub use self::asynchronous::AsyncInjector;
 pub use self::builder::{InjectorBuilder, SendPath};
 pub use self::offload::{Offload, Segmentation};
 use self::path::Path;
@@ -107,8 +111,8 @@ pub(crate) enum Stall {
 }
 
 /// How long to wait where nobody says when there is room: at first, and at most.
-pub(crate) const SHORTEST_WAIT: Duration = Duration::from_micros(20);
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(2);
+const SHORTEST_WAIT: Duration = Duration::from_micros(20);
+const LONGEST_WAIT: Duration = Duration::from_millis(2);
 
 impl Injector {
     /// Sends through an interface with the defaults.

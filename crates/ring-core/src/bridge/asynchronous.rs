@@ -1,0 +1,124 @@
+//! A bridge whose waits are awaited.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::coop;
+
+use super::{Bridge, BridgeStatistics, STALLED, Transit, Verdict};
+use crate::error::system;
+use crate::{Error, Interrupter, Next, reactor};
+
+/// A [`Bridge`] whose waits are awaited. Packets are forwarded within the task that awaits; a busy link does not starve
+/// other tasks, since each go counts against the task's budget.
+///
+/// It enters the reactor of the runtime in which it is first awaited, which needs I/O and time enabled.
+///
+/// ```no_run
+/// use ring_core::{AsyncBridge, Verdict};
+///
+/// # async fn example() -> Result<(), ring_core::Error> {
+/// let mut bridge = AsyncBridge::open("eth0", "eth1")?;
+/// bridge.run(|_| Verdict::Forward).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct AsyncBridge {
+    bridge: Bridge,
+    /// A second descriptor of what the bridge waits with.
+    reactor: Option<AsyncFd<OwnedFd>>,
+}
+
+impl AsyncBridge {
+    /// Joins two interfaces with the defaults.
+    ///
+    /// # Errors
+    /// As [`BridgeBuilder::open`](super::BridgeBuilder::open).
+    pub fn open(left: &str, right: &str) -> Result<Self, Error> {
+        Bridge::open(left, right).map(Self::from)
+    }
+
+    /// Forwards until an [`Interrupter`] ends it. Cancel-safe: each packet is forwarded or still in the receive ring.
+    ///
+    /// # Errors
+    /// As [`Bridge::run`]; [`Error::NoRuntime`] outside a runtime.
+    ///
+    /// # Panics
+    /// In a runtime whose I/O or time is not enabled.
+    pub async fn run(
+        &mut self,
+        mut verdict: impl FnMut(&mut Transit<'_>) -> Verdict,
+    ) -> Result<BridgeStatistics, Error> {
+        while !matches!(self.forward(&mut verdict).await?, Next::Interrupted) {}
+        self.bridge.statistics()
+    }
+
+    /// Forwards what is there, waiting for the first packet, as [`Bridge::forward`]. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub async fn forward(
+        &mut self,
+        mut verdict: impl FnMut(&mut Transit<'_>) -> Verdict,
+    ) -> Result<Next<u64>, Error> {
+        loop {
+            coop::consume_budget().await;
+            if self.bridge.interrupter.take() {
+                return Ok(Next::Interrupted);
+            }
+            let packets = self.bridge.pump(&mut verdict)?;
+            if packets > 0 {
+                return Ok(Next::Batch(packets));
+            }
+            if self.bridge.stalled {
+                tokio::time::sleep(STALLED).await;
+                continue;
+            }
+            let mut ready = self.reactor()?.readable().await.map_err(system("wait for packets"))?;
+            // Cleared before the events are taken and the rings looked at: what comes then makes it ready again.
+            ready.clear_ready();
+            let poller = &self.bridge.poller;
+            poller.wait(Some(Duration::ZERO), |_| {}).map_err(system("wait for packets"))?;
+        }
+    }
+
+    /// Totals since the bridge was opened.
+    ///
+    /// # Errors
+    /// As [`Bridge::statistics`].
+    pub fn statistics(&mut self) -> Result<BridgeStatistics, Error> {
+        self.bridge.statistics()
+    }
+
+    /// Ends [`run`](Self::run) and [`forward`](Self::forward) from other tasks and threads.
+    #[must_use]
+    pub fn interrupter(&self) -> Interrupter {
+        self.bridge.interrupter()
+    }
+
+    /// Leaves the reactor.
+    #[must_use]
+    pub fn into_bridge(self) -> Bridge {
+        self.bridge
+    }
+
+    fn reactor(&mut self) -> Result<&AsyncFd<OwnedFd>, Error> {
+        let reactor = match self.reactor.take() {
+            Some(reactor) => reactor,
+            None => reactor::enter(self.bridge.poller.as_fd(), Interest::READABLE)?,
+        };
+        Ok(self.reactor.insert(reactor))
+    }
+}
+
+impl From<Bridge> for AsyncBridge {
+    fn from(bridge: Bridge) -> Self {
+        Self { bridge, reactor: None }
+    }
+}

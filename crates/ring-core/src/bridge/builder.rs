@@ -1,0 +1,127 @@
+//! Setting up a bridge.
+
+use std::os::fd::AsFd as _;
+
+use ring_sys::event::Poller;
+
+use super::lane::Lane;
+use super::{Bridge, Side};
+use crate::error::system;
+use crate::{
+    Capture, CaptureFilter, Error, Injector, Interrupter, Outgoing, PacketSource as _,
+    RingGeometry, RingProfile, SendPath,
+};
+
+/// How a [`Bridge`] is set up: plain configuration with defaults, and one fallible end, [`open`](Self::open).
+#[derive(Clone, Debug)]
+#[must_use = "nothing is forwarded before `open`"]
+pub struct BridgeBuilder {
+    left: String,
+    right: String,
+    geometry: RingGeometry,
+    filter: CaptureFilter,
+    path: SendPath,
+    qdisc_bypass: bool,
+    promiscuous: bool,
+}
+
+impl BridgeBuilder {
+    pub(crate) fn new(left: &str, right: &str) -> Self {
+        Self {
+            left: left.to_owned(),
+            right: right.to_owned(),
+            geometry: RingProfile::LowLatency.geometry(),
+            filter: CaptureFilter::everything(),
+            path: SendPath::default(),
+            qdisc_bypass: false,
+            promiscuous: true,
+        }
+    }
+
+    /// The receive rings; [`RingProfile::LowLatency`] unless said otherwise. Each packet waits for its block to be handed
+    /// over: up to the ring's timeout.
+    pub fn geometry(mut self, geometry: RingGeometry) -> Self {
+        self.geometry = geometry;
+        self
+    }
+
+    /// Which packets are forwarded at all, decided in the kernel; all unless said otherwise.
+    pub fn filter(mut self, filter: impl Into<CaptureFilter>) -> Self {
+        self.filter = filter.into();
+        self
+    }
+
+    /// How packets get to the kernel.
+    pub fn send_path(mut self, path: SendPath) -> Self {
+        self.path = path;
+        self
+    }
+
+    /// Sends past the queueing discipline (`PACKET_QDISC_BYPASS` of packet(7)).
+    pub fn qdisc_bypass(mut self, bypass: bool) -> Self {
+        self.qdisc_bypass = bypass;
+        self
+    }
+
+    /// Whether packets that are addressed to neither host nor all are seen, as a bridge must; yes unless said otherwise.
+    pub fn promiscuous(mut self, promiscuous: bool) -> Self {
+        self.promiscuous = promiscuous;
+        self
+    }
+
+    /// Opens the bridge.
+    ///
+    /// # Errors
+    /// [`Error::SameInterface`]; [`Error::SinkLinkType`] for interfaces whose packets start with different headers; those
+    /// of [`CaptureBuilder::open`](crate::CaptureBuilder::open) and
+    /// [`InjectorBuilder::open`](crate::InjectorBuilder::open).
+    pub fn open(self) -> Result<Bridge, Error> {
+        let (left_in, right_in) = (self.capture(&self.left)?, self.capture(&self.right)?);
+        let (left_out, right_out) = (self.injector(&self.left)?, self.injector(&self.right)?);
+        if left_in.interface_index() == right_in.interface_index() {
+            return Err(Error::SameInterface { name: self.left });
+        }
+        for (capture, injector) in [(&left_in, &right_out), (&right_in, &left_out)] {
+            match capture.link_type() {
+                Some(link_type) if link_type != injector.link_type() => {
+                    return Err(Error::SinkLinkType {
+                        interface: injector.interface().to_owned(),
+                        packet: link_type,
+                        expected: injector.link_type(),
+                    });
+                }
+                _ => {}
+            }
+        }
+        let interrupter = Interrupter::new().map_err(system("make an event"))?;
+        let poller = Poller::new().map_err(system("make a poller"))?;
+        for descriptor in [left_in.waiter(), right_in.waiter(), interrupter.as_fd()] {
+            poller.add_edge(descriptor, 0).map_err(system("watch a descriptor"))?;
+        }
+        Ok(Bridge {
+            to_right: Lane::new(Side::Left, left_in, right_out),
+            to_left: Lane::new(Side::Right, right_in, left_out),
+            poller,
+            interrupter,
+            stalled: false,
+        })
+    }
+
+    fn capture(&self, interface: &str) -> Result<Capture, Error> {
+        // What the bridge sends through an interface is outgoing there: it never comes back.
+        Capture::builder(interface)
+            .geometry(self.geometry)
+            .filter(self.filter.clone())
+            .outgoing(Outgoing::Never)
+            .promiscuous(self.promiscuous)
+            .open()
+    }
+
+    fn injector(&self, interface: &str) -> Result<Injector, Error> {
+        Injector::builder(interface)
+            .path(self.path)
+            .qdisc_bypass(self.qdisc_bypass)
+            .offloads(true)
+            .open()
+    }
+}
