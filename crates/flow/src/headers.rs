@@ -91,6 +91,15 @@ impl std::ops::BitOr for TcpFlags {
 }
 
 /// Which VLANs and tunnels a packet was in, the same for both directions of a flow; [`Scope::NONE`] for plain packets.
+///
+/// What counts, from the outside in: VLAN identifiers (not priorities); PPPoE sessions and backbone service instances;
+/// each tunnel's kind, its two ends in no order, and the number that tells networks in it apart (VXLAN, Geneve and LISP
+/// instance, GRE key without NVGRE's flow byte, EoIP tunnel, ERSPAN session). What does not, since it may differ by
+/// direction: MPLS labels, GTP endpoint identifiers, L2TP and PPTP call numbers, service paths, and the authentication
+/// header.
+///
+/// Up to four VLANs are kept as they are; everything else is a 63-bit hash with a seed of its
+/// [`Parser`](crate::Parser): scopes of different parsers, or of different runs, do not compare.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(pub u64);
 
