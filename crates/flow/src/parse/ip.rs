@@ -87,11 +87,7 @@ fn believable(header: &[u8]) -> Result<(), Unparsed> {
 
 /// A fragment, if all of it was captured.
 pub(super) fn piece(walk: &mut Walk<'_>, fragment: Fragment) -> Result<Layer, Unparsed> {
-    if walk.captured().len() == walk.wire_remaining() {
-        Ok(walk.fragment(fragment))
-    } else {
-        Err(Unparsed::TruncatedFragment)
-    }
+    if walk.is_whole() { Ok(walk.fragment(fragment)) } else { Err(Unparsed::TruncatedFragment) }
 }
 
 /// The last stop of a source route that is not exhausted (RFC 791, section 3.1): that is the destination that the

@@ -18,7 +18,7 @@ pub(super) fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unpar
     }
     walk.enter()?;
     walk.skip(4)?;
-    if walk.captured().len() < walk.wire_remaining() {
+    if !walk.is_whole() {
         return Err(Unparsed::Truncated);
     }
     let is_ipv4 = walk.byte(network.offset)? >> 4 == 4;

@@ -299,6 +299,12 @@ fn a_fragment_that_the_capture_cut_is_of_no_use() {
     let mut packet = Packet::new(&frame.0[..60], Timestamp::default(), LinkType::ETHERNET);
     packet.wire_len = frame.0.len() as u32;
     assert_eq!(parse(&packet), Err(Unparsed::TruncatedFragment));
+
+    // Nothing follows the options, which were not captured themselves.
+    let frame = Frame::new(&[]).ipv4_with(6, &[1, 1, 1, 0], 77, 0x2005).ethernet(0x0800);
+    let mut packet = Packet::new(&frame.0[..34], Timestamp::default(), LinkType::ETHERNET);
+    packet.wire_len = frame.0.len() as u32;
+    assert!(matches!(parse(&packet), Err(Unparsed::Truncated | Unparsed::TruncatedFragment)));
 }
 
 #[test]

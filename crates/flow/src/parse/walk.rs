@@ -251,6 +251,11 @@ impl<'a> Walk<'a> {
         self.data.get(self.offset..end).unwrap_or_default()
     }
 
+    /// Whether this layer was captured to its end, what was passed included.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.end <= self.data.len()
+    }
+
     /// A byte that was passed.
     pub(super) fn byte(&self, at: usize) -> Result<u8, Unparsed> {
         self.data.get(at).copied().ok_or(Unparsed::Truncated)
