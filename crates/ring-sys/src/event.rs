@@ -157,18 +157,15 @@ impl Poller {
     /// # Errors
     /// As epoll_ctl(2).
     pub fn add_edge(&self, descriptor: BorrowedFd<'_>, key: u64) -> io::Result<()> {
-        let mut event =
-            libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: key };
-        // SAFETY: the pointer to the event is valid for the time of the call.
-        check(unsafe {
-            libc::epoll_ctl(
-                self.fd.as_raw_fd(),
-                libc::EPOLL_CTL_ADD,
-                descriptor.as_raw_fd(),
-                &mut event,
-            )
-        })?;
-        Ok(())
+        self.add(descriptor, key, libc::EPOLLIN | libc::EPOLLET)
+    }
+
+    /// Adds a descriptor, level-triggered: it wakes as long as something is there to be read (`EPOLLIN`).
+    ///
+    /// # Errors
+    /// As epoll_ctl(2): `EPERM` for regular files and what else is always readable.
+    pub fn add_level(&self, descriptor: BorrowedFd<'_>, key: u64) -> io::Result<()> {
+        self.add(descriptor, key, libc::EPOLLIN)
     }
 
     /// Waits until something happens, at most so long, `None` for ever; shows what it was to `seen`. Returns early,
@@ -199,6 +196,20 @@ impl Poller {
             let error = event.events & (libc::EPOLLERR | libc::EPOLLHUP) as u32 != 0;
             seen(Readiness { key: event.u64, error });
         }
+        Ok(())
+    }
+
+    fn add(&self, descriptor: BorrowedFd<'_>, key: u64, events: libc::c_int) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: events as u32, u64: key };
+        // SAFETY: the pointer to the event is valid for the time of the call.
+        check(unsafe {
+            libc::epoll_ctl(
+                self.fd.as_raw_fd(),
+                libc::EPOLL_CTL_ADD,
+                descriptor.as_raw_fd(),
+                &mut event,
+            )
+        })?;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 mod format;
 mod pcap;
 mod pcapng;
+mod pipe;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -10,13 +11,15 @@ mod tests;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
 use self::format::Parser;
 pub(crate) use self::format::longest_packet;
 pub use self::format::{FileFormat, FileInterface};
+use self::pipe::{PipeWait, Waited};
 use self::reader::ChunkReader;
+use crate::error::system;
 use crate::stored::Record;
 use crate::{
     Damage, Error, Interrupter, LinkType, Next, PacketSource, Statistics, StoredBatch, Timeout,
@@ -54,6 +57,8 @@ const BATCH: usize = 512;
 /// # }
 /// ```
 pub struct CaptureFile {
+    /// For what has to be waited for, unlike a file on a disk.
+    pipe: Option<PipeWait>,
     reader: ChunkReader,
     parser: Parser,
     records: Vec<Record>,
@@ -63,6 +68,14 @@ pub struct CaptureFile {
     losing: u64,
     malformed: u64,
     finished: bool,
+}
+
+/// What came of reading on.
+enum Filled {
+    Packets,
+    TimedOut,
+    Interrupted,
+    End,
 }
 
 /// What a parser finds at the start of the bytes that it is shown.
@@ -86,14 +99,26 @@ impl CaptureFile {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         if path.as_os_str() == "-" {
-            return Self::from_reader(std::io::stdin());
+            let input = std::io::stdin().as_fd().try_clone_to_owned();
+            return Self::from_file(input.map_err(system("duplicate standard input"))?.into());
         }
         let file =
             File::open(path).map_err(|source| Error::Open { path: path.to_owned(), source })?;
-        Self::from_reader(file)
+        Self::from_file(file)
     }
 
-    /// Reads a capture from anything that can be read, without a buffer of its own.
+    /// Reads a capture from an open file, a pipe or a socket. The latter two are waited for as the timeout says, and
+    /// have an [`Interrupter`]; only the header is waited for in any case.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_file(file: File) -> Result<Self, Error> {
+        let pipe = PipeWait::new(&file)?;
+        Ok(Self { pipe, ..Self::from_reader(file)? })
+    }
+
+    /// Reads a capture from anything that can be read, best without a buffer of its own. Where it has to be waited for,
+    /// the wait cannot be ended: see [`from_file`](Self::from_file) for what has a descriptor.
     ///
     /// What a pipe has so far is delivered at once: nothing waits for a chunk to fill.
     ///
@@ -104,6 +129,7 @@ impl CaptureFile {
         let parser = Parser::detect(&mut reader)?;
         let records = Vec::with_capacity(BATCH);
         Ok(Self {
+            pipe: None,
             reader,
             parser,
             records,
@@ -142,8 +168,8 @@ impl CaptureFile {
         self.reader.position()
     }
 
-    /// Parses the next packets into `self.records`; false at the end of the file.
-    fn fill(&mut self) -> Result<bool, Error> {
+    /// Parses the next packets into `self.records`.
+    fn fill(&mut self, timeout: Timeout) -> Result<Filled, Error> {
         self.records.clear();
         while self.records.len() < BATCH {
             let unread = self.reader.unread();
@@ -171,11 +197,20 @@ impl CaptureFile {
                 Step::Need(_) if !self.records.is_empty() => break,
                 Step::Need(needed) => {
                     let present = unread.len();
+                    match self
+                        .pipe
+                        .as_ref()
+                        .map_or(Ok(Waited::Readable), |pipe| pipe.wait(timeout))?
+                    {
+                        Waited::Readable => {}
+                        Waited::TimedOut => return Ok(Filled::TimedOut),
+                        Waited::Interrupted => return Ok(Filled::Interrupted),
+                    }
                     if self.reader.read(needed)? {
                         continue;
                     }
                     if present == 0 {
-                        return Ok(false);
+                        return Ok(Filled::End);
                     }
                     return Err(self.damaged(Damage::CutShort {
                         present: present as u64,
@@ -184,7 +219,7 @@ impl CaptureFile {
                 }
             }
         }
-        Ok(true)
+        Ok(Filled::Packets)
     }
 
     fn damaged(&mut self, damage: Damage) -> Error {
@@ -196,21 +231,21 @@ impl CaptureFile {
 impl PacketSource for CaptureFile {
     type Batch<'a> = StoredBatch<'a>;
 
-    fn next_batch(&mut self, _: Timeout) -> Result<Next<StoredBatch<'_>>, Error> {
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<StoredBatch<'_>>, Error> {
         if self.finished {
             return Ok(Next::End);
         }
-        match self.fill() {
-            Ok(true) => Ok(Next::Batch(StoredBatch::new(self.reader.chunk(), &self.records))),
-            Ok(false) => {
-                self.finished = true;
-                Ok(Next::End)
-            }
-            Err(error) => {
-                self.finished = true;
-                Err(error)
-            }
+        if self.pipe.as_ref().is_some_and(|pipe| pipe.interrupter.take()) {
+            return Ok(Next::Interrupted);
         }
+        let filled = self.fill(timeout);
+        self.finished = matches!(filled, Ok(Filled::End) | Err(_));
+        Ok(match filled? {
+            Filled::Packets => Next::Batch(StoredBatch::new(self.reader.chunk(), &self.records)),
+            Filled::TimedOut => Next::TimedOut,
+            Filled::Interrupted => Next::Interrupted,
+            Filled::End => Next::End,
+        })
     }
 
     /// Packets delivered so far; `drops` are those that a pcapng file's own statistics report.
@@ -234,11 +269,11 @@ impl PacketSource for CaptureFile {
     }
 
     fn interrupter(&self) -> Option<Interrupter> {
-        None
+        self.pipe.as_ref().map(|pipe| pipe.interrupter.clone())
     }
 
     fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        None
+        self.pipe.as_ref().map(PipeWait::as_fd)
     }
 }
 

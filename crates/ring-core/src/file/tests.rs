@@ -402,3 +402,58 @@ fn other_formats_are_refused_by_name() {
     );
     assert!(matches!(CaptureFile::open("/nonexistent/x.pcap"), Err(Error::Open { .. })));
 }
+
+#[test]
+fn a_pipe_is_waited_for_and_the_wait_can_end() {
+    use std::io::Write as _;
+    use std::os::fd::OwnedFd;
+    use std::time::Duration;
+
+    let (reader, mut writer) = io::pipe().expect("a pipe");
+    let mut file = pcap(0xa1b2_c3d4, false, [2, 4], 1);
+    pcap_record(&mut file, false, [1, 1, 4, 4], 0, b"one.");
+    writer.write_all(&file).expect("room");
+    let mut source = CaptureFile::from_file(File::from(OwnedFd::from(reader))).expect("a header");
+    let Ok(Next::Batch(batch)) = source.next_batch(Timeout::Never) else {
+        panic!("what is there comes at once")
+    };
+    assert_eq!(batch.len(), 1);
+    let short = Timeout::After(Duration::from_millis(5));
+    assert!(matches!(source.next_batch(Timeout::Now), Ok(Next::TimedOut)));
+    assert!(matches!(source.next_batch(short), Ok(Next::TimedOut)));
+    let interrupter = source.interrupter().expect("a pipe has one");
+    let other = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(20));
+        interrupter.interrupt();
+    });
+    assert!(matches!(source.next_batch(Timeout::Never), Ok(Next::Interrupted)));
+    other.join().expect("the other thread");
+
+    let mut record = Vec::new();
+    pcap_record(&mut record, false, [2, 2, 4, 4], 0, b"two.");
+    writer.write_all(&record[..10]).expect("room");
+    assert!(matches!(source.next_batch(short), Ok(Next::TimedOut)), "half a header");
+    writer.write_all(&record[10..]).expect("room");
+    let Ok(Next::Batch(batch)) = source.next_batch(Timeout::Never) else {
+        panic!("the other half")
+    };
+    assert_eq!(batch.packets().map(|packet| packet.data().to_vec()).collect::<Vec<_>>(), [b"two."]);
+    drop(writer);
+    assert!(matches!(source.next_batch(Timeout::Never), Ok(Next::End)));
+}
+
+#[test]
+fn a_file_is_not_waited_for() {
+    let path = std::env::temp_dir().join(format!("ring-core-{}.pcap", std::process::id()));
+    let mut bytes = pcap(0xa1b2_c3d4, false, [2, 4], 1);
+    pcap_record(&mut bytes, false, [1, 1, 4, 4], 0, b"file");
+    std::fs::write(&path, &bytes).expect("written");
+    let mut source = CaptureFile::open(&path).expect("opened");
+    // Truncated while it is read: it ends, nothing worse.
+    std::fs::write(&path, b"").expect("truncated");
+    assert!(source.interrupter().is_none() && source.readiness().is_none());
+    assert!(matches!(source.next_batch(Timeout::Never), Ok(Next::Batch(_))));
+    assert!(matches!(source.next_batch(Timeout::Never), Ok(Next::End)));
+    std::fs::remove_file(path).expect("removed");
+    assert!(matches!(CaptureFile::open("/dev/null"), Err(Error::Damaged { .. })));
+}

@@ -1,0 +1,80 @@
+//! Waiting for a pipe, so that the wait can end.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use ring_sys::event::Poller;
+
+use crate::error::system;
+use crate::{Error, Interrupter, Timeout};
+
+const PIPE: u64 = 0;
+const INTERRUPTED: u64 = 1;
+
+/// Waits until there is something to read.
+#[derive(Debug)]
+pub(crate) struct PipeWait {
+    poller: Poller,
+    pub(crate) interrupter: Interrupter,
+    /// Another descriptor of the pipe, so that it stays what the poller watches.
+    _pipe: OwnedFd,
+}
+
+/// What came of waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    Readable,
+    TimedOut,
+    Interrupted,
+}
+
+impl PipeWait {
+    /// For a pipe, a socket or a terminal; `None` for a file, which is never waited for.
+    pub(crate) fn new(file: &File) -> Result<Option<Self>, Error> {
+        if file.metadata().map_err(system("ask what kind of file it is"))?.is_file() {
+            return Ok(None);
+        }
+        let pipe = file.as_fd().try_clone_to_owned().map_err(system("duplicate a descriptor"))?;
+        let poller = Poller::new().map_err(system("make a poller"))?;
+        match poller.add_level(pipe.as_fd(), PIPE) {
+            // A device that is always readable.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+            added => added.map_err(system("watch a descriptor"))?,
+        }
+        let interrupter = Interrupter::new().map_err(system("make an event"))?;
+        poller.add_level(interrupter.as_fd(), INTERRUPTED).map_err(system("watch a descriptor"))?;
+        Ok(Some(Self { poller, interrupter, _pipe: pipe }))
+    }
+
+    pub(crate) fn wait(&self, timeout: Timeout) -> Result<Waited, Error> {
+        let until = match timeout {
+            Timeout::Now => Some(Instant::now()),
+            Timeout::After(duration) => Instant::now().checked_add(duration),
+            Timeout::Never => None,
+        };
+        loop {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let mut readable = false;
+            self.poller
+                .wait(left, |seen| readable |= seen.key == PIPE)
+                .map_err(system("wait for the pipe"))?;
+            if self.interrupter.take() {
+                return Ok(Waited::Interrupted);
+            }
+            if readable {
+                return Ok(Waited::Readable);
+            }
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(Waited::TimedOut);
+            }
+        }
+    }
+}
+
+impl AsFd for PipeWait {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poller.as_fd()
+    }
+}
