@@ -100,11 +100,14 @@ pub use stored::StoredBatch;
 pub use timestamp::{Timestamp, TimestampSource};
 #[cfg(feature = "pcap")]
 pub use write::{Annotation, CaptureWriter, CaptureWriterBuilder, InterfaceDescription};
+#[cfg(feature = "tokio")]
+pub use xdp::AsyncXdp;
 pub use xdp::{
-    HugePages, KernelVersion, MultiBuffer, RejectReason, SendRejected, SendRequest, SendTimestamp,
-    Umem, UmemConfig, XdpAttach, XdpBatch, XdpDirection, XdpError, XdpFrame, XdpMode, XdpOutcome,
-    XdpProgram, XdpReceiver, XdpReceiverStatistics, XdpSender, XdpSenderStatistics, XdpSocket,
-    XdpSocketBuilder, XdpWait, ZeroCopy,
+    ForwardStatistics, ForwardVerdict, HugePages, KernelVersion, MultiBuffer, RejectReason,
+    SendRejected, SendRequest, SendTimestamp, Umem, UmemConfig, XdpAttach, XdpBatch, XdpDirection,
+    XdpError, XdpForwarder, XdpFrame, XdpGroup, XdpMode, XdpOutcome, XdpProgram, XdpReceiver,
+    XdpReceiverStatistics, XdpSender, XdpSenderStatistics, XdpSide, XdpSocket, XdpSocketBuilder,
+    XdpWait, ZeroCopy,
 };
 
 #[cfg(doctest)]

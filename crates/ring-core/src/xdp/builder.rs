@@ -256,15 +256,18 @@ impl XdpSocketBuilder {
         // Before the socket is bound: some drivers want to find frames then.
         let filled = prefill(&mut fill, memory, Holder::Fill(number), fill_target);
         let completions = Arc::new(Completions::new(completion, Holder::Send(number)));
-        let bound = umem
-            .shared
-            .join(&socket, &completions, |owner| self.bind(&socket, owner, index, multi_buffer));
-        if let Err(error) = bound {
-            drop((fill, rx, tx, completions, socket));
-            // The kernel never used them.
-            memory.reclaim(Holder::Fill(number));
-            return Err(error);
-        }
+        let bound = umem.shared.join(&socket, &completions, multi_buffer, |owner| {
+            self.bind(&socket, owner, index, multi_buffer)
+        });
+        let multi_buffer = match bound {
+            Ok(multi_buffer) => multi_buffer,
+            Err(error) => {
+                drop((fill, rx, tx, completions, socket));
+                // The kernel never used them.
+                memory.reclaim(Holder::Fill(number));
+                return Err(error);
+            }
+        };
         let zero_copy =
             socket.options().is_ok_and(|options| options.flags & XDP_OPTIONS_ZEROCOPY != 0);
         let descriptor = socket.clone();

@@ -4,34 +4,45 @@
 //! frames of a packet memory ([`Umem`]); frames that are filled here are sent from there. A frame is always in exactly
 //! one place, see [`memory`].
 //!
-//! Unsafe code is in [`ring`] (shared words and entries) and [`memory`] (slices of frames) alone.
+//! Unsafe code is in [`ring`] (shared words and entries), [`memory`] (slices of frames) and, for tokio, in one line of
+//! `asynchronous` alone.
 
 mod assembly;
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod batch;
 mod builder;
 mod completions;
 mod cursor;
 mod endpoint;
 mod error;
+mod forward;
 mod frame;
+mod group;
 mod memory;
 mod program;
 mod receiver;
 mod returns;
 mod ring;
 mod sender;
+mod sink;
 mod socket;
 mod steering;
 #[cfg(all(test, not(loom)))]
 mod tests;
 mod umem;
+mod wait;
 mod waiting;
 
+#[cfg(feature = "tokio")]
+pub use self::asynchronous::AsyncXdp;
 pub use self::batch::XdpBatch;
 pub use self::builder::{MultiBuffer, XdpDirection, XdpSocketBuilder, ZeroCopy};
 pub use self::completions::SendTimestamp;
 pub use self::error::{KernelVersion, XdpError};
+pub use self::forward::{ForwardStatistics, ForwardVerdict, XdpForwarder, XdpSide};
 pub use self::frame::XdpFrame;
+pub use self::group::XdpGroup;
 pub use self::program::{XdpAttach, XdpMode, XdpProgram};
 pub use self::receiver::{XdpReceiver, XdpReceiverStatistics};
 pub use self::sender::{RejectReason, SendRejected, SendRequest, XdpSender, XdpSenderStatistics};

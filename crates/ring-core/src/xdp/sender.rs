@@ -34,7 +34,8 @@ pub struct XdpSender {
     /// Bytes of the packet so far whose last frame has not been sent.
     open_len: usize,
     number: u64,
-    statistics: XdpSenderStatistics,
+    pub(crate) statistics: XdpSenderStatistics,
+    pub(crate) tags_lost: u64,
     pub(crate) endpoint: Arc<Endpoint>,
 }
 
@@ -75,8 +76,10 @@ pub struct SendRequest {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct XdpSenderStatistics {
-    /// Packets given to the kernel.
+    /// Packets queued for the kernel.
     pub sent: u64,
+    /// Bytes of these packets.
+    pub bytes: u64,
     /// Frames that the kernel is done with. What became of the packets is not known to it.
     pub completed: u64,
     /// Frames that the kernel refused: they were not sent.
@@ -103,6 +106,7 @@ impl XdpSender {
             open_len: 0,
             number: 0,
             statistics: XdpSenderStatistics::default(),
+            tags_lost: 0,
             endpoint,
         }
     }
@@ -174,34 +178,67 @@ impl XdpSender {
     /// [`XdpError::PacketTooLong`] for a packet longer than the interface sends, or longer than a frame on a socket
     /// without `multi_buffer`.
     pub fn send_bytes(&mut self, packet: &[u8]) -> Result<bool, XdpError> {
+        self.send_pieces(packet.len(), |show| show(packet))
+    }
+
+    /// The same for a packet of `len` bytes in pieces, which `pieces` shows one after another.
+    pub(crate) fn send_pieces(
+        &mut self,
+        len: usize,
+        pieces: impl FnOnce(&mut dyn FnMut(&[u8])),
+    ) -> Result<bool, XdpError> {
         let room = self.frame_capacity();
         let endpoint = self.endpoint.clone();
         let longest = endpoint.longest as usize;
         let limit = if endpoint.multi_buffer { longest } else { longest.min(room) };
-        if packet.len() > limit || self.continues {
-            return Err(XdpError::PacketTooLong { len: packet.len(), limit });
+        if len > limit {
+            return Err(XdpError::PacketTooLong { len, limit });
         }
-        let pieces = packet.len().div_ceil(room).max(1);
-        if self.tx_room(pieces as u32)? < pieces as u32 {
+        if len == 0 || self.continues {
+            let rule = "at least 1 byte, and not within another packet";
+            return Err(XdpError::Geometry { what: "a packet", value: len as u64, rule });
+        }
+        let frames = len.div_ceil(room);
+        if self.tx_room(frames as u32)? < frames as u32 {
             return Ok(false);
         }
-        while self.free.len() < pieces {
+        while self.free.len() < frames {
             match self.lease()? {
-                Some(lease) => self.free.push(lease),
+                Some(lease) => {
+                    self.free.push(lease);
+                    self.take_handful(frames);
+                }
                 None => return Ok(false),
             }
         }
         let memory = &endpoint.umem.memory;
-        let mut rest = packet;
-        for left in (0..pieces).rev() {
-            let (part, after) = rest.split_at(rest.len().min(room));
-            rest = after;
-            let Some(mut lease) = self.free.pop() else { return Ok(false) };
-            let (start, len) = (memory.send_start(), part.len() as u32);
-            memory.bytes_mut(&mut lease, start, len).copy_from_slice(part);
-            self.put(lease, start, len, if left == 0 { 0 } else { XDP_PKT_CONTD });
+        let start = memory.send_start();
+        let first = self.free.len() - frames;
+        let mut at = 0;
+        pieces(&mut |mut piece| {
+            while !piece.is_empty() && at < len {
+                let within = at % room;
+                let part = piece.len().min(room - within);
+                let lease = &mut self.free[first + at / room];
+                let place = memory.bytes_mut(lease, start + within as u32, part as u32);
+                place.copy_from_slice(&piece[..part]);
+                piece = &piece[part..];
+                at += part;
+            }
+        });
+        let mut rest = at;
+        if frames == 1 {
+            if let Some(lease) = self.free.pop() {
+                self.put(lease, start, rest as u32, 0);
+            }
+        } else {
+            for lease in self.free.split_off(first) {
+                let part = rest.min(room);
+                rest -= part;
+                self.put(lease, start, part as u32, if rest == 0 { 0 } else { XDP_PKT_CONTD });
+            }
         }
-        self.counted();
+        self.counted(len);
         Ok(true)
     }
 
@@ -326,6 +363,12 @@ impl XdpSender {
         Umem { shared: self.endpoint.umem.clone() }
     }
 
+    /// Whether the interface takes a packet of so many bytes in so many frames.
+    pub(crate) fn can_send(&self, len: usize, frames: usize) -> bool {
+        let endpoint = &self.endpoint;
+        (1..=endpoint.longest as usize).contains(&len) && (frames == 1 || endpoint.multi_buffer)
+    }
+
     /// Packets that were queued and not handed to the kernel.
     pub(crate) fn is_staged(&self) -> bool {
         self.staged > 0
@@ -360,9 +403,10 @@ impl XdpSender {
             let options = options | if continues { XDP_PKT_CONTD } else { 0 };
             self.put(lease, start, len, options);
             self.continues = continues;
-            self.open_len = if continues { self.open_len + len as usize } else { 0 };
+            self.open_len += len as usize;
             if !continues {
-                self.counted();
+                self.counted(self.open_len);
+                self.open_len = 0;
             }
         }
         Ok(())
@@ -378,9 +422,10 @@ impl XdpSender {
         self.staged += 1;
     }
 
-    fn counted(&mut self) {
+    fn counted(&mut self, len: usize) {
         self.number += 1;
         self.statistics.sent += 1;
+        self.statistics.bytes += len as u64;
     }
 
     /// Room in the send ring for new entries.
@@ -398,13 +443,20 @@ impl XdpSender {
         if let Some(lease) = self.free.pop() {
             return Ok(Some(lease));
         }
-        let umem = self.endpoint.umem.clone();
-        let handful = HANDFUL.min(umem.memory.layout().frames as usize / 16).max(1);
-        if umem.memory.pooled() < handful {
+        let frames = self.endpoint.umem.memory.layout().frames as usize;
+        let handful = HANDFUL.min(frames / 16).max(1);
+        if self.endpoint.umem.memory.pooled() < handful {
             self.reap()?;
         }
-        self.free.extend(std::iter::from_fn(|| umem.memory.take()).take(handful));
+        self.take_handful(handful);
         Ok(self.free.pop())
+    }
+
+    /// Takes frames from the pool until so many are at hand, or none is left.
+    fn take_handful(&mut self, count: usize) {
+        let memory = &self.endpoint.umem.memory;
+        let missing = count.saturating_sub(self.free.len());
+        self.free.extend(std::iter::from_fn(|| memory.take()).take(missing));
     }
 
     /// Takes back what the kernel is done with.

@@ -1,7 +1,7 @@
 //! Packet memory, of one socket or shared.
 
 use std::io;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use ring_sys::mmap::Mapping;
@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     /// Of the kernel's `XDP_UMEM_*`.
     flags: u32,
     huge: bool,
+    /// What the first socket was bound with, which holds for those that share its memory.
+    multi_buffer: AtomicBool,
     next_socket: AtomicU16,
     members: Mutex<Members>,
 }
@@ -146,6 +148,11 @@ impl UmemConfig {
         self.allocate_for(None)
     }
 
+    /// So many times as many frames.
+    pub(crate) fn times(&self, count: u32) -> Self {
+        Self { frames: self.frames.saturating_mul(count), ..self.clone() }
+    }
+
     /// For an interface of this MTU, if there is one.
     pub(crate) fn allocate_for(&self, mtu: Option<u32>) -> Result<Umem, XdpError> {
         /// Ethernet header and two VLAN tags.
@@ -175,6 +182,7 @@ impl UmemConfig {
                 memory: Memory::new(mapping, layout),
                 flags,
                 huge,
+                multi_buffer: AtomicBool::new(false),
                 next_socket: AtomicU16::new(0),
                 members: Mutex::new(Members::default()),
             }),
@@ -246,13 +254,15 @@ impl Shared {
     }
 
     /// Runs `bind` with a living socket that uses the memory already; without one the memory is registered with the new
-    /// socket. Sockets that come at the same time wait for each other.
+    /// socket. Sockets that come at the same time wait for each other. Whether packets may span frames, which is as the
+    /// first socket wanted it.
     pub(crate) fn join(
         &self,
         socket: &Arc<Socket>,
         completions: &Arc<Completions>,
+        multi_buffer: bool,
         bind: impl FnOnce(Option<&Socket>) -> Result<(), XdpError>,
-    ) -> Result<(), XdpError> {
+    ) -> Result<bool, XdpError> {
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         members.sockets.retain(|socket| socket.strong_count() > 0);
         members.completions.retain(|ring| ring.strong_count() > 0);
@@ -261,9 +271,12 @@ impl Shared {
             self.register(socket)?;
         }
         bind(owner.as_deref())?;
+        if owner.is_none() {
+            self.multi_buffer.store(multi_buffer, Ordering::Relaxed);
+        }
         members.sockets.push(Arc::downgrade(socket));
         members.completions.push(Arc::downgrade(completions));
-        Ok(())
+        Ok(self.multi_buffer.load(Ordering::Relaxed))
     }
 
     /// Makes a completion ring known whose kernel is played by a test.

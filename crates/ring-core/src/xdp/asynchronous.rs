@@ -1,0 +1,158 @@
+//! A socket whose waits are awaited.
+
+use std::future::poll_fn;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::task::coop;
+
+use super::batch::XdpBatch;
+use super::error::XdpError;
+use super::sender::XdpSender;
+use super::socket::XdpSocket;
+use super::wait::Woken;
+use crate::error::system;
+use crate::{Error, Interrupter, IntoPacketSource, PacketSource as _, Statistics, Timeout};
+
+/// An [`XdpSocket`] whose waits are awaited.
+///
+/// It enters the reactor of the runtime in which it is first awaited, which needs I/O enabled. A busy link does not
+/// starve other tasks: each batch counts against the task's budget.
+///
+/// ```no_run
+/// use ring_core::{AsyncXdp, PacketBatch as _, XdpSocket};
+///
+/// # async fn example() -> Result<(), ring_core::Error> {
+/// let mut socket = AsyncXdp::from(XdpSocket::open("eth0", 0)?);
+/// while let Some(batch) = socket.next_batch().await? {
+///     for packet in batch.packets() {
+///         println!("{} {} bytes", packet.timestamp(), packet.data().len());
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct AsyncXdp {
+    socket: XdpSocket,
+    /// A second descriptor of what the socket waits with.
+    reactor: Option<AsyncFd<OwnedFd>>,
+}
+
+impl AsyncXdp {
+    /// Waits for the next batch; `None` when an [`Interrupter`] ended the wait.
+    ///
+    /// Cancel-safe: where the future is dropped before it is ready, no packet has been taken. What was queued to be
+    /// sent is flushed first.
+    ///
+    /// # Errors
+    /// As [`PacketSource::next_batch`](crate::PacketSource::next_batch); [`Error::NoRuntime`] outside a runtime.
+    ///
+    /// # Panics
+    /// In a runtime whose I/O is not enabled.
+    pub async fn next_batch(&mut self) -> Result<Option<XdpBatch<'_>>, Error> {
+        if let Some(sender) = &mut self.socket.sender
+            && sender.is_staged()
+        {
+            sender.flush()?;
+        }
+        let found = poll_fn(|cx| self.poll_taken(cx)).await?;
+        if !found {
+            return Ok(None);
+        }
+        Ok(Some(self.socket.receiver()?.lend()))
+    }
+
+    /// The sending half, none of whose calls but those with a time limit wait.
+    ///
+    /// # Errors
+    /// [`XdpError::WrongDirection`].
+    pub fn sender(&mut self) -> Result<&mut XdpSender, XdpError> {
+        self.socket.sender()
+    }
+
+    /// The socket, for what is not awaited.
+    #[must_use]
+    pub fn socket(&self) -> &XdpSocket {
+        &self.socket
+    }
+
+    /// Leaves the reactor.
+    #[must_use]
+    pub fn into_socket(self) -> XdpSocket {
+        self.socket
+    }
+
+    /// Ends this socket's waits from other tasks and threads; `None` for one that sends only.
+    #[must_use]
+    pub fn interrupter(&self) -> Option<Interrupter> {
+        self.socket.interrupter()
+    }
+
+    /// Totals since the socket was opened.
+    ///
+    /// # Errors
+    /// As [`PacketSource::statistics`](crate::PacketSource::statistics).
+    pub fn statistics(&mut self) -> Result<Statistics, Error> {
+        crate::PacketSource::statistics(&mut self.socket)
+    }
+
+    /// Takes packets, and has the task woken when there may be some. `false` for an interruption.
+    fn poll_taken(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+        let budget = ready!(coop::poll_proceed(cx));
+        loop {
+            // First, so that the socket knows that somebody waits for its descriptor.
+            self.reactor()?;
+            match self.socket.receiver()?.take(Timeout::Now)? {
+                Woken::Packets => {
+                    budget.made_progress();
+                    return Poll::Ready(Ok(true));
+                }
+                Woken::Interrupted => return Poll::Ready(Ok(false)),
+                Woken::TimedOut => {}
+            }
+            // Readiness is cleared before the next look, which takes all events: one that comes after that look makes
+            // it ready again.
+            ready!(self.reactor()?.poll_read_ready(cx))
+                .map_err(system("wait for packets"))?
+                .clear_ready();
+        }
+    }
+
+    fn reactor(&mut self) -> Result<&AsyncFd<OwnedFd>, Error> {
+        let reactor = match self.reactor.take() {
+            Some(reactor) => reactor,
+            None => {
+                let descriptor =
+                    self.socket.readiness().ok_or(XdpError::WrongDirection("receive"))?;
+                let descriptor =
+                    descriptor.try_clone_to_owned().map_err(system("duplicate a descriptor"))?;
+                if tokio::runtime::Handle::try_current().is_err() {
+                    return Err(Error::NoRuntime);
+                }
+                // SAFETY: an `OwnedFd` is open as long as it lives and always gives the same descriptor.
+                let reactor =
+                    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+                reactor.map_err(|error| system("enter the reactor")(error.into()))?
+            }
+        };
+        Ok(self.reactor.insert(reactor))
+    }
+}
+
+impl From<XdpSocket> for AsyncXdp {
+    fn from(socket: XdpSocket) -> Self {
+        Self { socket, reactor: None }
+    }
+}
+
+/// Leaves the reactor: what takes the source over waits on its own.
+impl IntoPacketSource for AsyncXdp {
+    type Source = XdpSocket;
+
+    fn into_packet_source(self) -> Result<XdpSocket, Error> {
+        Ok(self.into_socket())
+    }
+}

@@ -1,0 +1,261 @@
+//! From one interface to another, frame by frame.
+
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use ring_sys::event::{self, READABLE};
+
+use super::builder::XdpSocketBuilder;
+use super::error::XdpError;
+use super::frame::XdpFrame;
+use super::receiver::XdpReceiver;
+use super::sender::{RejectReason, SendRejected, XdpSender};
+use super::socket::XdpSocket;
+use super::umem::UmemConfig;
+use super::wait::STARVED;
+use crate::{Interrupter, Next, PacketMeta, Timeout};
+
+/// Forwards packets between two interfaces: a frame that was received on one is sent on the other as it is. Nothing is
+/// copied here, and nothing ever goes back to where it came from.
+///
+/// Both sockets take everything that comes on their queue, unless they are steered: the host's own stack sees nothing of
+/// it.
+///
+/// ```no_run
+/// use ring_core::{ForwardVerdict, Timeout, XdpForwarder};
+///
+/// let mut forwarder = XdpForwarder::open("eth0", "eth1")?;
+/// while forwarder.forward(Timeout::Never, |_, _, _| ForwardVerdict::Forward)? {}
+/// # Ok::<(), ring_core::XdpError>(())
+/// ```
+#[derive(Debug)]
+pub struct XdpForwarder {
+    sides: [(XdpReceiver, XdpSender); 2],
+    statistics: [ForwardStatistics; 2],
+    /// The pieces of a packet whose last one has not come, by the side that it came from.
+    open: [Vec<XdpFrame>; 2],
+    interrupter: Interrupter,
+}
+
+/// One of the two interfaces of an [`XdpForwarder`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum XdpSide {
+    /// The one named first.
+    Left,
+    /// The one named second.
+    Right,
+}
+
+/// What is to become of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ForwardVerdict {
+    /// It goes on, with whatever was changed in it.
+    Forward,
+    /// It goes nowhere.
+    Drop,
+}
+
+/// Counts of one direction; none ever decreases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ForwardStatistics {
+    /// Packets that came.
+    pub received: u64,
+    /// Packets that were handed to the other interface.
+    pub forwarded: u64,
+    /// Packets that the verdict dropped.
+    pub dropped: u64,
+    /// Packets for which the other interface had no room.
+    pub full: u64,
+    /// Packets that the other interface cannot send: they are too long for it.
+    pub refused: u64,
+}
+
+impl XdpForwarder {
+    /// Forwards between the first queues of two interfaces, with a packet memory of 8,192 frames.
+    ///
+    /// # Errors
+    /// As [`XdpSocketBuilder::open`].
+    pub fn open(left: &str, right: &str) -> Result<Self, XdpError> {
+        Self::with(&XdpSocket::builder(left), &XdpSocket::builder(right))
+    }
+
+    /// The same with everything else as the builders say, but for the memory: it is that of the left one, if that was
+    /// given one.
+    ///
+    /// # Errors
+    /// As [`XdpSocketBuilder::open`].
+    pub fn with(left: &XdpSocketBuilder, right: &XdpSocketBuilder) -> Result<Self, XdpError> {
+        let umem = match &left.umem {
+            Some(umem) => umem.clone(),
+            None => UmemConfig::new().frames(8192).allocate()?,
+        };
+        let part = u32::try_from(umem.free_frames() / 4).unwrap_or(u32::MAX).max(1);
+        let open = |builder: &XdpSocketBuilder| {
+            let fill = builder.fill_target.unwrap_or(part);
+            builder.clone().umem(&umem).fill_target(fill).open()
+        };
+        Self::new(open(left)?, open(right)?)
+    }
+
+    /// Forwards between two sockets that share one packet memory.
+    ///
+    /// # Errors
+    /// [`XdpError::ForeignFrame`] where they do not share one, [`XdpError::WrongDirection`] where one does not receive
+    /// and send.
+    pub fn new(left: XdpSocket, right: XdpSocket) -> Result<Self, XdpError> {
+        if !left.umem().is_same(&right.umem()) {
+            return Err(XdpError::ForeignFrame);
+        }
+        let halves = |socket: XdpSocket| match socket.split() {
+            (Some(receiver), Some(sender)) => Ok((receiver, sender)),
+            (None, _) => Err(XdpError::WrongDirection("receive")),
+            (_, None) => Err(XdpError::WrongDirection("send")),
+        };
+        let sides = [halves(left)?, halves(right)?];
+        let interrupter = Interrupter::new()
+            .map_err(|source| XdpError::System { operation: "eventfd", source })?;
+        let statistics = [ForwardStatistics::default(); 2];
+        Ok(Self { sides, statistics, open: [Vec::new(), Vec::new()], interrupter })
+    }
+
+    /// Forwards what there is, after a wait if there is nothing; `false` when an [`Interrupter`] ended the wait. Also
+    /// returns when the time is over.
+    ///
+    /// `verdict` is asked for each packet, with the side that it came from; of one that is longer than a frame it sees
+    /// the first. It may change the bytes and their length.
+    ///
+    /// # Errors
+    /// [`XdpError::InterfaceGone`], [`XdpError::RingIndex`], [`XdpError::System`].
+    pub fn forward(
+        &mut self,
+        timeout: Timeout,
+        mut verdict: impl FnMut(XdpSide, &mut XdpFrame, &PacketMeta) -> ForwardVerdict,
+    ) -> Result<bool, XdpError> {
+        let deadline = match timeout {
+            Timeout::Now => Some(Instant::now()),
+            Timeout::After(time) => Instant::now().checked_add(time),
+            Timeout::Never => None,
+        };
+        loop {
+            let mut moved = self.one_way(XdpSide::Left, &mut verdict)?;
+            moved |= self.one_way(XdpSide::Right, &mut verdict)?;
+            if self.interrupter.take() {
+                return Ok(false);
+            }
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if moved || left == Some(Duration::ZERO) {
+                return Ok(true);
+            }
+            self.sleep(left)?;
+        }
+    }
+
+    /// Totals of what came from one side.
+    #[must_use]
+    pub fn statistics(&self, from: XdpSide) -> ForwardStatistics {
+        self.statistics[from as usize]
+    }
+
+    /// Ends a wait from another thread.
+    #[must_use]
+    pub fn interrupter(&self) -> Interrupter {
+        self.interrupter.clone()
+    }
+
+    /// Forwards one batch; whether there was one.
+    fn one_way(
+        &mut self,
+        from: XdpSide,
+        verdict: &mut impl FnMut(XdpSide, &mut XdpFrame, &PacketMeta) -> ForwardVerdict,
+    ) -> Result<bool, XdpError> {
+        let [left, right] = &mut self.sides;
+        let ((receiver, _), (_, sender)) = match from {
+            XdpSide::Left => (left, right),
+            XdpSide::Right => (right, left),
+        };
+        let (counts, open) = (&mut self.statistics[from as usize], &mut self.open[from as usize]);
+        let Next::Batch(batch) = receiver.receive(Timeout::Now)? else { return Ok(false) };
+        counts.received += batch.len() as u64;
+        // What is dropped of a packet in pieces is dropped whole.
+        let mut judged = None;
+        for (mut frame, meta) in batch.into_frames() {
+            let last = !frame.continues();
+            let kept = *judged.get_or_insert_with(|| verdict(from, &mut frame, &meta));
+            if last {
+                judged = None;
+            }
+            match kept {
+                ForwardVerdict::Drop => counts.dropped += u64::from(last),
+                ForwardVerdict::Forward => {
+                    open.push(frame);
+                    if last {
+                        pass_on(sender, open, counts)?;
+                    }
+                }
+            }
+        }
+        sender.flush()?;
+        Ok(true)
+    }
+
+    fn sleep(&mut self, left: Option<Duration>) -> Result<(), XdpError> {
+        /// The kernel wakes nobody when an interface goes away, nor when frames that a receiver lacks were sent.
+        const CHECKED: Duration = Duration::from_millis(100);
+        let [(one, _), (other, _)] = &self.sides;
+        let starving = one.wants_frames() || other.wants_frames();
+        let limit = if starving { STARVED } else { CHECKED };
+        let limit = left.map_or(limit, |left| left.min(limit));
+        let (Some(first), Some(second)) = (one.endpoint.descriptor(), other.endpoint.descriptor())
+        else {
+            return Ok(());
+        };
+        let waits = [(first, READABLE), (second, READABLE), (self.interrupter.as_fd(), READABLE)];
+        let ready = event::poll(waits, Some(limit))
+            .map_err(|source| XdpError::System { operation: "poll", source })?;
+        if ready == [0; 3] {
+            one.endpoint.take_error()?;
+            other.endpoint.take_error()?;
+        }
+        for (_, sender) in &mut self.sides {
+            // What the kernel had no room for before.
+            sender.flush()?;
+        }
+        Ok(())
+    }
+}
+
+/// Sends a packet's frames, all or none.
+fn pass_on(
+    sender: &mut XdpSender,
+    frames: &mut Vec<XdpFrame>,
+    counts: &mut ForwardStatistics,
+) -> Result<(), XdpError> {
+    let pieces = frames.len() as u32;
+    let mut room = sender.tx_room(pieces)?;
+    if room < pieces {
+        sender.flush()?;
+        room = sender.tx_room(pieces)?;
+    }
+    if room < pieces {
+        frames.clear();
+        counts.full += 1;
+        return Ok(());
+    }
+    let len: usize = frames.iter().map(XdpFrame::len).sum();
+    // A verdict may have left nothing of a frame.
+    if !sender.can_send(len, frames.len()) || frames.iter().any(XdpFrame::is_empty) {
+        frames.clear();
+        counts.refused += 1;
+        return Ok(());
+    }
+    // All of it was looked at before, so that only a ring that breaks is in the way now.
+    for frame in frames.drain(..) {
+        if let Err(SendRejected { reason: RejectReason::Refused(error), .. }) = sender.send(frame) {
+            return Err(error);
+        }
+    }
+    counts.forwarded += 1;
+    Ok(())
+}

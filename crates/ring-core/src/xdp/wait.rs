@@ -1,0 +1,203 @@
+//! Waiting for packets.
+
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use ring_sys::event::{self, FAILED, Poller, READABLE, Ticker};
+
+use super::batch::XdpBatch;
+use super::error::XdpError;
+use super::receiver::XdpReceiver;
+use crate::{Next, Timeout};
+
+/// How long to sleep at most in any case: the kernel wakes nobody when the interface goes away.
+const CHECKED: Duration = Duration::from_millis(500);
+/// How long to sleep at most while frames are wanted that the kernel has not sent yet: it does not say when it has.
+pub(crate) const STARVED: Duration = Duration::from_millis(1);
+
+/// What tells others when there is something to do.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    poller: Poller,
+    /// Makes them look whether the interface is still there.
+    ticker: Ticker,
+}
+
+/// The ticker's key.
+const TICK: u64 = 3;
+
+/// What ended a wait.
+pub(crate) enum Woken {
+    /// Packets have been taken, which are to be lent.
+    Packets,
+    /// The time is over.
+    TimedOut,
+    /// Somebody interrupted.
+    Interrupted,
+}
+
+impl XdpReceiver {
+    /// Waits for the next batch.
+    #[inline]
+    pub(crate) fn receive(&mut self, timeout: Timeout) -> Result<Next<XdpBatch<'_>>, XdpError> {
+        Ok(match self.take(timeout)? {
+            Woken::Packets => Next::Batch(self.lend()),
+            Woken::TimedOut => Next::TimedOut,
+            Woken::Interrupted => Next::Interrupted,
+        })
+    }
+
+    /// Takes what was received, if need be after a wait. What was taken must be lent next.
+    pub(crate) fn take(&mut self, timeout: Timeout) -> Result<Woken, XdpError> {
+        self.refill()?;
+        if self.fill.needs_wakeup() {
+            self.endpoint.wake_receive()?;
+        }
+        if self.interrupter.take() {
+            return Ok(Woken::Interrupted);
+        }
+        if let Some(watch) = self.poller.get() {
+            // What it has to tell is what is looked at now.
+            let mut ticked = false;
+            watch
+                .poller
+                .wait(Some(Duration::ZERO), |readiness| ticked |= readiness.key == TICK)
+                .map_err(|source| XdpError::System { operation: "epoll_wait", source })?;
+            if ticked {
+                watch.ticker.take();
+                self.endpoint.take_error()?;
+            }
+        }
+        if self.take_received()? {
+            return Ok(Woken::Packets);
+        }
+        let woken = self.wait(timeout)?;
+        if matches!(woken, Woken::TimedOut) {
+            self.want_for_others();
+        }
+        Ok(woken)
+    }
+
+    /// Waits until packets have been taken, the time is over, or somebody interrupts.
+    fn wait(&mut self, timeout: Timeout) -> Result<Woken, XdpError> {
+        let deadline = match timeout {
+            Timeout::Now => return Ok(Woken::TimedOut),
+            Timeout::After(time) => Instant::now().checked_add(time),
+            Timeout::Never => None,
+        };
+        let started = Instant::now();
+        if self.look(started, deadline)? {
+            self.spin.came_after(started.elapsed());
+            return Ok(Woken::Packets);
+        }
+        loop {
+            if self.interrupter.take() {
+                return Ok(Woken::Interrupted);
+            }
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Ok(Woken::TimedOut);
+            }
+            if self.sleep(left)? {
+                self.spin.came_after(started.elapsed());
+                return Ok(Woken::Packets);
+            }
+        }
+    }
+
+    /// Looks again and again, as long as that pays; whether packets came.
+    fn look(&mut self, started: Instant, deadline: Option<Instant>) -> Result<bool, XdpError> {
+        if self.spin.is_off() {
+            return Ok(false);
+        }
+        let until = match (self.spin.until(started), deadline) {
+            (Some(until), Some(deadline)) => Some(until.min(deadline)),
+            (until, deadline) => until.or(deadline),
+        };
+        loop {
+            for _ in 0..16 {
+                if self.take_received()? {
+                    return Ok(true);
+                }
+                std::hint::spin_loop();
+            }
+            if self.endpoint.busy_poll || self.fill.needs_wakeup() {
+                self.endpoint.wake_receive()?;
+            }
+            if self.starving {
+                self.refill()?;
+            }
+            let over = until.is_some_and(|until| Instant::now() >= until);
+            if over || self.interrupter.is_raised() {
+                return self.take_received();
+            }
+        }
+    }
+
+    /// Sleeps until packets come, a frame comes back that is wanted, somebody interrupts, or at most so long; whether
+    /// packets came.
+    fn sleep(&mut self, left: Option<Duration>) -> Result<bool, XdpError> {
+        let endpoint = self.endpoint.clone();
+        let (umem, waiter) = (&endpoint.umem, self.waiter.clone());
+        let mut limit = left.map_or(CHECKED, |left| left.min(CHECKED));
+        let wanting = self.wants_frames();
+        if wanting {
+            umem.memory.returns.want(&waiter);
+            self.refill()?;
+            if self.wants_frames() && umem.in_flight() > 0 {
+                limit = limit.min(STARVED);
+            }
+        }
+        let Some(descriptor) = endpoint.descriptor() else { return self.take_received() };
+        let waits = [
+            (descriptor, READABLE),
+            (self.interrupter.as_fd(), READABLE),
+            (waiter.event.as_fd(), READABLE),
+        ];
+        let ready = event::poll(waits, Some(limit))
+            .map_err(|source| XdpError::System { operation: "poll", source })?;
+        if wanting {
+            umem.memory.returns.have(&waiter);
+            self.refill()?;
+        }
+        let packets = self.take_received()?;
+        if !packets {
+            endpoint.take_error()?;
+            if ready[0] & FAILED != 0 {
+                return Err(XdpError::InterfaceGone { interface: endpoint.interface.to_string() });
+            }
+        }
+        Ok(packets)
+    }
+
+    /// Whoever waits for the descriptor of [`readiness`](PacketSource::readiness) must be woken when frames that are
+    /// wanted come back.
+    fn want_for_others(&mut self) {
+        let returns = &self.endpoint.umem.memory.returns;
+        if self.poller.get().is_none() {
+            return;
+        }
+        if self.wants_frames() {
+            returns.want(&self.waiter);
+            if self.endpoint.umem.memory.pooled() > 0 {
+                self.waiter.event.raise();
+            }
+        } else {
+            returns.have(&self.waiter);
+        }
+    }
+
+    /// The set of descriptors that tells when there is something to do, made when it is first asked for.
+    pub(crate) fn poller(&self) -> Option<&Poller> {
+        if let Some(watch) = self.poller.get() {
+            return Some(&watch.poller);
+        }
+        let made = Poller::new().ok()?;
+        made.add_edge(self.endpoint.descriptor()?, 0).ok()?;
+        made.add_edge(self.interrupter.as_fd(), 1).ok()?;
+        made.add_edge(self.waiter.event.as_fd(), 2).ok()?;
+        let ticker = Ticker::new(CHECKED).ok()?;
+        made.add_edge(ticker.as_fd(), TICK).ok()?;
+        Some(&self.poller.get_or_init(|| Watch { poller: made, ticker }).poller)
+    }
+}
