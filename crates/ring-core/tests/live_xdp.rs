@@ -13,6 +13,8 @@ mod receive;
 mod send;
 #[path = "live_xdp/setup.rs"]
 mod setup;
+#[path = "live_xdp/together.rs"]
+mod together;
 
 live_harness::main!(
     receive::packets_arrive_in_native_mode,
@@ -43,6 +45,10 @@ live_harness::main!(
     program::a_foreign_program_and_map_are_used,
     program::steered_packets_come_and_others_go_on,
     program::a_steered_port_leaves_http_alone,
+    together::a_group_takes_every_queue,
+    together::packets_are_forwarded_between_interfaces,
+    together::forwarding_goes_on_with_few_frames,
+    together::a_socket_is_a_sink,
     errors::a_missing_capability_is_named,
     errors::locked_memory_is_named,
     errors::what_the_driver_cannot_do_is_named,

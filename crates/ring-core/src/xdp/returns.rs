@@ -5,18 +5,19 @@
 //! least one of the two sees the other: no wake-up is lost, and while nobody waits giving back costs one load.
 
 use std::io;
+use std::sync::Arc;
 
 use ring_sys::event::Event;
 
 #[cfg(not(loom))]
 use std::sync::{
-    Arc, Mutex,
+    Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering, fence},
 };
 
 #[cfg(loom)]
 use loom::sync::{
-    Arc, Mutex,
+    Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering, fence},
 };
 
