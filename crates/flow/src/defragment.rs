@@ -1,7 +1,4 @@
 //! IP fragments joined to the datagrams that they were cut from (RFC 791, section 3.2; RFC 8200, section 4.5).
-//!
-//! Time comes in with the fragments. Memory is bounded by [`DefragmentOptions`], whatever comes in; so is the work for
-//! a fragment: logarithmic in the pieces of its datagram, plus what it overlaps, which is no more than its length.
 
 mod assembly;
 mod compressed;
@@ -18,7 +15,11 @@ use self::assembly::{Assembly, Outcome, Piece};
 use self::recent::Recent;
 use crate::{Fragment, Scope, Timestamp};
 
-/// Joins fragments.
+/// Joins the fragments of IP datagrams.
+///
+/// Time comes in with the fragments. Memory is bounded by [`DefragmentOptions`], whatever comes in; so is the work for a
+/// fragment: logarithmic in the pieces of its datagram, plus what it overlaps, which is no more than its length. A
+/// fragment that is whole (IPv6, RFC 6946) never comes here, and one that the capture cut is refused by the parser.
 ///
 /// # Examples
 ///

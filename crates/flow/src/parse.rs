@@ -1,15 +1,4 @@
 //! From a captured frame to its innermost flow.
-//!
-//! A [`Parser`] walks the headers of one packet in place: link layer, tags and tunnels, IP, transport. It copies and
-//! allocates nothing, believes no length that it has not checked, and does a bounded amount of work
-//! ([`ParseOptions::max_layers`]). Every offset in what it returns lies within the bytes that it was given.
-//!
-//! Tunnels are opened where the outer protocol says so (IP protocol number, Ethertype, well-known UDP port *and* a
-//! header that holds up to its specification *and* an IP header inside). Whatever fails that is reported as the outer
-//! flow: a UDP payload is never taken for a tunnel on the strength of its port alone.
-//!
-//! IP fragments come back as [`Parsed::Fragment`]; a [`Defragmenter`](crate::Defragmenter) joins them, and
-//! [`Parser::parse_datagram`] goes on where the walk stopped. Compressed datagrams (IPComp) take the same way.
 
 mod ethernet;
 mod gre;
@@ -66,7 +55,16 @@ pub fn parse(packet: &Packet<'_>) -> Result<Parsed, Unparsed> {
     PARSER.parse(packet)
 }
 
-/// Parses packets; see the [module](self) for what it does.
+/// Parses packets: walks the headers of one in place, link layer, tags and tunnels, IP, transport. It copies and
+/// allocates nothing, believes no length that it has not checked, and does a bounded amount of work
+/// ([`ParseOptions::max_layers`]). Every offset in what it returns lies within the bytes that it was given.
+///
+/// Tunnels are opened where the outer header says so (IP protocol, Ethertype, well-known UDP port) *and* an IP header
+/// that fits turns up inside. Whatever fails that is reported as the outer flow: a UDP payload is never taken for a
+/// tunnel on the strength of its port alone.
+///
+/// IP fragments come back as [`Parsed::Fragment`]; a [`Defragmenter`](crate::Defragmenter) joins them, and
+/// [`Parser::parse_datagram`] goes on where the walk stopped. Compressed datagrams (IPComp) take the same way.
 #[derive(Clone, Debug, Default)]
 pub struct Parser {
     options: ParseOptions,
