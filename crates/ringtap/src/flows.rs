@@ -12,7 +12,7 @@ use ring_core::PacketSource;
 use serde::Serialize;
 
 use crate::Error;
-use crate::input::{Input, Source};
+use crate::input::{Input, Keying, Source};
 use crate::interrupt;
 use crate::output::Output;
 use crate::report;
@@ -26,6 +26,8 @@ use crate::report;
 pub(crate) struct Arguments {
     #[command(flatten)]
     input: Input,
+    #[command(flatten)]
+    keying: Keying,
     /// Print one JSON object a flow.
     #[arg(long)]
     json: bool,
@@ -38,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         .map_err(Error::Runtime)?;
     let name = arguments.input.name();
     let output = Output::stdout();
-    let key = FiveTuple::bidirectional();
+    let key = arguments.keying.extractor();
     let (result, statistics) = match arguments.input.open()? {
         Source::Live(capture) => {
             runtime.block_on(print(capture.flow_stream(key), arguments.json, &output))

@@ -15,7 +15,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use crate::Error;
-use crate::input::{Input, Source};
+use crate::input::{Input, Keying, Source};
 use crate::interrupt;
 use crate::output::Output;
 use crate::report;
@@ -28,6 +28,8 @@ use crate::report;
 pub(crate) struct Arguments {
     #[command(flatten)]
     input: Input,
+    #[command(flatten)]
+    keying: Keying,
     /// How bytes are shown.
     #[arg(short, long, value_enum, default_value_t = Format::Ascii)]
     format: Format,
@@ -56,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         .build()
         .map_err(Error::Runtime)?;
     let name = arguments.input.name();
-    let conversations = conversations(arguments.input.open()?);
+    let conversations = conversations(arguments.input.open()?, arguments.keying.extractor());
     let handle = conversations.handle();
     let output = Output::stdout();
     let result = runtime.block_on(follow(conversations, arguments, &output));
@@ -69,8 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
 }
 
 /// Whose engine it is: a capture's or a file's.
-fn conversations(source: Source) -> Conversations {
-    let key = FiveTuple::bidirectional();
+fn conversations(source: Source, key: FiveTuple) -> Conversations {
     match source {
         Source::Live(capture) => capture.flow_conversations(key),
         Source::File(file) => file.flow_conversations(key),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use flow::FiveTuple;
 use packet_filter::Filter;
 use ring_core::{Capture, CaptureFile, Filtered};
 
@@ -88,5 +89,21 @@ impl Input {
         let path = self.from.read.as_deref().unwrap_or(Path::new("-"));
         let file = Filtered::new(CaptureFile::open(path)?, filter)?;
         Ok(Source::File(Box::new(file)))
+    }
+}
+
+/// What makes packets belong together, for the commands that track flows.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Keying {
+    /// Take the same addresses and ports in different VLANs or tunnels for one flow: for captures in which a flow
+    /// changes between them.
+    #[arg(long)]
+    ignore_scope: bool,
+}
+
+impl Keying {
+    pub(crate) fn extractor(self) -> FiveTuple {
+        let key = FiveTuple::bidirectional();
+        if self.ignore_scope { key.ignoring_scope() } else { key }
     }
 }
