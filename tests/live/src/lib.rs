@@ -25,3 +25,7 @@ pub use wire::{CLIENT, SERVER, Wire};
 
 /// How long anything that should happen is waited for.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
