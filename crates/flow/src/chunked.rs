@@ -38,14 +38,14 @@ impl<T> Chunked<T> {
 impl<T> Index<u32> for Chunked<T> {
     type Output = T;
 
-    #[inline]
+    #[inline(always)]
     fn index(&self, index: u32) -> &T {
         &self.chunks[(index >> SHIFT) as usize][index as usize & (CHUNK - 1)]
     }
 }
 
 impl<T> IndexMut<u32> for Chunked<T> {
-    #[inline]
+    #[inline(always)]
     fn index_mut(&mut self, index: u32) -> &mut T {
         &mut self.chunks[(index >> SHIFT) as usize][index as usize & (CHUNK - 1)]
     }

@@ -20,7 +20,7 @@ const LETTERS: [u8; 8] = *b"SHADFRTG";
 
 /// Appends a letter, unless the side has brought it before: `seen` has one bit a letter. The four lowest bits of
 /// `history` count its letters, the others hold four bits each: there is room for all but one of the sixteen.
-#[inline]
+#[inline(always)]
 pub(crate) fn note(history: &mut u64, seen: &mut u8, side: FlowSide, letter: Letter) {
     let bit = 1 << letter as u8;
     if *seen & bit == 0 {

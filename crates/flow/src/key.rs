@@ -129,13 +129,15 @@ impl PartialEq for FiveTupleKey {
     /// What `derive` would say, with fewer branches.
     #[inline(always)]
     fn eq(&self, other: &Self) -> bool {
+        let ports = self.a.port == other.a.port && self.b.port == other.b.port;
+        let rest = self.protocol == other.protocol && self.scope == other.scope;
         let addresses = match (self.a.address, self.b.address, other.a.address, other.b.address) {
             (IpAddr::V4(a), IpAddr::V4(b), IpAddr::V4(other_a), IpAddr::V4(other_b)) => {
-                (a.to_bits() ^ other_a.to_bits()) | (b.to_bits() ^ other_b.to_bits()) == 0
+                a.to_bits() == other_a.to_bits() && b.to_bits() == other_b.to_bits()
             }
             (a, b, other_a, other_b) => a == other_a && b == other_b,
         };
-        addresses & (self.rest() == other.rest()) & (self.scope == other.scope)
+        ports && addresses && rest
     }
 }
 

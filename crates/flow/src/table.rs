@@ -4,6 +4,8 @@ mod batch;
 mod expiry;
 mod tcp;
 
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
+
 use crate::backlog::Backlogs;
 use crate::chunked::Chunked;
 use crate::config::{Config, FlowTableBuilder};
@@ -152,7 +154,10 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     #[inline(always)]
     fn hash(&self, key: &E::Key) -> u32 {
-        let hash = self.hasher.hash_one(key);
+        // `hash_one` by hand: it is not always inlined, and then the key has to be written to memory for it.
+        let mut hasher = self.hasher.build_hasher();
+        key.hash(&mut hasher);
+        let hash = hasher.finish();
         (hash >> 32) as u32 ^ hash as u32
     }
 

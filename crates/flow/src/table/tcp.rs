@@ -4,8 +4,8 @@ use crate::history::{Letter, note};
 use crate::slot::{Direction, DirectionFlags as F, Rival, SlotFlags, State};
 use crate::stream::{Payload, ahead};
 use crate::{
-    Data, EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, Orientation, TcpFlags,
-    TcpHeader, protocol,
+    Data, EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, Orientation, Packet,
+    TcpFlags, TcpHeader, protocol,
 };
 
 use super::batch::Work;
@@ -51,15 +51,16 @@ impl<E: FlowExtractor> FlowTable<E> {
     pub(super) fn tcp_packet(
         &mut self,
         found: Option<u32>,
-        work: &Work<'_, E::Key>,
+        packet: &Packet<'_>,
+        work: &Work<E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         if let Some(slot) = found
-            && self.in_order(slot, work, handler)
+            && self.in_order(slot, packet, work, handler)
         {
             return;
         }
-        self.any_order(found, work, handler);
+        self.any_order(found, packet, work, handler);
     }
 
     /// The common case, complete in itself: an open connection in which nothing is amiss, and a segment with what comes
@@ -68,7 +69,8 @@ impl<E: FlowExtractor> FlowTable<E> {
     fn in_order(
         &mut self,
         slot: u32,
-        work: &Work<'_, E::Key>,
+        packet: &Packet<'_>,
+        work: &Work<E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> bool {
         let unusual = TcpFlags::SYN | TcpFlags::RST | TcpFlags::FIN;
@@ -125,17 +127,17 @@ impl<E: FlowExtractor> FlowTable<E> {
         entry.last_seen = self.now;
         let counters = &mut entry.counters[side as usize];
         counters.packets += 1;
-        counters.wire_bytes += u64::from(work.packet.wire_len);
+        counters.wire_bytes += u64::from(packet.wire_len);
         if work.payload_len > 0 {
             counters.payload_bytes += u64::from(work.payload_len);
             let offset = own.next;
             own.next += u64::from(work.payload_len);
             self.statistics.delivered_bytes += u64::from(work.payload_len);
             let data = Data {
-                bytes: work.payload(),
+                bytes: work.payload(packet),
                 offset,
-                timestamp: work.packet.timestamp,
-                packet_number: work.packet.number,
+                timestamp: packet.timestamp,
+                packet_number: packet.number,
             };
             handler.on_data(&view(slot, entry), side, data);
         }
@@ -146,7 +148,8 @@ impl<E: FlowExtractor> FlowTable<E> {
     fn any_order(
         &mut self,
         found: Option<u32>,
-        work: &Work<'_, E::Key>,
+        packet: &Packet<'_>,
+        work: &Work<E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         let TcpHeader { sequence, acknowledgement, flags, window, window_scale } = work.tcp;
@@ -157,11 +160,11 @@ impl<E: FlowExtractor> FlowTable<E> {
             flags,
             window,
             window_scale,
-            payload: work.payload(),
+            payload: work.payload(packet),
             payload_wire_len: work.payload_wire_len,
-            wire_len: work.packet.wire_len,
-            timestamp: work.packet.timestamp.as_nanos(),
-            number: work.packet.number,
+            wire_len: packet.wire_len,
+            timestamp: packet.timestamp.as_nanos(),
+            number: packet.number,
         };
         if flags.contains(TcpFlags::SYN | TcpFlags::RST) {
             self.statistics.invalid_flags += 1;
