@@ -153,8 +153,11 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     #[inline(always)]
+    #[expect(
+        clippy::manual_hash_one,
+        reason = "not always inlined, which would force the key into memory"
+    )]
     fn hash(&self, key: &E::Key) -> u32 {
-        // `hash_one` by hand: it is not always inlined, and then the key has to be written to memory for it.
         let mut hasher = self.hasher.build_hasher();
         key.hash(&mut hasher);
         let hash = hasher.finish();
