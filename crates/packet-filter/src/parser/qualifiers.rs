@@ -106,7 +106,7 @@ impl Qualifiers {
                 Ok(Primitive::Host { protocol, direction: self.direction, address }.into())
             }
             Kind::Net => self.network(address.into()),
-            _ => Err(self.kind_expects("a name or number")),
+            _ => Err(self.no_address()),
         }
     }
 
@@ -116,7 +116,7 @@ impl Qualifiers {
             Kind::Host | Kind::Net => {
                 Ok(Primitive::Net { protocol, direction: self.direction, network }.into())
             }
-            _ => Err(self.kind_expects("a name or number")),
+            _ => Err(self.no_address()),
         }
     }
 
@@ -125,7 +125,7 @@ impl Qualifiers {
             (Scope::Link, Kind::Host) => {
                 Ok(Primitive::EtherHost { direction: self.direction, address }.into())
             }
-            (Scope::Link, _) => Err(self.kind_expects("a name or number")),
+            (Scope::Link, _) => Err(self.no_address()),
             (scope, _) => Err(ParseErrorKind::Qualifier {
                 qualifier: if scope == Scope::Any { self.kind_keyword() } else { scope.keyword() },
                 what: "a link-layer address: write `ether host`",
@@ -290,8 +290,8 @@ impl Qualifiers {
         }
     }
 
-    fn kind_expects(self, what: &'static str) -> ParseErrorKind {
-        let _ = what;
+    /// An address where a number or name must stand.
+    fn no_address(self) -> ParseErrorKind {
         ParseErrorKind::Qualifier { qualifier: self.kind_keyword(), what: "an address" }
     }
 }

@@ -1,0 +1,98 @@
+//! Errors point at the column and say what is wrong.
+
+use packet_filter::{CompileError, Filter, LinkType, MAX_NESTING, Options, ParseErrorKind};
+
+fn error(text: &str) -> (usize, String) {
+    let error = text.parse::<Filter>().expect_err(text);
+    (error.column, error.kind.to_string())
+}
+
+#[test]
+fn errors_point_at_their_cause() {
+    for (text, column, says) in [
+        ("tcp prot 80", 5, "expected"),
+        ("tcp port", 9, "end"),
+        ("port 99999", 6, "65535"),
+        ("port 80 or 99999", 12, "65535"),
+        ("host www.example.com", 6, "not looked up"),
+        ("gateway 10.0.0.1", 1, "not supported"),
+        ("llc", 1, "not supported"),
+        ("tcp port nosuch", 10, "no port"),
+        ("tcp port bootps", 10, "not known for tcp"),
+        ("ip proto nosuch", 10, "no protocol"),
+        ("net 10.0.0.1/8", 5, "outside its mask"),
+        ("host 10.0.0.0/8", 6, "`net`"),
+        ("net 10.0.0.0/40", 14, "32"),
+        ("vlan 5000", 6, "4095"),
+        ("icmp port 80", 11, "cannot qualify"),
+        ("ip host fe80::1", 9, "cannot qualify"),
+        ("host 02:00:00:00:00:01", 6, "ether host"),
+        ("80", 3, "comparison"),
+        ("10.0.0.1", 1, "say what"),
+        ("(port 80) and 10.0.0.1", 15, "say what"),
+        ("tcp[0:3] = 1", 7, "1, 2 or 4"),
+        ("stp[0] = 1", 1, "cannot be indexed"),
+        ("tcp and (udp", 13, "end"),
+        ("tcp)", 4, "expected"),
+        ("tcp or or udp", 8, "expected"),
+        ("tcp ;", 5, "cannot stand"),
+    ] {
+        let (at, message) = error(text);
+        assert_eq!(at, column, "{text}: {message}");
+        assert!(message.contains(says), "{text}: {message}");
+    }
+}
+
+#[test]
+fn nesting_is_bounded() {
+    for (open, middle, close) in
+        [("(", "tcp", ")"), ("not ", "tcp", ""), ("ip[", "0", "]"), ("-", "1", ""), ("(", "1", ")")]
+    {
+        let deep = [open.repeat(100_000).as_str(), middle, close.repeat(100_000).as_str()].concat();
+        let error = deep.parse::<Filter>().expect_err("too deep");
+        assert_eq!(error.kind, ParseErrorKind::TooDeep { limit: MAX_NESTING }, "{open}");
+    }
+    let alternating = vec!["tcp and udp or"; 10_000].join(" ") + " ip";
+    assert!(matches!(
+        alternating.parse::<Filter>().expect_err("too deep").kind,
+        ParseErrorKind::TooDeep { .. }
+    ));
+    let chain = vec!["tcp"; 10_000].join(" or ");
+    assert!(chain.parse::<Filter>().is_ok());
+}
+
+#[test]
+fn what_a_link_type_cannot_tell_is_an_error() {
+    let compile = |text: &str, link_type, options: Options| {
+        let filter: Filter = text.parse().expect(text);
+        filter.compile(link_type, &options).expect_err(text)
+    };
+    let file = Options::file();
+    assert!(matches!(
+        compile("ether host 1:2:3:4:5:6", LinkType::RawIp, file),
+        CompileError::LinkType { .. }
+    ));
+    assert!(matches!(compile("vlan", LinkType::LinuxSll, file), CompileError::LinkType { .. }));
+    assert!(matches!(compile("inbound", LinkType::Ethernet, file), CompileError::LiveOnly { .. }));
+    assert!(matches!(
+        compile("mpls and vlan", LinkType::Ethernet, file),
+        CompileError::Encapsulated { .. }
+    ));
+    assert!(matches!(
+        compile("pppoes and ether multicast", LinkType::Ethernet, file),
+        CompileError::Encapsulated { .. }
+    ));
+    assert_eq!(compile("ip broadcast", LinkType::Ethernet, file), CompileError::NetmaskUnknown);
+    assert!(matches!(
+        compile("len / 0 = 1", LinkType::Ethernet, file),
+        CompileError::Arithmetic { .. }
+    ));
+    assert!(matches!(
+        compile("len >> 32 = 1", LinkType::Ethernet, file),
+        CompileError::Arithmetic { .. }
+    ));
+    assert!(matches!(
+        compile("ether[0xfffff030] = 1", LinkType::Ethernet, file),
+        CompileError::Offset { .. }
+    ));
+}
