@@ -4,11 +4,11 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Retention {
-    /// Large segments stay in the memory that they were captured in (a ring's block, a file's buffer) as long as the
-    /// source has room to lend; small ones, and all when the source runs short, are copied.
+    /// Large segments of a file stay in the buffer that they were read into; small ones are copied and joined, and so
+    /// is all that comes from a wire: a ring stops at a block that a reader keeps, however many others are free.
     #[default]
     Adaptive,
-    /// Everything is copied: a reader that keeps chunks for long never keeps a block from the kernel.
+    /// Everything is copied: a reader that keeps a few chunks for long keeps nothing else of the file.
     Copy,
 }
 

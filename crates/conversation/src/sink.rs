@@ -42,6 +42,8 @@ pub(crate) struct Sink<K: Clone> {
     gate: Arc<Gate>,
     counters: Arc<Counters>,
     settings: Settings,
+    /// Large segments stay in the batch's memory.
+    borrows: bool,
     /// The source can wait for slow readers.
     patient: bool,
 }
@@ -85,6 +87,8 @@ impl<K: Clone + Send + 'static> Sink<K> {
             gate,
             counters,
             settings,
+            // A ring stops at a block that somebody keeps, however many others are free.
+            borrows: settings.retention == Retention::Adaptive && !live,
             patient: !live || settings.overflow == Overflow::Block,
         }
     }
@@ -243,7 +247,7 @@ impl<K: Clone + Send + 'static> FlowHandler<K> for Sink<K> {
 
 impl<K: Clone + Send + 'static> engine::Sink<K> for Sink<K> {
     fn wants_retained(&self) -> bool {
-        self.settings.retention == Retention::Adaptive
+        self.borrows
     }
 
     fn begin(&mut self, retained: Option<Bytes>) {
