@@ -185,9 +185,12 @@ async fn a_slow_reader_of_a_wire_gets_a_gap_and_holds_up_nobody() {
         let [(FlowSide::Responder, offset, len, GapCause::SlowReader)] = heard.gaps[..] else {
             panic!("{:?}", heard.gaps)
         };
-        assert_eq!(offset + len, 200_000);
+        // About the limit was kept; a short piece may have found room behind the gap.
         assert!(offset > 30_000 && offset < 50_000, "{offset}");
-        assert_eq!(heard.bytes[1], connection.sent[1][..offset as usize]);
+        assert!(len > 140_000, "{len}");
+        let sent = &connection.sent[1];
+        let (before, after) = (&sent[..offset as usize], &sent[(offset + len) as usize..]);
+        assert_eq!(heard.bytes[1], [before, after].concat());
         assert_eq!(heard.reason, Some(EndReason::Fin));
         assert_eq!(conversation.info().responder.dropped_bytes, len);
     }
