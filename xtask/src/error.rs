@@ -17,6 +17,14 @@ pub(crate) enum Error {
     File { path: PathBuf, source: io::Error },
     #[error("cargo metadata: {0}")]
     Metadata(#[from] serde_json::Error),
+    #[error("ring-core with its default features brings {package} along")]
+    Unwanted { package: String },
+    #[error("what rustdoc wrote: {0}; the list is made with the nightly toolchain of May 2026")]
+    Rustdoc(#[from] public_api::Error),
+    #[error(
+        "the public interface of {crates} is another than in docs/api: `cargo xtask api --bless` if that is meant"
+    )]
+    Interface { crates: String },
     #[error(transparent)]
     Namespace(#[from] netns::Error),
     #[error("no live test ran: {0}")]

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod api;
 mod asan;
 mod bench;
 mod checks;
@@ -51,6 +52,12 @@ enum Task {
         /// Seconds for each fuzz target.
         #[arg(long, default_value_t = 600)]
         seconds: u64,
+    },
+    /// Compare the public interfaces of ring-sys and ring-core with docs/api (needs a nightly toolchain).
+    Api {
+        /// Accept what they are now.
+        #[arg(long)]
+        bless: bool,
     },
     /// Run the tests of the crates with unsafe code under AddressSanitizer (needs a nightly toolchain).
     Asan,
@@ -119,6 +126,10 @@ fn run(task: Task) -> Result<ExitCode> {
             steps.run("fuzz, at length", || {
                 Fuzzing { target: None, seconds, required: true }.run(&workspace)
             });
+        }
+        Task::Api { bless } => {
+            let mode = if bless { api::Mode::Bless } else { api::Mode::Check };
+            steps.run("public interfaces", || api::run(&workspace, mode));
         }
         Task::Asan => steps.count("AddressSanitizer", |tally| asan::run(&workspace, tally)),
         Task::Loom { long } => {
