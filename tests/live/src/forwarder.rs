@@ -41,6 +41,9 @@ pub struct Roughness {
 /// The longest that a segment is held back, so that the last of a burst arrives as well.
 const LATE: Duration = Duration::from_millis(4);
 
+/// Bytes that may wait for the forwarder in each direction.
+const RECEIVE_BUFFER: usize = 16 << 20;
+
 /// What a forwarder did to segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Toll {
@@ -218,7 +221,9 @@ fn raw_socket(link: &str) -> io::Result<OwnedFd> {
         socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::EthAll)?;
     let address = link_address(link)?.ok_or(io::ErrorKind::NotFound)?;
     bind(descriptor.as_raw_fd(), &address)?;
-    setsockopt(&descriptor, sockopt::RcvBufForce, &(16 << 20))?;
+    // Beyond the system's limit only for the real root. What does not fit is lost, as on any path.
+    setsockopt(&descriptor, sockopt::RcvBufForce, &RECEIVE_BUFFER)
+        .or_else(|_| setsockopt(&descriptor, sockopt::RcvBuf, &RECEIVE_BUFFER))?;
     Ok(descriptor)
 }
 
