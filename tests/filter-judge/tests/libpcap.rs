@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use filter_judge::{Libpcap, Packet, expressions, frames, packets, skip};
-use packet_filter::{Ancillary, Filter, LinkType, Options, Program, Target};
+use packet_filter::{Ancillary, Filter, LinkType, MAX_EXTENSION_HEADERS, Options, Program, Target};
 
 /// libpcap's number of each link type.
 const LINK_TYPES: &[(i32, LinkType)] = &[
@@ -31,6 +31,11 @@ fn intended(
     if has("protochain") && ours {
         return Some("libpcap takes an AH header's own length as the offset of what follows it");
     }
+    if has("protochain") && extension_headers(&packet.data) > MAX_EXTENSION_HEADERS {
+        return Some(
+            "libpcap loops over any number of extension headers, which the kernel does not take",
+        );
+    }
     if matches!(link_type, LinkType::Null | LinkType::Loop) {
         let family = packet.data.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))?;
         let compiled_in = match link_type {
@@ -50,6 +55,16 @@ fn intended(
         return Some("libpcap reads the type behind a Geneve header even if nothing asks for it");
     }
     None
+}
+
+/// How many options, routing and fragment headers an IPv6 packet on Ethernet begins with.
+fn extension_headers(data: &[u8]) -> usize {
+    let (mut next, mut at) = (data.get(20).copied().unwrap_or(59), 54);
+    let mut count = 0;
+    while let (0 | 43 | 44 | 60, Some([following, length])) = (next, data.get(at..at + 2)) {
+        (next, at, count) = (*following, at + (usize::from(*length) + 1) * 8, count + 1);
+    }
+    count
 }
 
 #[derive(Default)]
