@@ -106,4 +106,6 @@ pub enum EndReason {
     CaptureEnded,
     /// A new connection took over the same addresses and ports.
     Replaced,
+    /// It did not: this is a record of a flow that goes on, handed out at the interval that was asked for.
+    ActiveTimeout,
 }

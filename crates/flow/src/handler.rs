@@ -45,6 +45,12 @@ pub trait FlowHandler<K> {
         let _ = (flow, side, datagram);
     }
 
+    /// A flow goes on, and it is time for a record of it: see
+    /// [`active_timeout`](crate::FlowTableBuilder::active_timeout).
+    fn on_record(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
+        let _ = (flow, record);
+    }
+
     /// A flow ended; its slot may be used again by the next `on_start`.
     fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
         let _ = (flow, record);

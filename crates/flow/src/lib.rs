@@ -1,5 +1,4 @@
-//! Flow tracking and TCP reassembly without I/O: packets and time go in, events come out.
-
+#![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
 mod backlog;

@@ -29,8 +29,8 @@ pub(crate) struct Cold {
     pub(crate) history: u64,
     /// The time of the SYN; once [`SlotFlags::HANDSHAKE`] is set, how long the handshake took. Nanoseconds.
     pub(crate) handshake: u64,
-    /// A SYN that may begin another connection on the same addresses and ports.
-    pub(crate) rival: Option<Box<Rival>>,
+    /// When a record of the flow was last handed out. Nanoseconds.
+    pub(crate) reported: u64,
 }
 
 /// A segment with SYN whose sequence number does not belong to the flow, remembered until something confirms it.
@@ -143,7 +143,7 @@ flags! {
         HANDSHAKE = 2;
         /// A RST elsewhere in the window came last: believed if nothing follows it.
         DOUBTFUL_RESET = 4;
-        /// There is a [`Rival`].
+        /// The table keeps a [`Rival`] for the slot.
         RIVAL = 8;
         /// The flow was reset, whatever its state says now.
         WAS_RESET = 16;

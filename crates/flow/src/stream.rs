@@ -127,6 +127,12 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             self.statistics.out_of_window += 1;
             return;
         }
+        // What the sender sent before beyond it shows that it is none.
+        let pending = self.backlog().and_then(|backlog| backlog.pending.end());
+        if pending.is_some_and(|end| offset < end.cast_signed()) {
+            self.statistics.after_fin += 1;
+            return;
+        }
         self.direction.fin = sequence;
         self.direction.flags.set(F::FIN);
         self.reach_fin();

@@ -4,6 +4,7 @@ mod batch;
 mod expiry;
 mod tcp;
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 
 use crate::backlog::Backlogs;
@@ -11,7 +12,7 @@ use crate::chunked::Chunked;
 use crate::config::{Config, FlowTableBuilder};
 use crate::history::spell;
 use crate::index::Index;
-use crate::slot::{Cold, Counters, Direction, DirectionFlags, NONE, Slot, SlotFlags, State};
+use crate::slot::{Cold, Counters, Direction, DirectionFlags, NONE, Rival, Slot, SlotFlags, State};
 use crate::statistics::TableStatistics;
 use crate::stream::Stream;
 use crate::timer::Wheel;
@@ -62,6 +63,8 @@ pub struct FlowTable<E: FlowExtractor> {
     /// Flows that have not ended.
     live: usize,
     backlogs: Backlogs,
+    /// By slot: SYNs that may begin another connection on the same addresses and ports.
+    rivals: HashMap<u32, Rival, ahash::RandomState>,
     wheel: Wheel,
     /// No timer fires before this. Nanoseconds.
     next_timer: u64,
@@ -92,6 +95,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             hand: 0,
             live: 0,
             backlogs: Backlogs::default(),
+            rivals: HashMap::default(),
             wheel: Wheel::new(),
             next_timer: u64::MAX,
             now: 0,
@@ -186,7 +190,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 protocol: 0,
                 flags: SlotFlags::default(),
             });
-            self.cold.push(Cold { history: 0, handshake: 0, rival: None });
+            self.cold.push(Cold { history: 0, handshake: 0, reported: 0 });
             self.wheel.push();
             slot
         };
@@ -215,7 +219,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             Orientation::Forward => SlotFlags::default(),
             Orientation::Reverse => SlotFlags::REVERSE,
         };
-        self.cold[slot] = Cold { history: 0, handshake: 0, rival: None };
+        self.cold[slot] = Cold { history: 0, handshake: 0, reported: now };
         self.live += 1;
         self.statistics.flows_started += 1;
         handler.on_start(&view(slot, &self.slots[slot]));

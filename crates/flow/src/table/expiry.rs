@@ -1,5 +1,6 @@
 //! What time does to flows.
 
+use super::view;
 use crate::config::nanos;
 use crate::slot::{DirectionFlags, SlotFlags, State};
 use crate::{EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, Timestamp, protocol};
@@ -38,6 +39,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             }
         }
         self.close_if_done(slot, handler);
+        self.report(slot, handler);
         let due = self.idle_deadline(slot).is_some_and(|deadline| deadline <= self.now);
         match self.slots[slot].state {
             State::Ended if due => self.release(slot),
@@ -52,6 +54,21 @@ impl<E: FlowExtractor> FlowTable<E> {
             }
             _ => self.arm(slot),
         }
+    }
+
+    /// Hands out a record of a flow that goes on, if it is time for one.
+    fn report(&mut self, slot: u32, handler: &mut impl FlowHandler<E::Key>) {
+        if self.next_report(slot).is_some_and(|time| time <= self.now) {
+            self.cold[slot].reported = self.now;
+            let record = self.record(slot, EndReason::ActiveTimeout);
+            handler.on_record(&view(slot, &self.slots[slot]), &record);
+        }
+    }
+
+    fn next_report(&self, slot: u32) -> Option<u64> {
+        let live = !matches!(self.slots[slot].state, State::Free | State::Ended);
+        let interval = self.config.active_timeout.filter(|_| live)?;
+        Some(self.cold[slot].reported.saturating_add(interval))
     }
 
     /// When the flow ends, or its slot is released, if nothing more is seen of it.
@@ -78,6 +95,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// Sets the slot's timer for the earliest time at which something may be due.
     pub(super) fn arm(&mut self, slot: u32) {
         let mut deadline = self.idle_deadline(slot).unwrap_or(u64::MAX);
+        deadline = deadline.min(self.next_report(slot).unwrap_or(u64::MAX));
         for direction in &self.slots[slot].directions {
             if let Some(backlog) = self.backlogs.peek(direction.backlog) {
                 deadline = deadline.min(backlog.deadline(self.config.hole_timeout));

@@ -294,7 +294,10 @@ impl<E: FlowExtractor> FlowTable<E> {
             own.scale =
                 segment.window_scale.map_or(Direction::UNSCALED, |scale| scale.min(MAX_SCALE));
         }
-        if entry.state == State::HalfOpen && side == FlowSide::Responder {
+        // Without a SYN-ACK, it is the initiator's going on that shows that there was one.
+        if entry.state == State::HalfOpen
+            && (side == FlowSide::Responder || (!syn && segment.flags.contains(TcpFlags::ACK)))
+        {
             entry.state = State::Established;
         }
         let edge = segment
@@ -506,7 +509,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         self.drop_rival(slot);
         let entry = &mut self.slots[slot];
         entry.flags.set(SlotFlags::RIVAL);
-        self.cold[slot].rival = Some(Box::new(Rival {
+        let rival = Rival {
             side: entry.side(segment.orientation),
             sequence: segment.sequence,
             acknowledgement: segment.acknowledgement,
@@ -518,13 +521,14 @@ impl<E: FlowExtractor> FlowTable<E> {
             wire_len: segment.wire_len,
             timestamp: segment.timestamp,
             number: segment.number,
-        }));
+        };
+        self.rivals.insert(slot, rival);
     }
 
     pub(super) fn drop_rival(&mut self, slot: u32) {
         if self.slots[slot].flags.has(SlotFlags::RIVAL) {
             self.slots[slot].flags.clear(SlotFlags::RIVAL);
-            if self.cold[slot].rival.take().is_some() {
+            if self.rivals.remove(&slot).is_some() {
                 self.statistics.rivals_dropped += 1;
             }
         }
@@ -532,7 +536,7 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     /// Whether a segment shows that the rival is the connection that goes on.
     fn confirms_rival(&self, slot: u32, segment: &Segment<'_>) -> bool {
-        let Some(rival) = &self.cold[slot].rival else { return false };
+        let Some(rival) = self.rivals.get(&slot) else { return false };
         let entry = &self.slots[slot];
         let side = entry.side(segment.orientation);
         let own = &entry.directions[side as usize];
@@ -557,7 +561,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     fn replace_by_rival(&mut self, slot: u32, handler: &mut impl FlowHandler<E::Key>) {
-        let Some(rival) = self.cold[slot].rival.take() else { return };
+        let Some(rival) = self.rivals.remove(&slot) else { return };
         let entry = &mut self.slots[slot];
         entry.flags.clear(SlotFlags::RIVAL);
         let orientation = match rival.side {

@@ -1,0 +1,110 @@
+//! Streams that began before the capture did.
+
+use std::time::Duration;
+
+use crate::lab::*;
+
+#[test]
+fn the_first_byte_seen_is_offset_0() {
+    let mut lab = Lab::new();
+    lab.send(Client, 77, 99, "A", "abc");
+    lab.send(Client, 80, 99, "A", "def");
+    lab.wait(Duration::from_secs(1));
+    assert_eq!(lab.text(), "abcdef");
+}
+
+#[test]
+fn segments_before_the_first_are_placed_within_the_grace() {
+    let mut lab = Lab::new();
+    lab.send(Client, 83, 99, "A", "ghi");
+    lab.send(Client, 80, 99, "A", "def");
+    lab.send(Client, 77, 99, "A", "abc");
+    lab.wait(Duration::from_secs(1));
+    assert_eq!(lab.text(), "abcdefghi");
+}
+
+#[test]
+fn segments_before_the_first_are_late_after_the_grace() {
+    let mut lab = Lab::new();
+    lab.send(Client, 80, 99, "A", "def");
+    lab.wait(Duration::from_secs(1));
+    lab.send(Client, 77, 99, "A", "abcd");
+    assert_eq!(lab.text(), "def");
+    assert_eq!(lab.side(0, Initiator).late, [(-3, b"abc".to_vec())]);
+}
+
+#[test]
+fn nothing_is_held_back_where_an_acknowledgement_shows_the_beginning() {
+    let mut lab = Lab::new();
+    lab.send(Server, 99, 77, "A", "");
+    lab.send(Client, 77, 99, "A", "abc");
+    assert_eq!(lab.text(), "abc");
+    lab.send(Server, 99, 80, "A", "xyz");
+    assert_eq!(lab.side(0, Responder).text, "xyz");
+}
+
+#[test]
+fn a_keep_alive_as_the_first_packet_brings_no_byte() {
+    let mut lab = Lab::new();
+    lab.send(Server, 99, 77, "A", "");
+    lab.send(Client, 76, 99, "A", "\0");
+    lab.send(Server, 99, 77, "A", "");
+    lab.send(Client, 77, 99, "A", "abc");
+    lab.finish();
+    assert_eq!(lab.text(), "abc");
+    assert!(lab.side(0, Initiator).late.is_empty());
+}
+
+#[test]
+fn a_syn_ack_tells_who_opened_the_connection() {
+    let mut lab = Lab::new();
+    lab.send(Server, S, C + 1, "SA", "");
+    lab.send(Client, C + 1, S + 1, "A", "abc");
+    assert_eq!(lab.text(), "abc");
+    lab.send(Client, C + 4, S + 1, "FA", "");
+    lab.send(Server, S + 1, C + 5, "FA", "");
+    lab.send(Client, C + 5, S + 2, "A", "");
+    assert_eq!(lab.reason(0), Some(flow::EndReason::Fin));
+}
+
+#[test]
+fn a_syn_ack_tells_where_the_initiators_stream_begins() {
+    let mut lab = Lab::new();
+    lab.send(Server, S, C + 1, "SA", "");
+    lab.send(Client, C + 4, S + 1, "A", "def");
+    lab.send(Client, C + 1, S + 1, "A", "abc");
+    assert_eq!(lab.text(), "abcdef");
+}
+
+#[test]
+fn a_connection_whose_syn_ack_is_missing_reaches_its_end() {
+    let mut lab = Lab::with(|builder| builder.pickup_grace(0, Duration::ZERO));
+    lab.send(Client, C, 0, "S", "");
+    lab.send(Client, C + 1, S + 1, "A", "abc");
+    lab.send(Server, S + 1, C + 4, "A", "xyz");
+    lab.send(Client, C + 4, S + 4, "FA", "");
+    lab.send(Server, S + 4, C + 5, "FA", "");
+    lab.send(Client, C + 5, S + 5, "A", "");
+    assert_eq!((lab.text(), &lab.side(0, Responder).text[..]), ("abc$", "xyz$"));
+    assert_eq!(lab.reason(0), Some(flow::EndReason::Fin));
+}
+
+#[test]
+fn the_lower_port_is_the_service() {
+    let mut lab = Lab::new();
+    lab.send(Server, 99, 77, "A", "xyz");
+    lab.wait(Duration::from_secs(1));
+    assert_eq!(lab.side(0, Responder).text, "xyz");
+}
+
+#[test]
+fn a_syn_that_comes_late_opens_no_second_flow() {
+    let mut lab = Lab::new();
+    lab.send(Client, C + 1, S + 1, "A", "abc");
+    lab.send(Client, C, 0, "S", "");
+    lab.send(Server, S, C + 1, "SA", "");
+    lab.send(Client, C + 4, S + 1, "A", "def");
+    lab.finish();
+    assert_eq!(lab.seen.flows.len(), 1);
+    assert_eq!(lab.text(), "abcdef");
+}

@@ -1,0 +1,108 @@
+//! Another connection on the same addresses and ports.
+
+use flow::EndReason;
+
+use crate::lab::*;
+
+fn close(lab: &mut Lab, client: u32, server: u32) {
+    lab.send(Client, client, server, "FA", "");
+    lab.send(Server, server, client + 1, "FA", "");
+    lab.send(Client, client + 1, server + 1, "A", "");
+}
+
+#[test]
+fn ports_may_be_used_again_in_time_wait() {
+    let mut lab = Lab::open();
+    close(&mut lab, C + 1, S + 1);
+    lab.handshake(90_000, 70_000);
+    lab.send(Client, 90_001, 70_001, "A", "second");
+    // A retransmission of the first connection's last FIN poisons nothing.
+    lab.send(Server, S + 1, C + 2, "FA", "");
+    lab.send(Client, 90_007, 70_001, "A", " life");
+    lab.finish();
+    assert_eq!(lab.seen.flows.len(), 2);
+    assert_eq!(lab.side(1, Initiator).text, "second life");
+}
+
+#[test]
+fn ports_may_be_used_again_without_an_end() {
+    let mut lab = Lab::open();
+    lab.client(0, "first");
+    lab.handshake(90_000_000, 70_000_000);
+    lab.send(Client, 90_000_001, 70_000_001, "A", "second");
+    lab.finish();
+    assert_eq!((lab.text(), &lab.side(1, Initiator).text[..]), ("first", "second"));
+    assert_eq!(lab.reason(0), Some(EndReason::Replaced));
+    assert_eq!(lab.seen.flows[1].end.as_ref().unwrap().history, "ShAD");
+}
+
+#[test]
+fn the_first_syn_of_another_connection_changes_nothing_yet() {
+    let mut lab = Lab::open();
+    lab.client(0, "abc");
+    lab.send(Client, 900_000_000, 0, "S", "");
+    lab.client(3, "def");
+    lab.send(Server, S + 1, C + 7, "A", "xyz");
+    lab.finish();
+    assert_eq!(lab.seen.flows.len(), 1);
+    assert_eq!((lab.text(), &lab.side(0, Responder).text[..]), ("abcdef", "xyz"));
+    let statistics = lab.table.statistics();
+    assert_eq!((statistics.rivals, statistics.rivals_dropped), (1, 1));
+}
+
+#[test]
+fn data_confirms_another_connection_whose_syn_ack_is_missing() {
+    let mut lab = Lab::open();
+    lab.client(0, "first");
+    lab.send(Client, 90_000_000, 0, "S", "");
+    lab.send(Client, 90_000_001, 70_000_001, "A", "second");
+    lab.finish();
+    assert_eq!(lab.side(1, Initiator).text, "second");
+    assert_eq!(lab.reason(0), Some(EndReason::Replaced));
+}
+
+#[test]
+fn data_on_the_syn_of_another_connection_is_kept_until_it_is_confirmed() {
+    let mut lab = Lab::open();
+    lab.send(Client, 90_000_000, 0, "S", "early ");
+    lab.send(Server, 70_000_000, 90_000_007, "SA", "");
+    lab.send(Client, 90_000_007, 70_000_001, "A", "bird");
+    assert_eq!(lab.side(1, Initiator).text, "early bird");
+}
+
+#[test]
+fn a_repeated_syn_belongs_to_its_connection() {
+    let mut lab = Lab::new();
+    lab.send(Client, C, 0, "S", "");
+    lab.send(Client, C, 0, "S", "");
+    lab.send(Server, S, C + 1, "SA", "");
+    lab.send(Server, S, C + 1, "SA", "");
+    lab.send(Client, C + 1, S + 1, "A", "abc");
+    lab.send(Server, S, C + 1, "SA", "");
+    lab.finish();
+    assert_eq!(lab.seen.flows.len(), 1);
+    assert_eq!(lab.text(), "abc");
+}
+
+#[test]
+fn after_a_reset_a_syn_begins_another_connection() {
+    let mut lab = Lab::open();
+    lab.send(Client, C + 1, 0, "R", "");
+    lab.handshake(90_000, 70_000);
+    lab.send(Client, 90_001, 70_001, "A", "again");
+    lab.finish();
+    assert_eq!(lab.reason(0), Some(EndReason::Rst));
+    assert_eq!(lab.side(1, Initiator).text, "again");
+}
+
+#[test]
+fn a_server_that_was_restarted_answers_with_a_new_number() {
+    let mut lab = Lab::new();
+    lab.send(Client, C, 0, "S", "");
+    lab.send(Client, 90_000_000, 0, "S", "");
+    lab.send(Server, S, 90_000_001, "SA", "");
+    lab.send(Client, 90_000_001, S + 1, "A", "abc");
+    lab.finish();
+    assert_eq!(lab.seen.flows.len(), 2);
+    assert_eq!(lab.side(1, Initiator).text, "abc");
+}
