@@ -103,11 +103,11 @@ pub use write::{Annotation, CaptureWriter, CaptureWriterBuilder, InterfaceDescri
 #[cfg(feature = "tokio")]
 pub use xdp::AsyncXdp;
 pub use xdp::{
-    ForwardStatistics, ForwardVerdict, HugePages, KernelVersion, MultiBuffer, RejectReason,
-    SendRejected, SendRequest, SendTimestamp, Umem, UmemConfig, XdpAttach, XdpBatch, XdpDirection,
-    XdpError, XdpForwarder, XdpFrame, XdpGroup, XdpMode, XdpOutcome, XdpProgram, XdpReceiver,
-    XdpReceiverStatistics, XdpSender, XdpSenderStatistics, XdpSide, XdpSocket, XdpSocketBuilder,
-    XdpWait, ZeroCopy,
+    ForwardStatistics, HugePages, KernelVersion, MultiBuffer, RejectReason, SendRejected,
+    SendRequest, SendTimestamp, Umem, UmemConfig, XdpAttach, XdpBatch, XdpDirection, XdpError,
+    XdpForwarder, XdpFrame, XdpGroup, XdpMode, XdpOutcome, XdpProgram, XdpReceiver,
+    XdpReceiverStatistics, XdpSender, XdpSenderStatistics, XdpSocket, XdpSocketBuilder, XdpWait,
+    ZeroCopy,
 };
 
 #[cfg(doctest)]

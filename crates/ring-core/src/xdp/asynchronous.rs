@@ -14,7 +14,9 @@ use super::sender::XdpSender;
 use super::socket::XdpSocket;
 use super::wait::Woken;
 use crate::error::system;
-use crate::{Error, Interrupter, IntoPacketSource, PacketSource as _, Statistics, Timeout};
+use crate::{
+    Error, Interrupter, IntoPacketSource, PacketSource as _, Statistics, Timeout, reactor,
+};
 
 /// An [`XdpSocket`] whose waits are awaited.
 ///
@@ -95,8 +97,8 @@ impl AsyncXdp {
     ///
     /// # Errors
     /// As [`PacketSource::statistics`](crate::PacketSource::statistics).
-    pub fn statistics(&mut self) -> Result<Statistics, Error> {
-        crate::PacketSource::statistics(&mut self.socket)
+    pub fn statistics(&self) -> Result<Statistics, Error> {
+        self.socket.statistics()
     }
 
     /// Takes packets, and has the task woken when there may be some. `false` for an interruption.
@@ -127,15 +129,7 @@ impl AsyncXdp {
             None => {
                 let descriptor =
                     self.socket.readiness().ok_or(XdpError::WrongDirection("receive"))?;
-                let descriptor =
-                    descriptor.try_clone_to_owned().map_err(system("duplicate a descriptor"))?;
-                if tokio::runtime::Handle::try_current().is_err() {
-                    return Err(Error::NoRuntime);
-                }
-                // SAFETY: an `OwnedFd` is open as long as it lives and always gives the same descriptor.
-                let reactor =
-                    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
-                reactor.map_err(|error| system("enter the reactor")(error.into()))?
+                reactor::enter(descriptor, Interest::READABLE)?
             }
         };
         Ok(self.reactor.insert(reactor))

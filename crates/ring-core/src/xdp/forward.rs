@@ -13,7 +13,7 @@ use super::sender::{RejectReason, SendRejected, XdpSender};
 use super::socket::XdpSocket;
 use super::umem::UmemConfig;
 use super::wait::STARVED;
-use crate::{Interrupter, Next, PacketMeta, Timeout};
+use crate::{Interrupter, Next, PacketMeta, Side, Timeout, Verdict};
 
 /// Forwards packets between two interfaces: a frame that was received on one is sent on the other as it is. Nothing is
 /// copied here, and nothing ever goes back to where it came from.
@@ -22,10 +22,10 @@ use crate::{Interrupter, Next, PacketMeta, Timeout};
 /// it.
 ///
 /// ```no_run
-/// use ring_core::{ForwardVerdict, Timeout, XdpForwarder};
+/// use ring_core::{Timeout, Verdict, XdpForwarder};
 ///
 /// let mut forwarder = XdpForwarder::open("eth0", "eth1")?;
-/// while forwarder.forward(Timeout::Never, |_, _, _| ForwardVerdict::Forward)? {}
+/// while forwarder.forward(Timeout::Never, |_, _, _| Verdict::Forward)? {}
 /// # Ok::<(), ring_core::XdpError>(())
 /// ```
 #[derive(Debug)]
@@ -35,25 +35,6 @@ pub struct XdpForwarder {
     /// The pieces of a packet whose last one has not come, by the side that it came from.
     open: [Vec<XdpFrame>; 2],
     interrupter: Interrupter,
-}
-
-/// One of the two interfaces of an [`XdpForwarder`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum XdpSide {
-    /// The one named first.
-    Left,
-    /// The one named second.
-    Right,
-}
-
-/// What is to become of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ForwardVerdict {
-    /// It goes on, with whatever was changed in it.
-    Forward,
-    /// It goes nowhere.
-    Drop,
 }
 
 /// Counts of one direction; none ever decreases.
@@ -124,14 +105,15 @@ impl XdpForwarder {
     /// returns when the time is over.
     ///
     /// `verdict` is asked for each packet, with the side that it came from; of one that is longer than a frame it sees
-    /// the first. It may change the bytes and their length.
+    /// the first. It may change the bytes and their length where they are, which makes [`Verdict::Rewrite`] the same as
+    /// [`Verdict::Forward`].
     ///
     /// # Errors
     /// [`XdpError::InterfaceGone`], [`XdpError::RingIndex`], [`XdpError::System`].
     pub fn forward(
         &mut self,
         timeout: Timeout,
-        mut verdict: impl FnMut(XdpSide, &mut XdpFrame, &PacketMeta) -> ForwardVerdict,
+        mut verdict: impl FnMut(Side, &mut XdpFrame, &PacketMeta) -> Verdict,
     ) -> Result<bool, XdpError> {
         let deadline = match timeout {
             Timeout::Now => Some(Instant::now()),
@@ -139,8 +121,8 @@ impl XdpForwarder {
             Timeout::Never => None,
         };
         loop {
-            let mut moved = self.one_way(XdpSide::Left, &mut verdict)?;
-            moved |= self.one_way(XdpSide::Right, &mut verdict)?;
+            let mut moved = self.one_way(Side::Left, &mut verdict)?;
+            moved |= self.one_way(Side::Right, &mut verdict)?;
             if self.interrupter.take() {
                 return Ok(false);
             }
@@ -154,7 +136,7 @@ impl XdpForwarder {
 
     /// Totals of what came from one side.
     #[must_use]
-    pub fn statistics(&self, from: XdpSide) -> ForwardStatistics {
+    pub fn statistics(&self, from: Side) -> ForwardStatistics {
         self.statistics[from as usize]
     }
 
@@ -167,13 +149,13 @@ impl XdpForwarder {
     /// Forwards one batch; whether there was one.
     fn one_way(
         &mut self,
-        from: XdpSide,
-        verdict: &mut impl FnMut(XdpSide, &mut XdpFrame, &PacketMeta) -> ForwardVerdict,
+        from: Side,
+        verdict: &mut impl FnMut(Side, &mut XdpFrame, &PacketMeta) -> Verdict,
     ) -> Result<bool, XdpError> {
         let [left, right] = &mut self.sides;
         let ((receiver, _), (_, sender)) = match from {
-            XdpSide::Left => (left, right),
-            XdpSide::Right => (right, left),
+            Side::Left => (left, right),
+            Side::Right => (right, left),
         };
         let (counts, open) = (&mut self.statistics[from as usize], &mut self.open[from as usize]);
         let Next::Batch(batch) = receiver.receive(Timeout::Now)? else { return Ok(false) };
@@ -187,8 +169,8 @@ impl XdpForwarder {
                 judged = None;
             }
             match kept {
-                ForwardVerdict::Drop => counts.dropped += u64::from(last),
-                ForwardVerdict::Forward => {
+                Verdict::Drop => counts.dropped += u64::from(last),
+                Verdict::Forward | Verdict::Rewrite => {
                     open.push(frame);
                     if last {
                         pass_on(sender, open, counts)?;

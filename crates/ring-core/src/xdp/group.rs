@@ -7,7 +7,7 @@ use super::error::XdpError;
 use super::program::find;
 use super::socket::XdpSocket;
 use super::umem::{Umem, UmemConfig};
-use crate::{Error, PacketSource as _, Statistics};
+use crate::{Error, Statistics};
 
 /// A socket for each queue of an interface, so that nothing that the interface receives is missed. They share one
 /// program and one packet memory: a frame that came on one queue can be sent on any.
@@ -73,9 +73,9 @@ impl XdpGroup {
     ///
     /// # Errors
     /// When the kernel refuses to tell.
-    pub fn statistics(&mut self) -> Result<Statistics, Error> {
+    pub fn statistics(&self) -> Result<Statistics, Error> {
         let mut sum = Statistics::default();
-        for member in &mut self.members {
+        for member in &self.members {
             let part = member.statistics()?;
             sum.packets += part.packets;
             sum.drops += part.drops;

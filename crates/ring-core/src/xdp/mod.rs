@@ -4,8 +4,7 @@
 //! frames of a packet memory ([`Umem`]); frames that are filled here are sent from there. A frame is always in exactly
 //! one place, see [`memory`].
 //!
-//! Unsafe code is in [`ring`] (shared words and entries), [`memory`] (slices of frames) and, for tokio, in one line of
-//! `asynchronous` alone.
+//! Unsafe code is in [`ring`] (shared words and entries) and [`memory`] (slices of frames) alone.
 
 mod assembly;
 #[cfg(feature = "tokio")]
@@ -40,7 +39,7 @@ pub use self::batch::XdpBatch;
 pub use self::builder::{MultiBuffer, XdpDirection, XdpSocketBuilder, ZeroCopy};
 pub use self::completions::SendTimestamp;
 pub use self::error::{KernelVersion, XdpError};
-pub use self::forward::{ForwardStatistics, ForwardVerdict, XdpForwarder, XdpSide};
+pub use self::forward::{ForwardStatistics, XdpForwarder};
 pub use self::frame::XdpFrame;
 pub use self::group::XdpGroup;
 pub use self::program::{XdpAttach, XdpMode, XdpProgram};

@@ -145,6 +145,21 @@ impl XdpReceiver {
         })
     }
 
+    /// The same as for any other source.
+    pub(crate) fn totals(&self) -> Result<Statistics, XdpError> {
+        let counted = self.receiver_statistics()?;
+        let drops = counted.dropped + counted.ring_full;
+        Ok(Statistics {
+            packets: counted.delivered + drops,
+            drops,
+            freezes: counted.fill_empty,
+            malformed: counted.malformed,
+            ring_exhausted: counted.starved,
+            blocks_on_loan: counted.held,
+            ..Statistics::default()
+        })
+    }
+
     /// The socket's packet memory.
     #[must_use]
     pub fn umem(&self) -> super::umem::Umem {
@@ -347,17 +362,7 @@ impl PacketSource for XdpReceiver {
     /// `drops` are the kernel's, for want of frames, of room in the receive ring, or because a packet was longer than a
     /// frame; `ring_exhausted` counts how often no frame was free; `blocks_on_loan` are frames that users hold.
     fn statistics(&mut self) -> Result<Statistics, Error> {
-        let counted = self.receiver_statistics()?;
-        let drops = counted.dropped + counted.ring_full;
-        Ok(Statistics {
-            packets: counted.delivered + drops,
-            drops,
-            freezes: counted.fill_empty,
-            malformed: counted.malformed,
-            ring_exhausted: counted.starved,
-            blocks_on_loan: counted.held,
-            ..Statistics::default()
-        })
+        Ok(self.totals()?)
     }
 
     fn link_type(&self) -> Option<LinkType> {

@@ -165,6 +165,15 @@ impl XdpSocket {
         self.sender()?.flush()
     }
 
+    /// Totals of what was received.
+    ///
+    /// # Errors
+    /// When the kernel refuses to tell, and [`XdpError::WrongDirection`].
+    pub fn statistics(&self) -> Result<Statistics, Error> {
+        let receiver = self.receiver.as_ref().ok_or(XdpError::WrongDirection("receive"))?;
+        Ok(receiver.totals()?)
+    }
+
     fn endpoint(&self) -> &Endpoint {
         match (&self.receiver, &self.sender) {
             (Some(receiver), _) => &receiver.endpoint,
@@ -190,7 +199,7 @@ impl PacketSource for XdpSocket {
     }
 
     fn statistics(&mut self) -> Result<Statistics, Error> {
-        self.receiver()?.statistics()
+        Self::statistics(self)
     }
 
     fn link_type(&self) -> Option<LinkType> {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use live_harness::Result;
 use netns::{Namespace, Offload};
 use ring_core::{
-    Capture, ForwardVerdict, LinkType, MemorySource, Next, PacketBatch as _, PacketMeta,
-    PacketSink, PacketSource as _, Timeout, Timestamp, UmemConfig, VlanTag, XdpAttach, XdpError,
-    XdpForwarder, XdpGroup, XdpSide, XdpSocket,
+    Capture, LinkType, MemorySource, Next, PacketBatch as _, PacketMeta, PacketSink,
+    PacketSource as _, Side, Timeout, Timestamp, UmemConfig, Verdict, VlanTag, XdpAttach, XdpError,
+    XdpForwarder, XdpGroup, XdpSocket,
 };
 
 use crate::hosts::{Sender, frame, wire};
@@ -121,12 +121,12 @@ pub(crate) fn packets_are_forwarded_between_interfaces() -> Result {
                 let data = frame.data_mut();
                 // What is for port 9 goes nowhere; port 8 becomes port 7, from the left alone.
                 match (data.get(36..38), from) {
-                    (Some([0, 9]), _) => ForwardVerdict::Drop,
-                    (Some([0, 8]), XdpSide::Left) => {
+                    (Some([0, 9]), _) => Verdict::Drop,
+                    (Some([0, 8]), Side::Left) => {
                         data[37] = 7;
-                        ForwardVerdict::Forward
+                        Verdict::Forward
                     }
-                    _ => ForwardVerdict::Forward,
+                    _ => Verdict::Forward,
                 }
             })? {}
             Ok(forwarder)
@@ -172,8 +172,7 @@ pub(crate) fn packets_are_forwarded_between_interfaces() -> Result {
 
         interrupter.interrupt();
         let forwarder = worker.join().expect("the worker")?;
-        let (there, back) =
-            (forwarder.statistics(XdpSide::Left), forwarder.statistics(XdpSide::Right));
+        let (there, back) = (forwarder.statistics(Side::Left), forwarder.statistics(Side::Right));
         assert_eq!((there.dropped, there.full, there.refused), (1, 0, 0), "{there:?}");
         assert_eq!(there.received, there.forwarded + 1);
         assert_eq!((back.received, back.forwarded), (back.forwarded, back.received));
@@ -196,7 +195,7 @@ pub(crate) fn forwarding_goes_on_with_few_frames() -> Result {
     assert_eq!(umem.free_frames(), 0, "all are with the kernel");
     let interrupter = forwarder.interrupter();
     let worker = thread::spawn(move || -> std::result::Result<XdpForwarder, XdpError> {
-        while forwarder.forward(Timeout::Never, |_, _, _| ForwardVerdict::Forward)? {}
+        while forwarder.forward(Timeout::Never, |_, _, _| Verdict::Forward)? {}
         Ok(forwarder)
     });
     let builder = Capture::builder("right0").block_timeout(Duration::from_millis(2));
