@@ -56,7 +56,7 @@ impl<'a> XdpBatch<'a> {
     /// How many packets there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.receiver.records.len()
+        self.receiver.packets()
     }
 
     /// Whether there are none, which a receiver never delivers.
@@ -78,7 +78,7 @@ impl<'a> XdpBatch<'a> {
         let (mut position, mut place) = (0, 0);
         std::iter::from_fn(move || {
             loop {
-                let record = *self.receiver.records.get(position as usize)?;
+                let record = self.record(position)?;
                 if place == record.first + record.count {
                     position += 1;
                     continue;
@@ -97,6 +97,14 @@ impl<'a> XdpBatch<'a> {
         })
     }
 
+    fn record(&self, position: u32) -> Option<Record> {
+        if self.receiver.records.is_empty() {
+            let piece = self.receiver.pieces.get(position as usize)?;
+            return Some(Record::single(position, piece.len));
+        }
+        self.receiver.records.get(position as usize).copied()
+    }
+
     #[inline]
     fn meta(&self, position: u32, len: u32) -> PacketMeta {
         let endpoint = &self.receiver.endpoint;
@@ -107,25 +115,17 @@ impl<'a> XdpBatch<'a> {
         meta.wire_len = len;
         meta
     }
-
-    #[inline]
-    fn data(&self, record: &Record) -> &[u8] {
-        if record.count == 1 {
-            let piece = &self.receiver.pieces[record.first as usize];
-            piece.data(&self.receiver.endpoint.umem.memory)
-        } else {
-            let start = record.joined as usize;
-            &self.receiver.joined[start..start + record.len as usize]
-        }
-    }
 }
 
 impl PacketBatch for XdpBatch<'_> {
     #[inline]
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
-        self.receiver.records.iter().zip(0..).map(|(record, position)| {
-            Packet::new(self.data(record), self.meta(position, record.len))
-        })
+        XdpPackets {
+            receiver: self.receiver,
+            memory: &self.receiver.endpoint.umem.memory,
+            meta: self.meta(0, 0),
+            position: 0,
+        }
     }
 
     /// `None`: the packets of a batch lie in frames of their own. See [`retain_packet`](Self::retain_packet).
@@ -137,8 +137,8 @@ impl PacketBatch for XdpBatch<'_> {
     /// have and none is free: then the bytes are better copied. A packet that is longer than a frame is copied here.
     fn retain_packet(&self, packet: &Packet<'_>) -> Option<Bytes> {
         let position = u32::try_from(packet.number().checked_sub(self.number)?).ok()?;
-        let record = self.receiver.records.get(position as usize)?;
-        let data = self.data(record);
+        let record = self.record(position)?;
+        let data = self.receiver.data(&record);
         if !std::ptr::eq(data, packet.data()) {
             // A packet of another source.
             return None;
@@ -163,6 +163,58 @@ impl PacketBatch for XdpBatch<'_> {
     }
 }
 
+/// The packets of a batch. A loop over it is what every packet goes through: so it is written out.
+struct XdpPackets<'a> {
+    receiver: &'a XdpReceiver,
+    memory: &'a Memory,
+    /// What is known of the next packet, but for its length.
+    meta: PacketMeta,
+    position: usize,
+}
+
+impl<'a> Iterator for XdpPackets<'a> {
+    type Item = Packet<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Packet<'a>> {
+        let data = if self.receiver.records.is_empty() {
+            self.receiver.pieces.get(self.position)?.data(self.memory)
+        } else {
+            let record = self.receiver.records.get(self.position)?;
+            self.receiver.data(record)
+        };
+        let meta = self.meta;
+        self.position += 1;
+        self.meta.number += 1;
+        // It raises the length to that of the data.
+        Some(Packet::new(data, meta))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.receiver.packets() - self.position.min(self.receiver.packets());
+        (left, Some(left))
+    }
+}
+
+impl XdpReceiver {
+    /// The bytes of a packet that was taken to be lent.
+    fn data(&self, record: &Record) -> &[u8] {
+        if record.count == 1 {
+            self.pieces[record.first as usize].data(&self.endpoint.umem.memory)
+        } else {
+            let start = record.joined as usize;
+            &self.joined[start..start + record.len as usize]
+        }
+    }
+}
+
+impl Record {
+    /// A packet that lies in one piece.
+    pub(crate) fn single(first: u32, len: u32) -> Self {
+        Self { first, count: 1, joined: 0, len }
+    }
+}
+
 impl Piece {
     /// Its bytes; none once it was taken out of the batch.
     #[inline]
@@ -177,7 +229,8 @@ impl Drop for XdpBatch<'_> {
         let mut pieces = std::mem::take(&mut self.receiver.pieces);
         for (position, _) in self.kept.get_mut() {
             // The bytes have the lease now, and give it back; packets that were kept are of one piece.
-            let place = self.receiver.records[*position as usize].first;
+            let record = self.receiver.records.get(*position as usize);
+            let place = record.map_or(*position, |record| record.first);
             pieces[place as usize].lease = None;
         }
         self.receiver.recycle(pieces.drain(..).filter_map(|piece| piece.lease));

@@ -9,6 +9,8 @@
 //! **Rules.** A lease is neither copied nor made anywhere but here. While one exists, neither the kernel nor anybody else
 //! reads or writes its frame: so slices of the frame are sound for as long as the lease is borrowed.
 
+use std::num::NonZeroU32;
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_queue::ArrayQueue;
@@ -23,7 +25,7 @@ use super::returns::Returns;
 pub(crate) struct Lease {
     index: u32,
     /// Which memory it is of.
-    memory: u32,
+    memory: NonZeroU32,
 }
 
 /// With whom the kernel has a frame: which ring, of which socket.
@@ -61,7 +63,9 @@ pub(crate) struct Refused;
 
 #[derive(Debug)]
 pub(crate) struct Memory {
-    id: u32,
+    id: NonZeroU32,
+    /// Where the mapping starts.
+    base: NonNull<u8>,
     mapping: Mapping,
     layout: Layout,
     shift: u32,
@@ -74,19 +78,28 @@ pub(crate) struct Memory {
     pub(crate) held: AtomicUsize,
 }
 
+// SAFETY: the pointer leads into the mapping, which may be used from any thread; who may use which bytes is what this
+// module keeps account of.
+unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
+
 impl Memory {
     /// The mapping must have room for the frames.
     pub(crate) fn new(mapping: Mapping, layout: Layout) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
+        static NEXT: AtomicU32 = AtomicU32::new(1);
         assert!(layout.frame_size.is_power_of_two());
-        assert!(layout.frame_size as usize * layout.frames as usize <= mapping.len());
+        let len = layout.frame_size as usize * layout.frames as usize;
+        let base = mapping.pointer(0, len, 8).expect("the mapping has room for the frames");
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let pool = ArrayQueue::new(layout.frames as usize);
         for index in 0..layout.frames {
             let _ = pool.push(index);
         }
         let stamped = if layout.metadata == 0 { 0 } else { layout.frames };
         Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            id: NonZeroU32::new(id).expect("fewer memories than there are numbers"),
+            base,
             mapping,
             layout,
             shift: layout.frame_size.trailing_zeros(),
@@ -178,6 +191,21 @@ impl Memory {
         Ok((Lease { index: index as u32, memory: self.id }, start))
     }
 
+    /// Brings the first bytes of a frame nearer, which are going to be read: they were written by another processor, or by
+    /// a device. It only saves time; what is read later is what is there then.
+    #[inline]
+    pub(crate) fn prefetch(&self, lease: &Lease, start: u32) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let place = self.place(lease, start, 0);
+            // SAFETY: a hint, which neither reads nor writes.
+            unsafe { _mm_prefetch(place.cast(), _MM_HINT_T0) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (lease, start);
+    }
+
     /// Takes back everything that the kernel had with a holder and will not touch any more; how many frames.
     pub(crate) fn reclaim(&self, holder: Holder) -> usize {
         let mut count = 0;
@@ -261,8 +289,9 @@ impl Memory {
             "outside of the frame"
         );
         let at = ((lease.index as usize) << self.shift) + start as usize;
-        let pointer = self.mapping.pointer(at, len as usize, 1).expect("frames lie within");
-        pointer.as_ptr()
+        // SAFETY: a lease's index is below the number of frames, and the place is within that frame, as was checked: so
+        // it is within the mapping, whose length was checked against the frames'.
+        unsafe { self.base.as_ptr().add(at) }
     }
 
     #[inline]

@@ -33,6 +33,7 @@ pub struct XdpReceiver {
     pub(crate) fill: Ring<u64>,
     /// What the batch that is lent consists of.
     pub(crate) pieces: Vec<Piece>,
+    /// The packets that they make; none where each piece is a packet.
     pub(crate) records: Vec<Record>,
     pub(crate) joined: Vec<u8>,
     /// The first pieces of a packet of which the last has not come.
@@ -167,11 +168,13 @@ impl XdpReceiver {
     }
 
     /// Gives the kernel frames from the pool, up to what it is to have.
+    #[inline]
     pub(crate) fn refill(&mut self) -> Result<(), XdpError> {
+        if self.filled >= self.fill_target { Ok(()) } else { self.fill_up() }
+    }
+
+    fn fill_up(&mut self) -> Result<(), XdpError> {
         let umem = self.endpoint.umem.clone();
-        if self.filled >= self.fill_target {
-            return Ok(());
-        }
         let mut missing = self.fill_target - self.filled;
         let mut room = self.fill_room(missing)?;
         while missing > 0 && room > 0 {
@@ -206,25 +209,25 @@ impl XdpReceiver {
     }
 
     /// Gives frames of a batch back to the kernel; what it does not take goes to the pool.
-    pub(crate) fn recycle(&mut self, leases: impl Iterator<Item = Lease>) {
+    pub(crate) fn recycle(&mut self, mut leases: impl Iterator<Item = Lease>) {
         let memory = &self.endpoint.umem.memory;
         let holder = self.endpoint.fill_holder();
         let wanted = self.fill_target.saturating_sub(self.filled);
-        let mut room = if self.broken.is_some() { 0 } else { self.fill.ready(wanted).unwrap_or(0) };
-        room = room.min(wanted);
+        let room = if self.broken.is_some() { 0 } else { self.fill.ready(wanted).unwrap_or(0) };
+        let room = room.min(wanted);
         let mut written = 0;
-        let rest = leases.filter_map(|lease| {
-            if written == room {
-                return Some(lease);
-            }
+        while written < room
+            && let Some(lease) = leases.next()
+        {
             self.fill.write(written, memory.lend(lease, holder));
             written += 1;
-            None
-        });
-        memory.give_all_back(rest);
+        }
         self.fill.advance(written);
         self.fill.publish();
         self.filled += written;
+        if written == room {
+            memory.give_all_back(leases);
+        }
     }
 
     /// Takes what was received, at most a batch; whether there is anything.
@@ -241,7 +244,7 @@ impl XdpReceiver {
         }
         let mut taken = 0;
         while taken < ready
-            && self.records.len() < self.batch_size as usize
+            && self.packets() < self.batch_size as usize
             && self.joined.len() < JOINED_IN_A_BATCH
         {
             let descriptor = self.rx.read(taken);
@@ -250,8 +253,9 @@ impl XdpReceiver {
         }
         self.rx.advance(taken);
         self.rx.publish();
-        self.delivered += self.records.len() as u64;
-        Ok(!self.records.is_empty())
+        let packets = self.packets();
+        self.delivered += packets as u64;
+        Ok(packets > 0)
     }
 
     #[inline]
@@ -265,12 +269,15 @@ impl XdpReceiver {
             self.skip(continues);
             return;
         };
+        self.endpoint.umem.memory.prefetch(&lease, start);
         self.filled -= 1;
         if self.skipping {
             self.recycle(std::iter::once(lease));
             self.skipping = continues;
         } else if !continues && self.open.is_empty() {
-            self.records.push(Record { first: self.pieces.len() as u32, count: 1, joined: 0, len });
+            if !self.records.is_empty() {
+                self.records.push(Record::single(self.pieces.len() as u32, len));
+            }
             self.pieces.push(Piece { lease: Some(lease), start, len, continues });
         } else {
             self.join(Piece { lease: Some(lease), start, len, continues });
@@ -288,6 +295,11 @@ impl XdpReceiver {
                 self.skip(true);
             }
             return;
+        }
+        if self.records.is_empty() {
+            // So far each piece was a packet, which needs no record.
+            let before = self.pieces.iter().zip(0..);
+            self.records.extend(before.map(|(piece, at)| Record::single(at, piece.len)));
         }
         let (first, joined) = (self.pieces.len() as u32, self.joined.len());
         let memory = &self.endpoint.umem.memory;
@@ -341,12 +353,18 @@ impl XdpReceiver {
         self.endpoint.umem.memory.pooled() == 0 && filled < self.fill_target as usize / 2
     }
 
+    /// How many packets have been taken to be lent.
+    #[inline]
+    pub(crate) fn packets(&self) -> usize {
+        if self.records.is_empty() { self.pieces.len() } else { self.records.len() }
+    }
+
     /// Lends what [`take_received`](Self::take_received) took.
     pub(crate) fn lend(&mut self) -> XdpBatch<'_> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let timestamp = Timestamp::from_parts(now.as_secs(), now.subsec_nanos());
         let number = self.number;
-        self.number += self.records.len() as u64;
+        self.number += self.packets() as u64;
         XdpBatch::new(self, number, timestamp)
     }
 }
