@@ -26,6 +26,7 @@ live_harness::main!(
     rough::http_over_a_rough_path_over_ipv6,
     rough::uploads_over_a_rough_path,
     quick_start::a_hundred_transfers_at_once,
+    quick_start::large_transfers_at_once,
     idle::a_kept_block_does_not_spin,
     idle::a_kept_chunk_does_not_spin,
     demo::the_demonstration_works_for_an_ordinary_user,

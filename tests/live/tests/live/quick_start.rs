@@ -19,10 +19,16 @@ use ring_core::AsyncCapture;
 
 /// A hundred clients at once, and one task that reads one conversation after another.
 pub(crate) fn a_hundred_transfers_at_once() -> Result {
-    transfers(100, |i| 100_000 + 5_000 * usize::from(i))
+    transfers(100, "1G", |i| 100_000 + 5_000 * usize::from(i))
 }
 
-fn transfers(count: u16, length: impl Fn(u16) -> usize) -> Result {
+/// What waits for the reader, who is still at the first conversation, is more than the ring holds. The clients take
+/// their time, so that the kernel need not drop anything.
+pub(crate) fn large_transfers_at_once() -> Result {
+    transfers(3, "8M", |_| 40_000_000)
+}
+
+fn transfers(count: u16, rate: &str, length: impl Fn(u16) -> usize) -> Result {
     let curl = program("curl", "curl")?;
     let wire = Wire::new()?;
     let web = Web::start(&wire)?;
@@ -56,6 +62,7 @@ fn transfers(count: u16, length: impl Fn(u16) -> usize) -> Result {
             "--noproxy",
             "*",
         ]);
+        command.args(["--limit-rate", rate]);
         command.args(["--local-port", &(20_000 + i).to_string(), &format!("http://10.7.0.1/{i}")]);
         clients.push(wire.client.spawn(
             command.stdout(File::create(folder.join(i.to_string()))?).stdin(Stdio::null()),
