@@ -393,7 +393,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let (timestamp, packet_number) = (Timestamp::from_nanos(payload.timestamp), payload.number);
         let mut late = 0;
         // The byte before the beginning is a keep-alive's; before a SYN there is nothing.
-        if start < 0 && captured > start && end - start > 1 && !self.direction.flags.has(F::SYN) {
+        let keep_alive = start == -1 && end == 0;
+        if start < 0 && captured > start && !keep_alive && !self.direction.flags.has(F::SYN) {
             let bytes = &payload.bytes[..(captured.min(0) - start) as usize];
             let data = Data { bytes, offset: start.cast_unsigned(), timestamp, packet_number };
             self.handler.on_late(&self.flow, self.side, data);

@@ -64,6 +64,8 @@ struct Model {
     late: Vec<bool>,
     /// The position of stream offset 0, once it is known: 0 with a SYN.
     origin: Option<usize>,
+    /// Where the earliest segment so far began.
+    lowest: usize,
     fin_sent: bool,
     compared: usize,
     gaps: usize,
@@ -115,6 +117,7 @@ impl Model {
             present: (0, Vec::new()),
             late: vec![false; LEN],
             origin: None,
+            lowest: LEN,
             fin_sent: false,
             compared: 0,
             gaps: 0,
@@ -199,6 +202,7 @@ impl Model {
             place.get_or_insert(*byte);
         }
         self.present = (start, payload);
+        self.lowest = self.lowest.min(start);
         self.put(start, &frame, 40 + captured);
     }
 
@@ -214,7 +218,8 @@ impl Model {
                 }
                 Event::Gap(gap) => {
                     self.gaps += 1;
-                    let origin = self.origin.expect("a gap before the first byte");
+                    // A stream may begin with a segment of which nothing was captured.
+                    let origin = *self.origin.get_or_insert(self.lowest);
                     for at in origin + gap.offset as usize..origin + (gap.offset + gap.len) as usize
                     {
                         assert_eq!(self.before[at], None, "position {at} is no gap");

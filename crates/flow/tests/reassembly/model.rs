@@ -10,7 +10,7 @@ fn cases() -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases()))]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_table_agrees_with_an_array_of_bytes(script in prop::collection::vec(any::<u8>(), 0..400)) {

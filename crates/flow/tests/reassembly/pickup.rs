@@ -108,3 +108,13 @@ fn a_syn_that_comes_late_opens_no_second_flow() {
     assert_eq!(lab.seen.flows.len(), 1);
     assert_eq!(lab.text(), "abcdef");
 }
+
+#[test]
+fn a_single_byte_before_the_first_is_late_unless_it_is_a_keep_alive() {
+    let mut lab = Lab::new();
+    lab.send(Client, 80, 99, "A", "def");
+    lab.wait(Duration::from_secs(1));
+    lab.send(Client, 79, 99, "A", "\0");
+    lab.send(Client, 77, 99, "A", "a");
+    assert_eq!(lab.side(0, Initiator).late, [(-3, b"a".to_vec())]);
+}
