@@ -24,6 +24,8 @@ live_harness::main!(
     wrong_lengths_are_refused,
     tagged_frames_may_be_longer,
     refused_frames_are_counted_and_the_others_arrive,
+    a_lowered_mtu_does_not_hold_a_copying_ring_up,
+    a_frame_that_is_never_taken_is_given_up,
     a_full_queue_holds_the_sender_back,
     a_full_send_buffer_holds_the_sender_back,
     an_interface_that_is_down_keeps_the_frames,
@@ -250,6 +252,56 @@ fn refused_frames_are_counted_and_the_others_arrive() -> Result {
             let last = numbered(400).iter().rposition(|frame| frame.len() > 1014).expect("one");
             assert_eq!(rejection.number, last as u64 + 1, "{case}");
             assert_eq!(rejection.errno, ring_sys::packet::EMSGSIZE, "{case}");
+        }
+    }
+    Ok(())
+}
+
+/// With virtio-net headers the kernel leaves lengths of frames in a ring to the interface, which says that its queue is
+/// full.
+fn a_lowered_mtu_does_not_hold_a_copying_ring_up() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    let (l, r) = wire(&left, &right)?;
+    let mut injector = open(&left, |builder| builder.path(SendPath::Ring))?;
+    let mut capture = peer(&right)?;
+    l.set_mtu(1000)?;
+    r.set_mtu(1000)?;
+    let mut frames = numbered(400);
+    for frame in &frames {
+        injector.send_frame(frame)?;
+    }
+    injector.flush()?;
+    // The interface allows for a VLAN tag.
+    frames.retain(|frame| frame.len() <= 1018);
+    let statistics = injector.statistics();
+    let (taken, refused) = (frames.len() as u64, 400 - frames.len() as u64);
+    assert_eq!((statistics.packets, statistics.rejected), (taken, refused));
+    assert_eq!(injector.rejection().expect("some").errno, ring_sys::packet::EMSGSIZE);
+    assert!(frames_of(arrived(&mut capture)?) == frames);
+    Ok(())
+}
+
+/// What the other end of the wire never takes, for a reason that nobody tells, is given up.
+fn a_frame_that_is_never_taken_is_given_up() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    let (_, r) = wire(&left, &right)?;
+    r.set_mtu(1000)?;
+    for path in PATHS {
+        let patience = Duration::from_millis(100);
+        let mut injector = open(&left, |builder| builder.path(path).patience(patience))?;
+        let mut capture = peer(&right)?;
+        let started = Instant::now();
+        for (number, len) in [(1, 100), (2, 1400), (3, 100)] {
+            injector.send_frame(&frame(number, len))?;
+        }
+        injector.flush()?;
+        let seen = frames_of(arrived(&mut capture)?);
+        assert_eq!(seen, [frame(1, 100), frame(3, 100)], "{path:?}");
+        // Whether a driver that drops says so is its own affair.
+        if injector.statistics().rejected > 0 {
+            assert!(started.elapsed() >= patience);
+            let rejection = injector.rejection().expect("one");
+            assert_eq!((rejection.number, rejection.errno), (2, ring_sys::packet::ENOBUFS));
         }
     }
     Ok(())

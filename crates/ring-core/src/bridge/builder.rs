@@ -1,6 +1,7 @@
 //! Setting up a bridge.
 
 use std::os::fd::AsFd as _;
+use std::time::Duration;
 
 use ring_sys::event::Poller;
 
@@ -11,6 +12,9 @@ use crate::{
     Capture, CaptureFilter, Error, Injector, Interrupter, Outgoing, PacketSource as _,
     RingGeometry, RingProfile, SendPath,
 };
+
+/// A frame that the other side never takes holds up those behind it for so long.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How a [`Bridge`] is set up: plain configuration with defaults, and one fallible end, [`open`](Self::open).
 #[derive(Clone, Debug)]
@@ -122,6 +126,7 @@ impl BridgeBuilder {
             .path(self.path)
             .qdisc_bypass(self.qdisc_bypass)
             .offloads(true)
+            .patience(PATIENCE)
             .open()
     }
 }

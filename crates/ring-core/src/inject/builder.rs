@@ -1,5 +1,7 @@
 //! Setting up an injector.
 
+use std::time::Duration;
+
 use ring_sys::capability::Capability;
 use ring_sys::interface;
 use ring_sys::packet::PacketSocket;
@@ -30,17 +32,19 @@ pub struct InjectorBuilder {
     timestamps: bool,
     hardware_timestamps: bool,
     send_buffer: Option<u32>,
+    patience: Duration,
 }
 
 /// How frames get to the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendPath {
-    /// Many frames a system call, sendmmsg(2). The faster one on virtual interfaces, and what is used unless said
-    /// otherwise.
+    /// Many frames a system call, sendmmsg(2).
     #[default]
     Messages,
-    /// A ring that is shared with the kernel, `PACKET_TX_RING` with `TPACKET_V2`.
+    /// A ring that is shared with the kernel, `PACKET_TX_RING` with `TPACKET_V2`. Unless it is asked for
+    /// [zero copy](InjectorBuilder::zero_copy), the kernel is told by a virtio-net header to copy each frame in one piece,
+    /// which makes this the faster path on virtual interfaces.
     Ring,
 }
 
@@ -58,6 +62,7 @@ impl InjectorBuilder {
             timestamps: false,
             hardware_timestamps: false,
             send_buffer: None,
+            patience: Duration::from_secs(1),
         }
     }
 
@@ -131,6 +136,14 @@ impl InjectorBuilder {
         self
     }
 
+    /// For how long the interface may refuse a frame with `ENOBUFS` before it is given up as rejected; a second unless said
+    /// otherwise. A queue that is full and a driver that drops this very frame say the same, and only the first passes: so
+    /// this should be longer than the interface needs for one frame.
+    pub fn patience(mut self, time: Duration) -> Self {
+        self.patience = time;
+        self
+    }
+
     /// Opens the injector.
     ///
     /// # Errors
@@ -147,7 +160,8 @@ impl InjectorBuilder {
             LinkType::RAW => 0,
             _ => return Err(Error::HardwareType { name: self.interface, hardware_type }),
         };
-        let limits = Limits { least: header.max(1), plain: mtu + header, offloads: self.offloads };
+        let limits =
+            Limits { header, least: header.max(1), plain: mtu + header, offloads: self.offloads };
         let longest = limits.tagged().max(if self.offloads { LONGEST } else { 0 });
 
         let socket =
@@ -196,6 +210,8 @@ impl InjectorBuilder {
             statistics: crate::SinkStatistics::default(),
             rejection: None,
             handed: 0,
+            patience: self.patience,
+            refused: None,
             timestamps: self.timestamps.then(Timestamps::default),
         })
     }

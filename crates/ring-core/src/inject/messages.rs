@@ -94,9 +94,13 @@ impl Messages {
         handed
     }
 
+    pub(crate) fn first_len(&self) -> u32 {
+        self.lens[self.first]
+    }
+
     /// Gives up the oldest frame; its length.
     pub(crate) fn reject(&mut self) -> u32 {
-        let len = self.lens[self.first];
+        let len = self.first_len();
         self.remove(1);
         len
     }

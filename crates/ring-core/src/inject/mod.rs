@@ -64,7 +64,7 @@ use crate::{
 /// |---|---|
 /// | the interface's queue or the socket's send buffer is full | `reserve` and `flush` wait, `try_reserve` and `try_flush` tell |
 /// | a frame is longer than the MTU at opening, or shorter than the link-layer header | [`Error::FrameLength`], nothing is sent |
-/// | the kernel refuses a frame all the same | it is given up and counted: [`SinkStatistics::rejected`], [`Injector::rejection`] |
+/// | the kernel refuses a frame all the same, or the interface does not take it [for long](InjectorBuilder::patience) | it is given up and counted: [`SinkStatistics::rejected`], [`Injector::rejection`] |
 /// | the interface is down | [`Error::System`] with `ENETDOWN`; what is in line stays there for another try |
 /// | the interface was deleted | [`Error::InterfaceGone`] |
 pub struct Injector {
@@ -79,6 +79,9 @@ pub struct Injector {
     /// Frames that the kernel took or refused.
     handed: u64,
     timestamps: Option<Timestamps>,
+    patience: Duration,
+    /// How many frames had been handed over when the interface refused the next for the first time, and when that was.
+    refused: Option<(u64, Instant)>,
 }
 
 /// A frame that the kernel refused.
@@ -89,13 +92,15 @@ pub struct Rejection {
     pub number: u64,
     /// Its length in bytes.
     pub len: u32,
-    /// What the kernel said, as a number of errno(3): `EMSGSIZE` for one that is too long.
+    /// What the kernel said, as a number of errno(3): `EMSGSIZE` for one that is too long, `ENOBUFS` for one that the
+    /// interface did not take within the [patience](InjectorBuilder::patience).
     pub errno: i32,
 }
 
 /// Lengths of frames in bytes.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
+    header: usize,
     least: usize,
     plain: usize,
     offloads: bool,
@@ -285,7 +290,10 @@ impl Injector {
                     if let Some(timestamps) = &mut self.timestamps {
                         timestamps.refused();
                     }
-                    return Ok(Some(Stall::Queue));
+                    match self.hopeless() {
+                        Some(errno) => self.reject(errno),
+                        None => return Ok(Some(Stall::Queue)),
+                    }
                 }
                 Some(ENXIO) => {
                     return Err(Error::InterfaceGone { name: self.interface.clone() });
@@ -328,6 +336,28 @@ impl Injector {
     fn wrong_length(&self, len: usize) -> Error {
         let Limits { least, plain, .. } = self.limits;
         Error::FrameLength { interface: self.interface.clone(), len, least, limit: plain }
+    }
+
+    /// The interface refused the oldest frame in line as if its queue were full: why that will not change, if so.
+    #[cold]
+    fn hopeless(&mut self) -> Option<i32> {
+        let len = self.path.first_len() as usize;
+        // One that is longer than any plain frame is to be cut: its length says nothing.
+        if len <= self.limits.tagged()
+            && let Ok(mtu) = self.socket.mtu(&self.interface)
+            && len > mtu as usize + self.limits.header + 4
+        {
+            return Some(EMSGSIZE);
+        }
+        match self.refused {
+            Some((handed, since)) if handed == self.handed => {
+                (since.elapsed() >= self.patience).then_some(ENOBUFS)
+            }
+            _ => {
+                self.refused = Some((self.handed, Instant::now()));
+                None
+            }
+        }
     }
 
     /// The oldest frame in line cannot be sent.

@@ -75,6 +75,11 @@ impl Path {
         either!(self, path => path.hand_over(socket))
     }
 
+    /// Length of the oldest frame in line.
+    pub(crate) fn first_len(&self) -> u32 {
+        either!(self, path => path.first_len())
+    }
+
     /// Gives up the oldest frame; its length.
     pub(crate) fn reject(&mut self) -> u32 {
         either!(self, path => path.reject())

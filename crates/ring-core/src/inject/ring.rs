@@ -155,10 +155,14 @@ impl Ring {
         handed
     }
 
+    pub(crate) fn first_len(&self) -> u32 {
+        self.lens[self.index(self.first)]
+    }
+
     /// Gives up the oldest frame, which the kernel refuses and before which it would stop for ever; its length. Those
     /// behind it move up, since the kernel takes no place before this.
     pub(crate) fn reject(&mut self) -> u32 {
-        let rejected = self.lens[self.index(self.first)];
+        let rejected = self.first_len();
         let before = self.before();
         for place in self.first..self.next - 1 {
             let len = self.lens[self.index(place + 1)];

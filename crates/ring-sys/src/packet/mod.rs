@@ -1,6 +1,7 @@
 //! Packet sockets, packet(7): one method a socket option.
 
 pub mod abi;
+mod mtu;
 mod slots;
 mod timestamp;
 
