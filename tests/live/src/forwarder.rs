@@ -32,7 +32,7 @@ pub struct Roughness {
     pub lost: u64,
     /// Passed on twice.
     pub doubled: u64,
-    /// Overtaken by up to eight others, or late by up to [`LATE`].
+    /// Overtaken by up to eight others, or late by up to four milliseconds.
     pub overtaken: u64,
     /// Where the sequence of decisions begins.
     pub seed: u64,
