@@ -4,6 +4,7 @@
 mod backlog;
 mod checksum;
 mod chunked;
+mod community_id;
 mod config;
 mod defragment;
 mod event;
@@ -29,6 +30,7 @@ mod timer;
 mod timestamp;
 
 pub use checksum::{Checksum, verify_ipv4_header};
+pub use community_id::CommunityId;
 pub use config::{FlowTableBuilder, Timeouts};
 pub use defragment::{DefragmentOptions, DefragmentStatistics, Defragmenter, FragmentOverlap};
 pub use event::{Conflict, Data, Datagram, EndReason, FlowId, Gap, GapCause};
