@@ -115,6 +115,8 @@ struct Line<'a> {
     handshake_rtt: Option<f64>,
     end: &'static str,
     history: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    community_id: Option<String>,
 }
 
 fn print_json(w: &mut dyn Write, record: &FlowRecord<FiveTupleKey>) -> io::Result<()> {
@@ -133,6 +135,7 @@ fn print_json(w: &mut dyn Write, record: &FlowRecord<FiveTupleKey>) -> io::Resul
         handshake_rtt: record.handshake_rtt.map(|rtt| rtt.as_secs_f64()),
         end: end(record.reason),
         history: &record.history,
+        community_id: record.community_id(0).map(|id| id.to_string()),
     };
     serde_json::to_writer(&mut *w, &line)?;
     w.write_all(b"\n")
