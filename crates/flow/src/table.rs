@@ -2,6 +2,9 @@
 
 mod batch;
 mod expiry;
+mod in_order;
+mod reset;
+mod rival;
 mod tcp;
 
 use std::collections::HashMap;

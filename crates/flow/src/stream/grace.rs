@@ -1,0 +1,87 @@
+//! Holes that the receiver has acknowledged.
+
+use super::Stream;
+use crate::backlog::Grace;
+use crate::slot::DirectionFlags as F;
+use crate::{FlowHandler, GapCause};
+
+impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
+    /// A packet of the flow went by: one less to wait for.
+    pub(crate) fn count_packet(&mut self) {
+        let Some(grace) = self.backlog_mut().and_then(|backlog| backlog.grace.as_mut()) else {
+            return;
+        };
+        grace.packets = grace.packets.saturating_sub(1);
+        if grace.packets == 0 {
+            self.end_grace();
+        }
+    }
+
+    /// The stream offset up to which the peer has everything; the FIN is no byte of the stream.
+    pub(super) fn acknowledged_end(&self) -> u64 {
+        let direction = &self.direction;
+        if !direction.flags.has(F::ACKED) {
+            return 0;
+        }
+        let mut end = direction.offset(direction.acked);
+        if direction.flags.has(F::FIN) {
+            end = end.min(direction.offset(direction.fin));
+        }
+        end.max(0).cast_unsigned()
+    }
+
+    /// If the peer has bytes that were not seen, they have a while to turn up.
+    pub(super) fn begin_grace(&mut self) {
+        let target = self.acknowledged_end();
+        if target <= self.direction.next || self.direction.flags.has(F::GRACE.or(F::HOLD)) {
+            return;
+        }
+        if target == self.direction.next + 1
+            && !self.direction.flags.has(F::FIN)
+            && self.first_pending().is_none()
+        {
+            // Most likely a FIN that was not seen; if it was a byte, what follows will show.
+            return;
+        }
+        if self.config.grace_packets == 0 {
+            self.declare(target);
+        } else {
+            self.start_grace(target, self.config.grace_packets, self.config.grace_time);
+        }
+    }
+
+    pub(super) fn start_grace(&mut self, target: u64, packets: u32, time: u64) {
+        let deadline = self.now.saturating_add(time);
+        // The packet that starts it is counted, too.
+        let packets = packets.saturating_add(1);
+        let index = self.ensure_backlog();
+        if let Some(backlog) = self.backlogs.get(index) {
+            backlog.grace = Some(Grace { target, packets, deadline });
+            self.direction.flags.set(F::GRACE);
+            *self.wake = (*self.wake).min(deadline);
+        }
+    }
+
+    pub(super) fn end_grace(&mut self) {
+        if self.direction.flags.has(F::HOLD) {
+            self.end_hold_at_first();
+            return;
+        }
+        let grace = self.backlog_mut().and_then(|backlog| backlog.grace.take());
+        self.direction.flags.clear(F::GRACE);
+        if let Some(grace) = grace {
+            self.declare(grace.target);
+            self.reach_fin();
+            self.begin_grace();
+        }
+    }
+
+    /// Makes gaps of all holes before an offset.
+    pub(super) fn declare(&mut self, target: u64) {
+        while self.direction.next < target {
+            let end = self.first_pending().map_or(target, |first| first.min(target));
+            self.gap_up_to(end, GapCause::Acknowledged);
+            self.drain();
+        }
+    }
+}

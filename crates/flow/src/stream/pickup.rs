@@ -1,0 +1,83 @@
+//! The beginning of a stream that is picked up midway.
+
+use super::{Payload, Stream};
+use crate::FlowHandler;
+use crate::slot::DirectionFlags as F;
+
+/// While segments are held back, the first of them is this far into the sequence space.
+const HOLD_START: u64 = 1 << 30;
+/// How far a segment may be from the first of a held stream.
+const HOLD_REACH: i64 = 1 << 24;
+
+impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
+    /// Whether something other than the segment itself shows that the stream goes on at this sequence number.
+    pub(super) fn starts_at(&self, sequence: u32) -> bool {
+        let direction = &self.direction;
+        (direction.flags.has(F::ACKED) && direction.acked == sequence)
+            || (direction.flags.has(F::HINT) && direction.base == sequence)
+    }
+
+    /// The first payload of a direction without a SYN. False if it is no new data.
+    pub(super) fn begin(&mut self, payload: &Payload<'_>) -> bool {
+        let end = payload.sequence.wrapping_add(payload.wire_len);
+        if payload.wire_len == 1 && self.starts_at(end) {
+            // A keep-alive: one byte before what comes next.
+            return false;
+        }
+        if self.starts_at(payload.sequence) || self.config.pickup_packets == 0 {
+            self.anchor(payload.sequence);
+        } else {
+            self.begin_hold(payload.sequence);
+        }
+        true
+    }
+
+    pub(super) fn begin_hold(&mut self, sequence: u32) {
+        self.direction.base = sequence.wrapping_sub(HOLD_START as u32);
+        self.direction.next = HOLD_START;
+        self.direction.flags.clear(F::HINT);
+        self.direction.flags.set(F::HOLD);
+        self.start_grace(0, self.config.pickup_packets, self.config.pickup_time);
+    }
+
+    pub(super) fn hold(&mut self, start: i64, payload: Payload<'_>) {
+        let Ok(start) = u64::try_from(start) else { return };
+        if start.abs_diff(HOLD_START) > HOLD_REACH as u64 {
+            self.statistics.out_of_window += 1;
+            return;
+        }
+        self.keep(start, payload.bytes, payload);
+        self.enforce_limits();
+    }
+
+    pub(super) fn end_hold_at_first(&mut self) {
+        let fin = self.direction.offset(self.direction.fin);
+        let start = match self.first_pending() {
+            Some(first) => first,
+            None if self.direction.flags.has(F::FIN) => fin.max(0).cast_unsigned(),
+            None => HOLD_START,
+        };
+        self.end_hold(start);
+    }
+
+    /// What was held back begins the stream, at this offset of the provisional count.
+    pub(super) fn end_hold(&mut self, start: u64) {
+        self.direction.flags.clear(F::HOLD.or(F::GRACE));
+        self.direction.base = self.direction.base.wrapping_add(start as u32);
+        self.direction.next = 0;
+        self.direction.flags.set(F::ANCHORED);
+        let now = self.now;
+        if let Some(backlog) = self.backlog_mut() {
+            backlog.grace = None;
+            backlog.since = now;
+            backlog.pending.cut_before(start);
+            backlog.pending.shift(start);
+        }
+        if self.direction.flags.has(F::FIN) && self.direction.offset(self.direction.fin) < 0 {
+            self.direction.flags.clear(F::FIN);
+        }
+        self.drain();
+        self.reach_fin();
+        self.begin_grace();
+    }
+}
