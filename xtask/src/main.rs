@@ -75,7 +75,8 @@ enum Task {
         #[arg(default_value_t = 60)]
         seconds: u64,
     },
-    /// Measure against peers; what follows goes to the bench program (`cargo xtask bench -- --help`).
+    /// Measure against peers; what follows goes to the bench program as it is, `--help` too.
+    #[command(disable_help_flag = true)]
     Bench {
         /// Group, `--json FILE`, `--check`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -143,4 +144,23 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Corpus => steps.run("corpus", || corpus::required(&workspace)),
     }
     Ok(steps.finish())
+}
+
+#[cfg(test)]
+mod unit {
+    use super::*;
+
+    #[test]
+    fn the_bench_program_gets_its_arguments_as_they_are() {
+        for line in ["", "ring --check --json out.json", "--json out.json --check ring", "--help"] {
+            let given: Vec<_> = line.split_whitespace().collect();
+            for before in [&["xtask", "bench"][..], &["xtask", "bench", "--"]] {
+                let all = before.iter().chain(&given);
+                let Task::Bench { arguments } = Arguments::try_parse_from(all).unwrap().task else {
+                    panic!("another task");
+                };
+                assert_eq!(arguments, given);
+            }
+        }
+    }
 }

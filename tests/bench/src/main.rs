@@ -6,6 +6,8 @@
 mod flows;
 mod measure;
 mod memory;
+#[allow(dead_code, reason = "each group uses a part")]
+mod peer;
 mod reassembly;
 mod report;
 mod tracking;
@@ -32,6 +34,9 @@ struct Arguments {
     /// Exit with 1 where a bar is missed.
     #[arg(long)]
     check: bool,
+    /// Only build the peers.
+    #[arg(long)]
+    build: bool,
 }
 
 /// A group of rows, measured together.
@@ -42,6 +47,12 @@ const GROUPS: &[Group] =
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.build {
+        for missing in peer::build_all() {
+            eprintln!("{missing}");
+        }
+        return ExitCode::SUCCESS;
+    }
     let wanted = |name: &str| arguments.group.as_deref().is_none_or(|group| group == name);
     let groups: Vec<_> = GROUPS.iter().filter(|(name, _)| wanted(name)).collect();
     if groups.is_empty() {

@@ -66,6 +66,11 @@ impl Spread {
         Self::of(times.iter().map(|time| items as f64 / time.as_secs_f64() / 1e6))
     }
 
+    /// Of what could not be measured.
+    pub(crate) fn unknown() -> Self {
+        Self::of([])
+    }
+
     /// A figure that was not measured repeatedly.
     pub(crate) fn single(figure: f64) -> Self {
         Self::of([figure])
@@ -74,6 +79,9 @@ impl Spread {
 
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.median.is_nan() {
+            return f.write_str("not measured");
+        }
         let digits = if self.median < 100.0 { 2 } else { 0 };
         write!(f, "{:.digits$}", self.median)?;
         if self.least < self.most {

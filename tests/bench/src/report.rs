@@ -36,8 +36,10 @@ pub(crate) enum Bar {
 pub(crate) struct Report(Vec<Row>);
 
 impl Row {
+    /// `None` without a peer, and where one of the two could not be measured.
     pub(crate) fn ratio(&self) -> Option<f64> {
-        Some(self.subject.median / self.peer.as_ref()?.1.median)
+        let ratio = self.subject.median / self.peer.as_ref()?.1.median;
+        ratio.is_finite().then_some(ratio)
     }
 
     fn holds(&self) -> Option<bool> {
@@ -86,7 +88,12 @@ impl fmt::Display for Report {
                 Some(Bar::AtMost(bar)) => write!(f, " ≤ {bar} |")?,
                 None => write!(f, " |")?,
             }
-            let holds = row.holds().map_or("", |holds| if holds { "yes" } else { "NO" });
+            let holds = match (row.bar, row.holds()) {
+                (None, _) => "",
+                (_, Some(true)) => "yes",
+                (_, Some(false)) => "NO",
+                (_, None) => "not measured",
+            };
             writeln!(f, " {holds} |")?;
         }
         Ok(())

@@ -1,0 +1,298 @@
+//! Programs to compare with, that are no libraries of this workspace: built when a row asks for them, run as processes
+//! that print one line of JSON.
+//!
+//! A peer in C is one file, `peers/NAME.c`, that may name what it is linked with in a line `// cc: -lpcap`. A peer in Rust
+//! is a package of its own in `peers/NAME`, with an empty `[workspace]` table, so that nobody else builds what it depends
+//! on. Both are built into `target/peers`.
+//!
+//! What cannot be built or run is no reason to leave a row out: [`figure`] makes the reason part of it.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use netns::Namespace;
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+use serde::de::DeserializeOwned;
+
+use crate::measure::Spread;
+
+/// Longer than any peer runs.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What a peer prints once it is ready to be sent to.
+const READY: &str = "ready";
+
+/// A program that can be run.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    path: PathBuf,
+    arguments: Vec<String>,
+}
+
+/// Where a program runs: in this process's namespace and on any processor, if nothing else is said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place<'a> {
+    pub(crate) namespace: Option<&'a Namespace>,
+    pub(crate) cpu: Option<usize>,
+}
+
+/// A program that runs. It is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    complaints: Option<JoinHandle<String>>,
+    until: Instant,
+}
+
+/// Why there is no figure of a peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Unavailable(String);
+
+/// Builds `peers/NAME.c` with `cc -O3 -march=native`.
+pub(crate) fn c(name: &str) -> Result<Program, Unavailable> {
+    let source = folder().join(format!("{name}.c"));
+    let text = fs::read_to_string(&source).map_err(|error| failed(name, "is not there", &error))?;
+    let options = text.lines().find_map(|line| line.strip_prefix("// cc:")).unwrap_or_default();
+    let binaries = binaries()?;
+    fs::create_dir_all(&binaries).map_err(|error| failed(name, "cannot be built", &error))?;
+    let path = binaries.join(format!("{name}-c"));
+    let mut compiler = Command::new("cc");
+    compiler
+        .args(["-O3", "-march=native", "-Wall", "-Wextra", "-Werror", "-std=gnu11", "-o"])
+        .arg(&path)
+        .arg(&source)
+        .args(options.split_whitespace());
+    build(name, &mut compiler)?;
+    Ok(Program { path, arguments: Vec::new() })
+}
+
+/// Builds the package `peers/NAME`, whatever Rust it says it needs.
+pub(crate) fn rust(name: &str) -> Result<Program, Unavailable> {
+    let target = target()?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut cargo = Command::new(cargo);
+    cargo
+        .args(["build", "--release", "--locked", "--ignore-rust-version", "--manifest-path"])
+        .arg(folder().join(name).join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target);
+    build(name, &mut cargo)?;
+    Ok(Program { path: target.join("release").join(name), arguments: Vec::new() })
+}
+
+/// A program that is in the search path, such as `tcpflow`; `package` is where Debian has it.
+pub(crate) fn installed(name: &str, package: &str) -> Result<Program, Unavailable> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+        .map(|path| Program { path, arguments: Vec::new() })
+        .ok_or_else(|| Unavailable(format!("{name} is not installed (Debian: {package})")))
+}
+
+/// This program itself in another role, so that ours are measured as peers are: in a process of their own.
+pub(crate) fn this(role: &str) -> Result<Program, Unavailable> {
+    let path = std::env::current_exe().map_err(|error| failed("bench", "is not there", &error))?;
+    Ok(Program { path, arguments: vec![role.to_owned()] })
+}
+
+/// Builds every peer there is; which of them cannot be, and why.
+pub(crate) fn build_all() -> Vec<Unavailable> {
+    let entries = fs::read_dir(folder()).into_iter().flatten().flatten();
+    let mut missing = Vec::new();
+    for path in entries.map(|entry| entry.path()) {
+        let Some(name) = path.file_stem().and_then(OsStr::to_str) else { continue };
+        let built = match path.extension().and_then(OsStr::to_str) {
+            Some("c") => c(name),
+            None if path.join("Cargo.toml").is_file() => rust(name),
+            _ => continue,
+        };
+        missing.extend(built.err());
+    }
+    missing
+}
+
+/// A peer's column of a row: its figure, or why there is none.
+pub(crate) fn figure(name: &str, figure: Result<Spread, Unavailable>) -> (String, Spread) {
+    match figure {
+        Ok(figure) => (name.to_owned(), figure),
+        Err(reason) => (format!("{name} ({reason})"), Spread::unknown()),
+    }
+}
+
+impl Program {
+    /// Starts it.
+    pub(crate) fn start(
+        &self,
+        place: Place<'_>,
+        arguments: &[impl AsRef<OsStr>],
+    ) -> Result<Running, Unavailable> {
+        let mut command = Command::new(&self.path);
+        command.args(&self.arguments).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = place
+            .start(&mut command)
+            .map_err(|error| Unavailable(format!("{} cannot be started: {error}", self.name())))?;
+        let (sender, lines) = channel();
+        if let Some(output) = child.stdout.take() {
+            thread::spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    if sender.send(line).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        let complaints = child.stderr.take().map(|mut errors| {
+            thread::spawn(move || {
+                let mut text = String::new();
+                // What is no text ends it: the reason that is shown is then shorter.
+                let _ = errors.read_to_string(&mut text);
+                text
+            })
+        });
+        Ok(Running { child, lines, complaints, until: Instant::now() + LIMIT })
+    }
+
+    /// Runs it to its end and reads the line of JSON that it prints last.
+    pub(crate) fn run<T: DeserializeOwned>(
+        &self,
+        place: Place<'_>,
+        arguments: &[impl AsRef<OsStr>],
+    ) -> Result<T, Unavailable> {
+        self.start(place, arguments)?.result()
+    }
+
+    fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+impl Running {
+    /// Waits until it says that it is ready.
+    pub(crate) fn ready(&mut self) -> Result<(), Unavailable> {
+        loop {
+            match self.line() {
+                Some(line) if line == READY => return Ok(()),
+                Some(_) => {}
+                None => return Err(self.complaint()),
+            }
+        }
+    }
+
+    /// Waits for its end and reads the line of JSON that it prints last.
+    pub(crate) fn result<T: DeserializeOwned>(mut self) -> Result<T, Unavailable> {
+        let mut last = None;
+        while let Some(line) = self.line() {
+            last = Some(line);
+        }
+        let Some(line) = last.filter(|line| line != READY) else { return Err(self.complaint()) };
+        serde_json::from_str(&line).map_err(|error| Unavailable(format!("{error} in {line:?}")))
+    }
+
+    /// The next line of its output; `None` at the end, and when the time is over.
+    fn line(&mut self) -> Option<String> {
+        self.lines.recv_timeout(self.until.saturating_duration_since(Instant::now())).ok()
+    }
+
+    /// What it has to say for itself: the last line that it wrote to its standard error.
+    fn complaint(&mut self) -> Unavailable {
+        if Instant::now() >= self.until {
+            return Unavailable(format!("did not end within {LIMIT:?}"));
+        }
+        // It has closed its output: it ends, or has ended.
+        let _ = self.child.kill();
+        let status = self.child.wait();
+        let text = self.complaints.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        match (text.trim().lines().last(), status) {
+            (Some(line), _) => Unavailable(line.to_owned()),
+            (None, Ok(status)) => Unavailable(format!("ended without a result: {status}")),
+            (None, Err(error)) => Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only if it has ended and was waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Place<'_> {
+    /// A child takes the namespace and the processor of the thread that starts it: which is one made for it.
+    fn start(self, command: &mut Command) -> std::io::Result<Child> {
+        let pinned = || {
+            if let Some(cpu) = self.cpu {
+                pin(cpu)?;
+            }
+            command.spawn()
+        };
+        match self.namespace {
+            Some(namespace) => namespace.run(pinned).map_err(std::io::Error::other)?,
+            None => thread::scope(|scope| scope.spawn(pinned).join())
+                .unwrap_or_else(|payload| std::panic::resume_unwind(payload)),
+        }
+    }
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Cells of a table are divided by bars.
+        f.write_str(&self.0.replace('|', "/"))
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+/// Keeps this thread on one processor.
+pub(crate) fn pin(cpu: usize) -> std::io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
+}
+
+fn build(name: &str, command: &mut Command) -> Result<(), Unavailable> {
+    let output = command.output().map_err(|error| failed(name, "cannot be built", &error))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Unavailable(format!("{name} cannot be built: {}", first_error(&output))))
+}
+
+/// The line of a compiler's output that says most.
+fn first_error(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let line = text.lines().find(|line| line.contains("error"));
+    line.or_else(|| text.lines().last()).unwrap_or_default().trim().to_owned()
+}
+
+fn failed(name: &str, what: &str, error: &std::io::Error) -> Unavailable {
+    Unavailable(format!("{name} {what}: {error}"))
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
+}
+
+/// Beside the folder that this program was built into.
+fn target() -> Result<PathBuf, Unavailable> {
+    let program =
+        std::env::current_exe().map_err(|error| failed("bench", "is not there", &error))?;
+    let target = program.ancestors().nth(2).unwrap_or(Path::new("."));
+    Ok(target.join("peers"))
+}
+
+fn binaries() -> Result<PathBuf, Unavailable> {
+    Ok(target()?.join("release"))
+}
