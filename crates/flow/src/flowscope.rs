@@ -6,6 +6,7 @@
 
 mod datagrams;
 mod key;
+mod parsers;
 mod sessions;
 
 pub use datagrams::Datagrams;

@@ -2,6 +2,7 @@
 
 use ::flowscope::{SessionParser, SessionParserFactory};
 
+use super::parsers::Parsers;
 use super::timestamp;
 use crate::{Data, EndReason, Flow, FlowHandler, FlowRecord, FlowSide, Gap, Timestamp, protocol};
 
@@ -44,10 +45,7 @@ where
 {
     factory: F,
     handler: H,
-    /// By the slot of the flow's id.
-    parsers: Vec<Option<F::Parser>>,
-    messages: Vec<<F::Parser as SessionParser>::Message>,
-    statistics: ParserStatistics,
+    parsers: Parsers<F::Parser, <F::Parser as SessionParser>::Message>,
     /// Time of the newest bytes: a message that a FIN completes is as old as they.
     newest: Timestamp,
 }
@@ -60,20 +58,13 @@ where
     /// Parsers from `factory` (any parser that is `Default` and `Clone` is its own factory), messages to `handler`.
     #[must_use]
     pub fn new(factory: F, handler: H) -> Self {
-        Self {
-            factory,
-            handler,
-            parsers: Vec::new(),
-            messages: Vec::new(),
-            statistics: ParserStatistics::default(),
-            newest: Timestamp::default(),
-        }
+        Self { factory, handler, parsers: Parsers::new(), newest: Timestamp::default() }
     }
 
     /// What became of parsers.
     #[must_use]
     pub fn statistics(&self) -> ParserStatistics {
-        self.statistics
+        self.parsers.statistics()
     }
 
     /// The handler of messages.
@@ -96,17 +87,10 @@ where
         time: Timestamp,
         work: impl FnOnce(&mut F::Parser, &mut Vec<<F::Parser as SessionParser>::Message>),
     ) {
-        let Some(entry) = self.parsers.get_mut(flow.id.slot()) else { return };
-        let Some(parser) = entry else { return };
-        work(parser, &mut self.messages);
-        if parser.is_poisoned() {
-            *entry = None;
-            self.statistics.poisoned += 1;
-        }
-        self.statistics.messages += self.messages.len() as u64;
-        for message in self.messages.drain(..) {
-            self.handler.on_message(flow, side, message, time);
-        }
+        let Self { parsers, handler, .. } = self;
+        parsers.run(flow.id, work, SessionParser::is_poisoned, |message| {
+            handler.on_message(flow, side, message, time);
+        });
     }
 }
 
@@ -116,12 +100,8 @@ where
     H: MessageHandler<K, <F::Parser as SessionParser>::Message>,
 {
     fn on_start(&mut self, flow: &Flow<'_, K>) {
-        let slot = flow.id.slot();
-        if slot >= self.parsers.len() {
-            self.parsers.resize_with(slot + 1, || None);
-        }
-        self.parsers[slot] =
-            (flow.protocol == protocol::TCP).then(|| self.factory.new_parser(flow.key));
+        let parser = (flow.protocol == protocol::TCP).then(|| self.factory.new_parser(flow.key));
+        self.parsers.start(flow.id, parser);
     }
 
     fn on_data(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
@@ -134,10 +114,8 @@ where
     }
 
     fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
-        if let Some(Some(parser)) = self.parsers.get_mut(flow.id.slot()) {
-            *parser = self.factory.new_parser(flow.key);
-            self.statistics.restarted += 1;
-        }
+        let Self { parsers, factory, .. } = self;
+        parsers.restart(flow.id, || factory.new_parser(flow.key));
         self.handler.on_gap(flow, side, gap);
     }
 
@@ -149,15 +127,13 @@ where
     }
 
     fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
-        if let Some(Some(parser)) = self.parsers.get_mut(flow.id.slot())
+        if let Some(parser) = self.parsers.of(flow.id)
             && record.reason == EndReason::Rst
         {
             parser.rst_initiator();
             parser.rst_responder();
         }
-        if let Some(parser) = self.parsers.get_mut(flow.id.slot()) {
-            *parser = None;
-        }
+        self.parsers.end(flow.id);
         self.handler.on_end(flow, record);
     }
 }
