@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         output.write(|w| write!(w, "{program}"));
         return Ok(output.finish()?);
     }
-    match arguments.input.open()? {
+    match arguments.input.open(!output.is_terminal() || arguments.count)? {
         Source::Live(capture) => {
             interrupt::interrupts(capture.interrupter())?;
             take(*capture, arguments, &output)

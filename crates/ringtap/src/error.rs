@@ -1,6 +1,7 @@
-//! What ends the command with exit status 1.
+//! What ends the command before it is done.
 
 use std::io;
+use std::path::PathBuf;
 
 /// An error that the user is told of.
 #[derive(Debug, thiserror::Error)]
@@ -47,12 +48,25 @@ pub(crate) enum Error {
     /// The output could not be written.
     #[error("standard output: {0}")]
     Output(#[from] io::Error),
+    /// A file that conversations are written into could not be made or written.
+    #[error("{}: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        source: io::Error,
+    },
     /// The runtime could not be started.
     #[error("the asynchronous runtime could not be started: {0}")]
     Runtime(#[source] io::Error),
 }
 
 impl Error {
+    /// Whether the command line is wrong.
+    pub(crate) fn is_usage(&self) -> bool {
+        matches!(self, Self::Expression { .. } | Self::Compile(_))
+    }
+
     /// Whether the reader of standard output went away.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)

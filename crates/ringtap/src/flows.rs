@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use conversation::{FlowEvent, FlowStream, FlowStreamExt as _, Statistics};
-use flow::{EndReason, FiveTuple, FiveTupleKey, FlowRecord, Orientation, SideCounters, protocol};
+use flow::{FiveTuple, FiveTupleKey, FlowRecord, Orientation, SideCounters};
 use futures_util::StreamExt as _;
 use ring_core::PacketSource;
 use serde::Serialize;
@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::Error;
 use crate::input::{Input, Keying, Source};
 use crate::interrupt;
+use crate::names;
 use crate::output::Output;
 use crate::report;
 
@@ -41,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let name = arguments.input.name();
     let output = Output::stdout();
     let key = arguments.keying.extractor();
-    let (result, statistics) = match arguments.input.open()? {
+    let (result, statistics) = match arguments.input.open(!output.is_terminal())? {
         Source::Live(capture) => {
             runtime.block_on(print(capture.flow_stream(key), arguments.json, &output))
         }
@@ -50,13 +51,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         }
     };
     output.finish()?;
-    result.map_err(|source| Error::Follow { name, source })?;
     if let Some(statistics) = statistics
         && arguments.input.is_live()
     {
         report::print(&statistics);
     }
-    Ok(())
+    result.map_err(|source| Error::Follow { name, source })
 }
 
 async fn print<S>(
@@ -133,7 +133,7 @@ fn print_json(w: &mut dyn Write, record: &FlowRecord<FiveTupleKey>) -> io::Resul
         responder_bytes: record.responder.payload_bytes,
         missing_bytes: missing(record),
         handshake_rtt: record.handshake_rtt.map(|rtt| rtt.as_secs_f64()),
-        end: end(record.reason),
+        end: names::end(record.reason),
         history: &record.history,
         community_id: record.community_id(0).map(|id| id.to_string()),
     };
@@ -150,11 +150,11 @@ fn print_line(w: &mut dyn Write, record: &FlowRecord<FiveTupleKey>) -> io::Resul
         "{}.{:06} {duration:.6} {} {initiator} > {responder} {} {} {} {} {}",
         record.started.seconds(),
         record.started.subsec_nanos() / 1000,
-        name(record.key.protocol),
+        names::protocol(record.key.protocol),
         side(&record.initiator),
         side(&record.responder),
         missing(record),
-        end(record.reason),
+        names::end(record.reason),
         if record.history.is_empty() { "-" } else { &record.history },
     )
 }
@@ -166,27 +166,4 @@ fn endpoints(record: &FlowRecord<FiveTupleKey>) -> (String, String) {
 
 fn missing(record: &FlowRecord<FiveTupleKey>) -> u64 {
     record.initiator.gap_bytes + record.responder.gap_bytes
-}
-
-fn name(number: u8) -> String {
-    match number {
-        protocol::TCP => "tcp".to_owned(),
-        protocol::UDP => "udp".to_owned(),
-        protocol::ICMP => "icmp".to_owned(),
-        protocol::ICMPV6 => "icmp6".to_owned(),
-        protocol::SCTP => "sctp".to_owned(),
-        other => format!("proto-{other}"),
-    }
-}
-
-fn end(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::Fin => "fin",
-        EndReason::Rst => "rst",
-        EndReason::IdleTimeout => "idle",
-        EndReason::Evicted => "evicted",
-        EndReason::CaptureEnded => "capture-ended",
-        EndReason::Replaced => "replaced",
-        _ => "other",
-    }
 }

@@ -1,9 +1,15 @@
 //! `ringtap follow`: every TCP conversation, complete and in order.
 
+mod colour;
 mod digest;
+mod files;
+mod json;
 mod print;
+mod view;
 
+use std::cell::Cell;
 use std::future::poll_fn;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -14,6 +20,9 @@ use flow::FiveTuple;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
+use self::colour::{Colour, Palette};
+use self::files::Folder;
+use self::view::{Talk, View};
 use crate::Error;
 use crate::input::{Input, Keying, Source};
 use crate::interrupt;
@@ -30,26 +39,56 @@ pub(crate) struct Arguments {
     input: Input,
     #[command(flatten)]
     keying: Keying,
-    /// How bytes are shown.
-    #[arg(short, long, value_enum, default_value_t = Format::Ascii)]
-    format: Format,
+    /// How conversations are shown; `text` unless told.
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    output: Option<Format>,
+    /// Write the bytes of each direction into a file of its own in this folder, at the offsets that they have in their
+    /// stream: what was not captured is a hole that reads as zeros. Without --output, only the beginnings and ends of
+    /// conversations and their gaps are shown besides.
+    #[arg(short, long, value_name = "DIR")]
+    write_dir: Option<PathBuf>,
     /// Instead of the bytes, print one JSON object for each direction that carried data, when its conversation ends:
-    /// addresses, length, SHA-256 and gaps.
-    #[arg(long, conflicts_with = "format")]
+    /// addresses, length, SHA-256 and gaps. As its lines name the innermost addresses and ports alone, so do its
+    /// conversations: this implies --ignore-scope.
+    #[arg(long, conflicts_with = "output")]
     digest: bool,
     /// Show only the beginnings and ends of conversations, and gaps.
-    #[arg(short, long, conflicts_with_all = ["digest", "format"])]
+    #[arg(short, long, conflicts_with_all = ["digest", "output"])]
     quiet: bool,
+    /// Colour the two directions.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
+    color: Colour,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// Text as it is, other bytes as dots.
-    Ascii,
+    Text,
     /// Offsets, hexadecimal and text.
     Hex,
     /// The bytes alone, nothing else.
     Raw,
+    /// One JSON object for each thing that happens; bytes in base64.
+    Json,
+}
+
+/// How each conversation is shown.
+#[derive(Debug)]
+struct Show {
+    output: Output,
+    style: Style,
+    palette: Palette,
+    folder: Option<Rc<Folder>>,
+    /// Conversations so far.
+    count: Cell<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Style {
+    Digest,
+    Json,
+    Raw,
+    Person(print::Bytes),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
@@ -57,17 +96,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
+    let show = Show::new(arguments)?;
     let name = arguments.input.name();
-    let conversations = conversations(arguments.input.open()?, arguments.keying.extractor());
+    let mut keying = arguments.keying;
+    keying.ignore_scope |= arguments.digest;
+    // Bytes and a bar on the same terminal would be in each other's way.
+    let source = arguments.input.open(!show.output.is_terminal())?;
+    let conversations = conversations(source, keying.extractor());
     let handle = conversations.handle();
-    let output = Output::stdout();
-    let result = runtime.block_on(follow(conversations, arguments, &output));
+    let output = show.output.clone();
+    let (result, interrupted) = runtime.block_on(follow(conversations, &show));
     output.finish()?;
-    result.map_err(|source| Error::Follow { name, source })?;
-    if arguments.input.is_live() {
+    if arguments.input.is_live() || interrupted {
         report::print(&handle.statistics());
     }
-    Ok(())
+    result.map_err(|source| Error::Follow { name, source })?;
+    show.folder.as_ref().map_or(Ok(()), |folder| folder.finish())
 }
 
 /// Whose engine it is: a capture's or a file's.
@@ -78,16 +122,14 @@ fn conversations(source: Source, key: FiveTuple) -> Conversations {
     }
 }
 
-/// Reads all conversations at once, each in a future of its own.
+/// Reads all conversations at once, each in a future of its own. The result, and whether it was asked to end early.
 async fn follow(
     mut conversations: Conversations,
-    arguments: &Arguments,
-    output: &Output,
-) -> Result<(), conversation::Error> {
+    show: &Show,
+) -> (Result<(), conversation::Error>, bool) {
     let handle = conversations.handle();
     let mut interrupt = pin!(interrupt::requested());
     let mut interrupted = false;
-    let printer = Rc::new(print::Printer::new(output.clone(), arguments.format, arguments.quiet));
     let mut readers = FuturesUnordered::new();
     let mut announced = true;
     let mut result = Ok(());
@@ -98,30 +140,70 @@ async fn follow(
         }
         while announced {
             match conversations.poll_next_unpin(cx) {
-                Poll::Ready(Some(Ok(conversation))) => {
-                    readers.push(read(conversation, arguments.digest, &printer));
-                }
+                Poll::Ready(Some(Ok(conversation))) => readers.push(show.read(conversation)),
                 Poll::Ready(Some(Err(error))) => result = Err(error),
                 Poll::Ready(None) => announced = false,
                 Poll::Pending => break,
             }
         }
         while let Poll::Ready(Some(())) = readers.poll_next_unpin(cx) {}
-        if output.has_failed() || (!announced && readers.is_empty()) {
+        if show.has_failed() || (!announced && readers.is_empty()) {
             return Poll::Ready(());
         }
         // All that could be read was: a person at the terminal wants to see it now.
-        output.flush();
+        show.output.flush();
         Poll::Pending
     })
     .await;
-    result
+    (result, interrupted)
 }
 
-async fn read(conversation: Conversation, digest: bool, printer: &Rc<print::Printer>) {
-    if digest {
-        digest::read(conversation, printer.output()).await;
-    } else {
-        printer.read(conversation).await;
+impl Show {
+    fn new(arguments: &Arguments) -> Result<Self, Error> {
+        let output = Output::stdout();
+        let folder = arguments.write_dir.as_deref().map(Folder::create).transpose()?.map(Rc::new);
+        let style = match arguments.output {
+            _ if arguments.digest => Style::Digest,
+            Some(Format::Json) => Style::Json,
+            Some(Format::Raw) => Style::Raw,
+            Some(Format::Hex) => Style::Person(print::Bytes::Hex),
+            Some(Format::Text) => Style::Person(print::Bytes::Text),
+            None if arguments.quiet || folder.is_some() => Style::Person(print::Bytes::None),
+            None => Style::Person(print::Bytes::Text),
+        };
+        let palette = Palette::new(arguments.color, output.is_terminal());
+        Ok(Self { output, style, palette, folder, count: Cell::new(0) })
+    }
+
+    /// Whether there is no use in going on.
+    fn has_failed(&self) -> bool {
+        self.output.has_failed() || self.folder.as_ref().is_some_and(|folder| folder.has_failed())
+    }
+
+    /// Reads a conversation to its end.
+    async fn read(&self, mut conversation: Conversation) {
+        let number = self.count.get() + 1;
+        self.count.set(number);
+        let talk = Talk::new(number, &conversation);
+        let output = self.output.clone();
+        let mut views: Vec<Box<dyn View>> = vec![match self.style {
+            Style::Digest => Box::new(digest::Digest::new(talk, output)),
+            Style::Json => Box::new(json::Json::new(talk, output)),
+            Style::Raw => Box::new(print::Raw::new(output)),
+            Style::Person(bytes) => {
+                Box::new(print::Printer::new(talk, output, bytes, self.palette))
+            }
+        }];
+        if let Some(folder) = &self.folder {
+            views.push(Box::new(folder.files(&talk)));
+        }
+        while let Some(chunk) = conversation.next_chunk().await {
+            for view in &mut views {
+                view.chunk(&chunk);
+            }
+        }
+        for view in views {
+            view.end();
+        }
     }
 }

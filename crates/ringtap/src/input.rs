@@ -7,6 +7,7 @@ use packet_filter::Filter;
 use ring_core::{Capture, CaptureFile, Filtered};
 
 use crate::Error;
+use crate::progress;
 
 /// One of an interface and a file, and which of its packets.
 #[derive(Clone, Debug, clap::Args)]
@@ -71,13 +72,14 @@ impl Input {
         expression.parse().map_err(|source| Error::Expression { expression, source })
     }
 
-    /// Opens the interface or the file.
-    pub(crate) fn open(&self) -> Result<Source, Error> {
+    /// Opens the interface or the file; where there is room for a progress bar, a long file gets one.
+    pub(crate) fn open(&self, bar: bool) -> Result<Source, Error> {
         let filter = self.filter()?;
-        self.open_filtered(filter).map_err(|source| Error::Source { name: self.name(), source })
+        self.open_filtered(filter, bar)
+            .map_err(|source| Error::Source { name: self.name(), source })
     }
 
-    fn open_filtered(&self, filter: Filter) -> Result<Source, ring_core::Error> {
+    fn open_filtered(&self, filter: Filter, bar: bool) -> Result<Source, ring_core::Error> {
         if let Some(interface) = &self.from.interface {
             let mut capture =
                 Capture::builder(interface).filter(filter).promiscuous(!self.no_promiscuous_mode);
@@ -87,7 +89,11 @@ impl Input {
             return Ok(Source::Live(Box::new(capture.open()?)));
         }
         let path = self.from.read.as_deref().unwrap_or(Path::new("-"));
-        let file = Filtered::new(CaptureFile::open(path)?, filter)?;
+        let file = match progress::reader(path).filter(|_| bar) {
+            Some(reader) => CaptureFile::from_reader(reader)?,
+            None => CaptureFile::open(path)?,
+        };
+        let file = Filtered::new(file, filter)?;
         Ok(Source::File(Box::new(file)))
     }
 }
@@ -98,7 +104,7 @@ pub(crate) struct Keying {
     /// Take the same addresses and ports in different VLANs or tunnels for one flow: for captures in which a flow
     /// changes between them.
     #[arg(long)]
-    ignore_scope: bool,
+    pub(crate) ignore_scope: bool,
 }
 
 impl Keying {

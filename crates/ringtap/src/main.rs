@@ -9,7 +9,9 @@ mod follow;
 mod input;
 mod interfaces;
 mod interrupt;
+mod names;
 mod output;
+mod progress;
 mod report;
 
 use std::process::ExitCode;
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ringtap: {error}");
-            ExitCode::FAILURE
+            if error.is_usage() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

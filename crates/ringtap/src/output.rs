@@ -1,7 +1,7 @@
 //! Standard output, shared by the tasks of a command.
 
 use std::cell::RefCell;
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
 use std::rc::Rc;
 
 /// Buffered standard output; the first error sticks, so that tasks need not carry it.
@@ -34,6 +34,11 @@ impl Output {
     /// Shows what was written so far.
     pub(crate) fn flush(&self) {
         self.write(|writer| writer.flush());
+    }
+
+    /// Whether a person looks at it.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.inner.borrow().writer.get_ref().is_terminal()
     }
 
     pub(crate) fn has_failed(&self) -> bool {

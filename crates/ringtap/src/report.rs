@@ -7,6 +7,8 @@ pub(crate) fn print(statistics: &Statistics) {
     eprintln!("{} packets captured", statistics.packets);
     eprintln!("{} packets received by filter", source.packets);
     eprintln!("{} packets dropped by kernel", source.drops);
+    eprintln!("{} conversations", statistics.conversations);
+    eprintln!("{} bytes of streams, {} missing", statistics.bytes, statistics.gap_bytes);
     if statistics.dropped_bytes > 0 {
         eprintln!("{} bytes dropped because they were not read in time", statistics.dropped_bytes);
     }

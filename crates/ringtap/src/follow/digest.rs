@@ -2,12 +2,22 @@
 
 use std::fmt::Write as _;
 
-use conversation::{Chunk, Conversation};
+use conversation::Chunk;
 use flow::{Endpoint, FlowSide};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::view::{Talk, View};
 use crate::output::Output;
+
+/// Digests the two directions of a conversation, and prints them at its end.
+#[derive(Debug)]
+pub(super) struct Digest {
+    talk: Talk,
+    output: Output,
+    initiator: Direction,
+    responder: Direction,
+}
 
 /// What is printed of one direction.
 #[derive(Debug, Serialize)]
@@ -29,21 +39,32 @@ struct Direction {
     gaps: Vec<(u64, u64)>,
 }
 
-/// Reads a conversation to its end, then prints its directions.
-pub(super) async fn read(mut conversation: Conversation, output: &Output) {
-    let (mut initiator, mut responder) = (Direction::default(), Direction::default());
-    while let Some(chunk) = conversation.next_chunk().await {
+impl Digest {
+    pub(super) fn new(talk: Talk, output: Output) -> Self {
+        Self { talk, output, initiator: Direction::default(), responder: Direction::default() }
+    }
+}
+
+impl View for Digest {
+    fn chunk(&mut self, chunk: &Chunk) {
         match chunk {
-            Chunk::Initiator(data) => initiator.data(&data),
-            Chunk::Responder(data) => responder.data(&data),
-            Chunk::Gap { side: FlowSide::Initiator, offset, len, .. } => initiator.gap(offset, len),
-            Chunk::Gap { side: FlowSide::Responder, offset, len, .. } => responder.gap(offset, len),
+            Chunk::Initiator(data) => self.initiator.data(data),
+            Chunk::Responder(data) => self.responder.data(data),
+            Chunk::Gap { side: FlowSide::Initiator, offset, len, .. } => {
+                self.initiator.gap(*offset, *len);
+            }
+            Chunk::Gap { side: FlowSide::Responder, offset, len, .. } => {
+                self.responder.gap(*offset, *len);
+            }
             _ => {}
         }
     }
-    let (a, b) = (conversation.initiator(), conversation.responder());
-    initiator.print(a, b, output);
-    responder.print(b, a, output);
+
+    fn end(self: Box<Self>) {
+        let Self { talk, output, initiator, responder } = *self;
+        initiator.print(talk.initiator, talk.responder, &output);
+        responder.print(talk.responder, talk.initiator, &output);
+    }
 }
 
 impl Direction {

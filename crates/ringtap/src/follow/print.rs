@@ -1,109 +1,120 @@
 //! Conversations for a person to read.
 
-use std::cell::Cell;
 use std::io::{self, Write};
 
-use conversation::{Chunk, ChunkData, Conversation};
-use flow::{Endpoint, FlowRecord};
+use anstyle::Style;
+use conversation::{Chunk, ChunkData};
+use flow::{FlowRecord, FlowSide};
 
-use super::Format;
+use super::colour::Palette;
+use super::view::{Talk, View};
 use crate::output::{Output, Time};
 
-/// Prints conversations as they happen, each line of them with the conversation's number.
+/// How bytes are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bytes {
+    /// Text as it is, other bytes as dots.
+    Text,
+    /// Offsets, hexadecimal and text.
+    Hex,
+    /// Not at all.
+    None,
+}
+
+/// Prints a conversation as it happens, each line about it with its number.
 #[derive(Debug)]
 pub(super) struct Printer {
+    talk: Talk,
     output: Output,
-    format: Format,
-    quiet: bool,
-    conversations: Cell<u64>,
+    bytes: Bytes,
+    palette: Palette,
+}
+
+/// Prints the bytes of both sides, in the order in which they came, and nothing else.
+#[derive(Debug)]
+pub(super) struct Raw {
+    output: Output,
 }
 
 impl Printer {
-    pub(super) fn new(output: Output, format: Format, quiet: bool) -> Self {
-        Self { output, format, quiet, conversations: Cell::new(0) }
+    pub(super) fn new(talk: Talk, output: Output, bytes: Bytes, palette: Palette) -> Self {
+        let Talk { number, started, initiator, responder } = talk;
+        output.write(|w| {
+            writeln!(w, "[{number}] {} {initiator} > {responder} started", Time(started))
+        });
+        Self { talk, output, bytes, palette }
     }
 
-    pub(super) fn output(&self) -> &Output {
-        &self.output
-    }
-
-    /// Reads a conversation to its end.
-    pub(super) async fn read(&self, mut conversation: Conversation) {
-        let number = self.conversations.get() + 1;
-        self.conversations.set(number);
-        let (a, b) = (conversation.initiator(), conversation.responder());
-        let started = conversation.info().started;
-        self.note(|w| writeln!(w, "[{number}] {} {a} > {b} started", Time(started)));
-        while let Some(chunk) = conversation.next_chunk().await {
-            match chunk {
-                Chunk::Initiator(data) => self.data(number, a, b, &data),
-                Chunk::Responder(data) => self.data(number, b, a, &data),
-                Chunk::Gap { side, offset, len, cause, .. } => {
-                    let (from, to) =
-                        if side == flow::FlowSide::Initiator { (a, b) } else { (b, a) };
-                    self.note(|w| {
-                        writeln!(
-                            w,
-                            "[{number}] {from} > {to} {len} bytes missing at {offset} ({cause:?})"
-                        )
-                    });
-                }
-                Chunk::Late { side, data, .. } => {
-                    let (from, to) =
-                        if side == flow::FlowSide::Initiator { (a, b) } else { (b, a) };
-                    let (len, offset) = (data.len(), data.offset());
-                    self.note(|w| {
-                        writeln!(w, "[{number}] {from} > {to} {len} bytes of {offset} came late")
-                    });
-                }
-                Chunk::Closed { record, .. } => self.note(|w| closed(w, number, a, b, &record)),
-                _ => {}
-            }
-        }
-    }
-
-    fn data(&self, number: u64, from: Endpoint, to: Endpoint, data: &ChunkData) {
-        if self.quiet {
+    fn data(&self, side: FlowSide, data: &ChunkData) {
+        if self.bytes == Bytes::None {
             return;
         }
+        let (number, style) = (self.talk.number, self.palette.side(side));
+        let (from, to) = self.talk.ends(side);
+        let (time, offset, len) = (Time(data.timestamp()), data.offset(), data.len());
         self.output.write(|w| {
-            if self.format == Format::Raw {
-                return w.write_all(data);
-            }
-            let (time, offset, len) = (Time(data.timestamp()), data.offset(), data.len());
             writeln!(w, "[{number}] {time} {from} > {to} {len} bytes at {offset}")?;
-            match self.format {
-                Format::Hex => hex(w, data.offset(), data),
-                _ => ascii(w, data),
+            match self.bytes {
+                Bytes::Hex => hex(w, style, offset, data),
+                _ => text(w, style, data),
             }
         });
     }
 
-    /// A line that is no bytes of the conversation.
-    fn note(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
-        if self.format != Format::Raw {
-            self.output.write(write);
+    fn missing(&self, side: FlowSide, len: u64, what: std::fmt::Arguments<'_>) {
+        let (number, style) = (self.talk.number, self.palette.gap);
+        let (from, to) = self.talk.ends(side);
+        self.output
+            .write(|w| writeln!(w, "[{number}] {from} > {to} {style}{len} bytes {what}{style:#}"));
+    }
+
+    fn closed<K>(&self, record: &FlowRecord<K>) {
+        let Talk { number, initiator, responder, .. } = self.talk;
+        let (time, reason) = (Time(record.ended), record.reason);
+        let (sent, received) = (record.initiator.delivered_bytes, record.responder.delivered_bytes);
+        self.output.write(|w| {
+            writeln!(
+                w,
+                "[{number}] {time} {initiator} > {responder} ended ({reason:?}): {sent} bytes sent, {received} received"
+            )
+        });
+    }
+}
+
+impl View for Printer {
+    fn chunk(&mut self, chunk: &Chunk) {
+        match chunk {
+            Chunk::Initiator(data) => self.data(FlowSide::Initiator, data),
+            Chunk::Responder(data) => self.data(FlowSide::Responder, data),
+            Chunk::Gap { side, offset, len, cause, .. } => {
+                self.missing(*side, *len, format_args!("missing at {offset} ({cause:?})"));
+            }
+            Chunk::Late { side, data, .. } => {
+                let (len, offset) = (data.len() as u64, data.offset().cast_signed());
+                self.missing(*side, len, format_args!("of {offset} came late"));
+            }
+            Chunk::Closed { record, .. } => self.closed(record),
+            _ => {}
         }
     }
 }
 
-fn closed<K>(
-    w: &mut dyn Write,
-    number: u64,
-    a: Endpoint,
-    b: Endpoint,
-    record: &FlowRecord<K>,
-) -> io::Result<()> {
-    let (time, reason) = (Time(record.ended), record.reason);
-    let (sent, received) = (record.initiator.delivered_bytes, record.responder.delivered_bytes);
-    writeln!(
-        w,
-        "[{number}] {time} {a} > {b} ended ({reason:?}): {sent} bytes sent, {received} received"
-    )
+impl Raw {
+    pub(super) fn new(output: Output) -> Self {
+        Self { output }
+    }
+}
+
+impl View for Raw {
+    fn chunk(&mut self, chunk: &Chunk) {
+        if let Chunk::Initiator(data) | Chunk::Responder(data) = chunk {
+            self.output.write(|w| w.write_all(data));
+        }
+    }
 }
 
 /// Text as it is; everything that a terminal could take for a command becomes a dot.
-fn ascii(w: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
+fn text(w: &mut dyn Write, style: Style, bytes: &[u8]) -> io::Result<()> {
     let shown: Vec<u8> = bytes
         .iter()
         .filter(|byte| **byte != b'\r')
@@ -112,14 +123,16 @@ fn ascii(w: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
             _ => b'.',
         })
         .collect();
+    write!(w, "{style}")?;
     w.write_all(&shown)?;
+    write!(w, "{style:#}")?;
     if shown.last() != Some(&b'\n') { w.write_all(b"\n") } else { Ok(()) }
 }
 
 /// Sixteen bytes a line, as `tcpdump -X` shows them.
-fn hex(w: &mut dyn Write, offset: u64, bytes: &[u8]) -> io::Result<()> {
+fn hex(w: &mut dyn Write, style: Style, offset: u64, bytes: &[u8]) -> io::Result<()> {
     for (line, row) in bytes.chunks(16).enumerate() {
-        write!(w, "\t0x{:06x}: ", offset + 16 * line as u64)?;
+        write!(w, "{style}\t0x{:06x}: ", offset + 16 * line as u64)?;
         for pair in 0..8 {
             match row.get(2 * pair..) {
                 Some([a, b, ..]) => write!(w, " {a:02x}{b:02x}")?,
@@ -131,7 +144,7 @@ fn hex(w: &mut dyn Write, offset: u64, bytes: &[u8]) -> io::Result<()> {
             .iter()
             .map(|byte| if (b' '..=b'~').contains(byte) { char::from(*byte) } else { '.' })
             .collect();
-        writeln!(w, "  {text}")?;
+        writeln!(w, "  {text}{style:#}")?;
     }
     Ok(())
 }

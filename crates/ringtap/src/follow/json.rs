@@ -1,0 +1,154 @@
+//! Conversations for a program to read: one JSON object a line for each thing that happens.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use conversation::{Chunk, ChunkData};
+use flow::{FlowSide, Timestamp};
+use serde::Serialize;
+
+use super::view::{Talk, View};
+use crate::names;
+use crate::output::Output;
+
+/// Writes a conversation, each object with its number.
+#[derive(Debug)]
+pub(super) struct Json {
+    talk: Talk,
+    output: Output,
+}
+
+/// What happens. Times are seconds since 1970, offsets and lengths bytes.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Event<'a> {
+    Start {
+        conversation: u64,
+        time: f64,
+        initiator: String,
+        responder: String,
+    },
+    Data {
+        conversation: u64,
+        time: f64,
+        /// The packet that brought the first byte, counted from 1.
+        packet: u64,
+        from: &'static str,
+        offset: u64,
+        len: usize,
+        /// Base64.
+        data: String,
+    },
+    Late {
+        conversation: u64,
+        time: f64,
+        packet: u64,
+        from: &'static str,
+        /// Negative before the first byte of a stream that was picked up midway.
+        offset: i64,
+        len: usize,
+        data: String,
+    },
+    Gap {
+        conversation: u64,
+        from: &'static str,
+        offset: u64,
+        len: u64,
+        cause: String,
+    },
+    Finished {
+        conversation: u64,
+        from: &'static str,
+        len: u64,
+    },
+    End {
+        conversation: u64,
+        time: f64,
+        reason: &'static str,
+        initiator_bytes: u64,
+        responder_bytes: u64,
+        missing_bytes: u64,
+        history: &'a str,
+    },
+}
+
+impl Json {
+    pub(super) fn new(talk: Talk, output: Output) -> Self {
+        let this = Self { talk, output };
+        this.write(&Event::Start {
+            conversation: talk.number,
+            time: seconds(talk.started),
+            initiator: talk.initiator.to_string(),
+            responder: talk.responder.to_string(),
+        });
+        this
+    }
+
+    fn write(&self, event: &Event<'_>) {
+        self.output.write(|w| {
+            serde_json::to_writer(&mut *w, event)?;
+            w.write_all(b"\n")
+        });
+    }
+
+    fn data(&self, side: FlowSide, data: &ChunkData) {
+        self.write(&Event::Data {
+            conversation: self.talk.number,
+            time: seconds(data.timestamp()),
+            packet: data.packet_number(),
+            from: name(side),
+            offset: data.offset(),
+            len: data.len(),
+            data: STANDARD.encode(data),
+        });
+    }
+}
+
+impl View for Json {
+    fn chunk(&mut self, chunk: &Chunk) {
+        let conversation = self.talk.number;
+        match chunk {
+            Chunk::Initiator(data) => self.data(FlowSide::Initiator, data),
+            Chunk::Responder(data) => self.data(FlowSide::Responder, data),
+            Chunk::Late { side, data, .. } => self.write(&Event::Late {
+                conversation,
+                time: seconds(data.timestamp()),
+                packet: data.packet_number(),
+                from: name(*side),
+                offset: data.offset().cast_signed(),
+                len: data.len(),
+                data: STANDARD.encode(data),
+            }),
+            Chunk::Gap { side, offset, len, cause, .. } => self.write(&Event::Gap {
+                conversation,
+                from: name(*side),
+                offset: *offset,
+                len: *len,
+                cause: format!("{cause:?}").to_lowercase(),
+            }),
+            Chunk::Finished { side, len, .. } => {
+                self.write(&Event::Finished { conversation, from: name(*side), len: *len });
+            }
+            Chunk::Closed { record, .. } => self.write(&Event::End {
+                conversation,
+                time: seconds(record.ended),
+                reason: names::end(record.reason),
+                initiator_bytes: record.initiator.delivered_bytes,
+                responder_bytes: record.responder.delivered_bytes,
+                missing_bytes: record.initiator.gap_bytes + record.responder.gap_bytes,
+                history: &record.history,
+            }),
+            _ => {}
+        }
+    }
+}
+
+fn name(side: FlowSide) -> &'static str {
+    match side {
+        FlowSide::Initiator => "initiator",
+        FlowSide::Responder => "responder",
+    }
+}
+
+fn seconds(time: Timestamp) -> f64 {
+    time.as_nanos() as f64 / 1e9
+}
