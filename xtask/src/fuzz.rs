@@ -18,12 +18,15 @@ pub(crate) struct Fuzzing {
     pub(crate) seconds: u64,
     /// Whether missing tools are a failure.
     pub(crate) required: bool,
+    /// Where the fuzzer's random numbers begin; somewhere else each time if `None`.
+    pub(crate) seed: Option<u32>,
 }
 
 impl Fuzzing {
-    /// A little of each, where the tools are there.
+    /// A little of each, where the tools are there. The same inputs each time, so that a change that fails did break
+    /// something; looking for new ones is for longer runs.
     pub(crate) fn smoke() -> Self {
-        Self { target: None, seconds: 10, required: false }
+        Self { target: None, seconds: 10, required: false, seed: Some(1) }
     }
 
     pub(crate) fn run(&self, workspace: &Workspace) -> Result<Done> {
@@ -52,8 +55,12 @@ impl Fuzzing {
             }
             let corpus = folder.join("corpus").join(target);
             fs::create_dir_all(&corpus).map_err(|source| Error::File { path: corpus, source })?;
-            let limits =
-                format!("-- -max_total_time={} -timeout=20 -rss_limit_mb=2048", self.seconds);
+            let limits = format!(
+                "-- -max_total_time={} -timeout=20 -rss_limit_mb=2048 -seed={}",
+                self.seconds,
+                // To libFuzzer, 0 is a random seed.
+                self.seed.unwrap_or(0),
+            );
             if let Err(error) = command.words(&limits).run_quietly() {
                 eprintln!("xtask: {error}");
                 failed.push(target.as_str());

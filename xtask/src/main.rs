@@ -125,7 +125,7 @@ fn run(task: Task) -> Result<ExitCode> {
             steps.count("loom, at length", |tally| loom::explore(&workspace, Depth::Long, tally));
             steps.count("AddressSanitizer", |tally| asan::run(&workspace, tally));
             steps.run("fuzz, at length", || {
-                Fuzzing { target: None, seconds, required: true }.run(&workspace)
+                Fuzzing { target: None, seconds, required: true, seed: None }.run(&workspace)
             });
         }
         Task::Api { bless } => {
@@ -138,7 +138,9 @@ fn run(task: Task) -> Result<ExitCode> {
             steps.count("loom", |tally| loom::explore(&workspace, depth, tally));
         }
         Task::Fuzz { target, seconds } => {
-            steps.run("fuzz", || Fuzzing { target, seconds, required: true }.run(&workspace));
+            steps.run("fuzz", || {
+                Fuzzing { target, seconds, required: true, seed: None }.run(&workspace)
+            });
         }
         Task::Bench { arguments } => return bench::run(&workspace, &arguments),
         Task::Corpus => steps.run("corpus", || corpus::required(&workspace)),
