@@ -2,12 +2,14 @@
 
 mod arithmetic;
 mod display;
+mod llc;
 mod primitive;
 mod protocol;
 
 use std::ops::Deref;
 
 pub use arithmetic::{Arithmetic, BinaryOperator, Header, Width};
+pub use llc::LlcType;
 pub use primitive::{
     Direction, HostProtocol, Layer, MulticastLayer, Primitive, ProtocolLayer, Transport,
 };

@@ -38,6 +38,8 @@ pub(crate) enum TokenKind<'a> {
         bytes: [u8; 4],
         count: u8,
     },
+    /// Two numbers joined by a dot, of which one is too large for a byte.
+    Pair(u16, u16),
     Ip6(Ipv6Addr),
     Mac(MacAddress),
     /// An operator or parenthesis, in its canonical spelling.
@@ -164,7 +166,9 @@ impl<'a> Lexer<'a> {
             return Ok(TokenKind::Number(number));
         }
         if word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-            return dotted(word).ok_or_else(|| ParseErrorKind::Address { text: word.to_owned() });
+            return dotted(word)
+                .or_else(|| pair(word))
+                .ok_or_else(|| ParseErrorKind::Address { text: word.to_owned() });
         }
         if word.contains(|c: char| !c.is_ascii_hexdigit() && c != 'x' && c != 'X')
             || self.brackets == 0
@@ -211,6 +215,11 @@ fn dotted(word: &str) -> Option<TokenKind<'_>> {
         count += 1;
     }
     (count >= 2).then_some(TokenKind::Dotted { bytes, count })
+}
+
+fn pair(word: &str) -> Option<TokenKind<'_>> {
+    let (area, node) = word.split_once('.')?;
+    Some(TokenKind::Pair(area.parse().ok()?, node.parse().ok()?))
 }
 
 #[cfg(test)]

@@ -20,13 +20,14 @@
 //! - **Link types:** Ethernet, Linux cooked (SLL, SLL2), raw IP (101, 12, 14, 228, 229), NULL and LOOP.
 //! - **Addresses:** `host`, `net` (dotted with one to four parts, `/length`, `mask`, IPv6), with `src`, `dst`, `src or
 //!   dst`, `src and dst`, under `ip`, `ip6`, `arp`, `rarp`; `ether host` (also `link`, `fddi`, `tr`, `wlan`, `ppp`,
-//!   `slip`, which mean the same).
+//!   `slip`, which mean the same); `decnet host`.
 //! - **Ports:** `port`, `portrange`, under `tcp`, `udp`, `sctp`, by number or name. Names are those of a built-in table of
 //!   services, so that an expression means the same on every machine.
 //! - **Protocols:** every keyword of [`Protocol`]; `proto` under `ip`, `ip6`, `ether`, `iso`, `isis`, by number or name;
 //!   `protochain`. A keyword may follow `proto` without a backslash.
 //! - **Encapsulation:** `vlan`, `mpls`, `pppoed`, `pppoes`, `geneve`; they move the offsets of everything to their right,
 //!   whatever joins them.
+//! - **802.2 frames:** `llc`, alone or with one of the types of [`LlcType`], on Ethernet.
 //! - **Others:** `broadcast`, `multicast`, `ip broadcast` (with [`Options::netmask`]), `ip multicast`, `ip6 multicast`,
 //!   `less`, `greater`, `inbound`, `outbound`, `ifindex`.
 //! - **Arithmetic:** `+ - * / % & | ^ << >>`, negation, `len`, bytes of every [`Header`], the named offsets and values of
@@ -39,12 +40,12 @@
 //!
 //! Each of these is an error that says so, never a filter that means something else:
 //!
-//! - names of hosts and networks, `/etc/ethers`, and so `gateway`;
-//! - `llc` and its types, `byte`, `decnet host`, DECnet addresses;
+//! - names of hosts, networks and DECnet nodes, `/etc/ethers`, and so `gateway`;
+//! - `byte`, which the manual page leaves out, and DECnet areas above 63 and nodes above 1023, which libpcap cuts off;
 //! - link types beside those above, and the primitives that only they have: 802.11 (`type`, `subtype`, `dir`, `ra` …),
 //!   ATM, SS7, `pf` logs, `radio`;
 //! - `vxlan`, which libpcap 1.10 has not either;
-//! - `vlan` and `mpls` on cooked captures and raw IP, `inbound` and `ifindex` on Ethernet files;
+//! - `llc`, `vlan` and `mpls` on cooked captures and raw IP (unless inside Geneve), `inbound` and `ifindex` on Ethernet files;
 //! - offsets that are constant and negative, with which libpcap reads the kernel's variables.
 //!
 //! # Where verdicts differ from libpcap's
@@ -71,6 +72,7 @@
 #![forbid(unsafe_code)]
 
 mod compile;
+mod decnet;
 mod ebpf;
 mod emit;
 mod error;
@@ -87,11 +89,13 @@ mod options;
 mod parser;
 mod program;
 
+pub use decnet::DecnetAddress;
 pub use ebpf::{EbpfInstruction, XdpAction, XdpFragment};
 pub use error::{CompileError, ParseError, ParseErrorKind, ProgramError, UnsupportedLinkType};
 pub use expression::{
     Arithmetic, BinaryOperator, Comparison, Direction, Expression, Header, HostProtocol, Layer,
-    MulticastLayer, Operands, Primitive, Protocol, ProtocolLayer, Relation, Transport, Width,
+    LlcType, MulticastLayer, Operands, Primitive, Protocol, ProtocolLayer, Relation, Transport,
+    Width,
 };
 pub use filter::Filter;
 pub use link_type::LinkType;

@@ -6,9 +6,11 @@
 
 mod address;
 mod arithmetic;
+mod decnet;
 mod encapsulation;
 mod layout;
 mod link;
+mod llc;
 mod port;
 mod protocol;
 
@@ -92,6 +94,7 @@ impl<'a> Lowering<'a> {
             Primitive::EtherHost { direction, address } => {
                 self.mac(direction, address, "ether host")
             }
+            Primitive::DecnetHost { direction, address } => self.decnet_host(direction, address),
             Primitive::Port { transport, direction, port } => {
                 self.ports(transport, direction, port, port)
             }
@@ -100,6 +103,7 @@ impl<'a> Lowering<'a> {
             }
             Primitive::Proto { layer, number } => self.proto(layer, number),
             Primitive::ProtoChain { layer, number } => self.protochain(layer, number),
+            Primitive::Llc(kind) => self.llc(kind),
             Primitive::Broadcast => self.mac(
                 Direction::Destination,
                 crate::network::MacAddress::BROADCAST,

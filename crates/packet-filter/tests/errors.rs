@@ -16,7 +16,14 @@ fn errors_point_at_their_cause() {
         ("port 80 or 99999", 12, "65535"),
         ("host www.example.com", 6, "not looked up"),
         ("gateway 10.0.0.1", 1, "not supported"),
-        ("llc", 1, "not supported"),
+        ("llc foo", 5, "802.2"),
+        ("byte 5 = 3", 1, "not supported"),
+        ("vxlan 3", 1, "udp port 4789"),
+        ("wlan ra 1:2:3:4:5:6", 6, "802.11"),
+        ("decnet host 64.1", 13, "63"),
+        ("decnet host 1.1024", 13, "1023"),
+        ("decnet host 10", 13, "cannot qualify"),
+        ("host 10.1023", 6, "no address"),
         ("tcp port nosuch", 10, "no port"),
         ("tcp port bootps", 10, "not known for tcp"),
         ("ip proto nosuch", 10, "no protocol"),
@@ -73,6 +80,15 @@ fn what_a_link_type_cannot_tell_is_an_error() {
         CompileError::LinkType { .. }
     ));
     assert!(matches!(compile("vlan", LinkType::LinuxSll, file), CompileError::LinkType { .. }));
+    assert!(matches!(compile("llc ui", LinkType::LinuxSll2, file), CompileError::LinkType { .. }));
+    assert!(matches!(
+        compile("pppoes and llc", LinkType::Ethernet, file),
+        CompileError::Encapsulated { .. }
+    ));
+    assert!(matches!(
+        compile("mpls and decnet src 1.1", LinkType::Ethernet, file),
+        CompileError::Encapsulated { .. }
+    ));
     assert!(matches!(compile("inbound", LinkType::Ethernet, file), CompileError::LiveOnly { .. }));
     assert!(matches!(
         compile("mpls and vlan", LinkType::Ethernet, file),

@@ -89,7 +89,15 @@ pub fn frames(link_type: i32) -> Vec<Packet> {
         }
     }
     if link_type == 1 {
-        whole.extend(logical_link_control());
+        for frame in logical_link_control() {
+            let mut tagged = frame[..12].to_vec();
+            tagged.extend([0x81, 0, 0, 100]);
+            tagged.extend(&frame[12..]);
+            let mut geneve = vec![0, 0, 0x65, 0x58, 0, 0, 0xb, 0];
+            geneve.extend(&frame);
+            whole.push(ethernet(&MACS, 0x0800, &ip(17, 0, &udp(40_000, 6081, &geneve))));
+            whole.extend([frame, tagged]);
+        }
     }
     let mut packets: Vec<Packet> = Vec::new();
     for frame in whole {
@@ -154,6 +162,7 @@ fn payloads() -> Vec<(u16, Vec<u8>)> {
         payloads.push((0x0806, arp.clone()));
         payloads.push((0x8035, arp));
     }
+    payloads.extend(decnet().map(|packet| (0x6003, packet)));
     for other in
         [0x809bu16, 0x80f3, 0x6001, 0x6002, 0x6003, 0x6004, 0x6007, 0x8137, 0x9000, 0x8863, 0x22f0]
     {
@@ -175,10 +184,33 @@ fn logical_link_control() -> Vec<Vec<u8>> {
         [&[0xfe, 0xfe, 3, 0x81][..], &[0; 35]].concat(),
         [&[0xfe, 0xfe, 3, 0x82][..], &[0; 35]].concat(),
     ];
+    for control in [
+        0x00, 0x02, 0x01, 0x05, 0x09, 0x0d, 0x11, 0x03, 0x13, 0x63, 0x73, 0x43, 0x53, 0x0f, 0x1f,
+        0x6f, 0x7f, 0xe3, 0xf3, 0xaf, 0xbf, 0x87, 0x97, 0xff,
+    ] {
+        bodies.push([&[0x04, 0x04, control][..], &[0; 35]].concat());
+    }
+    // Lengths on either side of what is a type.
+    bodies.push([&[0x04, 0x04, 3][..], &[0; 1497]].concat());
+    bodies.push([&[0x04, 0x04, 3][..], &[0; 1498]].concat());
     for kind in 14..29 {
         bodies.push([&[0xfe, 0xfe, 3, 0x83, 27, 1, 0, kind][..], &[0; 35]].concat());
     }
     bodies.into_iter().map(|body| ethernet(&MACS, body.len() as u16, &body)).collect()
+}
+
+/// DECnet packets with the short and the long header, padded or not, from 10.123 to 1.1023.
+fn decnet() -> impl Iterator<Item = Vec<u8>> {
+    let (source, destination) = ([0x7b, 0x28], [0xff, 0x07]);
+    let short = [&[0x02][..], &destination, &source, &[0, 0]].concat();
+    let long =
+        [&[0x26, 0, 0, 0xaa, 0, 4, 0][..], &destination, &[0, 0, 0xaa, 0, 4, 0], &source, &[0; 6]]
+            .concat();
+    let hello = [&[0x0d][..], &source, &[0; 20]].concat();
+    [short, long, hello].into_iter().flat_map(|header| {
+        let padded = [&[0x81][..], &header].concat();
+        [header, padded].map(|packet| [&[40, 0][..], &packet, &[0; 20]].concat())
+    })
 }
 
 fn ethernet(macs: &[u8], ether_type: u16, payload: &[u8]) -> Vec<u8> {

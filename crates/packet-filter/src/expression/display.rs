@@ -94,6 +94,9 @@ impl fmt::Display for Primitive {
                 write!(f, "{}{direction}net {network}", HostPrefix(*protocol))
             }
             Self::EtherHost { direction, address } => write!(f, "ether {direction}host {address}"),
+            Self::DecnetHost { direction, address } => {
+                write!(f, "decnet {direction}host {address}")
+            }
             Self::Port { transport, direction, port } => {
                 write!(f, "{}{direction}port {port}", TransportPrefix(*transport))
             }
@@ -109,6 +112,8 @@ impl fmt::Display for Primitive {
                 };
                 write!(f, "{layer}protochain {number}")
             }
+            Self::Llc(None) => f.write_str("llc"),
+            Self::Llc(Some(kind)) => write!(f, "llc {}", kind.keyword()),
             Self::Broadcast => f.write_str("ether broadcast"),
             Self::IpBroadcast => f.write_str("ip broadcast"),
             Self::Multicast(layer) => f.write_str(match layer {

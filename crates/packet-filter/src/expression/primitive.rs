@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::Protocol;
+use super::{LlcType, Protocol};
+use crate::decnet::DecnetAddress;
 use crate::network::{MacAddress, Network};
 
 /// A test by keyword.
@@ -35,6 +36,13 @@ pub enum Primitive {
         direction: Direction,
         /// The address.
         address: MacAddress,
+    },
+    /// It comes from or goes to a DECnet node: `decnet src host 10.123`.
+    DecnetHost {
+        /// Which end.
+        direction: Direction,
+        /// The address.
+        address: DecnetAddress,
     },
     /// It comes from or goes to a port: `tcp port 443`.
     Port {
@@ -70,6 +78,8 @@ pub enum Primitive {
         /// The number.
         number: u8,
     },
+    /// It has an 802.2 header, of any or one type: `llc ui`.
+    Llc(Option<LlcType>),
     /// It is a link-layer broadcast: `ether broadcast`.
     Broadcast,
     /// It goes to an IPv4 broadcast address of the interface's network: `ip broadcast`.

@@ -179,7 +179,7 @@ impl Lowering<'_> {
         index.map_or(more, |index| self.values.binary(BinaryOperator::Add, index, more))
     }
 
-    fn cannot_carry(&self, primitive: &'static str) -> CompileError {
+    pub(super) fn cannot_carry(&self, primitive: &'static str) -> CompileError {
         if self.layout.outermost {
             CompileError::LinkType { primitive, link_type: self.link_type }
         } else {

@@ -24,7 +24,7 @@ const IP_SAP: u32 = 0x06;
 const APPLETALK: u32 = 0x809b;
 const APPLETALK_ARP: u32 = 0x80f3;
 const NOVELL: u32 = 0x8137;
-const DECNET: u32 = 0x6003;
+pub(super) const DECNET: u32 = 0x6003;
 
 /// The largest value of the type field that is a length (IEEE 802.3).
 const MAX_LENGTH: u32 = 1500;
@@ -84,7 +84,7 @@ impl Lowering<'_> {
         let field = self.layout.type_field;
         let payload = self.layout.payload;
         let value = self.load(field, 0, Width::Two);
-        let is_802_3 = test(value, Branch::Greater, MAX_LENGTH).negated();
+        let is_802_3 = self.is_802_3();
         match number {
             OSI | IP_SAP | NETBEUI => {
                 is_802_3.and(self.equal(payload, 0, Width::Two, number << 8 | number))
@@ -104,6 +104,12 @@ impl Lowering<'_> {
             }
             number => test(value, Branch::Equal, number),
         }
+    }
+
+    /// Whether the type field is a length.
+    pub(super) fn is_802_3(&mut self) -> Condition {
+        let value = self.load(self.layout.type_field, 0, Width::Two);
+        test(value, Branch::Greater, MAX_LENGTH).negated()
     }
 
     fn cooked_type(&mut self, number: u32) -> Condition {

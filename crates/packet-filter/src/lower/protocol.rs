@@ -34,7 +34,7 @@ impl Lowering<'_> {
             Protocol::Icmp6 => self.proto(Ip6, 58),
             Protocol::Atalk => self.ether_type(0x809b),
             Protocol::Aarp => self.ether_type(0x80f3),
-            Protocol::Decnet => self.ether_type(0x6003),
+            Protocol::Decnet => self.ether_type(link::DECNET),
             Protocol::Lat => self.ether_type(0x6004),
             Protocol::Sca => self.ether_type(0x6007),
             Protocol::Mopdl => self.ether_type(0x6001),

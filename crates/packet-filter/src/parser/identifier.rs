@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::qualifiers::{self, Kind, Qualifiers, Scope};
 use super::{Inherited, Item, Parser};
 use crate::error::{ParseError, ParseErrorKind};
-use crate::expression::{Direction, Expression, MulticastLayer, Primitive, Protocol};
+use crate::expression::{Direction, Expression, LlcType, MulticastLayer, Primitive, Protocol};
 use crate::lexer::{self, Token, TokenKind};
 use crate::network::Network;
 
@@ -36,6 +36,7 @@ impl Parser<'_> {
             "inbound" => self.taken(Primitive::Inbound),
             "outbound" => self.taken(Primitive::Outbound),
             "pppoed" => self.taken(Primitive::PppoeDiscovery),
+            "llc" => Primitive::Llc(self.llc_type()?),
             "vlan" => Primitive::Vlan(self.tag("a VLAN identifier", 0xfff)?),
             "mpls" => Primitive::Mpls(self.tag("an MPLS label", 0xf_ffff)?),
             "pppoes" => Primitive::PppoeSession(self.tag("a PPPoE session", 0xffff)?),
@@ -76,6 +77,15 @@ impl Parser<'_> {
                     promoted => Ok(promoted),
                 }
             }
+            TokenKind::Dotted { bytes: [area, node, ..], count: 2 } if qualifiers.is_decnet() => {
+                self.at += 1;
+                qualifiers.decnet(area.into(), node.into()).map_err(at)
+            }
+            TokenKind::Pair(area, node) if qualifiers.is_decnet() => {
+                self.at += 1;
+                qualifiers.decnet(area, node).map_err(at)
+            }
+            TokenKind::Pair(..) => Err(at(ParseErrorKind::Address { text: token.text.to_owned() })),
             TokenKind::Dotted { bytes, count } => {
                 self.at += 1;
                 let address = Ipv4Addr::from(bytes);
@@ -154,6 +164,12 @@ impl Parser<'_> {
         match scope {
             Scope::Protocol(protocol) => Ok((Primitive::Protocol(protocol).into(), None)),
             Scope::Any | Scope::Link => {
+                if let Some(Token { kind: TokenKind::Word(word), .. }) = self.peek()
+                    && let Some(reason) = qualifiers::unsupported(word)
+                {
+                    let keyword = (*word).to_owned();
+                    return Err(self.fail(ParseErrorKind::Unsupported { keyword, reason }));
+                }
                 Err(self.unexpected("`host`, `src`, `dst`, `proto`, `broadcast` or `multicast`"))
             }
         }
@@ -301,6 +317,26 @@ impl Parser<'_> {
                 Err(lexer::error(self.text, start, kind))
             }
         }
+    }
+
+    /// The type that may follow `llc`.
+    fn llc_type(&mut self) -> Result<Option<LlcType>, ParseError> {
+        self.at += 1;
+        let (TokenKind::Word(word) | TokenKind::Escaped(word)) = (match self.peek() {
+            Some(token) => token.kind,
+            None => return Ok(None),
+        }) else {
+            return Ok(None);
+        };
+        if let Some(kind) = LlcType::from_word(word) {
+            self.at += 1;
+            return Ok(Some(kind));
+        }
+        if qualifiers::is_keyword(word) {
+            return Ok(None);
+        }
+        let expected = "the type of an 802.2 frame, such as `ui`";
+        Err(self.fail(ParseErrorKind::UnknownWord { word: word.to_owned(), expected }))
     }
 
     fn taken(&mut self, primitive: Primitive) -> Primitive {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::decnet::DecnetAddress;
 use crate::error::ParseErrorKind;
 use crate::expression::{
     Direction, Expression, HostProtocol, Layer, Primitive, Protocol, ProtocolLayer, Transport,
@@ -64,6 +65,8 @@ impl Kind {
 impl Scope {
     pub(super) fn from_word(word: &str) -> Option<Self> {
         match word {
+            "es-is" => Some(Self::Protocol(Protocol::Esis)),
+            "is-is" => Some(Self::Protocol(Protocol::Isis)),
             "ether" | "link" | "fddi" | "tr" | "wlan" | "ppp" | "slip" => Some(Self::Link),
             word => Protocol::ALL
                 .iter()
@@ -131,6 +134,27 @@ impl Qualifiers {
                 what: "a link-layer address: write `ether host`",
             }),
         }
+    }
+
+    /// A DECnet address, as its area and node.
+    pub(super) fn decnet(self, area: u16, node: u16) -> Made {
+        if self.kind != Kind::Host {
+            return Err(self.no_address());
+        }
+        let address = DecnetAddress::new(area, node).ok_or_else(|| {
+            let (number, what, maximum) = if area > DecnetAddress::MAX_AREA {
+                (area, "a DECnet area", DecnetAddress::MAX_AREA)
+            } else {
+                (node, "a DECnet node", DecnetAddress::MAX_NODE)
+            };
+            ParseErrorKind::TooLarge { number: number.to_string(), what, maximum: maximum.into() }
+        })?;
+        Ok(Primitive::DecnetHost { direction: self.direction, address }.into())
+    }
+
+    /// Whether addresses are DECnet's.
+    pub(super) fn is_decnet(self) -> bool {
+        self.scope == Scope::Protocol(Protocol::Decnet)
     }
 
     /// A name of a port or protocol.
@@ -302,19 +326,20 @@ pub(super) fn unsupported(word: &str) -> Option<&'static str> {
         "gateway" => {
             "it compares a link-layer address with a name's; write `ether host … and not host …`"
         }
-        "llc" => "LLC header types cannot be tested; `ether proto` takes a service access point",
         "byte" => "write `ether[offset] & mask != 0`",
         "type" | "subtype" | "dir" | "direction" | "ra" | "ta" | "addr1" | "addr2" | "addr3"
-        | "addr4" | "radio" => "802.11 link types cannot be filtered",
+        | "addr4" | "address1" | "address2" | "address3" | "address4" | "radio" => {
+            "802.11 link types cannot be filtered"
+        }
         "on" | "ifname" | "rset" | "ruleset" | "rnr" | "rulenum" | "srnr" | "subrulenum"
         | "reason" | "action" => "packet filter logs cannot be filtered",
         "lane" | "metac" | "bcc" | "oam" | "oamf4" | "oamf4ec" | "oamf4sc" | "oamf4s"
         | "oamf4e" | "sc" | "ilmic" | "vpi" | "vci" | "connectmsg" | "metaconnect" => {
             "ATM link types cannot be filtered"
         }
-        "fisu" | "lssu" | "lsu" | "msu" | "sio" | "opc" | "dpc" | "sls" => {
-            "SS7 link types cannot be filtered"
-        }
+        "fisu" | "lssu" | "lsu" | "msu" | "sio" | "opc" | "dpc" | "sls" | "hfisu" | "hlssu"
+        | "hmsu" | "hsio" | "hopc" | "hdpc" | "hsls" => "SS7 link types cannot be filtered",
+        "vxlan" => "libpcap 1.10 has no such keyword; write `udp port 4789`",
         _ => return None,
     })
 }
@@ -340,6 +365,7 @@ pub(super) fn is_keyword(word: &str) -> bool {
         "pppoed",
         "pppoes",
         "geneve",
+        "llc",
         "len",
         "length",
     ];

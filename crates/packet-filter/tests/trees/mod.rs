@@ -5,8 +5,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use packet_filter::{
-    Arithmetic, BinaryOperator, Comparison, Direction, Expression, Header, HostProtocol, Layer,
-    MacAddress, MulticastLayer, Network, Primitive, Protocol, ProtocolLayer, Transport, Width,
+    Arithmetic, BinaryOperator, Comparison, DecnetAddress, Direction, Expression, Header,
+    HostProtocol, Layer, LlcType, MacAddress, MulticastLayer, Network, Primitive, Protocol,
+    ProtocolLayer, Transport, Width,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -62,6 +63,36 @@ fn networks() -> impl Strategy<Value = Network> {
     prop_oneof![4 => four, 1 => masked, 2 => six]
 }
 
+fn decnet_addresses() -> impl Strategy<Value = DecnetAddress> {
+    prop_oneof![Just((10, 123)), Just((1, 1023)), (0..64u16, 0..1024u16)]
+        .prop_map(|(area, node)| DecnetAddress::new(area, node).expect("in range"))
+}
+
+fn llc() -> impl Strategy<Value = Primitive> {
+    use LlcType::{
+        Disconnect, DisconnectedMode, ExchangeIdentification, FrameReject, Information,
+        ReceiverNotReady, ReceiverReady, Reject, SetBalancedMode, Supervisory, Test, Unnumbered,
+        UnnumberedAcknowledgement, UnnumberedInformation,
+    };
+    let types = vec![
+        Information,
+        Supervisory,
+        Unnumbered,
+        ReceiverReady,
+        ReceiverNotReady,
+        Reject,
+        UnnumberedInformation,
+        UnnumberedAcknowledgement,
+        Disconnect,
+        DisconnectedMode,
+        SetBalancedMode,
+        Test,
+        ExchangeIdentification,
+        FrameReject,
+    ];
+    prop::option::of(select(types)).prop_map(Primitive::Llc)
+}
+
 fn ports() -> impl Strategy<Value = u16> {
     prop_oneof![select(vec![80u16, 443, 53, 67, 22, 1024, 6005]), any::<u16>()]
 }
@@ -90,6 +121,9 @@ fn primitives() -> impl Strategy<Value = Primitive> {
             .prop_map(|(direction, network)| Primitive::Net { protocol: None, direction, network }),
         1 => (directions(), any::<[u8; 6]>())
             .prop_map(|(direction, address)| Primitive::EtherHost { direction, address: MacAddress(address) }),
+        1 => (directions(), decnet_addresses())
+            .prop_map(|(direction, address)| Primitive::DecnetHost { direction, address }),
+        1 => llc(),
         3 => (transport(), directions(), ports())
             .prop_map(|(transport, direction, port)| Primitive::Port { transport, direction, port }),
         1 => (transport(), directions(), ports(), ports()).prop_map(|(transport, direction, one, other)| {
