@@ -27,6 +27,7 @@ pub(crate) struct Config {
     pub(crate) idle_expiry: bool,
     pub(crate) timeouts: Timeouts,
     pub(crate) active_timeout: Option<u64>,
+    pub(crate) expiry_budget: usize,
     pub(crate) verify_checksums: bool,
 }
 
@@ -83,6 +84,7 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
             idle_expiry: true,
             timeouts: Timeouts::default(),
             active_timeout: None,
+            expiry_budget: 4096,
             verify_checksums: false,
         };
         Self { extractor, config }
@@ -124,6 +126,15 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
     /// Hands out a record of each flow at this interval while it goes on; by default only its end does.
     pub fn active_timeout(mut self, interval: Option<Duration>) -> Self {
         self.config.active_timeout = interval.map(|interval| nanos(interval).max(1));
+        self
+    }
+
+    /// How much one call of [`advance`](FlowTable::advance) does at most: so many timers are worked off, each of which may
+    /// end a flow; 4,096 by default (well below two milliseconds, without what the handler does), at least 1. What is due
+    /// beyond that stays due, [`next_deadline`](FlowTable::next_deadline) says so, and a flow whose time is over ends
+    /// before it is given another packet. A packet works off 32 timers at most.
+    pub const fn expiry_budget(mut self, timers: usize) -> Self {
+        self.config.expiry_budget = if timers == 0 { 1 } else { timers };
         self
     }
 

@@ -15,6 +15,9 @@ pub(crate) struct Wheel {
     occupied: [u64; LEVELS],
     /// The tick up to which everything has been fired.
     elapsed: u64,
+    /// The first of the slots that were taken off a level and wait for their place on the levels below, all of them due
+    /// for it: [`expired`](Self::expired) puts so many there at a time as it may.
+    spreading: u32,
     /// Set once the first time is known: before it there is no telling how far away a deadline is.
     started: bool,
 }
@@ -45,6 +48,7 @@ impl Wheel {
             heads: [[NONE; SLOTS]; LEVELS],
             occupied: [0; LEVELS],
             elapsed: 0,
+            spreading: NONE,
             started: false,
         }
     }
@@ -77,7 +81,9 @@ impl Wheel {
         if next != NONE {
             self.nodes[next].previous = previous;
         }
-        if previous == NONE {
+        if previous == NONE && self.spreading == slot {
+            self.spreading = next;
+        } else if previous == NONE {
             let (level, position) = self.place(tick);
             self.heads[level][position] = next;
             if next == NONE {
@@ -89,37 +95,47 @@ impl Wheel {
         self.nodes[slot].tick = UNSET;
     }
 
-    /// The next slot whose deadline has passed; its timer is no longer set.
-    pub(crate) fn expired(&mut self, now: u64) -> Option<u32> {
+    /// The next slot whose deadline has passed; its timer is no longer set. Each step towards it takes one off the
+    /// budget; without budget there is none.
+    pub(crate) fn expired(&mut self, now: u64, budget: &mut usize) -> Option<u32> {
         self.start(now);
         let now = now >> TICK_SHIFT;
-        loop {
+        while *budget > 0 {
+            *budget -= 1;
+            if self.spreading != NONE {
+                let slot = self.spreading;
+                let Node { next, tick, .. } = self.nodes[slot];
+                self.spreading = next;
+                if next != NONE {
+                    self.nodes[next].previous = NONE;
+                }
+                self.link(slot, tick);
+                continue;
+            }
             let Some((level, position, start)) = self.next_occupied().filter(|next| next.2 <= now)
             else {
                 self.elapsed = self.elapsed.max(now);
                 return None;
             };
             let slot = self.heads[level][position];
+            self.elapsed = start;
             if level == 0 {
-                self.elapsed = start;
                 self.cancel(slot);
                 return Some(slot);
             }
             // Spread the list over the levels below, now that it is near.
             self.heads[level][position] = NONE;
             self.occupied[level] &= !(1 << position);
-            self.elapsed = start;
-            let mut slot = slot;
-            while slot != NONE {
-                let Node { next, tick, .. } = self.nodes[slot];
-                self.link(slot, tick);
-                slot = next;
-            }
+            self.spreading = slot;
         }
+        None
     }
 
     /// No timer fires before this time; `None` if none is set.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
+        if self.spreading != NONE {
+            return Some(self.elapsed << TICK_SHIFT);
+        }
         self.next_occupied().map(|(_, _, start)| start << TICK_SHIFT)
     }
 

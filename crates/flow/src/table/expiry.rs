@@ -7,12 +7,17 @@ use crate::{EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, Timestam
 
 /// Slots that eviction looks at to find a victim.
 const CANDIDATES: usize = 16;
+/// Timers that a packet works off at most.
+const A_FEW: usize = 32;
 
 impl<E: FlowExtractor> FlowTable<E> {
     /// Tells the table what time it is, so that holes are given up and silent flows end while no packets come.
+    ///
+    /// One call does no more than [`expiry_budget`](crate::FlowTableBuilder::expiry_budget) allows. If something is still
+    /// due then, [`next_deadline`](Self::next_deadline) is not after `now`, and the next call goes on with it.
     pub fn advance(&mut self, now: Timestamp, handler: &mut impl FlowHandler<E::Key>) {
         self.now = self.now.max(now.as_nanos());
-        self.expire(handler);
+        self.expire(self.config.expiry_budget, handler);
     }
 
     /// When [`advance`](Self::advance) should be called next if no packets come; `None` if nothing waits.
@@ -21,13 +26,28 @@ impl<E: FlowExtractor> FlowTable<E> {
         self.wheel.next_deadline().map(Timestamp::from_nanos)
     }
 
-    /// Looks at every flow whose time has come.
-    pub(super) fn expire(&mut self, handler: &mut impl FlowHandler<E::Key>) {
-        while let Some(slot) = self.wheel.expired(self.now) {
+    /// Time has passed while packets come: a little of what is due.
+    #[inline(never)]
+    pub(super) fn expire_a_few(&mut self, handler: &mut impl FlowHandler<E::Key>) {
+        self.expire(A_FEW, handler);
+    }
+
+    /// Looks at flows whose time has come, until the budget is used up.
+    fn expire(&mut self, mut budget: usize, handler: &mut impl FlowHandler<E::Key>) {
+        while let Some(slot) = self.wheel.expired(self.now, &mut budget) {
             self.look_at(slot, handler);
         }
         self.defragmenter.advance(Timestamp::from_nanos(self.now));
         self.next_timer = self.wheel.next_deadline().unwrap_or(u64::MAX);
+    }
+
+    /// Does now what is due for a flow, which is about to be given a packet or to make room; its slot may be free
+    /// afterwards.
+    pub(super) fn settle(&mut self, slot: u32, handler: &mut impl FlowHandler<E::Key>) {
+        if self.wheel.deadline(slot).is_some_and(|deadline| deadline <= self.now) {
+            self.wheel.cancel(slot);
+            self.look_at(slot, handler);
+        }
     }
 
     fn look_at(&mut self, slot: u32, handler: &mut impl FlowHandler<E::Key>) {
@@ -132,6 +152,10 @@ impl<E: FlowExtractor> FlowTable<E> {
             victim = victim.min((class, entry.last_seen, self.hand));
         }
         let slot = victim.2;
+        self.settle(slot, handler);
+        if self.slots[slot].state == State::Free {
+            return;
+        }
         if self.slots[slot].state != State::Ended {
             self.end(slot, EndReason::Evicted, handler);
         }

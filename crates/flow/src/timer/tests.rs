@@ -9,6 +9,8 @@ enum Operation {
     Schedule(u32, u64),
     Cancel(u32),
     Advance(u64),
+    /// The same, with so much budget.
+    AdvanceAWhile(u64, usize),
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -17,7 +19,8 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         4 => (0u32..20, delay.clone()).prop_map(|(slot, delay)| Operation::Schedule(slot, delay)),
         1 => (0u32..20).prop_map(Operation::Cancel),
-        3 => delay.prop_map(Operation::Advance),
+        3 => delay.clone().prop_map(Operation::Advance),
+        2 => (delay, 0usize..8).prop_map(|(by, budget)| Operation::AdvanceAWhile(by, budget)),
     ]
 }
 
@@ -33,11 +36,12 @@ proptest! {
         (0..20).for_each(|_| wheel.push());
         let mut model = BTreeSet::new();
         let mut now = start;
-        prop_assert_eq!(wheel.expired(now), None);
+        prop_assert_eq!(wheel.expired(now, &mut 1), None);
         for operation in operations {
             match operation {
                 Operation::Schedule(slot, delay) => {
-                    let deadline = now + delay.min((REACH - 1) << TICK_SHIFT);
+                    let reach = (wheel.elapsed + REACH - 1) << TICK_SHIFT;
+                    let deadline = (now + delay).min(reach.max(now));
                     model.retain(|&(_, other)| other != slot);
                     model.insert((deadline, slot));
                     wheel.schedule(slot, now, deadline);
@@ -46,16 +50,21 @@ proptest! {
                     model.retain(|&(_, other)| other != slot);
                     wheel.cancel(slot);
                 }
-                Operation::Advance(by) => {
+                Operation::Advance(by) | Operation::AdvanceAWhile(by, _) => {
                     now += by;
-                    while let Some(slot) = wheel.expired(now) {
+                    let mut budget = usize::MAX;
+                    if let Operation::AdvanceAWhile(_, little) = operation {
+                        budget = little;
+                    }
+                    while let Some(slot) = wheel.expired(now, &mut budget) {
                         let Some(&entry) = model.iter().find(|entry| entry.1 == slot) else {
                             return Err(TestCaseError::fail("fired without being set"));
                         };
                         prop_assert!(entry.0 <= now, "fired early");
                         model.remove(&entry);
                     }
-                    if let Some(&(deadline, _)) = model.first() {
+                    let first = model.first().map(|entry| entry.0).filter(|_| budget > 0);
+                    if let Some(deadline) = first {
                         prop_assert!(deadline + 2 * TICK > now, "fired late: {} {}", deadline, now);
                     }
                 }

@@ -8,6 +8,7 @@ mod harness;
 mod segments;
 
 mod closing;
+mod expiry;
 mod gaps;
 mod lab;
 mod limits;
