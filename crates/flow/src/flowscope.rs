@@ -1,6 +1,6 @@
 //! Keys and parsers of the crate [`flowscope`](https://docs.rs/flowscope) on this crate's flows.
 //!
-//! Any of its extractors is a key through [`Key`]; its session and datagram parsers (HTTP, TLS, DNS …) run on streams
+//! Any of its extractors is a key through [`Key`] or [`Pair`]; its session and datagram parsers (HTTP, TLS, DNS …) run on streams
 //! that this crate reassembled, through [`Sessions`] and [`Datagrams`]. Its tracker, drivers and reassemblers are not
 //! used. Which parsers there are is said by the features of flowscope that a program turns on.
 
@@ -10,7 +10,7 @@ mod parsers;
 mod sessions;
 
 pub use datagrams::Datagrams;
-pub use key::Key;
+pub use key::{Key, Pair};
 pub use sessions::{MessageHandler, ParserStatistics, Sessions};
 
 use crate::{FlowSide, Timestamp};

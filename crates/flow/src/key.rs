@@ -8,13 +8,70 @@ use crate::{Headers, Packet, Scope};
 
 /// Takes the key of a flow out of a packet.
 ///
-/// Both directions of a flow must give the same key, with opposite orientations.
+/// [`FiveTuple`], [`IpPair`](crate::IpPair) and [`MacPair`](crate::MacPair) are such keys, and any type can be one. Both
+/// directions of a flow must give the same key, with opposite orientations.
+///
+/// # Examples
+///
+/// All clients of a service on a host are one flow:
+///
+/// ```
+/// use std::net::IpAddr;
+///
+/// use flow::{FlowExtractor, FlowTable, Headers, Orientation, Packet};
+///
+/// struct Service;
+///
+/// impl FlowExtractor for Service {
+///     /// Address and port of the service, and the protocol.
+///     type Key = (IpAddr, u16, u8);
+///
+///     fn extract(&self, _: &Packet<'_>, headers: &Headers) -> Option<(Self::Key, Orientation)> {
+///         let (address, port, orientation) = if headers.source_port < 1024 {
+///             (headers.source, headers.source_port, Orientation::Reverse)
+///         } else if headers.destination_port < 1024 {
+///             (headers.destination, headers.destination_port, Orientation::Forward)
+///         } else {
+///             return None; // no flow of ours: counted as unparsed
+///         };
+///         Some(((address, port, headers.protocol), orientation))
+///     }
+///
+///     // Connections of many clients share a key, so their streams must not be put together.
+///     fn is_connection(&self) -> bool {
+///         false
+///     }
+/// }
+///
+/// let table = FlowTable::builder(Service).build();
+/// # assert!(table.is_empty());
+/// ```
 pub trait FlowExtractor {
     /// The key.
     type Key: Clone + Eq + Hash + fmt::Debug + Send + 'static;
 
     /// The packet's key and which way it goes, `None` for packets that belong to no flow.
     fn extract(&self, packet: &Packet<'_>, headers: &Headers) -> Option<(Self::Key, Orientation)>;
+
+    /// The same for a datagram that was joined from fragments. `datagram` begins with the IP header, and `headers` are
+    /// about it; `fragment` is the packet that came last. To be implemented where the key needs more than the datagram,
+    /// such as link-layer addresses.
+    fn extract_joined(
+        &self,
+        fragment: &Packet<'_>,
+        datagram: &Packet<'_>,
+        headers: &Headers,
+    ) -> Option<(Self::Key, Orientation)> {
+        let _ = fragment;
+        self.extract(datagram, headers)
+    }
+
+    /// Whether a key has no more than one TCP connection at a time, which is the default. If not, nothing is put
+    /// together: the payload of each segment comes as a [`Datagram`](crate::Datagram), and flows end as those of other
+    /// protocols do.
+    fn is_connection(&self) -> bool {
+        true
+    }
 }
 
 /// Which way a packet goes, relative to its key.

@@ -18,6 +18,7 @@ mod key;
 mod link_type;
 mod overlap;
 mod packet;
+mod pair;
 mod parse;
 mod pending;
 mod prefetch;
@@ -40,6 +41,7 @@ pub use key::{Endpoint, FiveTuple, FiveTupleKey, FlowExtractor, FlowSide, Orient
 pub use link_type::LinkType;
 pub use overlap::OverlapPolicy;
 pub use packet::Packet;
+pub use pair::{IpPair, IpPairKey, MacAddress, MacPair, MacPairKey};
 pub use parse::{Fragment, ParseOptions, Parsed, Parser, Unparsed, parse};
 pub use record::{FlowRecord, SideCounters};
 pub use statistics::TableStatistics;

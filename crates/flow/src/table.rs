@@ -21,7 +21,7 @@ use crate::stream::Stream;
 use crate::timer::Wheel;
 use crate::{
     DefragmentStatistics, Defragmenter, EndReason, Flow, FlowExtractor, FlowHandler, FlowId,
-    FlowRecord, FlowSide, Orientation, Parser, SideCounters, Timestamp, protocol,
+    FlowRecord, FlowSide, Orientation, Parser, SideCounters, Timestamp,
 };
 
 /// Follows flows through the packets that it is fed with: tells them apart, puts TCP streams back into order, says what
@@ -148,6 +148,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// The table is empty afterwards and can be used again.
     pub fn finish(&mut self, handler: &mut impl FlowHandler<E::Key>) {
         for slot in 0..self.slots.len() as u32 {
+            self.settle(slot, handler);
             match self.slots[slot].state {
                 State::Free => {}
                 State::Ended => self.release(slot),
@@ -348,7 +349,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             packets,
             payload_bytes,
             wire_bytes,
-            delivered_bytes: if entry.protocol != protocol::TCP {
+            delivered_bytes: if !entry.is_tcp() {
                 payload_bytes
             } else if anchored {
                 direction.next - gap_bytes

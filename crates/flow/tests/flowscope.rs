@@ -2,7 +2,7 @@
 #![cfg(feature = "flowscope")]
 #![allow(missing_docs)]
 
-use flow::flowscope::{Datagrams, Key, MessageHandler, Sessions};
+use flow::flowscope::{Datagrams, Key, MessageHandler, Pair, Sessions};
 use flow::{EndReason, Flow, FlowRecord, FlowSide, FlowTable, Gap, LinkType, Packet, Timestamp};
 use flowscope::dns::{DnsMessage, DnsUdpParser};
 use flowscope::extract::{FiveTuple, IpPair};
@@ -143,7 +143,7 @@ fn its_extractors_are_keys_for_every_link_type() {
     };
     let frames = [udp(1000), udp(2000)];
     let mut datagrams = Datagrams::new(DnsUdpParser::default(), Heard::default());
-    let mut table = FlowTable::builder(Key(IpPair)).build();
+    let mut table = FlowTable::builder(Pair(IpPair)).build();
     table.process(packets(&frames, LinkType::IPV4), &mut datagrams);
     assert_eq!(table.len(), 1);
     let query = (FlowSide::Initiator, "query".to_owned());

@@ -19,13 +19,36 @@ const COPIED: usize = 2048;
 /// ```
 /// use flow::FlowTable;
 /// use flow::flowscope::Key;
-/// use flowscope::extract::IpPair;
+/// use flowscope::extract::FiveTuple;
 ///
-/// let table = FlowTable::builder(Key(IpPair)).build();
+/// let table = FlowTable::builder(Key(FiveTuple::bidirectional())).build();
 /// assert_eq!(table.len(), 0);
 /// ```
+///
+/// An extractor whose keys hold many connections at a time, as [`IpPair`](::flowscope::extract::IpPair)'s do, goes into
+/// [`Pair`] instead, lest their TCP segments be put together.
 #[derive(Clone, Copy, Debug)]
 pub struct Key<X>(pub X);
+
+/// As [`Key`], for extractors whose keys hold many connections: every packet is a datagram.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair<X>(pub X);
+
+impl<X> FlowExtractor for Pair<X>
+where
+    X: ::flowscope::FlowExtractor,
+    X::Key: fmt::Debug,
+{
+    type Key = X::Key;
+
+    fn extract(&self, packet: &Packet<'_>, headers: &Headers) -> Option<(X::Key, Orientation)> {
+        extract(&self.0, packet, headers)
+    }
+
+    fn is_connection(&self) -> bool {
+        false
+    }
+}
 
 impl<X> FlowExtractor for Key<X>
 where
@@ -35,25 +58,33 @@ where
     type Key = X::Key;
 
     fn extract(&self, packet: &Packet<'_>, headers: &Headers) -> Option<(X::Key, Orientation)> {
-        let plain = packet.link_type == LinkType::ETHERNET && headers.scope == Scope::NONE;
-        let extracted = if plain {
-            self.0.extract(PacketView::new(packet.data, timestamp(packet.timestamp)))?
-        } else {
-            let network = packet.data.get(headers.network_offset as usize..)?;
-            let mut frame = [0; 14 + COPIED];
-            let len = network.len().min(COPIED);
-            frame[12..14].copy_from_slice(if headers.source.is_ipv4() {
-                &[0x08, 0x00]
-            } else {
-                &[0x86, 0xdd]
-            });
-            frame[14..14 + len].copy_from_slice(&network[..len]);
-            self.0.extract(PacketView::new(&frame[..14 + len], timestamp(packet.timestamp)))?
-        };
-        let orientation = match extracted.orientation {
-            ::flowscope::Orientation::Forward => Orientation::Forward,
-            ::flowscope::Orientation::Reverse => Orientation::Reverse,
-        };
-        Some((extracted.key, orientation))
+        extract(&self.0, packet, headers)
     }
+}
+
+fn extract<X: ::flowscope::FlowExtractor>(
+    extractor: &X,
+    packet: &Packet<'_>,
+    headers: &Headers,
+) -> Option<(X::Key, Orientation)> {
+    let plain = packet.link_type == LinkType::ETHERNET && headers.scope == Scope::NONE;
+    let extracted = if plain {
+        extractor.extract(PacketView::new(packet.data, timestamp(packet.timestamp)))?
+    } else {
+        let network = packet.data.get(headers.network_offset as usize..)?;
+        let mut frame = [0; 14 + COPIED];
+        let len = network.len().min(COPIED);
+        frame[12..14].copy_from_slice(if headers.source.is_ipv4() {
+            &[0x08, 0x00]
+        } else {
+            &[0x86, 0xdd]
+        });
+        frame[14..14 + len].copy_from_slice(&network[..len]);
+        extractor.extract(PacketView::new(&frame[..14 + len], timestamp(packet.timestamp)))?
+    };
+    let orientation = match extracted.orientation {
+        ::flowscope::Orientation::Forward => Orientation::Forward,
+        ::flowscope::Orientation::Reverse => Orientation::Reverse,
+    };
+    Some((extracted.key, orientation))
 }

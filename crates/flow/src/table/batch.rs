@@ -111,15 +111,35 @@ impl<E: FlowExtractor> FlowTable<E> {
         at: usize,
         headers: &Headers,
     ) -> Option<Work<E::Key>> {
+        if self.is_damaged(packet, headers) {
+            return None;
+        }
+        let extracted = self.extractor.extract(packet, headers);
+        self.work(extracted, at, headers)
+    }
+
+    /// Whether checksums are verified and this one is wrong.
+    #[inline(always)]
+    fn is_damaged(&mut self, packet: &Packet<'_>, headers: &Headers) -> bool {
         if self.config.verify_checksums && !packet.checksum_partial {
             // A copy, so that the headers need not be in memory where checksums are not verified.
             let headers = *headers;
             if headers.verify_checksum(packet.data) == Checksum::Invalid {
                 self.statistics.bad_checksums += 1;
-                return None;
+                return true;
             }
         }
-        let Some((key, orientation)) = self.extractor.extract(packet, headers) else {
+        false
+    }
+
+    #[inline(always)]
+    fn work(
+        &mut self,
+        extracted: Option<(E::Key, Orientation)>,
+        at: usize,
+        headers: &Headers,
+    ) -> Option<Work<E::Key>> {
+        let Some((key, orientation)) = extracted else {
             self.statistics.unparsed += 1;
             return None;
         };
@@ -188,7 +208,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         } else {
             self.now = timestamp;
             if timestamp >= self.next_timer {
-                self.expire(handler);
+                self.expire_a_few(handler);
             }
         }
         let candidate = work.candidate;
@@ -197,11 +217,26 @@ impl<E: FlowExtractor> FlowTable<E> {
         } else {
             self.index.find(work.hash, |slot| self.holds(slot, &work.key))
         };
+        let found =
+            if self.next_timer <= self.now { self.settled(found, work, handler) } else { found };
         if work.protocol == protocol::TCP {
             self.tcp_packet(found, packet, work, handler);
         } else {
             self.datagram(found, packet, work, handler);
         }
+    }
+
+    /// More is due than was worked off: what is due for this flow comes before its packet.
+    #[inline(never)]
+    fn settled(
+        &mut self,
+        found: Option<u32>,
+        work: &Work<E::Key>,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) -> Option<u32> {
+        let slot = found?;
+        self.settle(slot, handler);
+        self.holds(slot, &work.key).then_some(slot)
     }
 
     /// Whether the slot is in use for this key; what was found early in a batch may have changed since.
@@ -211,8 +246,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         entry.key == *key && entry.state != State::Free
     }
 
-    /// A packet of a flow that is not TCP.
-    fn datagram(
+    /// A packet of a flow that is not a TCP connection.
+    pub(super) fn datagram(
         &mut self,
         found: Option<u32>,
         packet: &Packet<'_>,
@@ -225,6 +260,11 @@ impl<E: FlowExtractor> FlowTable<E> {
             slot
         });
         let entry = &mut self.slots[slot];
+        if entry.state == State::Ended {
+            // A key that leaves the protocol out: the connection that has ended keeps it for a while.
+            self.statistics.after_end += 1;
+            return;
+        }
         entry.last_seen = self.now;
         let side = entry.side(work.orientation);
         let counters = &mut entry.counters[side as usize];
@@ -258,14 +298,17 @@ impl<E: FlowExtractor> FlowTable<E> {
             std::mem::swap(&mut datagram, &mut inner);
             match self.parser.parse_datagram(&datagram, fragment.scope, fragment.layers) {
                 Ok(Parsed::Transport(headers)) => {
-                    let packet = Packet {
+                    let joined = Packet {
                         data: &datagram,
                         link_type: LinkType::RAW,
                         vlan_tci: None,
                         ..*packet
                     };
-                    if let Some(work) = self.prepare(&packet, 0, &headers) {
-                        self.update(&packet, &work, handler);
+                    if !self.is_damaged(&joined, &headers) {
+                        let extracted = self.extractor.extract_joined(packet, &joined, &headers);
+                        if let Some(work) = self.work(extracted, 0, &headers) {
+                            self.update(&joined, &work, handler);
+                        }
                     }
                     break;
                 }

@@ -59,6 +59,14 @@ impl<E: FlowExtractor> FlowTable<E> {
         work: &Work<E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
+        let connection = match found {
+            Some(slot) => self.slots[slot].is_tcp(),
+            None => self.extractor.is_connection(),
+        };
+        if !connection {
+            self.datagram(found, packet, work, handler);
+            return;
+        }
         let TcpHeader { sequence, acknowledgement, flags, window, window_scale } = work.tcp;
         let segment = Segment {
             orientation: work.orientation,

@@ -1,0 +1,142 @@
+//! Keys that hold many connections: the traffic between two hosts.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::{FlowExtractor, Headers, LinkType, Orientation, Packet, Scope};
+
+/// Keys flows by the two addresses of the innermost IP packet: everything between two hosts is one flow.
+///
+/// # Examples
+///
+/// ```
+/// use flow::{FlowTable, IpPair};
+///
+/// let table = FlowTable::builder(IpPair::bidirectional()).build();
+/// assert!(table.is_empty());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct IpPair {
+    scoped: bool,
+}
+
+impl IpPair {
+    /// Both directions are one flow; the same pair in two VLANs or tunnels is two.
+    #[must_use]
+    pub const fn bidirectional() -> Self {
+        Self { scoped: true }
+    }
+
+    /// Leaves VLANs and tunnels out of the key.
+    #[must_use]
+    pub const fn ignoring_scope(self) -> Self {
+        Self { scoped: false }
+    }
+}
+
+/// The key of [`IpPair`]: `a` is the lesser address, whoever sent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IpPairKey {
+    /// The lesser address.
+    pub a: IpAddr,
+    /// The greater address.
+    pub b: IpAddr,
+    /// The VLANs and tunnels around the flow.
+    pub scope: Scope,
+}
+
+impl FlowExtractor for IpPair {
+    type Key = IpPairKey;
+
+    fn extract(&self, _: &Packet<'_>, headers: &Headers) -> Option<(IpPairKey, Orientation)> {
+        let scope = if self.scoped { headers.scope } else { Scope::NONE };
+        let (a, b, orientation) = in_order(headers.source, headers.destination);
+        Some((IpPairKey { a, b, scope }, orientation))
+    }
+
+    fn is_connection(&self) -> bool {
+        false
+    }
+}
+
+/// Keys flows by the two addresses in the Ethernet header: the IP traffic between two stations, or between a station and
+/// its router.
+///
+/// What has no Ethernet header (cooked captures, raw IP) has no key and counts as unparsed; so does, as with every key,
+/// what is not IP.
+#[derive(Clone, Copy, Debug)]
+pub struct MacPair {
+    scoped: bool,
+}
+
+impl MacPair {
+    /// Both directions are one flow; the same pair in two VLANs is two.
+    #[must_use]
+    pub const fn bidirectional() -> Self {
+        Self { scoped: true }
+    }
+
+    /// Leaves VLANs, and tunnels inside the frame, out of the key.
+    #[must_use]
+    pub const fn ignoring_scope(self) -> Self {
+        Self { scoped: false }
+    }
+}
+
+/// The key of [`MacPair`]: `a` is the lesser address, whoever sent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MacPairKey {
+    /// The lesser address.
+    pub a: MacAddress,
+    /// The greater address.
+    pub b: MacAddress,
+    /// The VLANs and tunnels in the frame.
+    pub scope: Scope,
+}
+
+/// An address of a network adapter, printed as `02:00:00:00:00:01`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MacAddress(pub [u8; 6]);
+
+impl FlowExtractor for MacPair {
+    type Key = MacPairKey;
+
+    fn extract(&self, packet: &Packet<'_>, headers: &Headers) -> Option<(MacPairKey, Orientation)> {
+        if packet.link_type != LinkType::ETHERNET {
+            return None;
+        }
+        let (&destination, rest) = packet.data.split_first_chunk::<6>()?;
+        let &source = rest.first_chunk::<6>()?;
+        let scope = if self.scoped { headers.scope } else { Scope::NONE };
+        let (a, b, orientation) = in_order(MacAddress(source), MacAddress(destination));
+        Some((MacPairKey { a, b, scope }, orientation))
+    }
+
+    fn extract_joined(
+        &self,
+        fragment: &Packet<'_>,
+        _: &Packet<'_>,
+        headers: &Headers,
+    ) -> Option<(MacPairKey, Orientation)> {
+        self.extract(fragment, headers)
+    }
+
+    fn is_connection(&self) -> bool {
+        false
+    }
+}
+
+impl fmt::Display for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, last] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{last:02x}")
+    }
+}
+
+fn in_order<T: Ord>(source: T, destination: T) -> (T, T, Orientation) {
+    if source <= destination {
+        (source, destination, Orientation::Forward)
+    } else {
+        (destination, source, Orientation::Reverse)
+    }
+}
