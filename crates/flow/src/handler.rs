@@ -30,7 +30,13 @@ pub trait FlowHandler<K> {
         let _ = (flow, side, data);
     }
 
-    /// Two packets disagree about bytes of a stream.
+    /// Bytes came that had been handed out before: a retransmission, or a keep-alive's byte, which may be anything. The table
+    /// keeps nothing that was handed out; whoever does can compare, and so find out whether the two versions differ.
+    fn on_repeat(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
+        let _ = (flow, side, data);
+    }
+
+    /// Two packets disagree about bytes of a stream that wait behind a hole.
     fn on_conflict(&mut self, flow: &Flow<'_, K>, side: FlowSide, conflict: Conflict<'_>) {
         let _ = (flow, side, conflict);
     }

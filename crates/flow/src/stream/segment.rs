@@ -70,17 +70,26 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             self.handler.on_late(&self.flow, self.side, data);
             late += bytes.len() as u64;
         }
-        let from = start.max(0);
-        if captured > from
-            && let Some(backlog) = self.backlogs.get(self.direction.backlog)
-        {
-            backlog.take_late(from.cast_unsigned(), captured.cast_unsigned(), |from, to| {
-                let skip = (from.cast_signed() - start) as usize;
-                let bytes = &payload.bytes[skip..skip + (to - from) as usize];
-                let data = Data { bytes, offset: from, timestamp, packet_number };
-                self.handler.on_late(&self.flow, self.side, data);
-                late += bytes.len() as u64;
+        let captured = captured.max(0).cast_unsigned();
+        let mut at = start.max(0).cast_unsigned();
+        let flow = &self.flow;
+        let piece = |from: u64, to: u64| {
+            let skip = from.wrapping_sub(start.cast_unsigned()) as usize;
+            let bytes = &payload.bytes[skip..skip + (to - from) as usize];
+            Data { bytes, offset: from, timestamp, packet_number }
+        };
+        if let Some(backlog) = self.backlogs.get(self.direction.backlog) {
+            backlog.take_late(at, captured, |from, to| {
+                if at < from {
+                    self.handler.on_repeat(flow, self.side, piece(at, from));
+                }
+                self.handler.on_late(flow, self.side, piece(from, to));
+                late += to - from;
+                at = to;
             });
+        }
+        if at < captured {
+            self.handler.on_repeat(flow, self.side, piece(at, captured));
         }
         self.statistics.late_bytes += late;
         if late == 0 {

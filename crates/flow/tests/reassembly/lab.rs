@@ -49,8 +49,12 @@ pub(crate) struct SideSeen {
     pub(crate) gaps: Vec<Gap>,
     /// Packet numbers of the pieces of data.
     pub(crate) numbers: Vec<u64>,
+    /// Time stamps of the same, in milliseconds.
+    pub(crate) times: Vec<u64>,
     next: u64,
     fin: Option<u64>,
+    /// Bytes that were handed out before.
+    pub(crate) repeats: Vec<(u64, Vec<u8>)>,
     pub(crate) late: Vec<(i64, Vec<u8>)>,
     /// Offset, what stays, what gives way.
     pub(crate) conflicts: Vec<(u64, Vec<u8>, Vec<u8>)>,
@@ -179,6 +183,7 @@ impl FlowHandler<FiveTupleKey> for Seen {
         seen.text.push_str(&String::from_utf8_lossy(data.bytes));
         seen.bytes.extend(data.bytes);
         seen.numbers.push(data.packet_number);
+        seen.times.push(data.timestamp.as_nanos() / 1_000_000);
     }
 
     fn on_gap(&mut self, flow: &Flow<'_, FiveTupleKey>, side: FlowSide, gap: Gap) {
@@ -202,6 +207,13 @@ impl FlowHandler<FiveTupleKey> for Seen {
         let flow = self.flows.iter_mut().rev().find(|seen| seen.id == flow.id);
         let flow = flow.expect("an event of a flow that never started");
         flow.sides[side as usize].late.push((data.offset.cast_signed(), data.bytes.to_vec()));
+    }
+
+    fn on_repeat(&mut self, flow: &Flow<'_, FiveTupleKey>, side: FlowSide, data: Data<'_>) {
+        let flow = self.flows.iter_mut().rev().find(|seen| seen.id == flow.id);
+        let flow = flow.expect("an event of a flow that never started");
+        assert!(!data.bytes.is_empty());
+        flow.sides[side as usize].repeats.push((data.offset, data.bytes.to_vec()));
     }
 
     fn on_conflict(

@@ -1,5 +1,7 @@
 //! Bytes in order, once.
 
+use flow::{LinkType, Packet};
+
 use crate::lab::*;
 
 #[test]
@@ -19,7 +21,10 @@ fn reordered_segments_keep_their_packet_numbers() {
     assert_eq!(lab.text(), "");
     lab.client(0, "abcd");
     assert_eq!(lab.text(), "abcdefghij");
-    assert_eq!(lab.side(0, Initiator).numbers, [6, 5, 4]);
+    let seen = lab.side(0, Initiator);
+    assert_eq!(seen.numbers, [6, 5, 4]);
+    // The lab's segments are a millisecond apart.
+    assert_eq!(seen.times, [lab.clock, lab.clock - 1, lab.clock - 2]);
     lab.finish();
     assert_eq!(lab.seen.flows[0].end.as_ref().unwrap().initiator.reordered, 2);
 }
@@ -66,6 +71,17 @@ fn sequence_numbers_wrap_around_also_among_pending_segments() {
     lab.send(Client, base.wrapping_add(2), S + 1, "A", "cdef");
     lab.send(Client, base, S + 1, "A", "ab");
     assert_eq!(lab.text(), "abcdefghi");
+}
+
+#[test]
+fn pieces_of_an_overlapping_segment_keep_its_packet_number() {
+    let mut lab = Lab::open();
+    lab.client(4, "efgh");
+    lab.client(2, "cdefghij");
+    lab.client(0, "abcd");
+    assert_eq!(lab.text(), "abcdefghij");
+    // a and b of packet 6, then what packet 5 brought around packet 4's bytes.
+    assert_eq!(lab.side(0, Initiator).numbers, [6, 5, 4, 5]);
 }
 
 #[test]
@@ -136,6 +152,46 @@ fn segments_far_outside_the_window_are_ignored_and_counted() {
     lab.finish();
     assert_eq!(lab.text(), "abcdefgh");
     assert_eq!(lab.table.statistics().out_of_window, 2);
+}
+
+#[test]
+fn the_scale_of_a_window_counts_where_both_sides_offer_it() {
+    let scaled = |from, sequence, acknowledgement, flags, shift: Option<u8>| {
+        let mut frame = segment(from, sequence, acknowledgement, flags, 60_000, b"");
+        let Some(shift) = shift else { return frame };
+        frame.extend([3, 3, shift, 0]);
+        frame[3] += 4;
+        frame[32] = 0x60;
+        frame
+    };
+    for (client, server, within) in [(Some(0), Some(10), true), (Some(0), None, false)] {
+        let mut lab = Lab::new();
+        lab.frame(&scaled(Client, C, 0, "S", client));
+        lab.frame(&scaled(Server, S, C + 1, "SA", server));
+        lab.send(Client, C + 1, S + 1, "A", "");
+        lab.acknowledge(0);
+        lab.client(50_000_000, "far");
+        lab.finish();
+        assert_eq!(lab.text() == "[50000000 end]far", within, "{}", lab.text());
+        assert_eq!(lab.table.statistics().out_of_window, u64::from(!within));
+    }
+}
+
+#[test]
+fn checksums_that_cannot_be_right_are_not_verified() {
+    let mut lab = Lab::with(|builder| builder.verify_checksums(true));
+    let wrong = |sequence, payload: &[u8]| segment(Client, sequence, S + 1, "A", 60_000, payload);
+    // The adapter fills it in later.
+    let frame = wrong(C + 1, b"abc");
+    let mut packet = Packet::new(&frame, lab.now(), LinkType::IPV4);
+    packet.checksum_partial = true;
+    lab.table.process([packet], &mut lab.seen);
+    // The capture has cut the segment short.
+    lab.snaplen = 42;
+    lab.frame(&wrong(C + 4, b"defg"));
+    lab.finish();
+    assert_eq!(lab.text(), "abcde[2 truncated]");
+    assert_eq!(lab.table.statistics().bad_checksums, 0);
 }
 
 #[test]

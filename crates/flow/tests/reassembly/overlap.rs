@@ -58,6 +58,82 @@ fn the_pattern_by_policy() {
     }
 }
 
+/// The pattern of the paper: seventeen segments behind a hole that the last one closes, with the results for each kind of
+/// host. (The paper has no BSD-right; what it gives follows from its rule.)
+#[test]
+fn the_pattern_of_novak_and_sturges() {
+    let segments = [
+        (1, "AAA"),
+        (5, "BB"),
+        (7, "CCC"),
+        (11, "D"),
+        (14, "EE"),
+        (16, "FFF"),
+        (19, "GG"),
+        (21, "HH"),
+        (23, "I"),
+        (2, "JJJJ"),
+        (7, "KKK"),
+        (10, "LLL"),
+        (13, "MMM"),
+        (17, "N"),
+        (20, "O"),
+        (21, "P"),
+        (23, "QQ"),
+        (0, "0"),
+    ];
+    let cases = [
+        (OverlapPolicy::First, "0AAAJBBCCCLDLMEEFFFGGHHIQ"),
+        (OverlapPolicy::Last, "0AJJJJBKKKLLLMMMFNFGOPHQQ"),
+        (OverlapPolicy::Bsd, "0AAAJJBCCCLLLMMMFFFGGHHIQ"),
+        (OverlapPolicy::BsdRight, "0AJJJBBKKKLDLMEEFNFGOPHQQ"),
+        (OverlapPolicy::Linux, "0AAAJJBCCCLLLMMMFFFGGHHQQ"),
+        (OverlapPolicy::Windows, "0AAAJJBCCCLLLMMMFFFGGHHIQ"),
+        (OverlapPolicy::Solaris, "0AJJJBBKKKLLLMMMFFFGGHHQQ"),
+    ];
+    for (policy, expected) in cases {
+        let mut lab = Lab::with(|builder| builder.overlap_policy(policy));
+        lab.handshake(C, S);
+        for (offset, text) in segments {
+            lab.client(offset, text);
+        }
+        assert_eq!(lab.text(), expected, "{policy:?}");
+        // Both versions of every byte that differs: J 3, K 3, L 1, M 2, N, O, P and Q 1 each.
+        let conflicts = &lab.side(0, Initiator).conflicts;
+        let bytes: usize = conflicts.iter().map(|(_, kept, _)| kept.len()).sum();
+        assert_eq!(bytes, 13, "{policy:?}");
+        for (offset, kept, discarded) in conflicts {
+            let arrived =
+                |bytes: &[u8]| segments.iter().any(|(_, text)| text.as_bytes()[0] == bytes[0]);
+            assert!(arrived(kept) && arrived(discarded), "{offset}");
+        }
+    }
+}
+
+/// The table keeps nothing that it has delivered: who wants to compare is given the second version as well.
+#[test]
+fn bytes_that_come_again_after_they_were_delivered_are_told() {
+    let mut lab = Lab::open();
+    lab.client(0, "abcdef");
+    lab.client(2, "XXef");
+    lab.client(4, "YYgh");
+    assert_eq!(lab.text(), "abcdefgh");
+    assert_eq!(lab.side(0, Initiator).repeats, [(2, b"XXef".to_vec()), (4, b"YY".to_vec())]);
+}
+
+#[test]
+fn what_comes_again_around_a_gap_is_told_apart_from_what_is_late() {
+    let mut lab = Lab::open();
+    lab.client(0, "ab");
+    lab.client(4, "ef");
+    lab.acknowledge(6);
+    lab.wait(std::time::Duration::from_secs(3));
+    lab.client(0, "abcdefgh");
+    assert_eq!(lab.text(), "ab[2 acknowledged]efgh");
+    assert_eq!(lab.side(0, Initiator).repeats, [(0, b"ab".to_vec()), (4, b"ef".to_vec())]);
+    assert_eq!(lab.side(0, Initiator).late, [(2, b"cd".to_vec())]);
+}
+
 #[test]
 fn both_versions_of_conflicting_bytes_are_told() {
     let mut lab = Lab::open();
