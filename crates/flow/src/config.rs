@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{FlowExtractor, FlowTable, OverlapPolicy};
+use crate::{DefragmentOptions, FlowExtractor, FlowTable, OverlapPolicy};
 
 /// Sets up a [`FlowTable`]; every setting has a default that suits a laptop.
 #[derive(Clone, Debug)]
@@ -29,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) active_timeout: Option<u64>,
     pub(crate) expiry_budget: usize,
     pub(crate) verify_checksums: bool,
+    pub(crate) fragments: DefragmentOptions,
 }
 
 /// How long a flow may be silent, by class.
@@ -86,6 +87,7 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
             active_timeout: None,
             expiry_budget: 4096,
             verify_checksums: false,
+            fragments: DefragmentOptions::default(),
         };
         Self { extractor, config }
     }
@@ -180,6 +182,12 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
     /// How long bytes wait behind a hole that nobody acknowledges. Two minutes by default.
     pub fn hole_timeout(mut self, time: Duration) -> Self {
         self.config.hole_timeout = nanos(time);
+        self
+    }
+
+    /// How fragments of IP datagrams are joined: limits, and whose bytes count where they overlap.
+    pub const fn fragments(mut self, options: DefragmentOptions) -> Self {
+        self.config.fragments = options;
         self
     }
 

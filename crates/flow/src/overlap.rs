@@ -13,9 +13,9 @@ pub enum OverlapPolicy {
     /// The bytes that came first stay (Windows since Vista, and a sound choice where the host is unknown).
     #[default]
     First,
-    /// The bytes that came last stay (Cisco IOS).
+    /// The bytes that came last stay.
     Last,
-    /// The held segment stays unless the new one begins before it (FreeBSD, NetBSD, OpenBSD, AIX, macOS, IRIX).
+    /// The held segment stays unless the new one begins before it (FreeBSD, NetBSD, OpenBSD, macOS, IRIX, HP-UX 10).
     Bsd,
     /// The new segment stays unless it begins before the held one: [`Bsd`](Self::Bsd) the other way round.
     BsdRight,

@@ -85,10 +85,10 @@ impl<E: FlowExtractor> FlowTable<E> {
     pub(crate) fn new(extractor: E, config: Config) -> Self {
         Self {
             extractor,
+            defragmenter: Defragmenter::new(config.fragments),
             config,
             hasher: ahash::RandomState::new(),
             parser: Parser::default(),
-            defragmenter: Defragmenter::default(),
             datagram: Vec::new(),
             inner_datagram: Vec::new(),
             index: Index::new(),
@@ -372,5 +372,34 @@ fn view<K>(slot: u32, entry: &Slot<K>) -> Flow<'_, K> {
         protocol: entry.protocol,
         initiator: entry.initiator(),
         started: Timestamp::from_nanos(entry.started),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::{Endpoint, FiveTuple, FiveTupleKey, Scope};
+
+    /// Who does not know a table's seed cannot choose addresses and ports that collide in it.
+    #[test]
+    fn each_table_hashes_in_its_own_way() {
+        let end =
+            |last, port| Endpoint { address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)), port };
+        let hashes = |table: FlowTable<FiveTuple>| -> Vec<u32> {
+            (0..100)
+                .map(|port| FiveTupleKey {
+                    a: end(1, port),
+                    b: end(2, 80),
+                    protocol: 6,
+                    scope: Scope::NONE,
+                })
+                .map(|key| table.hash(&key))
+                .collect()
+        };
+        let table = || FlowTable::builder(FiveTuple::bidirectional()).build();
+        let (one, other) = (hashes(table()), hashes(table()));
+        assert!(one.iter().zip(&other).filter(|(one, other)| one == other).count() < 3);
     }
 }

@@ -10,8 +10,9 @@ mod gallery;
 use std::net::IpAddr;
 
 use flow::{
-    Data, Datagram, EndReason, FiveTuple, Flow, FlowExtractor, FlowHandler, FlowRecord, FlowSide,
-    FlowTable, Headers, IpPair, LinkType, MacAddress, MacPair, Orientation, Packet, Timestamp,
+    Data, Datagram, DefragmentOptions, EndReason, FiveTuple, Flow, FlowExtractor, FlowHandler,
+    FlowRecord, FlowSide, FlowTable, FragmentOverlap, Headers, IpPair, LinkType, MacAddress,
+    MacPair, Orientation, Packet, Timestamp,
 };
 
 use frame::Frame;
@@ -275,6 +276,32 @@ fn fragments_are_joined_before_they_are_keyed() {
         assert_eq!(String::from_utf8_lossy(&text), "a segment of a stream");
         assert_eq!((seen.flows.len(), table.defragmentation().datagrams), (1, 2));
     }
+}
+
+#[test]
+fn whose_fragments_count_and_how_many_wait_is_up_to_the_builder() {
+    let udp = Frame::new(&[1; 16]).udp(1, 2).0;
+    let mut other = udp.clone();
+    other[8..16].fill(9);
+    let frames = ethernet([
+        Frame::new(&udp[..16]).ipv4_with(17, &[], 9, 0x2000).ethernet(0x0800),
+        Frame::new(&other[8..16]).ipv4_with(17, &[], 9, 0x2001).ethernet(0x0800),
+        Frame::new(&udp[16..]).ipv4_with(17, &[], 9, 2).ethernet(0x0800),
+    ]);
+    for (overlap, expected) in [(FragmentOverlap::First, 1), (FragmentOverlap::Last, 9)] {
+        let mut options = DefragmentOptions::default();
+        options.overlap = overlap;
+        let mut table = FlowTable::builder(FiveTuple::bidirectional()).fragments(options).build();
+        let seen = feed(&mut table, &frames);
+        let expected = [[expected; 8], [1; 8]].concat();
+        assert_eq!(seen.datagrams, [(FlowSide::Initiator, expected)]);
+    }
+    let mut options = DefragmentOptions::default();
+    options.max_datagrams = 3;
+    let mut table = FlowTable::builder(FiveTuple::bidirectional()).fragments(options).build();
+    let first = |id| Frame::new(&[1; 16]).ipv4_with(17, &[], id, 0x2000).ethernet(0x0800);
+    feed(&mut table, &ethernet((0..10).map(first)));
+    assert_eq!(table.defragmentation().evicted, 7);
 }
 
 /// Fragments around fragments: of the tunnel, and within it.
