@@ -4,6 +4,7 @@
 //! moods meet both. Only such ratios decide the exit status of `--check`.
 
 mod flows;
+mod hostile;
 mod measure;
 mod memory;
 #[allow(dead_code, reason = "each group uses a part")]
@@ -42,8 +43,12 @@ struct Arguments {
 /// A group of rows, measured together.
 type Group = (&'static str, fn() -> Vec<Row>);
 
-const GROUPS: &[Group] =
-    &[("tracking", tracking::rows), ("memory", flows::rows), ("reassembly", reassembly::rows)];
+const GROUPS: &[Group] = &[
+    ("tracking", tracking::rows),
+    ("memory", flows::rows),
+    ("reassembly", reassembly::rows),
+    ("hostile", hostile::rows),
+];
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

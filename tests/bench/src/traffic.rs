@@ -35,6 +35,12 @@ impl Capture {
         Self { bytes: Vec::new(), starts: vec![0], pace }
     }
 
+    /// Appends a frame.
+    pub(crate) fn push(&mut self, frame: &[u8]) {
+        self.bytes.extend(frame);
+        self.starts.push(self.bytes.len());
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.starts.len() - 1
     }
