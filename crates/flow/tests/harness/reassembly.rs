@@ -1,10 +1,10 @@
-//! The model that reassembly is held against: an array of bytes.
+//! The model that reassembly is held against: an array of bytes for each direction.
 //!
 //! A script of bytes, random or from a fuzzer, is read as a list of operations on one connection: a SYN with or without
-//! data, or none at all; segments of the client's stream cut anywhere (so that they split, repeat, overlap and contradict
-//! each other), cut short by the capture, lost for good because no operation brings them, acknowledgements,
-//! keep-alives, FIN alone or with data, RST, time passing; under any overlap policy. After each operation everything that
-//! the table said is compared with the array.
+//! data, or none at all; segments of both streams cut anywhere (so that they split, repeat, overlap and contradict each
+//! other), cut short by the capture, lost for good because no operation brings them, acknowledgements, keep-alives, FIN
+//! alone or with data, RST, time passing; under any overlap policy. After each operation everything that the table said
+//! is compared with the arrays.
 
 use std::time::Duration;
 
@@ -15,9 +15,8 @@ use flow::{
 
 use super::segments::{Client, Server, segment};
 
-/// How long the client's stream is.
+/// How long a stream is at most.
 const LEN: usize = 1500;
-const SERVER: u32 = 77;
 /// Gaps of which late bytes are told, at least.
 const REMEMBERED_GAPS: usize = 60;
 
@@ -50,14 +49,23 @@ impl Script<'_> {
 struct Model {
     table: FlowTable<FiveTuple>,
     seen: Seen,
-    base: u32,
-    clock: u64,
-    number: u64,
     policy: OverlapPolicy,
-    /// Where the stream ends.
-    len: usize,
-    /// Where in the stream each packet began and ended, and when it came.
+    /// What the client sends, and what the server sends.
+    streams: [Stream; 2],
+    /// Whether the server sends anything but acknowledgements.
+    two_way: bool,
+    clock: u64,
+    /// Where in its stream each packet began and ended, and when it came.
     packets: Vec<(usize, usize, u64)>,
+}
+
+/// What is known of a direction.
+struct Stream {
+    side: usize,
+    /// Sequence number of the first byte.
+    base: u32,
+    /// Where it ends.
+    len: usize,
     /// The versions of each byte that were captured, in the order in which they came.
     captured: Vec<Vec<u8>>,
     /// How many there were before the present operation.
@@ -66,10 +74,10 @@ struct Model {
     present: (usize, Vec<u8>),
     /// Captured bytes that were told as late.
     late: Vec<bool>,
-    /// Single bytes that looked like keep-alives: before anything else of the stream came, the server had acknowledged
-    /// them, or the client had gone on behind them.
+    /// Single bytes that looked like keep-alives: before anything else of the stream came, the peer had acknowledged
+    /// them, or the sender had gone on behind them.
     keep_alives: Vec<bool>,
-    /// What the server acknowledged last, and where the client's last segment without payload stood.
+    /// What the peer acknowledged last, and where the last segment without payload stood.
     acknowledged: Option<usize>,
     hint: Option<usize>,
     /// The position of stream offset 0, once it is known: 0 with a SYN.
@@ -83,10 +91,15 @@ struct Model {
 
 #[derive(Default)]
 struct Seen {
-    events: Vec<Event>,
-    next: u64,
+    sides: [SideSeen; 2],
     ended: Option<FlowRecord<FiveTupleKey>>,
     flows: usize,
+}
+
+#[derive(Default)]
+struct SideSeen {
+    events: Vec<Event>,
+    next: u64,
 }
 
 enum Event {
@@ -108,19 +121,19 @@ impl Model {
     fn new(script: &mut Script<'_>) -> Self {
         let flags = script.byte();
         let base = u32::try_from(script.word() << 16 | script.word()).unwrap_or(0);
+        let choice = script.byte();
         let policies = [
             OverlapPolicy::First,
             OverlapPolicy::Last,
-            OverlapPolicy::First,
             OverlapPolicy::Bsd,
             OverlapPolicy::BsdRight,
             OverlapPolicy::Linux,
             OverlapPolicy::Solaris,
+            OverlapPolicy::First,
             OverlapPolicy::Last,
         ];
-        let choice = script.byte();
         let policy = policies[usize::from(choice & 7)];
-        let len = LEN - usize::from(choice >> 3) * 40;
+        let len = LEN - usize::from(choice >> 4) * 90;
         let limit = if flags & 2 == 0 { 64 << 10 } else { 1 << 20 };
         let table = FlowTable::builder(FiveTuple::bidirectional())
             .overlap_policy(policy)
@@ -133,12 +146,164 @@ impl Model {
         let mut model = Self {
             table,
             seen: Seen::default(),
-            base,
-            clock: 1_000_000,
-            number: 0,
             policy,
-            len,
+            streams: [Stream::new(0, base, len), Stream::new(1, !base.rotate_left(8), len)],
+            two_way: choice & 8 != 0,
+            clock: 1_000_000,
             packets: vec![(0, 0, 0)],
+        };
+        if flags & 1 == 0 {
+            // A SYN may bring data (RFC 7413), and its answer need not acknowledge it.
+            let early = if flags & 8 == 0 { 0 } else { usize::from(script.byte() % 64) };
+            let [client, server] = [0, 1].map(|side| model.streams[side].base.wrapping_sub(1));
+            let payload: Vec<u8> = (0..early).map(byte).collect();
+            model.streams[0].origin = Some(0);
+            model.streams[0].capture(0, &payload);
+            model.put((0, early), &segment(Client, client, 0, "S", 65_535, &payload), usize::MAX);
+            model.compare();
+            model.streams[1].origin = Some(0);
+            let answer = segment(Server, server, client.wrapping_add(1), "SA", 65_535, b"");
+            model.put((0, 0), &answer, usize::MAX);
+        }
+        model
+    }
+
+    fn put(&mut self, range: (usize, usize), frame: &[u8], snaplen: usize) {
+        self.clock += 1;
+        let now = Timestamp::from_nanos(self.clock * 1_000_000);
+        let mut packet = Packet::new(frame, now, LinkType::IPV4);
+        packet.number = self.packets.len() as u64;
+        packet.data = &frame[..frame.len().min(snaplen)];
+        self.packets.push((range.0, range.1, self.clock));
+        self.table.process([packet], &mut self.seen);
+    }
+
+    fn step(&mut self, script: &mut Script<'_>) {
+        self.streams.iter_mut().for_each(Stream::begin);
+        let code = script.byte();
+        let side = usize::from(self.two_way && code & 0x10 != 0);
+        match code % 16 {
+            operation @ 0..=9 => {
+                let stream = &self.streams[side];
+                // Most segments begin near where the stream is, some anywhere.
+                let near = stream.captured.iter().position(Vec::is_empty).unwrap_or(0);
+                let start = match operation {
+                    0..=4 => (near + usize::from(script.byte() % 64)).saturating_sub(32),
+                    5..=7 => near,
+                    _ => script.word(),
+                } % stream.len;
+                let len = (1 + usize::from(script.byte())).min(stream.len - start);
+                self.send(side, start, len, script.byte(), "A");
+            }
+            10 | 11 => {
+                // By the other side: of what came, of what did not, and of the FIN.
+                let stream = &mut self.streams[side];
+                let position = script.word() % (stream.len + 1 + usize::from(stream.fin_sent));
+                stream.acknowledged = stream.acknowledged.max(Some(position));
+                let at = self.streams[1 - side].end();
+                self.streams[1 - side].hint = Some(at);
+                self.bare(1 - side, at, position, "A");
+            }
+            12 => {
+                // A keep-alive at the highest byte sent.
+                let position = self.streams[side].end().saturating_sub(1);
+                self.streams[side].hint = Some(position);
+                let acknowledged = self.acknowledge(side);
+                self.bare(side, position, acknowledged, "A");
+            }
+            13 => {
+                // With data, or alone.
+                let end = self.streams[side].len;
+                let len = usize::from(script.byte() % 8);
+                self.send(side, end - len, len, 0, "FA");
+                self.streams[side].fin_sent = true;
+            }
+            14 => {
+                self.clock += [1, 90, 600, 40_000][usize::from(script.byte() % 4)];
+                let now = Timestamp::from_nanos(self.clock * 1_000_000);
+                self.table.advance(now, &mut self.seen);
+            }
+            _ => {
+                // Anywhere, mostly where it is not believed.
+                let position = script.word() % (self.streams[side].len + 1);
+                self.bare(side, position, 0, "R");
+            }
+        }
+    }
+
+    /// What a side acknowledges along with something else: what it acknowledged before.
+    fn acknowledge(&mut self, side: usize) -> usize {
+        *self.streams[1 - side].acknowledged.get_or_insert(0)
+    }
+
+    /// A segment without payload that the model counts. A RST has some, which is no data.
+    fn bare(&mut self, side: usize, position: usize, acknowledged: usize, flags: &str) {
+        let host = [Client, Server][side];
+        let sequence = self.streams[side].sequence(position);
+        let acknowledgement = self.streams[1 - side].sequence(acknowledged);
+        let payload: &[u8] = if flags == "R" { b"reset" } else { b"" };
+        let frame = segment(host, sequence, acknowledgement, flags, 65_535, payload);
+        self.put((position, position), &frame, usize::MAX);
+    }
+
+    /// Puts a segment with payload on the wire. `twist` says whether its bytes are wrong, and whether they are cut.
+    fn send(&mut self, side: usize, start: usize, len: usize, twist: u8, flags: &str) {
+        let acknowledged = self.acknowledge(side);
+        let acknowledgement = self.streams[1 - side].sequence(acknowledged);
+        let stream = &mut self.streams[side];
+        let mut payload: Vec<u8> = (start..start + len).map(byte).collect();
+        if twist & 7 == 7 {
+            payload.iter_mut().for_each(|byte| *byte ^= twist);
+        }
+        let captured = if twist & 0x18 == 0x18 { len / 2 } else { len };
+        let host = [Client, Server][side];
+        let sequence = stream.sequence(start);
+        let frame = segment(host, sequence, acknowledgement, flags, 65_535, &payload);
+        payload.truncate(captured);
+        let after = Some(start + 1);
+        if stream.origin.is_none()
+            && len == 1
+            && [stream.acknowledged, stream.hint].contains(&after)
+        {
+            stream.keep_alives[start] = true;
+            stream.present = (start, payload);
+        } else {
+            stream.capture(start, &payload);
+        }
+        stream.lowest = stream.lowest.min(start);
+        self.put((start, start + len), &frame, 40 + captured);
+    }
+
+    /// Holds what the table said since the last time against the arrays.
+    fn compare(&mut self) {
+        for (stream, seen) in self.streams.iter_mut().zip(&self.seen.sides) {
+            stream.compare(seen, self.policy, &self.packets);
+        }
+    }
+
+    fn finish(&mut self) {
+        let ended = self.seen.ended.is_some();
+        self.streams.iter_mut().for_each(Stream::begin);
+        self.table.finish(&mut self.seen);
+        self.compare();
+        assert_eq!(self.table.statistics().pending_bytes, 0);
+        assert!(self.seen.flows <= 1, "one connection became several flows");
+        assert_eq!(self.seen.flows == 1, self.seen.ended.is_some());
+        // If it ended before, its grace was over, or both sides had closed, before the last segment.
+        if !ended {
+            for (stream, seen) in self.streams.iter().zip(&self.seen.sides) {
+                stream.finish(seen);
+            }
+        }
+    }
+}
+
+impl Stream {
+    fn new(side: usize, base: u32, len: usize) -> Self {
+        Self {
+            side,
+            base,
+            len,
             captured: vec![Vec::new(); len],
             before: vec![0; len],
             present: (0, Vec::new()),
@@ -151,30 +316,7 @@ impl Model {
             fin_sent: false,
             compared: 0,
             gaps: 0,
-        };
-        if flags & 1 == 0 {
-            model.origin = Some(0);
-            // A SYN may bring data (RFC 7413), and its answer need not acknowledge it.
-            let early = if flags & 8 == 0 { 0 } else { usize::from(script.byte() % 64) };
-            let payload: Vec<u8> = (0..early).map(byte).collect();
-            model.capture(0, &payload);
-            let syn = segment(Client, base.wrapping_sub(1), 0, "S", 65_535, &payload);
-            model.put((0, early), &syn, usize::MAX);
-            model.compare();
-            model.put((0, 0), &segment(Server, SERVER, base, "SA", 65_535, b""), usize::MAX);
         }
-        model
-    }
-
-    fn put(&mut self, range: (usize, usize), frame: &[u8], snaplen: usize) {
-        self.clock += 1;
-        self.number += 1;
-        self.packets.push((range.0, range.1, self.clock));
-        let now = Timestamp::from_nanos(self.clock * 1_000_000);
-        let mut packet = Packet::new(frame, now, LinkType::IPV4);
-        packet.number = self.number;
-        packet.data = &frame[..frame.len().min(snaplen)];
-        self.table.process([packet], &mut self.seen);
     }
 
     fn sequence(&self, position: usize) -> u32 {
@@ -201,81 +343,11 @@ impl Model {
         self.present = (0, Vec::new());
     }
 
-    fn step(&mut self, script: &mut Script<'_>) {
-        self.begin();
-        match script.byte() % 16 {
-            operation @ 0..=9 => self.send(operation, script),
-            10 | 11 => {
-                let position = script.word() % (self.len + 1);
-                self.acknowledged = self.acknowledged.max(Some(position));
-                let frame = segment(Server, SERVER + 1, self.sequence(position), "A", 65_535, b"");
-                self.put((0, 0), &frame, usize::MAX);
-            }
-            12 => {
-                // A keep-alive at the highest byte sent.
-                let position = self.end().saturating_sub(1);
-                self.hint = Some(position);
-                let frame = segment(Client, self.sequence(position), SERVER + 1, "A", 65_535, b"");
-                self.put((position, position), &frame, usize::MAX);
-            }
-            13 => {
-                // With data, or alone.
-                let len = usize::from(script.byte() % 8).min(self.len);
-                self.segment(self.len - len, len, 0, "FA");
-                self.fin_sent = true;
-            }
-            14 => {
-                self.clock += [1, 90, 600, 40_000][usize::from(script.byte() % 4)];
-                let now = Timestamp::from_nanos(self.clock * 1_000_000);
-                self.table.advance(now, &mut self.seen);
-            }
-            _ => {
-                // Anywhere, mostly where it is not believed.
-                let position = script.word() % (self.len + 1);
-                let frame = segment(Client, self.sequence(position), 0, "R", 0, b"reset");
-                self.put((position, position), &frame, usize::MAX);
-            }
-        }
-    }
-
-    fn send(&mut self, operation: u8, script: &mut Script<'_>) {
-        // Most segments begin near where the stream is, some anywhere.
-        let near = self.captured.iter().position(Vec::is_empty).unwrap_or(0);
-        let start = match operation {
-            0..=4 => (near + usize::from(script.byte() % 64)).saturating_sub(32),
-            5..=7 => near,
-            _ => script.word(),
-        } % self.len;
-        let len = (1 + usize::from(script.byte())).min(self.len - start);
-        self.segment(start, len, script.byte(), "A");
-    }
-
-    /// Puts a segment of the client's on the wire. `twist` says whether its bytes are wrong, and whether they are cut.
-    fn segment(&mut self, start: usize, len: usize, twist: u8, flags: &str) {
-        let mut payload: Vec<u8> = (start..start + len).map(byte).collect();
-        if twist & 7 == 7 {
-            payload.iter_mut().for_each(|byte| *byte ^= twist);
-        }
-        let captured = if twist & 0x18 == 0x18 { len / 2 } else { len };
-        let acknowledgement = SERVER + 1;
-        let frame = segment(Client, self.sequence(start), acknowledgement, flags, 65_535, &payload);
-        payload.truncate(captured);
-        let after = Some(start + 1);
-        if self.origin.is_none() && len == 1 && [self.acknowledged, self.hint].contains(&after) {
-            self.keep_alives[start] = true;
-            self.present = (start, payload);
-        } else {
-            self.capture(start, &payload);
-        }
-        self.lowest = self.lowest.min(start);
-        self.put((start, start + len), &frame, 40 + captured);
-    }
-
     /// Whether a byte may be delivered at a position: which of the versions the policy chooses is known for the simple
     /// ones. Time may have let a byte go before the present operation brought another version of it.
-    fn may_be(&self, at: usize, byte: u8) -> bool {
+    fn may_be(&self, at: usize, byte: u8, policy: OverlapPolicy) -> bool {
         let (versions, before) = (&self.captured[at], self.before[at]);
-        match self.policy {
+        match policy {
             OverlapPolicy::First => versions.first() == Some(&byte),
             OverlapPolicy::Last => {
                 versions.last() == Some(&byte) || versions[..before].last() == Some(&byte)
@@ -284,28 +356,28 @@ impl Model {
         }
     }
 
-    /// Holds what the table said since the last time against the array.
-    fn compare(&mut self) {
-        for event in &self.seen.events[self.compared..] {
+    fn compare(&mut self, seen: &SideSeen, policy: OverlapPolicy, packets: &[(usize, usize, u64)]) {
+        let side = self.side;
+        for event in &seen.events[self.compared..] {
             match event {
                 Event::Data(offset, bytes, number, time) => {
-                    let (start, end, clock) = self.packets[*number as usize];
+                    let (start, end, clock) = packets[*number as usize];
                     let origin = *self.origin.get_or_insert(start);
                     let from = origin + *offset as usize;
                     assert!(start <= from && from + bytes.len() <= end, "not of packet {number}");
                     assert_eq!(*time, clock * 1_000_000);
                     for (at, byte) in (from..).zip(bytes) {
-                        let right = self.may_be(at, *byte) || self.keep_alives[at];
-                        assert!(right, "delivered at position {at}: {byte:#x}");
+                        let right = self.may_be(at, *byte, policy) || self.keep_alives[at];
+                        assert!(right, "side {side} delivered at position {at}: {byte:#x}");
                     }
                 }
                 Event::Gap(gap) => {
                     self.gaps += 1;
                     // A stream may begin with a segment of which nothing was captured.
                     let origin = *self.origin.get_or_insert(self.lowest);
-                    for at in origin + gap.offset as usize..origin + (gap.offset + gap.len) as usize
-                    {
-                        assert_eq!(self.before[at], 0, "position {at} is no gap");
+                    let from = origin + gap.offset as usize;
+                    for at in from..from + gap.len as usize {
+                        assert_eq!(self.before[at], 0, "position {at} of side {side} is no gap");
                     }
                 }
                 Event::Late(offset, bytes) => {
@@ -314,18 +386,19 @@ impl Model {
                     let skip = from - self.present.0;
                     assert_eq!(*bytes, self.present.1[skip..skip + bytes.len()]);
                     self.late[from..from + bytes.len()].fill(true);
+                    // What is left of the gap may be two gaps.
+                    self.gaps += 1;
                 }
                 Event::Repeat(offset, bytes) => {
                     // Only what was handed out before comes again.
-                    let from =
-                        self.origin.expect("repeated before the first byte") + *offset as usize;
+                    let origin = self.origin.expect("repeated before the first byte");
+                    let from = origin + *offset as usize;
                     let skip = from - self.present.0;
                     assert_eq!(*bytes, self.present.1[skip..skip + bytes.len()]);
-                    assert!(*offset + bytes.len() as u64 <= self.seen.next);
-                    assert!(
-                        (from..from + bytes.len())
-                            .all(|at| self.keep_alives[at] || self.before[at] > 0)
-                    );
+                    assert!(*offset + bytes.len() as u64 <= seen.next);
+                    let known = |at: usize| self.keep_alives[at] || self.before[at] > 0;
+                    let all = (from..from + bytes.len()).all(known);
+                    assert!(all || self.gaps > REMEMBERED_GAPS, "nothing was there before");
                 }
                 Event::Conflict(kept, discarded) => {
                     assert_eq!(kept.len(), discarded.len());
@@ -338,40 +411,31 @@ impl Model {
                 }
             }
         }
-        self.compared = self.seen.events.len();
+        self.compared = seen.events.len();
     }
 
-    fn finish(&mut self) {
-        let ended = self.seen.ended.is_some();
-        self.begin();
-        self.table.finish(&mut self.seen);
-        self.compare();
-        assert_eq!(self.table.statistics().pending_bytes, 0);
-        assert!(self.seen.flows <= 1, "one connection became several flows");
-        assert_eq!(self.seen.flows == 1, self.seen.ended.is_some());
-        if ended {
-            // It was reset, and its grace was over before the last segment.
-            return;
-        }
+    /// The flow has ended while the capture went on: all that was captured was told.
+    fn finish(&self, seen: &SideSeen) {
+        let side = self.side;
         let Some(origin) = self.origin else {
-            assert_eq!(self.end(), 0, "the stream was swallowed");
+            assert_eq!(self.end(), 0, "the stream of side {side} was swallowed");
             return;
         };
         let mut delivered = vec![false; self.len];
-        for event in &self.seen.events {
+        for event in &seen.events {
             if let Event::Data(offset, bytes, ..) = event {
                 let from = origin + *offset as usize;
                 delivered[from..from + bytes.len()].fill(true);
             }
         }
-        assert!(origin + self.seen.next as usize >= self.end(), "the stream ends early");
+        assert!(origin + seen.next as usize >= self.end(), "the stream of side {side} ends early");
         if self.gaps > REMEMBERED_GAPS {
             return;
         }
         for (at, delivered) in delivered.into_iter().enumerate() {
             let told = delivered || self.late[at] || self.captured[at].is_empty();
             // One byte right before the beginning looks like a keep-alive, too.
-            assert!(told || at + 1 == origin, "position {at} was swallowed");
+            assert!(told || at + 1 == origin, "position {at} of side {side} was swallowed");
         }
     }
 }
@@ -382,47 +446,52 @@ impl FlowHandler<FiveTupleKey> for Seen {
     }
 
     fn on_data(&mut self, _: &Flow<'_, FiveTupleKey>, side: FlowSide, data: Data<'_>) {
-        assert_eq!(side, FlowSide::Initiator);
-        assert_eq!(data.offset, self.next, "data does not follow what came before");
+        let seen = &mut self.sides[side as usize];
+        assert_eq!(data.offset, seen.next, "data does not follow what came before");
         assert!(!data.bytes.is_empty());
-        self.next += data.bytes.len() as u64;
+        seen.next += data.bytes.len() as u64;
         let time = data.timestamp.as_nanos();
-        self.events.push(Event::Data(data.offset, data.bytes.to_vec(), data.packet_number, time));
+        seen.events.push(Event::Data(data.offset, data.bytes.to_vec(), data.packet_number, time));
     }
 
     fn on_gap(&mut self, _: &Flow<'_, FiveTupleKey>, side: FlowSide, gap: Gap) {
-        assert_eq!(side, FlowSide::Initiator);
-        assert_eq!(gap.offset, self.next, "a gap does not follow what came before");
+        let seen = &mut self.sides[side as usize];
+        assert_eq!(gap.offset, seen.next, "a gap does not follow what came before");
         assert!(gap.len > 0);
-        self.next += gap.len;
-        self.events.push(Event::Gap(gap));
+        seen.next += gap.len;
+        seen.events.push(Event::Gap(gap));
     }
 
-    fn on_late(&mut self, _: &Flow<'_, FiveTupleKey>, _: FlowSide, data: Data<'_>) {
-        self.events.push(Event::Late(data.offset.cast_signed(), data.bytes.to_vec()));
+    fn on_late(&mut self, _: &Flow<'_, FiveTupleKey>, side: FlowSide, data: Data<'_>) {
+        let event = Event::Late(data.offset.cast_signed(), data.bytes.to_vec());
+        self.sides[side as usize].events.push(event);
     }
 
-    fn on_repeat(&mut self, _: &Flow<'_, FiveTupleKey>, _: FlowSide, data: Data<'_>) {
-        self.events.push(Event::Repeat(data.offset, data.bytes.to_vec()));
+    fn on_repeat(&mut self, _: &Flow<'_, FiveTupleKey>, side: FlowSide, data: Data<'_>) {
+        let event = Event::Repeat(data.offset, data.bytes.to_vec());
+        self.sides[side as usize].events.push(event);
     }
 
-    fn on_conflict(&mut self, _: &Flow<'_, FiveTupleKey>, _: FlowSide, conflict: Conflict<'_>) {
-        let (kept, discarded) = (conflict.kept.to_vec(), conflict.discarded.to_vec());
-        self.events.push(Event::Conflict(kept, discarded));
+    fn on_conflict(&mut self, _: &Flow<'_, FiveTupleKey>, side: FlowSide, conflict: Conflict<'_>) {
+        let event = Event::Conflict(conflict.kept.to_vec(), conflict.discarded.to_vec());
+        self.sides[side as usize].events.push(event);
     }
 
-    fn on_fin(&mut self, _: &Flow<'_, FiveTupleKey>, _: FlowSide, offset: u64) {
-        assert_eq!(offset, self.next);
-        self.events.push(Event::Fin(offset));
+    fn on_fin(&mut self, _: &Flow<'_, FiveTupleKey>, side: FlowSide, offset: u64) {
+        let seen = &mut self.sides[side as usize];
+        assert_eq!(offset, seen.next);
+        seen.events.push(Event::Fin(offset));
     }
 
     fn on_end(&mut self, _: &Flow<'_, FiveTupleKey>, record: &FlowRecord<FiveTupleKey>) {
-        let bytes: u64 = self
-            .events
-            .iter()
-            .map(|event| if let Event::Data(_, bytes, ..) = event { bytes.len() as u64 } else { 0 })
-            .sum();
-        assert_eq!(record.initiator.delivered_bytes, bytes);
+        for (seen, side) in self.sides.iter().zip([FlowSide::Initiator, FlowSide::Responder]) {
+            let bytes = |event: &Event| match event {
+                Event::Data(_, bytes, ..) => bytes.len() as u64,
+                _ => 0,
+            };
+            let bytes: u64 = seen.events.iter().map(bytes).sum();
+            assert_eq!(record.side(side).delivered_bytes, bytes);
+        }
         assert!(self.ended.replace(record.clone()).is_none(), "ended twice");
     }
 }

@@ -1,0 +1,57 @@
+//! The seeds of the fuzz targets hold what the targets check.
+#![allow(missing_docs)]
+
+#[path = "harness/fragments.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod fragments;
+#[path = "harness/frame.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod frame;
+#[path = "harness/gallery.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod gallery;
+#[path = "harness/invariants.rs"]
+#[allow(unreachable_pub)]
+mod invariants;
+#[path = "harness/reassembly.rs"]
+#[allow(unreachable_pub)]
+mod reassembly;
+#[path = "harness/segments.rs"]
+#[allow(unreachable_pub)]
+mod segments;
+
+use std::fs;
+use std::path::Path;
+
+/// The seeds of a target.
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    let files = fs::read_dir(folder).expect("the folder of seeds");
+    let seeds: Vec<_> = files.map(|file| fs::read(file.unwrap().path()).expect("a seed")).collect();
+    assert!(seeds.len() > 5);
+    seeds
+}
+
+#[test]
+fn of_the_parser() {
+    for seed in seeds("parse") {
+        let (link_type, data, wire_len) = invariants::packet_of(&seed).expect("a packet");
+        let packet = flow::Packet::new(&data, flow::Timestamp::default(), link_type);
+        assert!(flow::parse(&packet).is_ok(), "the seed is a packet that can be parsed");
+        invariants::check(link_type, &data, wire_len, &mut flow::Defragmenter::default());
+    }
+}
+
+#[test]
+fn of_the_defragmenter() {
+    for seed in seeds("defragment") {
+        fragments::check(&seed);
+    }
+}
+
+#[test]
+fn of_reassembly() {
+    for seed in seeds("reassembly") {
+        reassembly::check(&seed);
+    }
+}
