@@ -106,8 +106,8 @@ pub use xdp::{
     ForwardStatistics, HugePages, KernelVersion, MultiBuffer, RejectReason, SendRejected,
     SendRequest, SendTimestamp, Umem, UmemConfig, XdpAttach, XdpBatch, XdpDirection, XdpError,
     XdpForwarder, XdpFrame, XdpGroup, XdpMode, XdpOutcome, XdpProgram, XdpReceiver,
-    XdpReceiverStatistics, XdpSender, XdpSenderStatistics, XdpSocket, XdpSocketBuilder, XdpWait,
-    ZeroCopy,
+    XdpReceiverStatistics, XdpSender, XdpSenderStatistics, XdpSocket, XdpSocketBuilder, XdpTap,
+    XdpTapBatch, XdpWait, ZeroCopy,
 };
 
 #[cfg(doctest)]

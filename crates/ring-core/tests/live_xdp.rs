@@ -13,6 +13,10 @@ mod receive;
 mod send;
 #[path = "live_xdp/setup.rs"]
 mod setup;
+#[path = "live_xdp/share.rs"]
+mod share;
+#[path = "live_xdp/tap.rs"]
+mod tap;
 #[path = "live_xdp/together.rs"]
 mod together;
 
@@ -45,6 +49,11 @@ live_harness::main!(
     program::a_foreign_program_and_map_are_used,
     program::steered_packets_come_and_others_go_on,
     program::a_steered_port_leaves_http_alone,
+    share::sockets_share_a_queue,
+    share::our_own_program_knows_one_receiver_a_queue,
+    share::a_group_is_a_source,
+    tap::a_tap_shows_both_directions,
+    tap::a_taps_ends_are_two,
     together::a_group_takes_every_queue,
     together::packets_are_forwarded_between_interfaces,
     together::forwarding_goes_on_with_few_frames,

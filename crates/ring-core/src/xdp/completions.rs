@@ -1,7 +1,7 @@
 //! Frames that the kernel has sent, or is about to.
 //!
 //! The ring stands behind a lock, so that a receiver which runs out of frames can take back what another socket of the
-//! same memory has sent: it must not depend on that socket's next call.
+//! same memory has sent: it must not depend on that socket's next call. All sockets of a queue have the same one.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -30,19 +30,30 @@ pub(crate) struct Completions {
     /// `None` once the socket is closed.
     inner: Mutex<Option<Inner>>,
     in_flight: AtomicU32,
+    completed: AtomicU64,
     malformed: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Inner {
     ring: Ring<u64>,
-    stamps: VecDeque<SendTimestamp>,
+    /// By the socket's number on the queue.
+    stamps: VecDeque<(u16, SendTimestamp)>,
 }
+
+/// A packet whose time of sending is to be reported: its number, and that of its socket on the queue, in one word.
+pub(crate) fn tag(socket: u16, number: u64) -> u64 {
+    u64::from(socket) << NUMBER_BITS | number & NUMBERS
+}
+
+const NUMBER_BITS: u32 = 48;
+const NUMBERS: u64 = (1 << NUMBER_BITS) - 1;
 
 impl Completions {
     pub(crate) fn new(ring: Ring<u64>, holder: Holder) -> Self {
         let inner = Mutex::new(Some(Inner { ring, stamps: VecDeque::new() }));
-        Self { holder, inner, in_flight: AtomicU32::new(0), malformed: AtomicU64::new(0) }
+        let (completed, malformed) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { holder, inner, in_flight: AtomicU32::new(0), completed, malformed }
     }
 
     /// Takes back what was sent; how many frames.
@@ -63,25 +74,31 @@ impl Completions {
                 self.malformed.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            if let Some((number, nanoseconds)) = memory.stamp(&lease, start) {
+            if let Some((tag, nanoseconds)) = memory.stamp(&lease, start) {
                 if stamps.len() == STAMPS {
                     stamps.pop_front();
                 }
-                stamps.push_back(SendTimestamp { number, nanoseconds });
+                let stamp = SendTimestamp { number: tag & NUMBERS, nanoseconds };
+                stamps.push_back(((tag >> NUMBER_BITS) as u16, stamp));
             }
             to(lease);
             count += 1;
         }
         ring.advance(ready);
         ring.publish();
-        self.in_flight.fetch_sub(count, Ordering::Relaxed);
+        self.completed.fetch_add(count.into(), Ordering::Relaxed);
+        // A kernel that gives back what it was not told of yet must not make it wrap around.
+        let left = |flying: u32| Some(flying.saturating_sub(count));
+        let _ = self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
         Ok(count)
     }
 
-    /// The oldest time stamp that nobody has taken.
-    pub(crate) fn stamp(&self) -> Option<SendTimestamp> {
+    /// The oldest time stamp of a socket that nobody has taken.
+    pub(crate) fn stamp(&self, socket: u16) -> Option<SendTimestamp> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.as_mut()?.stamps.pop_front()
+        let stamps = &mut inner.as_mut()?.stamps;
+        let at = stamps.iter().position(|(of, _)| *of == socket)?;
+        stamps.remove(at).map(|(_, stamp)| stamp)
     }
 
     /// Counts frames that are given to the kernel.
@@ -93,6 +110,11 @@ impl Completions {
     #[inline]
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Frames that the kernel gave back.
+    pub(crate) fn completed(&self) -> u64 {
+        self.completed.load(Ordering::Relaxed)
     }
 
     /// Entries that could not be.

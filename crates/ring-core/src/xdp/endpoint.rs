@@ -3,17 +3,19 @@
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 
+use ring_sys::packet::PacketSocket;
+use ring_sys::packet::abi::{PACKET_MR_PROMISC, PacketMreq};
 use ring_sys::xdp::Socket;
 
-use super::completions::Completions;
 use super::cursor::Jumped;
-use super::error::{XdpError, libc_errno};
-use super::memory::Holder;
+use super::error::{XdpError, explain, libc_errno};
 use super::program::Entry;
+use super::queue::QueueRings;
 use super::umem::Shared;
 use crate::LinkType;
 
-/// Dropped by the last half, after that has unmapped its rings: a socket lives on while one of its rings is mapped.
+/// Dropped by the last half, after that has unmapped its rings: a socket lives on while one of its rings is mapped. The
+/// order of the fields is that in which they go.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     /// The socket's place in the map of the program. Taken away first, so that nothing is redirected to a socket that
@@ -22,9 +24,10 @@ pub(crate) struct Endpoint {
     /// `None` only where a test plays the kernel.
     pub(crate) socket: Option<Arc<Socket>>,
     pub(crate) umem: Arc<Shared>,
-    pub(crate) completions: Arc<Completions>,
-    /// The socket's number within its packet memory.
-    pub(crate) number: u16,
+    /// After the socket: whoever drops the last clone closes the queue.
+    pub(crate) rings: Arc<QueueRings>,
+    /// The socket's number among those of the queue.
+    pub(crate) ordinal: u16,
     pub(crate) interface: Arc<str>,
     pub(crate) index: u32,
     pub(crate) queue: u32,
@@ -34,20 +37,34 @@ pub(crate) struct Endpoint {
     pub(crate) zero_copy: bool,
     pub(crate) multi_buffer: bool,
     pub(crate) busy_poll: bool,
+    pub(crate) _promiscuous: Option<Promiscuous>,
+}
+
+/// An interface in promiscuous mode. AF_XDP knows nothing of that: a packet socket without a protocol, which receives
+/// nothing, holds it, and the kernel undoes it when that is closed.
+#[derive(Debug)]
+pub(crate) struct Promiscuous {
+    _socket: PacketSocket,
+}
+
+impl Promiscuous {
+    pub(crate) fn join(interface: u32) -> Result<Self, XdpError> {
+        let failed = |source| explain("switching promiscuous mode on", "cap_net_raw", None, source);
+        let socket = PacketSocket::new().map_err(failed)?;
+        let request = PacketMreq {
+            mr_ifindex: interface as i32,
+            mr_type: PACKET_MR_PROMISC,
+            ..PacketMreq::default()
+        };
+        socket.add_membership(&request).map_err(failed)?;
+        Ok(Self { _socket: socket })
+    }
 }
 
 impl Endpoint {
     /// The descriptor, for waiting.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.socket.as_ref().map(|socket| socket.as_fd())
-    }
-
-    pub(crate) fn fill_holder(&self) -> Holder {
-        Holder::Fill(self.number)
-    }
-
-    pub(crate) fn send_holder(&self) -> Holder {
-        Holder::Send(self.number)
     }
 
     /// Lets the kernel take frames, or poll the device.
@@ -85,22 +102,4 @@ impl Endpoint {
 
 pub(crate) fn jumped(ring: &'static str, size: u32, jumped: Jumped) -> XdpError {
     XdpError::RingIndex { ring, ours: jumped.own, theirs: jumped.other, size }
-}
-
-impl Drop for Endpoint {
-    fn drop(&mut self) {
-        self.entry = None;
-        self.completions.close();
-        let closed = match self.socket.take() {
-            // Somebody who opens a socket at this moment may hold it; what the kernel has is then lost to the memory.
-            Some(socket) => Arc::into_inner(socket).is_some(),
-            None => true,
-        };
-        // Closing waits until the kernel's copying is over. A device that writes to the frames itself may go on for a
-        // while: what it has is lost to the memory, until that is dropped.
-        if closed && !self.zero_copy {
-            self.umem.memory.reclaim(self.fill_holder());
-            self.umem.memory.reclaim(self.send_holder());
-        }
-    }
 }

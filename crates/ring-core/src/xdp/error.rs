@@ -163,8 +163,8 @@ pub enum XdpError {
         /// How many are needed.
         needed: usize,
     },
-    /// So many sockets have used one packet memory that there are no numbers left.
-    #[error("a packet memory is good for {limit} sockets, one after another")]
+    /// So many queues have used one packet memory that there are no numbers left.
+    #[error("a packet memory is good for {limit} queues, one after another")]
     TooManySockets {
         /// How many.
         limit: u16,
@@ -186,6 +186,12 @@ pub enum XdpError {
     /// The interface went away while the socket was open.
     #[error("{interface} has gone")]
     InterfaceGone {
+        /// The interface.
+        interface: String,
+    },
+    /// One interface was named for both sides.
+    #[error("{interface} cannot be joined with itself")]
+    SameInterface {
         /// The interface.
         interface: String,
     },
@@ -268,6 +274,7 @@ pub(crate) fn explain(
 pub(crate) mod libc_errno {
     pub(crate) const EPERM: i32 = 1;
     pub(crate) const ENXIO: i32 = 6;
+    pub(crate) const E2BIG: i32 = 7;
     pub(crate) const EAGAIN: i32 = 11;
     pub(crate) const ENOMEM: i32 = 12;
     pub(crate) const EACCES: i32 = 13;

@@ -209,7 +209,7 @@ impl XdpForwarder {
 }
 
 /// Sends a packet's frames, all or none.
-fn pass_on(
+pub(crate) fn pass_on(
     sender: &mut XdpSender,
     frames: &mut Vec<XdpFrame>,
     counts: &mut ForwardStatistics,

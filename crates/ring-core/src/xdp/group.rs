@@ -1,22 +1,27 @@
 //! All queues of an interface.
 
+use std::os::fd::{AsFd as _, BorrowedFd};
+
 use ring_sys::interface;
 
+use super::batch::XdpBatch;
 use super::builder::XdpSocketBuilder;
 use super::error::XdpError;
 use super::program::find;
+use super::rota::{Rota, Turn};
 use super::socket::XdpSocket;
-use super::umem::{Umem, UmemConfig};
-use crate::{Error, Statistics};
+use crate::{Error, Interrupter, LinkType, Next, PacketSource, Statistics, Timeout};
 
 /// A socket for each queue of an interface, so that nothing that the interface receives is missed. They share one
 /// program and one packet memory: a frame that came on one queue can be sent on any.
 ///
 /// Which packets come on which queue is up to the interface; where it spreads them symmetrically (`ethtool -X`), both
-/// directions of a flow come to the same member. Each member is a source of its own, for a thread of its own.
+/// directions of a flow come to the same member. Each member is a source of its own, for a thread of its own. The group
+/// is a source, too, for one thread that takes everything: it asks its members in turn.
 #[derive(Debug)]
 pub struct XdpGroup {
     members: Vec<XdpSocket>,
+    rota: Rota,
 }
 
 impl XdpGroup {
@@ -26,14 +31,11 @@ impl XdpGroup {
     /// # Errors
     /// As [`XdpSocketBuilder::open`], of the first queue that cannot be opened.
     pub fn open(builder: &XdpSocketBuilder) -> Result<Self, XdpError> {
-        find(&builder.interface)?;
-        let found = interface::find(&builder.interface).map_err(|source| {
-            XdpError::NoSuchInterface { interface: builder.interface.clone(), source }
-        })?;
-        let queues = found.queues.0.max(1);
+        let queues = queues(&builder.interface)?;
+        let mtu = interface::mtu(&builder.interface).ok();
         let umem = match &builder.umem {
             Some(umem) => umem.clone(),
-            None => shared(&builder.memory, queues, found.mtu)?,
+            None => builder.memory.times(queues).allocate_for(mtu)?,
         };
         // Each gets the same part of what there is: the last must not find the pool empty.
         let part = u32::try_from(umem.free_frames()).unwrap_or(u32::MAX) / queues;
@@ -42,7 +44,7 @@ impl XdpGroup {
         let members = (0..queues)
             .map(|queue| builder.clone().queue(queue).open())
             .collect::<Result<_, _>>()?;
-        Ok(Self { members })
+        Ok(Self { members, rota: Rota::new()? })
     }
 
     /// The members, in the order of their queues.
@@ -74,20 +76,62 @@ impl XdpGroup {
     /// # Errors
     /// When the kernel refuses to tell.
     pub fn statistics(&self) -> Result<Statistics, Error> {
-        let mut sum = Statistics::default();
-        for member in &self.members {
-            let part = member.statistics()?;
-            sum.packets += part.packets;
-            sum.drops += part.drops;
-            sum.freezes += part.freezes;
-            sum.malformed += part.malformed;
-            sum.ring_exhausted += part.ring_exhausted;
-            sum.blocks_on_loan = part.blocks_on_loan;
-        }
-        Ok(sum)
+        sum(&self.members)
     }
 }
 
-fn shared(config: &UmemConfig, queues: u32, mtu: u32) -> Result<Umem, XdpError> {
-    config.times(queues).allocate_for(Some(mtu))
+/// Each batch is of one member; packets are numbered through.
+impl PacketSource for XdpGroup {
+    type Batch<'a> = XdpBatch<'a>;
+
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<XdpBatch<'_>>, Error> {
+        Ok(match self.rota.take(&mut self.members, timeout)? {
+            Turn::Packets(at) => Next::Batch(self.rota.lend(&mut self.members[at])?),
+            Turn::TimedOut => Next::TimedOut,
+            Turn::Interrupted => Next::Interrupted,
+        })
+    }
+
+    fn statistics(&mut self) -> Result<Statistics, Error> {
+        sum(&self.members)
+    }
+
+    fn link_type(&self) -> Option<LinkType> {
+        self.members.first()?.link_type()
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+
+    fn interrupter(&self) -> Option<Interrupter> {
+        Some(self.rota.interrupter().clone())
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.rota.poller(&self.members).ok()?.as_fd())
+    }
+}
+
+/// How many receive queues an interface has.
+pub(crate) fn queues(name: &str) -> Result<u32, XdpError> {
+    find(name)?;
+    let found = interface::find(name)
+        .map_err(|source| XdpError::NoSuchInterface { interface: name.to_owned(), source })?;
+    Ok(found.queues.0.max(1))
+}
+
+/// The sum of the totals of sockets that share their memory.
+pub(crate) fn sum(sockets: &[XdpSocket]) -> Result<Statistics, Error> {
+    let mut sum = Statistics::default();
+    for socket in sockets {
+        let part = socket.statistics()?;
+        sum.packets += part.packets;
+        sum.drops += part.drops;
+        sum.freezes += part.freezes;
+        sum.malformed += part.malformed;
+        sum.ring_exhausted += part.ring_exhausted;
+        sum.blocks_on_loan = part.blocks_on_loan;
+    }
+    Ok(sum)
 }

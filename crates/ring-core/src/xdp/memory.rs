@@ -1,7 +1,7 @@
 //! The memory that packets lie in, and who has which frame of it.
 //!
 //! **Invariant.** Each frame is in exactly one place: in the pool, with a user (who then has its [`Lease`]), with the
-//! kernel to be filled, or with the kernel to be sent. A word a frame says which, and with which socket. Only the one
+//! kernel to be filled, or with the kernel to be sent. A word a frame says which, and with which queue. Only the one
 //! who has a frame moves it on: the holder of the lease, or, for frames that the kernel has, the one who reads the ring
 //! by which that kernel side gives them back. What the kernel gives back is checked against the word, so that a frame
 //! that it names twice, or was never given, never gets a second lease.
@@ -28,17 +28,17 @@ pub(crate) struct Lease {
     memory: NonZeroU32,
 }
 
-/// With whom the kernel has a frame: which ring, of which socket.
+/// With whom the kernel has a frame: which ring, of which queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {
-    /// To be filled for a socket.
+    /// To be filled for the sockets of a queue.
     Fill(u16),
-    /// To be sent by a socket.
+    /// To be sent by a socket of a queue.
     Send(u16),
 }
 
-/// The most sockets that may ever use a memory.
-pub(crate) const MOST_SOCKETS: u16 = 1 << 14;
+/// The most queues that may ever use a memory.
+pub(crate) const MOST_QUEUES: u16 = 1 << 14;
 
 const IN_POOL: u16 = 0;
 const WITH_USER: u16 = 1;
@@ -312,8 +312,8 @@ impl Holder {
     #[inline]
     fn state(self) -> u16 {
         match self {
-            Self::Fill(socket) => TO_FILL | socket,
-            Self::Send(socket) => TO_SEND | socket,
+            Self::Fill(queue) => TO_FILL | queue,
+            Self::Send(queue) => TO_SEND | queue,
         }
     }
 }

@@ -72,7 +72,7 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) struct Entry {
     program: XdpProgram,
-    queue: u32,
+    key: u32,
     is_set: AtomicBool,
 }
 
@@ -85,9 +85,24 @@ const GOING: Duration = Duration::from_millis(200);
 
 /// An interface of a network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+pub(crate) struct Place {
     namespace: (u64, u64),
     interface: u32,
+}
+
+impl Place {
+    /// An interface of the network namespace that this thread is in.
+    pub(crate) fn here(interface: u32) -> Result<Self, XdpError> {
+        let metadata = std::fs::metadata("/proc/thread-self/ns/net").map_err(|source| {
+            XdpError::System { operation: "looking at the network namespace", source }
+        })?;
+        Ok(Self { namespace: (metadata.dev(), metadata.ino()), interface })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self { namespace: (0, 0), interface: 0 }
+    }
 }
 
 /// The programs of this process.
@@ -143,7 +158,7 @@ impl XdpProgram {
 
     /// The program of this process on an interface: the one that is there, or a new one.
     pub(crate) fn shared(name: &str, index: u32, wanted: &Wanted) -> Result<Self, XdpError> {
-        let place = Place { namespace: namespace()?, interface: index };
+        let place = Place::here(index)?;
         let mut programs = PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(attached) = programs
             .iter()
@@ -173,13 +188,10 @@ impl XdpProgram {
         Ok(Self { attached })
     }
 
-    /// Enters a socket under the number of its queue.
-    pub(crate) fn enter(&self, queue: u32, socket: BorrowedFd<'_>) -> Result<Entry, XdpError> {
-        self.attached
-            .sockets
-            .set_descriptor(queue, socket)
-            .map_err(|source| XdpError::System { operation: "entering the socket", source })?;
-        Ok(Entry { program: self.clone(), queue, is_set: AtomicBool::new(true) })
+    /// Enters a socket under a number. Never in the place of another: `EEXIST`.
+    pub(crate) fn enter(&self, key: u32, socket: BorrowedFd<'_>) -> io::Result<Entry> {
+        self.attached.sockets.add_descriptor(key, socket)?;
+        Ok(Entry { program: self.clone(), key, is_set: AtomicBool::new(true) })
     }
 
     fn check_same(&self, name: &str, wanted: &Wanted) -> Result<(), XdpError> {
@@ -226,7 +238,7 @@ impl Entry {
     pub(crate) fn remove(&self) {
         if self.is_set.swap(false, Ordering::Relaxed) {
             // A map that has gone, or an entry that somebody else took away, is as good.
-            let _ = self.program.attached.sockets.delete(self.queue);
+            let _ = self.program.attached.sockets.delete(self.key);
         }
     }
 }
@@ -404,12 +416,4 @@ fn remove(index: u32, mode: XdpMode, id: u32) -> Result<(), XdpError> {
         }
     }
     attachment::detach(index, mode.flags()).map_err(failed)
-}
-
-/// The network namespace that this thread is in.
-fn namespace() -> Result<(u64, u64), XdpError> {
-    let metadata = std::fs::metadata("/proc/thread-self/ns/net").map_err(|source| {
-        XdpError::System { operation: "looking at the network namespace", source }
-    })?;
-    Ok((metadata.dev(), metadata.ino()))
 }

@@ -11,6 +11,7 @@ use super::batch::{Piece, Record, XdpBatch};
 use super::cursor::Jumped;
 use super::endpoint::{Endpoint, jumped};
 use super::error::XdpError;
+use super::fill::Fill;
 use super::memory::Lease;
 use super::returns::Waiter;
 use super::ring::Ring;
@@ -30,7 +31,6 @@ const JOINED_IN_A_BATCH: usize = 1 << 20;
 #[derive(Debug)]
 pub struct XdpReceiver {
     pub(crate) rx: Ring<XdpDesc>,
-    pub(crate) fill: Ring<u64>,
     /// What the batch that is lent consists of.
     pub(crate) pieces: Vec<Piece>,
     /// The packets that they make; none where each piece is a packet.
@@ -40,17 +40,19 @@ pub struct XdpReceiver {
     open: Vec<Piece>,
     /// A packet that had too many pieces goes on.
     skipping: bool,
-    /// How many frames the kernel is to have, and how many it has: in the fill ring, or received and not read.
-    fill_target: u32,
-    filled: u32,
+    /// How many frames the kernel is to have on this socket's behalf.
+    share: u32,
+    /// Frames taken from the kernel that the fill ring has not been told of.
+    claimed: u32,
     batch_size: u32,
-    number: u64,
+    /// The number of the next packet.
+    pub(crate) number: u64,
     delivered: u64,
     malformed: u64,
     starved: u64,
     pub(crate) starving: bool,
-    /// An index that could not be, and the ring's name and size: nothing more is done with the rings.
-    broken: Option<(&'static str, u32, Jumped)>,
+    /// An index of the receive ring that could not be: nothing more is done with it.
+    broken: Option<Jumped>,
     pub(crate) spin: Spin,
     pub(crate) interrupter: Interrupter,
     pub(crate) waiter: Arc<Waiter>,
@@ -83,25 +85,24 @@ pub struct XdpReceiverStatistics {
 }
 
 impl XdpReceiver {
-    /// The receive and the fill ring; how many frames the kernel is to have, and how many it has.
+    /// The receive ring, and how many frames the fill ring was made to have for it.
     pub(crate) fn new(
-        (rx, fill): (Ring<XdpDesc>, Ring<u64>),
-        (fill_target, filled): (u32, u32),
+        rx: Ring<XdpDesc>,
+        share: u32,
         wait: XdpWait,
         endpoint: Arc<Endpoint>,
         waiter: Arc<Waiter>,
         interrupter: Interrupter,
     ) -> Self {
         Self {
-            fill_target: fill_target.min(fill.size()),
             rx,
-            fill,
+            share,
+            claimed: 0,
             pieces: Vec::new(),
             records: Vec::new(),
             joined: Vec::new(),
             open: Vec::new(),
             skipping: false,
-            filled,
             batch_size: 64,
             number: 1,
             delivered: 0,
@@ -139,9 +140,9 @@ impl XdpReceiver {
             ring_full: kernel.rx_ring_full,
             fill_empty: kernel.rx_fill_ring_empty_descs,
             invalid: kernel.rx_invalid_descs,
-            malformed: self.malformed,
+            malformed: self.malformed + self.fill().malformed(),
             starved: self.starved,
-            filled: self.filled.into(),
+            filled: self.fill().filled().into(),
             held: self.umem().held_frames() as u64,
         })
     }
@@ -167,26 +168,24 @@ impl XdpReceiver {
         super::umem::Umem { shared: self.endpoint.umem.clone() }
     }
 
+    /// The ring through which the kernel gets frames.
+    #[inline]
+    pub(crate) fn fill(&self) -> &Fill {
+        &self.endpoint.rings.fill
+    }
+
     /// Gives the kernel frames from the pool, up to what it is to have.
     #[inline]
     pub(crate) fn refill(&mut self) -> Result<(), XdpError> {
-        if self.filled >= self.fill_target { Ok(()) } else { self.fill_up() }
+        let fill = self.fill();
+        if fill.filled() >= fill.target() { Ok(()) } else { self.fill_up() }
     }
 
     fn fill_up(&mut self) -> Result<(), XdpError> {
-        let umem = self.endpoint.umem.clone();
-        let mut missing = self.fill_target - self.filled;
-        let mut room = self.fill_room(missing)?;
-        while missing > 0 && room > 0 {
-            let Some(lease) = umem.memory.take() else { break };
-            self.fill.write(0, umem.memory.lend(lease, self.endpoint.fill_holder()));
-            self.fill.advance(1);
-            self.filled += 1;
-            missing -= 1;
-            room -= 1;
-        }
-        self.fill.publish();
-        if self.filled == 0 {
+        let endpoint = self.endpoint.clone();
+        let (umem, rings) = (&endpoint.umem, &endpoint.rings);
+        rings.fill.give(&umem.memory, rings.fill_holder(), || umem.memory.take())?;
+        if rings.fill.filled() == 0 {
             // Nobody else may be going to look after what was sent.
             umem.reap_all(|lease| umem.memory.give_back(lease));
             if umem.memory.pooled() > 0 {
@@ -211,33 +210,30 @@ impl XdpReceiver {
     /// Gives frames of a batch back to the kernel; what it does not take goes to the pool.
     pub(crate) fn recycle(&mut self, mut leases: impl Iterator<Item = Lease>) {
         let memory = &self.endpoint.umem.memory;
-        let holder = self.endpoint.fill_holder();
-        let wanted = self.fill_target.saturating_sub(self.filled);
-        let room = if self.broken.is_some() { 0 } else { self.fill.ready(wanted).unwrap_or(0) };
-        let room = room.min(wanted);
-        let mut written = 0;
-        while written < room
-            && let Some(lease) = leases.next()
-        {
-            self.fill.write(written, memory.lend(lease, holder));
-            written += 1;
+        if self.broken.is_none() {
+            // What a broken ring does not take goes to the pool; the error is told by the next call.
+            let _ = self.fill().give(memory, self.endpoint.rings.fill_holder(), || leases.next());
         }
-        self.fill.advance(written);
-        self.fill.publish();
-        self.filled += written;
-        if written == room {
-            memory.give_all_back(leases);
+        let mut rest = leases.peekable();
+        if rest.peek().is_some() {
+            memory.give_all_back(rest);
         }
     }
 
     /// Takes what was received, at most a batch; whether there is anything.
     pub(crate) fn take_received(&mut self) -> Result<bool, XdpError> {
-        debug_assert!(self.pieces.is_empty() && self.records.is_empty());
+        if !self.pieces.is_empty() {
+            self.forget();
+        }
         self.joined.clear();
-        self.check_indexes()?;
-        let ready = match self.rx.ready(1) {
-            Ok(ready) => ready,
-            Err(error) => return Err(self.breaks("receive", self.rx.size(), error)),
+        let ready = match (self.broken, self.rx.ready(1)) {
+            (None, Ok(ready)) => ready,
+            (Some(error), _) => return Err(jumped("receive", self.rx.size(), error)),
+            (None, Err(error)) => {
+                self.malformed += 1;
+                self.broken = Some(error);
+                return Err(jumped("receive", self.rx.size(), error));
+            }
         };
         if ready == 0 {
             return Ok(false);
@@ -253,16 +249,26 @@ impl XdpReceiver {
         }
         self.rx.advance(taken);
         self.rx.publish();
+        let claimed = std::mem::take(&mut self.claimed);
+        self.fill().took(claimed);
         let packets = self.packets();
         self.delivered += packets as u64;
         Ok(packets > 0)
+    }
+
+    /// A batch was forgotten instead of dropped. Somebody may still have bytes of its packets, so that its frames are lost
+    /// for good, as is all memory that is forgotten.
+    #[cold]
+    fn forget(&mut self) {
+        self.pieces.drain(..).for_each(std::mem::forget);
+        self.records.clear();
     }
 
     #[inline]
     fn take_piece(&mut self, descriptor: XdpDesc) {
         let XdpDesc { addr, len, options } = descriptor;
         let continues = options & XDP_PKT_CONTD != 0;
-        let claimed = self.endpoint.umem.memory.claim(addr, len, self.endpoint.fill_holder());
+        let claimed = self.endpoint.umem.memory.claim(addr, len, self.endpoint.rings.fill_holder());
         let Ok((lease, start)) = claimed else {
             // The packet that it was a piece of is lost as well.
             self.malformed += 1;
@@ -270,7 +276,7 @@ impl XdpReceiver {
             return;
         };
         self.endpoint.umem.memory.prefetch(&lease, start);
-        self.filled -= 1;
+        self.claimed += 1;
         if self.skipping {
             self.recycle(std::iter::once(lease));
             self.skipping = continues;
@@ -322,35 +328,16 @@ impl XdpReceiver {
         self.recycle(open.into_iter().filter_map(|piece| piece.lease));
     }
 
-    fn fill_room(&mut self, wanted: u32) -> Result<u32, XdpError> {
-        self.check_indexes()?;
-        match self.fill.ready(wanted) {
-            Ok(room) => Ok(room),
-            Err(error) => Err(self.breaks("fill", self.fill.size(), error)),
-        }
-    }
-
-    fn check_indexes(&self) -> Result<(), XdpError> {
-        self.broken.map_or(Ok(()), |(ring, size, error)| Err(jumped(ring, size, error)))
-    }
-
-    #[cold]
-    fn breaks(&mut self, ring: &'static str, size: u32, error: Jumped) -> XdpError {
-        self.malformed += 1;
-        self.broken = Some((ring, size, error));
-        jumped(ring, size, error)
-    }
-
     /// Whether the kernel has so few frames that it is worth being woken for one that comes back.
     pub(crate) fn wants_frames(&self) -> bool {
-        self.filled < self.fill_target.div_ceil(2)
+        self.fill().filled() < self.fill().target().div_ceil(2)
     }
 
     /// Whether frames are better not kept: the kernel has less than half of those that it is to have, and none is free.
     pub(crate) fn runs_short(&self) -> bool {
         // What the batch that is lent consists of goes back to the kernel.
-        let filled = self.filled as usize + self.pieces.len();
-        self.endpoint.umem.memory.pooled() == 0 && filled < self.fill_target as usize / 2
+        let filled = self.fill().filled() as usize + self.pieces.len();
+        self.endpoint.umem.memory.pooled() == 0 && filled < self.fill().target() as usize / 2
     }
 
     /// How many packets have been taken to be lent.
@@ -406,6 +393,7 @@ impl Drop for XdpReceiver {
         if let Some(entry) = &self.endpoint.entry {
             entry.remove();
         }
+        self.fill().want_less(self.share);
         let open = std::mem::take(&mut self.open);
         let memory = &self.endpoint.umem.memory;
         memory.give_all_back(open.into_iter().filter_map(|piece| piece.lease));

@@ -216,6 +216,15 @@ pub(crate) mod fake {
             Some(entry)
         }
 
+        /// The entry after the last that was published.
+        pub(crate) fn peek_beyond(&self) -> T {
+            let at = (self.producer() & (self.size - 1)) as usize;
+            // SAFETY: the slot is within the ring's mapping, which the test keeps.
+            let slot = unsafe { self.entries.as_ptr().add(at) };
+            // SAFETY: the place is valid; the test runs on one thread.
+            unsafe { slot.read() }
+        }
+
         fn load(word: NonNull<u32>) -> u32 {
             // SAFETY: the pointer is valid while the ring is, and the word is only ever accessed as an atomic.
             unsafe { AtomicU32::from_ptr(word.as_ptr()) }.load(Ordering::Acquire)

@@ -9,7 +9,7 @@ use ring_sys::xdp::abi::{
     XskTxMetadata,
 };
 
-use super::completions::SendTimestamp;
+use super::completions::{SendTimestamp, tag};
 use super::endpoint::{Endpoint, jumped};
 use super::error::{XdpError, libc_errno};
 use super::frame::XdpFrame;
@@ -80,7 +80,8 @@ pub struct XdpSenderStatistics {
     pub sent: u64,
     /// Bytes of these packets.
     pub bytes: u64,
-    /// Frames that the kernel is done with. What became of the packets is not known to it.
+    /// Frames that the kernel is done with, of all sockets on the queue that share the memory. What became of the
+    /// packets is not known to it.
     pub completed: u64,
     /// Frames that the kernel refused: they were not sent.
     pub invalid: u64,
@@ -88,7 +89,7 @@ pub struct XdpSenderStatistics {
     pub full: u64,
     /// Entries of the completion ring that could not be.
     pub malformed: u64,
-    /// Frames that the kernel has at this moment.
+    /// Frames that the kernel has at this moment, of all sockets on the queue that share the memory.
     pub in_flight: u64,
 }
 
@@ -160,7 +161,7 @@ impl XdpSender {
         if metadata.flags == 0 {
             return self.send_frame(frame, 0).map(|()| number);
         }
-        let stamped = if request.timestamp { number } else { 0 };
+        let stamped = if request.timestamp { tag(self.endpoint.ordinal, number) } else { 0 };
         let start = frame.start();
         let umem = frame.shared().clone();
         let written = frame
@@ -249,7 +250,7 @@ impl XdpSender {
     /// [`XdpError::InterfaceGone`], [`XdpError::RingIndex`], [`XdpError::System`].
     pub fn flush(&mut self) -> Result<(), XdpError> {
         if self.staged > 0 {
-            self.endpoint.completions.sent(self.staged);
+            self.endpoint.rings.completions.sent(self.staged);
             self.staged = 0;
             self.tx.publish();
         }
@@ -285,7 +286,7 @@ impl XdpSender {
         let mut nap = Duration::from_micros(10);
         loop {
             self.flush()?;
-            if self.endpoint.completions.in_flight() == 0 {
+            if self.endpoint.rings.completions.in_flight() == 0 {
                 return Ok(true);
             }
             if is_over(deadline) {
@@ -335,7 +336,7 @@ impl XdpSender {
     /// [`XdpError::RingIndex`].
     pub fn next_timestamp(&mut self) -> Result<Option<SendTimestamp>, XdpError> {
         self.reap()?;
-        Ok(self.endpoint.completions.stamp())
+        Ok(self.endpoint.rings.completions.stamp(self.endpoint.ordinal))
     }
 
     /// What was counted.
@@ -351,8 +352,9 @@ impl XdpSender {
         };
         Ok(XdpSenderStatistics {
             invalid: kernel.tx_invalid_descs,
-            malformed: self.endpoint.completions.malformed(),
-            in_flight: self.endpoint.completions.in_flight().into(),
+            completed: self.endpoint.rings.completions.completed(),
+            malformed: self.endpoint.rings.completions.malformed(),
+            in_flight: self.endpoint.rings.completions.in_flight().into(),
             ..self.statistics
         })
     }
@@ -416,7 +418,8 @@ impl XdpSender {
     #[inline]
     pub(crate) fn put(&mut self, lease: Lease, start: u32, len: u32, options: u32) {
         let endpoint = &self.endpoint;
-        let addr = endpoint.umem.memory.lend(lease, endpoint.send_holder()) + u64::from(start);
+        let addr =
+            endpoint.umem.memory.lend(lease, endpoint.rings.send_holder()) + u64::from(start);
         self.tx.write(0, XdpDesc { addr, len, options });
         self.tx.advance(1);
         self.staged += 1;
@@ -463,9 +466,8 @@ impl XdpSender {
     pub(crate) fn reap(&mut self) -> Result<u32, XdpError> {
         let endpoint = &self.endpoint;
         let memory = &endpoint.umem.memory;
-        let reaped = endpoint.completions.reap(memory, |lease| memory.give_back(lease));
+        let reaped = endpoint.rings.completions.reap(memory, |lease| memory.give_back(lease));
         let count = reaped.map_err(|(error, size)| jumped("completion", size, error))?;
-        self.statistics.completed += u64::from(count);
         Ok(count)
     }
 

@@ -1,6 +1,7 @@
 //! An AF_XDP socket on a queue of an interface.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use super::batch::XdpBatch;
 use super::builder::XdpSocketBuilder;
@@ -174,7 +175,7 @@ impl XdpSocket {
         Ok(receiver.totals()?)
     }
 
-    fn endpoint(&self) -> &Endpoint {
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
         match (&self.receiver, &self.sender) {
             (Some(receiver), _) => &receiver.endpoint,
             (None, Some(sender)) => &sender.endpoint,

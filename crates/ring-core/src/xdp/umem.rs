@@ -2,15 +2,15 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use ring_sys::mmap::Mapping;
 use ring_sys::xdp::abi::{XDP_UMEM_TX_SW_CSUM, XskTxMetadata};
 use ring_sys::xdp::{Socket, UmemRequest};
 
-use super::completions::Completions;
 use super::error::{KernelVersion, XdpError, explain, libc_errno};
-use super::memory::{Layout, Lease, MOST_SOCKETS, Memory};
+use super::memory::{Layout, Lease, MOST_QUEUES, Memory};
+use super::queue::QueueRings;
 
 /// Memory that packets are received into and sent from, divided into frames of equal size. Cheap to clone.
 ///
@@ -62,15 +62,11 @@ pub(crate) struct Shared {
     huge: bool,
     /// What the first socket was bound with, which holds for those that share its memory.
     multi_buffer: AtomicBool,
-    next_socket: AtomicU16,
-    members: Mutex<Members>,
-}
-
-/// Sockets that use the memory.
-#[derive(Debug, Default)]
-struct Members {
-    sockets: Vec<Weak<Socket>>,
-    completions: Vec<Weak<Completions>>,
+    next_queue: AtomicU16,
+    /// Held while a socket is opened.
+    opening: Mutex<()>,
+    /// The queues whose sockets use the memory.
+    queues: Mutex<Vec<Weak<QueueRings>>>,
 }
 
 impl Default for UmemConfig {
@@ -183,8 +179,9 @@ impl UmemConfig {
                 flags,
                 huge,
                 multi_buffer: AtomicBool::new(false),
-                next_socket: AtomicU16::new(0),
-                members: Mutex::new(Members::default()),
+                next_queue: AtomicU16::new(0),
+                opening: Mutex::new(()),
+                queues: Mutex::new(Vec::new()),
             }),
         })
     }
@@ -244,69 +241,58 @@ impl Umem {
 }
 
 impl Shared {
-    /// A number for a socket that is to use the memory.
+    /// A number for a queue that is to use the memory.
     pub(crate) fn number(&self) -> Result<u16, XdpError> {
-        let next = |number| (number < MOST_SOCKETS).then_some(number + 1);
+        let next = |number| (number < MOST_QUEUES).then_some(number + 1);
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
-        self.next_socket
+        self.next_queue
             .fetch_update(set, fetch, next)
             .map_err(|limit| XdpError::TooManySockets { limit })
     }
 
-    /// Runs `bind` with a living socket that uses the memory already; without one the memory is registered with the new
-    /// socket. Sockets that come at the same time wait for each other. Whether packets may span frames, which is as the
-    /// first socket wanted it.
-    pub(crate) fn join(
-        &self,
-        socket: &Arc<Socket>,
-        completions: &Arc<Completions>,
-        multi_buffer: bool,
-        bind: impl FnOnce(Option<&Socket>) -> Result<(), XdpError>,
-    ) -> Result<bool, XdpError> {
-        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        members.sockets.retain(|socket| socket.strong_count() > 0);
-        members.completions.retain(|ring| ring.strong_count() > 0);
-        let owner = members.sockets.iter().find_map(Weak::upgrade);
-        if owner.is_none() {
-            self.register(socket)?;
-        }
-        bind(owner.as_deref())?;
-        if owner.is_none() {
-            self.multi_buffer.store(multi_buffer, Ordering::Relaxed);
-        }
-        members.sockets.push(Arc::downgrade(socket));
-        members.completions.push(Arc::downgrade(completions));
-        Ok(self.multi_buffer.load(Ordering::Relaxed))
+    /// To be held while a socket is opened, so that those that come at the same time wait for each other.
+    pub(crate) fn opening(&self) -> MutexGuard<'_, ()> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a completion ring known whose kernel is played by a test.
-    #[cfg(test)]
-    pub(crate) fn adopt(&self, completions: &Arc<Completions>) {
-        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        members.completions.push(Arc::downgrade(completions));
+    /// The queues that use the memory at this moment. With none of them left, it is registered with the next socket.
+    pub(crate) fn queues(&self) -> Vec<Arc<QueueRings>> {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.retain(|queue| queue.strong_count() > 0);
+        queues.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Takes frames that were sent from the completion rings of all sockets: one that starves must not depend on
-    /// another's next call.
+    /// One more queue uses the memory.
+    pub(crate) fn add(&self, queue: &Arc<QueueRings>) {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(queue));
+    }
+
+    /// Whether packets may span frames, which is as the first socket wanted it.
+    pub(crate) fn is_multi_buffer(&self) -> bool {
+        self.multi_buffer.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_multi_buffer(&self, multi_buffer: bool) {
+        self.multi_buffer.store(multi_buffer, Ordering::Relaxed);
+    }
+
+    /// Takes frames that were sent from the completion rings of all queues: one who starves must not depend on another's
+    /// next call.
     pub(crate) fn reap_all(&self, mut to: impl FnMut(Lease)) {
-        let rings: Vec<_> = {
-            let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-            members.completions.iter().filter_map(Weak::upgrade).collect()
-        };
-        for ring in rings {
-            // A ring that is broken is reported to its own socket.
-            let _ = ring.reap(&self.memory, &mut to);
+        for queue in self.queues() {
+            // A ring that is broken is reported to its own sockets.
+            let _ = queue.completions.reap(&self.memory, &mut to);
         }
     }
 
     /// How many frames the kernel has to send, or has sent without anybody having taken them back.
     pub(crate) fn in_flight(&self) -> u32 {
-        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        let rings = members.completions.iter().filter_map(Weak::upgrade);
-        rings.map(|ring| ring.in_flight()).sum()
+        let queues = self.queues();
+        queues.iter().map(|queue| queue.completions.in_flight()).fold(0, u32::saturating_add)
     }
 
-    fn register(&self, socket: &Socket) -> Result<(), XdpError> {
+    /// Registers the memory with a socket.
+    pub(crate) fn register(&self, socket: &Socket) -> Result<(), XdpError> {
         let layout = self.memory.layout();
         let request = UmemRequest {
             chunk_size: layout.frame_size,

@@ -50,7 +50,7 @@ impl XdpReceiver {
     /// Takes what was received, if need be after a wait. What was taken must be lent next.
     pub(crate) fn take(&mut self, timeout: Timeout) -> Result<Woken, XdpError> {
         self.refill()?;
-        if self.fill.needs_wakeup() {
+        if self.fill().needs_wakeup() {
             self.endpoint.wake_receive()?;
         }
         if self.interrupter.take() {
@@ -121,7 +121,7 @@ impl XdpReceiver {
                 }
                 std::hint::spin_loop();
             }
-            if self.endpoint.busy_poll || self.fill.needs_wakeup() {
+            if self.endpoint.busy_poll || self.fill().needs_wakeup() {
                 self.endpoint.wake_receive()?;
             }
             if self.starving {

@@ -70,14 +70,14 @@ pub(crate) fn a_group_takes_every_queue() -> Result {
 }
 
 /// Two hosts and one between them that forwards: its links' names are `one` and `two`.
-struct Line<'a> {
-    left: &'a Namespace,
-    middle: &'a Namespace,
-    right: &'a Namespace,
+pub(crate) struct Line<'a> {
+    pub(crate) left: &'a Namespace,
+    pub(crate) middle: &'a Namespace,
+    pub(crate) right: &'a Namespace,
 }
 
 impl<'a> Line<'a> {
-    fn up(&self, mtu: u32) -> Result<Vec<netns::Link<'a>>> {
+    pub(crate) fn up(&self, mtu: u32) -> Result<Vec<netns::Link<'a>>> {
         for host in [self.left, self.middle, self.right] {
             host.set_sysctl("ipv6/conf/default/disable_ipv6", "1")?;
         }

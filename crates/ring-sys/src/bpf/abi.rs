@@ -4,6 +4,8 @@
 pub const MAP_CREATE: i32 = 0;
 /// `BPF_MAP_UPDATE_ELEM`
 pub const MAP_UPDATE_ELEM: i32 = 2;
+/// `BPF_NOEXIST`, of [`MAP_UPDATE_ELEM`]: only where there is nothing yet.
+pub const NO_EXIST: u64 = 1;
 /// `BPF_MAP_DELETE_ELEM`
 pub const MAP_DELETE_ELEM: i32 = 3;
 /// `BPF_PROG_LOAD`

@@ -60,11 +60,24 @@ impl Map {
     /// # Errors
     /// As bpf(2): `E2BIG` for a key outside, `EOPNOTSUPP` or `EINVAL` for a map that does not take such descriptors.
     pub fn set_descriptor(&self, key: u32, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        self.update(key, descriptor, 0)
+    }
+
+    /// Stores a descriptor under a key that has none yet (`BPF_NOEXIST`).
+    ///
+    /// # Errors
+    /// As [`set_descriptor`](Self::set_descriptor); `EEXIST` where there is one.
+    pub fn add_descriptor(&self, key: u32, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+        self.update(key, descriptor, abi::NO_EXIST)
+    }
+
+    fn update(&self, key: u32, descriptor: BorrowedFd<'_>, flags: u64) -> io::Result<()> {
         let value = descriptor.as_raw_fd();
         let mut attributes = abi::MapElement {
             map_fd: self.fd.as_raw_fd() as u32,
             key: std::ptr::from_ref(&key) as u64,
             value: std::ptr::from_ref(&value) as u64,
+            flags,
             ..abi::MapElement::default()
         };
         // SAFETY: this is the command's structure. Maps of descriptors have keys and values of four bytes, which the

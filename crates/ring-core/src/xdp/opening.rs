@@ -1,0 +1,393 @@
+//! Opening sockets.
+
+use std::io;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ring_sys::interface::{self, Interface};
+use ring_sys::xdp::abi::{
+    XDP_COPY, XDP_OPTIONS_ZEROCOPY, XDP_USE_NEED_WAKEUP, XDP_USE_SG, XDP_ZEROCOPY, XdpDesc,
+    XdpRingOffset,
+};
+use ring_sys::xdp::{self, Socket};
+
+use super::builder::{MultiBuffer, XdpDirection, XdpSocketBuilder, ZeroCopy};
+use super::completions::Completions;
+use super::cursor::Side;
+use super::endpoint::{Endpoint, Promiscuous};
+use super::error::{KernelVersion, XdpError, explain, libc_errno};
+use super::fill::Fill;
+use super::memory::Holder;
+use super::program::{Place, XdpMode, XdpProgram, find};
+use super::queue::{QueuePlace, QueueRings};
+use super::receiver::XdpReceiver;
+use super::ring::Ring;
+use super::sender::XdpSender;
+use super::socket::XdpSocket;
+use super::umem::{Umem, check};
+use crate::{Interrupter, LinkType};
+
+/// A socket that is bound, and its rings. Given up half-way it leaves nothing behind: the fields go in this order, the
+/// rings that keep the socket alive before it, and then those of the queue.
+struct Bound {
+    rx: Option<Ring<XdpDesc>>,
+    tx: Option<Ring<XdpDesc>>,
+    socket: Arc<Socket>,
+    rings: Arc<QueueRings>,
+    /// How many frames the kernel is to have on this socket's behalf.
+    share: u32,
+    multi_buffer: bool,
+}
+
+impl XdpSocketBuilder {
+    /// Opens the socket: packets come from now on.
+    ///
+    /// # Errors
+    /// [`XdpError`], which says what is lacking: a privilege, the driver's support, a newer kernel, a free queue,
+    /// memory that may be locked.
+    pub fn open(&self) -> Result<XdpSocket, XdpError> {
+        let index = find(&self.interface)?;
+        let found = interface::find(&self.interface).map_err(|source| {
+            XdpError::NoSuchInterface { interface: self.interface.clone(), source }
+        })?;
+        let queues = found.queues.0.max(found.queues.1);
+        // Where nobody tells how many there are, the kernel will.
+        if self.queue >= queues && queues > 0 {
+            let interface = self.interface.clone();
+            return Err(XdpError::NoSuchQueue { interface, queue: self.queue, queues });
+        }
+        check("a number of ring entries", self.ring_size.into(), {
+            let fits = self.ring_size.is_power_of_two() && self.ring_size <= 1 << 20;
+            fits.then_some(()).ok_or("a power of two up to 1048576")
+        })?;
+        let umem = match &self.umem {
+            Some(umem) => umem.clone(),
+            None => self.memory.allocate_for(Some(found.mtu))?,
+        };
+        let receives = self.direction != XdpDirection::Send;
+        let fill_target = if receives { self.fill(&umem)? } else { 0 };
+        // The program first: whether packets may be longer than a frame depends on its mode.
+        let program = match (&self.program, receives) {
+            (_, false) => None,
+            (Some(program), true) => Some(program.clone()),
+            (None, true) => Some(XdpProgram::shared(&self.interface, index, &self.wanted)?),
+        };
+        let multi_buffer = self.takes_multi_buffer(&umem, found.mtu, program.as_ref());
+        let bound = self.bound(&umem, index, fill_target, multi_buffer)?;
+        let zero_copy =
+            bound.socket.options().is_ok_and(|options| options.flags & XDP_OPTIONS_ZEROCOPY != 0);
+        if zero_copy {
+            bound.rings.set_zero_copy();
+        }
+        let interrupter = Interrupter::new()
+            .map_err(|source| XdpError::System { operation: "eventfd", source })?;
+        let promiscuous = if self.promiscuous { Some(Promiscuous::join(index)?) } else { None };
+        let entry = match &program {
+            Some(program) => Some(self.enter(program, &bound.socket)?),
+            None => None,
+        };
+        let waiter = umem
+            .shared
+            .memory
+            .returns
+            .join()
+            .map_err(|source| XdpError::System { operation: "eventfd", source })?;
+        let Bound { rx, tx, socket, rings, share, multi_buffer } = bound;
+        let endpoint = Arc::new(Endpoint {
+            entry,
+            socket: Some(socket),
+            umem: umem.shared.clone(),
+            ordinal: rings.ordinal(),
+            rings,
+            interface: self.interface.as_str().into(),
+            index,
+            queue: self.queue,
+            link_type: match found.hardware_type {
+                interface::ARPHRD_NONE => LinkType::RAW,
+                _ => LinkType::ETHERNET,
+            },
+            longest: longest(&found),
+            zero_copy,
+            multi_buffer,
+            busy_poll: self.busy_poll.is_some(),
+            _promiscuous: promiscuous,
+        });
+        let receiver = match rx {
+            Some(rx) => {
+                let endpoint = endpoint.clone();
+                Some(XdpReceiver::new(rx, share, self.wait, endpoint, waiter, interrupter))
+            }
+            None => {
+                umem.shared.memory.returns.leave(&waiter);
+                None
+            }
+        };
+        Ok(XdpSocket { receiver, sender: tx.map(|tx| XdpSender::new(tx, endpoint)) })
+    }
+
+    /// A socket on the queue: with rings of its own for it, or with those of another socket of the same memory.
+    fn bound(
+        &self,
+        umem: &Umem,
+        index: u32,
+        fill_target: u32,
+        multi_buffer: bool,
+    ) -> Result<Bound, XdpError> {
+        let place = QueuePlace { interface: Place::here(index)?, queue: self.queue };
+        let shared = &umem.shared;
+        // Sockets that come at the same time wait for each other.
+        let _opening = shared.opening();
+        let living = shared.queues();
+        let same = living.iter().find(|rings| rings.place == place);
+        let socket = Arc::new(self.open_socket()?);
+        let since = Some(("the layout of the rings", KernelVersion::new(5, 4)));
+        self.make_rings(&socket, same.is_none())?;
+        let offsets = socket
+            .offsets()
+            .map_err(|source| explain("making the rings", "cap_net_raw", since, source))?;
+        let map_used = |used: bool, ring, offsets: &XdpRingOffset, side| {
+            used.then(|| map::<XdpDesc>(&socket, ring, offsets, side, self.ring_size)).transpose()
+        };
+        let rx = map_used(self.receives(), xdp::Ring::Rx, &offsets.rx, Side::Consumer)?;
+        let tx = map_used(self.sends(), xdp::Ring::Tx, &offsets.tx, Side::Producer)?;
+        let memory = &shared.memory;
+        let fill = |rings: &QueueRings| -> Result<u32, XdpError> {
+            let share = rings.fill.want(fill_target);
+            rings.fill.give(memory, rings.fill_holder(), || memory.take())?;
+            Ok(share)
+        };
+        if let Some(rings) = same {
+            let multi_buffer = shared.is_multi_buffer();
+            self.bind(&socket, rings.owner.as_deref(), index, multi_buffer)?;
+            let share = fill(rings)?;
+            return Ok(Bound { rx, tx, socket, rings: rings.clone(), share, multi_buffer });
+        }
+        let [fill_size, completion_size] = self.queue_ring_sizes();
+        let (producer, consumer) = (Side::Producer, Side::Consumer);
+        let fill_ring = map(&socket, xdp::Ring::Fill, &offsets.fr, producer, fill_size)?;
+        let completion =
+            map(&socket, xdp::Ring::Completion, &offsets.cr, consumer, completion_size)?;
+        let number = shared.number()?;
+        let completions = Completions::new(completion, Holder::Send(number));
+        let (both, owner) = ((Fill::new(fill_ring), completions), Some(socket.clone()));
+        let rings = Arc::new(QueueRings::new(shared.clone(), number, place, both, owner));
+        let mut bound = Bound { rx, tx, socket, rings, share: 0, multi_buffer };
+        // Before the socket is bound: some drivers want to find frames then.
+        bound.share = fill(&bound.rings)?;
+        let owner = living.iter().find_map(|rings| rings.owner.as_deref());
+        if owner.is_none() {
+            shared.register(&bound.socket)?;
+        }
+        self.bind(&bound.socket, owner, index, multi_buffer)?;
+        if owner.is_none() {
+            shared.set_multi_buffer(multi_buffer);
+        }
+        bound.multi_buffer = shared.is_multi_buffer();
+        shared.add(&bound.rings);
+        Ok(bound)
+    }
+
+    fn receives(&self) -> bool {
+        self.direction != XdpDirection::Send
+    }
+
+    fn sends(&self) -> bool {
+        self.direction != XdpDirection::Receive
+    }
+
+    fn enter(
+        &self,
+        program: &XdpProgram,
+        socket: &Socket,
+    ) -> Result<super::program::Entry, XdpError> {
+        let key = self.key.unwrap_or(self.queue);
+        program.enter(key, socket.as_fd()).map_err(|source| match source.raw_os_error() {
+            Some(libc_errno::EEXIST) => XdpError::QueueBusy {
+                interface: self.interface.clone(),
+                queue: self.queue,
+                waited: Duration::ZERO,
+            },
+            Some(libc_errno::E2BIG) => XdpError::Geometry {
+                what: "a number in the map of sockets",
+                value: key.into(),
+                rule: "it must be below the number of the map's entries",
+            },
+            _ => XdpError::System { operation: "entering the socket", source },
+        })
+    }
+
+    /// Entries of the fill and of the completion ring. The kernel wants both in any case; where others may join, they are
+    /// not only for what this socket does.
+    fn queue_ring_sizes(&self) -> [u32; 2] {
+        const UNUSED: u32 = 64;
+        let shared = self.umem.is_some();
+        let size = |used| if used || shared { self.ring_size } else { UNUSED };
+        [size(self.receives()), size(self.sends())]
+    }
+
+    /// Makes the socket's rings, and those of the queue if it is the first on it.
+    fn make_rings(&self, socket: &Socket, first: bool) -> Result<(), XdpError> {
+        let system = |source| XdpError::System { operation: "making the rings", source };
+        if first {
+            let [fill, completion] = self.queue_ring_sizes();
+            socket.set_ring(xdp::Ring::Fill, fill).map_err(system)?;
+            socket.set_ring(xdp::Ring::Completion, completion).map_err(system)?;
+        }
+        if self.receives() {
+            socket.set_ring(xdp::Ring::Rx, self.ring_size).map_err(system)?;
+        }
+        if self.sends() {
+            socket.set_ring(xdp::Ring::Tx, self.ring_size).map_err(system)?;
+        }
+        Ok(())
+    }
+
+    fn open_socket(&self) -> Result<Socket, XdpError> {
+        let socket = Socket::new().map_err(|source| match source.raw_os_error() {
+            Some(libc_errno::EAFNOSUPPORT) => {
+                match (KernelVersion::running(), KernelVersion::new(4, 18)) {
+                    (Ok(have), needs) if have < needs => {
+                        XdpError::KernelTooOld { feature: "AF_XDP", needs, have }
+                    }
+                    _ => XdpError::NotBuilt,
+                }
+            }
+            _ => explain("opening an AF_XDP socket", "cap_net_raw", None, source),
+        })?;
+        if let Some((time, packets)) = self.busy_poll {
+            let microseconds = i32::try_from(time.as_micros()).unwrap_or(i32::MAX);
+            let since = Some(("preferred busy polling", KernelVersion::new(5, 11)));
+            socket
+                .set_busy_poll(microseconds, packets.into())
+                .map_err(|source| explain("busy polling", "cap_net_admin", since, source))?;
+        }
+        Ok(socket)
+    }
+
+    /// How many frames the kernel is to have.
+    fn fill(&self, umem: &Umem) -> Result<u32, XdpError> {
+        let left = umem.free_frames();
+        let target = self
+            .fill_target
+            .unwrap_or_else(|| u32::try_from(left.div_ceil(2)).unwrap_or(u32::MAX))
+            .min(self.ring_size);
+        if target == 0 || left == 0 {
+            return Err(XdpError::TooFewFrames { left, needed: 1 });
+        }
+        Ok(target)
+    }
+
+    fn takes_multi_buffer(&self, umem: &Umem, mtu: u32, program: Option<&XdpProgram>) -> bool {
+        match self.multi_buffer {
+            MultiBuffer::On => true,
+            MultiBuffer::Off => false,
+            MultiBuffer::Auto => {
+                let longest = mtu.saturating_add(LINK_HEADER);
+                let generic = program.and_then(XdpProgram::mode) == Some(XdpMode::Generic);
+                (generic || longest > umem.shared.memory.receive_room())
+                    && self.zero_copy != ZeroCopy::Required
+                    && KernelVersion::running().is_ok_and(|version| version >= MULTI_BUFFER.1)
+            }
+        }
+    }
+
+    /// Binds the socket, and waits for a queue that somebody is just giving up.
+    fn bind(
+        &self,
+        socket: &Socket,
+        owner: Option<&Socket>,
+        index: u32,
+        multi_buffer: bool,
+    ) -> Result<(), XdpError> {
+        let mut flags = match self.zero_copy {
+            ZeroCopy::Wanted => 0,
+            ZeroCopy::Required => XDP_ZEROCOPY,
+            ZeroCopy::Forbidden => XDP_COPY,
+        };
+        flags |= if self.need_wakeup { XDP_USE_NEED_WAKEUP } else { 0 };
+        flags |= if multi_buffer { XDP_USE_SG } else { 0 };
+        let started = Instant::now();
+        loop {
+            let bound = match owner {
+                Some(owner) => socket.bind_shared(index, self.queue, owner.as_fd()),
+                None => socket.bind(index, self.queue, flags),
+            };
+            match bound {
+                Ok(()) => return Ok(()),
+                Err(error) if error.raw_os_error() == Some(libc_errno::EBUSY) => {
+                    let waited = started.elapsed();
+                    if waited >= self.busy_retry {
+                        let (interface, queue) = (self.interface.clone(), self.queue);
+                        return Err(XdpError::QueueBusy { interface, queue, waited });
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(error) => return Err(self.refused(error, owner.is_some(), multi_buffer)),
+            }
+        }
+    }
+
+    /// How many queues the interface has by its own account.
+    fn queues(&self) -> Option<u32> {
+        let found = interface::find(&self.interface).ok()?;
+        Some(found.queues.0.max(found.queues.1))
+    }
+
+    /// What stands behind an error of bind(2).
+    fn refused(&self, source: io::Error, shared: bool, multi_buffer: bool) -> XdpError {
+        let driver = || interface::find(&self.interface).ok().and_then(|found| found.driver);
+        match source.raw_os_error() {
+            Some(libc_errno::EOPNOTSUPP | libc_errno::EINVAL)
+                if self.zero_copy == ZeroCopy::Required =>
+            {
+                XdpError::NoDriverSupport {
+                    interface: self.interface.clone(),
+                    driver: driver(),
+                    what: "AF_XDP without copying",
+                    hint: "let packets be copied (`ZeroCopy::Wanted`)",
+                }
+            }
+            Some(libc_errno::EINVAL) if self.queue > 0 && self.queues() == Some(0) => {
+                let (interface, queue) = (self.interface.clone(), self.queue);
+                XdpError::NoSuchQueue { interface, queue, queues: 1 }
+            }
+            Some(libc_errno::ENETDOWN) => {
+                XdpError::System { operation: "binding the socket (the interface is down)", source }
+            }
+            _ => {
+                let since = if shared {
+                    Some(("packet memory shared across queues", KernelVersion::new(5, 10)))
+                } else if multi_buffer {
+                    Some(MULTI_BUFFER)
+                } else {
+                    self.need_wakeup.then_some(("XDP_USE_NEED_WAKEUP", KernelVersion::new(5, 4)))
+                };
+                explain("binding the socket", "cap_net_raw", since, source)
+            }
+        }
+    }
+}
+
+const MULTI_BUFFER: (&str, KernelVersion) = ("packets that span frames", KernelVersion::new(6, 6));
+/// Ethernet header and a VLAN tag.
+const LINK_HEADER: u32 = 14 + 4;
+
+fn map<T: Copy>(
+    socket: &Socket,
+    which: xdp::Ring,
+    offsets: &XdpRingOffset,
+    side: Side,
+    size: u32,
+) -> Result<Ring<T>, XdpError> {
+    let failed = |source| XdpError::System { operation: "mapping a ring", source };
+    let mapping = socket.map_ring(which, Ring::<T>::len(offsets, size)).map_err(failed)?;
+    // Offsets that lead out of the mapping are none that a kernel gives.
+    Ring::new(mapping, offsets, side, size).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))
+}
+
+/// The longest packet that an interface sends, link-layer header included.
+fn longest(found: &Interface) -> u32 {
+    let header = if found.hardware_type == interface::ARPHRD_NONE { 0 } else { LINK_HEADER };
+    found.mtu.saturating_add(header)
+}

@@ -1,0 +1,84 @@
+//! What the sockets on one queue of an interface have in common, if they share a packet memory: the fill ring and the
+//! completion ring. The kernel has one of each for the queue, however many sockets stand on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+
+use ring_sys::xdp::Socket;
+
+use super::completions::Completions;
+use super::fill::Fill;
+use super::memory::Holder;
+use super::program::Place;
+use super::umem::Shared;
+
+/// The rings of a queue. The last of its sockets unmaps them, closes the queue, and takes back what the kernel had.
+#[derive(Debug)]
+pub(crate) struct QueueRings {
+    umem: Arc<Shared>,
+    /// The queue's number within its packet memory, by which frames remember where they are.
+    number: u16,
+    pub(crate) place: QueuePlace,
+    pub(crate) fill: Fill,
+    pub(crate) completions: Completions,
+    /// The socket that the rings were made with. `None` only where a test plays the kernel.
+    pub(crate) owner: Option<Arc<Socket>>,
+    zero_copy: AtomicBool,
+    next_ordinal: AtomicU16,
+}
+
+/// A queue of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct QueuePlace {
+    pub(crate) interface: Place,
+    pub(crate) queue: u32,
+}
+
+impl QueueRings {
+    pub(crate) fn new(
+        umem: Arc<Shared>,
+        number: u16,
+        place: QueuePlace,
+        (fill, completions): (Fill, Completions),
+        owner: Option<Arc<Socket>>,
+    ) -> Self {
+        let (zero_copy, next_ordinal) = (AtomicBool::new(false), AtomicU16::new(0));
+        Self { umem, number, place, fill, completions, owner, zero_copy, next_ordinal }
+    }
+
+    /// Says that the device reads and writes the frames itself.
+    pub(crate) fn set_zero_copy(&self) {
+        self.zero_copy.store(true, Ordering::Relaxed);
+    }
+
+    /// A number for a socket of the queue.
+    pub(crate) fn ordinal(&self) -> u16 {
+        self.next_ordinal.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn fill_holder(&self) -> Holder {
+        Holder::Fill(self.number)
+    }
+
+    pub(crate) fn send_holder(&self) -> Holder {
+        Holder::Send(self.number)
+    }
+}
+
+impl Drop for QueueRings {
+    fn drop(&mut self) {
+        // A socket lives on while one of its rings is mapped.
+        self.fill.close();
+        self.completions.close();
+        let closed = match self.owner.take() {
+            Some(owner) => Arc::into_inner(owner).is_some(),
+            None => true,
+        };
+        // Closing waits until the kernel's copying is over. A device that writes to the frames itself may go on for a
+        // while: what it has is lost to the memory, until that is dropped.
+        if closed && !self.zero_copy.load(Ordering::Relaxed) {
+            self.umem.memory.reclaim(self.fill_holder());
+            self.umem.memory.reclaim(self.send_holder());
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Between two interfaces, seeing everything that passes.
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::batch::XdpBatch;
+use super::builder::XdpSocketBuilder;
+use super::endpoint::Endpoint;
+use super::error::XdpError;
+use super::forward::{ForwardStatistics, pass_on};
+use super::frame::XdpFrame;
+use super::group::{XdpGroup, queues};
+use super::rota::{Rota, Turn};
+use super::sender::XdpSender;
+use super::socket::XdpSocket;
+use super::umem::{Umem, UmemConfig};
+use crate::{
+    Error, Interrupter, LinkType, Next, Packet, PacketBatch, PacketSource, Side, Statistics,
+    Timeout,
+};
+
+/// A wire between two interfaces that can be looked into: what comes on one is lent, and goes out on the other when its
+/// batch is dropped, in the same frames. So it sees both directions of every conversation, as no socket on a single
+/// interface can: AF_XDP knows nothing of what the host itself sends.
+///
+/// All queues of both interfaces are served, with one packet memory. Packets wait for whoever looks at them: who is slow
+/// slows down the wire, and what finds no room is lost to both, and counted ([`forwarded`](Self::forwarded),
+/// [`Statistics::drops`]).
+///
+/// ```no_run
+/// use ring_core::{Next, PacketBatch as _, PacketSource as _, Timeout, XdpTap};
+///
+/// let mut tap = XdpTap::open("eth0", "eth1")?;
+/// while let Next::Batch(batch) = tap.next_batch(Timeout::Never)? {
+///     for packet in batch.packets() {
+///         println!("{} {} bytes", packet.meta().interface, packet.data().len());
+///     }
+/// } // dropping the batch sends it on
+/// # Ok::<(), ring_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct XdpTap {
+    /// Those of the left interface, then those of the right one, each in the order of their queues.
+    sockets: Vec<XdpSocket>,
+    /// How many are the left one's.
+    left: usize,
+    rota: Rota,
+    ways: [Way; 2],
+    /// What went wrong when the last batch was dropped.
+    failed: Option<XdpError>,
+}
+
+/// What comes from one side.
+#[derive(Debug, Default)]
+struct Way {
+    counts: ForwardStatistics,
+    /// The frames of a packet that is being put together.
+    frames: Vec<XdpFrame>,
+}
+
+/// Packets lent by an [`XdpTap`]: when this is dropped they go out on the other interface.
+#[derive(Debug)]
+pub struct XdpTapBatch<'a> {
+    /// `None` only while it is dropped.
+    batch: Option<XdpBatch<'a>>,
+    sender: &'a mut XdpSender,
+    way: &'a mut Way,
+    failed: &'a mut Option<XdpError>,
+}
+
+impl XdpTap {
+    /// Joins two interfaces, with the defaults of [`XdpSocket::builder`] and promiscuous.
+    ///
+    /// # Errors
+    /// As [`XdpSocketBuilder::open`].
+    pub fn open(left: &str, right: &str) -> Result<Self, XdpError> {
+        Self::with(&XdpSocket::builder(left), &XdpSocket::builder(right))
+    }
+
+    /// The same with everything else as the builders say, but for the queue, for the direction, and for the memory: that
+    /// is the left one's if it was given one, or else has 4,096 frames for each queue.
+    ///
+    /// # Errors
+    /// As [`XdpSocketBuilder::open`]; [`XdpError::SameInterface`].
+    pub fn with(left: &XdpSocketBuilder, right: &XdpSocketBuilder) -> Result<Self, XdpError> {
+        let counts = [queues(&left.interface)?, queues(&right.interface)?];
+        let umem: Umem = match &left.umem {
+            Some(umem) => umem.clone(),
+            None => UmemConfig::new().times(counts[0] + counts[1]).allocate()?,
+        };
+        let part = u32::try_from(umem.free_frames()).unwrap_or(u32::MAX) / (counts[0] + counts[1]);
+        let open = |builder: &XdpSocketBuilder| {
+            let fill = builder.fill_target.unwrap_or(part.div_ceil(2));
+            let builder = builder.clone().direction(super::XdpDirection::Both).promiscuous(true);
+            XdpGroup::open(&builder.umem(&umem).fill_target(fill))
+        };
+        let (left, right) = (open(left)?.into_members(), open(right)?.into_members());
+        if left[0].interface() == right[0].interface() {
+            let interface = left[0].endpoint().interface.to_string();
+            return Err(XdpError::SameInterface { interface });
+        }
+        let count = left.len();
+        let sockets = left.into_iter().chain(right).collect();
+        let ways = [Way::default(), Way::default()];
+        Ok(Self { sockets, left: count, rota: Rota::new()?, ways, failed: None })
+    }
+
+    /// What became of the packets that came from one side.
+    #[must_use]
+    pub fn forwarded(&self, from: Side) -> ForwardStatistics {
+        self.ways[from as usize].counts
+    }
+
+    /// The packet memory.
+    #[must_use]
+    pub fn umem(&self) -> Umem {
+        self.sockets[0].umem()
+    }
+
+    fn lend(&mut self, at: usize) -> Result<XdpTapBatch<'_>, XdpError> {
+        let (left, right) = self.sockets.split_at_mut(self.left);
+        let (from, queue) = match at.checked_sub(left.len()) {
+            Some(queue) => (Side::Right, queue),
+            None => (Side::Left, at),
+        };
+        let (here, there) = match from {
+            Side::Left => (left, right),
+            Side::Right => (right, left),
+        };
+        let to = queue % there.len();
+        let way = &mut self.ways[from as usize];
+        let batch = self.rota.lend(&mut here[queue])?;
+        way.counts.received += batch.len() as u64;
+        let sender = there[to].sender()?;
+        Ok(XdpTapBatch { batch: Some(batch), sender, way, failed: &mut self.failed })
+    }
+
+    fn endpoint(&self) -> &Arc<Endpoint> {
+        self.sockets[0].endpoint()
+    }
+}
+
+impl PacketSource for XdpTap {
+    type Batch<'a> = XdpTapBatch<'a>;
+
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<XdpTapBatch<'_>>, Error> {
+        if let Some(error) = self.failed.take() {
+            return Err(error.into());
+        }
+        Ok(match self.rota.take(&mut self.sockets, timeout)? {
+            Turn::Packets(at) => Next::Batch(self.lend(at)?),
+            Turn::TimedOut => Next::TimedOut,
+            Turn::Interrupted => Next::Interrupted,
+        })
+    }
+
+    /// The sum of all sockets'. What was lent and could not be sent on is no drop: see
+    /// [`forwarded`](XdpTap::forwarded).
+    fn statistics(&mut self) -> Result<Statistics, Error> {
+        super::group::sum(&self.sockets)
+    }
+
+    fn link_type(&self) -> Option<LinkType> {
+        Some(self.endpoint().link_type)
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+
+    fn interrupter(&self) -> Option<Interrupter> {
+        Some(self.rota.interrupter().clone())
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.rota.poller(&self.sockets).ok()?.as_fd())
+    }
+}
+
+impl PacketBatch for XdpTapBatch<'_> {
+    #[inline]
+    fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
+        self.batch.iter().flat_map(PacketBatch::packets)
+    }
+
+    /// `None`: the frames are wanted elsewhere.
+    fn retain(&self) -> Option<Bytes> {
+        None
+    }
+
+    /// `None`: the frames are wanted elsewhere.
+    fn retain_packet(&self, _packet: &Packet<'_>) -> Option<Bytes> {
+        None
+    }
+}
+
+impl Drop for XdpTapBatch<'_> {
+    fn drop(&mut self) {
+        let Some(batch) = self.batch.take() else { return };
+        let Way { counts, frames } = &mut *self.way;
+        let send = || -> Result<(), XdpError> {
+            for (frame, _) in batch.into_frames() {
+                let last = !frame.continues();
+                frames.push(frame);
+                if last {
+                    pass_on(self.sender, frames, counts)?;
+                }
+            }
+            self.sender.flush()
+        };
+        if let Err(error) = send() {
+            frames.clear();
+            *self.failed = Some(error);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Looking into a wire.
+
+use std::net::UdpSocket;
+use std::thread;
+use std::time::Instant;
+
+use live_harness::Result;
+use netns::Namespace;
+use ring_core::{
+    Next, PacketBatch as _, PacketSource as _, Side, Timeout, XdpAttach, XdpError, XdpSocket,
+    XdpTap,
+};
+
+use crate::hosts::frame;
+use crate::setup::{SHORT, SOON, need_root, run};
+use crate::together::Line;
+
+pub(crate) fn a_tap_shows_both_directions() -> Result {
+    need_root()?;
+    for (mode, mtu, queues) in
+        [(XdpAttach::Native, 1500, 1), (XdpAttach::Generic, 1500, 2), (XdpAttach::Native, 9000, 2)]
+    {
+        let (left, middle, right) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
+        let line = Line { left: &left, middle: &middle, right: &right };
+        let links = line.up(mtu)?;
+        if queues > 1 {
+            for link in &links {
+                let count = queues.to_string();
+                run(link.namespace(), "ethtool", &["-L", link.name(), "rx", &count, "tx", &count])?;
+            }
+        }
+        let mut tap = middle.run(|| {
+            let [one, two] = ["one", "two"].map(|name| XdpSocket::builder(name).attach(mode));
+            XdpTap::with(&one, &two)
+        })??;
+        let (umem, interfaces) = (tap.umem(), [links[1].index(), links[3].index()]);
+        let interrupter = tap.interrupter().expect("it waits");
+        let worker = thread::spawn(move || -> Result<(Vec<(u32, Vec<u8>)>, XdpTap)> {
+            let mut seen = Vec::new();
+            let mut numbers = 1..;
+            while let Next::Batch(batch) = tap.next_batch(Timeout::Never)? {
+                for packet in batch.packets() {
+                    assert_eq!(Some(packet.number()), numbers.next());
+                    assert!(batch.retain_packet(&packet).is_none());
+                    if packet.data().get(23) == Some(&17) {
+                        seen.push((packet.meta().interface, packet.data().to_vec()));
+                    }
+                }
+            }
+            Ok((seen, tap))
+        });
+        let (one, other) = (
+            left.run(|| UdpSocket::bind("10.9.0.1:4000"))??,
+            right.run(|| UdpSocket::bind("10.9.0.2:4000"))??,
+        );
+        for socket in [&one, &other] {
+            socket.set_read_timeout(Some(SOON))?;
+        }
+        let mut buffer = [0; 9000];
+        let data = |n: usize| vec![n as u8; 20 + n * (mtu as usize - 60) / 100];
+        for n in 0..100 {
+            one.send_to(&data(n), "10.9.0.2:4000")?;
+            assert_eq!(other.recv(&mut buffer)?, data(n).len());
+            other.send_to(&data(n + 1), "10.9.0.1:4000")?;
+            assert_eq!(one.recv(&mut buffer)?, data(n + 1).len());
+            assert!(buffer[..data(n + 1).len()] == data(n + 1));
+        }
+        interrupter.interrupt();
+        let (seen, mut tap) = worker.join().expect("the worker")?;
+        assert_eq!(seen.len(), 200, "{mode:?} {mtu}");
+        for (n, pair) in seen.chunks(2).enumerate() {
+            let payload = |at: usize| &pair[at].1[42..42 + data(n + at).len()];
+            assert!(payload(0) == data(n) && payload(1) == data(n + 1), "{n}");
+            assert_eq!([pair[0].0, pair[1].0], interfaces, "each by the interface that it came on");
+        }
+        for side in [Side::Left, Side::Right] {
+            let counted = tap.forwarded(side);
+            assert!(counted.received >= 100 && counted.forwarded == counted.received);
+        }
+        assert_eq!(tap.statistics()?.drops, 0);
+        assert!(tap.readiness().is_some());
+        drop(tap);
+        assert_eq!(umem.free_frames(), umem.frames() as usize);
+    }
+    Ok(())
+}
+
+pub(crate) fn a_taps_ends_are_two() -> Result {
+    need_root()?;
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    let (_l, r) = crate::hosts::wire(&left, &right)?;
+    let error = right.run(|| XdpTap::open("right0", "right0"))?.expect_err("one interface");
+    assert!(
+        matches!(error, XdpError::SameInterface { .. } | XdpError::QueueBusy { .. }),
+        "{error}"
+    );
+    let error = right.run(|| XdpTap::open("right0", "nothing0"))?.expect_err("no interface");
+    assert!(matches!(error, XdpError::NoSuchInterface { .. }), "{error}");
+    // An end that goes away is told, by whichever call.
+    let (there, here) = (Namespace::new()?, &right);
+    let (_other, two) = there.veth_to(here, "far0", "two")?;
+    two.up()?;
+    let mut tap = right.run(|| XdpTap::open("right0", "two"))??;
+    let sender = crate::hosts::Sender::new(&left, "left0")?;
+    r.delete()?;
+    let started = Instant::now();
+    let error = loop {
+        match tap.next_batch(Timeout::After(SHORT)) {
+            Err(error) => break error,
+            Ok(_) => assert!(started.elapsed() < SOON, "nobody says that it has gone"),
+        }
+    };
+    assert!(error.to_string().contains("has gone"), "{error}");
+    let _ = sender.send(&[frame(1, 60)]);
+    Ok(())
+}
