@@ -107,7 +107,7 @@ pub use xdp::{
     SendRequest, SendTimestamp, Umem, UmemConfig, XdpAttach, XdpBatch, XdpDirection, XdpError,
     XdpForwarder, XdpFrame, XdpGroup, XdpMode, XdpOutcome, XdpProgram, XdpReceiver,
     XdpReceiverStatistics, XdpSender, XdpSenderStatistics, XdpSocket, XdpSocketBuilder, XdpTap,
-    XdpTapBatch, XdpWait, ZeroCopy,
+    XdpTapBatch, XdpTapCounters, XdpWait, ZeroCopy,
 };
 
 #[cfg(doctest)]

@@ -9,6 +9,7 @@ use crate::Error;
 use crate::input::{Input, Source};
 use crate::interrupt;
 use crate::output::Output;
+use crate::report;
 
 /// Capture packets, as tcpdump does: print a line for each, write them to a file, or count them.
 #[derive(Debug, clap::Args)]
@@ -37,13 +38,30 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         output.write(|w| write!(w, "{program}"));
         return Ok(output.finish()?);
     }
-    match arguments.input.open(!output.is_terminal() || arguments.count)? {
+    let source = arguments.input.open(!output.is_terminal() || arguments.count)?;
+    let counters = source.counters();
+    let result = match source {
         Source::Live(capture) => {
             interrupt::interrupts(capture.interrupter())?;
             take(*capture, arguments, &output)
         }
+        Source::Xdp(group) => take_live(*group, arguments, &output),
+        Source::Tap(tap) => take_live(*tap, arguments, &output),
         Source::File(file) => take(*file, arguments, &output),
+    };
+    report::print_forwarded(counters.as_ref());
+    result
+}
+
+fn take_live(
+    source: impl PacketSource,
+    arguments: &Arguments,
+    output: &Output,
+) -> Result<(), Error> {
+    if let Some(interrupter) = source.interrupter() {
+        interrupt::interrupts(interrupter)?;
     }
+    take(source, arguments, output)
 }
 
 /// Takes packets to the end, the limit or the interrupt.

@@ -42,10 +42,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let name = arguments.input.name();
     let output = Output::stdout();
     let key = arguments.keying.extractor();
-    let (result, statistics) = match arguments.input.open(!output.is_terminal())? {
+    let source = arguments.input.open(!output.is_terminal())?;
+    let counters = source.counters();
+    let (result, statistics) = match source {
         Source::Live(capture) => {
             runtime.block_on(print(capture.flow_stream(key), arguments.json, &output))
         }
+        Source::Xdp(group) => {
+            runtime.block_on(print(group.flow_stream(key), arguments.json, &output))
+        }
+        Source::Tap(tap) => runtime.block_on(print(tap.flow_stream(key), arguments.json, &output)),
         Source::File(file) => {
             runtime.block_on(print(file.flow_stream(key), arguments.json, &output))
         }
@@ -55,6 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         && arguments.input.is_live()
     {
         report::print(&statistics);
+        report::print_forwarded(counters.as_ref());
     }
     result.map_err(|source| Error::Follow { name, source })
 }

@@ -102,6 +102,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     keying.ignore_scope |= arguments.digest;
     // Bytes and a bar on the same terminal would be in each other's way.
     let source = arguments.input.open(!show.output.is_terminal())?;
+    let counters = source.counters();
     let conversations = conversations(source, keying.extractor());
     let handle = conversations.handle();
     let output = show.output.clone();
@@ -109,6 +110,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     output.finish()?;
     if arguments.input.is_live() || interrupted {
         report::print(&handle.statistics());
+        report::print_forwarded(counters.as_ref());
     }
     result.map_err(|source| Error::Follow { name, source })?;
     show.folder.as_ref().map_or(Ok(()), |folder| folder.finish())
@@ -118,6 +120,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
 fn conversations(source: Source, key: FiveTuple) -> Conversations {
     match source {
         Source::Live(capture) => capture.flow_conversations(key),
+        Source::Xdp(group) => group.flow_conversations(key),
+        Source::Tap(tap) => tap.flow_conversations(key),
         Source::File(file) => file.flow_conversations(key),
     }
 }

@@ -2,9 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, ValueEnum};
 use flow::FiveTuple;
 use packet_filter::Filter;
-use ring_core::{Capture, CaptureFile, Filtered};
+use ring_core::{
+    Capture, CaptureFile, Filtered, UmemConfig, XdpGroup, XdpSocket, XdpSocketBuilder, XdpTap,
+    XdpTapCounters,
+};
 
 use crate::Error;
 use crate::progress;
@@ -14,6 +19,13 @@ use crate::progress;
 pub(crate) struct Input {
     #[command(flatten)]
     from: From,
+    /// How packets are taken from the interface.
+    #[arg(long, value_enum, default_value_t = Backend::Packet)]
+    backend: Backend,
+    /// With `--backend xdp`: pass on to this interface what comes on the other, and back, as a wire between them would.
+    /// Both directions are seen then.
+    #[arg(long, value_name = "INTERFACE")]
+    forward: Option<String>,
     /// Take fewer bytes of each packet than it has.
     #[arg(short, long, value_name = "BYTES")]
     snapshot_length: Option<u32>,
@@ -36,19 +48,46 @@ struct From {
     read: Option<PathBuf>,
 }
 
+/// What packets are taken from an interface with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    /// AF_PACKET: a copy of everything that the interface sends and receives.
+    Packet,
+    /// AF_XDP: what the interface receives, before this host gets it; the host does not get it then. An expression
+    /// leaves the rest to the host. For the port of a mirror or a tap, or with --forward.
+    Xdp,
+}
+
 /// The source, opened.
 pub(crate) enum Source {
     /// An interface.
     Live(Box<Capture>),
+    /// An interface, past the kernel's stack.
+    Xdp(Box<XdpGroup>),
+    /// Two interfaces, between which packets are passed on.
+    Tap(Box<Filtered<XdpTap>>),
     /// A file.
     File(Box<Filtered<CaptureFile>>),
+}
+
+impl Source {
+    /// Where packets are passed on, what becomes of them.
+    pub(crate) fn counters(&self) -> Option<XdpTapCounters> {
+        match self {
+            Self::Tap(tap) => Some(tap.get_ref().counters()),
+            _ => None,
+        }
+    }
 }
 
 impl Input {
     /// What errors call it.
     pub(crate) fn name(&self) -> String {
         match (&self.from.interface, &self.from.read) {
-            (Some(interface), _) => interface.clone(),
+            (Some(interface), _) => match &self.forward {
+                Some(other) => format!("{interface} and {other}"),
+                None => interface.clone(),
+            },
             (None, Some(file)) => file.display().to_string(),
             (None, None) => String::new(),
         }
@@ -74,12 +113,25 @@ impl Input {
 
     /// Opens the interface or the file; where there is room for a progress bar, a long file gets one.
     pub(crate) fn open(&self, bar: bool) -> Result<Source, Error> {
+        match (self.backend, self.snapshot_length, &self.forward) {
+            (Backend::Xdp, ..) if !self.is_live() => wrong("--backend xdp needs --interface"),
+            (Backend::Packet, _, Some(_)) => wrong("--forward needs --backend xdp"),
+            (Backend::Xdp, Some(_), _) => {
+                wrong("with --backend xdp packets come whole: there is no --snapshot-length")
+            }
+            _ => {}
+        }
         let filter = self.filter()?;
         self.open_filtered(filter, bar)
             .map_err(|source| Error::Source { name: self.name(), source })
     }
 
     fn open_filtered(&self, filter: Filter, bar: bool) -> Result<Source, ring_core::Error> {
+        if let Some(interface) = &self.from.interface
+            && self.backend == Backend::Xdp
+        {
+            return self.open_xdp(interface, filter);
+        }
         if let Some(interface) = &self.from.interface {
             let mut capture =
                 Capture::builder(interface).filter(filter).promiscuous(!self.no_promiscuous_mode);
@@ -96,6 +148,31 @@ impl Input {
         let file = Filtered::new(file, filter)?;
         Ok(Source::File(Box::new(file)))
     }
+}
+
+impl Input {
+    fn open_xdp(&self, interface: &str, filter: Filter) -> Result<Source, ring_core::Error> {
+        // Room for a burst of some milliseconds.
+        const RING: u32 = 4096;
+        let builder = |name: &str| -> XdpSocketBuilder {
+            XdpSocket::builder(name)
+                .ring_size(RING)
+                .memory(UmemConfig::new().frames(4 * RING))
+                .promiscuous(!self.no_promiscuous_mode)
+        };
+        let Some(other) = &self.forward else {
+            let builder = builder(interface).steer(&filter)?;
+            return Ok(Source::Xdp(Box::new(XdpGroup::open(&builder)?)));
+        };
+        // Everything is passed on, whatever is looked at.
+        let tap = XdpTap::with(&builder(interface), &builder(other))?;
+        Ok(Source::Tap(Box::new(Filtered::new(tap, filter)?)))
+    }
+}
+
+/// Options that do not go together: says so as the command line's parser does, and ends.
+fn wrong(message: &str) -> ! {
+    crate::Arguments::command().error(ErrorKind::ArgumentConflict, message).exit()
 }
 
 /// What makes packets belong together, for the commands that track flows.

@@ -15,7 +15,7 @@ use flow::{EndReason, Endpoint, FiveTuple, FlowSide};
 use futures::StreamExt as _;
 use live_harness::Result;
 use netns::Namespace;
-use ring_core::AsyncCapture;
+use ring_core::{AsyncCapture, IntoPacketSource};
 use sha2::{Digest as _, Sha256};
 
 use crate::{Direction, Heard, PATIENCE, Stream};
@@ -38,14 +38,29 @@ impl Ear {
     ///
     /// If the link cannot be captured.
     pub fn open(host: &Namespace, link: &str) -> Result<Self> {
+        let link = link.to_owned();
+        Self::at(host, move || {
+            AsyncCapture::open(&link).map_err(|error| format!("cannot capture on {link}: {error}"))
+        })
+    }
+
+    /// The same with whatever source `open` opens on the host.
+    ///
+    /// # Errors
+    ///
+    /// If it does not.
+    pub fn at<S: IntoPacketSource>(
+        host: &Namespace,
+        open: impl FnOnce() -> std::result::Result<S, String> + Send + 'static,
+    ) -> Result<Self> {
         let (started, ready) = mpsc::channel();
         let heard = Arc::new(Mutex::new(Heard::default()));
-        let (shared, link) = (Arc::clone(&heard), link.to_owned());
+        let shared = Arc::clone(&heard);
         // Threads that start here stay on the host; so does the capture that is opened there.
         let guard = host.enter()?;
         let thread = thread::Builder::new().name("ear".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(listen(&link, &started, &shared))
+            runtime.block_on(listen(open, &started, &shared))
         })?;
         drop(guard);
         match ready.recv() {
@@ -85,15 +100,19 @@ impl Ear {
     }
 }
 
-async fn listen(link: &str, started: &Sender<Listening>, heard: &Mutex<Heard>) -> Result {
-    let capture = match AsyncCapture::open(link) {
-        Ok(capture) => capture,
+async fn listen<S: IntoPacketSource>(
+    open: impl FnOnce() -> std::result::Result<S, String>,
+    started: &Sender<Listening>,
+    heard: &Mutex<Heard>,
+) -> Result {
+    let source = match open() {
+        Ok(source) => source,
         Err(error) => {
-            let _ = started.send(Err(format!("cannot capture on {link}: {error}")));
+            let _ = started.send(Err(error));
             return Ok(());
         }
     };
-    let mut conversations = capture.flow_stream(FiveTuple::bidirectional()).into_conversations();
+    let mut conversations = source.flow_stream(FiveTuple::bidirectional()).into_conversations();
     // Whoever waits for this is gone only if the test is.
     let _ = started.send(Ok(conversations.handle()));
     while let Some(conversation) = conversations.next().await {

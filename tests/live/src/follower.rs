@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use live_harness::{Missing, Result};
+use live_harness::{Missing, Result, program};
 use netns::{Namespace, Process};
 use serde::Deserialize;
 
@@ -63,9 +63,32 @@ impl Follower {
     ///
     /// If the command does not begin to capture.
     pub fn start(host: &Namespace, link: &str) -> Result<Self> {
+        Self::start_with(host, link, &[], captures)
+    }
+
+    /// The same by AF_XDP; with the name of another link, packets are passed on to that, and back.
+    ///
+    /// # Errors
+    ///
+    /// If the command does not begin to capture.
+    pub fn start_xdp(host: &Namespace, link: &str, forward: Option<&str>) -> Result<Self> {
+        let mut options = vec!["--backend", "xdp"];
+        options.extend(forward.iter().flat_map(|other| ["--forward", other]));
+        // The other one is opened last.
+        let last = forward.unwrap_or(link).to_owned();
+        Self::start_with(host, link, &options, move |host, _| has_program(host, &last))
+    }
+
+    fn start_with(
+        host: &Namespace,
+        link: &str,
+        options: &[&str],
+        runs: impl Fn(&Namespace, &str) -> Result<bool>,
+    ) -> Result<Self> {
         let mut command = Command::new(ringtap()?);
         command
             .args(["follow", "--digest", "--interface", link])
+            .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut process = host.spawn(&mut command)?;
@@ -84,7 +107,7 @@ impl Follower {
             text
         });
         let mut follower = Self { process, lines, output, errors };
-        follower.wait_for_capture(host, link)?;
+        follower.wait_until(host, link, runs)?;
         Ok(follower)
     }
 
@@ -120,26 +143,41 @@ impl Follower {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// A capture shows in the host's list of packet sockets; see packet(7).
-    fn wait_for_capture(&mut self, host: &Namespace, link: &str) -> Result {
-        let (index, started) = (host.link(link)?.index().to_string(), Instant::now());
-        loop {
-            let sockets = host.run(|| fs::read_to_string("/proc/thread-self/net/packet"))??;
-            let running = sockets.lines().skip(1).any(|line| {
-                let mut columns = line.split_whitespace().skip(4);
-                columns.next() == Some(&index) && columns.next() == Some("1")
-            });
-            if running {
-                // From bound to filtered there are some system calls more.
-                thread::sleep(Duration::from_millis(100));
-                return Ok(());
-            }
+    fn wait_until(
+        &mut self,
+        host: &Namespace,
+        link: &str,
+        runs: impl Fn(&Namespace, &str) -> Result<bool>,
+    ) -> Result {
+        let started = Instant::now();
+        while !runs(host, link)? {
             if self.process.wait_for(Duration::ZERO)?.is_some() || started.elapsed() > PATIENCE {
                 return Err(format!("ringtap follow does not capture on {link}").into());
             }
             thread::sleep(Duration::from_millis(5));
         }
+        // From bound to filtered there are some system calls more.
+        thread::sleep(Duration::from_millis(100));
+        Ok(())
     }
+}
+
+/// A capture shows in the host's list of packet sockets; see packet(7).
+fn captures(host: &Namespace, link: &str) -> Result<bool> {
+    let index = host.link(link)?.index().to_string();
+    let sockets = host.run(|| fs::read_to_string("/proc/thread-self/net/packet"))??;
+    Ok(sockets.lines().skip(1).any(|line| {
+        let mut columns = line.split_whitespace().skip(4);
+        columns.next() == Some(&index) && columns.next() == Some("1")
+    }))
+}
+
+/// A program on a link shows in what ip(8) tells of it.
+fn has_program(host: &Namespace, link: &str) -> Result<bool> {
+    let mut command = Command::new(program("ip", "iproute2")?);
+    command.args(["link", "show", "dev", link]).stdout(Stdio::piped());
+    let output = host.spawn(&mut command)?.output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).contains("prog/xdp"))
 }
 
 fn direction(line: &str) -> Result<Direction> {

@@ -52,15 +52,28 @@ impl Wire {
     ///
     /// If the hosts cannot be made.
     pub fn rough(roughness: Roughness) -> Result<Self> {
-        let (server, client, middle) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
+        let middle = Namespace::new()?;
+        let mut wire = Self::through(&middle)?;
+        wire.forwarder = Some(Forwarder::start(middle, ["left", "right"], roughness)?);
+        Ok(wire)
+    }
+
+    /// A path with a host in its middle, which passes nothing on by itself: frames as on a cable end at its links `left`,
+    /// to the server, and `right`, to the client.
+    ///
+    /// # Errors
+    ///
+    /// If the hosts cannot be made.
+    pub fn through(middle: &Namespace) -> Result<Self> {
+        let (server, client) = (Namespace::new()?, Namespace::new()?);
         let ends =
-            (server.veth_to(&middle, SERVER, "left")?, client.veth_to(&middle, CLIENT, "right")?);
+            (server.veth_to(middle, SERVER, "left")?, client.veth_to(middle, CLIENT, "right")?);
         for link in [&ends.0.1, &ends.1.1] {
             link.up()?;
         }
         plug(&ends.0.0, &ends.1.0, false)?;
-        let forwarder = Some(Forwarder::start(middle, ["left", "right"], roughness)?);
-        Ok(Self { forwarder, server, client })
+        drop(ends);
+        Ok(Self { forwarder: None, server, client })
     }
 
     /// The forwarder in the middle, if there is one.

@@ -51,6 +51,6 @@ pub use self::program::{XdpAttach, XdpMode, XdpProgram};
 pub use self::receiver::{XdpReceiver, XdpReceiverStatistics};
 pub use self::sender::{RejectReason, SendRejected, SendRequest, XdpSender, XdpSenderStatistics};
 pub use self::socket::{XdpOutcome, XdpSocket};
-pub use self::tap::{XdpTap, XdpTapBatch};
+pub use self::tap::{XdpTap, XdpTapBatch, XdpTapCounters};
 pub use self::umem::{HugePages, Umem, UmemConfig};
 pub use self::waiting::XdpWait;

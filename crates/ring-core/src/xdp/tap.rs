@@ -1,9 +1,10 @@
 //! Between two interfaces, seeing everything that passes.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use ring_sys::interface;
 
 use super::batch::XdpBatch;
 use super::builder::XdpSocketBuilder;
@@ -15,7 +16,7 @@ use super::group::{XdpGroup, queues};
 use super::rota::{Rota, Turn};
 use super::sender::XdpSender;
 use super::socket::XdpSocket;
-use super::umem::{Umem, UmemConfig};
+use super::umem::Umem;
 use crate::{
     Error, Interrupter, LinkType, Next, Packet, PacketBatch, PacketSource, Side, Statistics,
     Timeout,
@@ -48,8 +49,15 @@ pub struct XdpTap {
     left: usize,
     rota: Rota,
     ways: [Way; 2],
+    counters: XdpTapCounters,
     /// What went wrong when the last batch was dropped.
     failed: Option<XdpError>,
+}
+
+/// What became of packets, to be asked for wherever the tap has gone; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct XdpTapCounters {
+    counts: Arc<[Mutex<ForwardStatistics>; 2]>,
 }
 
 /// What comes from one side.
@@ -67,7 +75,21 @@ pub struct XdpTapBatch<'a> {
     batch: Option<XdpBatch<'a>>,
     sender: &'a mut XdpSender,
     way: &'a mut Way,
+    from: Side,
+    counters: &'a XdpTapCounters,
     failed: &'a mut Option<XdpError>,
+}
+
+impl XdpTapCounters {
+    /// Totals of what came from one side.
+    #[must_use]
+    pub fn forwarded(&self, from: Side) -> ForwardStatistics {
+        *self.counts[from as usize].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, from: Side, counts: ForwardStatistics) {
+        *self.counts[from as usize].lock().unwrap_or_else(PoisonError::into_inner) = counts;
+    }
 }
 
 impl XdpTap {
@@ -79,8 +101,8 @@ impl XdpTap {
         Self::with(&XdpSocket::builder(left), &XdpSocket::builder(right))
     }
 
-    /// The same with everything else as the builders say, but for the queue, for the direction, and for the memory: that
-    /// is the left one's if it was given one, or else has 4,096 frames for each queue.
+    /// The same with everything else as the builders say, but for the queue, the direction, and the memory: that is the
+    /// left one's, given to it or made as it says, once for each queue.
     ///
     /// # Errors
     /// As [`XdpSocketBuilder::open`]; [`XdpError::SameInterface`].
@@ -88,7 +110,10 @@ impl XdpTap {
         let counts = [queues(&left.interface)?, queues(&right.interface)?];
         let umem: Umem = match &left.umem {
             Some(umem) => umem.clone(),
-            None => UmemConfig::new().times(counts[0] + counts[1]).allocate()?,
+            None => {
+                let mtu = [left, right].map(|builder| interface::mtu(&builder.interface).ok());
+                left.memory.times(counts[0] + counts[1]).allocate_for(mtu[0].max(mtu[1]))?
+            }
         };
         let part = u32::try_from(umem.free_frames()).unwrap_or(u32::MAX) / (counts[0] + counts[1]);
         let open = |builder: &XdpSocketBuilder| {
@@ -104,13 +129,20 @@ impl XdpTap {
         let count = left.len();
         let sockets = left.into_iter().chain(right).collect();
         let ways = [Way::default(), Way::default()];
-        Ok(Self { sockets, left: count, rota: Rota::new()?, ways, failed: None })
+        let counters = XdpTapCounters::default();
+        Ok(Self { sockets, left: count, rota: Rota::new()?, ways, counters, failed: None })
     }
 
     /// What became of the packets that came from one side.
     #[must_use]
     pub fn forwarded(&self, from: Side) -> ForwardStatistics {
         self.ways[from as usize].counts
+    }
+
+    /// The same for whoever has not got the tap.
+    #[must_use]
+    pub fn counters(&self) -> XdpTapCounters {
+        self.counters.clone()
     }
 
     /// The packet memory.
@@ -134,7 +166,8 @@ impl XdpTap {
         let batch = self.rota.lend(&mut here[queue])?;
         way.counts.received += batch.len() as u64;
         let sender = there[to].sender()?;
-        Ok(XdpTapBatch { batch: Some(batch), sender, way, failed: &mut self.failed })
+        let (counters, failed) = (&self.counters, &mut self.failed);
+        Ok(XdpTapBatch { batch: Some(batch), sender, way, from, counters, failed })
     }
 
     fn endpoint(&self) -> &Arc<Endpoint> {
@@ -214,5 +247,6 @@ impl Drop for XdpTapBatch<'_> {
             frames.clear();
             *self.failed = Some(error);
         }
+        self.counters.set(self.from, self.way.counts);
     }
 }

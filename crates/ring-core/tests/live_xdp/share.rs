@@ -129,7 +129,7 @@ pub(crate) fn our_own_program_knows_one_receiver_a_queue() -> Result {
     let mut first = open(&right, &builder)?;
     let error = opened(&right, &builder)?.expect_err("its packets would be taken away");
     assert!(matches!(error, XdpError::QueueBusy { queue: 0, .. }), "{error}");
-    let mut second = open(&right, &builder.clone().direction(XdpDirection::Send))?;
+    let mut second = open(&right, &builder.direction(XdpDirection::Send))?;
     let sender = Sender::new(&left, "left0")?;
     let sent = frames(100, 200);
     sender.send(&sent)?;

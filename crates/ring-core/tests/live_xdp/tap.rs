@@ -15,6 +15,9 @@ use crate::hosts::frame;
 use crate::setup::{SHORT, SOON, need_root, run};
 use crate::together::Line;
 
+/// The interfaces and bytes of packets.
+type Seen = Vec<(u32, Vec<u8>)>;
+
 pub(crate) fn a_tap_shows_both_directions() -> Result {
     need_root()?;
     for (mode, mtu, queues) in
@@ -35,8 +38,8 @@ pub(crate) fn a_tap_shows_both_directions() -> Result {
         })??;
         let (umem, interfaces) = (tap.umem(), [links[1].index(), links[3].index()]);
         let interrupter = tap.interrupter().expect("it waits");
-        let worker = thread::spawn(move || -> Result<(Vec<(u32, Vec<u8>)>, XdpTap)> {
-            let mut seen = Vec::new();
+        let worker = thread::spawn(move || -> Result<(Seen, XdpTap)> {
+            let mut seen = Seen::new();
             let mut numbers = 1..;
             while let Next::Batch(batch) = tap.next_batch(Timeout::Never)? {
                 for packet in batch.packets() {

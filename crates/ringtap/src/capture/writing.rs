@@ -13,6 +13,7 @@ use crate::input::Input;
 
 /// The options for files.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Arguments {
     /// Write the packets to this file: pcap if its name ends in `.pcap` or `.cap`, else pcapng; `-` for standard
     /// output. A name with conversions of strftime(3) is filled in where files are rotated by time.

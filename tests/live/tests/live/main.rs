@@ -8,6 +8,7 @@ mod reset;
 mod rough;
 mod throughput;
 mod tls;
+mod xdp;
 
 live_harness::main!(
     http::one_small_file,
@@ -29,6 +30,11 @@ live_harness::main!(
     quick_start::large_transfers_at_once,
     idle::a_kept_block_does_not_spin,
     idle::a_kept_chunk_does_not_spin,
+    xdp::a_tap_hears_both_directions,
+    xdp::the_command_taps,
+    xdp::a_sensor_behind_a_mirror,
+    xdp::the_command_behind_a_mirror,
+    xdp::the_command_says_what_is_lacking,
     demo::the_demonstration_works_for_an_ordinary_user,
     demo::without_privileges_the_command_says_what_to_do,
 );

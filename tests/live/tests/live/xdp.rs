@@ -1,0 +1,246 @@
+//! Conversations past the kernel's stack: AF_XDP between curl and nginx, and at the port of a mirror.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use live::{Ear, Folder, Follower, Heard, Web, Wire, ringtap};
+use live_harness::{Missing, Result};
+use netns::Namespace;
+use ring_core::{
+    AsyncXdp, Injector, Next, PacketBatch as _, PacketSink as _, PacketSource as _, Side, Timeout,
+    UmemConfig, XdpAttach, XdpError, XdpGroup, XdpSocket, XdpSocketBuilder, XdpTap, XdpTapCounters,
+};
+
+use crate::http::Curl;
+
+const LARGE: usize = 20 << 20;
+
+/// Room for all that TCP has under way at a time.
+fn socket(link: &str, mode: XdpAttach) -> XdpSocketBuilder {
+    let memory = UmemConfig::new().frames(1 << 14);
+    XdpSocket::builder(link).attach(mode).ring_size(1 << 12).memory(memory)
+}
+
+/// Opens something on a host; without the privilege the test cannot run, which is said.
+fn open<T: Send>(
+    host: &Namespace,
+    open: impl FnOnce() -> std::result::Result<T, XdpError> + Send,
+) -> Result<T> {
+    match host.run(open)? {
+        Err(XdpError::MissingCapability { operation, capabilities, .. }) => {
+            Err(Missing::Privilege { what: operation, privilege: capabilities }.into())
+        }
+        opened => Ok(opened?),
+    }
+}
+
+fn tap(middle: &Namespace, mode: XdpAttach) -> Result<XdpTap> {
+    open(middle, || XdpTap::with(&socket("left", mode), &socket("right", mode)))
+}
+
+/// Fetches a small file and a large one by one connection: what was heard must be all that was said, as far as no drop
+/// is told of.
+fn fetch(wire: &Wire, web: &Web, heard: impl FnOnce() -> Result<Heard>) -> Result<u64> {
+    let folder = Folder::new()?;
+    let fetched =
+        Curl::start(&wire.client, "10.7.0.1", &["small", "large"], folder.join("got"))?.finish()?;
+    let large = fs::read(web.path("large"))?;
+    assert!(fs::read(fetched.got())?.ends_with(&large), "curl got what nginx has");
+    let heard = heard()?;
+    if heard.drops == 0 {
+        fetched.is_all_that(&heard)?;
+    } else {
+        fetched.is_what(&heard)?;
+    }
+    Ok(heard.drops)
+}
+
+fn offer(wire: &Wire) -> Result<Web> {
+    let web = Web::start(wire)?;
+    web.offer("small", 21, 612)?;
+    web.offer("large", 22, LARGE)?;
+    Ok(web)
+}
+
+fn is_whole(counters: &XdpTapCounters) {
+    for side in [Side::Left, Side::Right] {
+        let counted = counters.forwarded(side);
+        println!("{side:?}: {counted:?}");
+        assert!(counted.forwarded > 100 && counted.refused == 0, "{counted:?}");
+    }
+}
+
+pub(crate) fn a_tap_hears_both_directions() -> Result {
+    for mode in [XdpAttach::Native, XdpAttach::Generic] {
+        let middle = Namespace::new()?;
+        let wire = Wire::through(&middle)?;
+        let tap = tap(&middle, mode)?;
+        let counters = tap.counters();
+        let ear = Ear::at(&middle, move || Ok(tap))?;
+        let web = offer(&wire)?;
+        let drops = fetch(&wire, &web, || {
+            let mut heard = ear.finish(1)?;
+            // What is dropped before the tap never reaches the other end: it is sent again, and nothing is missed.
+            println!("{mode:?}: {} packets dropped", std::mem::take(&mut heard.drops));
+            assert_eq!(heard.ends.len(), 1, "{heard:?}");
+            assert_eq!(heard.ends[0].1, flow::EndReason::Fin);
+            Ok(heard)
+        })?;
+        assert_eq!(drops, 0);
+        is_whole(&counters);
+    }
+    Ok(())
+}
+
+pub(crate) fn the_command_taps() -> Result {
+    let middle = Namespace::new()?;
+    drop(tap_here(&middle)?);
+    let wire = Wire::through(&middle)?;
+    let follower = Follower::start_xdp(&middle, "left", Some("right"))?;
+    let web = offer(&wire)?;
+    fetch(&wire, &web, || {
+        let heard = follower.finish(2)?;
+        println!("{} packets dropped", heard.drops);
+        Ok(Heard { drops: 0, ..heard })
+    })?;
+    Ok(())
+}
+
+/// Whether this may be done here at all.
+fn tap_here(host: &Namespace) -> Result<XdpSocket> {
+    open(host, || socket("lo", XdpAttach::Generic).open())
+}
+
+/// A switch with a mirror: it passes frames on between `left` and `right`, and sends a copy of each to `mirror`.
+struct Mirror {
+    stop: Arc<AtomicBool>,
+    copies: Arc<AtomicU64>,
+    thread: JoinHandle<Result>,
+}
+
+impl Mirror {
+    fn start(middle: &Namespace) -> Result<Self> {
+        let mut tap = tap(middle, XdpAttach::Native)?;
+        let mut mirror = middle.run(|| Injector::open("mirror"))??;
+        let (stop, copies) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopped, counted) = (stop.clone(), copies.clone());
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                if let Next::Batch(batch) =
+                    tap.next_batch(Timeout::After(Duration::from_millis(20)))?
+                {
+                    mirror.send_batch(&batch)?;
+                    mirror.flush()?;
+                    counted.fetch_add(batch.packets().count() as u64, Ordering::Relaxed);
+                }
+            }
+            Ok(())
+        });
+        Ok(Self { stop, copies, thread })
+    }
+
+    fn finish(self) -> Result<u64> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_else(|_| Err("the mirror panicked".into()))?;
+        Ok(self.copies.load(Ordering::Relaxed))
+    }
+}
+
+/// A host behind the port of a mirror: its link is `sensor`.
+fn behind_a_mirror(listen: impl FnOnce(&Namespace) -> Result<Listener>) -> Result {
+    let (middle, sensor) = (Namespace::new()?, Namespace::new()?);
+    let wire = Wire::through(&middle)?;
+    let (port, link) = middle.veth_to(&sensor, "mirror", "sensor")?;
+    for link in [&port, &link] {
+        link.up()?;
+    }
+    link.wait_until_running(live::PATIENCE)?;
+    let heard = listen(&sensor)?;
+    let mirror = Mirror::start(&middle)?;
+    let web = offer(&wire)?;
+    let drops = fetch(&wire, &web, || {
+        let mut heard = heard()?;
+        // A mirror does not wait for those behind it: what its port had no room for is lost before the sensor.
+        heard.drops += dropped(&middle, "mirror")?;
+        Ok(heard)
+    })?;
+    println!("{} packets mirrored, {drops} dropped", mirror.finish()?);
+    Ok(())
+}
+
+/// How many packets a link did not send; see the columns of /proc/net/dev.
+fn dropped(host: &Namespace, link: &str) -> Result<u64> {
+    let links = host.run(|| fs::read_to_string("/proc/thread-self/net/dev"))??;
+    let line = links.lines().find_map(|line| line.trim().strip_prefix(link)?.strip_prefix(':'));
+    let count = line.and_then(|line| line.split_whitespace().nth(11)).ok_or("no such link")?;
+    Ok(count.parse()?)
+}
+
+/// To be asked what it heard.
+type Listener = Box<dyn FnOnce() -> Result<Heard>>;
+
+pub(crate) fn a_sensor_behind_a_mirror() -> Result {
+    behind_a_mirror(|sensor| {
+        let socket = open(sensor, || socket("sensor", XdpAttach::Native).open())?;
+        let ear = Ear::at(sensor, move || Ok(AsyncXdp::from(socket)))?;
+        Ok(Box::new(move || ear.finish(1)))
+    })?;
+    behind_a_mirror(|sensor| {
+        let group = open(sensor, || XdpGroup::open(&socket("sensor", XdpAttach::Generic)))?;
+        let ear = Ear::at(sensor, move || Ok(group))?;
+        Ok(Box::new(move || ear.finish(1)))
+    })
+}
+
+pub(crate) fn the_command_behind_a_mirror() -> Result {
+    drop(tap_here(&Namespace::new()?)?);
+    behind_a_mirror(|sensor| {
+        let follower = Follower::start_xdp(sensor, "sensor", None)?;
+        Ok(Box::new(move || follower.finish(2)))
+    })
+}
+
+/// Runs the command to its end, which is bad: what it says.
+fn refused(host: &Namespace, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    let mut command = Command::new(ringtap()?);
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = host.spawn(&mut command)?.output()?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{arguments:?} went well: {text}");
+    Ok((output.status.code(), text))
+}
+
+pub(crate) fn the_command_says_what_is_lacking() -> Result {
+    let host = Namespace::new()?;
+    let holder = tap_here(&host)?;
+    let xdp = ["capture", "-i", "lo", "--backend", "xdp"];
+    let (code, text) = refused(&host, &xdp)?;
+    assert!(code == Some(1) && text.contains("has an XDP program already (generic"), "{text}");
+    drop(holder);
+    let cases: [(&[&str], i32, &str); 6] = [
+        (&["flows", "-i", "nothing0", "--backend", "xdp"], 1, "nothing0: "),
+        (&["follow", "-i", "lo", "--backend", "xdp", "--forward", "none0"], 1, "none0: "),
+        (&["follow", "-i", "lo", "--backend", "xdp", "--forward", "lo"], 1, "lo"),
+        (&["capture", "-i", "lo", "--forward", "lo"], 2, "--forward needs --backend xdp"),
+        (&["capture", "-i", "lo", "--backend", "xdp", "-s", "60"], 2, "packets come whole"),
+        (&["flows", "-r", "file", "--backend", "xdp"], 2, "--interface"),
+    ];
+    for (arguments, expected, says) in cases {
+        let (code, text) = refused(&host, arguments)?;
+        assert!(code == Some(expected) && text.contains(says), "{arguments:?}: {code:?} {text}");
+    }
+    let mut command = Command::new(live_harness::program("setpriv", "util-linux")?);
+    command.args(["--bounding-set", "-net_admin,-bpf,-sys_admin"]).arg(ringtap()?).args(xdp);
+    let output = host.spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?.output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("setcap cap_net_admin,cap_bpf=ep"), "{text}");
+    Ok(())
+}
