@@ -164,24 +164,34 @@ pub fn find(name: &str) -> io::Result<Interface> {
     describe(index(name)?, name.to_owned())
 }
 
-/// Switches the adapter's receive time stamps on, for everybody (`SIOCSHWTSTAMP` with `HWTSTAMP_FILTER_ALL`).
+/// Switches the adapter's receive time stamps on, for everybody (`SIOCSHWTSTAMP` with `HWTSTAMP_FILTER_ALL`). Where they
+/// are on already nothing is changed; time stamps of what is sent stay as they are.
 ///
 /// # Errors
-/// `EOPNOTSUPP` for adapters that have none, `EPERM` without `CAP_NET_ADMIN`.
+/// `EOPNOTSUPP` for adapters that have none, `EPERM` without `CAP_NET_ADMIN`, `ENODEV`.
 pub fn enable_hardware_timestamps(name: &str) -> io::Result<()> {
-    /// `struct hwtstamp_config` of `linux/net_tstamp.h`: flags, send type off, receive filter all.
+    const FILTER_ALL: i32 = 1;
+    /// `struct hwtstamp_config` of `linux/net_tstamp.h`.
     #[repr(C)]
     struct Config {
         flags: i32,
         tx_type: i32,
         rx_filter: i32,
     }
-    let mut config = Config { flags: 0, tx_type: 0, rx_filter: 1 };
+    let mut config = Config { flags: 0, tx_type: 0, rx_filter: 0 };
     let socket = control_socket()?;
-    let mut request = request(name)?;
-    request.ifr_ifru.ifru_data = std::ptr::from_mut(&mut config).cast();
-    // SAFETY: the request's pointer leads to the structure that this call reads and writes.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSHWTSTAMP, &mut request) })?;
+    let call = |what: libc::c_ulong, config: &mut Config| {
+        let mut request = request(name)?;
+        request.ifr_ifru.ifru_data = std::ptr::from_mut(config).cast();
+        // SAFETY: the request's pointer leads to the structure that both calls read and write.
+        check(unsafe { libc::ioctl(socket.as_raw_fd(), what as _, &mut request) })
+    };
+    // Not every driver tells how it is set; then all there is is off.
+    if call(libc::SIOCGHWTSTAMP as _, &mut config).is_ok() && config.rx_filter == FILTER_ALL {
+        return Ok(());
+    }
+    config = Config { flags: 0, rx_filter: FILTER_ALL, ..config };
+    call(libc::SIOCSHWTSTAMP as _, &mut config)?;
     Ok(())
 }
 

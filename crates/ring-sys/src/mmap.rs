@@ -9,10 +9,13 @@ use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::ptr::NonNull;
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw};
 
 /// A mapping, unmapped on drop. It keeps the memory but not the descriptor: a socket whose ring is mapped lives on
 /// until both are gone.
+///
+/// A process that is forked does not get it (`MADV_DONTFORK` of madvise(2)): two processes cannot take turns with the
+/// kernel in one ring, and memory that the kernel has pinned must not become two copies.
 pub struct Mapping {
     raw: MmapRaw,
 }
@@ -38,7 +41,7 @@ impl Mapping {
     ) -> io::Result<Self> {
         let mut options = MmapOptions::new();
         let raw = options.offset(offset).len(len).populate().map_raw(descriptor.as_raw_fd())?;
-        Ok(Self { raw })
+        Self::unshared(raw)
     }
 
     /// Maps `len` bytes of anonymous zeroed memory.
@@ -47,7 +50,7 @@ impl Mapping {
     /// As mmap(2).
     pub fn anonymous(len: usize) -> io::Result<Self> {
         let map = MmapOptions::new().len(len).populate().map_anon()?;
-        Ok(Self { raw: map.into() })
+        Self::unshared(map.into())
     }
 
     /// Maps anonymous memory from huge pages of 2 MiB; `len` is rounded up to them.
@@ -58,7 +61,7 @@ impl Mapping {
         const PAGE: u8 = 21;
         let map =
             MmapOptions::new().len(len.next_multiple_of(1 << PAGE)).huge(Some(PAGE)).map_anon()?;
-        Ok(Self { raw: map.into() })
+        Self::unshared(map.into())
     }
 
     /// Locks the pages into memory.
@@ -94,6 +97,13 @@ impl Mapping {
     }
 }
 
+impl Mapping {
+    fn unshared(raw: MmapRaw) -> io::Result<Self> {
+        raw.advise(Advice::DontFork)?;
+        Ok(Self { raw })
+    }
+}
+
 impl fmt::Debug for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mapping").field("len", &self.len()).finish_non_exhaustive()
@@ -103,6 +113,27 @@ impl fmt::Debug for Mapping {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `dc` among the flags of proc_pid_smaps(5): not copied on fork.
+    #[test]
+    fn a_child_does_not_get_it() {
+        let mapping = Mapping::anonymous(1 << 16).expect("memory");
+        let start = mapping.pointer(0, 1, 1).expect("the first byte").addr();
+        let smaps = std::fs::read_to_string("/proc/self/smaps").expect("this process has maps");
+        let mut within = false;
+        let flags = smaps.lines().find(|line| {
+            let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+            let bounds = range.and_then(|(from, to)| {
+                Some((usize::from_str_radix(from, 16).ok()?, usize::from_str_radix(to, 16).ok()?))
+            });
+            if let Some((from, to)) = bounds {
+                within = (from..to).contains(&start.get());
+            }
+            within && line.starts_with("VmFlags:")
+        });
+        let flags = flags.expect("the mapping is listed");
+        assert!(flags.split(' ').any(|flag| flag == "dc"), "{flags}");
+    }
 
     #[test]
     fn pointers_stay_within() {

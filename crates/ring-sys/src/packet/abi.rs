@@ -91,6 +91,19 @@ pub struct TpacketBlockDesc {
     pub ts_last_nsec: u32,
 }
 
+/// `struct tpacket_auxdata`: what is known of a packet that was received without a ring.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TpacketAuxdata {
+    pub tp_status: u32,
+    pub tp_len: u32,
+    pub tp_snaplen: u32,
+    pub tp_mac: u16,
+    pub tp_net: u16,
+    pub tp_vlan_tci: u16,
+    pub tp_vlan_tpid: u16,
+}
+
 /// `struct tpacket_stats_v3`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -156,6 +169,7 @@ const _: () = {
     );
     assert!(size_of::<TpacketBlockDesc>() == 48 && offset_of!(TpacketBlockDesc, block_status) == 8);
     assert!(offset_of!(TpacketBlockDesc, seq_num) == 24);
+    assert!(size_of::<TpacketAuxdata>() == 20 && offset_of!(TpacketAuxdata, tp_vlan_tci) == 16);
     assert!(size_of::<TpacketStatsV3>() == 12);
     assert!(size_of::<TpacketRolloverStats>() == 24);
     assert!(size_of::<PacketMreq>() == 16);

@@ -1,6 +1,7 @@
 //! Packet sockets, packet(7): one method a socket option.
 
 pub mod abi;
+mod auxiliary;
 mod mtu;
 mod slots;
 mod timestamp;
@@ -12,6 +13,7 @@ use self::abi::{
     FanoutArgs, PacketMreq, SockaddrLl, TpacketReq, TpacketReq3, TpacketRolloverStats,
     TpacketStatsV3,
 };
+pub use self::auxiliary::Received;
 pub use self::slots::SendSlots;
 pub use self::timestamp::SendTimestamp;
 use crate::filter::Instruction;
@@ -446,9 +448,12 @@ impl SendBatch {
     fn point(&mut self) {
         self.vectors.clear();
         self.messages.clear();
+        // All from one pointer, since a slice made later would end the right of those before. `push` made the ranges,
+        // which lie within the bytes.
+        let first = self.bytes.as_mut_ptr();
         for &(start, len) in &self.ranges {
-            let bytes = &mut self.bytes[start..start + len];
-            self.vectors.push(libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: len });
+            let iov_base = first.wrapping_add(start).cast();
+            self.vectors.push(libc::iovec { iov_base, iov_len: len });
         }
         for vector in &mut self.vectors {
             // SAFETY: null pointers and zero lengths are a message without address, data or control data.

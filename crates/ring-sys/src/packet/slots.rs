@@ -15,13 +15,14 @@ use crate::socket_option::check;
 pub struct SendSlots {
     memory: Mapping,
     size: usize,
-    /// Each points to a place; only its length changes.
-    vectors: Box<[libc::iovec]>,
+    /// Each points to a place; only its length changes, through the messages' pointers. No box, which would claim to be
+    /// the only way to them.
+    vectors: Vec<libc::iovec>,
     /// Each points to a vector.
     messages: Box<[libc::mmsghdr]>,
 }
 
-// SAFETY: the pointers within lead into the mapping and the boxes, which move with the structure's ownership but stay
+// SAFETY: the pointers within lead into the mapping and the vector, which move with the structure's ownership but stay
 // at their addresses; they are used in `send_slots` alone, which has the structure to itself.
 unsafe impl Send for SendSlots {}
 // SAFETY: as above: a shared reference shows numbers only.
@@ -36,7 +37,7 @@ impl SendSlots {
         let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
         let len = count.checked_mul(size).filter(|&len| len > 0).ok_or_else(invalid)?;
         let memory = Mapping::anonymous(len)?;
-        let mut vectors: Box<[libc::iovec]> = (0..count)
+        let mut vectors: Vec<libc::iovec> = (0..count)
             .map(|slot| {
                 let start = memory.pointer(slot * size, size, 1).ok_or_else(invalid)?;
                 Ok(libc::iovec { iov_base: start.as_ptr().cast(), iov_len: 0 })
