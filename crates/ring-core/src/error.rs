@@ -50,6 +50,16 @@ pub enum Error {
         /// `ARPHRD_*`.
         hardware_type: u16,
     },
+    /// Time stamps of the adapter were asked for, which it does not have for what it receives.
+    #[error(
+        "{name} has no hardware time stamps for received packets: {source}; `TimestampSource::Software` is the kernel's clock"
+    )]
+    NoHardwareTimestamps {
+        /// The interface.
+        name: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A ring geometry that the kernel cannot have.
     #[error("a ring of {blocks} blocks of {block_size} bytes: {problem}")]
     Geometry {

@@ -12,6 +12,7 @@ use tokio::task::coop;
 use super::stream::PacketStream;
 use crate::capture::{Found, Taken};
 use crate::error::system;
+use crate::reactor;
 use crate::{
     Block, Capture, CaptureBuilder, Error, Interrupter, IntoPacketSource, LinkType, Statistics,
     Timeout,
@@ -146,17 +147,7 @@ impl AsyncCapture {
     fn reactor(&mut self) -> Result<&AsyncFd<OwnedFd>, Error> {
         let reactor = match self.reactor.take() {
             Some(reactor) => reactor,
-            None => {
-                let descriptor = self.capture.waiter().try_clone_to_owned();
-                let descriptor = descriptor.map_err(system("duplicate a descriptor"))?;
-                if tokio::runtime::Handle::try_current().is_err() {
-                    return Err(Error::NoRuntime);
-                }
-                // SAFETY: an `OwnedFd` is open as long as it lives and always gives the same descriptor.
-                let reactor =
-                    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
-                reactor.map_err(|error| system("enter the reactor")(error.into()))?
-            }
+            None => reactor::enter(self.capture.waiter(), Interest::READABLE)?,
         };
         Ok(self.reactor.insert(reactor))
     }

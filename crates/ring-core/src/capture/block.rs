@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use packet_filter::Program;
 
-use super::ring::{COPY, Extent, Ring};
+use super::counts::{COPY, Counts};
+use super::ring::{Extent, Ring};
 use super::walk::{Packets, Walk};
 use crate::{Packet, PacketBatch};
 
@@ -37,7 +38,7 @@ pub struct Block<'a> {
 /// to stay.
 #[derive(Clone)]
 pub struct SharedBlock {
-    ring: Arc<Ring>,
+    counts: Arc<Counts>,
     extent: Extent,
     walk: Walk,
     filter: Option<Arc<Program>>,
@@ -73,7 +74,7 @@ impl<'a> Block<'a> {
     pub fn packets(&self) -> Packets<'_> {
         // SAFETY: the block was taken for this value, and goes back when this value is dropped, or later.
         let data = unsafe { self.ring.data(&self.extent) };
-        Packets::new(self.ring, self.extent.index, data, self.walk, self.filter.as_deref())
+        Packets::new(&self.ring.counts, self.extent.index, data, self.walk, self.filter.as_deref())
     }
 
     /// How many packets the block says to hold; after a change of the filter some of them may be left out.
@@ -93,7 +94,7 @@ impl<'a> Block<'a> {
     pub fn share(self) -> SharedBlock {
         let bytes = self.keep().clone();
         SharedBlock {
-            ring: self.ring.clone(),
+            counts: self.ring.counts.clone(),
             extent: self.extent,
             walk: self.walk,
             filter: self.filter.clone(),
@@ -117,7 +118,7 @@ impl<'a> Block<'a> {
         let bytes = Bytes::copy_from_slice(unsafe { self.ring.data(&self.extent) });
         let extent = Extent { index: COPY, ..self.extent };
         SharedBlock {
-            ring: self.ring.clone(),
+            counts: self.ring.counts.clone(),
             extent,
             walk: self.walk,
             filter: self.filter.clone(),
@@ -183,7 +184,13 @@ impl SharedBlock {
     /// The packets in the order in which they came.
     #[must_use]
     pub fn packets(&self) -> Packets<'_> {
-        Packets::new(&self.ring, self.extent.index, &self.bytes, self.walk, self.filter.as_deref())
+        Packets::new(
+            &self.counts,
+            self.extent.index,
+            &self.bytes,
+            self.walk,
+            self.filter.as_deref(),
+        )
     }
 
     /// The memory in which all packets lie: [`Bytes::slice_ref`] cuts a packet's bytes from it without a copy.
@@ -208,7 +215,7 @@ impl SharedBlock {
     #[cfg(feature = "tokio")]
     pub(crate) fn take_next(&mut self) -> Option<crate::OwnedPacket> {
         let packet =
-            self.walk.next(&self.ring, self.extent.index, &self.bytes, self.filter.as_deref())?;
+            self.walk.next(&self.counts, self.extent.index, &self.bytes, self.filter.as_deref())?;
         Some(crate::OwnedPacket::new(self.bytes.slice_ref(packet.data()), *packet.meta()))
     }
 }

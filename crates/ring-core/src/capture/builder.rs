@@ -1,5 +1,6 @@
 //! Setting up a capture.
 
+use std::io;
 use std::time::Duration;
 
 use ring_sys::capability::Capability;
@@ -64,11 +65,12 @@ impl Closed {
     /// Puts the filter in place that was asked for.
     pub(crate) fn let_through(mut self) -> Result<Capture, Error> {
         self.socket.set_filter(&self.filter)?;
+        let rest = self.socket.rest_of(&self.filter)?;
         if self.lock_filter {
             self.socket.socket.lock_filter().map_err(|source| Error::Filter { source })?;
             self.socket.locked = true;
         }
-        Capture::new(self.socket, self.ring, self.hash, self.block_timeout)
+        Capture::new(self.socket, self.ring, self.hash, self.block_timeout, rest)
     }
 }
 
@@ -220,7 +222,9 @@ impl CaptureBuilder {
     }
 
     /// Whose clock gives the time stamps: [`TimestampSource::Software`], or [`TimestampSource::RawHardware`] to switch
-    /// the adapter's on, for everybody, which takes `CAP_NET_ADMIN`. Each packet says which it got.
+    /// the adapter's on, for everybody, which takes `CAP_NET_ADMIN` unless they are on already. An adapter that has none,
+    /// and `any`, are an error. Packets that come without one, as those do that this host sends, get the kernel's: each
+    /// packet says which it got. [`TimestampSource::Hardware`] counts as raw, [`TimestampSource::Recorded`] as software.
     pub fn timestamps(mut self, source: TimestampSource) -> Self {
         self.timestamps = source;
         self
@@ -232,8 +236,8 @@ impl CaptureBuilder {
         self
     }
 
-    /// Locks the ring into memory (mlock(2)). Ring pages are the kernel's own and never swapped: this counts them to
-    /// `RLIMIT_MEMLOCK` and keeps their mapping present.
+    /// Locks the ring into memory (mlock(2)). The pages of a packet ring are the kernel's own, there from the start and
+    /// never swapped, locked or not: the kernel takes the call and, today, has nothing to do for it.
     pub fn lock_memory(mut self, lock: bool) -> Self {
         self.lock_memory = lock;
         self
@@ -294,7 +298,9 @@ impl CaptureBuilder {
             socket.set_reserve(self.reserve).map_err(system("reserve room before packets"))?;
         }
         let loopback = hardware_type == Some(interface::ARPHRD_LOOPBACK);
-        if self.outgoing == Outgoing::Never || self.outgoing == Outgoing::Once && loopback {
+        let incoming_only =
+            self.outgoing == Outgoing::Never || self.outgoing == Outgoing::Once && loopback;
+        if incoming_only {
             socket.set_ignore_outgoing(true).map_err(system("ignore outgoing packets"))?;
         }
         self.set_timestamps(&socket)?;
@@ -323,11 +329,14 @@ impl CaptureBuilder {
         };
         socket.drop_all().map_err(|source| Error::Filter { source })?;
         socket.socket.bind(index, ETH_P_ALL).map_err(system("bind to the interface"))?;
-        let group = self.fanout.as_ref().map(|fanout| fanout.join(&socket.socket)).transpose()?;
+        // In a group it is the group's option that counts, not the socket's.
+        let fanout =
+            self.fanout.map(|fanout| if incoming_only { fanout.ignore_outgoing() } else { fanout });
+        let group = fanout.map(|fanout| fanout.join(&socket.socket)).transpose()?;
         if self.promiscuous && index != 0 {
             socket.join_promiscuous()?;
         }
-        let Self { filter, lock_filter, hash, geometry, .. } = self;
+        let Self { filter, lock_filter, hash, .. } = self;
         Ok(Closed {
             socket,
             ring,
@@ -335,7 +344,7 @@ impl CaptureBuilder {
             filter,
             lock_filter,
             hash,
-            block_timeout: geometry.timeout,
+            block_timeout: Duration::from_millis(request.tp_retire_blk_tov.into()),
         })
     }
 
@@ -393,8 +402,12 @@ impl CaptureBuilder {
         if !matches!(self.timestamps, TimestampSource::RawHardware | TimestampSource::Hardware) {
             return Ok(());
         }
-        let enabled = interface::enable_hardware_timestamps(&self.interface);
-        enabled.map_err(privileged("switch hardware time stamps on", Capability::NetAdmin))?;
+        interface::enable_hardware_timestamps(&self.interface).map_err(|source| {
+            if source.kind() == io::ErrorKind::PermissionDenied {
+                return privileged("switch hardware time stamps on", Capability::NetAdmin)(source);
+            }
+            Error::NoHardwareTimestamps { name: self.interface.clone(), source }
+        })?;
         socket.set_timestamping(RAW_HARDWARE).map_err(system("choose hardware time stamps"))
     }
 

@@ -169,6 +169,13 @@ const ONCE_ON_LOOPBACK: [Instruction; 6] = [
     Instruction::statement(bpf::LD_IMM, 0),
 ];
 
+/// Drops outgoing copies of loopback interfaces, and nothing else.
+pub(crate) fn once_on_loopback() -> Result<Program, Error> {
+    interpretable(
+        &[&ONCE_ON_LOOPBACK[..], &[Instruction::statement(bpf::RET_K, u32::MAX)]].concat(),
+    )
+}
+
 /// Compiles an expression for a socket.
 fn compile(filter: &Filter, link_type: LinkType, snaplen: u32) -> Result<Vec<Instruction>, Error> {
     let known = packet_filter::LinkType::try_from(u32::from(link_type.0));

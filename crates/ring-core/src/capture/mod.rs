@@ -2,6 +2,7 @@
 
 mod block;
 mod builder;
+mod counts;
 mod fanout;
 mod filter;
 mod group;
@@ -68,6 +69,7 @@ const READ_COUNTERS: u64 = 1 << 30;
 /// | the interface goes down | the wait goes on; packets come again once it is up |
 /// | the interface is deleted | [`Error::InterfaceGone`], after all packets that were captured |
 /// | the MTU changes | nothing: packets longer than a block are truncated and counted, others fit |
+/// | the process forks | the ring is not there in the child (`MADV_DONTFORK` of madvise(2)), which may close what it inherits |
 /// | all blocks are full | the kernel drops packets, counts them, and marks the next packet as [`losing`](crate::PacketMeta::losing) |
 /// | the next block is kept by somebody | [`Statistics::ring_exhausted`] counts it, and the wait goes on until it comes back |
 pub struct Capture {
@@ -85,6 +87,8 @@ pub struct Capture {
     /// Blocks that come next and may hold packets of another filter, and what they are to be filtered by.
     stale: usize,
     program: Option<Arc<Program>>,
+    /// What the kernel's filter leaves to be done in every block.
+    rest: Option<Arc<Program>>,
     block_timeout: Duration,
     /// Packets delivered when the kernel's counters were read last.
     counted_at: u64,
@@ -131,6 +135,7 @@ impl Capture {
         ring: Ring,
         hash: bool,
         block_timeout: Duration,
+        rest: Option<Program>,
     ) -> Result<Self, Error> {
         let link_type = socket.link_type;
         let waiter = Waiter::new(&socket.socket, &ring.returned)?;
@@ -146,6 +151,7 @@ impl Capture {
             statistics: Statistics::default(),
             stale: 0,
             program: None,
+            rest: rest.map(Arc::new),
             block_timeout,
             counted_at: 0,
             lost: false,
@@ -192,7 +198,9 @@ impl Capture {
             // SAFETY: the block was taken and is given back by those who have `self` to themselves, which nobody has
             // while the packet borrows it.
             let data = unsafe { self.ring.data(extent) };
-            if let Some(packet) = walk.next(&self.ring, extent.index, data, filter.as_deref()) {
+            if let Some(packet) =
+                walk.next(&self.ring.counts, extent.index, data, filter.as_deref())
+            {
                 return Ok(Some(packet));
             }
         }
@@ -234,8 +242,8 @@ impl Capture {
     pub fn statistics(&mut self) -> Result<Statistics, Error> {
         self.read_counters()?;
         Ok(Statistics {
-            truncated: self.ring.truncated(),
-            malformed: self.ring.malformed(),
+            truncated: self.ring.counts.truncated(),
+            malformed: self.ring.counts.malformed(),
             blocks_on_loan: self.ring.loans.count() as u64,
             ..self.statistics
         })
@@ -258,8 +266,9 @@ impl Capture {
     /// the ring already, which were captured under the old filter, are filtered again here.
     ///
     /// With an expression or a classic program no packet that passes both is lost. What an eBPF program would say of
-    /// packets in the ring cannot be known: the ring is emptied for it, which takes up to the block timeout, and
-    /// [`Statistics::discarded`] counts what was thrown away.
+    /// packets in the ring cannot be known: the ring is emptied for it, which takes twice the block timeout, and
+    /// [`Statistics::discarded`] counts what was thrown away. A classic program that asks for the processor, the queue or
+    /// the mark of a packet finds 0 for those that are in the ring: the kernel does not record them.
     ///
     /// # Errors
     /// [`Error::Filter`] when the kernel refuses it, which leaves the old one in place, or nothing passing where the new
@@ -271,6 +280,7 @@ impl Capture {
             self.discard()?;
         }
         let program = self.socket.set_filter(&filter)?.map(Arc::new);
+        self.rest = self.socket.rest_of(&filter)?.map(Arc::new);
         let blocks = self.ring.block_count();
         let full = (0..blocks).take_while(|&ahead| {
             let index = (self.cursor + ahead) % blocks;
@@ -288,14 +298,15 @@ impl Capture {
 
     /// Throws away what was captured so far.
     fn discard(&mut self) -> Result<(), Error> {
-        let waited = Instant::now() + self.block_timeout + Duration::from_millis(5);
+        // The block that is being filled is closed by its timeout, which before Linux 6.18 is looked at once in a
+        // timeout: so it may take two.
+        let waited = Instant::now() + self.block_timeout * 2 + Duration::from_millis(5);
         self.close();
         loop {
             while let Some(taken) = self.ready()? {
                 self.statistics.discarded += u64::from(taken.extent.packets);
                 self.ring.give_back(taken.extent.index);
             }
-            // The block that was being filled is closed by its timeout.
             let left = waited.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());
@@ -404,7 +415,7 @@ impl Capture {
             self.statistics.losing += u64::from(extent.losing);
             let walk = Walk::new(&extent, self.next_number, self.link_type, self.hash);
             self.next_number += u64::from(extent.packets);
-            let filter = if self.stale > 0 { self.refilter() } else { None };
+            let filter = if self.stale > 0 { self.refilter() } else { self.rest.clone() };
             return Ok(Some(Taken { extent, walk, filter }));
         }
     }

@@ -6,12 +6,14 @@
 //! While it says "user" and nobody here has given the block back, the kernel does not write to the block, so that a
 //! slice of what follows the block's descriptor is sound. The descriptor, with the status word, is never in a slice.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use ring_sys::event::Event;
 use ring_sys::mmap::Mapping;
 use ring_sys::packet::abi::{TP_STATUS_KERNEL, TP_STATUS_LOSING, TP_STATUS_USER, TpacketBlockDesc};
 
+use super::counts::Counts;
 use super::loans::Loans;
 
 /// Where the data of a block start: after its descriptor.
@@ -21,25 +23,11 @@ pub(crate) const DATA: usize = size_of::<TpacketBlockDesc>();
 pub(crate) struct Ring {
     mapping: Mapping,
     block_size: usize,
-    blocks: Box<[BlockCounts]>,
+    pub(crate) counts: Arc<Counts>,
     pub(crate) loans: Loans,
     /// Raised when a block that the walk waits for comes back.
     pub(crate) returned: Event,
-    truncated: AtomicU64,
-    malformed: AtomicU64,
 }
-
-/// What was counted in a block since it was taken. Written by whoever walks the block, which is usually one.
-#[derive(Debug, Default)]
-pub(crate) struct BlockCounts {
-    /// Packets up to here have been counted.
-    seen: AtomicU32,
-    truncated: AtomicU32,
-    malformed: AtomicBool,
-}
-
-/// In place of a block's index: a copy of a block, in which nothing is counted any more.
-pub(crate) const COPY: usize = usize::MAX;
 
 /// What a block's descriptor says, checked against the ring's geometry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,16 +63,14 @@ impl Ring {
         Self {
             mapping,
             block_size,
-            blocks: (0..block_count).map(|_| BlockCounts::default()).collect(),
+            counts: Arc::new(Counts::new(block_count)),
             loans: Loans::new(block_count),
             returned,
-            truncated: AtomicU64::new(0),
-            malformed: AtomicU64::new(0),
         }
     }
 
     pub(crate) fn block_count(&self) -> usize {
-        self.blocks.len()
+        self.counts.block_count()
     }
 
     /// The block's status; if it says "user", everything that the kernel wrote into the block is visible after.
@@ -102,15 +88,13 @@ impl Ring {
     pub(crate) fn take(&self, index: usize, status: u32) -> Option<Extent> {
         debug_assert!(status & TP_STATUS_USER != 0);
         self.loans.lend(index);
-        let counts = &self.blocks[index];
-        counts.seen.store(0, Ordering::Relaxed);
-        counts.malformed.store(false, Ordering::Relaxed);
+        self.counts.begin(index);
         let packets = self.read(index, std::mem::offset_of!(TpacketBlockDesc, num_pkts));
         let first =
             self.read(index, std::mem::offset_of!(TpacketBlockDesc, offset_to_first_pkt)) as usize;
         let len = self.read(index, std::mem::offset_of!(TpacketBlockDesc, blk_len)) as usize;
         if len > self.block_size || first < DATA || first > len || !first.is_multiple_of(8) {
-            self.count_malformed(index);
+            self.counts.count_malformed(index);
             self.give_back(index);
             return None;
         }
@@ -136,12 +120,7 @@ impl Ring {
     /// Gives the block to the kernel. Whoever calls must have it, and have no slice of it any more.
     #[inline]
     pub(crate) fn give_back(&self, index: usize) {
-        let counts = &self.blocks[index];
-        let truncated = counts.truncated.load(Ordering::Relaxed);
-        if truncated != 0 {
-            counts.truncated.store(0, Ordering::Relaxed);
-            self.truncated.fetch_add(u64::from(truncated), Ordering::Relaxed);
-        }
+        self.counts.end(index);
         let word = self.word(index, std::mem::offset_of!(TpacketBlockDesc, block_status));
         let woken = self.loans.give_back(index, || {
             // SAFETY: as in `status`.
@@ -150,38 +129,6 @@ impl Ring {
         if woken {
             self.returned.raise();
         }
-    }
-
-    /// Counts a packet that was not captured whole: the `position`-th of its block, once however often it is walked.
-    #[inline]
-    pub(crate) fn count_truncated(&self, index: usize, position: u32) {
-        let Some(counts) = self.blocks.get(index) else { return };
-        if counts.seen.load(Ordering::Relaxed) <= position {
-            counts.seen.store(position + 1, Ordering::Relaxed);
-            counts.truncated.store(counts.truncated.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        }
-    }
-
-    /// Counts a block that broke off, once however often it is walked.
-    #[cold]
-    pub(crate) fn count_malformed(&self, index: usize) {
-        let Some(counts) = self.blocks.get(index) else { return };
-        if !counts.malformed.swap(true, Ordering::Relaxed) {
-            self.malformed.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn truncated(&self) -> u64 {
-        let open: u64 = self
-            .blocks
-            .iter()
-            .map(|block| u64::from(block.truncated.load(Ordering::Relaxed)))
-            .sum();
-        self.truncated.load(Ordering::Relaxed) + open
-    }
-
-    pub(crate) fn malformed(&self) -> u64 {
-        self.malformed.load(Ordering::Relaxed)
     }
 
     #[inline]

@@ -59,6 +59,13 @@ impl CaptureSocket {
         Ok(None)
     }
 
+    /// What the filter leaves to be done here: an eBPF program is taken as it is, so that outgoing copies of loopback
+    /// interfaces are left out afterwards.
+    pub(crate) fn rest_of(&self, filter: &CaptureFilter) -> Result<Option<Program>, Error> {
+        let left = filter.is_descriptor() && self.once_on_loopback;
+        left.then(filter::once_on_loopback).transpose()
+    }
+
     pub(crate) fn join_promiscuous(&mut self) -> Result<(), Error> {
         let request = self.promiscuous_request();
         self.socket.add_membership(&request).map_err(system("switch promiscuous mode on"))?;

@@ -73,9 +73,9 @@ fn packets_and_all_that_is_known_of_them() {
 
     // However often a block is walked, what is wrong with it counts once.
     assert_eq!(block.packets().count(), 3);
-    assert_eq!((ring.truncated(), ring.malformed()), (1, 0));
+    assert_eq!((ring.counts.truncated(), ring.counts.malformed()), (1, 0));
     drop(block);
-    assert_eq!(ring.truncated(), 1);
+    assert_eq!(ring.counts.truncated(), 1);
     assert_eq!(ring.status(0), abi::TP_STATUS_KERNEL);
 }
 
@@ -157,7 +157,7 @@ fn descriptors_that_cannot_be() {
     for (count, descriptor) in cases.into_iter().enumerate() {
         ring.close(0, descriptor, TP_STATUS_USER);
         assert!(take(&ring, 0).is_none(), "{descriptor:?}");
-        assert_eq!(ring.malformed(), count as u64 + 1);
+        assert_eq!(ring.counts.malformed(), count as u64 + 1);
         assert_eq!(ring.status(0), abi::TP_STATUS_KERNEL, "it goes back");
         assert!(ring.loans.is_free(0));
     }
@@ -183,7 +183,7 @@ fn a_packet_that_cannot_be_ends_its_block() {
         let block = take(&ring, 0).expect("a block");
         assert_eq!(block.packets().map(|p| p.data().to_vec()).collect::<Vec<_>>(), [b"good"]);
         assert_eq!(block.packets().count(), 1);
-        assert_eq!(ring.malformed(), count as u64 + 1);
+        assert_eq!(ring.counts.malformed(), count as u64 + 1);
     }
 }
 
@@ -199,7 +199,7 @@ fn a_step_that_goes_nowhere_ends_the_block_after_its_packet() {
             [b"a packet"],
             "{step}"
         );
-        assert_eq!(ring.malformed(), 1);
+        assert_eq!(ring.counts.malformed(), 1);
     }
 }
 
@@ -217,7 +217,7 @@ fn a_count_that_is_too_high_ends_with_the_bytes() {
     let block = take(&ring, 0).expect("a block");
     assert!(block.packets().size_hint().1 <= Some(BLOCK / 68));
     assert_eq!(block.packets().count(), 2);
-    assert_eq!(ring.malformed(), 1);
+    assert_eq!(ring.counts.malformed(), 1);
 }
 
 #[test]

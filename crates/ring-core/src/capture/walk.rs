@@ -6,8 +6,9 @@
 use packet_filter::Program;
 use ring_sys::packet::abi;
 
+use super::counts::Counts;
 use super::filter;
-use super::ring::{Extent, Ring};
+use super::ring::Extent;
 use crate::{
     ChecksumStatus, Direction, LinkType, Packet, PacketMeta, Timestamp, TimestampSource, VlanTag,
     link_type,
@@ -19,7 +20,7 @@ const HEADER: usize = abi::TPACKET3_HDRLEN;
 /// The packets of a block, in the order in which they came.
 #[derive(Clone, Debug)]
 pub struct Packets<'a> {
-    ring: &'a Ring,
+    counts: &'a Counts,
     index: usize,
     data: &'a [u8],
     walk: Walk,
@@ -63,14 +64,14 @@ impl Walk {
     #[inline(always)]
     pub(crate) fn next<'a>(
         &mut self,
-        ring: &Ring,
+        counts: &Counts,
         index: usize,
         data: &'a [u8],
         filter: Option<&Program>,
     ) -> Option<Packet<'a>> {
         match filter {
-            None => self.step(ring, index, data).map(|(_, packet)| packet),
-            Some(filter) => self.next_passing(ring, index, data, filter),
+            None => self.step(counts, index, data).map(|(_, packet)| packet),
+            Some(filter) => self.next_passing(counts, index, data, filter),
         }
     }
 
@@ -79,13 +80,13 @@ impl Walk {
     #[inline(never)]
     fn next_passing<'a>(
         &mut self,
-        ring: &Ring,
+        counts: &Counts,
         index: usize,
         data: &'a [u8],
         filter: &Program,
     ) -> Option<Packet<'a>> {
         loop {
-            let (header, packet) = self.step(ring, index, data)?;
+            let (header, packet) = self.step(counts, index, data)?;
             if passes(filter, header, &packet) {
                 return Some(packet);
             }
@@ -95,7 +96,7 @@ impl Walk {
     #[inline(always)]
     fn step<'a>(
         &mut self,
-        ring: &Ring,
+        counts: &Counts,
         index: usize,
         data: &'a [u8],
     ) -> Option<(&'a [u8; HEADER], Packet<'a>)> {
@@ -104,7 +105,7 @@ impl Walk {
         }
         let Some((header, bytes, end)) = frame(data, self.at) else {
             self.left = 0;
-            ring.count_malformed(index);
+            counts.count_malformed(index);
             return None;
         };
         let position = self.packets - self.left;
@@ -120,7 +121,7 @@ impl Walk {
 
         let wire_len = u32_at(header, 16);
         if wire_len as usize > bytes.len() {
-            ring.count_truncated(index, position);
+            counts.count_truncated(index, position);
         }
         Some((header, Packet::new(bytes, self.meta(header, wire_len, position))))
     }
@@ -172,13 +173,13 @@ impl Walk {
 
 impl<'a> Packets<'a> {
     pub(crate) fn new(
-        ring: &'a Ring,
+        counts: &'a Counts,
         index: usize,
         data: &'a [u8],
         walk: Walk,
         filter: Option<&'a Program>,
     ) -> Self {
-        Self { ring, index, data, walk, filter }
+        Self { counts, index, data, walk, filter }
     }
 }
 
@@ -187,7 +188,7 @@ impl<'a> Iterator for Packets<'a> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<Packet<'a>> {
-        self.walk.next(self.ring, self.index, self.data, self.filter)
+        self.walk.next(self.counts, self.index, self.data, self.filter)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
