@@ -1,11 +1,56 @@
 //! Captures of real interfaces in network namespaces of their own.
+//!
+//! # Mistakes that are easily made at this layer
+//!
+//! Each has been made in a program that many use; each has a test here that would catch it.
+//!
+//! | mistake | test |
+//! |---|---|
+//! | packets of other interfaces, or that the filter refuses, between opening the socket, binding it and filtering | `no_packet_slips_through_before_the_filter` |
+//! | members of a group get packets while it is still growing | `a_group_is_whole_before_its_first_packet` |
+//! | after a filter was swapped, packets of the old one | `a_new_filter_holds_for_what_is_in_the_ring`, `a_swap_to_an_ebpf_program_empties_the_ring`, `ebpf_programs_are_swapped_under_traffic` |
+//! | frames that are reported as sent and never were: they are looked at where they arrive | `every_frame_arrives_as_it_was`, `a_frame_stays_as_it_was_sent`, `raw_packets_are_injected_into_a_tun_device` |
+//! | a bridge that forwards nothing, or in a circle | `a_transfer_of_curl_crosses`, `nothing_goes_back_and_statistics_add_up` |
+//! | packets used after their block went back to the kernel | `nothing_outlives_what_it_borrows_from` |
+//! | status words read and written without ordering | `a_block_is_never_delivered_twice`, `no_wake_up_is_lost` |
+//! | the ring unmapped while another thread reads from it | `a_thread_reads_on_while_the_capture_goes` |
+//! | the socket of a ring that is still mapped goes on collecting | `a_dropped_capture_with_a_kept_block_stops_collecting`, `a_copy_keeps_nothing_of_the_ring` |
+//! | the reader laps blocks that are still held | `kept_blocks_exhaust_the_ring_and_come_back` |
+//! | a wait that spins while a block is held, or on the error of an interface that is down | `an_idle_link_with_its_newest_block_kept_costs_nothing`, `an_interface_that_goes_down_comes_back` |
+//! | a wait for room to send that spins | `a_slow_interface_lets_other_tasks_run` |
+//! | a timeout that never comes without packets | `timeouts_are_kept` |
+//! | a wait that a signal ends, or makes last for ever | `signals_do_not_end_a_wait` |
+//! | lengths and offsets of the kernel's that are believed | `descriptors_that_cannot_be`, `a_packet_that_cannot_be_ends_its_block`, `a_step_that_goes_nowhere_ends_the_block_after_its_packet`, `a_count_that_is_too_high_ends_with_the_bytes`, `any_bytes_make_a_block` |
+//! | a length in a safe call that reaches beyond the place for a frame | `wrong_lengths_are_refused`, `slots_that_are_dropped_send_nothing` |
+//! | packets of the loopback interface twice, in a group or through an eBPF program at least | `loopback_delivers_each_packet_once`, `a_group_on_loopback_gets_each_packet_once`, `an_ebpf_program_on_any_delivers_loopback_once` |
+//! | counters that start again, or that leave drops out | `drops_add_up` |
 
+#[path = "live/blocks.rs"]
+mod blocks;
+#[path = "live/captures.rs"]
+mod captures;
+#[path = "live/counting.rs"]
+mod counting;
+#[path = "live/devices.rs"]
+mod devices;
 #[path = "live/fanout.rs"]
 mod fanout;
+#[path = "live/filter.rs"]
+mod filter;
 #[path = "live/hosts.rs"]
 mod hosts;
+#[path = "live/interface.rs"]
+mod interface;
+#[path = "live/metadata.rs"]
+mod metadata;
+#[path = "live/options.rs"]
+mod options;
+#[path = "live/programs.rs"]
+mod programs;
 #[path = "live/receive.rs"]
 mod receive;
+#[path = "live/waiting.rs"]
+mod waiting;
 
 live_harness::main!(
     receive::loopback_delivers_each_packet_once,
@@ -15,26 +60,57 @@ live_harness::main!(
     receive::large_segments_fit,
     receive::vlan_tags_are_in_the_metadata,
     receive::snaplen_truncates_and_counts,
-    receive::a_raw_filter_runs_in_the_kernel,
-    receive::no_packet_slips_through_before_the_filter,
-    receive::an_expression_filters_on_each_kind_of_interface,
-    receive::a_new_filter_holds_for_what_is_in_the_ring,
-    receive::a_locked_filter_stays,
-    receive::promiscuous_mode_ends_with_the_capture,
     receive::packets_one_by_one_and_by_block_mix,
-    receive::kept_blocks_exhaust_the_ring_and_come_back,
-    receive::an_idle_link_with_its_newest_block_kept_costs_nothing,
-    receive::an_interruption_ends_the_wait,
-    receive::timeouts_are_kept,
-    receive::drops_add_up,
-    receive::an_interface_that_goes_down_comes_back,
-    receive::a_deleted_interface_is_an_error,
-    receive::a_dropped_capture_with_a_kept_block_stops_collecting,
-    receive::wrong_interfaces_and_geometries_are_typed_errors,
-    receive::shared_blocks_go_to_workers,
+    metadata::directions_interfaces_and_numbers,
+    metadata::time_stamps_are_the_kernels,
+    metadata::hardware_time_stamps_that_are_not_there_are_a_typed_error,
+    metadata::the_receive_hash_is_that_of_the_flow,
+    metadata::checksums_left_to_the_adapter_are_marked,
+    metadata::without_a_ring_the_tag_comes_beside_the_packet,
+    devices::packets_of_a_tun_device_start_with_their_ip_header,
+    devices::any_tells_packets_of_a_tun_device_from_ethernet,
+    devices::raw_packets_are_injected_into_a_tun_device,
+    options::every_profile_receives,
+    options::a_ring_has_the_size_that_is_asked_for,
+    options::the_block_timeout_is_that_of_the_builder,
+    options::headroom_leaves_packets_as_they_are,
+    options::all_of_a_ring_is_in_memory,
+    options::socket_options_reach_the_kernel,
+    options::no_snap_length_is_no_limit,
+    filter::a_raw_filter_runs_in_the_kernel,
+    filter::no_packet_slips_through_before_the_filter,
+    filter::an_expression_filters_on_each_kind_of_interface,
+    filter::a_new_filter_holds_for_what_is_in_the_ring,
+    filter::a_locked_filter_stays,
+    programs::an_ebpf_program_filters_in_the_kernel,
+    programs::a_swap_to_an_ebpf_program_empties_the_ring,
+    programs::ebpf_programs_are_swapped_under_traffic,
+    programs::an_ebpf_program_on_any_delivers_loopback_once,
+    programs::an_ebpf_program_chooses_the_member,
+    blocks::kept_blocks_exhaust_the_ring_and_come_back,
+    blocks::an_idle_link_with_its_newest_block_kept_costs_nothing,
+    blocks::drops_add_up,
+    blocks::a_dropped_capture_with_a_kept_block_stops_collecting,
+    blocks::shared_blocks_go_to_workers,
+    blocks::a_thread_reads_on_while_the_capture_goes,
+    blocks::a_copy_keeps_nothing_of_the_ring,
+    blocks::nothing_is_allocated_per_packet,
+    waiting::an_interruption_ends_the_wait,
+    waiting::timeouts_are_kept,
+    waiting::signals_do_not_end_a_wait,
+    interface::promiscuous_mode_ends_with_the_capture,
+    interface::an_interface_that_goes_down_comes_back,
+    interface::a_deleted_interface_is_an_error,
+    interface::a_changed_mtu_changes_nothing,
+    interface::wrong_interfaces_and_geometries_are_typed_errors,
     fanout::both_directions_of_a_flow_go_to_one_member,
     fanout::every_mode_delivers_each_packet_to_one_member,
     fanout::rollover_is_counted,
     fanout::a_program_chooses_the_member,
     fanout::members_run_on_their_processors,
+    fanout::a_group_is_whole_before_its_first_packet,
+    fanout::a_group_on_loopback_gets_each_packet_once,
+    fanout::fragments_are_put_together_on_request,
+    fanout::groups_have_numbers_of_their_own,
+    fanout::statistics_of_members_add_up,
 );

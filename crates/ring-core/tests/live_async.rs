@@ -1,5 +1,7 @@
 //! Captures inside a tokio runtime, in network namespaces of their own.
 
+#[path = "live/counting.rs"]
+mod counting;
 #[path = "live/hosts.rs"]
 mod hosts;
 
@@ -16,6 +18,7 @@ use ring_core::{
     RingGeometry, Timeout,
 };
 
+use counting::allocations;
 use hosts::{SOON, Sender, frame, wire};
 
 live_harness::main!(
@@ -24,6 +27,7 @@ live_harness::main!(
     a_stream_of_owned_packets,
     packets_of_a_stream_can_be_kept,
     a_busy_link_does_not_starve_others,
+    nothing_is_allocated_per_packet,
     interruptions_and_deletion,
     the_reactor_is_left,
     outside_a_runtime_it_is_an_error,
@@ -195,6 +199,53 @@ fn a_busy_link_does_not_starve_others() -> Result {
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     sending.join().expect("the sender")?;
     assert!(ticks > 20, "{ticks} ticks of a millisecond in half a second");
+    Ok(())
+}
+
+/// Nothing for a packet; for a block of packets that own their bytes a few times.
+fn nothing_is_allocated_per_packet() -> Result {
+    const PACKETS: usize = 3000;
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let send = || -> Result<thread::JoinHandle<Result>> {
+        let sender = Sender::new(&left, "left0")?;
+        Ok(thread::spawn(move || {
+            for frames in numbered(PACKETS as u16).chunks(100) {
+                sender.send(frames)?;
+                thread::sleep(Duration::from_millis(1));
+            }
+            Ok(())
+        }))
+    };
+    let mut capture = open(&right)?;
+    let sending = send()?;
+    let allocated = runtime()?.block_on(async {
+        // The first wait sets up the reactor.
+        let first = capture.next_block().await?.map(|block| block.packets().count());
+        let (mut seen, before) = (first.unwrap_or_default(), allocations());
+        while seen < PACKETS {
+            let block = capture.next_block().await?.expect("nobody interrupts");
+            seen += block.packets().map(|packet| packet.data().len() / 80).sum::<usize>();
+        }
+        Ok::<_, Error>(allocations() - before)
+    })?;
+    assert_eq!(allocated, 0);
+    sending.join().expect("the sender")?;
+
+    for in_place in [false, true] {
+        let mut stream = open(&right)?.into_packets().in_place(in_place);
+        let sending = send()?;
+        let allocated = runtime()?.block_on(async {
+            next(&mut stream).await.expect("no end")?;
+            let before = allocations();
+            for _ in 1..PACKETS {
+                assert_eq!(next(&mut stream).await.expect("no end")?.data().len(), 80);
+            }
+            Ok::<_, Error>(allocations() - before)
+        })?;
+        sending.join().expect("the sender")?;
+        assert!(allocated < PACKETS as u64 / 5, "{allocated} allocations");
+    }
     Ok(())
 }
 

@@ -1,9 +1,10 @@
 //! Sending and bridging inside a tokio runtime, judged at the peer.
 
+#[path = "live/counting.rs"]
+mod counting;
 #[path = "live/hosts.rs"]
 mod hosts;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::UdpSocket;
@@ -21,6 +22,7 @@ use ring_core::{
     Packet, PacketMeta, RingGeometry, SendPath, Timeout, Timestamp, Verdict,
 };
 
+use counting::allocations;
 use hosts::{Sender, frame, wire};
 
 live_harness::main!(
@@ -37,30 +39,6 @@ const PATHS: [SendPath; 2] = [SendPath::Messages, SendPath::Ring];
 const QUIET: Timeout = Timeout::After(Duration::from_millis(300));
 const LARGE: RingGeometry =
     RingGeometry { block_size: 1 << 20, blocks: 32, timeout: Duration::from_millis(100) };
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, counting for each thread.
-struct Counting;
-
-// SAFETY: all is left to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
@@ -262,22 +240,22 @@ fn nothing_is_allocated_per_frame() -> Result {
             for number in 0..600 {
                 // The first have to wait as well, for which the reactor and the timer are set up.
                 if number == 100 {
-                    before = ALLOCATIONS.get();
+                    before = allocations();
                 }
                 injector.send_frame(&frame).await?;
             }
             injector.flush().await?;
-            Ok::<_, Error>(ALLOCATIONS.get() - before)
+            Ok::<_, Error>(allocations() - before)
         })?;
         assert_eq!(allocated, 0, "{path:?}");
 
         let mut injector = injector.into_injector();
-        let before = ALLOCATIONS.get();
+        let before = allocations();
         for _ in 0..300 {
             injector.send_frame(&frame)?;
         }
         injector.flush()?;
-        assert_eq!(ALLOCATIONS.get() - before, 0, "{path:?}, not awaited");
+        assert_eq!(allocations() - before, 0, "{path:?}, not awaited");
     }
     Ok(())
 }

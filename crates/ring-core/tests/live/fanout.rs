@@ -3,16 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::UdpSocket;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use live_harness::Result;
 use netns::Namespace;
 use ring_core::{
-    Capture, CaptureGroup, CaptureGroupBuilder, FanoutMode, Instruction, RawFilter, RingGeometry,
-    Timeout,
+    Capture, CaptureGroup, CaptureGroupBuilder, Error, Fanout, FanoutMode, Instruction, Outgoing,
+    RawFilter, RingGeometry, Timeout,
 };
 
-use crate::hosts::{Sender, frame, wire};
+use crate::captures::{open, talk_to_self};
+use crate::hosts::{SOON, Sender, frame, wire};
 
 const SHORT: Timeout = Timeout::After(Duration::from_millis(200));
 const SMALL: RingGeometry =
@@ -172,5 +176,158 @@ pub(crate) fn members_run_on_their_processors() -> Result {
         assert_eq!(allowed?, expected);
     }
     assert!(group(&right, 1, FanoutMode::Hash, |group| group)?.spawn(&[9999], |_, _| ()).is_err());
+    Ok(())
+}
+
+/// No member gets a packet before all have joined: else flows would move from one to another as the group grows.
+pub(crate) fn a_group_is_whole_before_its_first_packet() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let sender = Sender::new(&left, "left0")?;
+    let done = Arc::new(AtomicBool::new(false));
+    let traffic = {
+        let done = done.clone();
+        thread::spawn(move || -> Result {
+            let frames: Vec<_> = (0..64).map(|port| frame(port, 60)).collect();
+            while !done.load(Ordering::Relaxed) {
+                sender.send(&frames)?;
+            }
+            Ok(())
+        })
+    };
+    let mut seen = 0;
+    for _ in 0..20 {
+        let mut group = group(&right, 3, FanoutMode::Hash, |group| group)?;
+        let mut members: BTreeMap<[u8; 2], usize> = BTreeMap::new();
+        for (at, member) in group.members_mut().iter_mut().enumerate() {
+            let until = Instant::now() + Duration::from_millis(10);
+            while Instant::now() < until {
+                let Some(packet) = member.next_packet(Timeout::After(Duration::from_millis(5)))?
+                else {
+                    continue;
+                };
+                let port = [packet.data()[36], packet.data()[37]];
+                assert_eq!(*members.entry(port).or_insert(at), at, "port {port:?}");
+                seen += 1;
+            }
+        }
+    }
+    done.store(true, Ordering::Relaxed);
+    traffic.join().expect("the sender")?;
+    assert!(seen > 10_000, "{seen} packets are too few for a judgement");
+    Ok(())
+}
+
+/// In a group the kernel looks at the group's option, not at that of the socket.
+pub(crate) fn a_group_on_loopback_gets_each_packet_once() -> Result {
+    let host = Namespace::new()?;
+    for (outgoing, copies) in [(Outgoing::Once, 1), (Outgoing::Always, 2), (Outgoing::Never, 1)] {
+        let builder = Capture::builder("lo").geometry(SMALL).outgoing(outgoing);
+        let mut group = host.run(|| builder.group(2, FanoutMode::Hash).open())??;
+        talk_to_self(&host, &[b"once and only once"])?;
+        let seen = drain(&mut group)?.concat();
+        let found = seen.iter().filter(|data| data.ends_with(b"once and only once")).count();
+        assert_eq!(found, copies, "{outgoing:?}");
+    }
+    // What is sent on a wire, on request only.
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    for (outgoing, copies) in [(Outgoing::Once, 2), (Outgoing::Never, 1)] {
+        let builder = Capture::builder("left0").geometry(SMALL).outgoing(outgoing);
+        let mut group = left.run(|| builder.group(2, FanoutMode::LoadBalance).open())??;
+        Sender::new(&left, "left0")?.send(&[frame(1, 60)])?;
+        Sender::new(&right, "right0")?.send(&[frame(2, 60)])?;
+        assert_eq!(drain(&mut group)?.concat().len(), copies, "{outgoing:?}");
+    }
+    Ok(())
+}
+
+/// Fragments of a datagram have no ports but in the first: put together they go to the member of their flow.
+pub(crate) fn fragments_are_put_together_on_request() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let whole = frame(7, 14 + 20 + 8 + 1000);
+    let fragment = |from: usize, to: usize, more: u16| {
+        let mut fragment = whole[..34].to_vec();
+        fragment.extend(&whole[34 + from..34 + to]);
+        fragment[16..18].copy_from_slice(&(20 + (to - from) as u16).to_be_bytes());
+        fragment[18..20].copy_from_slice(&77_u16.to_be_bytes());
+        fragment[20..22].copy_from_slice(&(more << 13 | (from / 8) as u16).to_be_bytes());
+        let sum: u32 = fragment[14..34]
+            .chunks(2)
+            .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
+            .sum();
+        let folded = (sum & 0xffff) + (sum >> 16);
+        fragment[24..26].copy_from_slice(&(!(folded as u16)).to_be_bytes());
+        fragment
+    };
+    let fragments = [fragment(0, 504, 1), fragment(504, 1008, 0)];
+    let sender = Sender::new(&left, "left0")?;
+    for together in [false, true] {
+        let more = if together { CaptureGroupBuilder::defragment } else { |group| group };
+        let mut group = group(&right, 2, FanoutMode::Hash, more)?;
+        sender.send(&fragments)?;
+        let seen = drain(&mut group)?.concat();
+        if together {
+            assert_eq!(seen.len(), 1);
+            assert_eq!(seen[0][34..], whole[34..], "the datagram as it was sent");
+        } else {
+            assert_eq!(seen.len(), 2);
+        }
+    }
+    Ok(())
+}
+
+/// Numbers that the kernel chooses are nobody else's; who knows one can join, in the same mode only.
+pub(crate) fn groups_have_numbers_of_their_own() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let groups = (0..4)
+        .map(|_| group(&right, 2, FanoutMode::LoadBalance, |group| group))
+        .collect::<Result<Vec<_>>>()?;
+    let numbers: BTreeSet<_> = groups.iter().map(CaptureGroup::number).collect();
+    assert_eq!(numbers.len(), 4);
+    drop(groups);
+
+    let unique = open(
+        &right,
+        Capture::builder("right0").geometry(SMALL).fanout(Fanout::unique(FanoutMode::LoadBalance)),
+    )?;
+    drop(unique);
+    let join = |mode| Capture::builder("right0").geometry(SMALL).fanout(Fanout::group(4711, mode));
+    let mut first = open(&right, join(FanoutMode::LoadBalance))?;
+    let mut second = open(&right, join(FanoutMode::LoadBalance))?;
+    let refused = right.run(|| join(FanoutMode::Hash).open())?;
+    assert!(matches!(refused, Err(Error::System { .. })), "{refused:?}");
+    let frames: Vec<_> = (0..10).map(|port| frame(port, 60)).collect();
+    Sender::new(&left, "left0")?.send(&frames)?;
+    for member in [&mut first, &mut second] {
+        assert!(member.next_packet(Timeout::After(SOON))?.is_some());
+        assert_eq!(member.statistics()?.packets, 5);
+    }
+    Ok(())
+}
+
+/// Totals are those of the members, each of which has its own.
+pub(crate) fn statistics_of_members_add_up() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let program =
+        RawFilter::new(vec![Instruction::statement(0x28, 22), Instruction::statement(0x16, 0)])?;
+    let mut group = group(&right, 3, FanoutMode::Classic(program), |group| group)?;
+    // Ports 0, 1, 1, 2, 2, 2.
+    let ports = [0, 1, 1, 2, 2, 2];
+    Sender::new(&left, "left0")?.send(&ports.map(|port| frame(port, 60)))?;
+    let kept: Vec<_> = group
+        .members_mut()
+        .iter_mut()
+        .map(|member| Ok(member.next_block(Timeout::After(SOON))?.expect("packets").share()))
+        .collect::<Result<_>>()?;
+    let members = group.member_statistics()?;
+    assert_eq!(members.iter().map(|member| member.packets).collect::<Vec<_>>(), [1, 2, 3]);
+    let total = group.statistics()?;
+    assert_eq!((total.packets, total.drops, total.blocks_on_loan), (6, 0, 3));
+    drop(kept);
+    assert_eq!(group.statistics()?.blocks_on_loan, 0);
     Ok(())
 }
