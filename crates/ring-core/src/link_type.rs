@@ -27,6 +27,13 @@ impl LinkType {
 impl LinkType {
     /// Packets whose interface has a hardware type without a number in the registry; on `any` only.
     pub const UNKNOWN: Self = Self(u16::MAX);
+
+    /// The link type of an interface's packets, by its hardware type (`ARPHRD_*` of `linux/if_arp.h`); `None` where there
+    /// is none, so that the interface cannot be captured on but through `any`.
+    #[must_use]
+    pub fn of_hardware(hardware_type: u16) -> Option<Self> {
+        Some(of_hardware(hardware_type)).filter(|&link_type| link_type != Self::UNKNOWN)
+    }
 }
 
 /// Hardware types without a header of their own: packets start with what they carry.

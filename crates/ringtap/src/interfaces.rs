@@ -1,9 +1,14 @@
-//! `ringtap interfaces`: what can be captured on, and whether this process may.
+//! `ringtap interfaces`: what can be captured on, and what this process may do.
 
 use std::fmt::Write as _;
+use std::io;
 
+use ring_core::LinkType;
+use ring_sys::bpf::instruction::{MOV_K, Register};
+use ring_sys::bpf::{self, ProgramKind};
 use ring_sys::capability::Capability;
 use ring_sys::interface::{self, Interface};
+use ring_sys::packet::PacketSocket;
 
 use crate::Error;
 use crate::output::Output;
@@ -12,8 +17,25 @@ use crate::output::Output;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {}
 
-/// `IFF_UP`, `IFF_LOOPBACK` and `IFF_RUNNING` of `linux/if.h`.
-const FLAGS: [(u32, &str); 3] = [(0x1, "up"), (0x40, "running"), (0x8, "loopback")];
+/// `IFF_*` of `linux/if.h`.
+const FLAGS: [(u32, &str); 8] = [
+    (0x1, "up"),
+    (0x40, "running"),
+    (0x8, "loopback"),
+    (0x10, "point-to-point"),
+    (0x2, "broadcast"),
+    (0x1000, "multicast"),
+    (0x80, "no ARP"),
+    (0x100, "promiscuous"),
+];
+
+/// `SOF_TIMESTAMPING_*` of `linux/net_tstamp.h`.
+const TIMESTAMPING: [(u32, &str); 4] = [
+    (1 << 3, "software"),
+    (1 << 2, "hardware"),
+    (1 << 1, "software when sent"),
+    (1 << 0, "hardware when sent"),
+];
 
 pub(crate) fn run(_: &Arguments) -> Result<(), Error> {
     let output = Output::stdout();
@@ -21,30 +43,17 @@ pub(crate) fn run(_: &Arguments) -> Result<(), Error> {
         output.write(|w| writeln!(w, "{}", describe(&interface)));
     }
     output.write(|w| writeln!(w, "any: all of them at once"));
-    let rights = [
-        (Capability::NetRaw, "capture and inject packets"),
-        (Capability::NetAdmin, "turn on hardware time stamps, attach XDP programs"),
-        (Capability::Bpf, "load XDP programs"),
-        (Capability::IpcLock, "lock ring memory beyond the limit"),
-    ];
-    output.write(|w| writeln!(w, "\nThis process:"));
-    for (capability, purpose) in rights {
-        let held = capability.is_effective().map_err(Error::Interfaces)?;
-        let verdict = if held { "may" } else { "may not" };
-        output.write(|w| writeln!(w, "  {verdict:<7} {purpose} ({})", capability.name()));
-    }
-    if !Capability::NetRaw.is_effective().map_err(Error::Interfaces)? {
-        output.write(|w| {
-            writeln!(
-                w,
-                "\nTo capture: run as root, or `setcap cap_net_raw+ep` this program as root once."
-            )
+    output.write(|w| writeln!(w, "\nThis process"));
+    for (what, obstacle) in rights().map_err(Error::Interfaces)? {
+        output.write(|w| match &obstacle {
+            None => writeln!(w, "  may {what}"),
+            Some(why) => writeln!(w, "  may not {what}: {why}"),
         });
     }
     Ok(output.finish()?)
 }
 
-/// One line: name, index, state, MTU, address, driver, queues, offloads.
+/// One line: all that is known of an interface.
 fn describe(interface: &Interface) -> String {
     let mut line = format!("{}: index {}", interface.name, interface.index);
     for (flag, name) in FLAGS {
@@ -52,6 +61,16 @@ fn describe(interface: &Interface) -> String {
             let _ = write!(line, ", {name}");
         }
     }
+    let _ = match LinkType::of_hardware(interface.hardware_type) {
+        Some(LinkType::ETHERNET) => write!(line, ", Ethernet"),
+        Some(LinkType::RAW) => write!(line, ", raw IP"),
+        Some(link_type) => write!(line, ", link type {}", link_type.0),
+        None => write!(
+            line,
+            ", cannot be captured on: hardware type {} has no link type here",
+            interface.hardware_type
+        ),
+    };
     let _ = write!(line, ", mtu {}", interface.mtu);
     if let Some(mac) = interface.mac {
         let text: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -76,14 +95,85 @@ fn describe(interface: &Interface) -> String {
         (offloads.generic_receive, "gro"),
         (offloads.large_receive, "lro"),
     ];
-    let on: Vec<&str> = named.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
-    let _ =
-        write!(line, ", offloads {}", if on.is_empty() { "none".to_owned() } else { on.join(" ") });
-    if interface.timestamping.is_some_and(|bits| bits & HARDWARE_RECEIVE != 0) {
-        line.push_str(", hardware time stamps");
-    }
+    list(&mut line, "offloads", named);
+    let bits = interface.timestamping.unwrap_or(0);
+    list(&mut line, "time stamps", TIMESTAMPING.map(|(bit, name)| (bits & bit != 0, name)));
     line
 }
 
-/// `SOF_TIMESTAMPING_RX_HARDWARE` of `linux/net_tstamp.h`.
-const HARDWARE_RECEIVE: u32 = 1 << 2;
+/// Appends what of this there is.
+fn list<const N: usize>(line: &mut String, title: &str, names: [(bool, &str); N]) {
+    let there: Vec<&str> =
+        names.iter().filter(|(there, _)| *there).map(|(_, name)| *name).collect();
+    let there = if there.is_empty() { "none".to_owned() } else { there.join(" + ") };
+    let _ = write!(line, ", {title}: {there}");
+}
+
+/// What there is to do, and what stands in the way. Where trying changes nothing it is tried, since a capability may be in
+/// effect and still not reach: a network namespace belongs to a user namespace, and BPF to the first of them.
+fn rights() -> io::Result<[(&'static str, Option<String>); 4]> {
+    let lacks = |needed: Capability| -> io::Result<Option<String>> {
+        let name = needed.name();
+        let why =
+            format!("{name} is not in effect; run as root, or `setcap {name}+ep PROGRAM` once");
+        Ok((!needed.is_effective()?).then_some(why))
+    };
+    let refused = |needed: Capability, error: io::Error| -> io::Result<String> {
+        if error.kind() != io::ErrorKind::PermissionDenied {
+            return Ok(error.to_string());
+        }
+        let elsewhere = || format!("{} is in effect, but not where it is needed", needed.name());
+        Ok(lacks(needed)?.unwrap_or_else(elsewhere))
+    };
+
+    let capture = match PacketSocket::new() {
+        Ok(_) => None,
+        Err(error) => {
+            let hint = ", or in a network namespace of its own: `unshare -rn`";
+            Some(refused(Capability::NetRaw, error)? + hint)
+        }
+    };
+    let pass =
+        [bpf::Instruction::new(MOV_K, Register::R0, Register::R0, 0, 2), bpf::Instruction::exit()];
+    let kind = ProgramKind::Xdp { fragments: false };
+    let load = match bpf::Program::load(kind, &pass, "ringtap") {
+        Ok(_) => None,
+        Err(error) => Some(refused(Capability::Bpf, error.source)?),
+    };
+    Ok([
+        ("capture and inject packets", capture),
+        ("switch hardware time stamps on, attach XDP programs", lacks(Capability::NetAdmin)?),
+        ("load XDP programs", load),
+        ("lock any amount of memory, as AF_XDP may need", lacks(Capability::IpcLock)?),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_told_of_the_loopback_interface() {
+        let loopback = interface::find("lo").expect("every namespace has it");
+        let line = describe(&loopback);
+        for part in [
+            "lo: index 1",
+            ", loopback",
+            ", Ethernet, mtu ",
+            ", address 00:00:00:00:00:00",
+            ", queues ",
+            ", offloads: ",
+            ", time stamps: ",
+        ] {
+            assert!(line.contains(part), "{part:?} in {line}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_done_is_what_can_be_done() {
+        let rights = rights().expect("this process has a status");
+        let capture = &rights[0].1;
+        assert_eq!(capture.is_none(), PacketSocket::new().is_ok(), "{capture:?}");
+        assert!(rights.iter().all(|(_, obstacle)| obstacle.as_deref() != Some("")));
+    }
+}
