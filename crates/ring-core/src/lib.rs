@@ -4,6 +4,8 @@
 //!
 //! - [`Capture`] receives from an interface; [`Capture::builder`] lists all that can be set. [`CaptureGroup`] shares an
 //!   interface between threads.
+//! - [`Block::share`] hands blocks to other threads, without a runtime and without a copy: `examples/workers.rs` has a
+//!   thread that captures and several that work, with bounded queues between them.
 //! - With the feature `tokio`, `AsyncCapture` is awaited, and gives a stream of packets that own their bytes.
 //! - With the feature `pcap`, `CaptureFile` reads pcap and pcapng.
 //! - [`MemorySource`] gives packets that a program made: for tests, or from elsewhere.
@@ -36,7 +38,8 @@
 //!
 //! Unsafe code is in the files that touch the memory of a ring, and in one that hands a descriptor to the reactor. The
 //! rules are stated at the top of each: status words are atomics behind raw pointers; a slice of a block exists only
-//! between the moment the kernel handed it over and the moment it is given back.
+//! between the moment the kernel handed it over and the moment it is given back. A process that forks keeps its rings to
+//! itself: the child does not get the mapping.
 
 #[cfg(feature = "tokio")]
 mod asynchronous;

@@ -28,7 +28,7 @@ pub struct PacketMeta {
     pub wire_len: u32,
     /// What the first byte of the data belongs to.
     pub link_type: LinkType,
-    /// Where the layer-3 header starts in the data, if the source says so.
+    /// Where the layer-3 header starts in the data, if the source says so and so much was captured.
     pub network_offset: Option<u16>,
     /// The interface's index: the kernel's for live captures, the file's own for pcapng, 0 where there is none.
     pub interface: u32,

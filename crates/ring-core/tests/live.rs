@@ -20,7 +20,7 @@
 //! | a wait for room to send that spins | `a_slow_interface_lets_other_tasks_run` |
 //! | a timeout that never comes without packets | `timeouts_are_kept` |
 //! | a wait that a signal ends, or makes last for ever | `signals_do_not_end_a_wait` |
-//! | lengths and offsets of the kernel's that are believed | `descriptors_that_cannot_be`, `a_packet_that_cannot_be_ends_its_block`, `a_step_that_goes_nowhere_ends_the_block_after_its_packet`, `a_count_that_is_too_high_ends_with_the_bytes`, `any_bytes_make_a_block` |
+//! | lengths and offsets of the kernel's that are believed | `descriptors_that_cannot_be`, `a_packet_that_cannot_be_ends_its_block`, `a_step_that_goes_nowhere_ends_the_block_after_its_packet`, `a_count_that_is_too_high_ends_with_the_bytes`, `what_a_packet_says_of_itself_is_within_its_bounds`, `any_bytes_make_a_block` |
 //! | a length in a safe call that reaches beyond the place for a frame | `wrong_lengths_are_refused`, `slots_that_are_dropped_send_nothing` |
 //! | packets of the loopback interface twice, in a group or through an eBPF program at least | `loopback_delivers_each_packet_once`, `a_group_on_loopback_gets_each_packet_once`, `an_ebpf_program_on_any_delivers_loopback_once` |
 //! | counters that start again, or that leave drops out | `drops_add_up` |

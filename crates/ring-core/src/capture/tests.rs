@@ -62,7 +62,7 @@ fn packets_and_all_that_is_known_of_them() {
         (meta.timestamp.as_nanos(), meta.timestamp_source),
         (1_000_000_002, TimestampSource::Software)
     );
-    assert_eq!((meta.network_offset, meta.interface, meta.hash), (Some(14), 3, None));
+    assert_eq!((meta.network_offset, meta.interface, meta.hash), (None, 3, None));
     let meta = packets[1].meta();
     assert_eq!(meta.vlan.map(|tag| tag.tpid), Some(0x88a8));
     assert_eq!(
@@ -232,6 +232,27 @@ fn hardware_types_of_any_give_each_packet_its_link_type() {
     let types: Vec<_> = block.packets().map(|packet| packet.link_type()).collect();
     assert_eq!(types, [LinkType::ETHERNET, LinkType::RAW, LinkType::UNKNOWN]);
     assert_eq!(block.packets().next().and_then(|packet| packet.meta().hash), Some(0));
+}
+
+/// Offsets and words that do not end a block are made harmless where they are read.
+#[test]
+fn what_a_packet_says_of_itself_is_within_its_bounds() {
+    let ring = Arc::new(fake::ring(BLOCK, 2));
+    let mut frames = frames(&["a frame of twenty-odd bytes", "short", "before", "behind"]);
+    frames[0].header.tp_status = abi::TP_STATUS_VLAN_VALID;
+    frames[0].header.tp_vlan_tci = 0xabcd_6005;
+    frames[1].header.tp_net = frames[1].header.tp_mac + 14;
+    frames[2].header.tp_net = frames[2].header.tp_mac - 1;
+    frames[3].header.tp_net = u16::MAX;
+    frames[3].header.tp_len = 0;
+    ring.fill(0, &frames);
+    let block = take(&ring, 0).expect("a block");
+    let metas: Vec<_> = block.packets().map(|packet| *packet.meta()).collect();
+    let offsets: Vec<_> = metas.iter().map(|meta| meta.network_offset).collect();
+    assert_eq!(offsets, [Some(14), None, None, None]);
+    assert_eq!(metas[0].vlan, Some(VlanTag { tpid: 0x8100, tci: 0x6005 }));
+    assert_eq!(metas[3].wire_len, 6, "at least what was captured");
+    assert_eq!((ring.counts.malformed(), ring.counts.truncated()), (0, 0));
 }
 
 fn sendable<T: Send + Sync>() {}

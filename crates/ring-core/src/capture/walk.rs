@@ -123,11 +123,11 @@ impl Walk {
         if wire_len as usize > bytes.len() {
             counts.count_truncated(index, position);
         }
-        Some((header, Packet::new(bytes, self.meta(header, wire_len, position))))
+        Some((header, Packet::new(bytes, self.meta(header, bytes.len(), wire_len, position))))
     }
 
     #[inline(always)]
-    fn meta(&self, header: &[u8; HEADER], wire_len: u32, position: u32) -> PacketMeta {
+    fn meta(&self, header: &[u8; HEADER], len: usize, wire_len: u32, position: u32) -> PacketMeta {
         let status = u32_at(header, 20);
         let hardware_type = u16_at(header, abi::TPACKET3_SOCKADDR + 8);
         let link_type = self.link_type.unwrap_or_else(|| link_type::of_hardware(hardware_type));
@@ -141,7 +141,8 @@ impl Walk {
             TimestampSource::Software
         };
         meta.wire_len = wire_len;
-        meta.network_offset = u16_at(header, 26).checked_sub(u16_at(header, 24));
+        let network = u16_at(header, 26).checked_sub(u16_at(header, 24));
+        meta.network_offset = network.filter(|&offset| usize::from(offset) <= len);
         meta.interface = u32_at(header, abi::TPACKET3_SOCKADDR + 4);
         meta.direction = match header[abi::TPACKET3_SOCKADDR + 10] {
             abi::PACKET_HOST => Direction::Host,

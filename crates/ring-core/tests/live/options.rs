@@ -107,7 +107,7 @@ pub(crate) fn all_of_a_ring_is_in_memory() -> Result {
         let smaps = fs::read_to_string("/proc/self/smaps")?;
         let mut lines = smaps.lines().skip_while(|line| !line.contains(" socket:["));
         let present = lines.find_map(|line| line.strip_prefix("Rss:")).ok_or("no Rss")?;
-        assert_eq!(present.trim(), format!("{} kB", FEW.block_size * FEW.blocks >> 10));
+        assert_eq!(present.trim(), format!("{} kB", (FEW.block_size * FEW.blocks) >> 10));
     }
     Ok(())
 }
