@@ -85,7 +85,7 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
             idle_expiry: true,
             timeouts: Timeouts::default(),
             active_timeout: None,
-            expiry_budget: 4096,
+            expiry_budget: 1024,
             verify_checksums: false,
             fragments: DefragmentOptions::default(),
         };
@@ -132,7 +132,7 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
     }
 
     /// How much one call of [`advance`](FlowTable::advance) does at most: so many timers are worked off, each of which may
-    /// end a flow; 4,096 by default (well below two milliseconds, without what the handler does), at least 1. What is due
+    /// end a flow; 1,024 by default (below a millisecond, without what the handler does), at least 1. What is due
     /// beyond that stays due, [`next_deadline`](FlowTable::next_deadline) says so, and a flow whose time is over ends
     /// before it is given another packet. A packet works off 32 timers at most.
     pub const fn expiry_budget(mut self, timers: usize) -> Self {

@@ -6,7 +6,7 @@ use crate::measure::{Spread, time};
 use crate::memory;
 use crate::report::{Bar, Row};
 use crate::tracking::table;
-use crate::traffic::acknowledgements;
+use crate::traffic::{Capture, Connection, acknowledgements, bits};
 
 struct Nobody;
 impl FlowHandler<FiveTupleKey> for Nobody {}
@@ -40,9 +40,35 @@ pub(crate) fn rows() -> Vec<Row> {
             peer: None,
             bar: Some(Bar::AtMost(0.0)),
         },
+        open_holes(),
         longest_pause("1 M flows begun at 10 k a second expire", idle, false),
         longest_pause("1 M flows expire at once", at_once(), true),
     ]
+}
+
+/// What a hole with one segment behind it takes, besides the flow.
+fn open_holes() -> Row {
+    const FLOWS: u32 = 100_000;
+    let mut capture = Capture::with_pace(100);
+    for number in 0..FLOWS {
+        let mut connection = Connection::new(number);
+        connection.send(&mut capture, 0, bits::SYN, 0);
+        connection.skip(0, 100);
+        connection.send(&mut capture, 0, bits::ACK, 100);
+    }
+    let before = memory::bytes();
+    let table = table(&capture);
+    let used = memory::bytes() - before;
+    assert!(table.statistics().pending_bytes > 0);
+    let flows = 248.0 * f64::from(FLOWS);
+    Row {
+        group: "memory",
+        case: "bytes an open hole with 100 bytes behind it, besides its flow's 248".into(),
+        unit: "bytes",
+        subject: Spread::single((used as f64 - flows) / f64::from(FLOWS)),
+        peer: None,
+        bar: None,
+    }
 }
 
 /// A table whose flows all began within a tenth of a second.

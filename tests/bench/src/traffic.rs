@@ -100,6 +100,11 @@ impl Connection {
         Self { number, sequence: [mix, mix.rotate_left(16)] }
     }
 
+    /// Leaves bytes of a side out: the capture has lost them.
+    pub(crate) const fn skip(&mut self, side: usize, bytes: u32) {
+        self.sequence[side] = self.sequence[side].wrapping_add(bytes);
+    }
+
     /// Appends a segment sent by side 0 (the client) or 1.
     pub(crate) fn send(&mut self, capture: &mut Capture, side: usize, flags: u8, payload: usize) {
         let ends = [

@@ -66,12 +66,11 @@ struct Stream {
     base: u32,
     /// Where it ends.
     len: usize,
-    /// The versions of each byte that were captured, in the order in which they came.
-    captured: Vec<Vec<u8>>,
-    /// How many there were before the present operation.
-    before: Vec<usize>,
-    /// The segment of the present operation.
+    /// What was captured of each byte.
+    captured: Vec<Versions>,
+    /// The segment of the present operation, and what was captured of its bytes before.
     present: (usize, Vec<u8>),
+    before: Vec<Versions>,
     /// Captured bytes that were told as late.
     late: Vec<bool>,
     /// Single bytes that looked like keep-alives: before anything else of the stream came, the peer had acknowledged
@@ -87,6 +86,16 @@ struct Stream {
     fin_sent: bool,
     compared: usize,
     gaps: usize,
+}
+
+/// The versions of a byte.
+#[derive(Clone, Copy, Default)]
+struct Versions {
+    count: u16,
+    first: u8,
+    last: u8,
+    /// By how they differ from what was sent: there are 33 ways.
+    all: u64,
 }
 
 #[derive(Default)]
@@ -115,6 +124,23 @@ enum Event {
 /// The sender's byte at a position.
 fn byte(position: usize) -> u8 {
     (position.wrapping_mul(2_654_435_761) >> 7) as u8
+}
+
+impl Versions {
+    /// The bit of a version of the byte at a position.
+    fn bit(at: usize, version: u8) -> u64 {
+        let difference = byte(at) ^ version;
+        if difference == 0 { 1 } else { 2 << (difference >> 3) }
+    }
+
+    fn push(&mut self, at: usize, version: u8) {
+        if self.count == 0 {
+            self.first = version;
+        }
+        self.last = version;
+        self.count = self.count.saturating_add(1);
+        self.all |= Self::bit(at, version);
+    }
 }
 
 impl Model {
@@ -186,7 +212,8 @@ impl Model {
             operation @ 0..=9 => {
                 let stream = &self.streams[side];
                 // Most segments begin near where the stream is, some anywhere.
-                let near = stream.captured.iter().position(Vec::is_empty).unwrap_or(0);
+                let near =
+                    stream.captured.iter().position(|versions| versions.count == 0).unwrap_or(0);
                 let start = match operation {
                     0..=4 => (near + usize::from(script.byte() % 64)).saturating_sub(32),
                     5..=7 => near,
@@ -304,9 +331,9 @@ impl Stream {
             side,
             base,
             len,
-            captured: vec![Vec::new(); len],
-            before: vec![0; len],
+            captured: vec![Versions::default(); len],
             present: (0, Vec::new()),
+            before: Vec::new(),
             late: vec![false; len],
             keep_alives: vec![false; len],
             acknowledged: None,
@@ -326,34 +353,42 @@ impl Stream {
     /// The capture has these bytes.
     fn capture(&mut self, start: usize, bytes: &[u8]) {
         self.present = (start, bytes.to_vec());
-        for (place, byte) in self.captured[start..].iter_mut().zip(bytes) {
-            place.push(*byte);
+        self.before.clear();
+        self.before.extend(&self.captured[start..start + bytes.len()]);
+        for (at, version) in (start..).zip(bytes) {
+            self.captured[at].push(at, *version);
         }
     }
 
     /// Up to where something was captured.
     fn end(&self) -> usize {
-        self.captured.iter().rposition(|versions| !versions.is_empty()).map_or(0, |last| last + 1)
+        self.captured.iter().rposition(|versions| versions.count > 0).map_or(0, |last| last + 1)
     }
 
     /// An operation begins.
     fn begin(&mut self) {
         self.before.clear();
-        self.before.extend(self.captured.iter().map(Vec::len));
         self.present = (0, Vec::new());
+    }
+
+    /// What was captured before the present operation.
+    fn before(&self, at: usize) -> Versions {
+        let within = at.checked_sub(self.present.0).and_then(|at| self.before.get(at));
+        *within.unwrap_or(&self.captured[at])
     }
 
     /// Whether a byte may be delivered at a position: which of the versions the policy chooses is known for the simple
     /// ones. Time may have let a byte go before the present operation brought another version of it.
     fn may_be(&self, at: usize, byte: u8, policy: OverlapPolicy) -> bool {
-        let (versions, before) = (&self.captured[at], self.before[at]);
-        match policy {
-            OverlapPolicy::First => versions.first() == Some(&byte),
-            OverlapPolicy::Last => {
-                versions.last() == Some(&byte) || versions[..before].last() == Some(&byte)
+        let (versions, before) = (self.captured[at], self.before(at));
+        versions.count > 0
+            && match policy {
+                OverlapPolicy::First => versions.first == byte,
+                OverlapPolicy::Last => {
+                    versions.last == byte || (before.count > 0 && before.last == byte)
+                }
+                _ => versions.all & Versions::bit(at, byte) != 0,
             }
-            _ => versions.contains(&byte),
-        }
     }
 
     fn compare(&mut self, seen: &SideSeen, policy: OverlapPolicy, packets: &[(usize, usize, u64)]) {
@@ -377,7 +412,11 @@ impl Stream {
                     let origin = *self.origin.get_or_insert(self.lowest);
                     let from = origin + gap.offset as usize;
                     for at in from..from + gap.len as usize {
-                        assert_eq!(self.before[at], 0, "position {at} of side {side} is no gap");
+                        assert_eq!(
+                            self.before(at).count,
+                            0,
+                            "position {at} of side {side} is no gap"
+                        );
                     }
                 }
                 Event::Late(offset, bytes) => {
@@ -396,7 +435,7 @@ impl Stream {
                     let skip = from - self.present.0;
                     assert_eq!(*bytes, self.present.1[skip..skip + bytes.len()]);
                     assert!(*offset + bytes.len() as u64 <= seen.next);
-                    let known = |at: usize| self.keep_alives[at] || self.before[at] > 0;
+                    let known = |at: usize| self.keep_alives[at] || self.before(at).count > 0;
                     let all = (from..from + bytes.len()).all(known);
                     assert!(all || self.gaps > REMEMBERED_GAPS, "nothing was there before");
                 }
@@ -433,7 +472,7 @@ impl Stream {
             return;
         }
         for (at, delivered) in delivered.into_iter().enumerate() {
-            let told = delivered || self.late[at] || self.captured[at].is_empty();
+            let told = delivered || self.late[at] || self.captured[at].count == 0;
             // One byte right before the beginning looks like a keep-alive, too.
             assert!(told || at + 1 == origin, "position {at} of side {side} was swallowed");
         }
