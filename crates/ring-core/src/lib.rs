@@ -93,6 +93,8 @@ pub use interrupter::Interrupter;
 pub use link_type::LinkType;
 pub use memory::MemorySource;
 pub use packet::{ChecksumStatus, Direction, Packet, PacketMeta, VlanTag};
+#[cfg(feature = "tokio")]
+pub use reactor::Reactor;
 pub use ring_sys::capability::Capability;
 #[cfg(feature = "pcap")]
 pub use rotate::{RotatingWriter, Rotation};
