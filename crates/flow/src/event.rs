@@ -1,6 +1,6 @@
 //! What the flow table tells its handler.
 
-use crate::Timestamp;
+use crate::{FlowSide, TcpFlags, Timestamp};
 
 /// A flow's number in its table: a slot that is used again after the flow's end, and a generation that tells the
 /// flows in it apart.
@@ -68,6 +68,22 @@ pub struct Datagram<'a> {
     pub bytes: &'a [u8],
     /// Payload bytes on the wire.
     pub wire_len: u32,
+    /// When it was captured.
+    pub timestamp: Timestamp,
+    /// The packet's number.
+    pub packet_number: u64,
+}
+
+/// The packet that a flow begins with.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Opening<'a> {
+    /// Who sent it.
+    pub side: FlowSide,
+    /// The captured payload. The first packet of a TCP connection has none as a rule.
+    pub payload: &'a [u8],
+    /// The control bits of a TCP segment; none of them is set in other packets.
+    pub flags: TcpFlags,
     /// When it was captured.
     pub timestamp: Timestamp,
     /// The packet's number.

@@ -1,6 +1,6 @@
 //! What a program hears from the flow table.
 
-use crate::event::{Conflict, Data, Datagram, FlowId, Gap};
+use crate::event::{Conflict, Data, Datagram, FlowId, Gap, Opening};
 use crate::{FlowRecord, FlowSide, Orientation, Timestamp};
 
 /// Receives the events of a [`FlowTable`](crate::FlowTable), in the order in which they follow from the packets.
@@ -9,6 +9,14 @@ use crate::{FlowRecord, FlowSide, Orientation, Timestamp};
 /// `on_data` and `on_gap` follow each other without a hole and without an overlap. All bytes are borrowed for the
 /// call only.
 pub trait FlowHandler<K> {
+    /// Whether a flow that is about to begin is worth tracking. If not, none of its packets is looked at any more until it
+    /// has been silent for the time [`Timeouts::time_wait`](crate::Timeouts::time_wait); nothing is told of it, and it is
+    /// counted as refused.
+    fn admits(&mut self, flow: &Flow<'_, K>, opening: &Opening<'_>) -> bool {
+        let _ = (flow, opening);
+        true
+    }
+
     /// A flow began.
     fn on_start(&mut self, flow: &Flow<'_, K>) {
         let _ = flow;
@@ -22,6 +30,16 @@ pub trait FlowHandler<K> {
     /// The next bytes of a direction's stream are missing.
     fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
         let _ = (flow, side, gap);
+    }
+
+    /// The other side has acknowledged this side's bytes up to `offset`, which have not all been seen yet: what it says
+    /// from now on, it says knowing them. They will come, or a gap in their place: at the latest when the
+    /// [grace](crate::FlowTableBuilder::grace) is over.
+    ///
+    /// Not told of a single byte where it may as well be a FIN that was not seen, nor of a direction of which nothing
+    /// was seen.
+    fn on_awaited(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
+        let _ = (flow, side, offset);
     }
 
     /// Bytes came after their gap had been declared, or lie before the first byte of a stream picked up midway (their

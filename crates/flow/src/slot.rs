@@ -147,6 +147,8 @@ flags! {
         RIVAL = 8;
         /// The flow was reset, whatever its state says now.
         WAS_RESET = 16;
+        /// The handler did not admit it.
+        REFUSED = 32;
     }
 }
 

@@ -17,6 +17,8 @@ pub struct TableStatistics {
     pub datagrams: u64,
     /// Flows begun.
     pub flows_started: u64,
+    /// Flows that the handler did not admit.
+    pub flows_refused: u64,
     /// Flows ended, by [`EndReason`](crate::EndReason): FIN on both sides.
     pub ended_fin: u64,
     /// Flows ended by a reset.
@@ -29,7 +31,7 @@ pub struct TableStatistics {
     pub ended_capture: u64,
     /// Flows whose addresses and ports a new connection took over.
     pub ended_replaced: u64,
-    /// Packets of flows that had ended: retransmitted FINs, last acknowledgements.
+    /// Packets of flows that had ended (retransmitted FINs, last acknowledgements) or were not admitted.
     pub after_end: u64,
     /// Segments and acknowledgements far outside the window, ignored.
     pub out_of_window: u64,

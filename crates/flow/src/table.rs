@@ -21,7 +21,7 @@ use crate::stream::Stream;
 use crate::timer::Wheel;
 use crate::{
     DefragmentStatistics, Defragmenter, EndReason, Flow, FlowExtractor, FlowHandler, FlowId,
-    FlowRecord, FlowSide, Orientation, Parser, SideCounters, Timestamp,
+    FlowRecord, FlowSide, Opening, Orientation, Parser, SideCounters, Timestamp,
 };
 
 /// Follows flows through the packets that it is fed with: tells them apart, puts TCP streams back into order, says what
@@ -202,15 +202,17 @@ impl<E: FlowExtractor> FlowTable<E> {
         slot
     }
 
-    /// Fills in a slot for a flow that begins now, and says so.
+    /// Fills in a slot for a flow that begins now, and says so. False if it is not admitted: then the slot is as after
+    /// the end of a flow.
     fn start(
         &mut self,
         slot: u32,
         protocol: u8,
         initiator: Orientation,
         state: State,
+        opening: &Opening<'_>,
         handler: &mut impl FlowHandler<E::Key>,
-    ) {
+    ) -> bool {
         let now = self.now;
         let entry = &mut self.slots[slot];
         entry.last_seen = now;
@@ -224,10 +226,29 @@ impl<E: FlowExtractor> FlowTable<E> {
             Orientation::Reverse => SlotFlags::REVERSE,
         };
         self.cold[slot] = Cold { history: 0, handshake: 0, reported: now };
-        self.live += 1;
-        self.statistics.flows_started += 1;
-        handler.on_start(&view(slot, &self.slots[slot]));
+        let admitted = handler.admits(&view(slot, &self.slots[slot]), opening);
+        if admitted {
+            self.live += 1;
+            self.statistics.flows_started += 1;
+            handler.on_start(&view(slot, &self.slots[slot]));
+        } else {
+            self.statistics.flows_refused += 1;
+            let entry = &mut self.slots[slot];
+            entry.state = State::Ended;
+            entry.flags.set(SlotFlags::REFUSED);
+        }
         self.arm(slot);
+        admitted
+    }
+
+    /// A packet of a flow that is over.
+    fn after_end(&mut self, slot: u32) {
+        self.statistics.after_end += 1;
+        let entry = &mut self.slots[slot];
+        if entry.flags.has(SlotFlags::REFUSED) {
+            // It goes on: the handler must not be asked again in the middle of it.
+            entry.last_seen = self.now;
+        }
     }
 
     /// One direction of a TCP flow, ready to be worked on.

@@ -33,7 +33,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// If the peer has bytes that were not seen, they have a while to turn up.
     pub(super) fn begin_grace(&mut self) {
         let target = self.acknowledged_end();
-        if target <= self.direction.next || self.direction.flags.has(F::GRACE.or(F::HOLD)) {
+        if target <= self.direction.next || self.direction.flags.has(F::HOLD) {
             return;
         }
         if target == self.direction.next + 1
@@ -45,7 +45,10 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
         if self.config.grace_packets == 0 {
             self.declare(target);
-        } else {
+            return;
+        }
+        self.handler.on_awaited(&self.flow, self.side, target);
+        if !self.direction.flags.has(F::GRACE) {
             self.start_grace(target, self.config.grace_packets, self.config.grace_time);
         }
     }

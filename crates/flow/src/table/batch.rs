@@ -5,8 +5,8 @@ use std::hint::black_box;
 use crate::prefetch::prefetch;
 use crate::slot::{NONE, State};
 use crate::{
-    Checksum, Datagram, FlowExtractor, FlowHandler, FlowTable, Fragment, Headers, LinkType,
-    Orientation, Packet, Parsed, TcpHeader, Timestamp, protocol,
+    Checksum, Datagram, FlowExtractor, FlowHandler, FlowSide, FlowTable, Fragment, Headers,
+    LinkType, Opening, Orientation, Packet, Parsed, TcpFlags, TcpHeader, Timestamp, protocol,
 };
 
 use super::view;
@@ -256,13 +256,21 @@ impl<E: FlowExtractor> FlowTable<E> {
     ) {
         let slot = found.unwrap_or_else(|| {
             let slot = self.insert(&work.key, work.hash, handler);
-            self.start(slot, work.protocol, work.orientation, State::Datagrams, handler);
+            let opening = Opening {
+                side: FlowSide::Initiator,
+                payload: work.payload(packet),
+                flags: TcpFlags::default(),
+                timestamp: packet.timestamp,
+                packet_number: packet.number,
+            };
+            let (protocol, initiator) = (work.protocol, work.orientation);
+            self.start(slot, protocol, initiator, State::Datagrams, &opening, handler);
             slot
         });
         let entry = &mut self.slots[slot];
         if entry.state == State::Ended {
-            // A key that leaves the protocol out: the connection that has ended keeps it for a while.
-            self.statistics.after_end += 1;
+            // It was not admitted; or its key leaves the protocol out, and a connection that has ended keeps it.
+            self.after_end(slot);
             return;
         }
         entry.last_seen = self.now;

@@ -3,7 +3,9 @@
 use super::view;
 use crate::config::nanos;
 use crate::slot::{DirectionFlags, SlotFlags, State};
-use crate::{EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, Timestamp, protocol};
+use crate::{
+    EndReason, FlowExtractor, FlowHandler, FlowId, FlowSide, FlowTable, Timestamp, protocol,
+};
 
 /// Slots that eviction looks at to find a victim.
 const CANDIDATES: usize = 16;
@@ -135,6 +137,20 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.wheel.schedule(slot, self.now, deadline);
             self.next_timer = self.next_timer.min(deadline);
         }
+    }
+
+    /// Ends a flow to make room, as [`EndReason::Evicted`]. False if it has ended already.
+    pub fn evict_flow(&mut self, flow: FlowId, handler: &mut impl FlowHandler<E::Key>) -> bool {
+        let known = (flow.slot as usize) < self.slots.len() && {
+            let entry = &self.slots[flow.slot];
+            entry.generation == flow.generation
+                && !matches!(entry.state, State::Free | State::Ended)
+        };
+        if known {
+            self.end(flow.slot, EndReason::Evicted, handler);
+            self.release(flow.slot);
+        }
+        known
     }
 
     /// Ends some flow to make room for another one, and releases its slot.

@@ -23,7 +23,12 @@ impl<E: FlowExtractor> FlowTable<E> {
         let entry = &self.slots[slot];
         let own = &entry.directions[entry.side(segment.orientation) as usize];
         let repeated = own.flags.has(F::SYN) && own.base == segment.sequence.wrapping_add(1);
-        segment.flags.contains(TcpFlags::SYN) && !repeated
+        let peer = &entry.directions[entry.side(segment.orientation).opposite() as usize];
+        let answers = entry.flags.has(SlotFlags::REFUSED)
+            && segment.flags.contains(TcpFlags::ACK)
+            && peer.flags.has(F::SYN)
+            && peer.base == segment.acknowledgement;
+        segment.flags.contains(TcpFlags::SYN) && !repeated && !answers
     }
 
     /// Whether a SYN fits the flow.
@@ -146,8 +151,9 @@ impl<E: FlowExtractor> FlowTable<E> {
             timestamp: rival.timestamp,
             number: rival.number,
         };
-        self.open_as(slot, &segment, !rival.flags.contains(TcpFlags::ACK), handler);
-        self.ordinary(slot, &segment, handler);
+        if self.open_as(slot, &segment, !rival.flags.contains(TcpFlags::ACK), handler) {
+            self.ordinary(slot, &segment, handler);
+        }
     }
 
     /// Another flow takes over the slot and the key of one that has ended.

@@ -4,8 +4,8 @@ use crate::history::{Letter, note};
 use crate::slot::{Direction, DirectionFlags as F, SlotFlags, State};
 use crate::stream::Payload;
 use crate::{
-    EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, Orientation, Packet, TcpFlags,
-    TcpHeader, protocol,
+    EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, Opening, Orientation, Packet,
+    TcpFlags, TcpHeader, Timestamp, protocol,
 };
 
 use super::batch::Work;
@@ -94,25 +94,48 @@ impl<E: FlowExtractor> FlowTable<E> {
             None => {
                 let slot = self.insert(&work.key, work.hash, handler);
                 let ports = (work.source_port, work.destination_port);
-                self.open_as(slot, &segment, sender_is_initiator(flags, ports), handler);
+                if !self.open_as(slot, &segment, sender_is_initiator(flags, ports), handler) {
+                    return;
+                }
                 slot
             }
         };
         self.segment(slot, &segment, handler);
     }
 
-    /// Begins a flow with its first segment, which is yet to be worked on.
+    /// Begins a flow with its first segment, which is yet to be worked on. False if it is not admitted.
     pub(super) fn open_as(
         &mut self,
         slot: u32,
         segment: &Segment<'_>,
         by_sender: bool,
         handler: &mut impl FlowHandler<E::Key>,
-    ) {
+    ) -> bool {
         let initiator = if by_sender { segment.orientation } else { opposite(segment.orientation) };
-        let half_open = segment.flags.contains(TcpFlags::SYN) && by_sender;
-        let state = if half_open { State::HalfOpen } else { State::Established };
-        self.start(slot, protocol::TCP, initiator, state, handler);
+        let syn = segment.flags.contains(TcpFlags::SYN);
+        let state = if syn && by_sender { State::HalfOpen } else { State::Established };
+        let side = if by_sender { FlowSide::Initiator } else { FlowSide::Responder };
+        let opening = Opening {
+            side,
+            payload: segment.payload,
+            flags: segment.flags,
+            timestamp: Timestamp::from_nanos(segment.timestamp),
+            packet_number: segment.number,
+        };
+        let admitted = self.start(slot, protocol::TCP, initiator, state, &opening, handler);
+        if !admitted && syn {
+            // So that it is known when it is repeated or answered.
+            let directions = &mut self.slots[slot].directions;
+            let own = &mut directions[side as usize];
+            own.base = segment.sequence.wrapping_add(1);
+            own.flags.set(F::SYN);
+            if !by_sender {
+                let peer = &mut directions[side.opposite() as usize];
+                peer.base = segment.acknowledgement;
+                peer.flags.set(F::SYN);
+            }
+        }
+        admitted
     }
 
     /// Works on a segment of a flow.
@@ -147,15 +170,21 @@ impl<E: FlowExtractor> FlowTable<E> {
             if self.begins_anew(slot, segment) {
                 self.renew(slot);
                 let by_sender = !segment.flags.contains(TcpFlags::ACK);
-                self.open_as(slot, segment, by_sender, handler);
-                self.ordinary(slot, segment, handler);
+                if self.open_as(slot, segment, by_sender, handler) {
+                    self.ordinary(slot, segment, handler);
+                }
             } else {
-                self.statistics.after_end += 1;
+                self.after_end(slot);
             }
             return;
         }
         if self.slots[slot].flags.has(SlotFlags::RIVAL) && self.confirms_rival(slot, segment) {
             self.replace_by_rival(slot, handler);
+            if self.slots[slot].state == State::Ended {
+                // The rival was not admitted.
+                self.after_end(slot);
+                return;
+            }
         }
         if segment.flags.contains(TcpFlags::RST) {
             self.count(slot, segment);
@@ -177,7 +206,9 @@ impl<E: FlowExtractor> FlowTable<E> {
                         self.end(slot, EndReason::Replaced, handler);
                         self.renew(slot);
                         let by_sender = !segment.flags.contains(TcpFlags::ACK);
-                        self.open_as(slot, segment, by_sender, handler);
+                        if !self.open_as(slot, segment, by_sender, handler) {
+                            return;
+                        }
                     } else {
                         self.remember_rival(slot, segment);
                         return;
