@@ -43,6 +43,15 @@ pub enum Chunk<K = FiveTupleKey> {
         /// The length of its stream in bytes, gaps counted.
         len: u64,
     },
+    /// The reader was too slow and the conversation was given up, as [`Overflow::Close`](crate::Overflow::Close) says;
+    /// nothing follows. All that was queued before came before this.
+    #[non_exhaustive]
+    Overrun {
+        /// Whose bytes found no room.
+        side: FlowSide,
+        /// Position of the first of them in the side's stream.
+        offset: u64,
+    },
     /// The conversation is over; nothing follows.
     #[non_exhaustive]
     Closed {

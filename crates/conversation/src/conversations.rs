@@ -8,8 +8,8 @@ use flow::FiveTupleKey;
 use futures_core::Stream;
 
 use crate::conversation::Conversation;
-use crate::engine::{Control, Handle};
 use crate::error::Error;
+use crate::handle::{Control, Handle};
 use crate::inbox::Inbox;
 
 /// Every conversation of a source, each from its first packet on.

@@ -8,7 +8,10 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) struct Counters {
     pub(crate) packets: Counter,
     pub(crate) conversations: Counter,
+    pub(crate) rejected: Counter,
     pub(crate) refused: Counter,
+    pub(crate) evicted: Counter,
+    pub(crate) overruns: Counter,
     pub(crate) bytes: Counter,
     pub(crate) gap_bytes: Counter,
     pub(crate) dropped_bytes: Counter,
@@ -47,12 +50,33 @@ impl Counters {
             packets: self.packets.total(),
             flows: self.flows.total(),
             conversations: self.conversations.total(),
+            rejected: self.rejected.total(),
             refused: self.refused.total(),
+            evicted: self.evicted.total(),
+            overruns: self.overruns.total(),
             bytes: self.bytes.total(),
             gap_bytes: self.gap_bytes.total(),
             dropped_bytes: self.dropped_bytes.total(),
             queued_bytes: queued_bytes as u64,
         }
+    }
+}
+
+impl Statistics {
+    /// Adds what another engine of the same stream did.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.source += other.source;
+        self.packets += other.packets;
+        self.flows += other.flows;
+        self.conversations += other.conversations;
+        self.rejected += other.rejected;
+        self.refused += other.refused;
+        self.evicted += other.evicted;
+        self.overruns += other.overruns;
+        self.bytes += other.bytes;
+        self.gap_bytes += other.gap_bytes;
+        self.dropped_bytes += other.dropped_bytes;
+        self.queued_bytes += other.queued_bytes;
     }
 }
 
@@ -68,8 +92,14 @@ pub struct Statistics {
     pub flows: u64,
     /// Conversations announced.
     pub conversations: u64,
-    /// Conversations that were not announced because too many waited to be taken.
+    /// Conversations that the program's own predicate did not admit.
+    pub rejected: u64,
+    /// Conversations that were not announced because too many waited to be taken, or went on.
     pub refused: u64,
+    /// Conversations that were ended to make room for others.
+    pub evicted: u64,
+    /// Conversations that were given up because their reader was too slow.
+    pub overruns: u64,
     /// Bytes of streams that were reassembled.
     pub bytes: u64,
     /// Bytes of streams that were not captured.

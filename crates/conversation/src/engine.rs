@@ -1,21 +1,22 @@
-//! From a source through the flow table to a sink, on a thread of its own.
+//! From a source through the flow table to a sink.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+#[cfg(not(loom))]
+pub(crate) mod driver;
+pub(crate) mod thread;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use flow::{FlowExtractor, FlowHandler, FlowTable, Timestamp};
-use ring_core::{Interrupter, Next, PacketBatch, PacketSource, Timeout};
+use flow::{FlowExtractor, FlowHandler, FlowId, FlowTable, Timestamp};
+use ring_core::{Next, PacketBatch, PacketSource, Timeout};
 
 use crate::convert;
-use crate::counters::{Counters, Statistics};
+use crate::counters::Counters;
 use crate::error::Error;
-use crate::gate::Gate;
+use crate::handle::Control;
 
-/// The longest that an engine waits without looking at its clock.
+/// The longest that an engine waits, or works, without looking around.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// How long an engine that was told to stop goes on taking what the ring already holds.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -26,94 +27,33 @@ pub(crate) trait Sink<K>: FlowHandler<K> + Send + 'static {
     fn wants_retained(&self) -> bool;
     /// A batch begins.
     fn begin(&mut self, retained: Option<Bytes>);
-    /// A batch ended.
+    /// A batch ended: hands over what it brought. Never waits.
     fn flush(&mut self);
+    /// A flow that is to make room for others.
+    fn next_eviction(&mut self) -> Option<FlowId> {
+        None
+    }
+    /// Whether the engine should wait for readers before it goes on. Never, for a source that cannot wait.
+    fn is_crowded(&mut self) -> bool;
     /// Nobody listens any more.
     fn is_abandoned(&self) -> bool;
     /// There will be no more.
     fn end(&mut self, error: Option<Error>);
 }
 
-/// Ends an engine and tells what it did; cheap to clone, and may outlive the engine.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    control: Arc<Control>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Control {
-    stop: AtomicBool,
-    interrupter: Option<Interrupter>,
-    pub(crate) gate: Arc<Gate>,
-    pub(crate) counters: Arc<Counters>,
-}
-
-impl Handle {
-    pub(crate) fn new(control: Arc<Control>) -> Self {
-        Self { control }
-    }
-
-    /// Stops the engine: it takes what the source already holds, then ends every conversation with its true state.
-    /// The stream of conversations ends after the last one.
-    pub fn shutdown(&self) {
-        self.control.stop.store(true, Ordering::Release);
-        self.control.gate.open();
-        self.control.interrupt();
-    }
-
-    /// What the engine did so far.
-    #[must_use]
-    pub fn statistics(&self) -> Statistics {
-        self.control.counters.snapshot(self.control.gate.queued())
-    }
-}
-
-impl Control {
-    pub(crate) fn new(interrupter: Option<Interrupter>, gate: Arc<Gate>) -> Arc<Self> {
-        let counters = Arc::new(Counters::default());
-        Arc::new(Self { stop: AtomicBool::new(false), interrupter, gate, counters })
-    }
-
-    /// Makes the engine look around.
-    pub(crate) fn interrupt(&self) {
-        if let Some(interrupter) = &self.interrupter {
-            interrupter.interrupt();
-        }
-    }
-}
-
-/// Starts the engine's thread. Its end, good or bad, is told to the sink.
-pub(crate) fn spawn<S, E, H>(
+/// One source with its flows. It does nothing by itself: a [thread](thread::spawn) or a [task](driver::Driver) takes its
+/// turns.
+pub(crate) struct Engine<S, E: FlowExtractor, H> {
     source: S,
     table: FlowTable<E>,
     sink: H,
     control: Arc<Control>,
-) -> Result<(), Error>
-where
-    S: PacketSource + Send + 'static,
-    E: FlowExtractor + Send + 'static,
-    H: Sink<E::Key>,
-{
-    let engine =
-        Engine { source, table, sink, control, clock: Clock::default(), looked: Instant::now() };
-    let run = move || {
-        let mut engine = engine;
-        let result = catch_unwind(AssertUnwindSafe(|| engine.run()));
-        let error = result.unwrap_or(Some(Error::EnginePanicked));
-        // A sink that still has flows here lost its engine to a panic, and says so when it is dropped.
-        engine.sink.end(error);
-    };
-    thread::Builder::new().name("ringtap-engine".to_owned()).spawn(run).map_err(Error::Spawn)?;
-    Ok(())
-}
-
-struct Engine<S, E: FlowExtractor, H> {
-    source: S,
-    table: FlowTable<E>,
-    sink: H,
-    control: Arc<Control>,
+    /// Its place among the engines of the stream.
+    member: usize,
     clock: Clock,
     looked: Instant,
+    /// It was told to stop, and goes on until then at most.
+    drain: Option<Instant>,
 }
 
 /// The time of the packets, going on between them.
@@ -122,11 +62,11 @@ struct Clock {
     last: Option<(Timestamp, Instant)>,
 }
 
-/// What a step of an engine came to.
-enum Step {
+/// What a turn of an engine came to.
+enum Turn {
     More,
     Idle,
-    End,
+    End(Option<Error>),
 }
 
 impl<S, E, H> Engine<S, E, H>
@@ -135,43 +75,41 @@ where
     E: FlowExtractor,
     H: Sink<E::Key>,
 {
-    fn run(&mut self) -> Option<Error> {
-        let error = loop {
-            match self.step(self.patience()) {
-                Ok(Step::More) => {}
-                Ok(Step::Idle) if self.sink.is_abandoned() => break None,
-                Ok(Step::Idle) => {}
-                Ok(Step::End) => break None,
-                Err(error) => break Some(error),
-            }
-            if self.control.stop.load(Ordering::Acquire) {
-                break self.drain();
-            }
-        };
-        self.look_at_source();
-        self.sink.begin(None);
-        self.table.finish(&mut self.sink);
-        self.sink.flush();
-        error
+    pub(crate) fn new(
+        source: S,
+        table: FlowTable<E>,
+        sink: H,
+        control: Arc<Control>,
+        member: usize,
+    ) -> Self {
+        let (clock, looked) = (Clock::default(), Instant::now());
+        Self { source, table, sink, control, member, clock, looked, drain: None }
     }
 
-    /// Takes what is there already, for a bounded time.
-    fn drain(&mut self) -> Option<Error> {
-        let until = Instant::now() + DRAIN;
-        while Instant::now() < until {
-            match self.step(Timeout::Now) {
-                Ok(Step::More) => {}
-                Ok(Step::Idle | Step::End) => break,
-                Err(error) => return Some(error),
-            }
+    /// Takes the next batch, waiting for it at most so long.
+    fn turn(&mut self, timeout: Timeout) -> Turn {
+        let turn = self.step(timeout);
+        let looks = matches!(turn, Turn::Idle) || self.looked.elapsed() >= LONGEST_WAIT;
+        if looks {
+            self.look_around();
         }
-        None
+        match (turn, self.drain) {
+            (Turn::End(error), _) => Turn::End(error),
+            (_, None) if self.control.is_stopped() => {
+                // What the source holds by now is taken yet.
+                self.drain = Some(Instant::now() + DRAIN);
+                Turn::More
+            }
+            (Turn::Idle, Some(_)) => Turn::End(None),
+            (Turn::More, Some(until)) if Instant::now() >= until => Turn::End(None),
+            _ if looks && self.sink.is_abandoned() => Turn::End(None),
+            (turn, _) => turn,
+        }
     }
 
-    fn step(&mut self, timeout: Timeout) -> Result<Step, Error> {
-        let live = self.source.is_live();
-        let step = match self.source.next_batch(timeout)? {
-            Next::Batch(batch) => {
+    fn step(&mut self, timeout: Timeout) -> Turn {
+        let step = match self.source.next_batch(timeout) {
+            Ok(Next::Batch(batch)) => {
                 let retained = if self.sink.wants_retained() { batch.retain() } else { None };
                 self.sink.begin(retained);
                 let (mut last, mut count) = (None, 0);
@@ -182,33 +120,57 @@ where
                     packet
                 });
                 self.table.process(packets, &mut self.sink);
-                self.control.counters.packets.add(count);
+                let counters = self.control.counters(self.member);
+                counters.packets.add(count);
+                while let Some(flow) = self.sink.next_eviction() {
+                    if self.table.evict_flow(flow, &mut self.sink) {
+                        counters.evicted.add(1);
+                    }
+                }
                 self.clock.saw(last);
-                Step::More
+                Turn::More
             }
-            Next::End => return Ok(Step::End),
-            _ => Step::Idle,
+            Ok(Next::End) => return Turn::End(None),
+            Ok(_) => Turn::Idle,
+            Err(error) => return Turn::End(Some(error.into())),
         };
-        if let Some(now) = self.clock.now(live) {
+        if let Some(now) = self.clock.now(self.source.is_live()) {
             self.table.advance(now, &mut self.sink);
         }
         self.sink.flush();
-        if live && self.looked.elapsed() >= LONGEST_WAIT {
-            self.look_at_source();
-        }
-        Ok(step)
+        step
     }
 
-    fn look_at_source(&mut self) {
+    /// Ends every flow with its true state.
+    fn finish(&mut self) {
+        self.look_around();
+        self.sink.begin(None);
+        self.table.finish(&mut self.sink);
+        self.sink.flush();
+    }
+
+    /// Tells how it ended. After an error the other engines of the stream stop, too.
+    fn end(&mut self, error: Option<Error>) {
+        if error.is_some() {
+            self.control.stop();
+        }
+        self.sink.end(error);
+    }
+
+    fn look_around(&mut self) {
         self.looked = Instant::now();
-        self.control.counters.flows.set(self.table.len() as u64);
+        let counters: &Counters = self.control.counters(self.member);
+        counters.flows.set(self.table.len() as u64);
         if let Ok(statistics) = self.source.statistics() {
-            self.control.counters.set_source(statistics);
+            counters.set_source(statistics);
         }
     }
 
     /// How long to wait for packets: not past the next deadline of a flow.
-    fn patience(&self) -> Timeout {
+    fn patience(&self) -> Duration {
+        if self.drain.is_some() {
+            return Duration::ZERO;
+        }
         let wait = match (self.table.next_deadline(), self.clock.now(true)) {
             (Some(deadline), Some(now)) => {
                 deadline.saturating_duration_since(now).min(LONGEST_WAIT)
@@ -216,7 +178,7 @@ where
             _ => LONGEST_WAIT,
         };
         // A millisecond keeps rounding between the two clocks from turning into a spin.
-        Timeout::After(wait.max(Duration::from_millis(1)))
+        wait.max(Duration::from_millis(1))
     }
 }
 

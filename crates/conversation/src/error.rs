@@ -2,6 +2,8 @@
 
 use std::io;
 
+use flow::FlowSide;
+
 use crate::GapCause;
 
 /// An error that ends a stream of conversations or of flow events.
@@ -33,6 +35,28 @@ pub struct GapError {
     pub len: u64,
     /// Why they are missing.
     pub cause: GapCause,
+}
+
+/// The reader was too slow and its conversation was given up; nothing follows.
+///
+/// A half that is read as `AsyncRead` reports it as an [`io::Error`] of kind [`io::ErrorKind::ConnectionAborted`] with
+/// this inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the reader was too slow: the conversation was given up at offset {offset}")]
+#[non_exhaustive]
+pub struct OverrunError {
+    /// Whose bytes found no room.
+    pub side: FlowSide,
+    /// Position of the first of them in the side's stream.
+    pub offset: u64,
+}
+
+impl OverrunError {
+    /// What an error from an `AsyncRead` stands for, if it stands for this.
+    #[must_use]
+    pub fn from_io(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref::<Self>().copied()
+    }
 }
 
 impl GapError {

@@ -8,7 +8,6 @@ use flow::{FiveTupleKey, Flow, FlowHandler, FlowId, FlowRecord, Orientation, Tim
 use crate::counters::Counters;
 use crate::engine;
 use crate::error::Error;
-use crate::gate::Gate;
 use crate::inbox::Inbox;
 use crate::settings::{Overflow, Settings};
 
@@ -45,7 +44,6 @@ pub enum FlowEvent<K = FiveTupleKey> {
 pub(crate) struct EventSink<K> {
     events: Vec<FlowEvent<K>>,
     inbox: Arc<Inbox<FlowEvent<K>>>,
-    gate: Arc<Gate>,
     counters: Arc<Counters>,
     capacity: usize,
     patient: bool,
@@ -56,11 +54,10 @@ impl<K> EventSink<K> {
         settings: Settings,
         live: bool,
         inbox: Arc<Inbox<FlowEvent<K>>>,
-        gate: Arc<Gate>,
         counters: Arc<Counters>,
     ) -> Self {
         let patient = !live || settings.overflow == Overflow::Block;
-        Self { events: Vec::new(), inbox, gate, counters, capacity: settings.capacity, patient }
+        Self { events: Vec::new(), inbox, counters, capacity: settings.capacity, patient }
     }
 
     fn put(&mut self, event: FlowEvent<K>) {
@@ -98,9 +95,10 @@ impl<K: Clone + Send + 'static> engine::Sink<K> for EventSink<K> {
 
     fn flush(&mut self) {
         self.inbox.push(&mut self.events);
-        if self.patient {
-            self.gate.wait_while(|| self.inbox.len() > self.capacity);
-        }
+    }
+
+    fn is_crowded(&mut self) -> bool {
+        self.patient && self.inbox.len() > self.capacity
     }
 
     fn is_abandoned(&self) -> bool {

@@ -6,18 +6,25 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use flow::{FlowExtractor, FlowTable, FlowTableBuilder};
+use flow::{Flow, FlowExtractor, FlowTable, FlowTableBuilder, Opening};
 use futures_core::Stream;
 use ring_core::{IntoPacketSource, PacketSource};
 
+use crate::admission::{Admission, Excess};
 use crate::conversations::Conversations;
-use crate::engine::{self, Control, Handle};
+use crate::counters::Counters;
+use crate::engine::{self, Engine};
 use crate::error::Error;
 use crate::flow_event::{EventSink, FlowEvent};
 use crate::gate::Gate;
+use crate::handle::{Control, Handle};
 use crate::inbox::Inbox;
 use crate::settings::{Overflow, Retention, Settings};
 use crate::sink::Sink;
+use crate::sources::IntoPacketSources;
+
+#[cfg(not(loom))]
+use crate::engine::driver::Driver;
 
 /// Flows and conversations from anything that packets come from.
 pub trait FlowStreamExt: IntoPacketSource + Sized {
@@ -41,21 +48,49 @@ pub trait FlowStreamExt: IntoPacketSource + Sized {
 
 impl<T: IntoPacketSource> FlowStreamExt for T {}
 
+/// Flows and conversations from several sources at once, each with an engine on a thread of its own.
+pub trait FlowGroupExt: IntoPacketSources + Sized {
+    /// The flows of all these sources, told apart by `extractor`.
+    ///
+    /// Limits of conversations and bytes hold for all together, those of the flow table for each.
+    fn flow_stream<E>(self, extractor: E) -> FlowStream<Self::Source, E>
+    where
+        E: FlowExtractor + Clone + Send + 'static,
+    {
+        FlowStream::merge(self.into_packet_sources(), extractor)
+    }
+
+    /// The conversations of all these sources: short for `flow_stream(extractor).into_conversations()`.
+    fn flow_conversations<E>(self, extractor: E) -> Conversations<E::Key>
+    where
+        E: FlowExtractor + Clone + Send + 'static,
+    {
+        self.flow_stream(extractor).into_conversations()
+    }
+}
+
+impl<T: IntoPacketSources> FlowGroupExt for T {}
+
 /// The flows of a source: a [`Stream`] of [`FlowEvent`]s, or the way to its
 /// [conversations](Self::into_conversations).
 ///
 /// Its methods set how flows are tracked and conversations kept, before either begins.
 pub struct FlowStream<S, E: FlowExtractor> {
     settings: Settings,
+    admission: Admission<E::Key>,
     state: State<S, E>,
 }
 
-type Configure<E> = Box<dyn FnOnce(FlowTableBuilder<E>) -> FlowTableBuilder<E> + Send>;
-
 enum State<S, E: FlowExtractor> {
-    Ready { source: Result<S, ring_core::Error>, extractor: E, configure: Configure<E> },
+    Ready(Result<Vec<Member<S, E>>, ring_core::Error>),
     Running { inbox: Arc<Inbox<FlowEvent<E::Key>>>, control: Arc<Control> },
     Done,
+}
+
+/// A source and the table for its flows.
+struct Member<S, E> {
+    source: S,
+    table: FlowTableBuilder<E>,
 }
 
 impl<S, E> FlowStream<S, E>
@@ -64,22 +99,57 @@ where
     E: FlowExtractor + Send + 'static,
 {
     fn new(source: Result<S, ring_core::Error>, extractor: E) -> Self {
-        let configure = Box::new(|builder| builder);
-        Self { settings: Settings::default(), state: State::Ready { source, extractor, configure } }
+        Self::of(source.map(|source| vec![Member::new(source, extractor)]))
     }
 
-    /// Changes how flows are tracked: timeouts, limits, the overlap policy.
+    fn merge(sources: Result<Vec<S>, ring_core::Error>, extractor: E) -> Self
+    where
+        E: Clone,
+    {
+        let member = |source| Member::new(source, extractor.clone());
+        Self::of(sources.map(|sources| sources.into_iter().map(member).collect()))
+    }
+
+    fn of(members: Result<Vec<Member<S, E>>, ring_core::Error>) -> Self {
+        let (settings, admission) = (Settings::default(), Admission::default());
+        Self { settings, admission, state: State::Ready(members) }
+    }
+
+    /// Changes how flows are tracked: timeouts, limits, the overlap policy. Where there are several sources, each has a
+    /// table of its own, and `change` is called for each.
     #[must_use]
-    pub fn table(
-        mut self,
-        change: impl FnOnce(FlowTableBuilder<E>) -> FlowTableBuilder<E> + Send + 'static,
-    ) -> Self {
-        if let State::Ready { source, extractor, configure } =
-            mem::replace(&mut self.state, State::Done)
-        {
-            let configure = Box::new(|builder| change(configure(builder)));
-            self.state = State::Ready { source, extractor, configure };
+    pub fn table(mut self, change: impl Fn(FlowTableBuilder<E>) -> FlowTableBuilder<E>) -> Self {
+        if let State::Ready(Ok(members)) = &mut self.state {
+            let changed = members
+                .drain(..)
+                .map(|Member { source, table }| Member { source, table: change(table) })
+                .collect();
+            *members = changed;
         }
+        self
+    }
+
+    /// Decides by a flow's key and first packet whether it becomes a conversation. Where it does not, nothing of it is
+    /// kept from then on but its place in the table, which tells its packets from those of a new flow; it is counted as
+    /// [`rejected`](crate::Statistics::rejected).
+    ///
+    /// Asked once a flow, on the engine's thread, for flows that would be conversations: TCP, and others where
+    /// [`datagrams`](Self::datagrams) are asked for. The first packet of a TCP flow has no payload as a rule.
+    #[must_use]
+    pub fn admit(
+        mut self,
+        predicate: impl Fn(&Flow<'_, E::Key>, &Opening<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.admission.predicate = Some(Arc::new(predicate));
+        self
+    }
+
+    /// How many conversations may go on at the same time (no limit unless told, but the flow table's
+    /// [`max_flows`](FlowTableBuilder::max_flows)), and what happens to one more.
+    #[must_use]
+    pub fn max_conversations(mut self, most: usize, excess: Excess) -> Self {
+        self.admission.most = most.max(1);
+        self.admission.excess = excess;
         self
     }
 
@@ -118,40 +188,95 @@ where
         self
     }
 
-    /// Starts the engine on a thread of its own, and gives every TCP conversation from now on.
+    /// Delivers the two sides in causal order (not unless told): what a side says does not come before the bytes of the
+    /// other side that its acknowledgements cover, so that a request comes before its response even where the capture
+    /// swapped their packets.
+    ///
+    /// It holds for readers of the whole conversation; each half is in order anyway. Nothing waits for what the capture
+    /// lacks longer than the table's [grace](FlowTableBuilder::grace): then the missing bytes are a gap, which comes first.
+    /// Nor does anything wait for a direction that was not captured at all, for a single byte (which cannot be told from
+    /// a FIN that was missed), or once half of the limits of waiting bytes are used up.
+    #[must_use]
+    pub fn causal_order(mut self, yes: bool) -> Self {
+        self.settings.causal = yes;
+        self
+    }
+
+    /// Starts an engine on a thread of its own for each source, and gives every TCP conversation from now on.
     ///
     /// What goes wrong, at the start or later, is the stream's last item.
     #[must_use]
-    pub fn into_conversations(mut self) -> Conversations<E::Key> {
-        let (gate, settings) = (Arc::new(Gate::default()), self.settings);
-        let inbox = Arc::new(Inbox::new(Arc::clone(&gate)));
-        let control = match mem::replace(&mut self.state, State::Done) {
-            State::Ready { source, extractor, configure } => {
-                let sink = |live, control: &Control| {
-                    Sink::new(
-                        settings,
-                        live,
-                        Arc::clone(&inbox),
-                        Arc::clone(&gate),
-                        Arc::clone(&control.counters),
-                    )
-                };
-                start(source, extractor, configure, &gate, sink, |error| inbox.end(Some(error)))
-            }
-            State::Running { .. } | State::Done => {
-                inbox.end(None);
-                Control::new(None, gate)
-            }
-        };
-        Conversations::new(inbox, control)
+    pub fn into_conversations(self) -> Conversations<E::Key> {
+        let (conversations, engines) = self.prepare();
+        engines.into_iter().for_each(engine::thread::spawn);
+        conversations
     }
 
     /// The same, with room for `capacity` conversations that nobody has taken yet (16,384 unless told). Where there
     /// are more, a live source's are refused and counted, a file's wait.
     #[must_use]
-    pub fn into_conversations_with_capacity(mut self, capacity: usize) -> Conversations<E::Key> {
+    pub fn into_conversations_with_capacity(self, capacity: usize) -> Conversations<E::Key> {
+        self.capacity(capacity).into_conversations()
+    }
+
+    /// How many conversations may wait to be taken (16,384 unless told). Where there are more, a live source's are
+    /// refused and counted, a file's wait.
+    #[must_use]
+    pub fn capacity(mut self, capacity: usize) -> Self {
         self.settings.capacity = capacity.max(1);
-        self.into_conversations()
+        self
+    }
+
+    /// The conversations, and the engines as a future instead of threads: to be spawned, or polled beside what reads
+    /// the conversations. See [`Driver`] for what that means for a live source.
+    ///
+    /// ```
+    /// # use conversation::FlowStreamExt as _;
+    /// # use flow::FiveTuple;
+    /// # use futures::StreamExt as _;
+    /// # use ring_core::{LinkType, MemorySource};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), conversation::Error> {
+    /// # let source = MemorySource::new(LinkType::ETHERNET);
+    /// let (mut conversations, driver) =
+    ///     source.flow_stream(FiveTuple::bidirectional()).into_driven_conversations();
+    /// tokio::spawn(driver);
+    /// while let Some(conversation) = conversations.next().await {
+    ///     let mut conversation = conversation?;
+    ///     while let Some(chunk) = conversation.next_chunk().await {
+    ///         println!("{chunk:?}");
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(not(loom))]
+    #[must_use]
+    pub fn into_driven_conversations(self) -> (Conversations<E::Key>, Driver) {
+        let (conversations, engines) = self.prepare();
+        let mut driver = Driver::new();
+        for engine in engines {
+            driver.add(engine);
+        }
+        (conversations, driver)
+    }
+
+    #[expect(clippy::type_complexity, reason = "said once")]
+    fn prepare(mut self) -> (Conversations<E::Key>, Vec<Engine<S, E, Sink<E::Key>>>) {
+        let (gate, settings) = (Arc::new(Gate::default()), self.settings);
+        let members = mem::replace(&mut self.state, State::Done).into_members();
+        let inbox = Arc::new(Inbox::new(Arc::clone(&gate), members.as_ref().map_or(1, Vec::len)));
+        let (control, engines) = match members {
+            Ok(members) => engines(members, &gate, |live, counters| {
+                let (inbox, gate) = (Arc::clone(&inbox), Arc::clone(&gate));
+                Sink::new(settings, self.admission.clone(), live, inbox, gate, counters)
+            }),
+            Err(error) => {
+                inbox.end(Some(error.into()));
+                (Control::new([], gate), Vec::new())
+            }
+        };
+        (Conversations::new(inbox, control), engines)
     }
 
     /// A handle that stops the engine and tells what it did; `None` before the first poll.
@@ -173,29 +298,30 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        if let State::Ready { .. } = this.state
-            && let State::Ready { source, extractor, configure } =
-                mem::replace(&mut this.state, State::Done)
-        {
+        if let State::Ready(_) = this.state {
+            let members = mem::replace(&mut this.state, State::Done).into_members();
             let gate = Arc::new(Gate::default());
-            let inbox = Arc::new(Inbox::new(Arc::clone(&gate)));
+            let count = members.as_ref().map_or(1, Vec::len);
+            let inbox = Arc::new(Inbox::new(Arc::clone(&gate), count));
             let settings = this.settings;
-            let sink = |live, control: &Control| {
-                EventSink::new(
-                    settings,
-                    live,
-                    Arc::clone(&inbox),
-                    Arc::clone(&gate),
-                    Arc::clone(&control.counters),
-                )
+            let control = match members {
+                Ok(members) => {
+                    let (control, engines) = engines(members, &gate, |live, counters| {
+                        EventSink::new(settings, live, Arc::clone(&inbox), counters)
+                    });
+                    engines.into_iter().for_each(engine::thread::spawn);
+                    control
+                }
+                Err(error) => {
+                    inbox.end(Some(error.into()));
+                    Control::new([], gate)
+                }
             };
-            let control =
-                start(source, extractor, configure, &gate, sink, |error| inbox.end(Some(error)));
             this.state = State::Running { inbox, control };
         }
         match &this.state {
             State::Running { inbox, .. } => inbox.poll(cx),
-            State::Ready { .. } | State::Done => Poll::Ready(None),
+            State::Ready(_) | State::Done => Poll::Ready(None),
         }
     }
 }
@@ -212,7 +338,7 @@ impl<S, E: FlowExtractor> Drop for FlowStream<S, E> {
 impl<S: fmt::Debug, E: FlowExtractor + fmt::Debug> fmt::Debug for FlowStream<S, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Ready { .. } => "ready",
+            State::Ready(_) => "ready",
             State::Running { .. } => "running",
             State::Done => "done",
         };
@@ -223,35 +349,42 @@ impl<S: fmt::Debug, E: FlowExtractor + fmt::Debug> fmt::Debug for FlowStream<S, 
     }
 }
 
-/// Makes the table and starts the engine; what goes wrong is told to `fail`.
-fn start<S, E, H>(
-    source: Result<S, ring_core::Error>,
-    extractor: E,
-    configure: Configure<E>,
+impl<S, E: FlowExtractor> State<S, E> {
+    /// What has not begun; nothing, where it has.
+    fn into_members(self) -> Result<Vec<Member<S, E>>, ring_core::Error> {
+        match self {
+            Self::Ready(members) => members,
+            Self::Running { .. } | Self::Done => Ok(Vec::new()),
+        }
+    }
+}
+
+impl<S: PacketSource, E: FlowExtractor> Member<S, E> {
+    fn new(source: S, extractor: E) -> Self {
+        // The time in a file says nothing about how long a flow was silent for its ends: none expires by idleness there.
+        let table = FlowTable::builder(extractor).idle_expiry(source.is_live());
+        Self { source, table }
+    }
+}
+
+/// An engine for each member.
+fn engines<S, E, H>(
+    members: Vec<Member<S, E>>,
     gate: &Arc<Gate>,
-    sink: impl FnOnce(bool, &Control) -> H,
-    fail: impl FnOnce(Error),
-) -> Arc<Control>
+    mut sink: impl FnMut(bool, Arc<Counters>) -> H,
+) -> (Arc<Control>, Vec<Engine<S, E, H>>)
 where
-    S: PacketSource + Send + 'static,
-    E: FlowExtractor + Send + 'static,
+    S: PacketSource,
+    E: FlowExtractor,
     H: engine::Sink<E::Key>,
 {
-    let source = match source {
-        Ok(source) => source,
-        Err(error) => {
-            fail(error.into());
-            return Control::new(None, Arc::clone(gate));
-        }
+    let interrupters = members.iter().map(|member| member.source.interrupter());
+    let control = Control::new(interrupters, Arc::clone(gate));
+    let engine = |(number, member): (usize, Member<S, E>)| {
+        let Member { source, table } = member;
+        let sink = sink(source.is_live(), Arc::clone(control.counters(number)));
+        Engine::new(source, table.build(), sink, Arc::clone(&control), number)
     };
-    let control = Control::new(source.interrupter(), Arc::clone(gate));
-    // The time in a file says nothing about how long a flow was silent for its ends: none expires by idleness there.
-    let builder = FlowTable::builder(extractor).idle_expiry(source.is_live());
-    let sink = sink(source.is_live(), &control);
-    if let Err(error) =
-        engine::spawn(source, configure(builder).build(), sink, Arc::clone(&control))
-    {
-        fail(error);
-    }
-    control
+    let engines = members.into_iter().enumerate().map(engine).collect();
+    (control, engines)
 }

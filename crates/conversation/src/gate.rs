@@ -1,14 +1,16 @@
-//! Where the engine waits for slow readers.
+//! Where engines wait for slow readers.
 
+use std::mem;
 use std::sync::PoisonError;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, fence};
 
-/// Counts what waits for readers, and who waits for the engine.
+/// Counts what waits for readers, and who waits for an engine. One gate serves all engines of a stream.
 ///
-/// **Invariant**: the engine never sleeps here while a reader is parked. A reader that waits for bytes of one
+/// **Invariant**: an engine never sleeps here while a reader is parked. A reader that waits for bytes of one
 /// conversation may be the very task that would take those of another, so an engine that waited for the second would
 /// wait for ever.
 #[derive(Debug, Default)]
@@ -17,11 +19,12 @@ pub(crate) struct Gate {
     queued: AtomicUsize,
     /// Readers that found nothing and wait to be woken.
     parked: AtomicUsize,
-    /// The engine never sleeps any more.
+    /// Engines never sleep any more.
     open: AtomicBool,
-    /// The engine sleeps, or is about to.
-    waiting: AtomicBool,
-    lock: Mutex<()>,
+    /// Engines that sleep, or are about to.
+    waiting: AtomicUsize,
+    /// Engines that are tasks and sleep.
+    tasks: Mutex<Vec<Waker>>,
     changed: Condvar,
 }
 
@@ -54,23 +57,29 @@ impl Gate {
         self.parked.load(Relaxed) > 0
     }
 
-    /// Wakes the engine, if it sleeps, to look again. Never under the lock of a queue: the engine takes those under the
+    /// Wakes the engines that sleep, to look again. Never under the lock of a queue: engines take those under the
     /// gate's.
     pub(crate) fn notify(&self) {
         fence(SeqCst);
-        if self.waiting.load(Relaxed) {
-            let _guard = self.lock();
-            self.changed.notify_one();
+        if self.waiting.load(Relaxed) == 0 {
+            return;
         }
+        let tasks = {
+            let mut tasks = self.lock();
+            self.waiting.fetch_sub(tasks.len(), Relaxed);
+            self.changed.notify_all();
+            mem::take(&mut *tasks)
+        };
+        tasks.into_iter().for_each(Waker::wake);
     }
 
-    /// Ends a wait of the engine, for good.
+    /// Ends all waits of engines, for good.
     pub(crate) fn open(&self) {
         self.open.store(true, Relaxed);
         self.notify();
     }
 
-    /// Called by the engine: sleeps while `crowded` and nobody is parked.
+    /// Called by an engine that is a thread: sleeps while `crowded` and nobody is parked.
     pub(crate) fn wait_while(&self, mut crowded: impl FnMut() -> bool) {
         if !crowded() {
             return;
@@ -78,9 +87,9 @@ impl Gate {
         let mut guard = self.lock();
         // Readers change what the engine looks at before they look at `waiting`; the engine looks after it has set it.
         // With a fence between the two steps on either side, at least one sees the other.
-        self.waiting.store(true, Relaxed);
+        self.waiting.fetch_add(1, Relaxed);
         fence(SeqCst);
-        while self.parked.load(Relaxed) == 0 && !self.open.load(Relaxed) && crowded() {
+        while self.must_wait(&mut crowded) {
             // The bound is no part of the protocol: it keeps a missed condition from becoming a hang.
             let (next, _) = self
                 .changed
@@ -88,10 +97,32 @@ impl Gate {
                 .unwrap_or_else(PoisonError::into_inner);
             guard = next;
         }
-        self.waiting.store(false, Relaxed);
+        self.waiting.fetch_sub(1, Relaxed);
     }
 
-    fn lock(&self) -> MutexGuard<'_, ()> {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The same for an engine that is a task: pending while `crowded` and nobody is parked.
+    pub(crate) fn poll_while(
+        &self,
+        cx: &Context<'_>,
+        mut crowded: impl FnMut() -> bool,
+    ) -> Poll<()> {
+        if !crowded() {
+            return Poll::Ready(());
+        }
+        let mut tasks = self.lock();
+        if !tasks.iter().any(|task| task.will_wake(cx.waker())) {
+            tasks.push(cx.waker().clone());
+            self.waiting.fetch_add(1, Relaxed);
+        }
+        fence(SeqCst);
+        if self.must_wait(&mut crowded) { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    fn must_wait(&self, crowded: &mut impl FnMut() -> bool) -> bool {
+        self.parked.load(Relaxed) == 0 && !self.open.load(Relaxed) && crowded()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Waker>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

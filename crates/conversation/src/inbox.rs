@@ -9,7 +9,7 @@ use crate::Error;
 use crate::gate::Gate;
 use crate::sync::{Mutex, MutexGuard};
 
-/// A queue with one engine at one end and one stream at the other.
+/// A queue with engines at one end and one stream at the other.
 #[derive(Debug)]
 pub(crate) struct Inbox<T> {
     state: Mutex<State<T>>,
@@ -23,19 +23,19 @@ struct State<T> {
     parked: bool,
     /// The stream was dropped.
     gone: bool,
-    /// The engine stopped.
-    ended: bool,
+    /// Engines that have not stopped.
+    engines: usize,
     error: Option<Error>,
 }
 
 impl<T> Inbox<T> {
-    pub(crate) fn new(gate: Arc<Gate>) -> Self {
+    pub(crate) fn new(gate: Arc<Gate>, engines: usize) -> Self {
         let state = State {
             items: VecDeque::new(),
             waker: None,
             parked: false,
             gone: false,
-            ended: false,
+            engines,
             error: None,
         };
         Self { state: Mutex::new(state), gate }
@@ -58,13 +58,13 @@ impl<T> Inbox<T> {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// The engine has nothing more to say.
+    /// One of the engines has nothing more to say; the stream ends with the last of them. Of several errors the first
+    /// is told.
     pub(crate) fn end(&self, error: Option<Error>) {
         let waker = {
             let mut state = self.lock();
-            if !mem::replace(&mut state.ended, true) {
-                state.error = error;
-            }
+            state.engines = state.engines.saturating_sub(1);
+            state.error = state.error.take().or(error);
             state.take_waker(&self.gate)
         };
         waker.into_iter().for_each(Waker::wake);
@@ -108,7 +108,7 @@ impl<T> State<T> {
             self.unpark(gate);
             return Poll::Ready(Some(Ok(item)));
         }
-        if self.ended {
+        if self.engines == 0 {
             self.unpark(gate);
             return Poll::Ready(self.error.take().map(Err));
         }

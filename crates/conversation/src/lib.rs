@@ -47,6 +47,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+mod admission;
 mod chunk;
 mod conversation;
 mod conversations;
@@ -58,20 +59,27 @@ mod flow_event;
 mod flow_stream;
 mod gate;
 mod half;
+mod handle;
 mod inbox;
+mod pool;
 mod queue;
 mod settings;
 mod sink;
+mod sources;
 mod sync;
 
+pub use admission::Excess;
 pub use chunk::{Chunk, ChunkData, GapCause};
 pub use conversation::{Conversation, Info};
 pub use conversations::Conversations;
 pub use counters::Statistics;
-pub use engine::Handle;
-pub use error::{Error, GapError};
+#[cfg(not(loom))]
+pub use engine::driver::Driver;
+pub use error::{Error, GapError, OverrunError};
 pub use flow_event::FlowEvent;
-pub use flow_stream::{FlowStream, FlowStreamExt};
+pub use flow_stream::{FlowGroupExt, FlowStream, FlowStreamExt};
 pub use half::Half;
+pub use handle::Handle;
 pub use queue::SideTotals;
 pub use settings::{Overflow, Retention};
+pub use sources::IntoPacketSources;

@@ -23,8 +23,8 @@ const ENTRY_COST: usize = size_of::<Entry>();
 /// The two lanes of a conversation, one a side, with its end.
 ///
 /// **Invariants**: entries of a lane are in stream order without holes; `order` tells how entries of the two lanes
-/// follow each other; what a full lane refuses becomes one gap entry that grows, so a lane's memory is bounded by its
-/// limit however long nobody reads.
+/// follow each other, and a barrier holds a lane back until the other has caught up; what a full lane refuses becomes
+/// one gap entry that grows, so a lane's memory is bounded by its limit however long nobody reads.
 #[derive(Debug)]
 pub(crate) struct Queue<K> {
     state: Mutex<State<K>>,
@@ -43,6 +43,11 @@ struct State<K> {
 enum End<K> {
     Open,
     Closed(EndReason, Box<FlowRecord<K>>),
+    /// Given up at this place, because its reader was too slow.
+    Overrun {
+        side: FlowSide,
+        offset: u64,
+    },
     /// The engine went away without a word.
     Failed,
 }
@@ -51,6 +56,8 @@ enum End<K> {
 struct Lane {
     entries: VecDeque<Entry>,
     cost: usize,
+    /// The stream offset up to which the reader has got everything.
+    delivered: u64,
     waker: Option<Waker>,
     parked: bool,
     gone: bool,
@@ -67,9 +74,19 @@ struct Entry {
 #[derive(Debug)]
 pub(crate) enum Item {
     Data(ChunkData),
-    Gap { offset: u64, len: u64, cause: GapCause },
+    Gap {
+        offset: u64,
+        len: u64,
+        cause: GapCause,
+    },
     Late(ChunkData),
-    Finished { len: u64 },
+    Finished {
+        len: u64,
+    },
+    /// What follows was said by one who had the other side's bytes up to this offset.
+    Barrier {
+        other: u64,
+    },
 }
 
 /// What a side has said so far.
@@ -89,6 +106,8 @@ pub struct SideTotals {
 pub(crate) struct Pushed {
     /// Nobody will read any more: the engine may forget the conversation.
     pub(crate) abandoned: bool,
+    /// It was given up: the engine may forget it.
+    pub(crate) overrun: bool,
     /// A lane is over the limit.
     pub(crate) crowded: bool,
     /// Bytes refused.
@@ -102,8 +121,18 @@ pub(crate) struct Room {
     pub(crate) limit: usize,
     /// Cost that all lanes together may reach.
     pub(crate) total: usize,
-    /// Beyond that: refuse (true) or accept and report it (false).
-    pub(crate) refuse: bool,
+    pub(crate) beyond: Beyond,
+}
+
+/// What happens to what a full lane has no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beyond {
+    /// It is taken all the same, and the push says that the queue is crowded.
+    Accept,
+    /// It becomes a gap.
+    Drop,
+    /// The conversation is given up.
+    Close,
 }
 
 impl<K: Clone> Queue<K> {
@@ -132,20 +161,36 @@ impl<K: Clone> Queue<K> {
             for (side, item) in items.drain(..) {
                 let order = state.next_order;
                 state.next_order += 1;
-                let State { lanes, totals, .. } = &mut *state;
+                let State { lanes, totals, end, .. } = &mut *state;
                 let (lane, totals) = (&mut lanes[index(side)], &mut totals[index(side)]);
-                totals.count(&item);
-                if lane.gone {
+                if lane.gone || pushed.overrun {
+                    totals.count(&item);
                     continue;
                 }
+                if let Item::Barrier { other } = item
+                    && lane.raise_barrier(other)
+                {
+                    continue;
+                }
+                totals.count(&item);
                 let cost = item.cost();
-                let full =
-                    lane.cost + cost > room.limit || self.gate.queued() + added + cost > room.total;
-                if !(full && room.refuse) {
+                let queued = self.gate.queued() + added;
+                if lane.cost > room.limit / 2 || queued > room.total / 2 {
+                    // Order between the sides is not worth losing bytes for.
+                    let freed = lane.lift_barrier();
+                    self.gate.remove(freed);
+                }
+                let own = lane.cost + cost > room.limit;
+                let full = own || queued + cost > room.total;
+                if !full || room.beyond == Beyond::Accept {
                     lane.entries.push_back(Entry { order, item });
                     lane.cost += cost;
                     added += cost;
                     pushed.crowded |= full;
+                } else if room.beyond == Beyond::Close && (own || lane.cost > 0) {
+                    pushed.overrun = true;
+                    *end = End::Overrun { side, offset: item.offset() };
+                    totals.discard(&item, &mut pushed.dropped);
                 } else {
                     added += lane.refuse(order, item, totals, &mut pushed.dropped);
                 }
@@ -169,7 +214,9 @@ impl<K: Clone> Queue<K> {
 
     fn end(&self, end: End<K>, wake: &mut Vec<Waker>) {
         let mut state = self.lock();
-        state.end = end;
+        if let End::Open = state.end {
+            state.end = end;
+        }
         wake.extend(state.lanes.iter_mut().filter_map(|lane| lane.take_waker(&self.gate)));
     }
 
@@ -236,16 +283,37 @@ impl<K: Clone> State<K> {
         gate: &Gate,
         cx: &Context<'_>,
     ) -> Poll<Option<Result<Chunk<K>, Error>>> {
-        let [a, b] =
-            self.lanes.each_ref().map(|lane| lane.entries.front().map(|entry| entry.order));
-        let side = match (a, b) {
-            (Some(a), Some(b)) if a < b => FlowSide::Initiator,
-            (Some(_), None) => FlowSide::Initiator,
-            (_, Some(_)) => FlowSide::Responder,
-            (None, None) => return self.lanes[0].poll_end(&self.end, gate, cx),
+        let side = loop {
+            let side = match self.next_side() {
+                Some(side) => side,
+                None => return self.lanes[0].poll_end(&self.end, gate, cx),
+            };
+            if !self.lanes[index(side)].pass_barrier(gate) {
+                break side;
+            }
         };
         self.lanes[0].unpark(gate);
         Poll::Ready(self.lanes[index(side)].pop(side, gate).map(Ok))
+    }
+
+    /// Whose entry is next: the older of the two that need not wait for the other side.
+    fn next_side(&self) -> Option<FlowSide> {
+        let [initiator, responder] = &self.lanes;
+        let front = |lane: &Lane, other: &Lane| {
+            let Entry { order, item } = lane.entries.front()?;
+            let waits = matches!(item, Item::Barrier { other: end } if *end > other.delivered);
+            Some((waits, *order))
+        };
+        // Nothing more will come for which anything could wait.
+        let ended = !matches!(self.end, End::Open);
+        match (front(initiator, responder), front(responder, initiator)) {
+            // Where both wait for each other, which no pair of hosts brings about, the older goes first.
+            (Some(a), Some(b)) if a < b => Some(FlowSide::Initiator),
+            (Some(_), Some(_)) => Some(FlowSide::Responder),
+            (Some((waits, _)), None) if !waits || ended => Some(FlowSide::Initiator),
+            (None, Some((waits, _))) if !waits || ended => Some(FlowSide::Responder),
+            _ => None,
+        }
     }
 
     fn poll_side(
@@ -255,6 +323,7 @@ impl<K: Clone> State<K> {
         cx: &Context<'_>,
     ) -> Poll<Option<Result<Chunk<K>, Error>>> {
         let lane = &mut self.lanes[index(side)];
+        while lane.pass_barrier(gate) {}
         if lane.entries.is_empty() {
             return lane.poll_end(&self.end, gate, cx);
         }
@@ -269,11 +338,42 @@ impl Lane {
         let cost = entry.item.cost();
         self.cost -= cost;
         gate.remove(cost);
+        match &entry.item {
+            Item::Data(data) => self.delivered = data.offset() + data.len() as u64,
+            Item::Gap { offset, len, .. } => self.delivered = offset + len,
+            _ => {}
+        }
         if self.entries.is_empty() && self.entries.capacity() > 16 {
             // An idle conversation keeps no memory of its busy times.
             self.entries = VecDeque::new();
         }
-        Some(entry.item.into_chunk(side))
+        entry.item.into_chunk(side)
+    }
+
+    /// Takes a barrier off the front, if there is one.
+    fn pass_barrier(&mut self, gate: &Gate) -> bool {
+        let cost = self.lift_barrier();
+        gate.remove(cost);
+        cost > 0
+    }
+
+    /// The same; what it had cost.
+    fn lift_barrier(&mut self) -> usize {
+        if let Some(Entry { item: Item::Barrier { .. }, .. }) = self.entries.front() {
+            self.entries.pop_front();
+            self.cost -= ENTRY_COST;
+            return ENTRY_COST;
+        }
+        0
+    }
+
+    /// Lets the last entry, if it is a barrier, stand for another one behind it.
+    fn raise_barrier(&mut self, end: u64) -> bool {
+        if let Some(Entry { item: Item::Barrier { other }, .. }) = self.entries.back_mut() {
+            *other = end.max(*other);
+            return true;
+        }
+        false
     }
 
     /// What is there once the lane is empty: the end, or a wait.
@@ -301,6 +401,7 @@ impl Lane {
             End::Closed(reason, record) => {
                 Ok(Chunk::Closed { reason: *reason, record: record.clone() })
             }
+            End::Overrun { side, offset } => Ok(Chunk::Overrun { side: *side, offset: *offset }),
             End::Open | End::Failed => Err(Error::EnginePanicked),
         }))
     }
@@ -313,21 +414,12 @@ impl Lane {
         totals: &mut SideTotals,
         dropped: &mut u64,
     ) -> usize {
+        totals.discard(&item, dropped);
         let (offset, len, cause) = match item {
-            Item::Data(data) => {
-                let len = data.len() as u64;
-                totals.bytes -= len;
-                totals.gap_bytes += len;
-                totals.dropped_bytes += len;
-                *dropped += len;
-                (data.offset(), len, GapCause::SlowReader)
-            }
+            Item::Data(data) => (data.offset(), data.len() as u64, GapCause::SlowReader),
             Item::Gap { offset, len, cause } => (offset, len, cause),
-            // No place in the ordered stream depends on it.
-            Item::Late(data) => {
-                *dropped += data.len() as u64;
-                return 0;
-            }
+            // No place in the ordered stream depends on these.
+            Item::Late(_) | Item::Barrier { .. } => return 0,
             Item::Finished { len } => {
                 // At most one a lane.
                 self.entries.push_back(Entry { order, item: Item::Finished { len } });
@@ -367,12 +459,21 @@ impl Item {
     fn cost(&self) -> usize {
         match self {
             Self::Data(data) | Self::Late(data) => ENTRY_COST + data.len(),
-            Self::Gap { .. } | Self::Finished { .. } => ENTRY_COST,
+            Self::Gap { .. } | Self::Finished { .. } | Self::Barrier { .. } => ENTRY_COST,
         }
     }
 
-    fn into_chunk<K>(self, side: FlowSide) -> Chunk<K> {
+    /// Its place in its side's stream.
+    fn offset(&self) -> u64 {
         match self {
+            Self::Data(data) | Self::Late(data) => data.offset(),
+            Self::Gap { offset, .. } | Self::Finished { len: offset } => *offset,
+            Self::Barrier { .. } => 0,
+        }
+    }
+
+    fn into_chunk<K>(self, side: FlowSide) -> Option<Chunk<K>> {
+        Some(match self {
             Self::Data(data) => match side {
                 FlowSide::Initiator => Chunk::Initiator(data),
                 FlowSide::Responder => Chunk::Responder(data),
@@ -380,7 +481,8 @@ impl Item {
             Self::Gap { offset, len, cause } => Chunk::Gap { side, offset, len, cause },
             Self::Late(data) => Chunk::Late { side, data },
             Self::Finished { len } => Chunk::Finished { side, len },
-        }
+            Self::Barrier { .. } => return None,
+        })
     }
 }
 
@@ -389,7 +491,22 @@ impl SideTotals {
         match item {
             Item::Data(data) => self.bytes += data.len() as u64,
             Item::Gap { len, .. } => self.gap_bytes += len,
-            Item::Late(_) | Item::Finished { .. } => {}
+            Item::Late(_) | Item::Finished { .. } | Item::Barrier { .. } => {}
+        }
+    }
+
+    /// What was counted a moment ago is not handed on.
+    fn discard(&mut self, item: &Item, dropped: &mut u64) {
+        match item {
+            Item::Data(data) => {
+                let len = data.len() as u64;
+                self.bytes -= len;
+                self.gap_bytes += len;
+                self.dropped_bytes += len;
+                *dropped += len;
+            }
+            Item::Late(data) => *dropped += data.len() as u64,
+            Item::Gap { .. } | Item::Finished { .. } | Item::Barrier { .. } => {}
         }
     }
 }

@@ -8,8 +8,13 @@ pub enum Retention {
     /// is all that comes from a wire: a ring stops at a block that a reader keeps, however many others are free.
     #[default]
     Adaptive,
-    /// Everything is copied: a reader that keeps a few chunks for long keeps nothing else of the file.
+    /// Everything is copied into pooled memory: a reader that keeps a chunk keeps at most 256 KiB beside it, and all
+    /// that keep chunks 64 MiB; beyond that, chunks get memory of their own.
     Copy,
+    /// Large segments stay where they were captured, in the blocks of a ring as well, while more than half of the ring
+    /// is free. For readers that let go of every chunk at once: a ring stops at the first block of which a reader keeps
+    /// a single byte, and then the kernel drops packets.
+    Borrow,
 }
 
 /// What happens to bytes that come for a conversation whose reader is too slow.
@@ -21,6 +26,10 @@ pub enum Overflow {
     Drop,
     /// The engine waits for the reader, whatever the source: on a wire this loses packets in the kernel.
     Block,
+    /// A live source gives the conversation up and says so with [`Chunk::Overrun`](crate::Chunk::Overrun), for readers
+    /// to whom a stream with a gap is worth nothing; a source that can wait, waits. Where all readers together have too
+    /// much waiting, a conversation of which nothing waits gets a gap instead: its reader is not the slow one.
+    Close,
 }
 
 /// Limits and habits of an engine.
@@ -36,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) capacity: usize,
     /// Whether flows that are not TCP are conversations too.
     pub(crate) datagrams: bool,
+    /// Whether a side's bytes wait for those of the other that it has acknowledged.
+    pub(crate) causal: bool,
 }
 
 impl Default for Settings {
@@ -47,6 +58,7 @@ impl Default for Settings {
             total_limit: 1 << 30,
             capacity: 16_384,
             datagrams: false,
+            causal: false,
         }
     }
 }

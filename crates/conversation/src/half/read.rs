@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Half;
 use crate::chunk::Chunk;
-use crate::error::GapError;
+use crate::error::{GapError, OverrunError};
 
 impl<K: Clone + Unpin> AsyncRead for Half<K> {
     fn poll_read(
@@ -42,6 +42,14 @@ impl<K: Clone + Unpin> AsyncRead for Half<K> {
                 Poll::Ready(Some(Ok(Chunk::Gap { offset, len, cause, .. }))) => {
                     let gap = GapError { offset, len, cause };
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, gap)));
+                }
+                Poll::Ready(Some(Ok(Chunk::Overrun { side, offset }))) => {
+                    this.ended = true;
+                    let overrun = OverrunError { side, offset };
+                    return Poll::Ready(Err(io::Error::new(
+                        io::ErrorKind::ConnectionAborted,
+                        overrun,
+                    )));
                 }
                 // No part of the ordered bytes.
                 Poll::Ready(Some(Ok(Chunk::Late { .. }))) => {}

@@ -47,7 +47,7 @@ fn a_reader_that_sleeps_is_always_woken() {
         let engine = {
             let queue = Arc::clone(&queue);
             thread::spawn(move || {
-                let room = Room { limit: usize::MAX, total: usize::MAX, refuse: true };
+                let room = Room { limit: usize::MAX, total: usize::MAX, beyond: Beyond::Drop };
                 push(&queue, data(0), room);
                 push(&queue, data(1), room);
                 fail(&queue);
@@ -68,7 +68,7 @@ fn an_engine_that_waits_for_room_is_always_woken() {
         let engine = {
             let (gate, queue) = (Arc::clone(&gate), Arc::clone(&queue));
             thread::spawn(move || {
-                let room = Room { limit: 0, total: usize::MAX, refuse: false };
+                let room = Room { limit: 0, total: usize::MAX, beyond: Beyond::Accept };
                 assert!(push(&queue, data(0), room).crowded);
                 gate.wait_while(|| queue.is_over(0));
                 fail(&queue);
@@ -88,7 +88,7 @@ fn an_engine_never_waits_for_a_reader_that_waits_for_it() {
             let (gate, first, second) =
                 (Arc::clone(&gate), Arc::clone(&first), Arc::clone(&second));
             thread::spawn(move || {
-                let room = Room { limit: 0, total: usize::MAX, refuse: false };
+                let room = Room { limit: 0, total: usize::MAX, beyond: Beyond::Accept };
                 assert!(push(&second, data(0), room).crowded);
                 // The reader takes the second queue only when it is done with the first.
                 gate.wait_while(|| second.is_over(0));

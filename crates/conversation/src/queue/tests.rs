@@ -34,7 +34,7 @@ fn push(queue: &Queue<()>, mut items: Vec<(FlowSide, Item)>, room: Room) -> Push
     pushed
 }
 
-const ROOMY: Room = Room { limit: usize::MAX, total: usize::MAX, refuse: true };
+const ROOMY: Room = Room { limit: usize::MAX, total: usize::MAX, beyond: Beyond::Drop };
 
 /// What a reader got of a lane: the length of its stream, after checking that nothing is missing or doubled.
 fn read(queue: &Queue<()>, position: &mut [u64; 2], gaps: &mut [u64; 2]) {
@@ -64,7 +64,7 @@ proptest! {
         limit in 500usize..10_000,
     ) {
         let (queue, gate) = queue();
-        let room = Room { limit, total: usize::MAX, refuse: true };
+        let room = Room { limit, total: usize::MAX, beyond: Beyond::Drop };
         let (mut pushed, mut position, mut gaps) = ([0u64; 2], [0u64; 2], [0u64; 2]);
         for (responder, len, gap, drain) in steps {
             let side = if responder { FlowSide::Responder } else { FlowSide::Initiator };
@@ -95,7 +95,7 @@ proptest! {
 #[test]
 fn a_full_queue_that_may_wait_refuses_nothing_and_says_that_it_is_crowded() {
     let (queue, _) = queue();
-    let room = Room { limit: 1000, total: usize::MAX, refuse: false };
+    let room = Room { limit: 1000, total: usize::MAX, beyond: Beyond::Accept };
     let pushed = push(&queue, vec![(FlowSide::Initiator, data(0, 5000))], room);
     assert!(pushed.crowded && pushed.dropped == 0);
     assert!(queue.is_over(1000));

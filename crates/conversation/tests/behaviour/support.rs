@@ -151,3 +151,40 @@ impl PacketSource for Live {
         None
     }
 }
+
+/// A source that fails at its end, if it is told to.
+pub struct Failing {
+    pub source: MemorySource,
+    pub fails: bool,
+}
+
+impl PacketSource for Failing {
+    type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
+
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
+        match self.source.next_batch(timeout)? {
+            Next::End if self.fails => Err(Error::NoRuntime),
+            next => Ok(next),
+        }
+    }
+
+    fn statistics(&mut self) -> Result<Statistics, Error> {
+        self.source.statistics()
+    }
+
+    fn link_type(&self) -> Option<LinkType> {
+        self.source.link_type()
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    fn interrupter(&self) -> Option<Interrupter> {
+        None
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}

@@ -1,17 +1,19 @@
-//! What a reader of conversations relies on, over packets made by hand.
-#![allow(missing_docs)]
+//! What a reader of conversations relies on, over packets made by hand: the same whether engines are threads or tasks.
 
+mod halves;
+mod limits;
+mod order;
+mod sources;
 mod support;
 
 use std::time::Duration;
 
-use conversation::{
-    Chunk, Conversation, FlowStreamExt as _, GapCause, GapError, Overflow, Retention,
-};
+use conversation::{Chunk, Conversation, FlowStreamExt as _, GapCause, Retention};
 use flow::{EndReason, FiveTuple, FlowSide};
 use futures::StreamExt as _;
 use support::{Connection, Live, interleave, pattern, source, udp};
-use tokio::io::AsyncReadExt as _;
+
+use crate::Begin as _;
 
 /// What a conversation said, whole.
 #[derive(Debug, Default)]
@@ -61,7 +63,8 @@ async fn one_conversation_after_another_in_one_task_while_all_go_on_at_once() {
         .flow_stream(FiveTuple::bidirectional())
         .conversation_limit(10_000)
         .total_limit(50_000)
-        .into_conversations_with_capacity(8);
+        .capacity(8)
+        .begin();
     let mut count = 0;
     while let Some(conversation) = conversations.next().await {
         let mut conversation = conversation.unwrap();
@@ -84,7 +87,7 @@ async fn every_retention_gives_the_same_bytes() {
         let conversations = interleave(&mut connections)
             .flow_stream(FiveTuple::bidirectional())
             .retention(retention)
-            .into_conversations();
+            .begin();
         let mut all: Vec<_> = conversations.collect().await;
         let heard = hear(all[0].as_mut().unwrap()).await;
         assert_eq!(heard.bytes, connections[0].sent);
@@ -104,7 +107,7 @@ async fn ends_are_told_as_they_were() {
     half_closed.send(1, b"still here");
     let mut connections = [reset, open, half_closed, exchange(4, 10, 0)];
     let mut conversations =
-        interleave(&mut connections).flow_conversations(FiveTuple::bidirectional());
+        interleave(&mut connections).flow_stream(FiveTuple::bidirectional()).begin();
     let mut reasons = Vec::new();
     while let Some(conversation) = conversations.next().await {
         let mut conversation = conversation.unwrap();
@@ -122,7 +125,7 @@ async fn an_evicted_flow_says_so() {
     let mut conversations = interleave(&mut connections)
         .flow_stream(FiveTuple::bidirectional())
         .table(|table| table.max_flows(2))
-        .into_conversations();
+        .begin();
     let mut reasons = Vec::new();
     while let Some(conversation) = conversations.next().await {
         reasons.push(hear(&mut conversation.unwrap()).await.reason.unwrap());
@@ -143,7 +146,7 @@ async fn an_idle_flow_of_a_wire_says_so() {
     // An hour later somebody else speaks.
     let other = udp(0, 5, b"tick");
     source.push(ring_core::Timestamp::from_nanos(5_000_000_000_000), &other);
-    let mut conversations = Live(source).flow_conversations(FiveTuple::bidirectional());
+    let mut conversations = Live(source).flow_stream(FiveTuple::bidirectional()).begin();
     let heard = hear(&mut conversations.next().await.unwrap().unwrap()).await;
     assert_eq!(heard.reason, Some(EndReason::IdleTimeout));
     assert_eq!(heard.bytes[0], b"hello");
@@ -159,7 +162,7 @@ async fn a_hole_in_the_capture_is_an_exact_gap() {
     connection.fin(1);
     let mut connections = [connection];
     let mut conversations =
-        interleave(&mut connections).flow_conversations(FiveTuple::bidirectional());
+        interleave(&mut connections).flow_stream(FiveTuple::bidirectional()).begin();
     let heard = hear(&mut conversations.next().await.unwrap().unwrap()).await;
     assert_eq!(heard.bytes, connections[0].sent);
     let [(FlowSide::Responder, 500, 700, _)] = heard.gaps[..] else { panic!("{:?}", heard.gaps) };
@@ -167,119 +170,10 @@ async fn a_hole_in_the_capture_is_an_exact_gap() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_of_a_wire_gets_a_gap_and_holds_up_nobody() {
-    let mut connections = [exchange(1, 10, 200_000), exchange(2, 10, 200_000)];
-    let mut conversations = Live(interleave(&mut connections))
-        .flow_stream(FiveTuple::bidirectional())
-        .conversation_limit(50_000)
-        .overflow(Overflow::Drop)
-        .into_conversations();
-    let handle = conversations.handle();
-    let mut taken = Vec::new();
-    // Nobody reads before the stream of conversations is over.
-    while let Some(conversation) = conversations.next().await {
-        taken.push(conversation.unwrap());
-    }
-    for (conversation, connection) in taken.iter_mut().zip(&connections) {
-        let heard = hear(conversation).await;
-        let [(FlowSide::Responder, offset, len, GapCause::SlowReader)] = heard.gaps[..] else {
-            panic!("{:?}", heard.gaps)
-        };
-        // About the limit was kept; a short piece may have found room behind the gap.
-        assert!(offset > 30_000 && offset < 50_000, "{offset}");
-        assert!(len > 140_000, "{len}");
-        let sent = &connection.sent[1];
-        let (before, after) = (&sent[..offset as usize], &sent[(offset + len) as usize..]);
-        assert_eq!(heard.bytes[1], [before, after].concat());
-        assert_eq!(heard.reason, Some(EndReason::Fin));
-        assert_eq!(conversation.info().responder.dropped_bytes, len);
-    }
-    let statistics = handle.statistics();
-    assert_eq!(statistics.queued_bytes, 0);
-    assert!(statistics.dropped_bytes > 300_000);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_waits_for_slow_readers_and_loses_nothing() {
-    let mut connections: Vec<_> = (0..4).map(|i| exchange(i + 1, 10, 300_000)).collect();
-    let mut conversations = interleave(&mut connections)
-        .flow_stream(FiveTuple::bidirectional())
-        .conversation_limit(20_000)
-        .total_limit(60_000)
-        .into_conversations();
-    let handle = conversations.handle();
-    let mut tasks = Vec::new();
-    while let Some(conversation) = conversations.next().await {
-        let mut conversation = conversation.unwrap();
-        tasks.push(tokio::spawn(async move {
-            let mut bytes: [Vec<u8>; 2] = Default::default();
-            while let Some(chunk) = conversation.next_chunk().await {
-                match chunk {
-                    Chunk::Initiator(data) => bytes[0].extend_from_slice(&data),
-                    Chunk::Responder(data) => bytes[1].extend_from_slice(&data),
-                    Chunk::Gap { .. } => panic!("{chunk:?}"),
-                    _ => {}
-                }
-                std::thread::sleep(Duration::from_micros(50));
-            }
-            (conversation.initiator().port, bytes)
-        }));
-    }
-    for task in tasks {
-        let (port, bytes) = task.await.unwrap();
-        assert_eq!(bytes, connections[usize::from(port - 1)].sent);
-    }
-    assert_eq!(handle.statistics().dropped_bytes, 0);
-    assert_eq!(handle.statistics().queued_bytes, 0);
-}
-
-#[tokio::test]
-async fn halves_read_as_streams_of_bytes_and_say_where_some_are_missing() {
-    let mut connection = Connection::open(1);
-    connection.send(0, &pattern(1, 5000));
-    connection.send(1, &pattern(2, 100));
-    connection.lose(1, 50);
-    connection.send(1, &pattern(3, 100));
-    connection.fin(0);
-    connection.fin(1);
-    let mut connections = [connection];
-    let mut conversations =
-        interleave(&mut connections).flow_conversations(FiveTuple::bidirectional());
-    let (mut initiator, mut responder) = conversations.next().await.unwrap().unwrap().split();
-    let mut bytes = Vec::new();
-    initiator.read_to_end(&mut bytes).await.unwrap();
-    assert_eq!(bytes, connections[0].sent[0]);
-
-    let mut before = Vec::new();
-    let error = responder.read_to_end(&mut before).await.unwrap_err();
-    let gap = GapError::from_io(&error).unwrap();
-    assert_eq!((before.len(), gap.offset, gap.len), (100, 100, 50));
-    let mut after = Vec::new();
-    responder.read_to_end(&mut after).await.unwrap();
-    assert_eq!([before, after].concat(), connections[0].sent[1]);
-}
-
-#[tokio::test]
-async fn a_half_that_is_dropped_releases_what_waits_and_leaves_the_other() {
-    let mut connections = [exchange(1, 40_000, 30_000)];
-    let conversations = interleave(&mut connections).flow_conversations(FiveTuple::bidirectional());
-    let handle = conversations.handle();
-    let mut all: Vec<_> = conversations.collect().await;
-    let (initiator, mut responder) = all.pop().unwrap().unwrap().split();
-    let before = handle.statistics().queued_bytes;
-    drop(initiator);
-    assert!(handle.statistics().queued_bytes + 40_000 <= before);
-    let mut bytes = Vec::new();
-    responder.read_to_end(&mut bytes).await.unwrap();
-    assert_eq!(bytes, connections[0].sent[1]);
-    assert_eq!(handle.statistics().queued_bytes, 0);
-}
-
-#[tokio::test]
 async fn a_cancelled_read_loses_nothing() {
     let mut connections = [exchange(1, 20_000, 20_000)];
     let mut conversations =
-        interleave(&mut connections).flow_conversations(FiveTuple::bidirectional());
+        interleave(&mut connections).flow_stream(FiveTuple::bidirectional()).begin();
     let mut conversation = conversations.next().await.unwrap().unwrap();
     let mut bytes: [Vec<u8>; 2] = Default::default();
     loop {
@@ -306,7 +200,7 @@ async fn dropping_the_stream_leaves_conversations_that_were_taken() {
     let mut conversations = interleave(&mut connections)
         .flow_stream(FiveTuple::bidirectional())
         .total_limit(100_000)
-        .into_conversations();
+        .begin();
     let handle = conversations.handle();
     let mut first = conversations.next().await.unwrap().unwrap();
     drop(conversations);
@@ -319,12 +213,9 @@ async fn dropping_the_stream_leaves_conversations_that_were_taken() {
 #[tokio::test]
 async fn datagrams_are_conversations_when_asked_for() {
     let packets = vec![udp(0, 7, b"who?"), udp(1, 7, b"me"), udp(0, 7, b"again?")];
-    let mut without = source(packets.clone()).flow_conversations(FiveTuple::bidirectional());
+    let mut without = source(packets.clone()).flow_stream(FiveTuple::bidirectional()).begin();
     assert!(without.next().await.is_none());
-    let mut with = source(packets)
-        .flow_stream(FiveTuple::bidirectional())
-        .datagrams(true)
-        .into_conversations();
+    let mut with = source(packets).flow_stream(FiveTuple::bidirectional()).datagrams(true).begin();
     let mut conversation = with.next().await.unwrap().unwrap();
     assert_eq!(conversation.info().protocol, 17);
     let mut chunks = Vec::new();

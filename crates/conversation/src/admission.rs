@@ -1,0 +1,75 @@
+//! Which flows become conversations.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use flow::{Flow, Opening};
+
+/// What happens to a conversation that begins when there are as many as there may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Excess {
+    /// It is not announced, nothing of it is kept, and it is counted as refused.
+    #[default]
+    Refuse,
+    /// One makes room that has brought nothing for long: the most silent of sixteen that are looked at. Its flow ends as
+    /// [`Evicted`](flow::EndReason::Evicted), and is counted. This happens once a batch, so that for a moment there may
+    /// be more.
+    EvictIdlest,
+}
+
+/// Decides by a flow's key and first packet.
+pub(crate) type Predicate<K> =
+    Arc<dyn Fn(&Flow<'_, K>, &Opening<'_>) -> bool + Send + Sync + 'static>;
+
+/// Who is let in; shared by the engines of a stream.
+pub(crate) struct Admission<K> {
+    pub(crate) predicate: Option<Predicate<K>>,
+    pub(crate) most: usize,
+    pub(crate) excess: Excess,
+    /// Conversations that are going on.
+    open: Arc<AtomicUsize>,
+}
+
+impl<K> Admission<K> {
+    /// Whether there are as many as there may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.open.load(Relaxed) >= self.most
+    }
+
+    pub(crate) fn began(&self) {
+        self.open.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn ended(&self) {
+        self.open.fetch_sub(1, Relaxed);
+    }
+}
+
+impl<K> Default for Admission<K> {
+    fn default() -> Self {
+        Self { predicate: None, most: usize::MAX, excess: Excess::default(), open: Arc::default() }
+    }
+}
+
+impl<K> Clone for Admission<K> {
+    fn clone(&self) -> Self {
+        Self {
+            predicate: self.predicate.clone(),
+            most: self.most,
+            excess: self.excess,
+            open: Arc::clone(&self.open),
+        }
+    }
+}
+
+impl<K> fmt::Debug for Admission<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission")
+            .field("predicate", &self.predicate.is_some())
+            .field("most", &self.most)
+            .field("excess", &self.excess)
+            .finish_non_exhaustive()
+    }
+}

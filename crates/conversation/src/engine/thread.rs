@@ -1,0 +1,49 @@
+//! An engine that is a thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use flow::FlowExtractor;
+use ring_core::{PacketSource, Timeout};
+
+use super::{Engine, Sink, Turn};
+use crate::error::Error;
+
+/// Starts the thread. The engine's end, good or bad, is told to its sink.
+pub(crate) fn spawn<S, E, H>(engine: Engine<S, E, H>)
+where
+    S: PacketSource + Send + 'static,
+    E: FlowExtractor + Send + 'static,
+    H: Sink<E::Key>,
+{
+    // Outside the thread as well, for where there is none.
+    let engine = Arc::new(Mutex::new(engine));
+    let threads = Arc::clone(&engine);
+    let run = move || {
+        let mut engine = threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = catch_unwind(AssertUnwindSafe(|| run(&mut engine)));
+        engine.end(result.unwrap_or(Some(Error::EnginePanicked)));
+    };
+    if let Err(error) = thread::Builder::new().name("ringtap-engine".to_owned()).spawn(run) {
+        engine.lock().unwrap_or_else(PoisonError::into_inner).end(Some(Error::Spawn(error)));
+    }
+}
+
+fn run<S, E, H>(engine: &mut Engine<S, E, H>) -> Option<Error>
+where
+    S: PacketSource,
+    E: FlowExtractor,
+    H: Sink<E::Key>,
+{
+    let error = loop {
+        match engine.turn(Timeout::After(engine.patience())) {
+            Turn::More | Turn::Idle => {}
+            Turn::End(error) => break error,
+        }
+        let Engine { sink, control, .. } = engine;
+        control.gate().wait_while(|| sink.is_crowded());
+    };
+    engine.finish();
+    error
+}

@@ -1,0 +1,127 @@
+//! Control over engines from outside.
+
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+
+use ring_core::Interrupter;
+
+use crate::counters::{Counters, Statistics};
+use crate::gate::Gate;
+
+/// Ends the engines of a stream and tells what they did; cheap to clone, and may outlive them.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    control: Arc<Control>,
+}
+
+/// What the engines of one stream share with those who hold it.
+#[derive(Debug)]
+pub(crate) struct Control {
+    stop: AtomicBool,
+    members: Box<[Member]>,
+    gate: Arc<Gate>,
+}
+
+/// One engine, seen from outside.
+#[derive(Debug)]
+struct Member {
+    interrupter: Option<Interrupter>,
+    counters: Arc<Counters>,
+    /// It is to look around.
+    nudged: AtomicBool,
+    /// What wakes an engine that is a task.
+    task: Mutex<Option<Waker>>,
+}
+
+impl Handle {
+    pub(crate) fn new(control: Arc<Control>) -> Self {
+        Self { control }
+    }
+
+    /// Stops all engines: each takes what its source already holds, then ends every conversation with its true state.
+    /// The stream of conversations ends after the last one.
+    pub fn shutdown(&self) {
+        self.control.stop();
+    }
+
+    /// What the engines did so far, added up.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.control.statistics()
+    }
+
+    /// What each engine did so far, in the order of the sources. Queues are shared: the bytes in them are told by
+    /// [`statistics`](Self::statistics) alone.
+    #[must_use]
+    pub fn member_statistics(&self) -> Vec<Statistics> {
+        self.control.members.iter().map(|member| member.counters.snapshot(0)).collect()
+    }
+}
+
+impl Control {
+    pub(crate) fn new(
+        interrupters: impl IntoIterator<Item = Option<Interrupter>>,
+        gate: Arc<Gate>,
+    ) -> Arc<Self> {
+        let members = interrupters
+            .into_iter()
+            .map(|interrupter| Member {
+                interrupter,
+                counters: Arc::default(),
+                nudged: AtomicBool::new(false),
+                task: Mutex::default(),
+            })
+            .collect();
+        Arc::new(Self { stop: AtomicBool::new(false), members, gate })
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    pub(crate) fn counters(&self, member: usize) -> &Arc<Counters> {
+        &self.members[member].counters
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.gate.open();
+        self.interrupt();
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Makes the engines look around.
+    pub(crate) fn interrupt(&self) {
+        for member in &self.members {
+            member.nudged.store(true, Ordering::SeqCst);
+            if let Some(interrupter) = &member.interrupter {
+                interrupter.interrupt();
+            }
+            let task = mem::take(&mut *member.task.lock().unwrap_or_else(PoisonError::into_inner));
+            task.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Called by an engine that is a task, before it waits: whether it was nudged meanwhile. If not, `waker` will be
+    /// woken when it is.
+    #[cfg(not(loom))]
+    pub(crate) fn was_nudged(&self, member: usize, waker: &Waker) -> bool {
+        let member = &self.members[member];
+        *member.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        member.nudged.swap(false, Ordering::SeqCst)
+    }
+
+    fn statistics(&self) -> Statistics {
+        let mut sum = Statistics::default();
+        for member in &self.members {
+            sum.merge(&member.counters.snapshot(0));
+        }
+        sum.queued_bytes = self.gate.queued() as u64;
+        sum
+    }
+}

@@ -1,0 +1,85 @@
+//! The two directions by themselves.
+
+use conversation::{Chunk, FlowStreamExt as _, GapError, Overflow, OverrunError};
+use flow::{FiveTuple, FlowSide};
+use futures::StreamExt as _;
+use tokio::io::AsyncReadExt as _;
+
+use super::exchange;
+use super::support::{Connection, Live, interleave, pattern};
+use crate::Begin as _;
+
+#[tokio::test]
+async fn a_half_of_a_conversation_that_was_given_up_says_so() {
+    let mut connections = [exchange(1, 10, 200_000)];
+    let conversations = Live(interleave(&mut connections))
+        .flow_stream(FiveTuple::bidirectional())
+        .conversation_limit(50_000)
+        .overflow(Overflow::Close)
+        .begin();
+    let (mut initiator, mut responder) =
+        conversations.collect::<Vec<_>>().await.remove(0).unwrap().split();
+    for (half, sent) in [(&mut initiator, 10), (&mut responder, 30_000)] {
+        let mut bytes = Vec::new();
+        let error = half.read_to_end(&mut bytes).await.unwrap_err();
+        let overrun = OverrunError::from_io(&error).unwrap();
+        assert!(overrun.side == FlowSide::Responder && bytes.len() >= sent);
+        assert_eq!(half.read(&mut [0; 10]).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_half_as_a_stream_tells_what_a_read_left_over() {
+    let mut connections = [exchange(1, 3000, 10)];
+    let mut conversations =
+        interleave(&mut connections).flow_stream(FiveTuple::bidirectional()).begin();
+    let (mut initiator, _responder) = conversations.next().await.unwrap().unwrap().split();
+    let mut first = [0; 100];
+    initiator.read_exact(&mut first).await.unwrap();
+    let Some(Chunk::Initiator(rest)) = initiator.next_chunk().await else { panic!("no rest") };
+    assert_eq!(rest.offset(), 100);
+    assert!(connections[0].sent[0][100..].starts_with(&rest));
+}
+
+#[tokio::test]
+async fn halves_read_as_streams_of_bytes_and_say_where_some_are_missing() {
+    let mut connection = Connection::open(1);
+    connection.send(0, &pattern(1, 5000));
+    connection.send(1, &pattern(2, 100));
+    connection.lose(1, 50);
+    connection.send(1, &pattern(3, 100));
+    connection.fin(0);
+    connection.fin(1);
+    let mut connections = [connection];
+    let mut conversations =
+        interleave(&mut connections).flow_stream(FiveTuple::bidirectional()).begin();
+    let (mut initiator, mut responder) = conversations.next().await.unwrap().unwrap().split();
+    let mut bytes = Vec::new();
+    initiator.read_to_end(&mut bytes).await.unwrap();
+    assert_eq!(bytes, connections[0].sent[0]);
+
+    let mut before = Vec::new();
+    let error = responder.read_to_end(&mut before).await.unwrap_err();
+    let gap = GapError::from_io(&error).unwrap();
+    assert_eq!((before.len(), gap.offset, gap.len), (100, 100, 50));
+    let mut after = Vec::new();
+    responder.read_to_end(&mut after).await.unwrap();
+    assert_eq!([before, after].concat(), connections[0].sent[1]);
+}
+
+#[tokio::test]
+async fn a_half_that_is_dropped_releases_what_waits_and_leaves_the_other() {
+    let mut connections = [exchange(1, 40_000, 30_000)];
+    let conversations =
+        interleave(&mut connections).flow_stream(FiveTuple::bidirectional()).begin();
+    let handle = conversations.handle();
+    let mut all: Vec<_> = conversations.collect().await;
+    let (initiator, mut responder) = all.pop().unwrap().unwrap().split();
+    let before = handle.statistics().queued_bytes;
+    drop(initiator);
+    assert!(handle.statistics().queued_bytes + 40_000 <= before);
+    let mut bytes = Vec::new();
+    responder.read_to_end(&mut bytes).await.unwrap();
+    assert_eq!(bytes, connections[0].sent[1]);
+    assert_eq!(handle.statistics().queued_bytes, 0);
+}

@@ -1,0 +1,211 @@
+//! Slow readers, and who is let in.
+
+use std::time::Duration;
+
+use conversation::{Chunk, Excess, FlowStreamExt as _, GapCause, Overflow};
+use flow::{EndReason, FiveTuple, FlowSide};
+use futures::StreamExt as _;
+
+use super::support::{Live, interleave, source, udp};
+use super::{exchange, hear};
+use crate::Begin as _;
+
+#[tokio::test]
+async fn a_conversation_is_given_up_where_that_is_asked_for() {
+    let mut connections = [exchange(1, 10, 200_000), exchange(2, 10, 20_000)];
+    let mut conversations = Live(interleave(&mut connections))
+        .flow_stream(FiveTuple::bidirectional())
+        .conversation_limit(50_000)
+        .overflow(Overflow::Close)
+        .begin();
+    let handle = conversations.handle();
+    let mut taken = Vec::new();
+    while let Some(conversation) = conversations.next().await {
+        taken.push(conversation.unwrap());
+    }
+    let mut heard = 0;
+    let mut chunks = Vec::new();
+    while let Some(chunk) = taken[0].next_chunk().await {
+        if let Chunk::Responder(data) = &chunk {
+            assert_eq!(data.offset(), heard);
+            assert_eq!(data[..], connections[0].sent[1][heard as usize..][..data.len()]);
+            heard += data.len() as u64;
+        }
+        chunks.push(chunk);
+    }
+    assert!(heard > 30_000 && heard <= 50_000, "{heard}");
+    let Some(Chunk::Overrun { side: FlowSide::Responder, offset, .. }) = chunks.last() else {
+        panic!("{:?}", chunks.last())
+    };
+    assert_eq!(*offset, heard);
+    assert!(taken[0].next_chunk().await.is_none());
+    let other = hear(&mut taken[1]).await;
+    assert_eq!(other.bytes, connections[1].sent);
+    let statistics = handle.statistics();
+    assert_eq!((statistics.overruns, statistics.queued_bytes), (1, 0));
+}
+
+#[tokio::test]
+async fn what_is_not_admitted_is_not_kept() {
+    let mut connections: Vec<_> = (1..=20).map(|i| exchange(i, 1000, 10_000)).collect();
+    let mut packets: Vec<_> = (0..5).map(|_| udp(0, 3, b"question")).collect();
+    packets.extend((0..5).map(|_| udp(0, 4, b"question")));
+    let mut memory = interleave(&mut connections);
+    for packet in packets {
+        memory.push(ring_core::Timestamp::from_nanos(2_000_000_000_000), &packet);
+    }
+    let conversations = memory
+        .flow_stream(FiveTuple::bidirectional())
+        .datagrams(true)
+        .admit(|flow, opening| {
+            assert!(opening.flags.contains(flow::TcpFlags::SYN) || opening.payload == b"question");
+            flow.key.a.port.is_multiple_of(2)
+        })
+        .begin();
+    let handle = conversations.handle();
+    let mut ports = Vec::new();
+    let mut all: Vec<_> = conversations.collect().await;
+    for conversation in &mut all {
+        let conversation = conversation.as_mut().unwrap();
+        let port = conversation.initiator().port;
+        let heard = hear(conversation).await;
+        if conversation.info().protocol == 6 {
+            assert_eq!(heard.bytes, connections[usize::from(port - 1)].sent);
+            ports.push(port);
+        } else {
+            assert_eq!((port, heard.bytes[0].len()), (4, 40));
+        }
+    }
+    assert_eq!(ports, (1..=10).map(|i| i * 2).collect::<Vec<_>>());
+    let statistics = handle.statistics();
+    assert_eq!((statistics.conversations, statistics.rejected), (11, 11));
+    // Nobody reassembled what was not admitted.
+    assert_eq!(statistics.bytes, 10 * 11_000);
+}
+
+#[tokio::test]
+async fn beyond_the_most_conversations_new_ones_are_refused() {
+    let mut connections: Vec<_> = (1..=20).map(|i| exchange(i, 100, 1000)).collect();
+    let conversations = interleave(&mut connections)
+        .flow_stream(FiveTuple::bidirectional())
+        .max_conversations(5, Excess::Refuse)
+        .begin();
+    let handle = conversations.handle();
+    let mut all: Vec<_> = conversations.collect().await;
+    assert_eq!(all.len(), 5);
+    for (conversation, connection) in all.iter_mut().zip(&connections) {
+        assert_eq!(hear(conversation.as_mut().unwrap()).await.bytes, connection.sent);
+    }
+    assert_eq!(handle.statistics().refused, 15);
+
+    // As many as one likes, one after another.
+    let mut connections: Vec<_> = (1..=20).map(|i| exchange(i, 100, 1000)).collect();
+    let packets: Vec<_> = connections.iter_mut().flat_map(|c| c.packets.drain(..)).collect();
+    let conversations = source(packets)
+        .flow_stream(FiveTuple::bidirectional())
+        .max_conversations(1, Excess::Refuse)
+        .begin();
+    assert_eq!(conversations.count().await, 20);
+}
+
+#[tokio::test]
+async fn or_the_most_silent_make_room() {
+    let mut connections: Vec<_> = (1..=40).map(|i| exchange(i, 10, 30_000)).collect();
+    // The first speaks all the time; the others say a little, one after another, and stay open.
+    let mut packets = Vec::new();
+    let (first, others) = connections.split_first_mut().unwrap();
+    packets.extend(first.packets.drain(..5));
+    for other in others.iter_mut() {
+        packets.extend(other.packets.drain(..4));
+        packets.extend(first.packets.pop_front());
+        packets.extend((0..16).map(|_| udp(0, 9, b"tick")));
+    }
+    packets.extend(first.packets.drain(..));
+    let conversations = source(packets)
+        .flow_stream(FiveTuple::bidirectional())
+        .max_conversations(4, Excess::EvictIdlest)
+        .begin();
+    let handle = conversations.handle();
+    let all: Vec<_> = conversations.collect().await;
+    assert_eq!(all.len(), 40);
+    let mut evicted = 0;
+    for conversation in all {
+        let mut conversation = conversation.unwrap();
+        let heard = hear(&mut conversation).await;
+        if conversation.initiator().port == 1 {
+            assert_eq!(heard.bytes, connections[0].sent);
+            assert_eq!(heard.reason, Some(EndReason::Fin));
+        } else {
+            evicted += u64::from(heard.reason == Some(EndReason::Evicted));
+        }
+    }
+    assert_eq!(handle.statistics().evicted, evicted);
+    assert!((36..=38).contains(&evicted), "{evicted}");
+}
+
+#[tokio::test]
+async fn a_slow_reader_of_a_wire_gets_a_gap_and_holds_up_nobody() {
+    let mut connections = [exchange(1, 10, 200_000), exchange(2, 10, 200_000)];
+    let mut conversations = Live(interleave(&mut connections))
+        .flow_stream(FiveTuple::bidirectional())
+        .conversation_limit(50_000)
+        .overflow(Overflow::Drop)
+        .begin();
+    let handle = conversations.handle();
+    let mut taken = Vec::new();
+    // Nobody reads before the stream of conversations is over.
+    while let Some(conversation) = conversations.next().await {
+        taken.push(conversation.unwrap());
+    }
+    for (conversation, connection) in taken.iter_mut().zip(&connections) {
+        let heard = hear(conversation).await;
+        let [(FlowSide::Responder, offset, len, GapCause::SlowReader)] = heard.gaps[..] else {
+            panic!("{:?}", heard.gaps)
+        };
+        // About the limit was kept; a short piece may have found room behind the gap.
+        assert!(offset > 30_000 && offset < 50_000, "{offset}");
+        assert!(len > 140_000, "{len}");
+        let sent = &connection.sent[1];
+        let (before, after) = (&sent[..offset as usize], &sent[(offset + len) as usize..]);
+        assert_eq!(heard.bytes[1], [before, after].concat());
+        assert_eq!(heard.reason, Some(EndReason::Fin));
+        assert_eq!(conversation.info().responder.dropped_bytes, len);
+    }
+    let statistics = handle.statistics();
+    assert_eq!(statistics.queued_bytes, 0);
+    assert!(statistics.dropped_bytes > 300_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_waits_for_slow_readers_and_loses_nothing() {
+    let mut connections: Vec<_> = (0..4).map(|i| exchange(i + 1, 10, 300_000)).collect();
+    let mut conversations = interleave(&mut connections)
+        .flow_stream(FiveTuple::bidirectional())
+        .conversation_limit(20_000)
+        .total_limit(60_000)
+        .begin();
+    let handle = conversations.handle();
+    let mut tasks = Vec::new();
+    while let Some(conversation) = conversations.next().await {
+        let mut conversation = conversation.unwrap();
+        tasks.push(tokio::spawn(async move {
+            let mut bytes: [Vec<u8>; 2] = Default::default();
+            while let Some(chunk) = conversation.next_chunk().await {
+                match chunk {
+                    Chunk::Initiator(data) => bytes[0].extend_from_slice(&data),
+                    Chunk::Responder(data) => bytes[1].extend_from_slice(&data),
+                    Chunk::Gap { .. } => panic!("{chunk:?}"),
+                    _ => {}
+                }
+                std::thread::sleep(Duration::from_micros(50));
+            }
+            (conversation.initiator().port, bytes)
+        }));
+    }
+    for task in tasks {
+        let (port, bytes) = task.await.unwrap();
+        assert_eq!(bytes, connections[usize::from(port - 1)].sent);
+    }
+    assert_eq!(handle.statistics().dropped_bytes, 0);
+    assert_eq!(handle.statistics().queued_bytes, 0);
+}

@@ -1,0 +1,53 @@
+//! Several sources.
+
+use conversation::FlowGroupExt;
+use flow::{EndReason, FiveTuple};
+use futures::StreamExt as _;
+
+use super::support::{Failing, interleave};
+use super::{exchange, hear};
+use crate::Begin as _;
+
+#[tokio::test]
+async fn several_sources_are_one_stream() {
+    let mut connections: Vec<_> = (1..=40).map(|i| exchange(i, 1000, 30_000)).collect();
+    let sources: Vec<_> = connections.chunks_mut(10).map(interleave).collect();
+    let mut conversations = FlowGroupExt::flow_stream(sources, FiveTuple::bidirectional())
+        .conversation_limit(10_000)
+        .total_limit(50_000)
+        .begin();
+    let handle = conversations.handle();
+    let mut count = 0;
+    while let Some(conversation) = conversations.next().await {
+        let mut conversation = conversation.unwrap();
+        let port = conversation.initiator().port;
+        let heard = hear(&mut conversation).await;
+        assert_eq!(heard.bytes, connections[usize::from(port - 1)].sent);
+        assert_eq!(heard.reason, Some(EndReason::Fin));
+        count += 1;
+    }
+    assert_eq!(count, 40);
+    assert_eq!(handle.statistics().conversations, 40);
+    let members = handle.member_statistics();
+    assert_eq!(members.iter().map(|member| member.conversations).collect::<Vec<_>>(), [10; 4]);
+}
+
+#[tokio::test]
+async fn where_one_source_fails_the_others_are_drained_and_the_error_comes_last() {
+    let mut connections: Vec<_> = (1..=4).map(|i| exchange(i, 1000, 30_000)).collect();
+    let sources = connections
+        .chunks_mut(2)
+        .enumerate()
+        .map(|(i, connections)| Failing { source: interleave(connections), fails: i == 1 })
+        .collect::<Vec<_>>();
+    let conversations = FlowGroupExt::flow_stream(sources, FiveTuple::bidirectional()).begin();
+    let all: Vec<_> = conversations.collect().await;
+    assert_eq!(all.len(), 5);
+    assert!(matches!(all[4], Err(conversation::Error::Source(_))));
+    for conversation in all.into_iter().take(4) {
+        let mut conversation = conversation.unwrap();
+        let port = conversation.initiator().port;
+        let heard = hear(&mut conversation).await;
+        assert_eq!(heard.bytes, connections[usize::from(port - 1)].sent);
+    }
+}

@@ -1,0 +1,25 @@
+//! Engines that are tasks.
+#![allow(missing_docs)]
+
+mod behaviour;
+
+use conversation::{Conversations, FlowStream};
+use flow::FlowExtractor;
+use ring_core::PacketSource;
+
+/// Starts the engines of a stream.
+trait Begin<K: Clone> {
+    fn begin(self) -> Conversations<K>;
+}
+
+impl<S, E> Begin<E::Key> for FlowStream<S, E>
+where
+    S: PacketSource + Send + 'static,
+    E: FlowExtractor + Send + 'static,
+{
+    fn begin(self) -> Conversations<E::Key> {
+        let (conversations, driver) = self.into_driven_conversations();
+        tokio::spawn(driver);
+        conversations
+    }
+}

@@ -1,0 +1,23 @@
+//! Engines that are threads.
+#![allow(missing_docs)]
+
+mod behaviour;
+
+use conversation::{Conversations, FlowStream};
+use flow::FlowExtractor;
+use ring_core::PacketSource;
+
+/// Starts the engines of a stream.
+trait Begin<K: Clone> {
+    fn begin(self) -> Conversations<K>;
+}
+
+impl<S, E> Begin<E::Key> for FlowStream<S, E>
+where
+    S: PacketSource + Send + 'static,
+    E: FlowExtractor + Send + 'static,
+{
+    fn begin(self) -> Conversations<E::Key> {
+        self.into_conversations()
+    }
+}
