@@ -251,7 +251,6 @@ where
     /// # }
     /// ```
     #[cfg(not(loom))]
-    #[must_use]
     pub fn into_driven_conversations(self) -> (Conversations<E::Key>, Driver) {
         let (conversations, engines) = self.prepare();
         let mut driver = Driver::new();
