@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use flow::{Flow, Opening};
 
+use crate::counters::Counters;
+
 /// What happens to a conversation that begins when there are as many as there may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,6 +38,20 @@ impl<K> Admission<K> {
     /// Whether there are as many as there may be.
     pub(crate) fn is_full(&self) -> bool {
         self.open.load(Relaxed) >= self.most
+    }
+
+    /// Whether the program's own predicate lets a flow in; if not, it is counted.
+    pub(crate) fn admits(
+        &self,
+        flow: &Flow<'_, K>,
+        opening: &Opening<'_>,
+        counters: &Counters,
+    ) -> bool {
+        let admits = self.predicate.as_ref().is_none_or(|predicate| predicate(flow, opening));
+        if !admits {
+            counters.rejected.add(1);
+        }
+        admits
     }
 
     pub(crate) fn began(&self) {

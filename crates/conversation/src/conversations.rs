@@ -27,6 +27,13 @@ impl<K: Clone> Conversations<K> {
         Self { inbox, control }
     }
 
+    /// Each conversation is read by tasks of its own, so that what one of them leaves may make a file wait even while
+    /// others wait for more.
+    #[cfg(not(loom))]
+    pub(crate) fn readers_are_independent(&self) {
+        self.control.gate().readers_are_independent();
+    }
+
     /// A handle that stops the engine, and tells what it did.
     #[must_use]
     pub fn handle(&self) -> Handle {

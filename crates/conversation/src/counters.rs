@@ -1,7 +1,13 @@
 //! What an engine counts.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
+
+use flow::{Flow, FlowSide, Gap};
+
+use crate::chunk::GapCause;
+use crate::observe;
 
 /// Counters of one engine, written by its thread alone.
 #[derive(Debug, Default)]
@@ -14,8 +20,14 @@ pub(crate) struct Counters {
     pub(crate) overruns: Counter,
     pub(crate) bytes: Counter,
     pub(crate) gap_bytes: Counter,
+    pub(crate) late_bytes: Counter,
     pub(crate) dropped_bytes: Counter,
+    pub(crate) missed_events: Counter,
+    pub(crate) messages: Counter,
+    pub(crate) poisoned_parsers: Counter,
     pub(crate) flows: Counter,
+    /// By cause, as [`gap_place`] numbers them: how many, and their bytes.
+    gaps: [(Counter, Counter); 6],
     source: Mutex<ring_core::Statistics>,
 }
 
@@ -39,12 +51,50 @@ impl Counter {
     }
 }
 
+/// How much is in queues, with many writers. It decides nothing, so no model needs to know of it.
+#[derive(Debug, Default)]
+pub(crate) struct Depth(AtomicUsize);
+
+impl Depth {
+    pub(crate) fn add(&self, count: usize) {
+        self.0.fetch_add(count, Relaxed);
+    }
+
+    pub(crate) fn subtract(&self, count: usize) {
+        self.0.fetch_sub(count, Relaxed);
+    }
+
+    pub(crate) fn now(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+}
+
 impl Counters {
     pub(crate) fn set_source(&self, statistics: ring_core::Statistics) {
         *self.source.lock().unwrap_or_else(PoisonError::into_inner) = statistics;
     }
 
-    pub(crate) fn snapshot(&self, queued_bytes: usize) -> Statistics {
+    /// A flow began; it is announced if there is room for it.
+    pub(crate) fn began<K: fmt::Debug>(&self, flow: &Flow<'_, K>, announced: bool) {
+        observe::flow_started(flow);
+        if announced { self.conversations.add(1) } else { self.refused.add(1) }
+    }
+
+    /// Bytes of a flow were not captured.
+    pub(crate) fn gap<K: fmt::Debug>(&self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
+        observe::gap(flow, side, gap);
+        let (count, bytes) = &self.gaps[gap_place(gap.cause.into())];
+        count.add(1);
+        bytes.add(gap.len);
+        self.gap_bytes.add(gap.len);
+    }
+
+    /// Everything but the depths of the queues.
+    pub(crate) fn snapshot(&self) -> Statistics {
+        let gap = |cause| {
+            let (count, bytes) = &self.gaps[gap_place(cause)];
+            GapTotals { count: count.total(), bytes: bytes.total() }
+        };
         Statistics {
             source: *self.source.lock().unwrap_or_else(PoisonError::into_inner),
             packets: self.packets.total(),
@@ -56,8 +106,21 @@ impl Counters {
             overruns: self.overruns.total(),
             bytes: self.bytes.total(),
             gap_bytes: self.gap_bytes.total(),
+            gaps: Gaps {
+                acknowledged: gap(GapCause::Acknowledged),
+                limit: gap(GapCause::Limit),
+                timeout: gap(GapCause::Timeout),
+                end: gap(GapCause::End),
+                truncated: gap(GapCause::Truncated),
+                other: gap(GapCause::Other),
+            },
+            late_bytes: self.late_bytes.total(),
             dropped_bytes: self.dropped_bytes.total(),
-            queued_bytes: queued_bytes as u64,
+            missed_events: self.missed_events.total(),
+            messages: self.messages.total(),
+            poisoned_parsers: self.poisoned_parsers.total(),
+            queued_bytes: 0,
+            waiting: 0,
         }
     }
 }
@@ -75,12 +138,19 @@ impl Statistics {
         self.overruns += other.overruns;
         self.bytes += other.bytes;
         self.gap_bytes += other.gap_bytes;
+        self.gaps.merge(&other.gaps);
+        self.late_bytes += other.late_bytes;
         self.dropped_bytes += other.dropped_bytes;
+        self.missed_events += other.missed_events;
+        self.messages += other.messages;
+        self.poisoned_parsers += other.poisoned_parsers;
         self.queued_bytes += other.queued_bytes;
+        self.waiting += other.waiting;
     }
 }
 
-/// What an engine did so far. Totals never decrease; `flows` and `queued_bytes` are of this moment.
+/// What an engine did so far. Totals never decrease; `flows`, `queued_bytes`, `waiting` and the source's `blocks_on_loan`
+/// are of this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
@@ -104,8 +174,78 @@ pub struct Statistics {
     pub bytes: u64,
     /// Bytes of streams that were not captured.
     pub gap_bytes: u64,
+    /// The same by cause, with how many gaps there were.
+    pub gaps: Gaps,
+    /// Bytes of streams that came when their place had been declared a gap.
+    pub late_bytes: u64,
     /// Bytes that were dropped because their reader was too slow.
     pub dropped_bytes: u64,
+    /// Events of flows and messages that some reader missed because it was too slow.
+    pub missed_events: u64,
+    /// Messages that parsers made of streams and datagrams.
+    pub messages: u64,
+    /// Parsers that gave up on what they were fed.
+    pub poisoned_parsers: u64,
     /// Bytes that wait for readers now, with what their entries cost.
     pub queued_bytes: u64,
+    /// Conversations or events that wait to be taken now.
+    pub waiting: u64,
+}
+
+/// Gaps in streams, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Gaps {
+    /// The receiver acknowledged bytes that were not captured.
+    pub acknowledged: GapTotals,
+    /// Too many bytes waited for a hole to be filled.
+    pub limit: GapTotals,
+    /// The hole was not filled in time.
+    pub timeout: GapTotals,
+    /// The flow ended before the hole was filled.
+    pub end: GapTotals,
+    /// The capture cut the packets short.
+    pub truncated: GapTotals,
+    /// A cause that this version of the crate has no name for.
+    pub other: GapTotals,
+}
+
+/// How many gaps, and how long they are together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GapTotals {
+    /// Gaps.
+    pub count: u64,
+    /// Bytes that are missing.
+    pub bytes: u64,
+}
+
+impl Gaps {
+    fn merge(&mut self, other: &Self) {
+        let Self { acknowledged, limit, timeout, end, truncated, other: unnamed } = self;
+        for (sum, more) in [
+            (acknowledged, other.acknowledged),
+            (limit, other.limit),
+            (timeout, other.timeout),
+            (end, other.end),
+            (truncated, other.truncated),
+            (unnamed, other.other),
+        ] {
+            sum.count += more.count;
+            sum.bytes += more.bytes;
+        }
+    }
+}
+
+/// Where a cause's counters are.
+const fn gap_place(cause: GapCause) -> usize {
+    match cause {
+        GapCause::Acknowledged => 0,
+        GapCause::Limit => 1,
+        GapCause::Timeout => 2,
+        GapCause::End => 3,
+        GapCause::Truncated => 4,
+        // A slow reader's gaps are counted as bytes dropped.
+        GapCause::SlowReader | GapCause::Other => 5,
+    }
 }

@@ -15,6 +15,7 @@ use crate::convert;
 use crate::counters::Counters;
 use crate::error::Error;
 use crate::handle::Control;
+use crate::observe::{self, Observer};
 
 /// The longest that an engine waits, or works, without looking around.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
@@ -52,6 +53,7 @@ pub(crate) struct Engine<S, E: FlowExtractor, H> {
     member: usize,
     clock: Clock,
     looked: Instant,
+    observer: Observer,
     /// It was told to stop, and goes on until then at most.
     drain: Option<Instant>,
 }
@@ -82,8 +84,9 @@ where
         control: Arc<Control>,
         member: usize,
     ) -> Self {
-        let (clock, looked) = (Clock::default(), Instant::now());
-        Self { source, table, sink, control, member, clock, looked, drain: None }
+        observe::engine_started(source.is_live());
+        let (clock, looked, observer) = (Clock::default(), Instant::now(), Observer::default());
+        Self { source, table, sink, control, member, clock, looked, observer, drain: None }
     }
 
     /// Takes the next batch, waiting for it at most so long.
@@ -147,6 +150,7 @@ where
         self.sink.begin(None);
         self.table.finish(&mut self.sink);
         self.sink.flush();
+        self.control.counters(self.member).flows.set(0);
     }
 
     /// Tells how it ended. After an error the other engines of the stream stop, too.
@@ -154,6 +158,7 @@ where
         if error.is_some() {
             self.control.stop();
         }
+        self.observer.end(self.control.member_statistics(self.member), error.as_ref());
         self.sink.end(error);
     }
 
@@ -164,6 +169,7 @@ where
         if let Ok(statistics) = self.source.statistics() {
             counters.set_source(statistics);
         }
+        self.observer.look(self.control.member_statistics(self.member));
     }
 
     /// How long to wait for packets: not past the next deadline of a flow.

@@ -1,25 +1,59 @@
-//! Flows by their beginnings and ends.
+//! Flows by their beginnings and ends, and what lies between.
 
-use std::sync::Arc;
+use std::fmt;
 
 use bytes::Bytes;
-use flow::{FiveTupleKey, Flow, FlowHandler, FlowId, FlowRecord, Orientation, Timestamp};
+use flow::{
+    Conflict, Data, Datagram, FiveTupleKey, Flow, FlowHandler, FlowId, FlowRecord, FlowSide, Gap,
+    Opening, Orientation, Timestamp,
+};
 
-use crate::counters::Counters;
+use crate::admission::Admission;
+use crate::chunk::GapCause;
 use crate::engine;
 use crate::error::Error;
-use crate::inbox::Inbox;
-use crate::settings::{Overflow, Settings};
+use crate::observe;
+use crate::outlet::{Event, Outlet};
+
+/// A flow's number in a stream of events, which no other flow has before its end was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlowNumber {
+    source: u32,
+    id: FlowId,
+}
+
+impl FlowNumber {
+    pub(crate) const fn new(source: u32, id: FlowId) -> Self {
+        Self { source, id }
+    }
+
+    /// Which of several sources it is a flow of, counted from 0.
+    #[must_use]
+    pub const fn source(self) -> usize {
+        self.source as usize
+    }
+
+    /// Its number in the flow table of that source.
+    #[must_use]
+    pub const fn id(self) -> FlowId {
+        self.id
+    }
+}
 
 /// What a [`FlowStream`](crate::FlowStream) tells of flows.
+///
+/// Each flow that [`Started`](Self::Started) also [`Ended`](Self::Ended). On a wire, events between the two, and flows
+/// as a whole, may be missing where the reader was too slow: then [`Lagged`](Self::Lagged) stands in their place. A file
+/// waits for its reader. `Data`, `Gap`, `Late`, `Conflict`, `Finished` and `Datagram` come where
+/// [`details`](crate::FlowStream::details) are asked for.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum FlowEvent<K = FiveTupleKey> {
     /// A flow began.
     #[non_exhaustive]
     Started {
-        /// Its number in the table.
-        id: FlowId,
+        /// Its number.
+        id: FlowNumber,
         /// Its key.
         key: K,
         /// The protocol above IP, as IANA numbers it.
@@ -29,83 +63,270 @@ pub enum FlowEvent<K = FiveTupleKey> {
         /// Time stamp of its first packet.
         timestamp: Timestamp,
     },
+    /// The next bytes of a side's stream came; what they are is told by
+    /// [conversations](crate::FlowStream::into_conversations).
+    #[non_exhaustive]
+    Data {
+        /// The flow.
+        id: FlowNumber,
+        /// Whose bytes.
+        side: FlowSide,
+        /// Position of the first byte in the side's stream.
+        offset: u64,
+        /// How many bytes.
+        len: u64,
+        /// Time stamp of the packet that brought them.
+        timestamp: Timestamp,
+        /// Number of that packet.
+        packet_number: u64,
+    },
+    /// The next bytes of a side are missing.
+    #[non_exhaustive]
+    Gap {
+        /// The flow.
+        id: FlowNumber,
+        /// Whose bytes.
+        side: FlowSide,
+        /// Position of the first missing byte in the side's stream.
+        offset: u64,
+        /// How many bytes.
+        len: u64,
+        /// Why they are missing.
+        cause: GapCause,
+    },
+    /// Bytes came when their place had been declared a gap, or lie before the first byte of a stream picked up midway.
+    #[non_exhaustive]
+    Late {
+        /// The flow.
+        id: FlowNumber,
+        /// Whose bytes.
+        side: FlowSide,
+        /// Position of the first byte in the side's stream.
+        offset: u64,
+        /// How many bytes.
+        len: u64,
+        /// Time stamp of the packet that brought them.
+        timestamp: Timestamp,
+    },
+    /// Two packets disagree about bytes of a stream.
+    #[non_exhaustive]
+    Conflict {
+        /// The flow.
+        id: FlowNumber,
+        /// Whose bytes.
+        side: FlowSide,
+        /// Position of the first byte of the differing range.
+        offset: u64,
+        /// How many bytes the range has.
+        len: u64,
+        /// Time stamp of the packet that brought the second version.
+        timestamp: Timestamp,
+    },
+    /// A side has no more to say.
+    #[non_exhaustive]
+    Finished {
+        /// The flow.
+        id: FlowNumber,
+        /// Which side.
+        side: FlowSide,
+        /// The length of its stream in bytes, gaps counted.
+        len: u64,
+    },
+    /// A packet of a flow that is not TCP.
+    #[non_exhaustive]
+    Datagram {
+        /// The flow.
+        id: FlowNumber,
+        /// Who sent it.
+        side: FlowSide,
+        /// Bytes of its payload on the wire.
+        len: u32,
+        /// When it was captured.
+        timestamp: Timestamp,
+        /// The packet's number.
+        packet_number: u64,
+    },
+    /// A flow goes on, and it is time for a record of it: see [`flow::FlowTableBuilder::active_timeout`].
+    #[non_exhaustive]
+    Record {
+        /// The flow.
+        id: FlowNumber,
+        /// What it came to so far; its reason is [`ActiveTimeout`](flow::EndReason::ActiveTimeout).
+        record: Box<FlowRecord<K>>,
+    },
     /// A flow ended.
     #[non_exhaustive]
     Ended {
-        /// Its number in the table, which may be given again from now on.
-        id: FlowId,
+        /// Its number, which may be given again from now on.
+        id: FlowNumber,
         /// Its summary.
         record: Box<FlowRecord<K>>,
     },
+    /// Events are missing here, since this reader was too slow for a source that cannot wait.
+    #[non_exhaustive]
+    Lagged {
+        /// How many events.
+        count: u64,
+    },
 }
 
-/// Collects flow events, and hands them over once a batch.
-#[derive(Debug)]
-pub(crate) struct EventSink<K> {
-    events: Vec<FlowEvent<K>>,
-    inbox: Arc<Inbox<FlowEvent<K>>>,
-    counters: Arc<Counters>,
-    capacity: usize,
-    patient: bool,
-}
-
-impl<K> EventSink<K> {
-    pub(crate) fn new(
-        settings: Settings,
-        live: bool,
-        inbox: Arc<Inbox<FlowEvent<K>>>,
-        counters: Arc<Counters>,
-    ) -> Self {
-        let patient = !live || settings.overflow == Overflow::Block;
-        Self { events: Vec::new(), inbox, counters, capacity: settings.capacity, patient }
-    }
-
-    fn put(&mut self, event: FlowEvent<K>) {
-        if !self.patient && self.inbox.len() + self.events.len() >= self.capacity {
-            self.counters.refused.add(1);
-        } else {
-            self.events.push(event);
+impl<K> FlowEvent<K> {
+    /// The flow's number; `None` for [`Lagged`](Self::Lagged).
+    #[must_use]
+    pub const fn id(&self) -> Option<FlowNumber> {
+        match self {
+            Self::Started { id, .. }
+            | Self::Data { id, .. }
+            | Self::Gap { id, .. }
+            | Self::Late { id, .. }
+            | Self::Conflict { id, .. }
+            | Self::Finished { id, .. }
+            | Self::Datagram { id, .. }
+            | Self::Record { id, .. }
+            | Self::Ended { id, .. } => Some(*id),
+            Self::Lagged { .. } => None,
         }
     }
 }
 
-impl<K: Clone + Send + 'static> FlowHandler<K> for EventSink<K> {
-    fn on_start(&mut self, flow: &Flow<'_, K>) {
-        self.counters.conversations.add(1);
-        self.put(FlowEvent::Started {
-            id: flow.id,
-            key: flow.key.clone(),
-            protocol: flow.protocol,
-            initiator: flow.initiator,
-            timestamp: flow.started,
-        });
-    }
-
-    fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
-        self.put(FlowEvent::Ended { id: flow.id, record: Box::new(record.clone()) });
+impl<K: Send + 'static> Event for FlowEvent<K> {
+    fn lagged(count: u64) -> Self {
+        Self::Lagged { count }
     }
 }
 
-impl<K: Clone + Send + 'static> engine::Sink<K> for EventSink<K> {
+/// Tells an outlet of flows.
+pub(crate) struct EventSink<K> {
+    outlet: Outlet<FlowEvent<K>>,
+    /// Which of several sources this is.
+    source: u32,
+    admission: Admission<K>,
+    /// By the slot of the flow's id: whether its beginning was told.
+    told: Vec<bool>,
+    details: bool,
+}
+
+impl<K: Send + 'static> EventSink<K> {
+    pub(crate) const fn new(
+        outlet: Outlet<FlowEvent<K>>,
+        source: u32,
+        admission: Admission<K>,
+        details: bool,
+    ) -> Self {
+        Self { outlet, source, admission, told: Vec::new(), details }
+    }
+
+    const fn number(&self, flow: &Flow<'_, K>) -> FlowNumber {
+        FlowNumber::new(self.source, flow.id)
+    }
+
+    fn is_told(&self, flow: &Flow<'_, K>) -> bool {
+        self.told.get(flow.id.slot()).copied().unwrap_or(false)
+    }
+
+    fn detail(&mut self, flow: &Flow<'_, K>, event: FlowEvent<K>) {
+        if self.details && self.is_told(flow) {
+            self.outlet.offer(0, event);
+        }
+    }
+}
+
+impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for EventSink<K> {
+    fn admits(&mut self, flow: &Flow<'_, K>, opening: &Opening<'_>) -> bool {
+        self.admission.admits(flow, opening, self.outlet.counters())
+    }
+
+    fn on_start(&mut self, flow: &Flow<'_, K>) {
+        let (id, protocol, initiator) = (self.number(flow), flow.protocol, flow.initiator);
+        let (key, timestamp) = (flow.key.clone(), flow.started);
+        let event = FlowEvent::Started { id, key, protocol, initiator, timestamp };
+        let told = self.outlet.offer(0, event);
+        let slot = flow.id.slot();
+        if slot >= self.told.len() {
+            self.told.resize(slot + 1, false);
+        }
+        self.told[slot] = told;
+        self.outlet.counters().began(flow, told);
+    }
+
+    fn on_data(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
+        let (offset, len) = (data.offset, data.bytes.len() as u64);
+        self.outlet.counters().bytes.add(len);
+        let (timestamp, packet_number) = (data.timestamp, data.packet_number);
+        let id = self.number(flow);
+        self.detail(flow, FlowEvent::Data { id, side, offset, len, timestamp, packet_number });
+    }
+
+    fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
+        self.outlet.counters().gap(flow, side, gap);
+        let (id, offset, len, cause) = (self.number(flow), gap.offset, gap.len, gap.cause.into());
+        self.detail(flow, FlowEvent::Gap { id, side, offset, len, cause });
+    }
+
+    fn on_late(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
+        let (offset, len, timestamp) = (data.offset, data.bytes.len() as u64, data.timestamp);
+        self.outlet.counters().late_bytes.add(len);
+        let id = self.number(flow);
+        self.detail(flow, FlowEvent::Late { id, side, offset, len, timestamp });
+    }
+
+    fn on_conflict(&mut self, flow: &Flow<'_, K>, side: FlowSide, conflict: Conflict<'_>) {
+        let (offset, len) = (conflict.offset, conflict.kept.len() as u64);
+        let (id, timestamp) = (self.number(flow), conflict.timestamp);
+        self.detail(flow, FlowEvent::Conflict { id, side, offset, len, timestamp });
+    }
+
+    fn on_fin(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
+        let id = self.number(flow);
+        self.detail(flow, FlowEvent::Finished { id, side, len: offset });
+    }
+
+    fn on_datagram(&mut self, flow: &Flow<'_, K>, side: FlowSide, datagram: Datagram<'_>) {
+        let Datagram { wire_len: len, timestamp, packet_number, .. } = datagram;
+        let id = self.number(flow);
+        self.detail(flow, FlowEvent::Datagram { id, side, len, timestamp, packet_number });
+    }
+
+    fn on_record(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
+        if self.is_told(flow) {
+            let record = Box::new(record.clone());
+            let id = self.number(flow);
+            self.outlet.offer(size_of::<FlowRecord<K>>(), FlowEvent::Record { id, record });
+        }
+    }
+
+    fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
+        observe::flow_ended(flow, record);
+        if self.is_told(flow) {
+            self.told[flow.id.slot()] = false;
+            let (id, record) = (self.number(flow), Box::new(record.clone()));
+            self.outlet.insist(size_of::<FlowRecord<K>>(), FlowEvent::Ended { id, record });
+        }
+    }
+}
+
+impl<K: Clone + fmt::Debug + Send + 'static> engine::Sink<K> for EventSink<K> {
     fn wants_retained(&self) -> bool {
         false
     }
 
-    fn begin(&mut self, _retained: Option<Bytes>) {}
+    fn begin(&mut self, _retained: Option<Bytes>) {
+        self.outlet.begin();
+    }
 
     fn flush(&mut self) {
-        self.inbox.push(&mut self.events);
+        self.outlet.flush();
     }
 
     fn is_crowded(&mut self) -> bool {
-        self.patient && self.inbox.len() > self.capacity
+        self.outlet.is_crowded()
     }
 
     fn is_abandoned(&self) -> bool {
-        self.inbox.is_gone()
+        self.outlet.is_abandoned()
     }
 
     fn end(&mut self, error: Option<Error>) {
-        self.inbox.end(error);
+        self.outlet.end(error);
     }
 }

@@ -11,20 +11,33 @@ use futures_core::Stream;
 use ring_core::{IntoPacketSource, PacketSource};
 
 use crate::admission::{Admission, Excess};
+use crate::broadcast::Broadcast;
 use crate::conversations::Conversations;
 use crate::counters::Counters;
 use crate::engine::{self, Engine};
 use crate::error::Error;
+use crate::event_stream::{EventStream, Start};
 use crate::flow_event::{EventSink, FlowEvent};
+use crate::flow_state::StatefulFlowStream;
 use crate::gate::Gate;
 use crate::handle::{Control, Handle};
 use crate::inbox::Inbox;
+use crate::outlet::{Event, Outlet, To};
 use crate::settings::{Overflow, Retention, Settings};
 use crate::sink::Sink;
 use crate::sources::IntoPacketSources;
 
 #[cfg(not(loom))]
 use crate::engine::driver::Driver;
+#[cfg(feature = "flowscope")]
+use crate::message::{
+    DatagramMessage, DatagramStream, Mail, MessageSink, MessageStream, SessionMessage,
+    SessionStream,
+};
+#[cfg(feature = "flowscope")]
+use flow::flowscope::{Datagrams, Sessions};
+#[cfg(feature = "flowscope")]
+use flowscope::{DatagramParserFactory, SessionParserFactory};
 
 /// Flows and conversations from anything that packets come from.
 pub trait FlowStreamExt: IntoPacketSource + Sized {
@@ -78,12 +91,13 @@ impl<T: IntoPacketSources> FlowGroupExt for T {}
 pub struct FlowStream<S, E: FlowExtractor> {
     settings: Settings,
     admission: Admission<E::Key>,
+    details: bool,
     state: State<S, E>,
 }
 
 enum State<S, E: FlowExtractor> {
     Ready(Result<Vec<Member<S, E>>, ring_core::Error>),
-    Running { inbox: Arc<Inbox<FlowEvent<E::Key>>>, control: Arc<Control> },
+    Running(EventStream<FlowEvent<E::Key>>),
     Done,
 }
 
@@ -112,7 +126,7 @@ where
 
     fn of(members: Result<Vec<Member<S, E>>, ring_core::Error>) -> Self {
         let (settings, admission) = (Settings::default(), Admission::default());
-        Self { settings, admission, state: State::Ready(members) }
+        Self { settings, admission, details: false, state: State::Ready(members) }
     }
 
     /// Changes how flows are tracked: timeouts, limits, the overlap policy. Where there are several sources, each has a
@@ -129,7 +143,7 @@ where
         self
     }
 
-    /// Decides by a flow's key and first packet whether it becomes a conversation. Where it does not, nothing of it is
+    /// Decides by a flow's key and first packet whether it becomes a conversation, or is told of by streams of events. Where it does not, nothing of it is
     /// kept from then on but its place in the table, which tells its packets from those of a new flow; it is counted as
     /// [`rejected`](crate::Statistics::rejected).
     ///
@@ -219,7 +233,7 @@ where
         self.capacity(capacity).into_conversations()
     }
 
-    /// How many conversations may wait to be taken (16,384 unless told). Where there are more, a live source's are
+    /// How many conversations, or events, may wait to be taken (16,384 unless told). Where there are more, a live source's are
     /// refused and counted, a file's wait.
     #[must_use]
     pub fn capacity(mut self, capacity: usize) -> Self {
@@ -278,58 +292,130 @@ where
         (Conversations::new(inbox, control), engines)
     }
 
+    /// Tells what lies between a flow's beginning and its end as well (not unless told): bytes, gaps, datagrams and what
+    /// else [`FlowEvent`] names.
+    #[must_use]
+    pub fn details(mut self, yes: bool) -> Self {
+        self.details = yes;
+        self
+    }
+
+    /// Events with a state for each flow, which `make` makes of the flow's key when it starts.
+    #[must_use]
+    pub fn with_state<U>(
+        self,
+        make: impl FnMut(&E::Key) -> U + Send + 'static,
+    ) -> StatefulFlowStream<S, E, U> {
+        StatefulFlowStream::new(self, make)
+    }
+
+    /// Events for several readers, each of whom may fall behind by `capacity` events. A stream that was polled before
+    /// has ended.
+    #[must_use]
+    pub fn broadcast(mut self, capacity: usize) -> Broadcast<FlowEvent<E::Key>> {
+        let start = matches!(self.state, State::Ready(_)).then(|| self.start_events());
+        Broadcast::new(start, capacity)
+    }
+
+    /// The messages that flowscope's parsers make of TCP streams: parsers from `factory`, one for each flow. Any parser that
+    /// is `Default` and `Clone` is its own factory.
+    ///
+    /// Where there are several sources, each gets a clone of the factory.
+    #[cfg(feature = "flowscope")]
+    #[must_use]
+    pub fn session_stream<F>(
+        mut self,
+        factory: F,
+    ) -> SessionStream<E::Key, SessionMessage<F, E::Key>>
+    where
+        F: SessionParserFactory<E::Key> + Clone,
+    {
+        MessageStream::new(self.start(move |outlet, source, admission| {
+            let mail = Mail::new(outlet, source);
+            MessageSink::new(Sessions::new(factory.clone(), mail), admission)
+        }))
+    }
+
+    /// The messages that flowscope's parsers make of UDP datagrams, likewise.
+    #[cfg(feature = "flowscope")]
+    #[must_use]
+    pub fn datagram_stream<F>(
+        mut self,
+        factory: F,
+    ) -> DatagramStream<E::Key, DatagramMessage<F, E::Key>>
+    where
+        F: DatagramParserFactory<E::Key> + Clone,
+    {
+        MessageStream::new(self.start(move |outlet, source, admission| {
+            let mail = Mail::new(outlet, source);
+            MessageSink::new(Datagrams::new(factory.clone(), mail), admission)
+        }))
+    }
+
+    fn start_events(&mut self) -> Start<FlowEvent<E::Key>> {
+        let details = self.details;
+        self.start(move |outlet, source, admission| {
+            EventSink::new(outlet, source, admission, details)
+        })
+    }
+
+    /// What will start an engine for each source, whose events go through the sinks that `make` makes.
+    fn start<T, H>(
+        &mut self,
+        make: impl Fn(Outlet<T>, u32, Admission<E::Key>) -> H + Send + 'static,
+    ) -> Start<T>
+    where
+        T: Event,
+        H: engine::Sink<E::Key>,
+    {
+        let (settings, admission) = (self.settings, self.admission.clone());
+        let members = mem::replace(&mut self.state, State::Done).into_members();
+        let engines = members.as_ref().map_or(1, Vec::len);
+        let run = move |to: To<T>, gate: Arc<Gate>| match members {
+            Ok(members) => {
+                let mut sources = 0..;
+                let (control, engines) = self::engines(members, &gate, |live, counters| {
+                    let outlet =
+                        Outlet::new(to.clone(), settings, live, Arc::clone(&gate), counters);
+                    make(outlet, sources.next().unwrap_or(0), admission.clone())
+                });
+                engines.into_iter().for_each(engine::thread::spawn);
+                control
+            }
+            Err(error) => {
+                to.end(Some(error.into()));
+                Control::new([], gate)
+            }
+        };
+        Start { engines, run: Box::new(run) }
+    }
+
     /// A handle that stops the engine and tells what it did; `None` before the first poll.
     #[must_use]
     pub fn handle(&self) -> Option<Handle> {
         match &self.state {
-            State::Running { control, .. } => Some(Handle::new(Arc::clone(control))),
-            _ => None,
+            State::Running(events) => events.handle(),
+            State::Ready(_) | State::Done => None,
         }
     }
 }
 
+impl<S, E: FlowExtractor> Unpin for FlowStream<S, E> {}
+
 impl<S, E> Stream for FlowStream<S, E>
 where
-    S: PacketSource + Send + Unpin + 'static,
-    E: FlowExtractor + Send + Unpin + 'static,
+    S: PacketSource + Send + 'static,
+    E: FlowExtractor + Send + 'static,
 {
     type Item = Result<FlowEvent<E::Key>, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        if let State::Ready(_) = this.state {
-            let members = mem::replace(&mut this.state, State::Done).into_members();
-            let gate = Arc::new(Gate::default());
-            let count = members.as_ref().map_or(1, Vec::len);
-            let inbox = Arc::new(Inbox::new(Arc::clone(&gate), count));
-            let settings = this.settings;
-            let control = match members {
-                Ok(members) => {
-                    let (control, engines) = engines(members, &gate, |live, counters| {
-                        EventSink::new(settings, live, Arc::clone(&inbox), counters)
-                    });
-                    engines.into_iter().for_each(engine::thread::spawn);
-                    control
-                }
-                Err(error) => {
-                    inbox.end(Some(error.into()));
-                    Control::new([], gate)
-                }
-            };
-            this.state = State::Running { inbox, control };
+        if let State::Ready(_) = self.state {
+            self.state = State::Running(EventStream::new(self.start_events()));
         }
-        match &this.state {
-            State::Running { inbox, .. } => inbox.poll(cx),
+        match &mut self.state {
+            State::Running(events) => events.poll(cx),
             State::Ready(_) | State::Done => Poll::Ready(None),
-        }
-    }
-}
-
-impl<S, E: FlowExtractor> Drop for FlowStream<S, E> {
-    fn drop(&mut self) {
-        if let State::Running { inbox, control } = &self.state {
-            inbox.abandon();
-            control.interrupt();
         }
     }
 }
@@ -338,7 +424,7 @@ impl<S: fmt::Debug, E: FlowExtractor + fmt::Debug> fmt::Debug for FlowStream<S, 
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             State::Ready(_) => "ready",
-            State::Running { .. } => "running",
+            State::Running(_) => "running",
             State::Done => "done",
         };
         f.debug_struct("FlowStream")
@@ -353,7 +439,7 @@ impl<S, E: FlowExtractor> State<S, E> {
     fn into_members(self) -> Result<Vec<Member<S, E>>, ring_core::Error> {
         match self {
             Self::Ready(members) => members,
-            Self::Running { .. } | Self::Done => Ok(Vec::new()),
+            Self::Running(_) | Self::Done => Ok(Vec::new()),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::counters::{Depth, Statistics};
 use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, fence};
 
@@ -12,13 +13,17 @@ use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, fence};
 ///
 /// **Invariant**: an engine never sleeps here while a reader is parked. A reader that waits for bytes of one
 /// conversation may be the very task that would take those of another, so an engine that waited for the second would
-/// wait for ever.
+/// wait for ever. Where each reader is known to wait for itself alone, that does not hold, and engines may sleep.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     /// Bytes in all queues, with the cost of their entries.
     queued: AtomicUsize,
     /// Readers that found nothing and wait to be woken.
     parked: AtomicUsize,
+    /// No reader waits for anything but its own queue.
+    independent: AtomicBool,
+    /// Conversations or events that nobody has taken yet.
+    announced: Depth,
     /// Engines never sleep any more.
     open: AtomicBool,
     /// Engines that sleep, or are about to.
@@ -73,13 +78,34 @@ impl Gate {
         tasks.into_iter().for_each(Waker::wake);
     }
 
+    /// Every queue is read by a task of its own, which no other queue keeps from it.
+    pub(crate) fn readers_are_independent(&self) {
+        self.independent.store(true, Relaxed);
+    }
+
+    /// How much is in the queues.
+    pub(crate) fn depths(&self, statistics: &mut Statistics) {
+        statistics.queued_bytes = self.queued() as u64;
+        statistics.waiting = self.announced.now() as u64;
+    }
+
+    /// So many conversations or events were put into a queue.
+    pub(crate) fn announce(&self, count: usize) {
+        self.announced.add(count);
+    }
+
+    /// So many were taken, or will never be.
+    pub(crate) fn taken(&self, count: usize) {
+        self.announced.subtract(count);
+    }
+
     /// Ends all waits of engines, for good.
     pub(crate) fn open(&self) {
         self.open.store(true, Relaxed);
         self.notify();
     }
 
-    /// Called by an engine that is a thread: sleeps while `crowded` and nobody is parked.
+    /// Called by an engine that is a thread: sleeps while `crowded` and nobody is parked who might be kept from what is queued.
     pub(crate) fn wait_while(&self, mut crowded: impl FnMut() -> bool) {
         if !crowded() {
             return;
@@ -119,7 +145,8 @@ impl Gate {
     }
 
     fn must_wait(&self, crowded: &mut impl FnMut() -> bool) -> bool {
-        self.parked.load(Relaxed) == 0 && !self.open.load(Relaxed) && crowded()
+        let waited_for = self.parked.load(Relaxed) > 0 && !self.independent.load(Relaxed);
+        !waited_for && !self.open.load(Relaxed) && crowded()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Waker>> {

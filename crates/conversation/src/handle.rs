@@ -52,11 +52,11 @@ impl Handle {
         self.control.statistics()
     }
 
-    /// What each engine did so far, in the order of the sources. Queues are shared: the bytes in them are told by
+    /// What each engine did so far, in the order of the sources. Queues are shared: what is in them is told by
     /// [`statistics`](Self::statistics) alone.
     #[must_use]
     pub fn member_statistics(&self) -> Vec<Statistics> {
-        self.control.members.iter().map(|member| member.counters.snapshot(0)).collect()
+        self.control.members.iter().map(|member| member.counters.snapshot()).collect()
     }
 }
 
@@ -116,12 +116,21 @@ impl Control {
         member.nudged.swap(false, Ordering::SeqCst)
     }
 
+    /// What one engine did so far; the queues that all share are told by the first.
+    pub(crate) fn member_statistics(&self, member: usize) -> Statistics {
+        let mut statistics = self.counters(member).snapshot();
+        if member == 0 {
+            self.gate.depths(&mut statistics);
+        }
+        statistics
+    }
+
     fn statistics(&self) -> Statistics {
         let mut sum = Statistics::default();
         for member in &self.members {
-            sum.merge(&member.counters.snapshot(0));
+            sum.merge(&member.counters.snapshot());
         }
-        sum.queued_bytes = self.gate.queued() as u64;
+        self.gate.depths(&mut sum);
         sum
     }
 }

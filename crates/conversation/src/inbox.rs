@@ -49,6 +49,7 @@ impl<T> Inbox<T> {
         let waker = {
             let mut state = self.lock();
             if !state.gone {
+                self.gate.announce(items.len());
                 state.items.extend(items.drain(..));
             }
             state.take_waker(&self.gate)
@@ -91,6 +92,7 @@ impl<T> Inbox<T> {
             state.gone = true;
             state.unpark(&self.gate);
             state.waker = None;
+            self.gate.taken(state.items.len());
             mem::take(&mut state.items)
         };
         drop(items);
@@ -105,6 +107,7 @@ impl<T> Inbox<T> {
 impl<T> State<T> {
     fn poll(&mut self, gate: &Gate, cx: &Context<'_>) -> Poll<Option<Result<T, Error>>> {
         if let Some(item) = self.items.pop_front() {
+            gate.taken(1);
             self.unpark(gate);
             return Poll::Ready(Some(Ok(item)));
         }

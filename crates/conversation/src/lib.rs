@@ -48,6 +48,7 @@
 struct Readme;
 
 mod admission;
+mod broadcast;
 mod chunk;
 mod conversation;
 mod conversations;
@@ -55,31 +56,47 @@ mod convert;
 mod counters;
 mod engine;
 mod error;
+mod event_stream;
 mod flow_event;
+mod flow_state;
 mod flow_stream;
 mod gate;
 mod half;
 mod handle;
 mod inbox;
+#[cfg(feature = "flowscope")]
+mod message;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod observe;
+mod outlet;
 mod pool;
 mod queue;
+#[cfg(not(loom))]
+mod reassembly;
 mod settings;
 mod sink;
 mod sources;
 mod sync;
 
 pub use admission::Excess;
+pub use broadcast::{Broadcast, Subscription};
 pub use chunk::{Chunk, ChunkData, GapCause};
 pub use conversation::{Conversation, Info};
 pub use conversations::Conversations;
-pub use counters::Statistics;
+pub use counters::{GapTotals, Gaps, Statistics};
 #[cfg(not(loom))]
 pub use engine::driver::Driver;
 pub use error::{Error, GapError, OverrunError};
-pub use flow_event::FlowEvent;
+pub use flow_event::{FlowEvent, FlowNumber};
+pub use flow_state::StatefulFlowStream;
 pub use flow_stream::{FlowGroupExt, FlowStream, FlowStreamExt};
 pub use half::Half;
 pub use handle::Handle;
+#[cfg(feature = "flowscope")]
+pub use message::{DatagramStream, MessageEvent, MessageStream, SessionStream};
 pub use queue::SideTotals;
+#[cfg(not(loom))]
+pub use reassembly::AsyncReassembler;
 pub use settings::{Overflow, Retention};
 pub use sources::IntoPacketSources;

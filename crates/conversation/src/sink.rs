@@ -1,5 +1,6 @@
 //! From the events of the flow table to the queues of the readers.
 
+use std::fmt;
 use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
@@ -18,6 +19,7 @@ use crate::engine;
 use crate::error::Error;
 use crate::gate::Gate;
 use crate::inbox::Inbox;
+use crate::observe;
 use crate::pool::Pool;
 use crate::queue::{Beyond, Item, Queue, Room};
 use crate::settings::{Overflow, Retention, Settings};
@@ -219,15 +221,14 @@ impl<K: Clone + Send + 'static> Sink<K> {
     }
 }
 
-impl<K: Clone + Send + 'static> FlowHandler<K> for Sink<K> {
+impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
     /// Flows that are no conversations are tracked all the same: what they bring is not kept anyway.
     fn admits(&mut self, flow: &Flow<'_, K>, opening: &Opening<'_>) -> bool {
         if !self.wants(flow) {
             return true;
         }
         let admission = &self.admission;
-        if admission.predicate.as_ref().is_some_and(|predicate| !predicate(flow, opening)) {
-            self.counters.rejected.add(1);
+        if !admission.admits(flow, opening, &self.counters) {
             return false;
         }
         let waiting = || self.inbox.len() + self.announced.len();
@@ -253,7 +254,7 @@ impl<K: Clone + Send + 'static> FlowHandler<K> for Sink<K> {
         if self.admission.is_full() {
             self.evict();
         }
-        self.counters.conversations.add(1);
+        self.counters.began(flow, true);
         self.admission.began();
         let queue = Arc::new(Queue::new(Arc::clone(&self.gate)));
         self.announced.push(Conversation::new(flow, Arc::clone(&queue)));
@@ -294,13 +295,14 @@ impl<K: Clone + Send + 'static> FlowHandler<K> for Sink<K> {
     }
 
     fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
-        self.counters.gap_bytes.add(gap.len);
+        self.counters.gap(flow, side, gap);
         if let Some((slot, _)) = self.slot(flow) {
             slot.put(side, Item::Gap { offset: gap.offset, len: gap.len, cause: gap.cause.into() });
         }
     }
 
     fn on_late(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
+        self.counters.late_bytes.add(data.bytes.len() as u64);
         if let Some((slot, pool)) = self.slot(flow) {
             let bytes = pool.copy(data.bytes);
             slot.put(
@@ -333,6 +335,7 @@ impl<K: Clone + Send + 'static> FlowHandler<K> for Sink<K> {
     }
 
     fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
+        observe::flow_ended(flow, record);
         let index = flow.id.slot();
         self.flush_slot(index);
         if let Some(queue) = self.forget(index) {
@@ -341,7 +344,7 @@ impl<K: Clone + Send + 'static> FlowHandler<K> for Sink<K> {
     }
 }
 
-impl<K: Clone + Send + 'static> engine::Sink<K> for Sink<K> {
+impl<K: Clone + fmt::Debug + Send + 'static> engine::Sink<K> for Sink<K> {
     fn wants_retained(&self) -> bool {
         self.borrows
     }

@@ -1,0 +1,34 @@
+//! What servers say, each connection through a channel of its own to a task of its own. A file waits for slow tasks.
+//!
+//! `cargo run -p conversation --example channels -- capture.pcap`
+
+use conversation::{Chunk, FlowStreamExt as _};
+use flow::{FiveTuple, FlowSide};
+use ring_core::CaptureFile;
+use tokio::sync::mpsc;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let path = std::env::args().nth(1).ok_or("which file?")?;
+    CaptureFile::open(path)?
+        .flow_conversations(FiveTuple::bidirectional())
+        .into_channels(|conversation, side| {
+            if side == FlowSide::Initiator {
+                return None;
+            }
+            let (sender, mut chunks) = mpsc::channel(8);
+            let server = conversation.responder();
+            tokio::spawn(async move {
+                while let Some(chunk) = chunks.recv().await {
+                    match chunk {
+                        Chunk::Responder(data) => println!("{server}: {} bytes", data.len()),
+                        Chunk::Gap { len, .. } => println!("{server}: {len} bytes missing"),
+                        _ => {}
+                    }
+                }
+            });
+            Some(sender)
+        })
+        .await?;
+    Ok(())
+}

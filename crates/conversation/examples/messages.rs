@@ -1,0 +1,32 @@
+//! HTTP requests and DNS questions of a capture file.
+//!
+//! `cargo run -p conversation --features flowscope --example messages -- capture.pcap`
+
+use conversation::{FlowStreamExt as _, MessageEvent};
+use flow::FiveTuple;
+use flowscope::dns::{DnsMessage, DnsUdpParser};
+use flowscope::http::{HttpMessage, HttpParser};
+use futures::StreamExt as _;
+use ring_core::CaptureFile;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let path = std::env::args().nth(1).ok_or("which file?")?;
+    let mut sessions = CaptureFile::open(&path)?
+        .flow_stream(FiveTuple::bidirectional())
+        .session_stream(HttpParser::default());
+    while let Some(event) = sessions.next().await {
+        if let MessageEvent::Message { key, message: HttpMessage::Request(request), .. } = event? {
+            println!("{}: {}", key.b, String::from_utf8_lossy(&request.path));
+        }
+    }
+    let mut datagrams = CaptureFile::open(&path)?
+        .flow_stream(FiveTuple::bidirectional())
+        .datagram_stream(DnsUdpParser::default());
+    while let Some(event) = datagrams.next().await {
+        if let MessageEvent::Message { message: DnsMessage::Query(query), .. } = event? {
+            println!("{:?}", query.questions);
+        }
+    }
+    Ok(())
+}

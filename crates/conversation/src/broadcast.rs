@@ -1,0 +1,400 @@
+//! One engine's events for several readers.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures_core::Stream;
+
+use crate::error::Error;
+use crate::event_stream::Start;
+use crate::gate::Gate;
+use crate::handle::{Control, Handle};
+use crate::outlet::{Event, To};
+use crate::sync::{Mutex, MutexGuard};
+
+/// Events for any number of subscribers, each of whom gets all of them.
+///
+/// The engine starts when a subscription is polled first: those who subscribe before miss nothing, later ones begin
+/// with what comes next. On a wire a subscriber who falls behind by more than the capacity misses the oldest events, is
+/// told how many (`Lagged`), and goes on with the oldest that are still there; the others notice nothing of it. A file
+/// waits for the slowest instead, even while others wait for more: so read subscriptions in tasks of their own, and drop
+/// those that are not read.
+///
+/// # Examples
+///
+/// ```
+/// use conversation::{FlowEvent, FlowStreamExt as _};
+/// use flow::FiveTuple;
+/// use futures::StreamExt as _;
+/// use ring_core::{LinkType, MemorySource};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let source = MemorySource::new(LinkType::ETHERNET);
+/// let events = source.flow_stream(FiveTuple::bidirectional()).broadcast(1024);
+/// let (mut first, mut second) = (events.subscribe(), events.subscribe());
+/// let reader = tokio::spawn(async move {
+///     while let Some(event) = second.next().await {
+///         if let Ok(FlowEvent::Lagged { count, .. }) = event {
+///             println!("too slow for {count} events");
+///         }
+///     }
+/// });
+/// while let Some(event) = first.next().await { /* … */ }
+/// reader.await.unwrap();
+/// # }
+/// ```
+pub struct Broadcast<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// One reader of a [`Broadcast`]: a [`Stream`] of events, which ends with the source, after an error if there was one.
+///
+/// The error is shared with all other subscribers.
+#[must_use = "a file waits for every subscription"]
+pub struct Subscription<T> {
+    shared: Arc<Shared<T>>,
+    number: usize,
+}
+
+struct Shared<T> {
+    ring: Arc<Ring<T>>,
+    engine: Mutex<Engine<T>>,
+}
+
+enum Engine<T> {
+    Ready(Start<T>),
+    Running(Arc<Control>),
+    None,
+}
+
+/// The newest events, and who has read how far.
+///
+/// **Invariant**: `events[0]` is number `first`; no cursor is beyond the last event; an event that all have read is gone.
+pub(crate) struct Ring<T> {
+    state: Mutex<State<T>>,
+    capacity: usize,
+    gate: Arc<Gate>,
+    /// Makes the event that says how many are missing.
+    lagged: fn(u64) -> T,
+}
+
+struct State<T> {
+    events: VecDeque<T>,
+    first: u64,
+    /// By the subscription's number.
+    cursors: Vec<Option<Cursor>>,
+    /// Engines that have not stopped.
+    engines: usize,
+    error: Option<Arc<Error>>,
+    /// Nobody can subscribe any more.
+    closed: bool,
+}
+
+#[derive(Default)]
+struct Cursor {
+    next: u64,
+    waker: Option<Waker>,
+    parked: bool,
+    end_taken: bool,
+}
+
+impl<T: Clone> Broadcast<T> {
+    pub(crate) fn new(start: Option<Start<T>>, capacity: usize) -> Self
+    where
+        T: Event,
+    {
+        // Readers of a broadcast wait for themselves alone.
+        let gate = Arc::new(Gate::default());
+        gate.readers_are_independent();
+        let engines = start.as_ref().map_or(0, |start| start.engines);
+        let ring = Arc::new(Ring::new(capacity, engines, gate, T::lagged));
+        let engine = start.map_or(Engine::None, Engine::Ready);
+        Self { shared: Arc::new(Shared { ring, engine: Mutex::new(engine) }) }
+    }
+
+    /// Another reader, from the next event on.
+    pub fn subscribe(&self) -> Subscription<T> {
+        Subscription { shared: Arc::clone(&self.shared), number: self.shared.ring.subscribe() }
+    }
+
+    /// A handle that stops the engine and tells what it did; `None` before a subscription was polled.
+    #[must_use]
+    pub fn handle(&self) -> Option<Handle> {
+        self.shared.handle()
+    }
+}
+
+impl<T: Clone> Subscription<T> {
+    /// A handle that stops the engine and tells what it did; `None` before a subscription was polled.
+    #[must_use]
+    pub fn handle(&self) -> Option<Handle> {
+        self.shared.handle()
+    }
+
+    /// Events that wait for this reader.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.shared.ring.waiting(self.number)
+    }
+}
+
+impl<T: Clone> Stream for Subscription<T> {
+    type Item = Result<T, Arc<Error>>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.shared.start();
+        self.shared.ring.poll(self.number, cx)
+    }
+}
+
+impl<T> Drop for Subscription<T> {
+    fn drop(&mut self) {
+        self.shared.ring.leave(self.number);
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        self.ring.close();
+        if let Engine::Running(control) = &*self.lock() {
+            control.interrupt();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Broadcast<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broadcast")
+            .field("capacity", &self.shared.ring.capacity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for Subscription<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl<T> Shared<T> {
+    fn start(&self) {
+        let mut engine = self.lock();
+        if !matches!(*engine, Engine::Ready(_)) {
+            return;
+        }
+        if let Engine::Ready(start) = mem::replace(&mut *engine, Engine::None) {
+            let to = To::Broadcast(Arc::clone(&self.ring));
+            *engine = Engine::Running((start.run)(to, Arc::clone(&self.ring.gate)));
+        }
+    }
+
+    fn handle(&self) -> Option<Handle> {
+        match &*self.lock() {
+            Engine::Running(control) => Some(Handle::new(Arc::clone(control))),
+            Engine::Ready(_) | Engine::None => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Engine<T>> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Ring<T> {
+    pub(crate) fn new(
+        capacity: usize,
+        engines: usize,
+        gate: Arc<Gate>,
+        lagged: fn(u64) -> T,
+    ) -> Self {
+        let state = State {
+            events: VecDeque::new(),
+            first: 0,
+            cursors: Vec::new(),
+            engines,
+            error: None,
+            closed: false,
+        };
+        Self { state: Mutex::new(state), capacity: capacity.max(1), gate, lagged }
+    }
+
+    /// Appends a batch's events and wakes who waits. Returns how many events some reader will never see, which none is
+    /// where there is no `limit`.
+    pub(crate) fn push(&self, batch: &mut Vec<T>, limit: bool) -> u64 {
+        if batch.is_empty() {
+            return 0;
+        }
+        let (wakers, overtaken, unheard) = {
+            let mut state = self.lock();
+            if state.cursors.iter().all(Option::is_none) {
+                state.first += batch.len() as u64;
+                (Vec::new(), Vec::new(), mem::take(batch))
+            } else {
+                self.gate.announce(batch.len());
+                state.events.extend(batch.drain(..));
+                let excess =
+                    if limit { state.events.len().saturating_sub(self.capacity) } else { 0 };
+                let overtaken: Vec<_> = state.events.drain(..excess).collect();
+                self.gate.taken(overtaken.len());
+                state.first += overtaken.len() as u64;
+                (state.take_wakers(&self.gate), overtaken, Vec::new())
+            }
+        };
+        wakers.into_iter().for_each(Waker::wake);
+        drop(unheard);
+        overtaken.len() as u64
+    }
+
+    /// Whether a reader is behind by more than the capacity.
+    pub(crate) fn is_over(&self) -> bool {
+        self.lock().events.len() > self.capacity
+    }
+
+    /// One of the engines has no more; the first error is told.
+    pub(crate) fn end(&self, error: Option<Error>) {
+        let wakers = {
+            let mut state = self.lock();
+            state.engines = state.engines.saturating_sub(1);
+            state.error = state.error.take().or_else(|| error.map(Arc::new));
+            state.take_wakers(&self.gate)
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Nobody listens, nor will anybody.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.lock().closed
+    }
+
+    pub(crate) fn subscribe(&self) -> usize {
+        let mut state = self.lock();
+        let next = state.first + state.events.len() as u64;
+        let cursor = Some(Cursor { next, ..Cursor::default() });
+        match state.cursors.iter().position(Option::is_none) {
+            Some(number) => {
+                state.cursors[number] = cursor;
+                number
+            }
+            None => {
+                state.cursors.push(cursor);
+                state.cursors.len() - 1
+            }
+        }
+    }
+
+    fn waiting(&self, number: usize) -> usize {
+        let state = self.lock();
+        let end = state.first + state.events.len() as u64;
+        state.cursors[number]
+            .as_ref()
+            .map_or(0, |cursor| (end - cursor.next.max(state.first)) as usize)
+    }
+
+    fn leave(&self, number: usize) {
+        let released = {
+            let mut state = self.lock();
+            let cursor = state.cursors[number].take();
+            let waker = cursor.and_then(|mut cursor| cursor.take_waker(&self.gate));
+            let unread = state.trim();
+            self.gate.taken(unread.len());
+            (waker, unread)
+        };
+        drop(released);
+        self.gate.notify();
+    }
+
+    fn close(&self) {
+        self.lock().closed = true;
+        self.gate.notify();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Clone> Ring<T> {
+    pub(crate) fn poll(
+        &self,
+        number: usize,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<T, Arc<Error>>>> {
+        let polled = self.lock().poll(number, self, cx);
+        self.gate.notify();
+        polled
+    }
+}
+
+impl<T> State<T> {
+    fn take_wakers(&mut self, gate: &Gate) -> Vec<Waker> {
+        self.cursors.iter_mut().flatten().filter_map(|cursor| cursor.take_waker(gate)).collect()
+    }
+
+    /// Takes out the events that all have read.
+    fn trim(&mut self) -> Vec<T> {
+        let end = self.first + self.events.len() as u64;
+        let slowest = self.cursors.iter().flatten().map(|cursor| cursor.next).min();
+        let read = slowest.unwrap_or(end).saturating_sub(self.first);
+        self.first += read;
+        self.events.drain(..read as usize).collect()
+    }
+}
+
+impl<T: Clone> State<T> {
+    fn poll(
+        &mut self,
+        number: usize,
+        ring: &Ring<T>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<T, Arc<Error>>>> {
+        let gate = &ring.gate;
+        let Some(cursor) = &mut self.cursors[number] else { return Poll::Ready(None) };
+        cursor.unpark(gate);
+        if cursor.next < self.first {
+            let count = self.first - cursor.next;
+            cursor.next = self.first;
+            return Poll::Ready(Some(Ok((ring.lagged)(count))));
+        }
+        let at = cursor.next - self.first;
+        if let Some(event) = self.events.get(at as usize) {
+            cursor.next += 1;
+            let first = self.first;
+            if at > 0 || self.cursors.iter().flatten().any(|cursor| cursor.next <= first) {
+                return Poll::Ready(Some(Ok(event.clone())));
+            }
+            // The last one who reads it takes it.
+            self.first += 1;
+            gate.taken(1);
+            return Poll::Ready(self.events.pop_front().map(Ok));
+        }
+        if self.engines == 0 {
+            let error = self.error.clone().filter(|_| !mem::replace(&mut cursor.end_taken, true));
+            return Poll::Ready(error.map(Err));
+        }
+        match &mut cursor.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        cursor.parked = true;
+        gate.park();
+        Poll::Pending
+    }
+}
+
+impl Cursor {
+    fn take_waker(&mut self, gate: &Gate) -> Option<Waker> {
+        self.unpark(gate);
+        self.waker.take()
+    }
+
+    fn unpark(&mut self, gate: &Gate) {
+        if mem::take(&mut self.parked) {
+            gate.unpark();
+        }
+    }
+}

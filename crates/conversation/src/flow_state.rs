@@ -1,0 +1,124 @@
+//! What a program keeps for each flow.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use flow::FlowExtractor;
+use futures_core::Stream;
+use ring_core::PacketSource;
+
+use crate::error::Error;
+use crate::flow_event::{FlowEvent, FlowNumber};
+use crate::flow_stream::FlowStream;
+use crate::handle::Handle;
+
+/// Flow events, each with the state that a program keeps for its flow.
+///
+/// [`FlowStream::with_state`] makes one. [`next_event`](Self::next_event) lends an event's state along with it; as a
+/// [`Stream`] this gives the events alone, and [`state_mut`](Self::state_mut) the state. A flow's state is made when the
+/// flow starts and dropped when the next event is asked for after its end.
+pub struct StatefulFlowStream<S, E: FlowExtractor, U> {
+    events: FlowStream<S, E>,
+    make: Box<dyn FnMut(&E::Key) -> U + Send>,
+    states: HashMap<FlowNumber, U>,
+    /// The flow whose end was told last.
+    ended: Option<FlowNumber>,
+}
+
+impl<S, E, U> StatefulFlowStream<S, E, U>
+where
+    S: PacketSource + Send + 'static,
+    E: FlowExtractor + Send + 'static,
+{
+    pub(crate) fn new(
+        events: FlowStream<S, E>,
+        make: impl FnMut(&E::Key) -> U + Send + 'static,
+    ) -> Self {
+        Self { events, make: Box::new(make), states: HashMap::new(), ended: None }
+    }
+
+    /// The next event, with the state of its flow; there is none with [`FlowEvent::Lagged`]. `None` at the end.
+    ///
+    /// Cancel-safe: a future that is dropped before it is ready has taken no event.
+    ///
+    /// # Errors
+    /// What ended the engine, as the last item.
+    pub async fn next_event(
+        &mut self,
+    ) -> Option<Result<(FlowEvent<E::Key>, Option<&mut U>), Error>> {
+        let event = match poll_fn(|cx| self.poll_event(cx)).await? {
+            Ok(event) => event,
+            Err(error) => return Some(Err(error)),
+        };
+        let state = event.id().and_then(|id| self.states.get_mut(&id));
+        Some(Ok((event, state)))
+    }
+
+    /// The state of a flow that goes on, or whose end was the last event.
+    #[must_use]
+    pub fn state_mut(&mut self, flow: FlowNumber) -> Option<&mut U> {
+        self.states.get_mut(&flow)
+    }
+
+    /// Flows that have a state.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.states.len()
+    }
+
+    /// Whether no flow has a state.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
+    }
+
+    /// A handle that stops the engine and tells what it did; `None` before the first event was asked for.
+    #[must_use]
+    pub fn handle(&self) -> Option<Handle> {
+        self.events.handle()
+    }
+
+    fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<FlowEvent<E::Key>, Error>>> {
+        let event = Pin::new(&mut self.events).poll_next(cx);
+        let Poll::Ready(event) = event else { return Poll::Pending };
+        if let Some(ended) = self.ended.take() {
+            self.states.remove(&ended);
+        }
+        match &event {
+            Some(Ok(FlowEvent::Started { id, key, .. })) => {
+                self.states.insert(*id, (self.make)(key));
+            }
+            Some(Ok(FlowEvent::Ended { id, .. })) => self.ended = Some(*id),
+            _ => {}
+        }
+        Poll::Ready(event)
+    }
+}
+
+impl<S, E: FlowExtractor, U> Unpin for StatefulFlowStream<S, E, U> {}
+
+impl<S, E, U> Stream for StatefulFlowStream<S, E, U>
+where
+    S: PacketSource + Send + 'static,
+    E: FlowExtractor + Send + 'static,
+{
+    type Item = Result<FlowEvent<E::Key>, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_event(cx)
+    }
+}
+
+impl<S, E: FlowExtractor, U> fmt::Debug for StatefulFlowStream<S, E, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatefulFlowStream")
+            .field("flows", &self.states.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,109 @@
+//! What an engine says of itself while nobody looks at its counters: events of `tracing`, and metrics.
+
+use std::fmt;
+
+use flow::{Flow, FlowRecord, FlowSide, Gap};
+use tracing::{debug, error, trace, warn};
+
+use crate::counters::Statistics;
+use crate::error::Error;
+
+/// Tells what changed since it looked last.
+#[derive(Debug, Default)]
+pub(crate) struct Observer {
+    last: Statistics,
+}
+
+impl Observer {
+    /// Compares the counters with what they were.
+    pub(crate) fn look(&mut self, now: Statistics) {
+        let last = std::mem::replace(&mut self.last, now);
+        let drops = now.source.drops.saturating_sub(last.source.drops);
+        if drops > 0 {
+            warn!(packets = drops, total = now.source.drops, "the kernel had no room for packets");
+        }
+        let exhausted = now.source.ring_exhausted.saturating_sub(last.source.ring_exhausted);
+        if exhausted > 0 {
+            warn!(
+                times = exhausted,
+                blocks_on_loan = now.source.blocks_on_loan,
+                "the ring's next block was still on loan"
+            );
+        }
+        let dropped = now.dropped_bytes - last.dropped_bytes;
+        if dropped > 0 {
+            warn!(bytes = dropped, "readers of conversations were too slow");
+        }
+        let overruns = now.overruns - last.overruns;
+        if overruns > 0 {
+            warn!(conversations = overruns, "conversations of slow readers were given up");
+        }
+        let refused = now.refused - last.refused;
+        if refused > 0 {
+            warn!(conversations = refused, "there was no room for conversations");
+        }
+        let missed = now.missed_events - last.missed_events;
+        if missed > 0 {
+            warn!(events = missed, "readers of events were too slow");
+        }
+        let gaps = now.gap_bytes - last.gap_bytes;
+        if gaps > 0 {
+            debug!(bytes = gaps, "bytes of streams were not captured");
+        }
+        let poisoned = now.poisoned_parsers - last.poisoned_parsers;
+        if poisoned > 0 {
+            debug!(parsers = poisoned, "parsers gave up");
+        }
+        #[cfg(feature = "metrics")]
+        crate::metrics::publish(&last, &now);
+    }
+
+    /// The same for the last time. What is of the moment is no longer the engine's to tell.
+    pub(crate) fn end(&mut self, now: Statistics, error: Option<&Error>) {
+        self.look(now);
+        match error {
+            Some(error) => error!(%error, packets = now.packets, "an engine failed"),
+            None => debug!(
+                packets = now.packets,
+                conversations = now.conversations,
+                bytes = now.bytes,
+                gap_bytes = now.gap_bytes,
+                "an engine ended"
+            ),
+        }
+        #[cfg(feature = "metrics")]
+        {
+            let mut gone = now;
+            (gone.flows, gone.queued_bytes, gone.waiting, gone.source.blocks_on_loan) =
+                (0, 0, 0, 0);
+            crate::metrics::publish(&now, &gone);
+        }
+    }
+}
+
+pub(crate) fn engine_started(live: bool) {
+    debug!(live, "an engine started");
+}
+
+#[inline]
+pub(crate) fn flow_started<K: fmt::Debug>(flow: &Flow<'_, K>) {
+    trace!(slot = flow.id.slot(), key = ?flow.key, protocol = flow.protocol, "a flow started");
+}
+
+#[inline]
+pub(crate) fn flow_ended<K: fmt::Debug>(flow: &Flow<'_, K>, record: &FlowRecord<K>) {
+    trace!(slot = flow.id.slot(), key = ?flow.key, reason = ?record.reason, "a flow ended");
+}
+
+#[inline]
+pub(crate) fn gap<K: fmt::Debug>(flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
+    trace!(
+        slot = flow.id.slot(),
+        key = ?flow.key,
+        ?side,
+        offset = gap.offset,
+        len = gap.len,
+        cause = ?gap.cause,
+        "bytes of a stream were not captured"
+    );
+}

@@ -1,0 +1,368 @@
+//! Streams of flow events, over packets made by hand.
+#![allow(missing_docs)]
+
+#[path = "behaviour/support.rs"]
+mod support;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use conversation::{FlowEvent, FlowStreamExt as _, GapCause};
+use flow::{EndReason, FiveTuple, FiveTupleKey, FlowSide};
+use futures::StreamExt as _;
+use ring_core::{
+    Error, Interrupter, LinkType, MemorySource, Next, PacketSource, Statistics, Timeout, Timestamp,
+};
+use support::{Connection, Live, interleave, pattern, udp};
+
+fn exchange(port: u16) -> Connection {
+    let mut connection = Connection::open(port);
+    connection.send(0, &pattern(1, 300));
+    connection.send(1, &pattern(2, 900));
+    connection.fin(0);
+    connection.fin(1);
+    connection
+}
+
+#[tokio::test]
+async fn details_tell_what_lies_between_a_beginning_and_an_end() {
+    let mut connection = Connection::open(1);
+    connection.send(0, &pattern(1, 300));
+    connection.send(1, &pattern(2, 500));
+    connection.lose(1, 700);
+    connection.send(1, &pattern(3, 40));
+    connection.fin(0);
+    connection.fin(1);
+    connection.packets.push_back(udp(1, 9, b"datagram"));
+    let mut events =
+        interleave(&mut [connection]).flow_stream(FiveTuple::bidirectional()).details(true);
+    let (mut tcp, mut bytes, mut gaps, mut finished, mut datagrams) = (None, 0, 0, 0, 0);
+    while let Some(event) = events.next().await {
+        match event.unwrap() {
+            FlowEvent::Started { id, key, protocol: 6, .. } => {
+                assert_eq!((key.a.port, key.b.port), (1, 80));
+                tcp = Some(id);
+            }
+            FlowEvent::Data { id, len, .. } => {
+                assert_eq!(Some(id), tcp, "a flow starts before all else");
+                bytes += len;
+            }
+            FlowEvent::Gap { side, offset, len, cause, .. } => {
+                assert_eq!((side, offset), (FlowSide::Responder, 500));
+                assert_eq!(cause, GapCause::Acknowledged);
+                gaps += len;
+            }
+            FlowEvent::Finished { .. } => finished += 1,
+            FlowEvent::Datagram { len, .. } => datagrams += len,
+            FlowEvent::Ended { id, record, .. } if Some(id) == tcp => {
+                assert_eq!(record.reason, EndReason::Fin);
+                assert_eq!(
+                    (record.initiator.delivered_bytes, record.responder.gap_bytes),
+                    (300, 700)
+                );
+            }
+            _ => {}
+        }
+    }
+    assert_eq!((bytes, gaps, finished, datagrams), (840, 700, 2, 8));
+    let statistics = events.handle().unwrap().statistics();
+    assert_eq!((statistics.gaps.acknowledged.count, statistics.gaps.acknowledged.bytes), (1, 700));
+    assert_eq!(statistics.queued_bytes, 0);
+}
+
+#[tokio::test]
+async fn records_come_while_a_flow_goes_on() {
+    // A packet each millisecond.
+    let mut connection = Connection::open(1);
+    (0..50).for_each(|_| connection.send(0, b"x"));
+    connection.fin(0);
+    connection.fin(1);
+    let mut events = interleave(&mut [connection])
+        .flow_stream(FiveTuple::bidirectional())
+        .table(|table| table.active_timeout(Some(Duration::from_millis(20))));
+    let (mut going_on, mut last) = (0, 0);
+    while let Some(event) = events.next().await {
+        match event.unwrap() {
+            FlowEvent::Record { record, .. } => {
+                assert_eq!(record.reason, EndReason::ActiveTimeout);
+                assert!(record.initiator.packets >= last, "records add up from the beginning");
+                last = record.initiator.packets;
+                going_on += 1;
+            }
+            FlowEvent::Ended { record, .. } => {
+                assert_eq!(record.reason, EndReason::Fin);
+                assert!(record.initiator.packets > last);
+            }
+            _ => {}
+        }
+    }
+    assert!((3..=6).contains(&going_on), "{going_on}");
+}
+
+/// Bytes that a flow said, and a count of the flows that have a state.
+struct State(u64, Arc<AtomicUsize>);
+
+impl State {
+    fn new(alive: &Arc<AtomicUsize>) -> Self {
+        alive.fetch_add(1, Ordering::Relaxed);
+        Self(0, Arc::clone(alive))
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.1.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn each_flow_has_its_own_state_until_its_end() {
+    let mut connections: Vec<_> = (1..=40).map(exchange).collect();
+    let alive = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&alive);
+    let mut flows = interleave(&mut connections)
+        .flow_stream(FiveTuple::bidirectional())
+        .details(true)
+        .with_state(move |_: &FiveTupleKey| State::new(&counter));
+    let mut ended = 0;
+    while let Some(event) = flows.next_event().await {
+        match event.unwrap() {
+            (FlowEvent::Data { len, .. }, Some(state)) => state.0 += len,
+            (FlowEvent::Ended { record, .. }, Some(state)) => {
+                assert_eq!(state.0, 1200);
+                assert_eq!(
+                    state.0,
+                    record.initiator.delivered_bytes + record.responder.delivered_bytes
+                );
+                ended += 1;
+            }
+            (_, state) => assert!(state.is_some()),
+        }
+    }
+    assert_eq!((ended, flows.len(), alive.load(Ordering::Relaxed)), (40, 0, 0));
+    assert!(flows.next_event().await.is_none(), "an ended stream stays so");
+}
+
+#[tokio::test]
+async fn a_state_stream_is_a_stream_as_well() {
+    let mut flows = interleave(&mut [exchange(1)])
+        .flow_stream(FiveTuple::bidirectional())
+        .with_state(|key| key.a.port);
+    let mut ports = Vec::new();
+    while let Some(event) = flows.next().await {
+        let id = event.unwrap().id().unwrap();
+        ports.push(*flows.state_mut(id).unwrap());
+    }
+    assert_eq!(ports, [1, 1]);
+}
+
+#[tokio::test]
+async fn a_cancelled_wait_for_an_event_takes_none() {
+    let mut connections: Vec<_> = (1..=40).map(exchange).collect();
+    let mut flows = Slow(interleave(&mut connections))
+        .flow_stream(FiveTuple::bidirectional())
+        .with_state(|_| ());
+    let (mut given_up, mut events) = (0, 0);
+    loop {
+        match tokio::time::timeout(Duration::from_micros(1), flows.next_event()).await {
+            Ok(Some(event)) => {
+                event.unwrap();
+                events += 1;
+            }
+            Ok(None) => break,
+            Err(_) => given_up += 1,
+        }
+    }
+    assert_eq!(events, 80);
+    assert!(given_up > 0);
+}
+
+#[tokio::test]
+async fn a_wire_tells_flows_as_a_whole_or_says_how_many_events_are_missing() {
+    let mut connections: Vec<_> = (1..=100).map(exchange).collect();
+    let mut events = Live(interleave(&mut connections))
+        .flow_stream(FiveTuple::bidirectional())
+        .details(true)
+        .capacity(20);
+    let first = events.next().await.unwrap().unwrap();
+    // The engine goes on, though nobody reads.
+    while events.handle().unwrap().statistics().source.packets < 100 * 9 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let (mut open, mut told, mut missed) = (HashMap::new(), 1, 0);
+    let FlowEvent::Started { id, .. } = first else { panic!("{first:?}") };
+    open.insert(id, ());
+    while let Some(event) = events.next().await {
+        told += 1;
+        match event.unwrap() {
+            FlowEvent::Started { id, .. } => assert!(open.insert(id, ()).is_none()),
+            FlowEvent::Ended { id, .. } => assert!(open.remove(&id).is_some()),
+            FlowEvent::Lagged { count, .. } => {
+                missed += count;
+                told -= 1;
+            }
+            event => assert!(open.contains_key(&event.id().unwrap())),
+        }
+    }
+    assert!(open.is_empty(), "every flow that began has ended");
+    assert!((21..60).contains(&told), "{told}");
+    let statistics = events.handle().unwrap().statistics();
+    assert!(missed > 0);
+    assert_eq!(statistics.missed_events, missed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_waits_for_the_slowest_of_its_subscribers() {
+    let mut connections: Vec<_> = (1..=50).map(exchange).collect();
+    let events = interleave(&mut connections).flow_stream(FiveTuple::bidirectional()).broadcast(4);
+    let subscriptions: Vec<_> = (0..3).map(|pause| (pause, events.subscribe())).collect();
+    let tasks: Vec<_> = subscriptions
+        .into_iter()
+        .map(|(pause, mut events)| {
+            tokio::spawn(async move {
+                let mut count = 0;
+                while let Some(event) = events.next().await {
+                    assert!(!matches!(event.unwrap(), FlowEvent::Lagged { .. }));
+                    count += 1;
+                    // A batch of sixteen packets holds so many events at most, beside the four.
+                    assert!(events.waiting() <= 4 + 16, "{}", events.waiting());
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                }
+                count
+            })
+        })
+        .collect();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), 100);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_subscriber_of_a_wire_learns_how_many_events_it_missed_and_the_others_none() {
+    let (packets, source) = Paced::new();
+    let events = source.flow_stream(FiveTuple::bidirectional()).broadcast(10);
+    let (mut fast, mut slow) = (events.subscribe(), events.subscribe());
+    let mut heard = 0;
+    for port in 1..=30 {
+        packets.send(exchange(port).packets.into()).unwrap();
+        for _ in 0..2 {
+            assert!(!matches!(fast.next().await.unwrap().unwrap(), FlowEvent::Lagged { .. }));
+            heard += 1;
+        }
+    }
+    // One who comes late begins with what comes next.
+    let mut late = events.subscribe();
+    packets.send(exchange(31).packets.into()).unwrap();
+    drop(packets);
+    assert_eq!((heard, fast.collect::<Vec<_>>().await.len()), (60, 2));
+    let Some(Ok(FlowEvent::Lagged { count, .. })) = slow.next().await else { panic!("missed") };
+    assert_eq!((count, slow.waiting()), (52, 10));
+    assert_eq!(slow.by_ref().count().await, 10);
+    assert!(slow.next().await.is_none(), "an ended stream stays so");
+    let Some(Ok(FlowEvent::Started { key, .. })) = late.next().await else { panic!("a start") };
+    assert_eq!((key.a.port, late.count().await), (31, 1));
+    assert_eq!(events.handle().unwrap().statistics().missed_events, 52);
+}
+
+#[tokio::test]
+async fn an_engine_without_subscribers_stops() {
+    let (packets, source) = Paced::new();
+    let events = source.flow_stream(FiveTuple::bidirectional()).broadcast(10);
+    let mut subscription = events.subscribe();
+    packets.send(exchange(1).packets.into()).unwrap();
+    subscription.next().await.unwrap().unwrap();
+    drop((events, subscription));
+    let mut tries = 0;
+    while packets.send(Vec::new()).is_ok() {
+        tries += 1;
+        assert!(tries < 5000, "the engine lives on");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// A source that takes its time.
+struct Slow(MemorySource);
+
+impl PacketSource for Slow {
+    type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
+
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
+        std::thread::sleep(Duration::from_millis(2));
+        self.0.next_batch(timeout)
+    }
+
+    fn statistics(&mut self) -> Result<Statistics, Error> {
+        self.0.statistics()
+    }
+
+    fn link_type(&self) -> Option<LinkType> {
+        self.0.link_type()
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    fn interrupter(&self) -> Option<Interrupter> {
+        None
+    }
+
+    fn readiness(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+}
+
+/// A wire on which a test puts packets.
+struct Paced {
+    packets: Receiver<Vec<Vec<u8>>>,
+    memory: MemorySource,
+    time: u64,
+}
+
+impl Paced {
+    fn new() -> (mpsc::Sender<Vec<Vec<u8>>>, Self) {
+        let (sender, packets) = mpsc::channel();
+        let memory = MemorySource::new(LinkType::ETHERNET);
+        (sender, Self { packets, memory, time: 1_000_000_000_000 })
+    }
+}
+
+impl PacketSource for Paced {
+    type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
+
+    fn next_batch(&mut self, _: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
+        let packets = match self.packets.recv_timeout(Duration::from_millis(5)) {
+            Ok(packets) if !packets.is_empty() => packets,
+            Ok(_) | Err(mpsc::RecvTimeoutError::Timeout) => return Ok(Next::TimedOut),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(Next::End),
+        };
+        for packet in packets {
+            self.time += 1_000_000;
+            self.memory.push(Timestamp::from_nanos(self.time), &packet);
+        }
+        self.memory.next_batch(Timeout::Now)
+    }
+
+    fn statistics(&mut self) -> Result<Statistics, Error> {
+        self.memory.statistics()
+    }
+
+    fn link_type(&self) -> Option<LinkType> {
+        self.memory.link_type()
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+
+    fn interrupter(&self) -> Option<Interrupter> {
+        None
+    }
+
+    fn readiness(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+}
