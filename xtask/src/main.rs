@@ -12,6 +12,7 @@ mod error;
 mod fuzz;
 mod live;
 mod loom;
+mod soak;
 mod steps;
 mod tally;
 mod tests;
@@ -82,6 +83,15 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Let a million connections come and go, generated and live, and see that memory returns to where it was.
+    Soak {
+        /// Connections of each kind.
+        #[arg(long, default_value_t = 1_000_000)]
+        connections: u64,
+        /// Go on for so long.
+        #[arg(long, default_value_t = 5)]
+        minutes: u64,
+    },
     /// Compare `ringtap follow` with the expectations in the folder that RINGTAP_CORPUS names.
     Corpus,
 }
@@ -143,6 +153,7 @@ fn run(task: Task) -> Result<ExitCode> {
             });
         }
         Task::Bench { arguments } => return bench::run(&workspace, &arguments),
+        Task::Soak { connections, minutes } => return soak::run(minutes, connections),
         Task::Corpus => steps.run("corpus", || corpus::required(&workspace)),
     }
     Ok(steps.finish())

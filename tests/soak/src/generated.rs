@@ -1,0 +1,71 @@
+//! Connections out of memory.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use conversation::FlowStreamExt as _;
+use flow::FiveTuple;
+
+use crate::Result;
+use crate::churn::{Churn, ROUND};
+use crate::report::{Report, Sample};
+use crate::tally::{Reader, Tally};
+
+const PHASE: &str = "generated";
+/// How long readers have to come to the end of a round.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn run(connections: u64, duration: Duration, report: &mut Report) -> Result {
+    let started = Instant::now();
+    // What the standard library and the runtime allocate once is not the churn's.
+    churn(2 * ROUND, Duration::ZERO, &Arc::default())?;
+    let before = Sample::take(PHASE, 0, started.elapsed());
+    let tally = Arc::new(Tally::default());
+    let (samples, bytes, seen) = churn(connections, duration, &tally)?;
+    let after = Sample::take(PHASE, seen, started.elapsed());
+    report.flat(PHASE, &samples);
+    report.returned(PHASE, before, after);
+    let heard = tally.bytes.load(Relaxed);
+    report.judge(heard == bytes, format!("{PHASE}: {heard} of {bytes} bytes heard"));
+    let closed = tally.closed.load(Relaxed);
+    report.judge(closed == 2 * seen, format!("{PHASE}: {closed} of {} sides closed", 2 * seen));
+    Ok(())
+}
+
+/// Samples between rounds, bytes said, and connections.
+fn churn(
+    connections: u64,
+    duration: Duration,
+    tally: &Arc<Tally>,
+) -> Result<(Vec<Sample>, u64, u64)> {
+    let started = Instant::now();
+    let samples = Arc::new(Mutex::new(Vec::new()));
+    let (heard, taken) = (Arc::clone(tally), Arc::clone(&samples));
+    let between = move |connections: u64| {
+        let asked = Instant::now();
+        while heard.closed.load(Relaxed) < 2 * connections && asked.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(1));
+        }
+        // Tasks that have ended are taken away by whoever awaits them.
+        thread::sleep(Duration::from_millis(20));
+        let sample = Sample::take(PHASE, connections, started.elapsed());
+        taken.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
+    };
+    // A place for the samples: else they are what grows.
+    samples.lock().unwrap_or_else(PoisonError::into_inner).reserve(10_000);
+    let source = Churn::new(connections, duration, between);
+    let round_bytes = source.round_bytes();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build()?;
+    let conversations = source
+        .flow_stream(FiveTuple::bidirectional())
+        .conversation_limit(1 << 20)
+        .total_limit(16 << 20)
+        .into_conversations();
+    runtime.block_on(conversations.reassemble(|_, _| Some(Reader(Arc::clone(tally)))))?;
+    drop(runtime);
+    let samples = std::mem::take(&mut *samples.lock().unwrap_or_else(PoisonError::into_inner));
+    let rounds = samples.len() as u64;
+    Ok((samples, rounds * round_bytes, rounds * ROUND))
+}
