@@ -16,6 +16,9 @@ use crate::handle::{Control, Handle};
 use crate::outlet::{Event, To};
 use crate::sync::{Mutex, MutexGuard};
 
+#[cfg(all(test, loom))]
+mod loom;
+
 /// Events for any number of subscribers, each of whom gets all of them.
 ///
 /// The engine starts when a subscription is polled first: those who subscribe before miss nothing, later ones begin

@@ -22,11 +22,14 @@ use crate::handle::Handle;
 /// flow starts and dropped when the next event is asked for after its end.
 pub struct StatefulFlowStream<S, E: FlowExtractor, U> {
     events: FlowStream<S, E>,
-    make: Box<dyn FnMut(&E::Key) -> U + Send>,
+    make: Make<E::Key, U>,
     states: HashMap<FlowNumber, U>,
     /// The flow whose end was told last.
     ended: Option<FlowNumber>,
 }
+
+/// Makes a flow's state of its key.
+type Make<K, U> = Box<dyn FnMut(&K) -> U + Send>;
 
 impl<S, E, U> StatefulFlowStream<S, E, U>
 where

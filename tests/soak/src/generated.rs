@@ -24,8 +24,9 @@ pub(crate) fn run(connections: u64, duration: Duration, report: &mut Report) -> 
     let before = Sample::take(PHASE, 0, started.elapsed());
     let tally = Arc::new(Tally::default());
     let (samples, bytes, seen) = churn(connections, duration, &tally)?;
-    let after = Sample::take(PHASE, seen, started.elapsed());
     report.flat(PHASE, &samples);
+    drop(samples);
+    let after = Sample::take(PHASE, seen, started.elapsed());
     report.returned(PHASE, before, after);
     let heard = tally.bytes.load(Relaxed);
     report.judge(heard == bytes, format!("{PHASE}: {heard} of {bytes} bytes heard"));

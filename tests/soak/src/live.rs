@@ -47,7 +47,7 @@ fn churn(connections: u64, duration: Duration, report: &mut Report) -> Result<u6
     right.wait_until_running(Duration::from_secs(5))?;
     for host in [&server, &client] {
         // Ports come round within a minute, so hosts must not keep what has ended.
-        host.set_sysctl("net.ipv4.tcp_max_tw_buckets", "1000")?;
+        host.set_sysctl("ipv4/tcp_max_tw_buckets", "1000")?;
     }
 
     let capture = server.run(|| Capture::open("server0"))??;

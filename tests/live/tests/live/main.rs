@@ -3,6 +3,7 @@
 mod demo;
 mod http;
 mod idle;
+mod messages;
 mod quick_start;
 mod reset;
 mod rough;
@@ -20,6 +21,8 @@ live_harness::main!(
     http::chunks,
     http::an_upload,
     tls::openssl_with_openssl,
+    messages::http_messages_of_curl_and_nginx,
+    messages::a_tls_handshake_of_openssl,
     throughput::a_minute_of_a_fast_line,
     reset::a_client_resets_after_its_last_byte,
     reset::a_client_resets_in_the_middle,
