@@ -1,5 +1,7 @@
 //! What the kernel knows of network interfaces (netdevice(7), `/sys/class/net`, `linux/ethtool.h`).
 
+mod spread;
+
 use std::ffi::CString;
 use std::fs;
 use std::io;
@@ -8,6 +10,7 @@ use std::path::PathBuf;
 
 use crate::socket_option::check;
 
+pub use self::spread::ReceiveSpread;
 pub use libc::{ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_NONE};
 
 /// Everything that is found out about an interface; what the kernel or the driver does not tell is `None`.

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-use ring_sys::interface;
+use ring_sys::interface::{self, ReceiveSpread};
 
 use super::batch::XdpBatch;
 use super::builder::XdpSocketBuilder;
@@ -15,13 +15,14 @@ use crate::{Error, Interrupter, LinkType, Next, PacketSource, Statistics, Timeou
 /// A socket for each queue of an interface, so that nothing that the interface receives is missed. They share one
 /// program and one packet memory: a frame that came on one queue can be sent on any.
 ///
-/// Which packets come on which queue is up to the interface; where it spreads them symmetrically (`ethtool -X`), both
-/// directions of a flow come to the same member. Each member is a source of its own, for a thread of its own. The group
+/// Which packets come on which queue is up to the interface; where it spreads them symmetrically (`ethtool -X`, and see
+/// [`is_symmetric`](Self::is_symmetric)), both directions of a flow come to the same member. Each member is a source of its own, for a thread of its own. The group
 /// is a source, too, for one thread that takes everything: it asks its members in turn.
 #[derive(Debug)]
 pub struct XdpGroup {
     members: Vec<XdpSocket>,
     rota: Rota,
+    spread: Option<ReceiveSpread>,
 }
 
 impl XdpGroup {
@@ -44,7 +45,8 @@ impl XdpGroup {
         let members = (0..queues)
             .map(|queue| builder.clone().queue(queue).open())
             .collect::<Result<_, _>>()?;
-        Ok(Self { members, rota: Rota::new()? })
+        let spread = ReceiveSpread::of(&builder.interface).ok();
+        Ok(Self { members, rota: Rota::new()?, spread })
     }
 
     /// The members, in the order of their queues.
@@ -57,6 +59,23 @@ impl XdpGroup {
     #[must_use]
     pub fn into_members(self) -> Vec<XdpSocket> {
         self.members
+    }
+
+    /// The queues that the interface spreads packets over by their hash, as it was when the group was opened (`ethtool -x`);
+    /// `None` where its driver does not tell. The others get what rules send there (`ethtool -n`), or nothing.
+    #[must_use]
+    pub fn spread_over(&self) -> Option<Vec<u32>> {
+        self.spread.as_ref().map(ReceiveSpread::queues)
+    }
+
+    /// Whether both directions of a flow come to the same member, by the interface's hash and its key; `None` where its
+    /// driver does not tell, unless there is one member alone.
+    #[must_use]
+    pub fn is_symmetric(&self) -> Option<bool> {
+        if self.len() == 1 {
+            return Some(true);
+        }
+        self.spread.as_ref().map(ReceiveSpread::is_symmetric)
     }
 
     /// How many members there are.

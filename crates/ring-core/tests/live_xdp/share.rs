@@ -169,6 +169,7 @@ pub(crate) fn a_group_is_a_source() -> Result {
         let builder = XdpSocket::builder("right0").attach(mode).promiscuous(true);
         let mut group = right.run(|| XdpGroup::open(&builder))??;
         assert!(is_promiscuous(&right)?);
+        assert_eq!((group.spread_over(), group.is_symmetric()), (None, None), "veth has no hash");
         let sender = Sender::new(&left, "left0")?;
         let sent = frames(2000, 200);
         let (mut seen, mut numbers) = (Vec::new(), Vec::new());
