@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::chunked::Chunked;
 use crate::pending::Pending;
 
 /// The side structure of a direction that saw a hole, a retransmission or a closed window. Most directions never have
@@ -97,7 +98,7 @@ impl Backlog {
 /// The backlogs of a table.
 #[derive(Debug, Default)]
 pub(crate) struct Backlogs {
-    entries: Vec<Backlog>,
+    entries: Chunked<Backlog>,
     free: Vec<u32>,
     /// Those with pending bytes, the oldest hole first.
     queue: BTreeMap<u64, u32>,
@@ -108,11 +109,11 @@ pub(crate) struct Backlogs {
 
 impl Backlogs {
     pub(crate) fn get(&mut self, index: u32) -> Option<&mut Backlog> {
-        self.entries.get_mut(index as usize)
+        self.entries.get_mut(index)
     }
 
     pub(crate) fn peek(&self, index: u32) -> Option<&Backlog> {
-        self.entries.get(index as usize)
+        self.entries.get(index)
     }
 
     pub(crate) fn allocate(&mut self, slot: u32, side: u8) -> u32 {
@@ -120,13 +121,13 @@ impl Backlogs {
             self.entries.push(Backlog::default());
             (self.entries.len() - 1) as u32
         });
-        self.entries[index as usize].owner = (slot, side);
+        self.entries[index].owner = (slot, side);
         index
     }
 
     /// Forgets a backlog; [`NONE`](crate::slot::NONE) is no error.
     pub(crate) fn release(&mut self, index: u32) {
-        if let Some(entry) = self.entries.get_mut(index as usize) {
+        if let Some(entry) = self.entries.get_mut(index) {
             self.queue.remove(&entry.order);
             self.bytes -= entry.counted;
             *entry = Backlog::default();
@@ -136,7 +137,7 @@ impl Backlogs {
 
     /// To be called after a change of what is pending.
     pub(crate) fn account(&mut self, index: u32) {
-        let Some(entry) = self.entries.get_mut(index as usize) else { return };
+        let Some(entry) = self.entries.get_mut(index) else { return };
         self.bytes = self.bytes - entry.counted + entry.pending.bytes();
         self.peak = self.peak.max(self.bytes);
         entry.counted = entry.pending.bytes();
@@ -154,7 +155,7 @@ impl Backlogs {
 
     /// The hole of a backlog has moved on: it is now the youngest.
     pub(crate) fn renew(&mut self, index: u32) {
-        let Some(entry) = self.entries.get_mut(index as usize) else { return };
+        let Some(entry) = self.entries.get_mut(index) else { return };
         if entry.order != 0 {
             self.queue.remove(&entry.order);
             entry.order = 0;
@@ -165,7 +166,7 @@ impl Backlogs {
     /// Whose hole is the oldest: slot and side.
     pub(crate) fn oldest(&self) -> Option<(u32, u8)> {
         let (_, &index) = self.queue.first_key_value()?;
-        Some(self.entries[index as usize].owner)
+        Some(self.entries[index].owner)
     }
 
     /// Bytes pending, [`OVERHEAD`](crate::pending::OVERHEAD) counted.

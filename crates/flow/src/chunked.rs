@@ -22,6 +22,14 @@ impl<T> Chunked<T> {
         self.len
     }
 
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        self.chunks.get((index >> SHIFT) as usize)?.get(index as usize & (CHUNK - 1))
+    }
+
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.chunks.get_mut((index >> SHIFT) as usize)?.get_mut(index as usize & (CHUNK - 1))
+    }
+
     pub(crate) fn push(&mut self, value: T) {
         if self.len.is_multiple_of(CHUNK) {
             // The first chunk grows from little: most tables of a short capture hold a handful of flows.
@@ -32,6 +40,12 @@ impl<T> Chunked<T> {
             chunk.push(value);
         }
         self.len += 1;
+    }
+}
+
+impl<T> Default for Chunked<T> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -166,14 +166,15 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
     }
 
     /// What may wait behind a hole in one direction: memory in bytes and segments. 8 MiB and 65,536 by default; a segment
-    /// counts 128 bytes besides its own. Beyond it the oldest hole becomes a gap.
+    /// counts 128 bytes besides its own, the first of a direction 600 more. Beyond it the oldest hole becomes a gap.
     pub const fn direction_limit(mut self, bytes: usize, segments: usize) -> Self {
         self.config.direction_bytes = bytes;
         self.config.direction_segments = segments;
         self
     }
 
-    /// What may wait behind holes in the whole table, in bytes. 256 MiB by default. Beyond it the oldest holes become gaps.
+    /// What may wait behind holes in the whole table, in bytes, counted in the same way. 256 MiB by default. Beyond it the
+    /// oldest holes become gaps.
     pub const fn table_limit(mut self, bytes: usize) -> Self {
         self.config.table_bytes = bytes;
         self

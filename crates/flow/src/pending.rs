@@ -45,6 +45,8 @@ pub(crate) struct Arrival<'a> {
 
 /// What a segment costs besides its bytes: its share of the map and of the allocator, rounded up.
 pub(crate) const OVERHEAD: usize = 128;
+/// What the first segment costs besides: a node of the map has room for eleven.
+pub(crate) const NODE: usize = 600;
 
 impl Pending {
     pub(crate) fn is_empty(&self) -> bool {
@@ -55,9 +57,9 @@ impl Pending {
         self.segments.len()
     }
 
-    /// Memory held, [`OVERHEAD`] counted.
-    pub(crate) const fn bytes(&self) -> usize {
-        self.bytes
+    /// Memory held, [`OVERHEAD`] and [`NODE`] counted.
+    pub(crate) fn bytes(&self) -> usize {
+        if self.segments.is_empty() { 0 } else { NODE + self.bytes }
     }
 
     /// Where the first segment begins.

@@ -68,6 +68,8 @@ pub struct FlowTable<E: FlowExtractor> {
     backlogs: Backlogs,
     /// By slot: SYNs that may begin another connection on the same addresses and ports.
     rivals: HashMap<u32, Rival, ahash::RandomState>,
+    /// The rivals' payload.
+    rival_bytes: usize,
     wheel: Wheel,
     /// No timer fires before this. Nanoseconds.
     next_timer: u64,
@@ -99,6 +101,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             live: 0,
             backlogs: Backlogs::default(),
             rivals: HashMap::default(),
+            rival_bytes: 0,
             wheel: Wheel::new(),
             next_timer: u64::MAX,
             now: 0,

@@ -64,6 +64,18 @@ pub(crate) fn rows() -> Vec<Row> {
     );
     rows.extend(
         Attack {
+            what: "holes that nobody fills, each in a flow of its own",
+            counts: [64 << 10, 1 << 20],
+            packets: holes,
+            table: |_, builder| builder,
+            growth: 3.5,
+            // 256 bytes a flow, as many for the direction with the hole, and the table's limit.
+            limit: Some(("512 bytes a flow and the default limit of the table", 512.0)),
+        }
+        .rows(),
+    );
+    rows.extend(
+        Attack {
             what: "fragments that never complete, each of another datagram",
             counts: [64 << 10, 1 << 20],
             packets: |count| fragments(count, 1),
@@ -162,6 +174,16 @@ fn segments(count: usize) -> Capture {
     for number in 0..count {
         let offset = 1 + 2 * (number * 7919 % count) as u32;
         capture.push(&packet(ends, 1001 + offset, 16, b"x"));
+    }
+    capture
+}
+
+/// A SYN, then a byte that is not the first, of each connection.
+fn holes(count: usize) -> Capture {
+    let mut capture = Capture::with_pace(100);
+    for number in 0..count as u32 / 2 {
+        capture.push(&packet(scattered(number), number, 2, &[]));
+        capture.push(&packet(scattered(number), number.wrapping_add(2), 16, b"x"));
     }
     capture
 }

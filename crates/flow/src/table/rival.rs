@@ -16,6 +16,9 @@ pub(super) enum Syn {
 
 /// How far before the first byte of a stream picked up midway its SYN may turn up.
 const LATE_SYN: u32 = 1 << 16;
+/// Payload that is kept for all rivals of a table. SYNs seldom have any; beyond this it is forgotten, and if one of them is
+/// confirmed after all, its stream begins as if the capture had cut the segment short.
+const RIVAL_BYTES: usize = 1 << 20;
 
 impl<E: FlowExtractor> FlowTable<E> {
     /// Whether a segment begins another connection after the flow's end.
@@ -75,6 +78,9 @@ impl<E: FlowExtractor> FlowTable<E> {
     pub(super) fn remember_rival(&mut self, slot: u32, segment: &Segment<'_>) {
         self.statistics.rivals += 1;
         self.drop_rival(slot);
+        let fits = self.rival_bytes + segment.payload.len() <= RIVAL_BYTES;
+        let payload = if fits { segment.payload } else { &[] };
+        self.rival_bytes += payload.len();
         let entry = &mut self.slots[slot];
         entry.flags.set(SlotFlags::RIVAL);
         let rival = Rival {
@@ -84,7 +90,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             flags: segment.flags,
             window: segment.window,
             window_scale: segment.window_scale,
-            payload: segment.payload.to_vec(),
+            payload: payload.to_vec(),
             payload_wire_len: segment.payload_wire_len,
             wire_len: segment.wire_len,
             timestamp: segment.timestamp,
@@ -96,7 +102,8 @@ impl<E: FlowExtractor> FlowTable<E> {
     pub(super) fn drop_rival(&mut self, slot: u32) {
         if self.slots[slot].flags.has(SlotFlags::RIVAL) {
             self.slots[slot].flags.clear(SlotFlags::RIVAL);
-            if self.rivals.remove(&slot).is_some() {
+            if let Some(rival) = self.rivals.remove(&slot) {
+                self.rival_bytes -= rival.payload.len();
                 self.statistics.rivals_dropped += 1;
             }
         }
@@ -130,6 +137,7 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     pub(super) fn replace_by_rival(&mut self, slot: u32, handler: &mut impl FlowHandler<E::Key>) {
         let Some(rival) = self.rivals.remove(&slot) else { return };
+        self.rival_bytes -= rival.payload.len();
         let entry = &mut self.slots[slot];
         entry.flags.clear(SlotFlags::RIVAL);
         let orientation = match rival.side {

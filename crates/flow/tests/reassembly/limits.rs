@@ -31,7 +31,7 @@ fn the_limit_of_a_direction_counts_bytes_and_what_keeping_them_costs() {
 
 #[test]
 fn beyond_the_limit_of_the_table_the_oldest_hole_becomes_a_gap() {
-    let mut lab = Lab::with(|builder| builder.table_limit(600));
+    let mut lab = Lab::with(|builder| builder.table_limit(3000));
     let open = |port: u8, lab: &mut Lab| {
         for (sequence, flags, payload) in [(C, "S", ""), (C + 3, "A", "cd")] {
             let mut frame = segment(Client, sequence, S + 1, flags, 60_000, payload.as_bytes());
@@ -106,6 +106,30 @@ fn one_byte_segments_out_of_order_cost_a_logarithm_each() {
     let best = |count| (0..3).map(|_| run(count)).min().unwrap_or(Duration::MAX);
     let (few, many) = (best(16_000), best(64_000));
     assert!(many < few * 16, "16 k in {few:?}, 64 k in {many:?}");
+}
+
+/// What SYNs of connections that may never be bring is kept under a limit of its own.
+#[test]
+fn forged_syns_with_data_are_remembered_without_it_beyond_a_limit() {
+    let mut lab = Lab::new();
+    let at_port = |port: u16, mut frame: Vec<u8>| {
+        frame[20..22].copy_from_slice(&port.to_be_bytes());
+        frame
+    };
+    let forged = "x".repeat(1400);
+    for port in 1024..2024 {
+        lab.frame(&at_port(port, segment(Client, C, 0, "S", 60_000, b"")));
+        lab.frame(&at_port(port, segment(Client, C + 1, S + 1, "A", 60_000, b"abc")));
+        lab.frame(&at_port(port, segment(Client, 90_000_000, 0, "S", 60_000, forged.as_bytes())));
+    }
+    assert_eq!(lab.table.statistics().rivals, 1000);
+    for port in [1024, 2023] {
+        let mut answer = segment(Server, S, 90_001_401, "SA", 60_000, b"");
+        answer[22..24].copy_from_slice(&u16::to_be_bytes(port));
+        lab.frame(&answer);
+    }
+    assert_eq!(lab.side(1000, Initiator).text, forged);
+    assert_eq!(lab.side(1001, Initiator).text, "[1400 truncated]");
 }
 
 #[test]
