@@ -3,6 +3,7 @@
 //! Every row whose bar is a ratio measures its subject and its peer in turns within one run, so that the machine's
 //! moods meet both. Only such ratios decide the exit status of `--check`.
 
+mod conversations;
 mod flows;
 mod hostile;
 mod measure;
@@ -48,9 +49,19 @@ const GROUPS: &[Group] = &[
     ("memory", flows::rows),
     ("reassembly", reassembly::rows),
     ("hostile", hostile::rows),
+    ("conversations", conversations::rows),
 ];
 
 fn main() -> ExitCode {
+    if let Some(played) = conversations::play() {
+        return match played {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let arguments = Arguments::parse();
     if arguments.build {
         for missing in peer::build_all() {

@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 use netns::Namespace;
 use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
 use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 
@@ -172,8 +174,29 @@ impl Program {
         self.start(place, arguments)?.result()
     }
 
+    /// Runs it to its end, whatever it prints: the processor time that the whole process took.
+    pub(crate) fn time(
+        &self,
+        place: Place<'_>,
+        arguments: &[impl AsRef<OsStr>],
+    ) -> Result<Duration, Unavailable> {
+        let before = time_of_children();
+        let mut running = self.start(place, arguments)?;
+        while running.line().is_some() {}
+        match running.child.wait() {
+            Ok(status) if status.success() => Ok(time_of_children().saturating_sub(before)),
+            _ => Err(running.complaint()),
+        }
+    }
+
     fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+impl Unavailable {
+    pub(crate) fn because(what: &str, error: &dyn std::error::Error) -> Self {
+        Self(format!("{what}: {error}"))
     }
 }
 
@@ -254,6 +277,13 @@ impl fmt::Display for Unavailable {
 }
 
 impl std::error::Error for Unavailable {}
+
+/// The processor time of the children that have ended and were waited for.
+fn time_of_children() -> Duration {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return Duration::ZERO };
+    let micros = [usage.user_time(), usage.system_time()].map(|time| time.num_microseconds());
+    Duration::from_micros(micros.iter().sum::<i64>().unsigned_abs())
+}
 
 /// Keeps this thread on one processor.
 pub(crate) fn pin(cpu: usize) -> std::io::Result<()> {

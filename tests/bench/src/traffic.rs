@@ -1,5 +1,9 @@
 //! Packets to measure with, made here: no capture of anybody is needed.
 
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
 use flow::{LinkType, Packet, Timestamp};
 
 /// A capture in memory.
@@ -60,6 +64,22 @@ impl Capture {
             packet.number = index as u64 + 1;
             packet
         })
+    }
+
+    /// Writes it as a pcap file with nanoseconds, in this machine's byte order.
+    pub(crate) fn write(&self, path: &Path) -> std::io::Result<()> {
+        let mut out = BufWriter::new(File::create(path)?);
+        out.write_all(&0xa1b2_3c4du32.to_ne_bytes())?;
+        [2u16, 4].iter().try_for_each(|half| out.write_all(&half.to_ne_bytes()))?;
+        [0u32, 0, 262_144, 1].iter().try_for_each(|word| out.write_all(&word.to_ne_bytes()))?;
+        for packet in self.packets() {
+            let (time, length) = (packet.timestamp.as_nanos(), packet.data.len() as u32);
+            let words =
+                [(time / 1_000_000_000) as u32, (time % 1_000_000_000) as u32, length, length];
+            words.iter().try_for_each(|word| out.write_all(&word.to_ne_bytes()))?;
+            out.write_all(packet.data)?;
+        }
+        out.flush()
     }
 
     fn swap_last_two(&mut self) {
