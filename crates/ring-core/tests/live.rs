@@ -61,6 +61,7 @@ live_harness::main!(
     receive::vlan_tags_are_in_the_metadata,
     receive::snaplen_truncates_and_counts,
     receive::packets_one_by_one_and_by_block_mix,
+    receive::duplicates_are_left_out,
     metadata::directions_interfaces_and_numbers,
     metadata::time_stamps_are_the_kernels,
     metadata::hardware_time_stamps_that_are_not_there_are_a_typed_error,

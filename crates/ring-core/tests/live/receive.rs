@@ -8,8 +8,8 @@ use std::thread;
 use live_harness::Result;
 use netns::Namespace;
 use ring_core::{
-    Capture, Direction, Error, Instruction, LinkType, Outgoing, PacketSource as _, RawFilter,
-    RingProfile, Timeout,
+    Capture, Dedup, Deduplicated, Direction, Error, Instruction, LinkType, Next, Outgoing,
+    PacketBatch as _, PacketSource, RawFilter, RingProfile, Timeout,
 };
 
 use crate::captures::{SHORT, count_with, drain, open, talk_to_self, to_port};
@@ -181,4 +181,44 @@ pub(crate) fn packets_one_by_one_and_by_block_mix() -> Result {
     assert_eq!(numbers, (1..=100).collect::<Vec<_>>());
     assert!(capture.next_packet(Timeout::Now)?.is_none());
     Ok(())
+}
+
+/// Packets that are captured twice come once: on loopback, where each is seen when it is sent and when it arrives, and
+/// on `any`, at both ends of a wire. What was sent twice stays twice, where only copies from another interface count.
+pub(crate) fn duplicates_are_left_out() -> Result {
+    let host = Namespace::new()?;
+    host.set_sysctl("ipv6/conf/default/disable_ipv6", "1")?;
+    let capture = open(&host, Capture::builder("lo").outgoing(Outgoing::Always))?;
+    let mut once = Deduplicated::new(capture, Dedup::new(SOON));
+    talk_to_self(&host, &[b"the first", b"the second"])?;
+    let seen = remaining(&mut once)?;
+    assert!(seen.len() == 2 && seen[0].ends_with(b"first") && seen[1].ends_with(b"second"));
+    let statistics = once.dedup_statistics();
+    assert_eq!((statistics.packets, statistics.duplicates, statistics.forgotten), (4, 2, 0));
+    assert_eq!(once.statistics()?.packets, 4);
+
+    let (one, other) = host.veth_to(&host, "one0", "other0")?;
+    for end in [&one, &other] {
+        end.up()?;
+    }
+    one.wait_until_running(SOON)?;
+    other.wait_until_running(SOON)?;
+    let frames = [frame(1, 60), frame(1, 60), frame(2, 60)];
+    for (between_interfaces, expected) in [(false, &frames[1..]), (true, &frames[..])] {
+        let capture = open(&host, Capture::builder("any"))?;
+        let dedup = Dedup::new(SOON).between_interfaces(between_interfaces);
+        let mut once = Deduplicated::new(capture, dedup);
+        Sender::new(&host, "one0")?.send(&frames)?;
+        assert_eq!(remaining(&mut once)?, expected);
+        assert_eq!(once.dedup_statistics().packets, 6);
+    }
+    Ok(())
+}
+
+fn remaining(source: &mut impl PacketSource) -> Result<Vec<Vec<u8>>> {
+    let mut seen = Vec::new();
+    while let Next::Batch(batch) = source.next_batch(SHORT)? {
+        seen.extend(batch.packets().map(|packet| packet.data().to_vec()));
+    }
+    Ok(seen)
 }
