@@ -6,14 +6,20 @@
 mod conversations;
 mod flows;
 mod hostile;
+mod inject;
 mod measure;
 mod memory;
+mod page;
 #[allow(dead_code, reason = "each group uses a part")]
 mod peer;
 mod reassembly;
 mod report;
+mod ring;
+mod role;
 mod tracking;
 mod traffic;
+mod wire;
+mod xdp;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,6 +39,9 @@ struct Arguments {
     /// Write the rows as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Write the table into a page, and leave there what it has of other groups.
+    #[arg(long)]
+    markdown: Option<PathBuf>,
     /// Exit with 1 where a bar is missed.
     #[arg(long)]
     check: bool,
@@ -50,10 +59,13 @@ const GROUPS: &[Group] = &[
     ("reassembly", reassembly::rows),
     ("hostile", hostile::rows),
     ("conversations", conversations::rows),
+    ("ring", ring::rows),
+    ("inject", inject::rows),
+    ("xdp", xdp::rows),
 ];
 
 fn main() -> ExitCode {
-    if let Some(played) = conversations::play() {
+    if let Some(played) = conversations::play().or_else(role::play) {
         return match played {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -77,9 +89,12 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let mut report = Report::default();
+    let mut sections = Vec::new();
     for (name, rows) in groups {
         eprintln!("measuring {name} …");
-        report.extend(rows());
+        let rows = rows();
+        sections.push((*name, rows.clone()));
+        report.extend(rows);
     }
     print!("{report}");
     if let Some(path) = arguments.json
@@ -87,6 +102,13 @@ fn main() -> ExitCode {
     {
         eprintln!("cannot write {}: {error}", path.display());
         return ExitCode::FAILURE;
+    }
+    if let Some(path) = arguments.markdown {
+        let names: Vec<_> = GROUPS.iter().map(|group| group.0).collect();
+        if let Err(error) = page::write(&path, &names, sections) {
+            eprintln!("cannot write {}: {error}", path.display());
+            return ExitCode::FAILURE;
+        }
     }
     ExitCode::from(u8::from(arguments.check && !report.holds()))
 }

@@ -101,7 +101,7 @@ pub(crate) fn installed(name: &str, package: &str) -> Result<Program, Unavailabl
         .ok_or_else(|| Unavailable(format!("{name} is not installed (Debian: {package})")))
 }
 
-/// This program itself in another role, so that ours are measured as peers are: in a process of their own.
+/// This program itself, with a role in place of a group, so that ours are measured as peers are: in a process of their own.
 pub(crate) fn this(role: &str) -> Result<Program, Unavailable> {
     let path = std::env::current_exe().map_err(|error| failed("bench", "is not there", &error))?;
     Ok(Program { path, arguments: vec![role.to_owned()] })
@@ -266,6 +266,12 @@ impl Place<'_> {
             None => thread::scope(|scope| scope.spawn(pinned).join())
                 .unwrap_or_else(|payload| std::panic::resume_unwind(payload)),
         }
+    }
+}
+
+impl Unavailable {
+    pub(crate) fn new(reason: String) -> Self {
+        Self(reason)
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::measure::Spread;
+use crate::peer::Unavailable;
 
 /// One result.
 #[derive(Clone, Debug, Serialize)]
@@ -36,6 +37,18 @@ pub(crate) enum Bar {
 pub(crate) struct Report(Vec<Row>);
 
 impl Row {
+    /// What could not be measured at all.
+    pub(crate) fn unavailable(group: &'static str, case: &str, reason: &Unavailable) -> Self {
+        Self {
+            group,
+            case: format!("{case} ({reason})"),
+            unit: "",
+            subject: Spread::unknown(),
+            peer: None,
+            bar: None,
+        }
+    }
+
     /// `None` without a peer, and where one of the two could not be measured.
     pub(crate) fn ratio(&self) -> Option<f64> {
         let ratio = self.subject.median / self.peer.as_ref()?.1.median;

@@ -1,0 +1,141 @@
+//! A veth pair in a namespace of its own: one end is sent into, the other is received from, each on a processor of its
+//! own. The kernel's share of receiving runs on the sender's processor.
+
+use std::fs;
+
+use netns::Namespace;
+use serde::{Deserialize, Serialize};
+
+use crate::peer::{Place, Program, Running, Unavailable};
+
+/// Where frames are sent into, and where they come out.
+pub(crate) const NEAR: &str = "near";
+pub(crate) const FAR: &str = "far";
+
+const SENDER_CPU: usize = 0;
+const RECEIVER_CPU: usize = 1;
+
+/// The pair of links.
+pub(crate) struct Wire {
+    namespace: Namespace,
+}
+
+/// What a receiver reports.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Received {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    /// Of what was read of each packet.
+    pub(crate) sum: u64,
+    pub(crate) cpu_ns: u64,
+    pub(crate) drops: u64,
+    /// Only of ours: what was allocated between the start and the end.
+    #[serde(default)]
+    pub(crate) allocations: Option<u64>,
+}
+
+/// What a sender reports.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Sent {
+    pub(crate) sent: u64,
+    pub(crate) wall_ns: u64,
+    pub(crate) cpu_ns: u64,
+    #[serde(default)]
+    pub(crate) allocations: Option<u64>,
+}
+
+/// What is sent: frames of a length, so many, at a rate in packets a second, or as fast as it goes (0).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) length: u32,
+    pub(crate) count: u64,
+    pub(crate) rate: u64,
+}
+
+/// A program that is started with its arguments.
+#[derive(Clone, Debug)]
+pub(crate) struct Contestant {
+    pub(crate) name: &'static str,
+    pub(crate) program: Result<Program, Unavailable>,
+    pub(crate) arguments: Vec<String>,
+}
+
+impl Contestant {
+    /// `arguments` are divided at blanks.
+    pub(crate) fn new(
+        name: &'static str,
+        program: &Result<Program, Unavailable>,
+        arguments: &str,
+    ) -> Self {
+        let arguments = arguments.split_whitespace().map(str::to_owned).collect();
+        Self { name, program: program.clone(), arguments }
+    }
+}
+
+impl Wire {
+    /// Makes the pair.
+    pub(crate) fn new() -> Result<Self, Unavailable> {
+        let failed = |error: netns::Error| Unavailable::new(error.to_string());
+        let namespace = Namespace::new().map_err(failed)?;
+        namespace.set_sysctl("ipv6/conf/all/disable_ipv6", "1").map_err(failed)?;
+        {
+            let (near, far) = namespace.veth_to(&namespace, NEAR, FAR).map_err(failed)?;
+            for link in [&near, &far] {
+                link.up().map_err(failed)?;
+            }
+            for link in [&near, &far] {
+                link.wait_until_running(std::time::Duration::from_secs(5)).map_err(failed)?;
+            }
+        }
+        Ok(Self { namespace })
+    }
+
+    /// Starts a receiver and waits until it is ready.
+    fn receiver(&self, receiver: &Contestant) -> Result<Running, Unavailable> {
+        let place = Place { namespace: Some(&self.namespace), cpu: Some(RECEIVER_CPU) };
+        let mut running = receiver.program.clone()?.start(place, &receiver.arguments)?;
+        running.ready()?;
+        Ok(running)
+    }
+
+    /// Sends a load.
+    pub(crate) fn send(&self, sender: &Contestant, load: Load) -> Result<Sent, Unavailable> {
+        let place = Place { namespace: Some(&self.namespace), cpu: Some(SENDER_CPU) };
+        let Load { length, count, rate } = load;
+        let numbers = [length.to_string(), count.to_string(), rate.to_string()];
+        let arguments: Vec<_> =
+            sender.arguments.iter().cloned().chain([NEAR.to_owned()]).chain(numbers).collect();
+        sender.program.clone()?.run(place, &arguments)
+    }
+
+    /// Sends a load to a receiver.
+    pub(crate) fn send_to(
+        &self,
+        receiver: &Contestant,
+        sender: &Contestant,
+        load: Load,
+    ) -> Result<(Sent, Received), Unavailable> {
+        let running = self.receiver(receiver)?;
+        let sent = self.send(sender, load)?;
+        let received: Received = running.result()?;
+        if received.bytes != received.packets * u64::from(load.length) {
+            return Err(Unavailable::new(format!(
+                "{} bytes in {} packets of {}",
+                received.bytes, received.packets, load.length
+            )));
+        }
+        Ok((sent, received))
+    }
+
+    /// Frames that have come out at the far end so far, by the interface's own count.
+    pub(crate) fn arrived(&self) -> Result<u64, Unavailable> {
+        let table = self
+            .namespace
+            .run(|| fs::read_to_string("/proc/thread-self/net/dev"))
+            .map_err(|error| Unavailable::new(error.to_string()))?
+            .map_err(|error| Unavailable::new(error.to_string()))?;
+        let line = table.lines().find_map(|line| line.trim().strip_prefix(FAR)?.strip_prefix(':'));
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+            .ok_or_else(|| Unavailable::new("the kernel does not count packets".into()))
+    }
+}
