@@ -20,6 +20,7 @@ use crate::handle::Handle;
 /// [`FlowStream::with_state`] makes one. [`next_event`](Self::next_event) lends an event's state along with it; as a
 /// [`Stream`] this gives the events alone, and [`state_mut`](Self::state_mut) the state. A flow's state is made when the
 /// flow starts and dropped when the next event is asked for after its end.
+#[must_use = "nothing runs unless it is polled"]
 pub struct StatefulFlowStream<S, E: FlowExtractor, U> {
     events: FlowStream<S, E>,
     make: Make<E::Key, U>,

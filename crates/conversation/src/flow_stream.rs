@@ -301,7 +301,6 @@ where
     }
 
     /// Events with a state for each flow, which `make` makes of the flow's key when it starts.
-    #[must_use]
     pub fn with_state<U>(
         self,
         make: impl FnMut(&E::Key) -> U + Send + 'static,
@@ -322,7 +321,6 @@ where
     ///
     /// Where there are several sources, each gets a clone of the factory.
     #[cfg(feature = "flowscope")]
-    #[must_use]
     pub fn session_stream<F>(
         mut self,
         factory: F,
@@ -338,7 +336,6 @@ where
 
     /// The messages that flowscope's parsers make of UDP datagrams, likewise.
     #[cfg(feature = "flowscope")]
-    #[must_use]
     pub fn datagram_stream<F>(
         mut self,
         factory: F,

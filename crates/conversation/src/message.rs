@@ -34,6 +34,7 @@ use crate::outlet::{Event, Outlet};
 /// [`FlowStream::session_stream`](crate::FlowStream::session_stream) and
 /// [`datagram_stream`](crate::FlowStream::datagram_stream) make them.
 #[derive(Debug)]
+#[must_use = "nothing runs unless it is polled"]
 pub struct MessageStream<K, M> {
     events: EventStream<MessageEvent<M, K>>,
 }

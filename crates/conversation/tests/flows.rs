@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use conversation::{FlowEvent, FlowStreamExt as _, GapCause};
+use conversation::{FlowEvent, FlowGroupExt as _, FlowStreamExt as _, GapCause};
 use flow::{EndReason, FiveTuple, FiveTupleKey, FlowSide};
 use futures::StreamExt as _;
 use ring_core::{
@@ -212,6 +212,47 @@ async fn a_wire_tells_flows_as_a_whole_or_says_how_many_events_are_missing() {
     let statistics = events.handle().unwrap().statistics();
     assert!(missed > 0);
     assert_eq!(statistics.missed_events, missed);
+}
+
+#[tokio::test]
+async fn flows_of_several_sources_have_numbers_of_their_own() {
+    let sources: Vec<_> = [1..=20, 21..=40]
+        .into_iter()
+        .map(|ports| interleave(&mut ports.map(exchange).collect::<Vec<_>>()))
+        .collect();
+    let mut flows = sources.flow_stream(FiveTuple::bidirectional()).details(true).with_state(|_| 0);
+    let mut ended = [0; 2];
+    while let Some(event) = flows.next_event().await {
+        match event.unwrap() {
+            (FlowEvent::Data { len, .. }, Some(bytes)) => *bytes += len,
+            (FlowEvent::Ended { id, record, .. }, Some(bytes)) => {
+                assert_eq!(*bytes, 1200);
+                assert_eq!(id.source(), usize::from(record.key.a.port > 20));
+                ended[id.source()] += 1;
+            }
+            (_, state) => assert!(state.is_some()),
+        }
+    }
+    assert_eq!((ended, flows.len()), ([20, 20], 0));
+    let handle = flows.handle().unwrap();
+    assert_eq!(handle.statistics().conversations, 40);
+    assert!(handle.member_statistics().iter().all(|member| member.conversations == 20));
+}
+
+#[tokio::test]
+async fn a_flow_that_is_not_admitted_is_not_told_of() {
+    let mut connections: Vec<_> = (1..=10).map(exchange).collect();
+    let mut events = interleave(&mut connections)
+        .flow_stream(FiveTuple::bidirectional())
+        .admit(|flow, _| flow.key.a.port > 7);
+    let mut ports = Vec::new();
+    while let Some(event) = events.next().await {
+        if let FlowEvent::Started { key, .. } = event.unwrap() {
+            ports.push(key.a.port);
+        }
+    }
+    assert_eq!(ports, [8, 9, 10]);
+    assert!(events.handle().unwrap().statistics().rejected >= 7);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
