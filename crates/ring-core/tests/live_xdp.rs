@@ -30,6 +30,7 @@ live_harness::main!(
     receive::jumbo_packets_span_frames,
     receive::large_segments_come_whole_in_generic_mode,
     receive::memory_of_huge_pages,
+    receive::unaligned_frames_of_any_size,
     receive::timeouts_and_interruptions,
     receive::the_readiness_descriptor_wakes,
     receive::an_interface_that_goes_away_is_an_error,

@@ -40,6 +40,10 @@ pub(crate) enum Holder {
 /// The most queues that may ever use a memory.
 pub(crate) const MOST_QUEUES: u16 = 1 << 14;
 
+/// `XSK_UNALIGNED_BUF_OFFSET_SHIFT` and `XSK_UNALIGNED_BUF_ADDR_MASK` of `linux/if_xdp.h`.
+const OFFSET_SHIFT: u32 = 48;
+const OFFSET_MASK: u64 = (1 << OFFSET_SHIFT) - 1;
+
 const IN_POOL: u16 = 0;
 const WITH_USER: u16 = 1;
 const TO_FILL: u16 = 1 << 14;
@@ -48,8 +52,11 @@ const TO_SEND: u16 = 1 << 15;
 /// How memory is divided. All in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// A power of two.
+    /// A power of two, unless frames are unaligned.
     pub(crate) frame_size: u32,
+    /// Frames lie one behind the other whatever their size (`XDP_UMEM_UNALIGNED_CHUNK_FLAG`): the kernel then says where a
+    /// packet is by the start of the frame and, in the highest 16 bits, the offset within it.
+    pub(crate) unaligned: bool,
     pub(crate) frames: u32,
     /// Left free before each received packet, besides the kernel's own.
     pub(crate) headroom: u32,
@@ -88,7 +95,7 @@ impl Memory {
     /// The mapping must have room for the frames.
     pub(crate) fn new(mapping: Mapping, layout: Layout) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
-        assert!(layout.frame_size.is_power_of_two());
+        assert!(layout.frame_size.is_power_of_two() || layout.unaligned);
         let len = layout.frame_size as usize * layout.frames as usize;
         let base = mapping.pointer(0, len, 8).expect("the mapping has room for the frames");
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -170,7 +177,7 @@ impl Memory {
     pub(crate) fn lend(&self, lease: Lease, holder: Holder) -> u64 {
         self.check(&lease);
         self.states[lease.index as usize].store(holder.state(), Ordering::Relaxed);
-        u64::from(lease.index) << self.shift
+        self.start(lease.index)
     }
 
     /// Takes a frame from the kernel: what it says is checked. The lease, and where the bytes start in the frame.
@@ -181,9 +188,15 @@ impl Memory {
         len: u32,
         holder: Holder,
     ) -> Result<(Lease, u32), Refused> {
-        let index = usize::try_from(address >> self.shift).map_err(|_| Refused)?;
+        let (index, start) = if self.layout.unaligned {
+            let address = (address & OFFSET_MASK) + (address >> OFFSET_SHIFT);
+            let size = u64::from(self.layout.frame_size);
+            (address / size, (address % size) as u32)
+        } else {
+            (address >> self.shift, (address & u64::from(self.layout.frame_size - 1)) as u32)
+        };
+        let index = usize::try_from(index).map_err(|_| Refused)?;
         let state = self.states.get(index).ok_or(Refused)?;
-        let start = (address & u64::from(self.layout.frame_size - 1)) as u32;
         if len > self.layout.frame_size - start || state.load(Ordering::Relaxed) != holder.state() {
             return Err(Refused);
         }
@@ -275,6 +288,16 @@ impl Memory {
         Some((number, u64::from_ne_bytes(*answer)))
     }
 
+    /// Where a frame starts, in bytes.
+    #[inline]
+    fn start(&self, index: u32) -> u64 {
+        if self.layout.unaligned {
+            u64::from(index) * u64::from(self.layout.frame_size)
+        } else {
+            u64::from(index) << self.shift
+        }
+    }
+
     fn pool_up(&self, index: u32) {
         self.states[index as usize].store(IN_POOL, Ordering::Relaxed);
         // The pool has room for all frames, and each is in it once.
@@ -288,7 +311,7 @@ impl Memory {
             start <= self.layout.frame_size && len <= self.layout.frame_size - start,
             "outside of the frame"
         );
-        let at = ((lease.index as usize) << self.shift) + start as usize;
+        let at = self.start(lease.index) as usize + start as usize;
         // SAFETY: a lease's index is below the number of frames, and the place is within that frame, as was checked: so
         // it is within the mapping, whose length was checked against the frames'.
         unsafe { self.base.as_ptr().add(at) }
@@ -324,7 +347,40 @@ mod tests {
 
     fn memory(frames: u32) -> Memory {
         let mapping = Mapping::anonymous(2048 * frames as usize).expect("memory");
-        Memory::new(mapping, Layout { frame_size: 2048, frames, headroom: 0, metadata: 0 })
+        Memory::new(mapping, layout(2048, frames, false))
+    }
+
+    fn layout(frame_size: u32, frames: u32, unaligned: bool) -> Layout {
+        Layout { frame_size, unaligned, frames, headroom: 0, metadata: 0 }
+    }
+
+    #[test]
+    fn unaligned_frames_are_found_by_start_and_offset() {
+        let mapping = Mapping::anonymous(3008 * 5).expect("memory");
+        let memory = Memory::new(mapping, layout(3008, 5, true));
+        let us = Holder::Fill(3);
+        let addresses: Vec<u64> =
+            std::iter::from_fn(|| memory.take()).map(|lease| memory.lend(lease, us)).collect();
+        assert_eq!(addresses, [0, 3008, 6016, 9024, 12032]);
+        for (address, len) in [
+            (5 * 3008, 60),
+            ((4 * 3008) | (256 << 48), 2753),
+            ((4 * 3008) | (0xffff << 48), 60),
+            (u64::MAX, 1),
+            (OFFSET_MASK, 0),
+        ] {
+            assert!(memory.claim(address, len, us).is_err(), "{address:x} {len}");
+        }
+        let (mut lease, start) = memory.claim(3008 | (256 << 48), 2752, us).expect("received");
+        assert_eq!((lease.index, start), (1, 256));
+        memory.bytes_mut(&mut lease, 256, 2752).fill(7);
+        let address = memory.lend(lease, Holder::Send(3)) + 300;
+        let (lease, start) = memory.claim(address, 0, Holder::Send(3)).expect("sent");
+        assert_eq!((lease.index, start), (1, 300));
+        memory.give_back(lease);
+        let (last, start) = memory.claim(4 * 3008 + 3007, 1, us).expect("its last byte");
+        assert_eq!((last.index, start), (4, 3007));
+        memory.give_back(last);
     }
 
     #[test]

@@ -65,6 +65,11 @@ impl XdpSocketBuilder {
             Some(umem) => umem.clone(),
             None => self.memory.allocate_for(Some(found.mtu))?,
         };
+        check("a frame size", umem.frame_size().into(), {
+            let apart = umem.shared.memory.layout().unaligned;
+            let fits = !apart || self.zero_copy != ZeroCopy::Required;
+            fits.then_some(()).ok_or("unaligned frames are always copied")
+        })?;
         let receives = self.direction != XdpDirection::Send;
         let fill_target = if receives { self.fill(&umem)? } else { 0 };
         // The program first: whether packets may be longer than a frame depends on its mode.
@@ -152,6 +157,7 @@ impl XdpSocketBuilder {
         let rx = map_used(self.receives(), xdp::Ring::Rx, &offsets.rx, Side::Consumer)?;
         let tx = map_used(self.sends(), xdp::Ring::Tx, &offsets.tx, Side::Producer)?;
         let memory = &shared.memory;
+        let unaligned = memory.layout().unaligned;
         let fill = |rings: &QueueRings| -> Result<u32, XdpError> {
             let share = rings.fill.want(fill_target);
             rings.fill.give(memory, rings.fill_holder(), || memory.take())?;
@@ -159,7 +165,7 @@ impl XdpSocketBuilder {
         };
         if let Some(rings) = same {
             let multi_buffer = shared.is_multi_buffer();
-            self.bind(&socket, rings.owner.as_deref(), index, multi_buffer)?;
+            self.bind(&socket, rings.owner.as_deref(), index, multi_buffer, unaligned)?;
             let share = fill(rings)?;
             return Ok(Bound { rx, tx, socket, rings: rings.clone(), share, multi_buffer });
         }
@@ -179,7 +185,7 @@ impl XdpSocketBuilder {
         if owner.is_none() {
             shared.register(&bound.socket)?;
         }
-        self.bind(&bound.socket, owner, index, multi_buffer)?;
+        self.bind(&bound.socket, owner, index, multi_buffer, unaligned)?;
         if owner.is_none() {
             shared.set_multi_buffer(multi_buffer);
         }
@@ -299,11 +305,12 @@ impl XdpSocketBuilder {
         owner: Option<&Socket>,
         index: u32,
         multi_buffer: bool,
+        unaligned: bool,
     ) -> Result<(), XdpError> {
         let mut flags = match self.zero_copy {
-            ZeroCopy::Wanted => 0,
+            ZeroCopy::Wanted if !unaligned => 0,
             ZeroCopy::Required => XDP_ZEROCOPY,
-            ZeroCopy::Forbidden => XDP_COPY,
+            ZeroCopy::Wanted | ZeroCopy::Forbidden => XDP_COPY,
         };
         flags |= if self.need_wakeup { XDP_USE_NEED_WAKEUP } else { 0 };
         flags |= if multi_buffer { XDP_USE_SG } else { 0 };

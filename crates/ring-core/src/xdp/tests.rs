@@ -85,9 +85,11 @@ fn umem(frames: u32) -> Umem {
 impl Kernel {
     /// Receives a packet as the kernel does: into a frame of the fill ring.
     fn receive(&self, umem: &Umem, data: &[u8], options: u32) -> Option<u64> {
-        let addr = self.fill.pop()? + 256;
+        let frame = self.fill.pop()?;
         let memory = &umem.shared.memory;
-        let place = memory.mapping().pointer(addr as usize, data.len(), 1).expect("within");
+        let addr = if memory.layout().unaligned { frame | (256 << 48) } else { frame + 256 };
+        let at = frame as usize + 256;
+        let place = memory.mapping().pointer(at, data.len(), 1).expect("within");
         // SAFETY: the place is within the mapping, and the frame is the kernel's, which is this test.
         unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), place.as_ptr(), data.len()) };
         self.rx.push(XdpDesc { addr, len: data.len() as u32, options });

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use ring_sys::mmap::Mapping;
-use ring_sys::xdp::abi::{XDP_UMEM_TX_SW_CSUM, XskTxMetadata};
+use ring_sys::xdp::abi::{XDP_UMEM_TX_SW_CSUM, XDP_UMEM_UNALIGNED_CHUNK_FLAG, XskTxMetadata};
 use ring_sys::xdp::{Socket, UmemRequest};
 
 use super::error::{KernelVersion, XdpError, explain, libc_errno};
@@ -35,6 +35,7 @@ pub struct UmemConfig {
     frames: u32,
     frame_size: Option<u32>,
     headroom: u32,
+    unaligned: bool,
     huge_pages: HugePages,
     metadata: bool,
     software_checksum: bool,
@@ -83,6 +84,7 @@ impl UmemConfig {
             frames: 4096,
             frame_size: None,
             headroom: 0,
+            unaligned: false,
             huge_pages: HugePages::No,
             metadata: false,
             software_checksum: false,
@@ -96,8 +98,8 @@ impl UmemConfig {
         self
     }
 
-    /// Bytes of a frame: 2,048 or 4,096 (up to the size of a page). Of these the kernel takes 256 for itself when it
-    /// receives. By default what the MTU of the socket's interface needs; 4,096 for memory made by
+    /// Bytes of a frame: 2,048 or 4,096 (up to the size of a page), or any multiple of 64 between them where frames are
+    /// [unaligned](Self::unaligned). Of these the kernel takes 256 for itself when it receives. By default what the MTU of the socket's interface needs; 4,096 for memory made by
     /// [`allocate`](Self::allocate).
     #[must_use]
     pub const fn frame_size(mut self, bytes: u32) -> Self {
@@ -109,6 +111,15 @@ impl UmemConfig {
     #[must_use]
     pub const fn headroom(mut self, bytes: u32) -> Self {
         self.headroom = bytes;
+        self
+    }
+
+    /// Whether frames may lie across the boundaries of pages, and so have any size (`XDP_UMEM_UNALIGNED_CHUNK_FLAG`): a
+    /// packet of 2,500 bytes then takes 2,816 of memory instead of 4,096. Packets are always copied, since a device may find
+    /// the pages of such a frame apart.
+    #[must_use]
+    pub const fn unaligned(mut self, unaligned: bool) -> Self {
+        self.unaligned = unaligned;
         self
     }
 
@@ -154,14 +165,25 @@ impl UmemConfig {
         /// Ethernet header and two VLAN tags.
         const LINK_HEADER: u32 = 14 + 4 + 4;
         let metadata = if self.metadata { size_of::<XskTxMetadata>() as u32 } else { 0 };
-        let mut layout =
-            Layout { frame_size: 2048, frames: self.frames, headroom: self.headroom, metadata };
+        let mut layout = Layout {
+            frame_size: 2048,
+            unaligned: self.unaligned,
+            frames: self.frames,
+            headroom: self.headroom,
+            metadata,
+        };
         layout.frame_size = self.frame_size.unwrap_or_else(|| {
             let room = layout.frame_size.saturating_sub(self.headroom.saturating_add(256));
             if mtu.is_some_and(|mtu| mtu.saturating_add(LINK_HEADER) <= room) { 2048 } else { 4096 }
         });
         check("a frame size", layout.frame_size.into(), {
-            matches!(layout.frame_size, 2048 | 4096).then_some(()).ok_or("2048 or 4096 bytes")
+            let size = layout.frame_size;
+            if self.unaligned {
+                let fits = (2048..=4096).contains(&size) && size.is_multiple_of(64);
+                fits.then_some(()).ok_or("a multiple of 64 from 2048 to 4096 bytes")
+            } else {
+                matches!(size, 2048 | 4096).then_some(()).ok_or("2048 or 4096 bytes")
+            }
         })?;
         check("a number of frames", layout.frames.into(), {
             (1..=1 << 24).contains(&layout.frames).then_some(()).ok_or("1 to 16777216")
@@ -172,7 +194,8 @@ impl UmemConfig {
         })?;
         let len = layout.frame_size as usize * layout.frames as usize;
         let (mapping, huge) = self.map(len)?;
-        let flags = if self.software_checksum { XDP_UMEM_TX_SW_CSUM } else { 0 };
+        let mut flags = if self.software_checksum { XDP_UMEM_TX_SW_CSUM } else { 0 };
+        flags |= if self.unaligned { XDP_UMEM_UNALIGNED_CHUNK_FLAG } else { 0 };
         Ok(Umem {
             shared: Arc::new(Shared {
                 memory: Memory::new(mapping, layout),
@@ -338,7 +361,11 @@ mod tests {
     fn a_geometry_that_is_none_is_refused() {
         for config in [
             UmemConfig::new().frame_size(1024),
-            UmemConfig::new().frame_size(3000),
+            UmemConfig::new().frame_size(3008),
+            UmemConfig::new().frame_size(3000).unaligned(true),
+            UmemConfig::new().frame_size(1984).unaligned(true),
+            UmemConfig::new().frame_size(4160).unaligned(true),
+            UmemConfig::new().frame_size(2048).headroom(1800).unaligned(true),
             UmemConfig::new().frame_size(0),
             UmemConfig::new().frames(0),
             UmemConfig::new().frames(u32::MAX),
@@ -359,5 +386,7 @@ mod tests {
         assert_eq!(size(Some(1500), 512), 4096);
         assert_eq!(size(Some(9000), 0), 4096);
         assert_eq!(size(None, 0), 4096);
+        let odd = UmemConfig::new().frames(7).frame_size(2816).unaligned(true);
+        assert_eq!(odd.allocate().expect("memory").frame_size(), 2816);
     }
 }

@@ -287,6 +287,57 @@ pub(crate) fn memory_of_huge_pages() -> Result {
     Ok(())
 }
 
+pub(crate) fn unaligned_frames_of_any_size() -> Result {
+    for mode in MODES {
+        let (left, right) = (Namespace::new()?, Namespace::new()?);
+        let (l, r) = wire(&left, &right)?;
+        for link in [&l, &r] {
+            link.set_mtu(2500)?;
+        }
+        let mut peer = left.run(|| {
+            ring_core::Capture::builder("left0").block_timeout(Duration::from_millis(5)).open()
+        })??;
+        // Most frames lie across the boundary of two pages.
+        let memory = UmemConfig::new().frames(333).frame_size(2816).unaligned(true);
+        let builder = XdpSocket::builder("right0").attach(mode).ring_size(128).memory(memory);
+        let required = builder.clone().zero_copy(ZeroCopy::Required);
+        let error = crate::setup::opened(&right, &required)?.expect_err("always copied");
+        assert!(matches!(error, XdpError::Geometry { .. } | XdpError::MissingCapability { .. }));
+        let mut socket = open(&right, &builder.multi_buffer(MultiBuffer::Off))?;
+        let umem = socket.umem();
+        let sender = Sender::new(&left, "left0")?;
+        let sent = frames(1000, 2514);
+        for part in sent.chunks(50) {
+            sender.send(part)?;
+            let mut got = Vec::new();
+            while got.len() < part.len() {
+                let Next::Batch(batch) = socket.next_batch(Timeout::After(SOON))? else {
+                    panic!("{} packets", got.len())
+                };
+                got.extend(batch.into_frames().map(|(frame, _)| frame));
+            }
+            assert!(got.iter().map(|frame| frame.data()).eq(part.iter().map(|frame| &frame[..])));
+            // Back where they came from, the sent frames among them.
+            assert_same(&collect(&mut peer, part.len())?, part);
+            for mut frame in got {
+                frame.data_mut()[..12].rotate_left(6);
+                socket.send(frame)?;
+            }
+            assert!(socket.sender()?.drain(Timeout::After(SOON))?);
+            let back: Vec<_> = part
+                .iter()
+                .map(|frame| [&frame[6..12], &frame[..6], &frame[12..]].concat())
+                .collect();
+            assert_same(&collect(&mut peer, part.len())?, &back);
+        }
+        let statistics = socket.statistics()?;
+        assert_eq!((statistics.drops, statistics.malformed), (0, 0));
+        drop(socket);
+        assert_eq!(umem.free_frames(), 333);
+    }
+    Ok(())
+}
+
 fn free_huge_pages() -> Result<u64> {
     let memory = std::fs::read_to_string("/proc/meminfo")?;
     let line = memory.lines().find_map(|line| line.strip_prefix("HugePages_Free:"));

@@ -41,9 +41,15 @@ proptest! {
     #[test]
     fn no_frame_is_lost_or_doubled(
         start: u32,
+        unaligned: bool,
         acts in proptest::collection::vec(act(), 1..120),
     ) {
-        let umem = umem(16);
+        let umem = if unaligned {
+            let config = UmemConfig::new().frames(16).frame_size(2112).unaligned(true);
+            config.allocate().expect("memory")
+        } else {
+            umem(16)
+        };
         let (mut socket, kernel) = socket(&umem, start);
         let mut kept = Vec::new();
         for act in acts {
