@@ -53,6 +53,9 @@ pub enum Chunk<K = FiveTupleKey> {
         offset: u64,
     },
     /// The conversation is over; nothing follows.
+    ///
+    /// Where the capture missed its end, say because the kernel dropped the FIN, this comes when the flow has been silent
+    /// for its timeout: an hour for an open connection, unless the table is [told](crate::FlowStream::table) otherwise.
     #[non_exhaustive]
     Closed {
         /// Why it ended.

@@ -33,7 +33,8 @@
 //!
 //! [`FlowStream::into_conversations`] takes the source out of the reactor and gives it to an engine on a thread of its
 //! own: source → flow table → queues. Streams and conversations are readers of bounded queues, woken once a batch. A
-//! [`Handle`] stops the engine and tells its [`Statistics`].
+//! [`Handle`] stops the engine and tells its [`Statistics`]. Several sources get an engine each and are one stream
+//! ([`FlowGroupExt`]); those who cannot have threads poll a [`Driver`].
 //!
 //! # What happens to slow readers
 //!

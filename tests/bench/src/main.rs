@@ -14,6 +14,7 @@ mod page;
 mod peer;
 mod reassembly;
 mod report;
+mod retention;
 mod ring;
 mod role;
 mod tracking;
@@ -59,6 +60,7 @@ const GROUPS: &[Group] = &[
     ("reassembly", reassembly::rows),
     ("hostile", hostile::rows),
     ("conversations", conversations::rows),
+    ("retention", retention::rows),
     ("ring", ring::rows),
     ("inject", inject::rows),
     ("xdp", xdp::rows),

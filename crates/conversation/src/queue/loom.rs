@@ -101,3 +101,52 @@ fn an_engine_never_waits_for_a_reader_that_waits_for_it() {
         engine.join().unwrap();
     });
 }
+
+#[test]
+fn an_engine_that_is_a_task_is_always_woken() {
+    ::loom::model(|| {
+        let gate = Arc::new(Gate::default());
+        let queue = Arc::new(Queue::new(Arc::clone(&gate)));
+        let engine = {
+            let (gate, queue) = (Arc::clone(&gate), Arc::clone(&queue));
+            thread::spawn(move || {
+                let room = Room { limit: 0, total: usize::MAX, beyond: Beyond::Accept };
+                assert!(push(&queue, data(0), room).crowded);
+                block_on(poll_fn(|cx| gate.poll_while(cx, || queue.is_over(0))));
+                fail(&queue);
+            })
+        };
+        assert_eq!(read(&queue), 1);
+        engine.join().unwrap();
+    });
+}
+
+#[test]
+fn a_reader_behind_a_barrier_is_woken_by_what_it_waits_for() {
+    ::loom::model(|| {
+        let gate = Arc::new(Gate::default());
+        let queue = Arc::new(Queue::new(Arc::clone(&gate)));
+        let engine = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || {
+                let room = Room { limit: usize::MAX, total: usize::MAX, beyond: Beyond::Drop };
+                let (_, answer) = data(0);
+                let barrier = (FlowSide::Responder, Item::Barrier { other: 1 });
+                let mut wake = Vec::new();
+                queue.push(&mut vec![barrier, (FlowSide::Responder, answer)], room, &mut wake);
+                wake.drain(..).for_each(Waker::wake);
+                push(&queue, data(0), room);
+                // Only now, so that the reader is not let through by the end.
+                wake.clear();
+                queue.push(&mut vec![data(1)], room, &mut wake);
+                wake.drain(..).for_each(Waker::wake);
+                fail(&queue);
+            })
+        };
+        let first = block_on(poll_fn(|cx| queue.poll_both(cx)));
+        assert!(matches!(first, Some(Ok(Chunk::Initiator(_)))), "{first:?}");
+        assert_eq!(read(&queue), 2);
+        engine.join().unwrap();
+        assert_eq!(gate.queued(), 0);
+    });
+}

@@ -1,5 +1,6 @@
 //! What a reader of conversations relies on, over packets made by hand: the same whether engines are threads or tasks.
 
+mod cancel;
 mod halves;
 mod limits;
 mod order;

@@ -2,7 +2,10 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 use std::collections::VecDeque;
+use std::iter;
 use std::os::fd::BorrowedFd;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use ring_core::{
     Error, Interrupter, LinkType, MemorySource, Next, PacketSource, Statistics, Timeout, Timestamp,
@@ -178,6 +181,75 @@ impl PacketSource for Failing {
 
     fn is_live(&self) -> bool {
         false
+    }
+
+    fn interrupter(&self) -> Option<Interrupter> {
+        None
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+/// A wire whose packets come when the test says so.
+pub struct Fed {
+    packets: Receiver<Vec<u8>>,
+    source: MemorySource,
+    count: u64,
+}
+
+pub struct Feed(Sender<Vec<u8>>);
+
+impl Fed {
+    pub fn new() -> (Feed, Self) {
+        let (sender, packets) = channel();
+        (Feed(sender), Self { packets, source: MemorySource::new(LinkType::ETHERNET), count: 0 })
+    }
+}
+
+impl Feed {
+    /// All that a connection has by now.
+    pub fn all(&self, connection: &mut Connection) {
+        for packet in connection.packets.drain(..) {
+            self.0.send(packet).expect("an engine");
+        }
+    }
+}
+
+impl PacketSource for Fed {
+    type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
+
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
+        let first = match timeout {
+            Timeout::Now => self.packets.recv_timeout(Duration::ZERO),
+            Timeout::After(time) => self.packets.recv_timeout(time),
+            Timeout::Never => self.packets.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match first {
+            Ok(first) => {
+                self.source = MemorySource::new(LinkType::ETHERNET);
+                for packet in iter::once(first).chain(self.packets.try_iter()) {
+                    self.count += 1;
+                    self.source.push(Timestamp::from_nanos(1_000_000 * self.count), &packet);
+                }
+                self.source.next_batch(Timeout::Now)
+            }
+            Err(RecvTimeoutError::Timeout) => Ok(Next::TimedOut),
+            Err(RecvTimeoutError::Disconnected) => Ok(Next::End),
+        }
+    }
+
+    fn statistics(&mut self) -> Result<Statistics, Error> {
+        self.source.statistics()
+    }
+
+    fn link_type(&self) -> Option<LinkType> {
+        self.source.link_type()
+    }
+
+    fn is_live(&self) -> bool {
+        true
     }
 
     fn interrupter(&self) -> Option<Interrupter> {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use flow::{
     Conflict, Data, Datagram, EndReason, FiveTuple, FiveTupleKey, Flow, FlowHandler, FlowId,
-    FlowRecord, FlowSide, FlowTable, FlowTableBuilder, Gap, GapCause, LinkType, Packet, Timestamp,
+    FlowRecord, FlowSide, FlowTable, FlowTableBuilder, Gap, GapCause, LinkType, Opening, Packet,
+    Timestamp,
 };
 
 pub(crate) use crate::segments::{Client, Host, Server, segment};
@@ -31,11 +32,17 @@ pub(crate) struct Lab {
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) flows: Vec<FlowSeen>,
+    /// Whether flows are refused.
+    pub(crate) refuses: bool,
+    /// How often that was asked.
+    pub(crate) asked: u32,
+    /// Bytes that were acknowledged before they were seen.
+    pub(crate) awaited: Vec<(FlowSide, u64)>,
     pub(crate) datagrams: u64,
 }
 
 pub(crate) struct FlowSeen {
-    id: FlowId,
+    pub(crate) id: FlowId,
     sides: [SideSeen; 2],
     pub(crate) end: Option<FlowRecord<FiveTupleKey>>,
     pub(crate) interim: Vec<FlowRecord<FiveTupleKey>>,
@@ -165,6 +172,15 @@ impl Seen {
 }
 
 impl FlowHandler<FiveTupleKey> for Seen {
+    fn admits(&mut self, _: &Flow<'_, FiveTupleKey>, _: &Opening<'_>) -> bool {
+        self.asked += 1;
+        !self.refuses
+    }
+
+    fn on_awaited(&mut self, _: &Flow<'_, FiveTupleKey>, side: FlowSide, offset: u64) {
+        self.awaited.push((side, offset));
+    }
+
     fn on_start(&mut self, flow: &Flow<'_, FiveTupleKey>) {
         assert!(!self.flows.iter().any(|seen| seen.id == flow.id), "started twice");
         self.flows.push(FlowSeen {

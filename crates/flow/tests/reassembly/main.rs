@@ -7,6 +7,7 @@ mod harness;
 #[allow(unreachable_pub)]
 mod segments;
 
+mod admission;
 mod closing;
 mod expiry;
 mod gaps;

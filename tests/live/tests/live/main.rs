@@ -1,10 +1,12 @@
 //! Real programs over real kernels: what they got is what the conversations say, byte for byte.
 
+mod decoders;
 mod demo;
 mod http;
 mod idle;
 mod messages;
 mod quick_start;
+mod readers;
 mod reset;
 mod rough;
 mod throughput;
@@ -31,6 +33,12 @@ live_harness::main!(
     rough::uploads_over_a_rough_path,
     quick_start::a_hundred_transfers_at_once,
     quick_start::large_transfers_at_once,
+    readers::one_that_never_reads_holds_up_nobody,
+    readers::engines_that_are_tasks,
+    readers::a_group_of_captures_is_one_stream,
+    readers::what_is_dropped_gives_its_blocks_back,
+    decoders::http_by_httparse,
+    decoders::tls_by_its_records,
     idle::a_kept_block_does_not_spin,
     idle::a_kept_chunk_does_not_spin,
     xdp::a_tap_hears_both_directions,

@@ -1,0 +1,168 @@
+//! Whatever is dropped, and whenever: all memory comes back.
+#![allow(missing_docs, unsafe_code)]
+
+mod behaviour {
+    pub mod support;
+}
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use behaviour::support::{Connection, Live, interleave, pattern};
+use conversation::{Chunk, Conversations, FlowStreamExt as _, Retention};
+use flow::FiveTuple;
+use futures::StreamExt as _;
+use tokio::io::AsyncReadExt as _;
+
+/// The system's allocator, which counts the bytes in use.
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is handed to the system's allocator unchanged, and counting neither allocates nor fails.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        BYTES.fetch_add(layout.size(), Relaxed);
+        // SAFETY: the caller's promises about `layout` are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        BYTES.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller's promises about `pointer` and `layout` are passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// What the runtime and the standard library keep for themselves, a thread's name for example.
+const SLACK: usize = 16 << 10;
+
+const POINTS: usize = 9;
+
+/// A capture of which everything is dropped at one of some points.
+async fn drop_at(point: usize, live: bool, task: bool) {
+    let mut connections: Vec<_> = (1..=20)
+        .map(|port| {
+            let mut connection = Connection::open(port);
+            for round in 0..40 {
+                connection.send(0, &pattern(round, 700));
+                connection.send(1, &pattern(round, 1400));
+            }
+            connection.lose(1, 100);
+            connection.fin(0);
+            connection
+        })
+        .collect();
+    let memory = interleave(&mut connections);
+    drop(connections);
+    let retention = if point.is_multiple_of(2) { Retention::Copy } else { Retention::Borrow };
+    if live {
+        let stream = Live(memory).flow_stream(FiveTuple::bidirectional()).retention(retention);
+        if point == 0 {
+            return;
+        }
+        begun(point, if task { tasks(stream) } else { stream.into_conversations() }).await;
+    } else {
+        let stream = memory.flow_stream(FiveTuple::bidirectional()).retention(retention);
+        if point == 0 {
+            return;
+        }
+        let stream = stream.conversation_limit(20_000).total_limit(100_000).causal_order(true);
+        begun(point, if task { tasks(stream) } else { stream.into_conversations() }).await;
+    }
+}
+
+fn tasks<S: ring_core::PacketSource + Send + 'static>(
+    stream: conversation::FlowStream<S, FiveTuple>,
+) -> Conversations {
+    let (conversations, driver) = stream.into_driven_conversations();
+    tokio::spawn(driver);
+    conversations
+}
+
+async fn begun(point: usize, mut conversations: Conversations) {
+    if point == 1 {
+        return;
+    }
+    let mut first = conversations.next().await.unwrap().unwrap();
+    match point {
+        2 => drop(conversations),
+        3 => {
+            for _ in 0..3 {
+                first.next_chunk().await;
+            }
+            drop(first);
+            // The others are never taken.
+            let _second = conversations.next().await;
+        }
+        4 => {
+            let (mut initiator, responder) = first.split();
+            initiator.read_exact(&mut [0; 1000]).await.unwrap();
+            drop(responder);
+            initiator.read_exact(&mut [0; 1000]).await.unwrap();
+            drop(conversations);
+        }
+        5 => {
+            let (initiator, mut responder) = first.split();
+            drop(initiator);
+            while let Some(Ok(_)) = responder.next().await {}
+        }
+        6 => {
+            let Some(Chunk::Initiator(kept)) = first.next_chunk().await else { panic!("no data") };
+            drop((first, conversations));
+            assert_eq!(kept[..10], pattern(0, 10));
+        }
+        7 => conversations.handle().shutdown(),
+        _ => {
+            while first.next_chunk().await.is_some() {}
+            while let Some(conversation) = conversations.next().await {
+                let mut conversation = conversation.unwrap();
+                while conversation.next_chunk().await.is_some() {}
+            }
+        }
+    }
+}
+
+#[test]
+fn all_memory_comes_back() {
+    let once = |point, live, task| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(drop_at(point, live, task));
+    };
+    for point in 0..POINTS {
+        for (live, task) in [(false, false), (true, false), (false, true), (true, true)] {
+            once(point, live, task);
+            let before = settled(0);
+            for _ in 0..3 {
+                once(point, live, task);
+            }
+            let after = settled(before + SLACK);
+            assert!(
+                after <= before + SLACK,
+                "dropped at {point}, live {live}, task {task}: {} bytes more",
+                after - before
+            );
+        }
+    }
+}
+
+/// Bytes in use, once they are no more than `expected`, or have not changed for a while: engines that are threads end in
+/// their own time.
+fn settled(expected: usize) -> usize {
+    let (mut last, mut since) = (BYTES.load(Relaxed), Instant::now());
+    loop {
+        let now = BYTES.load(Relaxed);
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        let patience = if expected == 0 { 700 } else { 3000 };
+        if (expected > 0 && now <= expected) || since.elapsed() > Duration::from_millis(patience) {
+            return now;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
