@@ -41,6 +41,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     while let Some(block) = capture.next_block(Timeout::Never)? {
         turn = hand_on(&queues, turn, block.share());
     }
+    // What the kernel had handed over by then.
+    while let Some(block) = capture.next_block(Timeout::Now)? {
+        turn = hand_on(&queues, turn, block.share());
+    }
     drop(queues);
 
     let mut total = HashMap::new();

@@ -159,7 +159,7 @@ impl CaptureBuilder {
         self
     }
 
-    /// A ring of a shape of your own.
+    /// A ring of a shape of your own (`PACKET_RX_RING` of packet(7), `struct tpacket_req3` of `linux/if_packet.h`).
     pub fn geometry(mut self, geometry: RingGeometry) -> Self {
         self.geometry = geometry;
         self
@@ -171,13 +171,14 @@ impl CaptureBuilder {
         self
     }
 
-    /// After how long a block that is not full is handed over; whole milliseconds, at least one.
+    /// After how long a block that is not full is handed over; whole milliseconds, at least one (`tp_retire_blk_tov` of
+    /// `linux/if_packet.h`).
     pub fn block_timeout(mut self, timeout: Duration) -> Self {
         self.geometry.timeout = timeout;
         self
     }
 
-    /// Which packets to capture; all unless said otherwise.
+    /// Which packets to capture; all unless said otherwise (`SO_ATTACH_FILTER` and `SO_ATTACH_BPF` of socket(7)).
     pub fn filter(mut self, filter: impl Into<CaptureFilter>) -> Self {
         self.filter = filter.into();
         self
@@ -189,7 +190,8 @@ impl CaptureBuilder {
         self
     }
 
-    /// Bytes of a packet that are captured at most; 0 for no limit.
+    /// Bytes of a packet that are captured at most; 0 for no limit. It is the filter that tells the kernel, by what it
+    /// returns (`Documentation/networking/filter.rst`).
     pub fn snaplen(mut self, bytes: u32) -> Self {
         self.snaplen = if bytes == 0 { u32::MAX } else { bytes };
         self
@@ -202,13 +204,14 @@ impl CaptureBuilder {
         self
     }
 
-    /// Whether packets that this host sends are captured.
+    /// Whether packets that this host sends are captured (`PACKET_IGNORE_OUTGOING` of packet(7); in a group
+    /// `PACKET_FANOUT_FLAG_IGNORE_OUTGOING`).
     pub fn outgoing(mut self, outgoing: Outgoing) -> Self {
         self.outgoing = outgoing;
         self
     }
 
-    /// Shares the interface's packets with other captures.
+    /// Shares the interface's packets with other captures (`PACKET_FANOUT` of packet(7)).
     pub fn fanout(mut self, fanout: Fanout) -> Self {
         self.fanout = Some(fanout);
         self
@@ -221,7 +224,8 @@ impl CaptureBuilder {
         self
     }
 
-    /// Whose clock gives the time stamps: [`TimestampSource::Software`], or [`TimestampSource::RawHardware`] to switch
+    /// Whose clock gives the time stamps (`PACKET_TIMESTAMP` of packet(7), `SIOCSHWTSTAMP` of
+    /// `Documentation/networking/timestamping.rst`): [`TimestampSource::Software`], or [`TimestampSource::RawHardware`] to switch
     /// the adapter's on, for everybody, which takes `CAP_NET_ADMIN` unless they are on already. An adapter that has none,
     /// and `any`, are an error. Packets that come without one, as those do that this host sends, get the kernel's: each
     /// packet says which it got. [`TimestampSource::Hardware`] counts as raw, [`TimestampSource::Recorded`] as software.

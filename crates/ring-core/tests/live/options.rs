@@ -38,7 +38,7 @@ pub(crate) fn every_profile_receives() -> Result {
         sender.send(&[frame(1, 9014)])?;
         let block = capture.next_block(Timeout::After(SOON))?.expect("a packet");
         let took = started.elapsed();
-        assert!(took < timeout * 2 + Duration::from_millis(50), "{profile:?}: {took:?}");
+        assert!(took < timeout * 2 + Duration::from_millis(200), "{profile:?}: {took:?}");
         assert!(block.packets().map(|packet| packet.data().to_vec()).eq([frame(1, 9014)]));
     }
     Ok(())
@@ -69,7 +69,7 @@ pub(crate) fn the_block_timeout_is_that_of_the_builder() -> Result {
         sender.send(&[frame(1, 60)])?;
         assert!(capture.next_packet(Timeout::After(SOON))?.is_some());
         let took = started.elapsed();
-        assert!(took < timeout * 2 + Duration::from_millis(60), "{took:?} for {timeout:?}");
+        assert!(took < timeout * 2 + Duration::from_millis(200), "{took:?} for {timeout:?}");
         assert!(milliseconds < 100 || took > timeout / 2, "{took:?} for {timeout:?}");
     }
     Ok(())
