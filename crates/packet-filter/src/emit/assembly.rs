@@ -1,8 +1,10 @@
 //! Blocks to a program.
 
+use std::hash::{Hash as _, Hasher as _};
+
 use crate::error::CompileError;
 use crate::graph::{Graph, NodeId};
-use crate::ir::WordMap;
+use crate::ir::{WordHasher, WordMap};
 use crate::program::{Instruction, code};
 
 /// A test: its code, and a jump that still lacks its targets.
@@ -12,6 +14,19 @@ pub(super) struct Block {
     pub(super) jumps: Jumps,
     pub(super) yes: NodeId,
     pub(super) no: NodeId,
+}
+
+impl Block {
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = WordHasher::default();
+        (self.code.as_slice(), self.jumps, self.yes, self.no).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn does_the_same(&self, other: &Self) -> bool {
+        (self.yes, self.no, self.jumps) == (other.yes, other.no, other.jumps)
+            && self.code == other.code
+    }
 }
 
 /// Conditional jumps, one behind the other, of which the first that holds leads on.
@@ -70,20 +85,25 @@ pub(super) fn remove_dead_stores(blocks: &mut [Block], graph: &Graph) {
 /// Makes blocks of the same code and the same targets one: whatever the registers hold, they do the same.
 pub(super) fn merge_equal(blocks: &mut Vec<Block>, graph: &Graph) {
     let mut merged: Vec<Option<NodeId>> = vec![None; graph.len()];
-    let mut known = WordMap::default();
+    let mut known: WordMap<u64, usize> = WordMap::default();
     known.reserve(blocks.len());
     let mut gone = vec![false; blocks.len()];
-    for (block, gone) in blocks.iter_mut().zip(&mut gone).rev() {
+    for at in (0..blocks.len()).rev() {
         let into = |id: NodeId| {
             id.index().and_then(|index| merged.get(index).copied().flatten()).unwrap_or(id)
         };
+        let Some(block) = blocks.get_mut(at) else { continue };
         (block.yes, block.no) = (into(block.yes), into(block.no));
-        let first = *known
-            .entry((block.code.clone(), block.jumps, block.yes, block.no))
-            .or_insert(block.id);
-        *gone = first != block.id;
+        // Of different blocks with the same fingerprint only the first is found again: the program is longer, not wrong.
+        let first = *known.entry(block.fingerprint()).or_insert(at);
+        let (Some(block), Some(first)) = (blocks.get(at), blocks.get(first)) else { continue };
+        let is_gone = first.id != block.id && first.does_the_same(block);
+        let id = if is_gone { first.id } else { block.id };
         if let Some(slot) = block.id.index().and_then(|index| merged.get_mut(index)) {
-            *slot = Some(first);
+            *slot = Some(id);
+        }
+        if let Some(gone) = gone.get_mut(at) {
+            *gone = is_gone;
         }
     }
     let mut gone = gone.into_iter();
