@@ -45,17 +45,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("FILE THREADS BYTES".into());
     };
     let file = fs::read(file)?;
-    // What the kernel adds to each packet is less than the packets themselves.
-    let blocks = file.len() * 2 / BLOCK + 8;
+    // What the kernel adds to each packet is less than the packets themselves; and some blocks close when their time is
+    // over, not when they are full.
+    let blocks = file.len() * 3 / BLOCK + 8;
     let capture = Capture::builder()
         .interface("b")
         .block_size(BLOCK)
         .block_count(blocks)
         .fill_rxhash(false)
+        .block_timeout_ms(1000)
         .build()?;
     let packets = send(&file, "a")?;
     // The last block closes.
-    std::thread::sleep(Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(1500));
     let stats = capture.stats()?;
     if stats.drops != 0 {
         return Err(format!("the ring was too small: {stats:?}").into());
