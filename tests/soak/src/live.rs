@@ -59,11 +59,12 @@ fn churn(connections: u64, duration: Duration, report: &mut Report) -> Result<u6
     let reading =
         runtime.spawn(conversations.reassemble(move |_, _| Some(Reader(Arc::clone(&readers)))));
 
-    let stop = Arc::new(AtomicBool::new(false));
+    // Servers go on until all clients are done.
+    let [stop, closed] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
     let done = Arc::new(AtomicU64::new(0));
     let servers = in_threads(&server, |port| {
-        let (listener, stop) = (TcpListener::bind(("10.7.0.1", port))?, Arc::clone(&stop));
-        Ok(move || serve(&listener, &stop))
+        let (listener, closed) = (TcpListener::bind(("10.7.0.1", port))?, Arc::clone(&closed));
+        Ok(move || serve(&listener, &closed))
     })?;
     let clients = in_threads(&client, |port| {
         let (address, stop) = (SocketAddr::from(([10, 7, 0, 1], port)), Arc::clone(&stop));
@@ -84,6 +85,7 @@ fn churn(connections: u64, duration: Duration, report: &mut Report) -> Result<u6
         client.join().map_err(|_| "a client panicked")??;
     }
     // Each server waits for one more.
+    closed.store(true, Relaxed);
     let wake = |port| TcpStream::connect(("10.7.0.1", port)).map(drop);
     client.run(|| (FIRST_PORT..FIRST_PORT + PORTS).try_for_each(wake))??;
     for server in servers {
@@ -123,10 +125,10 @@ where
     (FIRST_PORT..FIRST_PORT + PORTS).map(|port| Ok(thread::spawn(work(port)?))).collect()
 }
 
-fn serve(listener: &TcpListener, stop: &AtomicBool) -> io::Result<()> {
+fn serve(listener: &TcpListener, closed: &AtomicBool) -> io::Result<()> {
     loop {
         let (mut stream, _) = listener.accept()?;
-        if stop.load(Relaxed) {
+        if closed.load(Relaxed) {
             return Ok(());
         }
         let mut request = [0; REQUEST.len()];
