@@ -6,10 +6,12 @@ use conversation::{Chunk, FlowStreamExt as _};
 use flow::{FiveTuple, FlowSide};
 use ring_core::CaptureFile;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("which file?")?;
+    let mut readers = JoinSet::new();
     CaptureFile::open(path)?
         .flow_conversations(FiveTuple::bidirectional())
         .into_channels(|conversation, side| {
@@ -18,7 +20,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             let (sender, mut chunks) = mpsc::channel(8);
             let server = conversation.responder();
-            tokio::spawn(async move {
+            readers.spawn(async move {
                 while let Some(chunk) = chunks.recv().await {
                     match chunk {
                         Chunk::Responder(data) => println!("{server}: {} bytes", data.len()),
@@ -30,5 +32,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             Some(sender)
         })
         .await?;
+    // What is still in the channels is theirs.
+    readers.join_all().await;
     Ok(())
 }

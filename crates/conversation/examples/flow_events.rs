@@ -21,6 +21,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     while let Some(event) = flows.next_event().await {
         match event? {
             (FlowEvent::Data { len, .. }, Some(seen)) => seen.largest = seen.largest.max(len),
+            (FlowEvent::Datagram { len, .. }, Some(seen)) => {
+                seen.largest = seen.largest.max(u64::from(len));
+            }
             (FlowEvent::Ended { record, .. }, Some(Seen { key, largest })) => println!(
                 "{} <-> {}: {} and {} bytes, at most {largest} at once, {:?}",
                 key.a,
