@@ -214,7 +214,8 @@ impl XdpSocketBuilder {
     }
 
     /// Under which number the socket stands in the map of the program, that of its queue at first. To be chosen where
-    /// somebody else's program tells the sockets of one queue apart; our own knows queues alone.
+    /// somebody else's program tells the sockets of one queue apart; our own knows queues alone. Where several are to
+    /// receive from one queue, the first that is opened on it must have such a number, too.
     pub fn key(mut self, key: u32) -> Self {
         self.key = Some(key);
         self

@@ -82,8 +82,9 @@ impl Fill {
             written += 1;
         }
         ring.advance(written);
-        ring.publish();
+        // First, since another socket of the queue may have the first of them back at once.
         self.filled.fetch_add(written, Ordering::Relaxed);
+        ring.publish();
         Ok(written)
     }
 

@@ -3,7 +3,7 @@
 //! **Invariant.** Each frame is in exactly one place: in the pool, with a user (who then has its [`Lease`]), with the
 //! kernel to be filled, or with the kernel to be sent. A word a frame says which, and with which queue. Only the one
 //! who has a frame moves it on: the holder of the lease, or, for frames that the kernel has, the one who reads the ring
-//! by which that kernel side gives them back. What the kernel gives back is checked against the word, so that a frame
+//! by which that kernel side gives them back; where several receive from one queue, whoever of them is first. What the kernel gives back is checked against the word, so that a frame
 //! that it names twice, or was never given, never gets a second lease.
 //!
 //! **Rules.** A lease is neither copied nor made anywhere but here. While one exists, neither the kernel nor anybody else
@@ -181,6 +181,9 @@ impl Memory {
     }
 
     /// Takes a frame from the kernel: what it says is checked. The lease, and where the bytes start in the frame.
+    ///
+    /// Only one thread at a time may take frames of this holder. Where several do, see
+    /// [`claim_among_many`](Self::claim_among_many).
     #[inline]
     pub(crate) fn claim(
         &self,
@@ -188,6 +191,32 @@ impl Memory {
         len: u32,
         holder: Holder,
     ) -> Result<(Lease, u32), Refused> {
+        let (state, index, start) = self.find(address, len)?;
+        if state.load(Ordering::Relaxed) != holder.state() {
+            return Err(Refused);
+        }
+        state.store(WITH_USER, Ordering::Relaxed);
+        Ok((Lease { index, memory: self.id }, start))
+    }
+
+    /// The same where several threads take frames of one holder, each from a ring of its own: the kernel may name a frame
+    /// in two of them.
+    pub(crate) fn claim_among_many(
+        &self,
+        address: u64,
+        len: u32,
+        holder: Holder,
+    ) -> Result<(Lease, u32), Refused> {
+        let (state, index, start) = self.find(address, len)?;
+        state
+            .compare_exchange(holder.state(), WITH_USER, Ordering::Relaxed, Ordering::Relaxed)
+            .map_err(|_| Refused)?;
+        Ok((Lease { index, memory: self.id }, start))
+    }
+
+    /// The frame that an address is in, if so many bytes from there are: its state, its index, and where they start.
+    #[inline]
+    fn find(&self, address: u64, len: u32) -> Result<(&AtomicU16, u32, u32), Refused> {
         let (index, start) = if self.layout.unaligned {
             let address = (address & OFFSET_MASK) + (address >> OFFSET_SHIFT);
             let size = u64::from(self.layout.frame_size);
@@ -197,11 +226,10 @@ impl Memory {
         };
         let index = usize::try_from(index).map_err(|_| Refused)?;
         let state = self.states.get(index).ok_or(Refused)?;
-        if len > self.layout.frame_size - start || state.load(Ordering::Relaxed) != holder.state() {
+        if len > self.layout.frame_size - start {
             return Err(Refused);
         }
-        state.store(WITH_USER, Ordering::Relaxed);
-        Ok((Lease { index: index as u32, memory: self.id }, start))
+        Ok((state, index as u32, start))
     }
 
     /// Brings the first bytes of a frame nearer, which are going to be read: they were written by another processor, or by

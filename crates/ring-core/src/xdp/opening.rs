@@ -98,6 +98,15 @@ impl XdpSocketBuilder {
             .returns
             .join()
             .map_err(|source| XdpError::System { operation: "eventfd", source })?;
+        if receives && !bound.rings.receiver_came() {
+            umem.shared.memory.returns.leave(&waiter);
+            bound.rings.fill.want_less(bound.share);
+            return Err(XdpError::QueueBusy {
+                interface: self.interface.clone(),
+                queue: self.queue,
+                waited: Duration::ZERO,
+            });
+        }
         let Bound { rx, tx, socket, rings, share, multi_buffer } = bound;
         let endpoint = Arc::new(Endpoint {
             entry,
@@ -177,7 +186,14 @@ impl XdpSocketBuilder {
         let number = shared.number()?;
         let completions = Completions::new(completion, Holder::Send(number));
         let (both, owner) = ((Fill::new(fill_ring), completions), Some(socket.clone()));
-        let rings = Arc::new(QueueRings::new(shared.clone(), number, place, both, owner));
+        let rings = Arc::new(QueueRings::new(
+            shared.clone(),
+            number,
+            place,
+            both,
+            owner,
+            self.key.is_some(),
+        ));
         let mut bound = Bound { rx, tx, socket, rings, share: 0, multi_buffer };
         // Before the socket is bound: some drivers want to find frames then.
         bound.share = fill(&bound.rings)?;

@@ -23,6 +23,9 @@ pub(crate) struct QueueRings {
     pub(crate) completions: Completions,
     /// The socket that the rings were made with. `None` only where a test plays the kernel.
     pub(crate) owner: Option<Arc<Socket>>,
+    /// Whether more than one socket may receive, at the same time, from threads of their own.
+    pub(crate) many_receive: bool,
+    receivers: AtomicU16,
     zero_copy: AtomicBool,
     next_ordinal: AtomicU16,
 }
@@ -41,9 +44,31 @@ impl QueueRings {
         place: QueuePlace,
         (fill, completions): (Fill, Completions),
         owner: Option<Arc<Socket>>,
+        many_receive: bool,
     ) -> Self {
-        let (zero_copy, next_ordinal) = (AtomicBool::new(false), AtomicU16::new(0));
-        Self { umem, number, place, fill, completions, owner, zero_copy, next_ordinal }
+        Self {
+            umem,
+            number,
+            place,
+            fill,
+            completions,
+            owner,
+            many_receive,
+            receivers: AtomicU16::new(0),
+            zero_copy: AtomicBool::new(false),
+            next_ordinal: AtomicU16::new(0),
+        }
+    }
+
+    /// One more receives, if it may. To be told of its end by [`receiver_left`](Self::receiver_left).
+    pub(crate) fn receiver_came(&self) -> bool {
+        let next = |count: u16| (count == 0 || self.many_receive).then_some(count + 1);
+        self.receivers.fetch_update(Ordering::Acquire, Ordering::Relaxed, next).is_ok()
+    }
+
+    /// One less receives.
+    pub(crate) fn receiver_left(&self) {
+        self.receivers.fetch_sub(1, Ordering::Release);
     }
 
     /// Says that the device reads and writes the frames itself.

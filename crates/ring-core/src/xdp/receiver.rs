@@ -268,7 +268,12 @@ impl XdpReceiver {
     fn take_piece(&mut self, descriptor: XdpDesc) {
         let XdpDesc { addr, len, options } = descriptor;
         let continues = options & XDP_PKT_CONTD != 0;
-        let claimed = self.endpoint.umem.memory.claim(addr, len, self.endpoint.rings.fill_holder());
+        let (memory, rings) = (&self.endpoint.umem.memory, &self.endpoint.rings);
+        let claimed = if rings.many_receive {
+            memory.claim_among_many(addr, len, rings.fill_holder())
+        } else {
+            memory.claim(addr, len, rings.fill_holder())
+        };
         let Ok((lease, start)) = claimed else {
             // The packet that it was a piece of is lost as well.
             self.malformed += 1;
@@ -394,6 +399,7 @@ impl Drop for XdpReceiver {
             entry.remove();
         }
         self.fill().want_less(self.share);
+        self.endpoint.rings.receiver_left();
         let open = std::mem::take(&mut self.open);
         let memory = &self.endpoint.umem.memory;
         memory.give_all_back(open.into_iter().filter_map(|piece| piece.lease));

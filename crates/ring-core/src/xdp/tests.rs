@@ -40,7 +40,7 @@ fn socket(umem: &Umem, start: u32) -> (XdpSocket, Kernel) {
     let place = QueuePlace { interface: Place::none(), queue: number.into() };
     let completions = Completions::new(completion, Holder::Send(number));
     let both = (Fill::new(fill), completions);
-    let rings = Arc::new(QueueRings::new(umem.shared.clone(), number, place, both, None));
+    let rings = Arc::new(QueueRings::new(umem.shared.clone(), number, place, both, None, true));
     umem.shared.add(&rings);
     let (socket, rx, tx) = socket_on(&rings, umem, start);
     (socket, Kernel { rx, fill: fill_kernel, tx, completion: completion_kernel })
@@ -70,6 +70,7 @@ fn socket_on(
         busy_poll: false,
         _promiscuous: None,
     });
+    assert!(rings.receiver_came());
     let waiter = umem.shared.memory.returns.join().expect("an event");
     let interrupter = Interrupter::new().expect("an event");
     let (share, wait) = (rings.fill.want(SIZE), XdpWait::Sleep);

@@ -80,3 +80,38 @@ fn frames_that_a_device_may_still_write_to_are_not_given_out_again() {
     assert_eq!(umem.free_frames(), 16 - SIZE as usize - 1, "the device has them, for all we know");
     assert_eq!(umem.held_frames(), 0);
 }
+
+#[test]
+fn a_frame_that_is_named_to_two_sockets_at_once_goes_to_one() {
+    let umem = umem(32);
+    let ([first, second], kernel, [rx, _tx]) = two(&umem);
+    let (mut first, mut second) = (first, second);
+    let mut got = 0;
+    for _ in 0..200 {
+        assert!(packets(&mut first).is_empty() && packets(&mut second).is_empty());
+        let addr = kernel.fill.pop().expect("a frame") + 256;
+        for ring in [&kernel.rx, &rx] {
+            ring.push(XdpDesc { addr, len: 60, options: 0 });
+        }
+        let barrier = std::sync::Barrier::new(2);
+        let taken = std::thread::scope(|scope| {
+            let sockets = [&mut first, &mut second];
+            let threads = sockets.map(|socket| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    match socket.next_batch(Timeout::Now).expect("no error") {
+                        Next::Batch(batch) => batch.into_frames().map(|(frame, _)| frame).collect(),
+                        _ => Vec::new(),
+                    }
+                })
+            });
+            threads.map(|thread| thread.join().expect("no panic"))
+        });
+        // Both still have what they got.
+        assert_eq!(taken[0].len() + taken[1].len(), 1);
+        got += 1;
+    }
+    assert_eq!(malformed(&mut first) + malformed(&mut second), got);
+    drop((first, second));
+    assert_complete(&umem);
+}
