@@ -18,6 +18,12 @@ pub(crate) enum Letter {
 
 const LETTERS: [u8; 8] = *b"SHADFRTG";
 
+/// Whether a side has brought a letter before.
+#[inline(always)]
+pub(crate) const fn noted(seen: u8, letter: Letter) -> bool {
+    seen >> letter as u8 & 1 == 1
+}
+
 /// Appends a letter, unless the side has brought it before: `seen` has one bit a letter. The four lowest bits of
 /// `history` count its letters, the others hold four bits each: there is room for all but one of the sixteen.
 #[inline(always)]

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU128;
 
 use crate::{Headers, Packet, Scope};
 
@@ -72,6 +73,20 @@ pub trait FlowExtractor {
     fn is_connection(&self) -> bool {
         true
     }
+
+    /// The whole key as a number, where it fits into one: [`expand`](Self::expand) gives it back. The table then hashes and
+    /// compares the number, and neither makes nor touches the key until the flow's events show it. By default no key fits.
+    #[inline(always)]
+    fn compact(key: &Self::Key) -> Option<NonZeroU128> {
+        let _ = key;
+        None
+    }
+
+    /// The key of a number that [`compact`](Self::compact) gave; `None` for other numbers.
+    fn expand(number: NonZeroU128) -> Option<Self::Key> {
+        let _ = number;
+        None
+    }
 }
 
 /// Which way a packet goes, relative to its key.
@@ -135,19 +150,18 @@ impl FlowExtractor for FiveTuple {
         let (source_port, destination_port) = (headers.source_port, headers.destination_port);
         let scope = if self.scoped { headers.scope } else { Scope::NONE };
         let protocol = headers.protocol;
-        // The same twice over: with the addresses' kind known, the key is a handful of stores.
+        // The same twice over: with the addresses' kind known, the key is a handful of stores, and in its number none.
         if let (IpAddr::V4(source), IpAddr::V4(destination)) = (headers.source, headers.destination)
         {
-            let forward =
-                (source.to_bits(), source_port) <= (destination.to_bits(), destination_port);
-            let (low, low_port, high, high_port) = if forward {
-                (source, source_port, destination, destination_port)
-            } else {
-                (destination, destination_port, source, source_port)
+            let source = u64::from(source.to_bits()) << 16 | u64::from(source_port);
+            let destination = u64::from(destination.to_bits()) << 16 | u64::from(destination_port);
+            let endpoint = |bits: u64| Endpoint {
+                address: IpAddr::V4(Ipv4Addr::from_bits((bits >> 16) as u32)),
+                port: bits as u16,
             };
-            let a = Endpoint { address: IpAddr::V4(low), port: low_port };
-            let b = Endpoint { address: IpAddr::V4(high), port: high_port };
-            let orientation = if forward { Orientation::Forward } else { Orientation::Reverse };
+            let (a, b) = (endpoint(source.min(destination)), endpoint(source.max(destination)));
+            let orientation =
+                if source <= destination { Orientation::Forward } else { Orientation::Reverse };
             return Some((FiveTupleKey { a, b, protocol, scope }, orientation));
         }
         let source = Endpoint { address: headers.source, port: source_port };
@@ -158,6 +172,31 @@ impl FlowExtractor for FiveTuple {
             (destination, source, Orientation::Reverse)
         };
         Some((FiveTupleKey { a, b, protocol, scope }, orientation))
+    }
+
+    /// Plain IPv4 fits, in 104 bits and one that says so.
+    #[inline(always)]
+    fn compact(key: &FiveTupleKey) -> Option<NonZeroU128> {
+        let (IpAddr::V4(a), IpAddr::V4(b)) = (key.a.address, key.b.address) else { return None };
+        let (a, b) = (u64::from(a.to_bits()), u64::from(b.to_bits()));
+        let low = a << 16 | u64::from(key.a.port);
+        let high = b << 24 | u64::from(key.b.port) << 8 | u64::from(key.protocol);
+        let number = u128::from(high) << 64 | u128::from(low | 1 << 63);
+        if key.scope == Scope::NONE { NonZeroU128::new(number) } else { None }
+    }
+
+    fn expand(number: NonZeroU128) -> Option<FiveTupleKey> {
+        let (low, high) = (number.get() as u64, (number.get() >> 64) as u64);
+        let endpoint = |address: u64, port: u64| Endpoint {
+            address: IpAddr::V4(Ipv4Addr::from_bits(address as u32)),
+            port: port as u16,
+        };
+        Some(FiveTupleKey {
+            a: endpoint(low >> 16, low),
+            b: endpoint(high >> 24, high >> 8),
+            protocol: high as u8,
+            scope: Scope::NONE,
+        })
     }
 }
 
@@ -236,5 +275,42 @@ pub struct Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         SocketAddr::new(self.address, self.port).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(a: u32, b: u32, ports: (u16, u16), protocol: u8) -> FiveTupleKey {
+        let endpoint =
+            |bits, port| Endpoint { address: IpAddr::V4(Ipv4Addr::from_bits(bits)), port };
+        FiveTupleKey {
+            a: endpoint(a, ports.0),
+            b: endpoint(b, ports.1),
+            protocol,
+            scope: Scope::NONE,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_holds_all_of_a_key(a: u32, b: u32, ports: (u16, u16), protocol: u8) {
+            let key = key(a, b, ports, protocol);
+            let number = FiveTuple::compact(&key).unwrap();
+            prop_assert_eq!(FiveTuple::expand(number), Some(key));
+        }
+    }
+
+    #[test]
+    fn keys_that_do_not_fit_have_no_number() {
+        let plain = key(0, 0, (0, 0), 0);
+        assert!(FiveTuple::compact(&plain).is_some());
+        assert_eq!(FiveTuple::compact(&FiveTupleKey { scope: Scope(1), ..plain }), None);
+        let v6 = Endpoint { address: "::1".parse().unwrap(), port: 0 };
+        assert_eq!(FiveTuple::compact(&FiveTupleKey { a: v6, ..plain }), None);
+        assert_eq!(FiveTuple::compact(&FiveTupleKey { b: v6, ..plain }), None);
     }
 }

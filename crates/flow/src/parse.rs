@@ -90,25 +90,26 @@ impl Parser {
         if let Some(headers) = Self::plain(packet) {
             return Ok(Parsed::Transport(headers));
         }
-        if packet.link_type == LinkType::ETHERNET
-            && packet.vlan_tci.is_none()
-            && packet.data.get(12..14) == Some(&[0x86, 0xdd])
-            && let Some(headers) = quick::v6(packet.data, 14, Scope::NONE, self.options.decapsulate)
-        {
-            return Ok(Parsed::Transport(headers));
+        if packet.link_type == LinkType::ETHERNET && packet.vlan_tci.is_none() {
+            let decapsulate = self.options.decapsulate;
+            let headers = match packet.data.get(12..14) {
+                Some([0x08, 0x00]) => quick::v4(packet.data, 14, Scope::NONE, decapsulate),
+                Some([0x86, 0xdd]) => quick::v6(packet.data, 14, Scope::NONE, decapsulate),
+                _ => None,
+            };
+            if let Some(headers) = headers {
+                return Ok(Parsed::Transport(headers));
+            }
         }
         self.walk(packet)
     }
 
-    /// The common case of [`parse`](Self::parse) alone, TCP or UDP over IPv4 over Ethernet: where it is inlined, the
-    /// headers never leave the processor's registers.
+    /// The common case of [`parse`](Self::parse) alone, TCP over IPv4 over Ethernet: where it is inlined, the headers
+    /// never leave the processor's registers.
     #[inline(always)]
     pub(crate) fn plain(packet: &Packet<'_>) -> Option<Headers> {
-        if packet.link_type == LinkType::ETHERNET
-            && packet.vlan_tci.is_none()
-            && packet.data.get(12..14) == Some(&[0x08, 0x00])
-        {
-            quick::v4(packet.data, 14, Scope::NONE, true)
+        if packet.link_type == LinkType::ETHERNET && packet.vlan_tci.is_none() {
+            quick::ethernet_tcp(packet.data)
         } else {
             None
         }

@@ -5,23 +5,31 @@ use crate::{FlowSide, Orientation, TcpFlags};
 /// No index: of a backlog that a direction does not have.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// A flow: three cache lines for a key of up to 56 bytes, each written once a packet and prefetched together.
+/// A flow. A packet that comes in order, of a flow with a compact key, touches the first two cache lines: the
+/// directions, and what stands before the key. The key is for everything else.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Slot<K> {
-    pub(crate) key: K,
-    /// Nanoseconds.
-    pub(crate) last_seen: u64,
     /// By side: what the initiator sends, what the responder sends.
     pub(crate) directions: [Direction; 2],
-    pub(crate) counters: [Counters; 2],
+    /// The key as [`FlowExtractor::compact`](crate::FlowExtractor::compact) tells it, 0 if it does not fit: then the key
+    /// itself is compared.
+    pub(crate) compact: u128,
+    /// Nanoseconds.
+    pub(crate) last_seen: u64,
     /// Nanoseconds.
     pub(crate) started: u64,
+    pub(crate) counters: [Counters; 2],
     pub(crate) generation: u32,
     pub(crate) state: State,
     pub(crate) protocol: u8,
     pub(crate) flags: SlotFlags,
+    pub(crate) key: K,
 }
+
+// The two lines, with the keys that most tables have.
+const _: () = assert!(std::mem::offset_of!(Slot<crate::FiveTupleKey>, key) == 128);
+const _: () = assert!(size_of::<Slot<crate::FiveTupleKey>>() == 192);
 
 /// What is looked at only when a flow begins, changes its state or ends.
 #[derive(Debug)]
@@ -72,12 +80,45 @@ pub(crate) struct Direction {
     pub(crate) history: u8,
 }
 
-/// What one side has sent.
+/// What one side has sent since these last were carried over to the table's [`Totals`]: half as wide, since every packet
+/// writes them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counters {
+    packets: u32,
+    payload_bytes: u32,
+    wire_bytes: u32,
+}
+
+/// What the sides of a flow had sent when their [`Counters`] were full.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
     pub(crate) packets: u64,
     pub(crate) payload_bytes: u64,
     pub(crate) wire_bytes: u64,
+}
+
+impl Counters {
+    /// With one packet more, if there is room for it.
+    #[inline(always)]
+    pub(crate) const fn plus(self, payload_bytes: u32, wire_bytes: u32) -> Option<Self> {
+        let (packets, a) = self.packets.overflowing_add(1);
+        let (payload_bytes, b) = self.payload_bytes.overflowing_add(payload_bytes);
+        let (wire_bytes, c) = self.wire_bytes.overflowing_add(wire_bytes);
+        if a | b | c { None } else { Some(Self { packets, payload_bytes, wire_bytes }) }
+    }
+
+    /// Of one packet.
+    pub(crate) const fn one(payload_bytes: u32, wire_bytes: u32) -> Self {
+        Self { packets: 1, payload_bytes, wire_bytes }
+    }
+}
+
+impl Totals {
+    pub(crate) fn add(&mut self, counters: Counters) {
+        self.packets += u64::from(counters.packets);
+        self.payload_bytes += u64::from(counters.payload_bytes);
+        self.wire_bytes += u64::from(counters.wire_bytes);
+    }
 }
 
 /// Where a flow is in its life.
@@ -210,11 +251,14 @@ impl Direction {
 
 impl<K> Slot<K> {
     /// Which side sends packets of this orientation.
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn side(&self, orientation: Orientation) -> FlowSide {
-        match (orientation, self.flags.has(SlotFlags::REVERSE)) {
-            (Orientation::Forward, false) | (Orientation::Reverse, true) => FlowSide::Initiator,
-            _ => FlowSide::Responder,
+        let against = matches!(orientation, Orientation::Reverse);
+        // Without branches: which way packets go is what no processor can predict.
+        if against != self.flags.has(SlotFlags::REVERSE) {
+            FlowSide::Responder
+        } else {
+            FlowSide::Initiator
         }
     }
 

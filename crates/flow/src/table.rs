@@ -9,13 +9,16 @@ mod tcp;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
+use std::num::NonZeroU128;
 
 use crate::backlog::Backlogs;
 use crate::chunked::Chunked;
 use crate::config::{Config, FlowTableBuilder};
 use crate::history::spell;
 use crate::index::Index;
-use crate::slot::{Cold, Counters, Direction, DirectionFlags, NONE, Rival, Slot, SlotFlags, State};
+use crate::slot::{
+    Cold, Counters, Direction, DirectionFlags, NONE, Rival, Slot, SlotFlags, State, Totals,
+};
 use crate::statistics::TableStatistics;
 use crate::stream::Stream;
 use crate::timer::Wheel;
@@ -70,6 +73,10 @@ pub struct FlowTable<E: FlowExtractor> {
     rivals: HashMap<u32, Rival, ahash::RandomState>,
     /// The rivals' payload.
     rival_bytes: usize,
+    /// By slot: what was carried over from counters that were full.
+    totals: HashMap<u32, [Totals; 2], ahash::RandomState>,
+    /// Room for the batches that are worked on, see [`batch`].
+    rooms: [batch::Room<E::Key>; 3],
     wheel: Wheel,
     /// No timer fires before this. Nanoseconds.
     next_timer: u64,
@@ -102,6 +109,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             backlogs: Backlogs::default(),
             rivals: HashMap::default(),
             rival_bytes: 0,
+            totals: HashMap::default(),
+            rooms: Default::default(),
             wheel: Wheel::new(),
             next_timer: u64::MAX,
             now: 0,
@@ -163,31 +172,41 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
+    /// The hash of a key, and its number (0 for none).
     #[inline(always)]
-    #[expect(
-        clippy::manual_hash_one,
-        reason = "not always inlined, which would force the key into memory"
-    )]
-    fn hash(&self, key: &E::Key) -> u32 {
+    fn hash(&self, key: &E::Key) -> (u32, u128) {
+        let compact = E::compact(key).map_or(0, NonZeroU128::get);
         let mut hasher = self.hasher.build_hasher();
-        key.hash(&mut hasher);
+        if compact == 0 {
+            key.hash(&mut hasher);
+        } else {
+            hasher.write_u128(compact);
+        }
         let hash = hasher.finish();
-        (hash >> 32) as u32 ^ hash as u32
+        ((hash >> 32) as u32 ^ hash as u32, compact)
     }
 
     /// Begins a flow in a fresh slot.
-    fn insert(&mut self, key: &E::Key, hash: u32, handler: &mut impl FlowHandler<E::Key>) -> u32 {
+    fn insert(
+        &mut self,
+        key: &E::Key,
+        work: &batch::Work,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) -> u32 {
         let fresh = self.slots.len() < self.config.max_flows;
         if self.free.is_empty() && !fresh {
             self.evict(handler);
         }
         let slot = if let Some(slot) = self.free.pop() {
-            self.slots[slot].key = key.clone();
+            let entry = &mut self.slots[slot];
+            entry.key = key.clone();
+            entry.compact = work.compact;
             slot
         } else {
             let slot = self.slots.len() as u32;
             self.slots.push(Slot {
                 key: key.clone(),
+                compact: work.compact,
                 last_seen: 0,
                 directions: [Direction::NEW; 2],
                 counters: [Counters::default(); 2],
@@ -201,7 +220,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.wheel.push();
             slot
         };
-        self.index.insert(hash, slot);
+        self.index.insert(work.hash, slot);
         slot
     }
 
@@ -229,6 +248,9 @@ impl<E: FlowExtractor> FlowTable<E> {
             Orientation::Reverse => SlotFlags::REVERSE,
         };
         self.cold[slot] = Cold { history: 0, handshake: 0, reported: now };
+        if !self.totals.is_empty() {
+            self.totals.remove(&slot);
+        }
         let admitted = handler.admits(&view(slot, &self.slots[slot]), opening);
         if admitted {
             self.live += 1;
@@ -251,6 +273,20 @@ impl<E: FlowExtractor> FlowTable<E> {
         if entry.flags.has(SlotFlags::REFUSED) {
             // It goes on: the handler must not be asked again in the middle of it.
             entry.last_seen = self.now;
+        }
+    }
+
+    /// Counts a packet of a side.
+    #[inline]
+    fn count(&mut self, slot: u32, side: FlowSide, payload_bytes: u32, wire_bytes: u32) {
+        let entry = &mut self.slots[slot];
+        entry.last_seen = self.now;
+        let counters = &mut entry.counters[side as usize];
+        if let Some(sum) = counters.plus(payload_bytes, wire_bytes) {
+            *counters = sum;
+        } else {
+            self.totals.entry(slot).or_default()[side as usize].add(*counters);
+            *counters = Counters::one(payload_bytes, wire_bytes);
         }
     }
 
@@ -318,7 +354,7 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     /// Makes a slot whose flow has ended available.
     fn release(&mut self, slot: u32) {
-        let hash = self.hash(&self.slots[slot].key);
+        let (hash, _) = self.hash(&self.slots[slot].key);
         self.index.remove(hash, slot);
         self.wheel.cancel(slot);
         let entry = &mut self.slots[slot];
@@ -356,16 +392,19 @@ impl<E: FlowExtractor> FlowTable<E> {
             started: Timestamp::from_nanos(entry.started),
             ended: Timestamp::from_nanos(entry.last_seen),
             reason,
-            initiator: self.side_counters(entry, 0),
-            responder: self.side_counters(entry, 1),
+            initiator: self.side_counters(slot, 0),
+            responder: self.side_counters(slot, 1),
             handshake_rtt: handshake.then(|| std::time::Duration::from_nanos(cold.handshake)),
             history: spell(cold.history),
         }
     }
 
-    fn side_counters(&self, entry: &Slot<E::Key>, side: usize) -> SideCounters {
+    fn side_counters(&self, slot: u32, side: usize) -> SideCounters {
+        let entry = &self.slots[slot];
         let direction = &entry.directions[side];
-        let Counters { packets, payload_bytes, wire_bytes } = entry.counters[side];
+        let mut totals = self.totals.get(&slot).map_or_else(Totals::default, |totals| totals[side]);
+        totals.add(entry.counters[side]);
+        let Totals { packets, payload_bytes, wire_bytes } = totals;
         let backlog = self.backlogs.peek(direction.backlog);
         let gap_bytes = backlog.map_or(0, |backlog| backlog.gap_bytes);
         let anchored = direction.flags.has(DirectionFlags::ANCHORED);
@@ -419,7 +458,7 @@ mod tests {
                     protocol: 6,
                     scope: Scope::NONE,
                 })
-                .map(|key| table.hash(&key))
+                .map(|key| table.hash(&key).0)
                 .collect()
         };
         let table = || FlowTable::builder(FiveTuple::bidirectional()).build();

@@ -10,6 +10,54 @@ use super::{transport, udp};
 use crate::headers::protocol;
 use crate::{Headers, Scope, TcpFlags, TcpHeader};
 
+/// TCP over IPv4 over Ethernet with a header of 20 bytes and at least one of TCP's size, the commonest packet of all: one
+/// check of the length, then every field is at a fixed offset.
+#[inline(always)]
+pub(super) fn ethernet_tcp(data: &[u8]) -> Option<Headers> {
+    let head: &[u8; 54] = data.first_chunk()?;
+    let total_len = u32::from(be16(head[16], head[17]));
+    let header_len = u32::from(head[46] >> 4) * 4;
+    // Ethertype, version and header length.
+    let kind = u32::from_be_bytes([head[12], head[13], head[14], 0]);
+    let fragment = be16(head[20], head[21]) & 0x3fff;
+    if kind != 0x0800_4500
+        || fragment != 0
+        || head[23] != protocol::TCP
+        || header_len < 20
+        || total_len < 20 + header_len
+        || data.len() < 14 + total_len as usize
+    {
+        return None;
+    }
+    let flags = TcpFlags(head[47]);
+    let window_scale = if flags.contains(TcpFlags::SYN) {
+        data.get(54..34 + header_len as usize).and_then(transport::window_scale)
+    } else {
+        None
+    };
+    let payload_len = total_len - 20 - header_len;
+    Some(Headers {
+        source: IpAddr::V4(Ipv4Addr::new(head[26], head[27], head[28], head[29])),
+        destination: IpAddr::V4(Ipv4Addr::new(head[30], head[31], head[32], head[33])),
+        protocol: protocol::TCP,
+        source_port: be16(head[34], head[35]),
+        destination_port: be16(head[36], head[37]),
+        scope: Scope::NONE,
+        network_offset: 14,
+        transport_offset: 34,
+        payload_offset: 34 + header_len,
+        payload_len,
+        payload_wire_len: payload_len,
+        tcp: TcpHeader {
+            sequence: u32::from_be_bytes([head[38], head[39], head[40], head[41]]),
+            acknowledgement: u32::from_be_bytes([head[42], head[43], head[44], head[45]]),
+            flags,
+            window: be16(head[48], head[49]),
+            window_scale,
+        },
+    })
+}
+
 /// The flow of the IPv4 packet that starts at `at` and ends within `data`; `None` for whatever takes a closer look.
 #[inline(always)]
 pub(super) fn v4(data: &[u8], at: usize, scope: Scope, decapsulate: bool) -> Option<Headers> {

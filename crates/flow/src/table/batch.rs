@@ -1,6 +1,6 @@
 //! Packets in batches.
 
-use std::hint::black_box;
+use std::num::NonZeroU128;
 
 use crate::prefetch::prefetch;
 use crate::slot::{NONE, State};
@@ -18,10 +18,11 @@ const BATCH: usize = 64;
 /// Tunnels within fragments within tunnels that are followed.
 const NESTED_FRAGMENTS: usize = 4;
 
-/// A packet whose flow is being looked for.
-pub(super) struct Work<K> {
-    pub(super) key: K,
-    pub(super) orientation: Orientation,
+/// A packet whose flow is being looked for: a cache line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Work {
+    /// The key's number, 0 if it has none.
+    pub(super) compact: u128,
     pub(super) hash: u32,
     /// Where the flow probably is, or [`NONE`].
     candidate: u32,
@@ -31,16 +32,31 @@ pub(super) struct Work<K> {
     pub(super) payload_wire_len: u32,
     pub(super) source_port: u16,
     pub(super) destination_port: u16,
+    pub(super) orientation: Orientation,
     protocol: u8,
+    /// TCP, all of its payload captured, and nothing in its header that takes a closer look.
+    pub(super) plain: bool,
     /// Where in the batch the packet is.
     packet: u8,
 }
 
+const _: () = assert!(size_of::<Work>() == 64);
+
+/// What is known of the packets of a batch. Tables keep it, so that a batch finds it made.
+#[derive(Debug)]
+pub(super) struct Room<K> {
+    work: Vec<Work>,
+    /// To each work its key, if that has no number.
+    keys: Vec<Option<K>>,
+}
+
 /// A batch on its way through the table.
-struct Batch<'p, K> {
-    packets: [Option<Packet<'p>>; BATCH],
-    work: [Option<Work<K>>; BATCH],
-    /// How many places of `work` are taken.
+struct Batch<'b, 'p, K> {
+    packets: &'b mut [Option<Packet<'p>>; BATCH],
+    /// How many packets it has.
+    count: usize,
+    room: Room<K>,
+    /// How much of the room is taken.
     prepared: usize,
 }
 
@@ -48,34 +64,54 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// Feeds packets, in the order in which they were captured.
     ///
     /// The more packets come in one call, the better: they are worked on in batches. While the flows of one batch are
-    /// brought up to date, those of the next are fetched from memory.
+    /// brought up to date, those of the next and the headers of the one after it are fetched from memory.
     pub fn process<'p>(
         &mut self,
         packets: impl IntoIterator<Item = Packet<'p>>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         let mut packets = packets.into_iter();
-        let mut batch = Batch::new();
-        loop {
-            let count = batch.fetch(&mut packets);
-            self.statistics.packets += count as u64;
-            for at in 0..count {
-                let Some(packet) = &batch.packets[at] else { break };
-                self.statistics.bytes += u64::from(packet.wire_len);
-                if let Some(headers) = crate::Parser::plain(packet) {
-                    if let Some(work) = self.prepare(packet, at, &headers) {
-                        batch.work[batch.prepared] = Some(work);
-                        batch.prepared += 1;
-                    }
-                } else {
-                    self.prepare_any(at, &mut batch, handler);
-                }
+        let [mut a, mut b, mut c] = [const { [const { None }; BATCH] }; 3];
+        let rooms = std::mem::take(&mut self.rooms);
+        let [mut a, mut b, mut c] = Batch::three([&mut a, &mut b, &mut c], rooms);
+        let (mut before, mut these, mut after) = (&mut a, &mut b, &mut c);
+        these.fetch(&mut packets);
+        while these.count > 0 {
+            self.prepare_all(before, these, handler);
+            after.count = 0;
+            if these.count == BATCH {
+                after.fetch(&mut packets);
             }
-            self.work_off(&mut batch, handler);
-            if count < BATCH {
-                break;
+            self.work_off(before, these, handler);
+            (before, these, after) = (these, after, before);
+        }
+        // What is left in it has been looked up.
+        self.work_off(before, these, handler);
+        self.rooms = [a.room, b.room, c.room];
+    }
+
+    /// Finds out what each packet of a batch is. (A function of its own, so that its values have the registers.)
+    #[inline(never)]
+    fn prepare_all(
+        &mut self,
+        before: &mut Batch<'_, '_, E::Key>,
+        batch: &mut Batch<'_, '_, E::Key>,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        self.statistics.packets += batch.count as u64;
+        let mut bytes = 0;
+        for at in 0..batch.count.min(BATCH) {
+            let Some(packet) = &batch.packets[at] else { break };
+            bytes += u64::from(packet.wire_len);
+            if let Some(headers) = crate::Parser::plain(packet) {
+                if let Some((work, key)) = self.prepare(packet, at, &headers) {
+                    batch.push(work, key);
+                }
+            } else {
+                self.prepare_any(at, before, batch, handler);
             }
         }
+        self.statistics.bytes += bytes;
     }
 
     /// Packets that are not of the plainest kind. A fragment may complete a packet, which then comes after those
@@ -84,19 +120,20 @@ impl<E: FlowExtractor> FlowTable<E> {
     fn prepare_any(
         &mut self,
         at: usize,
-        batch: &mut Batch<'_, E::Key>,
+        before: &mut Batch<'_, '_, E::Key>,
+        batch: &mut Batch<'_, '_, E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         let Some(packet) = batch.packets[at] else { return };
         match self.parser.parse(&packet) {
             Ok(Parsed::Transport(headers)) => {
-                if let Some(work) = self.prepare(&packet, at, &headers) {
-                    batch.work[batch.prepared] = Some(work);
-                    batch.prepared += 1;
+                if let Some((work, key)) = self.prepare(&packet, at, &headers) {
+                    batch.push(work, key);
                 }
             }
             Ok(Parsed::Fragment(fragment)) => {
-                self.work_off(batch, handler);
+                self.work_off(before, batch, handler);
+                self.work_off(batch, before, handler);
                 self.fragment(&packet, fragment, handler);
             }
             Err(_) => self.statistics.unparsed += 1,
@@ -110,7 +147,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         packet: &Packet<'_>,
         at: usize,
         headers: &Headers,
-    ) -> Option<Work<E::Key>> {
+    ) -> Option<(Work, E::Key)> {
         if self.is_damaged(packet, headers) {
             return None;
         }
@@ -138,17 +175,15 @@ impl<E: FlowExtractor> FlowTable<E> {
         extracted: Option<(E::Key, Orientation)>,
         at: usize,
         headers: &Headers,
-    ) -> Option<Work<E::Key>> {
+    ) -> Option<(Work, E::Key)> {
         let Some((key, orientation)) = extracted else {
             self.statistics.unparsed += 1;
             return None;
         };
-        let hash = self.hash(&key);
+        let (hash, compact) = self.hash(&key);
         self.index.prefetch(hash);
-        Some(Work {
-            packet: at as u8,
-            key,
-            orientation,
+        let work = Work {
+            compact,
             hash,
             candidate: NONE,
             tcp: headers.tcp,
@@ -157,41 +192,53 @@ impl<E: FlowExtractor> FlowTable<E> {
             payload_wire_len: headers.payload_wire_len,
             source_port: headers.source_port,
             destination_port: headers.destination_port,
+            orientation,
             protocol: headers.protocol,
-        })
+            plain: is_plain(headers),
+            packet: at as u8,
+        };
+        Some((work, key))
     }
 
-    /// Finds the flows of all that was prepared, then gives them their packets.
+    /// Gives the packets of a batch to their flows, and finds those of the next.
     ///
-    /// Each pass is a loop so short that the processor is several packets ahead of itself, and what misses its caches is
-    /// waited for once, not once a packet. (One loop that looks the next batch up while it works this one off is slower
-    /// by half with a million flows.)
-    #[inline]
-    fn work_off(&mut self, batch: &mut Batch<'_, E::Key>, handler: &mut impl FlowHandler<E::Key>) {
-        let Some(prepared) = batch.work.get_mut(..batch.prepared) else { return };
-        if prepared.len() > 1 {
-            let mut touched = 0;
-            for work in prepared.iter().flatten() {
-                touched ^= self.index.touch(work.hash);
+    /// The two go hand in hand: finding a flow is a wait for memory, which the work on another is done in. The first
+    /// pass touches the index, which was asked for while headers were parsed.
+    #[inline(never)]
+    fn work_off(
+        &mut self,
+        batch: &mut Batch<'_, '_, E::Key>,
+        next: &mut Batch<'_, '_, E::Key>,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        let Batch { packets, room: Room { work, keys }, prepared, .. } = batch;
+        let prepared = std::mem::take(prepared);
+        let mut searches = next.room.work[..next.prepared].iter_mut();
+        for (work, key) in work[..prepared].iter().zip(&*keys) {
+            if let Some(work) = searches.next() {
+                self.search(work);
             }
-            for work in prepared.iter_mut().flatten() {
-                if let Some(candidate) = self.index.candidate(work.hash) {
-                    work.candidate = candidate;
-                    prefetch(&self.slots[candidate].key);
-                    prefetch(&self.slots[candidate].directions);
-                    prefetch(&self.slots[candidate].counters);
-                }
-            }
-            black_box(touched);
-        }
-        for at in 0..batch.prepared {
-            if let Some(work) = &batch.work[at]
-                && let Some(Some(packet)) = batch.packets.get(usize::from(work.packet))
-            {
-                self.update(packet, work, handler);
+            if let Some(Some(packet)) = packets.get(usize::from(work.packet)) {
+                self.update(packet, work, key.as_ref(), handler);
             }
         }
-        batch.prepared = 0;
+        for work in searches {
+            self.search(work);
+        }
+    }
+
+    /// Finds the slot that probably is the flow's, and asks the processor for it.
+    #[inline(always)]
+    fn search(&self, work: &mut Work) {
+        if let Some(candidate) = self.index.candidate(work.hash) {
+            work.candidate = candidate;
+            let slot = &self.slots[candidate];
+            prefetch(&slot.directions);
+            prefetch(&slot.compact);
+            if work.compact == 0 {
+                prefetch(&slot.key);
+            }
+        }
     }
 
     /// Gives a packet to its flow.
@@ -199,7 +246,8 @@ impl<E: FlowExtractor> FlowTable<E> {
     fn update(
         &mut self,
         packet: &Packet<'_>,
-        work: &Work<E::Key>,
+        work: &Work,
+        key: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         let timestamp = packet.timestamp.as_nanos();
@@ -211,18 +259,44 @@ impl<E: FlowExtractor> FlowTable<E> {
                 self.expire_a_few(handler);
             }
         }
-        let candidate = work.candidate;
-        let found = if candidate != NONE && self.holds(candidate, &work.key) {
-            Some(candidate)
-        } else {
-            self.index.find(work.hash, |slot| self.holds(slot, &work.key))
+        let likely = work.candidate;
+        if likely == NONE
+            || self.next_timer <= self.now
+            || !self.in_order(likely, packet, work, key, handler)
+        {
+            self.update_any(packet, work, key, handler);
+        }
+    }
+
+    /// Whatever is not the common case.
+    #[inline(never)]
+    fn update_any(
+        &mut self,
+        packet: &Packet<'_>,
+        work: &Work,
+        key: Option<&E::Key>,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        let expanded = NonZeroU128::new(work.compact).and_then(E::expand);
+        let Some(key) = expanded.as_ref().or(key) else {
+            self.statistics.unparsed += 1;
+            return;
         };
-        let found =
-            if self.next_timer <= self.now { self.settled(found, work, handler) } else { found };
-        if work.protocol == protocol::TCP {
-            self.tcp_packet(found, packet, work, handler);
+        let found = self.index.find(work.hash, |slot| self.holds(slot, work, key));
+        let found = if self.next_timer <= self.now {
+            self.settled(found, work, key, handler)
         } else {
-            self.datagram(found, packet, work, handler);
+            found
+        };
+        if work.protocol != protocol::TCP {
+            self.datagram(found, packet, work, key, handler);
+        } else if work.candidate == NONE
+            && let Some(slot) = found
+            && self.in_order(slot, packet, work, Some(key), handler)
+        {
+            // It began in the batch before, or this is a packet joined from fragments.
+        } else {
+            self.any_order(found, packet, work, key, handler);
         }
     }
 
@@ -231,19 +305,22 @@ impl<E: FlowExtractor> FlowTable<E> {
     fn settled(
         &mut self,
         found: Option<u32>,
-        work: &Work<E::Key>,
+        work: &Work,
+        key: &E::Key,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> Option<u32> {
         let slot = found?;
         self.settle(slot, handler);
-        self.holds(slot, &work.key).then_some(slot)
+        self.holds(slot, work, key).then_some(slot)
     }
 
     /// Whether the slot is in use for this key; what was found early in a batch may have changed since.
     #[inline(always)]
-    fn holds(&self, slot: u32, key: &E::Key) -> bool {
+    fn holds(&self, slot: u32, work: &Work, key: &E::Key) -> bool {
         let entry = &self.slots[slot];
-        entry.key == *key && entry.state != State::Free
+        entry.compact == work.compact
+            && (work.compact != 0 || entry.key == *key)
+            && entry.state != State::Free
     }
 
     /// A packet of a flow that is not a TCP connection.
@@ -251,11 +328,12 @@ impl<E: FlowExtractor> FlowTable<E> {
         &mut self,
         found: Option<u32>,
         packet: &Packet<'_>,
-        work: &Work<E::Key>,
+        work: &Work,
+        key: &E::Key,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         let slot = found.unwrap_or_else(|| {
-            let slot = self.insert(&work.key, work.hash, handler);
+            let slot = self.insert(key, work, handler);
             let opening = Opening {
                 side: FlowSide::Initiator,
                 payload: work.payload(packet),
@@ -267,25 +345,20 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.start(slot, protocol, initiator, State::Datagrams, &opening, handler);
             slot
         });
-        let entry = &mut self.slots[slot];
-        if entry.state == State::Ended {
+        if self.slots[slot].state == State::Ended {
             // It was not admitted; or its key leaves the protocol out, and a connection that has ended keeps it.
             self.after_end(slot);
             return;
         }
-        entry.last_seen = self.now;
-        let side = entry.side(work.orientation);
-        let counters = &mut entry.counters[side as usize];
-        counters.packets += 1;
-        counters.payload_bytes += u64::from(work.payload_wire_len);
-        counters.wire_bytes += u64::from(packet.wire_len);
+        let side = self.slots[slot].side(work.orientation);
+        self.count(slot, side, work.payload_wire_len, packet.wire_len);
         let datagram = Datagram {
             bytes: work.payload(packet),
             wire_len: work.payload_wire_len,
             timestamp: packet.timestamp,
             packet_number: packet.number,
         };
-        handler.on_datagram(&view(slot, entry), side, datagram);
+        handler.on_datagram(&view(slot, &self.slots[slot]), side, datagram);
     }
 
     /// A piece of a datagram; the last one missing makes it a packet.
@@ -314,8 +387,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                     };
                     if !self.is_damaged(&joined, &headers) {
                         let extracted = self.extractor.extract_joined(packet, &joined, &headers);
-                        if let Some(work) = self.work(extracted, 0, &headers) {
-                            self.update(&joined, &work, handler);
+                        if let Some((work, key)) = self.work(extracted, 0, &headers) {
+                            self.update(&joined, &work, Some(&key), handler);
                         }
                     }
                     break;
@@ -332,16 +405,34 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 }
 
-impl<'p, K> Batch<'p, K> {
-    const fn new() -> Self {
-        Self { packets: [const { None }; BATCH], work: [const { None }; BATCH], prepared: 0 }
+impl<K> Default for Room<K> {
+    fn default() -> Self {
+        Self { work: Vec::new(), keys: Vec::new() }
+    }
+}
+
+impl<'b, 'p, K> Batch<'b, 'p, K> {
+    fn three(
+        [a, b, c]: [&'b mut [Option<Packet<'p>>; BATCH]; 3],
+        [x, y, z]: [Room<K>; 3],
+    ) -> [Self; 3] {
+        [Self::new(a, x), Self::new(b, y), Self::new(c, z)]
+    }
+
+    fn new(packets: &'b mut [Option<Packet<'p>>; BATCH], mut room: Room<K>) -> Self {
+        if room.work.len() < BATCH {
+            room.work.resize(BATCH, Work::NONE);
+            room.keys.resize_with(BATCH, || None);
+        }
+        Self { packets, count: 0, room, prepared: 0 }
     }
 
     /// Takes packets in, and asks the processor for their headers.
     #[inline(always)]
-    fn fetch(&mut self, packets: &mut impl Iterator<Item = Packet<'p>>) -> usize {
-        for (count, place) in self.packets.iter_mut().enumerate() {
-            let Some(packet) = packets.next() else { return count };
+    fn fetch(&mut self, packets: &mut impl Iterator<Item = Packet<'p>>) {
+        self.count = 0;
+        for place in self.packets.iter_mut() {
+            let Some(packet) = packets.next() else { return };
             if let Some(first) = packet.data.first() {
                 prefetch(first);
             }
@@ -349,16 +440,62 @@ impl<'p, K> Batch<'p, K> {
                 prefetch(behind_ip);
             }
             *place = Some(packet);
+            self.count += 1;
         }
-        BATCH
+    }
+
+    #[inline(always)]
+    fn push(&mut self, work: Work, key: K) {
+        let at = self.prepared;
+        if let Some(place) = self.room.work.get_mut(at) {
+            *place = work;
+            if work.compact == 0
+                && let Some(place) = self.room.keys.get_mut(at)
+            {
+                *place = Some(key);
+            }
+            self.prepared += 1;
+        }
     }
 }
 
-impl<K> Work<K> {
+impl Work {
+    const NONE: Self = Self {
+        compact: 0,
+        hash: 0,
+        candidate: NONE,
+        tcp: TcpHeader {
+            sequence: 0,
+            acknowledgement: 0,
+            flags: TcpFlags(0),
+            window: 0,
+            window_scale: None,
+        },
+        payload_offset: 0,
+        payload_len: 0,
+        payload_wire_len: 0,
+        source_port: 0,
+        destination_port: 0,
+        orientation: Orientation::Forward,
+        protocol: 0,
+        plain: false,
+        packet: 0,
+    };
+
     /// The captured payload.
     #[inline(always)]
     pub(super) fn payload<'p>(&self, packet: &Packet<'p>) -> &'p [u8] {
         let start = self.payload_offset as usize;
         packet.data.get(start..start + self.payload_len as usize).unwrap_or_default()
     }
+}
+
+/// Whether a segment is one that most connections see nothing but: an acknowledgement, with or without data.
+#[inline(always)]
+fn is_plain(headers: &Headers) -> bool {
+    let looked_at = TcpFlags::SYN | TcpFlags::RST | TcpFlags::FIN | TcpFlags::ACK;
+    headers.protocol == protocol::TCP
+        && headers.tcp.flags.0 & looked_at.0 == TcpFlags::ACK.0
+        && headers.tcp.window != 0
+        && headers.payload_len == headers.payload_wire_len
 }

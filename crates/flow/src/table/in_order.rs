@@ -3,42 +3,42 @@
 use super::batch::Work;
 use super::tcp::shift;
 use super::view;
-use crate::history::{Letter, note};
+use crate::history::{Letter, note, noted};
 use crate::slot::{DirectionFlags as F, SlotFlags, State};
 use crate::stream::ahead;
-use crate::{Data, FlowExtractor, FlowHandler, FlowSide, FlowTable, Packet, TcpFlags};
+use crate::{Data, FlowExtractor, FlowHandler, FlowTable, Packet};
 
 impl<E: FlowExtractor> FlowTable<E> {
     /// The common case, complete in itself: an open connection in which nothing is amiss, and a segment with what comes
-    /// next or with an acknowledgement alone. False, with nothing done, in every other case.
+    /// next or with an acknowledgement alone. False, with nothing done, in every other case, another flow's slot among
+    /// them.
     #[inline(always)]
     pub(super) fn in_order(
         &mut self,
         slot: u32,
         packet: &Packet<'_>,
-        work: &Work<E::Key>,
+        work: &Work,
+        key: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> bool {
-        let unusual = TcpFlags::SYN | TcpFlags::RST | TcpFlags::FIN;
-        let tcp = &work.tcp;
-        let entry = &mut self.slots[slot];
         let unsettled = SlotFlags::RIVAL.or(SlotFlags::DOUBTFUL_RESET);
-        let side = entry.side(work.orientation);
-        let [initiator, responder] = &mut entry.directions;
-        let (own, peer) = match side {
-            FlowSide::Initiator => (initiator, responder),
-            FlowSide::Responder => (responder, initiator),
-        };
         let amiss = F::GRACE.or(F::HOLD).or(F::PENDING).or(F::FIN);
+        let tcp = &work.tcp;
+        if !work.plain {
+            return false;
+        }
+        let entry = &mut self.slots[slot];
+        let side = entry.side(work.orientation);
+        // Chosen by index: a branch on the side is one that the processor cannot predict.
+        let own = &entry.directions[side as usize];
+        let peer = &entry.directions[side.opposite() as usize];
         let either = own.flags.or(peer.flags);
-        if tcp.flags.intersects(unusual)
-            || !tcp.flags.contains(TcpFlags::ACK)
+        if entry.compact != work.compact
+            || (work.compact == 0 && differs(&entry.key, key))
             || entry.state != State::Established
             || entry.flags.has(unsettled)
             || either.has(amiss)
             || !peer.flags.has(F::ACKED)
-            || tcp.window == 0
-            || work.payload_len != work.payload_wire_len
         {
             return false;
         }
@@ -50,35 +50,41 @@ impl<E: FlowExtractor> FlowTable<E> {
         if peer.flags.has(F::ANCHORED) && ahead(tcp.acknowledgement, peer.expected()) {
             return false;
         }
-        let letter = if work.payload_len == 0 {
-            if !own.flags.has(F::ANCHORED) {
-                own.base = tcp.sequence;
-                own.flags.set(F::HINT);
-            }
-            Letter::Ack
-        } else {
-            if !own.flags.has(F::ANCHORED) || tcp.sequence != own.expected() {
-                return false;
-            }
-            Letter::Data
+        let anchored = own.flags.has(F::ANCHORED);
+        if work.payload_len > 0 && (!anchored || tcp.sequence != own.expected()) {
+            return false;
+        }
+        let Some(counters) = entry.counters[side as usize].plus(work.payload_len, packet.wire_len)
+        else {
+            return false;
         };
-        note(&mut self.cold[slot].history, &mut own.history, side, letter);
-        if ahead(tcp.acknowledgement, peer.acked) {
-            peer.acked = tcp.acknowledgement;
-        }
+        // Nothing is left that could go wrong.
         let edge = tcp.acknowledgement.wrapping_add(u32::from(tcp.window) << shift(own, peer));
-        if ahead(edge, peer.edge) {
-            peer.edge = edge;
-        }
+        let acked =
+            if ahead(tcp.acknowledgement, peer.acked) { tcp.acknowledgement } else { peer.acked };
+        let edge = if ahead(edge, peer.edge) { edge } else { peer.edge };
+        let receives = &mut entry.directions[side.opposite() as usize];
+        receives.acked = acked;
+        receives.edge = edge;
+        entry.counters[side as usize] = counters;
         entry.last_seen = self.now;
-        let counters = &mut entry.counters[side as usize];
-        counters.packets += 1;
-        counters.wire_bytes += u64::from(packet.wire_len);
+        let sends = &mut entry.directions[side as usize];
+        if !anchored {
+            sends.base = tcp.sequence;
+            // Not stored anew each time, since it is loaded together with its neighbours.
+            if !sends.flags.has(F::HINT) {
+                sends.flags.set(F::HINT);
+            }
+        }
+        let letter = if work.payload_len == 0 { Letter::Ack } else { Letter::Data };
+        if !noted(sends.history, letter) {
+            note(&mut self.cold[slot].history, &mut sends.history, side, letter);
+        }
         if work.payload_len > 0 {
-            counters.payload_bytes += u64::from(work.payload_len);
-            let offset = own.next;
-            own.next += u64::from(work.payload_len);
-            self.statistics.delivered_bytes += u64::from(work.payload_len);
+            let len = u64::from(work.payload_len);
+            let offset = sends.next;
+            sends.next += len;
+            self.statistics.delivered_bytes += len;
             let data = Data {
                 bytes: work.payload(packet),
                 offset,
@@ -89,4 +95,10 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         true
     }
+}
+
+/// Compares keys without a number; not inlined, so that those with one have the registers.
+#[inline(never)]
+fn differs<K: Eq>(kept: &K, key: Option<&K>) -> bool {
+    key.is_none_or(|key| kept != key)
 }

@@ -35,28 +35,12 @@ const MAX_SCALE: u8 = 14;
 
 impl<E: FlowExtractor> FlowTable<E> {
     /// A TCP packet, of the flow that was found.
-    #[inline(always)]
-    pub(super) fn tcp_packet(
+    pub(super) fn any_order(
         &mut self,
         found: Option<u32>,
         packet: &Packet<'_>,
-        work: &Work<E::Key>,
-        handler: &mut impl FlowHandler<E::Key>,
-    ) {
-        if let Some(slot) = found
-            && self.in_order(slot, packet, work, handler)
-        {
-            return;
-        }
-        self.any_order(found, packet, work, handler);
-    }
-
-    #[inline(never)]
-    fn any_order(
-        &mut self,
-        found: Option<u32>,
-        packet: &Packet<'_>,
-        work: &Work<E::Key>,
+        work: &Work,
+        key: &E::Key,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         let connection = match found {
@@ -64,7 +48,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             None => self.extractor.is_connection(),
         };
         if !connection {
-            self.datagram(found, packet, work, handler);
+            self.datagram(found, packet, work, key, handler);
             return;
         }
         let TcpHeader { sequence, acknowledgement, flags, window, window_scale } = work.tcp;
@@ -92,7 +76,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 return;
             }
             None => {
-                let slot = self.insert(&work.key, work.hash, handler);
+                let slot = self.insert(key, work, handler);
                 let ports = (work.source_port, work.destination_port);
                 if !self.open_as(slot, &segment, sender_is_initiator(flags, ports), handler) {
                     return;
@@ -187,7 +171,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             }
         }
         if segment.flags.contains(TcpFlags::RST) {
-            self.count(slot, segment);
+            self.count_segment(slot, segment);
             self.reset(slot, segment);
             self.arm(slot);
             return;
@@ -197,7 +181,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             match self.classify_syn(slot, segment) {
                 Syn::Belongs => {}
                 Syn::Late => {
-                    self.count(slot, segment);
+                    self.count_segment(slot, segment);
                     return;
                 }
                 Syn::Rival => {
@@ -229,7 +213,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     ) {
         let now = self.now;
         let syn = segment.flags.contains(TcpFlags::SYN);
-        let side = self.count(slot, segment);
+        let side = self.count_segment(slot, segment);
         let entry = &mut self.slots[slot];
         let [initiator, responder] = &mut entry.directions;
         let (own, peer) = match side {
@@ -345,15 +329,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    #[inline]
-    pub(super) fn count(&mut self, slot: u32, segment: &Segment<'_>) -> FlowSide {
-        let entry = &mut self.slots[slot];
-        entry.last_seen = self.now;
-        let side = entry.side(segment.orientation);
-        let counters = &mut entry.counters[side as usize];
-        counters.packets += 1;
-        counters.payload_bytes += u64::from(segment.payload_wire_len);
-        counters.wire_bytes += u64::from(segment.wire_len);
+    pub(super) fn count_segment(&mut self, slot: u32, segment: &Segment<'_>) -> FlowSide {
+        let side = self.slots[slot].side(segment.orientation);
+        self.count(slot, side, segment.payload_wire_len, segment.wire_len);
         side
     }
 
