@@ -7,6 +7,7 @@ mod conversations;
 mod flows;
 mod hostile;
 mod inject;
+mod instructions;
 mod measure;
 mod memory;
 mod page;
@@ -49,6 +50,12 @@ struct Arguments {
     /// Only build the peers.
     #[arg(long)]
     build: bool,
+    /// Only do this, for callgrind to count.
+    #[arg(long, hide = true)]
+    workload: Option<instructions::Workload>,
+    /// How often.
+    #[arg(long, hide = true, default_value_t = 1)]
+    rounds: usize,
 }
 
 /// A group of rows, measured together.
@@ -64,6 +71,7 @@ const GROUPS: &[Group] = &[
     ("ring", ring::rows),
     ("inject", inject::rows),
     ("xdp", xdp::rows),
+    ("instructions", instructions::rows),
 ];
 
 fn main() -> ExitCode {
@@ -81,6 +89,10 @@ fn main() -> ExitCode {
         for missing in peer::build_all() {
             eprintln!("{missing}");
         }
+        return ExitCode::SUCCESS;
+    }
+    if let Some(workload) = arguments.workload {
+        workload.repeat(arguments.rounds);
         return ExitCode::SUCCESS;
     }
     let wanted = |name: &str| arguments.group.as_deref().is_none_or(|group| group == name);
