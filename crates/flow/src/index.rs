@@ -27,6 +27,12 @@ impl Index {
         }
     }
 
+    /// Loads the bucket that a lookup of this hash begins with.
+    #[inline(always)]
+    pub(crate) fn touch(&self, hash: u32) -> u64 {
+        self.buckets[hash as usize & self.mask]
+    }
+
     /// The first slot whose hash matches: nearly always the one, to be verified by its key.
     #[inline]
     pub(crate) fn candidate(&self, hash: u32) -> Option<u32> {
