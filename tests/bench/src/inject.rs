@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::measure::Spread;
 use crate::peer::{self, Unavailable};
 use crate::report::{Bar, Row};
-use crate::wire::{Contestant, Load, Sent, Wire};
+use crate::wire::{Contestant, Load, Sent, Wire, turns};
 
 const GROUP: &str = "inject";
 const RUNS: usize = 5;
@@ -45,7 +45,7 @@ pub(crate) fn rows() -> Vec<Row> {
         Contestant::new(NETRING, &peer::rust("netring-ring"), "inject"),
     ];
     let mut table: HashMap<_, Figures> = HashMap::new();
-    for _ in 0..RUNS {
+    turns(RUNS, || {
         for length in LENGTHS {
             for sender in &senders {
                 let figures = table.entry((sender.name, length)).or_default();
@@ -56,7 +56,7 @@ pub(crate) fn rows() -> Vec<Row> {
                 }
             }
         }
-    }
+    });
     LENGTHS.iter().flat_map(|&length| of_length(length, &table)).collect()
 }
 

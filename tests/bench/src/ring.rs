@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::measure::Spread;
 use crate::peer::{self, Unavailable};
 use crate::report::{Bar, Row};
-use crate::wire::{Contestant, FAR, Load, Received, Sent, Wire};
+use crate::wire::{Contestant, FAR, Load, Received, Sent, Wire, turns};
 
 const GROUP: &str = "ring";
 const RUNS: usize = 5;
@@ -55,11 +55,11 @@ pub(crate) fn rows() -> Vec<Row> {
     ];
     let sender = Contestant::new("sender", &peer::c("send-packet"), "messages");
     let mut table = Table::new();
-    for _ in 0..RUNS {
+    turns(RUNS, || {
         for length in LENGTHS {
             turn(&wire, &sender, &receivers, length, &mut table);
         }
-    }
+    });
     LENGTHS.iter().flat_map(|&length| of_length(length, &table)).collect()
 }
 

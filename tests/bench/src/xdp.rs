@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::measure::Spread;
 use crate::peer::{self, Unavailable};
 use crate::report::{Bar, Row};
-use crate::wire::{Contestant, FAR, Load, Wire};
+use crate::wire::{Contestant, FAR, Load, Wire, turns};
 
 const GROUP: &str = "xdp";
 const RUNS: usize = 5;
@@ -64,7 +64,7 @@ pub(crate) fn rows() -> Vec<Row> {
     ];
     let messages = Contestant::new("sender", &peer::c("send-packet"), "messages");
     let mut table = Table::new();
-    for _ in 0..RUNS {
+    turns(RUNS, || {
         for length in LENGTHS {
             for receiver in &receivers {
                 for (task, count, rate) in
@@ -79,7 +79,7 @@ pub(crate) fn rows() -> Vec<Row> {
                 figures.send(&wire, sender, Load { length, count: 200_000, rate: 0 });
             }
         }
-    }
+    });
     LENGTHS.iter().flat_map(|&length| of_length(length, &table)).collect()
 }
 

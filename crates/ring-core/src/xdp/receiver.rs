@@ -23,6 +23,8 @@ use crate::{Error, Interrupter, LinkType, Next, PacketSource, Statistics, Timeou
 const MOST_PIECES: usize = 64;
 /// Packets are joined into one piece of memory no further than this in one batch.
 const JOINED_IN_A_BATCH: usize = 1 << 20;
+/// The most packets of a batch, unless another number is set.
+const BATCH: u32 = 64;
 
 /// The receiving half of an AF_XDP socket, a [`PacketSource`].
 ///
@@ -98,12 +100,12 @@ impl XdpReceiver {
             rx,
             share,
             claimed: 0,
-            pieces: Vec::new(),
+            pieces: Vec::with_capacity(BATCH as usize),
             records: Vec::new(),
             joined: Vec::new(),
             open: Vec::new(),
             skipping: false,
-            batch_size: 64,
+            batch_size: BATCH,
             number: 1,
             delivered: 0,
             malformed: 0,
