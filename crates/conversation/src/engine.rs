@@ -21,6 +21,11 @@ use crate::observe::{self, Observer};
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
 /// How long an engine that was told to stop goes on taking what the ring already holds.
 const DRAIN: Duration = Duration::from_secs(1);
+/// How long a wire that gives nothing may still hold something: a ring hands a block over that is not full only after
+/// a while (60 ms at most in every profile).
+const HELD_BACK: Duration = Duration::from_millis(250);
+/// How long an engine that was told to stop waits at once.
+const DRAIN_WAIT: Duration = Duration::from_millis(10);
 
 /// Where an engine's events go.
 pub(crate) trait Sink<K>: FlowHandler<K> + Send + 'static {
@@ -103,7 +108,11 @@ where
                 self.drain = Some(Instant::now() + DRAIN);
                 Turn::More
             }
-            (Turn::Idle, Some(_)) => Turn::End(None),
+            (Turn::Idle, Some(until))
+                if !self.source.is_live() || Instant::now() + DRAIN >= until + HELD_BACK =>
+            {
+                Turn::End(None)
+            }
             (Turn::More, Some(until)) if Instant::now() >= until => Turn::End(None),
             _ if looks && self.sink.is_abandoned() => Turn::End(None),
             (turn, _) => turn,
@@ -175,7 +184,7 @@ where
     /// How long to wait for packets: not past the next deadline of a flow.
     fn patience(&self) -> Duration {
         if self.drain.is_some() {
-            return Duration::ZERO;
+            return DRAIN_WAIT;
         }
         let wait = match (self.table.next_deadline(), self.clock.now(true)) {
             (Some(deadline), Some(now)) => {
