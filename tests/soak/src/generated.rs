@@ -21,12 +21,12 @@ pub(crate) fn run(connections: u64, duration: Duration, report: &mut Report) -> 
     let started = Instant::now();
     // What the standard library and the runtime allocate once is not the churn's.
     churn(2 * ROUND, Duration::ZERO, &Arc::default())?;
-    let before = Sample::take(PHASE, 0, started.elapsed());
+    let before = Sample::settled(PHASE, 0, started.elapsed());
     let tally = Arc::new(Tally::default());
     let (samples, bytes, seen) = churn(connections, duration, &tally)?;
     report.flat(PHASE, &samples);
     drop(samples);
-    let after = Sample::take(PHASE, seen, started.elapsed());
+    let after = Sample::settled(PHASE, seen, started.elapsed());
     report.returned(PHASE, before, after);
     let heard = tally.bytes.load(Relaxed);
     report.judge(heard == bytes, format!("{PHASE}: {heard} of {bytes} bytes heard"));
@@ -49,9 +49,7 @@ fn churn(
         while heard.closed.load(Relaxed) < 2 * connections && asked.elapsed() < PATIENCE {
             thread::sleep(Duration::from_millis(1));
         }
-        // Tasks that have ended are taken away by whoever awaits them.
-        thread::sleep(Duration::from_millis(20));
-        let sample = Sample::take(PHASE, connections, started.elapsed());
+        let sample = Sample::settled(PHASE, connections, started.elapsed());
         taken.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
     };
     // A place for the samples: else they are what grows.

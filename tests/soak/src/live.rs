@@ -27,9 +27,9 @@ pub(crate) fn run(connections: u64, duration: Duration, report: &mut Report) -> 
     let started = Instant::now();
     // The first time is for what is allocated once.
     churn(1000, Duration::from_secs(5), &mut Report::default())?;
-    let before = Sample::take(PHASE, 0, started.elapsed());
+    let before = Sample::settled(PHASE, 0, started.elapsed());
     let seen = churn(connections, duration, report)?;
-    let after = Sample::take(PHASE, seen, started.elapsed());
+    let after = Sample::settled(PHASE, seen, started.elapsed());
     report.returned(PHASE, before, after);
     Ok(())
 }
