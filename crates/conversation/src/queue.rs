@@ -183,6 +183,10 @@ impl<K: Clone> Queue<K> {
                 let own = lane.cost + cost > room.limit;
                 let full = own || queued + cost > room.total;
                 if !full || room.beyond == Beyond::Accept {
+                    if lane.entries.capacity() == 0 {
+                        // One is enough for a reader that keeps up.
+                        lane.entries.reserve_exact(1);
+                    }
                     lane.entries.push_back(Entry { order, item });
                     lane.cost += cost;
                     added += cost;
@@ -343,7 +347,7 @@ impl Lane {
             Item::Gap { offset, len, .. } => self.delivered = offset + len,
             _ => {}
         }
-        if self.entries.is_empty() && self.entries.capacity() > 16 {
+        if self.entries.is_empty() && self.entries.capacity() > 1 {
             // An idle conversation keeps no memory of its busy times.
             self.entries = VecDeque::new();
         }

@@ -1,4 +1,4 @@
-//! Whatever is dropped, and whenever: all memory comes back.
+//! Whatever is dropped, and whenever: all memory comes back. And what an idle conversation keeps.
 #![allow(missing_docs, unsafe_code)]
 
 mod behaviour {
@@ -6,10 +6,11 @@ mod behaviour {
 }
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use behaviour::support::{Connection, Live, interleave, pattern};
+use behaviour::support::{Connection, Fed, Live, interleave, pattern};
 use conversation::{Chunk, Conversations, FlowStreamExt as _, Retention};
 use flow::FiveTuple;
 use futures::StreamExt as _;
@@ -127,8 +128,51 @@ async fn begun(point: usize, mut conversations: Conversations) {
     }
 }
 
+/// Tests that count what the process has in use run one after another.
+static ALONE: Mutex<()> = Mutex::new(());
+
+#[test]
+fn an_idle_conversation_keeps_at_most_a_kibibyte() {
+    const COUNT: usize = 30_000;
+    let _alone = ALONE.lock().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (feed, source) = Fed::new();
+        let before = settled(0);
+        let mut conversations =
+            source.flow_stream(FiveTuple::bidirectional()).capacity(COUNT).into_conversations();
+        let mut all = Vec::with_capacity(COUNT);
+        for first in (0..COUNT).step_by(1000) {
+            for number in first..first + 1000 {
+                let mut connection = Connection::between(number);
+                connection.send(0, &[1; 100]);
+                connection.send(1, &[2; 400]);
+                feed.all(&mut connection);
+            }
+            for _ in 0..1000 {
+                let mut conversation = conversations.next().await.unwrap().unwrap();
+                let mut bytes = 0;
+                while bytes < 500 {
+                    if let Some(Chunk::Initiator(data) | Chunk::Responder(data)) =
+                        conversation.next_chunk().await
+                    {
+                        bytes += data.len();
+                    }
+                }
+                all.push(conversation);
+            }
+        }
+        // The table, the queues, the engine and what readers hold.
+        let each = (settled(0) - before) as f64 / COUNT as f64;
+        println!("{each:.0} bytes an idle conversation");
+        assert!(each <= 1024.0, "{each:.0} bytes");
+        drop(feed);
+    });
+}
+
 #[test]
 fn all_memory_comes_back() {
+    let _alone = ALONE.lock().unwrap();
     let once = |point, live, task| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(drop_at(point, live, task));
@@ -159,7 +203,7 @@ fn settled(expected: usize) -> usize {
         if now != last {
             (last, since) = (now, Instant::now());
         }
-        let patience = if expected == 0 { 700 } else { 3000 };
+        let patience = if expected == 0 { 300 } else { 3000 };
         if (expected > 0 && now <= expected) || since.elapsed() > Duration::from_millis(patience) {
             return now;
         }

@@ -19,6 +19,8 @@ pub const ACK: u8 = 0x10;
 /// One TCP connection between 10.0.0.1:`port` and 10.0.0.2:80, whose packets are made in the order of the calls.
 pub struct Connection {
     port: u16,
+    /// The last two bytes of the client's address.
+    host: [u8; 2],
     /// The next sequence number of the client and of the server.
     next: [u32; 2],
     pub sent: [Vec<u8>; 2],
@@ -28,8 +30,19 @@ pub struct Connection {
 impl Connection {
     /// A connection after its handshake.
     pub fn open(port: u16) -> Self {
+        Self::from_host([0, 1], port)
+    }
+
+    /// The same, from as many clients as one likes.
+    pub fn between(number: usize) -> Self {
+        let host = (number >> 10) as u16 + 16;
+        Self::from_host(host.to_be_bytes(), 1024 + (number & 0x3ff) as u16)
+    }
+
+    fn from_host(host: [u8; 2], port: u16) -> Self {
         let mut connection = Self {
             port,
+            host,
             next: [u32::MAX - 10, 7],
             sent: Default::default(),
             packets: VecDeque::new(),
@@ -75,7 +88,10 @@ impl Connection {
         tcp.extend(acknowledgement.to_be_bytes());
         tcp.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
         tcp.extend(payload);
-        self.packets.push_back(frame(side, 6, &tcp));
+        let mut frame = frame(side, 6, &tcp);
+        let address = [26, 30][side];
+        frame[address + 2..address + 4].copy_from_slice(&self.host);
+        self.packets.push_back(frame);
     }
 }
 
