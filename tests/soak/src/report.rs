@@ -64,12 +64,12 @@ impl Report {
     }
 
     /// While connections come and go, no more is in use in the end than in the beginning. Of each fifth the least counts:
-    /// what grows for good raises that, what a busy moment borrowed does not.
+    /// what grows for good raises that, what a busy moment borrowed does not. The first is for what grows once.
     pub(crate) fn flat(&mut self, phase: &str, samples: &[Sample]) {
         let fifth = samples.len().div_ceil(5);
         let least = |samples: &[Sample]| samples.iter().map(|sample| sample.in_use).min();
         let (Some(first), Some(last)) = (
-            least(samples.get(..fifth).unwrap_or_default()),
+            least(samples.get(fifth..2 * fifth).unwrap_or_default()),
             least(samples.get(samples.len() - fifth..).unwrap_or_default()),
         ) else {
             return;
@@ -79,7 +79,7 @@ impl Report {
         self.judge(
             growth <= GROWTH_AT_MOST,
             format!(
-                "{phase}: {growth} bytes more in use in the last fifth of {connections} connections than in the first"
+                "{phase}: {growth} bytes more in use in the last fifth of {connections} connections than in the second"
             ),
         );
     }
