@@ -244,7 +244,8 @@ impl PacketSource for Fed {
         };
         match first {
             Ok(first) => {
-                self.source = MemorySource::new(LinkType::ETHERNET);
+                // All of them in one batch: what is left over would be lost with the source.
+                self.source = MemorySource::new(LinkType::ETHERNET).batch_size(1 << 20);
                 for packet in iter::once(first).chain(self.packets.try_iter()) {
                     self.count += 1;
                     self.source.push(Timestamp::from_nanos(1_000_000 * self.count), &packet);
