@@ -51,7 +51,9 @@ fn main() -> Outcome {
         ["receive", interface] => receive(interface),
         ["receive-async", interface] => receive_async(interface),
         ["receive-xdp", interface] => receive_xdp(interface),
-        ["inject", interface, length, count, _] => inject(interface, length.parse()?, count.parse()?),
+        ["inject", interface, length, count, _] => {
+            inject(interface, length.parse()?, count.parse()?)
+        }
         ["send-xdp", interface, length, count, _] => {
             send_xdp(interface, length.parse()?, count.parse()?)
         }
@@ -109,15 +111,17 @@ fn receive_async(interface: &str) -> Outcome {
 }
 
 fn receive_xdp(interface: &str) -> Outcome {
-    let mut socket = XdpSocket::builder()
-        .interface(interface)
-        .queue_id(0)
-        .frame_size(4096)
-        .frame_count(4096)
-        .mode(XdpMode::Rx)
-        .with_default_program()
-        .xdp_attach_flags(XdpFlags::DRV_MODE)
-        .build()?;
+    let mut socket = patiently(|| {
+        XdpSocket::builder()
+            .interface(interface)
+            .queue_id(0)
+            .frame_size(4096)
+            .frame_count(4096)
+            .mode(XdpMode::Rx)
+            .with_default_program()
+            .xdp_attach_flags(XdpFlags::DRV_MODE)
+            .build()
+    })?;
     let mut tally = Tally::default();
     println!("ready");
     let before = cpu();
@@ -135,6 +139,19 @@ fn receive_xdp(interface: &str) -> Outcome {
     let counted = socket.statistics()?;
     tally.say(cpu() - before, counted.rx_dropped + counted.rx_ring_full);
     Ok(())
+}
+
+/// The queue of a socket that was closed is busy for some milliseconds.
+fn patiently<T>(open: impl Fn() -> Result<T, netring::Error>) -> Result<T, netring::Error> {
+    let start = Instant::now();
+    loop {
+        match open() {
+            Err(_) if start.elapsed() < Duration::from_secs(2) => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            opened => return opened,
+        }
+    }
 }
 
 fn inject(interface: &str, length: usize, count: u64) -> Outcome {
@@ -163,13 +180,15 @@ fn inject(interface: &str, length: usize, count: u64) -> Outcome {
 }
 
 fn send_xdp(interface: &str, length: usize, count: u64) -> Outcome {
-    let mut socket = XdpSocket::builder()
-        .interface(interface)
-        .queue_id(0)
-        .frame_size(4096)
-        .frame_count(4096)
-        .mode(XdpMode::Tx)
-        .build()?;
+    let mut socket = patiently(|| {
+        XdpSocket::builder()
+            .interface(interface)
+            .queue_id(0)
+            .frame_size(4096)
+            .frame_count(4096)
+            .mode(XdpMode::Tx)
+            .build()
+    })?;
     let frame = frame(length);
     println!("ready");
     let (before, start) = (cpu(), Instant::now());
@@ -195,11 +214,7 @@ fn frame(length: usize) -> Vec<u8> {
 }
 
 fn say_sent(sent: u64, wall: Duration, cpu: Duration) {
-    println!(
-        r#"{{"sent":{sent},"wall_ns":{},"cpu_ns":{}}}"#,
-        wall.as_nanos(),
-        cpu.as_nanos()
-    );
+    println!(r#"{{"sent":{sent},"wall_ns":{},"cpu_ns":{}}}"#, wall.as_nanos(), cpu.as_nanos());
 }
 
 fn cpu() -> Duration {

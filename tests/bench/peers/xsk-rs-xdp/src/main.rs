@@ -125,7 +125,8 @@ fn send(opened: Opened, length: usize, count: u64) -> Outcome {
     let (mut queued, mut done) = (0_u64, 0_u64);
     while done < count {
         let mut produced = 0;
-        if queued < count && free.len() >= BATCH && queued - done + BATCH as u64 <= u64::from(RING) {
+        if queued < count && free.len() >= BATCH && queued - done + BATCH as u64 <= u64::from(RING)
+        {
             let from = free.len() - BATCH;
             for descriptor in &mut free[from..] {
                 // SAFETY: the frame is free.
