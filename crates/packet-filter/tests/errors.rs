@@ -39,6 +39,7 @@ fn errors_point_at_their_cause() {
         ("(port 80) and 10.0.0.1", 15, "say what"),
         ("tcp[0:3] = 1", 7, "1, 2 or 4"),
         ("stp[0] = 1", 1, "cannot be indexed"),
+        ("is-is[0] = 1", 1, "`isis` cannot be indexed"),
         ("tcp and (udp", 13, "end"),
         ("tcp)", 4, "expected"),
         ("tcp or or udp", 8, "expected"),

@@ -104,7 +104,7 @@ impl Parser<'_> {
             TokenKind::Word(word) => match (names::constant(word), Scope::from_word(word)) {
                 (Some(number), _) => Arithmetic::Number(number),
                 (None, Some(scope)) if self.peek_second().is_some_and(|next| next.is("[")) => {
-                    return self.load(scope, word);
+                    return self.load(scope);
                 }
                 _ => return Err(self.unexpected("a number")),
             },
@@ -115,13 +115,12 @@ impl Parser<'_> {
     }
 
     /// `header [ offset : width ]`, from the header on.
-    fn load(&mut self, scope: Scope, word: &str) -> Result<Arithmetic, ParseError> {
+    fn load(&mut self, scope: Scope) -> Result<Arithmetic, ParseError> {
         let Some(header) = header(scope) else {
             let protocol = match scope {
                 Scope::Protocol(protocol) => protocol.keyword(),
                 Scope::Any | Scope::Link => "ether",
             };
-            debug_assert_eq!(protocol, word);
             return Err(self.fail(ParseErrorKind::Index { protocol }));
         };
         self.at += 1;
