@@ -42,6 +42,7 @@
 //!
 //! - names of hosts, networks and DECnet nodes, `/etc/ethers`, and so `gateway`;
 //! - `byte`, which the manual page leaves out, and DECnet areas above 63 and nodes above 1023, which libpcap cuts off;
+//! - `decnet net`, a DECnet address that is a bare number, and numbers above 255 behind `protochain`;
 //! - link types beside those above, and the primitives that only they have: 802.11 (`type`, `subtype`, `dir`, `ra` …),
 //!   ATM, SS7, `pf` logs, `radio`;
 //! - `vxlan`, which libpcap 1.10 has not either;
