@@ -47,7 +47,7 @@ pub enum MultiBuffer {
     Off,
 }
 
-/// Everything that can be chosen of an [`XdpSocket`].
+/// Everything that can be chosen of an [`XdpSocket`](super::XdpSocket).
 #[derive(Clone, Debug)]
 #[must_use = "nothing is opened before `open`"]
 pub struct XdpSocketBuilder {
