@@ -27,13 +27,24 @@ const HELD_BACK: Duration = Duration::from_millis(250);
 /// How long an engine that was told to stop waits at once.
 const DRAIN_WAIT: Duration = Duration::from_millis(10);
 
+/// What an engine gathers at most: about what stays in a processor's own cache until the readers come.
+const GATHER: usize = 256 << 10;
+
 /// Where an engine's events go.
 pub(crate) trait Sink<K>: FlowHandler<K> + Send + 'static {
     /// Whether the memory of a batch is worth keeping.
     fn wants_retained(&self) -> bool;
     /// A batch begins.
     fn begin(&mut self, retained: Option<Bytes>);
-    /// A batch ended: hands over what it brought. Never waits.
+    /// The batch's memory is the source's again.
+    fn end_batch(&mut self) {}
+    /// Whether what further batches bring, if those come at once, is better handed over together with what there is, up
+    /// to so many bytes.
+    fn gathers(&self, most: usize) -> bool {
+        let _ = most;
+        false
+    }
+    /// Hands over what batches brought. Never waits.
     fn flush(&mut self);
     /// A flow that is to make room for others.
     fn next_eviction(&mut self) -> Option<FlowId> {
@@ -56,6 +67,8 @@ pub(crate) struct Engine<S, E: FlowExtractor, H> {
     control: Arc<Control>,
     /// Its place among the engines of the stream.
     member: usize,
+    /// Bytes that are gathered at most before readers are woken, where none of them has to wait for it.
+    gather: usize,
     clock: Clock,
     looked: Instant,
     observer: Observer,
@@ -91,7 +104,8 @@ where
     ) -> Self {
         observe::engine_started(source.is_live());
         let (clock, looked, observer) = (Clock::default(), Instant::now(), Observer::default());
-        Self { source, table, sink, control, member, clock, looked, observer, drain: None }
+        let (gather, drain) = (GATHER, None);
+        Self { source, table, sink, control, member, gather, clock, looked, observer, drain }
     }
 
     /// Takes the next batch, waiting for it at most so long.
@@ -139,6 +153,7 @@ where
                         counters.evicted.add(1);
                     }
                 }
+                self.sink.end_batch();
                 self.clock.saw(last);
                 Turn::More
             }
@@ -149,7 +164,12 @@ where
         if let Some(now) = self.clock.now(self.source.is_live()) {
             self.table.advance(now, &mut self.sink);
         }
-        self.sink.flush();
+        if !(matches!(step, Turn::More)
+            && self.source.never_waits()
+            && self.sink.gathers(self.gather))
+        {
+            self.sink.flush();
+        }
         step
     }
 

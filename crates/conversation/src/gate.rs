@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::counters::{Depth, Statistics};
+use crate::queue::Spares;
 use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, fence};
 
@@ -31,6 +32,8 @@ pub(crate) struct Gate {
     /// Engines that are tasks and sleep.
     tasks: Mutex<Vec<Waker>>,
     changed: Condvar,
+    /// Memory that queues are done with. It decides nothing.
+    pub(crate) spares: Spares,
 }
 
 impl Gate {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use flow::{EndReason, FlowRecord, FlowSide};
@@ -18,7 +18,7 @@ mod loom;
 mod tests;
 
 /// What an entry costs besides its bytes.
-const ENTRY_COST: usize = size_of::<Entry>();
+pub(crate) const ENTRY_COST: usize = size_of::<Entry>();
 
 /// The two lanes of a conversation, one a side, with its end.
 ///
@@ -65,7 +65,7 @@ struct Lane {
 }
 
 #[derive(Debug)]
-struct Entry {
+pub(crate) struct Entry {
     order: u64,
     item: Item,
 }
@@ -150,7 +150,7 @@ impl<K: Clone> Queue<K> {
     /// one that ran earlier would contend with the engine for the next queue's lock, and go back to sleep at once.
     pub(crate) fn push(
         &self,
-        items: &mut Vec<(FlowSide, Item)>,
+        items: impl IntoIterator<Item = (FlowSide, Item)>,
         room: Room,
         wake: &mut Vec<Waker>,
     ) -> Pushed {
@@ -158,7 +158,7 @@ impl<K: Clone> Queue<K> {
         {
             let mut state = self.lock();
             let mut added = 0;
-            for (side, item) in items.drain(..) {
+            for (side, item) in items {
                 let order = state.next_order;
                 state.next_order += 1;
                 let State { lanes, totals, end, .. } = &mut *state;
@@ -184,8 +184,7 @@ impl<K: Clone> Queue<K> {
                 let full = own || queued + cost > room.total;
                 if !full || room.beyond == Beyond::Accept {
                     if lane.entries.capacity() == 0 {
-                        // One is enough for a reader that keeps up.
-                        lane.entries.reserve_exact(1);
+                        lane.entries = self.gate.spares.take();
                     }
                     lane.entries.push_back(Entry { order, item });
                     lane.cost += cost;
@@ -207,8 +206,8 @@ impl<K: Clone> Queue<K> {
     }
 
     /// The conversation ended; what is queued can still be read.
-    pub(crate) fn close(&self, reason: EndReason, record: &FlowRecord<K>, wake: &mut Vec<Waker>) {
-        self.end(End::Closed(reason, Box::new(record.clone())), wake);
+    pub(crate) fn close(&self, record: Box<FlowRecord<K>>, wake: &mut Vec<Waker>) {
+        self.end(End::Closed(record.reason, record), wake);
     }
 
     /// The engine panicked.
@@ -222,6 +221,14 @@ impl<K: Clone> Queue<K> {
             state.end = end;
         }
         wake.extend(state.lanes.iter_mut().filter_map(|lane| lane.take_waker(&self.gate)));
+    }
+
+    /// Loads the lock, so that it is at hand; whether a panic has left it poisoned.
+    pub(crate) fn look(&self) -> bool {
+        #[cfg(not(loom))]
+        return self.state.is_poisoned();
+        #[cfg(loom)]
+        false
     }
 
     /// Whether a lane is over `limit`.
@@ -347,9 +354,9 @@ impl Lane {
             Item::Gap { offset, len, .. } => self.delivered = offset + len,
             _ => {}
         }
-        if self.entries.is_empty() && self.entries.capacity() > 1 {
+        if self.entries.is_empty() {
             // An idle conversation keeps no memory of its busy times.
-            self.entries = VecDeque::new();
+            gate.spares.give(mem::take(&mut self.entries));
         }
         entry.item.into_chunk(side)
     }
@@ -459,8 +466,34 @@ impl Lane {
     }
 }
 
+/// Memory of lanes that were read empty, for others: most conversations say a little at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Spares(StdMutex<Vec<VecDeque<Entry>>>);
+
+impl Spares {
+    /// How many there are at most.
+    const MOST: usize = 1024;
+    /// Entries that each has room for: more than that is given back to the allocator.
+    const ROOM: usize = 4;
+
+    fn take(&self) -> VecDeque<Entry> {
+        let spare = self.0.try_lock().ok().and_then(|mut spares| spares.pop());
+        spare.unwrap_or_else(|| VecDeque::with_capacity(Self::ROOM))
+    }
+
+    /// Takes the memory of an empty lane.
+    fn give(&self, entries: VecDeque<Entry>) {
+        if entries.capacity() == Self::ROOM
+            && let Ok(mut spares) = self.0.try_lock()
+            && spares.len() < Self::MOST
+        {
+            spares.push(entries);
+        }
+    }
+}
+
 impl Item {
-    fn cost(&self) -> usize {
+    pub(crate) fn cost(&self) -> usize {
         match self {
             Self::Data(data) | Self::Late(data) => ENTRY_COST + data.len(),
             Self::Gap { .. } | Self::Finished { .. } | Self::Barrier { .. } => ENTRY_COST,

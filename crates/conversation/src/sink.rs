@@ -1,6 +1,7 @@
 //! From the events of the flow table to the queues of the readers.
 
 use std::fmt;
+use std::hint::black_box;
 use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
@@ -11,7 +12,7 @@ use flow::{
     protocol,
 };
 
-use crate::admission::{Admission, Excess};
+use crate::admission::{Admission, Excess, Hand};
 use crate::chunk::ChunkData;
 use crate::conversation::Conversation;
 use crate::counters::Counters;
@@ -21,7 +22,7 @@ use crate::gate::Gate;
 use crate::inbox::Inbox;
 use crate::observe;
 use crate::pool::Pool;
-use crate::queue::{Beyond, Item, Queue, Room};
+use crate::queue::{Beyond, ENTRY_COST, Item, Queue, Room};
 use crate::settings::{Overflow, Retention, Settings};
 
 /// Segments shorter than this are copied: keeping a whole block for them costs more.
@@ -33,26 +34,36 @@ const RUN_AT_MOST: usize = 64 << 10;
 const RUN_AT_LEAST: usize = 256;
 /// What pooled copies may keep from being used again.
 const POOL_AT_MOST: usize = 64 << 20;
-/// Conversations that are looked at to find one that makes room.
-const CANDIDATES: usize = 16;
+/// Queues that are looked at before the first of them is locked.
+const AHEAD: usize = 32;
+/// No place among what is pending.
+const NONE: u32 = u32::MAX;
 
-/// Collects what a batch brings, and hands it to the readers once a batch.
+/// Collects what a batch brings, or several of a file, and hands it to the readers.
 #[derive(Debug)]
 pub(crate) struct Sink<K: Clone> {
     /// By the slot of the flow's id.
     slots: Vec<Option<Slot<K>>>,
     /// Slots with something pending.
     touched: Vec<u32>,
+    /// What was collected, in the order in which it came. What belongs to one slot is chained.
+    pending: Vec<Pending>,
+    /// What it costs.
+    collected: usize,
+    /// Conversations that have ended. Their readers hear of it with all others: one whose waker was taken does not count
+    /// as parked any more, so that the engine might go to sleep before it wakes it.
+    ended: Vec<Ended<K>>,
+    /// How much may be collected at most before it is handed over.
+    gather: usize,
     announced: Vec<Conversation<K>>,
     /// Queues over their limit, for a source that can wait.
     crowded: Vec<Arc<Queue<K>>>,
-    spare: Vec<(FlowSide, Item)>,
     /// Readers to be woken when the batch is done.
     wake: Vec<Waker>,
     /// Flows that make room for others.
     evicted: Vec<FlowId>,
     /// Where the search for one goes on.
-    hand: usize,
+    hand: Hand,
     /// Batches so far, modulo 2³².
     batch: u32,
     /// The memory that the batch's packets lie in.
@@ -73,10 +84,9 @@ pub(crate) struct Sink<K: Clone> {
 struct Slot<K> {
     id: FlowId,
     queue: Arc<Queue<K>>,
-    pending: Vec<(FlowSide, Item)>,
-    /// Bytes of consecutive segments, being copied together.
-    run: Option<Run>,
-    touched: bool,
+    /// The first and the last of what is pending.
+    first: u32,
+    last: u32,
     /// It is about to make room.
     evicted: bool,
     /// The batch that brought something last.
@@ -86,9 +96,35 @@ struct Slot<K> {
     datagram_bytes: [u64; 2],
 }
 
+/// A conversation whose slot may have another by now.
+#[derive(Debug)]
+struct Ended<K> {
+    queue: Arc<Queue<K>>,
+    /// The first of what is pending.
+    first: u32,
+    record: Box<FlowRecord<K>>,
+}
+
+/// Something collected for a slot.
+#[derive(Debug)]
+struct Pending {
+    side: FlowSide,
+    /// The next of the same slot.
+    next: u32,
+    what: Collected,
+}
+
+#[derive(Debug)]
+enum Collected {
+    Item(Item),
+    /// Bytes of consecutive segments, being copied together.
+    Run(Run),
+    /// It has been handed over.
+    Gone,
+}
+
 #[derive(Debug)]
 struct Run {
-    side: FlowSide,
     bytes: BytesMut,
     offset: u64,
     timestamp: Timestamp,
@@ -108,11 +144,14 @@ impl<K: Clone + Send + 'static> Sink<K> {
             slots: Vec::new(),
             touched: Vec::new(),
             announced: Vec::new(),
+            pending: Vec::new(),
+            collected: 0,
+            ended: Vec::new(),
+            gather: (settings.conversation_limit / 16).min(settings.total_limit / 16),
             crowded: Vec::new(),
-            spare: Vec::new(),
             wake: Vec::new(),
             evicted: Vec::new(),
-            hand: 0,
+            hand: Hand::default(),
             batch: 0,
             retained: None,
             pool: Pool::new(POOL_AT_MOST.min(settings.total_limit)),
@@ -132,6 +171,19 @@ impl<K: Clone + Send + 'static> Sink<K> {
     }
 
     fn flush_slot(&mut self, index: usize) {
+        let Some(Some(slot)) = self.slots.get_mut(index) else { return };
+        let first = mem::replace(&mut slot.first, NONE);
+        slot.last = NONE;
+        if first != NONE {
+            let queue = Arc::clone(&slot.queue);
+            if self.push(&queue, first) {
+                self.forget(index);
+            }
+        }
+    }
+
+    /// Hands over what is pending for a queue; whether nothing more is to follow.
+    fn push(&mut self, queue: &Arc<Queue<K>>, first: u32) -> bool {
         let room = Room {
             limit: self.settings.conversation_limit,
             total: self.settings.total_limit,
@@ -141,52 +193,35 @@ impl<K: Clone + Send + 'static> Sink<K> {
                 Overflow::Drop | Overflow::Block => Beyond::Drop,
             },
         };
-        let Some(Some(slot)) = self.slots.get_mut(index) else { return };
-        slot.touched = false;
-        slot.end_run();
-        if slot.pending.is_empty() {
-            return;
-        }
-        let pushed = slot.queue.push(&mut slot.pending, room, &mut self.wake);
+        let items = Chain { pending: &mut self.pending, next: first };
+        let pushed = queue.push(items, room, &mut self.wake);
         self.counters.dropped_bytes.add(pushed.dropped);
         if pushed.crowded && self.patient {
-            self.crowded.push(Arc::clone(&slot.queue));
+            self.crowded.push(Arc::clone(queue));
         }
-        // The buffer serves the next conversation; an idle one keeps none.
-        if slot.pending.capacity() > self.spare.capacity() {
-            mem::swap(&mut slot.pending, &mut self.spare);
-        }
-        slot.pending = Vec::new();
         if pushed.overrun {
             self.counters.overruns.add(1);
         }
-        if pushed.abandoned || pushed.overrun {
-            self.forget(index);
-        }
+        pushed.abandoned || pushed.overrun
     }
 
     /// Lets go of a conversation; what its reader has in the queue stays.
-    fn forget(&mut self, index: usize) -> Option<Arc<Queue<K>>> {
+    fn forget(&mut self, index: usize) -> Option<Slot<K>> {
         let slot = self.slots.get_mut(index)?.take()?;
         self.admission.ended();
-        Some(slot.queue)
+        Some(slot)
     }
 
     /// Chooses a conversation that makes room: the most silent of a few.
     fn evict(&mut self) {
-        let mut victim: Option<(u32, usize)> = None;
-        for _ in 0..CANDIDATES.min(self.slots.len()) {
-            self.hand = (self.hand + 1) % self.slots.len();
-            if let Some(slot) = &self.slots[self.hand]
-                && !slot.evicted
-            {
-                let silent = self.batch.wrapping_sub(slot.last_batch);
-                victim = victim.max(Some((silent, self.hand)));
-            }
-        }
-        // Where all of these are about to go, there is room soon.
-        if let Some((_, index)) = victim
-            && let Some(slot) = &mut self.slots[index]
+        let Self { slots, batch, hand, .. } = self;
+        let silent = |index: usize| {
+            let slot = slots[index].as_ref().filter(|slot| !slot.evicted)?;
+            Some(batch.wrapping_sub(slot.last_batch))
+        };
+        // Where all that were looked at are about to go, there is room soon.
+        if let Some(index) = hand.most_silent(slots.len(), silent)
+            && let Some(slot) = &mut slots[index]
         {
             slot.evicted = true;
             self.evicted.push(slot.id);
@@ -198,18 +233,53 @@ impl<K: Clone + Send + 'static> Sink<K> {
         flow.protocol == protocol::TCP || self.settings.datagrams
     }
 
-    /// The place of a flow that is a conversation, and what is needed to copy something into it.
-    fn slot(&mut self, flow: &Flow<'_, K>) -> Option<(&mut Slot<K>, &mut Pool)> {
+    /// Whether a flow is a conversation that somebody may read.
+    fn has(&self, flow: &Flow<'_, K>) -> bool {
+        matches!(self.slots.get(flow.id.slot()), Some(Some(_)))
+    }
+
+    /// Collects something for a flow, if it is a conversation.
+    fn put(&mut self, flow: &Flow<'_, K>, side: FlowSide, what: Collected) {
         let index = flow.id.slot();
-        let slot = self.slots.get_mut(index)?.as_mut()?;
+        let Some(Some(slot)) = self.slots.get_mut(index) else { return };
         slot.last_batch = self.batch;
-        if !mem::replace(&mut slot.touched, true) {
-            self.touched.push(index as u32);
-            if slot.pending.capacity() == 0 {
-                slot.pending = mem::take(&mut self.spare);
+        self.collected += what.cost();
+        let place = self.pending.len() as u32;
+        match self.pending.get_mut(slot.last as usize) {
+            Some(last) => last.next = place,
+            None => {
+                slot.first = place;
+                self.touched.push(index as u32);
             }
         }
-        Some((slot, &mut self.pool))
+        slot.last = place;
+        self.pending.push(Pending { side, next: NONE, what });
+    }
+
+    /// Copies a segment behind the one before it, if they follow each other.
+    fn copy(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: &Data<'_>) {
+        let Some(Some(slot)) = self.slots.get_mut(flow.id.slot()) else { return };
+        let usual = slot.usual_run as usize;
+        if let Some(last) = self.pending.get_mut(slot.last as usize)
+            && let Collected::Run(run) = &mut last.what
+            && last.side == side
+            && run.extend(data, &mut self.pool)
+        {
+            slot.last_batch = self.batch;
+            slot.usual_run = run.bytes.len() as u32;
+            self.collected += data.bytes.len();
+            return;
+        }
+        slot.usual_run = data.bytes.len() as u32;
+        let mut bytes = self.pool.take(usual.max(RUN_AT_LEAST).max(data.bytes.len()));
+        bytes.extend_from_slice(data.bytes);
+        let run = Run {
+            bytes,
+            offset: data.offset,
+            timestamp: data.timestamp,
+            packet_number: data.packet_number,
+        };
+        self.put(flow, side, Collected::Run(run));
     }
 
     /// The bytes as part of the batch's memory, if they lie there and are worth it.
@@ -261,9 +331,8 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
         self.slots[index] = Some(Slot {
             id: flow.id,
             queue,
-            pending: Vec::new(),
-            run: None,
-            touched: false,
+            first: NONE,
+            last: NONE,
             evicted: false,
             last_batch: self.batch,
             usual_run: 0,
@@ -273,73 +342,54 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
 
     fn on_data(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
         self.counters.bytes.add(data.bytes.len() as u64);
-        let borrowed = self.borrow(data.bytes);
-        if let Some((slot, pool)) = self.slot(flow) {
-            match borrowed {
-                Some(bytes) => {
-                    let chunk =
-                        ChunkData::new(bytes, data.offset, data.timestamp, data.packet_number);
-                    slot.put(side, Item::Data(chunk));
-                }
-                None => slot.copy(side, &data, pool),
+        match self.borrow(data.bytes) {
+            Some(bytes) => {
+                let chunk = ChunkData::new(bytes, data.offset, data.timestamp, data.packet_number);
+                self.put(flow, side, Collected::Item(Item::Data(chunk)));
             }
+            None => self.copy(flow, side, &data),
         }
     }
 
     fn on_awaited(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
-        if self.settings.causal
-            && let Some((slot, _)) = self.slot(flow)
-        {
-            slot.put(side.opposite(), Item::Barrier { other: offset });
+        if self.settings.causal {
+            let barrier = Item::Barrier { other: offset };
+            self.put(flow, side.opposite(), Collected::Item(barrier));
         }
     }
 
     fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
         self.counters.gap(flow, side, gap);
-        if let Some((slot, _)) = self.slot(flow) {
-            slot.put(side, Item::Gap { offset: gap.offset, len: gap.len, cause: gap.cause.into() });
-        }
+        let gap = Item::Gap { offset: gap.offset, len: gap.len, cause: gap.cause.into() };
+        self.put(flow, side, Collected::Item(gap));
     }
 
     fn on_late(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
         self.counters.late_bytes.add(data.bytes.len() as u64);
-        if let Some((slot, pool)) = self.slot(flow) {
-            let bytes = pool.copy(data.bytes);
-            slot.put(
-                side,
-                Item::Late(ChunkData::new(bytes, data.offset, data.timestamp, data.packet_number)),
-            );
+        if self.has(flow) {
+            let bytes = self.pool.copy(data.bytes);
+            let chunk = ChunkData::new(bytes, data.offset, data.timestamp, data.packet_number);
+            self.put(flow, side, Collected::Item(Item::Late(chunk)));
         }
     }
 
     fn on_fin(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
-        if let Some((slot, _)) = self.slot(flow) {
-            slot.put(side, Item::Finished { len: offset });
-        }
+        self.put(flow, side, Collected::Item(Item::Finished { len: offset }));
     }
 
     fn on_datagram(&mut self, flow: &Flow<'_, K>, side: FlowSide, datagram: Datagram<'_>) {
-        if let Some((slot, pool)) = self.slot(flow) {
-            let offset = slot.datagram_offset(side, datagram.bytes.len());
-            let bytes = pool.copy(datagram.bytes);
-            slot.put(
-                side,
-                Item::Data(ChunkData::new(
-                    bytes,
-                    offset,
-                    datagram.timestamp,
-                    datagram.packet_number,
-                )),
-            );
-        }
+        let Some(Some(slot)) = self.slots.get_mut(flow.id.slot()) else { return };
+        let offset = slot.datagram_offset(side, datagram.bytes.len());
+        let bytes = self.pool.copy(datagram.bytes);
+        let chunk = ChunkData::new(bytes, offset, datagram.timestamp, datagram.packet_number);
+        self.put(flow, side, Collected::Item(Item::Data(chunk)));
     }
 
     fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
         observe::flow_ended(flow, record);
-        let index = flow.id.slot();
-        self.flush_slot(index);
-        if let Some(queue) = self.forget(index) {
-            queue.close(record.reason, record, &mut self.wake);
+        if let Some(Slot { queue, first, .. }) = self.forget(flow.id.slot()) {
+            self.collected += size_of::<FlowRecord<K>>();
+            self.ended.push(Ended { queue, first, record: Box::new(record.clone()) });
         }
     }
 }
@@ -354,14 +404,39 @@ impl<K: Clone + fmt::Debug + Send + 'static> engine::Sink<K> for Sink<K> {
         self.batch = self.batch.wrapping_add(1);
     }
 
+    fn end_batch(&mut self) {
+        self.retained = None;
+    }
+
+    fn gathers(&self, most: usize) -> bool {
+        self.collected < self.gather.min(most)
+            && self.announced.len() <= self.settings.capacity / 16
+    }
+
     /// Wakes every reader that has something new, once.
     fn flush(&mut self) {
-        self.retained = None;
         let mut touched = mem::take(&mut self.touched);
-        for slot in touched.drain(..) {
-            self.flush_slot(slot as usize);
+        for some in touched.chunks(AHEAD) {
+            // The queues lie anywhere in memory. These loads do not wait for each other, as taking the locks does.
+            let look = |slot: &u32| self.slots.get(*slot as usize)?.as_ref().map(Slot::look);
+            black_box(some.iter().filter_map(look).filter(|failed| *failed).count());
+            for slot in some {
+                self.flush_slot(*slot as usize);
+            }
         }
+        touched.clear();
         self.touched = touched;
+        let mut ended = mem::take(&mut self.ended);
+        for Ended { queue, first, record } in ended.drain(..) {
+            if first != NONE {
+                self.push(&queue, first);
+            }
+            queue.close(record, &mut self.wake);
+        }
+        self.ended = ended;
+        // What was collected for conversations that nobody reads any more goes here.
+        self.pending.clear();
+        self.collected = 0;
         self.inbox.push(&mut self.announced);
         self.wake.drain(..).for_each(Waker::wake);
     }
@@ -384,8 +459,11 @@ impl<K: Clone + fmt::Debug + Send + 'static> engine::Sink<K> for Sink<K> {
     }
 
     fn end(&mut self, error: Option<Error>) {
-        for slot in self.slots.drain(..).flatten() {
-            slot.queue.fail(&mut self.wake);
+        let open = self.slots.drain(..).flatten().map(|slot| slot.queue);
+        // Some of these only where the engine panicked before it could hand their ends over.
+        let ended = self.ended.drain(..).map(|ended| ended.queue);
+        for queue in open.chain(ended) {
+            queue.fail(&mut self.wake);
         }
         self.wake.drain(..).for_each(Waker::wake);
         self.inbox.end(error);
@@ -393,47 +471,9 @@ impl<K: Clone + fmt::Debug + Send + 'static> engine::Sink<K> for Sink<K> {
 }
 
 impl<K: Clone> Slot<K> {
-    fn put(&mut self, side: FlowSide, item: Item) {
-        self.end_run();
-        self.pending.push((side, item));
-    }
-
-    /// Copies a segment behind the one before it, if they follow each other.
-    fn copy(&mut self, side: FlowSide, data: &Data<'_>, pool: &mut Pool) {
-        if let Some(run) = &mut self.run
-            && run.side == side
-            && run.offset + run.bytes.len() as u64 == data.offset
-            && run.bytes.len() + data.bytes.len() <= RUN_AT_MOST
-        {
-            let len = run.bytes.len() + data.bytes.len();
-            if len > run.bytes.capacity() {
-                let mut larger = pool.take(len.next_power_of_two());
-                larger.extend_from_slice(&run.bytes);
-                run.bytes = larger;
-            }
-            run.bytes.extend_from_slice(data.bytes);
-            return;
-        }
-        self.end_run();
-        let usual = (self.usual_run as usize).max(RUN_AT_LEAST);
-        let mut bytes = pool.take(usual.max(data.bytes.len()));
-        bytes.extend_from_slice(data.bytes);
-        self.run = Some(Run {
-            side,
-            bytes,
-            offset: data.offset,
-            timestamp: data.timestamp,
-            packet_number: data.packet_number,
-        });
-    }
-
-    fn end_run(&mut self) {
-        if let Some(run) = self.run.take() {
-            self.usual_run = run.bytes.len() as u32;
-            let chunk =
-                ChunkData::new(run.bytes.freeze(), run.offset, run.timestamp, run.packet_number);
-            self.pending.push((run.side, Item::Data(chunk)));
-        }
+    /// Loads what handing over begins with.
+    fn look(&self) -> bool {
+        self.first != NONE && self.queue.look()
     }
 
     /// Where a datagram of so many bytes starts if all of a side's are laid end to end.
@@ -445,5 +485,60 @@ impl<K: Clone> Slot<K> {
         let offset = *total;
         *total += len as u64;
         offset
+    }
+}
+
+impl Collected {
+    fn cost(&self) -> usize {
+        match self {
+            Self::Item(item) => item.cost(),
+            Self::Run(run) => ENTRY_COST + run.bytes.len(),
+            Self::Gone => 0,
+        }
+    }
+
+    fn into_item(self) -> Option<Item> {
+        match self {
+            Self::Item(item) => Some(item),
+            Self::Run(Run { bytes, offset, timestamp, packet_number }) => {
+                let bytes = bytes.freeze();
+                Some(Item::Data(ChunkData::new(bytes, offset, timestamp, packet_number)))
+            }
+            Self::Gone => None,
+        }
+    }
+}
+
+impl Run {
+    /// Copies a segment to the end, if it follows.
+    fn extend(&mut self, data: &Data<'_>, pool: &mut Pool) -> bool {
+        let len = self.bytes.len() + data.bytes.len();
+        if self.offset + self.bytes.len() as u64 != data.offset || len > RUN_AT_MOST {
+            return false;
+        }
+        if len > self.bytes.capacity() {
+            let mut larger = pool.take(len.next_power_of_two());
+            larger.extend_from_slice(&self.bytes);
+            self.bytes = larger;
+        }
+        self.bytes.extend_from_slice(data.bytes);
+        true
+    }
+}
+
+/// What is pending for one slot.
+struct Chain<'a> {
+    pending: &'a mut [Pending],
+    next: u32,
+}
+
+impl Iterator for Chain<'_> {
+    type Item = (FlowSide, Item);
+
+    fn next(&mut self) -> Option<(FlowSide, Item)> {
+        let pending = self.pending.get_mut(self.next as usize)?;
+        self.next = pending.next;
+        let what = mem::replace(&mut pending.what, Collected::Gone);
+        Some((pending.side, what.into_item()?))
     }
 }

@@ -122,6 +122,10 @@ impl<S: PacketSource> PacketSource for Filtered<S> {
         self.source.is_live()
     }
 
+    fn never_waits(&self) -> bool {
+        self.source.never_waits()
+    }
+
     fn interrupter(&self) -> Option<Interrupter> {
         self.source.interrupter()
     }

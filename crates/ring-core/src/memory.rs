@@ -123,6 +123,10 @@ impl PacketSource for MemorySource {
         false
     }
 
+    fn never_waits(&self) -> bool {
+        true
+    }
+
     fn interrupter(&self) -> Option<Interrupter> {
         None
     }

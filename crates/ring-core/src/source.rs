@@ -36,6 +36,13 @@ pub trait PacketSource {
     /// must never make it wait.
     fn is_live(&self) -> bool;
 
+    /// Whether [`next_batch`](Self::next_batch) never waits for anybody, whatever the timeout, as where it reads a file
+    /// on a disk, or memory. Who uses such a source may take several batches before handing on what is in them: nobody
+    /// waits for it longer than that takes.
+    fn never_waits(&self) -> bool {
+        false
+    }
+
     /// A handle with which another thread ends a wait in [`next_batch`](Self::next_batch), `None` for sources that
     /// never wait.
     fn interrupter(&self) -> Option<Interrupter>;

@@ -9,6 +9,7 @@ mod reader;
 #[path = "../peers/stream_hash.rs"]
 mod stream_hash;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -24,11 +25,15 @@ use crate::traffic::Mix;
 use stream_hash::StreamHash;
 
 const ROLE: &str = "read-conversations";
+/// The ways in which ours read: by tasks, with the engine among them or on a thread beside them; and in place.
+const ONE_CORE: &str = "1";
+const TWO_CORES: &str = "2";
+const IN_PLACE: &str = "in-place";
 
 /// As many conversations as make captures of some hundred megabytes, nothing lost: tcpflow fills gaps with zeroes.
 const CAPTURES: [(&str, Mix); 2] = [
-    ("mixed", Mix { connections: 36_000, lost: 0, ..Mix::MIXED }),
-    ("bulk", Mix { connections: 300, ..Mix::BULK }),
+    ("mixed", Mix { connections: 24_000, lost: 0, ..Mix::MIXED }),
+    ("bulk", Mix { connections: 200, ..Mix::BULK }),
 ];
 
 /// Packets that tshark reads; more make it no faster.
@@ -89,71 +94,92 @@ impl Bench {
             .map_err(|error| Unavailable::because("the capture cannot be written", &error))?;
         let ours = peer::this(ROLE)?;
         // The first run brings the file into the page cache.
-        let expected = ours.run(Place::default(), &[&scratch.file])?;
+        let expected =
+            ours.run(Place::default(), &[scratch.file.as_os_str(), OsStr::new(TWO_CORES)])?;
         Ok(Self { name, scratch, ours, expected })
     }
 
     /// netring on one core, and on two.
     fn netring(&self, rows: &mut Vec<Row>) {
         for cores in [1, 2] {
-            for (peer, package, bar) in [
-                ("netring 0.32", "netring-conversations", Some(Bar::RatioAtLeast(5.0))),
-                ("netring 0.29", "netring-conversations-0-29", None),
+            for (peer, package, runs, bar) in [
+                ("netring 0.32", "netring-conversations", 3, Some(Bar::RatioAtLeast(5.0))),
+                // For the record.
+                ("netring 0.29", "netring-conversations-0-29", 1, None),
             ] {
-                let (mut subject, mut figures) = (Vec::new(), Ok(Vec::new()));
-                for _ in 0..3 {
-                    subject.extend(self.ours(cores).map(|outcome| self.rate(outcome.took(cores))));
+                let ways: &[_] = match (cores, bar) {
+                    (1, Some(_)) => &[(ONE_CORE, "hashed by tasks"), (IN_PLACE, "hashed in place")],
+                    (1, None) => &[(ONE_CORE, "hashed by tasks")],
+                    _ => &[(TWO_CORES, "hashed by tasks")],
+                };
+                let mut subjects = vec![Vec::new(); ways.len()];
+                let mut figures = Ok(Vec::new());
+                for _ in 0..runs {
+                    for ((way, _), subject) in ways.iter().zip(&mut subjects) {
+                        let ours = self.ours(way, cores);
+                        subject.extend(ours.map(|outcome| self.rate(outcome.took(cores))));
+                    }
                     match (self.ring(package, cores), &mut figures) {
                         (Ok(outcome), Ok(figures)) => figures.push(outcome),
                         (Err(reason), figures) => *figures = Err(reason),
                         (Ok(_), Err(_)) => {}
                     }
                 }
-                let complete = figures
-                    .as_ref()
-                    .is_ok_and(|all| all.iter().all(|outcome| outcome.hash == self.expected.hash));
-                let remark = match &figures {
-                    Ok(all) if !complete => format!(
-                        ", {:.1} % of the bytes",
-                        100.0 * all.first().map_or(0, |outcome| outcome.bytes) as f64
-                            / self.expected.bytes as f64
-                    ),
-                    _ => String::new(),
-                };
-                let figures = figures.map(|all| {
-                    Spread::of(
-                        all.iter()
-                            .map(|outcome| outcome.packets as f64 / outcome.took(cores) / 1e6),
-                    )
-                });
+                let peer = self.of_ring(peer, figures, cores);
                 let on = if cores == 1 { "one core" } else { "two cores" };
-                let case = format!("{} {on}, conversations hashed", self.case());
-                let peer = figure(&format!("{peer}{remark}"), figures);
-                rows.push(self.row(case, Spread::of(subject), peer, bar));
+                for ((_, what), subject) in ways.iter().zip(subjects) {
+                    let case = format!("{} {on}, conversations {what}", self.case());
+                    rows.push(self.row(case, Spread::of(subject), peer.clone(), bar));
+                }
             }
         }
     }
 
+    /// netring's figure, with a remark where it did not see all bytes.
+    fn of_ring(
+        &self,
+        peer: &str,
+        figures: Result<Vec<Outcome>, Unavailable>,
+        cores: usize,
+    ) -> (String, Spread) {
+        let remark = match &figures {
+            Ok(all) if all.iter().any(|outcome| outcome.hash != self.expected.hash) => format!(
+                ", {:.1} % of the bytes",
+                100.0 * all.first().map_or(0, |outcome| outcome.bytes) as f64
+                    / self.expected.bytes as f64
+            ),
+            _ => String::new(),
+        };
+        let rate = |outcome: &Outcome| outcome.packets as f64 / outcome.took(cores) / 1e6;
+        figure(&format!("{peer}{remark}"), figures.map(|all| Spread::of(all.iter().map(rate))))
+    }
+
     /// Whole processes on one core.
     fn processes(&self, rows: &mut Vec<Row>) {
-        let ours = |runs| {
-            Spread::of((0..runs).filter_map(|_| {
-                let took =
-                    self.ours.time(Place { namespace: None, cpu: Some(0) }, &[&self.scratch.file]);
+        let ours = |way: &str| {
+            Spread::of((0..3).filter_map(|_| {
+                let place = Place { namespace: None, cpu: Some(0) };
+                let took = self.ours.time(place, &[self.scratch.file.as_os_str(), OsStr::new(way)]);
                 took.ok().map(|took| self.rate(took.as_secs_f64()))
             }))
         };
-        let case = format!("{} one core, the whole process", self.case());
         let tcpflow = figure("tcpflow", self.tcpflow());
-        rows.push(self.row(case.clone(), ours(3), tcpflow, Some(Bar::RatioAtLeast(20.0))));
         let tshark = figure("tshark -z follow", self.tshark());
-        rows.push(self.row(case, ours(3), tshark, Some(Bar::RatioAtLeast(50.0))));
+        for (way, what) in [(ONE_CORE, "by tasks"), (IN_PLACE, "in place")] {
+            let (case, ours) =
+                (format!("{} one core, the whole process, {what}", self.case()), ours(way));
+            for (peer, bar) in [(&tcpflow, 20.0), (&tshark, 50.0)] {
+                let bar = Some(Bar::RatioAtLeast(bar));
+                rows.push(self.row(case.clone(), ours, peer.clone(), bar));
+            }
+        }
     }
 
     /// One run of ours.
-    fn ours(&self, cores: usize) -> Option<Outcome> {
+    fn ours(&self, way: &str, cores: usize) -> Option<Outcome> {
         let place = Place { namespace: None, cpu: (cores == 1).then_some(0) };
-        let outcome: Outcome = self.ours.run(place, &[&self.scratch.file]).ok()?;
+        let arguments = [self.scratch.file.as_os_str(), OsStr::new(way)];
+        let outcome: Outcome = self.ours.run(place, &arguments).ok()?;
         (outcome.hash == self.expected.hash).then_some(outcome)
     }
 

@@ -10,13 +10,17 @@ use ring_core::{PacketSource, Timeout};
 use super::{Engine, Sink, Turn};
 use crate::error::Error;
 
+/// What it gathers at most: the more, the less often it and the readers take turns on a processor, if they have but one.
+const GATHER: usize = 4 << 20;
+
 /// Starts the thread. The engine's end, good or bad, is told to its sink.
-pub(crate) fn spawn<S, E, H>(engine: Engine<S, E, H>)
+pub(crate) fn spawn<S, E, H>(mut engine: Engine<S, E, H>)
 where
     S: PacketSource + Send + 'static,
     E: FlowExtractor + Send + 'static,
     H: Sink<E::Key>,
 {
+    engine.gather = GATHER;
     // Outside the thread as well, for where there is none.
     let engine = Arc::new(Mutex::new(engine));
     let threads = Arc::clone(&engine);
@@ -28,6 +32,17 @@ where
     if let Err(error) = thread::Builder::new().name("ringtap-engine".to_owned()).spawn(run) {
         engine.lock().unwrap_or_else(PoisonError::into_inner).end(Some(Error::Spawn(error)));
     }
+}
+
+/// Runs an engine on this thread to its end, which is told to its sink.
+pub(crate) fn run_here<S, E, H>(mut engine: Engine<S, E, H>)
+where
+    S: PacketSource,
+    E: FlowExtractor,
+    H: Sink<E::Key>,
+{
+    let error = run(&mut engine);
+    engine.end(error);
 }
 
 fn run<S, E, H>(engine: &mut Engine<S, E, H>) -> Option<Error>

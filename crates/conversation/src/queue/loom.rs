@@ -17,7 +17,7 @@ fn data(offset: u64) -> (FlowSide, Item) {
 
 fn push(queue: &Queue<()>, item: (FlowSide, Item), room: Room) -> Pushed {
     let mut wake = Vec::new();
-    let pushed = queue.push(&mut vec![item], room, &mut wake);
+    let pushed = queue.push(vec![item], room, &mut wake);
     wake.into_iter().for_each(Waker::wake);
     pushed
 }
@@ -133,12 +133,12 @@ fn a_reader_behind_a_barrier_is_woken_by_what_it_waits_for() {
                 let (_, answer) = data(0);
                 let barrier = (FlowSide::Responder, Item::Barrier { other: 1 });
                 let mut wake = Vec::new();
-                queue.push(&mut vec![barrier, (FlowSide::Responder, answer)], room, &mut wake);
+                queue.push(vec![barrier, (FlowSide::Responder, answer)], room, &mut wake);
                 wake.drain(..).for_each(Waker::wake);
                 push(&queue, data(0), room);
                 // Only now, so that the reader is not let through by the end.
                 wake.clear();
-                queue.push(&mut vec![data(1)], room, &mut wake);
+                queue.push(vec![data(1)], room, &mut wake);
                 wake.drain(..).for_each(Waker::wake);
                 fail(&queue);
             })

@@ -27,9 +27,9 @@ fn queue() -> (Queue<()>, Arc<Gate>) {
     (Queue::new(Arc::clone(&gate)), gate)
 }
 
-fn push(queue: &Queue<()>, mut items: Vec<(FlowSide, Item)>, room: Room) -> Pushed {
+fn push(queue: &Queue<()>, items: Vec<(FlowSide, Item)>, room: Room) -> Pushed {
     let mut wake = Vec::new();
-    let pushed = queue.push(&mut items, room, &mut wake);
+    let pushed = queue.push(items, room, &mut wake);
     wake.into_iter().for_each(Waker::wake);
     pushed
 }

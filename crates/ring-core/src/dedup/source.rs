@@ -80,6 +80,10 @@ impl<S: PacketSource> PacketSource for Deduplicated<S> {
         self.source.is_live()
     }
 
+    fn never_waits(&self) -> bool {
+        self.source.never_waits()
+    }
+
     fn interrupter(&self) -> Option<Interrupter> {
         self.source.interrupter()
     }

@@ -33,7 +33,7 @@ const BATCH: usize = 512;
 /// form; pcapng with any number of sections and interfaces.
 ///
 /// The file is read, never mapped: one that is truncated while it is read ends early instead of killing the process.
-/// Packets lie in chunks of up to 1 MiB that [`retain`](crate::PacketBatch::retain) keeps without a copy.
+/// Packets lie in chunks of 256 KiB, or what a larger one needs, that [`retain`](crate::PacketBatch::retain) keeps without a copy.
 ///
 /// A damaged file gives all packets before the damage, then one [`Error::Damaged`], then [`Next::End`].
 ///
@@ -59,6 +59,8 @@ const BATCH: usize = 512;
 pub struct CaptureFile {
     /// For what has to be waited for, unlike a file on a disk.
     pipe: Option<PipeWait>,
+    /// It is a file on a disk, or something else that is always ready.
+    ready: bool,
     reader: ChunkReader,
     parser: Parser,
     records: Vec<Record>,
@@ -114,7 +116,8 @@ impl CaptureFile {
     /// As [`open`](Self::open).
     pub fn from_file(file: File) -> Result<Self, Error> {
         let pipe = PipeWait::new(&file)?;
-        Ok(Self { pipe, ..Self::from_reader(file)? })
+        let ready = pipe.is_none();
+        Ok(Self { pipe, ready, ..Self::from_reader(file)? })
     }
 
     /// Reads a capture from anything that can be read, best without a buffer of its own. Where it has to be waited for,
@@ -130,6 +133,7 @@ impl CaptureFile {
         let records = Vec::with_capacity(BATCH);
         Ok(Self {
             pipe: None,
+            ready: false,
             reader,
             parser,
             records,
@@ -266,6 +270,10 @@ impl PacketSource for CaptureFile {
 
     fn is_live(&self) -> bool {
         false
+    }
+
+    fn never_waits(&self) -> bool {
+        self.ready
     }
 
     fn interrupter(&self) -> Option<Interrupter> {

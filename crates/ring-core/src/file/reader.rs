@@ -10,10 +10,14 @@ use crate::Error;
 
 /// The first chunk, and the least that a pipe of few packets is given.
 const SMALLEST: usize = 64 << 10;
-/// What the chunks of a file that fills them grow to.
-const LARGEST: usize = 1 << 20;
+/// What the chunks of a file that fills them grow to: they should still be in a processor's own cache when they have been
+/// read and are parsed.
+const LARGEST: usize = 256 << 10;
 /// How many chunks that somebody keeps are remembered, to be used again when they come back.
-const REMEMBERED: usize = 8;
+const REMEMBERED: usize = 32;
+/// Where reads begin, in memory as in the file. The string instructions with which kernels copy are four times slower on some
+/// processors (AMD's Zen 3) where the target lies a few bytes further within its page than the source.
+const PAGE: usize = 4096;
 
 /// Reads into heap memory, hands it out for keeping, and carries an unfinished record over to the next chunk.
 ///
@@ -22,12 +26,12 @@ pub(crate) struct ChunkReader {
     source: Box<dyn Read + Send>,
     /// Chunks that were in use when the next was needed, oldest first: fresh memory costs a page fault for every page.
     lent: VecDeque<Bytes>,
-    /// The chunk; only `..filled` has been read.
+    /// The chunk; only `parsed..filled` has been read and not yet been parsed.
     chunk: Bytes,
     filled: usize,
     parsed: usize,
-    /// Where the chunk's first byte lies in the file.
-    offset: u64,
+    /// Where in the file the unread bytes start.
+    position: u64,
     chunk_size: usize,
     ended: bool,
 }
@@ -40,30 +44,35 @@ impl ChunkReader {
             chunk: Bytes::new(),
             filled: 0,
             parsed: 0,
-            offset: 0,
+            position: 0,
             chunk_size: SMALLEST,
             ended: false,
         }
     }
 
     /// What was read and not yet parsed.
+    #[inline]
     pub(crate) fn unread(&self) -> &[u8] {
         &self.chunk[self.parsed..self.filled]
     }
 
     /// Where in the chunk the unread bytes start.
+    #[inline]
     pub(crate) fn parsed(&self) -> usize {
         self.parsed
     }
 
     /// Where in the file the unread bytes start.
     pub(crate) fn position(&self) -> u64 {
-        self.offset + self.parsed as u64
+        self.position
     }
 
     /// Marks so many of the unread bytes as parsed.
+    #[inline]
     pub(crate) fn advance(&mut self, len: usize) {
-        self.parsed = (self.parsed + len).min(self.filled);
+        let len = len.min(self.filled - self.parsed);
+        self.parsed += len;
+        self.position += len as u64;
     }
 
     /// The memory in which everything since the last [`read`](Self::read) lies.
@@ -79,23 +88,25 @@ impl ChunkReader {
             return Ok(false);
         }
         let kept = self.filled - self.parsed;
-        let size = needed.min(kept * 2).max(self.chunk_size);
-        let mut buffer = match mem::take(&mut self.chunk).try_into_mut() {
-            Ok(mut buffer) if buffer.len() >= size => {
-                buffer.copy_within(self.parsed..self.filled, 0);
-                buffer
-            }
-            Ok(buffer) => self.moved(&buffer, size),
+        let size = (needed.min(kept * 2).saturating_sub(kept)).max(self.chunk_size);
+        let size = size.next_multiple_of(PAGE);
+        let unread = self.parsed..self.filled;
+        let (mut buffer, start) = match mem::take(&mut self.chunk).try_into_mut() {
+            Ok(mut buffer) => match start(&buffer, kept, size) {
+                Some(start) => {
+                    buffer.copy_within(unread, start - kept);
+                    (buffer, start)
+                }
+                None => self.moved(&buffer[unread], size),
+            },
             Err(shared) => {
-                let buffer = self.moved(&shared, size);
+                let moved = self.moved(&shared[unread], size);
                 self.lend(shared);
-                buffer
+                moved
             }
         };
-        self.offset += self.parsed as u64;
-        self.parsed = 0;
         let got = loop {
-            match self.source.read(&mut buffer[kept..]) {
+            match self.source.read(&mut buffer[start..start + size]) {
                 Ok(got) => break Ok(got),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => {
@@ -103,24 +114,27 @@ impl ChunkReader {
                 }
             }
         };
-        let room = buffer.len() - kept;
         self.chunk = buffer.freeze();
-        self.filled = kept;
+        (self.parsed, self.filled) = (start - kept, start);
         let got = got?;
         self.filled += got;
         self.ended = got == 0;
-        if got == room {
+        if got == size {
             self.chunk_size = (self.chunk_size * 2).min(LARGEST);
         }
         Ok(got > 0)
     }
 
-    /// Another chunk that starts with the unread bytes of the old.
-    fn moved(&mut self, old: &[u8], size: usize) -> BytesMut {
-        let mut buffer = self.returned(size).unwrap_or_else(|| BytesMut::zeroed(size));
-        let unread = &old[self.parsed..self.filled];
-        buffer[..unread.len()].copy_from_slice(unread);
-        buffer
+    /// Another chunk with room for so many bytes behind the unread bytes of the old, and where that begins.
+    fn moved(&mut self, unread: &[u8], size: usize) -> (BytesMut, usize) {
+        let kept = unread.len();
+        let (mut buffer, start) = self.returned(kept, size).unwrap_or_else(|| {
+            let buffer = BytesMut::zeroed(kept.next_multiple_of(PAGE) + PAGE + size);
+            let start = start(&buffer, kept, size).unwrap_or(kept);
+            (buffer, start)
+        });
+        buffer[start - kept..start].copy_from_slice(unread);
+        (buffer, start)
     }
 
     /// Remembers a chunk that somebody keeps.
@@ -131,14 +145,22 @@ impl ChunkReader {
         self.lent.push_back(chunk);
     }
 
-    /// The oldest remembered chunk, if nobody keeps it any more and it is large enough.
-    fn returned(&mut self, size: usize) -> Option<BytesMut> {
+    /// The oldest remembered chunk, if nobody keeps it any more and it is large enough, and where a read into it begins.
+    fn returned(&mut self, kept: usize, size: usize) -> Option<(BytesMut, usize)> {
         match self.lent.pop_front()?.try_into_mut() {
-            Ok(buffer) => (buffer.len() >= size).then_some(buffer),
+            Ok(buffer) => start(&buffer, kept, size).map(|start| (buffer, start)),
             Err(kept) => {
                 self.lent.push_front(kept);
                 None
             }
         }
     }
+}
+
+/// Where in a buffer a read of `size` bytes begins so that there is room for `kept` before it; `None` where that is too
+/// much.
+fn start(buffer: &[u8], kept: usize, size: usize) -> Option<usize> {
+    let address = buffer.as_ptr() as usize;
+    let start = (address + kept).next_multiple_of(PAGE) - address;
+    (start + size <= buffer.len()).then_some(start)
 }
