@@ -37,7 +37,7 @@
 //! ([`FlowGroupExt`]); those who cannot have threads poll a [`Driver`].
 //!
 //! Who only computes something of each conversation needs no readers: [`FlowStream::listen`] lends every piece of it in
-//! place, on the engine's thread, several times as fast.
+//! place, on the engine's thread, without copies and queues.
 //!
 //! # What happens to slow readers
 //!
