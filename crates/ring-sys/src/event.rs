@@ -100,7 +100,7 @@ pub const FAILED: i16 = libc::POLLERR | libc::POLLHUP | libc::POLLNVAL;
 /// a [`Poller`] remembers them.
 ///
 /// # Errors
-/// As ppoll(2), `EINTR` left out.
+/// As poll(2), `EINTR` left out.
 pub fn poll<const N: usize>(
     descriptors: [(BorrowedFd<'_>, i16); N],
     timeout: Option<Duration>,
@@ -110,18 +110,35 @@ pub fn poll<const N: usize>(
         events,
         revents: 0,
     });
-    let timeout = timeout.map(|timeout| libc::timespec {
-        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: timeout.subsec_nanos().into(),
-    });
-    let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     let count = N as libc::nfds_t;
-    // SAFETY: the entries are valid and writable for their number, the time is valid or null, and so is the mask.
-    match check(unsafe { libc::ppoll(entries.as_mut_ptr(), count, timeout, std::ptr::null()) }) {
+    let happened = match timeout.and_then(whole_millis) {
+        // SAFETY: the entries are valid and writable for their number.
+        Some(millis) => check(unsafe { libc::poll(entries.as_mut_ptr(), count, millis) }),
+        None => {
+            let timeout = timeout.map(|timeout| libc::timespec {
+                tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+                tv_nsec: timeout.subsec_nanos().into(),
+            });
+            let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+            // SAFETY: the entries are valid and writable for their number, the time is valid or null, and so is the mask.
+            check(unsafe { libc::ppoll(entries.as_mut_ptr(), count, timeout, std::ptr::null()) })
+        }
+    };
+    match happened {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok([0; N]),
         happened => happened?,
     };
     Ok(entries.map(|entry| entry.revents))
+}
+
+/// A time for poll(2), which is quicker than ppoll(2): that writes the time back that is left.
+fn whole_millis(time: Duration) -> Option<libc::c_int> {
+    const NANOS: u32 = 1_000_000;
+    let (seconds, rest) = (libc::c_int::try_from(time.as_secs()).ok()?, time.subsec_nanos());
+    if !rest.is_multiple_of(NANOS) {
+        return None;
+    }
+    seconds.checked_mul(1000)?.checked_add((rest / NANOS) as libc::c_int)
 }
 
 /// A set of descriptors to wait for; closed on drop.

@@ -15,6 +15,7 @@
 //! - [`processor`]: where a thread runs
 //! - [`capability`]: what this process may do
 //! - [`filter`]: classic BPF as sockets take it
+//! - [`clock`]: what time it is
 //!
 //! # Shared memory
 //!
@@ -32,6 +33,7 @@
 
 pub mod bpf;
 pub mod capability;
+pub mod clock;
 pub mod event;
 pub mod filter;
 pub mod interface;

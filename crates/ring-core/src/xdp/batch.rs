@@ -83,7 +83,8 @@ impl<'a> XdpBatch<'a> {
                     position += 1;
                     continue;
                 }
-                let piece = self.receiver.pieces.get_mut(place as usize)?;
+                let over = self.receiver.over;
+                let piece = self.receiver.pieces.get_mut(over + place as usize)?;
                 place += 1;
                 if self.kept.borrow().iter().any(|(kept, _)| *kept == position) {
                     continue;
@@ -99,7 +100,7 @@ impl<'a> XdpBatch<'a> {
 
     fn record(&self, position: u32) -> Option<Record> {
         if self.receiver.records.is_empty() {
-            let piece = self.receiver.pieces.get(position as usize)?;
+            let piece = self.receiver.lent().get(position as usize)?;
             return Some(Record::single(position, piece.len));
         }
         self.receiver.records.get(position as usize).copied()
@@ -153,7 +154,7 @@ impl PacketBatch for XdpBatch<'_> {
         if self.receiver.runs_short() {
             return None;
         }
-        let piece = &self.receiver.pieces[record.first as usize];
+        let piece = &self.receiver.lent()[record.first as usize];
         let umem = self.receiver.endpoint.umem.clone();
         // The batch forgets its own lease when it ends, and holds the bytes until then.
         let twin = piece.lease.as_ref()?.twin();
@@ -178,7 +179,7 @@ impl<'a> Iterator for XdpPackets<'a> {
     #[inline]
     fn next(&mut self) -> Option<Packet<'a>> {
         let data = if self.receiver.records.is_empty() {
-            self.receiver.pieces.get(self.position)?.data(self.memory)
+            self.receiver.lent().get(self.position)?.data(self.memory)
         } else {
             let record = self.receiver.records.get(self.position)?;
             self.receiver.data(record)
@@ -200,7 +201,7 @@ impl XdpReceiver {
     /// The bytes of a packet that was taken to be lent.
     fn data(&self, record: &Record) -> &[u8] {
         if record.count == 1 {
-            self.pieces[record.first as usize].data(&self.endpoint.umem.memory)
+            self.lent()[record.first as usize].data(&self.endpoint.umem.memory)
         } else {
             let start = record.joined as usize;
             &self.joined[start..start + record.len as usize]
@@ -226,16 +227,14 @@ impl Piece {
 impl Drop for XdpBatch<'_> {
     #[inline]
     fn drop(&mut self) {
-        let mut pieces = std::mem::take(&mut self.receiver.pieces);
+        let receiver = &mut *self.receiver;
         for (position, _) in self.kept.get_mut() {
             // The bytes have the lease now, and give it back; packets that were kept are of one piece.
-            let record = self.receiver.records.get(*position as usize);
+            let record = receiver.records.get(*position as usize);
             let place = record.map_or(*position, |record| record.first);
-            pieces[place as usize].lease = None;
+            receiver.pieces[receiver.over + place as usize].lease = None;
         }
-        self.receiver.recycle(pieces.drain(..).filter_map(|piece| piece.lease));
-        self.receiver.pieces = pieces;
-        self.receiver.records.clear();
+        receiver.end_batch();
     }
 }
 

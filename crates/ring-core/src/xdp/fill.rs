@@ -2,7 +2,7 @@
 //!
 //! The ring stands behind a lock, since all sockets of a queue give frames to the same one.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::cursor::Jumped;
@@ -11,6 +11,10 @@ use super::error::XdpError;
 use super::memory::{Holder, Lease, Memory};
 use super::ring::Ring;
 
+/// A portion is this part of what the kernel is to have, and no more than so many frames.
+const PORTIONS: u32 = 32;
+const PORTION: u32 = 64;
+
 #[derive(Debug)]
 pub(crate) struct Fill {
     inner: Mutex<Inner>,
@@ -18,6 +22,8 @@ pub(crate) struct Fill {
     target: AtomicU32,
     filled: AtomicU32,
     malformed: AtomicU64,
+    /// Whether the kernel waited to be woken when it was last given frames.
+    wakeup: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -32,7 +38,7 @@ impl Fill {
     pub(crate) fn new(ring: Ring<u64>) -> Self {
         let inner = Mutex::new(Inner { ring: Some(ring), broken: None });
         let (target, filled) = (AtomicU32::new(0), AtomicU32::new(0));
-        Self { inner, target, filled, malformed: AtomicU64::new(0) }
+        Self { inner, target, filled, malformed: AtomicU64::new(0), wakeup: AtomicBool::new(false) }
     }
 
     /// One more receives from the queue: so many more frames are to be with the kernel, as far as the ring has room.
@@ -85,6 +91,9 @@ impl Fill {
         // First, since another socket of the queue may have the first of them back at once.
         self.filled.fetch_add(written, Ordering::Relaxed);
         ring.publish();
+        if ring.needs_wakeup() {
+            self.wakeup.store(true, Ordering::Relaxed);
+        }
         Ok(written)
     }
 
@@ -109,6 +118,19 @@ impl Fill {
     /// Indexes that could not be.
     pub(crate) fn malformed(&self) -> u64 {
         self.malformed.load(Ordering::Relaxed)
+    }
+
+    /// How many frames it must lack before it is given any: the kernel's index of the ring is looked at once for all of
+    /// them, and fetched from the processor that fills frames.
+    #[inline]
+    pub(crate) fn portion(&self) -> u32 {
+        (self.target() / PORTIONS).clamp(1, PORTION)
+    }
+
+    /// Whether the kernel waited to be woken when it was last given frames; to be done by the caller.
+    #[inline]
+    pub(crate) fn takes_wakeup(&self) -> bool {
+        self.wakeup.load(Ordering::Relaxed) && self.wakeup.swap(false, Ordering::Relaxed)
     }
 
     /// Whether the kernel waits to be woken.

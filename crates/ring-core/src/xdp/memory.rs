@@ -239,7 +239,8 @@ impl Memory {
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let place = self.place(lease, start, 0);
+            let at = self.start(lease.index) as usize + start as usize;
+            let place = self.base.as_ptr().wrapping_add(at);
             // SAFETY: a hint, which neither reads nor writes.
             unsafe { _mm_prefetch(place.cast(), _MM_HINT_T0) };
         }

@@ -3,7 +3,6 @@
 use std::cell::OnceCell;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring_sys::xdp::abi::{XDP_PKT_CONTD, XdpDesc};
 
@@ -33,8 +32,11 @@ const BATCH: u32 = 64;
 #[derive(Debug)]
 pub struct XdpReceiver {
     pub(crate) rx: Ring<XdpDesc>,
-    /// What the batch that is lent consists of.
+    /// What the last batches consist of: those that are over, less than a portion, whose frames are on their way back to
+    /// the kernel, and the one that is lent.
     pub(crate) pieces: Vec<Piece>,
+    /// How many pieces are of batches that are over.
+    pub(crate) over: usize,
     /// The packets that they make; none where each piece is a packet.
     pub(crate) records: Vec<Record>,
     pub(crate) joined: Vec<u8>,
@@ -100,7 +102,8 @@ impl XdpReceiver {
             rx,
             share,
             claimed: 0,
-            pieces: Vec::with_capacity(BATCH as usize),
+            pieces: Vec::with_capacity(2 * BATCH as usize),
+            over: 0,
             records: Vec::new(),
             joined: Vec::new(),
             open: Vec::new(),
@@ -176,55 +179,84 @@ impl XdpReceiver {
         &self.endpoint.rings.fill
     }
 
-    /// Gives the kernel frames from the pool, up to what it is to have.
+    /// Gives the kernel frames, up to what it is to have, if it lacks a portion.
     #[inline]
     pub(crate) fn refill(&mut self) -> Result<(), XdpError> {
         let fill = self.fill();
-        if fill.filled() >= fill.target() { Ok(()) } else { self.fill_up() }
+        let lacking = fill.target().saturating_sub(fill.filled());
+        if lacking < fill.portion() { Ok(()) } else { self.fill_up() }
     }
 
     fn fill_up(&mut self) -> Result<(), XdpError> {
-        let endpoint = self.endpoint.clone();
-        let (umem, rings) = (&endpoint.umem, &endpoint.rings);
-        rings.fill.give(&umem.memory, rings.fill_holder(), || umem.memory.take())?;
-        if rings.fill.filled() == 0 {
-            // Nobody else may be going to look after what was sent.
-            umem.reap_all(|lease| umem.memory.give_back(lease));
-            if umem.memory.pooled() > 0 {
-                return self.refill();
-            }
-            if !self.open.is_empty() {
-                // A packet without end has taken them all.
-                self.malformed += 1;
-                self.skip(true);
-                return self.refill();
-            }
-            if !self.starving {
-                self.starved += 1;
-                self.starving = true;
-            }
-        } else {
-            self.starving = false;
+        self.give_over(true)?;
+        if self.fill().filled() == 0 { self.find_frames() } else { Ok(()) }
+    }
+
+    /// The kernel has no frame left, and none is free.
+    #[cold]
+    fn find_frames(&mut self) -> Result<(), XdpError> {
+        let umem = &self.endpoint.umem;
+        // Nobody else may be going to look after what was sent.
+        umem.reap_all(|lease| umem.memory.give_back(lease));
+        if umem.memory.pooled() == 0 && !self.open.is_empty() {
+            // A packet without end has taken them all.
+            self.malformed += 1;
+            self.skip(true);
+        }
+        self.give_over(true)?;
+        if self.fill().filled() == 0 && !self.starving {
+            self.starved += 1;
+            self.starving = true;
         }
         Ok(())
     }
 
-    /// Gives frames of a batch back to the kernel; what it does not take goes to the pool.
-    pub(crate) fn recycle(&mut self, mut leases: impl Iterator<Item = Lease>) {
-        let memory = &self.endpoint.umem.memory;
-        if self.broken.is_none() {
-            // What a broken ring does not take goes to the pool; the error is told by the next call.
-            let _ = self.fill().give(memory, self.endpoint.rings.fill_holder(), || leases.next());
+    /// Ends the batch that is lent.
+    #[inline]
+    pub(crate) fn end_batch(&mut self) {
+        self.records.clear();
+        self.over = self.pieces.len();
+        if self.over >= self.fill().portion() as usize {
+            // The error is told by the next call.
+            let _ = self.give_over(false);
+        }
+    }
+
+    /// Gives the kernel the frames of batches that are over, and more from the pool if it is to have more; what it does
+    /// not take goes to the pool.
+    fn give_over(&mut self, more: bool) -> Result<(), XdpError> {
+        let (memory, rings) = (&self.endpoint.umem.memory, &self.endpoint.rings);
+        let mut leases = self.pieces.drain(..self.over).filter_map(|piece| piece.lease);
+        self.over = 0;
+        let mut given = Ok(0);
+        if more || self.broken.is_none() {
+            let next = || leases.next().or_else(|| if more { memory.take() } else { None });
+            given = rings.fill.give(memory, rings.fill_holder(), next);
         }
         let mut rest = leases.peekable();
         if rest.peek().is_some() {
             memory.give_all_back(rest);
         }
+        if given? > 0 {
+            self.starving = false;
+        }
+        Ok(())
+    }
+
+    /// Gives frames of packets that are not delivered back to the kernel; what it does not take goes to the pool.
+    #[cold]
+    fn recycle(&mut self, mut leases: impl Iterator<Item = Lease>) {
+        let (memory, rings) = (&self.endpoint.umem.memory, &self.endpoint.rings);
+        if self.broken.is_none() {
+            // The error is told by the next call.
+            let _ = rings.fill.give(memory, rings.fill_holder(), || leases.next());
+        }
+        memory.give_all_back(leases);
     }
 
     /// Takes what was received, at most a batch; whether there is anything.
     pub(crate) fn take_received(&mut self) -> Result<bool, XdpError> {
-        if !self.pieces.is_empty() {
+        if self.pieces.len() > self.over {
             self.forget();
         }
         self.joined.clear();
@@ -240,7 +272,11 @@ impl XdpReceiver {
         if ready == 0 {
             return Ok(false);
         }
-        let mut taken = 0;
+        let (mut taken, odd) = self.take_whole(ready.min(self.batch_size));
+        if let Some(descriptor) = odd {
+            taken += 1;
+            self.take_piece(descriptor);
+        }
         while taken < ready
             && self.packets() < self.batch_size as usize
             && self.joined.len() < JOINED_IN_A_BATCH
@@ -262,11 +298,38 @@ impl XdpReceiver {
     /// for good, as is all memory that is forgotten.
     #[cold]
     fn forget(&mut self) {
-        self.pieces.drain(..).for_each(std::mem::forget);
+        self.pieces.drain(self.over..).for_each(std::mem::forget);
         self.records.clear();
     }
 
+    /// Takes packets of one piece each, as long as they come, which is what mostly comes: how many, at most so many, and
+    /// the first entry that is something else.
     #[inline]
+    fn take_whole(&mut self, most: u32) -> (u32, Option<XdpDesc>) {
+        if self.skipping || !self.open.is_empty() {
+            return (0, None);
+        }
+        let (memory, rings) = (&self.endpoint.umem.memory, &self.endpoint.rings);
+        let (holder, many) = (rings.fill_holder(), rings.many_receive);
+        for taken in 0..most {
+            let descriptor = self.rx.read(taken);
+            let XdpDesc { addr, len, options } = descriptor;
+            if options & XDP_PKT_CONTD != 0 {
+                return (taken, Some(descriptor));
+            }
+            let claimed = if many {
+                memory.claim_among_many(addr, len, holder)
+            } else {
+                memory.claim(addr, len, holder)
+            };
+            let Ok((lease, start)) = claimed else { return (taken, Some(descriptor)) };
+            memory.prefetch(&lease, start);
+            self.claimed += 1;
+            self.pieces.push(Piece { lease: Some(lease), start, len, continues: false });
+        }
+        (most, None)
+    }
+
     fn take_piece(&mut self, descriptor: XdpDesc) {
         let XdpDesc { addr, len, options } = descriptor;
         let continues = options & XDP_PKT_CONTD != 0;
@@ -289,7 +352,7 @@ impl XdpReceiver {
             self.skipping = continues;
         } else if !continues && self.open.is_empty() {
             if !self.records.is_empty() {
-                self.records.push(Record::single(self.pieces.len() as u32, len));
+                self.records.push(Record::single(self.lent().len() as u32, len));
             }
             self.pieces.push(Piece { lease: Some(lease), start, len, continues });
         } else {
@@ -311,10 +374,10 @@ impl XdpReceiver {
         }
         if self.records.is_empty() {
             // So far each piece was a packet, which needs no record.
-            let before = self.pieces.iter().zip(0..);
+            let before = self.pieces[self.over..].iter().zip(0..);
             self.records.extend(before.map(|(piece, at)| Record::single(at, piece.len)));
         }
-        let (first, joined) = (self.pieces.len() as u32, self.joined.len());
+        let (first, joined) = (self.lent().len() as u32, self.joined.len());
         let memory = &self.endpoint.umem.memory;
         for piece in &self.open {
             self.joined.extend_from_slice(piece.data(memory));
@@ -342,7 +405,7 @@ impl XdpReceiver {
 
     /// Whether frames are better not kept: the kernel has less than half of those that it is to have, and none is free.
     pub(crate) fn runs_short(&self) -> bool {
-        // What the batch that is lent consists of goes back to the kernel.
+        // What batches consist of goes back to the kernel.
         let filled = self.fill().filled() as usize + self.pieces.len();
         self.endpoint.umem.memory.pooled() == 0 && filled < self.fill().target() as usize / 2
     }
@@ -350,12 +413,18 @@ impl XdpReceiver {
     /// How many packets have been taken to be lent.
     #[inline]
     pub(crate) fn packets(&self) -> usize {
-        if self.records.is_empty() { self.pieces.len() } else { self.records.len() }
+        if self.records.is_empty() { self.lent().len() } else { self.records.len() }
+    }
+
+    /// The pieces of the batch that is lent.
+    #[inline]
+    pub(crate) fn lent(&self) -> &[Piece] {
+        self.pieces.get(self.over..).unwrap_or_default()
     }
 
     /// Lends what [`take_received`](Self::take_received) took.
     pub(crate) fn lend(&mut self) -> XdpBatch<'_> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = ring_sys::clock::wall();
         let timestamp = Timestamp::from_parts(now.as_secs(), now.subsec_nanos());
         let number = self.number;
         self.number += self.packets() as u64;
@@ -402,9 +471,9 @@ impl Drop for XdpReceiver {
         }
         self.fill().want_less(self.share);
         self.endpoint.rings.receiver_left();
-        let open = std::mem::take(&mut self.open);
         let memory = &self.endpoint.umem.memory;
-        memory.give_all_back(open.into_iter().filter_map(|piece| piece.lease));
+        let pieces = self.open.drain(..).chain(self.pieces.drain(..self.over));
+        memory.give_all_back(pieces.filter_map(|piece| piece.lease));
         memory.returns.leave(&self.waiter);
     }
 }

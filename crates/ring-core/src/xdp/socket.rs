@@ -196,7 +196,10 @@ impl PacketSource for XdpSocket {
         {
             sender.flush()?;
         }
-        Ok(self.receiver()?.receive(timeout)?)
+        match &mut self.receiver {
+            Some(receiver) => receiver.next_batch(timeout),
+            None => Err(XdpError::WrongDirection("receive").into()),
+        }
     }
 
     fn statistics(&mut self) -> Result<Statistics, Error> {

@@ -48,25 +48,17 @@ impl XdpReceiver {
     }
 
     /// Takes what was received, if need be after a wait. What was taken must be lent next.
+    #[inline]
     pub(crate) fn take(&mut self, timeout: Timeout) -> Result<Woken, XdpError> {
         self.refill()?;
-        if self.fill().needs_wakeup() {
+        if self.fill().takes_wakeup() {
             self.endpoint.wake_receive()?;
         }
         if self.interrupter.take() {
             return Ok(Woken::Interrupted);
         }
-        if let Some(watch) = self.poller.get() {
-            // What it has to tell is what is looked at now.
-            let mut ticked = false;
-            watch
-                .poller
-                .wait(Some(Duration::ZERO), |readiness| ticked |= readiness.key == TICK)
-                .map_err(|source| XdpError::System { operation: "epoll_wait", source })?;
-            if ticked {
-                watch.ticker.take();
-                self.endpoint.take_error()?;
-            }
+        if self.poller.get().is_some() {
+            self.take_events()?;
         }
         if self.take_received()? {
             return Ok(Woken::Packets);
@@ -78,38 +70,60 @@ impl XdpReceiver {
         Ok(woken)
     }
 
+    /// What the set of descriptors has to tell is what is looked at now.
+    fn take_events(&mut self) -> Result<(), XdpError> {
+        let Some(watch) = self.poller.get() else { return Ok(()) };
+        let mut ticked = false;
+        watch
+            .poller
+            .wait(Some(Duration::ZERO), |readiness| ticked |= readiness.key == TICK)
+            .map_err(|source| XdpError::System { operation: "epoll_wait", source })?;
+        if ticked {
+            watch.ticker.take();
+            self.endpoint.take_error()?;
+        }
+        Ok(())
+    }
+
     /// Waits until packets have been taken, the time is over, or somebody interrupts.
     fn wait(&mut self, timeout: Timeout) -> Result<Woken, XdpError> {
-        let deadline = match timeout {
+        if self.fill().needs_wakeup() {
+            self.endpoint.wake_receive()?;
+        }
+        let mut left = match timeout {
             Timeout::Now => return Ok(Woken::TimedOut),
-            Timeout::After(time) => Instant::now().checked_add(time),
+            Timeout::After(time) => Some(time),
             Timeout::Never => None,
         };
         let started = Instant::now();
-        if self.look(started, deadline)? {
-            self.spin.came_after(started.elapsed());
-            return Ok(Woken::Packets);
+        let deadline = left.and_then(|time| started.checked_add(time));
+        if !self.spin.is_off() {
+            if self.look(started, deadline)? {
+                self.spin.came_after(started.elapsed());
+                return Ok(Woken::Packets);
+            }
+            left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         }
+        // Waking up is what waiting costs: so the clock is asked no more often than it must be.
         loop {
             if self.interrupter.take() {
                 return Ok(Woken::Interrupted);
             }
-            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
                 return Ok(Woken::TimedOut);
             }
             if self.sleep(left)? {
-                self.spin.came_after(started.elapsed());
+                if self.spin.learns() {
+                    self.spin.came_after(started.elapsed());
+                }
                 return Ok(Woken::Packets);
             }
+            left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         }
     }
 
     /// Looks again and again, as long as that pays; whether packets came.
     fn look(&mut self, started: Instant, deadline: Option<Instant>) -> Result<bool, XdpError> {
-        if self.spin.is_off() {
-            return Ok(false);
-        }
         let until = match (self.spin.until(started), deadline) {
             (Some(until), Some(deadline)) => Some(until.min(deadline)),
             (until, deadline) => until.or(deadline),
@@ -137,16 +151,26 @@ impl XdpReceiver {
     /// Sleeps until packets come, a frame comes back that is wanted, somebody interrupts, or at most so long; whether
     /// packets came.
     fn sleep(&mut self, left: Option<Duration>) -> Result<bool, XdpError> {
+        if self.wants_frames() {
+            return self.sleep_short_of_frames(left);
+        }
+        let Some(socket) = self.endpoint.descriptor() else { return self.take_received() };
+        let waits = [(socket, READABLE), (self.interrupter.as_fd(), READABLE)];
+        let limit = left.map_or(CHECKED, |left| left.min(CHECKED));
+        let [socket, _] = event::poll(waits, Some(limit)).map_err(poll_failed)?;
+        self.awake(socket)
+    }
+
+    /// The same where frames are wanted, too.
+    #[cold]
+    fn sleep_short_of_frames(&mut self, left: Option<Duration>) -> Result<bool, XdpError> {
         let endpoint = self.endpoint.clone();
         let (umem, waiter) = (&endpoint.umem, self.waiter.clone());
         let mut limit = left.map_or(CHECKED, |left| left.min(CHECKED));
-        let wanting = self.wants_frames();
-        if wanting {
-            umem.memory.returns.want(&waiter);
-            self.refill()?;
-            if self.wants_frames() && umem.in_flight() > 0 {
-                limit = limit.min(STARVED);
-            }
+        umem.memory.returns.want(&waiter);
+        self.refill()?;
+        if self.wants_frames() && umem.in_flight() > 0 {
+            limit = limit.min(STARVED);
         }
         let Some(descriptor) = endpoint.descriptor() else { return self.take_received() };
         let waits = [
@@ -154,17 +178,21 @@ impl XdpReceiver {
             (self.interrupter.as_fd(), READABLE),
             (waiter.event.as_fd(), READABLE),
         ];
-        let ready = event::poll(waits, Some(limit))
-            .map_err(|source| XdpError::System { operation: "poll", source })?;
-        if wanting {
-            umem.memory.returns.have(&waiter);
-            self.refill()?;
-        }
+        let [socket, ..] = event::poll(waits, Some(limit)).map_err(poll_failed)?;
+        umem.memory.returns.have(&waiter);
+        self.refill()?;
+        self.awake(socket)
+    }
+
+    /// After a sleep, with what the socket was ready for.
+    #[inline]
+    fn awake(&mut self, socket: i16) -> Result<bool, XdpError> {
         let packets = self.take_received()?;
         if !packets {
-            endpoint.take_error()?;
-            if ready[0] & FAILED != 0 {
-                return Err(XdpError::InterfaceGone { interface: endpoint.interface.to_string() });
+            self.endpoint.take_error()?;
+            if socket & FAILED != 0 {
+                let interface = self.endpoint.interface.to_string();
+                return Err(XdpError::InterfaceGone { interface });
             }
         }
         Ok(packets)
@@ -200,4 +228,8 @@ impl XdpReceiver {
         made.add_edge(ticker.as_fd(), TICK).ok()?;
         Some(&self.poller.get_or_init(|| Watch { poller: made, ticker }).poller)
     }
+}
+
+fn poll_failed(source: std::io::Error) -> XdpError {
+    XdpError::System { operation: "poll", source }
 }

@@ -52,6 +52,11 @@ impl Spin {
         self.budget.is_zero()
     }
 
+    /// Whether it makes a difference after how long packets came.
+    pub(crate) fn learns(&self) -> bool {
+        !self.fixed
+    }
+
     /// Packets came after so long a time, looking or asleep.
     pub(crate) fn came_after(&mut self, waited: Duration) {
         if self.fixed {
