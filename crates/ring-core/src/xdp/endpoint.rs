@@ -9,6 +9,7 @@ use ring_sys::xdp::Socket;
 
 use super::cursor::Jumped;
 use super::error::{XdpError, explain, libc_errno};
+use super::memory::Claims;
 use super::program::Entry;
 use super::queue::QueueRings;
 use super::umem::Shared;
@@ -65,6 +66,12 @@ impl Endpoint {
     /// The descriptor, for waiting.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.socket.as_ref().map(|socket| socket.as_fd())
+    }
+
+    /// For taking received frames from the kernel.
+    #[inline]
+    pub(crate) fn claims(&self) -> Claims<'_> {
+        self.umem.memory.claims(self.rings.fill_holder(), self.rings.many_receive)
     }
 
     /// Lets the kernel take frames, or poll the device.

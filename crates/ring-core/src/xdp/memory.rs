@@ -64,6 +64,20 @@ pub(crate) struct Layout {
     pub(crate) metadata: u32,
 }
 
+/// For taking frames of one holder from the kernel: what is needed of the memory, looked up once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claims<'m> {
+    states: &'m [AtomicU16],
+    memory: NonZeroU32,
+    frame_size: u32,
+    shift: u32,
+    unaligned: bool,
+    /// Of a frame that is with the holder.
+    state: u16,
+    /// Several threads take frames of the holder, each from a ring of its own: the kernel may name a frame in two of them.
+    among_many: bool,
+}
+
 /// A descriptor of the kernel's that cannot be: an address outside, a length too long, or a frame that it does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused;
@@ -183,7 +197,7 @@ impl Memory {
     /// Takes a frame from the kernel: what it says is checked. The lease, and where the bytes start in the frame.
     ///
     /// Only one thread at a time may take frames of this holder. Where several do, see
-    /// [`claim_among_many`](Self::claim_among_many).
+    /// [`claims`](Self::claims).
     #[inline]
     pub(crate) fn claim(
         &self,
@@ -191,45 +205,16 @@ impl Memory {
         len: u32,
         holder: Holder,
     ) -> Result<(Lease, u32), Refused> {
-        let (state, index, start) = self.find(address, len)?;
-        if state.load(Ordering::Relaxed) != holder.state() {
-            return Err(Refused);
-        }
-        state.store(WITH_USER, Ordering::Relaxed);
-        Ok((Lease { index, memory: self.id }, start))
+        self.claims(holder, false).claim(address, len)
     }
 
-    /// The same where several threads take frames of one holder, each from a ring of its own: the kernel may name a frame
-    /// in two of them.
-    pub(crate) fn claim_among_many(
-        &self,
-        address: u64,
-        len: u32,
-        holder: Holder,
-    ) -> Result<(Lease, u32), Refused> {
-        let (state, index, start) = self.find(address, len)?;
-        state
-            .compare_exchange(holder.state(), WITH_USER, Ordering::Relaxed, Ordering::Relaxed)
-            .map_err(|_| Refused)?;
-        Ok((Lease { index, memory: self.id }, start))
-    }
-
-    /// The frame that an address is in, if so many bytes from there are: its state, its index, and where they start.
+    /// For taking frames of a holder one after the other; whether several threads do so, each from a ring of its own.
     #[inline]
-    fn find(&self, address: u64, len: u32) -> Result<(&AtomicU16, u32, u32), Refused> {
-        let (index, start) = if self.layout.unaligned {
-            let address = (address & OFFSET_MASK) + (address >> OFFSET_SHIFT);
-            let size = u64::from(self.layout.frame_size);
-            (address / size, (address % size) as u32)
-        } else {
-            (address >> self.shift, (address & u64::from(self.layout.frame_size - 1)) as u32)
-        };
-        let index = usize::try_from(index).map_err(|_| Refused)?;
-        let state = self.states.get(index).ok_or(Refused)?;
-        if len > self.layout.frame_size - start {
-            return Err(Refused);
-        }
-        Ok((state, index as u32, start))
+    pub(crate) fn claims(&self, holder: Holder, among_many: bool) -> Claims<'_> {
+        let Layout { frame_size, unaligned, .. } = self.layout;
+        let (states, memory, shift) = (&*self.states, self.id, self.shift);
+        let state = holder.state();
+        Claims { states, memory, frame_size, shift, unaligned, state, among_many }
     }
 
     /// Brings the first bytes of a frame nearer, which are going to be read: they were written by another processor, or by
@@ -349,6 +334,41 @@ impl Memory {
     #[inline]
     fn check(&self, lease: &Lease) {
         assert!(lease.memory == self.id, "a frame of another memory");
+    }
+}
+
+impl Claims<'_> {
+    /// As [`Memory::claim`].
+    #[inline]
+    pub(crate) fn claim(&self, address: u64, len: u32) -> Result<(Lease, u32), Refused> {
+        let (index, start) = self.find(address);
+        let index = usize::try_from(index).map_err(|_| Refused)?;
+        let state = self.states.get(index).ok_or(Refused)?;
+        if len > self.frame_size - start {
+            return Err(Refused);
+        }
+        if self.among_many {
+            state
+                .compare_exchange(self.state, WITH_USER, Ordering::Relaxed, Ordering::Relaxed)
+                .map_err(|_| Refused)?;
+        } else if state.load(Ordering::Relaxed) == self.state {
+            state.store(WITH_USER, Ordering::Relaxed);
+        } else {
+            return Err(Refused);
+        }
+        Ok((Lease { index: index as u32, memory: self.memory }, start))
+    }
+
+    /// The number of the frame that an address is in, and where in it that is.
+    #[inline]
+    fn find(&self, address: u64) -> (u64, u32) {
+        let size = u64::from(self.frame_size);
+        if self.unaligned {
+            let address = (address & OFFSET_MASK) + (address >> OFFSET_SHIFT);
+            (address / size, (address % size) as u32)
+        } else {
+            (address >> self.shift, (address & (size - 1)) as u32)
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::cursor::Jumped;
 use super::endpoint::{Endpoint, jumped};
 use super::error::XdpError;
 use super::fill::Fill;
-use super::memory::Lease;
+use super::memory::{Lease, Refused};
 use super::returns::Waiter;
 use super::ring::Ring;
 use super::wait::Watch;
@@ -309,36 +309,30 @@ impl XdpReceiver {
         if self.skipping || !self.open.is_empty() {
             return (0, None);
         }
-        let (memory, rings) = (&self.endpoint.umem.memory, &self.endpoint.rings);
-        let (holder, many) = (rings.fill_holder(), rings.many_receive);
-        for taken in 0..most {
+        let (memory, claims) = (&self.endpoint.umem.memory, self.endpoint.claims());
+        let mut taken = 0;
+        let mut odd = None;
+        while taken < most {
             let descriptor = self.rx.read(taken);
             let XdpDesc { addr, len, options } = descriptor;
-            if options & XDP_PKT_CONTD != 0 {
-                return (taken, Some(descriptor));
-            }
-            let claimed = if many {
-                memory.claim_among_many(addr, len, holder)
-            } else {
-                memory.claim(addr, len, holder)
+            let claimed =
+                if options & XDP_PKT_CONTD == 0 { claims.claim(addr, len) } else { Err(Refused) };
+            let Ok((lease, start)) = claimed else {
+                odd = Some(descriptor);
+                break;
             };
-            let Ok((lease, start)) = claimed else { return (taken, Some(descriptor)) };
             memory.prefetch(&lease, start);
-            self.claimed += 1;
             self.pieces.push(Piece { lease: Some(lease), start, len, continues: false });
+            taken += 1;
         }
-        (most, None)
+        self.claimed += taken;
+        (taken, odd)
     }
 
     fn take_piece(&mut self, descriptor: XdpDesc) {
         let XdpDesc { addr, len, options } = descriptor;
         let continues = options & XDP_PKT_CONTD != 0;
-        let (memory, rings) = (&self.endpoint.umem.memory, &self.endpoint.rings);
-        let claimed = if rings.many_receive {
-            memory.claim_among_many(addr, len, rings.fill_holder())
-        } else {
-            memory.claim(addr, len, rings.fill_holder())
-        };
+        let claimed = self.endpoint.claims().claim(addr, len);
         let Ok((lease, start)) = claimed else {
             // The packet that it was a piece of is lost as well.
             self.malformed += 1;
@@ -424,8 +418,7 @@ impl XdpReceiver {
 
     /// Lends what [`take_received`](Self::take_received) took.
     pub(crate) fn lend(&mut self) -> XdpBatch<'_> {
-        let now = ring_sys::clock::wall();
-        let timestamp = Timestamp::from_parts(now.as_secs(), now.subsec_nanos());
+        let timestamp = Timestamp::from_nanos(ring_sys::clock::wall());
         let number = self.number;
         self.number += self.packets() as u64;
         XdpBatch::new(self, number, timestamp)

@@ -34,15 +34,20 @@ struct Kernel {
 const SIZE: u32 = 8;
 
 fn socket(umem: &Umem, start: u32) -> (XdpSocket, Kernel) {
-    let (fill, fill_kernel) = fake::ring(Side::Producer, SIZE, start);
-    let (completion, completion_kernel) = fake::ring(Side::Consumer, SIZE, start);
+    socket_with(umem, SIZE, start)
+}
+
+/// A socket whose rings have `size` entries.
+fn socket_with(umem: &Umem, size: u32, start: u32) -> (XdpSocket, Kernel) {
+    let (fill, fill_kernel) = fake::ring(Side::Producer, size, start);
+    let (completion, completion_kernel) = fake::ring(Side::Consumer, size, start);
     let number = umem.shared.number().expect("a number");
     let place = QueuePlace { interface: Place::none(), queue: number.into() };
     let completions = Completions::new(completion, Holder::Send(number));
     let both = (Fill::new(fill), completions);
     let rings = Arc::new(QueueRings::new(umem.shared.clone(), number, place, both, None, true));
     umem.shared.add(&rings);
-    let (socket, rx, tx) = socket_on(&rings, umem, start);
+    let (socket, rx, tx) = socket_on(&rings, umem, size, start);
     (socket, Kernel { rx, fill: fill_kernel, tx, completion: completion_kernel })
 }
 
@@ -50,10 +55,11 @@ fn socket(umem: &Umem, start: u32) -> (XdpSocket, Kernel) {
 fn socket_on(
     rings: &Arc<QueueRings>,
     umem: &Umem,
+    size: u32,
     start: u32,
 ) -> (XdpSocket, KernelRing<XdpDesc>, KernelRing<XdpDesc>) {
-    let (rx, rx_kernel): (Ring<XdpDesc>, _) = fake::ring(Side::Consumer, SIZE, start);
-    let (tx, tx_kernel) = fake::ring(Side::Producer, SIZE, start);
+    let (rx, rx_kernel): (Ring<XdpDesc>, _) = fake::ring(Side::Consumer, size, start);
+    let (tx, tx_kernel) = fake::ring(Side::Producer, size, start);
     let endpoint = Arc::new(Endpoint {
         entry: None,
         socket: None,
@@ -73,7 +79,7 @@ fn socket_on(
     assert!(rings.receiver_came());
     let waiter = umem.shared.memory.returns.join().expect("an event");
     let interrupter = Interrupter::new().expect("an event");
-    let (share, wait) = (rings.fill.want(SIZE), XdpWait::Sleep);
+    let (share, wait) = (rings.fill.want(size), XdpWait::Sleep);
     let receiver = XdpReceiver::new(rx, share, wait, endpoint.clone(), waiter, interrupter);
     let sender = XdpSender::new(tx, endpoint);
     (XdpSocket { receiver: Some(receiver), sender: Some(sender) }, rx_kernel, tx_kernel)

@@ -90,19 +90,21 @@ impl XdpReceiver {
         if self.fill().needs_wakeup() {
             self.endpoint.wake_receive()?;
         }
-        let mut left = match timeout {
+        let patience = match timeout {
             Timeout::Now => return Ok(Woken::TimedOut),
             Timeout::After(time) => Some(time),
             Timeout::Never => None,
         };
+        let mut left = patience;
         let started = Instant::now();
-        let deadline = left.and_then(|time| started.checked_add(time));
+        let remaining = |time: Duration| time.saturating_sub(started.elapsed());
         if !self.spin.is_off() {
+            let deadline = patience.and_then(|time| started.checked_add(time));
             if self.look(started, deadline)? {
                 self.spin.came_after(started.elapsed());
                 return Ok(Woken::Packets);
             }
-            left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            left = patience.map(remaining);
         }
         // Waking up is what waiting costs: so the clock is asked no more often than it must be.
         loop {
@@ -118,7 +120,7 @@ impl XdpReceiver {
                 }
                 return Ok(Woken::Packets);
             }
-            left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            left = patience.map(remaining);
         }
     }
 

@@ -102,3 +102,19 @@ fn a_packet_that_is_completed_before_it_was_handed_over_counts_for_none() {
     drop(socket);
     assert_complete(&umem);
 }
+
+/// Frames that are delivered while the fill ring still has them: it has no room for others, and none is tried for ever.
+#[test]
+fn frames_that_were_not_taken_from_the_fill_ring_leave_no_room() {
+    let umem = umem(32);
+    let (mut socket, kernel) = socket(&umem, 7);
+    assert!(packets(&mut socket).is_empty());
+    for frame in 0..u64::from(SIZE) {
+        kernel.rx.push(XdpDesc { addr: frame * 2048 + 256, len: 60, options: 0 });
+    }
+    assert_eq!(packets(&mut socket).len(), SIZE as usize);
+    assert!(packets(&mut socket).is_empty());
+    assert_eq!(socket.statistics().expect("counts").ring_exhausted, 1);
+    drop(socket);
+    assert_complete(&umem);
+}

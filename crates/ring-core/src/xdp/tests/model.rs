@@ -42,15 +42,18 @@ proptest! {
     fn no_frame_is_lost_or_doubled(
         start: u32,
         unaligned: bool,
+        long: bool,
         acts in proptest::collection::vec(act(), 1..120),
     ) {
+        // With many frames they go back in portions.
+        let (size, frames) = if long { (64, 100) } else { (SIZE, 16) };
         let umem = if unaligned {
-            let config = UmemConfig::new().frames(16).frame_size(2112).unaligned(true);
+            let config = UmemConfig::new().frames(frames).frame_size(2112).unaligned(true);
             config.allocate().expect("memory")
         } else {
-            umem(16)
+            umem(frames)
         };
-        let (mut socket, kernel) = socket(&umem, start);
+        let (mut socket, kernel) = socket_with(&umem, size, start);
         let mut kept = Vec::new();
         for act in acts {
             match act {

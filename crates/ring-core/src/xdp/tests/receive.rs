@@ -22,6 +22,50 @@ fn packets_come_and_frames_go_round() {
     assert_complete(&umem);
 }
 
+/// Of 128 frames the kernel lacks less than four at any time, and is told of four or more at once.
+#[test]
+fn frames_go_back_in_portions() {
+    let umem = umem(256);
+    let (mut socket, kernel) = socket_with(&umem, 128, u32::MAX - 40);
+    assert!(packets(&mut socket).is_empty());
+    let (mut told, mut before) = (0, kernel.fill.producer());
+    for n in 0..1000_u32 {
+        kernel.receive(&umem, &n.to_ne_bytes(), 0).expect("a frame");
+        assert_eq!(packets(&mut socket), [n.to_ne_bytes()]);
+        let more = kernel.fill.producer().wrapping_sub(before);
+        assert!(more == 0 || more >= 4, "told of {more}");
+        told += u32::from(more > 0);
+        before = before.wrapping_add(more);
+        let filled = socket.receiver().expect("receives").fill().filled();
+        assert!(filled > 124 && filled <= 128, "{filled}");
+    }
+    assert_eq!(told, 250);
+    assert_eq!(umem.free_frames(), 128, "the pool is not drawn on");
+    drop(socket);
+    assert_complete(&umem);
+}
+
+#[test]
+fn frames_that_were_kept_are_made_up_for_from_the_pool() {
+    let umem = umem(256);
+    let (mut socket, kernel) = socket_with(&umem, 128, 0);
+    assert!(packets(&mut socket).is_empty());
+    let mut kept = Vec::new();
+    for n in 0..100_u8 {
+        kernel.receive(&umem, &[n; 60], 0).expect("a frame");
+        let Next::Batch(batch) = socket.next_batch(Timeout::Now).expect("no error") else {
+            panic!("a packet")
+        };
+        kept.extend(batch.packets().filter_map(|packet| batch.retain_packet(&packet)));
+    }
+    assert!(packets(&mut socket).is_empty());
+    assert_eq!(kept.len(), 100);
+    assert!(socket.receiver().expect("receives").fill().filled() > 124);
+    assert!(kept.iter().zip(0..).all(|(bytes, n)| bytes[..] == [n; 60]));
+    drop((kept, socket));
+    assert_complete(&umem);
+}
+
 #[test]
 fn numbers_go_on_from_batch_to_batch() {
     let umem = umem(16);

@@ -6,7 +6,7 @@ use super::*;
 fn two(umem: &Umem) -> ([XdpSocket; 2], Kernel, [KernelRing<XdpDesc>; 2]) {
     let (first, kernel) = socket(umem, u32::MAX - 1);
     let rings = first.endpoint().rings.clone();
-    let (second, rx, tx) = socket_on(&rings, umem, 5);
+    let (second, rx, tx) = socket_on(&rings, umem, SIZE, 5);
     ([first, second], kernel, [rx, tx])
 }
 
