@@ -5,11 +5,10 @@ use crate::{FlowSide, Orientation, TcpFlags};
 /// No index: of a backlog that a direction does not have.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// A flow. A packet that comes in order, of a flow with a compact key, touches the first two cache lines: the
-/// directions, and what stands before the key. The key is for everything else.
+/// What a packet touches of a flow: two cache lines, which a processor may fetch as one. The rest is [`Cold`].
 #[derive(Debug)]
-#[repr(C, align(64))]
-pub(crate) struct Slot<K> {
+#[repr(C, align(128))]
+pub(crate) struct Slot {
     /// By side: what the initiator sends, what the responder sends.
     pub(crate) directions: [Direction; 2],
     /// The key as [`FlowExtractor::compact`](crate::FlowExtractor::compact) tells it, 0 if it does not fit: then the key
@@ -24,16 +23,15 @@ pub(crate) struct Slot<K> {
     pub(crate) state: State,
     pub(crate) protocol: u8,
     pub(crate) flags: SlotFlags,
-    pub(crate) key: K,
 }
 
-// The two lines, with the keys that most tables have.
-const _: () = assert!(std::mem::offset_of!(Slot<crate::FiveTupleKey>, key) == 128);
-const _: () = assert!(size_of::<Slot<crate::FiveTupleKey>>() == 192);
+const _: () = assert!(size_of::<Slot>() == 128);
 
-/// What is looked at only when a flow begins, changes its state or ends.
+/// What is looked at only when a flow begins, changes its state or ends; the key also for packets whose key has no
+/// number.
 #[derive(Debug)]
-pub(crate) struct Cold {
+pub(crate) struct Cold<K> {
+    pub(crate) key: K,
     pub(crate) history: u64,
     /// The time of the SYN; once [`SlotFlags::HANDSHAKE`] is set, how long the handshake took. Nanoseconds.
     pub(crate) handshake: u64,
@@ -249,7 +247,7 @@ impl Direction {
     }
 }
 
-impl<K> Slot<K> {
+impl Slot {
     /// Which side sends packets of this orientation.
     #[inline(always)]
     pub(crate) const fn side(&self, orientation: Orientation) -> FlowSide {

@@ -61,8 +61,8 @@ pub struct FlowTable<E: FlowExtractor> {
     datagram: Vec<u8>,
     inner_datagram: Vec<u8>,
     index: Index,
-    slots: Chunked<Slot<E::Key>>,
-    cold: Chunked<Cold>,
+    slots: Chunked<Slot>,
+    cold: Chunked<Cold<E::Key>>,
     free: Vec<u32>,
     /// Where eviction looks next.
     hand: u32,
@@ -198,14 +198,12 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.evict(handler);
         }
         let slot = if let Some(slot) = self.free.pop() {
-            let entry = &mut self.slots[slot];
-            entry.key = key.clone();
-            entry.compact = work.compact;
+            self.slots[slot].compact = work.compact;
+            self.cold[slot].key = key.clone();
             slot
         } else {
             let slot = self.slots.len() as u32;
             self.slots.push(Slot {
-                key: key.clone(),
                 compact: work.compact,
                 last_seen: 0,
                 directions: [Direction::NEW; 2],
@@ -216,7 +214,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 protocol: 0,
                 flags: SlotFlags::default(),
             });
-            self.cold.push(Cold { history: 0, handshake: 0, reported: 0 });
+            self.cold.push(Cold { key: key.clone(), history: 0, handshake: 0, reported: 0 });
             self.wheel.push();
             slot
         };
@@ -247,15 +245,16 @@ impl<E: FlowExtractor> FlowTable<E> {
             Orientation::Forward => SlotFlags::default(),
             Orientation::Reverse => SlotFlags::REVERSE,
         };
-        self.cold[slot] = Cold { history: 0, handshake: 0, reported: now };
+        let cold = &mut self.cold[slot];
+        (cold.history, cold.handshake, cold.reported) = (0, 0, now);
         if !self.totals.is_empty() {
             self.totals.remove(&slot);
         }
-        let admitted = handler.admits(&view(slot, &self.slots[slot]), opening);
+        let admitted = handler.admits(&view(slot, &self.slots[slot], &self.cold[slot]), opening);
         if admitted {
             self.live += 1;
             self.statistics.flows_started += 1;
-            handler.on_start(&view(slot, &self.slots[slot]));
+            handler.on_start(&view(slot, &self.slots[slot], &self.cold[slot]));
         } else {
             self.statistics.flows_refused += 1;
             let entry = &mut self.slots[slot];
@@ -298,8 +297,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         handler: &'t mut H,
         wake: &'t mut u64,
     ) -> Stream<'t, E::Key, H> {
-        let Slot { key, directions, started, generation, protocol, flags, .. } =
-            &mut self.slots[slot];
+        let Slot { directions, started, generation, protocol, flags, .. } = &mut self.slots[slot];
+        let Cold { key, history, .. } = &mut self.cold[slot];
         let initiator =
             if flags.has(SlotFlags::REVERSE) { Orientation::Reverse } else { Orientation::Forward };
         Stream {
@@ -312,7 +311,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             },
             side,
             direction: &mut directions[side as usize],
-            history: &mut self.cold[slot].history,
+            history,
             backlogs: &mut self.backlogs,
             config: &self.config,
             statistics: &mut self.statistics,
@@ -341,7 +340,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             EndReason::Replaced => self.statistics.ended_replaced += 1,
             _ => self.statistics.ended_capture += 1,
         }
-        handler.on_end(&view(slot, &self.slots[slot]), &record);
+        handler.on_end(&view(slot, &self.slots[slot], &self.cold[slot]), &record);
         let entry = &mut self.slots[slot];
         entry.state = State::Ended;
         for direction in &mut entry.directions {
@@ -354,7 +353,7 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     /// Makes a slot whose flow has ended available.
     fn release(&mut self, slot: u32) {
-        let (hash, _) = self.hash(&self.slots[slot].key);
+        let (hash, _) = self.hash(&self.cold[slot].key);
         self.index.remove(hash, slot);
         self.wheel.cancel(slot);
         let entry = &mut self.slots[slot];
@@ -387,7 +386,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let cold = &self.cold[slot];
         let handshake = entry.flags.has(SlotFlags::HANDSHAKE);
         FlowRecord {
-            key: entry.key.clone(),
+            key: cold.key.clone(),
             initiator_orientation: entry.initiator(),
             started: Timestamp::from_nanos(entry.started),
             ended: Timestamp::from_nanos(entry.last_seen),
@@ -428,10 +427,10 @@ impl<E: FlowExtractor> FlowTable<E> {
 }
 
 /// A flow as its events show it.
-fn view<K>(slot: u32, entry: &Slot<K>) -> Flow<'_, K> {
+fn view<'a, K>(slot: u32, entry: &Slot, cold: &'a Cold<K>) -> Flow<'a, K> {
     Flow {
         id: FlowId { slot, generation: entry.generation },
-        key: &entry.key,
+        key: &cold.key,
         protocol: entry.protocol,
         initiator: entry.initiator(),
         started: Timestamp::from_nanos(entry.started),

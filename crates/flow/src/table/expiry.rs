@@ -83,7 +83,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         if self.next_report(slot).is_some_and(|time| time <= self.now) {
             self.cold[slot].reported = self.now;
             let record = self.record(slot, EndReason::ActiveTimeout);
-            handler.on_record(&view(slot, &self.slots[slot]), &record);
+            handler.on_record(&view(slot, &self.slots[slot], &self.cold[slot]), &record);
         }
     }
 

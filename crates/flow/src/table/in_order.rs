@@ -34,7 +34,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let peer = &entry.directions[side.opposite() as usize];
         let either = own.flags.or(peer.flags);
         if entry.compact != work.compact
-            || (work.compact == 0 && differs(&entry.key, key))
+            || (work.compact == 0 && differs(&self.cold[slot].key, key))
             || entry.state != State::Established
             || entry.flags.has(unsettled)
             || either.has(amiss)
@@ -91,7 +91,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 timestamp: packet.timestamp,
                 packet_number: packet.number,
             };
-            handler.on_data(&view(slot, entry), side, data);
+            handler.on_data(&view(slot, entry, &self.cold[slot]), side, data);
         }
         true
     }
