@@ -23,6 +23,7 @@ pub(crate) struct Slot {
     pub(crate) state: State,
     pub(crate) protocol: u8,
     pub(crate) flags: SlotFlags,
+    pub(crate) calm: Calm,
 }
 
 const _: () = assert!(size_of::<Slot>() == 128);
@@ -72,11 +73,14 @@ pub(crate) struct Direction {
     /// The direction's [`Backlog`](crate::backlog::Backlog), or [`NONE`].
     pub(crate) backlog: u32,
     pub(crate) flags: DirectionFlags,
-    /// Shift of the windows that this side announces; [`Direction::UNSCALED`] without the option.
-    pub(crate) scale: u8,
+    pub(crate) scale: Scale,
     /// Letters of the history that this side has brought.
     pub(crate) history: u8,
 }
+
+/// The window scale option of one side. The lower half is what its SYN announced, the upper the shift that holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale(u8);
 
 /// What one side has sent since these last were carried over to the table's [`Totals`]: half as wide, since every packet
 /// writes them.
@@ -118,6 +122,11 @@ impl Totals {
         self.wire_bytes += u64::from(counters.wire_bytes);
     }
 }
+
+/// By side, one bit: whether a segment that this side sends can be the common case. It is found out when a segment takes
+/// the long way, and holds until anything but the common case changes the flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Calm(u8);
 
 /// Where a flow is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,8 +227,6 @@ flags! {
 }
 
 impl Direction {
-    pub(crate) const UNSCALED: u8 = 0x80;
-
     pub(crate) const NEW: Self = Self {
         next: 0,
         base: 0,
@@ -228,7 +235,7 @@ impl Direction {
         fin: 0,
         backlog: NONE,
         flags: DirectionFlags(0),
-        scale: Self::UNSCALED,
+        scale: Scale::NEW,
         history: 0,
     };
 
@@ -247,7 +254,75 @@ impl Direction {
     }
 }
 
+impl Scale {
+    /// The largest shift (RFC 7323, section 2.3).
+    const MAX: u8 = 14;
+    const NONE: u8 = 15;
+    /// Where a SYN was not seen: an estimate, large rather than small.
+    const UNKNOWN: u8 = 8;
+    const NEW: Self = Self(Self::UNKNOWN << 4 | Self::NONE);
+
+    /// What the side's SYN says.
+    pub(crate) fn announce(&mut self, option: Option<u8>) {
+        let announced =
+            option.map_or(Self::NONE, |shift| if shift < Self::MAX { shift } else { Self::MAX });
+        self.0 = self.0 & 0xf0 | announced;
+    }
+
+    /// The shift that holds for the side's windows.
+    #[inline(always)]
+    pub(crate) const fn shift(self) -> u8 {
+        self.0 >> 4
+    }
+
+    const fn announced(self) -> u8 {
+        self.0 & 15
+    }
+}
+
+impl Calm {
+    pub(crate) const NO: Self = Self(0);
+
+    #[inline(always)]
+    pub(crate) const fn of(self, side: FlowSide) -> bool {
+        self.0 >> side as u8 & 1 == 1
+    }
+}
+
 impl Slot {
+    /// Finds out which shifts hold for windows (RFC 7323, section 2.2): those of both SYNs, if both had the option.
+    pub(crate) fn agree_on_scales(&mut self) {
+        let [initiator, responder] = &self.directions;
+        if !(initiator.flags.has(DirectionFlags::SYN) && responder.flags.has(DirectionFlags::SYN)) {
+            return;
+        }
+        let announced = [initiator.scale.announced(), responder.scale.announced()];
+        let scaled = !announced.contains(&Scale::NONE);
+        for (direction, announced) in self.directions.iter_mut().zip(announced) {
+            direction.scale = Scale((if scaled { announced } else { 0 }) << 4 | announced);
+        }
+    }
+
+    /// Finds out whether the flow is calm: an open connection in which nothing is amiss.
+    pub(crate) fn calm_down(&mut self) {
+        let of = |side| u8::from(self.is_calm(side)) << side as u8;
+        self.calm = Calm(of(FlowSide::Initiator) | of(FlowSide::Responder));
+    }
+
+    /// Whether a segment of this side can be the common case.
+    pub(crate) fn is_calm(&self, side: FlowSide) -> bool {
+        type F = DirectionFlags;
+        let amiss = F::GRACE.or(F::HOLD).or(F::PENDING).or(F::FIN);
+        let (own, peer) =
+            (self.directions[side as usize].flags, self.directions[side.opposite() as usize].flags);
+        let greeting = !self.flags.has(SlotFlags::HANDSHAKE) && own.has(F::SYN) && peer.has(F::SYN);
+        self.state == State::Established
+            && !self.flags.has(SlotFlags::RIVAL.or(SlotFlags::DOUBTFUL_RESET))
+            && !own.or(peer).has(amiss)
+            && peer.has(F::ACKED)
+            && !greeting
+    }
+
     /// Which side sends packets of this orientation.
     #[inline(always)]
     pub(crate) const fn side(&self, orientation: Orientation) -> FlowSide {

@@ -17,7 +17,7 @@ use crate::config::{Config, FlowTableBuilder};
 use crate::history::spell;
 use crate::index::Index;
 use crate::slot::{
-    Cold, Counters, Direction, DirectionFlags, NONE, Rival, Slot, SlotFlags, State, Totals,
+    Calm, Cold, Counters, Direction, DirectionFlags, NONE, Rival, Slot, SlotFlags, State, Totals,
 };
 use crate::statistics::TableStatistics;
 use crate::stream::Stream;
@@ -213,6 +213,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 state: State::Free,
                 protocol: 0,
                 flags: SlotFlags::default(),
+                calm: Calm::NO,
             });
             self.cold.push(Cold { key: key.clone(), history: 0, handshake: 0, reported: 0 });
             self.wheel.push();
@@ -241,6 +242,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         entry.counters = [Counters::default(); 2];
         entry.protocol = protocol;
         entry.state = state;
+        entry.calm = Calm::NO;
         entry.flags = match initiator {
             Orientation::Forward => SlotFlags::default(),
             Orientation::Reverse => SlotFlags::REVERSE,
@@ -297,7 +299,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         handler: &'t mut H,
         wake: &'t mut u64,
     ) -> Stream<'t, E::Key, H> {
-        let Slot { directions, started, generation, protocol, flags, .. } = &mut self.slots[slot];
+        let Slot { directions, started, generation, protocol, flags, calm, .. } =
+            &mut self.slots[slot];
+        *calm = Calm::NO;
         let Cold { key, history, .. } = &mut self.cold[slot];
         let initiator =
             if flags.has(SlotFlags::REVERSE) { Orientation::Reverse } else { Orientation::Forward };
@@ -343,6 +347,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         handler.on_end(&view(slot, &self.slots[slot], &self.cold[slot]), &record);
         let entry = &mut self.slots[slot];
         entry.state = State::Ended;
+        entry.calm = Calm::NO;
         for direction in &mut entry.directions {
             self.backlogs.release(direction.backlog);
             direction.backlog = NONE;

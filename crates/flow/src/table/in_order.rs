@@ -1,10 +1,9 @@
 //! The common case of a TCP packet.
 
 use super::batch::Work;
-use super::tcp::shift;
 use super::view;
 use crate::history::{Letter, note, noted};
-use crate::slot::{DirectionFlags as F, SlotFlags, State};
+use crate::slot::DirectionFlags as F;
 use crate::stream::ahead;
 use crate::{Data, FlowExtractor, FlowHandler, FlowTable, Packet};
 
@@ -21,31 +20,22 @@ impl<E: FlowExtractor> FlowTable<E> {
         key: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> bool {
-        let unsettled = SlotFlags::RIVAL.or(SlotFlags::DOUBTFUL_RESET);
-        let amiss = F::GRACE.or(F::HOLD).or(F::PENDING).or(F::FIN);
         let tcp = &work.tcp;
         if !work.plain {
             return false;
         }
         let entry = &mut self.slots[slot];
         let side = entry.side(work.orientation);
+        if entry.compact != work.compact
+            || (work.compact == 0 && differs(&self.cold[slot].key, key))
+            || !entry.calm.of(side)
+        {
+            return false;
+        }
+        debug_assert!(entry.is_calm(side), "{entry:?}");
         // Chosen by index: a branch on the side is one that the processor cannot predict.
         let own = &entry.directions[side as usize];
         let peer = &entry.directions[side.opposite() as usize];
-        let either = own.flags.or(peer.flags);
-        if entry.compact != work.compact
-            || (work.compact == 0 && differs(&self.cold[slot].key, key))
-            || entry.state != State::Established
-            || entry.flags.has(unsettled)
-            || either.has(amiss)
-            || !peer.flags.has(F::ACKED)
-        {
-            return false;
-        }
-        if !entry.flags.has(SlotFlags::HANDSHAKE) && own.flags.has(F::SYN) && peer.flags.has(F::SYN)
-        {
-            return false;
-        }
         // The peer must not acknowledge what was not seen.
         if peer.flags.has(F::ANCHORED) && ahead(tcp.acknowledgement, peer.expected()) {
             return false;
@@ -59,7 +49,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             return false;
         };
         // Nothing is left that could go wrong.
-        let edge = tcp.acknowledgement.wrapping_add(u32::from(tcp.window) << shift(own, peer));
+        let edge = tcp.acknowledgement.wrapping_add(u32::from(tcp.window) << own.scale.shift());
         let acked =
             if ahead(tcp.acknowledgement, peer.acked) { tcp.acknowledgement } else { peer.acked };
         let edge = if ahead(edge, peer.edge) { edge } else { peer.edge };

@@ -2,7 +2,7 @@
 
 use super::tcp::Segment;
 use crate::history::{Letter, note};
-use crate::slot::{DirectionFlags as F, SlotFlags, State};
+use crate::slot::{Calm, DirectionFlags as F, SlotFlags, State};
 use crate::{FlowExtractor, FlowSide, FlowTable, TcpFlags};
 
 impl<E: FlowExtractor> FlowTable<E> {
@@ -33,6 +33,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             !known || own.offset(segment.sequence).abs_diff(own.next.cast_signed()) < 1 << 20;
         let seen = &mut entry.directions[side as usize].history;
         note(&mut self.cold[slot].history, seen, side, Letter::Reset);
+        entry.calm = Calm::NO;
         if refused || expected {
             if entry.state != State::Closing {
                 entry.state = State::Reset;

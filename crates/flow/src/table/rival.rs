@@ -1,7 +1,7 @@
 //! Connections on the same addresses and ports.
 
 use super::tcp::{Segment, opposite};
-use crate::slot::{DirectionFlags as F, Rival, SlotFlags};
+use crate::slot::{Calm, DirectionFlags as F, Rival, SlotFlags};
 use crate::{EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, TcpFlags};
 
 /// What a segment with SYN means for a flow.
@@ -83,6 +83,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         self.rival_bytes += payload.len();
         let entry = &mut self.slots[slot];
         entry.flags.set(SlotFlags::RIVAL);
+        entry.calm = Calm::NO;
         let rival = Rival {
             side: entry.side(segment.orientation),
             sequence: segment.sequence,

@@ -28,11 +28,6 @@ pub(super) struct Segment<'a> {
     pub(super) number: u64,
 }
 
-/// Shift of the windows of a side whose SYN was not seen: an estimate, large rather than small.
-const UNKNOWN_SCALE: u8 = 8;
-/// The largest shift (RFC 7323, section 2.3).
-const MAX_SCALE: u8 = 14;
-
 impl<E: FlowExtractor> FlowTable<E> {
     /// A TCP packet, of the flow that was found.
     pub(super) fn any_order(
@@ -221,8 +216,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             FlowSide::Responder => (responder, initiator),
         };
         if syn {
-            own.scale =
-                segment.window_scale.map_or(Direction::UNSCALED, |scale| scale.min(MAX_SCALE));
+            own.scale.announce(segment.window_scale);
         }
         // Without a SYN-ACK, it is the initiator's going on that shows that there was one.
         if entry.state == State::HalfOpen
@@ -232,7 +226,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         let edge = segment
             .acknowledgement
-            .wrapping_add(u32::from(segment.window) << if syn { 0 } else { shift(own, peer) });
+            .wrapping_add(u32::from(segment.window) << if syn { 0 } else { own.scale.shift() });
         let acknowledges = segment.flags.contains(TcpFlags::ACK);
         let fin = segment.flags.contains(TcpFlags::FIN);
         let plain = segment.payload_wire_len == 0 && !syn && !fin;
@@ -300,6 +294,11 @@ impl<E: FlowExtractor> FlowTable<E> {
         if initiator.flags.has(closing) && responder.flags.has(closing) {
             self.closing(slot, handler);
         }
+        let entry = &mut self.slots[slot];
+        if syn {
+            entry.agree_on_scales();
+        }
+        entry.calm_down();
         if wake != u64::MAX {
             self.wake(slot, wake);
         }
@@ -364,18 +363,5 @@ pub(super) const fn opposite(orientation: Orientation) -> Orientation {
     match orientation {
         Orientation::Forward => Orientation::Reverse,
         Orientation::Reverse => Orientation::Forward,
-    }
-}
-
-/// The shift of the windows that a side announces (RFC 7323, section 2.2): it applies if both SYNs had the option.
-pub(super) const fn shift(own: &Direction, peer: &Direction) -> u8 {
-    if own.flags.has(F::SYN) && peer.flags.has(F::SYN) {
-        if own.scale == Direction::UNSCALED || peer.scale == Direction::UNSCALED {
-            0
-        } else {
-            own.scale
-        }
-    } else {
-        UNKNOWN_SCALE
     }
 }
