@@ -99,6 +99,8 @@ live_harness::main!(
     waiting::an_interruption_ends_the_wait,
     waiting::timeouts_are_kept,
     waiting::signals_do_not_end_a_wait,
+    waiting::full_blocks_are_taken_together,
+    waiting::a_nap_ends_when_a_wait_has_to,
     interface::promiscuous_mode_ends_with_the_capture,
     interface::an_interface_that_goes_down_comes_back,
     interface::a_deleted_interface_is_an_error,

@@ -58,17 +58,8 @@ impl Ticker {
     /// # Errors
     /// As timerfd_create(2) and timerfd_settime(2).
     pub fn new(interval: Duration) -> io::Result<Self> {
-        // SAFETY: no pointers are passed.
-        let fd = check(unsafe {
-            libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK)
-        })?;
-        // SAFETY: the descriptor was made by the call above and belongs to nobody else.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let tv_sec = libc::time_t::try_from(interval.as_secs()).unwrap_or(libc::time_t::MAX);
-        let time = libc::timespec { tv_sec, tv_nsec: interval.subsec_nanos() as _ };
-        let setting = libc::itimerspec { it_interval: time, it_value: time };
-        // SAFETY: the pointer to the setting is valid for the time of the call; the old setting is not asked for.
-        check(unsafe { libc::timerfd_settime(fd.as_raw_fd(), 0, &setting, std::ptr::null_mut()) })?;
+        let fd = timer()?;
+        set_timer(&fd, interval, interval)?;
         Ok(Self { fd })
     }
 
@@ -83,6 +74,37 @@ impl Ticker {
 }
 
 impl AsFd for Ticker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// An event that happens once, some time after it was set; closed on drop.
+#[derive(Debug)]
+pub struct Alarm {
+    fd: OwnedFd,
+}
+
+impl Alarm {
+    /// An alarm that is not set (`timerfd_create(CLOCK_MONOTONIC)`).
+    ///
+    /// # Errors
+    /// As timerfd_create(2).
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { fd: timer()? })
+    }
+
+    /// Happens when so much time has passed, at least a nanosecond; it has not happened until then, whatever was set
+    /// before.
+    ///
+    /// # Errors
+    /// As timerfd_settime(2).
+    pub fn set(&self, after: Duration) -> io::Result<()> {
+        set_timer(&self.fd, after.max(Duration::from_nanos(1)), Duration::ZERO)
+    }
+}
+
+impl AsFd for Alarm {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
@@ -185,6 +207,20 @@ impl Poller {
         self.add(descriptor, key, libc::EPOLLIN)
     }
 
+    /// Whether a descriptor that was added edge-triggered wakes when there is something to read, or by errors only.
+    ///
+    /// # Errors
+    /// As epoll_ctl(2).
+    pub fn change_edge(
+        &self,
+        descriptor: BorrowedFd<'_>,
+        key: u64,
+        readable: bool,
+    ) -> io::Result<()> {
+        let events = if readable { libc::EPOLLIN | libc::EPOLLET } else { libc::EPOLLET };
+        self.control(libc::EPOLL_CTL_MOD, descriptor, key, events)
+    }
+
     /// Waits until something happens, at most so long, `None` for ever; shows what it was to `seen`. Returns early,
     /// with nothing, when a signal comes. Times are rounded up to milliseconds.
     ///
@@ -217,16 +253,20 @@ impl Poller {
     }
 
     fn add(&self, descriptor: BorrowedFd<'_>, key: u64, events: libc::c_int) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, descriptor, key, events)
+    }
+
+    fn control(
+        &self,
+        operation: libc::c_int,
+        descriptor: BorrowedFd<'_>,
+        key: u64,
+        events: libc::c_int,
+    ) -> io::Result<()> {
         let mut event = libc::epoll_event { events: events as u32, u64: key };
+        let (poller, descriptor) = (self.fd.as_raw_fd(), descriptor.as_raw_fd());
         // SAFETY: the pointer to the event is valid for the time of the call.
-        check(unsafe {
-            libc::epoll_ctl(
-                self.fd.as_raw_fd(),
-                libc::EPOLL_CTL_ADD,
-                descriptor.as_raw_fd(),
-                &mut event,
-            )
-        })?;
+        check(unsafe { libc::epoll_ctl(poller, operation, descriptor, &mut event) })?;
         Ok(())
     }
 }
@@ -235,6 +275,26 @@ impl AsFd for Poller {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+fn timer() -> io::Result<OwnedFd> {
+    // SAFETY: no pointers are passed.
+    let fd = check(unsafe {
+        libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK)
+    })?;
+    // SAFETY: the descriptor was made by the call above and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn set_timer(fd: &OwnedFd, first: Duration, interval: Duration) -> io::Result<()> {
+    let time = |time: Duration| libc::timespec {
+        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    };
+    let setting = libc::itimerspec { it_interval: time(interval), it_value: time(first) };
+    // SAFETY: the pointer to the setting is valid for the time of the call; the old setting is not asked for.
+    check(unsafe { libc::timerfd_settime(fd.as_raw_fd(), 0, &setting, std::ptr::null_mut()) })?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -254,6 +314,42 @@ mod tests {
             assert_eq!(keys, [3]);
             assert!(ticker.take() > 0);
         }
+    }
+
+    #[test]
+    fn an_alarm_happens_once_and_later_when_it_is_set_again() {
+        let (alarm, poller) = (Alarm::new().expect("an alarm"), Poller::new().expect("a poller"));
+        poller.add_edge(alarm.as_fd(), 5).expect("added");
+        let happened = |timeout| {
+            let mut count = 0;
+            poller.wait(Some(timeout), |_| count += 1).expect("waits");
+            count
+        };
+        alarm.set(Duration::ZERO).expect("set");
+        assert_eq!(happened(Duration::from_secs(5)), 1);
+        assert_eq!(happened(Duration::from_millis(20)), 0);
+        // Nobody has taken it back: it happens again all the same.
+        alarm.set(Duration::from_millis(1)).expect("set");
+        assert_eq!(happened(Duration::from_secs(5)), 1);
+        alarm.set(Duration::from_millis(1)).expect("set");
+        alarm.set(Duration::from_secs(3600)).expect("set");
+        assert_eq!(happened(Duration::from_millis(20)), 0);
+    }
+
+    #[test]
+    fn a_descriptor_is_heard_only_while_it_is_to_be() {
+        let (event, poller) = (Event::new().expect("an event"), Poller::new().expect("a poller"));
+        poller.add_edge(event.as_fd(), 7).expect("added");
+        let heard = |timeout| {
+            let mut heard = false;
+            poller.wait(Some(timeout), |_| heard = true).expect("waits");
+            heard
+        };
+        poller.change_edge(event.as_fd(), 7, false).expect("changed");
+        event.raise();
+        assert!(!heard(Duration::from_millis(20)));
+        poller.change_edge(event.as_fd(), 7, true).expect("changed");
+        assert!(heard(Duration::from_secs(5)), "what came meanwhile is told");
     }
 
     #[test]

@@ -15,7 +15,6 @@ use crate::error::system;
 use crate::reactor;
 use crate::{
     Block, Capture, CaptureBuilder, Error, Interrupter, IntoPacketSource, LinkType, Statistics,
-    Timeout,
 };
 
 /// A [`Capture`] whose waits are awaited.
@@ -128,19 +127,22 @@ impl AsyncCapture {
     ) -> Poll<Result<Option<Taken>, Error>> {
         let budget = ready!(coop::poll_proceed(cx));
         loop {
-            match self.capture.find(Timeout::Now)? {
-                Found::Block(taken) => {
-                    budget.made_progress();
-                    return Poll::Ready(Ok(Some(taken)));
-                }
+            let taken = match self.capture.look()? {
+                Found::Block(taken) => Some(taken),
                 Found::Interrupted => return Poll::Ready(Ok(None)),
-                Found::TimedOut => {}
-            }
-            // Readiness is cleared before the next look, which takes all events: one that comes after that look makes
-            // it ready again.
-            ready!(self.reactor()?.poll_read_ready(cx))
-                .map_err(system("wait for packets"))?
-                .clear_ready();
+                Found::TimedOut => match self.reactor()?.poll_read_ready(cx) {
+                    Poll::Ready(ready) => {
+                        // Cleared before the events are taken and the next look: what comes after makes it ready again.
+                        ready.map_err(system("wait for packets"))?.clear_ready();
+                        self.capture.take_events()?;
+                        continue;
+                    }
+                    Poll::Pending => self.capture.prepare_to_wait()?,
+                },
+            };
+            let Some(taken) = taken else { return Poll::Pending };
+            budget.made_progress();
+            return Poll::Ready(Ok(Some(taken)));
         }
     }
 

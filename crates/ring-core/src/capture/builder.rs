@@ -33,6 +33,7 @@ const FRAME: usize = 2048;
 pub struct CaptureBuilder {
     interface: String,
     geometry: RingGeometry,
+    coalesce: Duration,
     filter: CaptureFilter,
     lock_filter: bool,
     snaplen: u32,
@@ -59,6 +60,7 @@ pub(crate) struct Closed {
     lock_filter: bool,
     hash: bool,
     block_timeout: Duration,
+    coalesce: Duration,
 }
 
 impl Closed {
@@ -70,7 +72,7 @@ impl Closed {
             self.socket.socket.lock_filter().map_err(|source| Error::Filter { source })?;
             self.socket.locked = true;
         }
-        Capture::new(self.socket, self.ring, self.hash, self.block_timeout, rest)
+        Capture::new(self.socket, self.ring, self.hash, self.block_timeout, self.coalesce, rest)
     }
 }
 
@@ -92,13 +94,15 @@ pub enum RingProfile {
     /// 32 blocks of 1 MiB, handed over after 20 ms: for a laptop, and what is used unless said otherwise.
     #[default]
     Balanced,
-    /// 64 blocks of 4 MiB, handed over after 60 ms: for a sensor.
+    /// 64 blocks of 4 MiB, handed over after 60 ms: for a sensor. Full blocks may wait as long as others do, so that
+    /// several are taken at one waking ([`coalesce`](CaptureBuilder::coalesce)).
     Throughput,
     /// 64 blocks of 256 KiB, handed over after 1 ms.
     LowLatency,
     /// 16 blocks of 128 KiB, handed over after 20 ms: still room for segments of 64 KiB.
     LowMemory,
-    /// 128 blocks of 2 MiB, handed over after 60 ms: for packets of 9,000 bytes and more.
+    /// 128 blocks of 2 MiB, handed over after 60 ms: for packets of 9,000 bytes and more. Full blocks may wait as with
+    /// `Throughput`.
     Jumbo,
 }
 
@@ -131,11 +135,23 @@ impl RingProfile {
     }
 }
 
+impl RingProfile {
+    /// How long full blocks may wait: see [`CaptureBuilder::coalesce`].
+    #[must_use]
+    pub const fn coalesce(self) -> Duration {
+        match self {
+            Self::Throughput | Self::Jumbo => self.geometry().timeout,
+            Self::Balanced | Self::LowLatency | Self::LowMemory => Duration::ZERO,
+        }
+    }
+}
+
 impl CaptureBuilder {
     pub(crate) fn new(interface: &str) -> Self {
         Self {
             interface: interface.to_owned(),
             geometry: RingProfile::default().geometry(),
+            coalesce: RingProfile::default().coalesce(),
             filter: CaptureFilter::everything(),
             lock_filter: false,
             snaplen: u32::MAX,
@@ -156,6 +172,7 @@ impl CaptureBuilder {
     /// A ring for a common need.
     pub fn profile(mut self, profile: RingProfile) -> Self {
         self.geometry = profile.geometry();
+        self.coalesce = profile.coalesce();
         self
     }
 
@@ -175,6 +192,17 @@ impl CaptureBuilder {
     /// `linux/if_packet.h`).
     pub fn block_timeout(mut self, timeout: Duration) -> Self {
         self.geometry.timeout = timeout;
+        self
+    }
+
+    /// How long a wait may leave full blocks where they are, so as to take several at one waking: on a virtual machine,
+    /// where to be woken costs as much as hundreds of packets, that is much of what there is to save. Nothing is left for
+    /// longer than the block timeout, nor than four blocks, or an eighth of the ring, take to fill at the rate at which
+    /// they do; a block that is handed over by its timeout is taken at once. Zero unless a profile says otherwise: each
+    /// block is then taken when it is full. Only for waits of the capture itself: who waits with its
+    /// [`readiness`](crate::PacketSource::readiness) is woken for each block.
+    pub fn coalesce(mut self, most: Duration) -> Self {
+        self.coalesce = most;
         self
     }
 
@@ -340,7 +368,8 @@ impl CaptureBuilder {
         if self.promiscuous && index != 0 {
             socket.join_promiscuous()?;
         }
-        let Self { filter, lock_filter, hash, .. } = self;
+        let Self { filter, lock_filter, hash, coalesce, .. } = self;
+        let block_timeout = Duration::from_millis(request.tp_retire_blk_tov.into());
         Ok(Closed {
             socket,
             ring,
@@ -348,7 +377,9 @@ impl CaptureBuilder {
             filter,
             lock_filter,
             hash,
-            block_timeout: Duration::from_millis(request.tp_retire_blk_tov.into()),
+            block_timeout,
+            // A block that is full does not wait longer than one that is not.
+            coalesce: coalesce.min(block_timeout),
         })
     }
 

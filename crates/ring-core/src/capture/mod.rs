@@ -7,6 +7,9 @@ mod fanout;
 mod filter;
 mod group;
 mod loans;
+#[cfg(feature = "tokio")]
+mod nap;
+mod pace;
 mod ring;
 mod socket;
 #[cfg(test)]
@@ -29,6 +32,7 @@ pub use self::fanout::{Fanout, FanoutMode};
 pub(crate) use self::filter::ancillary;
 pub use self::filter::{CaptureFilter, Instruction, RawFilter};
 pub use self::group::{CaptureGroup, CaptureGroupBuilder};
+use self::pace::Pace;
 use self::ring::Ring;
 use self::socket::CaptureSocket;
 use self::wait::Waiter;
@@ -90,6 +94,9 @@ pub struct Capture {
     /// What the kernel's filter leaves to be done in every block.
     rest: Option<Arc<Program>>,
     block_timeout: Duration,
+    pace: Pace,
+    /// The socket reported an error that nobody has looked at.
+    failed: bool,
     /// Packets delivered when the kernel's counters were read last.
     counted_at: u64,
     /// The kernel dropped packets, and no packet has been marked for it.
@@ -135,9 +142,11 @@ impl Capture {
         ring: Ring,
         hash: bool,
         block_timeout: Duration,
+        coalesce: Duration,
         rest: Option<Program>,
     ) -> Result<Self, Error> {
         let link_type = socket.link_type;
+        let pace = Pace::new(coalesce, ring.block_count());
         let waiter = Waiter::new(&socket.socket, &ring.returned)?;
         Ok(Self {
             socket,
@@ -153,6 +162,8 @@ impl Capture {
             program: None,
             rest: rest.map(Arc::new),
             block_timeout,
+            pace,
+            failed: false,
             counted_at: 0,
             lost: false,
         })
@@ -311,7 +322,7 @@ impl Capture {
             if left.is_zero() {
                 return Ok(());
             }
-            self.waiter.wait(&self.ring.returned, Some(left))?;
+            self.failed |= self.waiter.wait(&self.ring.returned, Some(left))?;
         }
     }
 
@@ -339,6 +350,15 @@ impl Capture {
 
     /// Looks for a block, and waits for one.
     pub(crate) fn find(&mut self, timeout: Timeout) -> Result<Found, Error> {
+        match self.look()? {
+            Found::TimedOut => self.wait(timeout),
+            found => Ok(found),
+        }
+    }
+
+    /// Looks for a block without a system call.
+    #[inline]
+    pub(crate) fn look(&mut self) -> Result<Found, Error> {
         if let Some(taken) = self.open.take() {
             if taken.walk.left() != 0 {
                 return Ok(Found::Block(taken));
@@ -348,10 +368,7 @@ impl Capture {
         if self.waiter.interrupter.take() {
             return Ok(Found::Interrupted);
         }
-        if let Some(taken) = self.ready()? {
-            return Ok(Found::Block(taken));
-        }
-        self.wait(timeout)
+        Ok(self.ready()?.map_or(Found::TimedOut, Found::Block))
     }
 
     #[cold]
@@ -361,18 +378,22 @@ impl Capture {
             Timeout::After(duration) => Instant::now().checked_add(duration),
             Timeout::Never => None,
         };
+        #[cfg(feature = "tokio")]
+        self.waiter.end_nap(&self.socket.socket)?;
         if !self.ring.loans.is_free(self.cursor) {
             self.statistics.ring_exhausted += 1;
+        } else if timeout != Timeout::Now
+            && let Some(nap) = self.pace.nap()
+        {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            self.waiter.nap(&self.ring.returned, left.map_or(nap, |left| left.min(nap)))?;
         }
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            // From here on a block that comes back raises the event; it may have come back just before.
-            if !self.ring.loans.want(self.cursor)
-                && let Some(taken) = self.ready()?
-            {
+            if let Some(taken) = self.about_to_wait()? {
                 return Ok(Found::Block(taken));
             }
-            let failed = self.waiter.wait(&self.ring.returned, left)?;
+            self.failed |= self.waiter.wait(&self.ring.returned, left)?;
             if self.waiter.interrupter.take() {
                 return Ok(Found::Interrupted);
             }
@@ -380,13 +401,43 @@ impl Capture {
                 self.waiter.set_down(false)?;
                 return Ok(Found::Block(taken));
             }
-            if failed {
-                self.check_interface()?;
-            }
+            self.check_failure()?;
             if left.is_some_and(|left| left.is_zero()) {
                 return Ok(Found::TimedOut);
             }
         }
+    }
+
+    /// From here on a block that comes back raises the event; it may have come back just before.
+    fn about_to_wait(&mut self) -> Result<Option<Taken>, Error> {
+        if !self.ring.loans.want(self.cursor)
+            && let Some(taken) = self.ready()?
+        {
+            return Ok(Some(taken));
+        }
+        self.check_failure()?;
+        Ok(None)
+    }
+
+    /// Takes what has happened to the descriptors that are waited for, without waiting.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn take_events(&mut self) -> Result<(), Error> {
+        self.failed |= self.waiter.wait(&self.ring.returned, Some(Duration::ZERO))?;
+        Ok(())
+    }
+
+    /// Before others wait with the descriptor of the [`waiter`](Self::waiter): they need not if there is a block now.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn prepare_to_wait(&mut self) -> Result<Option<Taken>, Error> {
+        let free = self.ring.loans.is_free(self.cursor);
+        self.statistics.ring_exhausted += u64::from(!free);
+        let nap = self.pace.nap().filter(|_| free);
+        self.waiter.start_nap(&self.socket.socket, nap)?;
+        let taken = self.about_to_wait()?;
+        if taken.is_some() {
+            self.waiter.set_down(false)?;
+        }
+        Ok(taken)
     }
 
     /// Takes the next block if the kernel has handed it over and nobody keeps it.
@@ -406,6 +457,9 @@ impl Capture {
             if extent.packets == 0 {
                 self.ring.give_back(index);
                 continue;
+            }
+            if self.pace.counts() {
+                self.pace.took(self.ring.filling(index, status));
             }
             // The kernel marks blocks from a loss on until its counters are read.
             if extent.losing || self.next_number - self.counted_at >= READ_COUNTERS {
@@ -437,9 +491,12 @@ impl Capture {
     }
 
     /// Finds out why the socket reports an error: an interface that went down may come back, one that was deleted not.
-    #[cold]
-    fn check_interface(&mut self) -> Result<(), Error> {
-        if self.socket.is_down()? { self.waiter.set_down(true) } else { Ok(()) }
+    #[inline]
+    fn check_failure(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.failed) && self.socket.is_down()? {
+            self.waiter.set_down(true)?;
+        }
+        Ok(())
     }
 }
 

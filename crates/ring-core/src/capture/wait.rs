@@ -7,16 +7,20 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use ring_sys::event::{Event, Poller, Readiness, Ticker};
+use ring_sys::event::{self, Event, Poller, READABLE, Readiness, Ticker};
 use ring_sys::packet::PacketSocket;
 
+#[cfg(feature = "tokio")]
+use super::nap::Nap;
 use crate::error::system;
 use crate::{Error, Interrupter};
 
-const SOCKET: u64 = 0;
+pub(crate) const SOCKET: u64 = 0;
 const RETURNED: u64 = 1;
 const INTERRUPTED: u64 = 2;
 const TICKED: u64 = 3;
+#[cfg(feature = "tokio")]
+pub(crate) const NAPPED: u64 = 4;
 
 /// How often a deleted interface is looked for once an interface went down: the kernel tells of the first only.
 const DOWN_CHECK: Duration = Duration::from_millis(250);
@@ -27,6 +31,8 @@ pub(crate) struct Waiter {
     pub(crate) interrupter: Interrupter,
     /// Only while the interface is down.
     ticker: Option<Ticker>,
+    #[cfg(feature = "tokio")]
+    nap: Nap,
 }
 
 impl Waiter {
@@ -42,11 +48,21 @@ impl Waiter {
         for (descriptor, key) in sources {
             poller.add_edge(descriptor, key).map_err(system("watch a descriptor"))?;
         }
-        Ok(Self { poller, interrupter, ticker: None })
+        Ok(Self {
+            poller,
+            interrupter,
+            ticker: None,
+            #[cfg(feature = "tokio")]
+            nap: Nap::default(),
+        })
     }
 
     /// Waits for anything, at most so long; whether the socket is to be asked for an error.
-    pub(crate) fn wait(&self, returned: &Event, timeout: Option<Duration>) -> Result<bool, Error> {
+    pub(crate) fn wait(
+        &mut self,
+        returned: &Event,
+        timeout: Option<Duration>,
+    ) -> Result<bool, Error> {
         let mut failed = false;
         let seen = |readiness: Readiness| match readiness.key {
             SOCKET => failed |= readiness.error,
@@ -55,11 +71,41 @@ impl Waiter {
                 failed = true;
                 self.ticker.as_ref().map(Ticker::take);
             }
+            #[cfg(feature = "tokio")]
+            NAPPED => self.nap.wake(),
             // Taken where it is asked for.
             _ => {}
         };
         self.poller.wait(timeout, seen).map_err(system("wait for packets"))?;
         Ok(failed)
+    }
+
+    /// Sleeps for so long, whatever happens to the socket: only an interruption ends it, and a block that comes back.
+    pub(crate) fn nap(&self, returned: &Event, time: Duration) -> Result<(), Error> {
+        let others = [(returned.as_fd(), READABLE), (self.interrupter.as_fd(), READABLE)];
+        event::poll(others, Some(time)).map(drop).map_err(system("wait for packets"))
+    }
+
+    /// From now on, until so much time has passed, the socket wakes nobody who waits with the descriptor: then something
+    /// else does. Without a time, the socket wakes again if such a nap is over.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn start_nap(
+        &mut self,
+        socket: &PacketSocket,
+        time: Option<Duration>,
+    ) -> Result<(), Error> {
+        match time {
+            Some(time) => self.nap.start(&self.poller, socket, time),
+            None if self.nap.is_over() => self.nap.end(&self.poller, socket),
+            None => Ok(()),
+        }
+    }
+
+    /// The socket wakes again.
+    #[cfg(feature = "tokio")]
+    #[inline]
+    pub(crate) fn end_nap(&mut self, socket: &PacketSocket) -> Result<(), Error> {
+        self.nap.end(&self.poller, socket)
     }
 
     /// From now on the wait ends from time to time, so that an interface that is down is looked at; or no longer.

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use live_harness::Result;
 use netns::Namespace;
-use ring_core::{Capture, Next, PacketSource as _, Timeout};
+use ring_core::{Capture, Next, PacketSource as _, RingGeometry, Timeout};
 
 use crate::captures::open;
-use crate::hosts::{Sender, frame, wire};
+use crate::hosts::{SOON, Sender, frame, wire};
 
 pub(crate) fn an_interruption_ends_the_wait() -> Result {
     let host = Namespace::new()?;
@@ -86,4 +86,83 @@ pub(crate) fn signals_do_not_end_a_wait() -> Result {
     done.store(true, Ordering::Relaxed);
     assert!(signals.join().expect("the other thread")? >= 200);
     Ok(())
+}
+
+/// Four frames of 900 bytes fill a block.
+const SMALL: RingGeometry =
+    RingGeometry { block_size: 4096, blocks: 64, timeout: Duration::from_secs(5) };
+
+/// Full blocks that may wait are taken several at a waking: every packet comes, and the thread sleeps much less often.
+pub(crate) fn full_blocks_are_taken_together() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let count = 400;
+    let waits = |coalesce| -> Result<_> {
+        let builder = Capture::builder("right0").geometry(SMALL).coalesce(coalesce);
+        let mut capture = right.run(|| builder.open())??;
+        let sender = Sender::new(&left, "left0")?;
+        let sending = thread::spawn(move || -> Result {
+            for port in 0..count {
+                sender.send(&[frame(port, 900)])?;
+                thread::sleep(Duration::from_millis(2));
+            }
+            Ok(())
+        });
+        let before = waits_of_this_thread();
+        let mut ports = Vec::new();
+        while ports.len() < count.into() {
+            let block = capture.next_block(Timeout::After(SOON * 2))?.expect("a block");
+            ports.extend(block.packets().map(|packet| packet.data()[37]));
+        }
+        sending.join().expect("the sender")?;
+        assert!(ports.iter().copied().eq((0..count).map(|port| port as u8)));
+        assert_eq!(capture.statistics()?.drops, 0);
+        Ok(waits_of_this_thread() - before)
+    };
+    let (each, together) = (waits(Duration::ZERO)?, waits(Duration::from_secs(1))?);
+    assert!(together * 2 < each, "{together} waits in place of {each}");
+    Ok(())
+}
+
+/// A wait that sleeps until several blocks are full ends at once when it is interrupted, and when its time is over.
+pub(crate) fn a_nap_ends_when_a_wait_has_to() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let builder = Capture::builder("right0").geometry(SMALL).coalesce(SMALL.timeout);
+    let mut capture = right.run(|| builder.open())??;
+    let sender = Sender::new(&left, "left0")?;
+    let fill = || -> Result {
+        for port in 0..5 {
+            sender.send(&[frame(port, 900)])?;
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    };
+    fill()?;
+    assert_eq!(capture.next_block(Timeout::Now)?.map(|block| block.len()), Some(4));
+    let interrupter = capture.interrupter();
+    let other = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(50));
+        interrupter.interrupt();
+    });
+    let started = Instant::now();
+    assert!(matches!(capture.next_batch(Timeout::Never)?, Next::Interrupted));
+    assert!(started.elapsed() < Duration::from_millis(1000), "{:?}", started.elapsed());
+    other.join().expect("the other thread");
+
+    fill()?;
+    assert_eq!(capture.next_block(Timeout::Now)?.map(|block| block.len()), Some(4));
+    let (started, time) = (Instant::now(), Duration::from_millis(100));
+    assert!(matches!(capture.next_batch(Timeout::After(time))?, Next::TimedOut));
+    assert!(started.elapsed() < Duration::from_millis(1000), "{:?}", started.elapsed());
+    Ok(())
+}
+
+/// How often this thread has slept.
+fn waits_of_this_thread() -> i64 {
+    // SAFETY: all zeroes are a valid value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is valid and writable.
+    assert_eq!(unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) }, 0);
+    usage.ru_nvcsw
 }

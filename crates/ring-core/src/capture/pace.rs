@@ -1,0 +1,91 @@
+//! Taking several blocks at one waking.
+//!
+//! To be woken costs a thread some microseconds, and on a virtual machine fifty: as much as hundreds of packets. When
+//! blocks are closed because they are full, one after the other, the time that the last took to fill tells when several
+//! more will be: a wait may sleep until then, as adapters moderate their interrupts.
+
+use std::time::Duration;
+
+/// Blocks at one waking at most: no more than what the processors' caches hold.
+const BLOCKS: u32 = 4;
+
+/// The least part of the ring that stays free for the kernel meanwhile is all but this one.
+const PART: usize = 8;
+
+/// How a capture waits for blocks that fill up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// How long a full block may wait.
+    most: Duration,
+    blocks: u32,
+    /// How long the last block took to fill; `None` if it did not, and once it was asked for.
+    filling: Option<Duration>,
+}
+
+impl Pace {
+    pub(crate) fn new(most: Duration, ring: usize) -> Self {
+        let blocks = u32::try_from(ring / PART).unwrap_or(BLOCKS).min(BLOCKS);
+        Self { most, blocks, filling: None }
+    }
+
+    /// Whether there is anything to be gained.
+    #[inline]
+    pub(crate) fn counts(&self) -> bool {
+        self.blocks > 1 && !self.most.is_zero()
+    }
+
+    /// A block was taken that took so long to fill; `None` if its time was over before it was full.
+    #[inline]
+    pub(crate) fn took(&mut self, filling: Option<Duration>) {
+        self.filling = filling;
+    }
+
+    /// How long to sleep, whatever happens in the ring, before the next wait: once for each block that was full.
+    pub(crate) fn nap(&mut self) -> Option<Duration> {
+        let filling = self.filling.take().filter(|filling| !filling.is_zero())?;
+        let within = self.most.as_nanos() / filling.as_nanos();
+        let blocks = u32::try_from(within).unwrap_or(u32::MAX).min(self.blocks);
+        (blocks > 1).then(|| filling * blocks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn sleeps_until_several_are_full_but_no_longer_than_allowed() {
+        let mut pace = Pace::new(ms(60), 64);
+        assert_eq!(pace.nap(), None, "nothing is known yet");
+        for (filling, nap) in [(9, Some(36)), (20, Some(60)), (25, Some(50)), (31, None)] {
+            pace.took(Some(ms(filling)));
+            assert_eq!(pace.nap(), nap.map(ms), "{filling} ms a block");
+            assert_eq!(pace.nap(), None, "once for each block");
+        }
+    }
+
+    #[test]
+    fn what_was_not_full_or_cannot_be_is_waited_for() {
+        let mut pace = Pace::new(ms(60), 64);
+        for filling in [None, Some(Duration::ZERO), Some(Duration::MAX)] {
+            pace.took(Some(ms(1)));
+            pace.took(filling);
+            assert_eq!(pace.nap(), None);
+        }
+    }
+
+    #[test]
+    fn a_small_ring_keeps_most_of_its_room() {
+        for (ring, blocks) in [(2, 0), (15, 1), (16, 2), (31, 3), (1 << 20, BLOCKS)] {
+            let mut pace = Pace::new(ms(60), ring);
+            assert_eq!(pace.counts(), blocks > 1);
+            pace.took(Some(ms(1)));
+            assert_eq!(pace.nap(), (blocks > 1).then(|| ms(blocks.into())), "{ring} blocks");
+        }
+        assert!(!Pace::new(Duration::ZERO, 64).counts());
+    }
+}
