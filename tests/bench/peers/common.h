@@ -22,8 +22,10 @@
 #define IDLE_MS 150
 #define NOBODY_MS 5000
 
+// `warm` of the packets came before the clock was started: with the first block, for which the code is fetched and pages
+// are touched for the first time.
 struct tally {
-	uint64_t packets, bytes, sum;
+	uint64_t packets, bytes, sum, warm;
 };
 
 static void die(const char *what)
@@ -55,8 +57,8 @@ static inline void say_ready(void)
 
 static inline void say_received(const struct tally *tally, uint64_t cpu, uint64_t drops)
 {
-	printf("{\"packets\":%lu,\"bytes\":%lu,\"sum\":%lu,\"cpu_ns\":%lu,\"drops\":%lu}\n", tally->packets, tally->bytes,
-	       tally->sum, cpu, drops);
+	printf("{\"packets\":%lu,\"warm\":%lu,\"bytes\":%lu,\"sum\":%lu,\"cpu_ns\":%lu,\"drops\":%lu}\n", tally->packets,
+	       tally->warm, tally->bytes, tally->sum, cpu, drops);
 }
 
 static inline void say_sent(uint64_t sent, uint64_t wall, uint64_t cpu)

@@ -56,6 +56,10 @@ int main(int argc, char **argv)
 		tally.sum += sum;
 		__atomic_store_n(status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
 		current = (current + 1) % BLOCKS;
+		if (!tally.warm) {
+			tally.warm = tally.packets;
+			before = cpu_ns();
+		}
 	}
 	uint64_t cpu = cpu_ns() - before;
 	struct tpacket_stats_v3 counted = {0};

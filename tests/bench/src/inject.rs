@@ -1,6 +1,7 @@
 //! Sending through AF_PACKET into a veth, counted where the frames come out.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::measure::Spread;
 use crate::peer::{self, Unavailable};
@@ -9,6 +10,8 @@ use crate::wire::{Contestant, Load, Sent, Wire, turns};
 
 const GROUP: &str = "inject";
 const RUNS: usize = 5;
+/// How long the turns may take.
+const LIMIT: Duration = Duration::from_secs(85);
 const LENGTHS: [u32; 2] = [64, 1500];
 const COUNT: u64 = 400_000;
 
@@ -45,7 +48,7 @@ pub(crate) fn rows() -> Vec<Row> {
         Contestant::new(NETRING, &peer::rust("netring-ring"), "inject"),
     ];
     let mut table: HashMap<_, Figures> = HashMap::new();
-    turns(RUNS, || {
+    turns(RUNS, LIMIT, |_| {
         for length in LENGTHS {
             for sender in &senders {
                 let figures = table.entry((sender.name, length)).or_default();

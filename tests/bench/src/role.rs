@@ -31,7 +31,8 @@ pub(crate) fn play() -> Option<Outcome> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     Some(match words[..] {
-        ["receive", interface] => receive(interface),
+        ["receive", interface] => receive(builder(interface)),
+        ["receive-each", interface] => receive(builder(interface).coalesce(Duration::ZERO)),
         ["receive-async", interface] => receive_async(interface),
         ["receive-shared", interface] => receive_shared(interface),
         ["receive-xdp", interface, wait] => receive_xdp(interface, wait),
@@ -50,9 +51,11 @@ pub(crate) fn play() -> Option<Outcome> {
 #[derive(Debug, Default)]
 struct Tally {
     packets: u64,
+    /// Packets that came before the clock was started.
+    warm: u64,
     bytes: u64,
     sum: u64,
-    /// What was spent before the first packet came.
+    /// What was spent before the clock was started.
     cpu: Duration,
     allocations: u64,
 }
@@ -80,6 +83,15 @@ impl Tally {
         self.sum = self.sum.wrapping_add(sum);
     }
 
+    /// The clock starts after the first block.
+    #[inline]
+    fn block_ends(&mut self) -> Outcome {
+        if self.warm == 0 {
+            (self.warm, self.cpu) = (self.packets, cpu()?);
+        }
+        Ok(())
+    }
+
     fn patience(&self) -> Timeout {
         Timeout::After(if self.packets > 0 { IDLE } else { NOBODY })
     }
@@ -87,6 +99,7 @@ impl Tally {
     fn say(&self, cpu_now: Duration, drops: u64) -> Outcome {
         let received = Received {
             packets: self.packets,
+            warm: self.warm,
             bytes: self.bytes,
             sum: self.sum,
             cpu_ns: (cpu_now - self.cpu).as_nanos() as u64,
@@ -102,12 +115,14 @@ fn builder(interface: &str) -> CaptureBuilder {
     Capture::builder(interface).profile(RingProfile::Throughput)
 }
 
-fn receive(interface: &str) -> Outcome {
-    let mut capture = builder(interface).open()?;
+fn receive(builder: CaptureBuilder) -> Outcome {
+    let mut capture = builder.open()?;
     let mut tally = Tally::start()?;
     while let Some(block) = capture.next_block(tally.patience())? {
         tally.packets += block.len() as u64;
         tally.add(block.packets());
+        drop(block);
+        tally.block_ends()?;
     }
     let cpu = cpu()?;
     tally.say(cpu, capture.statistics()?.drops)
@@ -126,6 +141,8 @@ fn receive_async(interface: &str) -> Outcome {
             let Some(block) = block? else { break };
             tally.packets += block.len() as u64;
             tally.add(block.packets());
+            drop(block);
+            tally.block_ends()?;
             patience = IDLE;
         }
         let cpu = cpu()?;
@@ -148,6 +165,7 @@ fn receive_shared(interface: &str) -> Outcome {
     while let Some(block) = capture.next_block(tally.patience())? {
         tally.packets += block.len() as u64;
         sender.send(block.share())?;
+        tally.block_ends()?;
     }
     drop(sender);
     let seen = worker.join().map_err(|_| "the worker panicked")?;

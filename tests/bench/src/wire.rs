@@ -13,9 +13,6 @@ use crate::peer::{Place, Program, Running, Unavailable};
 pub(crate) const NEAR: &str = "near";
 pub(crate) const FAR: &str = "far";
 
-/// How long the turns of a group may take.
-const LIMIT: Duration = Duration::from_secs(85);
-
 const SENDER_CPU: usize = 0;
 const RECEIVER_CPU: usize = 1;
 
@@ -28,6 +25,10 @@ pub(crate) struct Wire {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Received {
     pub(crate) packets: u64,
+    /// Those that came before its clock was started: with the first block, for which code is fetched and pages are touched
+    /// for the first time.
+    #[serde(default)]
+    pub(crate) warm: u64,
     pub(crate) bytes: u64,
     /// Of what was read of each packet.
     pub(crate) sum: u64,
@@ -64,16 +65,23 @@ pub(crate) struct Contestant {
     pub(crate) arguments: Vec<String>,
 }
 
-/// Takes turns: `most` of them, or fewer where the machine is so slow that they would take longer than a group may; two
-/// in any case.
-pub(crate) fn turns(most: usize, mut turn: impl FnMut()) {
+impl Received {
+    /// Nanoseconds of processor time a packet.
+    pub(crate) fn each(&self) -> f64 {
+        self.cpu_ns as f64 / (self.packets - self.warm).max(1) as f64
+    }
+}
+
+/// Takes turns: `most` of them, or fewer where the machine is so slow that they would take longer than `limit`; two in any
+/// case.
+pub(crate) fn turns(most: usize, limit: Duration, mut turn: impl FnMut(usize)) {
     let start = Instant::now();
     for taken in 0..most {
-        if taken >= 2 && start.elapsed() * (taken as u32 + 1) / taken as u32 > LIMIT {
+        if taken >= 2 && start.elapsed() * (taken as u32 + 1) / taken as u32 > limit {
             eprintln!("{taken} turns in place of {most}: the machine is slow");
             return;
         }
-        turn();
+        turn(taken);
     }
 }
 

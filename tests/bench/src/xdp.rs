@@ -2,6 +2,7 @@
 //! sender's system calls, that of receiving runs on the processor of who sends to it.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::measure::Spread;
 use crate::peer::{self, Unavailable};
@@ -10,6 +11,8 @@ use crate::wire::{Contestant, FAR, Load, Wire, turns};
 
 const GROUP: &str = "xdp";
 const RUNS: usize = 5;
+/// How long the turns may take.
+const LIMIT: Duration = Duration::from_secs(85);
 const LENGTHS: [u32; 2] = [64, 1500];
 const RATE: u64 = 100_000;
 
@@ -64,7 +67,7 @@ pub(crate) fn rows() -> Vec<Row> {
     ];
     let messages = Contestant::new("sender", &peer::c("send-packet"), "messages");
     let mut table = Table::new();
-    turns(RUNS, || {
+    turns(RUNS, LIMIT, |_| {
         for length in LENGTHS {
             for receiver in &receivers {
                 for (task, count, rate) in

@@ -16,6 +16,9 @@ const BATCH: u64 = 64;
 #[derive(Default)]
 struct Tally {
     packets: u64,
+    /// Packets that came before the clock was started: with the first block.
+    warm: u64,
+    before: Duration,
     bytes: u64,
     sum: u64,
 }
@@ -29,17 +32,24 @@ impl Tally {
         self.sum = self.sum.wrapping_add(time).wrapping_add(u64::from(kind));
     }
 
+    fn block_ends(&mut self) {
+        if self.warm == 0 {
+            (self.warm, self.before) = (self.packets, cpu());
+        }
+    }
+
     fn patience(&self) -> Duration {
         if self.packets > 0 { IDLE } else { NOBODY }
     }
 
     fn say(&self, cpu: Duration, drops: u64) {
         println!(
-            r#"{{"packets":{},"bytes":{},"sum":{},"cpu_ns":{},"drops":{drops}}}"#,
+            r#"{{"packets":{},"warm":{},"bytes":{},"sum":{},"cpu_ns":{},"drops":{drops}}}"#,
             self.packets,
+            self.warm,
             self.bytes,
             self.sum,
-            cpu.as_nanos()
+            (cpu - self.before).as_nanos()
         );
     }
 }
@@ -75,14 +85,15 @@ fn receive(interface: &str) -> Outcome {
     let mut capture = capture(interface)?;
     let mut tally = Tally::default();
     println!("ready");
-    let before = cpu();
     while let Some(batch) = capture.next_batch_blocking(tally.patience())? {
         for packet in &batch {
             let time = packet.timestamp();
             tally.add(packet.data(), u64::from(time.sec) * 1_000_000_000 + u64::from(time.nsec));
         }
+        drop(batch);
+        tally.block_ends();
     }
-    tally.say(cpu() - before, u64::from(capture.stats()?.drops));
+    tally.say(cpu(), u64::from(capture.stats()?.drops));
     Ok(())
 }
 
@@ -92,7 +103,6 @@ fn receive_async(interface: &str) -> Outcome {
         let mut capture = AsyncCapture::new(capture(interface)?)?;
         let mut tally = Tally::default();
         println!("ready");
-        let before = cpu();
         while let Ok(guard) = tokio::time::timeout(tally.patience(), capture.readable()).await {
             let mut guard = guard?;
             while let Some(batch) = guard.next_batch() {
@@ -103,9 +113,11 @@ fn receive_async(interface: &str) -> Outcome {
                         u64::from(time.sec) * 1_000_000_000 + u64::from(time.nsec),
                     );
                 }
+                drop(batch);
+                tally.block_ends();
             }
         }
-        tally.say(cpu() - before, u64::from(capture.stats()?.drops));
+        tally.say(cpu(), u64::from(capture.stats()?.drops));
         Ok(())
     })
 }
@@ -122,9 +134,8 @@ fn receive_xdp(interface: &str) -> Outcome {
             .xdp_attach_flags(XdpFlags::DRV_MODE)
             .build()
     })?;
-    let mut tally = Tally::default();
     println!("ready");
-    let before = cpu();
+    let mut tally = Tally { before: cpu(), ..Tally::default() };
     let mut until = Instant::now() + tally.patience();
     // A wait may end without a batch though the time is not over.
     while Instant::now() < until {
@@ -137,7 +148,7 @@ fn receive_xdp(interface: &str) -> Outcome {
         }
     }
     let counted = socket.statistics()?;
-    tally.say(cpu() - before, counted.rx_dropped + counted.rx_ring_full);
+    tally.say(cpu(), counted.rx_dropped + counted.rx_ring_full);
     Ok(())
 }
 
