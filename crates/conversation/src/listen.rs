@@ -21,8 +21,9 @@ use crate::observe;
 
 /// Hears one conversation, on the engine's own thread.
 ///
-/// Nothing is copied, queued or woken for it; what it takes its time for, the engine does later. A file simply takes longer then. On a wire it has to keep up with the packets, as
-/// nothing waits between it and the ring: who may be slow reads a [`Conversation`](crate::Conversation) instead.
+/// Nothing is copied, queued or woken for it; what it takes its time for, the engine does later. A file simply takes
+/// longer then. On a wire it has to keep up with the packets, as nothing waits between it and the ring: who may be slow
+/// reads a [`Conversation`](crate::Conversation) instead.
 ///
 /// A closure that takes a [`Piece`] is one.
 pub trait Listener<K>: Send + 'static {

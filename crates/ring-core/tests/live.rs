@@ -104,6 +104,7 @@ live_harness::main!(
     interface::promiscuous_mode_ends_with_the_capture,
     interface::an_interface_that_goes_down_comes_back,
     interface::a_deleted_interface_is_an_error,
+    interface::what_was_captured_last_comes_before_the_end,
     interface::a_changed_mtu_changes_nothing,
     interface::wrong_interfaces_and_geometries_are_typed_errors,
     fanout::both_directions_of_a_flow_go_to_one_member,

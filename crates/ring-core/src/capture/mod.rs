@@ -97,6 +97,8 @@ pub struct Capture {
     pace: Pace,
     /// The socket reported an error that nobody has looked at.
     failed: bool,
+    /// Once the interface went down: until then a block may have been begun before.
+    old_until: Option<Instant>,
     /// Packets delivered when the kernel's counters were read last.
     counted_at: u64,
     /// The kernel dropped packets, and no packet has been marked for it.
@@ -164,6 +166,7 @@ impl Capture {
             block_timeout,
             pace,
             failed: false,
+            old_until: None,
             counted_at: 0,
             lost: false,
         })
@@ -398,7 +401,7 @@ impl Capture {
                 return Ok(Found::Interrupted);
             }
             if let Some(taken) = self.ready()? {
-                self.waiter.set_down(false)?;
+                self.seems_up()?;
                 return Ok(Found::Block(taken));
             }
             self.check_failure()?;
@@ -435,7 +438,7 @@ impl Capture {
         self.waiter.start_nap(&self.socket.socket, nap)?;
         let taken = self.about_to_wait()?;
         if taken.is_some() {
-            self.waiter.set_down(false)?;
+            self.seems_up()?;
         }
         Ok(taken)
     }
@@ -490,11 +493,38 @@ impl Capture {
         Ok(())
     }
 
-    /// Finds out why the socket reports an error: an interface that went down may come back, one that was deleted not.
     #[inline]
     fn check_failure(&mut self) -> Result<(), Error> {
-        if std::mem::take(&mut self.failed) && self.socket.is_down()? {
-            self.waiter.set_down(true)?;
+        if std::mem::take(&mut self.failed) { self.look_into_failure() } else { Ok(()) }
+    }
+
+    /// Finds out why the socket reports an error: an interface that went down may come back, one that was deleted not.
+    /// Either way the block that was being filled is yet to come, closed by its timeout, before anybody is told.
+    #[cold]
+    fn look_into_failure(&mut self) -> Result<(), Error> {
+        let gone = match self.socket.is_down() {
+            Ok(false) => return Ok(()),
+            Ok(true) => None,
+            Err(gone @ Error::InterfaceGone { .. }) => Some(gone),
+            Err(error) => return Err(error),
+        };
+        let now = Instant::now();
+        // As when packets are discarded, it may take two timeouts.
+        let until = now + self.block_timeout * 2 + Duration::from_millis(5);
+        match gone {
+            Some(gone) if now >= *self.old_until.get_or_insert(until) => return Err(gone),
+            Some(_) => {}
+            None => self.old_until = Some(until),
+        }
+        self.waiter.set_down(true)
+    }
+
+    /// A block was waited for and came: if it cannot have been begun before the interface went down, that is up again.
+    #[inline]
+    fn seems_up(&mut self) -> Result<(), Error> {
+        if self.old_until.is_some_and(|until| Instant::now() >= until) {
+            self.old_until = None;
+            self.waiter.set_down(false)?;
         }
         Ok(())
     }

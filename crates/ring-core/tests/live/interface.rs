@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use live_harness::Result;
-use netns::Namespace;
+use netns::{Link, Namespace};
 use ring_core::{Capture, CaptureBuilder, Direction, Error, RingGeometry, Timeout};
 
 use crate::captures::{SHORT, drain, open, thread_time};
@@ -70,6 +70,36 @@ pub(crate) fn a_deleted_interface_is_an_error() -> Result {
             capture.next_block(Timeout::After(SOON))?.is_some(),
             "what was captured comes first"
         );
+        match capture.next_block(Timeout::After(SOON)) {
+            Err(Error::InterfaceGone { name }) => assert_eq!(name, "right0"),
+            other => panic!("{other:?}"),
+        }
+    }
+    Ok(())
+}
+
+/// The block that is being filled when the interface goes is handed over by its timeout, later than the error.
+pub(crate) fn what_was_captured_last_comes_before_the_end() -> Result {
+    let timeout = Duration::from_millis(300);
+    let geometry = RingGeometry { block_size: 1 << 16, blocks: 4, timeout };
+    for down_first in [false, true] {
+        let (left, right) = (Namespace::new()?, Namespace::new()?);
+        let (_l, r) = wire(&left, &right)?;
+        let builder = Capture::builder("right0").geometry(geometry);
+        let mut capture = right.run(|| builder.open())??;
+        Sender::new(&left, "left0")?.send(&[frame(1, 60)])?;
+        let link = if down_first {
+            r.down()?;
+            Some(r)
+        } else {
+            r.delete()?;
+            None
+        };
+        let block = capture.next_block(Timeout::After(SOON))?.expect("what was captured");
+        assert_eq!(block.packets().count(), 1);
+        drop(block);
+        // That a block came does not mean that the interface is up.
+        link.map(Link::delete).transpose()?;
         match capture.next_block(Timeout::After(SOON)) {
             Err(Error::InterfaceGone { name }) => assert_eq!(name, "right0"),
             other => panic!("{other:?}"),
