@@ -134,7 +134,8 @@ mod tests {
                 let kept = if protocol == protocol::TCP { start + 12..start + 13 } else { start + 4..start + 8 };
                 if !kept.contains(&at) {
                     datagram[at] ^= 1 << (bit % 8);
-                    proptest::prop_assert_eq!(check(&datagram), Checksum::Invalid);
+                    // Of some the field is by chance what an adapter is left with.
+                    proptest::prop_assert_ne!(check(&datagram), Checksum::Valid);
                 }
             }
         }

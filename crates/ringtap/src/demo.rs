@@ -2,7 +2,6 @@
 
 mod http;
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -121,8 +120,8 @@ fn serve(namespace: &Namespace, host: IpAddr, stop: &Arc<AtomicBool>) -> Result<
     Ok(())
 }
 
-/// Runs all clients at once; what each sent and received, by its address.
-fn fetch(namespace: &Namespace) -> io::Result<HashMap<SocketAddr, Truth>> {
+/// Runs all clients at once; what each sent and received, with its address, which a later one may use again.
+fn fetch(namespace: &Namespace) -> io::Result<Vec<(SocketAddr, Truth)>> {
     let connect = |i: usize| {
         let host: IpAddr =
             if i % 3 == 2 { [0xfd77, 0, 0, 0, 0, 0, 0, 1].into() } else { [10, 77, 0, 1].into() };
@@ -249,17 +248,20 @@ fn first_line(data: &[u8]) -> Option<&str> {
 /// Compares what was heard with what the clients know.
 fn judge(
     heard: &[Heard],
-    truths: &HashMap<SocketAddr, Truth>,
+    truths: &[(SocketAddr, Truth)],
     statistics: &conversation::Statistics,
 ) -> Result<(), Error> {
+    let mut left: Vec<_> = truths.iter().collect();
     let exact = heard
         .iter()
+        .filter(|heard| heard.gaps == 0 && heard.reason == Some(EndReason::Fin))
         .filter(|heard| {
-            heard.gaps == 0
-                && heard.reason == Some(EndReason::Fin)
-                && truths.get(&heard.client).is_some_and(|truth| {
-                    truth.sent == heard.sent && truth.received == heard.received
-                })
+            let told = left.iter().position(|(client, truth)| {
+                *client == heard.client
+                    && truth.sent == heard.sent
+                    && truth.received == heard.received
+            });
+            told.map(|at| left.swap_remove(at)).is_some()
         })
         .count();
     let bytes: u64 = heard.iter().map(|heard| heard.sent.len + heard.received.len).sum();

@@ -41,7 +41,7 @@ pub(crate) fn promiscuous_mode_ends_with_the_capture() -> Result {
 
 pub(crate) fn an_interface_that_goes_down_comes_back() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
-    let (_l, r) = wire(&left, &right)?;
+    let (l, r) = wire(&left, &right)?;
     let mut capture = open(&right, Capture::builder("right0"))?;
     r.down()?;
     let before = thread_time();
@@ -50,6 +50,7 @@ pub(crate) fn an_interface_that_goes_down_comes_back() -> Result {
     r.set_mtu(4000)?;
     r.up()?;
     r.wait_until_running(SOON)?;
+    l.wait_until_running(SOON)?;
     Sender::new(&left, "left0")?.send(&[frame(1, 60)])?;
     assert_eq!(drain(&mut capture)?.len(), 1);
     Ok(())
