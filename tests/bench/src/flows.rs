@@ -63,7 +63,7 @@ fn open_holes() -> Row {
     let flows = 248.0 * f64::from(FLOWS);
     Row {
         group: "memory",
-        case: "bytes an open hole with 100 bytes behind it, besides its flow's 248".into(),
+        case: "bytes an open hole with 100 bytes behind it, besides its flow".into(),
         unit: "bytes",
         subject: Spread::single((used as f64 - flows) / f64::from(FLOWS)),
         peer: None,
