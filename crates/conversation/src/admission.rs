@@ -25,30 +25,6 @@ pub enum Excess {
 pub(crate) type Predicate<K> =
     Arc<dyn Fn(&Flow<'_, K>, &Opening<'_>) -> bool + Send + Sync + 'static>;
 
-/// Conversations that are looked at to find one that makes room.
-const CANDIDATES: usize = 16;
-
-/// Where the search for a conversation that makes room goes on.
-#[derive(Debug, Default)]
-pub(crate) struct Hand(usize);
-
-impl Hand {
-    /// The most silent of the next few among `count` places. `silent` says for how many batches one has been silent, and
-    /// nothing of those that cannot go.
-    pub(crate) fn most_silent(
-        &mut self,
-        count: usize,
-        silent: impl Fn(usize) -> Option<u32>,
-    ) -> Option<usize> {
-        let mut victim = None;
-        for _ in 0..CANDIDATES.min(count) {
-            self.0 = (self.0 + 1) % count;
-            victim = victim.max(silent(self.0).map(|silent| (silent, self.0)));
-        }
-        victim.map(|(_, index)| index)
-    }
-}
-
 /// Who is let in; shared by the engines of a stream.
 pub(crate) struct Admission<K> {
     pub(crate) predicate: Option<Predicate<K>>,

@@ -22,7 +22,6 @@ use crate::flow_state::StatefulFlowStream;
 use crate::gate::Gate;
 use crate::handle::{Control, Handle};
 use crate::inbox::Inbox;
-use crate::listen::{Listener, Listeners, Listening};
 use crate::outlet::{Event, Outlet, To};
 use crate::settings::{Overflow, Retention, Settings};
 use crate::sink::Sink;
@@ -273,55 +272,6 @@ where
             driver.add(engine);
         }
         (conversations, driver)
-    }
-
-    /// Conversations heard in place, by listeners that `factory` makes, `None` for flows that nobody wants: on the
-    /// engine's own thread, with nothing copied, queued or woken. Nothing is heard before [`Listening::run`].
-    ///
-    /// Where there are several sources, each gets a clone of the factory.
-    ///
-    /// ```
-    /// # use std::ops::ControlFlow;
-    /// # use conversation::{FlowStreamExt as _, Piece};
-    /// # use flow::FiveTuple;
-    /// # use ring_core::{LinkType, MemorySource};
-    /// # fn main() -> Result<(), conversation::Error> {
-    /// # let source = MemorySource::new(LinkType::ETHERNET);
-    /// source
-    ///     .flow_stream(FiveTuple::bidirectional())
-    ///     .listen(|flow| {
-    ///         let (key, mut bytes) = (*flow.key, 0);
-    ///         Some(move |piece: Piece<'_>| {
-    ///             match piece {
-    ///                 Piece::Initiator(data) | Piece::Responder(data) => bytes += data.len(),
-    ///                 Piece::Closed { reason, .. } => println!("{}: {bytes} bytes, {reason:?}", key.a),
-    ///                 _ => {}
-    ///             }
-    ///             ControlFlow::Continue(())
-    ///         })
-    ///     })
-    ///     .run()
-    /// # }
-    /// ```
-    pub fn listen<F, L>(mut self, factory: F) -> Listening
-    where
-        F: FnMut(&Flow<'_, E::Key>) -> Option<L> + Clone + Send + 'static,
-        L: Listener<E::Key>,
-    {
-        let (gate, datagrams) = (Arc::new(Gate::default()), self.settings.datagrams);
-        let (members, count) = match mem::replace(&mut self.state, State::Done).into_members() {
-            Ok(members) => {
-                let count = members.len();
-                (members, Ok(count))
-            }
-            Err(error) => (Vec::new(), Err(error.into())),
-        };
-        Listening::new(count, |ends| {
-            engines(members, &gate, |_, counters| {
-                let (factory, ends) = (factory.clone(), Arc::clone(&ends));
-                Listeners::new(factory, self.admission.clone(), datagrams, counters, ends)
-            })
-        })
     }
 
     #[expect(clippy::type_complexity, reason = "said once")]

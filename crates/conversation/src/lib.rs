@@ -36,9 +36,6 @@
 //! [`Handle`] stops the engine and tells its [`Statistics`]. Several sources get an engine each and are one stream
 //! ([`FlowGroupExt`]); those who cannot have threads poll a [`Driver`].
 //!
-//! Who only computes something of each conversation needs no readers: [`FlowStream::listen`] lends every piece of it in
-//! place, on the engine's thread, without copies and queues.
-//!
 //! # What happens to slow readers
 //!
 //! A live source must not be made to wait: what does not fit into a conversation's queue becomes a
@@ -68,7 +65,6 @@ mod gate;
 mod half;
 mod handle;
 mod inbox;
-mod listen;
 #[cfg(feature = "flowscope")]
 mod message;
 #[cfg(feature = "metrics")]
@@ -98,7 +94,6 @@ pub use flow_state::StatefulFlowStream;
 pub use flow_stream::{FlowGroupExt, FlowStream, FlowStreamExt};
 pub use half::Half;
 pub use handle::Handle;
-pub use listen::{Listener, Listening, Piece, PieceData};
 #[cfg(feature = "flowscope")]
 pub use message::{DatagramStream, MessageEvent, MessageStream, SessionStream};
 pub use queue::SideTotals;

@@ -12,7 +12,7 @@ use flow::{
     protocol,
 };
 
-use crate::admission::{Admission, Excess, Hand};
+use crate::admission::{Admission, Excess};
 use crate::chunk::ChunkData;
 use crate::conversation::Conversation;
 use crate::counters::Counters;
@@ -34,6 +34,8 @@ const RUN_AT_MOST: usize = 64 << 10;
 const RUN_AT_LEAST: usize = 256;
 /// What pooled copies may keep from being used again.
 const POOL_AT_MOST: usize = 64 << 20;
+/// Conversations that are looked at to find one that makes room.
+const CANDIDATES: usize = 16;
 /// Queues that are looked at before the first of them is locked.
 const AHEAD: usize = 32;
 /// No place among what is pending.
@@ -63,7 +65,7 @@ pub(crate) struct Sink<K: Clone> {
     /// Flows that make room for others.
     evicted: Vec<FlowId>,
     /// Where the search for one goes on.
-    hand: Hand,
+    hand: usize,
     /// Batches so far, modulo 2³².
     batch: u32,
     /// The memory that the batch's packets lie in.
@@ -151,7 +153,7 @@ impl<K: Clone + Send + 'static> Sink<K> {
             crowded: Vec::new(),
             wake: Vec::new(),
             evicted: Vec::new(),
-            hand: Hand::default(),
+            hand: 0,
             batch: 0,
             retained: None,
             pool: Pool::new(POOL_AT_MOST.min(settings.total_limit)),
@@ -214,14 +216,19 @@ impl<K: Clone + Send + 'static> Sink<K> {
 
     /// Chooses a conversation that makes room: the most silent of a few.
     fn evict(&mut self) {
-        let Self { slots, batch, hand, .. } = self;
-        let silent = |index: usize| {
-            let slot = slots[index].as_ref().filter(|slot| !slot.evicted)?;
-            Some(batch.wrapping_sub(slot.last_batch))
-        };
-        // Where all that were looked at are about to go, there is room soon.
-        if let Some(index) = hand.most_silent(slots.len(), silent)
-            && let Some(slot) = &mut slots[index]
+        let mut victim: Option<(u32, usize)> = None;
+        for _ in 0..CANDIDATES.min(self.slots.len()) {
+            self.hand = (self.hand + 1) % self.slots.len();
+            if let Some(slot) = &self.slots[self.hand]
+                && !slot.evicted
+            {
+                let silent = self.batch.wrapping_sub(slot.last_batch);
+                victim = victim.max(Some((silent, self.hand)));
+            }
+        }
+        // Where all of these are about to go, there is room soon.
+        if let Some((_, index)) = victim
+            && let Some(slot) = &mut self.slots[index]
         {
             slot.evicted = true;
             self.evicted.push(slot.id);

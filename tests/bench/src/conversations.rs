@@ -25,10 +25,9 @@ use crate::traffic::Mix;
 use stream_hash::StreamHash;
 
 const ROLE: &str = "read-conversations";
-/// The ways in which ours read: by tasks, with the engine among them or on a thread beside them; and in place.
+/// The ways in which ours read: with the engine among the tasks, or on a thread beside them.
 const ONE_CORE: &str = "1";
 const TWO_CORES: &str = "2";
-const IN_PLACE: &str = "in-place";
 
 /// As many conversations as make captures of some hundred megabytes, nothing lost: tcpflow fills gaps with zeroes.
 const CAPTURES: [(&str, Mix); 2] = [
@@ -107,18 +106,11 @@ impl Bench {
                 // For the record.
                 ("netring 0.29", "netring-conversations-0-29", 1, None),
             ] {
-                let ways: &[_] = match (cores, bar) {
-                    (1, Some(_)) => &[(ONE_CORE, "hashed by tasks"), (IN_PLACE, "hashed in place")],
-                    (1, None) => &[(ONE_CORE, "hashed by tasks")],
-                    _ => &[(TWO_CORES, "hashed by tasks")],
-                };
-                let mut subjects = vec![Vec::new(); ways.len()];
-                let mut figures = Ok(Vec::new());
+                let way = if cores == 1 { ONE_CORE } else { TWO_CORES };
+                let (mut subject, mut figures) = (Vec::new(), Ok(Vec::new()));
                 for _ in 0..runs {
-                    for ((way, _), subject) in ways.iter().zip(&mut subjects) {
-                        let ours = self.ours(way, cores);
-                        subject.extend(ours.map(|outcome| self.rate(outcome.took(cores))));
-                    }
+                    let ours = self.ours(way, cores);
+                    subject.extend(ours.map(|outcome| self.rate(outcome.took(cores))));
                     match (self.ring(package, cores), &mut figures) {
                         (Ok(outcome), Ok(figures)) => figures.push(outcome),
                         (Err(reason), figures) => *figures = Err(reason),
@@ -127,10 +119,8 @@ impl Bench {
                 }
                 let peer = self.of_ring(peer, figures, cores);
                 let on = if cores == 1 { "one core" } else { "two cores" };
-                for ((_, what), subject) in ways.iter().zip(subjects) {
-                    let case = format!("{} {on}, conversations {what}", self.case());
-                    rows.push(self.row(case, Spread::of(subject), peer.clone(), bar));
-                }
+                let case = format!("{} {on}, conversations hashed", self.case());
+                rows.push(self.row(case, Spread::of(subject), peer, bar));
             }
         }
     }
@@ -156,23 +146,19 @@ impl Bench {
 
     /// Whole processes on one core.
     fn processes(&self, rows: &mut Vec<Row>) {
-        let ours = |way: &str| {
+        let ours = || {
             Spread::of((0..3).filter_map(|_| {
                 let place = Place { namespace: None, cpu: Some(0) };
-                let took = self.ours.time(place, &[self.scratch.file.as_os_str(), OsStr::new(way)]);
+                let arguments = [self.scratch.file.as_os_str(), OsStr::new(ONE_CORE)];
+                let took = self.ours.time(place, &arguments);
                 took.ok().map(|took| self.rate(took.as_secs_f64()))
             }))
         };
+        let case = format!("{} one core, the whole process", self.case());
         let tcpflow = figure("tcpflow", self.tcpflow());
+        rows.push(self.row(case.clone(), ours(), tcpflow, Some(Bar::RatioAtLeast(20.0))));
         let tshark = figure("tshark -z follow", self.tshark());
-        for (way, what) in [(ONE_CORE, "by tasks"), (IN_PLACE, "in place")] {
-            let (case, ours) =
-                (format!("{} one core, the whole process, {what}", self.case()), ours(way));
-            for (peer, bar) in [(&tcpflow, 20.0), (&tshark, 50.0)] {
-                let bar = Some(Bar::RatioAtLeast(bar));
-                rows.push(self.row(case.clone(), ours, peer.clone(), bar));
-            }
-        }
+        rows.push(self.row(case, ours(), tshark, Some(Bar::RatioAtLeast(50.0))));
     }
 
     /// One run of ours.

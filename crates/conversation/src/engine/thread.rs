@@ -34,17 +34,6 @@ where
     }
 }
 
-/// Runs an engine on this thread to its end, which is told to its sink.
-pub(crate) fn run_here<S, E, H>(mut engine: Engine<S, E, H>)
-where
-    S: PacketSource,
-    E: FlowExtractor,
-    H: Sink<E::Key>,
-{
-    let error = run(&mut engine);
-    engine.end(error);
-}
-
 fn run<S, E, H>(engine: &mut Engine<S, E, H>) -> Option<Error>
 where
     S: PacketSource,

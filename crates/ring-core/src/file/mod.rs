@@ -33,7 +33,8 @@ const BATCH: usize = 512;
 /// form; pcapng with any number of sections and interfaces.
 ///
 /// The file is read, never mapped: one that is truncated while it is read ends early instead of killing the process.
-/// Packets lie in chunks of 256 KiB, or what a larger one needs, that [`retain`](crate::PacketBatch::retain) keeps without a copy.
+/// Packets lie in chunks of 256 KiB, or what a larger packet needs, that [`retain`](crate::PacketBatch::retain) keeps
+/// without a copy.
 ///
 /// A damaged file gives all packets before the damage, then one [`Error::Damaged`], then [`Next::End`].
 ///

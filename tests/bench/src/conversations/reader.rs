@@ -1,14 +1,12 @@
-//! Ours, in a process of its own: a capture file's conversations, each byte hashed by the task of its conversation, or in
-//! place. On one core the engine is a task among them, on two a thread beside them.
+//! Ours, in a process of its own: a capture file's conversations, each byte hashed by the task of its conversation.
+//! On one core the engine is a task among them, on two a thread beside them.
 
 use std::error::Error;
 use std::future::poll_fn;
-use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use conversation::{Chunk, Conversation, FlowStreamExt as _, Piece};
+use conversation::{Chunk, Conversation, FlowStreamExt as _};
 use flow::FiveTuple;
 use futures_core::Stream as _;
 use nix::time::{ClockId, clock_gettime};
@@ -33,12 +31,8 @@ fn read(file: &str, way: &str) -> Result<(), Box<dyn Error>> {
     // The peers' allocators do not count either.
     memory::stop_counting();
     let start = Instant::now();
-    let outcome = if way == super::IN_PLACE {
-        hear(file)?
-    } else {
-        let runtime = Builder::new_current_thread().enable_time().build()?;
-        runtime.block_on(hash(file, way == super::ONE_CORE))?
-    };
+    let runtime = Builder::new_current_thread().enable_time().build()?;
+    let outcome = runtime.block_on(hash(file, way == super::ONE_CORE))?;
     let cpu = Duration::from(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?).as_secs_f64();
     let outcome = Outcome { seconds: start.elapsed().as_secs_f64(), cpu, ..outcome };
     println!("{}", serde_json::to_string(&outcome)?);
@@ -85,38 +79,6 @@ async fn hash_one(mut conversation: Conversation) -> (u64, u64) {
     }
     let [one, other] = hashes.map(StreamHash::finish);
     (bytes, one.wrapping_add(other))
-}
-
-/// Without tasks: each conversation's bytes are hashed where they lie.
-fn hear(file: &str) -> Result<Outcome, Box<dyn Error>> {
-    let sum = Arc::new(Mutex::new(Outcome::default()));
-    let all = Arc::clone(&sum);
-    let listening =
-        CaptureFile::open(file)?.flow_stream(FiveTuple::bidirectional()).listen(move |_flow| {
-            let (all, mut bytes) = (Arc::clone(&all), 0);
-            let mut hashes = Some([StreamHash::new(), StreamHash::new()]);
-            Some(move |piece: Piece<'_>| {
-                match (piece, &mut hashes) {
-                    (Piece::Initiator(data), Some([hash, _]))
-                    | (Piece::Responder(data), Some([_, hash])) => {
-                        bytes += data.len() as u64;
-                        hash.update(&data);
-                    }
-                    (Piece::Closed { .. }, hashes) => {
-                        let hashes = hashes.take().into_iter().flatten().map(StreamHash::finish);
-                        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-                        all.add((bytes, hashes.fold(0, u64::wrapping_add)));
-                    }
-                    _ => {}
-                }
-                ControlFlow::Continue(())
-            })
-        });
-    let handle = listening.handle();
-    listening.run()?;
-    let mut outcome = sum.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    outcome.packets = handle.statistics().packets;
-    Ok(outcome)
 }
 
 impl Outcome {
