@@ -198,6 +198,10 @@ impl Unavailable {
     pub(crate) fn because(what: &str, error: &dyn std::error::Error) -> Self {
         Self(format!("{what}: {error}"))
     }
+
+    pub(crate) fn saying(what: &str) -> Self {
+        Self(what.to_owned())
+    }
 }
 
 impl Running {

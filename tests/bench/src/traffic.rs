@@ -68,16 +68,29 @@ impl Capture {
 
     /// Writes it as a pcap file with nanoseconds, in this machine's byte order.
     pub(crate) fn write(&self, path: &Path) -> std::io::Result<()> {
+        self.write_frames(path, |frame| frame)
+    }
+
+    /// The same as the senders' own hosts would capture it: short frames are padded on a cable only.
+    pub(crate) fn write_without_padding(&self, path: &Path) -> std::io::Result<()> {
+        self.write_frames(path, |frame| {
+            let length = 14 + usize::from(u16::from_be_bytes([frame[16], frame[17]]));
+            &frame[..length.min(frame.len())]
+        })
+    }
+
+    fn write_frames(&self, path: &Path, cut: impl Fn(&[u8]) -> &[u8]) -> std::io::Result<()> {
         let mut out = BufWriter::new(File::create(path)?);
         out.write_all(&0xa1b2_3c4du32.to_ne_bytes())?;
         [2u16, 4].iter().try_for_each(|half| out.write_all(&half.to_ne_bytes()))?;
         [0u32, 0, 262_144, 1].iter().try_for_each(|word| out.write_all(&word.to_ne_bytes()))?;
         for packet in self.packets() {
-            let (time, length) = (packet.timestamp.as_nanos(), packet.data.len() as u32);
+            let frame = cut(packet.data);
+            let (time, length) = (packet.timestamp.as_nanos(), frame.len() as u32);
             let words =
                 [(time / 1_000_000_000) as u32, (time % 1_000_000_000) as u32, length, length];
             words.iter().try_for_each(|word| out.write_all(&word.to_ne_bytes()))?;
-            out.write_all(packet.data)?;
+            out.write_all(frame)?;
         }
         out.flush()
     }
