@@ -77,17 +77,18 @@ impl<E: FlowExtractor> FlowTable<E> {
         let [mut a, mut b, mut c] = Batch::three([&mut a, &mut b, &mut c], rooms);
         let (mut before, mut these, mut after) = (&mut a, &mut b, &mut c);
         these.fetch(&mut packets);
+        ask_for(&these.packets[..these.count]);
         while these.count > 0 {
             self.prepare_all(before, these, handler);
             after.count = 0;
             if these.count == BATCH {
                 after.fetch(&mut packets);
             }
-            self.work_off(before, these, handler);
+            self.work_off(before, these, &after.packets[..after.count], handler);
             (before, these, after) = (these, after, before);
         }
         // What is left in it has been looked up.
-        self.work_off(before, these, handler);
+        self.work_off(before, these, &[], handler);
         self.rooms = [a.room, b.room, c.room];
     }
 
@@ -133,8 +134,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                 }
             }
             Ok(Parsed::Fragment(fragment)) => {
-                self.work_off(before, batch, handler);
-                self.work_off(batch, before, handler);
+                self.work_off(before, batch, &[], handler);
+                self.work_off(batch, before, &[], handler);
                 self.fragment(&packet, fragment, handler);
             }
             Err(_) => self.statistics.unparsed += 1,
@@ -201,17 +202,20 @@ impl<E: FlowExtractor> FlowTable<E> {
         Some((work, key))
     }
 
-    /// Finds the flows of the next batch, then gives the packets of this one to theirs.
+    /// Finds the flows of the next batch, then gives the packets of this one to theirs; meanwhile the headers of those
+    /// that come `after` are asked for.
     ///
     /// Each pass is a loop so short that the processor is several packets ahead of itself, and what misses its caches is
     /// waited for once, not once a packet. Slots are asked for, not loaded: loads that miss would fill the processor's
     /// window after seven packets. (One loop that finds a flow of the next batch with each packet of this one is slower by
-    /// a quarter with a million flows.)
+    /// a quarter with a million flows.) Headers are asked for one with each packet that is worked on: asked for all at
+    /// once, they fill the processor's queue of misses, and what is taken in meanwhile waits behind them.
     #[inline(never)]
     fn work_off(
         &mut self,
         batch: &mut Batch<'_, '_, E::Key>,
         next: &mut Batch<'_, '_, E::Key>,
+        after: &[Option<Packet<'_>>],
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         let Batch { packets, room: Room { work, keys }, prepared, .. } = batch;
@@ -225,11 +229,15 @@ impl<E: FlowExtractor> FlowTable<E> {
         for work in searches {
             self.search(work);
         }
+        let (along, rest) = after.split_at(prepared.min(after.len()));
+        let mut along = along.iter();
         for (work, key) in work[..prepared].iter().zip(&*keys) {
+            ask_for(along.next().map_or(&[], std::slice::from_ref));
             if let Some(Some(packet)) = packets.get(usize::from(work.packet)) {
                 self.update(packet, work, key.as_ref(), handler);
             }
         }
+        ask_for(rest);
     }
 
     /// Finds the slot that probably is the flow's, and asks for it.
@@ -431,18 +439,12 @@ impl<'b, 'p, K> Batch<'b, 'p, K> {
         Self { packets, count: 0, room, prepared: 0 }
     }
 
-    /// Takes packets in, and asks the processor for their headers.
+    /// Takes packets in.
     #[inline(always)]
     fn fetch(&mut self, packets: &mut impl Iterator<Item = Packet<'p>>) {
         self.count = 0;
         for place in self.packets.iter_mut() {
             let Some(packet) = packets.next() else { return };
-            if let Some(first) = packet.data.first() {
-                prefetch(first);
-            }
-            if let Some(behind_ip) = packet.data.get(53) {
-                prefetch(behind_ip);
-            }
             *place = Some(packet);
             self.count += 1;
         }
@@ -491,6 +493,19 @@ impl Work {
     pub(super) fn payload<'p>(&self, packet: &Packet<'p>) -> &'p [u8] {
         let start = self.payload_offset as usize;
         packet.data.get(start..start + self.payload_len as usize).unwrap_or_default()
+    }
+}
+
+/// Asks the processor for the headers of packets.
+#[inline(always)]
+fn ask_for(packets: &[Option<Packet<'_>>]) {
+    for packet in packets.iter().flatten() {
+        if let Some(first) = packet.data.first() {
+            prefetch(first);
+        }
+        if let Some(behind_ip) = packet.data.get(53) {
+            prefetch(behind_ip);
+        }
     }
 }
 
