@@ -116,7 +116,10 @@ impl Conversation<FiveTupleKey> {
     }
 }
 
-impl<K: Clone + Unpin> Stream for Conversation<K> {
+// Nothing in it is ever pinned.
+impl<K: Clone> Unpin for Conversation<K> {}
+
+impl<K: Clone> Stream for Conversation<K> {
     type Item = Result<Chunk<K>, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -50,7 +50,7 @@ impl<K: Send + 'static> AsyncReassembler<K> for mpsc::Sender<Chunk<K>> {
     }
 }
 
-impl<K: Clone + Send + Sync + Unpin + 'static> Conversations<K> {
+impl<K: Clone + Send + Sync + 'static> Conversations<K> {
     /// Gives each side of each conversation to a reassembler that `factory` makes, `None` for sides that nobody wants,
     /// and waits until the source has ended and all of them are done.
     ///
@@ -145,7 +145,7 @@ impl<K: Clone + Send + Sync + Unpin + 'static> Conversations<K> {
 }
 
 /// Hands a side's chunks to its reassembler.
-async fn feed<K: Clone + Unpin, R: AsyncReassembler<K>>(mut half: Half<K>, mut reassembler: R) {
+async fn feed<K: Clone, R: AsyncReassembler<K>>(mut half: Half<K>, mut reassembler: R) {
     while let Some(chunk) = half.next_chunk().await {
         if reassembler.chunk(chunk).await.is_break() {
             break;

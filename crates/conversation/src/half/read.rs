@@ -10,7 +10,7 @@ use super::Half;
 use crate::chunk::Chunk;
 use crate::error::{GapError, OverrunError};
 
-impl<K: Clone + Unpin> AsyncRead for Half<K> {
+impl<K: Clone> AsyncRead for Half<K> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

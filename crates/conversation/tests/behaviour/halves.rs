@@ -1,7 +1,9 @@
 //! The two directions by themselves.
 
+use std::marker::PhantomPinned;
+
 use conversation::{Chunk, FlowStreamExt as _, GapError, Overflow, OverrunError};
-use flow::{FiveTuple, FlowSide};
+use flow::{FiveTuple, FiveTupleKey, FlowExtractor, FlowSide, Headers, Orientation, Packet};
 use futures::StreamExt as _;
 use tokio::io::AsyncReadExt as _;
 
@@ -26,6 +28,34 @@ async fn a_half_of_a_conversation_that_was_given_up_says_so() {
         assert!(overrun.side == FlowSide::Responder && bytes.len() >= sent);
         assert_eq!(half.read(&mut [0; 10]).await.unwrap(), 0);
     }
+}
+
+/// Keys that must not be moved once they are pinned, which nobody does.
+#[derive(Clone, Copy)]
+struct Pinned;
+
+impl FlowExtractor for Pinned {
+    type Key = (FiveTupleKey, PhantomPinned);
+
+    fn extract(&self, packet: &Packet<'_>, headers: &Headers) -> Option<(Self::Key, Orientation)> {
+        let (key, orientation) = FiveTuple::bidirectional().extract(packet, headers)?;
+        Some(((key, PhantomPinned), orientation))
+    }
+}
+
+#[tokio::test]
+async fn keys_of_any_kind_have_streams() {
+    let mut connections = [exchange(1, 3000, 500), exchange(2, 3000, 500)];
+    let mut conversations = interleave(&mut connections).flow_stream(Pinned).begin();
+    let (mut initiator, mut responder) = conversations.next().await.unwrap().unwrap().split();
+    let mut bytes = Vec::new();
+    initiator.read_to_end(&mut bytes).await.unwrap();
+    assert_eq!(bytes, connections[0].sent[0]);
+    let Some(Ok(Chunk::Responder(data))) = responder.next().await else { panic!("no data") };
+    assert_eq!(data[..], connections[0].sent[1]);
+    let mut conversation = conversations.next().await.unwrap().unwrap();
+    let Some(Ok(Chunk::Initiator(data))) = conversation.next().await else { panic!("no data") };
+    assert!(!data.is_empty() && connections[1].sent[0].starts_with(&data));
 }
 
 #[tokio::test]
