@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use flow::{Flow, FlowSide, Gap};
+use flow::{Flow, FlowSide, Gap, TableStatistics};
 
 use crate::chunk::GapCause;
 use crate::observe;
@@ -29,6 +29,7 @@ pub(crate) struct Counters {
     /// By cause, as [`gap_place`] numbers them: how many, and their bytes.
     gaps: [(Counter, Counter); 6],
     source: Mutex<ring_core::Statistics>,
+    table: Mutex<TableStatistics>,
 }
 
 /// A total with one writer.
@@ -74,6 +75,10 @@ impl Counters {
         *self.source.lock().unwrap_or_else(PoisonError::into_inner) = statistics;
     }
 
+    pub(crate) fn set_table(&self, statistics: TableStatistics) {
+        *self.table.lock().unwrap_or_else(PoisonError::into_inner) = statistics;
+    }
+
     /// A flow began; it is announced if there is room for it.
     pub(crate) fn began<K: fmt::Debug>(&self, flow: &Flow<'_, K>, announced: bool) {
         observe::flow_started(flow);
@@ -97,6 +102,7 @@ impl Counters {
         };
         Statistics {
             source: *self.source.lock().unwrap_or_else(PoisonError::into_inner),
+            table: *self.table.lock().unwrap_or_else(PoisonError::into_inner),
             packets: self.packets.total(),
             flows: self.flows.total(),
             conversations: self.conversations.total(),
@@ -129,6 +135,7 @@ impl Statistics {
     /// Adds what another engine of the same stream did.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.source += other.source;
+        self.table += other.table;
         self.packets += other.packets;
         self.flows += other.flows;
         self.conversations += other.conversations;
@@ -149,13 +156,16 @@ impl Statistics {
     }
 }
 
-/// What an engine did so far. Totals never decrease; `flows`, `queued_bytes`, `waiting` and the source's `blocks_on_loan`
-/// are of this moment.
+/// What an engine did so far. Totals never decrease; `flows`, `queued_bytes`, `waiting`, the source's `blocks_on_loan` and
+/// the table's `pending_bytes` are of this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
     /// What the source counted, kernel drops among it; read at least every half second.
     pub source: ring_core::Statistics,
+    /// What the flow table counted, by what became of packets, flows and bytes; read as often, and once more when all
+    /// flows have ended.
+    pub table: TableStatistics,
     /// Packets that went through the flow table.
     pub packets: u64,
     /// Flows in the table now.

@@ -14,7 +14,7 @@ use ring_core::{Next, PacketBatch, PacketSource, Timeout};
 use crate::convert;
 use crate::counters::Counters;
 use crate::error::Error;
-use crate::handle::Control;
+use crate::handle::{Control, Running};
 use crate::observe::{self, Observer};
 
 /// The longest that an engine waits, or works, without looking around.
@@ -74,6 +74,8 @@ pub(crate) struct Engine<S, E: FlowExtractor, H> {
     observer: Observer,
     /// It was told to stop, and goes on until then at most.
     drain: Option<Instant>,
+    /// Dropped last.
+    _running: Running,
 }
 
 /// The time of the packets, going on between them.
@@ -104,8 +106,20 @@ where
     ) -> Self {
         observe::engine_started(source.is_live());
         let (clock, looked, observer) = (Clock::default(), Instant::now(), Observer::default());
-        let (gather, drain) = (GATHER, None);
-        Self { source, table, sink, control, member, gather, clock, looked, observer, drain }
+        let (gather, drain, running) = (GATHER, None, control.run());
+        Self {
+            source,
+            table,
+            sink,
+            control,
+            member,
+            gather,
+            clock,
+            looked,
+            observer,
+            drain,
+            _running: running,
+        }
     }
 
     /// Takes the next batch, waiting for it at most so long.
@@ -179,7 +193,9 @@ where
         self.sink.begin(None);
         self.table.finish(&mut self.sink);
         self.sink.flush();
-        self.control.counters(self.member).flows.set(0);
+        let counters = self.control.counters(self.member);
+        counters.flows.set(0);
+        counters.set_table(self.table.statistics());
     }
 
     /// Tells how it ended. After an error the other engines of the stream stop, too.
@@ -195,6 +211,7 @@ where
         self.looked = Instant::now();
         let counters: &Counters = self.control.counters(self.member);
         counters.flows.set(self.table.len() as u64);
+        counters.set_table(self.table.statistics());
         if let Ok(statistics) = self.source.statistics() {
             counters.set_source(statistics);
         }

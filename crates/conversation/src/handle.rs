@@ -1,7 +1,7 @@
 //! Control over engines from outside.
 
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
@@ -21,8 +21,17 @@ pub struct Handle {
 pub(crate) struct Control {
     stop: AtomicBool,
     members: Box<[Member]>,
+    /// Engines that have not ended.
+    running: AtomicUsize,
+    /// Who waits for the last of them.
+    #[cfg(not(loom))]
+    ended: tokio::sync::Notify,
     gate: Arc<Gate>,
 }
+
+/// An engine that has not ended: for its owner to drop after everything else that it has.
+#[derive(Debug)]
+pub(crate) struct Running(Arc<Control>);
 
 /// One engine, seen from outside.
 #[derive(Debug)]
@@ -41,9 +50,44 @@ impl Handle {
     }
 
     /// Stops all engines: each takes what its source already holds, then ends every conversation with its true state.
-    /// The stream of conversations ends after the last one.
+    /// The stream of conversations ends after the last one. To wait until all is done, see [`finished`](Self::finished).
     pub fn shutdown(&self) {
         self.control.stop();
+    }
+
+    /// Waits until all engines have ended, whatever ended them: every conversation has its end in its queue, the sources
+    /// are closed and [`statistics`](Self::statistics) are final. At once where that is so already.
+    ///
+    /// It ends nothing by itself, and a file waits for readers of what it holds: do not await this in the task that is to
+    /// read. Cancel-safe: a future that is dropped before it is ready leaves nothing behind.
+    ///
+    /// ```
+    /// # use conversation::FlowStreamExt as _;
+    /// # use flow::FiveTuple;
+    /// # use ring_core::{LinkType, MemorySource};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let source = MemorySource::new(LinkType::ETHERNET);
+    /// let conversations = source.flow_conversations(FiveTuple::bidirectional());
+    /// let handle = conversations.handle();
+    /// handle.shutdown();
+    /// handle.finished().await;
+    /// println!("{} conversations", handle.statistics().conversations);
+    /// # }
+    /// ```
+    #[cfg(not(loom))]
+    pub async fn finished(&self) {
+        // From here on it is told of the end, even before it is polled.
+        let ended = self.control.ended.notified();
+        if !self.is_finished() {
+            ended.await;
+        }
+    }
+
+    /// Whether all engines have ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.control.running.load(Ordering::Acquire) == 0
     }
 
     /// What the engines did so far, added up.
@@ -74,7 +118,20 @@ impl Control {
                 task: Mutex::default(),
             })
             .collect();
-        Arc::new(Self { stop: AtomicBool::new(false), members, gate })
+        Arc::new(Self {
+            stop: AtomicBool::new(false),
+            members,
+            running: AtomicUsize::new(0),
+            #[cfg(not(loom))]
+            ended: tokio::sync::Notify::new(),
+            gate,
+        })
+    }
+
+    /// An engine begins.
+    pub(crate) fn run(self: &Arc<Self>) -> Running {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Running(Arc::clone(self))
     }
 
     pub(crate) fn gate(&self) -> &Gate {
@@ -132,5 +189,14 @@ impl Control {
         }
         self.gate.depths(&mut sum);
         sum
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            #[cfg(not(loom))]
+            self.0.ended.notify_waiters();
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What a table has seen.
 
+use std::ops::AddAssign;
+
 /// Totals of a [`FlowTable`](crate::FlowTable) since it was built. Nothing that a packet brought is left out in
 /// silence: where it is not delivered, one of these counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,4 +67,92 @@ pub struct TableStatistics {
     pub pending_bytes: u64,
     /// The most memory that was ever in use for them.
     pub pending_bytes_peak: u64,
+}
+
+/// Adds what another table has seen. The peak of the sum is that of both tables together if they reached theirs at the
+/// same time, else an upper bound.
+impl AddAssign for TableStatistics {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            packets,
+            bytes,
+            unparsed,
+            fragments,
+            datagrams,
+            flows_started,
+            flows_refused,
+            ended_fin,
+            ended_rst,
+            ended_idle,
+            ended_evicted,
+            ended_capture,
+            ended_replaced,
+            after_end,
+            out_of_window,
+            after_fin,
+            orphan_resets,
+            doubtful_resets,
+            rivals,
+            rivals_dropped,
+            invalid_flags,
+            bad_checksums,
+            time_steps_back,
+            delivered_bytes,
+            gaps,
+            gap_bytes,
+            late_bytes,
+            conflicts,
+            pending_bytes,
+            pending_bytes_peak,
+        } = self;
+        *packets += other.packets;
+        *bytes += other.bytes;
+        *unparsed += other.unparsed;
+        *fragments += other.fragments;
+        *datagrams += other.datagrams;
+        *flows_started += other.flows_started;
+        *flows_refused += other.flows_refused;
+        *ended_fin += other.ended_fin;
+        *ended_rst += other.ended_rst;
+        *ended_idle += other.ended_idle;
+        *ended_evicted += other.ended_evicted;
+        *ended_capture += other.ended_capture;
+        *ended_replaced += other.ended_replaced;
+        *after_end += other.after_end;
+        *out_of_window += other.out_of_window;
+        *after_fin += other.after_fin;
+        *orphan_resets += other.orphan_resets;
+        *doubtful_resets += other.doubtful_resets;
+        *rivals += other.rivals;
+        *rivals_dropped += other.rivals_dropped;
+        *invalid_flags += other.invalid_flags;
+        *bad_checksums += other.bad_checksums;
+        *time_steps_back += other.time_steps_back;
+        *delivered_bytes += other.delivered_bytes;
+        *gaps += other.gaps;
+        *gap_bytes += other.gap_bytes;
+        *late_bytes += other.late_bytes;
+        *conflicts += other.conflicts;
+        *pending_bytes += other.pending_bytes;
+        *pending_bytes_peak += other.pending_bytes_peak;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_add_up() {
+        let one = TableStatistics {
+            packets: 3,
+            rivals: 2,
+            pending_bytes_peak: 5,
+            ..TableStatistics::default()
+        };
+        let mut sum = TableStatistics { packets: 1, conflicts: 4, ..one };
+        sum += one;
+        assert_eq!((sum.packets, sum.rivals, sum.conflicts), (4, 4, 4));
+        assert_eq!(sum.pending_bytes_peak, 10);
+    }
 }

@@ -1,6 +1,7 @@
 //! What a reader of conversations relies on, over packets made by hand: the same whether engines are threads or tasks.
 
 mod cancel;
+mod end;
 mod halves;
 mod limits;
 mod order;

@@ -30,6 +30,10 @@ async fn several_sources_are_one_stream() {
     assert_eq!(handle.statistics().conversations, 40);
     let members = handle.member_statistics();
     assert_eq!(members.iter().map(|member| member.conversations).collect::<Vec<_>>(), [10; 4]);
+    handle.finished().await;
+    let (sum, members) = (handle.statistics().table, handle.member_statistics());
+    assert_eq!(members.iter().map(|member| member.table.ended_fin).collect::<Vec<_>>(), [10; 4]);
+    assert_eq!((sum.ended_fin, sum.delivered_bytes), (40, 40 * 31_000));
 }
 
 #[tokio::test]

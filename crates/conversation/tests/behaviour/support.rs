@@ -233,6 +233,13 @@ impl Feed {
     }
 }
 
+impl Feed {
+    /// Whether the source was dropped.
+    pub fn is_dropped(&self) -> bool {
+        self.0.send(Vec::new()).is_err()
+    }
+}
+
 impl PacketSource for Fed {
     type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
 
