@@ -54,6 +54,7 @@ mod inject;
 mod interrupter;
 mod link_type;
 mod memory;
+mod nap;
 mod packet;
 #[cfg(feature = "tokio")]
 mod reactor;

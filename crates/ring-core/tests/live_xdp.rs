@@ -19,11 +19,12 @@ mod share;
 mod tap;
 #[path = "live_xdp/together.rs"]
 mod together;
+#[path = "live_xdp/waiting.rs"]
+mod waiting;
 
 live_harness::main!(
     receive::packets_arrive_in_native_mode,
     receive::packets_arrive_in_generic_mode,
-    receive::each_way_of_waiting_sees_every_packet,
     receive::frames_are_kept_on_other_threads,
     receive::a_receiver_that_starves_goes_on_when_frames_come_back,
     receive::drops_are_counted,
@@ -31,8 +32,6 @@ live_harness::main!(
     receive::large_segments_come_whole_in_generic_mode,
     receive::memory_of_huge_pages,
     receive::unaligned_frames_of_any_size,
-    receive::timeouts_and_interruptions,
-    receive::the_readiness_descriptor_wakes,
     receive::an_interface_that_goes_away_is_an_error,
     receive::a_queue_can_be_opened_again_at_once,
     send::packets_arrive_at_the_peer,
@@ -55,6 +54,12 @@ live_harness::main!(
     share::a_group_is_a_source,
     tap::a_tap_shows_both_directions,
     tap::a_taps_ends_are_two,
+    waiting::each_way_of_waiting_sees_every_packet,
+    waiting::timeouts_and_interruptions,
+    waiting::the_readiness_descriptor_wakes,
+    waiting::packets_that_come_quickly_are_taken_together,
+    waiting::a_packet_after_a_pause_is_not_delayed,
+    waiting::an_interruption_ends_a_nap,
     together::a_group_takes_every_queue,
     together::packets_are_forwarded_between_interfaces,
     together::forwarding_goes_on_with_few_frames,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::measure::Spread;
 use crate::peer::{self, Unavailable};
 use crate::report::{Bar, Row};
-use crate::wire::{Contestant, FAR, Load, Received, Sent, Wire, turns};
+use crate::wire::{Contestant, FAR, Load, Received, Sent, Wire, rotated, turns};
 
 const GROUP: &str = "ring";
 const RUNS: usize = 12;
@@ -84,8 +84,7 @@ fn turn(
     let paced = Load { length, count: RATE / 3, rate: RATE };
     let full = Load { length, count: COUNT, rate: 0 };
     let alone = wire.send(sender, full);
-    let (later, first) = receivers.split_at(taken % receivers.len());
-    for receiver in first.iter().chain(later) {
+    for receiver in rotated(receivers, taken) {
         let seldom = [C, EACH, SHARED, PCAP].contains(&receiver.name);
         for load in [paced, full] {
             let figures = table.entry((receiver.name, length, load.rate == 0)).or_default();

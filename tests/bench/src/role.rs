@@ -177,6 +177,7 @@ fn receive_shared(interface: &str) -> Outcome {
 fn receive_xdp(interface: &str, wait: &str) -> Outcome {
     let wait = match wait {
         "sleep" => XdpWait::Sleep,
+        "adaptive" => XdpWait::Adaptive(Duration::from_micros(20)),
         _ => XdpWait::default(),
     };
     let mut socket = XdpSocket::builder(interface)

@@ -85,6 +85,12 @@ pub(crate) fn turns(most: usize, limit: Duration, mut turn: impl FnMut(usize)) {
     }
 }
 
+/// All of them, another one first in each turn.
+pub(crate) fn rotated(all: &[Contestant], turn: usize) -> impl Iterator<Item = &Contestant> {
+    let (later, first) = all.split_at(turn % all.len());
+    first.iter().chain(later)
+}
+
 impl Contestant {
     /// `arguments` are divided at blanks.
     pub(crate) fn new(

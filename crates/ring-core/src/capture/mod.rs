@@ -7,8 +7,6 @@ mod fanout;
 mod filter;
 mod group;
 mod loans;
-#[cfg(feature = "tokio")]
-mod nap;
 mod pace;
 mod ring;
 mod socket;

@@ -10,17 +10,17 @@ use std::time::Duration;
 use ring_sys::event::{self, Event, Poller, READABLE, Readiness, Ticker};
 use ring_sys::packet::PacketSocket;
 
-#[cfg(feature = "tokio")]
-use super::nap::Nap;
 use crate::error::system;
+#[cfg(feature = "tokio")]
+use crate::nap::Nap;
 use crate::{Error, Interrupter};
 
-pub(crate) const SOCKET: u64 = 0;
+const SOCKET: u64 = 0;
 const RETURNED: u64 = 1;
 const INTERRUPTED: u64 = 2;
 const TICKED: u64 = 3;
 #[cfg(feature = "tokio")]
-pub(crate) const NAPPED: u64 = 4;
+const NAPPED: u64 = 4;
 
 /// How often a deleted interface is looked for once an interface went down: the kernel tells of the first only.
 const DOWN_CHECK: Duration = Duration::from_millis(250);
@@ -53,7 +53,7 @@ impl Waiter {
             interrupter,
             ticker: None,
             #[cfg(feature = "tokio")]
-            nap: Nap::default(),
+            nap: Nap::new([SOCKET, NAPPED]),
         })
     }
 
@@ -95,17 +95,18 @@ impl Waiter {
         time: Option<Duration>,
     ) -> Result<(), Error> {
         match time {
-            Some(time) => self.nap.start(&self.poller, socket, time),
-            None if self.nap.is_over() => self.nap.end(&self.poller, socket),
-            None => Ok(()),
+            Some(time) => self.nap.start(&self.poller, socket.as_fd(), time),
+            None if self.nap.is_under_way() => Ok(()),
+            None => self.nap.end(&self.poller, socket.as_fd()),
         }
+        .map_err(system("sleep with a timer"))
     }
 
     /// The socket wakes again.
     #[cfg(feature = "tokio")]
     #[inline]
     pub(crate) fn end_nap(&mut self, socket: &PacketSocket) -> Result<(), Error> {
-        self.nap.end(&self.poller, socket)
+        self.nap.end(&self.poller, socket.as_fd()).map_err(system("watch a descriptor"))
     }
 
     /// From now on the wait ends from time to time, so that an interface that is down is looked at; or no longer.

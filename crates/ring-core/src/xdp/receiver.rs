@@ -15,7 +15,7 @@ use super::memory::{Lease, Refused};
 use super::returns::Waiter;
 use super::ring::Ring;
 use super::wait::Watch;
-use super::waiting::{Spin, XdpWait};
+use super::waiting::{Naps, Spin, XdpWait};
 use crate::{Error, Interrupter, LinkType, Next, PacketSource, Statistics, Timeout, Timestamp};
 
 /// A packet of more pieces than this is none: the kernel's own packets have at most 18.
@@ -58,6 +58,7 @@ pub struct XdpReceiver {
     /// An index of the receive ring that could not be: nothing more is done with it.
     broken: Option<Jumped>,
     pub(crate) spin: Spin,
+    pub(crate) naps: Naps,
     pub(crate) interrupter: Interrupter,
     pub(crate) waiter: Arc<Waiter>,
     pub(crate) poller: OnceCell<Watch>,
@@ -116,6 +117,7 @@ impl XdpReceiver {
             starving: false,
             broken: None,
             spin: Spin::new(wait),
+            naps: Naps::new(wait),
             interrupter,
             waiter,
             poller: OnceCell::new(),
@@ -390,6 +392,11 @@ impl XdpReceiver {
         self.skipping = continues;
         let open = std::mem::take(&mut self.open);
         self.recycle(open.into_iter().filter_map(|piece| piece.lease));
+    }
+
+    /// How many packets have been taken so far.
+    pub(crate) fn taken(&self) -> u64 {
+        self.delivered
     }
 
     /// Whether the kernel has so few frames that it is worth being woken for one that comes back.

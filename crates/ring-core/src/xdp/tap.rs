@@ -101,8 +101,9 @@ impl XdpTap {
         Self::with(&XdpSocket::builder(left), &XdpSocket::builder(right))
     }
 
-    /// The same with everything else as the builders say, but for the queue, the direction, and the memory: that is the
-    /// left one's, given to it or made as it says, once for each queue.
+    /// The same with everything else as the builders say, but for the queue, the direction, how to wait (asleep until a
+    /// packet comes: others wait for it), and the memory: that is the left one's, given to it or made as it says, once for
+    /// each queue.
     ///
     /// # Errors
     /// As [`XdpSocketBuilder::open`]; [`XdpError::SameInterface`].
@@ -119,7 +120,7 @@ impl XdpTap {
         let open = |builder: &XdpSocketBuilder| {
             let fill = builder.fill_target.unwrap_or(part.div_ceil(2));
             let builder = builder.clone().direction(super::XdpDirection::Both).promiscuous(true);
-            XdpGroup::open(&builder.umem(&umem).fill_target(fill))
+            XdpGroup::open(&builder.umem(&umem).fill_target(fill).wait(super::XdpWait::Sleep))
         };
         let (left, right) = (open(left)?.into_members(), open(right)?.into_members());
         if left[0].interface() == right[0].interface() {

@@ -3,11 +3,12 @@
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-use ring_sys::event::{self, FAILED, Poller, READABLE, Ticker};
+use ring_sys::event::{self, FAILED, Poller, READABLE, Readiness, Ticker};
 
 use super::batch::XdpBatch;
 use super::error::XdpError;
 use super::receiver::XdpReceiver;
+use crate::nap::Nap;
 use crate::{Next, Timeout};
 
 /// How long to sleep at most in any case: the kernel wakes nobody when the interface goes away.
@@ -21,10 +22,16 @@ pub(crate) struct Watch {
     poller: Poller,
     /// Makes them look whether the interface is still there.
     ticker: Ticker,
+    nap: Nap,
+    /// Since when others wait until the socket wakes them.
+    asleep: Option<Instant>,
 }
 
-/// The ticker's key.
-const TICK: u64 = 3;
+const SOCKET: u64 = 0;
+const INTERRUPTED: u64 = 1;
+const RETURNED: u64 = 2;
+const TICKED: u64 = 3;
+const NAPPED: u64 = 4;
 
 /// What ended a wait.
 pub(crate) enum Woken {
@@ -61,22 +68,30 @@ impl XdpReceiver {
             self.take_events()?;
         }
         if self.take_received()? {
+            self.woke_others();
             return Ok(Woken::Packets);
         }
         let woken = self.wait(timeout)?;
         if matches!(woken, Woken::TimedOut) {
             self.want_for_others();
+            self.nap_for_others()?;
         }
         Ok(woken)
     }
 
     /// What the set of descriptors has to tell is what is looked at now.
     fn take_events(&mut self) -> Result<(), XdpError> {
-        let Some(watch) = self.poller.get() else { return Ok(()) };
+        let Some(watch) = self.poller.get_mut() else { return Ok(()) };
         let mut ticked = false;
+        let seen = |readiness: Readiness| match readiness.key {
+            TICKED => ticked = true,
+            NAPPED => watch.nap.wake(),
+            // Looked at in any case.
+            _ => {}
+        };
         watch
             .poller
-            .wait(Some(Duration::ZERO), |readiness| ticked |= readiness.key == TICK)
+            .wait(Some(Duration::ZERO), seen)
             .map_err(|source| XdpError::System { operation: "epoll_wait", source })?;
         if ticked {
             watch.ticker.take();
@@ -105,6 +120,11 @@ impl XdpReceiver {
                 return Ok(Woken::Packets);
             }
             left = patience.map(remaining);
+        } else if self.nap(left)? {
+            if self.take_received()? {
+                return Ok(Woken::Packets);
+            }
+            left = patience.map(remaining);
         }
         // Waking up is what waiting costs: so the clock is asked no more often than it must be.
         loop {
@@ -115,12 +135,32 @@ impl XdpReceiver {
                 return Ok(Woken::TimedOut);
             }
             if self.sleep(left)? {
-                if self.spin.learns() {
-                    self.spin.came_after(started.elapsed());
-                }
+                self.learn(started);
                 return Ok(Woken::Packets);
             }
             left = patience.map(remaining);
+        }
+    }
+
+    /// Sleeps whatever comes, if the link is busy; whether it did. An interruption ends this, too.
+    fn nap(&mut self, left: Option<Duration>) -> Result<bool, XdpError> {
+        if !self.naps.learns() || self.endpoint.busy_poll || self.wants_frames() {
+            return Ok(false);
+        }
+        let Some(nap) = self.naps.next(self.taken(), self.fill().target()) else {
+            return Ok(false);
+        };
+        let nap = left.map_or(nap, |left| left.min(nap));
+        event::poll([(self.interrupter.as_fd(), READABLE)], Some(nap)).map_err(poll_failed)?;
+        Ok(true)
+    }
+
+    /// A sleep that began then was ended by packets.
+    fn learn(&mut self, started: Instant) {
+        if self.spin.learns() || self.naps.learns() {
+            let waited = started.elapsed();
+            self.spin.came_after(waited);
+            self.naps.came_after(waited);
         }
     }
 
@@ -217,18 +257,52 @@ impl XdpReceiver {
         }
     }
 
+    /// The same that [`nap`](Self::nap) does, for whoever waits for that descriptor.
+    #[inline]
+    fn nap_for_others(&mut self) -> Result<(), XdpError> {
+        let (short, taken, frames) = (self.wants_frames(), self.taken(), self.fill().target());
+        let (Some(watch), Some(socket)) = (self.poller.get_mut(), self.endpoint.descriptor())
+        else {
+            return Ok(());
+        };
+        let off = !self.naps.learns() || self.endpoint.busy_poll;
+        if off || watch.nap.is_under_way() && !short {
+            return Ok(());
+        }
+        match if short { None } else { self.naps.next(taken, frames) } {
+            Some(time) => watch.nap.start(&watch.poller, socket, time),
+            None => {
+                watch.asleep.get_or_insert_with(Instant::now);
+                watch.nap.end(&watch.poller, socket)
+            }
+        }
+        .map_err(|source| XdpError::System { operation: "sleep with a timer", source })
+    }
+
+    /// Packets came for which others may have waited.
+    #[inline]
+    fn woke_others(&mut self) {
+        if let Some(watch) = self.poller.get_mut()
+            && let Some(asleep) = watch.asleep.take()
+        {
+            self.naps.came_after(asleep.elapsed());
+        }
+    }
+
     /// The set of descriptors that tells when there is something to do, made when it is first asked for.
     pub(crate) fn poller(&self) -> Option<&Poller> {
         if let Some(watch) = self.poller.get() {
             return Some(&watch.poller);
         }
         let made = Poller::new().ok()?;
-        made.add_edge(self.endpoint.descriptor()?, 0).ok()?;
-        made.add_edge(self.interrupter.as_fd(), 1).ok()?;
-        made.add_edge(self.waiter.event.as_fd(), 2).ok()?;
+        made.add_edge(self.endpoint.descriptor()?, SOCKET).ok()?;
+        made.add_edge(self.interrupter.as_fd(), INTERRUPTED).ok()?;
+        made.add_edge(self.waiter.event.as_fd(), RETURNED).ok()?;
         let ticker = Ticker::new(CHECKED).ok()?;
-        made.add_edge(ticker.as_fd(), TICK).ok()?;
-        Some(&self.poller.get_or_init(|| Watch { poller: made, ticker }).poller)
+        made.add_edge(ticker.as_fd(), TICKED).ok()?;
+        let nap = Nap::new([SOCKET, NAPPED]);
+        let watch = Watch { poller: made, ticker, nap, asleep: None };
+        Some(&self.poller.get_or_init(|| watch).poller)
     }
 }
 

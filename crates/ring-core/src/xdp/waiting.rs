@@ -1,4 +1,4 @@
-//! How a receiver waits: at first by looking again and again, then asleep.
+//! How a receiver waits: by looking again and again, asleep, or asleep for a while whatever comes.
 
 use std::time::{Duration, Instant};
 
@@ -6,21 +6,30 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum XdpWait {
-    /// Asleep. Each wake-up costs both sides some microseconds.
+    /// Asleep until a packet comes. Each wake-up costs both sides some microseconds, and on a busy link there is one for
+    /// every few packets.
     Sleep,
     /// Looking again and again, a whole core: the lowest latency.
     Spin,
     /// Looking again and again for as long as that pays, at most so long, then asleep. For how long it is worth
     /// while is learned: from waits that ended while looking, and from those that slept for less than the limit.
     Adaptive(Duration),
+    /// Asleep, on a busy link for so long whatever comes, so that many packets are taken at one waking, as adapters
+    /// moderate their interrupts (`ethtool -C`, `rx-usecs`). The first packet after a pause is not delayed; those that
+    /// follow are by at most this time and what the kernel adds to a short sleep (`PR_SET_TIMERSLACK`, 50 µs unless set
+    /// otherwise). The time is shortened where the kernel would use up half of the frames that it has meanwhile.
+    Coalesce(Duration),
 }
 
 impl Default for XdpWait {
-    /// Adaptive, up to 20 µs: about what a wake-up costs the two sides together on a virtual machine.
+    /// Packets of 200 µs at one waking: what the two sides pay for waking up is otherwise most of what receiving costs.
     fn default() -> Self {
-        Self::Adaptive(Duration::from_micros(20))
+        Self::Coalesce(Duration::from_micros(200))
     }
 }
+
+/// The least to look for before sleeping, so that there is something to learn from.
+const PROBE: Duration = Duration::from_micros(1);
 
 /// What has been learned of the time between packets.
 #[derive(Clone, Copy, Debug)]
@@ -30,13 +39,12 @@ pub(crate) struct Spin {
     fixed: bool,
 }
 
-/// The least to look for before sleeping, so that there is something to learn from.
-const PROBE: Duration = Duration::from_micros(1);
-
 impl Spin {
     pub(crate) fn new(wait: XdpWait) -> Self {
         match wait {
-            XdpWait::Sleep => Self { limit: Duration::ZERO, budget: Duration::ZERO, fixed: true },
+            XdpWait::Sleep | XdpWait::Coalesce(_) => {
+                Self { limit: Duration::ZERO, budget: Duration::ZERO, fixed: true }
+            }
             XdpWait::Spin => Self { limit: Duration::MAX, budget: Duration::MAX, fixed: true },
             XdpWait::Adaptive(limit) => Self { limit, budget: PROBE.min(limit), fixed: false },
         }
@@ -70,39 +78,132 @@ impl Spin {
     }
 }
 
+/// For how long a wait sleeps whatever comes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Naps {
+    /// What was asked for; none are taken where it is zero.
+    most: Duration,
+    /// What the ring has room for.
+    nap: Duration,
+    /// The link is busy: the last wait was shorter than a nap, or the last nap brought several packets.
+    busy: bool,
+    /// How many packets had been taken when the last nap began, if there was one since the last ordinary sleep.
+    begun: Option<u64>,
+}
+
+impl Naps {
+    pub(crate) fn new(wait: XdpWait) -> Self {
+        let most = if let XdpWait::Coalesce(most) = wait { most } else { Duration::ZERO };
+        Self { most, nap: most, busy: false, begun: None }
+    }
+
+    /// Whether it makes a difference after how long packets came.
+    pub(crate) fn learns(&self) -> bool {
+        !self.most.is_zero()
+    }
+
+    /// For how long to sleep now whatever comes: so many packets have been taken until now, and the kernel is to have so
+    /// many frames to put them in.
+    pub(crate) fn next(&mut self, taken: u64, frames: u32) -> Option<Duration> {
+        if !self.busy {
+            return None;
+        }
+        if let Some(begun) = self.begun {
+            let came = taken.saturating_sub(begun);
+            if came < 2 {
+                // As well be woken for each.
+                (self.busy, self.begun) = (false, None);
+                return None;
+            }
+            if came >= u64::from(frames / 2) {
+                self.nap /= 2;
+            } else if came < u64::from(frames / 8) {
+                self.nap = (self.nap * 2).min(self.most);
+            }
+        }
+        self.begun = Some(taken);
+        Some(self.nap)
+    }
+
+    /// A sleep that a packet ends took so long.
+    pub(crate) fn came_after(&mut self, waited: Duration) {
+        self.begun = None;
+        self.busy = waited <= self.most;
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
+    const fn us(micros: u64) -> Duration {
+        Duration::from_micros(micros)
+    }
+
     #[test]
     fn looking_is_learned_and_unlearned() {
-        let limit = Duration::from_micros(20);
+        let limit = us(20);
         let mut spin = Spin::new(XdpWait::Adaptive(limit));
         assert_eq!(spin.budget, PROBE);
-        spin.came_after(Duration::from_micros(8));
-        assert_eq!(spin.budget, Duration::from_micros(16));
-        spin.came_after(Duration::from_micros(2));
-        assert_eq!(
-            spin.budget,
-            Duration::from_micros(16),
-            "a short wait is no reason to look less"
-        );
-        spin.came_after(Duration::from_micros(15));
+        spin.came_after(us(8));
+        assert_eq!(spin.budget, us(16));
+        spin.came_after(us(2));
+        assert_eq!(spin.budget, us(16), "a short wait is no reason to look less");
+        spin.came_after(us(15));
         assert_eq!(spin.budget, limit);
         for _ in 0..10 {
-            spin.came_after(Duration::from_millis(1));
+            spin.came_after(us(1000));
         }
         assert_eq!(spin.budget, PROBE, "an idle link costs next to nothing");
     }
 
     #[test]
     fn the_others_learn_nothing() {
-        for (wait, off) in [(XdpWait::Sleep, true), (XdpWait::Spin, false)] {
+        for (wait, off) in
+            [(XdpWait::Sleep, true), (XdpWait::Spin, false), (XdpWait::default(), true)]
+        {
             let mut spin = Spin::new(wait);
             let before = spin.budget;
-            spin.came_after(Duration::from_micros(5));
+            spin.came_after(us(5));
             assert_eq!((spin.budget, spin.is_off()), (before, off));
         }
         assert!(Spin::new(XdpWait::Spin).until(Instant::now()).is_none());
+    }
+
+    #[test]
+    fn naps_are_taken_while_they_bring_several_packets() {
+        let mut naps = Naps::new(XdpWait::Coalesce(us(50)));
+        assert_eq!(naps.next(0, 2048), None, "nothing is known yet");
+        naps.came_after(us(51));
+        assert_eq!(naps.next(1, 2048), None, "a quiet link: woken at once");
+        naps.came_after(us(10));
+        assert_eq!(naps.next(2, 2048), Some(us(50)));
+        assert_eq!(naps.next(4, 2048), Some(us(50)), "two packets came");
+        assert_eq!(naps.next(5, 2048), None, "one only");
+        assert_eq!(naps.next(9, 2048), None, "until packets come quickly again");
+    }
+
+    #[test]
+    fn naps_leave_the_kernel_half_of_its_frames() {
+        let mut naps = Naps::new(XdpWait::Coalesce(us(80)));
+        naps.came_after(us(1));
+        let mut taken = 0;
+        let mut next = |came| {
+            taken += came;
+            naps.next(taken, 64)
+        };
+        for (came, nap) in [(0, 80), (32, 40), (64, 20), (8, 20), (7, 40), (7, 80), (7, 80)] {
+            assert_eq!(next(came), Some(us(nap)), "{came} packets came");
+        }
+    }
+
+    #[test]
+    fn no_naps_unless_asked_for() {
+        for wait in [XdpWait::Sleep, XdpWait::Spin, XdpWait::Adaptive(us(20))] {
+            let mut naps = Naps::new(wait);
+            naps.came_after(us(1));
+            assert_eq!(naps.next(100, 64), None);
+            assert!(!naps.learns());
+        }
     }
 }

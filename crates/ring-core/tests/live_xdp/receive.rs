@@ -11,9 +11,8 @@ use live_harness::Result;
 use netns::Namespace;
 use ring_core::{
     Error, HugePages, LinkType, MultiBuffer, Next, PacketBatch as _, PacketSource as _, Timeout,
-    TimestampSource, UmemConfig, XdpAttach, XdpError, XdpMode, XdpSocket, XdpWait, ZeroCopy,
+    TimestampSource, UmemConfig, XdpAttach, XdpError, XdpMode, XdpSocket, ZeroCopy,
 };
-use ring_sys::event::{self, READABLE};
 
 use crate::hosts::{Sender, wire};
 use crate::setup::{MODES, SHORT, SOON, assert_same, assert_silent, collect, frames, open};
@@ -58,33 +57,6 @@ pub(crate) fn packets_arrive_in_native_mode() -> Result {
 
 pub(crate) fn packets_arrive_in_generic_mode() -> Result {
     packets_arrive(XdpAttach::Generic, XdpMode::Generic)
-}
-
-pub(crate) fn each_way_of_waiting_sees_every_packet() -> Result {
-    let (left, right) = (Namespace::new()?, Namespace::new()?);
-    let _links = wire(&left, &right)?;
-    let sender = Sender::new(&left, "left0")?;
-    let sent = frames(200, 100);
-    let adaptive = XdpWait::Adaptive(Duration::from_micros(50));
-    let base = XdpSocket::builder("right0");
-    for builder in [
-        base.clone().wait(XdpWait::Sleep),
-        base.clone().wait(XdpWait::Spin),
-        base.clone().wait(adaptive),
-        base.clone().need_wakeup(false),
-        base.busy_poll(Duration::from_micros(20), 16),
-    ] {
-        let mut socket = open(&right, &builder)?;
-        // One at a time, with pauses around what an adaptive wait looks for.
-        for (n, frame) in sent.iter().enumerate() {
-            let pause = Duration::from_micros([0, 10, 40, 60, 500][n % 5]);
-            thread::sleep(pause);
-            sender.send(std::slice::from_ref(frame))?;
-            assert_eq!(collect(&mut socket, 1)?, std::slice::from_ref(frame));
-        }
-        assert_silent(&mut socket)?;
-    }
-    Ok(())
 }
 
 pub(crate) fn frames_are_kept_on_other_threads() -> Result {
@@ -342,68 +314,6 @@ fn free_huge_pages() -> Result<u64> {
     let memory = std::fs::read_to_string("/proc/meminfo")?;
     let line = memory.lines().find_map(|line| line.strip_prefix("HugePages_Free:"));
     Ok(line.ok_or("no word of huge pages")?.trim().parse()?)
-}
-
-pub(crate) fn timeouts_and_interruptions() -> Result {
-    let (left, right) = (Namespace::new()?, Namespace::new()?);
-    let _links = wire(&left, &right)?;
-    for wait in [XdpWait::Sleep, XdpWait::Spin, XdpWait::default()] {
-        let mut socket = open(&right, &XdpSocket::builder("right0").wait(wait))?;
-        for millis in [0, 1, 50] {
-            let (time, started) = (Duration::from_millis(millis), Instant::now());
-            assert!(matches!(socket.next_batch(Timeout::After(time))?, Next::TimedOut));
-            let took = started.elapsed();
-            assert!(took >= time && took < time + SHORT, "{wait:?}: {took:?} instead of {time:?}");
-        }
-        assert!(matches!(socket.next_batch(Timeout::Now)?, Next::TimedOut));
-        let interrupter = socket.interrupter().expect("it waits");
-        let other = thread::spawn(move || {
-            thread::sleep(Duration::from_millis(50));
-            interrupter.interrupt();
-        });
-        assert!(matches!(socket.next_batch(Timeout::Never)?, Next::Interrupted));
-        other.join().expect("the other");
-        assert!(matches!(socket.next_batch(Timeout::Now)?, Next::TimedOut), "only once");
-    }
-    Ok(())
-}
-
-pub(crate) fn the_readiness_descriptor_wakes() -> Result {
-    let (left, right) = (Namespace::new()?, Namespace::new()?);
-    let _links = wire(&left, &right)?;
-    let memory = UmemConfig::new().frames(8);
-    let builder = XdpSocket::builder("right0").ring_size(8).fill_target(8).memory(memory);
-    let mut socket = open(&right, &builder)?;
-    let sender = Sender::new(&left, "left0")?;
-    let sent = frames(9, 100);
-    let ready = |socket: &XdpSocket| -> Result<bool> {
-        let descriptor = socket.readiness().expect("it has one");
-        let [ready] = event::poll([(descriptor, READABLE)], Some(SHORT))?;
-        Ok(ready != 0)
-    };
-    assert!(matches!(socket.next_batch(Timeout::Now)?, Next::TimedOut));
-    while ready(&socket)? {
-        assert!(matches!(socket.next_batch(Timeout::Now)?, Next::TimedOut));
-    }
-    sender.send(&sent[..8])?;
-    let mut kept = Vec::new();
-    while kept.len() < 8 {
-        assert!(ready(&socket)?, "{} packets", kept.len());
-        if let Next::Batch(batch) = socket.next_batch(Timeout::Now)? {
-            kept.extend(batch.into_frames());
-        }
-    }
-    while ready(&socket)? {
-        assert!(matches!(socket.next_batch(Timeout::Now)?, Next::TimedOut));
-    }
-    // Nothing can come before a frame comes back: that is readiness, too.
-    drop(kept);
-    assert!(ready(&socket)?, "frames came back");
-    assert!(matches!(socket.next_batch(Timeout::Now)?, Next::TimedOut));
-    sender.send(&sent[8..])?;
-    assert!(ready(&socket)?);
-    assert_eq!(collect(&mut socket, 1)?, sent[8..]);
-    Ok(())
 }
 
 pub(crate) fn an_interface_that_goes_away_is_an_error() -> Result {
