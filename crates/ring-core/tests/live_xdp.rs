@@ -1,5 +1,7 @@
 //! AF_XDP on real interfaces, in network namespaces of their own. It needs real root: a user namespace is not enough.
 
+#[path = "live_xdp/aya.rs"]
+mod aya;
 #[path = "live_xdp/errors.rs"]
 mod errors;
 #[path = "live/hosts.rs"]
@@ -47,6 +49,7 @@ live_harness::main!(
     program::sockets_of_all_queues_share_a_program,
     program::a_program_of_another_filter_is_refused,
     program::a_foreign_program_and_map_are_used,
+    aya::a_program_in_c_that_aya_loads_is_used,
     program::steered_packets_come_and_others_go_on,
     program::a_steered_port_leaves_http_alone,
     share::sockets_share_a_queue,
