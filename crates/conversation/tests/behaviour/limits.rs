@@ -109,6 +109,33 @@ async fn beyond_the_most_conversations_new_ones_are_refused() {
 }
 
 #[tokio::test]
+async fn what_is_refused_is_counted_once_however_it_goes_on() {
+    let mut packets: Vec<_> = exchange(1, 100, 1000).packets.into();
+    let mut connection = exchange(2, 1000, 5000);
+    connection.rst(0);
+    packets.extend(connection.packets);
+    // Picked up midway, every packet twice, answers before questions, and a SYN that was missed.
+    packets.extend(exchange(3, 1000, 1000).packets.into_iter().skip(3));
+    packets.extend(exchange(4, 1000, 1000).packets.into_iter().flat_map(|p| [p.clone(), p]));
+    packets.extend((0..4).flat_map(|_| [udp(1, 5, b"answer"), udp(0, 5, b"question")]));
+    packets.extend(exchange(6, 1000, 1000).packets.into_iter().skip(1));
+    let mut conversations = Live(source(packets))
+        .flow_stream(FiveTuple::bidirectional())
+        .datagrams(true)
+        .capacity(1)
+        .begin();
+    let handle = conversations.handle();
+    // Nobody takes one while the wire lasts.
+    handle.finished().await;
+    let heard = hear(&mut conversations.next().await.unwrap().unwrap()).await;
+    assert_eq!(heard.reason, Some(EndReason::Fin));
+    assert!(conversations.next().await.is_none());
+    let statistics = handle.statistics();
+    assert_eq!((statistics.conversations, statistics.refused), (1, 5));
+    assert_eq!(statistics.table.flows_refused, 5);
+}
+
+#[tokio::test]
 async fn or_the_most_silent_make_room() {
     let mut connections: Vec<_> = (1..=40).map(|i| exchange(i, 10, 30_000)).collect();
     // The first speaks all the time; the others say a little, one after another, and stay open.
