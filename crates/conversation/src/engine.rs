@@ -46,6 +46,10 @@ pub(crate) trait Sink<K>: FlowHandler<K> + Send + 'static {
     }
     /// Hands over what batches brought. Never waits.
     fn flush(&mut self);
+    /// It is so late by the packets' time, as the table is about to hear.
+    fn tick<E: FlowExtractor<Key = K>>(&mut self, now: Timestamp, table: &FlowTable<E>) {
+        let _ = (now, table);
+    }
     /// A flow that is to make room for others.
     fn next_eviction(&mut self) -> Option<FlowId> {
         None
@@ -176,6 +180,7 @@ where
             Err(error) => return Turn::End(Some(error.into())),
         };
         if let Some(now) = self.clock.now(self.source.is_live()) {
+            self.sink.tick(now, &self.table);
             self.table.advance(now, &mut self.sink);
         }
         if !(matches!(step, Turn::More)

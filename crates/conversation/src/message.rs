@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use flow::flowscope::{Datagrams, MessageHandler, ParserStatistics, Sessions};
 use flow::{
-    Data, Datagram, FiveTupleKey, Flow, FlowHandler, FlowRecord, FlowSide, Gap, Opening,
-    Orientation, Timestamp, protocol,
+    Data, Datagram, FiveTupleKey, Flow, FlowExtractor, FlowHandler, FlowRecord, FlowSide,
+    FlowTable, Gap, Opening, Orientation, Timestamp, protocol,
 };
 use flowscope::{DatagramParser, DatagramParserFactory, SessionParser, SessionParserFactory};
 use futures_core::Stream;
@@ -28,7 +28,8 @@ use crate::outlet::{Event, Outlet};
 ///
 /// The parsers run on the engine's thread, on streams that this workspace reassembled: bytes in order and once. At a gap
 /// a flow's parser is thrown away, for none of them can know how much of a message is missing, and a fresh one begins
-/// behind it. Nothing runs before the first poll.
+/// behind it. Parsers are told the time of the packets about once a second, for what comes of time alone, such as
+/// queries that nobody answers; such messages are the initiator's. Nothing runs before the first poll.
 ///
 /// [`SessionStream`] and [`DatagramStream`] are names of this for TCP and UDP:
 /// [`FlowStream::session_stream`](crate::FlowStream::session_stream) and
@@ -166,6 +167,7 @@ pub(crate) trait Parsing<K>: FlowHandler<K> + Send + 'static {
     fn mail(&self) -> &Mail<K, Self::Message>;
     fn mail_mut(&mut self) -> &mut Mail<K, Self::Message>;
     fn totals(&self) -> ParserStatistics;
+    fn tick<E: FlowExtractor<Key = K>>(&mut self, now: Timestamp, table: &FlowTable<E>);
 }
 
 impl<K, F> Parsing<K> for Sessions<K, F, Mail<K, <F::Parser as SessionParser>::Message>>
@@ -189,6 +191,10 @@ where
     fn totals(&self) -> ParserStatistics {
         self.statistics()
     }
+
+    fn tick<E: FlowExtractor<Key = K>>(&mut self, now: Timestamp, table: &FlowTable<E>) {
+        self.tick(now, table);
+    }
 }
 
 impl<K, F> Parsing<K> for Datagrams<K, F, Mail<K, <F::Parser as DatagramParser>::Message>>
@@ -211,6 +217,10 @@ where
 
     fn totals(&self) -> ParserStatistics {
         self.statistics()
+    }
+
+    fn tick<E: FlowExtractor<Key = K>>(&mut self, now: Timestamp, table: &FlowTable<E>) {
+        self.tick(now, table);
     }
 }
 
@@ -369,6 +379,10 @@ where
         counters.poisoned_parsers.add(totals.poisoned - counted.poisoned);
         self.counted = totals;
         self.parsing.mail_mut().outlet.flush();
+    }
+
+    fn tick<E: FlowExtractor<Key = K>>(&mut self, now: Timestamp, table: &FlowTable<E>) {
+        self.parsing.tick(now, table);
     }
 
     fn is_crowded(&mut self) -> bool {

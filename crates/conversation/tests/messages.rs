@@ -5,13 +5,16 @@
 #[path = "behaviour/support.rs"]
 mod support;
 
-use conversation::{FlowStreamExt as _, MessageEvent};
+use std::collections::HashMap;
+
+use conversation::{FlowGroupExt, FlowStreamExt as _, MessageEvent};
 use flow::{EndReason, FiveTuple, FlowSide};
 use flowscope::dns::{DnsMessage, DnsUdpParser};
 use flowscope::http::{HttpMessage, HttpParser};
 use flowscope::{SessionParser, Timestamp};
 use futures::StreamExt as _;
-use support::{Connection, Live, interleave, source, udp};
+use ring_core::{LinkType, MemorySource};
+use support::{Connection, Failing, Live, interleave, source, udp};
 
 const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789";
@@ -173,6 +176,107 @@ async fn dns_messages_come_out_of_datagrams() {
     }
     assert_eq!(heard, [(FlowSide::Initiator, 0x1234), (FlowSide::Responder, 0x1234)]);
     assert_eq!(flows, 1, "what is not UDP is none of its business");
+}
+
+/// Seconds after the first packet, and the packet.
+fn at(packets: impl IntoIterator<Item = (u64, Vec<u8>)>) -> MemorySource {
+    let mut source = MemorySource::new(LinkType::ETHERNET).batch_size(4);
+    for (second, packet) in packets {
+        source.push(ring_core::Timestamp::from_nanos((1000 + second) * 1_000_000_000), &packet);
+    }
+    source
+}
+
+#[tokio::test]
+async fn a_query_without_an_answer_is_told_of_in_time() {
+    let tcp: Vec<_> = exchange(7).packets.into();
+    let packets = |last: u64| {
+        let mut packets = vec![(0, udp(0, 4000, &dns(false))), (0, udp(0, 4001, &dns(false)))];
+        packets.push((2, udp(1, 4001, &dns(true))));
+        packets.extend((3..=last).map(|second| (second, tcp[second as usize % tcp.len()].clone())));
+        packets
+    };
+    // The packets' time decides: on a wire as in a file, by other packets or at the end of the flow.
+    for (last, live) in [(40, false), (40, true), (70, false), (20, false)] {
+        let memory = at(packets(last));
+        let parser = DnsUdpParser::with_correlation();
+        let key = FiveTuple::bidirectional();
+        let events: Vec<_> = if live {
+            Live(memory).flow_stream(key).datagram_stream(parser).collect().await
+        } else {
+            memory.flow_stream(key).datagram_stream(parser).collect().await
+        };
+        let mut unanswered = Vec::new();
+        for event in events {
+            if let MessageEvent::Message { key, side, message, timestamp, .. } = event.unwrap()
+                && let DnsMessage::Unanswered(query) = message
+            {
+                assert_eq!((side, query.transaction_id), (FlowSide::Initiator, 0x1234));
+                unanswered.push((key.a.port.max(key.b.port), timestamp.as_nanos() / 1_000_000_000));
+            }
+        }
+        if last == 20 {
+            assert_eq!(unanswered, [], "it may be answered yet");
+            continue;
+        }
+        // After its thirty seconds, at the end of a batch.
+        let [(4000, second)] = unanswered[..] else { panic!("{unanswered:?}") };
+        assert!((1030..=1035).contains(&second), "{second}");
+    }
+}
+
+#[tokio::test]
+async fn messages_of_several_sources_are_one_stream() {
+    let mut connections: Vec<_> = (1..=40).map(exchange).collect();
+    let (first, second) = connections.split_at_mut(15);
+    let sources = vec![interleave(first), interleave(second)];
+    let mut messages = FlowGroupExt::flow_stream(sources, FiveTuple::bidirectional())
+        .capacity(4)
+        .session_stream(HttpParser::default());
+    let (mut open, mut ports, mut ends) = (HashMap::new(), Vec::new(), 0);
+    while let Some(event) = messages.next().await {
+        match event.unwrap() {
+            MessageEvent::Started { id, key, .. } => {
+                assert_eq!(open.insert(id, key), None, "two flows have one number");
+            }
+            MessageEvent::Message { id, key, message, .. } => {
+                assert_eq!(open.get(&id), Some(&key));
+                ports.push((key.a.port, describe(&message)));
+            }
+            MessageEvent::Ended { id, record, .. } => {
+                assert_eq!((open.remove(&id), record.reason), (Some(record.key), EndReason::Fin));
+                ends += 1;
+            }
+            event => panic!("{event:?}"),
+        }
+    }
+    ports.sort();
+    let expected: Vec<_> =
+        (1..=40).flat_map(|port| ["/a", "200 10"].map(|text| (port, text.to_owned()))).collect();
+    assert_eq!((ports, ends), (expected, 40));
+    let handle = messages.handle().unwrap();
+    handle.finished().await;
+    let members = handle.member_statistics();
+    assert_eq!(members.iter().map(|member| member.messages).collect::<Vec<_>>(), [30, 50]);
+
+    // Datagrams, and a source that fails after the other's last word.
+    let sources = [(4000, false), (5000, true)]
+        .map(|(port, fails)| {
+            let source = at([(0, udp(0, port, &dns(false))), (1, udp(1, port, &dns(true)))]);
+            Failing { source, fails }
+        })
+        .into_iter()
+        .collect::<Vec<_>>();
+    let events: Vec<_> = FlowGroupExt::flow_stream(sources, FiveTuple::bidirectional())
+        .datagram_stream(DnsUdpParser::default())
+        .collect()
+        .await;
+    assert!(matches!(events.last(), Some(Err(conversation::Error::Source(_)))), "{events:?}");
+    let count = |wanted: fn(&MessageEvent<DnsMessage>) -> bool| {
+        events.iter().flatten().filter(|event| wanted(event)).count()
+    };
+    assert_eq!(count(|event| matches!(event, MessageEvent::Message { .. })), 4);
+    assert_eq!(count(|event| matches!(event, MessageEvent::Ended { .. })), 2);
 }
 
 #[tokio::test]

@@ -130,6 +130,18 @@ impl<E: FlowExtractor> FlowTable<E> {
         self.live == 0
     }
 
+    /// A flow that is going on; `None` once it has ended.
+    #[must_use]
+    pub fn flow(&self, id: FlowId) -> Option<Flow<'_, E::Key>> {
+        if id.slot() >= self.slots.len() {
+            return None;
+        }
+        let entry = &self.slots[id.slot];
+        let live =
+            entry.generation == id.generation && !matches!(entry.state, State::Free | State::Ended);
+        live.then(|| view(id.slot, entry, &self.cold[id.slot]))
+    }
+
     /// What says which packets belong together.
     #[must_use]
     pub const fn extractor(&self) -> &E {

@@ -63,7 +63,11 @@ impl<K> MessageHandler<K, HttpMessage> for Heard {
 
 impl<K> MessageHandler<K, DnsMessage> for Heard {
     fn on_message(&mut self, _: &Flow<'_, K>, side: FlowSide, message: DnsMessage, _: Timestamp) {
-        let kind = if matches!(message, DnsMessage::Query(_)) { "query" } else { "other" };
+        let kind = match message {
+            DnsMessage::Query(_) => "query",
+            DnsMessage::Unanswered(_) => "unanswered",
+            _ => "other",
+        };
         self.messages.push((side, kind.to_owned()));
     }
 }
@@ -122,6 +126,47 @@ fn behind_a_gap_a_fresh_parser_begins() {
     assert_eq!(sessions.handler().gaps, [5000]);
     assert_eq!(sessions.handler().messages, [(FlowSide::Responder, "404 0".to_owned())]);
     assert_eq!(sessions.statistics().restarted, 1);
+}
+
+#[test]
+fn time_alone_makes_messages_too() {
+    let dns = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01x\x00\x00\x01\x00\x01";
+    let query = |port: u16| {
+        let header = [port, 53, 8 + dns.len() as u16, 0].map(u16::to_be_bytes).concat();
+        ipv4(1, 17, &[&header, &dns[..]].concat())
+    };
+    let at = |second: u64| Timestamp::from_nanos(second * 1_000_000_000);
+    let mut datagrams = Datagrams::new(DnsUdpParser::with_correlation(), Heard::default());
+    let mut table = FlowTable::builder(flow::FiveTuple::bidirectional()).build();
+    let said = |datagrams: &mut Datagrams<_, _, Heard>| {
+        let messages = std::mem::take(&mut datagrams.handler_mut().messages);
+        messages.into_iter().map(|(_, text)| text).collect::<Vec<_>>()
+    };
+    for (second, port) in [(1, 1000), (20, 1001)] {
+        let packet = query(port);
+        table.process([Packet::new(&packet, at(second), LinkType::IPV4)], &mut datagrams);
+    }
+    assert_eq!(said(&mut datagrams), ["query", "query"]);
+    // One of the two has waited for long enough; it is told once.
+    for second in [30, 31, 32, 33] {
+        datagrams.tick(at(second), &table);
+    }
+    assert_eq!(said(&mut datagrams), ["unanswered"]);
+    assert_eq!(datagrams.statistics().messages, 3);
+    datagrams.tick(at(100), &table);
+    table.advance(at(100), &mut datagrams);
+    assert!(table.is_empty());
+    assert_eq!(said(&mut datagrams), ["unanswered"]);
+
+    // Without ticks: whoever goes on is told before it is fed, and the others as their flows end.
+    let mut table = FlowTable::builder(flow::FiveTuple::bidirectional()).build();
+    for (second, port) in [(200, 1002), (240, 1002), (241, 1003), (280, 1004)] {
+        let packet = query(port);
+        table.process([Packet::new(&packet, at(second), LinkType::IPV4)], &mut datagrams);
+    }
+    assert_eq!(said(&mut datagrams), ["query", "unanswered", "query", "query", "query"]);
+    table.finish(&mut datagrams);
+    assert_eq!(said(&mut datagrams), ["unanswered", "unanswered"]);
 }
 
 #[test]

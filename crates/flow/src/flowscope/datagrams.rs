@@ -5,7 +5,10 @@ use ::flowscope::{DatagramParser, DatagramParserFactory};
 use super::parsers::Parsers;
 use super::sessions::{MessageHandler, ParserStatistics};
 use super::{side as their_side, timestamp};
-use crate::{Datagram, Flow, FlowHandler, FlowRecord, FlowSide, protocol};
+use crate::{
+    Datagram, Flow, FlowExtractor, FlowHandler, FlowRecord, FlowSide, FlowTable, Timestamp,
+    protocol,
+};
 
 /// A handler for a [`FlowTable`](crate::FlowTable) that runs one of flowscope's datagram parsers on each UDP flow.
 ///
@@ -28,7 +31,25 @@ where
     /// Parsers from `factory` (any parser that is `Default` and `Clone` is its own factory), messages to `handler`.
     #[must_use]
     pub const fn new(factory: F, handler: H) -> Self {
-        Self { factory, handler, parsers: Parsers::new() }
+        let parsers = Parsers::new(DatagramParser::on_tick, DatagramParser::is_poisoned);
+        Self { factory, handler, parsers }
+    }
+
+    /// Tells parsers the time, for what comes of time alone, such as queries that nobody answers: to be called, now and
+    /// then and with the table that feeds this, before [`FlowTable::advance`]. What they say is the initiator's.
+    ///
+    /// Each parser is told about once a second: those that are fed by that, the others by this, which looks at 4,096 slots
+    /// of the table at most every 100 ms. A flow that ends hears of the time once more.
+    pub fn tick<E>(&mut self, now: Timestamp, table: &FlowTable<E>)
+    where
+        E: FlowExtractor<Key = K>,
+    {
+        let Self { parsers, handler, .. } = self;
+        parsers.tick(now, |flow, message| {
+            if let Some(flow) = table.flow(flow) {
+                handler.on_message(&flow, FlowSide::Initiator, message, now);
+            }
+        });
     }
 
     /// What became of parsers.
@@ -57,7 +78,7 @@ where
 {
     fn on_start(&mut self, flow: &Flow<'_, K>) {
         let parser = (flow.protocol == protocol::UDP).then(|| self.factory.new_parser(flow.key));
-        self.parsers.start(flow.id, parser);
+        self.parsers.start(flow.id, flow.started, parser);
     }
 
     fn on_datagram(&mut self, flow: &Flow<'_, K>, side: FlowSide, datagram: Datagram<'_>) {
@@ -65,14 +86,20 @@ where
         let Self { parsers, handler, .. } = self;
         parsers.run(
             flow.id,
+            datagram.timestamp,
             |parser, messages| parser.parse(datagram.bytes, their_side(side), time, messages),
-            DatagramParser::is_poisoned,
-            |message| handler.on_message(flow, side, message, datagram.timestamp),
+            |of_time, message| {
+                let side = if of_time { FlowSide::Initiator } else { side };
+                handler.on_message(flow, side, message, datagram.timestamp);
+            },
         );
     }
 
     fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
-        self.parsers.end(flow.id);
-        self.handler.on_end(flow, record);
+        let Self { parsers, handler, .. } = self;
+        parsers.end(flow.id, |time, message| {
+            handler.on_message(flow, FlowSide::Initiator, message, time);
+        });
+        handler.on_end(flow, record);
     }
 }

@@ -1,21 +1,68 @@
 //! One parser a flow, and what comes out of them.
 
+use std::ops::Range;
+
+use ::flowscope::Timestamp as Time;
+
 use super::sessions::ParserStatistics;
-use crate::FlowId;
+use super::timestamp;
+use crate::{FlowId, Timestamp};
+
+/// How often a parser is told the time.
+const ROUND: u64 = 1_000_000_000;
+/// Slots that are looked at in one go to tell their parsers the time.
+const PORTION: usize = 4096;
+/// The least time between two such portions.
+const PAUSE: u64 = 100_000_000;
 
 /// Parsers of type `P` by the slots of their flows' ids, whose messages are `M`.
+///
+/// A parser is told the time once a second: before it is fed, and, if it is not, when its slot comes round. The round
+/// takes as long as it takes in portions: with more than some ten thousand slots, longer than a second.
 #[derive(Debug)]
 pub(super) struct Parsers<P, M> {
-    slots: Vec<Option<P>>,
+    slots: Vec<Option<Parser<P>>>,
+    /// What tells a parser the time.
+    tick: Tick<P, M>,
+    /// Whether a parser gave up.
+    poisoned: fn(&P) -> bool,
     /// Empty between any two calls, but for its memory.
     messages: Vec<M>,
     statistics: ParserStatistics,
+    /// The latest time that was heard of.
+    now: Timestamp,
+    round: Round,
+}
+
+type Tick<P, M> = fn(&mut P, Time, &mut Vec<M>);
+
+#[derive(Debug)]
+struct Parser<P> {
+    flow: FlowId,
+    parser: P,
+    /// When it was told the time last.
+    told: u64,
+}
+
+/// Which slots are next, and when.
+#[derive(Debug)]
+struct Round {
+    slot: usize,
+    began: u64,
+    due: u64,
 }
 
 impl<P, M> Parsers<P, M> {
-    pub(super) const fn new() -> Self {
-        let statistics = ParserStatistics { messages: 0, poisoned: 0, restarted: 0 };
-        Self { slots: Vec::new(), messages: Vec::new(), statistics }
+    pub(super) const fn new(tick: Tick<P, M>, poisoned: fn(&P) -> bool) -> Self {
+        Self {
+            slots: Vec::new(),
+            tick,
+            poisoned,
+            messages: Vec::new(),
+            statistics: ParserStatistics { messages: 0, poisoned: 0, restarted: 0 },
+            now: Timestamp::from_nanos(0),
+            round: Round { slot: 0, began: 0, due: 0 },
+        }
     }
 
     pub(super) const fn statistics(&self) -> ParserStatistics {
@@ -23,7 +70,7 @@ impl<P, M> Parsers<P, M> {
     }
 
     /// A flow began; `None` if it is not to be parsed.
-    pub(super) fn start(&mut self, flow: FlowId, parser: Option<P>) {
+    pub(super) fn start(&mut self, flow: FlowId, started: Timestamp, parser: Option<P>) {
         let slot = flow.slot();
         if slot >= self.slots.len() {
             if parser.is_none() {
@@ -31,12 +78,12 @@ impl<P, M> Parsers<P, M> {
             }
             self.slots.resize_with(slot + 1, || None);
         }
-        self.slots[slot] = parser;
+        self.slots[slot] = parser.map(|parser| Parser { flow, parser, told: started.as_nanos() });
     }
 
     /// The flow's parser, unless it has none or that gave up.
     pub(super) fn of(&mut self, flow: FlowId) -> Option<&mut P> {
-        self.slots.get_mut(flow.slot())?.as_mut()
+        Some(&mut self.slots.get_mut(flow.slot())?.as_mut()?.parser)
     }
 
     /// A gap took the flow's parser away; `fresh` makes the next.
@@ -47,30 +94,115 @@ impl<P, M> Parsers<P, M> {
         }
     }
 
-    /// Lets the flow's parser do something, and hands on what came of it. A parser that is `poisoned` afterwards is
-    /// thrown away.
+    /// Lets the flow's parser do something that belongs to a time, and hands on what came of it with the time that it
+    /// belongs to, `true` for what came of time alone. A parser that is poisoned afterwards is thrown away.
     pub(super) fn run(
         &mut self,
         flow: FlowId,
+        time: Timestamp,
         work: impl FnOnce(&mut P, &mut Vec<M>),
-        poisoned: impl FnOnce(&P) -> bool,
-        message: impl FnMut(M),
+        mut message: impl FnMut(bool, M),
     ) {
-        let Some(entry) = self.slots.get_mut(flow.slot()) else { return };
-        let Some(parser) = entry else { return };
+        self.now = self.now.max(time);
+        if self.is_due(flow.slot(), time) {
+            self.tell(flow.slot(), time, |_, told| message(true, told));
+        }
+        self.work(flow.slot(), work, |_, said| message(false, said));
+    }
+
+    /// Tells the time to parsers that have not heard of it for long, as many as one go may cost.
+    pub(super) fn tick(&mut self, now: Timestamp, mut message: impl FnMut(FlowId, M)) {
+        self.now = self.now.max(now);
+        for slot in self.round.portion(self.now.as_nanos(), self.slots.len()) {
+            if self.is_due(slot, self.now) {
+                self.tell(slot, self.now, &mut message);
+            }
+        }
+    }
+
+    /// The flow ended: what time has made of it by now comes first.
+    pub(super) fn end(&mut self, flow: FlowId, mut message: impl FnMut(Timestamp, M)) {
+        let now = self.now;
+        self.tell(flow.slot(), now, |_, told| message(now, told));
+        if let Some(parser) = self.slots.get_mut(flow.slot()) {
+            *parser = None;
+        }
+    }
+
+    fn is_due(&self, slot: usize, now: Timestamp) -> bool {
+        let Some(Some(parser)) = self.slots.get(slot) else { return false };
+        now.as_nanos().saturating_sub(parser.told) >= ROUND
+    }
+
+    /// Tells a parser the time.
+    fn tell(&mut self, slot: usize, now: Timestamp, message: impl FnMut(FlowId, M)) {
+        if let Some(Some(parser)) = self.slots.get_mut(slot) {
+            parser.told = now.as_nanos();
+        }
+        let tick = self.tick;
+        self.work(slot, |parser, messages| tick(parser, timestamp(now), messages), message);
+    }
+
+    fn work(
+        &mut self,
+        slot: usize,
+        work: impl FnOnce(&mut P, &mut Vec<M>),
+        mut message: impl FnMut(FlowId, M),
+    ) {
+        let Some(entry) = self.slots.get_mut(slot) else { return };
+        let Some(Parser { flow, parser, .. }) = entry else { return };
+        let flow = *flow;
         work(parser, &mut self.messages);
-        if poisoned(parser) {
+        if (self.poisoned)(parser) {
             *entry = None;
             self.statistics.poisoned += 1;
         }
         self.statistics.messages += self.messages.len() as u64;
-        self.messages.drain(..).for_each(message);
+        self.messages.drain(..).for_each(|said| message(flow, said));
     }
+}
 
-    /// The flow ended.
-    pub(super) fn end(&mut self, flow: FlowId) {
-        if let Some(parser) = self.slots.get_mut(flow.slot()) {
-            *parser = None;
+impl Round {
+    /// The slots to look at now.
+    fn portion(&mut self, now: u64, slots: usize) -> Range<usize> {
+        if now < self.due {
+            return 0..0;
         }
+        if self.slot == 0 {
+            self.began = now;
+        }
+        let first = self.slot.min(slots);
+        let end = slots.min(first + PORTION);
+        self.due = now.saturating_add(PAUSE);
+        self.slot = end;
+        if end == slots {
+            self.slot = 0;
+            self.due = self.due.max(self.began.saturating_add(ROUND));
+        }
+        first..end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_visits_every_slot_once_a_second_in_portions() {
+        let mut round = Round { slot: 0, began: 0, due: 0 };
+        for (slots, seconds) in [(1, 10), (PORTION, 10), (3 * PORTION + 7, 10), (30 * PORTION, 3)] {
+            round.due = 0;
+            let mut visits = vec![0; slots];
+            for now in (0..10 * ROUND).step_by(1_000_000) {
+                let portion = round.portion(now, slots);
+                assert!(portion.len() <= PORTION);
+                portion.for_each(|slot| visits[slot] += 1);
+            }
+            assert!(visits.iter().all(|times| (seconds..=seconds + 1).contains(times)), "{slots}");
+            round = Round { slot: 0, began: 0, due: 0 };
+        }
+        // Slots only become more; time may leap.
+        assert_eq!(round.portion(u64::MAX, 5), 0..5);
+        assert_eq!(round.portion(0, 5), 0..0);
     }
 }

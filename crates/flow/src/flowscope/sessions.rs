@@ -4,7 +4,10 @@ use ::flowscope::{SessionParser, SessionParserFactory};
 
 use super::parsers::Parsers;
 use super::timestamp;
-use crate::{Data, EndReason, Flow, FlowHandler, FlowRecord, FlowSide, Gap, Timestamp, protocol};
+use crate::{
+    Data, EndReason, Flow, FlowExtractor, FlowHandler, FlowRecord, FlowSide, FlowTable, Gap,
+    Timestamp, protocol,
+};
 
 /// Receives what parsers make of streams or datagrams.
 pub trait MessageHandler<K, M> {
@@ -58,7 +61,21 @@ where
     /// Parsers from `factory` (any parser that is `Default` and `Clone` is its own factory), messages to `handler`.
     #[must_use]
     pub fn new(factory: F, handler: H) -> Self {
-        Self { factory, handler, parsers: Parsers::new(), newest: Timestamp::default() }
+        let parsers = Parsers::new(SessionParser::on_tick, SessionParser::is_poisoned);
+        Self { factory, handler, parsers, newest: Timestamp::default() }
+    }
+
+    /// Tells parsers the time, as [`Datagrams::tick`](super::Datagrams::tick) does.
+    pub fn tick<E>(&mut self, now: Timestamp, table: &FlowTable<E>)
+    where
+        E: FlowExtractor<Key = K>,
+    {
+        let Self { parsers, handler, .. } = self;
+        parsers.tick(now, |flow, message| {
+            if let Some(flow) = table.flow(flow) {
+                handler.on_message(&flow, FlowSide::Initiator, message, now);
+            }
+        });
     }
 
     /// What became of parsers.
@@ -88,7 +105,8 @@ where
         work: impl FnOnce(&mut F::Parser, &mut Vec<<F::Parser as SessionParser>::Message>),
     ) {
         let Self { parsers, handler, .. } = self;
-        parsers.run(flow.id, work, SessionParser::is_poisoned, |message| {
+        parsers.run(flow.id, time, work, |of_time, message| {
+            let side = if of_time { FlowSide::Initiator } else { side };
             handler.on_message(flow, side, message, time);
         });
     }
@@ -101,7 +119,7 @@ where
 {
     fn on_start(&mut self, flow: &Flow<'_, K>) {
         let parser = (flow.protocol == protocol::TCP).then(|| self.factory.new_parser(flow.key));
-        self.parsers.start(flow.id, parser);
+        self.parsers.start(flow.id, flow.started, parser);
     }
 
     fn on_data(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
@@ -133,7 +151,10 @@ where
             parser.rst_initiator();
             parser.rst_responder();
         }
-        self.parsers.end(flow.id);
-        self.handler.on_end(flow, record);
+        let Self { parsers, handler, .. } = self;
+        parsers.end(flow.id, |time, message| {
+            handler.on_message(flow, FlowSide::Initiator, message, time);
+        });
+        handler.on_end(flow, record);
     }
 }
