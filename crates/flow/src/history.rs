@@ -18,56 +18,90 @@ pub(crate) enum Letter {
 
 const LETTERS: [u8; 8] = *b"SHADFRTG";
 
-/// Whether a side has brought a letter before.
-#[inline(always)]
-pub(crate) const fn noted(seen: u8, letter: Letter) -> bool {
-    seen >> letter as u8 & 1 == 1
-}
+/// The letters of a flow, in order. How many of them there are is not in here: each of the sides' [`Seen`] has one bit a
+/// letter. So a letter is stored without a look at those before it, which are seldom in the processor's caches.
+///
+/// There is room for all but one of the sixteen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct History([u8; 15]);
 
-/// Appends a letter, unless the side has brought it before: `seen` has one bit a letter. The four lowest bits of
-/// `history` count its letters, the others hold four bits each: there is room for all but one of the sixteen.
-#[inline(always)]
-pub(crate) fn note(history: &mut u64, seen: &mut u8, side: FlowSide, letter: Letter) {
-    let bit = 1 << letter as u8;
-    if *seen & bit == 0 {
-        *seen |= bit;
-        let count = *history & 15;
-        if count < 15 {
-            let code = letter as u64 | u64::from(side == FlowSide::Responder) << 3;
-            *history = (*history | code << (4 + 4 * count)) + 1;
-        }
+/// The letters that a side has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen(u8);
+
+impl Seen {
+    pub(crate) const NONE: Self = Self(0);
+
+    #[inline(always)]
+    pub(crate) const fn has(self, letter: Letter) -> bool {
+        self.0 >> letter as u8 & 1 == 1
     }
 }
 
-/// The history in letters.
-pub(crate) fn spell(history: u64) -> String {
-    (0..history & 15)
-        .map(|at| {
-            let code = history >> (4 + 4 * at);
-            let letter = LETTERS[code as usize & 7];
-            char::from(if code & 8 == 0 { letter } else { letter.to_ascii_lowercase() })
-        })
-        .collect()
+impl History {
+    pub(crate) const NONE: Self = Self([0; 15]);
+
+    /// Appends a letter, unless the side has brought it before. `peer` is what the other side has.
+    #[inline(always)]
+    pub(crate) fn note(&mut self, seen: &mut Seen, peer: Seen, side: FlowSide, letter: Letter) {
+        if !seen.has(letter) {
+            if let Some(place) = self.0.get_mut(count(*seen, peer)) {
+                *place = LETTERS[letter as usize] | (side as u8) << 5;
+            }
+            seen.0 |= 1 << letter as u8;
+        }
+    }
+
+    /// The history in letters.
+    pub(crate) fn spell(&self, seen: Seen, peer: Seen) -> String {
+        let letters = self.0.get(..count(seen, peer)).unwrap_or(&self.0);
+        String::from_utf8(letters.to_vec()).unwrap_or_default()
+    }
+}
+
+#[inline(always)]
+const fn count(seen: Seen, peer: Seen) -> usize {
+    u16::from_be_bytes([seen.0, peer.0]).count_ones() as usize
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[derive(Debug)]
+    struct Flow {
+        history: History,
+        seen: [Seen; 2],
+    }
+
+    impl Flow {
+        fn note(&mut self, side: FlowSide, letter: Letter) {
+            let peer = self.seen[side.opposite() as usize];
+            self.history.note(&mut self.seen[side as usize], peer, side, letter);
+        }
+
+        fn spell(&self) -> String {
+            self.history.spell(self.seen[0], self.seen[1])
+        }
+    }
+
+    const NEW: Flow = Flow { history: History::NONE, seen: [Seen::NONE; 2] };
+
     #[test]
     fn each_letter_once_a_side_in_order() {
-        let (mut history, mut initiator, mut responder) = (0, 0, 0);
+        let mut flow = NEW;
+        assert_eq!(flow.spell(), "");
         for letter in [Letter::Syn, Letter::Ack, Letter::Data, Letter::Data] {
-            note(&mut history, &mut initiator, FlowSide::Initiator, letter);
+            flow.note(FlowSide::Initiator, letter);
         }
-        note(&mut history, &mut responder, FlowSide::Responder, Letter::Data);
-        note(&mut history, &mut initiator, FlowSide::Initiator, Letter::Gap);
-        assert_eq!(spell(history), "SADdG");
+        flow.note(FlowSide::Responder, Letter::Data);
+        flow.note(FlowSide::Initiator, Letter::Gap);
+        assert_eq!(flow.spell(), "SADdG");
     }
 
     #[test]
     fn a_sixteenth_letter_is_left_out() {
-        let (mut history, mut initiator, mut responder) = (0, 0, 0);
+        let mut flow = NEW;
         let all = [
             Letter::Syn,
             Letter::SynAck,
@@ -79,9 +113,9 @@ mod tests {
             Letter::Gap,
         ];
         for letter in all {
-            note(&mut history, &mut initiator, FlowSide::Initiator, letter);
-            note(&mut history, &mut responder, FlowSide::Responder, letter);
+            flow.note(FlowSide::Initiator, letter);
+            flow.note(FlowSide::Responder, letter);
         }
-        assert_eq!(spell(history), "SsHhAaDdFfRrTtG");
+        assert_eq!(flow.spell(), "SsHhAaDdFfRrTtG");
     }
 }

@@ -1,5 +1,7 @@
 //! What the table keeps of each flow.
 
+use crate::history::{History, Seen};
+use crate::stream::ahead;
 use crate::{FlowSide, Orientation, TcpFlags};
 
 /// No index: of a backlog that a direction does not have.
@@ -33,7 +35,7 @@ const _: () = assert!(size_of::<Slot>() == 128);
 #[derive(Debug)]
 pub(crate) struct Cold<K> {
     pub(crate) key: K,
-    pub(crate) history: u64,
+    pub(crate) history: History,
     /// The time of the SYN; once [`SlotFlags::HANDSHAKE`] is set, how long the handshake took. Nanoseconds.
     pub(crate) handshake: u64,
     /// When a record of the flow was last handed out. Nanoseconds.
@@ -75,7 +77,7 @@ pub(crate) struct Direction {
     pub(crate) flags: DirectionFlags,
     pub(crate) scale: Scale,
     /// Letters of the history that this side has brought.
-    pub(crate) history: u8,
+    pub(crate) seen: Seen,
 }
 
 /// The window scale option of one side. The lower half is what its SYN announced, the upper the shift that holds.
@@ -158,6 +160,13 @@ macro_rules! flags {
         impl $name {
             $($(#[$flag_doc])* pub(crate) const $flag: Self = Self($value);)*
 
+            /// Whether none is set.
+            #[allow(dead_code, reason = "not every set is asked")]
+            #[inline]
+            pub(crate) const fn is_empty(self) -> bool {
+                self.0 == 0
+            }
+
             /// Whether any of these is set.
             #[inline]
             pub(crate) const fn has(self, other: Self) -> bool {
@@ -236,13 +245,96 @@ impl Direction {
         backlog: NONE,
         flags: DirectionFlags(0),
         scale: Scale::NEW,
-        history: 0,
+        seen: Seen::NONE,
     };
 
     /// The sequence number of the next byte to be delivered.
     #[inline]
     pub(crate) const fn expected(&self) -> u32 {
         self.base.wrapping_add(self.next as u32)
+    }
+
+    /// Whether an acknowledgement is of nothing but what was seen.
+    #[inline(always)]
+    pub(crate) const fn has_seen(&self, acknowledgement: u32) -> bool {
+        type F = DirectionFlags;
+        let distance = acknowledgement.wrapping_sub(self.expected()).cast_signed();
+        self.flags.has(F::ANCHORED)
+            && (distance <= 0 || (distance == 1 && self.flags.has(F::FIN_REACHED)))
+    }
+
+    /// Takes an acknowledgement of nothing but what was seen; else false, with nothing done.
+    #[inline(always)]
+    pub(crate) const fn takes_acknowledgement(&mut self, acknowledgement: u32, edge: u32) -> bool {
+        type F = DirectionFlags;
+        if !self.has_seen(acknowledgement) {
+            return false;
+        }
+        let first = !self.flags.has(F::ACKED);
+        if first || ahead(acknowledgement, self.acked) {
+            self.acked = acknowledgement;
+        }
+        if first || ahead(edge, self.edge) {
+            self.edge = edge;
+        }
+        let of_fin = acknowledgement == self.expected().wrapping_add(1);
+        self.flags.set(if of_fin { F::ACKED.or(F::FIN_ACKED) } else { F::ACKED });
+        true
+    }
+
+    /// Whether a FIN comes next.
+    #[inline(always)]
+    pub(crate) const fn can_end_at(&self, sequence: u32) -> bool {
+        type F = DirectionFlags;
+        self.flags.has(F::ANCHORED)
+            && !self.flags.has(F::FIN.or(F::PENDING))
+            && sequence == self.expected()
+    }
+
+    /// Takes a FIN that comes next; else false, with nothing done.
+    #[inline(always)]
+    pub(crate) const fn takes_fin(&mut self, sequence: u32) -> bool {
+        if !self.can_end_at(sequence) {
+            return false;
+        }
+        self.fin = sequence;
+        self.flags.set(DirectionFlags::FIN);
+        self.reach_fin();
+        true
+    }
+
+    /// The stream is complete up to the FIN.
+    #[inline(always)]
+    pub(crate) const fn reach_fin(&mut self) {
+        type F = DirectionFlags;
+        self.flags.set(F::FIN_REACHED);
+        if self.flags.has(F::ACKED) && self.offset(self.acked) > self.next.cast_signed() {
+            self.flags.set(F::FIN_ACKED);
+        }
+    }
+
+    /// The whole stream was delivered, the FIN was reached, and nothing waits.
+    pub(crate) const fn is_complete(&self) -> bool {
+        type F = DirectionFlags;
+        self.flags.has(F::FIN_REACHED) && !self.flags.has(F::PENDING.or(F::HOLD))
+    }
+
+    /// Nothing was known of the direction, and now the sequence number of stream offset 0 is.
+    #[inline(always)]
+    pub(crate) const fn begin_at(&mut self, base: u32) {
+        self.base = base;
+        self.next = 0;
+        self.flags.clear(DirectionFlags::HINT);
+        self.flags.set(DirectionFlags::ANCHORED);
+    }
+
+    /// A segment without payload in a direction of which nothing else is known shows what comes next.
+    #[inline(always)]
+    pub(crate) const fn hint(&mut self, sequence: u32) {
+        if !self.flags.has(DirectionFlags::ANCHORED.or(DirectionFlags::HOLD)) {
+            self.base = sequence;
+            self.flags.set(DirectionFlags::HINT);
+        }
     }
 
     /// The stream offset of a sequence number, which is taken to be within 2³¹ of the next byte.
@@ -305,22 +397,31 @@ impl Slot {
 
     /// Finds out whether the flow is calm: an open connection in which nothing is amiss.
     pub(crate) fn calm_down(&mut self) {
-        let of = |side| u8::from(self.is_calm(side)) << side as u8;
-        self.calm = Calm(of(FlowSide::Initiator) | of(FlowSide::Responder));
+        self.calm = Calm::NO;
+        if self.nothing_is_amiss() {
+            let acked =
+                |side: usize| u8::from(self.directions[side].flags.has(DirectionFlags::ACKED));
+            self.calm = Calm(acked(1) | acked(0) << 1);
+        }
     }
 
     /// Whether a segment of this side can be the common case.
     pub(crate) fn is_calm(&self, side: FlowSide) -> bool {
+        let peer = self.directions[side.opposite() as usize].flags;
+        self.nothing_is_amiss() && peer.has(DirectionFlags::ACKED)
+    }
+
+    #[inline]
+    fn nothing_is_amiss(&self) -> bool {
         type F = DirectionFlags;
         let amiss = F::GRACE.or(F::HOLD).or(F::PENDING).or(F::FIN);
-        let (own, peer) =
-            (self.directions[side as usize].flags, self.directions[side.opposite() as usize].flags);
-        let greeting = !self.flags.has(SlotFlags::HANDSHAKE) && own.has(F::SYN) && peer.has(F::SYN);
+        let [initiator, responder] = &self.directions;
+        let (initiator, responder) = (initiator.flags, responder.flags);
+        let both_greeted = initiator.has(F::SYN) && responder.has(F::SYN);
         self.state == State::Established
             && !self.flags.has(SlotFlags::RIVAL.or(SlotFlags::DOUBTFUL_RESET))
-            && !own.or(peer).has(amiss)
-            && peer.has(F::ACKED)
-            && !greeting
+            && !initiator.or(responder).has(amiss)
+            && (self.flags.has(SlotFlags::HANDSHAKE) || !both_greeted)
     }
 
     /// Which side sends packets of this orientation.

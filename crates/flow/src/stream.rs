@@ -7,7 +7,7 @@ mod window;
 
 use crate::backlog::{Backlog, Backlogs, Suspect};
 use crate::config::Config;
-use crate::history::{Letter, note};
+use crate::history::{History, Letter, Seen};
 use crate::slot::{Direction, DirectionFlags as F, NONE};
 use crate::statistics::TableStatistics;
 use crate::{Flow, FlowHandler, FlowSide, GapCause};
@@ -18,7 +18,9 @@ pub(crate) struct Stream<'t, K, H> {
     /// Who sends these bytes.
     pub(crate) side: FlowSide,
     pub(crate) direction: &'t mut Direction,
-    pub(crate) history: &'t mut u64,
+    pub(crate) history: &'t mut History,
+    /// What the other side has brought to the history.
+    pub(crate) peer: Seen,
     pub(crate) backlogs: &'t mut Backlogs,
     pub(crate) config: &'t Config,
     pub(crate) statistics: &'t mut TableStatistics,
@@ -41,25 +43,17 @@ pub(crate) struct Payload<'a> {
 
 impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// Takes a segment's payload.
-    #[inline]
     pub(crate) fn payload(&mut self, payload: Payload<'_>) {
+        self.note(Letter::Data);
         let quiet = F::PENDING.or(F::FIN).or(F::HOLD);
-        let direction = &mut *self.direction;
-        if direction.flags.has(F::ANCHORED)
-            && !direction.flags.has(quiet)
-            && payload.sequence == direction.expected()
+        if self.direction.flags.has(F::ANCHORED)
+            && !self.direction.flags.has(quiet)
+            && payload.sequence == self.direction.expected()
             && payload.bytes.len() == payload.wire_len as usize
         {
-            note(self.history, &mut direction.history, self.side, Letter::Data);
             self.deliver(payload.bytes, payload.timestamp, payload.number);
             return;
         }
-        self.payload_slow(payload);
-    }
-
-    #[inline(never)]
-    fn payload_slow(&mut self, payload: Payload<'_>) {
-        note(self.history, &mut self.direction.history, self.side, Letter::Data);
         if !self.direction.flags.has(F::ANCHORED.or(F::HOLD)) && !self.begin(&payload) {
             self.retransmitted();
             return;
@@ -85,24 +79,16 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             }
             return;
         }
-        self.direction.base = base;
-        self.direction.next = 0;
-        self.direction.flags.clear(F::HINT);
-        self.direction.flags.set(F::ANCHORED);
-    }
-
-    /// A segment without payload in a direction of which nothing else is known shows what comes next.
-    #[inline]
-    pub(crate) fn hint(&mut self, sequence: u32) {
-        if !self.direction.flags.has(F::ANCHORED.or(F::HOLD)) {
-            self.direction.base = sequence;
-            self.direction.flags.set(F::HINT);
-        }
+        self.direction.begin_at(base);
     }
 
     /// Takes a FIN, which has this sequence number.
     pub(crate) fn fin(&mut self, sequence: u32) {
-        note(self.history, &mut self.direction.history, self.side, Letter::Fin);
+        self.note(Letter::Fin);
+        if self.direction.takes_fin(sequence) {
+            self.handler.on_fin(&self.flow, self.side, self.direction.next);
+            return;
+        }
         if self.direction.flags.has(F::FIN) {
             return;
         }
@@ -132,26 +118,10 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     }
 
     /// The peer says that it has everything before `acknowledgement`, and takes bytes up to `edge`.
-    #[inline]
     pub(crate) fn acknowledged(&mut self, acknowledgement: u32, edge: u32) {
-        let direction = &mut *self.direction;
-        if direction.flags.has(F::ANCHORED) && direction.flags.has(F::ACKED) {
-            let distance = acknowledgement.wrapping_sub(direction.expected()).cast_signed();
-            if distance <= 0 {
-                if ahead(acknowledgement, direction.acked) {
-                    direction.acked = acknowledgement;
-                }
-                if ahead(edge, direction.edge) {
-                    direction.edge = edge;
-                }
-                return;
-            }
+        if self.direction.takes_acknowledgement(acknowledgement, edge) {
+            return;
         }
-        self.acknowledged_slow(acknowledgement, edge);
-    }
-
-    #[inline(never)]
-    fn acknowledged_slow(&mut self, acknowledgement: u32, edge: u32) {
         let anchored = self.direction.flags.has(F::ANCHORED);
         if anchored {
             let offset = self.direction.offset(acknowledgement);
@@ -252,14 +222,14 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             && !direction.flags.has(F::FIN_REACHED)
             && direction.expected() == direction.fin
         {
-            direction.flags.set(F::FIN_REACHED);
-            if direction.flags.has(F::ACKED)
-                && direction.offset(direction.acked) > direction.next.cast_signed()
-            {
-                direction.flags.set(F::FIN_ACKED);
-            }
+            direction.reach_fin();
             self.handler.on_fin(&self.flow, self.side, self.direction.next);
         }
+    }
+
+    #[inline]
+    pub(crate) fn note(&mut self, letter: Letter) {
+        self.history.note(&mut self.direction.seen, self.peer, self.side, letter);
     }
 
     fn first_pending(&self) -> Option<u64> {
@@ -267,7 +237,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     }
 
     fn retransmitted(&mut self) {
-        note(self.history, &mut self.direction.history, self.side, Letter::Retransmission);
+        self.note(Letter::Retransmission);
         let index = self.ensure_backlog();
         if let Some(backlog) = self.backlogs.get(index) {
             backlog.retransmitted += 1;

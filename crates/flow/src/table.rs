@@ -6,6 +6,7 @@ mod in_order;
 mod reset;
 mod rival;
 mod tcp;
+mod usual;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
@@ -14,7 +15,7 @@ use std::num::NonZeroU128;
 use crate::backlog::Backlogs;
 use crate::chunked::Chunked;
 use crate::config::{Config, FlowTableBuilder};
-use crate::history::spell;
+use crate::history::History;
 use crate::index::Index;
 use crate::slot::{
     Calm, Cold, Counters, Direction, DirectionFlags, NONE, Rival, Slot, SlotFlags, State, Totals,
@@ -201,7 +202,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// Begins a flow in a fresh slot.
     fn insert(
         &mut self,
-        key: &E::Key,
+        key: E::Key,
         work: &batch::Work,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> u32 {
@@ -211,7 +212,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         let slot = if let Some(slot) = self.free.pop() {
             self.slots[slot].compact = work.compact;
-            self.cold[slot].key = key.clone();
+            self.cold[slot].key = key;
             slot
         } else {
             let slot = self.slots.len() as u32;
@@ -227,7 +228,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 flags: SlotFlags::default(),
                 calm: Calm::NO,
             });
-            self.cold.push(Cold { key: key.clone(), history: 0, handshake: 0, reported: 0 });
+            self.cold.push(Cold { key, history: History::NONE, handshake: 0, reported: 0 });
             self.wheel.push();
             slot
         };
@@ -260,7 +261,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             Orientation::Reverse => SlotFlags::REVERSE,
         };
         let cold = &mut self.cold[slot];
-        (cold.history, cold.handshake, cold.reported) = (0, 0, now);
+        (cold.handshake, cold.reported) = (0, now);
         if !self.totals.is_empty() {
             self.totals.remove(&slot);
         }
@@ -290,7 +291,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     /// Counts a packet of a side.
-    #[inline]
+    #[inline(always)]
     fn count(&mut self, slot: u32, side: FlowSide, payload_bytes: u32, wire_bytes: u32) {
         let entry = &mut self.slots[slot];
         entry.last_seen = self.now;
@@ -314,6 +315,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let Slot { directions, started, generation, protocol, flags, calm, .. } =
             &mut self.slots[slot];
         *calm = Calm::NO;
+        let peer = directions[side.opposite() as usize].seen;
         let Cold { key, history, .. } = &mut self.cold[slot];
         let initiator =
             if flags.has(SlotFlags::REVERSE) { Orientation::Reverse } else { Orientation::Forward };
@@ -328,6 +330,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             side,
             direction: &mut directions[side as usize],
             history,
+            peer,
             backlogs: &mut self.backlogs,
             config: &self.config,
             statistics: &mut self.statistics,
@@ -343,7 +346,10 @@ impl<E: FlowExtractor> FlowTable<E> {
         if self.slots[slot].is_tcp() {
             let mut wake = u64::MAX;
             for side in [FlowSide::Initiator, FlowSide::Responder] {
-                self.stream(slot, side, handler, &mut wake).finish();
+                let direction = &self.slots[slot].directions[side as usize];
+                if !direction.is_complete() {
+                    self.stream(slot, side, handler, &mut wake).finish();
+                }
             }
         }
         let reason = self.true_reason(slot, reason);
@@ -401,6 +407,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     fn record(&self, slot: u32, reason: EndReason) -> FlowRecord<E::Key> {
         let entry = &self.slots[slot];
         let cold = &self.cold[slot];
+        let [initiator, responder] = &entry.directions;
         let handshake = entry.flags.has(SlotFlags::HANDSHAKE);
         FlowRecord {
             key: cold.key.clone(),
@@ -411,7 +418,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             initiator: self.side_counters(slot, 0),
             responder: self.side_counters(slot, 1),
             handshake_rtt: handshake.then(|| std::time::Duration::from_nanos(cold.handshake)),
-            history: spell(cold.history),
+            history: cold.history.spell(initiator.seen, responder.seen),
         }
     }
 

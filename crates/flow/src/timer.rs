@@ -1,6 +1,7 @@
 //! When each flow wants to be looked at again.
 
 use crate::chunked::Chunked;
+use crate::prefetch::prefetch;
 
 /// A hierarchical timer wheel over the slots of a table, one timer a slot.
 ///
@@ -56,6 +57,12 @@ impl Wheel {
     /// Makes room for one more slot.
     pub(crate) fn push(&mut self) {
         self.nodes.push(Node { previous: NONE, next: NONE, tick: UNSET });
+    }
+
+    /// Asks the processor for the slot's timer.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, slot: u32) {
+        prefetch(&self.nodes[slot]);
     }
 
     /// When the slot's timer is set for, at the earliest.

@@ -2,7 +2,7 @@
 
 use super::{Payload, Stream};
 use crate::backlog::Suspect;
-use crate::history::{Letter, note};
+use crate::history::Letter;
 use crate::pending::Arrival;
 use crate::slot::DirectionFlags as F;
 use crate::{Conflict, Data, FlowHandler, Gap, GapCause, Timestamp};
@@ -182,7 +182,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             cause => cause,
         };
         self.direction.next = end;
-        note(self.history, &mut self.direction.history, self.side, Letter::Gap);
+        self.note(Letter::Gap);
         let index = self.ensure_backlog();
         if let Some(backlog) = self.backlogs.get(index) {
             backlog.gap_bytes += len;

@@ -10,6 +10,7 @@ use crate::{
     LinkType, Opening, Orientation, Packet, Parsed, TcpFlags, TcpHeader, Timestamp, protocol,
 };
 
+use super::in_order::differs;
 use super::view;
 
 /// Packets that are worked on together: enough for the memory system to fetch many flows at once, few enough that what is
@@ -101,12 +102,15 @@ impl<E: FlowExtractor> FlowTable<E> {
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         self.statistics.packets += batch.count as u64;
+        let verify = self.config.verify_checksums;
         let mut bytes = 0;
         for at in 0..batch.count.min(BATCH) {
             let Some(packet) = &batch.packets[at] else { break };
             bytes += u64::from(packet.wire_len);
-            if let Some(headers) = crate::Parser::plain(packet) {
-                if let Some((work, key)) = self.prepare(packet, at, &headers) {
+            // Checksums are verified elsewhere: what that needs would leave too few registers for the rest.
+            if !verify && let Some(headers) = crate::Parser::plain(packet) {
+                let extracted = self.extractor.extract(packet, &headers);
+                if let Some((work, key)) = self.work(extracted, at, &headers) {
                     batch.push(work, key);
                 }
             } else {
@@ -129,8 +133,11 @@ impl<E: FlowExtractor> FlowTable<E> {
         let Some(packet) = batch.packets[at] else { return };
         match self.parser.parse(&packet) {
             Ok(Parsed::Transport(headers)) => {
-                if let Some((work, key)) = self.prepare(&packet, at, &headers) {
-                    batch.push(work, key);
+                if !self.is_damaged(&packet, &headers) {
+                    let extracted = self.extractor.extract(&packet, &headers);
+                    if let Some((work, key)) = self.work(extracted, at, &headers) {
+                        batch.push(work, key);
+                    }
                 }
             }
             Ok(Parsed::Fragment(fragment)) => {
@@ -142,35 +149,16 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// Takes out of a packet what its flow needs to know, and begins the search for the flow.
-    #[inline(always)]
-    fn prepare(
-        &mut self,
-        packet: &Packet<'_>,
-        at: usize,
-        headers: &Headers,
-    ) -> Option<(Work, E::Key)> {
-        if self.is_damaged(packet, headers) {
-            return None;
-        }
-        let extracted = self.extractor.extract(packet, headers);
-        self.work(extracted, at, headers)
-    }
-
     /// Whether checksums are verified and this one is wrong.
-    #[inline(always)]
     fn is_damaged(&mut self, packet: &Packet<'_>, headers: &Headers) -> bool {
-        if self.config.verify_checksums && !packet.checksum_partial {
-            // A copy, so that the headers need not be in memory where checksums are not verified.
-            let headers = *headers;
-            if headers.verify_checksum(packet.data) == Checksum::Invalid {
-                self.statistics.bad_checksums += 1;
-                return true;
-            }
-        }
-        false
+        let damaged = self.config.verify_checksums
+            && !packet.checksum_partial
+            && headers.verify_checksum(packet.data) == Checksum::Invalid;
+        self.statistics.bad_checksums += u64::from(damaged);
+        damaged
     }
 
+    /// Takes out of a packet what its flow needs to know, and begins the search for the flow.
     #[inline(always)]
     fn work(
         &mut self,
@@ -229,15 +217,13 @@ impl<E: FlowExtractor> FlowTable<E> {
         for work in searches {
             self.search(work);
         }
-        let (along, rest) = after.split_at(prepared.min(after.len()));
-        let mut along = along.iter();
-        for (work, key) in work[..prepared].iter().zip(&*keys) {
-            ask_for(along.next().map_or(&[], std::slice::from_ref));
+        for (at, (work, key)) in work[..prepared].iter().zip(&*keys).enumerate() {
+            ask_for(after.get(at));
             if let Some(Some(packet)) = packets.get(usize::from(work.packet)) {
                 self.update(packet, work, key.as_ref(), handler);
             }
         }
-        ask_for(rest);
+        ask_for(after.iter().skip(prepared));
     }
 
     /// Finds the slot that probably is the flow's, and asks for it.
@@ -246,8 +232,14 @@ impl<E: FlowExtractor> FlowTable<E> {
         let Some(candidate) = self.index.candidate(work.hash) else { return };
         work.candidate = candidate;
         let slot = &self.slots[candidate];
-        if work.compact == 0 {
-            prefetch(&self.cold[candidate].key);
+        let changes = work.tcp.flags.intersects(TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST);
+        if work.compact == 0 || changes {
+            let cold = &self.cold[candidate];
+            prefetch(&cold.key);
+            if changes {
+                prefetch(&cold.history);
+                self.wheel.prefetch(candidate);
+            }
         }
         prefetch(&slot.directions);
         prefetch(&slot.compact);
@@ -289,12 +281,12 @@ impl<E: FlowExtractor> FlowTable<E> {
         key: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
-        let expanded = NonZeroU128::new(work.compact).and_then(E::expand);
-        let Some(key) = expanded.as_ref().or(key) else {
-            self.statistics.unparsed += 1;
-            return;
+        let likely = work.candidate;
+        let found = if likely != NONE && self.holds(likely, work, key) {
+            Some(likely)
+        } else {
+            self.index.find(work.hash, |slot| self.holds(slot, work, key))
         };
-        let found = self.index.find(work.hash, |slot| self.holds(slot, work, key));
         let found = if self.next_timer <= self.now {
             self.settled(found, work, key, handler)
         } else {
@@ -304,9 +296,13 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.datagram(found, packet, work, key, handler);
         } else if work.candidate == NONE
             && let Some(slot) = found
-            && self.in_order(slot, packet, work, Some(key), handler)
+            && self.in_order(slot, packet, work, key, handler)
         {
             // It began in the batch before, or this is a packet joined from fragments.
+        } else if let Some(slot) = found
+            && self.usual(slot, packet, work, handler)
+        {
+            // Most of what is not in order begins or ends a connection.
         } else {
             self.any_order(found, packet, work, key, handler);
         }
@@ -318,7 +314,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         &mut self,
         found: Option<u32>,
         work: &Work,
-        key: &E::Key,
+        key: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> Option<u32> {
         let slot = found?;
@@ -328,11 +324,19 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     /// Whether the slot is in use for this key; what was found early in a batch may have changed since.
     #[inline(always)]
-    fn holds(&self, slot: u32, work: &Work, key: &E::Key) -> bool {
+    fn holds(&self, slot: u32, work: &Work, key: Option<&E::Key>) -> bool {
         let entry = &self.slots[slot];
         entry.compact == work.compact
-            && (work.compact != 0 || self.cold[slot].key == *key)
+            && (work.compact != 0 || !differs(&self.cold[slot].key, key))
             && entry.state != State::Free
+    }
+
+    /// The packet's key, for a flow that begins.
+    pub(super) fn key(&mut self, work: &Work, key: Option<&E::Key>) -> Option<E::Key> {
+        let expanded = NonZeroU128::new(work.compact).and_then(E::expand);
+        let key = expanded.or_else(|| key.cloned());
+        self.statistics.unparsed += u64::from(key.is_none());
+        key
     }
 
     /// A packet of a flow that is not a TCP connection.
@@ -341,10 +345,13 @@ impl<E: FlowExtractor> FlowTable<E> {
         found: Option<u32>,
         packet: &Packet<'_>,
         work: &Work,
-        key: &E::Key,
+        key: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
-        let slot = found.unwrap_or_else(|| {
+        let slot = if let Some(slot) = found {
+            slot
+        } else {
+            let Some(key) = self.key(work, key) else { return };
             let slot = self.insert(key, work, handler);
             let opening = Opening {
                 side: FlowSide::Initiator,
@@ -356,7 +363,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             let (protocol, initiator) = (work.protocol, work.orientation);
             self.start(slot, protocol, initiator, State::Datagrams, &opening, handler);
             slot
-        });
+        };
         if self.slots[slot].state == State::Ended {
             // It was not admitted; or its key leaves the protocol out, and a connection that has ended keeps it.
             self.after_end(slot);
@@ -498,13 +505,12 @@ impl Work {
 
 /// Asks the processor for the headers of packets.
 #[inline(always)]
-fn ask_for(packets: &[Option<Packet<'_>>]) {
-    for packet in packets.iter().flatten() {
-        if let Some(first) = packet.data.first() {
-            prefetch(first);
-        }
-        if let Some(behind_ip) = packet.data.get(53) {
-            prefetch(behind_ip);
+fn ask_for<'p>(packets: impl IntoIterator<Item = &'p Option<Packet<'p>>>) {
+    for packet in packets.into_iter().flatten() {
+        // Shorter ones are rare.
+        if let Some(head) = packet.data.first_chunk::<54>() {
+            prefetch(&head[0]);
+            prefetch(&head[53]);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::batch::Work;
 use super::view;
-use crate::history::{Letter, note, noted};
+use crate::history::Letter;
 use crate::slot::DirectionFlags as F;
 use crate::stream::ahead;
 use crate::{Data, FlowExtractor, FlowHandler, FlowTable, Packet};
@@ -67,11 +67,15 @@ impl<E: FlowExtractor> FlowTable<E> {
             }
         }
         let letter = if work.payload_len == 0 { Letter::Ack } else { Letter::Data };
-        if !noted(sends.history, letter) {
-            note(&mut self.cold[slot].history, &mut sends.history, side, letter);
+        if !sends.seen.has(letter) {
+            let mut seen = sends.seen;
+            let peer = entry.directions[side.opposite() as usize].seen;
+            self.cold[slot].history.note(&mut seen, peer, side, letter);
+            entry.directions[side as usize].seen = seen;
         }
         if work.payload_len > 0 {
             let len = u64::from(work.payload_len);
+            let sends = &mut entry.directions[side as usize];
             let offset = sends.next;
             sends.next += len;
             self.statistics.delivered_bytes += len;
@@ -89,6 +93,6 @@ impl<E: FlowExtractor> FlowTable<E> {
 
 /// Compares keys without a number; not inlined, so that those with one have the registers.
 #[inline(never)]
-fn differs<K: Eq>(kept: &K, key: Option<&K>) -> bool {
+pub(super) fn differs<K: Eq>(kept: &K, key: Option<&K>) -> bool {
     key.is_none_or(|key| kept != key)
 }

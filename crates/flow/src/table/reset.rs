@@ -1,7 +1,7 @@
 //! Resets.
 
 use super::tcp::Segment;
-use crate::history::{Letter, note};
+use crate::history::Letter;
 use crate::slot::{Calm, DirectionFlags as F, SlotFlags, State};
 use crate::{FlowExtractor, FlowSide, FlowTable, TcpFlags};
 
@@ -31,8 +31,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                     .is_some_and(|end| segment.sequence == own.base.wrapping_add(end as u32)));
         let in_window =
             !known || own.offset(segment.sequence).abs_diff(own.next.cast_signed()) < 1 << 20;
-        let seen = &mut entry.directions[side as usize].history;
-        note(&mut self.cold[slot].history, seen, side, Letter::Reset);
+        let seen = &mut entry.directions[side as usize].seen;
+        self.cold[slot].history.note(seen, peer.seen, side, Letter::Reset);
         entry.calm = Calm::NO;
         if refused || expected {
             if entry.state != State::Closing {

@@ -1,6 +1,6 @@
 //! Connections: how they begin, go on and end.
 
-use crate::history::{Letter, note};
+use crate::history::Letter;
 use crate::slot::{Direction, DirectionFlags as F, SlotFlags, State};
 use crate::stream::Payload;
 use crate::{
@@ -35,7 +35,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         found: Option<u32>,
         packet: &Packet<'_>,
         work: &Work,
-        key: &E::Key,
+        key: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         let connection = match found {
@@ -71,12 +71,16 @@ impl<E: FlowExtractor> FlowTable<E> {
                 return;
             }
             None => {
+                let Some(key) = self.key(work, key) else { return };
                 let slot = self.insert(key, work, handler);
                 let ports = (work.source_port, work.destination_port);
-                if !self.open_as(slot, &segment, sender_is_initiator(flags, ports), handler) {
-                    return;
+                // Of a flow that has only begun there is nothing that a SYN could contradict.
+                if self.open_as(slot, &segment, sender_is_initiator(flags, ports), handler)
+                    && !self.usual(slot, packet, work, handler)
+                {
+                    self.ordinary(slot, &segment, handler);
                 }
-                slot
+                return;
             }
         };
         self.segment(slot, &segment, handler);
@@ -210,11 +214,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let syn = segment.flags.contains(TcpFlags::SYN);
         let side = self.count_segment(slot, segment);
         let entry = &mut self.slots[slot];
-        let [initiator, responder] = &mut entry.directions;
-        let (own, peer) = match side {
-            FlowSide::Initiator => (initiator, responder),
-            FlowSide::Responder => (responder, initiator),
-        };
+        let (own, peer) = both(&mut entry.directions, side);
         if syn {
             own.scale.announce(segment.window_scale);
         }
@@ -253,13 +253,13 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         let mut stream = self.stream(slot, side, handler, &mut wake);
         if plain {
-            note(stream.history, &mut stream.direction.history, side, Letter::Ack);
-            stream.hint(segment.sequence);
+            stream.note(Letter::Ack);
+            stream.direction.hint(segment.sequence);
         } else {
             let mut sequence = segment.sequence;
             if syn {
                 let letter = if acknowledges { Letter::SynAck } else { Letter::Syn };
-                note(stream.history, &mut stream.direction.history, side, letter);
+                stream.note(letter);
                 sequence = sequence.wrapping_add(1);
                 stream.anchor(sequence);
                 stream.direction.flags.set(F::SYN);
@@ -308,7 +308,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     /// Both sides have sent a FIN.
-    fn closing(&mut self, slot: u32, handler: &mut impl FlowHandler<E::Key>) {
+    pub(super) fn closing(&mut self, slot: u32, handler: &mut impl FlowHandler<E::Key>) {
         if self.slots[slot].state == State::Established {
             self.slots[slot].state = State::Closing;
             self.arm(slot);
@@ -328,6 +328,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
+    #[inline]
     pub(super) fn count_segment(&mut self, slot: u32, segment: &Segment<'_>) -> FlowSide {
         let side = self.slots[slot].side(segment.orientation);
         self.count(slot, side, segment.payload_wire_len, segment.wire_len);
@@ -357,6 +358,19 @@ fn sender_is_initiator(flags: TcpFlags, (source, destination): (u16, u16)) -> bo
         return !flags.contains(TcpFlags::ACK);
     }
     source >= destination
+}
+
+/// What this side sends, and what the other does.
+#[inline(always)]
+pub(super) const fn both(
+    directions: &mut [Direction; 2],
+    side: FlowSide,
+) -> (&mut Direction, &mut Direction) {
+    let [initiator, responder] = directions;
+    match side {
+        FlowSide::Initiator => (initiator, responder),
+        FlowSide::Responder => (responder, initiator),
+    }
 }
 
 pub(super) const fn opposite(orientation: Orientation) -> Orientation {

@@ -1,0 +1,111 @@
+//! How connections begin and end as a rule.
+
+use super::batch::Work;
+use super::tcp::both;
+use super::view;
+use crate::history::Letter;
+use crate::slot::{Calm, DirectionFlags as F, SlotFlags, State};
+use crate::{FlowExtractor, FlowHandler, FlowSide, FlowTable, Packet, TcpFlags, TcpHeader};
+
+impl<E: FlowExtractor> FlowTable<E> {
+    /// The handshake, FINs in order, and the acknowledgements among them: segments without payload in a connection in
+    /// which nothing is amiss. Complete in itself, as [`in_order`](Self::in_order) is: false, with nothing done, in every
+    /// other case.
+    #[inline(never)]
+    pub(super) fn usual(
+        &mut self,
+        slot: u32,
+        packet: &Packet<'_>,
+        work: &Work,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) -> bool {
+        let TcpHeader { sequence, acknowledgement, flags, window, window_scale } = work.tcp;
+        let syn = flags.contains(TcpFlags::SYN);
+        let fin = flags.contains(TcpFlags::FIN);
+        let acknowledges = flags.contains(TcpFlags::ACK);
+        if work.payload_wire_len > 0
+            || flags.contains(TcpFlags::RST)
+            || syn && fin
+            || window == 0 && !syn
+        {
+            return false;
+        }
+        let now = self.now;
+        let entry = &mut self.slots[slot];
+        let side = entry.side(work.orientation);
+        let (own, peer) = both(&mut entry.directions, side);
+        let open = matches!(entry.state, State::HalfOpen | State::Established | State::Closing);
+        let amiss = F::GRACE.or(F::HOLD).or(F::PENDING);
+        if !open
+            || entry.flags.has(SlotFlags::RIVAL.or(SlotFlags::DOUBTFUL_RESET))
+            || own.flags.or(peer.flags).has(amiss)
+            || acknowledges && !peer.has_seen(acknowledgement)
+            || fin && !own.can_end_at(sequence)
+        {
+            return false;
+        }
+        // A SYN of a side of which nothing is known; and if it is an answer, it answers this flow's.
+        let answers =
+            peer.flags.has(F::SYN) && acknowledgement.wrapping_sub(peer.base) <= peer.next as u32;
+        if syn && (!own.flags.is_empty() || acknowledges && !answers) {
+            return false;
+        }
+        let counters = &mut entry.counters[side as usize];
+        let Some(sum) = counters.plus(0, packet.wire_len) else { return false };
+        // Nothing is left that could go wrong.
+        *counters = sum;
+        entry.last_seen = now;
+        let cold = &mut self.cold[slot];
+        if entry.state == State::HalfOpen && (side == FlowSide::Responder || (!syn && acknowledges))
+        {
+            entry.state = State::Established;
+        }
+        if acknowledges {
+            let scale = if syn { 0 } else { own.scale.shift() };
+            let edge = acknowledgement.wrapping_add(u32::from(window) << scale);
+            peer.takes_acknowledgement(acknowledgement, edge);
+            if !entry.flags.has(SlotFlags::HANDSHAKE)
+                && side == FlowSide::Initiator
+                && !syn
+                && own.flags.has(F::SYN)
+                && peer.flags.has(F::SYN)
+            {
+                entry.flags.set(SlotFlags::HANDSHAKE);
+                cold.handshake = now.saturating_sub(cold.handshake);
+            }
+        }
+        let letter = match (syn, fin) {
+            (true, _) if acknowledges => Letter::SynAck,
+            (true, _) => Letter::Syn,
+            (_, true) => Letter::Fin,
+            _ => Letter::Ack,
+        };
+        cold.history.note(&mut own.seen, peer.seen, side, letter);
+        if syn {
+            own.scale.announce(window_scale);
+            own.begin_at(sequence.wrapping_add(1));
+            own.flags.set(F::SYN);
+            if side == FlowSide::Initiator && !peer.flags.has(F::SYN) {
+                cold.handshake = now;
+            }
+            entry.agree_on_scales();
+        } else if fin {
+            own.takes_fin(sequence);
+            let (offset, both_ended) = (own.next, peer.flags.has(F::FIN));
+            entry.calm = Calm::NO;
+            handler.on_fin(&view(slot, entry, cold), side, offset);
+            if both_ended {
+                self.closing(slot, handler);
+            }
+            return true;
+        } else {
+            own.hint(sequence);
+            if own.flags.has(F::FIN) && peer.flags.has(F::FIN) {
+                self.closing(slot, handler);
+                return true;
+            }
+        }
+        entry.calm_down();
+        true
+    }
+}
