@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conversation::{Chunk, Conversation, FlowStreamExt as _, Handle};
+use conversation::{Chunk, Conversation, Conversations, FlowStreamExt as _, Handle};
 use flow::{EndReason, Endpoint, FiveTuple, FlowSide};
 use futures::StreamExt as _;
 use live_harness::Result;
@@ -53,6 +53,18 @@ impl Ear {
         host: &Namespace,
         open: impl FnOnce() -> std::result::Result<S, String> + Send + 'static,
     ) -> Result<Self> {
+        Self::of(host, move || Ok(open()?.flow_conversations(FiveTuple::bidirectional())))
+    }
+
+    /// The same with whatever conversations `begin` begins on the host.
+    ///
+    /// # Errors
+    ///
+    /// If it does not.
+    pub fn of(
+        host: &Namespace,
+        begin: impl FnOnce() -> std::result::Result<Conversations, String> + Send + 'static,
+    ) -> Result<Self> {
         let (started, ready) = mpsc::channel();
         let heard = Arc::new(Mutex::new(Heard::default()));
         let shared = Arc::clone(&heard);
@@ -60,7 +72,7 @@ impl Ear {
         let guard = host.enter()?;
         let thread = thread::Builder::new().name("ear".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(listen(open, &started, &shared))
+            runtime.block_on(listen(begin, &started, &shared))
         })?;
         drop(guard);
         match ready.recv() {
@@ -73,9 +85,9 @@ impl Ear {
         }
     }
 
-    /// What the engine counted so far.
-    pub fn statistics(&self) -> conversation::Statistics {
-        self.handle.statistics()
+    /// What tells how far the engines are.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Waits until `conversations` have ended, then stops, and tells all that was heard. Conversations that were still
@@ -100,19 +112,18 @@ impl Ear {
     }
 }
 
-async fn listen<S: IntoPacketSource>(
-    open: impl FnOnce() -> std::result::Result<S, String>,
+async fn listen(
+    begin: impl FnOnce() -> std::result::Result<Conversations, String>,
     started: &Sender<Listening>,
     heard: &Mutex<Heard>,
 ) -> Result {
-    let source = match open() {
-        Ok(source) => source,
+    let mut conversations = match begin() {
+        Ok(conversations) => conversations,
         Err(error) => {
             let _ = started.send(Err(error));
             return Ok(());
         }
     };
-    let mut conversations = source.flow_stream(FiveTuple::bidirectional()).into_conversations();
     // Whoever waits for this is gone only if the test is.
     let _ = started.send(Ok(conversations.handle()));
     while let Some(conversation) = conversations.next().await {

@@ -44,6 +44,7 @@ live_harness::main!(
     xdp::a_tap_hears_both_directions,
     xdp::the_command_taps,
     xdp::a_sensor_behind_a_mirror,
+    xdp::queues_behind_a_mirror_are_one_stream,
     xdp::the_command_behind_a_mirror,
     xdp::the_command_says_what_is_lacking,
     demo::the_demonstration_works_for_an_ordinary_user,

@@ -11,8 +11,10 @@ use std::{
     time::Duration,
 };
 
-use live::{Ear, Folder, Follower, Heard, Web, Wire, ringtap};
-use live_harness::{Missing, Result};
+use conversation::FlowGroupExt as _;
+use flow::FiveTuple;
+use live::{Direction, Ear, Folder, Follower, Heard, Web, Wire, ringtap};
+use live_harness::{Missing, Result, program};
 use netns::Namespace;
 use ring_core::{
     AsyncXdp, Injector, Next, PacketBatch as _, PacketSink as _, PacketSource as _, Side, Timeout,
@@ -208,6 +210,72 @@ pub(crate) fn the_command_behind_a_mirror() -> Result {
     })
 }
 
+/// The sensor's link has two queues, each with an engine of its own, and its conversations are one stream.
+pub(crate) fn queues_behind_a_mirror_are_one_stream() -> Result {
+    const COUNT: usize = 16;
+    let ethtool = program("ethtool", "ethtool")?;
+    for mode in [XdpAttach::Native, XdpAttach::Generic] {
+        let (middle, sensor) = (Namespace::new()?, Namespace::new()?);
+        let wire = Wire::through(&middle)?;
+        let (port, link) = middle.veth_to(&sensor, "mirror", "sensor")?;
+        for link in [&port, &link] {
+            let mut command = Command::new(&ethtool);
+            command.args(["-L", link.name(), "rx", "2", "tx", "2"]);
+            assert!(link.namespace().spawn(&mut command)?.wait()?.success(), "ethtool -L");
+            link.up()?;
+        }
+        link.wait_until_running(live::PATIENCE)?;
+        let group = open(&sensor, || XdpGroup::open(&socket("sensor", mode)))?;
+        assert_eq!(group.len(), 2);
+        let ear =
+            Ear::of(&sensor, move || Ok(group.flow_conversations(FiveTuple::bidirectional())))?;
+        let handle = ear.handle();
+        let mirror = Mirror::start(&middle)?;
+        let web = Web::start(&wire)?;
+        let folder = Folder::new()?;
+        let mut clients = Vec::new();
+        for i in 0..COUNT {
+            // Each has a length of its own.
+            web.offer(&i.to_string(), i as u64, 200_000 + 1000 * i)?;
+        }
+        for i in 0..COUNT {
+            let (name, got) = (i.to_string(), folder.join(i.to_string()));
+            clients.push(Curl::start(&wire.client, "10.7.0.1", &[&name], got)?);
+        }
+        let fetched = clients.into_iter().map(Curl::finish).collect::<Result<Vec<_>>>()?;
+        let heard = ear.finish(COUNT)?;
+        let drops = heard.drops + dropped(&middle, "mirror")?;
+        let members = handle.member_statistics();
+        println!(
+            "{mode:?}: {} packets mirrored, {drops} dropped, {:?} conversations a queue",
+            mirror.finish()?,
+            members.iter().map(|member| member.conversations).collect::<Vec<_>>(),
+        );
+        // In generic mode veth does not tell of queues: all is on the first.
+        let spread = members.iter().all(|member| member.conversations > 0);
+        assert!(members.len() == 2 && (spread || matches!(mode, XdpAttach::Generic)));
+        // veth chooses queues by a hash that is the same both ways: neither direction comes alone.
+        assert_eq!((heard.ends.len(), heard.directions.len()), (COUNT, 2 * COUNT), "{heard:?}");
+        for fetched in fetched {
+            let length = fs::metadata(fetched.got())?.len();
+            let client = |heard: &Heard| {
+                let ours = |direction: &&Direction| {
+                    let stream = &direction.stream;
+                    let missed: u64 = stream.gaps.iter().map(|gap| gap.1).sum();
+                    direction.from.port() == 80 && stream.length + missed == length
+                };
+                heard.directions.iter().find(ours).map(|direction| direction.to)
+            };
+            let client = client(&heard).ok_or("a conversation is missing")?;
+            let mut directions = heard.directions.clone();
+            directions.retain(|direction| direction.from == client || direction.to == client);
+            let one = Heard { directions, drops, ..Heard::default() };
+            if drops == 0 { fetched.is_all_that(&one)? } else { fetched.is_what(&one)? }
+        }
+    }
+    Ok(())
+}
+
 /// Runs the command to its end, which is bad: what it says.
 fn refused(host: &Namespace, arguments: &[&str]) -> Result<(Option<i32>, String)> {
     let mut command = Command::new(ringtap()?);
@@ -237,7 +305,7 @@ pub(crate) fn the_command_says_what_is_lacking() -> Result {
         let (code, text) = refused(&host, arguments)?;
         assert!(code == Some(expected) && text.contains(says), "{arguments:?}: {code:?} {text}");
     }
-    let mut command = Command::new(live_harness::program("setpriv", "util-linux")?);
+    let mut command = Command::new(program("setpriv", "util-linux")?);
     command.args(["--bounding-set", "-net_admin,-bpf,-sys_admin"]).arg(ringtap()?).args(xdp);
     let output = host.spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?.output()?;
     let text = String::from_utf8_lossy(&output.stderr);
