@@ -26,6 +26,7 @@ live_harness::main!(
     messages::http_messages_of_curl_and_nginx,
     messages::a_tls_handshake_of_openssl,
     throughput::a_minute_of_a_fast_line,
+    throughput::a_gigabit_a_second,
     reset::a_client_resets_after_its_last_byte,
     reset::a_client_resets_in_the_middle,
     rough::http_over_a_rough_path,

@@ -19,20 +19,32 @@ const BUFFER: usize = 128 << 10;
 /// More than a socket's buffers hold.
 const UNREAD: u64 = 64 << 20;
 
-/// iperf3 sends a name of 37 bytes first on each connection; its client keeps all data that it receives in a file.
+/// As fast as this machine moves it, heard at both ends.
 pub(crate) fn a_minute_of_a_fast_line() -> Result {
+    transfer(&[], &[CLIENT, SERVER])
+}
+
+/// At the pace of a gigabit line, heard at one end.
+pub(crate) fn a_gigabit_a_second() -> Result {
+    transfer(&["--bitrate", "1G"], &[SERVER])
+}
+
+/// iperf3 sends a name of 37 bytes first on each connection; its client keeps all data that it receives in a file.
+fn transfer(options: &[&str], links: &[&str]) -> Result {
     let iperf3 = program("iperf3", "iperf3")?;
     let (wire, folder) = (Wire::with_plain_frames()?, Folder::new()?);
     let server = wire.server.spawn(Command::new(&iperf3).arg("-s").stdout(Stdio::null()))?;
     wire.wait_for_server(5201)?;
+    let host = |link| if link == CLIENT { &wire.client } else { &wire.server };
     let followers =
-        [Follower::start(&wire.client, CLIENT)?, Follower::start(&wire.server, SERVER)?];
+        links.iter().map(|link| Follower::start(host(*link), link)).collect::<Result<Vec<_>>>()?;
     let output = wire
         .client
         .spawn(
             Command::new(&iperf3)
                 .args(["-c", "10.7.0.1", "--reverse", "--bytes", &BYTES.to_string(), "-J", "-F"])
                 .arg(folder.join("got"))
+                .args(options)
                 .stdout(Stdio::piped()),
         )?
         .output()?;
@@ -42,11 +54,17 @@ pub(crate) fn a_minute_of_a_fast_line() -> Result {
 
     let got = File::open(folder.join("got"))?.metadata()?.len();
     assert!(got >= BYTES, "{got} bytes");
+    let rate = report["end"]["sum_received"]["bits_per_second"].as_f64().ok_or("no rate")? / 1e9;
     // A control connection and one for data, each both ways but for the data's.
     for follower in followers {
         let heard = follower.finish(4)?;
-        println!("{} bytes missed, {} packets dropped by the kernel", heard.missed()?, heard.drops);
         let stream = data(&heard)?;
+        println!(
+            "{got} bytes at {rate:.2} Gbit/s, {} gaps of {} bytes, {} packets dropped by the kernel",
+            stream.gaps.len(),
+            heard.missed()?,
+            heard.drops
+        );
         let missed: u64 = stream.gaps.iter().map(|gap| gap.1).sum();
         stream.is_what_was_captured_of(said(&folder.join("got"), stream.length + missed)?)?;
     }
