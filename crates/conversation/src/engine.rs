@@ -19,11 +19,11 @@ use crate::observe::{self, Observer};
 
 /// The longest that an engine waits, or works, without looking around.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
-/// How long an engine that was told to stop goes on taking what the ring already holds.
+/// How long an engine that was told to stop goes on taking what the ring already holds, or longer if that is held back.
 const DRAIN: Duration = Duration::from_secs(1);
-/// How long a wire that gives nothing may still hold something: a ring hands a block over that is not full only after
-/// a while (60 ms at most in every profile).
-const HELD_BACK: Duration = Duration::from_millis(250);
+/// How much longer than a wire [holds back](PacketSource::held_back) what it has it is waited for, lest a busy machine
+/// makes a difference.
+const GRACE: Duration = Duration::from_millis(100);
 /// How long an engine that was told to stop waits at once.
 const DRAIN_WAIT: Duration = Duration::from_millis(10);
 
@@ -76,8 +76,8 @@ pub(crate) struct Engine<S, E: FlowExtractor, H> {
     clock: Clock,
     looked: Instant,
     observer: Observer,
-    /// It was told to stop, and goes on until then at most.
-    drain: Option<Instant>,
+    /// When it was told to stop.
+    stopped: Option<Instant>,
     /// Dropped last.
     _running: Running,
 }
@@ -110,7 +110,7 @@ where
     ) -> Self {
         observe::engine_started(source.is_live());
         let (clock, looked, observer) = (Clock::default(), Instant::now(), Observer::default());
-        let (gather, drain, running) = (GATHER, None, control.run());
+        let (gather, stopped, running) = (GATHER, None, control.run());
         Self {
             source,
             table,
@@ -121,7 +121,7 @@ where
             clock,
             looked,
             observer,
-            drain,
+            stopped,
             _running: running,
         }
     }
@@ -133,19 +133,21 @@ where
         if looks {
             self.look_around();
         }
-        match (turn, self.drain) {
+        match (turn, self.stopped) {
             (Turn::End(error), _) => Turn::End(error),
             (_, None) if self.control.is_stopped() => {
                 // What the source holds by now is taken yet.
-                self.drain = Some(Instant::now() + DRAIN);
+                self.stopped = Some(Instant::now());
                 Turn::More
             }
-            (Turn::Idle, Some(until))
-                if !self.source.is_live() || Instant::now() + DRAIN >= until + HELD_BACK =>
+            (Turn::Idle, Some(since))
+                if !self.source.is_live() || since.elapsed() >= self.held_back() =>
             {
                 Turn::End(None)
             }
-            (Turn::More, Some(until)) if Instant::now() >= until => Turn::End(None),
+            (Turn::More, Some(since)) if since.elapsed() >= DRAIN.max(self.held_back()) => {
+                Turn::End(None)
+            }
             _ if looks && self.sink.is_abandoned() => Turn::End(None),
             (turn, _) => turn,
         }
@@ -223,9 +225,14 @@ where
         self.observer.look(self.control.member_statistics(self.member));
     }
 
+    /// How long after it was told to stop the source may still have something from before.
+    fn held_back(&self) -> Duration {
+        self.source.held_back() + GRACE
+    }
+
     /// How long to wait for packets: not past the next deadline of a flow.
     fn patience(&self) -> Duration {
-        if self.drain.is_some() {
+        if self.stopped.is_some() {
             return DRAIN_WAIT;
         }
         let wait = match (self.table.next_deadline(), self.clock.now(true)) {

@@ -1,6 +1,7 @@
 //! Filtering what does not come through a kernel filter.
 
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use bytes::Bytes;
 use packet_filter::{Ancillary, Filter, Options, Program};
@@ -124,6 +125,10 @@ impl<S: PacketSource> PacketSource for Filtered<S> {
 
     fn never_waits(&self) -> bool {
         self.source.never_waits()
+    }
+
+    fn held_back(&self) -> Duration {
+        self.source.held_back()
     }
 
     fn interrupter(&self) -> Option<Interrupter> {

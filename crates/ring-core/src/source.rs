@@ -43,6 +43,13 @@ pub trait PacketSource {
         false
     }
 
+    /// How long a packet that was captured may lie in the source before a batch holds it, while the wire is silent: a
+    /// kernel hands over a block that is not full after a while only. Who ends a capture and wants all that came before
+    /// waits for so long.
+    fn held_back(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// A handle with which another thread ends a wait in [`next_batch`](Self::next_batch), `None` for sources that
     /// never wait.
     fn interrupter(&self) -> Option<Interrupter>;

@@ -310,9 +310,7 @@ impl Capture {
 
     /// Throws away what was captured so far.
     fn discard(&mut self) -> Result<(), Error> {
-        // The block that is being filled is closed by its timeout, which before Linux 6.18 is looked at once in a
-        // timeout: so it may take two.
-        let waited = Instant::now() + self.block_timeout * 2 + Duration::from_millis(5);
+        let waited = Instant::now() + self.held_back();
         self.close();
         loop {
             while let Some(taken) = self.ready()? {
@@ -507,8 +505,7 @@ impl Capture {
             Err(error) => return Err(error),
         };
         let now = Instant::now();
-        // As when packets are discarded, it may take two timeouts.
-        let until = now + self.block_timeout * 2 + Duration::from_millis(5);
+        let until = now + self.held_back();
         match gone {
             Some(gone) if now >= *self.old_until.get_or_insert(until) => return Err(gone),
             Some(_) => {}
@@ -549,6 +546,12 @@ impl PacketSource for Capture {
 
     fn is_live(&self) -> bool {
         true
+    }
+
+    fn held_back(&self) -> Duration {
+        // The block that is being filled is closed by its timeout, which before Linux 6.18 is looked at once in a
+        // timeout: so it may take two.
+        self.block_timeout * 2 + Duration::from_millis(5)
     }
 
     fn interrupter(&self) -> Option<Interrupter> {

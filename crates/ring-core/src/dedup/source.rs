@@ -1,6 +1,7 @@
 //! A source without its duplicates.
 
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -82,6 +83,10 @@ impl<S: PacketSource> PacketSource for Deduplicated<S> {
 
     fn never_waits(&self) -> bool {
         self.source.never_waits()
+    }
+
+    fn held_back(&self) -> Duration {
+        self.source.held_back()
     }
 
     fn interrupter(&self) -> Option<Interrupter> {

@@ -37,6 +37,7 @@ live_harness::main!(
     readers::one_that_never_reads_holds_up_nobody,
     readers::engines_that_are_tasks,
     readers::a_group_of_captures_is_one_stream,
+    readers::a_shutdown_keeps_what_the_kernel_still_holds,
     readers::what_is_dropped_gives_its_blocks_back,
     decoders::http_by_httparse,
     decoders::tls_by_its_records,

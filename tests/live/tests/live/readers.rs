@@ -177,6 +177,51 @@ async fn hear(mut conversation: Conversation) -> Result<(SocketAddr, Stream, End
     end.and_then(|reason| Ok((client, Stream::of(&said[..], &[])?, reason)))
 }
 
+/// A shutdown keeps what was captured by then, though the kernel has not handed its block over yet.
+pub(crate) fn a_shutdown_keeps_what_the_kernel_still_holds() -> Result {
+    const SAID: usize = 10_000;
+    let wire = Wire::new()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut early = 0;
+    for (port, timeout) in (7100..).zip([None, Some(200), Some(600), None, Some(200), Some(600)]) {
+        let builder = Capture::builder(CLIENT);
+        let builder = match timeout.map(Duration::from_millis) {
+            Some(timeout) => builder.block_timeout(timeout),
+            None => builder,
+        };
+        let capture = wire.client.run(|| builder.open())??;
+        let mut conversations = capture.flow_conversations(FiveTuple::bidirectional());
+        let handle = conversations.handle();
+        let address = SocketAddr::from(([10, 7, 0, 1], port));
+        let listener = wire.server.run(|| TcpListener::bind(address))??;
+        let mut client = wire.client.run(|| TcpStream::connect(address))??;
+        let _server = listener.accept()?;
+        client.write_all(&[7; SAID])?;
+        early += u32::from(handle.statistics().packets == 0);
+        let started = Instant::now();
+        handle.shutdown();
+        let said = runtime.block_on(async {
+            let mut said = 0;
+            while let Some(conversation) = conversations.next().await {
+                let mut conversation = conversation?;
+                while let Some(chunk) = conversation.next_chunk().await {
+                    match chunk {
+                        Chunk::Initiator(data) => said += data.len(),
+                        Chunk::Closed { reason, .. } => assert_eq!(reason, EndReason::CaptureEnded),
+                        chunk => return Err(format!("{chunk:?}").into()),
+                    }
+                }
+            }
+            handle.finished().await;
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(said)
+        })?;
+        println!("block timeout {timeout:?}: {said} bytes, {:?} to the end", started.elapsed());
+        assert_eq!(said, SAID, "block timeout {timeout:?}: {:?}", handle.statistics());
+    }
+    assert!(early > 0, "each shutdown came too late for this");
+    Ok(())
+}
+
 /// Blocks of a ring that conversations hold go back, whatever is dropped first.
 pub(crate) fn what_is_dropped_gives_its_blocks_back() -> Result {
     let wire = Wire::new()?;
