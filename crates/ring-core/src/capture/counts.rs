@@ -55,7 +55,8 @@ impl Counts {
     }
 
     /// Counts a packet that was not captured whole: the `position`-th of its block, once however often it is walked.
-    #[inline]
+    // Out of the walk's way.
+    #[cold]
     pub(crate) fn count_truncated(&self, index: usize, position: u32) {
         let Some(counts) = self.blocks.get(index) else { return };
         if counts.seen.load(Ordering::Relaxed) <= position {

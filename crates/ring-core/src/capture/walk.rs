@@ -17,8 +17,15 @@ use crate::{
 /// Bytes of a packet's header and the address that follows it.
 const HEADER: usize = abi::TPACKET3_HDRLEN;
 
+/// Headers are at multiples of this (`V3_ALIGNMENT` of `af_packet.c`).
+const ALIGNMENT: usize = 8;
+
 /// How many packets ahead memory is fetched.
 const AHEAD: usize = 12;
+
+/// From this mean distance between packets on memory is fetched ahead. Where they are closer, the processor sees by itself
+/// that memory is read from one end to the other.
+const FAR: usize = 256;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
@@ -45,6 +52,7 @@ pub(crate) struct Walk {
     number: u64,
     losing: bool,
     hash: bool,
+    far: bool,
     link_type: Option<LinkType>,
 }
 
@@ -56,8 +64,9 @@ impl Walk {
         link_type: Option<LinkType>,
         hash: bool,
     ) -> Self {
-        let Extent { packets, first, losing, .. } = *extent;
-        Self { at: first, left: packets, packets, number, losing, hash, link_type }
+        let Extent { packets, first, len, losing, .. } = *extent;
+        let far = packets as usize <= len / FAR;
+        Self { at: first, left: packets, packets, number, losing, hash, far, link_type }
     }
 
     /// How many packets are still to come, by the block's account.
@@ -113,28 +122,14 @@ impl Walk {
         if self.left == 0 {
             return None;
         }
-        let Some((header, bytes, end)) = frame(data, self.at) else {
+        let Some((header, bytes, next)) = frame(data, self.at, self.far) else {
             self.left = 0;
             counts.count_malformed(index);
             return None;
         };
         let position = self.packets - self.left;
         self.left -= 1;
-        let next = u32_at(header, 0);
-        // Packets of a link come in runs of one length: a guess at where one that comes later has its header and its
-        // first bytes, which the kernel wrote on another processor.
-        let later = self.at.wrapping_add((next as usize).wrapping_mul(AHEAD));
-        ring::prefetch(data, later);
-        ring::prefetch(data, later.wrapping_add(LINE));
-        // Within the block each packet must come after the one before, aligned: rotated, an offset that is not aligned
-        // is greater than any that is. Branches, not conditional moves: where the next header lies must not have to
-        // wait for these comparisons.
-        let room = data.len() - self.at;
-        self.at = if u64::from(next.rotate_right(3)) > (room >> 3) as u64 || (next as usize) < end {
-            nowhere(data)
-        } else {
-            self.at + next as usize
-        };
+        self.at = next;
 
         let wire_len = u32_at(header, 16);
         if wire_len as usize > bytes.len() {
@@ -217,12 +212,6 @@ impl<'a> Iterator for Packets<'a> {
 
 impl std::iter::FusedIterator for Packets<'_> {}
 
-/// Where a step leads that is wrong: the end, where no header fits.
-#[cold]
-fn nowhere(data: &[u8]) -> usize {
-    data.len()
-}
-
 /// Whether a packet that was captured under another filter passes this one.
 fn passes(filter: &Program, header: &[u8; HEADER], packet: &Packet<'_>) -> bool {
     let hardware_type = u16_at(header, abi::TPACKET3_SOCKADDR + 8);
@@ -234,18 +223,44 @@ fn passes(filter: &Program, header: &[u8; HEADER], packet: &Packet<'_>) -> bool 
     ) != 0
 }
 
-/// The header at `at`, the packet's bytes, and where they end, counted from `at`. `None` if any of it would lie outside.
+/// The header at `at`, the packet's bytes, and where the next header is. `None` if any of it would lie outside.
 #[inline(always)]
-fn frame(data: &[u8], at: usize) -> Option<(&[u8; HEADER], &[u8], usize)> {
+fn frame(data: &[u8], at: usize, far: bool) -> Option<(&[u8; HEADER], &[u8], usize)> {
     let rest = data.get(at..)?;
     let header = rest.first_chunk::<HEADER>()?;
+    let next = u32_at(header, 0) as usize;
+    if far {
+        // Packets of a link come in runs of one length: a guess at where one that comes later has its header and its
+        // first bytes, which the kernel wrote on another processor.
+        let later = at.wrapping_add(next.wrapping_mul(AHEAD));
+        ring::prefetch(data, later);
+        ring::prefetch(data, later.wrapping_add(LINE));
+    }
     let start = usize::from(u16_at(header, 24));
     // Where an address has 32 bits a sum that is too great comes out less than `start`, which makes no range.
     let end = start.wrapping_add(u32_at(header, 12) as usize);
     if start < HEADER {
         return None;
     }
-    Some((header, rest.get(start..end)?, end))
+    let bytes = rest.get(start..end)?;
+    // Within the block each packet must come after the one before, aligned. Branches, not conditional moves: where the next
+    // header lies must not have to wait for these comparisons.
+    if next < end {
+        return Some((header, bytes, nowhere(data)));
+    }
+    if next > rest.len() {
+        return Some((header, bytes, nowhere(data)));
+    }
+    if !next.is_multiple_of(ALIGNMENT) {
+        return Some((header, bytes, nowhere(data)));
+    }
+    Some((header, bytes, at + next))
+}
+
+/// Where a step leads that is wrong, and the last one of a block: the end, where no header fits.
+#[cold]
+fn nowhere(data: &[u8]) -> usize {
+    data.len()
 }
 
 #[inline]
