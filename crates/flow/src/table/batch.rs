@@ -217,10 +217,12 @@ impl<E: FlowExtractor> FlowTable<E> {
         for work in searches {
             self.search(work);
         }
-        for (at, (work, key)) in work[..prepared].iter().zip(&*keys).enumerate() {
+        for (at, work) in work[..prepared].iter().enumerate() {
             ask_for(after.get(at));
             if let Some(Some(packet)) = packets.get(usize::from(work.packet)) {
-                self.update(packet, work, key.as_ref(), handler);
+                let key =
+                    if work.compact == 0 { keys.get(at).and_then(Option::as_ref) } else { None };
+                self.update(packet, work, key, handler);
             }
         }
         ask_for(after.iter().skip(prepared));
