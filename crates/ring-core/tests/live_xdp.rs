@@ -62,6 +62,7 @@ live_harness::main!(
     waiting::the_readiness_descriptor_wakes,
     waiting::packets_that_come_quickly_are_taken_together,
     waiting::a_packet_after_a_pause_is_not_delayed,
+    waiting::no_packet_is_slept_through,
     waiting::an_interruption_ends_a_nap,
     together::a_group_takes_every_queue,
     together::packets_are_forwarded_between_interfaces,

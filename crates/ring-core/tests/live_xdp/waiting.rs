@@ -174,6 +174,37 @@ pub(crate) fn packets_that_come_quickly_are_taken_together() -> Result {
     Ok(())
 }
 
+pub(crate) fn no_packet_is_slept_through() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    let _links = wire(&left, &right)?;
+    let sender = Sender::new(&left, "left0")?;
+    let sent = frames(2000, 100);
+    for by in [By::Itself, By::Descriptor] {
+        let builder = XdpSocket::builder("right0").wait(XdpWait::default());
+        let mut socket = open(&right, &builder)?;
+        assert!(matches!(socket.next_batch(Timeout::Now)?, Next::TimedOut));
+        thread::scope(|scope| -> Result {
+            scope.spawn(|| {
+                for (n, frames) in sent.chunks(3).enumerate() {
+                    thread::sleep(Duration::from_micros([0, 20, 150, 300, 700][n % 5]));
+                    sender.send(frames).expect("they are sent");
+                }
+            });
+            let mut seen = Vec::new();
+            while seen.len() < sent.len() {
+                let started = Instant::now();
+                seen.extend(by.next(&mut socket)?);
+                // The ticker that looks after the interface would have them found in half a second.
+                let waited = started.elapsed();
+                assert!(waited < Duration::from_millis(400), "{by:?}: {waited:?}");
+            }
+            assert_eq!(seen, sent);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
 pub(crate) fn a_packet_after_a_pause_is_not_delayed() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
