@@ -145,15 +145,12 @@ impl ChunkReader {
         self.lent.push_back(chunk);
     }
 
-    /// The oldest remembered chunk, if nobody keeps it any more and it is large enough, and where a read into it begins.
+    /// The newest remembered chunk that nobody keeps any more, if it is large enough, and where a read into it begins: of all
+    /// of them it is the most likely to be in a cache yet, and those that are never needed stay out of it.
     fn returned(&mut self, kept: usize, size: usize) -> Option<(BytesMut, usize)> {
-        match self.lent.pop_front()?.try_into_mut() {
-            Ok(buffer) => start(&buffer, kept, size).map(|start| (buffer, start)),
-            Err(kept) => {
-                self.lent.push_front(kept);
-                None
-            }
-        }
+        let newest = self.lent.iter().rposition(Bytes::is_unique)?;
+        let buffer = self.lent.remove(newest)?.try_into_mut().ok()?;
+        start(&buffer, kept, size).map(|start| (buffer, start))
     }
 }
 
@@ -163,4 +160,31 @@ fn start(buffer: &[u8], kept: usize, size: usize) -> Option<usize> {
     let address = buffer.as_ptr() as usize;
     let start = (address + kept).next_multiple_of(PAGE) - address;
     (start + size <= buffer.len()).then_some(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn chunks_are_used_again_though_somebody_keeps_one() {
+        let mut reader = ChunkReader::new(Box::new(io::repeat(1).take(64 << 20)));
+        let (mut first, mut before) = (None, None);
+        let mut places = HashSet::new();
+        while reader.read(1).unwrap() {
+            let len = reader.unread().len();
+            reader.advance(len);
+            first = first.or_else(|| Some(reader.chunk().clone()));
+            // The newest is kept until the next has come.
+            before = Some(reader.chunk().clone());
+            places.insert(reader.chunk().as_ptr());
+        }
+        assert_eq!(reader.position(), 64 << 20);
+        assert!(first.unwrap().iter().filter(|byte| **byte == 1).count() >= SMALLEST);
+        drop(before);
+        // Three sizes, and two of each that take turns.
+        assert!(places.len() <= 8, "{} chunks", places.len());
+    }
 }
