@@ -1,6 +1,7 @@
 //! One conversation, as the program that reads it sees it.
 
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,7 +12,7 @@ use futures_core::Stream;
 use crate::Error;
 use crate::chunk::Chunk;
 use crate::half::Half;
-use crate::queue::{Queue, SideTotals};
+use crate::queue::{Entries, Queue, SideTotals};
 
 /// Everything that the two sides of one flow say to each other, in order.
 ///
@@ -53,7 +54,7 @@ impl<K: Clone> Conversation<K> {
             protocol: flow.protocol,
             initiator: flow.initiator,
             started: flow.started,
-            reader: Reader { queue, split: false },
+            reader: Reader { queue, taken: Entries::new(), split: false },
         }
     }
 
@@ -80,7 +81,8 @@ impl<K: Clone> Conversation<K> {
     ///
     /// Cancel-safe: a future that is dropped before it is ready has taken nothing.
     pub async fn next_chunk(&mut self) -> Option<Chunk<K>> {
-        Wait::new(&self.reader.queue, None).await
+        let Reader { queue, taken, .. } = &mut self.reader;
+        Wait { queue, whose: Whose::Both(taken), parked: false }.await
     }
 
     /// The two directions by themselves: the initiator's, then the responder's.
@@ -92,6 +94,7 @@ impl<K: Clone> Conversation<K> {
         let queue = Arc::clone(&reader.queue);
         // The halves abandon their own side each.
         reader.split = true;
+        queue.split(mem::take(&mut reader.taken));
         (Half::new(Arc::clone(&queue), FlowSide::Initiator), Half::new(queue, FlowSide::Responder))
     }
 }
@@ -123,7 +126,8 @@ impl<K: Clone> Stream for Conversation<K> {
     type Item = Result<Chunk<K>, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.reader.queue.poll_both(cx)
+        let Reader { queue, taken, .. } = &mut self.get_mut().reader;
+        queue.poll_both(taken, cx)
     }
 }
 
@@ -131,14 +135,15 @@ impl<K: Clone> Stream for Conversation<K> {
 #[derive(Debug)]
 struct Reader<K: Clone> {
     queue: Arc<Queue<K>>,
+    /// What it has taken at once, and not handed out yet. It counts as queued.
+    taken: Entries,
     split: bool,
 }
 
 impl<K: Clone> Drop for Reader<K> {
     fn drop(&mut self) {
         if !self.split {
-            self.queue.abandon(FlowSide::Initiator);
-            self.queue.abandon(FlowSide::Responder);
+            self.queue.abandon_both();
         }
     }
 }
@@ -146,25 +151,35 @@ impl<K: Clone> Drop for Reader<K> {
 /// Waits for the next chunk of one side, or of both; takes itself off the list of those who wait when it is dropped.
 pub(crate) struct Wait<'a, K: Clone> {
     queue: &'a Queue<K>,
-    side: Option<FlowSide>,
+    whose: Whose<'a>,
     parked: bool,
 }
 
+/// Whose chunks are waited for.
+enum Whose<'a> {
+    /// Those of both sides, with what the reader has taken already.
+    Both(&'a mut Entries),
+    One(FlowSide),
+}
+
 impl<'a, K: Clone> Wait<'a, K> {
-    pub(crate) fn new(queue: &'a Queue<K>, side: Option<FlowSide>) -> Self {
-        Self { queue, side, parked: false }
+    /// Waits for one side.
+    pub(crate) fn new(queue: &'a Queue<K>, side: FlowSide) -> Self {
+        Self { queue, whose: Whose::One(side), parked: false }
     }
 }
 
 impl<K: Clone> Future for Wait<'_, K> {
     type Output = Option<Chunk<K>>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let chunk = match self.side {
-            Some(side) => self.queue.poll_side(side, cx),
-            None => self.queue.poll_both(cx),
+        let Self { queue, whose, parked } = &mut *self;
+        let chunk = match whose {
+            Whose::Both(taken) => queue.poll_both(taken, cx),
+            Whose::One(side) => queue.poll_side(*side, cx),
         };
-        self.parked = chunk.is_pending();
+        *parked = chunk.is_pending();
         // A failed engine is told by the stream of conversations.
         chunk.map(|chunk| chunk?.ok())
     }
@@ -173,7 +188,10 @@ impl<K: Clone> Future for Wait<'_, K> {
 impl<K: Clone> Drop for Wait<'_, K> {
     fn drop(&mut self) {
         if self.parked {
-            self.queue.cancel_wait(self.side.unwrap_or(FlowSide::Initiator));
+            self.queue.cancel_wait(match self.whose {
+                Whose::Both(_) => FlowSide::Initiator,
+                Whose::One(side) => side,
+            });
         }
     }
 }

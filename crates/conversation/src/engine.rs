@@ -76,6 +76,8 @@ pub(crate) struct Engine<S, E: FlowExtractor, H> {
     clock: Clock,
     looked: Instant,
     observer: Observer,
+    /// The last turn has handed over what was gathered, so that readers had better run.
+    handed_over: bool,
     /// When it was told to stop.
     stopped: Option<Instant>,
     /// Dropped last.
@@ -118,6 +120,7 @@ where
             control,
             member,
             gather,
+            handed_over: false,
             clock,
             looked,
             observer,
@@ -185,11 +188,10 @@ where
             self.sink.tick(now, &self.table);
             self.table.advance(now, &mut self.sink);
         }
-        if !(matches!(step, Turn::More)
-            && self.source.never_waits()
-            && self.sink.gathers(self.gather))
-        {
+        let gathers = matches!(step, Turn::More) && self.source.never_waits();
+        if !gathers || !self.sink.gathers(self.gather) {
             self.sink.flush();
+            self.handed_over = gathers;
         }
         step
     }

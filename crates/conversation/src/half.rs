@@ -44,7 +44,7 @@ impl<K: Clone> Half<K> {
         if let Some(rest) = self.take_rest() {
             return Some(rest);
         }
-        Wait::new(&self.queue, Some(self.side)).await
+        Wait::new(&self.queue, self.side).await
     }
 
     fn take_rest(&mut self) -> Option<Chunk<K>> {

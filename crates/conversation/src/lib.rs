@@ -75,6 +75,7 @@ mod pool;
 mod queue;
 #[cfg(not(loom))]
 mod reassembly;
+mod run;
 mod settings;
 mod sink;
 mod sources;

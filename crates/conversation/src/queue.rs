@@ -1,39 +1,55 @@
 //! The bounded queue between the engine and the reader of one conversation.
 
-use std::collections::VecDeque;
 use std::mem;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use flow::{EndReason, FlowRecord, FlowSide};
 
-use crate::chunk::{Chunk, ChunkData, GapCause};
+use self::lane::Lane;
+use crate::chunk::Chunk;
 use crate::error::Error;
 use crate::gate::Gate;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::Ordering::Relaxed;
+use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 
+mod item;
+mod lane;
 #[cfg(all(test, loom))]
 mod loom;
+mod spares;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-/// What an entry costs besides its bytes.
-pub(crate) const ENTRY_COST: usize = size_of::<Entry>();
+#[cfg(all(test, not(loom)))]
+use self::item::ENTRY_COST;
+pub use self::item::SideTotals;
+pub(crate) use self::item::{Entry, Item};
+pub(crate) use self::spares::{Entries, Spares};
 
-/// The two lanes of a conversation, one a side, with its end.
+/// What a conversation's two sides have said, with its end.
 ///
-/// **Invariants**: entries of a lane are in stream order without holes; `order` tells how entries of the two lanes
-/// follow each other, and a barrier holds a lane back until the other has caught up; what a full lane refuses becomes
-/// one gap entry that grows, so a lane's memory is bounded by its limit however long nobody reads.
+/// As long as one reader takes all in the order in which it came, and is quick enough, what came with a batch changes hands as
+/// it is: the engine leaves it as `fresh`, the reader takes the whole of it at once. Else it is sorted into two lanes.
+///
+/// **Invariants**: what is `fresh` came after what is in the lanes, and that after what the reader has taken but not
+/// handed out; a side's entries are in stream order without holes; `order` tells how entries of the two lanes
+/// follow each other, and a barrier holds a lane back until the other has caught up; what a full side refuses becomes
+/// one gap entry that grows, so its memory is bounded by its limit however long nobody reads.
 #[derive(Debug)]
 pub(crate) struct Queue<K> {
     state: Mutex<State<K>>,
+    /// What has not been handed out costs, by side. It grows under the lock, and shrinks anywhere.
+    costs: [AtomicUsize; 2],
     gate: Arc<Gate>,
 }
 
 #[derive(Debug)]
 struct State<K> {
+    fresh: Entries,
     lanes: [Lane; 2],
+    /// Each lane has a reader of its own.
+    split: bool,
     next_order: u64,
     end: End<K>,
     totals: [SideTotals; 2],
@@ -50,55 +66,6 @@ enum End<K> {
     },
     /// The engine went away without a word.
     Failed,
-}
-
-#[derive(Debug, Default)]
-struct Lane {
-    entries: VecDeque<Entry>,
-    cost: usize,
-    /// The stream offset up to which the reader has got everything.
-    delivered: u64,
-    waker: Option<Waker>,
-    parked: bool,
-    gone: bool,
-    end_taken: bool,
-}
-
-#[derive(Debug)]
-pub(crate) struct Entry {
-    order: u64,
-    item: Item,
-}
-
-/// What the engine puts into a lane.
-#[derive(Debug)]
-pub(crate) enum Item {
-    Data(ChunkData),
-    Gap {
-        offset: u64,
-        len: u64,
-        cause: GapCause,
-    },
-    Late(ChunkData),
-    Finished {
-        len: u64,
-    },
-    /// What follows was said by one who had the other side's bytes up to this offset.
-    Barrier {
-        other: u64,
-    },
-}
-
-/// What a side has said so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SideTotals {
-    /// Bytes captured and handed to the reader's queue.
-    pub bytes: u64,
-    /// Bytes missing, whatever the cause.
-    pub gap_bytes: u64,
-    /// Bytes of those that were captured but dropped because the reader was too slow.
-    pub dropped_bytes: u64,
 }
 
 /// What came of a push.
@@ -138,71 +105,102 @@ pub(crate) enum Beyond {
 impl<K: Clone> Queue<K> {
     pub(crate) fn new(gate: Arc<Gate>) -> Self {
         let state = State {
+            fresh: Entries::new(),
             lanes: [Lane::default(), Lane::default()],
+            split: false,
             next_order: 0,
             end: End::Open,
             totals: Default::default(),
         };
-        Self { state: Mutex::new(state), gate }
+        Self { state: Mutex::new(state), costs: Default::default(), gate }
     }
 
-    /// Takes over a batch's items. Readers that wait are added to `wake`, to be woken when all queues have got theirs:
+    /// Takes over a batch's entries and leaves `entries` empty, perhaps with other memory. Readers that wait are added to
+    /// `wake`, to be woken when all queues have got theirs:
     /// one that ran earlier would contend with the engine for the next queue's lock, and go back to sleep at once.
-    pub(crate) fn push(
-        &self,
-        items: impl IntoIterator<Item = (FlowSide, Item)>,
-        room: Room,
-        wake: &mut Vec<Waker>,
-    ) -> Pushed {
+    pub(crate) fn push(&self, entries: &mut Entries, room: &Room, wake: &mut Vec<Waker>) -> Pushed {
+        let mut state = self.lock();
         let mut pushed = Pushed::default();
-        {
-            let mut state = self.lock();
-            let mut added = 0;
-            for (side, item) in items {
-                let order = state.next_order;
-                state.next_order += 1;
-                let State { lanes, totals, end, .. } = &mut *state;
-                let (lane, totals) = (&mut lanes[index(side)], &mut totals[index(side)]);
-                if lane.gone || pushed.overrun {
-                    totals.count(&item);
-                    continue;
-                }
-                if let Item::Barrier { other } = item
-                    && lane.raise_barrier(other)
-                {
-                    continue;
-                }
-                totals.count(&item);
-                let cost = item.cost();
-                let queued = self.gate.queued() + added;
-                if lane.cost > room.limit / 2 || queued > room.total / 2 {
-                    // Order between the sides is not worth losing bytes for.
-                    let freed = lane.lift_barrier();
-                    self.gate.remove(freed);
-                }
-                let own = lane.cost + cost > room.limit;
-                let full = own || queued + cost > room.total;
-                if !full || room.beyond == Beyond::Accept {
-                    if lane.entries.capacity() == 0 {
-                        lane.entries = self.gate.spares.take();
-                    }
-                    lane.entries.push_back(Entry { order, item });
-                    lane.cost += cost;
-                    added += cost;
-                    pushed.crowded |= full;
-                } else if room.beyond == Beyond::Close && (own || lane.cost > 0) {
-                    pushed.overrun = true;
-                    *end = End::Overrun { side, offset: item.offset() };
-                    totals.discard(&item, &mut pushed.dropped);
-                } else {
-                    added += lane.refuse(order, item, totals, &mut pushed.dropped);
-                }
-            }
-            self.gate.add(added);
-            wake.extend(state.lanes.iter_mut().filter_map(|lane| lane.take_waker(&self.gate)));
-            pushed.abandoned = state.lanes.iter().all(|lane| lane.gone);
+        if !self.pass(&mut state, entries, room) {
+            self.sort(&mut state, entries, room, &mut pushed);
         }
+        wake.extend(state.lanes.iter_mut().filter_map(|lane| lane.take_waker(&self.gate)));
+        pushed.abandoned = state.lanes.iter().all(|lane| lane.gone);
         pushed
+    }
+
+    /// Takes entries over as they are, where there is room for all of them and nothing that they would have to wait for.
+    #[inline]
+    fn pass(&self, state: &mut State<K>, entries: &mut Entries, room: &Room) -> bool {
+        let State { fresh, lanes, split, totals, .. } = state;
+        if *split || lanes.iter().any(|lane| lane.gone || !lane.is_empty()) {
+            return false;
+        }
+        let (mut sums, mut added) = (*totals, [0; 2]);
+        for Entry { side, item } in entries.iter() {
+            if let Item::Barrier { .. } = item {
+                return false;
+            }
+            sums[index(*side)].count(item);
+            added[index(*side)] += item.cost();
+        }
+        let all = added[0] + added[1];
+        let full = |(cost, added): (&AtomicUsize, usize)| cost.load(Relaxed) + added > room.limit;
+        if self.costs.iter().zip(added).any(full) || self.gate.queued() + all > room.total {
+            return false;
+        }
+        for (cost, added) in self.costs.iter().zip(added) {
+            if added > 0 {
+                cost.fetch_add(added, Relaxed);
+            }
+        }
+        self.gate.add(all);
+        *totals = sums;
+        if fresh.is_empty() {
+            mem::swap(fresh, entries);
+        } else {
+            fresh.append(entries);
+        }
+        true
+    }
+
+    /// Sorts entries into the lanes, one by one, as far as there is room.
+    fn sort(&self, state: &mut State<K>, entries: &mut Entries, room: &Room, pushed: &mut Pushed) {
+        state.spill();
+        for Entry { side, item } in entries.drain(..) {
+            let order = state.order();
+            let State { lanes, totals, end, .. } = state;
+            let (lane, totals) = (&mut lanes[index(side)], &mut totals[index(side)]);
+            if lane.gone || pushed.overrun {
+                totals.count(&item);
+                continue;
+            }
+            if let Item::Barrier { other } = item
+                && lane.raise_barrier(other)
+            {
+                continue;
+            }
+            totals.count(&item);
+            let cost = item.cost();
+            if self.cost(side) > room.limit / 2 || self.gate.queued() > room.total / 2 {
+                // Order between the sides is not worth losing bytes for.
+                self.remove(side, lane.lift_barrier());
+            }
+            let before = self.cost(side);
+            let own = before + cost > room.limit;
+            let full = own || self.gate.queued() + cost > room.total;
+            if !full || room.beyond == Beyond::Accept {
+                lane.push(order, item);
+                self.add(side, cost);
+                pushed.crowded |= full;
+            } else if room.beyond == Beyond::Close && (own || before > 0) {
+                pushed.overrun = true;
+                *end = End::Overrun { side, offset: item.offset() };
+                totals.discard(&item, &mut pushed.dropped);
+            } else {
+                self.add(side, lane.refuse(order, item, totals, &mut pushed.dropped));
+            }
+        }
     }
 
     /// The conversation ended; what is queued can still be read.
@@ -223,17 +221,9 @@ impl<K: Clone> Queue<K> {
         wake.extend(state.lanes.iter_mut().filter_map(|lane| lane.take_waker(&self.gate)));
     }
 
-    /// Loads the lock, so that it is at hand; whether a panic has left it poisoned.
-    pub(crate) fn look(&self) -> bool {
-        #[cfg(not(loom))]
-        return self.state.is_poisoned();
-        #[cfg(loom)]
-        false
-    }
-
-    /// Whether a lane is over `limit`.
+    /// Whether a side is over `limit`.
     pub(crate) fn is_over(&self, limit: usize) -> bool {
-        self.lock().lanes.iter().any(|lane| !lane.gone && lane.cost > limit)
+        self.costs.iter().any(|cost| cost.load(Relaxed) > limit)
     }
 
     /// Whether nobody will read any more.
@@ -245,11 +235,45 @@ impl<K: Clone> Queue<K> {
         self.lock().totals[index(side)]
     }
 
-    /// The next entry of both sides in the order in which they came, for a reader of the whole conversation.
-    pub(crate) fn poll_both(&self, cx: &Context<'_>) -> Poll<Option<Result<Chunk<K>, Error>>> {
-        let polled = self.lock().poll_both(&self.gate, cx);
+    /// The next entry of both sides in the order in which they came, for a reader of the whole conversation. What it has
+    /// taken at once with others is in `taken`.
+    #[inline]
+    pub(crate) fn poll_both(
+        &self,
+        taken: &mut Entries,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Chunk<K>, Error>>> {
+        let polled = match taken.pop_front() {
+            Some(entry) => Poll::Ready(self.hand_out_of(entry, taken)),
+            None => self.take_both(taken, cx),
+        };
         self.gate.notify();
         polled
+    }
+
+    fn take_both(
+        &self,
+        taken: &mut Entries,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Chunk<K>, Error>>> {
+        let mut state = self.lock();
+        if state.take(taken, &self.gate)
+            && let Some(entry) = taken.pop_front()
+        {
+            drop(state);
+            return Poll::Ready(self.hand_out_of(entry, taken));
+        }
+        state.spill();
+        let side = loop {
+            let Some(side) = state.next_side() else {
+                return self.poll_end(&mut state, FlowSide::Initiator, cx);
+            };
+            if !self.pass_barrier(&mut state, side) {
+                break side;
+            }
+        };
+        state.lanes[0].unpark(&self.gate);
+        Poll::Ready(self.pop(&mut state, side))
     }
 
     /// The next entry of one side, for the reader of a half.
@@ -258,9 +282,55 @@ impl<K: Clone> Queue<K> {
         side: FlowSide,
         cx: &Context<'_>,
     ) -> Poll<Option<Result<Chunk<K>, Error>>> {
-        let polled = self.lock().poll_side(side, &self.gate, cx);
+        let polled = self.take_side(side, cx);
         self.gate.notify();
         polled
+    }
+
+    fn take_side(&self, side: FlowSide, cx: &Context<'_>) -> Poll<Option<Result<Chunk<K>, Error>>> {
+        let mut state = self.lock();
+        state.spill();
+        while self.pass_barrier(&mut state, side) {}
+        let lane = &mut state.lanes[index(side)];
+        if lane.is_empty() {
+            return self.poll_end(&mut state, side, cx);
+        }
+        lane.unpark(&self.gate);
+        Poll::Ready(self.pop(&mut state, side))
+    }
+
+    /// What is there once all that was queued is taken: the end, or a wait.
+    fn poll_end(
+        &self,
+        state: &mut State<K>,
+        side: FlowSide,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Chunk<K>, Error>>> {
+        let State { lanes, end, split, .. } = state;
+        let lane = &mut lanes[index(side)];
+        if let End::Open = end {
+            lane.park(&self.gate, cx);
+            return Poll::Pending;
+        }
+        lane.unpark(&self.gate);
+        if mem::replace(&mut lane.end_taken, true) {
+            return Poll::Ready(None);
+        }
+        if !*split {
+            lanes.iter_mut().for_each(|lane| lane.end_taken = true);
+        }
+        Poll::Ready(Some(match end {
+            End::Closed(reason, record) if *split => {
+                Ok(Chunk::Closed { reason: *reason, record: record.clone() })
+            }
+            // It is told once.
+            End::Closed(..) => match mem::replace(end, End::Failed) {
+                End::Closed(reason, record) => Ok(Chunk::Closed { reason, record }),
+                _ => Err(Error::EnginePanicked),
+            },
+            End::Overrun { side, offset } => Ok(Chunk::Overrun { side: *side, offset: *offset }),
+            End::Open | End::Failed => Err(Error::EnginePanicked),
+        }))
     }
 
     /// A reader stopped waiting without having been woken.
@@ -269,18 +339,86 @@ impl<K: Clone> Queue<K> {
         drop(waker);
     }
 
+    /// From now on each side is read for itself. What the reader had taken already goes back.
+    pub(crate) fn split(&self, taken: Entries) {
+        let mut state = self.lock();
+        state.split = true;
+        state.spill();
+        for Entry { side, item } in taken.into_iter().rev() {
+            state.lanes[index(side)].put_back(item);
+        }
+    }
+
     /// Nobody will read this side any more.
     pub(crate) fn abandon(&self, side: FlowSide) {
         let released = {
             let mut state = self.lock();
-            let lane = &mut state.lanes[index(side)];
-            lane.gone = true;
-            self.gate.remove(mem::take(&mut lane.cost));
-            (lane.take_waker(&self.gate), mem::take(&mut lane.entries))
+            state.spill();
+            self.gate.remove(self.costs[index(side)].swap(0, Relaxed));
+            state.lanes[index(side)].abandon(&self.gate)
         };
         // Bytes may return a ring block here: not under the lock.
         drop(released);
         self.gate.notify();
+    }
+
+    /// Nobody will read either side any more.
+    pub(crate) fn abandon_both(&self) {
+        let released = {
+            let mut state = self.lock();
+            for cost in &self.costs {
+                self.gate.remove(cost.swap(0, Relaxed));
+            }
+            let State { fresh, lanes, .. } = &mut *state;
+            (mem::take(fresh), lanes.each_mut().map(|lane| lane.abandon(&self.gate)))
+        };
+        drop(released);
+        self.gate.notify();
+    }
+
+    fn pop(&self, state: &mut State<K>, side: FlowSide) -> Option<Result<Chunk<K>, Error>> {
+        let item = state.lanes[index(side)].pop()?;
+        self.hand_out(Entry { side, item })
+    }
+
+    /// Hands out the first of what a reader has taken. An idle conversation keeps no memory of its busy times.
+    #[inline]
+    fn hand_out_of(&self, entry: Entry, taken: &mut Entries) -> Option<Result<Chunk<K>, Error>> {
+        if taken.is_empty() {
+            self.gate.spares.give(mem::take(taken));
+        }
+        self.hand_out(entry)
+    }
+
+    #[inline]
+    fn hand_out(&self, entry: Entry) -> Option<Result<Chunk<K>, Error>> {
+        let Entry { side, item } = entry;
+        self.remove(side, item.cost());
+        item.into_chunk(side).map(Ok)
+    }
+
+    /// Takes a barrier off the front of a lane, if there is one.
+    fn pass_barrier(&self, state: &mut State<K>, side: FlowSide) -> bool {
+        let cost = state.lanes[index(side)].lift_barrier();
+        if cost > 0 {
+            self.remove(side, cost);
+        }
+        cost > 0
+    }
+
+    fn cost(&self, side: FlowSide) -> usize {
+        self.costs[index(side)].load(Relaxed)
+    }
+
+    fn add(&self, side: FlowSide, cost: usize) {
+        self.costs[index(side)].fetch_add(cost, Relaxed);
+        self.gate.add(cost);
+    }
+
+    #[inline]
+    fn remove(&self, side: FlowSide, cost: usize) {
+        self.costs[index(side)].fetch_sub(cost, Relaxed);
+        self.gate.remove(cost);
     }
 
     fn lock(&self) -> MutexGuard<'_, State<K>> {
@@ -288,36 +426,50 @@ impl<K: Clone> Queue<K> {
     }
 }
 
-impl<K: Clone> State<K> {
-    fn poll_both(
-        &mut self,
-        gate: &Gate,
-        cx: &Context<'_>,
-    ) -> Poll<Option<Result<Chunk<K>, Error>>> {
-        let side = loop {
-            let side = match self.next_side() {
-                Some(side) => side,
-                None => return self.lanes[0].poll_end(&self.end, gate, cx),
-            };
-            if !self.lanes[index(side)].pass_barrier(gate) {
-                break side;
+impl<K> State<K> {
+    /// Gives all that is there to a reader of both sides who has nothing left, if nothing of it has to wait.
+    #[inline]
+    fn take(&mut self, taken: &mut Entries, gate: &Gate) -> bool {
+        let Self { fresh, lanes, .. } = self;
+        if fresh.is_empty() || lanes.iter().any(|lane| !lane.is_empty()) {
+            return false;
+        }
+        mem::swap(fresh, taken);
+        // It looks at nothing else before it has handed all of this out.
+        for Entry { side, item } in taken.iter() {
+            if let Some(end) = item.end() {
+                lanes[index(*side)].delivered = end;
             }
-        };
-        self.lanes[0].unpark(gate);
-        Poll::Ready(self.lanes[index(side)].pop(side, gate).map(Ok))
+        }
+        lanes[0].unpark(gate);
+        true
+    }
+
+    /// Sorts what is fresh into the lanes.
+    #[inline]
+    fn spill(&mut self) {
+        if self.fresh.is_empty() {
+            return;
+        }
+        let mut fresh = mem::take(&mut self.fresh);
+        for Entry { side, item } in fresh.drain(..) {
+            let order = self.order();
+            self.lanes[index(side)].push(order, item);
+        }
+        self.fresh = fresh;
+    }
+
+    fn order(&mut self) -> u64 {
+        self.next_order += 1;
+        self.next_order
     }
 
     /// Whose entry is next: the older of the two that need not wait for the other side.
     fn next_side(&self) -> Option<FlowSide> {
         let [initiator, responder] = &self.lanes;
-        let front = |lane: &Lane, other: &Lane| {
-            let Entry { order, item } = lane.entries.front()?;
-            let waits = matches!(item, Item::Barrier { other: end } if *end > other.delivered);
-            Some((waits, *order))
-        };
         // Nothing more will come for which anything could wait.
         let ended = !matches!(self.end, End::Open);
-        match (front(initiator, responder), front(responder, initiator)) {
+        match (initiator.front(responder), responder.front(initiator)) {
             // Where both wait for each other, which no pair of hosts brings about, the older goes first.
             (Some(a), Some(b)) if a < b => Some(FlowSide::Initiator),
             (Some(_), Some(_)) => Some(FlowSide::Responder),
@@ -326,228 +478,9 @@ impl<K: Clone> State<K> {
             _ => None,
         }
     }
-
-    fn poll_side(
-        &mut self,
-        side: FlowSide,
-        gate: &Gate,
-        cx: &Context<'_>,
-    ) -> Poll<Option<Result<Chunk<K>, Error>>> {
-        let lane = &mut self.lanes[index(side)];
-        while lane.pass_barrier(gate) {}
-        if lane.entries.is_empty() {
-            return lane.poll_end(&self.end, gate, cx);
-        }
-        lane.unpark(gate);
-        Poll::Ready(lane.pop(side, gate).map(Ok))
-    }
 }
 
-impl Lane {
-    fn pop<K>(&mut self, side: FlowSide, gate: &Gate) -> Option<Chunk<K>> {
-        let entry = self.entries.pop_front()?;
-        let cost = entry.item.cost();
-        self.cost -= cost;
-        gate.remove(cost);
-        match &entry.item {
-            Item::Data(data) => self.delivered = data.offset() + data.len() as u64,
-            Item::Gap { offset, len, .. } => self.delivered = offset + len,
-            _ => {}
-        }
-        if self.entries.is_empty() {
-            // An idle conversation keeps no memory of its busy times.
-            gate.spares.give(mem::take(&mut self.entries));
-        }
-        entry.item.into_chunk(side)
-    }
-
-    /// Takes a barrier off the front, if there is one.
-    fn pass_barrier(&mut self, gate: &Gate) -> bool {
-        let cost = self.lift_barrier();
-        gate.remove(cost);
-        cost > 0
-    }
-
-    /// The same; what it had cost.
-    fn lift_barrier(&mut self) -> usize {
-        if let Some(Entry { item: Item::Barrier { .. }, .. }) = self.entries.front() {
-            self.entries.pop_front();
-            self.cost -= ENTRY_COST;
-            return ENTRY_COST;
-        }
-        0
-    }
-
-    /// Lets the last entry, if it is a barrier, stand for another one behind it.
-    fn raise_barrier(&mut self, end: u64) -> bool {
-        if let Some(Entry { item: Item::Barrier { other }, .. }) = self.entries.back_mut() {
-            *other = end.max(*other);
-            return true;
-        }
-        false
-    }
-
-    /// What is there once the lane is empty: the end, or a wait.
-    fn poll_end<K: Clone>(
-        &mut self,
-        end: &End<K>,
-        gate: &Gate,
-        cx: &Context<'_>,
-    ) -> Poll<Option<Result<Chunk<K>, Error>>> {
-        if let End::Open = end {
-            match &mut self.waker {
-                Some(waker) => waker.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
-            if !mem::replace(&mut self.parked, true) {
-                gate.park();
-            }
-            return Poll::Pending;
-        }
-        self.unpark(gate);
-        if mem::replace(&mut self.end_taken, true) {
-            return Poll::Ready(None);
-        }
-        Poll::Ready(Some(match end {
-            End::Closed(reason, record) => {
-                Ok(Chunk::Closed { reason: *reason, record: record.clone() })
-            }
-            End::Overrun { side, offset } => Ok(Chunk::Overrun { side: *side, offset: *offset }),
-            End::Open | End::Failed => Err(Error::EnginePanicked),
-        }))
-    }
-
-    /// A full lane gets no more bytes, but knows how many it did not get. Returns the cost of what was added.
-    fn refuse(
-        &mut self,
-        order: u64,
-        item: Item,
-        totals: &mut SideTotals,
-        dropped: &mut u64,
-    ) -> usize {
-        totals.discard(&item, dropped);
-        let (offset, len, cause) = match item {
-            Item::Data(data) => (data.offset(), data.len() as u64, GapCause::SlowReader),
-            Item::Gap { offset, len, cause } => (offset, len, cause),
-            // No place in the ordered stream depends on these.
-            Item::Late(_) | Item::Barrier { .. } => return 0,
-            Item::Finished { len } => {
-                // At most one a lane.
-                self.entries.push_back(Entry { order, item: Item::Finished { len } });
-                self.cost += ENTRY_COST;
-                return ENTRY_COST;
-            }
-        };
-        if let Some(Entry { item: Item::Gap { offset: start, len: before, cause: known }, .. }) =
-            self.entries.back_mut()
-            && *start + *before == offset
-        {
-            *before += len;
-            // Of two causes the one that the reader can do something about is told.
-            if cause == GapCause::SlowReader {
-                *known = cause;
-            }
-            return 0;
-        }
-        self.entries.push_back(Entry { order, item: Item::Gap { offset, len, cause } });
-        self.cost += ENTRY_COST;
-        ENTRY_COST
-    }
-
-    fn take_waker(&mut self, gate: &Gate) -> Option<Waker> {
-        self.unpark(gate);
-        self.waker.take()
-    }
-
-    fn unpark(&mut self, gate: &Gate) {
-        if mem::take(&mut self.parked) {
-            gate.unpark();
-        }
-    }
-}
-
-/// Memory of lanes that were read empty, for others: most conversations say a little at a time.
-#[derive(Debug, Default)]
-pub(crate) struct Spares(StdMutex<Vec<VecDeque<Entry>>>);
-
-impl Spares {
-    /// How many there are at most.
-    const MOST: usize = 1024;
-    /// Entries that each has room for: more than that is given back to the allocator.
-    const ROOM: usize = 4;
-
-    fn take(&self) -> VecDeque<Entry> {
-        let spare = self.0.try_lock().ok().and_then(|mut spares| spares.pop());
-        spare.unwrap_or_else(|| VecDeque::with_capacity(Self::ROOM))
-    }
-
-    /// Takes the memory of an empty lane.
-    fn give(&self, entries: VecDeque<Entry>) {
-        if entries.capacity() == Self::ROOM
-            && let Ok(mut spares) = self.0.try_lock()
-            && spares.len() < Self::MOST
-        {
-            spares.push(entries);
-        }
-    }
-}
-
-impl Item {
-    pub(crate) fn cost(&self) -> usize {
-        match self {
-            Self::Data(data) | Self::Late(data) => ENTRY_COST + data.len(),
-            Self::Gap { .. } | Self::Finished { .. } | Self::Barrier { .. } => ENTRY_COST,
-        }
-    }
-
-    /// Its place in its side's stream.
-    fn offset(&self) -> u64 {
-        match self {
-            Self::Data(data) | Self::Late(data) => data.offset(),
-            Self::Gap { offset, .. } | Self::Finished { len: offset } => *offset,
-            Self::Barrier { .. } => 0,
-        }
-    }
-
-    fn into_chunk<K>(self, side: FlowSide) -> Option<Chunk<K>> {
-        Some(match self {
-            Self::Data(data) => match side {
-                FlowSide::Initiator => Chunk::Initiator(data),
-                FlowSide::Responder => Chunk::Responder(data),
-            },
-            Self::Gap { offset, len, cause } => Chunk::Gap { side, offset, len, cause },
-            Self::Late(data) => Chunk::Late { side, data },
-            Self::Finished { len } => Chunk::Finished { side, len },
-            Self::Barrier { .. } => return None,
-        })
-    }
-}
-
-impl SideTotals {
-    fn count(&mut self, item: &Item) {
-        match item {
-            Item::Data(data) => self.bytes += data.len() as u64,
-            Item::Gap { len, .. } => self.gap_bytes += len,
-            Item::Late(_) | Item::Finished { .. } | Item::Barrier { .. } => {}
-        }
-    }
-
-    /// What was counted a moment ago is not handed on.
-    fn discard(&mut self, item: &Item, dropped: &mut u64) {
-        match item {
-            Item::Data(data) => {
-                let len = data.len() as u64;
-                self.bytes -= len;
-                self.gap_bytes += len;
-                self.dropped_bytes += len;
-                *dropped += len;
-            }
-            Item::Late(data) => *dropped += data.len() as u64,
-            Item::Gap { .. } | Item::Finished { .. } | Item::Barrier { .. } => {}
-        }
-    }
-}
-
+#[inline]
 fn index(side: FlowSide) -> usize {
     match side {
         FlowSide::Initiator => 0,

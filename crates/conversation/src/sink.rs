@@ -1,14 +1,13 @@
 //! From the events of the flow table to the queues of the readers.
 
 use std::fmt;
-use std::hint::black_box;
 use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use flow::{
-    Data, Datagram, Flow, FlowHandler, FlowId, FlowRecord, FlowSide, Gap, Opening, Timestamp,
+    Data, Datagram, Flow, FlowHandler, FlowId, FlowRecord, FlowSide, Gap, Opening, prefetch_bytes,
     protocol,
 };
 
@@ -22,24 +21,23 @@ use crate::gate::Gate;
 use crate::inbox::Inbox;
 use crate::observe;
 use crate::pool::Pool;
-use crate::queue::{Beyond, ENTRY_COST, Item, Queue, Room};
+use crate::queue::{Beyond, Entries, Entry, Item, Pushed, Queue, Room, Spares};
+use crate::run::Run;
 use crate::settings::{Overflow, Retention, Settings};
 
 /// Segments shorter than this are copied: keeping a whole block for them costs more.
 const BORROW_AT_LEAST: usize = 512;
 
-/// Copied segments are joined up to this.
-const RUN_AT_MOST: usize = 64 << 10;
-/// The least memory that a run of segments gets.
-const RUN_AT_LEAST: usize = 256;
 /// What pooled copies may keep from being used again.
 const POOL_AT_MOST: usize = 64 << 20;
 /// Conversations that are looked at to find one that makes room.
 const CANDIDATES: usize = 16;
-/// Queues that are looked at before the first of them is locked.
-const AHEAD: usize = 32;
-/// No place among what is pending.
-const NONE: u32 = u32::MAX;
+/// How many queues ahead of the one that is locked are asked for.
+const QUEUES_AHEAD: usize = 12;
+/// How many tasks ahead of the one that is woken are asked for.
+const TASKS_AHEAD: usize = 6;
+/// How many bytes of each.
+const TASK: usize = 512;
 
 /// Collects what a batch brings, or several of a file, and hands it to the readers.
 #[derive(Debug)]
@@ -48,9 +46,7 @@ pub(crate) struct Sink<K: Clone> {
     slots: Vec<Option<Slot<K>>>,
     /// Slots with something pending.
     touched: Vec<u32>,
-    /// What was collected, in the order in which it came. What belongs to one slot is chained.
-    pending: Vec<Pending>,
-    /// What it costs.
+    /// What is pending costs.
     collected: usize,
     /// Conversations that have ended. Their readers hear of it with all others: one whose waker was taken does not count
     /// as parked any more, so that the engine might go to sleep before it wakes it.
@@ -60,6 +56,8 @@ pub(crate) struct Sink<K: Clone> {
     announced: Vec<Conversation<K>>,
     /// Queues over their limit, for a source that can wait.
     crowded: Vec<Arc<Queue<K>>>,
+    /// Memory for what is collected.
+    spares: Vec<Entries>,
     /// Readers to be woken when the batch is done.
     wake: Vec<Waker>,
     /// Flows that make room for others.
@@ -86,9 +84,8 @@ pub(crate) struct Sink<K: Clone> {
 struct Slot<K> {
     id: FlowId,
     queue: Arc<Queue<K>>,
-    /// The first and the last of what is pending.
-    first: u32,
-    last: u32,
+    /// What was collected for it.
+    pending: Entries,
     /// It is about to make room.
     evicted: bool,
     /// The batch that brought something last.
@@ -102,35 +99,8 @@ struct Slot<K> {
 #[derive(Debug)]
 struct Ended<K> {
     queue: Arc<Queue<K>>,
-    /// The first of what is pending.
-    first: u32,
+    pending: Entries,
     record: Box<FlowRecord<K>>,
-}
-
-/// Something collected for a slot.
-#[derive(Debug)]
-struct Pending {
-    side: FlowSide,
-    /// The next of the same slot.
-    next: u32,
-    what: Collected,
-}
-
-#[derive(Debug)]
-enum Collected {
-    Item(Item),
-    /// Bytes of consecutive segments, being copied together.
-    Run(Run),
-    /// It has been handed over.
-    Gone,
-}
-
-#[derive(Debug)]
-struct Run {
-    bytes: BytesMut,
-    offset: u64,
-    timestamp: Timestamp,
-    packet_number: u64,
 }
 
 impl<K: Clone + Send + 'static> Sink<K> {
@@ -146,11 +116,11 @@ impl<K: Clone + Send + 'static> Sink<K> {
             slots: Vec::new(),
             touched: Vec::new(),
             announced: Vec::new(),
-            pending: Vec::new(),
             collected: 0,
             ended: Vec::new(),
             gather: (settings.conversation_limit / 16).min(settings.total_limit / 16),
             crowded: Vec::new(),
+            spares: Vec::new(),
             wake: Vec::new(),
             evicted: Vec::new(),
             hand: 0,
@@ -172,21 +142,34 @@ impl<K: Clone + Send + 'static> Sink<K> {
         }
     }
 
-    fn flush_slot(&mut self, index: usize) {
+    /// Hands over what is pending for a slot, and forgets the slot if nothing more is to follow.
+    fn flush_slot(&mut self, index: usize, room: &Room) {
         let Some(Some(slot)) = self.slots.get_mut(index) else { return };
-        let first = mem::replace(&mut slot.first, NONE);
-        slot.last = NONE;
-        if first != NONE {
-            let queue = Arc::clone(&slot.queue);
-            if self.push(&queue, first) {
-                self.forget(index);
-            }
+        if slot.pending.is_empty() {
+            return;
+        }
+        let pushed = slot.queue.push(&mut slot.pending, room, &mut self.wake);
+        Spares::keep(&mut self.spares, &mut slot.pending);
+        if pushed.crowded && self.patient {
+            self.crowded.push(Arc::clone(&slot.queue));
+        }
+        self.count(pushed);
+        if pushed.abandoned || pushed.overrun {
+            self.forget(index);
         }
     }
 
-    /// Hands over what is pending for a queue; whether nothing more is to follow.
-    fn push(&mut self, queue: &Arc<Queue<K>>, first: u32) -> bool {
-        let room = Room {
+    fn count(&self, pushed: Pushed) {
+        if pushed.dropped > 0 {
+            self.counters.dropped_bytes.add(pushed.dropped);
+        }
+        if pushed.overrun {
+            self.counters.overruns.add(1);
+        }
+    }
+
+    fn room(&self) -> Room {
+        Room {
             limit: self.settings.conversation_limit,
             total: self.settings.total_limit,
             beyond: match self.settings.overflow {
@@ -194,17 +177,7 @@ impl<K: Clone + Send + 'static> Sink<K> {
                 Overflow::Close => Beyond::Close,
                 Overflow::Drop | Overflow::Block => Beyond::Drop,
             },
-        };
-        let items = Chain { pending: &mut self.pending, next: first };
-        let pushed = queue.push(items, room, &mut self.wake);
-        self.counters.dropped_bytes.add(pushed.dropped);
-        if pushed.crowded && self.patient {
-            self.crowded.push(Arc::clone(queue));
         }
-        if pushed.overrun {
-            self.counters.overruns.add(1);
-        }
-        pushed.abandoned || pushed.overrun
     }
 
     /// Lets go of a conversation; what its reader has in the queue stays.
@@ -246,55 +219,44 @@ impl<K: Clone + Send + 'static> Sink<K> {
     }
 
     /// Collects something for a flow, if it is a conversation.
-    fn put(&mut self, flow: &Flow<'_, K>, side: FlowSide, what: Collected) {
+    #[inline]
+    fn put(&mut self, flow: &Flow<'_, K>, side: FlowSide, item: Item) {
         let index = flow.id.slot();
         let Some(Some(slot)) = self.slots.get_mut(index) else { return };
         slot.last_batch = self.batch;
-        self.collected += what.cost();
-        let place = self.pending.len() as u32;
-        match self.pending.get_mut(slot.last as usize) {
-            Some(last) => last.next = place,
-            None => {
-                slot.first = place;
-                self.touched.push(index as u32);
+        self.collected += item.cost();
+        if slot.pending.is_empty() {
+            self.touched.push(index as u32);
+            if slot.pending.capacity() == 0 {
+                slot.pending = self.spares.pop().unwrap_or_default();
             }
         }
-        slot.last = place;
-        self.pending.push(Pending { side, next: NONE, what });
+        slot.pending.push_back(Entry { side, item });
     }
 
     /// Copies a segment behind the one before it, if they follow each other.
     fn copy(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: &Data<'_>) {
         let Some(Some(slot)) = self.slots.get_mut(flow.id.slot()) else { return };
-        let usual = slot.usual_run as usize;
-        if let Some(last) = self.pending.get_mut(slot.last as usize)
-            && let Collected::Run(run) = &mut last.what
-            && last.side == side
+        if let Some(Entry { side: before, item: Item::Run(run) }) = slot.pending.back_mut()
+            && *before == side
             && run.extend(data, &mut self.pool)
         {
             slot.last_batch = self.batch;
-            slot.usual_run = run.bytes.len() as u32;
+            slot.usual_run = run.len() as u32;
             self.collected += data.bytes.len();
             return;
         }
-        slot.usual_run = data.bytes.len() as u32;
-        let mut bytes = self.pool.take(usual.max(RUN_AT_LEAST).max(data.bytes.len()));
-        bytes.extend_from_slice(data.bytes);
-        let run = Run {
-            bytes,
-            offset: data.offset,
-            timestamp: data.timestamp,
-            packet_number: data.packet_number,
-        };
-        self.put(flow, side, Collected::Run(run));
+        let usual = mem::replace(&mut slot.usual_run, data.bytes.len() as u32);
+        let run = Run::new(data, usual as usize, &mut self.pool);
+        self.put(flow, side, Item::Run(run));
     }
 
     /// The bytes as part of the batch's memory, if they lie there and are worth it.
     fn borrow(&self, bytes: &[u8]) -> Option<Bytes> {
         let retained = self.retained.as_ref().filter(|_| bytes.len() >= BORROW_AT_LEAST)?;
         let (start, first) = (retained.as_ptr() as usize, bytes.as_ptr() as usize);
-        let inside = first >= start && first + bytes.len() <= start + retained.len();
-        inside.then(|| retained.slice_ref(bytes))
+        let at = first.checked_sub(start)?;
+        (at + bytes.len() <= retained.len()).then(|| retained.slice(at..at + bytes.len()))
     }
 }
 
@@ -338,8 +300,7 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
         self.slots[index] = Some(Slot {
             id: flow.id,
             queue,
-            first: NONE,
-            last: NONE,
+            pending: Entries::new(),
             evicted: false,
             last_batch: self.batch,
             usual_run: 0,
@@ -352,7 +313,7 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
         match self.borrow(data.bytes) {
             Some(bytes) => {
                 let chunk = ChunkData::new(bytes, data.offset, data.timestamp, data.packet_number);
-                self.put(flow, side, Collected::Item(Item::Data(chunk)));
+                self.put(flow, side, Item::Data(chunk));
             }
             None => self.copy(flow, side, &data),
         }
@@ -361,14 +322,14 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
     fn on_awaited(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
         if self.settings.causal {
             let barrier = Item::Barrier { other: offset };
-            self.put(flow, side.opposite(), Collected::Item(barrier));
+            self.put(flow, side.opposite(), barrier);
         }
     }
 
     fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
         self.counters.gap(flow, side, gap);
         let gap = Item::Gap { offset: gap.offset, len: gap.len, cause: gap.cause.into() };
-        self.put(flow, side, Collected::Item(gap));
+        self.put(flow, side, gap);
     }
 
     fn on_late(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
@@ -376,12 +337,12 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
         if self.has(flow) {
             let bytes = self.pool.copy(data.bytes);
             let chunk = ChunkData::new(bytes, data.offset, data.timestamp, data.packet_number);
-            self.put(flow, side, Collected::Item(Item::Late(chunk)));
+            self.put(flow, side, Item::Late(chunk));
         }
     }
 
     fn on_fin(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
-        self.put(flow, side, Collected::Item(Item::Finished { len: offset }));
+        self.put(flow, side, Item::Finished { len: offset });
     }
 
     fn on_datagram(&mut self, flow: &Flow<'_, K>, side: FlowSide, datagram: Datagram<'_>) {
@@ -389,14 +350,14 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
         let offset = slot.datagram_offset(side, datagram.bytes.len());
         let bytes = self.pool.copy(datagram.bytes);
         let chunk = ChunkData::new(bytes, offset, datagram.timestamp, datagram.packet_number);
-        self.put(flow, side, Collected::Item(Item::Data(chunk)));
+        self.put(flow, side, Item::Data(chunk));
     }
 
     fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
         observe::flow_ended(flow, record);
-        if let Some(Slot { queue, first, .. }) = self.forget(flow.id.slot()) {
+        if let Some(Slot { queue, pending, .. }) = self.forget(flow.id.slot()) {
             self.collected += size_of::<FlowRecord<K>>();
-            self.ended.push(Ended { queue, first, record: Box::new(record.clone()) });
+            self.ended.push(Ended { queue, pending, record: Box::new(record.clone()) });
         }
     }
 }
@@ -422,30 +383,36 @@ impl<K: Clone + fmt::Debug + Send + 'static> engine::Sink<K> for Sink<K> {
 
     /// Wakes every reader that has something new, once.
     fn flush(&mut self) {
+        let room = self.room();
+        self.gate.spares.refill(&mut self.spares);
         let mut touched = mem::take(&mut self.touched);
-        for some in touched.chunks(AHEAD) {
-            // The queues lie anywhere in memory. These loads do not wait for each other, as taking the locks does.
-            let look = |slot: &u32| self.slots.get(*slot as usize)?.as_ref().map(Slot::look);
-            black_box(some.iter().filter_map(look).filter(|failed| *failed).count());
-            for slot in some {
-                self.flush_slot(*slot as usize);
+        for at in 0..touched.len() {
+            // The queues lie anywhere in memory, and their locks would be waited for one by one.
+            if let Some(next) = touched.get(at + QUEUES_AHEAD)
+                && let Some(Some(slot)) = self.slots.get(*next as usize)
+            {
+                prefetch_bytes(Arc::as_ptr(&slot.queue), size_of::<Queue<K>>());
             }
+            self.flush_slot(touched[at] as usize, &room);
         }
         touched.clear();
         self.touched = touched;
         let mut ended = mem::take(&mut self.ended);
-        for Ended { queue, first, record } in ended.drain(..) {
-            if first != NONE {
-                self.push(&queue, first);
+        for Ended { queue, mut pending, record } in ended.drain(..) {
+            if !pending.is_empty() {
+                let pushed = queue.push(&mut pending, &room, &mut self.wake);
+                if pushed.crowded && self.patient {
+                    self.crowded.push(Arc::clone(&queue));
+                }
+                self.count(pushed);
+                Spares::keep(&mut self.spares, &mut pending);
             }
             queue.close(record, &mut self.wake);
         }
         self.ended = ended;
-        // What was collected for conversations that nobody reads any more goes here.
-        self.pending.clear();
         self.collected = 0;
         self.inbox.push(&mut self.announced);
-        self.wake.drain(..).for_each(Waker::wake);
+        wake_all(&mut self.wake);
     }
 
     fn is_crowded(&mut self) -> bool {
@@ -478,11 +445,6 @@ impl<K: Clone + fmt::Debug + Send + 'static> engine::Sink<K> for Sink<K> {
 }
 
 impl<K: Clone> Slot<K> {
-    /// Loads what handing over begins with.
-    fn look(&self) -> bool {
-        self.first != NONE && self.queue.look()
-    }
-
     /// Where a datagram of so many bytes starts if all of a side's are laid end to end.
     fn datagram_offset(&mut self, side: FlowSide, len: usize) -> u64 {
         let total = match side {
@@ -495,57 +457,14 @@ impl<K: Clone> Slot<K> {
     }
 }
 
-impl Collected {
-    fn cost(&self) -> usize {
-        match self {
-            Self::Item(item) => item.cost(),
-            Self::Run(run) => ENTRY_COST + run.bytes.len(),
-            Self::Gone => 0,
+/// Wakes readers one after another.
+fn wake_all(wake: &mut Vec<Waker>) {
+    for at in 0..wake.len() {
+        // A waker nearly always points to the task that it wakes, with the reader in it.
+        if let Some(next) = wake.get(at + TASKS_AHEAD) {
+            prefetch_bytes(next.data(), TASK);
         }
+        wake[at].wake_by_ref();
     }
-
-    fn into_item(self) -> Option<Item> {
-        match self {
-            Self::Item(item) => Some(item),
-            Self::Run(Run { bytes, offset, timestamp, packet_number }) => {
-                let bytes = bytes.freeze();
-                Some(Item::Data(ChunkData::new(bytes, offset, timestamp, packet_number)))
-            }
-            Self::Gone => None,
-        }
-    }
-}
-
-impl Run {
-    /// Copies a segment to the end, if it follows.
-    fn extend(&mut self, data: &Data<'_>, pool: &mut Pool) -> bool {
-        let len = self.bytes.len() + data.bytes.len();
-        if self.offset + self.bytes.len() as u64 != data.offset || len > RUN_AT_MOST {
-            return false;
-        }
-        if len > self.bytes.capacity() {
-            let mut larger = pool.take(len.next_power_of_two());
-            larger.extend_from_slice(&self.bytes);
-            self.bytes = larger;
-        }
-        self.bytes.extend_from_slice(data.bytes);
-        true
-    }
-}
-
-/// What is pending for one slot.
-struct Chain<'a> {
-    pending: &'a mut [Pending],
-    next: u32,
-}
-
-impl Iterator for Chain<'_> {
-    type Item = (FlowSide, Item);
-
-    fn next(&mut self) -> Option<(FlowSide, Item)> {
-        let pending = self.pending.get_mut(self.next as usize)?;
-        self.next = pending.next;
-        let what = mem::replace(&mut pending.what, Collected::Gone);
-        Some((pending.side, what.into_item()?))
-    }
+    wake.clear();
 }

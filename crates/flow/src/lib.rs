@@ -43,6 +43,8 @@ pub use overlap::OverlapPolicy;
 pub use packet::Packet;
 pub use pair::{IpPair, IpPairKey, MacAddress, MacPair, MacPairKey};
 pub use parse::{Fragment, ParseOptions, Parsed, Parser, Unparsed, parse};
+#[doc(hidden)]
+pub use prefetch::prefetch_bytes;
 pub use record::{FlowRecord, SideCounters};
 pub use statistics::TableStatistics;
 pub use table::FlowTable;

@@ -3,16 +3,25 @@
 /// Starts loading the cache line of `target`; no effect but on time. A no-op where no instruction for it is known.
 #[inline(always)]
 pub(crate) fn prefetch<T>(target: &T) {
+    prefetch_bytes(target, 1);
+}
+
+/// Starts loading the cache lines of so many bytes from `target` on. It need not point to anything.
+#[inline(always)]
+pub fn prefetch_bytes<T>(target: *const T, bytes: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing into the program and cannot fault, whatever the address; this one is that
-        // of a live reference besides. SSE is part of x86_64.
-        #[allow(unsafe_code)]
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(target).cast());
+        for at in (0..bytes).step_by(64) {
+            let line = target.cast::<i8>().wrapping_add(at);
+            // SAFETY: a prefetch reads nothing into the program and cannot fault, whatever the address. SSE is part of
+            // x86_64.
+            #[allow(unsafe_code)]
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(line);
+            }
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = target;
+    let _ = (target, bytes);
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::thread;
@@ -14,7 +15,7 @@ use super::{Engine, Sink, Turn};
 use crate::error::Error;
 use crate::handle::Control;
 
-/// How many batches an engine takes before it lets other tasks run.
+/// How many batches an engine takes before it lets other tasks run, unless it has handed over before what it gathered.
 const TURNS: usize = 4;
 /// How often a wire is looked at that has no descriptor to wait on.
 const POLL: Duration = Duration::from_millis(10);
@@ -82,7 +83,7 @@ where
     H: Sink<E::Key>,
 {
     fn end(&mut self, error: Option<Error>) {
-        if !std::mem::replace(&mut self.ended, true) {
+        if !mem::replace(&mut self.ended, true) {
             if !thread::panicking() {
                 self.engine.finish();
             }
@@ -139,7 +140,7 @@ where
         }
         let Engine { sink, control, .. } = engine;
         poll_fn(|cx| control.gate().poll_while(cx, || sink.is_crowded())).await;
-        if turns >= TURNS {
+        if mem::take(&mut engine.handed_over) || turns >= TURNS {
             tokio::task::yield_now().await;
             turns = 0;
         }

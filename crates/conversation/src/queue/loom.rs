@@ -9,15 +9,20 @@ use bytes::Bytes;
 use flow::{FlowSide, Timestamp};
 
 use super::*;
+use crate::chunk::ChunkData;
 
 fn data(offset: u64) -> (FlowSide, Item) {
     let bytes = Bytes::from_static(b"x");
     (FlowSide::Initiator, Item::Data(ChunkData::new(bytes, offset, Timestamp::from_nanos(0), 1)))
 }
 
+fn entries(items: Vec<(FlowSide, Item)>) -> Entries {
+    items.into_iter().map(|(side, item)| Entry { side, item }).collect()
+}
+
 fn push(queue: &Queue<()>, item: (FlowSide, Item), room: Room) -> Pushed {
     let mut wake = Vec::new();
-    let pushed = queue.push(vec![item], room, &mut wake);
+    let pushed = queue.push(&mut entries(vec![item]), &room, &mut wake);
     wake.into_iter().for_each(Waker::wake);
     pushed
 }
@@ -31,8 +36,8 @@ fn fail(queue: &Queue<()>) {
 /// Reads to the end; how many chunks there were.
 fn read(queue: &Queue<()>) -> usize {
     block_on(async {
-        let mut chunks = 0;
-        while let Some(Ok(_)) = poll_fn(|cx| queue.poll_both(cx)).await {
+        let (mut chunks, mut taken) = (0, Entries::new());
+        while let Some(Ok(_)) = poll_fn(|cx| queue.poll_both(&mut taken, cx)).await {
             chunks += 1;
         }
         chunks
@@ -133,17 +138,18 @@ fn a_reader_behind_a_barrier_is_woken_by_what_it_waits_for() {
                 let (_, answer) = data(0);
                 let barrier = (FlowSide::Responder, Item::Barrier { other: 1 });
                 let mut wake = Vec::new();
-                queue.push(vec![barrier, (FlowSide::Responder, answer)], room, &mut wake);
+                let items = vec![barrier, (FlowSide::Responder, answer)];
+                queue.push(&mut entries(items), &room, &mut wake);
                 wake.drain(..).for_each(Waker::wake);
                 push(&queue, data(0), room);
                 // Only now, so that the reader is not let through by the end.
                 wake.clear();
-                queue.push(vec![data(1)], room, &mut wake);
+                queue.push(&mut entries(vec![data(1)]), &room, &mut wake);
                 wake.drain(..).for_each(Waker::wake);
                 fail(&queue);
             })
         };
-        let first = block_on(poll_fn(|cx| queue.poll_both(cx)));
+        let first = block_on(poll_fn(|cx| queue.poll_both(&mut Entries::new(), cx)));
         assert!(matches!(first, Some(Ok(Chunk::Initiator(_)))), "{first:?}");
         assert_eq!(read(&queue), 2);
         engine.join().unwrap();

@@ -8,6 +8,7 @@ use flow::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
+use crate::chunk::{ChunkData, GapCause};
 
 struct Count(AtomicUsize);
 
@@ -27,9 +28,13 @@ fn queue() -> (Queue<()>, Arc<Gate>) {
     (Queue::new(Arc::clone(&gate)), gate)
 }
 
+fn entries(items: Vec<(FlowSide, Item)>) -> Entries {
+    items.into_iter().map(|(side, item)| Entry { side, item }).collect()
+}
+
 fn push(queue: &Queue<()>, items: Vec<(FlowSide, Item)>, room: Room) -> Pushed {
     let mut wake = Vec::new();
-    let pushed = queue.push(items, room, &mut wake);
+    let pushed = queue.push(&mut entries(items), &room, &mut wake);
     wake.into_iter().for_each(Waker::wake);
     pushed
 }
@@ -39,7 +44,8 @@ const ROOMY: Room = Room { limit: usize::MAX, total: usize::MAX, beyond: Beyond:
 /// What a reader got of a lane: the length of its stream, after checking that nothing is missing or doubled.
 fn read(queue: &Queue<()>, position: &mut [u64; 2], gaps: &mut [u64; 2]) {
     let cx = Context::from_waker(Waker::noop());
-    while let Poll::Ready(Some(Ok(chunk))) = queue.poll_both(&cx) {
+    let mut taken = Entries::new();
+    while let Poll::Ready(Some(Ok(chunk))) = queue.poll_both(&mut taken, &cx) {
         let (side, offset, len) = match &chunk {
             Chunk::Initiator(data) => (0, data.offset(), data.len() as u64),
             Chunk::Responder(data) => (1, data.offset(), data.len() as u64),
@@ -111,9 +117,9 @@ fn both_sides_come_in_the_order_in_which_they_were_pushed() {
     let (a, b) = (FlowSide::Initiator, FlowSide::Responder);
     push(&queue, vec![(a, data(0, 1)), (b, data(0, 2)), (a, data(1, 3)), (b, data(2, 4))], ROOMY);
     let cx = Context::from_waker(Waker::noop());
-    let mut lengths = Vec::new();
+    let (mut lengths, mut taken) = (Vec::new(), Entries::new());
     while let Poll::Ready(Some(Ok(Chunk::Initiator(data) | Chunk::Responder(data)))) =
-        queue.poll_both(&cx)
+        queue.poll_both(&mut taken, &cx)
     {
         lengths.push(data.len());
     }
@@ -126,8 +132,8 @@ fn a_waiting_reader_is_woken_once_a_push_and_counts_as_parked_until_then() {
     let count = Arc::new(Count(AtomicUsize::new(0)));
     let waker = Waker::from(Arc::clone(&count));
     let cx = Context::from_waker(&waker);
-    assert!(queue.poll_both(&cx).is_pending());
-    assert!(queue.poll_both(&cx).is_pending());
+    assert!(queue.poll_both(&mut Entries::new(), &cx).is_pending());
+    assert!(queue.poll_both(&mut Entries::new(), &cx).is_pending());
     assert!(gate.has_parked());
     push(&queue, vec![(FlowSide::Responder, data(0, 1)), (FlowSide::Responder, data(1, 1))], ROOMY);
     assert_eq!(count.0.load(Ordering::SeqCst), 1);
@@ -165,7 +171,81 @@ fn a_failed_engine_is_an_error_once_and_then_the_end() {
     let cx = Context::from_waker(Waker::noop());
     push(&queue, vec![(FlowSide::Initiator, data(0, 1))], ROOMY);
     queue.fail(&mut Vec::new());
-    assert!(matches!(queue.poll_both(&cx), Poll::Ready(Some(Ok(Chunk::Initiator(_))))));
-    assert!(matches!(queue.poll_both(&cx), Poll::Ready(Some(Err(Error::EnginePanicked)))));
-    assert!(matches!(queue.poll_both(&cx), Poll::Ready(None)));
+    assert!(matches!(
+        queue.poll_both(&mut Entries::new(), &cx),
+        Poll::Ready(Some(Ok(Chunk::Initiator(_))))
+    ));
+    assert!(matches!(
+        queue.poll_both(&mut Entries::new(), &cx),
+        Poll::Ready(Some(Err(Error::EnginePanicked)))
+    ));
+    assert!(matches!(queue.poll_both(&mut Entries::new(), &cx), Poll::Ready(None)));
+}
+
+#[test]
+fn what_a_reader_has_taken_but_not_been_given_counts_as_queued() {
+    let (queue, gate) = queue();
+    let (a, b) = (FlowSide::Initiator, FlowSide::Responder);
+    let room = Room { limit: 2 * (100 + ENTRY_COST), total: usize::MAX, beyond: Beyond::Drop };
+    push(&queue, vec![(a, data(0, 100)), (b, data(0, 100)), (a, data(100, 100))], room);
+    let cx = Context::from_waker(Waker::noop());
+    let mut taken = Entries::new();
+    for left in [2, 1] {
+        assert!(matches!(queue.poll_both(&mut taken, &cx), Poll::Ready(Some(Ok(_)))));
+        assert_eq!((taken.len(), gate.queued()), (left, left * (100 + ENTRY_COST)));
+    }
+    // One more fits beside the one that waits, and not two.
+    let pushed = push(&queue, vec![(a, data(200, 100)), (a, data(300, 100))], room);
+    assert_eq!(pushed.dropped, 100);
+    assert!(queue.is_over(100 + ENTRY_COST));
+    queue.abandon_both();
+    assert_eq!(gate.queued(), 0);
+}
+
+#[test]
+fn a_reader_that_is_split_gives_back_what_it_has_taken() {
+    let (queue, gate) = queue();
+    let (a, b) = (FlowSide::Initiator, FlowSide::Responder);
+    let first = vec![(a, data(0, 1)), (b, data(0, 2)), (a, data(1, 3)), (b, data(2, 4))];
+    push(&queue, first, ROOMY);
+    let cx = Context::from_waker(Waker::noop());
+    let mut taken = Entries::new();
+    let chunk = queue.poll_both(&mut taken, &cx);
+    assert!(matches!(chunk, Poll::Ready(Some(Ok(Chunk::Initiator(data)))) if data.offset() == 0));
+    push(&queue, vec![(a, data(4, 5)), (b, data(6, 6))], ROOMY);
+    queue.split(taken);
+    push(&queue, vec![(b, data(12, 7)), (a, data(9, 1))], ROOMY);
+    let read = |side| {
+        let mut places = Vec::new();
+        while let Poll::Ready(Some(Ok(Chunk::Initiator(data) | Chunk::Responder(data)))) =
+            queue.poll_side(side, &cx)
+        {
+            places.push((data.offset(), data.len()));
+        }
+        places
+    };
+    assert_eq!(read(b), [(0, 2), (2, 4), (6, 6), (12, 7)]);
+    assert_eq!(read(a), [(1, 3), (4, 5), (9, 1)]);
+    assert_eq!(gate.queued(), 0);
+}
+
+#[test]
+fn an_item_that_has_to_wait_comes_behind_what_was_taken_before() {
+    let (queue, _) = queue();
+    let (a, b) = (FlowSide::Initiator, FlowSide::Responder);
+    let cx = Context::from_waker(Waker::noop());
+    let mut taken = Entries::new();
+    let next = |taken: &mut Entries| match queue.poll_both(taken, &cx) {
+        Poll::Ready(Some(Ok(Chunk::Initiator(data)))) => Some((a, data.offset())),
+        Poll::Ready(Some(Ok(Chunk::Responder(data)))) => Some((b, data.offset())),
+        _ => None,
+    };
+    push(&queue, vec![(a, data(0, 1)), (a, data(1, 1))], ROOMY);
+    assert_eq!(next(&mut taken), Some((a, 0)));
+    // The answer to two bytes more than there are: it has to wait for them, though it came first.
+    push(&queue, vec![(b, Item::Barrier { other: 3 }), (b, data(0, 1))], ROOMY);
+    assert_eq!(next(&mut taken), Some((a, 1)));
+    assert_eq!(next(&mut taken), None);
+    push(&queue, vec![(a, data(2, 1))], ROOMY);
+    assert_eq!([next(&mut taken), next(&mut taken)], [Some((a, 2)), Some((b, 0))]);
 }

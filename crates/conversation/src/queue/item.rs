@@ -1,0 +1,128 @@
+//! What a queue holds.
+
+use flow::FlowSide;
+
+use crate::chunk::{Chunk, ChunkData, GapCause};
+use crate::run::Run;
+
+/// What an entry costs besides its bytes.
+pub(crate) const ENTRY_COST: usize = size_of::<Entry>();
+
+/// Something that a side has said, in its place.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) side: FlowSide,
+    pub(crate) item: Item,
+}
+
+/// What the engine puts into a lane.
+///
+/// Items are moved a few times on their way. The tag has the size of a word so that all that is moved are words: where a
+/// single byte is stored and the word around it loaded at once, a processor waits.
+#[derive(Debug)]
+#[repr(u64)]
+pub(crate) enum Item {
+    Data(ChunkData),
+    /// The same, copied.
+    Run(Run),
+    Gap {
+        offset: u64,
+        len: u64,
+        cause: GapCause,
+    },
+    Late(ChunkData),
+    Finished {
+        len: u64,
+    },
+    /// What follows was said by one who had the other side's bytes up to this offset.
+    Barrier {
+        other: u64,
+    },
+}
+
+/// What a side has said so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SideTotals {
+    /// Bytes captured and handed to the reader's queue.
+    pub bytes: u64,
+    /// Bytes missing, whatever the cause.
+    pub gap_bytes: u64,
+    /// Bytes of those that were captured but dropped because the reader was too slow.
+    pub dropped_bytes: u64,
+}
+
+impl Item {
+    /// How many bytes it brings.
+    fn len(&self) -> usize {
+        match self {
+            Self::Data(data) | Self::Late(data) => data.len(),
+            Self::Run(run) => run.len(),
+            Self::Gap { .. } | Self::Finished { .. } | Self::Barrier { .. } => 0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn cost(&self) -> usize {
+        ENTRY_COST + self.len()
+    }
+
+    /// Its place in its side's stream.
+    pub(super) fn offset(&self) -> u64 {
+        match self {
+            Self::Data(data) | Self::Late(data) => data.offset(),
+            Self::Run(run) => run.offset(),
+            Self::Gap { offset, .. } | Self::Finished { len: offset } => *offset,
+            Self::Barrier { .. } => 0,
+        }
+    }
+
+    /// Where the part of its side's stream ends that a reader knows who was given it.
+    #[inline]
+    pub(super) fn end(&self) -> Option<u64> {
+        match self {
+            Self::Data(data) => Some(data.offset() + data.len() as u64),
+            Self::Run(run) => Some(run.offset() + run.len() as u64),
+            Self::Gap { offset, len, .. } => Some(offset + len),
+            Self::Late(_) | Self::Finished { .. } | Self::Barrier { .. } => None,
+        }
+    }
+
+    #[inline]
+    pub(super) fn into_chunk<K>(self, side: FlowSide) -> Option<Chunk<K>> {
+        let data = |data| match side {
+            FlowSide::Initiator => Chunk::Initiator(data),
+            FlowSide::Responder => Chunk::Responder(data),
+        };
+        Some(match self {
+            Self::Data(bytes) => data(bytes),
+            Self::Run(run) => data(run.into_data()),
+            Self::Gap { offset, len, cause } => Chunk::Gap { side, offset, len, cause },
+            Self::Late(data) => Chunk::Late { side, data },
+            Self::Finished { len } => Chunk::Finished { side, len },
+            Self::Barrier { .. } => return None,
+        })
+    }
+}
+
+impl SideTotals {
+    #[inline]
+    pub(super) fn count(&mut self, item: &Item) {
+        match item {
+            Item::Data(_) | Item::Run(_) => self.bytes += item.len() as u64,
+            Item::Gap { len, .. } => self.gap_bytes += len,
+            Item::Late(_) | Item::Finished { .. } | Item::Barrier { .. } => {}
+        }
+    }
+
+    /// What was counted a moment ago is not handed on.
+    pub(super) fn discard(&mut self, item: &Item, dropped: &mut u64) {
+        let len = item.len() as u64;
+        *dropped += len;
+        if let Item::Data(_) | Item::Run(_) = item {
+            self.bytes -= len;
+            self.gap_bytes += len;
+            self.dropped_bytes += len;
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Memory of queues that were read empty, for others: most conversations say a little at a time.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::Mutex;
+
+use super::item::Entry;
+
+/// Entries in the order in which they came.
+pub(crate) type Entries = VecDeque<Entry>;
+
+/// Where readers leave memory that they are done with, until an engine comes for it.
+#[derive(Debug, Default)]
+pub(crate) struct Spares(Mutex<Vec<Entries>>);
+
+impl Spares {
+    /// How many there are at most.
+    const MOST: usize = 1024;
+    /// Entries that each has room for: more than that is given back to the allocator.
+    const ROOM: usize = 4;
+
+    /// Takes the memory of a queue that is empty.
+    pub(super) fn give(&self, entries: Entries) {
+        if Self::is_one(&entries)
+            && let Ok(mut spares) = self.0.try_lock()
+            && spares.len() < Self::MOST
+        {
+            spares.push(entries);
+        }
+    }
+
+    /// The same for an engine's own spares. Nothing is left in `entries`.
+    #[inline]
+    pub(crate) fn keep(spares: &mut Vec<Entries>, entries: &mut Entries) {
+        if entries.capacity() > 0 {
+            let entries = mem::take(entries);
+            if Self::is_one(&entries) && spares.len() < Self::MOST {
+                spares.push(entries);
+            }
+        }
+    }
+
+    /// Hands all there are to an engine that has none.
+    pub(crate) fn refill(&self, empty: &mut Vec<Entries>) {
+        if empty.is_empty()
+            && let Ok(mut spares) = self.0.try_lock()
+        {
+            mem::swap(&mut *spares, empty);
+        }
+    }
+
+    fn is_one(entries: &Entries) -> bool {
+        entries.capacity() == Self::ROOM && entries.is_empty()
+    }
+}

@@ -1,0 +1,64 @@
+//! Segments that are copied together.
+
+use bytes::BytesMut;
+use flow::{Data, Timestamp};
+
+use crate::chunk::ChunkData;
+use crate::pool::Pool;
+
+/// What a run grows to at most.
+const MOST: usize = 64 << 10;
+/// The least memory that it gets.
+const LEAST: usize = 256;
+
+/// Bytes of consecutive segments of a side.
+#[derive(Debug)]
+pub(crate) struct Run {
+    bytes: BytesMut,
+    offset: u64,
+    timestamp: Timestamp,
+    packet_number: u64,
+}
+
+impl Run {
+    /// Begins with a segment; `usual` is how long it is likely to become.
+    #[inline]
+    pub(crate) fn new(data: &Data<'_>, usual: usize, pool: &mut Pool) -> Self {
+        let Data { bytes: copied, offset, timestamp, packet_number, .. } = *data;
+        let mut bytes = pool.take(usual.max(LEAST).max(copied.len()));
+        bytes.extend_from_slice(copied);
+        Self { bytes, offset, timestamp, packet_number }
+    }
+
+    /// Copies a segment to the end, if it follows.
+    #[inline]
+    pub(crate) fn extend(&mut self, data: &Data<'_>, pool: &mut Pool) -> bool {
+        let len = self.bytes.len() + data.bytes.len();
+        if self.offset + self.bytes.len() as u64 != data.offset || len > MOST {
+            return false;
+        }
+        if len > self.bytes.capacity() {
+            let mut larger = pool.take(len.next_power_of_two());
+            larger.extend_from_slice(&self.bytes);
+            self.bytes = larger;
+        }
+        self.bytes.extend_from_slice(data.bytes);
+        true
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Position of the first byte in its side's stream.
+    #[inline]
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    #[inline]
+    pub(crate) fn into_data(self) -> ChunkData {
+        ChunkData::new(self.bytes.freeze(), self.offset, self.timestamp, self.packet_number)
+    }
+}
