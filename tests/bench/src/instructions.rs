@@ -26,8 +26,8 @@ const ROUNDS: usize = 8;
 
 pub(crate) fn rows() -> Vec<Row> {
     let cases = [
-        (Workload::Acknowledgements, "acknowledgements", "1 flow, 60-byte TCP", 490.0),
-        (Workload::Download, "download", "1 flow, full-size segments in order", 510.0),
+        (Workload::Acknowledgements, "acknowledgements", "1 flow, 60-byte TCP", 440.0),
+        (Workload::Download, "download", "1 flow, full-size segments in order", 455.0),
     ];
     if Command::new("valgrind").arg("--version").output().is_err() {
         eprintln!("instructions: not counted, since valgrind is not installed");
