@@ -296,8 +296,8 @@ impl Model {
             stream.present = (start, payload);
         } else {
             stream.capture(start, &payload);
+            stream.lowest = stream.lowest.min(start);
         }
-        stream.lowest = stream.lowest.min(start);
         self.put((start, start + len), &frame, 40 + captured);
     }
 
