@@ -28,7 +28,7 @@ impl Default for XdpWait {
     }
 }
 
-/// The least to look for before sleeping, so that there is something to learn from.
+/// The least to look for before sleeping, and the least to sleep whatever comes, so that there is something to learn from.
 const PROBE: Duration = Duration::from_micros(1);
 
 /// What has been learned of the time between packets.
@@ -116,7 +116,8 @@ impl Naps {
                 return None;
             }
             if came >= u64::from(frames / 2) {
-                self.nap /= 2;
+                // Not to nothing, of which there is no way back.
+                self.nap = (self.nap / 2).max(PROBE.min(self.most));
             } else if came < u64::from(frames / 8) {
                 self.nap = (self.nap * 2).min(self.most);
             }
@@ -195,6 +196,17 @@ mod tests {
         for (came, nap) in [(0, 80), (32, 40), (64, 20), (8, 20), (7, 40), (7, 80), (7, 80)] {
             assert_eq!(next(came), Some(us(nap)), "{came} packets came");
         }
+    }
+
+    #[test]
+    fn naps_get_longer_again_after_any_load() {
+        let mut naps = Naps::new(XdpWait::Coalesce(us(200)));
+        naps.came_after(us(1));
+        for round in 0..64 {
+            assert!(naps.next(64 * round, 64).is_some_and(|nap| !nap.is_zero()), "{round}");
+        }
+        let quieter = (1..=10).map(|packets| naps.next(64 * 63 + 7 * packets, 64));
+        assert_eq!(quieter.last(), Some(Some(us(200))));
     }
 
     #[test]
