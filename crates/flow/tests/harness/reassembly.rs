@@ -294,6 +294,10 @@ impl Model {
         {
             stream.keep_alives[start] = true;
             stream.present = (start, payload);
+            // Nothing begins with it, unless something of the stream came before.
+            if stream.lowest < stream.len {
+                stream.lowest = stream.lowest.min(start);
+            }
         } else {
             stream.capture(start, &payload);
             stream.lowest = stream.lowest.min(start);
