@@ -231,7 +231,7 @@ impl Poller {
         timeout: Option<Duration>,
         mut seen: impl FnMut(Readiness),
     ) -> io::Result<()> {
-        const MOST: usize = 4;
+        const MOST: usize = 8;
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; MOST];
         let timeout = timeout.map_or(-1, |timeout| {
             libc::c_int::try_from(timeout.as_nanos().div_ceil(1_000_000))

@@ -75,6 +75,9 @@ impl XdpReceiver {
         if matches!(woken, Woken::TimedOut) {
             self.want_for_others();
             self.nap_for_others()?;
+        } else if let Some(watch) = self.poller.get_mut() {
+            // Nobody else waited.
+            watch.asleep = None;
         }
         Ok(woken)
     }
