@@ -58,7 +58,8 @@ struct State<K> {
 #[derive(Debug)]
 enum End<K> {
     Open,
-    Closed(EndReason, Box<FlowRecord<K>>),
+    /// Without the record once a reader of both sides has got it.
+    Closed(EndReason, Option<Box<FlowRecord<K>>>),
     /// Given up at this place, because its reader was too slow.
     Overrun {
         side: FlowSide,
@@ -205,7 +206,7 @@ impl<K: Clone> Queue<K> {
 
     /// The conversation ended; what is queued can still be read.
     pub(crate) fn close(&self, record: Box<FlowRecord<K>>, wake: &mut Vec<Waker>) {
-        self.end(End::Closed(record.reason, record), wake);
+        self.end(End::Closed(record.reason, Some(record)), wake);
     }
 
     /// The engine panicked.
@@ -319,18 +320,17 @@ impl<K: Clone> Queue<K> {
         if !*split {
             lanes.iter_mut().for_each(|lane| lane.end_taken = true);
         }
-        Poll::Ready(Some(match end {
-            End::Closed(reason, record) if *split => {
-                Ok(Chunk::Closed { reason: *reason, record: record.clone() })
+        Poll::Ready(match end {
+            End::Closed(reason, record) => {
+                let reason = *reason;
+                let record = if *split { record.clone() } else { record.take() };
+                record.map(|record| Ok(Chunk::Closed { reason, record }))
             }
-            // It is told once.
-            End::Closed(..) => match mem::replace(end, End::Failed) {
-                End::Closed(reason, record) => Ok(Chunk::Closed { reason, record }),
-                _ => Err(Error::EnginePanicked),
-            },
-            End::Overrun { side, offset } => Ok(Chunk::Overrun { side: *side, offset: *offset }),
-            End::Open | End::Failed => Err(Error::EnginePanicked),
-        }))
+            End::Overrun { side, offset } => {
+                Some(Ok(Chunk::Overrun { side: *side, offset: *offset }))
+            }
+            End::Open | End::Failed => Some(Err(Error::EnginePanicked)),
+        })
     }
 
     /// A reader stopped waiting without having been woken.
@@ -347,6 +347,10 @@ impl<K: Clone> Queue<K> {
         for Entry { side, item } in taken.into_iter().rev() {
             state.lanes[index(side)].put_back(item);
         }
+        // Whoever waited for both waits no more.
+        let waker = state.lanes[0].take_waker(&self.gate);
+        drop(state);
+        drop(waker);
     }
 
     /// Nobody will read this side any more.
@@ -451,12 +455,11 @@ impl<K> State<K> {
         if self.fresh.is_empty() {
             return;
         }
-        let mut fresh = mem::take(&mut self.fresh);
-        for Entry { side, item } in fresh.drain(..) {
+        // Its memory goes, too: it may have grown, and who is idle keeps none of its busy times.
+        for Entry { side, item } in mem::take(&mut self.fresh) {
             let order = self.order();
             self.lanes[index(side)].push(order, item);
         }
-        self.fresh = fresh;
     }
 
     fn order(&mut self) -> u64 {

@@ -249,3 +249,27 @@ fn an_item_that_has_to_wait_comes_behind_what_was_taken_before() {
     push(&queue, vec![(a, data(2, 1))], ROOMY);
     assert_eq!([next(&mut taken), next(&mut taken)], [Some((a, 2)), Some((b, 0))]);
 }
+
+#[test]
+fn a_reader_that_is_split_waits_no_more() {
+    let (queue, gate) = queue();
+    let cx = Context::from_waker(Waker::noop());
+    assert!(queue.poll_both(&mut Entries::new(), &cx).is_pending());
+    assert!(gate.has_parked());
+    queue.split(Entries::new());
+    assert!(!gate.has_parked(), "nobody waits for a side yet");
+    assert!(queue.poll_side(FlowSide::Responder, &cx).is_pending());
+    assert!(gate.has_parked());
+}
+
+#[test]
+fn what_was_sorted_into_lanes_keeps_no_other_memory() {
+    let (queue, _) = queue();
+    let (a, b) = (FlowSide::Initiator, FlowSide::Responder);
+    push(&queue, (0..1000).map(|at| (a, data(at, 1))).collect(), ROOMY);
+    push(&queue, vec![(b, Item::Barrier { other: 0 }), (b, data(0, 1))], ROOMY);
+    assert_eq!(queue.lock().fresh.capacity(), 0);
+    let (mut position, mut gaps) = ([0; 2], [0; 2]);
+    read(&queue, &mut position, &mut gaps);
+    assert_eq!((position, gaps), ([1000, 1], [0, 0]));
+}

@@ -44,12 +44,7 @@ where
     where
         E: FlowExtractor<Key = K>,
     {
-        let Self { parsers, handler, .. } = self;
-        parsers.tick(now, |flow, message| {
-            if let Some(flow) = table.flow(flow) {
-                handler.on_message(&flow, FlowSide::Initiator, message, now);
-            }
-        });
+        self.parsers.tick(now, table, &mut self.handler);
     }
 
     /// What became of parsers.

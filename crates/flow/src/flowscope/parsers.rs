@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use ::flowscope::Timestamp as Time;
 
-use super::sessions::ParserStatistics;
+use super::sessions::{MessageHandler, ParserStatistics};
 use super::timestamp;
-use crate::{FlowId, Timestamp};
+use crate::{FlowExtractor, FlowId, FlowSide, FlowTable, Timestamp};
 
 /// How often a parser is told the time.
 const ROUND: u64 = 1_000_000_000;
@@ -111,11 +111,20 @@ impl<P, M> Parsers<P, M> {
     }
 
     /// Tells the time to parsers that have not heard of it for long, as many as one go may cost.
-    pub(super) fn tick(&mut self, now: Timestamp, mut message: impl FnMut(FlowId, M)) {
+    pub(super) fn tick<E: FlowExtractor>(
+        &mut self,
+        now: Timestamp,
+        table: &FlowTable<E>,
+        handler: &mut impl MessageHandler<E::Key, M>,
+    ) {
         self.now = self.now.max(now);
         for slot in self.round.portion(self.now.as_nanos(), self.slots.len()) {
             if self.is_due(slot, self.now) {
-                self.tell(slot, self.now, &mut message);
+                self.tell(slot, self.now, |flow, message| {
+                    if let Some(flow) = table.flow(flow) {
+                        handler.on_message(&flow, FlowSide::Initiator, message, now);
+                    }
+                });
             }
         }
     }

@@ -153,7 +153,7 @@ impl XdpReceiver {
         let Some(nap) = self.naps.next(self.taken(), self.fill().target()) else {
             return Ok(false);
         };
-        let nap = left.map_or(nap, |left| left.min(nap));
+        let nap = left.map_or(nap, |left| left.min(nap)).min(CHECKED);
         event::poll([(self.interrupter.as_fd(), READABLE)], Some(nap)).map_err(poll_failed)?;
         Ok(true)
     }
