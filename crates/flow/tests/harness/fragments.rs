@@ -156,10 +156,12 @@ impl Oracle {
         }
         self.bytes.resize(self.bytes.len().max(end), None);
         let taken = self.bytes[start..end].iter().any(Option::is_some);
-        if overlap == FragmentOverlap::Reject && taken {
-            self.void = !self.fragments.contains(&(start, bytes));
+        let copy = self.fragments.contains(&(start, bytes.clone()));
+        if overlap == FragmentOverlap::Reject && taken && !copy {
+            self.void = true;
             return None;
         }
+        // A copy brings no bytes, but it may be what says where the datagram ends.
         for (at, byte) in bytes.iter().enumerate() {
             let place = &mut self.bytes[start + at];
             let old_wins = place.is_some_and(|(_, origin)| match overlap {
@@ -167,7 +169,7 @@ impl Oracle {
                 FragmentOverlap::Bsd => origin <= start,
                 FragmentOverlap::BsdRight => origin > start,
                 FragmentOverlap::Linux => origin < start,
-                _ => true, // first; rejected ones do not come here
+                _ => true, // first, and copies; rejected ones do not come here
             });
             if !old_wins {
                 *place = Some((*byte, start));
