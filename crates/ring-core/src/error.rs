@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use ring_sys::capability::Capability;
 
-use crate::{LinkType, Timestamp};
+use crate::xdp::libc_errno;
+use crate::{LinkType, Timestamp, XdpError};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -107,9 +108,10 @@ pub enum Error {
     /// A limit on captured bytes cannot be combined with a filter that computes its own, or that is an eBPF program.
     #[error("a snap length cannot be put on a filter that decides itself how many bytes to keep")]
     FilterSnaplen,
-    /// AF_XDP cannot do what is asked of it.
+    /// AF_XDP cannot do what is asked of it. What is the same for every backend, as an interface that is not there, has
+    /// the variants of its own above.
     #[error(transparent)]
-    Xdp(#[from] crate::XdpError),
+    Xdp(XdpError),
     /// Something was awaited outside a tokio runtime.
     #[error(
         "awaited outside a tokio runtime: use `tokio::runtime::Builder::enable_io`, or the form that waits itself"
@@ -384,6 +386,21 @@ pub enum ForeignFormat {
     /// pcap in the dialect of Ixia.
     #[error("Ixia lcap")]
     Ixia,
+}
+
+impl From<XdpError> for Error {
+    fn from(error: XdpError) -> Self {
+        match error {
+            XdpError::NoSuchInterface { interface, source }
+                if source.raw_os_error() == Some(libc_errno::ENODEV) =>
+            {
+                Self::NoInterface { name: interface }
+            }
+            XdpError::InterfaceGone { interface } => Self::InterfaceGone { name: interface },
+            XdpError::SameInterface { interface } => Self::SameInterface { name: interface },
+            error => Self::Xdp(error),
+        }
+    }
 }
 
 impl ForeignFormat {

@@ -45,6 +45,7 @@
 mod asynchronous;
 mod bridge;
 mod capture;
+mod checksum;
 mod dedup;
 mod error;
 #[cfg(feature = "pcap")]

@@ -5,12 +5,13 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use live_harness::{Result, program};
+use live_harness::{Missing, Result, program};
 use netns::{Link, Namespace};
 use ring_core::{
-    Bridge, BridgeStatistics, Error, Interrupter, Next, SendPath, Side, Timeout, Transit, Verdict,
+    Bridge, BridgeStatistics, Error, Interrupter, Next, SendPath, Side, Timeout, Transit,
+    UmemConfig, Verdict, XdpAttach, XdpError, XdpSocket, XdpSocketBuilder,
 };
 
 live_harness::main!(
@@ -23,7 +24,31 @@ live_harness::main!(
     a_side_that_is_down_holds_nothing_up,
     wrong_pairs_are_refused,
     interruptions_and_timeouts,
+    a_transfer_of_curl_crosses_over_xdp,
+    a_transfer_without_offloads_crosses_over_xdp,
+    a_narrower_side_gets_smaller_segments_over_xdp,
+    dropped_is_dropped_over_xdp,
+    rewritten_is_rewritten_over_xdp,
+    rewriting_may_lengthen_over_xdp,
+    nothing_goes_back_and_statistics_add_up_over_xdp,
+    a_side_that_is_down_holds_nothing_up_over_xdp,
+    few_frames_and_short_rings_lose_nothing_over_xdp,
+    every_queue_is_served_over_xdp,
+    a_side_that_is_deleted_ends_it,
+    a_side_that_is_deleted_ends_it_over_xdp,
+    wrong_pairs_are_refused_over_xdp,
+    interruptions_and_timeouts_over_xdp,
 );
+
+/// What the bridge is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    Packet(SendPath),
+    Xdp(XdpAttach),
+}
+
+const PACKET: [Over; 2] = [Over::Packet(SendPath::Messages), Over::Packet(SendPath::Ring)];
+const XDP: [Over; 2] = [Over::Xdp(XdpAttach::Native), Over::Xdp(XdpAttach::Generic)];
 
 const SOON: Duration = Duration::from_secs(5);
 const SIZE: usize = 20 << 20;
@@ -54,19 +79,44 @@ impl Hosts {
         Ok(links)
     }
 
-    fn open(&self, path: SendPath) -> Result<Bridge> {
-        let builder = Bridge::builder("left0", "right0").send_path(path);
-        Ok(self.bridge.run(|| builder.open())??)
+    fn open(&self, over: Over) -> Result<Bridge> {
+        match over {
+            Over::Packet(path) => {
+                let builder = Bridge::builder("left0", "right0").send_path(path);
+                Ok(self.bridge.run(|| builder.open())??)
+            }
+            Over::Xdp(mode) => {
+                self.open_xdp(["left0", "right0"].map(|name| XdpSocket::builder(name).attach(mode)))
+            }
+        }
+    }
+
+    /// Without real root it cannot be opened, which is said.
+    fn open_xdp(&self, [left, right]: [XdpSocketBuilder; 2]) -> Result<Bridge> {
+        match self.bridge.run(|| Bridge::with_xdp(&left, &right))? {
+            Err(Error::Xdp(XdpError::MissingCapability { operation, capabilities, .. })) => {
+                Err(Missing::Privilege { what: operation, privilege: capabilities }.into())
+            }
+            opened => Ok(opened?),
+        }
     }
 
     /// Does the work while a bridge forwards.
     fn while_bridged<T>(
         &self,
-        path: SendPath,
+        over: Over,
         verdict: impl FnMut(&mut Transit<'_>) -> Verdict + Send,
         work: impl FnOnce() -> Result<T>,
     ) -> Result<(T, BridgeStatistics)> {
-        let mut bridge = self.open(path)?;
+        self.while_running(self.open(over)?, verdict, work)
+    }
+
+    fn while_running<T>(
+        &self,
+        mut bridge: Bridge,
+        verdict: impl FnMut(&mut Transit<'_>) -> Verdict + Send,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<(T, BridgeStatistics)> {
         let interrupter = bridge.interrupter();
         thread::scope(|scope| {
             let forwarding = scope.spawn(move || bridge.run(verdict));
@@ -121,7 +171,16 @@ fn fetch(hosts: &Hosts) -> Result {
 }
 
 fn a_transfer_of_curl_crosses() -> Result {
-    for path in [SendPath::Messages, SendPath::Ring] {
+    transfer(PACKET)
+}
+
+/// In generic mode packets come joined, and so are cut; checksums are missing in both.
+fn a_transfer_of_curl_crosses_over_xdp() -> Result {
+    transfer(XDP)
+}
+
+fn transfer(over: [Over; 2]) -> Result {
+    for path in over {
         let hosts = Hosts::new()?;
         hosts.wire()?;
         let longest = Mutex::new(0);
@@ -131,8 +190,9 @@ fn a_transfer_of_curl_crosses() -> Result {
             Verdict::Forward
         };
         let ((), statistics) = hosts.while_bridged(path, watch, || fetch(&hosts))?;
-        // Segments as an adapter would get them, joined and without checksums.
-        assert!(*longest.lock().unwrap() > 10_000);
+        // Segments as an adapter would get them, joined and without checksums. A native program ends the joining.
+        let joined = *longest.lock().unwrap() > 10_000;
+        assert_eq!(joined, path != Over::Xdp(XdpAttach::Native), "{path:?}");
         let BridgeStatistics { to_right, to_left, .. } = statistics;
         assert_eq!((to_left.refused, to_left.rejected), (0, 0), "{path:?}: {statistics:?}");
         assert_eq!((to_right.refused, to_right.rejected), (0, 0), "{path:?}: {statistics:?}");
@@ -142,6 +202,14 @@ fn a_transfer_of_curl_crosses() -> Result {
 }
 
 fn a_transfer_without_offloads_crosses() -> Result {
+    transfer_without_offloads(PACKET[0])
+}
+
+fn a_transfer_without_offloads_crosses_over_xdp() -> Result {
+    XDP.into_iter().try_for_each(transfer_without_offloads)
+}
+
+fn transfer_without_offloads(over: Over) -> Result {
     let hosts = Hosts::new()?;
     let links = hosts.wire()?;
     for link in &links {
@@ -149,7 +217,7 @@ fn a_transfer_without_offloads_crosses() -> Result {
         link.set_offload(netns::Offload::TransmitChecksum, false)?;
     }
     let all = |_: &mut Transit<'_>| Verdict::Forward;
-    let ((), statistics) = hosts.while_bridged(SendPath::Messages, all, || fetch(&hosts))?;
+    let ((), statistics) = hosts.while_bridged(over, all, || fetch(&hosts))?;
     assert!(statistics.to_left.forwarded as usize > SIZE / 1500, "{statistics:?}");
     assert_eq!(statistics.to_left.sent, statistics.to_left.forwarded);
     Ok(())
@@ -157,24 +225,40 @@ fn a_transfer_without_offloads_crosses() -> Result {
 
 /// The client's side carries less than the server sends: what is joined is cut to fit.
 fn a_narrower_side_gets_smaller_segments() -> Result {
+    narrower(PACKET[0])
+}
+
+fn a_narrower_side_gets_smaller_segments_over_xdp() -> Result {
+    XDP.into_iter().try_for_each(narrower)
+}
+
+fn narrower(over: Over) -> Result {
     let hosts = Hosts::new()?;
     let [client, _, left, _] = hosts.wire()?;
     left.set_mtu(1000)?;
     client.set_mtu(1000)?;
     let all = |_: &mut Transit<'_>| Verdict::Forward;
-    let ((), statistics) = hosts.while_bridged(SendPath::Messages, all, || fetch(&hosts))?;
+    let ((), statistics) = hosts.while_bridged(over, all, || fetch(&hosts))?;
     assert_eq!(statistics.to_left.refused, 0, "{statistics:?}");
     Ok(())
 }
 
 fn dropped_is_dropped() -> Result {
+    dropped(PACKET[0])
+}
+
+fn dropped_is_dropped_over_xdp() -> Result {
+    XDP.into_iter().try_for_each(dropped)
+}
+
+fn dropped(over: Over) -> Result {
     let hosts = Hosts::new()?;
     hosts.wire()?;
     let no_tcp = |transit: &mut Transit<'_>| match transit.data().get(23) {
         Some(6) => Verdict::Drop,
         _ => Verdict::Forward,
     };
-    let ((), statistics) = hosts.while_bridged(SendPath::Messages, no_tcp, || {
+    let ((), statistics) = hosts.while_bridged(over, no_tcp, || {
         let _listener = hosts.server.run(|| TcpListener::bind("10.9.0.2:80"))??;
         let short = Duration::from_millis(500);
         let refused = hosts
@@ -203,7 +287,15 @@ fn sockets(hosts: &Hosts) -> Result<(UdpSocket, UdpSocket)> {
 }
 
 fn rewritten_is_rewritten() -> Result {
-    for path in [SendPath::Messages, SendPath::Ring] {
+    rewritten(PACKET)
+}
+
+fn rewritten_is_rewritten_over_xdp() -> Result {
+    rewritten(XDP)
+}
+
+fn rewritten(over: [Over; 2]) -> Result {
+    for path in over {
         let hosts = Hosts::new()?;
         hosts.wire()?;
         let rewrite = |transit: &mut Transit<'_>| {
@@ -233,10 +325,18 @@ fn rewritten_is_rewritten() -> Result {
 }
 
 fn nothing_goes_back_and_statistics_add_up() -> Result {
+    adds_up(PACKET[0])
+}
+
+fn nothing_goes_back_and_statistics_add_up_over_xdp() -> Result {
+    XDP.into_iter().try_for_each(adds_up)
+}
+
+fn adds_up(over: Over) -> Result {
     let hosts = Hosts::new()?;
     hosts.wire()?;
     let all = |_: &mut Transit<'_>| Verdict::Forward;
-    let (received, statistics) = hosts.while_bridged(SendPath::Messages, all, || {
+    let (received, statistics) = hosts.while_bridged(over, all, || {
         let (server, client) = sockets(&hosts)?;
         let mut received = 0;
         for number in 0..200_u8 {
@@ -261,11 +361,19 @@ fn nothing_goes_back_and_statistics_add_up() -> Result {
 }
 
 fn a_side_that_is_down_holds_nothing_up() -> Result {
-    for path in [SendPath::Messages, SendPath::Ring] {
+    down(PACKET)
+}
+
+fn a_side_that_is_down_holds_nothing_up_over_xdp() -> Result {
+    down(XDP)
+}
+
+fn down(over: [Over; 2]) -> Result {
+    for path in over {
         let hosts = Hosts::new()?;
         let [_, _, _, right] = hosts.wire()?;
         let all = |_: &mut Transit<'_>| Verdict::Forward;
-        let ((), statistics) = hosts.while_bridged(path, all, || {
+        let (late, statistics) = hosts.while_bridged(path, all, || {
             let (server, client) = sockets(&hosts)?;
             let mut buffer = [0; 10];
             client.send(b"1")?;
@@ -278,11 +386,133 @@ fn a_side_that_is_down_holds_nothing_up() -> Result {
             right.up()?;
             right.wait_until_running(SOON)?;
             client.send(b"3")?;
+            // What lay in a send ring of AF_XDP before it was known that the interface is down cannot be taken back.
+            let late = matches!(path, Over::Xdp(_));
+            if late {
+                assert_eq!((server.recv(&mut buffer)?, buffer[0]), (1, b'2'));
+            }
             assert_eq!((server.recv(&mut buffer)?, buffer[0]), (1, b'3'));
+            Ok(late)
+        })?;
+        let lost = if late { 4 } else { 5 };
+        assert_eq!(statistics.to_right.lost, lost, "{path:?}: {statistics:?}");
+    }
+    Ok(())
+}
+
+/// A header that is put before what the client sends makes the packets longer than they were, up to several frames.
+fn rewriting_may_lengthen_over_xdp() -> Result {
+    for over in XDP {
+        let hosts = Hosts::new()?;
+        let links = hosts.wire()?;
+        links.iter().try_for_each(|link| link.set_mtu(9000))?;
+        let lengthen = |transit: &mut Transit<'_>| {
+            let udp = transit.data().get(23) == Some(&17);
+            if !udp || transit.from() == Side::Right {
+                return Verdict::Forward;
+            }
+            let packet = transit.rewrite();
+            packet.truncate(14 + 20 + 8 + 5);
+            packet.extend_from_slice(&[b'!'; 8000]);
+            let len = packet.len() as u16;
+            packet[16..18].copy_from_slice(&(len - 14).to_be_bytes());
+            packet[24..26].fill(0);
+            let sum: u32 = packet[14..34]
+                .as_chunks()
+                .0
+                .iter()
+                .map(|&pair| u32::from(u16::from_be_bytes(pair)))
+                .sum();
+            let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+            packet[24..26].copy_from_slice(&sum.to_be_bytes());
+            packet[38..40].copy_from_slice(&(len - 34).to_be_bytes());
+            transit.fill_checksum();
+            Verdict::Rewrite
+        };
+        let ((), statistics) = hosts.while_bridged(over, lengthen, || {
+            let (server, client) = sockets(&hosts)?;
+            for _ in 0..100 {
+                client.send(b"hello")?;
+                let mut buffer = [0; 9000];
+                let len = server.recv(&mut buffer)?;
+                assert_eq!(len, 8005);
+                assert!(buffer.starts_with(b"hello!") && buffer[5..len].iter().all(|&b| b == b'!'));
+            }
             Ok(())
         })?;
-        assert_eq!(statistics.to_right.lost, 5, "{path:?}: {statistics:?}");
+        let to_right = statistics.to_right;
+        assert_eq!((to_right.rewritten, to_right.refused), (100, 0), "{over:?}: {statistics:?}");
     }
+    Ok(())
+}
+
+/// What finds no room waits, and the other direction goes on.
+fn few_frames_and_short_rings_lose_nothing_over_xdp() -> Result {
+    let hosts = Hosts::new()?;
+    hosts.wire()?;
+    let umem = UmemConfig::new().frames(64).allocate()?;
+    let [left, right] =
+        ["left0", "right0"].map(|name| XdpSocket::builder(name).ring_size(32).fill_target(32));
+    let bridge = hosts.open_xdp([left.umem(&umem), right])?;
+    assert_eq!(umem.free_frames(), 0, "all are with the kernel");
+    let all = |_: &mut Transit<'_>| Verdict::Forward;
+    let ((), statistics) = hosts.while_running(bridge, all, || fetch(&hosts))?;
+    assert_eq!((statistics.to_left.refused, statistics.to_left.rejected), (0, 0), "{statistics:?}");
+    assert_eq!(statistics.to_left.sent, statistics.to_left.forwarded, "{statistics:?}");
+    assert_eq!(umem.free_frames(), 64, "none is lost");
+    Ok(())
+}
+
+fn every_queue_is_served_over_xdp() -> Result {
+    let ethtool = program("ethtool", "ethtool")?;
+    for over in XDP {
+        let hosts = Hosts::new()?;
+        for link in &hosts.wire()? {
+            let mut command = Command::new(&ethtool);
+            command.args(["-L", link.name(), "rx", "2", "tx", "2"]);
+            assert!(link.namespace().run(|| command.status())??.success());
+        }
+        let all = |_: &mut Transit<'_>| Verdict::Forward;
+        let ((), statistics) = hosts.while_bridged(over, all, || {
+            // Each client has its port, by which the virtual link chooses the queue.
+            for number in 0..50_u8 {
+                let (server, client) = sockets(&hosts)?;
+                client.send(&[number; 100])?;
+                let mut buffer = [0; 200];
+                let (len, from) = server.recv_from(&mut buffer)?;
+                server.send_to(&buffer[..len], from)?;
+                assert_eq!((client.recv(&mut buffer)?, buffer[0]), (100, number));
+            }
+            fetch(&hosts)
+        })?;
+        for lane in [statistics.to_right, statistics.to_left] {
+            assert_eq!((lane.refused, lane.rejected, lane.lost), (0, 0, 0), "{over:?}: {lane:?}");
+        }
+    }
+    Ok(())
+}
+
+fn a_side_that_is_deleted_ends_it() -> Result {
+    PACKET.into_iter().try_for_each(deleted)
+}
+
+fn a_side_that_is_deleted_ends_it_over_xdp() -> Result {
+    XDP.into_iter().try_for_each(deleted)
+}
+
+fn deleted(over: Over) -> Result {
+    let hosts = Hosts::new()?;
+    let [_, _, _, right] = hosts.wire()?;
+    let mut bridge = hosts.open(over)?;
+    right.delete()?;
+    let started = Instant::now();
+    let ended = loop {
+        match bridge.forward(Timeout::After(SOON), |_| Verdict::Forward) {
+            Err(error) => break error,
+            Ok(_) => assert!(started.elapsed() < SOON, "{over:?}: nobody says that it has gone"),
+        }
+    };
+    assert!(matches!(&ended, Error::InterfaceGone { name } if name == "right0"), "{ended:?}");
     Ok(())
 }
 
@@ -296,10 +526,36 @@ fn wrong_pairs_are_refused() -> Result {
     Ok(())
 }
 
-fn interruptions_and_timeouts() -> Result {
+fn wrong_pairs_are_refused_over_xdp() -> Result {
     let hosts = Hosts::new()?;
     hosts.wire()?;
-    let mut bridge = hosts.open(SendPath::Messages)?;
+    drop(hosts.open(XDP[1])?);
+    let pair = |right: &str| {
+        let [left, right] = ["left0", right].map(XdpSocket::builder);
+        hosts.bridge.run(|| Bridge::with_xdp(&left, &right))
+    };
+    let missing = pair("nowhere")?;
+    assert!(matches!(missing, Err(Error::NoInterface { .. })), "{missing:?}");
+    let same = pair("left0")?;
+    assert!(
+        matches!(same, Err(Error::SameInterface { .. } | Error::Xdp(XdpError::QueueBusy { .. }))),
+        "{same:?}"
+    );
+    Ok(())
+}
+
+fn interruptions_and_timeouts() -> Result {
+    interruptions(PACKET[0])
+}
+
+fn interruptions_and_timeouts_over_xdp() -> Result {
+    XDP.into_iter().try_for_each(interruptions)
+}
+
+fn interruptions(over: Over) -> Result {
+    let hosts = Hosts::new()?;
+    hosts.wire()?;
+    let mut bridge = hosts.open(over)?;
     let all = |_: &mut Transit<'_>| Verdict::Forward;
     // What the hosts said when they came up.
     while let Next::Batch(_) = bridge.forward(Timeout::After(Duration::from_millis(50)), all)? {}

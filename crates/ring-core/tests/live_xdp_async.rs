@@ -13,9 +13,7 @@ use std::time::Duration;
 
 use live_harness::Result;
 use netns::Namespace;
-use ring_core::{
-    AsyncXdp, Error, IntoPacketSource as _, PacketBatch as _, UmemConfig, XdpError, XdpSocket,
-};
+use ring_core::{AsyncXdp, Error, IntoPacketSource as _, PacketBatch as _, UmemConfig, XdpSocket};
 use tokio::time::timeout;
 
 use hosts::{Sender, wire};
@@ -158,7 +156,7 @@ fn an_interface_that_goes_away_is_an_error() -> Result {
             Err(error) => Ok(error),
         }
     })?;
-    assert!(matches!(error, Error::Xdp(XdpError::InterfaceGone { .. })), "{error}");
+    assert!(matches!(error, Error::InterfaceGone { .. }), "{error}");
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ring_sys::event::Poller;
 
 use super::lane::Lane;
-use super::{Bridge, Side};
+use super::{Bridge, Lanes, Side};
 use crate::error::system;
 use crate::{
     Capture, CaptureFilter, Error, Injector, Interrupter, Outgoing, PacketSource as _,
@@ -16,7 +16,7 @@ use crate::{
 /// A frame that the other side never takes holds up those behind it for so long.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// How a [`Bridge`] is set up: plain configuration with defaults, and one fallible end, [`open`](Self::open).
+/// How a [`Bridge`] over AF_PACKET is set up: plain configuration with defaults, and one fallible end, [`open`](Self::open).
 #[derive(Clone, Debug)]
 #[must_use = "nothing is forwarded before `open`"]
 pub struct BridgeBuilder {
@@ -102,13 +102,10 @@ impl BridgeBuilder {
         for descriptor in [left_in.waiter(), right_in.waiter(), interrupter.as_fd()] {
             poller.add_edge(descriptor, 0).map_err(system("watch a descriptor"))?;
         }
-        Ok(Bridge {
-            to_right: Lane::new(Side::Left, left_in, right_out),
-            to_left: Lane::new(Side::Right, right_in, left_out),
-            poller,
-            interrupter,
-            stalled: false,
-        })
+        let to_right = Lane::new(Side::Left, left_in, right_out);
+        let to_left = Lane::new(Side::Right, right_in, left_out);
+        let lanes = Lanes::Packet(Box::new([to_right, to_left]));
+        Ok(Bridge { lanes, poller, interrupter, stalled: false })
     }
 
     fn capture(&self, interface: &str) -> Result<Capture, Error> {

@@ -1,12 +1,12 @@
-//! One direction of a bridge.
+//! One direction of a bridge over AF_PACKET.
 
 use ring_sys::packet::ENETDOWN;
 
-use super::{LaneStatistics, Side, Transit, Verdict};
+use super::{LaneStatistics, Pumped, Side, Transit, Verdict};
 use crate::{Capture, Error, Injector, Timeout};
 
 /// Packets in one go at most, so that the other direction gets its turn.
-const ONE_GO: u64 = 256;
+pub(super) const ONE_GO: u64 = 256;
 
 /// From one interface's receive ring to the other's send queue.
 #[derive(Debug)]
@@ -17,14 +17,6 @@ pub(crate) struct Lane {
     /// What the verdict makes of a packet.
     changed: Vec<u8>,
     statistics: LaneStatistics,
-}
-
-/// What came of forwarding.
-pub(crate) struct Pumped {
-    /// Packets that were looked at.
-    pub(crate) packets: u64,
-    /// There may be more, but the other interface takes none now.
-    pub(crate) stalled: bool,
 }
 
 impl Lane {

@@ -3,8 +3,10 @@
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod builder;
+mod cut;
 mod lane;
 mod transit;
+mod xdp;
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -16,6 +18,7 @@ pub use self::asynchronous::AsyncBridge;
 pub use self::builder::BridgeBuilder;
 use self::lane::Lane;
 pub use self::transit::{Side, Transit, Verdict};
+use self::xdp::XdpLanes;
 use crate::error::system;
 use crate::{Error, Interrupter, Next, Timeout};
 
@@ -29,7 +32,8 @@ const STALLED: Duration = Duration::from_millis(1);
 /// back, checksums left to an adapter are filled in, and segments that were joined are cut to the other side's size.
 /// While one side takes no more, its packets wait in the other's receive ring, and the opposite direction goes on.
 ///
-/// The host's own stack sees the packets as well. Give the two interfaces no addresses, or it answers.
+/// The host's own stack sees the packets as well. Give the two interfaces no addresses, or it answers. Over AF_XDP
+/// ([`with_xdp`](Self::with_xdp)) it sees none of them.
 ///
 /// ```no_run
 /// use ring_core::{Bridge, Verdict};
@@ -46,11 +50,29 @@ const STALLED: Duration = Duration::from_millis(1);
 /// # }
 /// ```
 pub struct Bridge {
-    to_right: Lane,
-    to_left: Lane,
+    lanes: Lanes,
     poller: Poller,
     interrupter: Interrupter,
     /// A direction waits for room on the other side.
+    stalled: bool,
+}
+
+/// Both directions.
+#[derive(Debug)]
+enum Lanes {
+    /// Over AF_PACKET: to the right, and to the left.
+    Packet(Box<[Lane; 2]>),
+    /// Over AF_XDP.
+    Xdp(XdpLanes),
+}
+
+/// What came of forwarding.
+#[derive(Clone, Copy, Debug, Default)]
+struct Pumped {
+    /// Packets that were looked at.
+    packets: u64,
+    /// There may be more, but the other interface takes none now, or something else is to be tried again of which nobody
+    /// tells.
     stalled: bool,
 }
 
@@ -77,7 +99,7 @@ pub struct LaneStatistics {
     pub rewritten: u64,
     /// Packets that the verdict dropped.
     pub dropped: u64,
-    /// Packets that cannot be sent on the other side: too long and not TCP, or not captured as a whole.
+    /// Packets that cannot be sent on the other side: too long and not TCP, not captured as a whole, or left empty.
     pub refused: u64,
     /// Packets that the other interface took.
     pub sent: u64,
@@ -116,8 +138,8 @@ impl Bridge {
         self.statistics()
     }
 
-    /// Forwards what is there, at most some hundreds of packets in each direction, waiting for the first; how many
-    /// packets were looked at. Never [`Next::End`].
+    /// Forwards what is there, at most some hundreds of packets in each direction (and queue, over AF_XDP), waiting for
+    /// the first; how many packets were looked at. Never [`Next::End`].
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -154,10 +176,11 @@ impl Bridge {
     /// # Errors
     /// [`Error::System`] when the kernel refuses to tell.
     pub fn statistics(&mut self) -> Result<BridgeStatistics, Error> {
-        Ok(BridgeStatistics {
-            to_right: self.to_right.statistics()?,
-            to_left: self.to_left.statistics()?,
-        })
+        let [to_right, to_left] = match &mut self.lanes {
+            Lanes::Packet(lanes) => [lanes[0].statistics()?, lanes[1].statistics()?],
+            Lanes::Xdp(lanes) => [lanes.statistics(Side::Left)?, lanes.statistics(Side::Right)?],
+        };
+        Ok(BridgeStatistics { to_right, to_left })
     }
 
     /// Ends [`run`](Self::run) and [`forward`](Self::forward) from other threads.
@@ -171,7 +194,12 @@ impl Bridge {
         &mut self,
         verdict: &mut impl FnMut(&mut Transit<'_>) -> Verdict,
     ) -> Result<u64, Error> {
-        let (right, left) = (self.to_right.pump(verdict)?, self.to_left.pump(verdict)?);
+        let [right, left] = match &mut self.lanes {
+            Lanes::Packet(lanes) => [lanes[0].pump(verdict)?, lanes[1].pump(verdict)?],
+            Lanes::Xdp(lanes) => {
+                [lanes.pump(Side::Left, verdict)?, lanes.pump(Side::Right, verdict)?]
+            }
+        };
         self.stalled = right.stalled || left.stalled;
         Ok(right.packets + left.packets)
     }
@@ -179,9 +207,6 @@ impl Bridge {
 
 impl fmt::Debug for Bridge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bridge")
-            .field("to_right", &self.to_right)
-            .field("to_left", &self.to_left)
-            .finish_non_exhaustive()
+        f.debug_struct("Bridge").field("lanes", &self.lanes).finish_non_exhaustive()
     }
 }

@@ -1,11 +1,7 @@
 //! What the kernel or the adapter does to a frame on its way out (`struct virtio_net_hdr` of `linux/virtio_net.h`).
 
 use crate::LinkType;
-
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+use crate::checksum::{IPV4, Segment, TCP};
 
 /// Work on a frame that is left to the kernel or the adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,62 +42,22 @@ impl Offload {
     /// `None` for other protocols, fragments and IPv6 extension headers, and for a frame that contradicts itself.
     #[must_use]
     pub fn of_frame(frame: &mut [u8], link_type: LinkType, limit: usize) -> Option<Self> {
-        let (network, ethertype) = network(frame, link_type)?;
-        let packet = frame.get(network..)?;
-        let (protocol, transport, end, addresses) = match ethertype {
-            IPV4 => {
-                let header = packet.first_chunk::<20>()?;
-                let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff;
-                let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-                let transport = usize::from(header[0] & 0x0f) * 4;
-                if header[0] >> 4 != 4 || transport < 20 || fragment != 0 {
-                    return None;
-                }
-                (header[9], transport, length, 12..20)
-            }
-            IPV6 => {
-                let header = packet.first_chunk::<40>()?;
-                let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-                if header[0] >> 4 != 6 {
-                    return None;
-                }
-                (header[6], 40, 40 + length, 8..40)
-            }
-            _ => return None,
-        };
-        let segment = packet.get(transport..end)?;
-        let (checksum_offset, header) = match protocol {
-            TCP => (16, usize::from(segment.get(12)? >> 4) * 4),
-            UDP => (6, 8),
-            _ => return None,
-        };
-        if header < checksum_offset + 2 || segment.len() < header {
-            return None;
-        }
-        let mut sum = u32::from(protocol) + segment.len() as u32;
-        for pair in packet[addresses].chunks_exact(2) {
-            sum += u32::from(u16::from_be_bytes([pair[0], pair[1]]));
-        }
-        while sum > 0xffff {
-            sum = (sum & 0xffff) + (sum >> 16);
-        }
-        let start = network + transport;
-        let payload = start + header;
+        let segment = Segment::of(frame, link_type)?;
+        let payload = segment.place.start + segment.header;
         let segmentation = if frame.len() <= limit {
             None
         } else {
             let size = u16::try_from(limit.checked_sub(payload)?).ok().filter(|&size| size > 0)?;
             let header = u16::try_from(payload).ok()?;
-            match (protocol, ethertype) {
+            match (segment.protocol, segment.ethertype) {
                 (TCP, IPV4) => Some(Segmentation::TcpV4 { size, header }),
                 (TCP, _) => Some(Segmentation::TcpV6 { size, header }),
                 _ => return None,
             }
         };
-        let checksum_start = u16::try_from(start).ok()?;
-        let field = frame.get_mut(start + checksum_offset..start + checksum_offset + 2)?;
-        field.copy_from_slice(&(sum as u16).to_be_bytes());
-        Some(Self { checksum_start, checksum_offset: checksum_offset as u16, segmentation })
+        let checksum_start = u16::try_from(segment.place.start).ok()?;
+        frame[segment.field()].copy_from_slice(&segment.pseudo.to_be_bytes());
+        Some(Self { checksum_start, checksum_offset: segment.checksum as u16, segmentation })
     }
 }
 
@@ -132,22 +88,6 @@ pub(crate) fn virtio_header(offload: Option<&Offload>, header: u16) -> [u8; VIRT
 }
 
 pub(crate) const VIRTIO_HEADER: usize = 10;
-
-/// Where the network header starts, and its Ethernet type; up to two VLAN tags are passed over.
-fn network(frame: &[u8], link_type: LinkType) -> Option<(usize, u16)> {
-    if link_type == LinkType::RAW {
-        return Some((0, if frame.first()? >> 4 == 6 { IPV6 } else { IPV4 }));
-    }
-    let mut at = 12;
-    for _ in 0..3 {
-        let bytes = frame.get(at..at + 2)?;
-        match u16::from_be_bytes([bytes[0], bytes[1]]) {
-            0x8100 | 0x88a8 => at += 4,
-            ethertype => return Some((at + 2, ethertype)),
-        }
-    }
-    None
-}
 
 #[cfg(test)]
 mod tests {

@@ -19,7 +19,8 @@ use crate::{Interrupter, Next, PacketMeta, Side, Timeout, Verdict};
 /// copied here, and nothing ever goes back to where it came from.
 ///
 /// Both sockets take everything that comes on their queue, unless they are steered: the host's own stack sees nothing of
-/// it.
+/// it. What finds no room on the other side is dropped and counted. [`Bridge::with_xdp`](crate::Bridge::with_xdp) serves all
+/// queues, and waits for room.
 ///
 /// ```no_run
 /// use ring_core::{Timeout, Verdict, XdpForwarder};
@@ -173,7 +174,7 @@ impl XdpForwarder {
                 Verdict::Forward | Verdict::Rewrite => {
                     open.push(frame);
                     if last {
-                        pass_on(sender, open, counts)?;
+                        counts.pass_on(sender, open)?;
                     }
                 }
             }
@@ -208,12 +209,31 @@ impl XdpForwarder {
     }
 }
 
+/// What came of sending a packet's frames.
+pub(crate) enum Passed {
+    /// They are queued.
+    On,
+    /// There is no room for them now, so they are still there.
+    Full,
+    /// They cannot be sent; they are given back.
+    Refused,
+}
+
+/// Whether the interface takes a packet's frames as they are. A verdict may have left nothing of one.
+pub(crate) fn can_pass(sender: &XdpSender, frames: &[XdpFrame]) -> bool {
+    let len: usize = frames.iter().map(XdpFrame::len).sum();
+    sender.can_send(len, frames.len()) && !frames.iter().any(XdpFrame::is_empty)
+}
+
 /// Sends a packet's frames, all or none.
 pub(crate) fn pass_on(
     sender: &mut XdpSender,
     frames: &mut Vec<XdpFrame>,
-    counts: &mut ForwardStatistics,
-) -> Result<(), XdpError> {
+) -> Result<Passed, XdpError> {
+    if !can_pass(sender, frames) {
+        frames.clear();
+        return Ok(Passed::Refused);
+    }
     let pieces = frames.len() as u32;
     let mut room = sender.tx_room(pieces)?;
     if room < pieces {
@@ -221,16 +241,7 @@ pub(crate) fn pass_on(
         room = sender.tx_room(pieces)?;
     }
     if room < pieces {
-        frames.clear();
-        counts.full += 1;
-        return Ok(());
-    }
-    let len: usize = frames.iter().map(XdpFrame::len).sum();
-    // A verdict may have left nothing of a frame.
-    if !sender.can_send(len, frames.len()) || frames.iter().any(XdpFrame::is_empty) {
-        frames.clear();
-        counts.refused += 1;
-        return Ok(());
+        return Ok(Passed::Full);
     }
     // All of it was looked at before, so that only a ring that breaks is in the way now.
     for frame in frames.drain(..) {
@@ -238,6 +249,24 @@ pub(crate) fn pass_on(
             return Err(error);
         }
     }
-    counts.forwarded += 1;
-    Ok(())
+    Ok(Passed::On)
+}
+
+impl ForwardStatistics {
+    /// Sends a packet's frames or gives them back, and counts what it was.
+    pub(crate) fn pass_on(
+        &mut self,
+        sender: &mut XdpSender,
+        frames: &mut Vec<XdpFrame>,
+    ) -> Result<(), XdpError> {
+        match pass_on(sender, frames)? {
+            Passed::On => self.forwarded += 1,
+            Passed::Refused => self.refused += 1,
+            Passed::Full => {
+                frames.clear();
+                self.full += 1;
+            }
+        }
+        Ok(())
+    }
 }

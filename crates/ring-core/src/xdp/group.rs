@@ -5,11 +5,12 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use ring_sys::interface::{self, ReceiveSpread};
 
 use super::batch::XdpBatch;
-use super::builder::XdpSocketBuilder;
+use super::builder::{XdpDirection, XdpSocketBuilder};
 use super::error::XdpError;
 use super::program::find;
 use super::rota::{Rota, Turn};
 use super::socket::XdpSocket;
+use super::waiting::XdpWait;
 use crate::{Error, Interrupter, LinkType, Next, PacketSource, Statistics, Timeout};
 
 /// A socket for each queue of an interface, so that nothing that the interface receives is missed. They share one
@@ -130,6 +131,36 @@ impl PacketSource for XdpGroup {
     fn readiness(&self) -> Option<BorrowedFd<'_>> {
         Some(self.rota.poller(&self.members).ok()?.as_fd())
     }
+}
+
+/// A socket for each queue of two interfaces that are to be joined: they share one packet memory, take everything that comes
+/// ([`XdpSocketBuilder::promiscuous`]) and are woken by each packet, since others wait for it.
+pub(crate) fn open_both(
+    left: &XdpSocketBuilder,
+    right: &XdpSocketBuilder,
+) -> Result<[Vec<XdpSocket>; 2], XdpError> {
+    let counts = [queues(&left.interface)?, queues(&right.interface)?];
+    let all = counts[0] + counts[1];
+    let umem = match &left.umem {
+        Some(umem) => umem.clone(),
+        None => {
+            let mtu = [left, right].map(|builder| interface::mtu(&builder.interface).ok());
+            left.memory.times(all).allocate_for(mtu[0].max(mtu[1]))?
+        }
+    };
+    let part = u32::try_from(umem.free_frames()).unwrap_or(u32::MAX) / all;
+    let open = |builder: &XdpSocketBuilder| -> Result<_, XdpError> {
+        let fill = builder.fill_target.unwrap_or(part.div_ceil(2));
+        let builder = builder.clone().direction(XdpDirection::Both).promiscuous(true);
+        let group = XdpGroup::open(&builder.umem(&umem).fill_target(fill).wait(XdpWait::Sleep))?;
+        Ok(group.into_members())
+    };
+    let sides = [open(left)?, open(right)?];
+    if sides[0][0].interface() == sides[1][0].interface() {
+        let interface = sides[0][0].endpoint().interface.to_string();
+        return Err(XdpError::SameInterface { interface });
+    }
+    Ok(sides)
 }
 
 /// How many receive queues an interface has.

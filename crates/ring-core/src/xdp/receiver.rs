@@ -459,7 +459,7 @@ impl PacketSource for XdpReceiver {
     }
 
     fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        self.poller().map(|poller| poller.as_fd())
+        self.poller().ok().map(|poller| poller.as_fd())
     }
 }
 

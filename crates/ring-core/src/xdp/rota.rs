@@ -102,9 +102,7 @@ impl Rota {
         poller.add_edge(self.interrupter.as_fd(), 0).map_err(failed)?;
         for socket in sockets {
             let receiver = socket.receiver.as_ref().ok_or(XdpError::WrongDirection("receive"))?;
-            let inner =
-                receiver.poller().ok_or_else(|| failed(std::io::ErrorKind::Other.into()))?;
-            poller.add_edge(inner.as_fd(), 1).map_err(failed)?;
+            poller.add_edge(receiver.poller()?.as_fd(), 1).map_err(failed)?;
         }
         Ok(self.poller.get_or_init(|| poller))
     }

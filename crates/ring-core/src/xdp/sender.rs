@@ -190,8 +190,7 @@ impl XdpSender {
     ) -> Result<bool, XdpError> {
         let room = self.frame_capacity();
         let endpoint = self.endpoint.clone();
-        let longest = endpoint.longest as usize;
-        let limit = if endpoint.multi_buffer { longest } else { longest.min(room) };
+        let limit = self.longest_packet();
         if len > limit {
             return Err(XdpError::PacketTooLong { len, limit });
         }
@@ -369,6 +368,17 @@ impl XdpSender {
     pub(crate) fn can_send(&self, len: usize, frames: usize) -> bool {
         let endpoint = &self.endpoint;
         (1..=endpoint.longest as usize).contains(&len) && (frames == 1 || endpoint.multi_buffer)
+    }
+
+    /// The longest packet that can be copied into frames and sent.
+    pub(crate) fn longest_packet(&self) -> usize {
+        let longest = self.endpoint.longest as usize;
+        if self.endpoint.multi_buffer { longest } else { longest.min(self.frame_capacity()) }
+    }
+
+    /// Whether the kernel has not taken all that was queued.
+    pub(crate) fn is_behind(&mut self) -> Result<bool, XdpError> {
+        Ok(self.outstanding()? > 0)
     }
 
     /// Packets that were queued and not handed to the kernel.

@@ -4,15 +4,14 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use ring_sys::interface;
 
 use super::batch::XdpBatch;
 use super::builder::XdpSocketBuilder;
 use super::endpoint::Endpoint;
 use super::error::XdpError;
-use super::forward::{ForwardStatistics, pass_on};
+use super::forward::ForwardStatistics;
 use super::frame::XdpFrame;
-use super::group::{XdpGroup, queues};
+use super::group::open_both;
 use super::rota::{Rota, Turn};
 use super::sender::XdpSender;
 use super::socket::XdpSocket;
@@ -108,25 +107,7 @@ impl XdpTap {
     /// # Errors
     /// As [`XdpSocketBuilder::open`]; [`XdpError::SameInterface`].
     pub fn with(left: &XdpSocketBuilder, right: &XdpSocketBuilder) -> Result<Self, XdpError> {
-        let counts = [queues(&left.interface)?, queues(&right.interface)?];
-        let umem: Umem = match &left.umem {
-            Some(umem) => umem.clone(),
-            None => {
-                let mtu = [left, right].map(|builder| interface::mtu(&builder.interface).ok());
-                left.memory.times(counts[0] + counts[1]).allocate_for(mtu[0].max(mtu[1]))?
-            }
-        };
-        let part = u32::try_from(umem.free_frames()).unwrap_or(u32::MAX) / (counts[0] + counts[1]);
-        let open = |builder: &XdpSocketBuilder| {
-            let fill = builder.fill_target.unwrap_or(part.div_ceil(2));
-            let builder = builder.clone().direction(super::XdpDirection::Both).promiscuous(true);
-            XdpGroup::open(&builder.umem(&umem).fill_target(fill).wait(super::XdpWait::Sleep))
-        };
-        let (left, right) = (open(left)?.into_members(), open(right)?.into_members());
-        if left[0].interface() == right[0].interface() {
-            let interface = left[0].endpoint().interface.to_string();
-            return Err(XdpError::SameInterface { interface });
-        }
+        let [left, right] = open_both(left, right)?;
         let count = left.len();
         let sockets = left.into_iter().chain(right).collect();
         let ways = [Way::default(), Way::default()];
@@ -239,7 +220,7 @@ impl Drop for XdpTapBatch<'_> {
                 let last = !frame.continues();
                 frames.push(frame);
                 if last {
-                    pass_on(self.sender, frames, counts)?;
+                    counts.pass_on(self.sender, frames)?;
                 }
             }
             self.sender.flush()

@@ -1,5 +1,6 @@
 //! Waiting for packets.
 
+use std::io;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
@@ -293,22 +294,29 @@ impl XdpReceiver {
     }
 
     /// The set of descriptors that tells when there is something to do, made when it is first asked for.
-    pub(crate) fn poller(&self) -> Option<&Poller> {
+    pub(crate) fn poller(&self) -> Result<&Poller, XdpError> {
         if let Some(watch) = self.poller.get() {
-            return Some(&watch.poller);
+            return Ok(&watch.poller);
         }
-        let made = Poller::new().ok()?;
-        made.add_edge(self.endpoint.descriptor()?, SOCKET).ok()?;
-        made.add_edge(self.interrupter.as_fd(), INTERRUPTED).ok()?;
-        made.add_edge(self.waiter.event.as_fd(), RETURNED).ok()?;
-        let ticker = Ticker::new(CHECKED).ok()?;
-        made.add_edge(ticker.as_fd(), TICKED).ok()?;
-        let nap = Nap::new([SOCKET, NAPPED]);
-        let watch = Watch { poller: made, ticker, nap, asleep: None };
-        Some(&self.poller.get_or_init(|| watch).poller)
+        let watch = self
+            .watch()
+            .map_err(|source| XdpError::System { operation: "make a set to wait with", source })?;
+        Ok(&self.poller.get_or_init(|| watch).poller)
+    }
+
+    fn watch(&self) -> io::Result<Watch> {
+        let poller = Poller::new()?;
+        if let Some(socket) = self.endpoint.descriptor() {
+            poller.add_edge(socket, SOCKET)?;
+        }
+        poller.add_edge(self.interrupter.as_fd(), INTERRUPTED)?;
+        poller.add_edge(self.waiter.event.as_fd(), RETURNED)?;
+        let ticker = Ticker::new(CHECKED)?;
+        poller.add_edge(ticker.as_fd(), TICKED)?;
+        Ok(Watch { poller, ticker, nap: Nap::new([SOCKET, NAPPED]), asleep: None })
     }
 }
 
-fn poll_failed(source: std::io::Error) -> XdpError {
+fn poll_failed(source: io::Error) -> XdpError {
     XdpError::System { operation: "poll", source }
 }

@@ -329,7 +329,7 @@ pub(crate) fn an_interface_that_goes_away_is_an_error() -> Result {
             Ok(_) => {}
         }
     };
-    assert!(matches!(error, Error::Xdp(XdpError::InterfaceGone { .. })), "{error}");
+    assert!(matches!(error, Error::InterfaceGone { .. }), "{error}");
     assert!(started.elapsed() < SOON);
     Ok(())
 }

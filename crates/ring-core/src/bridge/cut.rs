@@ -1,0 +1,181 @@
+//! A TCP packet that is longer than an interface takes, cut into several, where no adapter does it.
+
+use crate::LinkType;
+use crate::checksum::{IPV4, Segment, TCP, internet_checksum};
+
+/// How a packet is cut: as an adapter does that is given it whole (`NETIF_F_TSO` of the kernel). Each piece has the headers,
+/// with the lengths, the sequence number and the checksums put right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    segment: Segment,
+    /// Bytes of payload in a piece.
+    size: usize,
+    /// The payload's next byte to be sent.
+    at: usize,
+}
+
+/// Flags of TCP (RFC 9293, section 3.1) by their place in the header's 14th byte.
+const FIN: u8 = 0x01;
+const PSH: u8 = 0x08;
+const CWR: u8 = 0x80;
+
+impl Cut {
+    /// `None` for what is not TCP, is a part of a packet, has no payload, or headers that leave no room for it.
+    pub(super) fn of(packet: &[u8], link_type: LinkType, longest: usize) -> Option<Self> {
+        let segment = Segment::of(packet, link_type)?;
+        let size = longest.checked_sub(segment.place.start + segment.header)?;
+        let cut = Self { segment, size, at: 0 };
+        (cut.segment.protocol == TCP && size > 0 && cut.payload() > 0).then_some(cut)
+    }
+
+    /// Whether nothing is left.
+    pub(super) fn is_over(&self) -> bool {
+        self.at >= self.payload()
+    }
+
+    /// The next piece is sent.
+    pub(super) fn advance(&mut self) {
+        self.at += self.size;
+    }
+
+    /// Writes the next piece.
+    pub(super) fn write(&self, packet: &[u8], piece: &mut Vec<u8>) {
+        let Segment { place, header, ethertype, .. } = &self.segment;
+        let end = self.payload().min(self.at + self.size);
+        let payload = place.start + header;
+        piece.clear();
+        piece.extend_from_slice(&packet[..payload]);
+        piece.extend_from_slice(&packet[payload + self.at..payload + end]);
+
+        let tcp = place.start;
+        let sequence =
+            u32::from_be_bytes([tcp + 4, tcp + 5, tcp + 6, tcp + 7].map(|at| packet[at]));
+        let sequence = sequence.wrapping_add(self.at as u32);
+        piece[tcp + 4..tcp + 8].copy_from_slice(&sequence.to_be_bytes());
+        if self.at > 0 {
+            piece[tcp + 13] &= !CWR;
+        }
+        if end < self.payload() {
+            piece[tcp + 13] &= !(FIN | PSH);
+        }
+
+        let network = self.segment.network;
+        let len = piece.len() - network;
+        if *ethertype == IPV4 {
+            piece[network + 2..network + 4].copy_from_slice(&(len as u16).to_be_bytes());
+            let number = u16::from_be_bytes([packet[network + 4], packet[network + 5]]);
+            let number = number.wrapping_add((self.at / self.size) as u16);
+            piece[network + 4..network + 6].copy_from_slice(&number.to_be_bytes());
+            piece[network + 10..network + 12].fill(0);
+            let sum = internet_checksum(&piece[network..tcp]);
+            piece[network + 10..network + 12].copy_from_slice(&sum);
+        } else {
+            piece[network + 4..network + 6].copy_from_slice(&(len as u16 - 40).to_be_bytes());
+        }
+        let pseudo = self.segment.pseudo_for(piece.len() - tcp);
+        let segment = Segment { place: tcp..piece.len(), pseudo, ..self.segment.clone() };
+        let sum = segment.sum(piece);
+        piece[segment.field()].copy_from_slice(&sum);
+    }
+
+    fn payload(&self) -> usize {
+        self.segment.place.len() - self.segment.header
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A packet over IPv4 (with options) or IPv6, behind VLAN tags, without its checksum.
+    fn packet(v6: bool, tags: usize, options: usize, payload: &[u8], flags: u8) -> Vec<u8> {
+        let mut packet = vec![2; 12];
+        for _ in 0..tags {
+            packet.extend([0x81, 0, 0, 5]);
+        }
+        let tcp = 20 + 4 * options + payload.len();
+        if v6 {
+            packet.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
+            packet.extend((tcp as u16).to_be_bytes());
+            packet.extend([TCP, 64]);
+            packet.extend([0xfd; 32]);
+        } else {
+            packet.extend([8, 0, 0x46, 0]);
+            packet.extend((24 + tcp as u16).to_be_bytes());
+            packet.extend([0xff, 0xff, 0x40, 0, 64, TCP, 0xbe, 0xef, 10, 0, 0, 1, 10, 0, 0, 2]);
+            packet.extend([1; 4]);
+        }
+        packet.extend([0, 80, 0x12, 0x34, 0xff, 0xff, 0xff, 0, 0, 0, 0, 1]);
+        packet.extend([(5 + options as u8) << 4, flags, 1, 0, 0xbe, 0xef, 0, 0]);
+        packet.extend(std::iter::repeat_n(1, 4 * options));
+        packet.extend(payload);
+        packet
+    }
+
+    proptest! {
+        /// Whoever puts the pieces together has the packet again, and each piece is right in itself.
+        #[test]
+        fn pieces_make_the_whole(
+            v6 in any::<bool>(),
+            tags in 0..3_usize,
+            options in 0..10_usize,
+            payload in proptest::collection::vec(any::<u8>(), 1..3000),
+            flags in any::<u8>(),
+            padding in 0..8_usize,
+            room in 1..1500_usize,
+        ) {
+            let mut whole = packet(v6, tags, options, &payload, flags);
+            let headers = whole.len() - payload.len();
+            whole.extend(std::iter::repeat_n(0xaa, padding));
+            let longest = headers + room;
+            let mut cut = Cut::of(&whole, LinkType::ETHERNET, longest).expect("TCP");
+            let (mut seen, mut piece, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
+            let network = 14 + 4 * tags;
+            while !cut.is_over() {
+                cut.write(&whole, &mut piece);
+                prop_assert!(piece.len() <= longest);
+                let segment = Segment::of(&piece, LinkType::ETHERNET).expect("TCP");
+                prop_assert_eq!(segment.place.end, piece.len(), "the lengths are right");
+                prop_assert_eq!(&segment.sum(&piece)[..], &piece[segment.field()]);
+                if !v6 {
+                    let header = &piece[network..segment.place.start];
+                    prop_assert_eq!(internet_checksum(header), [0, 0]);
+                    numbers.push(u16::from_be_bytes([header[4], header[5]]));
+                }
+                let tcp = segment.place.start;
+                let field = <[u8; 4]>::try_from(&piece[tcp + 4..tcp + 8]).unwrap();
+                let sequence = u32::from_be_bytes(field);
+                prop_assert_eq!(sequence, 0xffff_ff00_u32.wrapping_add(seen.len() as u32));
+                seen.extend_from_slice(&piece[headers..]);
+                let first = seen.len() <= room;
+                let expected = match (first, seen.len() == payload.len()) {
+                    (true, true) => flags,
+                    (true, false) => flags & !(FIN | PSH),
+                    (false, true) => flags & !CWR,
+                    (false, false) => flags & !(FIN | PSH | CWR),
+                };
+                prop_assert_eq!(piece[tcp + 13], expected);
+                cut.advance();
+            }
+            prop_assert!(seen == payload);
+            for (at, number) in numbers.into_iter().enumerate() {
+                prop_assert_eq!(number, 0xffff_u16.wrapping_add(at as u16), "numbered through");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_cut_is_left() {
+        let tcp = packet(false, 0, 0, &[1; 100], 0);
+        assert_eq!(Cut::of(&tcp, LinkType::ETHERNET, 58), None, "headers alone fill it");
+        assert!(Cut::of(&tcp, LinkType::ETHERNET, 59).is_some());
+        let mut udp = tcp.clone();
+        udp[23] = 17;
+        assert_eq!(Cut::of(&udp, LinkType::ETHERNET, 100), None);
+        let mut fragment = tcp;
+        fragment[20] = 0x20;
+        assert_eq!(Cut::of(&fragment, LinkType::ETHERNET, 100), None);
+    }
+}
