@@ -1,8 +1,11 @@
 // send-packet messages|ring INTERFACE LENGTH COUNT RATE: the least that sends frames by sendmmsg(2), or through a send
 // ring of version 2. At a rate, 16 frames a call; at full speed (rate 0), 64.
+//
+// send-packet turns OTHER INTERFACE LENGTH COUNT 0: by sendmmsg(2) into both, in short turns, and tells the processor time
+// of each turn.
 #include "common.h"
 
-enum { BATCH = 64, PACED_BATCH = 16, PLACES = 512, PLACE = 2048 };
+enum { BATCH = 64, PACED_BATCH = 16, PLACES = 512, PLACE = 2048, TURN = 2048, TURNS = 1024 };
 
 static uint64_t by_messages(int s, unsigned len, uint64_t count, uint64_t rate, const uint8_t *frame)
 {
@@ -72,17 +75,61 @@ static uint64_t by_ring(int s, unsigned len, uint64_t count, const uint8_t *fram
 	return sent;
 }
 
-int main(int argc, char **argv)
+static int sending_socket(const char *interface)
 {
-	if (argc != 6)
-		return 2;
-	unsigned len = atoi(argv[3]);
-	uint64_t count = strtoull(argv[4], 0, 10), rate = strtoull(argv[5], 0, 10);
-	uint8_t frame[PLACE];
-	make_frame(frame, len);
-	int s = bound_socket(argv[2], 0), one = 1;
+	int s = bound_socket(interface, 0), one = 1;
 	if (setsockopt(s, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof one))
 		die("bypass");
+	return s;
+}
+
+static uint64_t thread_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+static void in_turns(const int sockets[2], unsigned len, uint64_t count, const uint8_t *frame)
+{
+	static uint64_t times[2][TURNS];
+	uint64_t turns = count / TURN < TURNS ? count / TURN : TURNS, cpu = cpu_ns(), start = now_ns();
+	for (uint64_t turn = 0; turn < turns; turn++) {
+		for (int i = 0; i < 2; i++) {
+			// The other one first in every other turn.
+			int which = (i + turn) % 2;
+			uint64_t before = thread_ns();
+			by_messages(sockets[which], len, TURN, 0, frame);
+			times[which][turn] = thread_ns() - before;
+		}
+	}
+	uint64_t wall = now_ns() - start;
+	cpu = cpu_ns() - cpu;
+	for (int which = 0; which < 2; which++) {
+		printf(which ? "],\"other_ns\":[" : "{\"ns\":[");
+		for (uint64_t turn = 0; turn < turns; turn++)
+			printf(turn ? ",%lu" : "%lu", times[which][turn]);
+	}
+	printf("],\"turn\":%d,\"sent\":%lu,\"wall_ns\":%lu,\"cpu_ns\":%lu}\n", TURN, turns * TURN, wall, cpu);
+}
+
+int main(int argc, char **argv)
+{
+	int turns = argc == 7 && !strcmp(argv[1], "turns");
+	if (argc != 6 && !turns)
+		return 2;
+	char **load = argv + argc - 4;
+	unsigned len = atoi(load[1]);
+	uint64_t count = strtoull(load[2], 0, 10), rate = strtoull(load[3], 0, 10);
+	uint8_t frame[PLACE];
+	make_frame(frame, len);
+	int s = sending_socket(load[0]);
+	if (turns) {
+		int sockets[] = {s, sending_socket(argv[2])};
+		say_ready();
+		in_turns(sockets, len, count, frame);
+		return 0;
+	}
 	say_ready();
 	uint64_t cpu = cpu_ns(), start = now_ns(), sent;
 	if (!strcmp(argv[1], "messages"))

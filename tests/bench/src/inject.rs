@@ -106,7 +106,7 @@ impl Figures {
     fn run(&mut self, wire: &Wire, sender: &Contestant, length: u32) -> Result<(), Unavailable> {
         let before = wire.arrived()?;
         let Sent { sent, wall_ns, allocations, .. } =
-            wire.send(sender, Load { length, count: COUNT, rate: 0 })?;
+            wire.send::<Sent>(sender, Load { length, count: COUNT, rate: 0 })?;
         let arrived = (wire.arrived()? - before) as f64;
         if arrived > 0.0 {
             self.each.push(wall_ns as f64 / arrived);

@@ -6,19 +6,21 @@ use std::time::Duration;
 use crate::measure::Spread;
 use crate::peer::{self, Unavailable};
 use crate::report::{Bar, Row};
-use crate::wire::{Contestant, FAR, Load, Received, Sent, Wire, rotated, turns};
+use crate::wire::{Contestant, FAR, InTurns, Load, OTHER, Received, Sent, Wire, rotated, turns};
 
 const GROUP: &str = "ring";
 const RUNS: usize = 12;
 /// How long the turns may take.
 const LIMIT: Duration = Duration::from_secs(165);
-/// Of so many turns, one takes the receivers at full speed whose sender has no bar to reach.
+/// Of so many turns, one measures what has no bar to reach.
 const SELDOM: usize = 3;
 const LENGTHS: [u32; 2] = [64, 1500];
 /// Well below what each receiver takes.
 const RATE: u64 = 300_000;
 /// At full speed; less than fits into a ring, so that nothing is lost before the receiver is awake.
 const COUNT: u64 = 150_000;
+/// In turns with the other pair.
+const IN_TURNS: u64 = 100_000;
 
 const SYNC: &str = "Capture";
 const EACH: &str = "Capture, woken for each block";
@@ -29,14 +31,23 @@ const PCAP: &str = "pcap 2 (libpcap)";
 const NETRING: &str = "netring 0.29 sync";
 const NETRING_ASYNC: &str = "netring 0.29 async";
 
-/// Of one receiver and one load, a value a run.
+/// How frames are sent to a receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Manner {
+    Paced,
+    Full,
+    /// At full speed, in turns with the pair that has no receiver.
+    InTurns,
+}
+
+/// Of one receiver and one manner, a value a run.
 #[derive(Debug, Default)]
 struct Figures {
     /// Nanoseconds of the receiver's processor time a packet.
     cpu: Vec<f64>,
     /// Per cent of what was sent.
     loss: Vec<f64>,
-    /// Nanoseconds of the sender's processor time a packet; then those that it takes longer than without a receiver.
+    /// Nanoseconds of processor time that the sender takes longer for a packet than without a receiver.
     slower: Vec<f64>,
     /// The greatest number of allocations of a run.
     allocations: u64,
@@ -44,7 +55,7 @@ struct Figures {
     failure: Option<Unavailable>,
 }
 
-type Table = HashMap<(&'static str, u32, bool), Figures>;
+type Table = HashMap<(&'static str, u32, Manner), Figures>;
 
 pub(crate) fn rows() -> Vec<Row> {
     let wire = match Wire::new() {
@@ -62,71 +73,57 @@ pub(crate) fn rows() -> Vec<Row> {
         Contestant::new(NETRING, &netring, &format!("receive {FAR}")),
         Contestant::new(NETRING_ASYNC, &netring, &format!("receive-async {FAR}")),
     ];
-    let sender = Contestant::new("sender", &peer::c("send-packet"), "messages");
+    let sender = peer::c("send-packet");
+    let senders = [
+        Contestant::new("sender", &sender, "messages"),
+        Contestant::new("sender in turns", &sender, &format!("turns {OTHER}")),
+    ];
     let mut table = Table::new();
-    let mut alone = LENGTHS.map(|_| Vec::new());
     turns(RUNS, LIMIT, |taken| {
-        for (length, alone) in LENGTHS.into_iter().zip(&mut alone) {
-            turn(&wire, &sender, &receivers, length, taken, &mut table);
-            alone.push(wire.send(&sender, Load { length, count: COUNT, rate: 0 }));
+        for length in LENGTHS {
+            turn(&wire, &senders, &receivers, length, taken, &mut table);
         }
     });
-    for (length, alone) in LENGTHS.into_iter().zip(alone) {
-        than(alone, length, &mut table);
-    }
     LENGTHS.iter().flat_map(|&length| of_length(length, &table)).collect()
 }
 
-/// Each receiver once, paced and at full speed; who is first changes from turn to turn.
+/// Each receiver once in each manner; who is first changes from turn to turn.
 fn turn(
     wire: &Wire,
-    sender: &Contestant,
+    [sender, in_turns]: &[Contestant; 2],
     receivers: &[Contestant],
     length: u32,
     taken: usize,
     table: &mut Table,
 ) {
-    let paced = Load { length, count: RATE / 3, rate: RATE };
-    let full = Load { length, count: COUNT, rate: 0 };
+    let load = |count, rate| Load { length, count, rate };
     for receiver in rotated(receivers, taken) {
-        let seldom = [C, EACH, SHARED, PCAP].contains(&receiver.name);
-        for load in [paced, full] {
-            let figures = table.entry((receiver.name, length, load.rate == 0)).or_default();
-            if figures.failure.is_some()
-                || (seldom && load.rate == 0 && !taken.is_multiple_of(SELDOM))
-            {
+        let has_bar = [SYNC, ASYNC, NETRING, NETRING_ASYNC].contains(&receiver.name);
+        for manner in [Manner::Paced, Manner::InTurns, Manner::Full] {
+            let often = manner == Manner::Paced || manner == Manner::InTurns && has_bar;
+            let figures = table.entry((receiver.name, length, manner)).or_default();
+            if figures.failure.is_some() || !often && !taken.is_multiple_of(SELDOM) {
                 continue;
             }
-            match wire.send_to(receiver, sender, load) {
-                Ok((sent, received)) => figures.add(sent, received),
-                Err(reason) => figures.failure = Some(reason),
-            }
+            let received = match manner {
+                Manner::Paced => wire
+                    .send_to(receiver, sender, load(RATE / 3, RATE))
+                    .map(|(sent, received): (Sent, _)| figures.received(sent, received)),
+                Manner::Full => wire
+                    .send_to(receiver, sender, load(COUNT, 0))
+                    .map(|(sent, received): (Sent, _)| figures.received(sent, received)),
+                Manner::InTurns => wire
+                    .send_to(receiver, in_turns, load(IN_TURNS, 0))
+                    .map(|(sent, _): (InTurns, _)| figures.slower.push(sent.slower())),
+            };
+            figures.failure = received.err();
         }
     }
-}
-
-/// What the sender takes longer than alone, of which one run in five is disturbed: the median of all turns is what each
-/// run is compared with.
-fn than(alone: Vec<Result<Sent, Unavailable>>, length: u32, table: &mut Table) {
-    let alone: Result<Vec<_>, _> =
-        alone.into_iter().map(|sent| sent.map(|sent| each(&sent))).collect();
-    let alone = alone.map(|times| Spread::of(times).median);
-    for (_, figures) in table.iter_mut().filter(|((_, of, _), _)| *of == length) {
-        match &alone {
-            Ok(alone) => figures.slower.iter_mut().for_each(|time| *time -= alone),
-            Err(reason) => figures.failure = Some(reason.clone()),
-        }
-    }
-}
-
-/// Nanoseconds of the sender's processor time a packet.
-fn each(sent: &Sent) -> f64 {
-    sent.cpu_ns as f64 / sent.sent as f64
 }
 
 fn of_length(length: u32, table: &Table) -> Vec<Row> {
-    let figure = |name, full, of: fn(&Figures) -> &[f64]| {
-        table.get(&(name, length, full)).map_or(
+    let figure = |name, manner, of: fn(&Figures) -> &[f64]| {
+        table.get(&(name, length, manner)).map_or(
             Err(Unavailable::new("not run".into())),
             |figures| match &figures.failure {
                 Some(reason) => Err(reason.clone()),
@@ -135,14 +132,14 @@ fn of_length(length: u32, table: &Table) -> Vec<Row> {
         )
     };
     let mut rows = Vec::new();
-    let mut row = |case: String, unit, ours, theirs, full, of: fn(&Figures) -> &[f64], bar| {
-        let (name, subject) = peer::figure(ours, figure(ours, full, of));
+    let mut row = |case: String, unit, ours, theirs, manner, of: fn(&Figures) -> &[f64], bar| {
+        let (name, subject) = peer::figure(ours, figure(ours, manner, of));
         rows.push(Row {
             group: GROUP,
             case: format!("{name}, {length}-byte frames, {case}"),
             unit,
             subject,
-            peer: Some(peer::figure(theirs, figure(theirs, full, of))),
+            peer: Some(peer::figure(theirs, figure(theirs, manner, of))),
             bar,
         });
     };
@@ -159,17 +156,18 @@ fn of_length(length: u32, table: &Table) -> Vec<Row> {
     for (ours, theirs, cpu, slower) in pairs {
         let paced = format!("CPU time a packet at {} kpps", RATE / 1000);
         let bar = cpu.map(Bar::RatioAtMost);
-        row(paced, "ns", ours, theirs, false, |figures| &figures.cpu, bar);
+        row(paced, "ns", ours, theirs, Manner::Paced, |figures| &figures.cpu, bar);
         let full = "CPU time a packet at full speed".into();
-        row(full, "ns", ours, theirs, true, |figures| &figures.cpu, None);
+        row(full, "ns", ours, theirs, Manner::Full, |figures| &figures.cpu, None);
         let lost = format!("lost at {} kpps", RATE / 1000);
-        row(lost, "%", ours, theirs, false, |figures| &figures.loss, Some(Bar::AtMost(0.0)));
+        let bar = Some(Bar::AtMost(0.0));
+        row(lost, "%", ours, theirs, Manner::Paced, |figures| &figures.loss, bar);
         let sender = "sender slower by, CPU time a packet".into();
         let bar = slower.map(Bar::RatioAtMost);
-        row(sender, "ns", ours, theirs, true, |figures| &figures.slower, bar);
+        row(sender, "ns", ours, theirs, Manner::InTurns, |figures| &figures.slower, bar);
     }
     for ours in [SYNC, ASYNC, SHARED] {
-        let Some(figures) = table.get(&(ours, length, true)) else { continue };
+        let Some(figures) = table.get(&(ours, length, Manner::Full)) else { continue };
         let each = figures.allocations as f64 / figures.packets.max(1) as f64;
         // A shared block is counted by an allocation of its own: one in tens of thousands of packets.
         let (case, figure, bar) = match ours {
@@ -190,10 +188,9 @@ fn of_length(length: u32, table: &Table) -> Vec<Row> {
 }
 
 impl Figures {
-    fn add(&mut self, sent: Sent, received: Received) {
+    fn received(&mut self, sent: Sent, received: Received) {
         self.cpu.push(received.each());
         self.loss.push(100.0 * (1.0 - received.packets as f64 / sent.sent as f64));
-        self.slower.push(each(&sent));
         self.allocations = self.allocations.max(received.allocations.unwrap_or(0));
         self.packets = received.packets;
     }

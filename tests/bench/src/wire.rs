@@ -1,22 +1,28 @@
 //! A veth pair in a namespace of its own: one end is sent into, the other is received from, each on a processor of its
-//! own. The kernel's share of receiving runs on the sender's processor.
+//! own. The kernel's share of receiving runs on the sender's processor. A second pair, from which nobody receives, tells
+//! what sending takes without that.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use netns::Namespace;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::measure::Spread;
 use crate::peer::{Place, Program, Running, Unavailable};
 
 /// Where frames are sent into, and where they come out.
 pub(crate) const NEAR: &str = "near";
 pub(crate) const FAR: &str = "far";
+/// The second pair.
+pub(crate) const OTHER: &str = "other";
+const NOBODY: &str = "nobody";
 
 const SENDER_CPU: usize = 0;
 const RECEIVER_CPU: usize = 1;
 
-/// The pair of links.
+/// The pairs of links.
 pub(crate) struct Wire {
     namespace: Namespace,
 }
@@ -49,6 +55,15 @@ pub(crate) struct Sent {
     pub(crate) allocations: Option<u64>,
 }
 
+/// What a sender reports that sends in turns, into the pair of the receiver and into the other one: nanoseconds of processor
+/// time of each turn, of so many frames each.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct InTurns {
+    ns: Vec<u64>,
+    other_ns: Vec<u64>,
+    turn: u64,
+}
+
 /// What is sent: frames of a length, so many, at a rate in packets a second, or as fast as it goes (0).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
@@ -69,6 +84,17 @@ impl Received {
     /// Nanoseconds of processor time a packet.
     pub(crate) fn each(&self) -> f64 {
         self.cpu_ns as f64 / (self.packets - self.warm).max(1) as f64
+    }
+}
+
+impl InTurns {
+    /// Nanoseconds that the sender takes longer for a packet because of the receiver: the median of the differences between
+    /// neighbours, a turn with it and one without. A machine that gets faster or slower meanwhile meets both of them, and
+    /// what disturbs one turn, or every third, leaves the median alone.
+    pub(crate) fn slower(&self) -> f64 {
+        let pairs = self.ns.iter().zip(&self.other_ns);
+        let differences = pairs.map(|(&with, &without)| with as f64 - without as f64);
+        Spread::of(differences.map(|ns| ns / self.turn as f64)).median
     }
 }
 
@@ -104,13 +130,13 @@ impl Contestant {
 }
 
 impl Wire {
-    /// Makes the pair.
+    /// Makes the pairs.
     pub(crate) fn new() -> Result<Self, Unavailable> {
         let failed = |error: netns::Error| Unavailable::new(error.to_string());
         let namespace = Namespace::new().map_err(failed)?;
         namespace.set_sysctl("ipv6/conf/all/disable_ipv6", "1").map_err(failed)?;
-        {
-            let (near, far) = namespace.veth_to(&namespace, NEAR, FAR).map_err(failed)?;
+        for (near, far) in [(NEAR, FAR), (OTHER, NOBODY)] {
+            let (near, far) = namespace.veth_to(&namespace, near, far).map_err(failed)?;
             for link in [&near, &far] {
                 link.up().map_err(failed)?;
             }
@@ -129,8 +155,12 @@ impl Wire {
         Ok(running)
     }
 
-    /// Sends a load.
-    pub(crate) fn send(&self, sender: &Contestant, load: Load) -> Result<Sent, Unavailable> {
+    /// Sends a load: what the sender reports.
+    pub(crate) fn send<S: DeserializeOwned>(
+        &self,
+        sender: &Contestant,
+        load: Load,
+    ) -> Result<S, Unavailable> {
         let place = Place { namespace: Some(&self.namespace), cpu: Some(SENDER_CPU) };
         let Load { length, count, rate } = load;
         let numbers = [length.to_string(), count.to_string(), rate.to_string()];
@@ -139,13 +169,13 @@ impl Wire {
         sender.program.clone()?.run(place, &arguments)
     }
 
-    /// Sends a load to a receiver.
-    pub(crate) fn send_to(
+    /// Sends a load to a receiver: what both report.
+    pub(crate) fn send_to<S: DeserializeOwned>(
         &self,
         receiver: &Contestant,
         sender: &Contestant,
         load: Load,
-    ) -> Result<(Sent, Received), Unavailable> {
+    ) -> Result<(S, Received), Unavailable> {
         let running = self.receiver(receiver)?;
         let sent = self.send(sender, load)?;
         let received: Received = running.result()?;

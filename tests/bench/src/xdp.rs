@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::measure::Spread;
 use crate::peer::{self, Unavailable};
 use crate::report::{Bar, Row};
-use crate::wire::{Contestant, FAR, Load, Wire, rotated, turns};
+use crate::wire::{Contestant, FAR, Load, Sent, Wire, rotated, turns};
 
 const GROUP: &str = "xdp";
 const RUNS: usize = 12;
@@ -159,7 +159,7 @@ impl Figures {
         if self.failure.is_some() {
             return;
         }
-        match wire.send_to(receiver, sender, load) {
+        match wire.send_to::<Sent>(receiver, sender, load) {
             Ok((sent, received)) => {
                 self.cpu.push(received.cpu_ns as f64 / received.packets.max(1) as f64);
                 self.rate.push(received.packets as f64 / sent.wall_ns as f64 * 1e6);
@@ -175,7 +175,7 @@ impl Figures {
             return;
         }
         let outcome = wire.arrived().and_then(|before| {
-            let sent = wire.send(sender, load)?;
+            let sent: Sent = wire.send(sender, load)?;
             Ok((sent, wire.arrived()? - before))
         });
         match outcome {
