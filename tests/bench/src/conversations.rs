@@ -6,12 +6,8 @@
 //! file a direction, and tshark, which follows one stream, are measured as whole processes, and ours beside them.
 
 mod reader;
-#[path = "../peers/stream_hash.rs"]
-mod stream_hash;
 
 use std::ffi::OsStr;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use netns::Namespace;
 use serde::{Deserialize, Serialize};
@@ -20,9 +16,9 @@ pub(crate) use reader::play;
 
 use crate::measure::Spread;
 use crate::peer::{self, Place, Program, Unavailable, figure};
+use crate::processes::{Contents, Files, StreamHash};
 use crate::report::{Bar, Row};
 use crate::traffic::Mix;
-use stream_hash::StreamHash;
 
 const ROLE: &str = "read-conversations";
 /// The ways in which ours read: with the engine among the tasks, or on a thread beside them.
@@ -34,9 +30,6 @@ const CAPTURES: [(&str, Mix); 2] = [
     ("mixed", Mix { connections: 24_000, lost: 0, ..Mix::MIXED }),
     ("bulk", Mix { connections: 200, ..Mix::BULK }),
 ];
-
-/// Packets that tshark reads; more make it no faster.
-const TSHARK_PACKETS: u64 = 150_000;
 
 /// What a program made of a file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -57,18 +50,10 @@ impl Outcome {
     }
 }
 
-/// A capture file, and a folder for what is made of it; gone when dropped.
-struct Scratch {
-    folder: PathBuf,
-    file: PathBuf,
-    /// The same packets without padding: tcpflow takes that for payload.
-    unpadded: PathBuf,
-}
-
 /// What a capture is measured with.
 struct Bench {
     name: &'static str,
-    scratch: Scratch,
+    files: Files,
     ours: Program,
     expected: Outcome,
 }
@@ -89,17 +74,12 @@ pub(crate) fn rows() -> Vec<Row> {
 
 impl Bench {
     fn new(name: &'static str, mix: Mix) -> Result<Self, Unavailable> {
-        let scratch = Scratch::new(name)?;
-        let capture = mix.capture();
-        capture
-            .write(&scratch.file)
-            .and_then(|()| capture.write_without_padding(&scratch.unpadded))
-            .map_err(|error| Unavailable::because("the capture cannot be written", &error))?;
+        let files = Files::new(name, &mix)?;
         let ours = peer::this(ROLE)?;
         // The first run brings the file into the page cache.
         let expected =
-            ours.run(Place::default(), &[scratch.file.as_os_str(), OsStr::new(TWO_CORES)])?;
-        Ok(Self { name, scratch, ours, expected })
+            ours.run(Place::default(), &[files.capture.as_os_str(), OsStr::new(TWO_CORES)])?;
+        Ok(Self { name, files, ours, expected })
     }
 
     /// netring on one core, and on two.
@@ -150,25 +130,20 @@ impl Bench {
 
     /// Whole processes on one core.
     fn processes(&self, rows: &mut Vec<Row>) {
-        let ours = || {
-            Spread::of((0..3).filter_map(|_| {
-                let place = Place { namespace: None, cpu: Some(0) };
-                let arguments = [self.scratch.file.as_os_str(), OsStr::new(ONE_CORE)];
-                let took = self.ours.time(place, &arguments);
-                took.ok().map(|took| self.rate(took.as_secs_f64()))
-            }))
-        };
-        let case = format!("{} one core, the whole process", self.case());
-        let tcpflow = figure("tcpflow, from frames without padding", self.tcpflow());
-        rows.push(self.row(case.clone(), ours(), tcpflow, Some(Bar::RatioAtLeast(20.0))));
-        let tshark = figure("tshark -z follow", self.tshark());
-        rows.push(self.row(case, ours(), tshark, Some(Bar::RatioAtLeast(50.0))));
+        let Outcome { packets, bytes, hash, .. } = self.expected;
+        let bars = [20.0, 50.0].map(|bar| Some(Bar::RatioAtLeast(bar)));
+        rows.extend(self.files.rows(
+            ("conversations", &self.case()),
+            Contents { packets, bytes, hash },
+            (&self.ours, &[ONE_CORE]),
+            bars,
+        ));
     }
 
     /// One run of ours.
     fn ours(&self, way: &str, cores: usize) -> Option<Outcome> {
         let place = Place { namespace: None, cpu: (cores == 1).then_some(0) };
-        let arguments = [self.scratch.file.as_os_str(), OsStr::new(way)];
+        let arguments = [self.files.capture.as_os_str(), OsStr::new(way)];
         let outcome: Outcome = self.ours.run(place, &arguments).ok()?;
         (outcome.hash == self.expected.hash).then_some(outcome)
     }
@@ -181,43 +156,8 @@ impl Bench {
         let (a, b) = namespace.veth_to(&namespace, "a", "b").map_err(|error| because(&error))?;
         a.up().and_then(|()| b.up()).map_err(|error| because(&error))?;
         let place = Place { namespace: Some(&namespace), cpu: (cores == 1).then_some(0) };
-        let file = self.scratch.file.to_string_lossy().into_owned();
+        let file = self.files.capture.to_string_lossy().into_owned();
         program.run(place, &[file, cores.to_string(), self.expected.bytes.to_string()])
-    }
-
-    fn tcpflow(&self) -> Result<Spread, Unavailable> {
-        let tcpflow = peer::installed("tcpflow", "tcpflow")?;
-        let mut figures = Vec::new();
-        for _ in 0..2 {
-            let folder = self.scratch.folder.join("tcpflow");
-            let [file, out] =
-                [&self.scratch.unpadded, &folder].map(|path| path.to_string_lossy().into_owned());
-            // At most so many files open at a time as connections are.
-            let place = Place { namespace: None, cpu: Some(0) };
-            let took = tcpflow.time(place, &["-q", "-f", "9000", "-o", &out, "-r", &file])?;
-            let found = hash_files(&folder)
-                .map_err(|error| Unavailable::because("tcpflow's files cannot be read", &error))?;
-            if found != self.expected.hash {
-                return Err(Unavailable::saying("its bytes are not ours"));
-            }
-            fs::remove_dir_all(&folder).map_err(|error| {
-                Unavailable::because("tcpflow's files cannot be removed", &error)
-            })?;
-            figures.push(self.rate(took.as_secs_f64()));
-        }
-        Ok(Spread::of(figures))
-    }
-
-    fn tshark(&self) -> Result<Spread, Unavailable> {
-        let tshark = peer::installed("tshark", "tshark")?;
-        let file = self.scratch.file.to_string_lossy().into_owned();
-        let count = TSHARK_PACKETS.min(self.expected.packets);
-        let place = Place { namespace: None, cpu: Some(0) };
-        let took = tshark.time(
-            place,
-            &["-n", "-q", "-z", "follow,tcp,raw,0", "-c", &count.to_string(), "-r", &file],
-        )?;
-        Ok(Spread::single(count as f64 / took.as_secs_f64() / 1e6))
     }
 
     fn row(&self, case: String, subject: Spread, peer: (String, Spread), bar: Option<Bar>) -> Row {
@@ -237,39 +177,4 @@ impl Bench {
     fn rate(&self, seconds: f64) -> f64 {
         self.expected.packets as f64 / seconds / 1e6
     }
-}
-
-impl Scratch {
-    /// In memory, where the machine has room there: no disk is measured.
-    fn new(name: &str) -> Result<Self, Unavailable> {
-        let memory = Path::new("/dev/shm");
-        let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        let folder = folder.join(format!("ringtap-bench-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder)
-            .map_err(|error| Unavailable::because("no room for captures", &error))?;
-        let [file, unpadded] = ["capture.pcap", "unpadded.pcap"].map(|name| folder.join(name));
-        Ok(Self { folder, file, unpadded })
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What cannot be removed stays; nothing depends on it.
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-/// The hash of a folder of streams. tcpflow writes a report beside them.
-fn hash_files(folder: &Path) -> std::io::Result<u64> {
-    let mut sum = 0u64;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.path().extension().is_some_and(|extension| extension == "xml") {
-            continue;
-        }
-        let mut hash = StreamHash::new();
-        hash.update(&fs::read(entry.path())?);
-        sum = sum.wrapping_add(hash.finish());
-    }
-    Ok(sum)
 }

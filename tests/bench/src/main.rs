@@ -13,6 +13,7 @@ mod memory;
 mod page;
 #[allow(dead_code, reason = "each group uses a part")]
 mod peer;
+mod processes;
 mod reassembly;
 mod report;
 mod retention;
@@ -75,7 +76,7 @@ const GROUPS: &[Group] = &[
 ];
 
 fn main() -> ExitCode {
-    if let Some(played) = conversations::play().or_else(role::play) {
+    if let Some(played) = conversations::play().or_else(reassembly::play).or_else(role::play) {
         return match played {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

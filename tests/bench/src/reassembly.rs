@@ -1,4 +1,6 @@
-//! Tracking and exact reassembly of whole captures in memory.
+//! Tracking and exact reassembly of whole captures, in memory, and from a file beside programs that do nothing else.
+
+mod reader;
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -12,9 +14,12 @@ use flowscope::{
 };
 use serde::Deserialize;
 
+pub(crate) use reader::play;
+
 use crate::measure::{Spread, in_turns, time};
 use crate::memory;
 use crate::peer::{self, Place, Unavailable};
+use crate::processes::{Contents, Files};
 use crate::report::{Bar, Row};
 use crate::traffic::{Capture, Connection, Mix, bits};
 
@@ -59,11 +64,33 @@ impl FlowHandler<FiveTupleKey> for Copier {
     }
 }
 
+/// Nothing is lost: tcpflow fills gaps with zeroes.
+const FILES: [(&str, Mix); 2] = [
+    ("mixed", Mix { connections: 24_000, lost: 0, ..Mix::MIXED }),
+    ("bulk", Mix { connections: 200, ..Mix::BULK }),
+];
+
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = of_capture("mixed", &Mix::MIXED.capture(), Some(12.0), 0.6);
     rows.extend(of_capture("bulk", &Mix::BULK.capture(), None, 0.8));
     rows.push(against_memcpy());
+    for (name, mix) in FILES {
+        match of_file(name, &mix) {
+            Ok(of_file) => rows.extend(of_file),
+            Err(reason) => eprintln!("{name}: {reason}"),
+        }
+    }
     rows
+}
+
+/// Ours is a process that hashes every byte; tcpflow writes them to files.
+fn of_file(name: &str, mix: &Mix) -> Result<[Row; 2], Unavailable> {
+    let files = Files::new(&format!("reassembly-{name}"), mix)?;
+    let ours = peer::this(reader::ROLE)?;
+    let contents: Contents = ours.run(Place::default(), &[files.capture.as_os_str()])?;
+    let megabytes = contents.bytes / 1_000_000;
+    let case = format!("{name} capture file, {} packets, {megabytes} MB hashed,", contents.packets);
+    Ok(files.rows(("reassembly", &case), contents, (&ours, &[]), [None, None]))
 }
 
 fn of_capture(name: &str, capture: &Capture, driver: Option<f64>, headers_only: f64) -> Vec<Row> {
@@ -129,12 +156,15 @@ fn of_capture(name: &str, capture: &Capture, driver: Option<f64>, headers_only: 
             driver.map(Bar::RatioAtLeast),
         ),
         row(case("every byte delivered and read", &reading), reading, None, None),
-        row(
-            format!("{name}: allocations a packet, new flows and reordering included"),
-            Spread::single(allocations as f64 / packets as f64),
-            None,
-            None,
-        ),
+        Row {
+            unit: "",
+            ..row(
+                format!("{name}: allocations a packet, new flows and reordering included"),
+                Spread::single(allocations as f64 / packets as f64),
+                None,
+                None,
+            )
+        },
     ]
 }
 

@@ -14,8 +14,7 @@ use ring_core::CaptureFile;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
-use super::Outcome;
-use super::stream_hash::StreamHash;
+use super::{Outcome, StreamHash};
 use crate::memory;
 
 /// Reads the file that the command line names behind this role; `None` if it names another role, or a group.

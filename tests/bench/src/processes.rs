@@ -1,0 +1,143 @@
+//! Capture files, and what whole programs make of them: tcpflow, which writes a file a direction, and tshark, which follows
+//! one stream.
+
+#[path = "../peers/stream_hash.rs"]
+mod stream_hash;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+pub(crate) use stream_hash::StreamHash;
+
+use crate::measure::Spread;
+use crate::peer::{self, Place, Program, Unavailable, figure};
+use crate::report::{Bar, Row};
+use crate::traffic::Mix;
+
+/// Packets that tshark reads; more make it no faster.
+const TSHARK_PACKETS: u64 = 150_000;
+
+/// A capture as files, in a folder that is gone when this is dropped.
+pub(crate) struct Files {
+    folder: PathBuf,
+    pub(crate) capture: PathBuf,
+    /// The same packets without padding: tcpflow takes that for payload.
+    unpadded: PathBuf,
+}
+
+/// What is in a capture, which every program is held to.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Contents {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    /// The sum of all directions' hashes.
+    pub(crate) hash: u64,
+}
+
+impl Files {
+    /// In memory, where the machine has room there: no disk is measured.
+    pub(crate) fn new(name: &str, mix: &Mix) -> Result<Self, Unavailable> {
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let folder = folder.join(format!("ringtap-bench-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder)
+            .map_err(|error| Unavailable::because("no room for captures", &error))?;
+        let [file, unpadded] = ["capture.pcap", "unpadded.pcap"].map(|name| folder.join(name));
+        let files = Self { folder, capture: file, unpadded };
+        let capture = mix.capture();
+        capture
+            .write(&files.capture)
+            .and_then(|()| capture.write_without_padding(&files.unpadded))
+            .map_err(|error| Unavailable::because("the capture cannot be written", &error))?;
+        Ok(files)
+    }
+
+    /// Ours, to be called with the capture and these arguments, beside tcpflow and tshark: all of them as whole processes on
+    /// one core, in millions of packets a second. The bars are those of tcpflow and tshark.
+    pub(crate) fn rows(
+        &self,
+        (group, case): (&'static str, &str),
+        contents: Contents,
+        (ours, arguments): (&Program, &[&str]),
+        bars: [Option<Bar>; 2],
+    ) -> [Row; 2] {
+        let capture = [self.capture.as_os_str()];
+        let arguments: Vec<_> =
+            capture.into_iter().chain(arguments.iter().map(OsStr::new)).collect();
+        let place = Place { namespace: None, cpu: Some(0) };
+        let rate = |seconds: f64| contents.packets as f64 / seconds / 1e6;
+        let row = |peer, bar| {
+            let runs = (0..3).filter_map(|_| ours.time(place, &arguments).ok());
+            let subject = Spread::of(runs.map(|took| rate(took.as_secs_f64())));
+            let case = format!("{case} one core, the whole process");
+            Row { group, case, unit: "Mpps", subject, peer: Some(peer), bar }
+        };
+        let [tcpflow_bar, tshark_bar] = bars;
+        let tcpflow = self.tcpflow(contents).map(|runs| Spread::of(runs.into_iter().map(rate)));
+        let tshark = figure("tshark -z follow", self.tshark(contents));
+        [
+            row(figure("tcpflow, from frames without padding", tcpflow), tcpflow_bar),
+            row(tshark, tshark_bar),
+        ]
+    }
+
+    /// Seconds that two runs of it took.
+    fn tcpflow(&self, contents: Contents) -> Result<Vec<f64>, Unavailable> {
+        let tcpflow = peer::installed("tcpflow", "tcpflow")?;
+        let mut seconds = Vec::new();
+        for _ in 0..2 {
+            let folder = self.folder.join("tcpflow");
+            let [file, out] =
+                [&self.unpadded, &folder].map(|path| path.to_string_lossy().into_owned());
+            // At most so many files open at a time as connections are.
+            let place = Place { namespace: None, cpu: Some(0) };
+            let took = tcpflow.time(place, &["-q", "-f", "9000", "-o", &out, "-r", &file])?;
+            let found = hash_files(&folder)
+                .map_err(|error| Unavailable::because("tcpflow's files cannot be read", &error))?;
+            if found != contents.hash {
+                return Err(Unavailable::saying("its bytes are not ours"));
+            }
+            fs::remove_dir_all(&folder).map_err(|error| {
+                Unavailable::because("tcpflow's files cannot be removed", &error)
+            })?;
+            seconds.push(took.as_secs_f64());
+        }
+        Ok(seconds)
+    }
+
+    fn tshark(&self, contents: Contents) -> Result<Spread, Unavailable> {
+        let tshark = peer::installed("tshark", "tshark")?;
+        let file = self.capture.to_string_lossy().into_owned();
+        let count = TSHARK_PACKETS.min(contents.packets);
+        let place = Place { namespace: None, cpu: Some(0) };
+        let took = tshark.time(
+            place,
+            &["-n", "-q", "-z", "follow,tcp,raw,0", "-c", &count.to_string(), "-r", &file],
+        )?;
+        Ok(Spread::single(count as f64 / took.as_secs_f64() / 1e6))
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        // What cannot be removed stays; nothing depends on it.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The hash of a folder of streams. tcpflow writes a report beside them.
+fn hash_files(folder: &Path) -> std::io::Result<u64> {
+    let mut sum = 0u64;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.path().extension().is_some_and(|extension| extension == "xml") {
+            continue;
+        }
+        let mut hash = StreamHash::new();
+        hash.update(&fs::read(entry.path())?);
+        sum = sum.wrapping_add(hash.finish());
+    }
+    Ok(sum)
+}
