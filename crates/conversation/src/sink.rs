@@ -81,6 +81,7 @@ pub(crate) struct Sink<K: Clone> {
 }
 
 #[derive(Debug)]
+#[repr(align(64))]
 struct Slot<K> {
     id: FlowId,
     queue: Arc<Queue<K>>,
@@ -90,10 +91,13 @@ struct Slot<K> {
     evicted: bool,
     /// The batch that brought something last.
     last_batch: u32,
-    /// How long the last run became: the next is likely to be like it.
-    usual_run: u32,
-    datagram_bytes: [u64; 2],
+    /// How long the last run became, up to 64 KiB: the next is likely to be like it.
+    usual_run: u16,
+    /// Of a flow that has datagrams.
+    datagram_bytes: Option<Box<[u64; 2]>>,
 }
+
+const _: () = assert!(size_of::<Option<Slot<()>>>() == 64);
 
 /// A conversation whose slot may have another by now.
 #[derive(Debug)]
@@ -242,11 +246,11 @@ impl<K: Clone + Send + 'static> Sink<K> {
             && run.extend(data, &mut self.pool)
         {
             slot.last_batch = self.batch;
-            slot.usual_run = run.len() as u32;
+            slot.usual_run = usual(run.len());
             self.collected += data.bytes.len();
             return;
         }
-        let usual = mem::replace(&mut slot.usual_run, data.bytes.len() as u32);
+        let usual = mem::replace(&mut slot.usual_run, usual(data.bytes.len()));
         let run = Run::new(data, usual as usize, &mut self.pool);
         self.put(flow, side, Item::Run(run));
     }
@@ -304,7 +308,7 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
             evicted: false,
             last_batch: self.batch,
             usual_run: 0,
-            datagram_bytes: [0; 2],
+            datagram_bytes: None,
         });
     }
 
@@ -351,6 +355,13 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
         let bytes = self.pool.copy(datagram.bytes);
         let chunk = ChunkData::new(bytes, offset, datagram.timestamp, datagram.packet_number);
         self.put(flow, side, Item::Data(chunk));
+    }
+
+    #[inline]
+    fn expects(&mut self, slot: usize) {
+        if let Some(slot) = self.slots.get(slot) {
+            prefetch_bytes(slot, size_of::<Option<Slot<K>>>());
+        }
     }
 
     fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
@@ -447,14 +458,20 @@ impl<K: Clone + fmt::Debug + Send + 'static> engine::Sink<K> for Sink<K> {
 impl<K: Clone> Slot<K> {
     /// Where a datagram of so many bytes starts if all of a side's are laid end to end.
     fn datagram_offset(&mut self, side: FlowSide, len: usize) -> u64 {
+        let totals = self.datagram_bytes.get_or_insert_default();
         let total = match side {
-            FlowSide::Initiator => &mut self.datagram_bytes[0],
-            FlowSide::Responder => &mut self.datagram_bytes[1],
+            FlowSide::Initiator => &mut totals[0],
+            FlowSide::Responder => &mut totals[1],
         };
         let offset = *total;
         *total += len as u64;
         offset
     }
+}
+
+/// A run's length as a slot remembers it.
+fn usual(len: usize) -> u16 {
+    u16::try_from(len).unwrap_or(u16::MAX)
 }
 
 /// Wakes readers one after another.

@@ -75,6 +75,13 @@ pub trait FlowHandler<K> {
         let _ = (flow, record);
     }
 
+    /// Payload of the flow in this slot is likely to come a few packets later: time to [ask](crate::prefetch_bytes) for
+    /// memory that is kept for it. A guess, so that nothing but time may depend on it.
+    #[inline(always)]
+    fn expects(&mut self, slot: usize) {
+        let _ = slot;
+    }
+
     /// A flow ended; its slot may be used again by the next `on_start`.
     fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
         let _ = (flow, record);

@@ -184,3 +184,39 @@ fn counters_hold_more_than_32_bits() {
         assert_eq!(sides[2].payload_bytes, 16);
     }
 }
+
+#[test]
+fn flows_are_expected_before_their_payload_comes() {
+    #[derive(Default)]
+    struct Memory {
+        expected: Vec<usize>,
+        surprises: usize,
+        data: usize,
+    }
+    impl FlowHandler<Key> for Memory {
+        fn expects(&mut self, slot: usize) {
+            self.expected.push(slot);
+        }
+        fn on_data(&mut self, flow: &Flow<'_, Key>, _: FlowSide, _: Data<'_>) {
+            self.data += 1;
+            let expected = self.expected.iter().position(|slot| *slot == flow.id.slot());
+            match expected {
+                Some(at) => drop(self.expected.remove(at)),
+                None => self.surprises += 1,
+            }
+        }
+    }
+    let frame = |number: u8, flags, sequence, payload: &[u8]| {
+        let mut packet = segment(Client, sequence, 0, flags, 60_000, payload);
+        packet[21] = number;
+        Frame(packet).ethernet(0x0800).0
+    };
+    let begun: Vec<_> = (0..40).map(|number| frame(number, "S", 9, b"")).collect();
+    let go_on: Vec<_> = (0..40).map(|number| frame(number, "A", 10, b"payload")).collect();
+    let mut table = FlowTable::builder(FiveTuple::bidirectional()).build();
+    let mut memory = Memory::default();
+    table.process(packets(&begun), &mut memory);
+    table.process(packets(&go_on), &mut memory);
+    assert_eq!((memory.data, memory.expected.len()), (40, 0));
+    assert!(memory.surprises < 10, "{} of 40 came unexpected", memory.surprises);
+}

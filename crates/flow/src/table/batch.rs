@@ -17,6 +17,9 @@ use super::view;
 /// known of them stays in the first-level cache.
 const BATCH: usize = 64;
 
+/// How many packets ahead a handler is told of a flow.
+const AHEAD: usize = 8;
+
 /// Tunnels within fragments within tunnels that are followed.
 const NESTED_FRAGMENTS: usize = 4;
 
@@ -217,8 +220,15 @@ impl<E: FlowExtractor> FlowTable<E> {
         for work in searches {
             self.search(work);
         }
-        for (at, work) in work[..prepared].iter().enumerate() {
+        let these = &work[..prepared];
+        for (at, work) in these.iter().enumerate() {
             ask_for(after.get(at));
+            if let Some(soon) = these.get(at + AHEAD)
+                && soon.payload_len > 0
+                && soon.candidate != NONE
+            {
+                handler.expects(soon.candidate as usize);
+            }
             if let Some(Some(packet)) = packets.get(usize::from(work.packet)) {
                 let key =
                     if work.compact == 0 { keys.get(at).and_then(Option::as_ref) } else { None };
