@@ -1,18 +1,21 @@
-//! Ours, in a process of its own: a capture file's conversations, each byte hashed by the task of its conversation.
+//! Ours, in a process of its own: a capture file's conversations, each byte hashed by the task of its conversation, which
+//! is spawned and adds to common counters as those of the peers do.
 //! On one core the engine is a task among them, on two a thread beside them.
 
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use conversation::{Chunk, Conversation, FlowStreamExt as _};
+use conversation::{Chunk, FlowStreamExt as _};
 use flow::FiveTuple;
 use futures_core::Stream as _;
 use nix::time::{ClockId, clock_gettime};
 use ring_core::CaptureFile;
 use tokio::runtime::Builder;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 
 use super::{Outcome, StreamHash};
 use crate::memory;
@@ -48,42 +51,50 @@ async fn hash(file: &str, one_core: bool) -> Result<Outcome, Box<dyn Error>> {
         flows.into_conversations()
     };
     let handle = conversations.handle();
-    let mut outcome = Outcome::default();
-    let mut tasks = JoinSet::new();
+    let progress = Arc::new(Progress::default());
+    // It is closed when the last task has let go of it.
+    let (done, mut all_done) = mpsc::channel::<()>(1);
+    let mut count = 0;
     while let Some(conversation) = poll_fn(|cx| Pin::new(&mut conversations).poll_next(cx)).await {
-        tasks.spawn(hash_one(conversation?));
-        while let Some(done) = tasks.try_join_next() {
-            outcome.add(done?);
-        }
+        count += 1;
+        let (progress, done) = (Arc::clone(&progress), done.clone());
+        let mut conversation = conversation?;
+        tokio::spawn(async move {
+            let mut hashes = [StreamHash::new(), StreamHash::new()];
+            while let Some(chunk) = conversation.next_chunk().await {
+                match chunk {
+                    Chunk::Initiator(data) => progress.take(&mut hashes[0], &data),
+                    Chunk::Responder(data) => progress.take(&mut hashes[1], &data),
+                    _ => {}
+                }
+            }
+            for hash in hashes {
+                progress.hash.fetch_add(hash.finish(), Relaxed);
+            }
+            drop(done);
+        });
     }
-    while let Some(done) = tasks.join_next().await {
-        outcome.add(done?);
-    }
-    outcome.packets = handle.statistics().packets;
-    Ok(outcome)
+    drop(done);
+    all_done.recv().await;
+    Ok(Outcome {
+        packets: handle.statistics().packets,
+        conversations: count,
+        bytes: progress.bytes.load(Relaxed),
+        hash: progress.hash.load(Relaxed),
+        ..Outcome::default()
+    })
 }
 
-/// Bytes and hash of both directions.
-async fn hash_one(mut conversation: Conversation) -> (u64, u64) {
-    let mut bytes = 0;
-    let mut hashes = [StreamHash::new(), StreamHash::new()];
-    while let Some(chunk) = conversation.next_chunk().await {
-        let (side, data) = match &chunk {
-            Chunk::Initiator(data) => (0, data),
-            Chunk::Responder(data) => (1, data),
-            _ => continue,
-        };
-        bytes += data.len() as u64;
-        hashes[side].update(data);
-    }
-    let [one, other] = hashes.map(StreamHash::finish);
-    (bytes, one.wrapping_add(other))
+/// What all tasks have read so far.
+#[derive(Debug, Default)]
+struct Progress {
+    bytes: AtomicU64,
+    hash: AtomicU64,
 }
 
-impl Outcome {
-    fn add(&mut self, (bytes, hash): (u64, u64)) {
-        self.conversations += 1;
-        self.bytes += bytes;
-        self.hash = self.hash.wrapping_add(hash);
+impl Progress {
+    fn take(&self, hash: &mut StreamHash, data: &[u8]) {
+        hash.update(data);
+        self.bytes.fetch_add(data.len() as u64, Relaxed);
     }
 }
