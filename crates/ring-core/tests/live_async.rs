@@ -15,7 +15,7 @@ use live_harness::Result;
 use netns::Namespace;
 use ring_core::{
     AsyncCapture, Capture, Error, IntoPacketSource as _, Next, OwnedPacket, PacketSource as _,
-    RingGeometry, Timeout,
+    Reactor, RingGeometry, Timeout,
 };
 
 use counting::allocations;
@@ -30,6 +30,8 @@ live_harness::main!(
     a_busy_link_does_not_starve_others,
     nothing_is_allocated_per_packet,
     interruptions_and_deletion,
+    a_deletion_is_noticed_together_with_a_block,
+    blocks_that_come_back_are_waited_for,
     the_reactor_is_left,
     outside_a_runtime_it_is_an_error,
 );
@@ -56,6 +58,14 @@ async fn next(
 }
 
 fn every_packet_comes() -> Result {
+    every_packet_comes_in(&runtime()?)?;
+    // Where the reactor is on another thread than the task.
+    every_packet_comes_in(
+        &tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
+    )
+}
+
+fn every_packet_comes_in(runtime: &tokio::runtime::Runtime) -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
     let mut capture = open(&right)?;
@@ -69,15 +79,17 @@ fn every_packet_comes() -> Result {
         }
         Ok(())
     });
-    let mut seen = Vec::new();
-    runtime()?.block_on(async {
-        while seen.len() < 2000 {
-            let block =
-                tokio::time::timeout(SOON, capture.next_block()).await.expect("packets in time");
-            let block = block?.expect("nobody interrupts");
-            seen.extend(block.packets().map(|packet| packet.data().to_vec()));
-        }
-        Ok::<_, Error>(())
+    let (seen, mut capture) = runtime.block_on(async {
+        let reader = tokio::spawn(async move {
+            let mut seen = Vec::new();
+            while seen.len() < 2000 {
+                let next = tokio::time::timeout(SOON, capture.next_block());
+                let block = next.await.expect("packets in time")?.expect("nobody interrupts");
+                seen.extend(block.packets().map(|packet| packet.data().to_vec()));
+            }
+            Ok::<_, Error>((seen, capture))
+        });
+        reader.await.expect("no panic")
     })?;
     sending.join().expect("the sender")?;
     assert_eq!(seen, expected);
@@ -331,6 +343,62 @@ fn interruptions_and_deletion() -> Result {
     })
 }
 
+/// What happened besides blocks is not forgotten where both were told at once.
+fn a_deletion_is_noticed_together_with_a_block() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    let (_l, r) = wire(&left, &right)?;
+    let mut capture = open(&right)?;
+    let sender = Sender::new(&left, "left0")?;
+    runtime()?.block_on(async {
+        let wait = capture.next_block();
+        assert!(tokio::time::timeout(Duration::from_millis(20), wait).await.is_err());
+        sender.send(&[frame(1, 80)])?;
+        thread::sleep(Duration::from_millis(20));
+        r.down()?;
+        r.delete()?;
+        let block = tokio::time::timeout(SOON, capture.next_block()).await??;
+        assert_eq!(block.expect("a block").len(), 1);
+        let ended = tokio::time::timeout(SOON, capture.next_block()).await?;
+        assert!(matches!(ended, Err(Error::InterfaceGone { .. })), "{ended:?}");
+        Ok(())
+    })
+}
+
+/// A ring all of whose blocks are kept goes on when they come back, on whichever thread.
+fn blocks_that_come_back_are_waited_for() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let mut capture = open(&right)?;
+    let sender = Sender::new(&left, "left0")?;
+    runtime()?.block_on(async {
+        let mut kept = Vec::new();
+        for port in 0..8 {
+            sender.send(&[frame(port, 80)])?;
+            let block = tokio::time::timeout(SOON, capture.next_block()).await??;
+            kept.push(block.expect("a block").share());
+        }
+        let wait = capture.next_block();
+        assert!(tokio::time::timeout(Duration::from_millis(20), wait).await.is_err());
+        let (started, start) = std::sync::mpsc::channel();
+        let other = thread::spawn(move || -> Result {
+            start.recv()?;
+            thread::sleep(Duration::from_millis(20));
+            drop(kept);
+            thread::sleep(Duration::from_millis(20));
+            sender.send(&[frame(8, 80)])?;
+            Ok(())
+        });
+        started.send(())?;
+        let block = tokio::time::timeout(SOON, capture.next_block()).await??;
+        let ports: Vec<_> =
+            block.expect("a block").packets().map(|packet| port_of(packet.data())).collect();
+        assert_eq!(ports, [8]);
+        other.join().expect("the other thread")
+    })?;
+    assert!(capture.statistics()?.ring_exhausted > 0);
+    Ok(())
+}
+
 fn the_reactor_is_left() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -344,6 +412,15 @@ fn the_reactor_is_left() -> Result {
     })?;
     let mut source = capture.into_packet_source()?;
     sender.send(&[frame(2, 80)])?;
+    // Nobody has asked the source for anything, and its descriptor tells of the block.
+    let runtime = runtime()?;
+    let entered = runtime.enter();
+    let reactor = Reactor::watch(source.readiness().expect("one to wait on"))?;
+    drop(entered);
+    runtime.block_on(async {
+        let ready = poll_fn(|cx| reactor.poll_ready(cx));
+        tokio::time::timeout(SOON, ready).await.expect("readable in time")
+    })?;
     assert!(matches!(source.next_batch(Timeout::After(SOON))?, Next::Batch(_)));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::Interest;
@@ -10,7 +10,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::coop;
 
 use super::stream::PacketStream;
-use crate::capture::{Found, Taken};
+use crate::capture::{Arrivals, Found, Taken};
 use crate::error::system;
 use crate::reactor;
 use crate::{
@@ -38,8 +38,15 @@ use crate::{
 /// ```
 pub struct AsyncCapture {
     capture: Capture,
-    /// A second descriptor of what the capture waits with.
-    reactor: Option<AsyncFd<OwnedFd>>,
+    reactor: Option<Reactor>,
+}
+
+/// What the reactor waits for.
+struct Reactor {
+    arrivals: Arrivals,
+    /// Second descriptors of the arrivals, and of what the capture waits with for all else.
+    blocks: AsyncFd<OwnedFd>,
+    others: AsyncFd<OwnedFd>,
 }
 
 impl AsyncCapture {
@@ -77,7 +84,9 @@ impl AsyncCapture {
 
     /// Leaves the reactor.
     #[must_use]
-    pub fn into_capture(self) -> Capture {
+    pub fn into_capture(mut self) -> Capture {
+        // An error would come again, and be told, where somebody waits for a block.
+        let _ = self.capture.wait_alone();
         self.capture
     }
 
@@ -127,31 +136,42 @@ impl AsyncCapture {
     ) -> Poll<Result<Option<Taken>, Error>> {
         let budget = ready!(coop::poll_proceed(cx));
         loop {
-            let taken = match self.capture.look()? {
-                Found::Block(taken) => Some(taken),
+            match self.capture.look()? {
+                Found::Block(taken) => {
+                    budget.made_progress();
+                    return Poll::Ready(Ok(Some(taken)));
+                }
                 Found::Interrupted => return Poll::Ready(Ok(None)),
-                Found::TimedOut => match self.reactor()?.poll_read_ready(cx) {
-                    Poll::Ready(ready) => {
-                        // Cleared before the events are taken and the next look: what comes after makes it ready again.
-                        ready.map_err(system("wait for packets"))?.clear_ready();
-                        self.capture.take_events()?;
-                        continue;
-                    }
-                    Poll::Pending => self.capture.prepare_to_wait()?,
-                },
+                Found::TimedOut => {}
+            }
+            let Reactor { arrivals, blocks, others } = match &mut self.reactor {
+                Some(reactor) => reactor,
+                none => none.insert(Reactor::enter(&mut self.capture)?),
             };
-            let Some(taken) = taken else { return Poll::Pending };
-            budget.made_progress();
-            return Poll::Ready(Ok(Some(taken)));
+            // Both are cleared before the next look: what comes after it makes them ready again.
+            if let Poll::Ready(ready) = blocks.poll_read_ready(cx) {
+                ready.map_err(system("wait for packets"))?.clear_ready();
+                arrivals.woke();
+            } else if let Poll::Ready(ready) = others.poll_read_ready(cx) {
+                ready.map_err(system("wait for packets"))?.clear_ready();
+                self.capture.take_events()?;
+            } else {
+                let Some(taken) = self.capture.prepare_to_wait(arrivals)? else {
+                    return Poll::Pending;
+                };
+                budget.made_progress();
+                return Poll::Ready(Ok(Some(taken)));
+            }
         }
     }
+}
 
-    fn reactor(&mut self) -> Result<&AsyncFd<OwnedFd>, Error> {
-        let reactor = match self.reactor.take() {
-            Some(reactor) => reactor,
-            None => reactor::enter(self.capture.waiter(), Interest::READABLE)?,
-        };
-        Ok(self.reactor.insert(reactor))
+impl Reactor {
+    fn enter(capture: &mut Capture) -> Result<Self, Error> {
+        let arrivals = capture.arrivals()?;
+        let blocks = reactor::enter(arrivals.as_fd(), Interest::READABLE)?;
+        let others = reactor::enter(capture.waiter(), Interest::READABLE)?;
+        Ok(Self { arrivals, blocks, others })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Capturing from an interface through a TPACKET_V3 ring.
 
+#[cfg(feature = "tokio")]
+mod arrivals;
 mod block;
 mod builder;
 mod counts;
@@ -23,6 +25,8 @@ use std::time::{Duration, Instant};
 use packet_filter::Program;
 use ring_sys::packet::abi::TP_STATUS_USER;
 
+#[cfg(feature = "tokio")]
+pub(crate) use self::arrivals::Arrivals;
 pub(crate) use self::block::Taken;
 pub use self::block::{Block, SharedBlock};
 pub use self::builder::{CaptureBuilder, Outgoing, RingGeometry, RingProfile};
@@ -378,7 +382,7 @@ impl Capture {
             Timeout::Never => None,
         };
         #[cfg(feature = "tokio")]
-        self.waiter.end_nap(&self.socket.socket)?;
+        self.wait_alone()?;
         if !self.ring.loans.is_free(self.cursor) {
             self.statistics.ring_exhausted += 1;
         } else if timeout != Timeout::Now
@@ -416,27 +420,6 @@ impl Capture {
         }
         self.check_failure()?;
         Ok(None)
-    }
-
-    /// Takes what has happened to the descriptors that are waited for, without waiting.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn take_events(&mut self) -> Result<(), Error> {
-        self.failed |= self.waiter.wait(&self.ring.returned, Some(Duration::ZERO))?;
-        Ok(())
-    }
-
-    /// Before others wait with the descriptor of the [`waiter`](Self::waiter): they need not if there is a block now.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn prepare_to_wait(&mut self) -> Result<Option<Taken>, Error> {
-        let free = self.ring.loans.is_free(self.cursor);
-        self.statistics.ring_exhausted += u64::from(!free);
-        let nap = self.pace.nap().filter(|_| free);
-        self.waiter.start_nap(&self.socket.socket, nap)?;
-        let taken = self.about_to_wait()?;
-        if taken.is_some() {
-            self.seems_up()?;
-        }
-        Ok(taken)
     }
 
     /// Takes the next block if the kernel has handed it over and nobody keeps it.

@@ -11,16 +11,12 @@ use ring_sys::event::{self, Event, Poller, READABLE, Readiness, Ticker};
 use ring_sys::packet::PacketSocket;
 
 use crate::error::system;
-#[cfg(feature = "tokio")]
-use crate::nap::Nap;
 use crate::{Error, Interrupter};
 
 const SOCKET: u64 = 0;
 const RETURNED: u64 = 1;
 const INTERRUPTED: u64 = 2;
 const TICKED: u64 = 3;
-#[cfg(feature = "tokio")]
-const NAPPED: u64 = 4;
 
 /// How often a deleted interface is looked for once an interface went down: the kernel tells of the first only.
 const DOWN_CHECK: Duration = Duration::from_millis(250);
@@ -31,8 +27,9 @@ pub(crate) struct Waiter {
     pub(crate) interrupter: Interrupter,
     /// Only while the interface is down.
     ticker: Option<Ticker>,
+    /// Somebody else hears of blocks in its place.
     #[cfg(feature = "tokio")]
-    nap: Nap,
+    deaf: bool,
 }
 
 impl Waiter {
@@ -53,7 +50,7 @@ impl Waiter {
             interrupter,
             ticker: None,
             #[cfg(feature = "tokio")]
-            nap: Nap::new([SOCKET, NAPPED]),
+            deaf: false,
         })
     }
 
@@ -71,8 +68,6 @@ impl Waiter {
                 failed = true;
                 self.ticker.as_ref().map(Ticker::take);
             }
-            #[cfg(feature = "tokio")]
-            NAPPED => self.nap.wake(),
             // Taken where it is asked for.
             _ => {}
         };
@@ -86,27 +81,16 @@ impl Waiter {
         event::poll(others, Some(time)).map(drop).map_err(system("wait for packets"))
     }
 
-    /// From now on, until so much time has passed, the socket wakes nobody who waits with the descriptor: then something
-    /// else does. Without a time, the socket wakes again if such a nap is over.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn start_nap(
-        &mut self,
-        socket: &PacketSocket,
-        time: Option<Duration>,
-    ) -> Result<(), Error> {
-        match time {
-            Some(time) => self.nap.start(&self.poller, socket.as_fd(), time),
-            None if self.nap.is_under_way() => Ok(()),
-            None => self.nap.end(&self.poller, socket.as_fd()),
-        }
-        .map_err(system("sleep with a timer"))
-    }
-
-    /// The socket wakes again.
+    /// Whether the socket wakes who waits here when a block is closed, at once if one is; or by errors only.
     #[cfg(feature = "tokio")]
     #[inline]
-    pub(crate) fn end_nap(&mut self, socket: &PacketSocket) -> Result<(), Error> {
-        self.nap.end(&self.poller, socket.as_fd()).map_err(system("watch a descriptor"))
+    pub(crate) fn hear_blocks(&mut self, socket: &PacketSocket, hear: bool) -> Result<(), Error> {
+        if self.deaf == hear {
+            let changed = self.poller.change_edge(socket.as_fd(), SOCKET, hear);
+            changed.map_err(system("watch a descriptor"))?;
+            self.deaf = !hear;
+        }
+        Ok(())
     }
 
     /// From now on the wait ends from time to time, so that an interface that is down is looked at; or no longer.
