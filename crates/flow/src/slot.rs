@@ -319,6 +319,11 @@ impl Direction {
         self.flags.has(F::FIN_REACHED) && !self.flags.has(F::PENDING.or(F::HOLD))
     }
 
+    /// Only where the stream begins is known: nothing of it was seen.
+    pub(crate) const fn has_brought_nothing(&self) -> bool {
+        self.next == 0 && !self.flags.has(DirectionFlags::PENDING.or(DirectionFlags::FIN))
+    }
+
     /// Nothing was known of the direction, and now the sequence number of stream offset 0 is.
     #[inline(always)]
     pub(crate) const fn begin_at(&mut self, base: u32) {

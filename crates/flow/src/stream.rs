@@ -37,6 +37,8 @@ pub(crate) struct Payload<'a> {
     pub(crate) sequence: u32,
     pub(crate) bytes: &'a [u8],
     pub(crate) wire_len: u32,
+    /// It has a control bit that no keep-alive has: PSH or FIN.
+    pub(crate) pushed: bool,
     pub(crate) timestamp: u64,
     pub(crate) number: u64,
 }

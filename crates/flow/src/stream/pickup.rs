@@ -20,8 +20,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// The first payload of a direction without a SYN. False if it is no new data.
     pub(super) fn begin(&mut self, payload: &Payload<'_>) -> bool {
         let end = payload.sequence.wrapping_add(payload.wire_len);
-        if payload.wire_len == 1 && self.starts_at(end) {
-            // A keep-alive: one byte before what comes next.
+        if payload.wire_len == 1 && !payload.pushed && self.starts_at(end) {
+            // A keep-alive: one byte before what comes next. One that is pushed was overtaken by its acknowledgement.
             return false;
         }
         if self.starts_at(payload.sequence) || self.config.pickup_packets == 0 {

@@ -12,10 +12,15 @@ pub(super) enum Syn {
     Rival,
     /// It came out of order, after the stream had been picked up midway.
     Late,
+    /// It came after its answer, which acknowledges the bytes that it carries: the stream begins with them.
+    Overtaken,
 }
 
 /// How far before the first byte of a stream picked up midway its SYN may turn up.
 const LATE_SYN: u32 = 1 << 16;
+/// How many bytes, at most, a SYN-ACK may acknowledge of a SYN that was seen without them (RFC 7413): it was sent again, and
+/// the one with payload was not captured.
+const FAST_OPEN: u32 = 1 << 14;
 /// Payload that is kept for all rivals of a table. SYNs seldom have any; beyond this it is forgotten, and if one of them is
 /// confirmed after all, its stream begins as if the capture had cut the segment short.
 const RIVAL_BYTES: usize = 1 << 20;
@@ -43,7 +48,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         let base = segment.sequence.wrapping_add(1);
         if segment.flags.contains(TcpFlags::ACK) && peer.flags.has(F::SYN) {
             let acknowledged = segment.acknowledgement.wrapping_sub(peer.base);
-            if acknowledged > peer.next as u32 {
+            let sent = if peer.next == 0 { FAST_OPEN } else { peer.next as u32 };
+            if acknowledged > sent {
                 return Syn::Rival;
             }
         }
@@ -54,6 +60,9 @@ impl<E: FlowExtractor> FlowTable<E> {
             let before = own.base.wrapping_sub(base);
             return match before {
                 0 => Syn::Belongs,
+                before if before <= segment.payload_wire_len && own.has_brought_nothing() => {
+                    Syn::Overtaken
+                }
                 before if before < LATE_SYN => Syn::Late,
                 _ => Syn::Rival,
             };
@@ -68,9 +77,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             None
         };
         match first {
-            Some(first) if first.wrapping_sub(base).wrapping_add(LATE_SYN) > 2 * LATE_SYN => {
-                Syn::Rival
-            }
+            // Nothing that a connection sends comes before its SYN.
+            Some(first) if first.wrapping_sub(base) >= LATE_SYN => Syn::Rival,
             _ => Syn::Belongs,
         }
     }

@@ -28,6 +28,21 @@ pub(super) struct Segment<'a> {
     pub(super) number: u64,
 }
 
+impl<'a> Segment<'a> {
+    /// What it carries, the first byte at this sequence number.
+    #[inline]
+    fn payload(&self, sequence: u32) -> Payload<'a> {
+        Payload {
+            sequence,
+            bytes: self.payload,
+            wire_len: self.payload_wire_len,
+            pushed: self.flags.intersects(TcpFlags::PSH | TcpFlags::FIN),
+            timestamp: self.timestamp,
+            number: self.number,
+        }
+    }
+}
+
 impl<E: FlowExtractor> FlowTable<E> {
     /// A TCP packet, of the flow that was found.
     pub(super) fn any_order(
@@ -180,8 +195,13 @@ impl<E: FlowExtractor> FlowTable<E> {
             match self.classify_syn(slot, segment) {
                 Syn::Belongs => {}
                 Syn::Late => {
-                    self.count_segment(slot, segment);
+                    self.late_syn(slot, segment, handler);
                     return;
+                }
+                Syn::Overtaken => {
+                    let entry = &mut self.slots[slot];
+                    let side = entry.side(segment.orientation);
+                    entry.directions[side as usize].begin_at(segment.sequence.wrapping_add(1));
                 }
                 Syn::Rival => {
                     if matches!(self.slots[slot].state, State::Closing | State::Reset) {
@@ -200,6 +220,24 @@ impl<E: FlowExtractor> FlowTable<E> {
             }
         }
         self.ordinary(slot, segment, handler);
+    }
+
+    /// A SYN behind bytes that come after it: of its own there is no place for them any more.
+    fn late_syn(
+        &mut self,
+        slot: u32,
+        segment: &Segment<'_>,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        let side = self.count_segment(slot, segment);
+        if segment.payload_wire_len > 0 {
+            let mut wake = u64::MAX;
+            let payload = segment.payload(segment.sequence.wrapping_add(1));
+            self.stream(slot, side, handler, &mut wake).payload(payload);
+            if wake != u64::MAX {
+                self.wake(slot, wake);
+            }
+        }
     }
 
     /// Segments of an open connection: acknowledgement, then payload, then FIN.
@@ -265,13 +303,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 stream.direction.flags.set(F::SYN);
             }
             if segment.payload_wire_len > 0 {
-                stream.payload(Payload {
-                    sequence,
-                    bytes: segment.payload,
-                    wire_len: segment.payload_wire_len,
-                    timestamp: segment.timestamp,
-                    number: segment.number,
-                });
+                stream.payload(segment.payload(sequence));
             }
             if fin {
                 stream.fin(sequence.wrapping_add(segment.payload_wire_len));

@@ -118,3 +118,36 @@ fn a_single_byte_before_the_first_is_late_unless_it_is_a_keep_alive() {
     lab.send(Client, 77, 99, "A", "a");
     assert_eq!(lab.side(0, Initiator).late, [(-3, b"a".to_vec())]);
 }
+
+#[test]
+fn a_single_byte_that_is_pushed_is_no_keep_alive_though_its_acknowledgement_came_first() {
+    let mut lab = Lab::new();
+    lab.send(Server, 99, 78, "A", "");
+    lab.send(Client, 77, 99, "PA", "a");
+    lab.send(Client, 78, 99, "A", "bc");
+    lab.finish();
+    assert_eq!(lab.text(), "abc");
+}
+
+#[test]
+fn a_syn_with_data_may_be_overtaken_by_its_answer() {
+    let mut lab = Lab::new();
+    lab.send(Server, S, C + 4, "SA", "");
+    lab.send(Server, S + 1, C + 4, "A", "xyz");
+    lab.send(Client, C, 0, "S", "abc");
+    lab.send(Client, C + 4, S + 4, "A", "def");
+    lab.finish();
+    assert_eq!((lab.text(), &lab.side(0, Responder).text[..]), ("abcdef", "xyz"));
+    assert_eq!(lab.seen.flows.len(), 1);
+}
+
+#[test]
+fn data_on_a_syn_that_comes_after_what_follows_it_is_late() {
+    let mut lab = Lab::new();
+    lab.send(Server, S, C + 4, "SA", "");
+    lab.send(Client, C + 4, S + 1, "A", "def");
+    lab.send(Client, C, 0, "S", "abc");
+    lab.finish();
+    assert_eq!(lab.text(), "def");
+    assert_eq!(lab.side(0, Initiator).late, [(-3, b"abc".to_vec())]);
+}

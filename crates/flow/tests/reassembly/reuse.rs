@@ -1,5 +1,7 @@
 //! Another connection on the same addresses and ports.
 
+use std::time::Duration;
+
 use flow::EndReason;
 
 use crate::lab::*;
@@ -105,4 +107,30 @@ fn a_server_that_was_restarted_answers_with_a_new_number() {
     lab.finish();
     assert_eq!(lab.seen.flows.len(), 2);
     assert_eq!(lab.side(1, Initiator).text, "abc");
+}
+
+#[test]
+fn a_syn_a_little_after_the_bytes_of_a_stream_picked_up_midway_begins_another() {
+    let mut lab = Lab::new();
+    lab.send(Client, 1_000, 99, "A", "first");
+    lab.send(Server, 99, 1_005, "A", "");
+    lab.send(Client, 1_005, 99, "RA", "");
+    lab.handshake(3_000, 5_000);
+    lab.send(Client, 3_001, 5_001, "A", "second");
+    lab.finish();
+    assert_eq!(lab.seen.flows.len(), 2);
+    assert_eq!((lab.text(), &lab.side(1, Initiator).text[..]), ("first", "second"));
+}
+
+#[test]
+fn a_syn_ack_of_data_that_only_the_first_syn_carried_belongs_to_the_flow() {
+    let mut lab = Lab::new();
+    lab.send(Server, S + 1, C + 6, "PA", "xyz");
+    lab.wait(Duration::from_secs(1));
+    lab.send(Client, C, 0, "S", "");
+    lab.send(Server, S, C + 6, "SA", "");
+    lab.send(Client, C + 6, S + 1, "A", "data");
+    lab.finish();
+    assert_eq!(lab.seen.flows.len(), 1);
+    assert_eq!(lab.text(), "[5 acknowledged]data");
 }
