@@ -476,12 +476,13 @@ fn usual(len: usize) -> u16 {
 
 /// Wakes readers one after another.
 fn wake_all(wake: &mut Vec<Waker>) {
-    for at in 0..wake.len() {
+    let mut wakers = wake.drain(..);
+    loop {
         // A waker nearly always points to the task that it wakes, with the reader in it.
-        if let Some(next) = wake.get(at + TASKS_AHEAD) {
-            prefetch_bytes(next.data(), TASK);
+        if let Some(later) = wakers.as_slice().get(TASKS_AHEAD) {
+            prefetch_bytes(later.data(), TASK);
         }
-        wake[at].wake_by_ref();
+        let Some(waker) = wakers.next() else { break };
+        waker.wake();
     }
-    wake.clear();
 }

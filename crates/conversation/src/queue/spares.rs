@@ -16,8 +16,8 @@ pub(crate) struct Spares(Mutex<Vec<Entries>>);
 impl Spares {
     /// How many there are at most.
     const MOST: usize = 1024;
-    /// Entries that each has room for: more than that is given back to the allocator.
-    const ROOM: usize = 4;
+    /// Entries that each has room for at most: more than that is given back to the allocator.
+    const ROOM: usize = 16;
 
     /// Takes the memory of a queue that is empty.
     pub(super) fn give(&self, entries: Entries) {
@@ -50,6 +50,6 @@ impl Spares {
     }
 
     fn is_one(entries: &Entries) -> bool {
-        entries.capacity() == Self::ROOM && entries.is_empty()
+        entries.is_empty() && (1..=Self::ROOM).contains(&entries.capacity())
     }
 }
