@@ -202,13 +202,12 @@ impl XdpSender {
         if self.tx_room(frames as u32)? < frames as u32 {
             return Ok(false);
         }
-        while self.free.len() < frames {
-            match self.lease()? {
-                Some(lease) => {
-                    self.free.push(lease);
-                    self.take_handful(frames);
-                }
-                None => return Ok(false),
+        if self.free.len() < frames {
+            self.replenish(frames)?;
+            if self.free.len() < frames {
+                // What does not suffice here may elsewhere.
+                endpoint.umem.memory.give_all_back(self.free.drain(..));
+                return Ok(false);
             }
         }
         let memory = &endpoint.umem.memory;
@@ -453,16 +452,21 @@ impl XdpSender {
 
     /// A frame at hand, from the pool, or of those that were sent.
     fn lease(&mut self) -> Result<Option<Lease>, XdpError> {
-        if let Some(lease) = self.free.pop() {
-            return Ok(Some(lease));
+        if self.free.is_empty() {
+            self.replenish(1)?;
         }
+        Ok(self.free.pop())
+    }
+
+    /// Takes frames from the pool, and of those that were sent, until at least so many are at hand, as far as there are any.
+    fn replenish(&mut self, least: usize) -> Result<(), XdpError> {
         let frames = self.endpoint.umem.memory.layout().frames as usize;
-        let handful = HANDFUL.min(frames / 16).max(1);
+        let handful = HANDFUL.min(frames / 16).max(least);
         if self.endpoint.umem.memory.pooled() < handful {
             self.reap()?;
         }
         self.take_handful(handful);
-        Ok(self.free.pop())
+        Ok(())
     }
 
     /// Takes frames from the pool until so many are at hand, or none is left.

@@ -83,3 +83,22 @@ fn headers_are_put_before_and_taken_away() {
     socket.flush().expect("flushed");
     assert_eq!((kernel.send()[0].len as usize, data), (5, b"whole".to_vec()));
 }
+
+/// A packet that takes more frames than there are is put off, and none of them is kept from others.
+#[test]
+fn too_few_frames_for_a_packet_are_left_to_others() {
+    let umem = umem(3);
+    let (mut socket, kernel) = socket(&umem, 0);
+    let sender = socket.sender().expect("sends");
+    let kept = sender.frame().expect("no error").expect("a frame");
+    assert!(!sender.send_bytes(&[1; 5000]).expect("no error"), "3 frames, of which 2 are there");
+    assert_eq!(umem.free_frames(), 2);
+    drop(kept);
+    assert!(sender.send_bytes(&[1; 5000]).expect("no error"));
+    sender.flush().expect("flushed");
+    assert!(!sender.send_bytes(&[1; 2049]).expect("no error"));
+    // Those that the kernel is done with are found.
+    assert_eq!(kernel.send().len(), 3);
+    assert!(sender.send_bytes(&[1; 2049]).expect("no error"));
+    drop(socket);
+}
