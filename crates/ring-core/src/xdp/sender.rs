@@ -97,6 +97,9 @@ pub struct XdpSenderStatistics {
 /// elsewhere.
 const HANDFUL: usize = 64;
 
+/// A packet in more frames is refused by the kernel where it copies (`xsk_build_skb`: one, and `MAX_SKB_FRAGS`).
+const MOST_PIECES: usize = 18;
+
 impl XdpSender {
     pub(crate) fn new(tx: Ring<XdpDesc>, endpoint: Arc<Endpoint>) -> Self {
         Self {
@@ -365,14 +368,17 @@ impl XdpSender {
 
     /// Whether the interface takes a packet of so many bytes in so many frames.
     pub(crate) fn can_send(&self, len: usize, frames: usize) -> bool {
-        let endpoint = &self.endpoint;
-        (1..=endpoint.longest as usize).contains(&len) && (frames == 1 || endpoint.multi_buffer)
+        (1..=self.endpoint.longest as usize).contains(&len) && frames <= self.most_pieces()
     }
 
     /// The longest packet that can be copied into frames and sent.
     pub(crate) fn longest_packet(&self) -> usize {
-        let longest = self.endpoint.longest as usize;
-        if self.endpoint.multi_buffer { longest } else { longest.min(self.frame_capacity()) }
+        (self.endpoint.longest as usize).min(self.frame_capacity() * self.most_pieces())
+    }
+
+    /// In how many frames a packet can be: no more than the ring has entries, or it would never have room.
+    fn most_pieces(&self) -> usize {
+        if self.endpoint.multi_buffer { (self.tx.size() as usize).min(MOST_PIECES) } else { 1 }
     }
 
     /// Whether the kernel has not taken all that was queued.

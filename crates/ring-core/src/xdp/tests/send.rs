@@ -102,3 +102,15 @@ fn too_few_frames_for_a_packet_are_left_to_others() {
     assert!(sender.send_bytes(&[1; 2049]).expect("no error"));
     drop(socket);
 }
+
+/// A packet that the ring never has room for is refused, not put off.
+#[test]
+fn a_packet_of_more_pieces_than_the_ring_has_entries_is_refused() {
+    let umem = umem(16);
+    let (mut socket, _kernel) = socket_with(&umem, 2, 0);
+    assert!(socket.send_bytes(&[1; 4096]).expect("2 pieces"));
+    let error = socket.send_bytes(&[1; 4097]).expect_err("3 pieces");
+    assert!(matches!(error, XdpError::PacketTooLong { len: 4097, limit: 4096 }), "{error}");
+    let sender = socket.sender().expect("sends");
+    assert!(sender.can_send(4096, 2) && !sender.can_send(4096, 3));
+}
