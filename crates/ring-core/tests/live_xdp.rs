@@ -57,6 +57,7 @@ live_harness::main!(
     share::a_group_is_a_source,
     tap::a_tap_shows_both_directions,
     tap::a_taps_ends_are_two,
+    tap::a_tap_outlives_an_end_that_is_down,
     waiting::each_way_of_waiting_sees_every_packet,
     waiting::timeouts_and_interruptions,
     waiting::the_readiness_descriptor_wakes,

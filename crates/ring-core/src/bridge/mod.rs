@@ -89,7 +89,7 @@ pub struct BridgeStatistics {
 /// Totals of one direction; none of them ever decreases.
 ///
 /// What was captured is what was forwarded, dropped and refused; what was forwarded is what the other interface took
-/// and rejected, and what still waits to be sent or was lost while it was down.
+/// and rejected, and what still waits to be sent or was lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LaneStatistics {
@@ -105,7 +105,8 @@ pub struct LaneStatistics {
     pub sent: u64,
     /// Packets that the other interface's kernel side refused.
     pub rejected: u64,
-    /// Packets that were given up because the other interface was down.
+    /// Packets that were given up because the other interface was down; over AF_XDP also those that were to be copied while
+    /// the kernel had all frames, to receive into.
     pub lost: u64,
     /// Packets that the kernel had no room for on receiving.
     pub overrun: u64,

@@ -10,7 +10,7 @@ use super::lane::ONE_GO;
 use super::{Bridge, LaneStatistics, Lanes, Pumped, Side, Transit, Verdict};
 use crate::checksum::Segment;
 use crate::error::system;
-use crate::xdp::{Passed, can_pass, libc_errno, open_both, pass_on};
+use crate::xdp::{Passed, can_pass, counterpart, open_both, pass_on, unless_down};
 use crate::{
     ChecksumStatus, Error, Interrupter, LinkType, Next, Packet, PacketMeta, Timeout, XdpError,
     XdpFrame, XdpReceiver, XdpSender, XdpSocket, XdpSocketBuilder,
@@ -43,6 +43,8 @@ struct XdpLane {
     waiting: Option<Outgoing>,
     /// The other interface is down.
     down: bool,
+    /// The packet that waits found no frames to be copied into, and none are on their way back.
+    stuck: bool,
     statistics: LaneStatistics,
 }
 
@@ -117,10 +119,9 @@ impl XdpLanes {
             Side::Left => (&mut self.left, &mut self.right, &mut self.to_right),
             Side::Right => (&mut self.right, &mut self.left, &mut self.to_left),
         };
-        let count = there.len();
         let mut all = Pumped::default();
         for (queue, (socket, lane)) in here.iter_mut().zip(lanes).enumerate() {
-            let sender = there[queue % count].sender()?;
+            let sender = counterpart(there, queue)?;
             let pumped = lane.pump(socket.receiver()?, sender, verdict)?;
             all.packets += pumped.packets;
             all.stalled |= pumped.stalled;
@@ -166,6 +167,7 @@ impl XdpLane {
             piece: Vec::new(),
             waiting: None,
             down: false,
+            stuck: false,
             statistics: LaneStatistics::default(),
         }
     }
@@ -217,6 +219,8 @@ impl XdpLane {
         verdict: &mut impl FnMut(&mut Transit<'_>) -> Verdict,
     ) {
         let Some((first, mut meta)) = self.held.pop_front() else { return };
+        // A verdict that panicked has left those of the packet before.
+        self.frames.clear();
         self.frames.push(first);
         self.joined.clear();
         while self.frames.last().is_some_and(XdpFrame::continues)
@@ -259,7 +263,7 @@ impl XdpLane {
                 let sum = segment.sum(&self.changed);
                 self.changed[segment.field()].copy_from_slice(&sum);
             }
-            let limit = sender.longest_packet();
+            let limit = sender.longest_packet().min(sender.endpoint.longest_like(&self.changed));
             match len {
                 0 => None,
                 _ if len <= limit => Some(Outgoing::Changed),
@@ -279,20 +283,32 @@ impl XdpLane {
     /// Queues the packet that was looked at last; `false` where there is no room for all of it.
     fn send(&mut self, sender: &mut XdpSender) -> Result<bool, XdpError> {
         if self.waiting.is_some() && self.down {
-            self.waiting = None;
-            self.frames.clear();
-            self.statistics.lost += 1;
+            return self.give_up();
         }
         let Some(mut outgoing) = self.waiting.take() else { return Ok(true) };
         if !self.queue(sender, &mut outgoing)? {
             self.flush(sender)?;
             if self.down || !self.queue(sender, &mut outgoing)? {
                 self.waiting = Some(outgoing);
-                // What is for an interface that is down is given up.
-                return if self.down { self.send(sender) } else { Ok(false) };
+                return if self.down || self.is_stuck(sender) { self.give_up() } else { Ok(false) };
             }
         }
+        self.stuck = false;
         self.statistics.sent += 1;
+        Ok(true)
+    }
+
+    /// Whether a packet waits for the second time for frames of which none is on its way back: the receivers have them all.
+    fn is_stuck(&mut self, sender: &XdpSender) -> bool {
+        let before = self.stuck;
+        self.stuck = sender.endpoint.umem.in_flight() == 0;
+        before && self.stuck
+    }
+
+    fn give_up(&mut self) -> Result<bool, XdpError> {
+        (self.waiting, self.stuck) = (None, false);
+        self.frames.clear();
+        self.statistics.lost += 1;
         Ok(true)
     }
 
@@ -321,19 +337,6 @@ impl XdpLane {
     fn flush(&mut self, sender: &mut XdpSender) -> Result<(), XdpError> {
         self.down = unless_down(sender.flush())?.is_none();
         Ok(())
-    }
-}
-
-/// `None` where the interface is down.
-fn unless_down<T>(result: Result<T, XdpError>) -> Result<Option<T>, XdpError> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(XdpError::System { source, .. })
-            if source.raw_os_error() == Some(libc_errno::ENETDOWN) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error),
     }
 }
 

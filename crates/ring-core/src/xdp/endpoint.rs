@@ -74,6 +74,17 @@ impl Endpoint {
         self.umem.memory.claims(self.rings.fill_holder(), self.rings.many_receive)
     }
 
+    /// The longest packet that the interface sends of those that start like this one, link-layer header included: the room
+    /// for a VLAN tag is for packets that have one.
+    pub(crate) fn longest_like(&self, start: &[u8]) -> usize {
+        let longest = self.longest as usize;
+        match start.get(12..14) {
+            Some([0x81, 0x00] | [0x88, 0xa8]) => longest,
+            _ if self.link_type == LinkType::ETHERNET => longest.saturating_sub(4),
+            _ => longest,
+        }
+    }
+
     /// Lets the kernel take frames, or poll the device.
     pub(crate) fn wake_receive(&self) -> Result<(), XdpError> {
         let Some(socket) = &self.socket else { return Ok(()) };

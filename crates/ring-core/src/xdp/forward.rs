@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ring_sys::event::{self, READABLE};
 
 use super::builder::XdpSocketBuilder;
-use super::error::XdpError;
+use super::error::{XdpError, libc_errno};
 use super::frame::XdpFrame;
 use super::receiver::XdpReceiver;
 use super::sender::{RejectReason, SendRejected, XdpSender};
@@ -222,7 +222,10 @@ pub(crate) enum Passed {
 /// Whether the interface takes a packet's frames as they are. A verdict may have left nothing of one.
 pub(crate) fn can_pass(sender: &XdpSender, frames: &[XdpFrame]) -> bool {
     let len: usize = frames.iter().map(XdpFrame::len).sum();
-    sender.can_send(len, frames.len()) && !frames.iter().any(XdpFrame::is_empty)
+    let start = frames.first().map_or(&[][..], XdpFrame::data);
+    sender.can_send(len, frames.len())
+        && len <= sender.endpoint.longest_like(start)
+        && !frames.iter().any(XdpFrame::is_empty)
 }
 
 /// Sends a packet's frames, all or none.
@@ -250,6 +253,19 @@ pub(crate) fn pass_on(
         }
     }
     Ok(Passed::On)
+}
+
+/// `None` where the interface is down.
+pub(crate) fn unless_down<T>(result: Result<T, XdpError>) -> Result<Option<T>, XdpError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(XdpError::System { source, .. })
+            if source.raw_os_error() == Some(libc_errno::ENETDOWN) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 impl ForwardStatistics {

@@ -9,6 +9,7 @@ use super::builder::{XdpDirection, XdpSocketBuilder};
 use super::error::XdpError;
 use super::program::find;
 use super::rota::{Rota, Turn};
+use super::sender::XdpSender;
 use super::socket::XdpSocket;
 use super::waiting::XdpWait;
 use crate::{Error, Interrupter, LinkType, Next, PacketSource, Statistics, Timeout};
@@ -28,23 +29,33 @@ pub struct XdpGroup {
 
 impl XdpGroup {
     /// Opens a socket for each queue. What the builder says of the queue is not looked at, and what it says of the
-    /// memory is what each queue has: the group's is that many times as large, unless the builder was given one.
+    /// memory is what each queue has: the group's is that many times as large, unless the builder was given one. Where the
+    /// interface has fewer queues for sending than for receiving, the others only receive.
     ///
     /// # Errors
     /// As [`XdpSocketBuilder::open`], of the first queue that cannot be opened.
     pub fn open(builder: &XdpSocketBuilder) -> Result<Self, XdpError> {
-        let queues = queues(&builder.interface)?;
+        let queues = Queues::of(&builder.interface)?;
+        let count = match builder.direction {
+            XdpDirection::Send => queues.send,
+            XdpDirection::Both | XdpDirection::Receive => queues.receive,
+        };
         let mtu = interface::mtu(&builder.interface).ok();
         let umem = match &builder.umem {
             Some(umem) => umem.clone(),
-            None => builder.memory.times(queues).allocate_for(mtu)?,
+            None => builder.memory.times(count).allocate_for(mtu)?,
         };
         // Each gets the same part of what there is: the last must not find the pool empty.
-        let part = u32::try_from(umem.free_frames()).unwrap_or(u32::MAX) / queues;
+        let part = u32::try_from(umem.free_frames()).unwrap_or(u32::MAX) / count;
         let fill = builder.fill_target.unwrap_or(part.div_ceil(2));
         let builder = builder.clone().umem(&umem).fill_target(fill);
-        let members = (0..queues)
-            .map(|queue| builder.clone().queue(queue).open())
+        let members = (0..count)
+            .map(|queue| {
+                let member = builder.clone().queue(queue);
+                // What is queued for sending where there is no queue for it the kernel leaves there.
+                if queue < queues.send { member } else { member.direction(XdpDirection::Receive) }
+                    .open()
+            })
             .collect::<Result<_, _>>()?;
         let spread = ReceiveSpread::of(&builder.interface).ok();
         Ok(Self { members, rota: Rota::new()?, spread })
@@ -139,8 +150,10 @@ pub(crate) fn open_both(
     left: &XdpSocketBuilder,
     right: &XdpSocketBuilder,
 ) -> Result<[Vec<XdpSocket>; 2], XdpError> {
-    let counts = [queues(&left.interface)?, queues(&right.interface)?];
-    let all = counts[0] + counts[1];
+    if find(&left.interface)? == find(&right.interface)? {
+        return Err(XdpError::SameInterface { interface: left.interface.clone() });
+    }
+    let all = Queues::of(&left.interface)?.receive + Queues::of(&right.interface)?.receive;
     let umem = match &left.umem {
         Some(umem) => umem.clone(),
         None => {
@@ -155,20 +168,32 @@ pub(crate) fn open_both(
         let group = XdpGroup::open(&builder.umem(&umem).fill_target(fill).wait(XdpWait::Sleep))?;
         Ok(group.into_members())
     };
-    let sides = [open(left)?, open(right)?];
-    if sides[0][0].interface() == sides[1][0].interface() {
-        let interface = sides[0][0].endpoint().interface.to_string();
-        return Err(XdpError::SameInterface { interface });
-    }
-    Ok(sides)
+    Ok([open(left)?, open(right)?])
 }
 
-/// How many receive queues an interface has.
-pub(crate) fn queues(name: &str) -> Result<u32, XdpError> {
-    find(name)?;
-    let found = interface::find(name)
-        .map_err(|source| XdpError::NoSuchInterface { interface: name.to_owned(), source })?;
-    Ok(found.queues.0.max(1))
+/// How many queues an interface has, one of each kind at least.
+struct Queues {
+    receive: u32,
+    send: u32,
+}
+
+impl Queues {
+    fn of(name: &str) -> Result<Self, XdpError> {
+        let found = interface::find(name)
+            .map_err(|source| XdpError::NoSuchInterface { interface: name.to_owned(), source })?;
+        let (receive, send) = found.queues;
+        let receive = receive.max(1);
+        Ok(Self { receive, send: if send == 0 { receive } else { send } })
+    }
+}
+
+/// Who sends what came on a queue of another interface: one of these sockets, the first of which can.
+pub(crate) fn counterpart(
+    sockets: &mut [XdpSocket],
+    queue: usize,
+) -> Result<&mut XdpSender, XdpError> {
+    let senders = sockets.iter().filter(|socket| socket.sender.is_some()).count();
+    sockets[queue % senders.max(1)].sender()
 }
 
 /// The sum of the totals of sockets that share their memory.

@@ -8,6 +8,7 @@ use ring_sys::event::Poller;
 
 use super::batch::XdpBatch;
 use super::error::XdpError;
+use super::forward::unless_down;
 use super::socket::XdpSocket;
 use super::wait::{STARVED, Woken};
 use crate::{Interrupter, Timeout};
@@ -73,7 +74,7 @@ impl Rota {
             }
             for sender in sockets.iter_mut().filter_map(|socket| socket.sender.as_mut()) {
                 // What was queued, and what the kernel had no room for before.
-                sender.flush()?;
+                unless_down(sender.flush())?;
                 if sender.endpoint.rings.completions.in_flight() > 0 {
                     limit = Some(limit.map_or(STARVED, |limit| limit.min(STARVED)));
                 }

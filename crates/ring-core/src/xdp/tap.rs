@@ -9,9 +9,9 @@ use super::batch::XdpBatch;
 use super::builder::XdpSocketBuilder;
 use super::endpoint::Endpoint;
 use super::error::XdpError;
-use super::forward::ForwardStatistics;
+use super::forward::{ForwardStatistics, unless_down};
 use super::frame::XdpFrame;
-use super::group::open_both;
+use super::group::{counterpart, open_both};
 use super::rota::{Rota, Turn};
 use super::sender::XdpSender;
 use super::socket::XdpSocket;
@@ -143,11 +143,10 @@ impl XdpTap {
             Side::Left => (left, right),
             Side::Right => (right, left),
         };
-        let to = queue % there.len();
         let way = &mut self.ways[from as usize];
         let batch = self.rota.lend(&mut here[queue])?;
         way.counts.received += batch.len() as u64;
-        let sender = there[to].sender()?;
+        let sender = counterpart(there, queue)?;
         let (counters, failed) = (&self.counters, &mut self.failed);
         Ok(XdpTapBatch { batch: Some(batch), sender, way, from, counters, failed })
     }
@@ -223,7 +222,8 @@ impl Drop for XdpTapBatch<'_> {
                     counts.pass_on(self.sender, frames)?;
                 }
             }
-            self.sender.flush()
+            // While the other interface is down, its ring keeps what it has room for.
+            unless_down(self.sender.flush()).map(drop)
         };
         if let Err(error) = send() {
             frames.clear();

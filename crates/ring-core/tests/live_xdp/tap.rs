@@ -12,7 +12,7 @@ use ring_core::{
 };
 
 use crate::hosts::frame;
-use crate::setup::{SHORT, SOON, need_root, run};
+use crate::setup::{MODES, SHORT, SOON, need_root, run};
 use crate::together::Line;
 
 /// The interfaces and bytes of packets.
@@ -93,10 +93,7 @@ pub(crate) fn a_taps_ends_are_two() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (_l, r) = crate::hosts::wire(&left, &right)?;
     let error = right.run(|| XdpTap::open("right0", "right0"))?.expect_err("one interface");
-    assert!(
-        matches!(error, XdpError::SameInterface { .. } | XdpError::QueueBusy { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, XdpError::SameInterface { .. }), "{error}");
     let error = right.run(|| XdpTap::open("right0", "nothing0"))?.expect_err("no interface");
     assert!(matches!(error, XdpError::NoSuchInterface { .. }), "{error}");
     // An end that goes away is told, by whichever call.
@@ -115,5 +112,48 @@ pub(crate) fn a_taps_ends_are_two() -> Result {
     };
     assert!(matches!(&error, Error::InterfaceGone { name } if name == "right0"), "{error}");
     let _ = sender.send(&[frame(1, 60)]);
+    Ok(())
+}
+
+/// While one end is down nothing is an error, and both directions go on after.
+pub(crate) fn a_tap_outlives_an_end_that_is_down() -> Result {
+    need_root()?;
+    for mode in MODES {
+        let (left, middle, right) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
+        let line = Line { left: &left, middle: &middle, right: &right };
+        let links = line.up(1500)?;
+        let mut tap = middle.run(|| {
+            let [one, two] = ["one", "two"].map(|name| XdpSocket::builder(name).attach(mode));
+            XdpTap::with(&one, &two)
+        })??;
+        let (one, other) = (
+            left.run(|| UdpSocket::bind("10.9.0.1:4000"))??,
+            right.run(|| UdpSocket::bind("10.9.0.2:4000"))??,
+        );
+        other.set_nonblocking(true)?;
+        let mut until = |done: &dyn Fn() -> bool| -> Result {
+            let started = Instant::now();
+            while !done() && started.elapsed() < SOON {
+                drop(tap.next_batch(Timeout::After(SHORT / 20))?);
+            }
+            Ok(())
+        };
+        let came = |text: &[u8]| {
+            let mut buffer = [0; 100];
+            other.recv(&mut buffer).is_ok_and(|len| buffer[..len] == *text)
+        };
+        one.send_to(b"before", "10.9.0.2:4000")?;
+        until(&|| came(b"before"))?;
+        links[3].down()?;
+        let down = Instant::now();
+        one.send_to(b"meanwhile", "10.9.0.2:4000")?;
+        until(&|| down.elapsed() > SHORT)?;
+        links[3].up()?;
+        links[3].wait_until_running(SOON)?;
+        one.send_to(b"after", "10.9.0.2:4000")?;
+        let up = Instant::now();
+        until(&|| came(b"after"))?;
+        assert!(up.elapsed() < SOON, "{mode:?}: it goes on");
+    }
     Ok(())
 }
