@@ -12,7 +12,7 @@ const GROUP: &str = "ring";
 const RUNS: usize = 12;
 /// How long the turns may take.
 const LIMIT: Duration = Duration::from_secs(165);
-/// Of so many turns, one measures what has no bar to reach.
+/// Of so many turns, one measures what has no ratio to reach.
 const SELDOM: usize = 3;
 const LENGTHS: [u32; 2] = [64, 1500];
 /// Well below what each receiver takes.
@@ -63,15 +63,16 @@ pub(crate) fn rows() -> Vec<Row> {
         Err(reason) => return vec![Row::unavailable(GROUP, "receiving", &reason)],
     };
     let netring = peer::rust("netring-ring");
+    // Those that are compared are neighbours.
     let receivers = [
+        Contestant::new(EACH, &peer::this("receive-each"), FAR),
         Contestant::new(C, &peer::c("receive-packet"), FAR),
         Contestant::new(SYNC, &peer::this("receive"), FAR),
-        Contestant::new(EACH, &peer::this("receive-each"), FAR),
-        Contestant::new(ASYNC, &peer::this("receive-async"), FAR),
-        Contestant::new(SHARED, &peer::this("receive-shared"), FAR),
-        Contestant::new(PCAP, &peer::rust("pcap-ring"), FAR),
         Contestant::new(NETRING, &netring, &format!("receive {FAR}")),
+        Contestant::new(ASYNC, &peer::this("receive-async"), FAR),
         Contestant::new(NETRING_ASYNC, &netring, &format!("receive-async {FAR}")),
+        Contestant::new(PCAP, &peer::rust("pcap-ring"), FAR),
+        Contestant::new(SHARED, &peer::this("receive-shared"), FAR),
     ];
     let sender = peer::c("send-packet");
     let senders = [
@@ -87,7 +88,8 @@ pub(crate) fn rows() -> Vec<Row> {
     LENGTHS.iter().flat_map(|&length| of_length(length, &table)).collect()
 }
 
-/// Each receiver once in each manner; who is first changes from turn to turn.
+/// Each manner with one receiver after the other, since the machine is faster and slower for some seconds each; who is first
+/// changes from turn to turn.
 fn turn(
     wire: &Wire,
     [sender, in_turns]: &[Contestant; 2],
@@ -97,10 +99,13 @@ fn turn(
     table: &mut Table,
 ) {
     let load = |count, rate| Load { length, count, rate };
-    for receiver in rotated(receivers, taken) {
-        let has_bar = [SYNC, ASYNC, NETRING, NETRING_ASYNC].contains(&receiver.name);
-        for manner in [Manner::Paced, Manner::InTurns, Manner::Full] {
-            let often = manner == Manner::Paced || manner == Manner::InTurns && has_bar;
+    for manner in [Manner::Paced, Manner::InTurns, Manner::Full] {
+        for receiver in rotated(receivers, taken) {
+            let often = match manner {
+                Manner::Paced => ![EACH, SHARED].contains(&receiver.name),
+                Manner::InTurns => [SYNC, ASYNC, NETRING, NETRING_ASYNC].contains(&receiver.name),
+                Manner::Full => false,
+            };
             let figures = table.entry((receiver.name, length, manner)).or_default();
             if figures.failure.is_some() || !often && !taken.is_multiple_of(SELDOM) {
                 continue;
