@@ -88,8 +88,8 @@ pub(crate) fn rows() -> Vec<Row> {
     LENGTHS.iter().flat_map(|&length| of_length(length, &table)).collect()
 }
 
-/// Each manner with one receiver after the other, since the machine is faster and slower for some seconds each; who is first
-/// changes from turn to turn.
+/// Each manner with one receiver after the other, since the machine is faster and slower for some seconds each. Who is first
+/// changes from turn to turn, and so does who comes after whom.
 fn turn(
     wire: &Wire,
     [sender, in_turns]: &[Contestant; 2],
@@ -99,8 +99,12 @@ fn turn(
     table: &mut Table,
 ) {
     let load = |count, rate| Load { length, count, rate };
+    let mut order: Vec<_> = rotated(receivers, taken).collect();
+    if !taken.is_multiple_of(2) {
+        order.reverse();
+    }
     for manner in [Manner::Paced, Manner::InTurns, Manner::Full] {
-        for receiver in rotated(receivers, taken) {
+        for receiver in &order {
             let often = match manner {
                 Manner::Paced => ![EACH, SHARED].contains(&receiver.name),
                 Manner::InTurns => [SYNC, ASYNC, NETRING, NETRING_ASYNC].contains(&receiver.name),
