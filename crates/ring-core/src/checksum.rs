@@ -165,6 +165,24 @@ mod tests {
     }
 
     #[test]
+    fn known_sums_come_out_over_ipv6() {
+        // An ACK of port 1 to port 2 from fd00::1 to fd00::2, in a frame with a VLAN tag.
+        let mut frame = vec![0; 12];
+        frame.extend([0x81, 0, 0, 5, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 21, TCP, 64]);
+        for last in [1, 2] {
+            frame.extend([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
+        }
+        frame.extend([0, 1, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0x50, 0x10, 0, 5, 0xbe, 0xef, 0, 0, 7]);
+        let segment = Segment::of(&frame, LinkType::ETHERNET).expect("TCP");
+        assert_eq!((segment.place.clone(), segment.field()), (58..79, 74..76));
+        // fd00 + 1 + fd00 + 2 + 21 + 6, then 1 + 2 + 3 + 4 + 5010 + 5 + 0700.
+        assert_eq!(u32::from(segment.pseudo), ((0x1_fa00 + 3 + 27) & 0xffff) + 1);
+        let sum: u32 = 0x1_fa00 + 3 + 27 + 10 + 0x5010 + 5 + 0x0700;
+        let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+        assert_eq!(segment.sum(&frame), sum.to_be_bytes());
+    }
+
+    #[test]
     fn none_is_never_written_for_udp() {
         // The payload brings the sum to 0xffff, whose complement is 0.
         let mut frame = udp(&[0, 0], 0);

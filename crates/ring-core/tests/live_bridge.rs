@@ -19,7 +19,9 @@ use ring_core::{
 
 use xdp::{
     a_packet_without_frames_is_given_up_over_xdp, a_verdict_that_panics_spoils_nothing_over_xdp,
+    every_queue_is_served_over_xdp, few_frames_and_short_rings_lose_nothing_over_xdp,
     fewer_queues_send_than_receive_over_xdp, pieces_fit_the_mtu_over_xdp,
+    rewriting_may_lengthen_over_xdp, tagged_packets_cross_over_xdp,
 };
 
 live_harness::main!(
@@ -46,6 +48,9 @@ live_harness::main!(
     a_packet_without_frames_is_given_up_over_xdp,
     a_verdict_that_panics_spoils_nothing_over_xdp,
     pieces_fit_the_mtu_over_xdp,
+    tagged_packets_cross_over_xdp,
+    a_transfer_over_ipv6_crosses,
+    a_transfer_over_ipv6_crosses_over_xdp,
     a_side_that_is_deleted_ends_it,
     a_side_that_is_deleted_ends_it_over_xdp,
     wrong_pairs_are_refused_over_xdp,
@@ -235,6 +240,46 @@ fn transfer_without_offloads(over: Over) -> Result {
     Ok(())
 }
 
+fn a_transfer_over_ipv6_crosses() -> Result {
+    PACKET.into_iter().try_for_each(ipv6)
+}
+
+fn a_transfer_over_ipv6_crosses_over_xdp() -> Result {
+    XDP.into_iter().try_for_each(ipv6)
+}
+
+/// Checksums and cutting are others than with IPv4; the hosts' kernels judge them.
+fn ipv6(over: Over) -> Result {
+    let hosts = Hosts::new()?;
+    let [client, server, ..] = hosts.wire()?;
+    for (link, address) in [(&client, "fd09::1/64"), (&server, "fd09::2/64")] {
+        link.namespace().set_sysctl("ipv6/conf/eth0/disable_ipv6", "0")?;
+        link.add_address(address.parse()?)?;
+    }
+    let listener = hosts.server.run(|| TcpListener::bind("[fd09::2]:80"))??;
+    let content = content();
+    let ((), statistics) = hosts.while_bridged(
+        over,
+        |_| Verdict::Forward,
+        || {
+            thread::scope(|scope| {
+                let serving = scope.spawn(|| listener.accept()?.0.write_all(&content));
+                let mut stream = hosts.client.run(|| {
+                    TcpStream::connect_timeout(&"[fd09::2]:80".parse().expect("an address"), SOON)
+                })??;
+                stream.set_read_timeout(Some(SOON))?;
+                let mut seen = Vec::with_capacity(SIZE);
+                stream.read_to_end(&mut seen)?;
+                assert!(seen == content, "{} bytes came, or others", seen.len());
+                serving.join().expect("the server")?;
+                Ok(())
+            })
+        },
+    )?;
+    assert_eq!(statistics.to_left.refused, 0, "{over:?}: {statistics:?}");
+    Ok(())
+}
+
 /// The client's side carries less than the server sends: what is joined is cut to fit.
 fn a_narrower_side_gets_smaller_segments() -> Result {
     narrower(PACKET[0])
@@ -266,9 +311,9 @@ fn dropped_is_dropped_over_xdp() -> Result {
 fn dropped(over: Over) -> Result {
     let hosts = Hosts::new()?;
     hosts.wire()?;
-    let no_tcp = |transit: &mut Transit<'_>| match transit.data().get(23) {
-        Some(6) => Verdict::Drop,
-        _ => Verdict::Forward,
+    let no_tcp = |transit: &mut Transit<'_>| match is_ipv4(transit.data(), 6) {
+        true => Verdict::Drop,
+        false => Verdict::Forward,
     };
     let ((), statistics) = hosts.while_bridged(over, no_tcp, || {
         let _listener = hosts.server.run(|| TcpListener::bind("10.9.0.2:80"))??;
@@ -286,6 +331,11 @@ fn dropped(over: Over) -> Result {
     assert!(statistics.to_right.dropped >= 1, "{statistics:?}");
     assert_eq!(statistics.to_left.dropped, 0);
     Ok(())
+}
+
+/// Whether it is of this protocol: an ARP packet has an address in the protocol's place.
+fn is_ipv4(frame: &[u8], protocol: u8) -> bool {
+    frame.get(12..14) == Some(&[8, 0]) && frame.get(23) == Some(&protocol)
 }
 
 /// A server's socket, and a client's that is connected to it.
@@ -311,7 +361,7 @@ fn rewritten(over: [Over; 2]) -> Result {
         let hosts = Hosts::new()?;
         hosts.wire()?;
         let rewrite = |transit: &mut Transit<'_>| {
-            let udp = transit.data().get(23) == Some(&17);
+            let udp = is_ipv4(transit.data(), 17);
             if !udp || transit.from() == Side::Right {
                 return Verdict::Forward;
             }
@@ -408,98 +458,6 @@ fn down(over: [Over; 2]) -> Result {
         })?;
         let lost = if late { 4 } else { 5 };
         assert_eq!(statistics.to_right.lost, lost, "{path:?}: {statistics:?}");
-    }
-    Ok(())
-}
-
-/// A header that is put before what the client sends makes the packets longer than they were, up to several frames.
-fn rewriting_may_lengthen_over_xdp() -> Result {
-    for over in XDP {
-        let hosts = Hosts::new()?;
-        let links = hosts.wire()?;
-        links.iter().try_for_each(|link| link.set_mtu(9000))?;
-        let lengthen = |transit: &mut Transit<'_>| {
-            let udp = transit.data().get(23) == Some(&17);
-            if !udp || transit.from() == Side::Right {
-                return Verdict::Forward;
-            }
-            let packet = transit.rewrite();
-            packet.truncate(14 + 20 + 8 + 5);
-            packet.extend_from_slice(&[b'!'; 8000]);
-            let len = packet.len() as u16;
-            packet[16..18].copy_from_slice(&(len - 14).to_be_bytes());
-            packet[24..26].fill(0);
-            let sum: u32 = packet[14..34]
-                .as_chunks()
-                .0
-                .iter()
-                .map(|&pair| u32::from(u16::from_be_bytes(pair)))
-                .sum();
-            let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
-            packet[24..26].copy_from_slice(&sum.to_be_bytes());
-            packet[38..40].copy_from_slice(&(len - 34).to_be_bytes());
-            transit.fill_checksum();
-            Verdict::Rewrite
-        };
-        let ((), statistics) = hosts.while_bridged(over, lengthen, || {
-            let (server, client) = sockets(&hosts)?;
-            for _ in 0..100 {
-                client.send(b"hello")?;
-                let mut buffer = [0; 9000];
-                let len = server.recv(&mut buffer)?;
-                assert_eq!(len, 8005);
-                assert!(buffer.starts_with(b"hello!") && buffer[5..len].iter().all(|&b| b == b'!'));
-            }
-            Ok(())
-        })?;
-        let to_right = statistics.to_right;
-        assert_eq!((to_right.rewritten, to_right.refused), (100, 0), "{over:?}: {statistics:?}");
-    }
-    Ok(())
-}
-
-/// What finds no room waits, and the other direction goes on.
-fn few_frames_and_short_rings_lose_nothing_over_xdp() -> Result {
-    let hosts = Hosts::new()?;
-    hosts.wire()?;
-    let umem = UmemConfig::new().frames(64).allocate()?;
-    let [left, right] =
-        ["left0", "right0"].map(|name| XdpSocket::builder(name).ring_size(32).fill_target(32));
-    let bridge = hosts.open_xdp([left.umem(&umem), right])?;
-    assert_eq!(umem.free_frames(), 0, "all are with the kernel");
-    let all = |_: &mut Transit<'_>| Verdict::Forward;
-    let ((), statistics) = hosts.while_running(bridge, all, || fetch(&hosts))?;
-    assert_eq!((statistics.to_left.refused, statistics.to_left.rejected), (0, 0), "{statistics:?}");
-    assert_eq!(statistics.to_left.sent, statistics.to_left.forwarded, "{statistics:?}");
-    assert_eq!(umem.free_frames(), 64, "none is lost");
-    Ok(())
-}
-
-fn every_queue_is_served_over_xdp() -> Result {
-    let ethtool = program("ethtool", "ethtool")?;
-    for over in XDP {
-        let hosts = Hosts::new()?;
-        for link in &hosts.wire()? {
-            let mut command = Command::new(&ethtool);
-            command.args(["-L", link.name(), "rx", "2", "tx", "2"]);
-            assert!(link.namespace().run(|| command.status())??.success());
-        }
-        let all = |_: &mut Transit<'_>| Verdict::Forward;
-        let ((), statistics) = hosts.while_bridged(over, all, || {
-            // Each client has its port, by which the virtual link chooses the queue.
-            for number in 0..50_u8 {
-                let (server, client) = sockets(&hosts)?;
-                client.send(&[number; 100])?;
-                let mut buffer = [0; 200];
-                let (len, from) = server.recv_from(&mut buffer)?;
-                server.send_to(&buffer[..len], from)?;
-                assert_eq!((client.recv(&mut buffer)?, buffer[0]), (100, number));
-            }
-            fetch(&hosts)
-        })?;
-        for lane in [statistics.to_right, statistics.to_left] {
-            assert_eq!((lane.refused, lane.rejected, lane.lost), (0, 0, 0), "{over:?}: {lane:?}");
-        }
     }
     Ok(())
 }

@@ -68,6 +68,7 @@ live_harness::main!(
     together::a_group_takes_every_queue,
     together::packets_are_forwarded_between_interfaces,
     together::forwarding_goes_on_with_few_frames,
+    together::a_forwarder_outlives_an_end_that_is_down,
     together::a_socket_is_a_sink,
     errors::a_missing_capability_is_named,
     errors::locked_memory_is_named,

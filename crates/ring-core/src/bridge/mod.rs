@@ -29,7 +29,9 @@ const STALLED: Duration = Duration::from_millis(1);
 ///
 /// Only what comes in from outside is forwarded: neither what the bridge itself sends nor what the host sends goes back to
 /// where it came from, or across. What comes in is forwarded as it would be on a cable: VLAN tags that were taken off come
-/// back, checksums left to an adapter are filled in, and segments that were joined are cut to the other side's size.
+/// back, checksums left to an adapter are filled in, and TCP segments that were joined are cut to the other side's size.
+/// Datagrams that a host joined for an adapter to cut (`UDP_SEGMENT` of udp(7), over a virtual link) cross as one: the
+/// kernel does not tell where they are to be cut.
 /// While one side takes no more, its packets wait in the other's receive ring, and the opposite direction goes on.
 ///
 /// The host's own stack sees the packets as well. Give the two interfaces no addresses, or it answers. Over AF_XDP

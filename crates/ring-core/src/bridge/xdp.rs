@@ -23,6 +23,8 @@ pub(super) struct XdpLanes {
     right: Vec<XdpSocket>,
     to_right: Vec<XdpLane>,
     to_left: Vec<XdpLane>,
+    /// How many packets were told of as sent: a packet that is refused later makes them no fewer.
+    sent: [u64; 2],
 }
 
 /// From one queue of an interface to one of the other.
@@ -66,7 +68,8 @@ impl Bridge {
     /// promiscuous mode (on) and how to wait (asleep until a packet comes).
     ///
     /// The host's stack sees nothing of what is forwarded, unless the builders [steer](XdpSocketBuilder::steer) a part of
-    /// the traffic; VLAN tags are where the interface leaves them, in the packet's bytes. Checksums that a virtual link left
+    /// the traffic; VLAN tags are where the interface leaves them, in the packet's bytes; one that it
+    /// takes off (`ethtool -K eth0 rxvlan off` ends that) is lost. Checksums that a virtual link left
     /// to an adapter are recognised by the pseudo-header's sum in their place.
     ///
     /// ```no_run
@@ -103,7 +106,7 @@ impl Bridge {
         let lanes =
             |from, sockets: &[XdpSocket]| sockets.iter().map(|_| XdpLane::new(from)).collect();
         let (to_right, to_left) = (lanes(Side::Left, &left), lanes(Side::Right, &right));
-        let lanes = Lanes::Xdp(XdpLanes { left, right, to_right, to_left });
+        let lanes = Lanes::Xdp(XdpLanes { left, right, to_right, to_left, sent: [0; 2] });
         Ok(Self { lanes, poller, interrupter, stalled: false })
     }
 }
@@ -129,7 +132,7 @@ impl XdpLanes {
         Ok(all)
     }
 
-    pub(super) fn statistics(&self, from: Side) -> Result<LaneStatistics, Error> {
+    pub(super) fn statistics(&mut self, from: Side) -> Result<LaneStatistics, Error> {
         let (here, there, lanes) = match from {
             Side::Left => (&self.left, &self.right, &self.to_right),
             Side::Right => (&self.right, &self.left, &self.to_left),
@@ -148,7 +151,9 @@ impl XdpLanes {
         for sender in there.iter().filter_map(|socket| socket.sender.as_ref()) {
             sum.rejected += sender.sender_statistics()?.invalid;
         }
-        sum.sent = sum.sent.saturating_sub(sum.rejected);
+        let told = &mut self.sent[from as usize];
+        *told = sum.sent.saturating_sub(sum.rejected).max(*told);
+        sum.sent = *told;
         for socket in here {
             sum.overrun += socket.statistics()?.drops;
         }

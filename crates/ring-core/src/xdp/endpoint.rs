@@ -97,13 +97,21 @@ impl Endpoint {
         }
     }
 
-    /// The error of a system call on the socket.
+    /// The error of a system call on the socket. An interface that goes away leaves an error in the socket and takes it off
+    /// its queue; one that is down does neither.
     pub(crate) fn failure(&self, operation: &'static str, source: std::io::Error) -> XdpError {
+        let gone = || XdpError::InterfaceGone { interface: self.interface.to_string() };
         match source.raw_os_error() {
-            Some(libc_errno::ENXIO | libc_errno::ENODEV | libc_errno::ENETDOWN)
+            Some(libc_errno::ENETDOWN | libc_errno::ENXIO | libc_errno::ENODEV)
+                if self.take_error().is_err() =>
+            {
+                gone()
+            }
+            // The error was taken before.
+            Some(libc_errno::ENXIO | libc_errno::ENODEV)
                 if ring_sys::interface::name(self.index).is_err() =>
             {
-                XdpError::InterfaceGone { interface: self.interface.to_string() }
+                gone()
             }
             _ => XdpError::System { operation, source },
         }

@@ -19,7 +19,8 @@ use crate::{Interrupter, Next, PacketMeta, Side, Timeout, Verdict};
 /// copied here, and nothing ever goes back to where it came from.
 ///
 /// Both sockets take everything that comes on their queue, unless they are steered: the host's own stack sees nothing of
-/// it. What finds no room on the other side is dropped and counted. [`Bridge::with_xdp`](crate::Bridge::with_xdp) serves all
+/// it. What finds no room on the other side is dropped and counted; while that is down, what fills its send ring waits there.
+/// [`Bridge::with_xdp`](crate::Bridge::with_xdp) serves all
 /// queues, and waits for room.
 ///
 /// ```no_run
@@ -159,7 +160,8 @@ impl XdpForwarder {
             Side::Right => (right, left),
         };
         let (counts, open) = (&mut self.statistics[from as usize], &mut self.open[from as usize]);
-        let Next::Batch(batch) = receiver.receive(Timeout::Now)? else { return Ok(false) };
+        let received = unless_down(receiver.receive(Timeout::Now))?;
+        let Some(Next::Batch(batch)) = received else { return Ok(false) };
         counts.received += batch.len() as u64;
         // What is dropped of a packet in pieces is dropped whole.
         let mut judged = None;
@@ -179,7 +181,7 @@ impl XdpForwarder {
                 }
             }
         }
-        sender.flush()?;
+        unless_down(sender.flush())?;
         Ok(true)
     }
 
@@ -203,7 +205,7 @@ impl XdpForwarder {
         }
         for (_, sender) in &mut self.sides {
             // What the kernel had no room for before.
-            sender.flush()?;
+            unless_down(sender.flush())?;
         }
         Ok(())
     }
@@ -240,7 +242,7 @@ pub(crate) fn pass_on(
     let pieces = frames.len() as u32;
     let mut room = sender.tx_room(pieces)?;
     if room < pieces {
-        sender.flush()?;
+        unless_down(sender.flush())?;
         room = sender.tx_room(pieces)?;
     }
     if room < pieces {

@@ -212,6 +212,44 @@ pub(crate) fn forwarding_goes_on_with_few_frames() -> Result {
     Ok(())
 }
 
+/// While one end is down nothing is an error, and both directions go on after.
+pub(crate) fn a_forwarder_outlives_an_end_that_is_down() -> Result {
+    need_root()?;
+    for mode in MODES {
+        let (left, middle, right) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
+        let line = Line { left: &left, middle: &middle, right: &right };
+        let links = line.up(1500)?;
+        let [one, two] = ["one", "two"].map(|name| XdpSocket::builder(name).attach(mode));
+        let mut forwarder = middle.run(|| XdpForwarder::with(&one, &two))??;
+        let interrupter = forwarder.interrupter();
+        let worker = thread::spawn(move || -> std::result::Result<(), XdpError> {
+            while forwarder.forward(Timeout::Never, |_, _, _| Verdict::Forward)? {}
+            Ok(())
+        });
+        let talk = || -> Result {
+            let one = left.run(|| UdpSocket::bind("10.9.0.1:0"))??;
+            let other = right.run(|| UdpSocket::bind("10.9.0.2:4000"))??;
+            other.set_read_timeout(Some(SOON))?;
+            one.send_to(b"hello", "10.9.0.2:4000")?;
+            assert_eq!(other.recv(&mut [0; 10])?, 5, "{mode:?}");
+            Ok(())
+        };
+        talk()?;
+        links[3].down()?;
+        let lost = left.run(|| UdpSocket::bind("10.9.0.1:0"))??;
+        for _ in 0..5 {
+            lost.send_to(b"meanwhile", "10.9.0.2:4001")?;
+            thread::sleep(Duration::from_millis(20));
+        }
+        links[3].up()?;
+        links[3].wait_until_running(SOON)?;
+        talk()?;
+        interrupter.interrupt();
+        worker.join().expect("the worker")?;
+    }
+    Ok(())
+}
+
 pub(crate) fn a_socket_is_a_sink() -> Result {
     need_root()?;
     let (left, right) = (Namespace::new()?, Namespace::new()?);
