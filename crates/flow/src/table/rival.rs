@@ -12,7 +12,8 @@ pub(super) enum Syn {
     Rival,
     /// It came out of order, after the stream had been picked up midway.
     Late,
-    /// It came after its answer, which acknowledges the bytes that it carries: the stream begins with them.
+    /// It came after its answer, which acknowledges bytes that it carries, or that the one before it carried: the stream
+    /// begins with them.
     Overtaken,
 }
 
@@ -46,7 +47,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         let own = &entry.directions[side as usize];
         let peer = &entry.directions[side.opposite() as usize];
         let base = segment.sequence.wrapping_add(1);
-        if segment.flags.contains(TcpFlags::ACK) && peer.flags.has(F::SYN) {
+        let answers = segment.flags.contains(TcpFlags::ACK) && peer.flags.has(F::SYN);
+        if answers {
             let acknowledged = segment.acknowledgement.wrapping_sub(peer.base);
             let sent = if peer.next == 0 { FAST_OPEN } else { peer.next as u32 };
             if acknowledged > sent {
@@ -60,15 +62,17 @@ impl<E: FlowExtractor> FlowTable<E> {
             let before = own.base.wrapping_sub(base);
             return match before {
                 0 => Syn::Belongs,
-                before if before <= segment.payload_wire_len && own.has_brought_nothing() => {
-                    Syn::Overtaken
-                }
+                before if before <= FAST_OPEN && own.has_brought_nothing() => Syn::Overtaken,
                 before if before < LATE_SYN => Syn::Late,
                 _ => Syn::Rival,
             };
         }
         let first = if own.flags.has(F::HOLD) {
             Some(own.expected())
+        } else if answers {
+            // It fits the other side's SYN. What is known of this side may be from far ahead of it in the stream, where the
+            // capture has the directions apart, or from the connection before.
+            None
         } else if own.flags.has(F::ACKED) {
             Some(own.acked)
         } else if own.flags.has(F::HINT) {

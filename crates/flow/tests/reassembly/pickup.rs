@@ -151,3 +151,26 @@ fn data_on_a_syn_that_comes_after_what_follows_it_is_late() {
     assert_eq!(lab.text(), "def");
     assert_eq!(lab.side(0, Initiator).late, [(-3, b"abc".to_vec())]);
 }
+
+#[test]
+fn a_syn_that_its_answer_overtook_tells_where_the_stream_begins() {
+    let mut lab = Lab::new();
+    lab.send(Server, S, C + 4, "SA", "");
+    lab.send(Client, C, 0, "S", "");
+    lab.send(Server, S, C + 4, "SA", "");
+    lab.send(Client, C + 4, S + 1, "A", "def");
+    lab.finish();
+    assert_eq!(lab.text(), "[3 acknowledged]def");
+}
+
+#[test]
+fn a_syn_ack_fits_its_syn_however_far_acknowledgements_have_run_ahead() {
+    let mut lab = Lab::new();
+    lab.send(Client, C, 0, "S", "");
+    lab.send(Client, C + 1, S + 150_001, "A", "abc");
+    lab.send(Server, S, C + 1, "SA", "");
+    lab.send(Server, S + 1, C + 4, "A", "xyz");
+    lab.send(Client, C + 4, S + 150_001, "A", "def");
+    assert_eq!(lab.seen.flows.len(), 1);
+    assert_eq!((lab.text(), &lab.side(0, Responder).text[..]), ("abcdef", "xyz"));
+}

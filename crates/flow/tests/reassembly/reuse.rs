@@ -134,3 +134,16 @@ fn a_syn_ack_of_data_that_only_the_first_syn_carried_belongs_to_the_flow() {
     assert_eq!(lab.seen.flows.len(), 1);
     assert_eq!(lab.text(), "[5 acknowledged]data");
 }
+
+#[test]
+fn a_straggler_of_the_connection_before_does_not_part_a_syn_from_its_answer() {
+    let mut lab = Lab::open();
+    close(&mut lab, C + 1, S + 1);
+    lab.send(Client, 90_000, 0, "S", "");
+    lab.send(Server, S + 2, C + 2, "A", "");
+    lab.send(Server, 170_000, 90_001, "SA", "");
+    lab.send(Client, 90_001, 170_001, "A", "second");
+    lab.finish();
+    assert_eq!(lab.seen.flows.len(), 2);
+    assert_eq!(lab.side(1, Initiator).text, "second");
+}
