@@ -5,6 +5,7 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use flow::{Flow, FlowExtractor, FlowTable, FlowTableBuilder, Opening};
 use futures_core::Stream;
@@ -441,10 +442,20 @@ impl<S, E: FlowExtractor> State<S, E> {
     }
 }
 
+/// For how many packets of a flow bytes are waited for that a file's acknowledgements have run ahead of, and bytes before
+/// the first of a stream picked up midway; and for how long, as time goes in the file.
+const FILE_GRACE: (u32, u32, Duration) = (4_096, 64, Duration::from_secs(120));
+
 impl<S: PacketSource, E: FlowExtractor> Member<S, E> {
     fn new(source: S, extractor: E) -> Self {
-        // The time in a file says nothing about how long a flow was silent for its ends: none expires by idleness there.
-        let table = FlowTable::builder(extractor).idle_expiry(source.is_live());
+        let mut table = FlowTable::builder(extractor);
+        if !source.is_live() {
+            // The time in a file says nothing about how long a flow was silent for its ends: none expires by idleness
+            // there. And nobody waits for the news of a gap, while files that were merged from captures of the two
+            // directions may have one of them far ahead of the other.
+            let (packets, at_pickup, time) = FILE_GRACE;
+            table = table.idle_expiry(false).grace(packets, time).pickup_grace(at_pickup, time);
+        }
         Self { source, table }
     }
 }

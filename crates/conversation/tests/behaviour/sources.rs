@@ -1,10 +1,10 @@
 //! Several sources.
 
-use conversation::FlowGroupExt;
+use conversation::{FlowGroupExt, FlowStreamExt as _};
 use flow::{EndReason, FiveTuple};
 use futures::StreamExt as _;
 
-use super::support::{Failing, interleave};
+use super::support::{Failing, interleave, source};
 use super::{exchange, hear};
 use crate::Begin as _;
 
@@ -53,5 +53,18 @@ async fn where_one_source_fails_the_others_are_drained_and_the_error_comes_last(
         let port = conversation.initiator().port;
         let heard = hear(&mut conversation).await;
         assert_eq!(heard.bytes, connections[usize::from(port - 1)].sent);
+    }
+}
+
+#[tokio::test]
+async fn a_file_may_have_the_directions_one_after_the_other() {
+    for first in 0..2 {
+        let mut connection = exchange(1, 100_000, 200_000);
+        let mut packets: Vec<_> = connection.packets.drain(..).collect();
+        packets.sort_by_key(|packet| usize::from(packet[26..30] == [10, 0, 0, 2]) != first);
+        let mut conversations = source(packets).flow_stream(FiveTuple::bidirectional()).begin();
+        let heard = hear(&mut conversations.next().await.unwrap().unwrap()).await;
+        assert_eq!((heard.bytes, heard.gaps), (connection.sent, vec![]));
+        assert_eq!(heard.reason, Some(EndReason::Fin));
     }
 }
