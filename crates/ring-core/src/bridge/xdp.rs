@@ -87,6 +87,11 @@ impl Bridge {
     /// [`Error::SinkLinkType`].
     pub fn with_xdp(left: &XdpSocketBuilder, right: &XdpSocketBuilder) -> Result<Self, Error> {
         let [left, right] = open_both(left, right)?;
+        Self::between(left, right)
+    }
+
+    /// Joins two interfaces of which these are the sockets, by their queues.
+    pub(crate) fn between(left: Vec<XdpSocket>, right: Vec<XdpSocket>) -> Result<Self, Error> {
         let (here, there) = (left[0].endpoint(), right[0].endpoint());
         if here.link_type != there.link_type {
             return Err(Error::SinkLinkType {

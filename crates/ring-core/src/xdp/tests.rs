@@ -1,5 +1,6 @@
 //! Sockets whose kernel is played by the test, which may write whatever it likes.
 
+mod forward;
 mod hostile;
 mod keep;
 mod model;

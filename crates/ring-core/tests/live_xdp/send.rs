@@ -25,6 +25,7 @@ pub(crate) fn packets_arrive_at_the_peer() -> Result {
         let mut peer = peer(&left, "left0")?;
         let builder = XdpSocket::builder("right0").attach(mode).zero_copy(ZeroCopy::Forbidden);
         let mut socket = open(&right, &builder)?;
+        assert!(!socket.outcome().zero_copy);
         let umem = socket.umem();
         let sent = frames(1000, 1514);
         for frame in &sent {
