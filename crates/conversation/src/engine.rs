@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_millis(100);
 const DRAIN_WAIT: Duration = Duration::from_millis(10);
 
 /// What an engine gathers at most: about what stays in a processor's own cache until the readers come.
-const GATHER: usize = 256 << 10;
+const GATHER: usize = 128 << 10;
 
 /// Where an engine's events go.
 pub(crate) trait Sink<K>: FlowHandler<K> + Send + 'static {

@@ -6,7 +6,7 @@ use std::mem;
 use bytes::{Bytes, BytesMut};
 
 /// Copies are laid one behind another in pieces of memory of this size.
-const SLAB: usize = 256 << 10;
+const SLAB: usize = 128 << 10;
 /// The largest copy that is worth a place in one.
 const LARGEST: usize = 64 << 10;
 /// Slabs that are looked at to find one whose bytes nobody holds any more.
@@ -58,6 +58,16 @@ impl Pool {
         let before = mem::take(&mut self.current);
         if before.capacity() > 0 {
             self.used.push_back(before);
+        }
+        // The newest is the most likely to be in a cache yet.
+        let newest =
+            self.used.iter_mut().rev().take(CANDIDATES).position(|slab| slab.try_reclaim(SLAB));
+        if let Some(behind) = newest
+            && let Some(slab) = self.used.remove(self.used.len() - 1 - behind)
+        {
+            self.current = slab;
+            self.shrink();
+            return true;
         }
         for _ in 0..self.used.len().min(CANDIDATES) {
             let Some(mut slab) = self.used.pop_front() else { break };
@@ -129,6 +139,18 @@ mod tests {
         drop(kept);
         copy(&mut pool, 1000, 0);
         assert!(pool.current.capacity() > 0, "slabs are used again");
+    }
+
+    #[test]
+    fn the_memory_that_came_back_last_is_used_first() {
+        let mut pool = Pool::new(64 * SLAB);
+        // Each in a slab of its own.
+        let kept: Vec<_> = (0..4).map(|i| copy(&mut pool, LARGEST, i)).collect();
+        let places: Vec<_> = kept.iter().map(|bytes| bytes.as_ptr()).collect();
+        assert_ne!(copy(&mut pool, LARGEST, 9).as_ptr(), places[3]);
+        drop(kept);
+        pool.current = BytesMut::new();
+        assert_eq!(copy(&mut pool, LARGEST, 9).as_ptr(), places[3]);
     }
 
     #[test]

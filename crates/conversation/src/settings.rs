@@ -8,7 +8,7 @@ pub enum Retention {
     /// is all that comes from a wire: a ring stops at a block that a reader keeps, however many others are free.
     #[default]
     Adaptive,
-    /// Everything is copied into pooled memory: a reader that keeps a chunk keeps at most 256 KiB beside it, and all
+    /// Everything is copied into pooled memory: a reader that keeps a chunk keeps at most 128 KiB beside it, and all
     /// that keep chunks 64 MiB; beyond that, chunks get memory of their own.
     Copy,
     /// Large segments stay where they were captured, in the blocks of a ring as well, while more than half of the ring

@@ -20,11 +20,13 @@ impl Spares {
     const ROOM: usize = 16;
 
     /// Takes the memory of a queue that is empty.
-    pub(super) fn give(&self, entries: Entries) {
+    pub(super) fn give(&self, mut entries: Entries) {
         if Self::is_one(&entries)
             && let Ok(mut spares) = self.0.try_lock()
             && spares.len() < Self::MOST
         {
+            // From the start again, which is in a cache.
+            entries.clear();
             spares.push(entries);
         }
     }
@@ -40,12 +42,12 @@ impl Spares {
         }
     }
 
-    /// Hands all there are to an engine that has none.
-    pub(crate) fn refill(&self, empty: &mut Vec<Entries>) {
-        if empty.is_empty()
+    /// Hands all there are to an engine, which takes the newest first: they are still in a cache.
+    pub(crate) fn refill(&self, engines: &mut Vec<Entries>) {
+        if engines.len() < Self::MOST
             && let Ok(mut spares) = self.0.try_lock()
         {
-            mem::swap(&mut *spares, empty);
+            engines.append(&mut spares);
         }
     }
 
