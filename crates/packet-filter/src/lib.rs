@@ -52,8 +52,8 @@
 //! # Where verdicts differ from libpcap's
 //!
 //! - `protochain` follows [`MAX_EXTENSION_HEADERS`] headers, because a program for the kernel cannot loop, and finds what
-//!   follows an authentication header, where libpcap looks at the wrong place. It works in the kernel; libpcap's does
-//!   not.
+//!   follows an authentication header, or a fragment header whose reserved byte is not zero, where libpcap looks at the
+//!   wrong place. It works in the kernel; libpcap's does not.
 //! - On NULL and LOOP the protocol families of all systems are known (IPv6 is 10, 24, 28 or 30), and on NULL in either
 //!   byte order; libpcap knows those of the machine it was compiled on.
 //! - `stp`, `ipx`, `iso` and other 802.2 protocols are found in SLL2, as in SLL.

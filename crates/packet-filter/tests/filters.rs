@@ -1,6 +1,6 @@
 //! Expressions, compiled and run over frames made here.
 
-use packet_filter::{Ancillary, Filter, Instruction, LinkType, Options, Program};
+use packet_filter::{Ancillary, ExtensionHeaders, Filter, Instruction, LinkType, Options, Program};
 
 /// An Ethernet frame with a TCP segment from 192.0.2.1:1024 to 192.0.2.2:443.
 fn tcp_frame() -> Vec<u8> {
@@ -91,6 +91,43 @@ fn a_vlan_tag_is_found_in_the_frame_and_in_the_metadata() {
             !matches(expression, &Options::socket(), &plain, &Ancillary::default()),
             "{expression}"
         );
+    }
+}
+
+/// Every kind of header, with lengths of its own; what stands in a fragment header's second byte is no length.
+#[test]
+fn extension_headers_of_any_length_are_followed() {
+    let header = |next, length, bytes: usize| {
+        let mut header = vec![0; bytes];
+        header[..2].copy_from_slice(&[next, length]);
+        header
+    };
+    let headers = [
+        header(60, 1, 16),
+        header(43, 3, 32),
+        header(44, 2, 24),
+        header(51, 60, 8),
+        header(17, 4, 24),
+        vec![0x30, 0x39, 0, 53, 0, 8, 0, 0],
+    ]
+    .concat();
+    let mut frame = vec![0; 54];
+    frame[12..15].copy_from_slice(&[0x86, 0xdd, 0x60]);
+    frame.extend(headers);
+    for optimise in [true, false] {
+        let options =
+            Options::file().extension_headers(ExtensionHeaders::Followed).optimise(optimise);
+        for (expression, expected) in [
+            ("udp dst port 53", true),
+            ("src port 12345", true),
+            ("ip6 proto 17", true),
+            ("ip6 protochain 17", true),
+            ("udp dst port 54", false),
+            ("tcp", false),
+        ] {
+            let matched = matches(expression, &options, &frame, &Ancillary::default());
+            assert_eq!(matched, expected, "{expression}, optimised: {optimise}");
+        }
     }
 }
 
