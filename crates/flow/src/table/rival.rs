@@ -50,7 +50,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         let answers = segment.flags.contains(TcpFlags::ACK) && peer.flags.has(F::SYN);
         if answers {
             let acknowledged = segment.acknowledgement.wrapping_sub(peer.base);
-            let sent = if peer.next == 0 { FAST_OPEN } else { peer.next as u32 };
+            let fin = u32::from(peer.flags.has(F::FIN));
+            let sent =
+                if peer.next == 0 { FAST_OPEN } else { (peer.next as u32).wrapping_add(fin) };
             if acknowledged > sent {
                 return Syn::Rival;
             }

@@ -197,3 +197,14 @@ fn close_after(lab: &mut Lab, sent: u32) {
     lab.send(Server, S + 1, C + 2 + sent, "FA", "");
     lab.send(Client, C + 2 + sent, S + 2, "A", "");
 }
+
+#[test]
+fn a_syn_may_bring_all_that_a_side_says_and_its_fin() {
+    let mut lab = Lab::new();
+    lab.send(Client, C, 0, "SF", "ask");
+    lab.send(Server, S, C + 5, "SAF", "answer");
+    lab.send(Client, C + 5, S + 8, "A", "");
+    assert_eq!((lab.text(), &lab.side(0, Responder).text[..]), ("ask$", "answer$"));
+    assert_eq!(lab.reason(0), Some(EndReason::Fin));
+    assert_eq!(lab.seen.flows.len(), 1);
+}
