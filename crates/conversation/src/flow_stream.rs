@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use flow::{Flow, FlowExtractor, FlowTable, FlowTableBuilder, Opening};
+use flow::{Flow, FlowExtractor, FlowTable, FlowTableBuilder, Opening, Timeouts};
 use futures_core::Stream;
 use ring_core::{IntoPacketSource, PacketSource};
 
@@ -443,7 +443,7 @@ impl<S, E: FlowExtractor> State<S, E> {
 }
 
 /// For how many packets of a flow bytes are waited for that a file's acknowledgements have run ahead of, and bytes before
-/// the first of a stream picked up midway; and for how long, as time goes in the file.
+/// the first of a stream picked up midway; and for how long, as time goes in the file, also after both sides' FINs or a reset.
 const FILE_GRACE: (u32, u32, Duration) = (4_096, 64, Duration::from_secs(120));
 
 impl<S: PacketSource, E: FlowExtractor> Member<S, E> {
@@ -454,7 +454,10 @@ impl<S: PacketSource, E: FlowExtractor> Member<S, E> {
             // there. And nobody waits for the news of a gap, while files that were merged from captures of the two
             // directions may have one of them far ahead of the other.
             let (packets, at_pickup, time) = FILE_GRACE;
-            table = table.idle_expiry(false).grace(packets, time).pickup_grace(at_pickup, time);
+            let mut timeouts = Timeouts::default();
+            (timeouts.closing, timeouts.linger) = (time, time);
+            table = table.idle_expiry(false).timeouts(timeouts);
+            table = table.grace(packets, time).pickup_grace(at_pickup, time);
         }
         Self { source, table }
     }

@@ -3,8 +3,9 @@
 use conversation::{FlowGroupExt, FlowStreamExt as _};
 use flow::{EndReason, FiveTuple};
 use futures::StreamExt as _;
+use ring_core::{LinkType, MemorySource, Timestamp};
 
-use super::support::{Failing, interleave, source};
+use super::support::{Connection, Failing, interleave, pattern, source};
 use super::{exchange, hear};
 use crate::Begin as _;
 
@@ -67,4 +68,25 @@ async fn a_file_may_have_the_directions_one_after_the_other() {
         assert_eq!((heard.bytes, heard.gaps), (connection.sent, vec![]));
         assert_eq!(heard.reason, Some(EndReason::Fin));
     }
+}
+
+#[tokio::test]
+async fn a_reset_in_a_file_leaves_time_for_the_direction_that_comes_later() {
+    let mut connection = Connection::open(1);
+    connection.send(0, &pattern(1, 500));
+    connection.send(1, &pattern(2, 1000));
+    connection.rst(1);
+    let mut source = MemorySource::new(LinkType::ETHERNET);
+    for side in [1, 0] {
+        for packet in &connection.packets {
+            if usize::from(packet[26..30] == [10, 0, 0, 2]) == side {
+                let seconds = if side == 1 { 1_000 } else { 1_010 };
+                source.push(Timestamp::from_nanos(seconds * 1_000_000_000), packet);
+            }
+        }
+    }
+    let mut conversations = source.flow_stream(FiveTuple::bidirectional()).begin();
+    let heard = hear(&mut conversations.next().await.unwrap().unwrap()).await;
+    assert_eq!((heard.bytes, heard.gaps), (connection.sent, vec![]));
+    assert_eq!(heard.reason, Some(EndReason::Rst));
 }
