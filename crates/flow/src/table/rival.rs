@@ -2,6 +2,7 @@
 
 use super::tcp::{Segment, opposite};
 use crate::slot::{Calm, DirectionFlags as F, Rival, SlotFlags};
+use crate::stream::ahead;
 use crate::{EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, TcpFlags};
 
 /// What a segment with SYN means for a flow.
@@ -83,6 +84,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             None
         };
         match first {
+            // What is held back from before the beginning is another connection's, and left out.
+            Some(first) if answers && ahead(base, first) => Syn::Belongs,
             // Nothing that a connection sends comes before its SYN.
             Some(first) if first.wrapping_sub(base) >= LATE_SYN => Syn::Rival,
             _ => Syn::Belongs,

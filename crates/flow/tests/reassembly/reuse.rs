@@ -147,3 +147,18 @@ fn a_straggler_of_the_connection_before_does_not_part_a_syn_from_its_answer() {
     assert_eq!(lab.seen.flows.len(), 2);
     assert_eq!(lab.side(1, Initiator).text, "second");
 }
+
+#[test]
+fn bytes_of_the_connection_before_do_not_part_a_syn_from_its_answer() {
+    let mut lab = Lab::open();
+    lab.send(Client, C + 1, S + 1, "RA", "");
+    lab.send(Client, 90_000, 0, "S", "");
+    lab.send(Server, S + 1, C + 1, "A", "stale");
+    lab.send(Server, 170_000, 90_001, "SA", "");
+    lab.send(Client, 90_001, 170_001, "A", "second");
+    lab.send(Server, 170_001, 90_007, "A", "life");
+    lab.finish();
+    assert_eq!(lab.seen.flows.len(), 2);
+    assert_eq!(lab.side(1, Initiator).text, "second");
+    assert_eq!(lab.side(1, Responder).text, "life");
+}
