@@ -5,7 +5,7 @@
 mod stream_hash;
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -19,9 +19,12 @@ use crate::traffic::Mix;
 /// Packets that tshark reads; more make it no faster.
 const TSHARK_PACKETS: u64 = 150_000;
 
-/// A capture as files, in a folder that is gone when this is dropped.
+/// A capture as files, gone when this is dropped.
 pub(crate) struct Files {
+    /// On a disk, as captures are, and in the page cache.
     folder: PathBuf,
+    /// In memory, where the machine has room there: no disk is measured.
+    output: PathBuf,
     pub(crate) capture: PathBuf,
     /// The same packets without padding: tcpflow takes that for payload.
     unpadded: PathBuf,
@@ -37,20 +40,25 @@ pub(crate) struct Contents {
 }
 
 impl Files {
-    /// In memory, where the machine has room there: no disk is measured.
     pub(crate) fn new(name: &str, mix: &Mix) -> Result<Self, Unavailable> {
-        let memory = Path::new("/dev/shm");
-        let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        let folder = folder.join(format!("ringtap-bench-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder)
-            .map_err(|error| Unavailable::because("no room for captures", &error))?;
+        let name = format!("ringtap-bench-{name}-{}", std::process::id());
+        let (disk, memory) = (std::env::temp_dir(), PathBuf::from("/dev/shm"));
+        let output = if memory.is_dir() { &memory } else { &disk }.join(format!("{name}-output"));
+        let folder = disk.join(name);
+        for folder in [&folder, &output] {
+            fs::create_dir_all(folder)
+                .map_err(|error| Unavailable::because("no room for captures", &error))?;
+        }
         let [file, unpadded] = ["capture.pcap", "unpadded.pcap"].map(|name| folder.join(name));
-        let files = Self { folder, capture: file, unpadded };
+        let files = Self { folder, output, capture: file, unpadded };
         let capture = mix.capture();
-        capture
+        let written = capture
             .write(&files.capture)
             .and_then(|()| capture.write_without_padding(&files.unpadded))
-            .map_err(|error| Unavailable::because("the capture cannot be written", &error))?;
+            // Nothing is to be written while something is measured.
+            .and_then(|()| File::open(&files.capture)?.sync_all())
+            .and_then(|()| File::open(&files.unpadded)?.sync_all());
+        written.map_err(|error| Unavailable::because("the capture cannot be written", &error))?;
         Ok(files)
     }
 
@@ -88,7 +96,7 @@ impl Files {
         let tcpflow = peer::installed("tcpflow", "tcpflow")?;
         let mut seconds = Vec::new();
         for _ in 0..2 {
-            let folder = self.folder.join("tcpflow");
+            let folder = self.output.join("tcpflow");
             let [file, out] =
                 [&self.unpadded, &folder].map(|path| path.to_string_lossy().into_owned());
             // At most so many files open at a time as connections are.
@@ -122,8 +130,10 @@ impl Files {
 
 impl Drop for Files {
     fn drop(&mut self) {
-        // What cannot be removed stays; nothing depends on it.
-        let _ = fs::remove_dir_all(&self.folder);
+        for folder in [&self.folder, &self.output] {
+            // What cannot be removed stays; nothing depends on it.
+            let _ = fs::remove_dir_all(folder);
+        }
     }
 }
 
