@@ -162,7 +162,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             let entry = &self.slots[self.hand];
             let class = match entry.state {
                 State::Ended => 0,
-                State::HalfOpen | State::Reset => 1,
+                State::HalfOpen | State::Reset | State::Closing => 1,
                 _ => 2,
             };
             victim = victim.min((class, entry.last_seen, self.hand));
@@ -172,8 +172,11 @@ impl<E: FlowExtractor> FlowTable<E> {
         if self.slots[slot].state == State::Free {
             return;
         }
-        if self.slots[slot].state != State::Ended {
-            self.end(slot, EndReason::Evicted, handler);
+        match self.slots[slot].state {
+            State::Ended => {}
+            // The connection had ended, but for what of it might still have come.
+            State::Reset | State::Closing => self.end(slot, EndReason::Rst, handler),
+            _ => self.end(slot, EndReason::Evicted, handler),
         }
         self.release(slot);
     }

@@ -82,6 +82,31 @@ fn eviction_prefers_what_is_half_open() {
     assert_eq!(lab.text(), "still here");
 }
 
+/// What is waited for is no connection that goes on: its flow goes first, with the reason for which the connection ended.
+#[test]
+fn eviction_prefers_what_was_closed_or_reset() {
+    // A byte is missing before the FIN, which may still come.
+    for (client, offset, server, reason) in
+        [("RA", 1, "A", EndReason::Rst), ("FA", 2, "FA", EndReason::Fin)]
+    {
+        let mut lab = Lab::with(|builder| builder.max_flows(2));
+        let other = |flags, number| {
+            let mut frame = segment(Client, C, number, flags, 60_000, b"");
+            frame[21] = 77;
+            frame
+        };
+        lab.frame(&other("S", 0));
+        lab.handshake(C, S);
+        lab.frame(&segment(Client, C + offset, S + 1, client, 60_000, b""));
+        lab.frame(&segment(Server, S + 1, C + 1, server, 60_000, b""));
+        lab.frame(&other("A", 1));
+        let mut third = other("S", 0);
+        third[21] = 78;
+        lab.frame(&third);
+        assert_eq!((lab.reason(1), lab.reason(0)), (Some(reason), None), "{client}");
+    }
+}
+
 /// The time for twice the segments may grow a little more than twice, not four times.
 #[test]
 fn one_byte_segments_out_of_order_cost_a_logarithm_each() {
