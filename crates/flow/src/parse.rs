@@ -80,7 +80,8 @@ impl Parser {
         Self { options, scopes: scope::Scopes::default() }
     }
 
-    /// Finds the innermost flow of a packet.
+    /// Finds the innermost flow of a packet. Of an aggregate of 802.11 (A-MSDU) that is the first packet's; a
+    /// [`FlowTable`](crate::FlowTable) takes all of them.
     ///
     /// # Errors
     ///
@@ -90,7 +91,17 @@ impl Parser {
         if let Some(headers) = Self::plain(packet) {
             return Ok(Parsed::Transport(headers));
         }
-        if packet.link_type == LinkType::ETHERNET && packet.vlan_tci.is_none() {
+        self.parse_subframe(packet, 0).0
+    }
+
+    /// The same for a packet of an aggregate, counted from 0; and whether another one follows.
+    #[inline]
+    pub(crate) fn parse_subframe(
+        &self,
+        packet: &Packet<'_>,
+        number: u8,
+    ) -> (Result<Parsed, Unparsed>, bool) {
+        if packet.link_type == LinkType::ETHERNET && packet.vlan_tci.is_none() && number == 0 {
             let decapsulate = self.options.decapsulate;
             let headers = match packet.data.get(12..14) {
                 Some([0x08, 0x00]) => quick::v4(packet.data, 14, Scope::NONE, decapsulate),
@@ -98,10 +109,10 @@ impl Parser {
                 _ => None,
             };
             if let Some(headers) = headers {
-                return Ok(Parsed::Transport(headers));
+                return (Ok(Parsed::Transport(headers)), false);
             }
         }
-        self.walk(packet)
+        self.walk(packet, number)
     }
 
     /// The common case of [`parse`](Self::parse) alone, TCP over IPv4 over Ethernet: where it is inlined, the headers
@@ -133,8 +144,11 @@ impl Parser {
     }
 
     #[inline(never)]
-    fn walk(&self, packet: &Packet<'_>) -> Result<Parsed, Unparsed> {
-        self.walk_from(packet, Walk::new(self, packet.data, wire_len(packet), Scope::NONE, 0))
+    fn walk(&self, packet: &Packet<'_>, subframe: u8) -> (Result<Parsed, Unparsed>, bool) {
+        let mut walk = Walk::new(self, packet.data, wire_len(packet), Scope::NONE, 0);
+        walk.want_subframe(subframe);
+        let parsed = self.walk_from(packet, &mut walk);
+        (parsed, walk.more_subframes())
     }
 
     /// Takes no short way, for tests.
@@ -142,14 +156,14 @@ impl Parser {
     fn walk_slowly(&self, packet: &Packet<'_>) -> Result<Parsed, Unparsed> {
         let mut walk = Walk::new(self, packet.data, wire_len(packet), Scope::NONE, 0);
         walk.slow = true;
-        self.walk_from(packet, walk)
+        self.walk_from(packet, &mut walk)
     }
 
-    fn walk_from(&self, packet: &Packet<'_>, mut walk: Walk<'_>) -> Result<Parsed, Unparsed> {
+    fn walk_from(&self, packet: &Packet<'_>, walk: &mut Walk<'_>) -> Result<Parsed, Unparsed> {
         if let Some(tci) = packet.vlan_tci {
             walk.vlan(tci)?;
         }
-        let layer = link::first_layer(&mut walk, packet.link_type)?;
+        let layer = link::first_layer(walk, packet.link_type)?;
         walk.run(layer)
     }
 }

@@ -64,6 +64,10 @@ pub(super) struct Walk<'a> {
     /// The flow to report if no IP header turns up within the tunnel that was entered last.
     outer: Option<Headers>,
     found: Option<Parsed>,
+    /// Which packet of an aggregate is to be found, counted from 0.
+    subframe: u8,
+    /// That was not the last of its aggregate.
+    more_subframes: bool,
     #[cfg(test)]
     pub(super) slow: bool,
 }
@@ -89,6 +93,8 @@ impl<'a> Walk<'a> {
             network: None,
             outer: None,
             found: None,
+            subframe: 0,
+            more_subframes: false,
             #[cfg(test)]
             slow: false,
         }
@@ -148,6 +154,23 @@ impl<'a> Walk<'a> {
         }
         self.layers += 1;
         Ok(())
+    }
+
+    /// Which packet of an aggregate is wanted, once: one within another gives its first.
+    pub(super) fn take_subframe(&mut self) -> u8 {
+        std::mem::take(&mut self.subframe)
+    }
+
+    pub(super) const fn want_subframe(&mut self, number: u8) {
+        self.subframe = number;
+    }
+
+    pub(super) const fn set_more_subframes(&mut self, more: bool) {
+        self.more_subframes = more;
+    }
+
+    pub(super) const fn more_subframes(&self) -> bool {
+        self.more_subframes
     }
 
     pub(super) const fn layers(&self) -> u8 {

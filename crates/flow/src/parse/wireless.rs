@@ -4,7 +4,8 @@ use super::Unparsed;
 use super::walk::{Layer, Walk, be16};
 use crate::LinkType;
 
-/// An 802.11 frame (IEEE 802.11, section 9.2): data, not encrypted. Of an aggregate (A-MSDU) the first packet is taken.
+/// An 802.11 frame (IEEE 802.11, section 9.2): data, not encrypted. Of an aggregate (A-MSDU, section 9.3.2.2) that packet is
+/// taken that was asked for.
 pub(super) fn frame(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     const DATA: u8 = 0x08;
     const QUALITY_OF_SERVICE: u8 = 0x80;
@@ -30,11 +31,27 @@ pub(super) fn frame(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     }
     walk.skip(len)?;
     if aggregate {
-        let head: &[u8; 14] = walk.header()?;
-        walk.skip(14)?;
-        walk.limit(usize::from(be16(head[12], head[13])));
+        for _ in 0..walk.take_subframe() {
+            let len = subframe(walk)?;
+            walk.skip(len.next_multiple_of(4))?;
+        }
+        let len = subframe(walk)?;
+        // More than a checksum, captured as far as to its header.
+        let behind = walk.captured().get(len.next_multiple_of(4)..).unwrap_or_default();
+        walk.set_more_subframes(behind.len() >= SUBFRAME_HEADER);
+        walk.skip(SUBFRAME_HEADER)?;
+        walk.limit(len - SUBFRAME_HEADER);
     }
     Ok(Layer::Llc)
+}
+
+/// Two addresses and a length, as in an 802.3 frame.
+const SUBFRAME_HEADER: usize = 14;
+
+/// Bytes of the subframe of an aggregate that starts here, its header included; padding comes behind it.
+fn subframe(walk: &Walk<'_>) -> Result<usize, Unparsed> {
+    let head: &[u8; SUBFRAME_HEADER] = walk.header()?;
+    Ok(SUBFRAME_HEADER + usize::from(be16(head[12], head[13])))
 }
 
 const LLC: &[u8] = &[0xaa, 0xaa, 0x03];

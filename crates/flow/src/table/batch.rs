@@ -134,7 +134,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         let Some(packet) = batch.packets[at] else { return };
-        match self.parser.parse(&packet) {
+        let (parsed, more) = self.parser.parse_subframe(&packet, 0);
+        match parsed {
             Ok(Parsed::Transport(headers)) => {
                 if !self.is_damaged(&packet, &headers) {
                     let extracted = self.extractor.extract(&packet, &headers);
@@ -149,6 +150,35 @@ impl<E: FlowExtractor> FlowTable<E> {
                 self.fragment(&packet, fragment, handler);
             }
             Err(_) => self.statistics.unparsed += 1,
+        }
+        if more {
+            self.work_off(before, batch, &[], handler);
+            self.work_off(batch, before, &[], handler);
+            self.subframes(&packet, handler);
+        }
+    }
+
+    /// The packets of an aggregate behind the first one. No real one has as many as are looked at.
+    #[cold]
+    #[inline(never)]
+    fn subframes(&mut self, packet: &Packet<'_>, handler: &mut impl FlowHandler<E::Key>) {
+        for number in 1..u8::MAX {
+            let (parsed, more) = self.parser.parse_subframe(packet, number);
+            match parsed {
+                Ok(Parsed::Transport(headers)) => {
+                    if !self.is_damaged(packet, &headers) {
+                        let extracted = self.extractor.extract(packet, &headers);
+                        if let Some((work, key)) = self.work(extracted, 0, &headers) {
+                            self.update(packet, &work, Some(&key), handler);
+                        }
+                    }
+                }
+                Ok(Parsed::Fragment(fragment)) => self.fragment(packet, fragment, handler),
+                Err(_) => self.statistics.unparsed += 1,
+            }
+            if !more {
+                break;
+            }
         }
     }
 

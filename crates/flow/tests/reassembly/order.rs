@@ -216,3 +216,36 @@ fn checksums_are_verified_on_request() {
     assert_eq!(lab.text(), "good");
     assert_eq!(lab.table.statistics().bad_checksums, 1);
 }
+
+/// Wireless stations send several packets as one frame (A-MSDU), each padded to a multiple of four bytes.
+#[test]
+fn every_packet_of_an_aggregate_is_taken() {
+    for (parts, checksum) in [(1, 0), (2, 0), (3, 4), (40, 4)] {
+        let mut lab = Lab::open();
+        let mut frame = vec![0x88, 0x02];
+        frame.resize(24, 0);
+        frame.extend([0x80, 0]);
+        let mut sent = String::new();
+        for number in 0..parts {
+            let text = format!("<{number}>");
+            let packet =
+                segment(Client, C + 1 + sent.len() as u32, S + 1, "A", 60_000, text.as_bytes());
+            sent.push_str(&text);
+            frame.resize((frame.len() + 2).next_multiple_of(4) - 2, 0);
+            frame.extend([2; 12]);
+            frame.extend((packet.len() as u16 + 8).to_be_bytes());
+            frame.extend([0xaa, 0xaa, 3, 0, 0, 0, 8, 0]);
+            frame.extend(packet);
+        }
+        frame.resize(frame.len() + checksum, 0xee);
+        let before = lab.table.statistics();
+        let packet = Packet::new(&frame, lab.now(), LinkType::IEEE802_11);
+        // A packet behind it is worked on after all of it.
+        let next = segment(Client, C + 1 + sent.len() as u32, S + 1, "A", 60_000, b"!");
+        let next = Packet::new(&next, lab.now(), LinkType::IPV4);
+        lab.table.process([packet, next], &mut lab.seen);
+        assert_eq!(lab.text(), sent + "!");
+        let after = lab.table.statistics();
+        assert_eq!((after.packets - before.packets, after.unparsed), (2, 0));
+    }
+}
