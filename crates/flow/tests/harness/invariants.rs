@@ -2,9 +2,15 @@
 
 use std::sync::LazyLock;
 
-use flow::{Checksum, Defragmenter, LinkType, Packet, Parsed, Parser, Timestamp};
+use flow::{
+    Checksum, Defragmenter, FiveTuple, FiveTupleKey, FlowHandler, FlowTable, LinkType, Packet,
+    Parsed, Parser, Timestamp,
+};
 
 use super::gallery::{Exhibit, gallery};
+
+struct Nobody;
+impl FlowHandler<FiveTupleKey> for Nobody {}
 
 /// A packet made of arbitrary bytes: an exhibit with some bytes changed and its end cut off, or nothing but noise.
 pub fn packet_of(input: &[u8]) -> Option<(LinkType, Vec<u8>, u32)> {
@@ -38,6 +44,10 @@ pub fn check(link_type: LinkType, data: &[u8], wire_len: u32, defragmenter: &mut
     packet.wire_len = wire_len;
     let mut parsed = parser.parse(&packet);
     assert_eq!(parsed, parser.parse(&packet));
+    // A table takes every packet of an aggregate.
+    let mut table = FlowTable::builder(FiveTuple::bidirectional()).max_flows(4).build();
+    table.process([packet], &mut Nobody);
+    assert_eq!(table.statistics().packets, 1);
     let mut bytes = data.to_vec();
     loop {
         match parsed {
