@@ -67,6 +67,9 @@ fn arrived(capture: &mut Capture) -> Result<Vec<Vec<u8>>> {
 }
 
 fn limit_rate(host: &Namespace, rate: &str) -> Result {
+    // A frame that this interface has held back goes on where its timer runs: were that another processor, it might be
+    // overtaken on its way to the peer.
+    ring_sys::processor::pin(ring_sys::processor::allowed()?[0])?;
     let mut tc = Command::new(program("tc", "iproute2")?);
     tc.args(["qdisc", "replace", "dev", "left0", "root", "tbf", "rate", rate]);
     tc.args(["burst", "5kb", "limit", "8kb"]);

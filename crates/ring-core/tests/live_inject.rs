@@ -308,6 +308,9 @@ fn a_frame_that_is_never_taken_is_given_up() -> Result {
 }
 
 fn limit_rate(host: &Namespace, limit: &str) -> Result {
+    // A frame that this interface has held back goes on where its timer runs: were that another processor, it might be
+    // overtaken on its way to the peer.
+    ring_sys::processor::pin(ring_sys::processor::allowed()?[0])?;
     let mut tc = Command::new(program("tc", "iproute2")?);
     tc.args(["qdisc", "replace", "dev", "left0", "root", "tbf", "rate", "40mbit"]);
     tc.args(["burst", "5kb", "limit", limit]);
