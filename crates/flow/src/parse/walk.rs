@@ -156,8 +156,12 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Which packet of an aggregate is wanted, once: one within another gives its first.
+    /// Which packet of an aggregate is wanted, once: one within another gives its first. The flow that an aggregate is
+    /// tunnelled in was reported with the first, if at all.
     pub(super) fn take_subframe(&mut self) -> u8 {
+        if self.subframe > 0 {
+            self.outer = None;
+        }
         std::mem::take(&mut self.subframe)
     }
 

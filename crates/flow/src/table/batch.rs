@@ -166,19 +166,31 @@ impl<E: FlowExtractor> FlowTable<E> {
             let (parsed, more) = self.parser.parse_subframe(packet, number);
             match parsed {
                 Ok(Parsed::Transport(headers)) => {
-                    if !self.is_damaged(packet, &headers) {
-                        let extracted = self.extractor.extract(packet, &headers);
-                        if let Some((work, key)) = self.work(extracted, 0, &headers) {
-                            self.update(packet, &work, Some(&key), handler);
-                        }
-                    }
+                    let extracted = self.extractor.extract(packet, &headers);
+                    self.at_once(packet, &headers, extracted, handler);
                 }
                 Ok(Parsed::Fragment(fragment)) => self.fragment(packet, fragment, handler),
                 Err(_) => self.statistics.unparsed += 1,
             }
             if !more {
-                break;
+                return;
             }
+        }
+        self.statistics.unparsed += 1;
+    }
+
+    /// A packet that is worked on outside its batch.
+    fn at_once(
+        &mut self,
+        packet: &Packet<'_>,
+        headers: &Headers,
+        extracted: Option<(E::Key, Orientation)>,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        if !self.is_damaged(packet, headers)
+            && let Some((work, key)) = self.work(extracted, 0, headers)
+        {
+            self.update(packet, &work, Some(&key), handler);
         }
     }
 
@@ -446,12 +458,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                         vlan_tci: None,
                         ..*packet
                     };
-                    if !self.is_damaged(&joined, &headers) {
-                        let extracted = self.extractor.extract_joined(packet, &joined, &headers);
-                        if let Some((work, key)) = self.work(extracted, 0, &headers) {
-                            self.update(&joined, &work, Some(&key), handler);
-                        }
-                    }
+                    let extracted = self.extractor.extract_joined(packet, &joined, &headers);
+                    self.at_once(&joined, &headers, extracted, handler);
                     break;
                 }
                 Ok(Parsed::Fragment(nested)) => fragment = nested,

@@ -174,7 +174,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         match self.slots[slot].state {
             State::Ended => {}
-            // The connection had ended, but for what of it might still have come.
+            // The connection had ended, but for what of it might still have come: by its FINs, if it was not reset.
             State::Reset | State::Closing => self.end(slot, EndReason::Rst, handler),
             _ => self.end(slot, EndReason::Evicted, handler),
         }

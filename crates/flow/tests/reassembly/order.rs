@@ -249,3 +249,25 @@ fn every_packet_of_an_aggregate_is_taken() {
         assert_eq!((after.packets - before.packets, after.unparsed), (2, 0));
     }
 }
+
+/// Nothing in it is IP, so that it is a packet of the tunnel's flow: one, however many are aggregated.
+#[test]
+fn an_aggregate_without_ip_is_one_packet_of_its_tunnel() {
+    let mut inner = vec![0x88, 0x02];
+    inner.resize(24, 0);
+    inner.extend([0x80, 0]);
+    for _ in 0..3 {
+        inner.extend([2; 12]);
+        inner.extend([0, 18]);
+        inner.extend([0xaa, 0xaa, 3, 0, 0, 0, 0x88, 0xb5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    }
+    let mut frame = vec![0x45, 0, 0, 24 + inner.len() as u8, 0, 0, 0, 0, 64, 47, 0, 0];
+    frame.extend([192, 0, 2, 1, 192, 0, 2, 2]);
+    frame.extend([0, 0, 0x90, 0]);
+    frame.extend(inner);
+    let mut lab = Lab::new();
+    lab.frame(&frame);
+    lab.finish();
+    let record = lab.seen.flows[0].end.as_ref().expect("a flow");
+    assert_eq!((lab.seen.flows.len(), record.initiator.packets), (1, 1));
+}
