@@ -69,7 +69,8 @@ impl Pool {
             self.shrink();
             return true;
         }
-        for _ in 0..self.used.len().min(CANDIDATES) {
+        // Then the oldest, of those that were not looked at.
+        for _ in 0..self.used.len().saturating_sub(CANDIDATES).min(CANDIDATES) {
             let Some(mut slab) = self.used.pop_front() else { break };
             if slab.try_reclaim(SLAB) {
                 self.current = slab;

@@ -20,8 +20,7 @@ use crate::{Interrupter, Next, PacketMeta, Side, Timeout, Verdict};
 ///
 /// Both sockets take everything that comes on their queue, unless they are steered: the host's own stack sees nothing of
 /// it. What finds no room on the other side is dropped and counted; while that is down, what fills its send ring waits there.
-/// [`Bridge::with_xdp`](crate::Bridge::with_xdp) serves all
-/// queues, and waits for room.
+/// [`Bridge::with_xdp`](crate::Bridge::with_xdp) serves all queues, and waits for room.
 ///
 /// ```no_run
 /// use ring_core::{Timeout, Verdict, XdpForwarder};
