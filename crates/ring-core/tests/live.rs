@@ -49,6 +49,8 @@ mod options;
 mod programs;
 #[path = "live/receive.rs"]
 mod receive;
+#[path = "live/socket_option.rs"]
+mod socket_option;
 #[path = "live/waiting.rs"]
 mod waiting;
 

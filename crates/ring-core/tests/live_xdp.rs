@@ -17,6 +17,8 @@ mod send;
 mod setup;
 #[path = "live_xdp/share.rs"]
 mod share;
+#[path = "live/socket_option.rs"]
+mod socket_option;
 #[path = "live_xdp/tap.rs"]
 mod tap;
 #[path = "live_xdp/together.rs"]
@@ -59,6 +61,7 @@ live_harness::main!(
     tap::a_taps_ends_are_two,
     tap::a_tap_outlives_an_end_that_is_down,
     waiting::each_way_of_waiting_sees_every_packet,
+    waiting::busy_polling_is_asked_of_the_kernel,
     waiting::timeouts_and_interruptions,
     waiting::the_readiness_descriptor_wakes,
     waiting::packets_that_come_quickly_are_taken_together,

@@ -50,6 +50,7 @@ mod tests {
     use ring_sys::bpf::instruction::{JA, LDX_W};
     use ring_sys::bpf::{Map, MapKind, Program, ProgramKind};
 
+    use super::super::error::XdpError;
     use super::*;
 
     /// Loading needs privileges; without them there is nothing to run, which is said aloud.
@@ -91,5 +92,21 @@ mod tests {
         for frame in [[0; 64], [1; 64]] {
             assert_eq!(program.test_run(&frame).expect("it runs").verdict, XDP_PASS);
         }
+    }
+
+    #[test]
+    fn what_the_verifier_says_is_in_the_error() {
+        if loaded(&[]).is_none() {
+            return;
+        }
+        // It reads of a packet whose length nobody looked at.
+        let code = [
+            Instruction::new(LDX_W, R0, R1, 0, 0),
+            Instruction::new(LDX_W, R0, R0, 0, 0),
+            Instruction::exit(),
+        ];
+        let error = super::super::program::load(&code).expect_err("refused");
+        assert!(matches!(&error, XdpError::Program(refused) if !refused.log.is_empty()));
+        assert!(error.to_string().contains("invalid access to packet"), "{error}");
     }
 }

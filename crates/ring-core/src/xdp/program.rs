@@ -281,7 +281,7 @@ pub(crate) fn find(name: &str) -> Result<u32, XdpError> {
         .map_err(|source| XdpError::NoSuchInterface { interface: name.to_owned(), source })
 }
 
-fn load(code: &[bpf::Instruction]) -> Result<Program, XdpError> {
+pub(super) fn load(code: &[bpf::Instruction]) -> Result<Program, XdpError> {
     let load = |fragments| Program::load(ProgramKind::Xdp { fragments }, code, "ringtap_redirect");
     // Taking packets that span buffers costs nothing; kernels before 5.18 do not know what it is.
     load(true).or_else(|_| load(false)).map_err(|error| {

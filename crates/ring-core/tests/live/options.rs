@@ -1,8 +1,6 @@
 //! What a capture can be opened with.
 
 use std::fs;
-use std::io;
-use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use live_harness::{Missing, Result};
@@ -11,6 +9,7 @@ use ring_core::{Capture, CaptureBuilder, Error, RingGeometry, RingProfile, Timeo
 
 use crate::captures::{FEW, SHORT, drain, open};
 use crate::hosts::{SOON, Sender, frame, wire};
+use crate::socket_option::{SO_PREFER_BUSY_POLL, option};
 
 fn open_as_is(host: &Namespace, builder: CaptureBuilder) -> Result<Capture> {
     Ok(host.run(|| builder.open())??)
@@ -114,12 +113,17 @@ pub(crate) fn all_of_a_ring_is_in_memory() -> Result {
 
 /// Each option is as the kernel has it; the budget is taken by it, but not told.
 pub(crate) fn socket_options_reach_the_kernel() -> Result {
-    const SO_PREFER_BUSY_POLL: i32 = 69;
     let host = Namespace::new()?;
     let capture = open(&host, Capture::builder("lo").geometry(FEW).receive_buffer(50_000))?;
     // The kernel doubles it, for its own needs.
-    assert_eq!(option(libc::SO_RCVBUF)?, 100_000);
-    assert_eq!((option(libc::SO_BUSY_POLL)?, option(SO_PREFER_BUSY_POLL)?), (0, 0));
+    assert_eq!(option(libc::AF_PACKET, libc::SO_RCVBUF)?, 100_000);
+    assert_eq!(
+        (
+            option(libc::AF_PACKET, libc::SO_BUSY_POLL)?,
+            option(libc::AF_PACKET, SO_PREFER_BUSY_POLL)?
+        ),
+        (0, 0)
+    );
     drop(capture);
     let builder = Capture::builder("lo")
         .geometry(FEW)
@@ -128,8 +132,8 @@ pub(crate) fn socket_options_reach_the_kernel() -> Result {
         .busy_poll_budget(9);
     match host.run(|| builder.open())? {
         Ok(_capture) => {
-            assert_eq!(option(libc::SO_BUSY_POLL)?, 70);
-            assert_eq!(option(SO_PREFER_BUSY_POLL)?, 1);
+            assert_eq!(option(libc::AF_PACKET, libc::SO_BUSY_POLL)?, 70);
+            assert_eq!(option(libc::AF_PACKET, SO_PREFER_BUSY_POLL)?, 1);
         }
         Err(Error::Permission { needs, .. }) => {
             let missing = Missing::Privilege { what: "busy polling", privilege: needs.name() };
@@ -148,26 +152,6 @@ pub(crate) fn no_snap_length_is_no_limit() -> Result {
     assert_eq!(drain(&mut capture)?.len(), 1);
     assert_eq!(capture.statistics()?.truncated, 0);
     Ok(())
-}
-
-/// An option of the one packet socket of this process.
-fn option(name: i32) -> Result<i32> {
-    let get = |fd: RawFd, name: i32| -> io::Result<i32> {
-        let (mut value, mut len) = (0_i32, size_of::<i32>() as libc::socklen_t);
-        let place = std::ptr::from_mut(&mut value).cast();
-        // SAFETY: both pointers are valid and writable, the first for the length given.
-        match unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, name, place, &mut len) } {
-            0 => Ok(value),
-            _ => Err(io::Error::last_os_error()),
-        }
-    };
-    for entry in fs::read_dir("/proc/self/fd")? {
-        let fd: RawFd = entry?.file_name().to_string_lossy().parse()?;
-        if get(fd, libc::SO_DOMAIN).is_ok_and(|domain| domain == libc::AF_PACKET) {
-            return Ok(get(fd, name)?);
-        }
-    }
-    Err("no packet socket is open".into())
 }
 
 /// Bytes of packet rings that this process has mapped.

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use live_harness::Result;
 use netns::Namespace;
 use ring_core::{
-    Next, PacketBatch as _, PacketSource as _, Timeout, UmemConfig, XdpBatch, XdpSocket, XdpWait,
+    Next, PacketBatch as _, PacketSource as _, Timeout, UmemConfig, XdpAttach, XdpBatch, XdpSocket,
+    XdpWait,
 };
 use ring_sys::event::{self, READABLE};
 
 use crate::hosts::{Sender, wire};
 use crate::setup::{SHORT, SOON, assert_silent, collect, frames, open};
+use crate::socket_option::{SO_PREFER_BUSY_POLL, option};
 
 const ADAPTIVE: XdpWait = XdpWait::Adaptive(Duration::from_micros(50));
 
@@ -39,6 +41,20 @@ pub(crate) fn each_way_of_waiting_sees_every_packet() -> Result {
             assert_eq!(collect(&mut socket, 1)?, std::slice::from_ref(frame));
         }
         assert_silent(&mut socket)?;
+    }
+    Ok(())
+}
+
+/// The budget is taken by the kernel, but not told.
+pub(crate) fn busy_polling_is_asked_of_the_kernel() -> Result {
+    let host = Namespace::new()?;
+    let builder = XdpSocket::builder("lo").attach(XdpAttach::Generic);
+    for (builder, expected) in
+        [(builder.clone(), (0, 0)), (builder.busy_poll(Duration::from_micros(20), 16), (20, 1))]
+    {
+        let _socket = open(&host, &builder)?;
+        let time = option(libc::AF_XDP, libc::SO_BUSY_POLL)?;
+        assert_eq!((time, option(libc::AF_XDP, SO_PREFER_BUSY_POLL)?), expected);
     }
     Ok(())
 }
