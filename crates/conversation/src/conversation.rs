@@ -12,7 +12,7 @@ use futures_core::Stream;
 use crate::Error;
 use crate::chunk::Chunk;
 use crate::half::Half;
-use crate::queue::{Entries, Queue, SideTotals};
+use crate::queue::{Queue, SideTotals, Taken};
 
 /// Everything that the two sides of one flow say to each other, in order.
 ///
@@ -54,7 +54,7 @@ impl<K: Clone> Conversation<K> {
             protocol: flow.protocol,
             initiator: flow.initiator,
             started: flow.started,
-            reader: Reader { queue, taken: Entries::new(), split: false },
+            reader: Reader { queue, taken: Taken::default(), split: false },
         }
     }
 
@@ -135,8 +135,7 @@ impl<K: Clone> Stream for Conversation<K> {
 #[derive(Debug)]
 struct Reader<K: Clone> {
     queue: Arc<Queue<K>>,
-    /// What it has taken at once, and not handed out yet. It counts as queued.
-    taken: Entries,
+    taken: Taken,
     split: bool,
 }
 
@@ -158,7 +157,7 @@ pub(crate) struct Wait<'a, K: Clone> {
 /// Whose chunks are waited for.
 enum Whose<'a> {
     /// Those of both sides, with what the reader has taken already.
-    Both(&'a mut Entries),
+    Both(&'a mut Taken),
     One(FlowSide),
 }
 

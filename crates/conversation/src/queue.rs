@@ -18,6 +18,7 @@ mod lane;
 #[cfg(all(test, loom))]
 mod loom;
 mod spares;
+mod taken;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -26,6 +27,7 @@ use self::item::ENTRY_COST;
 pub use self::item::SideTotals;
 pub(crate) use self::item::{Entry, Item};
 pub(crate) use self::spares::{Entries, Spares};
+pub(crate) use self::taken::Taken;
 
 /// What a conversation's two sides have said, with its end.
 ///
@@ -241,40 +243,50 @@ impl<K: Clone> Queue<K> {
     #[inline]
     pub(crate) fn poll_both(
         &self,
-        taken: &mut Entries,
+        taken: &mut Taken,
         cx: &Context<'_>,
     ) -> Poll<Option<Result<Chunk<K>, Error>>> {
-        let polled = match taken.pop_front() {
+        match taken.next() {
             Some(entry) => Poll::Ready(self.hand_out_of(entry, taken)),
             None => self.take_both(taken, cx),
-        };
-        self.gate.notify();
-        polled
+        }
     }
 
     fn take_both(
         &self,
-        taken: &mut Entries,
+        taken: &mut Taken,
         cx: &Context<'_>,
     ) -> Poll<Option<Result<Chunk<K>, Error>>> {
         let mut state = self.lock();
-        if state.take(taken, &self.gate)
-            && let Some(entry) = taken.pop_front()
+        if state.take(&mut taken.entries, &self.gate)
+            && let Some(entry) = taken.next()
         {
             drop(state);
             return Poll::Ready(self.hand_out_of(entry, taken));
         }
         state.spill();
+        let polled = self.next_sorted(&mut state, cx);
+        drop(state);
+        self.gate.notify();
+        polled
+    }
+
+    /// The next entry of the lanes.
+    fn next_sorted(
+        &self,
+        state: &mut State<K>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Chunk<K>, Error>>> {
         let side = loop {
             let Some(side) = state.next_side() else {
-                return self.poll_end(&mut state, FlowSide::Initiator, cx);
+                return self.poll_end(state, FlowSide::Initiator, cx);
             };
-            if !self.pass_barrier(&mut state, side) {
+            if !self.pass_barrier(state, side) {
                 break side;
             }
         };
         state.lanes[0].unpark(&self.gate);
-        Poll::Ready(self.pop(&mut state, side))
+        Poll::Ready(self.pop(state, side))
     }
 
     /// The next entry of one side, for the reader of a half.
@@ -340,11 +352,13 @@ impl<K: Clone> Queue<K> {
     }
 
     /// From now on each side is read for itself. What the reader had taken already goes back.
-    pub(crate) fn split(&self, taken: Entries) {
+    pub(crate) fn split(&self, mut taken: Taken) {
+        let entries = mem::take(&mut taken.entries);
+        self.release(&mut taken);
         let mut state = self.lock();
         state.split = true;
         state.spill();
-        for Entry { side, item } in taken.into_iter().rev() {
+        for Entry { side, item } in entries.into_iter().rev() {
             state.lanes[index(side)].put_back(item);
         }
         // Whoever waited for both waits no more.
@@ -382,23 +396,33 @@ impl<K: Clone> Queue<K> {
 
     fn pop(&self, state: &mut State<K>, side: FlowSide) -> Option<Result<Chunk<K>, Error>> {
         let item = state.lanes[index(side)].pop()?;
-        self.hand_out(Entry { side, item })
-    }
-
-    /// Hands out the first of what a reader has taken. An idle conversation keeps no memory of its busy times.
-    #[inline]
-    fn hand_out_of(&self, entry: Entry, taken: &mut Entries) -> Option<Result<Chunk<K>, Error>> {
-        if taken.is_empty() {
-            self.gate.spares.give(mem::take(taken));
-        }
-        self.hand_out(entry)
-    }
-
-    #[inline]
-    fn hand_out(&self, entry: Entry) -> Option<Result<Chunk<K>, Error>> {
-        let Entry { side, item } = entry;
         self.remove(side, item.cost());
         item.into_chunk(side).map(Ok)
+    }
+
+    /// Hands out one of those that a reader has taken. An idle conversation keeps no memory of its busy times.
+    #[inline]
+    fn hand_out_of(&self, entry: Entry, taken: &mut Taken) -> Option<Result<Chunk<K>, Error>> {
+        if taken.is_due() {
+            self.release(taken);
+        }
+        let Entry { side, item } = entry;
+        item.into_chunk(side).map(Ok)
+    }
+
+    /// What was handed out does not count as queued any more.
+    #[inline]
+    fn release(&self, taken: &mut Taken) {
+        for (cost, handed_out) in self.costs.iter().zip(mem::take(&mut taken.handed_out)) {
+            if handed_out > 0 {
+                cost.fetch_sub(handed_out, Relaxed);
+                self.gate.remove(handed_out);
+            }
+        }
+        if taken.entries.is_empty() {
+            self.gate.spares.give(mem::take(&mut taken.entries));
+        }
+        self.gate.notify();
     }
 
     /// Takes a barrier off the front of a lane, if there is one.

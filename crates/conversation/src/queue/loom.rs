@@ -36,7 +36,7 @@ fn fail(queue: &Queue<()>) {
 /// Reads to the end; how many chunks there were.
 fn read(queue: &Queue<()>) -> usize {
     block_on(async {
-        let (mut chunks, mut taken) = (0, Entries::new());
+        let (mut chunks, mut taken) = (0, Taken::default());
         while let Some(Ok(_)) = poll_fn(|cx| queue.poll_both(&mut taken, cx)).await {
             chunks += 1;
         }
@@ -149,7 +149,7 @@ fn a_reader_behind_a_barrier_is_woken_by_what_it_waits_for() {
                 fail(&queue);
             })
         };
-        let first = block_on(poll_fn(|cx| queue.poll_both(&mut Entries::new(), cx)));
+        let first = block_on(poll_fn(|cx| queue.poll_both(&mut Taken::default(), cx)));
         assert!(matches!(first, Some(Ok(Chunk::Initiator(_)))), "{first:?}");
         assert_eq!(read(&queue), 2);
         engine.join().unwrap();

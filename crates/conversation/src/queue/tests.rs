@@ -44,7 +44,7 @@ const ROOMY: Room = Room { limit: usize::MAX, total: usize::MAX, beyond: Beyond:
 /// What a reader got of a lane: the length of its stream, after checking that nothing is missing or doubled.
 fn read(queue: &Queue<()>, position: &mut [u64; 2], gaps: &mut [u64; 2]) {
     let cx = Context::from_waker(Waker::noop());
-    let mut taken = Entries::new();
+    let mut taken = Taken::default();
     while let Poll::Ready(Some(Ok(chunk))) = queue.poll_both(&mut taken, &cx) {
         let (side, offset, len) = match &chunk {
             Chunk::Initiator(data) => (0, data.offset(), data.len() as u64),
@@ -117,7 +117,7 @@ fn both_sides_come_in_the_order_in_which_they_were_pushed() {
     let (a, b) = (FlowSide::Initiator, FlowSide::Responder);
     push(&queue, vec![(a, data(0, 1)), (b, data(0, 2)), (a, data(1, 3)), (b, data(2, 4))], ROOMY);
     let cx = Context::from_waker(Waker::noop());
-    let (mut lengths, mut taken) = (Vec::new(), Entries::new());
+    let (mut lengths, mut taken) = (Vec::new(), Taken::default());
     while let Poll::Ready(Some(Ok(Chunk::Initiator(data) | Chunk::Responder(data)))) =
         queue.poll_both(&mut taken, &cx)
     {
@@ -132,8 +132,8 @@ fn a_waiting_reader_is_woken_once_a_push_and_counts_as_parked_until_then() {
     let count = Arc::new(Count(AtomicUsize::new(0)));
     let waker = Waker::from(Arc::clone(&count));
     let cx = Context::from_waker(&waker);
-    assert!(queue.poll_both(&mut Entries::new(), &cx).is_pending());
-    assert!(queue.poll_both(&mut Entries::new(), &cx).is_pending());
+    assert!(queue.poll_both(&mut Taken::default(), &cx).is_pending());
+    assert!(queue.poll_both(&mut Taken::default(), &cx).is_pending());
     assert!(gate.has_parked());
     push(&queue, vec![(FlowSide::Responder, data(0, 1)), (FlowSide::Responder, data(1, 1))], ROOMY);
     assert_eq!(count.0.load(Ordering::SeqCst), 1);
@@ -172,34 +172,54 @@ fn a_failed_engine_is_an_error_once_and_then_the_end() {
     push(&queue, vec![(FlowSide::Initiator, data(0, 1))], ROOMY);
     queue.fail(&mut Vec::new());
     assert!(matches!(
-        queue.poll_both(&mut Entries::new(), &cx),
+        queue.poll_both(&mut Taken::default(), &cx),
         Poll::Ready(Some(Ok(Chunk::Initiator(_))))
     ));
     assert!(matches!(
-        queue.poll_both(&mut Entries::new(), &cx),
+        queue.poll_both(&mut Taken::default(), &cx),
         Poll::Ready(Some(Err(Error::EnginePanicked)))
     ));
-    assert!(matches!(queue.poll_both(&mut Entries::new(), &cx), Poll::Ready(None)));
+    assert!(matches!(queue.poll_both(&mut Taken::default(), &cx), Poll::Ready(None)));
 }
 
 #[test]
-fn what_a_reader_has_taken_but_not_been_given_counts_as_queued() {
+fn what_a_reader_has_taken_counts_as_queued() {
     let (queue, gate) = queue();
     let (a, b) = (FlowSide::Initiator, FlowSide::Responder);
-    let room = Room { limit: 2 * (100 + ENTRY_COST), total: usize::MAX, beyond: Beyond::Drop };
+    let each = 100 + ENTRY_COST;
+    let room = Room { limit: 2 * each, total: usize::MAX, beyond: Beyond::Drop };
     push(&queue, vec![(a, data(0, 100)), (b, data(0, 100)), (a, data(100, 100))], room);
     let cx = Context::from_waker(Waker::noop());
-    let mut taken = Entries::new();
+    let mut taken = Taken::default();
     for left in [2, 1] {
         assert!(matches!(queue.poll_both(&mut taken, &cx), Poll::Ready(Some(Ok(_)))));
-        assert_eq!((taken.len(), gate.queued()), (left, left * (100 + ENTRY_COST)));
+        assert_eq!((taken.entries.len(), gate.queued()), (left, 3 * each));
     }
-    // One more fits beside the one that waits, and not two.
-    let pushed = push(&queue, vec![(a, data(200, 100)), (a, data(300, 100))], room);
-    assert_eq!(pushed.dropped, 100);
-    assert!(queue.is_over(100 + ENTRY_COST));
+    // The side that is full takes no more, the other as much as is missing.
+    let more = vec![(a, data(200, 100)), (b, data(100, 100)), (b, data(200, 100))];
+    assert_eq!(push(&queue, more, room).dropped, 200);
+    assert!(matches!(queue.poll_both(&mut taken, &cx), Poll::Ready(Some(Ok(_)))));
+    // The gaps cost something, too.
+    assert_eq!(gate.queued(), each + 2 * ENTRY_COST);
     queue.abandon_both();
     assert_eq!(gate.queued(), 0);
+}
+
+#[test]
+fn what_was_handed_out_of_much_makes_room_before_all_of_it_was() {
+    let (queue, gate) = queue();
+    let (a, b) = (FlowSide::Initiator, FlowSide::Responder);
+    let each = 5000 + ENTRY_COST;
+    let items = (0..8).map(|i| (if i < 6 { a } else { b }, data(i % 6 * 5000, 5000)));
+    push(&queue, items.collect(), ROOMY);
+    let cx = Context::from_waker(Waker::noop());
+    let mut taken = Taken::default();
+    let queued = [8, 8, 8, 4, 4, 4, 4, 0].map(|left| left * each);
+    for queued in queued {
+        assert!(matches!(queue.poll_both(&mut taken, &cx), Poll::Ready(Some(Ok(_)))));
+        assert_eq!(gate.queued(), queued);
+    }
+    assert!(!queue.is_over(0));
 }
 
 #[test]
@@ -209,7 +229,7 @@ fn a_reader_that_is_split_gives_back_what_it_has_taken() {
     let first = vec![(a, data(0, 1)), (b, data(0, 2)), (a, data(1, 3)), (b, data(2, 4))];
     push(&queue, first, ROOMY);
     let cx = Context::from_waker(Waker::noop());
-    let mut taken = Entries::new();
+    let mut taken = Taken::default();
     let chunk = queue.poll_both(&mut taken, &cx);
     assert!(matches!(chunk, Poll::Ready(Some(Ok(Chunk::Initiator(data)))) if data.offset() == 0));
     push(&queue, vec![(a, data(4, 5)), (b, data(6, 6))], ROOMY);
@@ -234,8 +254,8 @@ fn an_item_that_has_to_wait_comes_behind_what_was_taken_before() {
     let (queue, _) = queue();
     let (a, b) = (FlowSide::Initiator, FlowSide::Responder);
     let cx = Context::from_waker(Waker::noop());
-    let mut taken = Entries::new();
-    let next = |taken: &mut Entries| match queue.poll_both(taken, &cx) {
+    let mut taken = Taken::default();
+    let next = |taken: &mut Taken| match queue.poll_both(taken, &cx) {
         Poll::Ready(Some(Ok(Chunk::Initiator(data)))) => Some((a, data.offset())),
         Poll::Ready(Some(Ok(Chunk::Responder(data)))) => Some((b, data.offset())),
         _ => None,
@@ -254,9 +274,9 @@ fn an_item_that_has_to_wait_comes_behind_what_was_taken_before() {
 fn a_reader_that_is_split_waits_no_more() {
     let (queue, gate) = queue();
     let cx = Context::from_waker(Waker::noop());
-    assert!(queue.poll_both(&mut Entries::new(), &cx).is_pending());
+    assert!(queue.poll_both(&mut Taken::default(), &cx).is_pending());
     assert!(gate.has_parked());
-    queue.split(Entries::new());
+    queue.split(Taken::default());
     assert!(!gate.has_parked(), "nobody waits for a side yet");
     assert!(queue.poll_side(FlowSide::Responder, &cx).is_pending());
     assert!(gate.has_parked());
