@@ -396,6 +396,7 @@ impl<K: Clone + fmt::Debug + Send + 'static> engine::Sink<K> for Sink<K> {
     fn flush(&mut self) {
         let room = self.room();
         self.gate.spares.refill(&mut self.spares);
+        Spares::trim(&mut self.spares, self.touched.len());
         let mut touched = mem::take(&mut self.touched);
         for at in 0..touched.len() {
             // The queues lie anywhere in memory, and their locks would be waited for one by one.

@@ -18,6 +18,8 @@ impl Spares {
     const MOST: usize = 1024;
     /// Entries that each has room for at most: more than that is given back to the allocator.
     const ROOM: usize = 16;
+    /// How many an engine keeps though it needs none.
+    const LEAST: usize = 64;
 
     /// Takes the memory of a queue that is empty.
     pub(super) fn give(&self, mut entries: Entries) {
@@ -51,7 +53,36 @@ impl Spares {
         }
     }
 
+    /// Gives some back where there are more than twice as many as were needed last, the oldest first: a busy moment's are
+    /// gone some batches later.
+    pub(crate) fn trim(engines: &mut Vec<Entries>, needed: usize) {
+        let excess = engines.len().saturating_sub(2 * needed + Self::LEAST);
+        engines.drain(..excess.div_ceil(16));
+    }
+
     fn is_one(entries: &Entries) -> bool {
         entries.is_empty() && (1..=Self::ROOM).contains(&entries.capacity())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_busy_moment_needed_goes_back() {
+        let mut spares: Vec<_> = (0..1000).map(|_| Entries::with_capacity(8)).collect();
+        spares.push(Entries::with_capacity(9));
+        for _ in 0..200 {
+            Spares::trim(&mut spares, 500);
+        }
+        assert_eq!(spares.len(), 1001, "as many are needed");
+        Spares::trim(&mut spares, 100);
+        assert!(spares.len() > 900, "not all at once: {}", spares.len());
+        for _ in 0..200 {
+            Spares::trim(&mut spares, 100);
+        }
+        assert_eq!(spares.len(), 2 * 100 + Spares::LEAST);
+        assert!(spares.last().unwrap().capacity() >= 9, "the newest stay");
     }
 }
