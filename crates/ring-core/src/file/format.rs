@@ -1,9 +1,11 @@
 //! Telling formats apart.
 
-use super::Step;
+use std::array;
+
 use super::pcap::PcapParser;
 use super::pcapng::PcapNgParser;
 use super::reader::ChunkReader;
+use super::{Found, Stop};
 use crate::{Damage, Error, ForeignFormat, LinkType};
 
 /// A format that [`CaptureFile`](crate::CaptureFile) reads.
@@ -66,10 +68,19 @@ impl Parser {
         Err(Error::UnknownFormat { magic: magic[..8].try_into().expect("eight of sixteen") })
     }
 
-    pub(crate) fn step(&mut self, unread: &[u8], number: u64) -> Result<Step, Damage> {
+    /// Parses what is unread until a batch is full.
+    pub(crate) fn parse(
+        &mut self,
+        reader: &mut ChunkReader,
+        found: &mut Found,
+    ) -> Result<(), Stop> {
         match self {
-            Self::Pcap(parser) => parser.step(unread, number),
-            Self::PcapNg(parser) => parser.step(unread, number),
+            Self::Pcap(parser) => {
+                each(reader, found, |chunk, at, found| parser.step(chunk, at, found))
+            }
+            Self::PcapNg(parser) => {
+                each(reader, found, |chunk, at, found| parser.step(chunk, at, found))
+            }
         }
     }
 
@@ -97,6 +108,36 @@ impl Parser {
     pub(crate) fn drops(&self) -> u64 {
         self.interfaces().iter().map(|interface| interface.drops).fold(0, u64::saturating_add)
     }
+}
+
+/// Takes steps over what is unread, each of which moves the place it is given behind what it parsed.
+#[inline]
+fn each(
+    reader: &mut ChunkReader,
+    found: &mut Found,
+    mut step: impl FnMut(&[u8], &mut usize, &mut Found) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    let (chunk, start) = reader.filled();
+    let mut at = start;
+    let stopped = loop {
+        if found.is_full() {
+            break Ok(());
+        }
+        if let Err(stop) = step(chunk, &mut at, found) {
+            break Err(stop);
+        }
+    };
+    reader.advance(at - start);
+    stopped
+}
+
+/// The first words of bytes that hold so many.
+#[inline]
+pub(crate) fn words<const N: usize>(bytes: &[u8], big_endian: bool) -> [u32; N] {
+    let bytes = &bytes[..4 * N];
+    let words =
+        array::from_fn(|at| u32::from_le_bytes(array::from_fn(|byte| bytes[4 * at + byte])));
+    if big_endian { words.map(u32::swap_bytes) } else { words }
 }
 
 /// The link type in a file's 32-bit field: what is above the low 16 bits is the length of a frame check sequence and

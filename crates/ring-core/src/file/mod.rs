@@ -64,12 +64,7 @@ pub struct CaptureFile {
     ready: bool,
     reader: ChunkReader,
     parser: Parser,
-    records: Vec<Record>,
-    frames: u64,
-    packets: u64,
-    truncated: u64,
-    losing: u64,
-    malformed: u64,
+    found: Found,
     finished: bool,
 }
 
@@ -81,16 +76,21 @@ enum Filled {
     End,
 }
 
-/// What a parser finds at the start of the bytes that it is shown.
-pub(crate) enum Step {
-    /// So many bytes must be there before anything can be said.
+/// What parsers find.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// The packets of a batch, where they lie in the chunk.
+    records: Vec<Record>,
+    /// The number of the last frame, which need not be a packet.
+    frames: u64,
+    statistics: Statistics,
+}
+
+/// Why a parser gets no further.
+pub(crate) enum Stop {
+    /// So many unread bytes must be there before anything can be said.
     Need(usize),
-    /// So many bytes hold no packet.
-    Skip(usize),
-    /// So many bytes hold something that is no packet but that Wireshark numbers as a frame.
-    Frame(usize),
-    /// A packet, `record.start` counted from the start of the bytes shown, and how many bytes its record has.
-    Packet(Record, usize),
+    Damaged(Damage),
 }
 
 impl CaptureFile {
@@ -131,20 +131,7 @@ impl CaptureFile {
     pub fn from_reader(reader: impl Read + Send + 'static) -> Result<Self, Error> {
         let mut reader = ChunkReader::new(Box::new(reader));
         let parser = Parser::detect(&mut reader)?;
-        let records = Vec::with_capacity(BATCH);
-        Ok(Self {
-            pipe: None,
-            ready: false,
-            reader,
-            parser,
-            records,
-            frames: 0,
-            packets: 0,
-            truncated: 0,
-            losing: 0,
-            malformed: 0,
-            finished: false,
-        })
+        Ok(Self { pipe: None, ready: false, reader, parser, found: Found::new(), finished: false })
     }
 
     /// Which format was found.
@@ -164,7 +151,7 @@ impl CaptureFile {
     /// are no packets and are not delivered, but they take a number.
     #[must_use]
     pub fn frames(&self) -> u64 {
-        self.frames
+        self.found.frames
     }
 
     /// How many bytes of the file have been delivered or skipped, for a progress display.
@@ -173,62 +160,38 @@ impl CaptureFile {
         self.reader.position()
     }
 
-    /// Parses the next packets into `self.records`.
+    /// Parses the next packets into `self.found`.
     fn fill(&mut self, timeout: Timeout) -> Result<Filled, Error> {
-        self.records.clear();
-        while self.records.len() < BATCH {
-            let unread = self.reader.unread();
-            let step = match self.parser.step(unread, self.frames + 1) {
-                Ok(step) => step,
-                // What comes before the damage first: the next call finds the same error again.
-                Err(_) if !self.records.is_empty() => break,
-                Err(damage) => return Err(self.damaged(damage)),
+        self.found.records.clear();
+        while let Err(stop) = self.parser.parse(&mut self.reader, &mut self.found) {
+            // What comes before the end or the damage first: the next call finds the same again.
+            if !self.found.records.is_empty() {
+                break;
+            }
+            let needed = match stop {
+                Stop::Need(needed) => needed,
+                Stop::Damaged(damage) => return Err(self.damaged(damage)),
             };
-            match step {
-                Step::Packet(mut record, len) => {
-                    self.frames += 1;
-                    self.packets += 1;
-                    self.truncated += u64::from(record.meta.wire_len as usize > record.len);
-                    self.losing += u64::from(record.meta.losing);
-                    record.start += self.reader.parsed();
-                    self.records.push(record);
-                    self.reader.advance(len);
+            let present = self.reader.unread().len();
+            match self.pipe.as_ref().map_or(Ok(Waited::Readable), |pipe| pipe.wait(timeout))? {
+                Waited::Readable => {}
+                Waited::TimedOut => return Ok(Filled::TimedOut),
+                Waited::Interrupted => return Ok(Filled::Interrupted),
+            }
+            if !self.reader.read(needed)? {
+                if present == 0 {
+                    return Ok(Filled::End);
                 }
-                Step::Skip(len) => self.reader.advance(len),
-                Step::Frame(len) => {
-                    self.frames += 1;
-                    self.reader.advance(len);
-                }
-                Step::Need(_) if !self.records.is_empty() => break,
-                Step::Need(needed) => {
-                    let present = unread.len();
-                    match self
-                        .pipe
-                        .as_ref()
-                        .map_or(Ok(Waited::Readable), |pipe| pipe.wait(timeout))?
-                    {
-                        Waited::Readable => {}
-                        Waited::TimedOut => return Ok(Filled::TimedOut),
-                        Waited::Interrupted => return Ok(Filled::Interrupted),
-                    }
-                    if self.reader.read(needed)? {
-                        continue;
-                    }
-                    if present == 0 {
-                        return Ok(Filled::End);
-                    }
-                    return Err(self.damaged(Damage::CutShort {
-                        present: present as u64,
-                        needed: needed as u64,
-                    }));
-                }
+                let (present, needed) = (present as u64, needed as u64);
+                return Err(self.damaged(Damage::CutShort { present, needed }));
             }
         }
+        self.found.statistics.packets += self.found.records.len() as u64;
         Ok(Filled::Packets)
     }
 
     fn damaged(&mut self, damage: Damage) -> Error {
-        self.malformed += 1;
+        self.found.statistics.malformed += 1;
         Error::Damaged { offset: self.reader.position(), damage }
     }
 }
@@ -246,7 +209,9 @@ impl PacketSource for CaptureFile {
         let filled = self.fill(timeout);
         self.finished = matches!(filled, Ok(Filled::End) | Err(_));
         Ok(match filled? {
-            Filled::Packets => Next::Batch(StoredBatch::new(self.reader.chunk(), &self.records)),
+            Filled::Packets => {
+                Next::Batch(StoredBatch::new(self.reader.chunk(), &self.found.records))
+            }
             Filled::TimedOut => Next::TimedOut,
             Filled::Interrupted => Next::Interrupted,
             Filled::End => Next::End,
@@ -255,14 +220,7 @@ impl PacketSource for CaptureFile {
 
     /// Packets delivered so far; `drops` are those that a pcapng file's own statistics report.
     fn statistics(&mut self) -> Result<Statistics, Error> {
-        Ok(Statistics {
-            packets: self.packets,
-            drops: self.parser.drops(),
-            truncated: self.truncated,
-            losing: self.losing,
-            malformed: self.malformed,
-            ..Statistics::default()
-        })
+        Ok(Statistics { drops: self.parser.drops(), ..self.found.statistics })
     }
 
     fn link_type(&self) -> Option<LinkType> {
@@ -290,8 +248,36 @@ impl fmt::Debug for CaptureFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CaptureFile")
             .field("format", &self.format())
-            .field("packets", &self.packets)
+            .field("packets", &self.found.statistics.packets)
             .field("position", &self.position())
             .finish_non_exhaustive()
+    }
+}
+
+impl Found {
+    fn new() -> Self {
+        Self { records: Vec::with_capacity(BATCH), ..Self::default() }
+    }
+
+    /// The records never outgrow the memory that they were given.
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.records.len() == self.records.capacity()
+    }
+
+    /// A packet, which gets the next frame's number.
+    #[inline]
+    fn packet(&mut self, mut record: Record) {
+        self.frames += 1;
+        self.statistics.truncated += u64::from(record.meta.wire_len as usize > record.len);
+        self.statistics.losing += u64::from(record.meta.losing);
+        record.meta.number = self.frames;
+        self.records.push(record);
+    }
+}
+
+impl From<Damage> for Stop {
+    fn from(damage: Damage) -> Self {
+        Self::Damaged(damage)
     }
 }

@@ -1,8 +1,8 @@
 //! The pcap format (draft-ietf-opsawg-pcap).
 
-use super::Step;
-use super::format::{self, FileFormat, FileInterface};
+use super::format::{self, FileFormat, FileInterface, words};
 use super::reader::ChunkReader;
+use super::{Found, Stop};
 use crate::stored::Record;
 use crate::{Damage, Error, LinkType, PacketMeta, Timestamp};
 
@@ -57,11 +57,10 @@ impl PcapParser {
     }
 
     fn new(header: &[u8; HEADER]) -> Result<Self, Damage> {
-        let magic = u32_at(header, 0, false);
+        let [magic] = words(header, false);
         let big_endian = flavour(magic).is_none();
-        let (format, unit, record_header) =
-            flavour(u32_at(header, 0, big_endian)).ok_or(Damage::ByteOrder(magic))?;
-        let version = u32_at(header, 4, big_endian);
+        let [ordered, version, _, _, snaplen, link_type] = words(header, big_endian);
+        let (format, unit, record_header) = flavour(ordered).ok_or(Damage::ByteOrder(magic))?;
         // Two 16-bit numbers, of which the first is in the upper half only in big-endian files.
         let version = if big_endian { version.rotate_left(16) } else { version };
         let (major, minor) = (version as u16, (version >> 16) as u16);
@@ -73,8 +72,7 @@ impl PcapParser {
             (543, _) => Lengths::WireFirst,
             _ => return Err(Damage::Version { major, minor }),
         };
-        let link_type = format::link_type(u32_at(header, 20, big_endian));
-        let snaplen = u32_at(header, 16, big_endian);
+        let link_type = format::link_type(link_type);
         Ok(Self {
             format,
             big_endian,
@@ -86,31 +84,35 @@ impl PcapParser {
         })
     }
 
+    /// Parses a record and moves `at` behind it.
     #[inline]
-    pub(crate) fn step(&self, unread: &[u8], number: u64) -> Result<Step, Damage> {
-        let Some(header) = unread.first_chunk::<RECORD_HEADER>() else {
-            return Ok(Step::Need(self.record_header));
+    pub(crate) fn step(&self, chunk: &[u8], at: &mut usize, found: &mut Found) -> Result<(), Stop> {
+        let bytes = &chunk[*at..];
+        let Some(header) = bytes.first_chunk::<RECORD_HEADER>() else {
+            return Err(Stop::Need(self.record_header));
         };
-        let field = |at| u32_at(header, at, self.big_endian);
-        let (first, second) = (field(8), field(12));
+        let [seconds, fraction, first, second] = words(header, self.big_endian);
         let (captured, wire) = match self.lengths {
             Lengths::CapturedFirst => (first, second),
             Lengths::WireFirst => (second, first),
             Lengths::SmallerIsCaptured => (first.min(second), first.max(second)),
         };
         if captured > self.longest {
-            return Err(Damage::PacketLength { length: captured, limit: self.longest });
+            return Err(Damage::PacketLength { length: captured, limit: self.longest }.into());
         }
         let total = self.record_header + captured as usize;
-        if unread.len() < total {
-            return Ok(Step::Need(total));
+        if bytes.len() < total {
+            return Err(Stop::Need(total));
         }
-        let time = Timestamp::from_parts(u64::from(field(0)), 0);
-        let fraction = u64::from(field(4)) * u64::from(self.unit);
+        let time = Timestamp::from_parts(u64::from(seconds), 0);
+        let fraction = u64::from(fraction) * u64::from(self.unit);
         let timestamp = Timestamp::from_nanos(time.as_nanos() + fraction);
-        let mut meta = PacketMeta::new(number, timestamp, self.interface[0].link_type);
+        let mut meta = PacketMeta::new(0, timestamp, self.interface[0].link_type);
         meta.wire_len = wire;
-        Ok(Step::Packet(Record { start: self.record_header, len: captured as usize, meta }, total))
+        let start = *at + self.record_header;
+        found.packet(Record { start, len: captured as usize, meta });
+        *at += total;
+        Ok(())
     }
 
     pub(crate) fn format(&self) -> FileFormat {
@@ -134,10 +136,4 @@ fn flavour(magic: u32) -> Option<(FileFormat, u32, usize)> {
         MODIFIED => Some((FileFormat::PcapModified, 1_000, MODIFIED_RECORD_HEADER)),
         _ => None,
     }
-}
-
-#[inline]
-fn u32_at<const N: usize>(bytes: &[u8; N], at: usize, big_endian: bool) -> u32 {
-    let raw = u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-    if big_endian { raw.swap_bytes() } else { raw }
 }

@@ -1,8 +1,8 @@
 //! The pcapng format (draft-ietf-opsawg-pcapng).
 
-use super::Step;
-use super::format::{self, FileInterface};
+use super::format::{self, FileInterface, words};
 use super::reader::ChunkReader;
+use super::{Found, Stop};
 use crate::stored::Record;
 use crate::{Damage, Direction, Error, LinkType, PacketMeta, Timestamp};
 
@@ -17,6 +17,8 @@ const CUSTOM: u32 = 0xbad;
 const CUSTOM_NOT_COPIED: u32 = 0x4000_0bad;
 
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
+/// Nanoseconds in a second.
+const SECOND: u128 = 1_000_000_000;
 /// Type and length before a block's body; the length again after it.
 const BLOCK_START: usize = 8;
 const BLOCK_FRAME: usize = 12;
@@ -31,23 +33,39 @@ pub(crate) struct PcapNgParser {
     big_endian: bool,
     /// Of all sections: `interfaces[section_start..]` are those of this one.
     interfaces: Vec<FileInterface>,
-    clocks: Vec<Clock>,
+    /// Of all sections, too.
+    origins: Vec<Origin>,
     section_start: usize,
+}
+
+/// What an interface means for its packets.
+struct Origin {
+    link_type: LinkType,
+    longest_packet: u32,
+    clock: Clock,
 }
 
 /// How an interface's time stamps become nanoseconds.
 #[derive(Clone, Copy)]
 struct Clock {
-    /// `ticks * numerator / denominator` nanoseconds.
-    numerator: u64,
-    denominator: u128,
+    tick: Tick,
     /// Seconds to add.
     offset: i64,
+}
+
+/// What a unit of the time stamps lasts.
+#[derive(Clone, Copy)]
+enum Tick {
+    Nanoseconds(u64),
+    /// One of so many in a second.
+    OfSecond(u128),
 }
 
 /// A block's body, cut from bytes that hold the whole block.
 struct Body<'a> {
     bytes: &'a [u8],
+    /// Where in the chunk it starts.
+    start: usize,
     big_endian: bool,
 }
 
@@ -57,80 +75,78 @@ impl PcapNgParser {
         let mut parser = Self {
             big_endian: false,
             interfaces: Vec::new(),
-            clocks: Vec::new(),
+            origins: Vec::new(),
             section_start: 0,
         };
         loop {
-            let present = reader.unread().len();
-            match parser
-                .step(reader.unread(), 1)
-                .map_err(|damage| Error::Damaged { offset: 0, damage })?
-            {
-                Step::Need(needed) => {
-                    if !reader.read(needed)? {
-                        let damage =
-                            Damage::CutShort { present: present as u64, needed: needed as u64 };
-                        return Err(Error::Damaged { offset: 0, damage });
-                    }
-                }
-                Step::Skip(len) | Step::Frame(len) | Step::Packet(_, len) => {
+            let present = reader.unread().len() as u64;
+            let mut len = 0;
+            let damage = match parser.step(reader.unread(), &mut len, &mut Found::default()) {
+                Ok(()) => {
                     reader.advance(len);
                     return Ok(parser);
                 }
-            }
+                Err(Stop::Need(needed)) if reader.read(needed)? => continue,
+                Err(Stop::Need(needed)) => Damage::CutShort { present, needed: needed as u64 },
+                Err(Stop::Damaged(damage)) => damage,
+            };
+            return Err(Error::Damaged { offset: 0, damage });
         }
     }
 
+    /// Parses a block and moves `at` behind it.
     #[inline]
-    pub(crate) fn step(&mut self, unread: &[u8], number: u64) -> Result<Step, Damage> {
-        let Some(start) = unread.first_chunk::<BLOCK_START>() else {
-            return Ok(Step::Need(BLOCK_FRAME));
-        };
-        // A section header's type is the same in both byte orders.
-        let mut block_type = u32::from_le_bytes([start[0], start[1], start[2], start[3]]);
-        let mut big_endian = self.big_endian;
-        if block_type == SECTION_HEADER {
-            let Some(magic) = unread.get(8..12) else { return Ok(Step::Need(BLOCK_FRAME)) };
-            let magic = u32::from_le_bytes([magic[0], magic[1], magic[2], magic[3]]);
-            big_endian = match magic {
-                BYTE_ORDER_MAGIC => false,
-                _ if magic.swap_bytes() == BYTE_ORDER_MAGIC => true,
-                _ => return Err(Damage::ByteOrder(magic)),
-            };
-        } else if big_endian {
-            block_type = block_type.swap_bytes();
+    pub(crate) fn step(
+        &mut self,
+        chunk: &[u8],
+        at: &mut usize,
+        found: &mut Found,
+    ) -> Result<(), Stop> {
+        let bytes = &chunk[*at..];
+        if bytes.len() < BLOCK_START {
+            return Err(Stop::Need(BLOCK_FRAME));
         }
-        let length = u32::from_le_bytes([start[4], start[5], start[6], start[7]]);
-        let length = if big_endian { length.swap_bytes() } else { length };
+        let mut big_endian = self.big_endian;
+        let [block_type, mut length] = words(bytes, big_endian);
+        // A section header's type is the same in both byte orders.
+        if block_type == SECTION_HEADER {
+            let Some(magic) = bytes.get(BLOCK_START..BLOCK_FRAME) else {
+                return Err(Stop::Need(BLOCK_FRAME));
+            };
+            big_endian = match words(magic, false) {
+                [BYTE_ORDER_MAGIC] => false,
+                [magic] if magic.swap_bytes() == BYTE_ORDER_MAGIC => true,
+                [magic] => return Err(Damage::ByteOrder(magic).into()),
+            };
+            [_, length] = words(bytes, big_endian);
+        }
         let (least, limit) = bounds(block_type);
         if length < least || length > limit {
-            return Err(Damage::BlockLength { block_type, length, least, limit });
+            return Err(Damage::BlockLength { block_type, length, least, limit }.into());
         }
         // Some writers do not count the padding of the body.
         let total = (length as usize).next_multiple_of(4);
-        if unread.len() < total {
-            return Ok(Step::Need(total));
-        }
-        let body = Body { bytes: &unread[BLOCK_START..total - 4], big_endian };
-        let last = Body { bytes: &unread[total - 4..total], big_endian }.u32(0);
+        let Some(block) = bytes.get(..total) else { return Err(Stop::Need(total)) };
+        let (body, last) = block[BLOCK_START..].split_at(total - BLOCK_FRAME);
+        let [last] = words(last, big_endian);
         if last != length {
-            return Err(Damage::BlockEnd { first: length, last });
+            return Err(Damage::BlockEnd { first: length, last }.into());
         }
+        let body = Body { bytes: body, start: *at + BLOCK_START, big_endian };
         match block_type {
-            ENHANCED_PACKET => self.packet(&body, body.u32(0), number, total),
-            OBSOLETE_PACKET => self.packet(&body, u32::from(body.u16(0)), number, total),
-            SIMPLE_PACKET => self.simple_packet(&body, number, total),
-            JOURNAL_EXPORT | CUSTOM | CUSTOM_NOT_COPIED => Ok(Step::Frame(total)),
-            _ => {
-                match block_type {
-                    SECTION_HEADER => self.section(&body)?,
-                    INTERFACE_DESCRIPTION => self.interface(&body)?,
-                    INTERFACE_STATISTICS => self.interface_statistics(&body),
-                    _ => {}
-                }
-                Ok(Step::Skip(total))
+            ENHANCED_PACKET | OBSOLETE_PACKET => {
+                self.packet(&body, block_type == ENHANCED_PACKET, found)?;
             }
+            SIMPLE_PACKET => self.simple_packet(&body, found)?,
+            // No packets, but Wireshark numbers them as frames.
+            JOURNAL_EXPORT | CUSTOM | CUSTOM_NOT_COPIED => found.frames += 1,
+            SECTION_HEADER => self.section(&body)?,
+            INTERFACE_DESCRIPTION => self.interface(&body)?,
+            INTERFACE_STATISTICS => self.interface_statistics(&body),
+            _ => {}
         }
+        *at += total;
+        Ok(())
     }
 
     pub(crate) fn interfaces(&self) -> &[FileInterface] {
@@ -139,49 +155,53 @@ impl PcapNgParser {
 
     /// Enhanced and obsolete packet blocks: they differ in the first word alone, and in the number of the options.
     #[inline]
-    fn packet(
-        &self,
-        body: &Body<'_>,
-        interface: u32,
-        number: u64,
-        total: usize,
-    ) -> Result<Step, Damage> {
+    fn packet(&self, body: &Body<'_>, enhanced: bool, found: &mut Found) -> Result<(), Damage> {
         const FIXED: usize = 20;
-        let (at, clock, link_type) = self.known(interface)?;
-        let ticks = u64::from(body.u32(4)) << 32 | u64::from(body.u32(8));
-        let (captured, wire) = (body.u32(12), body.u32(16));
-        let len = packet_length(captured, link_type, body.bytes.len() - FIXED)?;
-        let mut meta = PacketMeta::new(number, clock.time(ticks), link_type);
-        meta.wire_len = wire;
-        meta.interface = at as u32;
+        let [first, high, low, captured, wire] = words(body.bytes, body.big_endian);
+        let interface = match (enhanced, body.big_endian) {
+            (true, _) => first,
+            (false, true) => first >> 16,
+            (false, false) => first & 0xffff,
+        };
+        let (interface, origin) = self.known(interface)?;
+        let len = origin.packet_length(captured, body.bytes.len() - FIXED)?;
+        let (mut direction, mut losing) = (Direction::Unknown, false);
         let options = FIXED + len.next_multiple_of(4);
         if options < body.bytes.len() {
             body.options(options, |code, value| match (code, value) {
                 // Of both blocks option 2 holds the flags.
-                (2, &[_, _, _, _]) => meta.direction = direction(value_u32(value, body.big_endian)),
+                (2, &[_, _, _, _]) => {
+                    let [flags] = words(value, body.big_endian);
+                    direction = self::direction(flags);
+                }
                 // epb_dropcount: packets lost between this and the one before.
-                (4, value) if value.len() == 8 => meta.losing = value.iter().any(|&byte| byte != 0),
+                (4, value) if value.len() == 8 => losing = value.iter().any(|&byte| byte != 0),
                 _ => {}
             });
         }
-        Ok(Step::Packet(Record { start: BLOCK_START + FIXED, len, meta }, total))
+        let timestamp = origin.clock.time(u64::from(high) << 32 | u64::from(low));
+        let mut meta = PacketMeta::new(0, timestamp, origin.link_type);
+        (meta.wire_len, meta.interface) = (wire, interface as u32);
+        (meta.direction, meta.losing) = (direction, losing);
+        found.packet(Record { start: body.start + FIXED, len, meta });
+        Ok(())
     }
 
     /// A packet of the section's first interface without a time stamp.
-    fn simple_packet(&self, body: &Body<'_>, number: u64, total: usize) -> Result<Step, Damage> {
+    fn simple_packet(&self, body: &Body<'_>, found: &mut Found) -> Result<(), Damage> {
         const FIXED: usize = 4;
-        let (at, _, link_type) = self.known(0)?;
-        let wire = body.u32(0);
+        let (interface, origin) = self.known(0)?;
+        let [wire] = words(body.bytes, body.big_endian);
         let room = body.bytes.len() - FIXED;
-        let captured = match self.interfaces[at].snaplen {
+        let captured = match self.interfaces[interface].snaplen {
             0 => wire,
             snaplen => wire.min(snaplen),
         };
-        let len = packet_length(captured.min(room as u32), link_type, room)?;
-        let mut meta = PacketMeta::new(number, Timestamp::default(), link_type);
-        meta.wire_len = wire;
-        meta.interface = at as u32;
-        Ok(Step::Packet(Record { start: BLOCK_START + FIXED, len, meta }, total))
+        let len = origin.packet_length(captured.min(room as u32), room)?;
+        let mut meta = PacketMeta::new(0, Timestamp::default(), origin.link_type);
+        (meta.wire_len, meta.interface) = (wire, interface as u32);
+        found.packet(Record { start: body.start + FIXED, len, meta });
+        Ok(())
     }
 
     fn section(&mut self, body: &Body<'_>) -> Result<(), Damage> {
@@ -199,7 +219,7 @@ impl PcapNgParser {
         if self.interfaces.len() >= MOST_INTERFACES {
             return Err(Damage::TooManyInterfaces { limit: MOST_INTERFACES as u32 });
         }
-        let mut clock = Clock { numerator: 1_000, denominator: 1, offset: 0 };
+        let mut clock = Clock { tick: Tick::Nanoseconds(1_000), offset: 0 };
         let mut name = None;
         body.options(8, |code, value| match (code, value) {
             (2, value) => {
@@ -219,15 +239,18 @@ impl PcapNgParser {
             }
             _ => {}
         });
+        let [_, snaplen] = words(body.bytes, body.big_endian);
         let link_type = format::link_type(u32::from(body.u16(0)));
-        self.interfaces.push(FileInterface { link_type, snaplen: body.u32(4), name, drops: 0 });
-        self.clocks.push(clock);
+        self.interfaces.push(FileInterface { link_type, snaplen, name, drops: 0 });
+        let longest_packet = format::longest_packet(link_type);
+        self.origins.push(Origin { link_type, longest_packet, clock });
         Ok(())
     }
 
     /// Statistics are totals, so that the last block of an interface counts. One of an unknown interface says nothing.
     fn interface_statistics(&mut self, body: &Body<'_>) {
-        let Ok((at, ..)) = self.known(body.u32(0)) else { return };
+        let [interface] = words(body.bytes, body.big_endian);
+        let Ok((at, ..)) = self.known(interface) else { return };
         let mut drops = 0_u64;
         body.options(12, |code, value| {
             // isb_ifdrop and isb_osdrop.
@@ -244,17 +267,27 @@ impl PcapNgParser {
         self.interfaces[at].drops = drops;
     }
 
-    /// An interface of this section: its index over all sections, its clock and its link type.
+    /// An interface of this section, with its index over all sections.
     #[inline]
-    fn known(&self, index: u32) -> Result<(usize, Clock, LinkType), Damage> {
+    fn known(&self, index: u32) -> Result<(usize, &Origin), Damage> {
         let at = self.section_start + index as usize;
-        match (self.clocks.get(at), self.interfaces.get(at)) {
-            (Some(&clock), Some(interface)) => Ok((at, clock, interface.link_type)),
-            _ => {
-                let known = (self.interfaces.len() - self.section_start) as u32;
-                Err(Damage::UnknownInterface { index, known })
-            }
+        let known = (self.origins.len() - self.section_start) as u32;
+        let origin = self.origins.get(at).ok_or(Damage::UnknownInterface { index, known })?;
+        Ok((at, origin))
+    }
+}
+
+impl Origin {
+    #[inline]
+    fn packet_length(&self, length: u32, room: usize) -> Result<usize, Damage> {
+        let limit = self.longest_packet;
+        if length > limit {
+            return Err(Damage::PacketLength { length, limit });
         }
+        if length as usize > room {
+            return Err(Damage::PacketInBlock { length, room: room as u32 });
+        }
+        Ok(length as usize)
     }
 }
 
@@ -267,24 +300,23 @@ impl Clock {
         } else {
             10_u128.checked_pow(exponent).unwrap_or(u128::MAX)
         };
-        let second = 1_000_000_000;
-        if second % ticks == 0 {
-            Self { numerator: (second / ticks) as u64, denominator: 1, offset: 0 }
+        let tick = if SECOND.is_multiple_of(ticks) {
+            Tick::Nanoseconds((SECOND / ticks) as u64)
         } else {
-            Self { numerator: second as u64, denominator: ticks, offset: 0 }
-        }
+            Tick::OfSecond(ticks)
+        };
+        Self { tick, offset: 0 }
     }
 
     #[inline]
-    fn time(self, ticks: u64) -> Timestamp {
-        let nanos = match ticks.checked_mul(self.numerator) {
-            Some(nanos) if self.denominator == 1 => nanos,
-            _ => {
-                let nanos = u128::from(ticks) * u128::from(self.numerator) / self.denominator;
-                u64::try_from(nanos).unwrap_or(u64::MAX)
+    fn time(&self, ticks: u64) -> Timestamp {
+        let nanos = match self.tick {
+            Tick::Nanoseconds(nanos) => ticks.saturating_mul(nanos),
+            Tick::OfSecond(parts) => {
+                u64::try_from(u128::from(ticks) * SECOND / parts).unwrap_or(u64::MAX)
             }
         };
-        let offset = self.offset.unsigned_abs().saturating_mul(1_000_000_000);
+        let offset = self.offset.unsigned_abs().saturating_mul(SECOND as u64);
         Timestamp::from_nanos(if self.offset < 0 {
             nanos.saturating_sub(offset)
         } else {
@@ -295,11 +327,6 @@ impl Clock {
 
 impl Body<'_> {
     /// The callers read within what [`bounds`] has checked.
-    #[inline]
-    fn u32(&self, at: usize) -> u32 {
-        value_u32(&self.bytes[at..at + 4], self.big_endian)
-    }
-
     #[inline]
     fn u16(&self, at: usize) -> u16 {
         let bytes = [self.bytes[at], self.bytes[at + 1]];
@@ -335,18 +362,6 @@ fn bounds(block_type: u32) -> (u32, u32) {
     }
 }
 
-#[inline]
-fn packet_length(length: u32, link_type: LinkType, room: usize) -> Result<usize, Damage> {
-    let limit = format::longest_packet(link_type);
-    if length > limit {
-        return Err(Damage::PacketLength { length, limit });
-    }
-    if length as usize > room {
-        return Err(Damage::PacketInBlock { length, room: room as u32 });
-    }
-    Ok(length as usize)
-}
-
 /// `epb_flags`: the lowest two bits are inbound and outbound, the next three the reception type.
 fn direction(flags: u32) -> Direction {
     match (flags & 3, flags >> 2 & 7) {
@@ -357,10 +372,4 @@ fn direction(flags: u32) -> Direction {
         (1, _) => Direction::Host,
         _ => Direction::Unknown,
     }
-}
-
-#[inline]
-fn value_u32(bytes: &[u8], big_endian: bool) -> u32 {
-    let bytes = [bytes[0], bytes[1], bytes[2], bytes[3]];
-    if big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
 }

@@ -56,10 +56,10 @@ impl ChunkReader {
         &self.chunk[self.parsed..self.filled]
     }
 
-    /// Where in the chunk the unread bytes start.
+    /// The chunk as far as it was read, and where in it the unread bytes start.
     #[inline]
-    pub(crate) fn parsed(&self) -> usize {
-        self.parsed
+    pub(crate) fn filled(&self) -> (&[u8], usize) {
+        (&self.chunk[..self.filled], self.parsed)
     }
 
     /// Where in the file the unread bytes start.

@@ -102,7 +102,7 @@ fn read_from(reader: impl Read + Send + 'static) -> (Vec<(PacketMeta, Vec<u8>)>,
     loop {
         match source.next_batch(Timeout::Never) {
             Ok(Next::Batch(batch)) => {
-                assert!(!batch.is_empty());
+                assert!((1..=BATCH).contains(&batch.len()));
                 packets.extend(
                     batch
                         .packets()
@@ -215,16 +215,25 @@ fn pcapng_with_two_sections_of_different_byte_order() {
         &[&file.u32(1), &[0; 8], &file.option(5, &file.u64(40)), &file.option(7, &file.u64(2))],
     );
     file.block(0xbad, &[&[0; 8]]);
+    let old = |file: &Blocks, interface| {
+        let halves = [interface, 7].map(|v| file.u16(v)).concat();
+        [halves, [0, 3_000_000, 3, 4].map(|v| file.u32(v)).concat()].concat()
+    };
+    file.block(2, &[&old(&file, 1), b"old"]);
     file.big_endian = true;
     file.section();
     file.interface(113, 3, &[file.option(14, &file.u64(-1_i64 as u64))]);
     file.packet(0, 2_000_000, 0, b"micro", &[]);
     file.block(3, &[&file.u32(9), b"simple"]);
-    file.block(2, &[&[0, 0, 0, 0], &file.u64(3_000_000), &file.u32(3), &file.u32(4), b"old"]);
+    file.block(2, &[&old(&file, 0), b"old"]);
 
     let mut source = CaptureFile::from_reader(Cursor::new(file.bytes.clone())).expect("a header");
     while let Ok(Next::Batch(_)) = source.next_batch(Timeout::Never) {}
-    assert_eq!(source.statistics().expect("always").drops, 42);
+    let Statistics { packets, drops, truncated, losing, malformed, .. } =
+        source.statistics().expect("always");
+    assert_eq!((packets, drops, truncated, losing, malformed), (6, 42, 4, 1, 0));
+    assert_eq!(source.frames(), 7);
+    assert_eq!(source.position(), file.bytes.len() as u64);
     assert_eq!(source.interfaces().len(), 3);
     assert_eq!(source.interfaces()[0].name.as_deref(), Some("eth0"));
     assert_eq!(source.link_type(), None);
@@ -242,9 +251,10 @@ fn pcapng_with_two_sections_of_different_byte_order() {
         [
             (1, 0, 1, 7, 11, &b"nanoseconds"[..]),
             (2, 1, 101, 101_500_000_000, 99, b"binary"),
-            (4, 2, 113, 1_000_000_000, 5, b"micro"),
-            (5, 2, 113, 0, 9, b"sim"),
-            (6, 2, 113, 2_000_000_000, 4, b"old"),
+            (4, 1, 101, 3_029_687_500_000, 4, b"old"),
+            (5, 2, 113, 1_000_000_000, 5, b"micro"),
+            (6, 2, 113, 0, 9, b"sim"),
+            (7, 2, 113, 2_000_000_000, 4, b"old"),
         ]
     );
     assert_eq!((packets[0].0.direction, packets[0].0.losing), (Direction::Outgoing, true));
@@ -252,6 +262,33 @@ fn pcapng_with_two_sections_of_different_byte_order() {
         (packets[1].0.direction, packets[1].0.checksum),
         (Direction::Unknown, ChecksumStatus::Unknown)
     );
+}
+
+#[test]
+fn time_stamps_of_every_resolution() {
+    let second = 1_000_000_000;
+    for (resolution, offset, ticks, nanos) in [
+        (0, 0, 3, 3 * second),
+        (9, 2, 5, 2 * second + 5),
+        (6, 0, u64::MAX, u64::MAX),
+        (9, 1, u64::MAX, u64::MAX),
+        (9, -9, 1, 0),
+        (12, 0, 1_999, 1),
+        (12, 0, u64::MAX, u64::MAX / 1_000),
+        (0x80, -1, 4, 3 * second),
+        (0x80 | 20, 0, 3 << 19, 3 * second / 2),
+        (0x80 | 1, 0, u64::MAX, u64::MAX),
+        (127, 0, u64::MAX, 0),
+    ] {
+        let mut file = Blocks::default();
+        file.section();
+        let offset = file.u64(i64::from(offset) as u64);
+        file.interface(1, 0, &[file.option(14, &offset), file.option(9, &[resolution])]);
+        file.packet(0, ticks, 0, b"data", &[]);
+        let (packets, error) = read(file.bytes);
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!(packets[0].0.timestamp.as_nanos(), nanos, "{ticks} of {resolution:#x}");
+    }
 }
 
 #[test]
