@@ -87,6 +87,7 @@ live_harness::main!(
     filter::a_locked_filter_stays,
     programs::an_ebpf_program_filters_in_the_kernel,
     programs::a_swap_to_an_ebpf_program_empties_the_ring,
+    programs::an_ebpf_program_that_is_refused_changes_nothing,
     programs::ebpf_programs_are_swapped_under_traffic,
     programs::an_ebpf_program_on_any_delivers_loopback_once,
     programs::an_ebpf_program_chooses_the_member,

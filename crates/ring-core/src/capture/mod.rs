@@ -288,10 +288,12 @@ impl Capture {
     ///
     /// # Errors
     /// [`Error::Filter`] when the kernel refuses it, which leaves the old one in place, or nothing passing where the new
-    /// one is an eBPF program; [`Error::FilterLocked`]; [`Error::Compile`] and its kin.
+    /// one is an eBPF program; [`Error::FilterLocked`], [`Error::Compile`] and its kin, which leave the old one in place.
     pub fn set_filter(&mut self, filter: impl Into<CaptureFilter>) -> Result<(), Error> {
         let filter = filter.into();
         if filter.is_descriptor() {
+            // Whatever can be known is found out before anything is thrown away.
+            self.socket.check_filter(&filter)?;
             self.socket.drop_all().map_err(|source| Error::Filter { source })?;
             self.discard()?;
         }

@@ -35,14 +35,16 @@ impl CaptureSocket {
         self.socket.attach_filter(&[Instruction::statement(RET_K, 0)])
     }
 
+    /// Whether the filter can be asked of the kernel.
+    pub(crate) fn check_filter(&self, filter: &CaptureFilter) -> Result<(), Error> {
+        self.prepare(filter).map(drop)
+    }
+
     /// Attaches the filter in place of the one that is there; the program to filter older packets by, if it is a classic
     /// one.
     pub(crate) fn set_filter(&self, filter: &CaptureFilter) -> Result<Option<Program>, Error> {
-        if self.locked {
-            return Err(Error::FilterLocked);
-        }
         let refused = |source| Error::Filter { source };
-        match filter.prepare(self.link_type, self.snaplen, self.once_on_loopback)? {
+        match self.prepare(filter)? {
             Prepared::Nothing => match self.socket.detach_filter() {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 result => result.map_err(refused)?,
@@ -100,6 +102,13 @@ impl CaptureSocket {
         if self.promiscuous {
             let _ = self.socket.drop_membership(&self.promiscuous_request());
         }
+    }
+
+    fn prepare<'f>(&self, filter: &'f CaptureFilter) -> Result<Prepared<'f>, Error> {
+        if self.locked {
+            return Err(Error::FilterLocked);
+        }
+        filter.prepare(self.link_type, self.snaplen, self.once_on_loopback)
     }
 
     fn promiscuous_request(&self) -> PacketMreq {

@@ -123,6 +123,28 @@ pub(crate) fn a_swap_to_an_ebpf_program_empties_the_ring() -> Result {
     Ok(())
 }
 
+/// A program that cannot be the filter is refused before anything is thrown away for it.
+pub(crate) fn an_ebpf_program_that_is_refused_changes_nothing() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let sender = Sender::new(&left, "left0")?;
+    let filtered = || Capture::builder("right0").filter(crate::captures::to_port(53));
+    for (builder, locked) in [(filtered().lock_filter(true), true), (filtered().snaplen(50), false)]
+    {
+        let mut capture = open(&right, builder)?;
+        sender.send(&[frame(52, 60), frame(53, 60)])?;
+        let refused = capture.set_filter(to_port(52)?);
+        match locked {
+            true => assert!(matches!(refused, Err(Error::FilterLocked)), "{refused:?}"),
+            false => assert!(matches!(refused, Err(Error::FilterSnaplen)), "{refused:?}"),
+        }
+        sender.send(&[frame(52, 60), frame(53, 60)])?;
+        assert_eq!(ports(&mut capture)?, [53, 53]);
+        assert_eq!(capture.statistics()?.discarded, 0);
+    }
+    Ok(())
+}
+
 /// While packets come all the time, none of the old filter is seen after the call.
 pub(crate) fn ebpf_programs_are_swapped_under_traffic() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
