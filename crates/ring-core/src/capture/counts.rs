@@ -1,6 +1,6 @@
 //! What is counted while blocks are walked.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// In place of a block's index: a copy of a block, in which nothing is counted any more.
 pub(crate) const COPY: usize = usize::MAX;
@@ -13,13 +13,30 @@ pub(crate) struct Counts {
     malformed: AtomicU64,
 }
 
-/// What was counted in a block since it was taken. Written by whoever walks the block, which is usually one.
+/// What was counted in a block since it was taken, by all who walk it.
 #[derive(Debug, Default)]
 struct BlockCounts {
-    /// Packets up to here have been counted.
-    seen: AtomicU32,
-    truncated: AtomicU32,
+    /// A [`Cut`], in one word: several threads may walk the block at the same time.
+    cut: AtomicU64,
     malformed: AtomicBool,
+}
+
+/// Packets that were not captured whole.
+#[derive(Clone, Copy)]
+struct Cut {
+    /// Packets up to here have been counted.
+    seen: u32,
+    count: u32,
+}
+
+impl Cut {
+    fn of(word: u64) -> Self {
+        Self { seen: (word >> 32) as u32, count: word as u32 }
+    }
+
+    fn word(self) -> u64 {
+        u64::from(self.seen) << 32 | u64::from(self.count)
+    }
 }
 
 impl Counts {
@@ -39,7 +56,7 @@ impl Counts {
     #[inline]
     pub(crate) fn begin(&self, index: usize) {
         let counts = &self.blocks[index];
-        counts.seen.store(0, Ordering::Relaxed);
+        counts.cut.store(0, Ordering::Relaxed);
         counts.malformed.store(false, Ordering::Relaxed);
     }
 
@@ -47,10 +64,11 @@ impl Counts {
     #[inline]
     pub(crate) fn end(&self, index: usize) {
         let counts = &self.blocks[index];
-        let truncated = counts.truncated.load(Ordering::Relaxed);
-        if truncated != 0 {
-            counts.truncated.store(0, Ordering::Relaxed);
-            self.truncated.fetch_add(u64::from(truncated), Ordering::Relaxed);
+        let Cut { count, .. } = Cut::of(counts.cut.load(Ordering::Relaxed));
+        if count != 0 {
+            counts.cut.store(0, Ordering::Relaxed);
+            // Release: who sees them in the total does not see them in the block any more.
+            self.truncated.fetch_add(u64::from(count), Ordering::Release);
         }
     }
 
@@ -59,10 +77,12 @@ impl Counts {
     #[cold]
     pub(crate) fn count_truncated(&self, index: usize, position: u32) {
         let Some(counts) = self.blocks.get(index) else { return };
-        if counts.seen.load(Ordering::Relaxed) <= position {
-            counts.seen.store(position + 1, Ordering::Relaxed);
-            counts.truncated.store(counts.truncated.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        }
+        let counted = |word| {
+            let Cut { seen, count } = Cut::of(word);
+            (seen <= position).then(|| Cut { seen: position + 1, count: count + 1 }.word())
+        };
+        // An error is a packet that somebody counted before.
+        let _ = counts.cut.fetch_update(Ordering::Relaxed, Ordering::Relaxed, counted);
     }
 
     /// Counts a block that broke off, once however often it is walked.
@@ -74,13 +94,12 @@ impl Counts {
         }
     }
 
+    /// Less than it was for a moment, while another thread gives a block back; never more than it is.
     pub(crate) fn truncated(&self) -> u64 {
-        let open: u64 = self
-            .blocks
-            .iter()
-            .map(|block| u64::from(block.truncated.load(Ordering::Relaxed)))
-            .sum();
-        self.truncated.load(Ordering::Relaxed) + open
+        // The total first: see `end`.
+        let total = self.truncated.load(Ordering::Acquire);
+        let cut = |block: &BlockCounts| Cut::of(block.cut.load(Ordering::Relaxed)).count;
+        total + self.blocks.iter().map(|block| u64::from(cut(block))).sum::<u64>()
     }
 
     pub(crate) fn malformed(&self) -> u64 {

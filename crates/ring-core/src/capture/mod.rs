@@ -257,8 +257,9 @@ impl Capture {
     /// [`Error::System`] when the kernel refuses to tell.
     pub fn statistics(&mut self) -> Result<Statistics, Error> {
         self.read_counters()?;
+        // None of the totals ever decreases.
+        self.statistics.truncated = self.statistics.truncated.max(self.ring.counts.truncated());
         Ok(Statistics {
-            truncated: self.ring.counts.truncated(),
             malformed: self.ring.counts.malformed(),
             blocks_on_loan: self.ring.loans.count() as u64,
             ..self.statistics

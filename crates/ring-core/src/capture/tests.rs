@@ -1,6 +1,7 @@
 //! The ring against a kernel side in plain memory, which may write whatever it likes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use ring_sys::packet::abi::{self, TP_STATUS_USER, TpacketBlockDesc};
@@ -253,6 +254,33 @@ fn what_a_packet_says_of_itself_is_within_its_bounds() {
     assert_eq!(metas[0].vlan, Some(VlanTag { tpid: 0x8100, tci: 0x6005 }));
     assert_eq!(metas[3].wire_len, 6, "at least what was captured");
     assert_eq!((ring.counts.malformed(), ring.counts.truncated()), (0, 0));
+}
+
+/// Clones of a block that are walked at the same time: each packet counts once, and totals that were told stay.
+#[test]
+fn what_several_threads_walk_counts_once() {
+    const PACKETS: usize = 2500;
+    let ring = Arc::new(fake::ring(64 * BLOCK, 2));
+    let mut frames = frames(&["cut"; PACKETS]);
+    frames.iter_mut().for_each(|frame| frame.header.tp_len = 100);
+    for round in 0..100 {
+        ring.fill(round % 2, &frames);
+        let shared = take(&ring, round % 2).expect("a block").share();
+        let ready = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for block in [shared.clone(), shared] {
+                let ready = &ready;
+                scope.spawn(move || {
+                    ready.fetch_add(1, Ordering::Relaxed);
+                    while ready.load(Ordering::Relaxed) < 2 {
+                        std::hint::spin_loop();
+                    }
+                    assert_eq!(block.packets().count(), PACKETS);
+                });
+            }
+        });
+        assert_eq!(ring.counts.truncated(), ((round + 1) * PACKETS) as u64, "round {round}");
+    }
 }
 
 fn sendable<T: Send + Sync>() {}
