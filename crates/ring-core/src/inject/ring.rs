@@ -71,7 +71,8 @@ impl Ring {
         headers: Headers,
         skips: bool,
     ) -> io::Result<Self> {
-        let geometry = Geometry::new(count, longest);
+        let geometry = Geometry::new(count, longest)
+            .ok_or_else(|| io::Error::from_raw_os_error(ring_sys::packet::EINVAL))?;
         socket.set_version(TPACKET_V2)?;
         if skips {
             socket.set_loss(true)?;
@@ -260,14 +261,17 @@ fn state(status: &AtomicU32) -> u32 {
 }
 
 impl Geometry {
-    /// At least `count` places.
-    fn new(count: usize, longest: usize) -> Self {
+    /// At least `count` places; `None` for more than the kernel can count.
+    fn new(count: usize, longest: usize) -> Option<Self> {
         let place = (DATA + VIRTIO_HEADER + longest).next_multiple_of(16);
         let per_block = (BLOCK / place).max(1);
         let block = (place * per_block).next_multiple_of(PAGE);
         // The kernel counts as many places a block as fit.
         let per_block = block / place;
-        Self { place, per_block, block, count: count.div_ceil(per_block).max(1) * per_block }
+        let blocks = count.div_ceil(per_block).max(1);
+        let count = blocks.checked_mul(per_block).filter(|&count| u32::try_from(count).is_ok())?;
+        blocks.checked_mul(block)?;
+        Some(Self { place, per_block, block, count })
     }
 
     fn offset(&self, index: usize) -> usize {
@@ -282,7 +286,7 @@ mod tests {
     #[test]
     fn places_do_not_overlap_and_stay_in_their_blocks() {
         for (count, longest) in [(1, 1), (256, 1518), (64, 65_535), (1000, 9018), (7, 60_000)] {
-            let geometry = Geometry::new(count, longest);
+            let geometry = Geometry::new(count, longest).expect("few places");
             assert!(geometry.count >= count && geometry.block.is_multiple_of(PAGE));
             assert_eq!(geometry.count % geometry.per_block, 0);
             assert!(geometry.place >= DATA + VIRTIO_HEADER + longest);
@@ -294,6 +298,18 @@ mod tests {
                 assert_eq!(start / geometry.block, (end - 1) / geometry.block);
             }
             assert!(end <= geometry.count / geometry.per_block * geometry.block);
+        }
+    }
+
+    #[test]
+    fn more_places_than_can_be_counted_are_none() {
+        // Blocks whose number has nothing but a 1 in its lowest 32 bits, and as many bytes in its lowest 64.
+        for count in [1 << 32, (1 << 32) + 1, usize::MAX / 2, usize::MAX - 1, usize::MAX] {
+            assert!(Geometry::new(count, 1518).is_none(), "{count}");
+        }
+        let Geometry { per_block, .. } = Geometry::new(1, 1518).expect("one place");
+        for blocks in [(1 << 32) + 1, (1 << 48) + 1] {
+            assert!(Geometry::new(blocks * per_block, 1518).is_none(), "{blocks} blocks");
         }
     }
 }
