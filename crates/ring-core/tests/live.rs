@@ -112,6 +112,7 @@ live_harness::main!(
     interface::wrong_interfaces_and_geometries_are_typed_errors,
     fanout::both_directions_of_a_flow_go_to_one_member,
     fanout::every_mode_delivers_each_packet_to_one_member,
+    fanout::the_processor_chooses_the_member,
     fanout::rollover_is_counted,
     fanout::a_program_chooses_the_member,
     fanout::members_run_on_their_processors,

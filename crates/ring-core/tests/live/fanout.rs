@@ -120,6 +120,30 @@ pub(crate) fn every_mode_delivers_each_packet_to_one_member() -> Result {
     Ok(())
 }
 
+/// On a virtual link a packet arrives on the processor of its sender.
+pub(crate) fn the_processor_chooses_the_member() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    wire(&left, &right)?;
+    let sender = Sender::new(&left, "left0")?;
+    let frames: Vec<_> = (0..100).map(|port| frame(port, 80)).collect();
+    let processors = ring_sys::processor::allowed()?;
+    let mut group = group(&right, 3, FanoutMode::Cpu, |group| group)?;
+    for &processor in &processors {
+        thread::scope(|scope| {
+            let sending = scope.spawn(|| -> Result {
+                ring_sys::processor::pin(processor)?;
+                sender.send(&frames)
+            });
+            sending.join().expect("the sender")
+        })?;
+        let sizes: Vec<_> = drain(&mut group)?.iter().map(Vec::len).collect();
+        let mut expected = [0; 3];
+        expected[processor % 3] = 100;
+        assert_eq!(sizes, expected, "processor {processor}");
+    }
+    Ok(())
+}
+
 pub(crate) fn rollover_is_counted() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
