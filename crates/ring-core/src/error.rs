@@ -236,6 +236,9 @@ pub enum GeometryProblem {
     /// More than 4 GiB.
     #[error("a ring has at most 4 GiB")]
     Size,
+    /// So much room before each packet leaves none for the packet.
+    #[error("room before packets leaves 512 bytes of a block, and of 64 KiB, for the rest")]
+    Headroom,
 }
 
 /// The error of a system call, by what was attempted.

@@ -27,6 +27,10 @@ const RAW_HARDWARE: u32 = 1 << 6;
 /// The kernel asks for a frame size, but version 3 packs packets of any size: all that counts is that it fits.
 const FRAME: usize = 2048;
 
+/// More than what is before a packet's bytes without headroom: descriptors of the block and the packet, an address, room for a
+/// link-layer header; and some bytes of the packet itself.
+const BEFORE_PACKET: usize = 512;
+
 /// How a [`Capture`] is set up: plain configuration with defaults, and one fallible end, [`open`](Self::open).
 #[derive(Clone, Debug)]
 #[must_use = "nothing is captured before `open`"]
@@ -262,7 +266,7 @@ impl CaptureBuilder {
         self
     }
 
-    /// Bytes to leave free before each packet (`PACKET_RESERVE`).
+    /// Bytes to leave free before each packet (`PACKET_RESERVE`): 512 less than a block has, and less than 64 KiB, at most.
     pub fn headroom(mut self, bytes: u32) -> Self {
         self.reserve = bytes;
         self
@@ -416,6 +420,10 @@ impl CaptureBuilder {
         }
         if block_size.checked_mul(blocks).is_none_or(|size| size > u32::MAX as usize) {
             return wrong(GeometryProblem::Size);
+        }
+        // The kernel drops a packet that would start beyond what it counts in 16 bits (`tpacket_rcv` of af_packet.c).
+        if self.reserve as usize > block_size.min(u16::MAX.into()) - BEFORE_PACKET {
+            return wrong(GeometryProblem::Headroom);
         }
         let frame_size = (FRAME + self.reserve as usize).next_multiple_of(16).min(block_size);
         let hash = if self.hash { TP_FT_REQ_FILL_RXHASH } else { 0 };

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use live_harness::{Missing, Result};
 use netns::Namespace;
-use ring_core::{Capture, CaptureBuilder, Error, RingGeometry, RingProfile, Timeout};
+use ring_core::{
+    Capture, CaptureBuilder, Error, GeometryProblem, RingGeometry, RingProfile, Timeout,
+};
 
 use crate::captures::{FEW, SHORT, drain, open};
 use crate::hosts::{SOON, Sender, frame, wire};
@@ -81,6 +83,24 @@ pub(crate) fn headroom_leaves_packets_as_they_are() -> Result {
     let sender = Sender::new(&left, "left0")?;
     let frames: Vec<_> = (0..100).map(|port| frame(port, 60 + usize::from(port))).collect();
     let mut room = Vec::new();
+    // Without room for the packets the kernel would drop them all.
+    for (block_size, bytes) in [(1 << 20, 65_024), (1 << 20, u32::MAX), (4096, 3585)] {
+        let geometry = RingGeometry { block_size, ..FEW };
+        let builder = Capture::builder("right0").geometry(geometry).headroom(bytes);
+        let refused = right.run(|| builder.open())?;
+        let problem = GeometryProblem::Headroom;
+        assert!(
+            matches!(refused, Err(Error::Geometry { problem: told, .. }) if told == problem),
+            "{refused:?}"
+        );
+    }
+    for (block_size, bytes) in [(1 << 20, 65_023), (4096, 3584)] {
+        let geometry = RingGeometry { block_size, ..FEW };
+        let builder = Capture::builder("right0").geometry(geometry).headroom(bytes);
+        let mut capture = open(&right, builder)?;
+        sender.send(&frames[..1])?;
+        assert_eq!(drain(&mut capture)?.len(), 1, "{bytes} of {block_size}");
+    }
     for bytes in [0, 512] {
         let mut capture = open(&right, Capture::builder("right0").headroom(bytes))?;
         sender.send(&frames)?;
