@@ -48,13 +48,13 @@ pub struct Info {
 }
 
 impl<K: Clone> Conversation<K> {
-    pub(crate) fn new(flow: &flow::Flow<'_, K>, queue: Arc<Queue<K>>) -> Self {
+    pub(crate) fn new(flow: &flow::Flow<'_, K>, queue: Arc<Queue<K>>, taken: Taken) -> Self {
         Self {
             key: flow.key.clone(),
             protocol: flow.protocol,
             initiator: flow.initiator,
             started: flow.started,
-            reader: Reader { queue, taken: Taken::default(), split: false },
+            reader: Reader { queue, taken, split: false },
         }
     }
 

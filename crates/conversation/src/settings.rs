@@ -1,5 +1,8 @@
 //! How conversations are kept.
 
+/// What a reader hands out before it tells the engine, unless limits are so small that it would matter.
+const AT_ONCE: usize = 16 << 10;
+
 /// Where a chunk's bytes live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -47,6 +50,14 @@ pub(crate) struct Settings {
     pub(crate) datagrams: bool,
     /// Whether a side's bytes wait for those of the other that it has acknowledged.
     pub(crate) causal: bool,
+}
+
+impl Settings {
+    /// How much of what a reader has handed out may count as queued yet: little beside any limit, though each of many
+    /// readers may have so much.
+    pub(crate) fn at_once(&self) -> usize {
+        AT_ONCE.min(self.conversation_limit / 16).min(self.total_limit / 1024)
+    }
 }
 
 impl Default for Settings {

@@ -21,7 +21,7 @@ use crate::gate::Gate;
 use crate::inbox::Inbox;
 use crate::observe;
 use crate::pool::Pool;
-use crate::queue::{Beyond, Entries, Entry, Item, Pushed, Queue, Room, Spares};
+use crate::queue::{Beyond, Entries, Entry, Item, Pushed, Queue, Room, Spares, Taken};
 use crate::run::Run;
 use crate::settings::{Overflow, Retention, Settings};
 
@@ -300,7 +300,8 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
         self.counters.began(flow, true);
         self.admission.began();
         let queue = Arc::new(Queue::new(Arc::clone(&self.gate)));
-        self.announced.push(Conversation::new(flow, Arc::clone(&queue)));
+        let taken = Taken::new(self.settings.at_once());
+        self.announced.push(Conversation::new(flow, Arc::clone(&queue), taken));
         self.slots[index] = Some(Slot {
             id: flow.id,
             queue,

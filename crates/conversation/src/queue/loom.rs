@@ -11,6 +11,8 @@ use flow::{FlowSide, Timestamp};
 use super::*;
 use crate::chunk::ChunkData;
 
+const ROOMY: Room = Room { limit: usize::MAX, total: usize::MAX, beyond: Beyond::Drop };
+
 fn data(offset: u64) -> (FlowSide, Item) {
     let bytes = Bytes::from_static(b"x");
     (FlowSide::Initiator, Item::Data(ChunkData::new(bytes, offset, Timestamp::from_nanos(0), 1)))
@@ -82,6 +84,100 @@ fn an_engine_that_waits_for_room_is_always_woken() {
         assert_eq!(read(&queue), 1);
         engine.join().unwrap();
     });
+}
+
+/// Two entries that a reader takes at once, of which the first counts until the second is handed out.
+fn push_two(queue: &Queue<()>) {
+    let mut wake = Vec::new();
+    queue.push(&mut entries(vec![data(0), data(1)]), &ROOMY, &mut wake);
+    wake.into_iter().for_each(Waker::wake);
+}
+
+#[test]
+fn an_engine_that_waits_for_a_reader_of_several_is_always_woken() {
+    for task in [false, true] {
+        ::loom::model(move || {
+            let gate = Arc::new(Gate::default());
+            let queue = Arc::new(Queue::new(Arc::clone(&gate)));
+            let engine = {
+                let (gate, queue) = (Arc::clone(&gate), Arc::clone(&queue));
+                thread::spawn(move || {
+                    push_two(&queue);
+                    // Nothing lets it go on but what is taken: no parked reader does.
+                    gate.readers_are_independent();
+                    if task {
+                        block_on(poll_fn(|cx| gate.poll_while(cx, || queue.is_over(0))));
+                    } else {
+                        gate.wait_while(|| queue.is_over(0));
+                    }
+                    push(&queue, data(2), ROOMY);
+                    fail(&queue);
+                })
+            };
+            let mut taken = Taken::new(1 << 20);
+            for _ in 0..2 {
+                let chunk = block_on(poll_fn(|cx| queue.poll_both(&mut taken, cx)));
+                assert!(matches!(chunk, Some(Ok(Chunk::Initiator(_)))), "{chunk:?}");
+            }
+            // It does not ask again before: the wait for more would wake the engine as well.
+            engine.join().unwrap();
+            assert_eq!(read(&queue), 1);
+            assert_eq!(gate.queued(), 0);
+        });
+    }
+}
+
+#[test]
+fn an_engine_that_waits_for_the_reader_of_a_half_is_always_woken() {
+    ::loom::model(|| {
+        let gate = Arc::new(Gate::default());
+        let queue = Arc::new(Queue::new(Arc::clone(&gate)));
+        queue.split(Taken::default());
+        let engine = {
+            let (gate, queue) = (Arc::clone(&gate), Arc::clone(&queue));
+            thread::spawn(move || {
+                push(&queue, data(0), ROOMY);
+                gate.readers_are_independent();
+                gate.wait_while(|| queue.is_over(0));
+            })
+        };
+        let chunk = block_on(poll_fn(|cx| queue.poll_side(FlowSide::Initiator, cx)));
+        assert!(matches!(chunk, Some(Ok(Chunk::Initiator(_)))), "{chunk:?}");
+        engine.join().unwrap();
+    });
+}
+
+#[test]
+fn a_reader_that_goes_away_amid_what_it_has_taken_lets_the_engine_go_on() {
+    for split in [false, true] {
+        ::loom::model(move || {
+            let gate = Arc::new(Gate::default());
+            let queue = Arc::new(Queue::new(Arc::clone(&gate)));
+            let engine = {
+                let (gate, queue) = (Arc::clone(&gate), Arc::clone(&queue));
+                thread::spawn(move || {
+                    push_two(&queue);
+                    gate.readers_are_independent();
+                    gate.wait_while(|| queue.is_over(0));
+                    push(&queue, data(2), ROOMY);
+                    fail(&queue);
+                })
+            };
+            let mut taken = Taken::new(1 << 20);
+            let chunk = block_on(poll_fn(|cx| queue.poll_both(&mut taken, cx)));
+            assert!(matches!(chunk, Some(Ok(Chunk::Initiator(_)))), "{chunk:?}");
+            if split {
+                queue.split(taken);
+                queue.abandon(FlowSide::Responder);
+                queue.abandon(FlowSide::Initiator);
+            } else {
+                queue.abandon_both();
+            }
+            engine.join().unwrap();
+            assert_eq!(gate.queued(), 0);
+            assert!(!gate.has_parked());
+        });
+    }
 }
 
 #[test]

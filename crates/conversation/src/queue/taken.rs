@@ -2,19 +2,23 @@
 
 use super::{Entries, Entry, index};
 
-/// What has been handed out of it counts as queued up to so much: the counters are shared with the engine.
-const AT_ONCE: usize = 16 << 10;
-
 /// Entries that a reader has to itself, without a lock. They count as queued, and some of those that it has handed out do,
-/// too.
+/// too: the counters are shared with the engine.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     pub(super) entries: Entries,
     /// What has been handed out cost, by side.
     pub(super) handed_out: [usize; 2],
+    /// How much of that counts as queued at most.
+    at_once: usize,
 }
 
 impl Taken {
+    /// Nothing yet; what will have been handed out counts as queued up to so much.
+    pub(crate) fn new(at_once: usize) -> Self {
+        Self { at_once, ..Self::default() }
+    }
+
     /// The next entry, which is about to be handed out.
     #[inline]
     pub(super) fn next(&mut self) -> Option<Entry> {
@@ -26,6 +30,6 @@ impl Taken {
     /// Whether it is time to count what has been handed out.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
-        self.entries.is_empty() || self.handed_out.iter().sum::<usize>() >= AT_ONCE
+        self.entries.is_empty() || self.handed_out.iter().sum::<usize>() >= self.at_once
     }
 }

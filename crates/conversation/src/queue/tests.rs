@@ -190,7 +190,7 @@ fn what_a_reader_has_taken_counts_as_queued() {
     let room = Room { limit: 2 * each, total: usize::MAX, beyond: Beyond::Drop };
     push(&queue, vec![(a, data(0, 100)), (b, data(0, 100)), (a, data(100, 100))], room);
     let cx = Context::from_waker(Waker::noop());
-    let mut taken = Taken::default();
+    let mut taken = Taken::new(16 << 10);
     for left in [2, 1] {
         assert!(matches!(queue.poll_both(&mut taken, &cx), Poll::Ready(Some(Ok(_)))));
         assert_eq!((taken.entries.len(), gate.queued()), (left, 3 * each));
@@ -213,7 +213,7 @@ fn what_was_handed_out_of_much_makes_room_before_all_of_it_was() {
     let items = (0..8).map(|i| (if i < 6 { a } else { b }, data(i % 6 * 5000, 5000)));
     push(&queue, items.collect(), ROOMY);
     let cx = Context::from_waker(Waker::noop());
-    let mut taken = Taken::default();
+    let mut taken = Taken::new(16 << 10);
     let queued = [8, 8, 8, 4, 4, 4, 4, 0].map(|left| left * each);
     for queued in queued {
         assert!(matches!(queue.poll_both(&mut taken, &cx), Poll::Ready(Some(Ok(_)))));

@@ -6,7 +6,7 @@ use conversation::{Chunk, Excess, FlowStreamExt as _, GapCause, Overflow};
 use flow::{EndReason, FiveTuple, FlowSide};
 use futures::StreamExt as _;
 
-use super::support::{Live, interleave, source, udp};
+use super::support::{Connection, Fed, Live, interleave, pattern, source, udp};
 use super::{exchange, hear};
 use crate::Begin as _;
 
@@ -204,6 +204,33 @@ async fn a_slow_reader_of_a_wire_gets_a_gap_and_holds_up_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
+async fn what_was_read_takes_none_of_a_small_limit() {
+    let (feed, source) = Fed::new();
+    let mut conversations =
+        source.flow_stream(FiveTuple::bidirectional()).conversation_limit(10_000).begin();
+    let handle = conversations.handle();
+    let mut connection = Connection::open(1);
+    for round in 0..7 {
+        connection.send(0, &pattern(round, 1000));
+        connection.send(1, &pattern(round, 1000));
+    }
+    feed.all(&mut connection);
+    let mut conversation = conversations.next().await.unwrap().unwrap();
+    // All but the last of what one batch brought.
+    for _ in 0..13 {
+        let chunk = conversation.next_chunk().await.unwrap();
+        assert!(matches!(chunk, Chunk::Initiator(_) | Chunk::Responder(_)), "{chunk:?}");
+    }
+    connection.send(1, &pattern(7, 7000));
+    feed.all(&mut connection);
+    drop(feed);
+    handle.finished().await;
+    assert_eq!(handle.statistics().dropped_bytes, 0);
+    let heard = hear(&mut conversation).await;
+    assert_eq!((heard.bytes[1].len(), heard.gaps), (8000, Vec::new()));
+}
+
 async fn a_file_waits_for_slow_readers_and_loses_nothing() {
     let mut connections: Vec<_> = (0..4).map(|i| exchange(i + 1, 10, 300_000)).collect();
     let mut conversations = interleave(&mut connections)
