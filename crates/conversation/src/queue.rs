@@ -174,8 +174,13 @@ impl<K: Clone> Queue<K> {
             let order = state.order();
             let State { lanes, totals, end, .. } = state;
             let (lane, totals) = (&mut lanes[index(side)], &mut totals[index(side)]);
-            if lane.gone || pushed.overrun {
+            if lane.gone {
                 totals.count(&item);
+                continue;
+            }
+            if pushed.overrun {
+                totals.count(&item);
+                totals.discard(&item, &mut pushed.dropped);
                 continue;
             }
             if let Item::Barrier { other } = item

@@ -223,6 +223,20 @@ fn what_was_handed_out_of_much_makes_room_before_all_of_it_was() {
 }
 
 #[test]
+fn what_comes_behind_an_overrun_was_not_handed_on() {
+    let (queue, gate) = queue();
+    let (a, b) = (FlowSide::Initiator, FlowSide::Responder);
+    let room = Room { limit: 100 + ENTRY_COST, total: usize::MAX, beyond: Beyond::Close };
+    let items = vec![(a, data(0, 100)), (a, data(100, 50)), (b, data(0, 7)), (a, data(150, 1))];
+    let pushed = push(&queue, items, room);
+    assert_eq!((pushed.overrun, pushed.dropped), (true, 58));
+    let totals = [a, b].map(|side| queue.totals(side));
+    assert_eq!(totals.map(|totals| totals.bytes), [100, 0]);
+    assert_eq!(totals.map(|totals| totals.dropped_bytes), [51, 7]);
+    assert_eq!(gate.queued(), 100 + ENTRY_COST);
+}
+
+#[test]
 fn a_reader_that_is_split_gives_back_what_it_has_taken() {
     let (queue, gate) = queue();
     let (a, b) = (FlowSide::Initiator, FlowSide::Responder);

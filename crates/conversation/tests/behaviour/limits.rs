@@ -39,6 +39,7 @@ async fn a_conversation_is_given_up_where_that_is_asked_for() {
     };
     assert_eq!(*offset, heard);
     assert!(taken[0].next_chunk().await.is_none());
+    assert_eq!(taken[0].info().responder.bytes, heard);
     let other = hear(&mut taken[1]).await;
     assert_eq!(other.bytes, connections[1].sent);
     let statistics = handle.statistics();
