@@ -261,7 +261,6 @@ impl<K: Clone + Send + 'static, M: Send + 'static> Mail<K, M> {
     }
 
     fn feed(&mut self, flow: &Flow<'_, K>, bytes: usize) {
-        self.outlet.counters().bytes.add(bytes as u64);
         if let Some(fed) = self.fed(flow) {
             *fed = fed.saturating_add(bytes);
         }
@@ -331,6 +330,7 @@ where
     }
 
     fn on_data(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
+        self.parsing.mail().outlet.counters().bytes.add(data.bytes.len() as u64);
         self.parsing.mail_mut().feed(flow, data.bytes.len());
         self.parsing.on_data(flow, side, data);
     }

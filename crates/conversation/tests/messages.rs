@@ -40,9 +40,11 @@ fn describe(message: &HttpMessage) -> String {
 #[tokio::test]
 async fn http_messages_come_with_their_flows() {
     let mut connections: Vec<_> = (1..=20).map(exchange).collect();
-    let mut messages = interleave(&mut connections)
-        .flow_stream(FiveTuple::bidirectional())
-        .session_stream(HttpParser::default());
+    let mut packets = interleave(&mut connections);
+    // No part of any stream.
+    packets.push(ring_core::Timestamp::from_nanos(2_000_000_000_000), &udp(0, 7, b"question"));
+    let mut messages =
+        packets.flow_stream(FiveTuple::bidirectional()).session_stream(HttpParser::default());
     let (mut started, mut ended, mut heard) = (0, 0, Vec::new());
     while let Some(event) = messages.next().await {
         match event.unwrap() {
