@@ -96,6 +96,14 @@ pub enum GapCause {
     Other,
 }
 
+/// What is missing of a side, as it is counted and told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gap {
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+    pub(crate) cause: GapCause,
+}
+
 impl ChunkData {
     pub(crate) fn new(bytes: Bytes, offset: u64, timestamp: Timestamp, packet_number: u64) -> Self {
         Self { bytes, offset, timestamp, packet_number }
@@ -160,6 +168,12 @@ impl fmt::Debug for ChunkData {
             .field("timestamp", &self.timestamp)
             .field("packet_number", &self.packet_number)
             .finish()
+    }
+}
+
+impl From<flow::Gap> for Gap {
+    fn from(gap: flow::Gap) -> Self {
+        Self { offset: gap.offset, len: gap.len, cause: gap.cause.into() }
     }
 }
 

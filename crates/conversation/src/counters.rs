@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use flow::{Flow, FlowSide, Gap, TableStatistics};
+use flow::{Flow, FlowSide, TableStatistics};
 
-use crate::chunk::GapCause;
+use crate::chunk::{Gap, GapCause};
 use crate::observe;
 
 /// Counters of one engine, written by its thread alone.
@@ -86,9 +86,9 @@ impl Counters {
     }
 
     /// Bytes of a flow were not captured.
-    pub(crate) fn gap<K: fmt::Debug>(&self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
+    pub(crate) fn gap<K: fmt::Debug>(&self, flow: &Flow<'_, K>, side: FlowSide, gap: &Gap) {
         observe::gap(flow, side, gap);
-        let (count, bytes) = &self.gaps[gap_place(gap.cause.into())];
+        let (count, bytes) = &self.gaps[gap_place(gap.cause)];
         count.add(1);
         bytes.add(gap.len);
         self.gap_bytes.add(gap.len);
@@ -182,7 +182,7 @@ pub struct Statistics {
     pub overruns: u64,
     /// Bytes of streams that were reassembled.
     pub bytes: u64,
-    /// Bytes of streams that were not captured.
+    /// Bytes of streams that were not captured, and of the datagrams of conversations.
     pub gap_bytes: u64,
     /// The same by cause, with how many gaps there were.
     pub gaps: Gaps,

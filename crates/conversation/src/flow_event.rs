@@ -258,7 +258,7 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for EventSink<K> {
     }
 
     fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
-        self.outlet.counters().gap(flow, side, gap);
+        self.outlet.counters().gap(flow, side, &gap.into());
         let (id, offset, len, cause) = (self.number(flow), gap.offset, gap.len, gap.cause.into());
         self.detail(flow, FlowEvent::Gap { id, side, offset, len, cause });
     }

@@ -196,7 +196,8 @@ where
         self
     }
 
-    /// Makes flows that are not TCP conversations too: each of their chunks is the payload of one packet.
+    /// Makes flows that are not TCP conversations too: each of their chunks is the payload of one packet. Where the capture
+    /// cut that short, a [gap](crate::Chunk::Gap) follows it.
     #[must_use]
     pub fn datagrams(mut self, yes: bool) -> Self {
         self.settings.datagrams = yes;

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use flow::{Flow, FlowRecord, FlowSide, Gap};
+use flow::{Flow, FlowRecord, FlowSide};
 use tracing::{debug, error, trace, warn};
 
+use crate::chunk::Gap;
 use crate::counters::Statistics;
 use crate::error::Error;
 
@@ -96,7 +97,7 @@ pub(crate) fn flow_ended<K: fmt::Debug>(flow: &Flow<'_, K>, record: &FlowRecord<
 }
 
 #[inline]
-pub(crate) fn gap<K: fmt::Debug>(flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
+pub(crate) fn gap<K: fmt::Debug>(flow: &Flow<'_, K>, side: FlowSide, gap: &Gap) {
     trace!(
         slot = flow.id.slot(),
         key = ?flow.key,

@@ -7,12 +7,12 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use flow::{
-    Data, Datagram, Flow, FlowHandler, FlowId, FlowRecord, FlowSide, Gap, Opening, prefetch_bytes,
+    Data, Datagram, Flow, FlowHandler, FlowId, FlowRecord, FlowSide, Opening, prefetch_bytes,
     protocol,
 };
 
 use crate::admission::{Admission, Excess};
-use crate::chunk::ChunkData;
+use crate::chunk::{ChunkData, Gap, GapCause};
 use crate::conversation::Conversation;
 use crate::counters::Counters;
 use crate::engine;
@@ -238,6 +238,16 @@ impl<K: Clone + Send + 'static> Sink<K> {
         slot.pending.push_back(Entry { side, item });
     }
 
+    /// Bytes of a flow were not captured.
+    fn miss(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap)
+    where
+        K: fmt::Debug,
+    {
+        self.counters.gap(flow, side, &gap);
+        let Gap { offset, len, cause } = gap;
+        self.put(flow, side, Item::Gap { offset, len, cause });
+    }
+
     /// Copies a segment behind the one before it, if they follow each other.
     fn copy(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: &Data<'_>) {
         let Some(Some(slot)) = self.slots.get_mut(flow.id.slot()) else { return };
@@ -331,10 +341,8 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
         }
     }
 
-    fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
-        self.counters.gap(flow, side, gap);
-        let gap = Item::Gap { offset: gap.offset, len: gap.len, cause: gap.cause.into() };
-        self.put(flow, side, gap);
+    fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: flow::Gap) {
+        self.miss(flow, side, gap.into());
     }
 
     fn on_late(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
@@ -352,10 +360,16 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
 
     fn on_datagram(&mut self, flow: &Flow<'_, K>, side: FlowSide, datagram: Datagram<'_>) {
         let Some(Some(slot)) = self.slots.get_mut(flow.id.slot()) else { return };
-        let offset = slot.datagram_offset(side, datagram.bytes.len());
+        let captured = datagram.bytes.len() as u64;
+        let len = u64::from(datagram.wire_len).max(captured);
+        let offset = slot.datagram_offset(side, len);
         let bytes = self.pool.copy(datagram.bytes);
         let chunk = ChunkData::new(bytes, offset, datagram.timestamp, datagram.packet_number);
         self.put(flow, side, Item::Data(chunk));
+        if captured < len {
+            let (offset, len) = (offset + captured, len - captured);
+            self.miss(flow, side, Gap { offset, len, cause: GapCause::Truncated });
+        }
     }
 
     #[inline]
@@ -458,15 +472,15 @@ impl<K: Clone + fmt::Debug + Send + 'static> engine::Sink<K> for Sink<K> {
 }
 
 impl<K: Clone> Slot<K> {
-    /// Where a datagram of so many bytes starts if all of a side's are laid end to end.
-    fn datagram_offset(&mut self, side: FlowSide, len: usize) -> u64 {
+    /// Where a datagram of so many bytes on the wire starts if all of a side's are laid end to end.
+    fn datagram_offset(&mut self, side: FlowSide, len: u64) -> u64 {
         let totals = self.datagram_bytes.get_or_insert_default();
         let total = match side {
             FlowSide::Initiator => &mut totals[0],
             FlowSide::Responder => &mut totals[1],
         };
         let offset = *total;
-        *total += len as u64;
+        *total += len;
         offset
     }
 }

@@ -204,7 +204,6 @@ async fn a_slow_reader_of_a_wire_gets_a_gap_and_holds_up_nobody() {
     assert!(statistics.dropped_bytes > 300_000);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[tokio::test]
 async fn what_was_read_takes_none_of_a_small_limit() {
     let (feed, source) = Fed::new();
@@ -232,6 +231,7 @@ async fn what_was_read_takes_none_of_a_small_limit() {
     assert_eq!((heard.bytes[1].len(), heard.gaps), (8000, Vec::new()));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_waits_for_slow_readers_and_loses_nothing() {
     let mut connections: Vec<_> = (0..4).map(|i| exchange(i + 1, 10, 300_000)).collect();
     let mut conversations = interleave(&mut connections)

@@ -13,6 +13,7 @@ use std::time::Duration;
 use conversation::{Chunk, Conversation, FlowStreamExt as _, GapCause, Retention};
 use flow::{EndReason, FiveTuple, FlowSide};
 use futures::StreamExt as _;
+use ring_core::{LinkType, MemorySource, PacketMeta, Timestamp};
 use support::{Connection, Live, interleave, pattern, source, udp};
 
 use crate::Begin as _;
@@ -147,7 +148,7 @@ async fn an_idle_flow_of_a_wire_says_so() {
     let mut source = source(packets);
     // An hour later somebody else speaks.
     let other = udp(0, 5, b"tick");
-    source.push(ring_core::Timestamp::from_nanos(5_000_000_000_000), &other);
+    source.push(Timestamp::from_nanos(5_000_000_000_000), &other);
     let mut conversations = Live(source).flow_stream(FiveTuple::bidirectional()).begin();
     let heard = hear(&mut conversations.next().await.unwrap().unwrap()).await;
     assert_eq!(heard.reason, Some(EndReason::IdleTimeout));
@@ -227,6 +228,26 @@ async fn datagrams_are_conversations_when_asked_for() {
         }
     }
     assert_eq!(chunks, [(1, b"who?".to_vec()), (2, b"me".to_vec()), (3, b"again?".to_vec())]);
+}
+
+#[tokio::test]
+async fn a_datagram_that_was_cut_short_has_a_gap_behind_it() {
+    let mut memory = MemorySource::new(LinkType::ETHERNET);
+    let packet = udp(0, 7, &pattern(1, 500));
+    let mut meta = PacketMeta::new(1, Timestamp::from_nanos(1), LinkType::ETHERNET);
+    meta.wire_len = packet.len() as u32;
+    memory.push_with(meta, &packet[..200]);
+    memory.push(Timestamp::from_nanos(2), &udp(0, 7, b"whole"));
+    let mut conversations = memory.flow_stream(FiveTuple::bidirectional()).datagrams(true).begin();
+    let handle = conversations.handle();
+    let mut conversation = conversations.next().await.unwrap().unwrap();
+    let heard = hear(&mut conversation).await;
+    let captured = 200 - (packet.len() as u64 - 500);
+    assert_eq!(heard.gaps, [(FlowSide::Initiator, captured, 500 - captured, GapCause::Truncated)]);
+    assert_eq!(heard.bytes[0], [&pattern(1, 500)[..captured as usize], b"whole"].concat());
+    let said = conversation.info().initiator;
+    assert_eq!((said.bytes, said.gap_bytes), (captured + 5, 500 - captured));
+    assert_eq!(handle.statistics().gaps.truncated.bytes, 500 - captured);
 }
 
 #[tokio::test]
