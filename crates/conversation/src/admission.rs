@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use flow::{Flow, Opening};
 
@@ -30,14 +29,12 @@ pub(crate) struct Admission<K> {
     pub(crate) predicate: Option<Predicate<K>>,
     pub(crate) most: usize,
     pub(crate) excess: Excess,
-    /// Conversations that are going on.
-    open: Arc<AtomicUsize>,
 }
 
 impl<K> Admission<K> {
-    /// Whether there are as many as there may be.
-    pub(crate) fn is_full(&self) -> bool {
-        self.open.load(Relaxed) >= self.most
+    /// Whether there is a most.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.most < usize::MAX
     }
 
     /// Whether the program's own predicate lets a flow in; if not, it is counted.
@@ -53,30 +50,17 @@ impl<K> Admission<K> {
         }
         admits
     }
-
-    pub(crate) fn began(&self) {
-        self.open.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn ended(&self) {
-        self.open.fetch_sub(1, Relaxed);
-    }
 }
 
 impl<K> Default for Admission<K> {
     fn default() -> Self {
-        Self { predicate: None, most: usize::MAX, excess: Excess::default(), open: Arc::default() }
+        Self { predicate: None, most: usize::MAX, excess: Excess::default() }
     }
 }
 
 impl<K> Clone for Admission<K> {
     fn clone(&self) -> Self {
-        Self {
-            predicate: self.predicate.clone(),
-            most: self.most,
-            excess: self.excess,
-            open: Arc::clone(&self.open),
-        }
+        Self { predicate: self.predicate.clone(), most: self.most, excess: self.excess }
     }
 }
 

@@ -160,7 +160,7 @@ where
     }
 
     /// How many conversations may go on at the same time (no limit unless told, but the flow table's
-    /// [`max_flows`](FlowTableBuilder::max_flows)), and what happens to one more.
+    /// [`max_flows`](FlowTableBuilder::max_flows)), and what happens to one more. One that was dropped does not count.
     #[must_use]
     pub fn max_conversations(mut self, most: usize, excess: Excess) -> Self {
         self.admission.most = most.max(1);

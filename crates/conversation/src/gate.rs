@@ -25,6 +25,8 @@ pub(crate) struct Gate {
     independent: AtomicBool,
     /// Conversations or events that nobody has taken yet.
     announced: Depth,
+    /// Conversations that go on and that somebody may read, where there is a most.
+    places: Depth,
     /// Engines never sleep any more.
     open: AtomicBool,
     /// Engines that sleep, or are about to.
@@ -95,6 +97,19 @@ impl Gate {
     /// So many conversations or events were put into a queue.
     pub(crate) fn announce(&self, count: usize) {
         self.announced.add(count);
+    }
+
+    /// Conversations that have a place among the most that there may be.
+    pub(crate) fn places(&self) -> usize {
+        self.places.now()
+    }
+
+    pub(crate) fn take_place(&self) {
+        self.places.add(1);
+    }
+
+    pub(crate) fn leave_place(&self) {
+        self.places.subtract(1);
     }
 
     /// So many were taken, or will never be.

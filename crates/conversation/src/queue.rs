@@ -52,6 +52,8 @@ struct State<K> {
     lanes: [Lane; 2],
     /// Each lane has a reader of its own.
     split: bool,
+    /// It has a place among the most conversations that there may be.
+    placed: bool,
     next_order: u64,
     end: End<K>,
     totals: [SideTotals; 2],
@@ -111,11 +113,22 @@ impl<K: Clone> Queue<K> {
             fresh: Entries::new(),
             lanes: [Lane::default(), Lane::default()],
             split: false,
+            placed: false,
             next_order: 0,
             end: End::Open,
             totals: Default::default(),
         };
         Self { state: Mutex::new(state), costs: Default::default(), gate }
+    }
+
+    /// Takes a place among the most conversations that there may be, until it ends or nobody will read it any more.
+    pub(crate) fn take_place(&self) {
+        self.gate.take_place();
+        self.lock().placed = true;
+    }
+
+    pub(crate) fn leave_place(&self) {
+        self.lock().leave_place(&self.gate);
     }
 
     /// Takes over a batch's entries and leaves `entries` empty, perhaps with other memory. Readers that wait are added to
@@ -378,7 +391,11 @@ impl<K: Clone> Queue<K> {
             let mut state = self.lock();
             state.spill();
             self.gate.remove(self.costs[index(side)].swap(0, Relaxed));
-            state.lanes[index(side)].abandon(&self.gate)
+            let released = state.lanes[index(side)].abandon(&self.gate);
+            if state.lanes.iter().all(|lane| lane.gone) {
+                state.leave_place(&self.gate);
+            }
+            released
         };
         // Bytes may return a ring block here: not under the lock.
         drop(released);
@@ -392,6 +409,7 @@ impl<K: Clone> Queue<K> {
             for cost in &self.costs {
                 self.gate.remove(cost.swap(0, Relaxed));
             }
+            state.leave_place(&self.gate);
             let State { fresh, lanes, .. } = &mut *state;
             (mem::take(fresh), lanes.each_mut().map(|lane| lane.abandon(&self.gate)))
         };
@@ -488,6 +506,12 @@ impl<K> State<K> {
         for Entry { side, item } in mem::take(&mut self.fresh) {
             let order = self.order();
             self.lanes[index(side)].push(order, item);
+        }
+    }
+
+    fn leave_place(&mut self, gate: &Gate) {
+        if mem::take(&mut self.placed) {
+            gate.leave_place();
         }
     }
 

@@ -187,8 +187,15 @@ impl<K: Clone + Send + 'static> Sink<K> {
     /// Lets go of a conversation; what its reader has in the queue stays.
     fn forget(&mut self, index: usize) -> Option<Slot<K>> {
         let slot = self.slots.get_mut(index)?.take()?;
-        self.admission.ended();
+        if self.admission.is_limited() {
+            slot.queue.leave_place();
+        }
         Some(slot)
+    }
+
+    /// Whether there are as many conversations as there may be.
+    fn is_full(&self) -> bool {
+        self.admission.is_limited() && self.gate.places() >= self.admission.most
     }
 
     /// Chooses a conversation that makes room: the most silent of a few.
@@ -196,7 +203,10 @@ impl<K: Clone + Send + 'static> Sink<K> {
         let mut victim: Option<(u32, usize)> = None;
         for _ in 0..CANDIDATES.min(self.slots.len()) {
             self.hand = (self.hand + 1) % self.slots.len();
-            if let Some(slot) = &self.slots[self.hand]
+            if self.slots[self.hand].as_ref().is_some_and(|slot| slot.queue.is_abandoned()) {
+                // It has no place any more.
+                self.forget(self.hand);
+            } else if let Some(slot) = &self.slots[self.hand]
                 && !slot.evicted
             {
                 let silent = self.batch.wrapping_sub(slot.last_batch);
@@ -285,7 +295,7 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
             return false;
         }
         let waiting = || self.inbox.len() + self.announced.len();
-        if (admission.excess == Excess::Refuse && admission.is_full())
+        if (admission.excess == Excess::Refuse && self.is_full())
             || (!self.patient && waiting() >= self.settings.capacity)
         {
             self.counters.refused.add(1);
@@ -304,12 +314,14 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
         if !self.wants(flow) || self.inbox.is_gone() {
             return;
         }
-        if self.admission.is_full() {
+        if self.is_full() {
             self.evict();
         }
         self.counters.began(flow, true);
-        self.admission.began();
         let queue = Arc::new(Queue::new(Arc::clone(&self.gate)));
+        if self.admission.is_limited() {
+            queue.take_place();
+        }
         let taken = Taken::new(self.settings.at_once());
         self.announced.push(Conversation::new(flow, Arc::clone(&queue), taken));
         self.slots[index] = Some(Slot {

@@ -110,6 +110,38 @@ async fn beyond_the_most_conversations_new_ones_are_refused() {
 }
 
 #[tokio::test]
+async fn a_conversation_that_was_dropped_makes_room_for_another() {
+    for (excess, seen) in [(Excess::Refuse, 6), (Excess::EvictIdlest, 10)] {
+        let (feed, source) = Fed::new();
+        let mut conversations =
+            source.flow_stream(FiveTuple::bidirectional()).max_conversations(2, excess).begin();
+        let handle = conversations.handle();
+        let mut kept = Vec::new();
+        // None of their flows ends. Two of the first six are kept: then there is no room.
+        for port in 1..=10 {
+            let mut connection = Connection::open(port);
+            connection.send(0, b"hello");
+            feed.all(&mut connection);
+            if u64::from(port) > seen {
+                continue;
+            }
+            let conversation = conversations.next().await.unwrap().unwrap();
+            match port {
+                3 => drop(conversation.split()),
+                4 | 6.. => kept.push(conversation),
+                _ => drop(conversation),
+            }
+        }
+        drop(feed);
+        handle.finished().await;
+        let statistics = handle.statistics();
+        assert_eq!((statistics.conversations, statistics.refused), (seen, 10 - seen));
+        assert_eq!(statistics.evicted, if excess == Excess::Refuse { 0 } else { 4 });
+        assert!(conversations.next().await.is_none());
+    }
+}
+
+#[tokio::test]
 async fn what_is_refused_is_counted_once_however_it_goes_on() {
     let mut packets: Vec<_> = exchange(1, 100, 1000).packets.into();
     let mut connection = exchange(2, 1000, 5000);
