@@ -96,7 +96,12 @@ fn take(
         }
         drop(batch);
         match &mut writer {
-            Some(writer) => writer.batch_ended()?,
+            Some(writer) => {
+                if writer.wants_statistics() {
+                    writer.set_statistics(&source.statistics().map_err(failed)?);
+                }
+                writer.batch_ended()?;
+            }
             None if arguments.input.is_live() => output.flush(),
             None => {}
         }

@@ -1,5 +1,6 @@
 //! Writing what was captured.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,14 +34,29 @@ pub(crate) struct Arguments {
     packet_buffered: bool,
 }
 
+/// Of files that are rotated each has the totals, no older than this where packets come.
+const TOTALS: Duration = Duration::from_secs(1);
+
 /// A file, or one after another.
 pub(crate) struct Writing {
     writer: Kind,
     name: String,
     packet_buffered: bool,
     last: Timestamp,
+    /// When the totals were taken.
+    counted: Timestamp,
     /// The interface's index, where there is only one.
     interface: u32,
+    /// Where there are several.
+    interfaces: Option<Interfaces>,
+}
+
+/// Interfaces that are described when the first packet of each comes.
+struct Interfaces {
+    expression: String,
+    described: HashSet<(u32, LinkType)>,
+    /// That of the packet before: mostly that of the next.
+    last: Option<(u32, LinkType)>,
 }
 
 enum Kind {
@@ -78,17 +94,36 @@ impl Arguments {
         if input.is_live() {
             interface = ring_sys::interface::index(&input.name()).unwrap_or(0);
         }
-        if let Some(link_type) = source.link_type() {
-            writer.describe(interface, describe(link_type, input)).map_err(failed)?;
+        let expression = input.expression();
+        let mut interfaces = None;
+        if input.is_live() && interface == 0 && !pcap {
+            // The totals are of all together: so there is one more, which has no packets.
+            let all = describe(LinkType::ETHERNET, Some(input.name()), &expression);
+            writer.describe(interface, all).map_err(failed)?;
+            interfaces = Some(Interfaces { expression, described: HashSet::new(), last: None });
+        } else if let Some(link_type) = source.link_type() {
+            let name = input.is_live().then(|| input.name());
+            writer.describe(interface, describe(link_type, name, &expression)).map_err(failed)?;
         }
-        let last = Timestamp::default();
-        Ok(Some(Writing { writer, name, packet_buffered: self.packet_buffered, last, interface }))
+        Ok(Some(Writing {
+            writer,
+            name,
+            packet_buffered: self.packet_buffered,
+            last: Timestamp::default(),
+            counted: Timestamp::default(),
+            interface,
+            interfaces,
+        }))
     }
 }
 
 impl Writing {
     pub(crate) fn write(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
         self.last = packet.timestamp();
+        if let Some(interfaces) = &mut self.interfaces {
+            let described = interfaces.describe(packet, &mut self.writer);
+            described.map_err(|source| self.failed(source))?;
+        }
         let written = match &mut self.writer {
             Kind::One(writer) => writer.write(packet),
             Kind::Rotating(writer) => writer.write(packet),
@@ -107,18 +142,25 @@ impl Writing {
         flushed.map_err(|source| self.failed(source))
     }
 
+    /// Whether it is time for the totals, for the files that end before the capture does.
+    pub(crate) fn wants_statistics(&self) -> bool {
+        let old = self.last.saturating_duration_since(self.counted) >= TOTALS;
+        old && matches!(self.writer, Kind::Rotating(_))
+    }
+
+    /// Takes the totals so far.
+    pub(crate) fn set_statistics(&mut self, statistics: &Statistics) {
+        self.counted = self.last;
+        self.writer.set_statistics(self.interface, statistics, self.last);
+    }
+
     /// Writes the totals and closes the file.
     pub(crate) fn finish(mut self, statistics: &Statistics) -> Result<(), Error> {
         let name = std::mem::take(&mut self.name);
+        self.set_statistics(statistics);
         let finished = match self.writer {
-            Kind::One(mut writer) => {
-                writer.set_statistics(self.interface, statistics, self.last);
-                writer.finish()
-            }
-            Kind::Rotating(mut writer) => {
-                writer.set_statistics(self.interface, statistics, self.last);
-                writer.finish()
-            }
+            Kind::One(writer) => writer.finish(),
+            Kind::Rotating(writer) => writer.finish(),
         };
         finished.map(|_| ()).map_err(|source| Error::Source { name, source })
     }
@@ -128,7 +170,32 @@ impl Writing {
     }
 }
 
+impl Interfaces {
+    /// Describes the packet's interface, unless that was done.
+    fn describe(&mut self, packet: &Packet<'_>, writer: &mut Kind) -> Result<(), ring_core::Error> {
+        let key @ (index, link_type) = (packet.meta().interface, packet.link_type());
+        if self.last == Some(key) {
+            return Ok(());
+        }
+        if !self.described.contains(&key) {
+            // One that is gone has no name any more.
+            let name = ring_sys::interface::name(index).ok();
+            writer.describe(index, describe(link_type, name, &self.expression))?;
+            self.described.insert(key);
+        }
+        self.last = Some(key);
+        Ok(())
+    }
+}
+
 impl Kind {
+    fn set_statistics(&mut self, interface: u32, statistics: &Statistics, at: Timestamp) {
+        match self {
+            Self::One(writer) => writer.set_statistics(interface, statistics, at),
+            Self::Rotating(writer) => writer.set_statistics(interface, statistics, at),
+        }
+    }
+
     fn describe(
         &mut self,
         interface: u32,
@@ -141,11 +208,8 @@ impl Kind {
     }
 }
 
-fn describe(link_type: LinkType, input: &Input) -> InterfaceDescription {
+fn describe(link_type: LinkType, name: Option<String>, expression: &str) -> InterfaceDescription {
     let mut description = InterfaceDescription::new(link_type);
-    if input.is_live() {
-        description = description.name(input.name());
-    }
-    let expression = input.expression();
+    description.name = name;
     if expression.is_empty() { description } else { description.filter(expression) }
 }

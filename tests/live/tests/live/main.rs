@@ -1,5 +1,6 @@
 //! Real programs over real kernels: what they got is what the conversations say, byte for byte.
 
+mod capture;
 mod decoders;
 mod demo;
 mod http;
@@ -49,6 +50,8 @@ live_harness::main!(
     xdp::queues_behind_a_mirror_are_one_stream,
     xdp::the_command_behind_a_mirror,
     xdp::the_command_says_what_is_lacking,
+    capture::files_name_the_interfaces_of_any,
+    capture::every_file_has_the_totals,
     demo::the_demonstration_works_for_an_ordinary_user,
     demo::without_privileges_the_command_says_what_to_do,
 );
