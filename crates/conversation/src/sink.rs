@@ -248,6 +248,20 @@ impl<K: Clone + Send + 'static> Sink<K> {
         slot.pending.push_back(Entry { side, item });
     }
 
+    /// What a side says next waits for the other side's bytes before an offset, unless what it said last does.
+    fn await_other(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
+        let Some(Some(slot)) = self.slots.get_mut(flow.id.slot()) else { return };
+        let last = slot.pending.iter().rev().take(2).find(|entry| {
+            entry.side != side || matches!(entry.item, Item::Barrier { .. } | Item::Gap { .. })
+        });
+        let waits = last.is_some_and(|entry| {
+            entry.side == side && matches!(entry.item, Item::Barrier { other } if other >= offset)
+        });
+        if !waits {
+            self.put(flow, side, Item::Barrier { other: offset });
+        }
+    }
+
     /// Bytes of a flow were not captured.
     fn miss(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap)
     where
@@ -337,6 +351,9 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
 
     fn on_data(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
         self.counters.bytes.add(data.bytes.len() as u64);
+        if data.awaits > 0 && self.settings.causal {
+            self.await_other(flow, side, data.awaits);
+        }
         match self.borrow(data.bytes) {
             Some(bytes) => {
                 let chunk = ChunkData::new(bytes, data.offset, data.timestamp, data.packet_number);
@@ -348,8 +365,7 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
 
     fn on_awaited(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
         if self.settings.causal {
-            let barrier = Item::Barrier { other: offset };
-            self.put(flow, side.opposite(), barrier);
+            self.put(flow, side.opposite(), Item::Barrier { other: offset });
         }
     }
 

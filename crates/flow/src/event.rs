@@ -30,6 +30,9 @@ pub struct Data<'a> {
     pub timestamp: Timestamp,
     /// Number of the packet that brought the bytes.
     pub packet_number: u64,
+    /// The bytes were said in the knowledge of the other side's before this offset, which had not all been seen when their
+    /// packet came; 0 where that is not so, or was told by [`on_awaited`](crate::FlowHandler::on_awaited).
+    pub awaits: u64,
 }
 
 /// Bytes of a TCP stream that the capture does not have.

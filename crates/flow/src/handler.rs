@@ -36,7 +36,8 @@ pub trait FlowHandler<K> {
     /// from now on, it says knowing them. They will come, or a gap in their place: at the latest when the
     /// [grace](crate::FlowTableBuilder::grace) is over.
     ///
-    /// Not told of a single byte where it may as well be a FIN that was not seen, nor of a direction of which nothing
+    /// Not told where this side's peer has a hole in its own stream, since what lies behind that was said before: then
+    /// [`Data::awaits`] tells of bytes to which it applies. Not told of a single byte where it may as well be a FIN that was not seen, nor of a direction of which nothing
     /// was seen.
     fn on_awaited(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
         let _ = (flow, side, offset);

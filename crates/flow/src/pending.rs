@@ -22,6 +22,8 @@ pub(crate) struct Held {
     /// Nanoseconds.
     pub(crate) timestamp: u64,
     pub(crate) number: u64,
+    /// See [`Data::awaits`](crate::Data::awaits).
+    pub(crate) awaits: u64,
 }
 
 #[derive(Debug)]
@@ -41,6 +43,7 @@ pub(crate) struct Arrival<'a> {
     pub(crate) wire_len: u64,
     pub(crate) timestamp: u64,
     pub(crate) number: u64,
+    pub(crate) awaits: u64,
 }
 
 /// What a segment costs besides its bytes: its share of the map and of the allocator, rounded up.
@@ -135,8 +138,8 @@ impl Pending {
             let held = self.overlapping(&range).unwrap_or(range.end..range.end);
             if range.start < held.start {
                 let content = Content::Cut(held.start - range.start);
-                let (timestamp, number) = (arrival.timestamp, arrival.number);
-                self.put(range.start, Held { content, timestamp, number });
+                let Arrival { timestamp, number, awaits, .. } = *arrival;
+                self.put(range.start, Held { content, timestamp, number, awaits });
             }
             range.start = held.end;
         }
@@ -175,8 +178,8 @@ impl Pending {
         if range.start < range.end {
             let buffer = slice(arrival.bytes, arrival.start, &range).into();
             let content = Content::Bytes { buffer, skip: 0 };
-            let (timestamp, number) = (arrival.timestamp, arrival.number);
-            self.put(range.start, Held { content, timestamp, number });
+            let Arrival { timestamp, number, awaits, .. } = *arrival;
+            self.put(range.start, Held { content, timestamp, number, awaits });
         }
     }
 

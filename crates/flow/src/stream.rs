@@ -41,6 +41,7 @@ pub(crate) struct Payload<'a> {
     pub(crate) pushed: bool,
     pub(crate) timestamp: u64,
     pub(crate) number: u64,
+    pub(crate) awaits: u64,
 }
 
 impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
@@ -53,7 +54,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             && payload.sequence == self.direction.expected()
             && payload.bytes.len() == payload.wire_len as usize
         {
-            self.deliver(payload.bytes, payload.timestamp, payload.number);
+            self.deliver(payload.bytes, payload.timestamp, payload.number, payload.awaits);
             return;
         }
         if !self.direction.flags.has(F::ANCHORED.or(F::HOLD)) && !self.begin(&payload) {
@@ -120,16 +121,20 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     }
 
     /// The peer says that it has everything before `acknowledgement`, and takes bytes up to `edge`.
-    pub(crate) fn acknowledged(&mut self, acknowledgement: u32, edge: u32) {
+    ///
+    /// Where that is more than was seen, the handler is told, unless the peer's own stream has a `hole`: then what is
+    /// handed out next was said before. What the packet brings [awaits](crate::Data::awaits) the bytes up to the offset
+    /// that this returns.
+    pub(crate) fn acknowledged(&mut self, acknowledgement: u32, edge: u32, hole: bool) -> u64 {
         if self.direction.takes_acknowledgement(acknowledgement, edge) {
-            return;
+            return 0;
         }
         let anchored = self.direction.flags.has(F::ANCHORED);
         if anchored {
             let offset = self.direction.offset(acknowledgement);
             if offset > self.limit() && !self.borne_out(Suspect::Acknowledgement(acknowledgement)) {
                 self.statistics.out_of_window += 1;
-                return;
+                return 0;
             }
         }
         let direction = &mut *self.direction;
@@ -157,8 +162,17 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             {
                 direction.flags.set(F::FIN_ACKED);
             }
-            self.begin_grace();
+            // This packet may be older than another that has acknowledged more.
+            let own = self.direction.offset(acknowledgement).max(0).cast_unsigned();
+            let awaited = own.min(self.begin_grace());
+            if hole {
+                return awaited;
+            }
+            if awaited > 0 {
+                self.handler.on_awaited(&self.flow, self.side, awaited);
+            }
         }
+        0
     }
 
     /// Time went by.

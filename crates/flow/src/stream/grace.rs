@@ -30,27 +30,28 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         end.max(0).cast_unsigned()
     }
 
-    /// If the peer has bytes that were not seen, they have a while to turn up.
-    pub(super) fn begin_grace(&mut self) {
+    /// If the peer has bytes that were not seen, they have a while to turn up: up to the offset that this returns, 0 where
+    /// there are none.
+    pub(super) fn begin_grace(&mut self) -> u64 {
         let target = self.acknowledged_end();
         if target <= self.direction.next || self.direction.flags.has(F::HOLD) {
-            return;
+            return 0;
         }
         if target == self.direction.next + 1
             && !self.direction.flags.has(F::FIN)
             && self.first_pending().is_none()
         {
             // Most likely a FIN that was not seen; if it was a byte, what follows will show.
-            return;
+            return 0;
         }
         if self.config.grace_packets == 0 {
             self.declare(target);
-            return;
+            return 0;
         }
-        self.handler.on_awaited(&self.flow, self.side, target);
         if !self.direction.flags.has(F::GRACE) {
             self.start_grace(target, self.config.grace_packets, self.config.grace_time);
         }
+        target
     }
 
     pub(super) fn start_grace(&mut self, target: u64, packets: u32, time: u64) {

@@ -44,7 +44,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let in_order = start == self.direction.next
             && first.is_none_or(|first| first >= start + u64::from(payload.wire_len));
         if in_order {
-            self.deliver(payload.bytes, payload.timestamp, payload.number);
+            self.deliver(payload.bytes, payload.timestamp, payload.number, payload.awaits);
             self.gap_up_to(end.cast_unsigned(), GapCause::Truncated);
         } else {
             if start > self.direction.next {
@@ -66,7 +66,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let keep_alive = start == -1 && end == 0;
         if start < 0 && captured > start && !keep_alive && !self.direction.flags.has(F::SYN) {
             let bytes = &payload.bytes[..(captured.min(0) - start) as usize];
-            let data = Data { bytes, offset: start.cast_unsigned(), timestamp, packet_number };
+            let offset = start.cast_unsigned();
+            let data = Data { bytes, offset, timestamp, packet_number, awaits: 0 };
             self.handler.on_late(&self.flow, self.side, data);
             late += bytes.len() as u64;
         }
@@ -76,7 +77,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let piece = |from: u64, to: u64| {
             let skip = from.wrapping_sub(start.cast_unsigned()) as usize;
             let bytes = &payload.bytes[skip..skip + (to - from) as usize];
-            Data { bytes, offset: from, timestamp, packet_number }
+            Data { bytes, offset: from, timestamp, packet_number, awaits: 0 }
         };
         if let Some(backlog) = self.backlogs.get(self.direction.backlog) {
             backlog.take_late(at, captured, |from, to| {
@@ -97,13 +98,19 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
     }
 
-    pub(super) fn deliver(&mut self, bytes: &[u8], timestamp: u64, packet_number: u64) {
+    pub(super) fn deliver(
+        &mut self,
+        bytes: &[u8],
+        timestamp: u64,
+        packet_number: u64,
+        awaits: u64,
+    ) {
         if !bytes.is_empty() {
             let offset = self.direction.next;
             self.direction.next += bytes.len() as u64;
             self.statistics.delivered_bytes += bytes.len() as u64;
             let timestamp = Timestamp::from_nanos(timestamp);
-            let data = Data { bytes, offset, timestamp, packet_number };
+            let data = Data { bytes, offset, timestamp, packet_number, awaits };
             self.handler.on_data(&self.flow, self.side, data);
         }
     }
@@ -117,8 +124,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             *self.wake = (*self.wake).min(self.now.saturating_add(self.config.hole_timeout));
         }
         let wire_len = u64::from(payload.wire_len);
-        let Payload { timestamp, number, .. } = payload;
-        let arrival = Arrival { start, bytes, wire_len, timestamp, number };
+        let Payload { timestamp, number, awaits, .. } = payload;
+        let arrival = Arrival { start, bytes, wire_len, timestamp, number, awaits };
         backlog.pending.insert(arrival, self.config.overlap, |offset, kept, discarded| {
             self.statistics.conflicts += 1;
             let conflict = Conflict {
@@ -145,7 +152,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             let Some((_, held)) = popped else { break };
             moved = true;
             match held.bytes() {
-                Some(bytes) => self.deliver(bytes, held.timestamp, held.number),
+                Some(bytes) => self.deliver(bytes, held.timestamp, held.number, held.awaits),
                 None => self.gap_up_to(self.direction.next + held.len(), GapCause::Truncated),
             }
         }

@@ -84,6 +84,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 offset,
                 timestamp: packet.timestamp,
                 packet_number: packet.number,
+                awaits: 0,
             };
             handler.on_data(&view(slot, entry, &self.cold[slot]), side, data);
         }

@@ -2,7 +2,7 @@
 
 use crate::history::Letter;
 use crate::slot::{Direction, DirectionFlags as F, SlotFlags, State};
-use crate::stream::Payload;
+use crate::stream::{Payload, ahead};
 use crate::{
     EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, Opening, Orientation, Packet,
     TcpFlags, TcpHeader, Timestamp, protocol,
@@ -31,7 +31,7 @@ pub(super) struct Segment<'a> {
 impl<'a> Segment<'a> {
     /// What it carries, the first byte at this sequence number.
     #[inline]
-    fn payload(&self, sequence: u32) -> Payload<'a> {
+    fn payload(&self, sequence: u32, awaits: u64) -> Payload<'a> {
         Payload {
             sequence,
             bytes: self.payload,
@@ -39,6 +39,7 @@ impl<'a> Segment<'a> {
             pushed: self.flags.intersects(TcpFlags::PSH | TcpFlags::FIN),
             timestamp: self.timestamp,
             number: self.number,
+            awaits,
         }
     }
 }
@@ -232,7 +233,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let side = self.count_segment(slot, segment);
         if segment.payload_wire_len > 0 {
             let mut wake = u64::MAX;
-            let payload = segment.payload(segment.sequence.wrapping_add(1));
+            let payload = segment.payload(segment.sequence.wrapping_add(1), 0);
             self.stream(slot, side, handler, &mut wake).payload(payload);
             if wake != u64::MAX {
                 self.wake(slot, wake);
@@ -280,14 +281,16 @@ impl<E: FlowExtractor> FlowTable<E> {
             cold.handshake = now.saturating_sub(cold.handshake);
         }
         let zero_window = segment.window == 0 && !syn;
-        let mut wake = u64::MAX;
+        let hole = own.flags.has(F::PENDING)
+            || (own.flags.has(F::ANCHORED) && ahead(segment.sequence, own.expected()));
+        let (mut wake, mut awaits) = (u64::MAX, 0);
         if acknowledges {
             let mut stream = self.stream(slot, side.opposite(), handler, &mut wake);
             if syn && !stream.direction.flags.has(F::ANCHORED) {
                 // A SYN-ACK tells where the stream of a SYN that was not seen begins.
                 stream.anchor(segment.acknowledgement);
             }
-            stream.acknowledged(segment.acknowledgement, edge);
+            awaits = stream.acknowledged(segment.acknowledgement, edge, hole);
         }
         let mut stream = self.stream(slot, side, handler, &mut wake);
         if plain {
@@ -303,7 +306,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 stream.direction.flags.set(F::SYN);
             }
             if segment.payload_wire_len > 0 {
-                stream.payload(segment.payload(sequence));
+                stream.payload(segment.payload(sequence, awaits));
             }
             if fin {
                 stream.fin(sequence.wrapping_add(segment.payload_wire_len));

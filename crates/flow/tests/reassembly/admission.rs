@@ -71,6 +71,22 @@ fn bytes_that_were_acknowledged_before_they_came_are_awaited() {
 }
 
 #[test]
+fn what_lies_behind_a_hole_awaits_what_its_own_packet_acknowledged() {
+    let mut lab = Lab::open();
+    // The answer's first part is missing when its second comes, which knows the question that comes last.
+    lab.send(Server, S + 1 + 3, C + 1 + 5, "A", "wer");
+    lab.send(Server, S + 1 + 6, C + 1 + 5, "A", "");
+    lab.send(Server, S + 1, C + 1, "A", "ans");
+    assert_eq!(lab.seen.awaited, []);
+    assert_eq!(lab.seen.awaiting, [(Responder, 3, 5)]);
+    lab.client(0, "hello");
+    // An older packet's acknowledgement says no more than it does.
+    lab.send(Server, S + 1 + 6, C + 1 + 9, "A", "");
+    lab.send(Server, S + 1 + 6, C + 1 + 8, "A", "");
+    assert_eq!(lab.seen.awaited, [(Initiator, 9), (Initiator, 8)]);
+}
+
+#[test]
 fn or_a_gap_comes_in_their_place() {
     let mut lab = Lab::open();
     lab.acknowledge(5);

@@ -38,6 +38,8 @@ pub(crate) struct Seen {
     pub(crate) asked: u32,
     /// Bytes that were acknowledged before they were seen.
     pub(crate) awaited: Vec<(FlowSide, u64)>,
+    /// Offsets of bytes that await others, and how many.
+    pub(crate) awaiting: Vec<(FlowSide, u64, u64)>,
     pub(crate) datagrams: u64,
 }
 
@@ -195,11 +197,15 @@ impl FlowHandler<FiveTupleKey> for Seen {
         let seen = self.side(flow, side);
         assert_eq!(data.offset, seen.next, "data does not follow what came before");
         assert!(!data.bytes.is_empty());
+        let awaiting = (side, data.offset, data.awaits);
         seen.next += data.bytes.len() as u64;
         seen.text.push_str(&String::from_utf8_lossy(data.bytes));
         seen.bytes.extend(data.bytes);
         seen.numbers.push(data.packet_number);
         seen.times.push(data.timestamp.as_nanos() / 1_000_000);
+        if data.awaits > 0 {
+            self.awaiting.push(awaiting);
+        }
     }
 
     fn on_gap(&mut self, flow: &Flow<'_, FiveTupleKey>, side: FlowSide, gap: Gap) {
