@@ -73,7 +73,7 @@ const READ_COUNTERS: u64 = 1 << 30;
 /// |---|---|
 /// | a signal arrives while waiting | the wait goes on for the rest of its time |
 /// | the interface goes down | the wait goes on; packets come again once it is up |
-/// | the interface is deleted | [`Error::InterfaceGone`], after all packets that were captured |
+/// | the interface is deleted | [`Error::InterfaceGone`], after all packets that were captured, and at each call from then on |
 /// | the MTU changes | nothing: packets longer than a block are truncated and counted, others fit |
 /// | the process forks | the ring is not there in the child (`MADV_DONTFORK` of madvise(2)), which may close what it inherits |
 /// | all blocks are full | the kernel drops packets, counts them, and marks the next packet as [`losing`](crate::PacketMeta::losing) |
@@ -493,7 +493,11 @@ impl Capture {
         let now = Instant::now();
         let until = now + self.held_back();
         match gone {
-            Some(gone) if now >= *self.old_until.get_or_insert(until) => return Err(gone),
+            Some(gone) if now >= *self.old_until.get_or_insert(until) => {
+                // For whoever asks again: the kernel tells of it once.
+                self.failed = true;
+                return Err(gone);
+            }
             Some(_) => {}
             None => self.old_until = Some(until),
         }

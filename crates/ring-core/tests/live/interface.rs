@@ -75,6 +75,10 @@ pub(crate) fn a_deleted_interface_is_an_error() -> Result {
             Err(Error::InterfaceGone { name }) => assert_eq!(name, "right0"),
             other => panic!("{other:?}"),
         }
+        for timeout in [Timeout::Now, Timeout::After(Duration::from_millis(1)), Timeout::Never] {
+            let again = capture.next_block(timeout);
+            assert!(matches!(again, Err(Error::InterfaceGone { .. })), "{timeout:?}: {again:?}");
+        }
     }
     Ok(())
 }
