@@ -19,25 +19,27 @@ pub struct Fanout {
     pub(crate) most_members: u32,
 }
 
-/// How the member that gets a packet is chosen.
+/// How the member that gets a packet is chosen (`PACKET_FANOUT` of packet(7)).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum FanoutMode {
-    /// By addresses and ports, the same for both directions of a flow.
+    /// By addresses and ports, the same for both directions of a flow (`PACKET_FANOUT_HASH`).
     Hash,
-    /// In turn.
+    /// In turn (`PACKET_FANOUT_LB`).
     LoadBalance,
-    /// By the processor that the packet arrived on.
+    /// By the processor that the packet arrived on (`PACKET_FANOUT_CPU`).
     Cpu,
-    /// The first until it is full, then the next.
+    /// The first until it is full, then the next (`PACKET_FANOUT_ROLLOVER`).
     Rollover,
-    /// By chance.
+    /// By chance (`PACKET_FANOUT_RND`).
     Random,
-    /// By the adapter's receive queue.
+    /// By the adapter's receive queue (`PACKET_FANOUT_QM`).
     Queue,
-    /// By what a classic program returns, modulo the number of members. It sees packets from the network header on.
+    /// By what a classic program returns, modulo the number of members (`PACKET_FANOUT_CBPF`). It sees packets from the
+    /// network header on.
     Classic(RawFilter),
-    /// By what an eBPF program returns, modulo the number of members. It sees packets from the network header on.
+    /// By what an eBPF program returns, modulo the number of members (`PACKET_FANOUT_EBPF`). It sees packets from the
+    /// network header on.
     Program(Arc<OwnedFd>),
 }
 
@@ -55,21 +57,23 @@ impl Fanout {
         Self { mode, group: None, flags: 0, most_members: 0 }
     }
 
-    /// A member that has no room passes packets on to the next.
+    /// A member that has no room passes packets on to the next (`PACKET_FANOUT_FLAG_ROLLOVER` of packet(7)).
     #[must_use]
     pub fn rollover(mut self) -> Self {
         self.flags |= abi::PACKET_FANOUT_FLAG_ROLLOVER;
         self
     }
 
-    /// The kernel puts IPv4 fragments together first, so that all of them go to one member.
+    /// The kernel puts IPv4 fragments together first, so that all of them go to one member
+    /// (`PACKET_FANOUT_FLAG_DEFRAG`).
     #[must_use]
     pub fn defragment(mut self) -> Self {
         self.flags |= abi::PACKET_FANOUT_FLAG_DEFRAG;
         self
     }
 
-    /// Leaves out what this host sends, for the whole group.
+    /// Leaves out what this host sends, for the whole group (`PACKET_FANOUT_FLAG_IGNORE_OUTGOING` of
+    /// `linux/if_packet.h`).
     #[must_use]
     pub fn ignore_outgoing(mut self) -> Self {
         self.flags |= abi::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;

@@ -122,19 +122,21 @@ impl CaptureGroupBuilder {
         Self { member, members: members.max(1), fanout: Fanout::unique(mode) }
     }
 
-    /// A member that has no room passes packets on to the next.
+    /// A member that has no room passes packets on to the next (`PACKET_FANOUT_FLAG_ROLLOVER` of packet(7)).
     pub fn rollover(mut self) -> Self {
         self.fanout = self.fanout.rollover();
         self
     }
 
-    /// The kernel puts IPv4 fragments together first, so that all of them go to one member.
+    /// The kernel puts IPv4 fragments together first, so that all of them go to one member
+    /// (`PACKET_FANOUT_FLAG_DEFRAG`).
     pub fn defragment(mut self) -> Self {
         self.fanout = self.fanout.defragment();
         self
     }
 
-    /// Leaves out what this host sends, for the whole group.
+    /// Leaves out what this host sends, for the whole group (`PACKET_FANOUT_FLAG_IGNORE_OUTGOING` of
+    /// `linux/if_packet.h`).
     pub fn ignore_outgoing(mut self) -> Self {
         self.fanout = self.fanout.ignore_outgoing();
         self

@@ -115,15 +115,16 @@ impl InjectorBuilder {
         self
     }
 
-    /// Has the kernel tell when it gave each frame to the driver: see [`Injector::take_timestamp`]. Frames are then
-    /// handed over one by one on [`SendPath::Messages`].
+    /// Has the kernel tell when it gave each frame to the driver (`SOF_TIMESTAMPING_TX_SOFTWARE` of
+    /// `Documentation/networking/timestamping.rst`): see [`Injector::take_timestamp`]. Frames are then handed over one by
+    /// one on [`SendPath::Messages`].
     pub fn timestamps(mut self, timestamps: bool) -> Self {
         self.timestamps = timestamps;
         self
     }
 
-    /// Has the adapter tell when it sent each frame, by its own clock, which must have been switched on
-    /// (`hwstamp_ctl`). Includes [`timestamps`](Self::timestamps).
+    /// Has the adapter tell when it sent each frame (`SOF_TIMESTAMPING_TX_HARDWARE`), by its own clock, which must have been
+    /// switched on (`hwstamp_ctl`). Includes [`timestamps`](Self::timestamps).
     pub fn hardware_timestamps(mut self, timestamps: bool) -> Self {
         self.hardware_timestamps = timestamps;
         self.timestamps |= timestamps;
