@@ -40,7 +40,8 @@ pub struct Rotation {
 /// [`CaptureWriterBuilder::rotate`].
 ///
 /// A packet is in exactly one file. When the next file cannot be made, the packet that was to go there is refused with
-/// the error, and the next call tries again.
+/// the error, and the next call tries again. So is the first packet of a file for which the oldest cannot be removed: that
+/// one stays, and the next call goes on in the new file.
 pub struct RotatingWriter {
     builder: CaptureWriterBuilder,
     rotation: Rotation,
@@ -158,10 +159,7 @@ impl RotatingWriter {
         }
         let start = *self.start.get_or_insert(time);
         match self.interval_of(start, time) {
-            Some(next) => {
-                self.rotate(next)?;
-                self.start = Some(next);
-            }
+            Some(next) => self.rotate(next)?,
             None if self.is_full() => self.rotate(start)?,
             None => {}
         }
@@ -240,6 +238,7 @@ impl RotatingWriter {
         let (path, file) = self.names.open(at)?;
         self.writer.go_on(Output::to_file(file, self.builder.buffer_size()))?;
         self.packets = 0;
+        self.start = Some(at);
         let complete = self.path.replace(path);
         self.finished(complete);
         let Some(oldest) = self.names.superfluous() else { return Ok(()) };

@@ -135,6 +135,26 @@ fn by_time() {
 }
 
 #[test]
+fn a_file_that_cannot_be_removed_stays_and_is_told_once() {
+    let folder = Folder::new("stays");
+    let rotation = Rotation::new().interval(Duration::from_secs(10)).files(2);
+    let mut writer = folder.writer("%s", rotation);
+    for at in [10, 20] {
+        write(&mut writer, at).unwrap();
+    }
+    assert_eq!(folder.files()["20"], [0; 0], "a file already, without its packet");
+    fs::remove_file(folder.0.join("10")).unwrap();
+    fs::create_dir(folder.0.join("10")).unwrap();
+    assert!(matches!(write(&mut writer, 30), Err(Error::System { .. })));
+    for at in [31, 32, 40, 50] {
+        write(&mut writer, at).unwrap();
+    }
+    writer.finish().unwrap();
+    fs::remove_dir(folder.0.join("10")).expect("it was left alone");
+    assert_eq!(folder.names(), ["40", "50"], "others are removed");
+}
+
+#[test]
 fn names_that_come_again_get_a_count() {
     let folder = Folder::new("again");
     let mut writer = folder.writer("%Y", Rotation::new().interval(Duration::from_secs(1)).files(3));
