@@ -25,7 +25,7 @@ use crate::{Error, Packet, PacketSink, SinkStatistics, Statistics, Timestamp};
 /// Writes a capture file: pcapng, or pcap with time stamps of nanoseconds or microseconds.
 ///
 /// Records are collected in a buffer and handed to the kernel whole, so that a file whose writer crashed is a valid one
-/// up to the last [`flush`](Self::flush) at least. [`finish`](Self::finish) writes what is left and tells whether that
+/// up to the last [`flush`](Self::flush) at least; headers are handed over at once. [`finish`](Self::finish) writes what is left and tells whether that
 /// went well; a writer that is dropped does the same but cannot tell.
 ///
 /// VLAN tags that were taken off on receiving are put back into Ethernet frames and cooked packets, which get four
@@ -104,7 +104,11 @@ impl CaptureWriter {
         self.output.append(|out| match encoder {
             Encoder::Pcap(encoder) => encoder.add(description, out),
             Encoder::PcapNg(encoder) => encoder.add(source, description, out).map(|_| ()),
-        })
+        })?;
+        if self.statistics.packets == 0 {
+            self.output.hand_over_early();
+        }
+        Ok(())
     }
 
     /// Writes a packet.
@@ -232,7 +236,9 @@ impl CaptureWriter {
                 Encoder::PcapNg(encoder) => encoder.begin(out),
             }
             Ok(())
-        })
+        })?;
+        self.output.hand_over_early();
+        Ok(())
     }
 
     fn count(&mut self, laid: &Laid) {

@@ -87,6 +87,12 @@ impl Output {
         self.target.writer().map_or(Ok(()), |writer| writer.flush().map_err(failed))
     }
 
+    /// Gives everything to the kernel that takes it. What it does not take stays in the buffer, and whoever needs it to be
+    /// written is told the error.
+    pub(crate) fn hand_over_early(&mut self) {
+        let _ = self.flush();
+    }
+
     /// Waits until the disk has everything.
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
         self.flush()?;

@@ -289,3 +289,18 @@ fn files_without_packets_are_files() {
         assert_eq!(shared.file().format(), format);
     }
 }
+
+#[test]
+fn a_file_is_one_before_its_first_packet() {
+    for format in [FileFormat::PcapNg, FileFormat::PcapNanoseconds] {
+        let shared = Shared::default();
+        let builder = CaptureWriter::builder().format(format);
+        let mut writer = builder.to_writer(shared.clone()).unwrap();
+        let description = InterfaceDescription::new(LinkType::ETHERNET).name("eth0");
+        writer.add_interface(3, description).unwrap();
+        // As if the process had crashed here.
+        assert_eq!(shared.packets(), []);
+        assert_eq!(shared.file().format(), format);
+        writer.finish().unwrap();
+    }
+}
