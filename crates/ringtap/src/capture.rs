@@ -3,13 +3,18 @@
 mod summary;
 mod writing;
 
-use ring_core::{Next, PacketBatch as _, PacketSource, Timeout};
+use std::time::{Duration, Instant, SystemTime};
+
+use ring_core::{Next, PacketBatch as _, PacketSource, Timeout, Timestamp};
 
 use crate::Error;
 use crate::input::{Input, Source};
 use crate::interrupt;
 use crate::output::Output;
 use crate::report;
+
+/// How long what came before an interrupt is taken at most, beyond the time for which the source may hold it back.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// Capture packets, as tcpdump does: print a line for each, write them to a file, or count them.
 #[derive(Debug, clap::Args)]
@@ -64,7 +69,7 @@ fn take_live(
     take(source, arguments, output)
 }
 
-/// Takes packets to the end, the limit or the interrupt.
+/// Takes packets to the end, the limit or the interrupt; of a wire with all that it had brought by then.
 fn take(
     mut source: impl PacketSource,
     arguments: &Arguments,
@@ -73,12 +78,21 @@ fn take(
     let failed = |source| Error::Source { name: arguments.input.name(), source };
     let mut writer = arguments.writing.open(&arguments.input, &source)?;
     let limit = arguments.limit.unwrap_or(u64::MAX);
+    let (live, held_back) = (source.is_live(), source.held_back());
+    let mut stopped: Option<(Instant, Timestamp)> = None;
     let mut count = 0;
     let mut result = Ok(());
     while count < limit && !output.has_failed() {
-        let batch = match source.next_batch(Timeout::Never) {
+        let timeout = stopped.map_or(Timeout::Never, |(since, _)| {
+            Timeout::After(held_back.saturating_sub(since.elapsed()))
+        });
+        let batch = match source.next_batch(timeout) {
             Ok(Next::Batch(batch)) => batch,
-            Ok(Next::TimedOut) => continue,
+            Ok(Next::Interrupted) if live && stopped.is_none() => {
+                stopped = Some((Instant::now(), now()));
+                continue;
+            }
+            Ok(Next::TimedOut) if stopped.is_none() => continue,
             Ok(_) => break,
             Err(error) => {
                 // What came before the damage is still to be told.
@@ -86,8 +100,10 @@ fn take(
                 break;
             }
         };
+        let mut last = Timestamp::default();
         for packet in batch.packets().take(usize::try_from(limit - count).unwrap_or(usize::MAX)) {
             count += 1;
+            last = packet.timestamp();
             if let Some(writer) = &mut writer {
                 writer.write(&packet)?;
             } else if !arguments.count {
@@ -105,6 +121,10 @@ fn take(
             None if arguments.input.is_live() => output.flush(),
             None => {}
         }
+        let over = |(since, at): (Instant, _)| last > at || since.elapsed() > held_back + DRAIN;
+        if stopped.is_some_and(over) {
+            break;
+        }
     }
     let statistics = source.statistics().map_err(failed)?;
     if let Some(writer) = writer {
@@ -120,4 +140,9 @@ fn take(
         eprintln!("{} packets dropped by kernel", statistics.drops);
     }
     result
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_parts(since.as_secs(), since.subsec_nanos())
 }

@@ -5,12 +5,16 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use live::{Folder, ringtap};
+use live::{Folder, PATIENCE, ringtap};
 use live_harness::{Result, program};
 use netns::Namespace;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 /// What `capinfos` says of a file's interfaces: the name of each, its packets and its blocks of statistics.
 fn interfaces(file: &Path) -> Result<Vec<(String, u64, u64)>> {
@@ -89,5 +93,32 @@ pub(crate) fn every_file_has_the_totals() -> Result {
         packets += count;
     }
     assert!(packets > 10, "{packets}");
+    Ok(())
+}
+
+/// Nothing of what the ring has is lost when the capture is told to end.
+pub(crate) fn what_came_before_an_interrupt_is_written() -> Result {
+    const DATAGRAMS: u64 = 1000;
+    let host = Namespace::new()?;
+    let folder = Folder::new()?;
+    let file = folder.join("all.pcapng");
+    let socket = host.run(|| UdpSocket::bind("127.0.0.1:0"))??;
+    let mut command = Command::new(ringtap()?);
+    command.args(["capture", "-i", "lo", "udp port 9", "-w"]).arg(&file).stderr(Stdio::null());
+    let mut process = host.spawn(&mut command)?;
+    // There is a file once there is a capture.
+    let asked = Instant::now();
+    while interfaces(&file).is_ok_and(|found| found.is_empty()) {
+        assert!(asked.elapsed() < PATIENCE, "no file");
+        thread::sleep(Duration::from_millis(10));
+    }
+    for _ in 0..DATAGRAMS {
+        socket.send_to(b"a datagram", "127.0.0.1:9")?;
+    }
+    let child = process.child();
+    kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGINT)?;
+    let status = child.wait()?;
+    assert!(status.success(), "{status}");
+    assert_eq!(interfaces(&file)?, [("lo".to_owned(), DATAGRAMS, 1)]);
     Ok(())
 }

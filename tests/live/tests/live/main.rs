@@ -52,6 +52,7 @@ live_harness::main!(
     xdp::the_command_says_what_is_lacking,
     capture::files_name_the_interfaces_of_any,
     capture::every_file_has_the_totals,
+    capture::what_came_before_an_interrupt_is_written,
     demo::the_demonstration_works_for_an_ordinary_user,
     demo::without_privileges_the_command_says_what_to_do,
 );
