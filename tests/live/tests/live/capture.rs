@@ -63,7 +63,7 @@ pub(crate) fn files_name_the_interfaces_of_any() -> Result {
     }
     near.add_address("10.8.0.1/24".parse()?)?;
     far.add_address("10.8.0.2/24".parse()?)?;
-    near.wait_until_running(live::PATIENCE)?;
+    near.wait_until_running(PATIENCE)?;
     let folder = Folder::new()?;
     let file = folder.join("any.pcapng");
     run(&host, &["-i", "any", "-c", "20", "udp port 9"], &file, &["127.0.0.1"])?;
