@@ -26,10 +26,19 @@ pub(crate) struct Held {
     pub(crate) awaits: u64,
 }
 
+const _: () = assert!(size_of::<Held>() == 40);
+
+/// Two words: a node of the map has room for eleven, taken or not.
 #[derive(Debug)]
 enum Content {
+    Bytes(Box<[u8]>),
+    Rare(Box<Rare>),
+}
+
+#[derive(Debug)]
+enum Rare {
     /// The bytes after the first `skip`.
-    Bytes { buffer: Box<[u8]>, skip: usize },
+    Rest { buffer: Box<[u8]>, skip: usize },
     /// Bytes that were sent but not captured: the segment was cut short.
     Cut(u64),
 }
@@ -48,6 +57,8 @@ pub(crate) struct Arrival<'a> {
 
 /// What a segment costs besides its bytes: its share of the map and of the allocator, rounded up.
 pub(crate) const OVERHEAD: usize = 128;
+/// What one costs besides that has memory for what is rare.
+const RARE: usize = 64;
 /// What the first segment costs besides: a node of the map has room for eleven.
 pub(crate) const NODE: usize = 600;
 
@@ -137,7 +148,7 @@ impl Pending {
         while range.start < range.end {
             let held = self.overlapping(&range).unwrap_or(range.end..range.end);
             if range.start < held.start {
-                let content = Content::Cut(held.start - range.start);
+                let content = Content::cut(held.start - range.start);
                 let Arrival { timestamp, number, awaits, .. } = *arrival;
                 self.put(range.start, Held { content, timestamp, number, awaits });
             }
@@ -176,8 +187,7 @@ impl Pending {
 
     fn put_piece(&mut self, arrival: &Arrival<'_>, range: Range<u64>) {
         if range.start < range.end {
-            let buffer = slice(arrival.bytes, arrival.start, &range).into();
-            let content = Content::Bytes { buffer, skip: 0 };
+            let content = Content::Bytes(slice(arrival.bytes, arrival.start, &range).into());
             let Arrival { timestamp, number, awaits, .. } = *arrival;
             self.put(range.start, Held { content, timestamp, number, awaits });
         }
@@ -193,57 +203,74 @@ impl Held {
     /// The bytes, unless they were cut off.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
         match &self.content {
-            Content::Bytes { buffer, skip } => buffer.get(*skip..),
-            Content::Cut(_) => None,
+            Content::Bytes(bytes) => Some(bytes),
+            Content::Rare(rare) => match &**rare {
+                Rare::Rest { buffer, skip } => buffer.get(*skip..),
+                Rare::Cut(_) => None,
+            },
         }
     }
 
     pub(crate) fn len(&self) -> u64 {
         match &self.content {
-            Content::Bytes { buffer, skip } => (buffer.len() - skip) as u64,
-            Content::Cut(len) => *len,
+            Content::Bytes(bytes) => bytes.len() as u64,
+            Content::Rare(rare) => match &**rare {
+                Rare::Rest { buffer, skip } => (buffer.len() - skip) as u64,
+                Rare::Cut(len) => *len,
+            },
         }
     }
 
     fn cost(&self) -> usize {
         OVERHEAD
             + match &self.content {
-                Content::Bytes { buffer, .. } => buffer.len(),
-                Content::Cut(_) => 0,
+                Content::Bytes(bytes) => bytes.len(),
+                Content::Rare(rare) => match &**rare {
+                    Rare::Rest { buffer, .. } => RARE + buffer.len(),
+                    Rare::Cut(_) => RARE,
+                },
             }
     }
 
     /// Without the first bytes; `None` if nothing is left.
-    fn from(mut self, count: u64) -> Option<Self> {
+    fn from(self, count: u64) -> Option<Self> {
         if count >= self.len() {
             return None;
         }
-        match &mut self.content {
-            Content::Bytes { skip, .. } => *skip += count as usize,
-            Content::Cut(len) => *len -= count,
-        }
-        Some(self)
+        let skipped = count as usize;
+        let rare = match self.content {
+            Content::Bytes(buffer) => Box::new(Rare::Rest { buffer, skip: skipped }),
+            Content::Rare(mut rare) => {
+                match &mut *rare {
+                    Rare::Rest { skip, .. } => *skip += skipped,
+                    Rare::Cut(len) => *len -= count,
+                }
+                rare
+            }
+        };
+        Some(Self { content: Content::Rare(rare), ..self })
     }
 
     fn copy_from(&self, count: u64) -> Self {
-        let content = match &self.content {
-            Content::Bytes { buffer, skip } => {
-                Content::Bytes { buffer: buffer[skip + count as usize..].into(), skip: 0 }
-            }
-            Content::Cut(len) => Content::Cut(len - count),
+        let content = match self.bytes() {
+            Some(bytes) => Content::Bytes(bytes[count as usize..].into()),
+            None => Content::cut(self.len() - count),
         };
         Self { content, ..*self }
     }
 
     /// Only the first bytes.
     fn truncate(&mut self, count: u64) {
-        match &mut self.content {
-            Content::Bytes { buffer, skip } => {
-                *buffer = buffer[*skip..*skip + count as usize].into();
-                *skip = 0;
-            }
-            Content::Cut(len) => *len = count,
-        }
+        self.content = match self.bytes() {
+            Some(bytes) => Content::Bytes(bytes[..count as usize].into()),
+            None => Content::cut(count),
+        };
+    }
+}
+
+impl Content {
+    fn cut(len: u64) -> Self {
+        Self::Rare(Box::new(Rare::Cut(len)))
     }
 }
 
