@@ -14,6 +14,9 @@ pub(crate) enum Error {
         /// What happened.
         source: ring_core::Error,
     },
+    /// The file could not be opened, which names itself.
+    #[error(transparent)]
+    Open(ring_core::Error),
     /// The filter expression is not one.
     #[error("{source}\n  {expression}")]
     Expression {

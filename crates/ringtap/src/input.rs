@@ -122,8 +122,10 @@ impl Input {
             _ => {}
         }
         let filter = self.filter()?;
-        self.open_filtered(filter, bar)
-            .map_err(|source| Error::Source { name: self.name(), source })
+        self.open_filtered(filter, bar).map_err(|source| match source {
+            ring_core::Error::Open { .. } => Error::Open(source),
+            source => Error::Source { name: self.name(), source },
+        })
     }
 
     fn open_filtered(&self, filter: Filter, bar: bool) -> Result<Source, ring_core::Error> {
