@@ -84,7 +84,9 @@ impl Item {
             Self::Data(data) => Some(data.offset() + data.len() as u64),
             Self::Run(run) => Some(run.offset() + run.len() as u64),
             Self::Gap { offset, len, .. } => Some(offset + len),
-            Self::Late(_) | Self::Finished { .. } | Self::Barrier { .. } => None,
+            // Whoever has acknowledged more has acknowledged the FIN.
+            Self::Finished { .. } => Some(u64::MAX),
+            Self::Late(_) | Self::Barrier { .. } => None,
         }
     }
 

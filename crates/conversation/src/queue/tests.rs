@@ -285,6 +285,21 @@ fn an_item_that_has_to_wait_comes_behind_what_was_taken_before() {
 }
 
 #[test]
+fn nothing_waits_for_more_than_a_side_had_to_say() {
+    let (queue, _) = queue();
+    let (a, b) = (FlowSide::Initiator, FlowSide::Responder);
+    let cx = Context::from_waker(Waker::noop());
+    // One more than there are: the FIN was acknowledged before it was seen.
+    push(&queue, vec![(b, Item::Barrier { other: 4 }), (b, data(0, 1))], ROOMY);
+    push(&queue, vec![(a, data(0, 3)), (a, Item::Finished { len: 3 })], ROOMY);
+    let mut taken = Taken::default();
+    let mut next = || queue.poll_both(&mut taken, &cx);
+    assert!(matches!(next(), Poll::Ready(Some(Ok(Chunk::Initiator(_))))));
+    assert!(matches!(next(), Poll::Ready(Some(Ok(Chunk::Finished { side, .. }))) if side == a));
+    assert!(matches!(next(), Poll::Ready(Some(Ok(Chunk::Responder(_))))));
+}
+
+#[test]
 fn a_reader_that_is_split_waits_no_more() {
     let (queue, gate) = queue();
     let cx = Context::from_waker(Waker::noop());

@@ -74,7 +74,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let grace = self.backlog_mut().and_then(|backlog| backlog.grace.take());
         self.direction.flags.clear(F::GRACE);
         if let Some(grace) = grace {
-            self.declare(grace.target);
+            // A FIN may have come meanwhile, which is no byte of the stream though it was acknowledged with others.
+            self.declare(grace.target.min(self.acknowledged_end()));
             self.reach_fin();
             self.begin_grace();
         }

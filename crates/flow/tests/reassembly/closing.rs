@@ -38,6 +38,26 @@ fn the_other_direction_goes_on_after_a_fin() {
 }
 
 #[test]
+fn no_gap_comes_behind_a_fin_that_was_acknowledged_before_it_was_seen() {
+    for apart in [false, true] {
+        let mut lab = Lab::open();
+        // Of five bytes and the FIN.
+        lab.acknowledge(6);
+        if apart {
+            lab.client(0, "hello");
+            lab.send(Client, C + 6, S + 1, "FA", "");
+        } else {
+            lab.send(Client, C + 1, S + 1, "FA", "hello");
+        }
+        for offset in 0..300 {
+            lab.send(Server, S + 1 + offset, C + 7, "A", "x");
+        }
+        lab.wait(Duration::from_secs(30));
+        assert_eq!(lab.text(), "hello$");
+    }
+}
+
+#[test]
 fn late_fins_and_acknowledgements_open_no_flow() {
     let mut lab = Lab::open();
     close(&mut lab);
