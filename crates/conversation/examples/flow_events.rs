@@ -3,13 +3,11 @@
 //! `cargo run -p conversation --example flow_events -- capture.pcap`
 
 use conversation::{FlowEvent, FlowStreamExt as _};
-use flow::{FiveTuple, FiveTupleKey};
+use flow::{FiveTuple, Orientation};
 use ring_core::CaptureFile;
 
-struct Seen {
-    key: FiveTupleKey,
-    largest: u64,
-}
+/// The most that was said at once.
+struct Largest(u64);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,21 +15,24 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut flows = CaptureFile::open(path)?
         .flow_stream(FiveTuple::bidirectional())
         .details(true)
-        .with_state(|key| Seen { key: *key, largest: 0 });
+        .with_state(|_| Largest(0));
     while let Some(event) = flows.next_event().await {
         match event? {
-            (FlowEvent::Data { len, .. }, Some(seen)) => seen.largest = seen.largest.max(len),
-            (FlowEvent::Datagram { len, .. }, Some(seen)) => {
-                seen.largest = seen.largest.max(u64::from(len));
+            (FlowEvent::Data { len, .. }, Some(Largest(largest))) => *largest = len.max(*largest),
+            (FlowEvent::Datagram { len, .. }, Some(Largest(largest))) => {
+                *largest = u64::from(len).max(*largest);
             }
-            (FlowEvent::Ended { record, .. }, Some(Seen { key, largest })) => println!(
-                "{} <-> {}: {} and {} bytes, at most {largest} at once, {:?}",
-                key.a,
-                key.b,
-                record.initiator.delivered_bytes,
-                record.responder.delivered_bytes,
-                record.reason
-            ),
+            (FlowEvent::Ended { record, .. }, Some(Largest(largest))) => {
+                // A key has its ends in an order of its own.
+                let (initiator, responder) = match record.initiator_orientation {
+                    Orientation::Forward => (record.key.a, record.key.b),
+                    Orientation::Reverse => (record.key.b, record.key.a),
+                };
+                println!(
+                    "{initiator} > {responder}: {} and {} bytes, at most {largest} at once, {:?}",
+                    record.initiator.payload_bytes, record.responder.payload_bytes, record.reason
+                );
+            }
             _ => {}
         }
     }

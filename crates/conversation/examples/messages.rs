@@ -2,8 +2,10 @@
 //!
 //! `cargo run -p conversation --features flowscope --example messages -- capture.pcap`
 
+use std::collections::HashMap;
+
 use conversation::{FlowStreamExt as _, MessageEvent};
-use flow::FiveTuple;
+use flow::{FiveTuple, Orientation};
 use flowscope::dns::{DnsMessage, DnsUdpParser};
 use flowscope::http::{HttpMessage, HttpParser};
 use futures::StreamExt as _;
@@ -15,9 +17,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut sessions = CaptureFile::open(&path)?
         .flow_stream(FiveTuple::bidirectional())
         .session_stream(HttpParser::default());
+    let mut servers = HashMap::new();
     while let Some(event) = sessions.next().await {
-        if let MessageEvent::Message { key, message: HttpMessage::Request(request), .. } = event? {
-            println!("{}: {}", key.b, String::from_utf8_lossy(&request.path));
+        match event? {
+            MessageEvent::Started { id, key, initiator, .. } => {
+                let forward = initiator == Orientation::Forward;
+                servers.insert(id, if forward { key.b } else { key.a });
+            }
+            MessageEvent::Message { id, message: HttpMessage::Request(request), .. } => {
+                println!("{}: {}", servers[&id], String::from_utf8_lossy(&request.path));
+            }
+            MessageEvent::Ended { id, .. } => drop(servers.remove(&id)),
+            _ => {}
         }
     }
     let mut datagrams = CaptureFile::open(&path)?

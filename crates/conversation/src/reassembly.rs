@@ -78,10 +78,10 @@ impl<K: Clone + Send + Sync + 'static> Conversations<K> {
     /// MemorySource::new(LinkType::ETHERNET)
     ///     .flow_conversations(FiveTuple::bidirectional())
     ///     .reassemble(|conversation, side| {
-    ///         let key = *conversation.key();
+    ///         let server = conversation.responder();
     ///         (side == FlowSide::Responder).then_some(move |chunk| async move {
     ///             if let Chunk::Responder(data) = chunk {
-    ///                 println!("{}: {} bytes", key.a, data.len());
+    ///                 println!("{server}: {} bytes", data.len());
     ///             }
     ///             ControlFlow::Continue(())
     ///         })
