@@ -37,8 +37,8 @@ pub trait FlowHandler<K> {
     /// [grace](crate::FlowTableBuilder::grace) is over.
     ///
     /// Not told where this side's peer has a hole in its own stream, since what lies behind that was said before: then
-    /// [`Data::awaits`] tells of bytes to which it applies. Not told of a single byte where it may as well be a FIN that was
-    /// not seen, nor of a direction of which nothing was seen.
+    /// [`Data::awaits`] tells of bytes to which it applies. Not told of a direction of which nothing was seen. What may as
+    /// well be a FIN that was not seen is no byte: neither one that is missing alone, nor the last of several.
     fn on_awaited(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
         let _ = (flow, side, offset);
     }

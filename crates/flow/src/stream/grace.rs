@@ -30,18 +30,28 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         end.max(0).cast_unsigned()
     }
 
-    /// If the peer has bytes that were not seen, they have a while to turn up: up to the offset that this returns, 0 where
-    /// there are none.
-    pub(super) fn begin_grace(&mut self) -> u64 {
+    /// The stream offset before which the peer has bytes that were not seen; 0 where there are none.
+    fn owed(&self) -> u64 {
         let target = self.acknowledged_end();
-        if target <= self.direction.next || self.direction.flags.has(F::HOLD) {
-            return 0;
-        }
-        if target == self.direction.next + 1
-            && !self.direction.flags.has(F::FIN)
-            && self.first_pending().is_none()
-        {
-            // Most likely a FIN that was not seen; if it was a byte, what follows will show.
+        let next = self.direction.next;
+        // One alone is most likely a FIN that was not seen; if it was a byte, what follows will show.
+        let none = target <= next
+            || self.direction.flags.has(F::HOLD)
+            || (target == next + 1 && self.ends_in_fin(target));
+        if none { 0 } else { target }
+    }
+
+    /// Whether the last that was acknowledged may as well be a FIN that was not seen.
+    fn ends_in_fin(&self, target: u64) -> bool {
+        let pending = self.backlog().and_then(|backlog| backlog.pending.end());
+        !self.direction.flags.has(F::FIN) && pending.is_none_or(|end| end < target)
+    }
+
+    /// If the peer has bytes that were not seen, they have a while to turn up: up to the offset that this returns, 0 where
+    /// there are none. What may be a FIN is not among them.
+    pub(super) fn begin_grace(&mut self) -> u64 {
+        let target = self.owed();
+        if target == 0 {
             return 0;
         }
         if self.config.grace_packets == 0 {
@@ -51,7 +61,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         if !self.direction.flags.has(F::GRACE) {
             self.start_grace(target, self.config.grace_packets, self.config.grace_time);
         }
-        target
+        target - u64::from(self.ends_in_fin(target))
     }
 
     pub(super) fn start_grace(&mut self, target: u64, packets: u32, time: u64) {
@@ -74,8 +84,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let grace = self.backlog_mut().and_then(|backlog| backlog.grace.take());
         self.direction.flags.clear(F::GRACE);
         if let Some(grace) = grace {
-            // A FIN may have come meanwhile, which is no byte of the stream though it was acknowledged with others.
-            self.declare(grace.target.min(self.acknowledged_end()));
+            // A FIN is no byte of the stream, though it was acknowledged with others.
+            self.declare(grace.target.min(self.owed()));
             self.reach_fin();
             self.begin_grace();
         }

@@ -63,7 +63,8 @@ fn a_refused_answer_tells_its_question() {
 fn bytes_that_were_acknowledged_before_they_came_are_awaited() {
     let mut lab = Lab::open();
     lab.send(Server, S + 1, C + 1 + 5, "A", "answer");
-    assert_eq!(lab.seen.awaited, [(Initiator, 5)]);
+    // The fifth may as well be a FIN.
+    assert_eq!(lab.seen.awaited, [(Initiator, 4)]);
     lab.client(0, "hello");
     lab.acknowledge(5);
     assert_eq!(lab.seen.awaited.len(), 1);
@@ -78,12 +79,12 @@ fn what_lies_behind_a_hole_awaits_what_its_own_packet_acknowledged() {
     lab.send(Server, S + 1 + 6, C + 1 + 5, "A", "");
     lab.send(Server, S + 1, C + 1, "A", "ans");
     assert_eq!(lab.seen.awaited, []);
-    assert_eq!(lab.seen.awaiting, [(Responder, 3, 5)]);
+    assert_eq!(lab.seen.awaiting, [(Responder, 3, 4)]);
     lab.client(0, "hello");
     // An older packet's acknowledgement says no more than it does.
     lab.send(Server, S + 1 + 6, C + 1 + 9, "A", "");
     lab.send(Server, S + 1 + 6, C + 1 + 8, "A", "");
-    assert_eq!(lab.seen.awaited, [(Initiator, 9), (Initiator, 8)]);
+    assert_eq!(lab.seen.awaited, [(Initiator, 8), (Initiator, 8)]);
 }
 
 #[test]
@@ -91,7 +92,7 @@ fn or_a_gap_comes_in_their_place() {
     let mut lab = Lab::open();
     lab.acknowledge(5);
     lab.acknowledge(9);
-    assert_eq!(lab.seen.awaited, [(Initiator, 5), (Initiator, 9)]);
+    assert_eq!(lab.seen.awaited, [(Initiator, 4), (Initiator, 8)]);
     lab.wait(Duration::from_secs(3));
     lab.wait(Duration::from_secs(3));
     assert_eq!(lab.side(0, Initiator).gaps.iter().map(|gap| gap.len).sum::<u64>(), 9);

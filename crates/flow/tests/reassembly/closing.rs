@@ -58,6 +58,26 @@ fn no_gap_comes_behind_a_fin_that_was_acknowledged_before_it_was_seen() {
 }
 
 #[test]
+fn a_fin_that_is_never_seen_is_no_gap_nor_awaited() {
+    for parts in [&["hello"][..], &["hel", "lo"]] {
+        let mut lab = Lab::open();
+        lab.acknowledge(6);
+        let mut offset = 0;
+        for part in parts {
+            lab.client(offset, part);
+            offset += part.len() as u32;
+        }
+        for offset in 0..300 {
+            lab.send(Server, S + 1 + offset, C + 7, "A", "x");
+        }
+        lab.wait(Duration::from_secs(30));
+        assert_eq!(lab.seen.awaited.iter().map(|(_, offset)| *offset).max(), Some(5));
+        lab.finish();
+        assert_eq!(lab.text(), "hello");
+    }
+}
+
+#[test]
 fn late_fins_and_acknowledgements_open_no_flow() {
     let mut lab = Lab::open();
     close(&mut lab);
