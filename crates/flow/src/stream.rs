@@ -193,6 +193,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                 self.gap_up_to(first, GapCause::Timeout);
                 self.drain();
             }
+            self.begin_grace();
         }
         self.reach_fin();
     }

@@ -150,3 +150,19 @@ fn a_stretch_that_the_capture_missed_is_bridged_when_both_sides_bear_it_out() {
     assert_eq!(gaps[0].cause, GapCause::Acknowledged);
     assert!(lab.text().ends_with("end"), "{}", lab.text());
 }
+
+#[test]
+fn what_was_acknowledged_behind_a_hole_is_missed_though_the_hole_was_given_up_first() {
+    let mut lab = Lab::with(|builder| {
+        builder.hole_timeout(Duration::from_secs(1)).grace(64, Duration::from_secs(5))
+    });
+    lab.handshake(C, S);
+    lab.client(10, "later");
+    lab.acknowledge(5);
+    lab.acknowledge(30);
+    lab.wait(Duration::from_secs(2));
+    assert_eq!(lab.text(), "[10 acknowledged]later");
+    // Nothing more is said.
+    lab.wait(Duration::from_secs(6));
+    assert_eq!(lab.text(), "[10 acknowledged]later[15 acknowledged]");
+}
