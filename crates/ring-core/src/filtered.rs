@@ -140,6 +140,14 @@ impl<S: PacketSource> PacketSource for Filtered<S> {
     }
 }
 
+impl<B> FilteredBatch<'_, B> {
+    /// The batch, with what does not pass.
+    #[must_use]
+    pub fn get_ref(&self) -> &B {
+        &self.batch
+    }
+}
+
 impl<B: PacketBatch> PacketBatch for FilteredBatch<'_, B> {
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
         self.batch

@@ -84,7 +84,7 @@ pub use capture::{
 pub use dedup::{Dedup, DedupStatistics, Deduplicated, DeduplicatedBatch};
 pub use error::{Damage, Error, ForeignFormat, GeometryProblem, Unwritable};
 #[cfg(feature = "pcap")]
-pub use file::{CaptureFile, FileFormat, FileInterface};
+pub use file::{CaptureFile, FileFormat};
 pub use filtered::{Filtered, FilteredBatch};
 #[cfg(feature = "tokio")]
 pub use inject::AsyncInjector;
@@ -103,7 +103,7 @@ pub use rotate::{RotatingWriter, Rotation};
 pub use sink::{PacketSink, SinkStatistics};
 pub use source::{IntoPacketSource, Next, PacketBatch, PacketSource, Timeout};
 pub use statistics::Statistics;
-pub use stored::StoredBatch;
+pub use stored::{FileInterface, StoredBatch};
 pub use timestamp::{Timestamp, TimestampSource};
 #[cfg(feature = "pcap")]
 pub use write::{Annotation, CaptureWriter, CaptureWriterBuilder, InterfaceDescription};

@@ -108,7 +108,7 @@ impl PacketSource for MemorySource {
         let truncated =
             records.iter().filter(|record| record.meta.wire_len as usize > record.len).count();
         self.statistics.truncated += truncated as u64;
-        Ok(Next::Batch(StoredBatch::new(memory, records)))
+        Ok(Next::Batch(StoredBatch::new(memory, records, &[])))
     }
 
     fn statistics(&mut self) -> Result<Statistics, Error> {

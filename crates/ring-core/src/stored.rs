@@ -2,13 +2,28 @@
 
 use bytes::Bytes;
 
-use crate::{Packet, PacketBatch, PacketMeta};
+use crate::{LinkType, Packet, PacketBatch, PacketMeta};
 
 /// A batch of packets that lie in one reference-counted piece of memory.
 #[derive(Clone, Copy, Debug)]
 pub struct StoredBatch<'a> {
     memory: &'a Bytes,
     records: &'a [Record],
+    interfaces: &'a [FileInterface],
+}
+
+/// An interface as a capture file describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileInterface {
+    /// The link type of its packets.
+    pub link_type: LinkType,
+    /// Bytes of a packet that were captured at most, 0 for no limit.
+    pub snaplen: u32,
+    /// Its name, if the file tells.
+    pub name: Option<String>,
+    /// Packets that were dropped there, as the file's statistics tell.
+    pub drops: u64,
 }
 
 /// Where a packet lies, and what is known of it.
@@ -21,8 +36,19 @@ pub(crate) struct Record {
 
 impl<'a> StoredBatch<'a> {
     /// Every record must lie within `memory`.
-    pub(crate) fn new(memory: &'a Bytes, records: &'a [Record]) -> Self {
-        Self { memory, records }
+    pub(crate) fn new(
+        memory: &'a Bytes,
+        records: &'a [Record],
+        interfaces: &'a [FileInterface],
+    ) -> Self {
+        Self { memory, records, interfaces }
+    }
+
+    /// The interfaces that the file has described so far, at the index that [`PacketMeta::interface`] has: all that the
+    /// packets belong to. Memory has none.
+    #[must_use]
+    pub fn interfaces(&self) -> &'a [FileInterface] {
+        self.interfaces
     }
 
     /// How many packets there are.

@@ -1,12 +1,14 @@
 //! `ringtap capture`: packets to a file, to the screen, or counted.
 
+mod described;
 mod summary;
 mod writing;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use ring_core::{Next, PacketBatch as _, PacketSource, Timeout, Timestamp};
+use ring_core::{Next, PacketBatch as _, Timeout, Timestamp};
 
+use self::described::Described;
 use crate::Error;
 use crate::input::{Input, Source};
 use crate::interrupt;
@@ -58,11 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     result
 }
 
-fn take_live(
-    source: impl PacketSource,
-    arguments: &Arguments,
-    output: &Output,
-) -> Result<(), Error> {
+fn take_live(source: impl Described, arguments: &Arguments, output: &Output) -> Result<(), Error> {
     if let Some(interrupter) = source.interrupter() {
         interrupt::interrupts(interrupter)?;
     }
@@ -70,11 +68,7 @@ fn take_live(
 }
 
 /// Takes packets to the end, the limit or the interrupt; of a wire with all that it had brought by then.
-fn take(
-    mut source: impl PacketSource,
-    arguments: &Arguments,
-    output: &Output,
-) -> Result<(), Error> {
+fn take<S: Described>(mut source: S, arguments: &Arguments, output: &Output) -> Result<(), Error> {
     let failed = |source| Error::Source { name: arguments.input.name(), source };
     let mut writer = arguments.writing.open(&arguments.input, &source)?;
     let limit = arguments.limit.unwrap_or(u64::MAX);
@@ -100,6 +94,9 @@ fn take(
                 break;
             }
         };
+        if let Some(writer) = &mut writer {
+            writer.describe(S::before(&batch))?;
+        }
         let mut last = Timestamp::default();
         for packet in batch.packets().take(usize::try_from(limit - count).unwrap_or(usize::MAX)) {
             count += 1;
@@ -114,7 +111,8 @@ fn take(
         match &mut writer {
             Some(writer) => {
                 if writer.wants_statistics() {
-                    writer.set_statistics(&source.statistics().map_err(failed)?);
+                    let statistics = source.statistics().map_err(failed)?;
+                    writer.set_statistics(&statistics, source.interfaces());
                 }
                 writer.batch_ended()?;
             }
@@ -128,7 +126,7 @@ fn take(
     }
     let statistics = source.statistics().map_err(failed)?;
     if let Some(writer) = writer {
-        writer.finish(&statistics)?;
+        writer.finish(&statistics, source.interfaces())?;
     }
     if arguments.count {
         output.write(|w| writeln!(w, "{count} packet{}", if count == 1 { "" } else { "s" }));

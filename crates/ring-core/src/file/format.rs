@@ -6,7 +6,7 @@ use super::pcap::PcapParser;
 use super::pcapng::PcapNgParser;
 use super::reader::ChunkReader;
 use super::{Found, Stop};
-use crate::{Damage, Error, ForeignFormat, LinkType};
+use crate::{Damage, Error, FileInterface, ForeignFormat, LinkType};
 
 /// A format that [`CaptureFile`](crate::CaptureFile) reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,20 +20,6 @@ pub enum FileFormat {
     PcapModified,
     /// pcapng.
     PcapNg,
-}
-
-/// An interface as a capture file describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FileInterface {
-    /// The link type of its packets.
-    pub link_type: LinkType,
-    /// Bytes of a packet that were captured at most, 0 for no limit.
-    pub snaplen: u32,
-    /// Its name, if the file tells.
-    pub name: Option<String>,
-    /// Packets that were dropped there, as the file's statistics tell.
-    pub drops: u64,
 }
 
 /// The parser of one of the formats.

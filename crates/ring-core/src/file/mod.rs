@@ -14,15 +14,16 @@ use std::io::Read;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
+pub use self::format::FileFormat;
 use self::format::Parser;
 pub(crate) use self::format::longest_packet;
-pub use self::format::{FileFormat, FileInterface};
 use self::pipe::{PipeWait, Waited};
 use self::reader::ChunkReader;
 use crate::error::system;
 use crate::stored::Record;
 use crate::{
-    Damage, Error, Interrupter, LinkType, Next, PacketSource, Statistics, StoredBatch, Timeout,
+    Damage, Error, FileInterface, Interrupter, LinkType, Next, PacketSource, Statistics,
+    StoredBatch, Timeout,
 };
 
 /// Packets a batch has at most: enough to spread the cost of a batch, few enough that their records stay in the
@@ -210,7 +211,8 @@ impl PacketSource for CaptureFile {
         self.finished = matches!(filled, Ok(Filled::End) | Err(_));
         Ok(match filled? {
             Filled::Packets => {
-                Next::Batch(StoredBatch::new(self.reader.chunk(), &self.found.records))
+                let (memory, records) = (self.reader.chunk(), &self.found.records);
+                Next::Batch(StoredBatch::new(memory, records, self.parser.interfaces()))
             }
             Filled::TimedOut => Next::TimedOut,
             Filled::Interrupted => Next::Interrupted,

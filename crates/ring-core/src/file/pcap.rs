@@ -1,10 +1,10 @@
 //! The pcap format (draft-ietf-opsawg-pcap).
 
-use super::format::{self, FileFormat, FileInterface, words};
+use super::format::{self, FileFormat, words};
 use super::reader::ChunkReader;
 use super::{Found, Stop};
 use crate::stored::Record;
-use crate::{Damage, Error, LinkType, PacketMeta, Timestamp};
+use crate::{Damage, Error, FileInterface, LinkType, PacketMeta, Timestamp};
 
 const HEADER: usize = 24;
 const RECORD_HEADER: usize = 16;

@@ -1,10 +1,10 @@
 //! The pcapng format (draft-ietf-opsawg-pcapng).
 
-use super::format::{self, FileInterface, words};
+use super::format::{self, words};
 use super::reader::ChunkReader;
 use super::{Found, Stop};
 use crate::stored::Record;
-use crate::{Damage, Direction, Error, LinkType, PacketMeta, Timestamp};
+use crate::{Damage, Direction, Error, FileInterface, LinkType, PacketMeta, Timestamp};
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE_DESCRIPTION: u32 = 1;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ring_core::{
-    CaptureWriter, FileFormat, InterfaceDescription, LinkType, Packet, PacketSource,
+    CaptureWriter, FileFormat, FileInterface, InterfaceDescription, LinkType, Packet, PacketSource,
     RotatingWriter, Rotation, Statistics, Timestamp,
 };
 
@@ -49,6 +49,15 @@ pub(crate) struct Writing {
     interface: u32,
     /// Where there are several.
     interfaces: Option<Interfaces>,
+    /// Where another file describes them.
+    copied: Option<Copied>,
+}
+
+/// Interfaces of a file that is read, each described as that file does it, with the same number.
+struct Copied {
+    expression: String,
+    /// Packets of each that were written.
+    packets: Vec<u64>,
 }
 
 /// Interfaces that are described when the first packet of each comes.
@@ -95,7 +104,7 @@ impl Arguments {
             interface = ring_sys::interface::index(&input.name()).unwrap_or(0);
         }
         let expression = input.expression();
-        let mut interfaces = None;
+        let (mut interfaces, mut copied) = (None, None);
         if input.is_live() && interface == 0 && !pcap {
             // The totals are of all together: so there is one more, which has no packets.
             let all = describe(LinkType::ETHERNET, Some(input.name()), &expression);
@@ -104,6 +113,8 @@ impl Arguments {
         } else if let Some(link_type) = source.link_type() {
             let name = input.is_live().then(|| input.name());
             writer.describe(interface, describe(link_type, name, &expression)).map_err(failed)?;
+        } else if !input.is_live() && !pcap {
+            copied = Some(Copied { expression, packets: Vec::new() });
         }
         Ok(Some(Writing {
             writer,
@@ -113,11 +124,24 @@ impl Arguments {
             counted: Timestamp::default(),
             interface,
             interfaces,
+            copied,
         }))
     }
 }
 
 impl Writing {
+    /// Takes over what the file that is read says of its interfaces.
+    pub(crate) fn describe(&mut self, found: &[FileInterface]) -> Result<(), Error> {
+        let Some(Copied { expression, packets }) = &mut self.copied else { return Ok(()) };
+        for interface in &found[packets.len().min(found.len())..] {
+            let description = describe(interface.link_type, interface.name.clone(), expression);
+            let described = self.writer.describe(packets.len() as u32, description);
+            described.map_err(|source| Error::Source { name: self.name.clone(), source })?;
+            packets.push(0);
+        }
+        Ok(())
+    }
+
     pub(crate) fn write(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
         self.last = packet.timestamp();
         if let Some(interfaces) = &mut self.interfaces {
@@ -128,7 +152,13 @@ impl Writing {
             Kind::One(writer) => writer.write(packet),
             Kind::Rotating(writer) => writer.write(packet),
         };
-        written.map_err(|source| self.failed(source))
+        written.map_err(|source| self.failed(source))?;
+        let interface = packet.meta().interface as usize;
+        let copied = self.copied.as_mut();
+        if let Some(count) = copied.and_then(|copied| copied.packets.get_mut(interface)) {
+            *count += 1;
+        }
+        Ok(())
     }
 
     pub(crate) fn batch_ended(&mut self) -> Result<(), Error> {
@@ -148,16 +178,32 @@ impl Writing {
         old && matches!(self.writer, Kind::Rotating(_))
     }
 
-    /// Takes the totals so far.
-    pub(crate) fn set_statistics(&mut self, statistics: &Statistics) {
+    /// Takes the totals so far: of the interfaces that a file describes, what that says.
+    pub(crate) fn set_statistics(&mut self, statistics: &Statistics, found: &[FileInterface]) {
         self.counted = self.last;
-        self.writer.set_statistics(self.interface, statistics, self.last);
+        let Some(Copied { packets, .. }) = &self.copied else {
+            self.writer.set_statistics(self.interface, statistics, self.last);
+            return;
+        };
+        for (number, (&packets, FileInterface { drops, .. })) in
+            packets.iter().zip(found).enumerate()
+        {
+            let mut totals = Statistics::default();
+            totals.packets = packets.saturating_add(*drops);
+            totals.drops = *drops;
+            self.writer.set_statistics(number as u32, &totals, self.last);
+        }
     }
 
     /// Writes the totals and closes the file.
-    pub(crate) fn finish(mut self, statistics: &Statistics) -> Result<(), Error> {
+    pub(crate) fn finish(
+        mut self,
+        statistics: &Statistics,
+        found: &[FileInterface],
+    ) -> Result<(), Error> {
+        self.describe(found)?;
         let name = std::mem::take(&mut self.name);
-        self.set_statistics(statistics);
+        self.set_statistics(statistics, found);
         let finished = match self.writer {
             Kind::One(writer) => writer.finish(),
             Kind::Rotating(writer) => writer.finish(),

@@ -1,0 +1,32 @@
+//! What a source says of its interfaces: files tell, everything else has those of the host.
+
+use ring_core::{Capture, CaptureFile, FileInterface, Filtered, PacketSource, XdpGroup, XdpTap};
+
+/// A source whose packets may be of interfaces that a file describes.
+pub(crate) trait Described: PacketSource {
+    /// The interfaces that were described before the end of a batch.
+    fn before<'a>(_batch: &'a Self::Batch<'_>) -> &'a [FileInterface] {
+        &[]
+    }
+
+    /// Those that were described so far.
+    fn interfaces(&self) -> &[FileInterface] {
+        &[]
+    }
+}
+
+impl Described for Capture {}
+
+impl Described for XdpGroup {}
+
+impl Described for Filtered<XdpTap> {}
+
+impl Described for Filtered<CaptureFile> {
+    fn before<'a>(batch: &'a Self::Batch<'_>) -> &'a [FileInterface] {
+        batch.get_ref().interfaces()
+    }
+
+    fn interfaces(&self) -> &[FileInterface] {
+        self.get_ref().interfaces()
+    }
+}

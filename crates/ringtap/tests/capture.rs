@@ -1,0 +1,110 @@
+//! `ringtap capture` on files: what of a file comes to lie in the next.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ring_core::{
+    CaptureFile, CaptureWriter, FileInterface, InterfaceDescription, LinkType, Next, Packet,
+    PacketBatch as _, PacketMeta, PacketSource as _, Statistics, Timeout, Timestamp,
+};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// A folder of a test's own, gone with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(test: &str) -> Result<Self> {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs `ringtap capture -r FROM -w TO` with these further arguments.
+fn copy(from: &Path, to: &Path, arguments: &[&str]) -> Result {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+    let output =
+        command.args(["capture", "-r"]).arg(from).arg("-w").arg(to).args(arguments).output()?;
+    assert!(output.status.success(), "{output:?}");
+    Ok(())
+}
+
+/// The interfaces of a file, and the interface of each packet.
+fn read(file: &Path) -> Result<(Vec<FileInterface>, Vec<u32>)> {
+    let (mut source, mut packets) = (CaptureFile::open(file)?, Vec::new());
+    while let Next::Batch(batch) = source.next_batch(Timeout::Never)? {
+        assert_eq!(batch.interfaces().len(), 3, "described before the packets");
+        packets.extend(batch.packets().map(|packet| packet.meta().interface));
+    }
+    Ok((source.interfaces().to_vec(), packets))
+}
+
+/// Three interfaces, the first without packets; those of the others come in turn.
+fn write(file: &Path) -> Result {
+    let mut writer = CaptureWriter::create(file)?;
+    let interfaces =
+        [("eth7", LinkType::ETHERNET), ("any", LinkType::LINUX_SLL), ("lo", LinkType::ETHERNET)];
+    for (source, (name, link_type)) in (0..).zip(interfaces) {
+        writer.add_interface(source, InterfaceDescription::new(link_type).name(name))?;
+        let mut totals = Statistics::default();
+        (totals.packets, totals.drops) = (100, 10 + u64::from(source));
+        writer.set_statistics(source, &totals, Timestamp::from_nanos(9));
+    }
+    for number in 0..1000 {
+        let source = [2, 1][number % 2];
+        let (_, link_type) = interfaces[source];
+        let mut meta = PacketMeta::new(0, Timestamp::from_nanos(number as u64), link_type);
+        meta.interface = source as u32;
+        writer.write(&Packet::new(&[0; 60], meta))?;
+    }
+    writer.finish()?;
+    Ok(())
+}
+
+#[test]
+fn interfaces_stay_what_they_were() -> Result {
+    let folder = Folder::new("interfaces")?;
+    let [from, to] = ["from.pcapng", "to.pcapng"].map(|name| folder.0.join(name));
+    write(&from)?;
+    let expected = read(&from)?;
+    copy(&from, &to, &[])?;
+    assert_eq!(read(&to)?, expected);
+    copy(&from, &to, &["-c", "3"])?;
+    assert_eq!(read(&to)?.1, [2, 1, 2]);
+    // In files that may become several, too.
+    copy(&from, &to, &["-C", "1"])?;
+    assert_eq!(read(&to)?, expected);
+    Ok(())
+}
+
+#[test]
+fn a_file_without_packets_has_its_interfaces() -> Result {
+    let folder = Folder::new("none")?;
+    let [from, to] = ["from.pcapng", "to.pcapng"].map(|name| folder.0.join(name));
+    write(&from)?;
+    copy(&from, &to, &["greater 61"])?;
+    let (interfaces, packets) = read(&to)?;
+    assert_eq!((interfaces, packets), (read(&from)?.0, vec![]));
+    Ok(())
+}
+
+#[test]
+fn pcap_asks_for_the_link_types_of_packets_alone() -> Result {
+    let folder = Folder::new("pcap")?;
+    let [from, to] = ["from.pcapng", "to.pcap"].map(|name| folder.0.join(name));
+    write(&from)?;
+    copy(&from, &to, &["-c", "1"])?;
+    let mut source = CaptureFile::open(&to)?;
+    assert!(matches!(source.next_batch(Timeout::Never)?, Next::Batch(batch) if batch.len() == 1));
+    assert_eq!(source.interfaces()[0].link_type, LinkType::ETHERNET);
+    Ok(())
+}
