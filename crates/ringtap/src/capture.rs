@@ -48,27 +48,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let source = arguments.input.open(!output.is_terminal() || arguments.count)?;
     let counters = source.counters();
     let result = match source {
-        Source::Live(capture) => {
-            interrupt::interrupts(capture.interrupter())?;
-            take(*capture, arguments, &output)
-        }
-        Source::Xdp(group) => take_live(*group, arguments, &output),
-        Source::Tap(tap) => take_live(*tap, arguments, &output),
+        Source::Live(capture) => take(*capture, arguments, &output),
+        Source::Xdp(group) => take(*group, arguments, &output),
+        Source::Tap(tap) => take(*tap, arguments, &output),
         Source::File(file) => take(*file, arguments, &output),
     };
     report::print_forwarded(counters.as_ref());
     result
 }
 
-fn take_live(source: impl Described, arguments: &Arguments, output: &Output) -> Result<(), Error> {
+/// Takes packets to the end, the limit or the interrupt; of a wire with all that it had brought by then.
+fn take<S: Described>(mut source: S, arguments: &Arguments, output: &Output) -> Result<(), Error> {
     if let Some(interrupter) = source.interrupter() {
         interrupt::interrupts(interrupter)?;
     }
-    take(source, arguments, output)
-}
-
-/// Takes packets to the end, the limit or the interrupt; of a wire with all that it had brought by then.
-fn take<S: Described>(mut source: S, arguments: &Arguments, output: &Output) -> Result<(), Error> {
     let failed = |source| Error::Source { name: arguments.input.name(), source };
     let mut writer = arguments.writing.open(&arguments.input, &source)?;
     let limit = arguments.limit.unwrap_or(u64::MAX);

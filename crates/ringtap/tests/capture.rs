@@ -1,8 +1,11 @@
 //! `ringtap capture` on files: what of a file comes to lie in the next.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ring_core::{
     CaptureFile, CaptureWriter, FileInterface, InterfaceDescription, LinkType, Next, Packet,
@@ -46,6 +49,13 @@ fn read(file: &Path) -> Result<(Vec<FileInterface>, Vec<u32>)> {
         packets.extend(batch.packets().map(|packet| packet.meta().interface));
     }
     Ok((source.interfaces().to_vec(), packets))
+}
+
+/// How many interfaces a file describes so far.
+fn described(file: &Path) -> Option<usize> {
+    let mut source = CaptureFile::open(file).ok()?;
+    while let Next::Batch(_) = source.next_batch(Timeout::Never).ok()? {}
+    Some(source.interfaces().len())
 }
 
 /// Three interfaces, the first without packets; those of the others come in turn.
@@ -106,5 +116,28 @@ fn pcap_asks_for_the_link_types_of_packets_alone() -> Result {
     let mut source = CaptureFile::open(&to)?;
     assert!(matches!(source.next_batch(Timeout::Never)?, Next::Batch(batch) if batch.len() == 1));
     assert_eq!(source.interfaces()[0].link_type, LinkType::ETHERNET);
+    Ok(())
+}
+
+#[test]
+fn what_came_through_a_pipe_before_an_interrupt_is_written() -> Result {
+    let folder = Folder::new("pipe")?;
+    let [all, from, to] = ["all.pcapng", "from.pcapng", "to.pcapng"].map(|n| folder.0.join(n));
+    write(&all)?;
+    copy(&all, &from, &["-c", "3"])?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+    command.args(["capture", "-r", "-", "-w"]).arg(&to).stdin(Stdio::piped());
+    let mut child = command.spawn()?;
+    // The pipe stays open.
+    child.stdin.as_mut().ok_or("no pipe")?.write_all(&fs::read(&from)?)?;
+    let asked = Instant::now();
+    while described(&to) != Some(3) {
+        assert!(asked.elapsed() < Duration::from_secs(30), "nothing was read");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let kill = format!("kill -INT {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status()?.success());
+    assert!(child.wait()?.success());
+    assert_eq!(read(&to)?, read(&from)?);
     Ok(())
 }
