@@ -4,9 +4,10 @@ mod described;
 mod summary;
 mod writing;
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use ring_core::{Next, PacketBatch as _, Timeout, Timestamp};
+use ring_sys::clock;
 
 use self::described::Described;
 use crate::Error;
@@ -76,7 +77,7 @@ fn take<S: Described>(mut source: S, arguments: &Arguments, output: &Output) -> 
         let batch = match source.next_batch(timeout) {
             Ok(Next::Batch(batch)) => batch,
             Ok(Next::Interrupted) if live && stopped.is_none() => {
-                stopped = Some((Instant::now(), now()));
+                stopped = Some((Instant::now(), Timestamp::from_nanos(clock::wall())));
                 continue;
             }
             Ok(Next::TimedOut) if stopped.is_none() => continue,
@@ -131,9 +132,4 @@ fn take<S: Described>(mut source: S, arguments: &Arguments, output: &Output) -> 
         eprintln!("{} packets dropped by kernel", statistics.drops);
     }
     result
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_parts(since.as_secs(), since.subsec_nanos())
 }

@@ -1,8 +1,10 @@
 //! `ringtap capture` on files: what of a file comes to lie in the next.
 
+mod folder;
+
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,25 +14,9 @@ use ring_core::{
     PacketBatch as _, PacketMeta, PacketSource as _, Statistics, Timeout, Timestamp,
 };
 
+use folder::Folder;
+
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
-
-/// A folder of a test's own, gone with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(test: &str) -> Result<Self> {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// Runs `ringtap capture -r FROM -w TO` with these further arguments.
 fn copy(from: &Path, to: &Path, arguments: &[&str]) -> Result {

@@ -1,5 +1,7 @@
 //! `ringtap follow` on files: what it prints and writes, and its exit status.
 
+mod folder;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,23 +13,15 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use traffic::{Profile, Traffic};
 
+use folder::Folder;
+
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Bytes of a pcap file's header, and of a packet's.
 const HEADER: usize = 24;
 const RECORD: usize = 16;
 
-/// A folder of a test's own, gone with the test.
-struct Folder(PathBuf);
-
 impl Folder {
-    fn new(test: &str) -> Result<Self> {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-
     /// A capture of three connections; each packet through `change`, which may drop it.
     fn capture(&self, keep: impl Fn(usize) -> bool) -> Result<PathBuf> {
         let mut file = Vec::new();
@@ -47,12 +41,6 @@ impl Folder {
         let path = self.0.join("capture.pcap");
         fs::write(&path, kept)?;
         Ok(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -8,7 +8,9 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+
+use ring_sys::clock;
 
 use self::name::Names;
 use crate::write::Output;
@@ -203,8 +205,7 @@ impl RotatingWriter {
     /// As [`CaptureWriter::finish`], and [`Error::Open`] for a file that was not made before.
     pub fn finish(mut self) -> Result<SinkStatistics, Error> {
         if self.path.is_none() {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            self.open_first(Timestamp::from_parts(now.as_secs(), now.subsec_nanos()))?;
+            self.open_first(Timestamp::from_nanos(clock::wall()))?;
         }
         self.writer.end()?;
         let last = self.path.take();

@@ -25,8 +25,8 @@ use crate::{Error, Packet, PacketSink, SinkStatistics, Statistics, Timestamp};
 /// Writes a capture file: pcapng, or pcap with time stamps of nanoseconds or microseconds.
 ///
 /// Records are collected in a buffer and handed to the kernel whole, so that a file whose writer crashed is a valid one
-/// up to the last [`flush`](Self::flush) at least; headers are handed over at once. [`finish`](Self::finish) writes what is left and tells whether that
-/// went well; a writer that is dropped does the same but cannot tell.
+/// up to the last [`flush`](Self::flush) at least; headers are handed over at once. [`finish`](Self::finish) writes what
+/// is left and tells whether that went well; a writer that is dropped does the same but cannot tell.
 ///
 /// VLAN tags that were taken off on receiving are put back into Ethernet frames and cooked packets, which get four
 /// bytes longer by that. Packets are cut at their interface's limit. What the formats have no place for is not
