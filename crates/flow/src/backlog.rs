@@ -17,6 +17,7 @@ pub(crate) struct Backlog {
     gaps: VecDeque<(u64, u64)>,
     pub(crate) suspect: Option<Suspect>,
     pub(crate) gap_bytes: u64,
+    pub(crate) unplaced_bytes: u64,
     pub(crate) retransmitted: u64,
     pub(crate) reordered: u64,
     pub(crate) zero_windows: u64,

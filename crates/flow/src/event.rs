@@ -109,6 +109,43 @@ pub struct Conflict<'a> {
     pub packet_number: u64,
 }
 
+/// Captured bytes that have no place in their direction's stream: no evidence showed where they belong, or the evidence
+/// speaks against them.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Unplaced<'a> {
+    /// The captured bytes.
+    pub bytes: &'a [u8],
+    /// TCP sequence number of the first byte.
+    pub sequence: u32,
+    /// The reason.
+    pub cause: UnplacedCause,
+    /// Time stamp of the packet that brought the bytes.
+    pub timestamp: Timestamp,
+    /// Number of the packet that brought the bytes.
+    pub packet_number: u64,
+}
+
+/// Why captured bytes have no place in their stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UnplacedCause {
+    /// Far from the window, and neither an acknowledgement nor a later segment confirmed them.
+    OutOfWindow,
+    /// Beyond a FIN that the other side's acknowledgements confirmed.
+    AfterFin,
+    /// After the end of the connection, or after its reset.
+    AfterEnd,
+    /// Of another sequence space on the same addresses and ports: the other side of a middlebox, or a forged handshake.
+    OtherSequenceSpace,
+    /// On a SYN that was not confirmed, or that the receiver did not accept.
+    SynNotConfirmed,
+    /// In a segment that every host discards.
+    Discarded,
+    /// The budget for segments that wait for evidence was used up.
+    Limit,
+}
+
 /// Why a flow ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -1,6 +1,6 @@
 //! What a program hears from the flow table.
 
-use crate::event::{Conflict, Data, Datagram, FlowId, Gap, Opening};
+use crate::event::{Conflict, Data, Datagram, FlowId, Gap, Opening, Unplaced};
 use crate::{FlowRecord, FlowSide, Orientation, Timestamp};
 
 /// Receives the events of a [`FlowTable`](crate::FlowTable), in the order in which they follow from the packets.
@@ -58,6 +58,12 @@ pub trait FlowHandler<K> {
     /// Two packets disagree about bytes of a stream that wait behind a hole.
     fn on_conflict(&mut self, flow: &Flow<'_, K>, side: FlowSide, conflict: Conflict<'_>) {
         let _ = (flow, side, conflict);
+    }
+
+    /// Called when captured bytes will not be placed in the stream. Each captured payload byte of a flow is passed to exactly
+    /// one of `on_data`, `on_late`, `on_repeat`, `on_conflict` (as `discarded`) and this.
+    fn on_unplaced(&mut self, flow: &Flow<'_, K>, side: FlowSide, unplaced: Unplaced<'_>) {
+        let _ = (flow, side, unplaced);
     }
 
     /// A direction's stream is complete: its FIN was reached, at this offset.

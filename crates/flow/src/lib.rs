@@ -34,7 +34,9 @@ pub use checksum::{Checksum, verify_ipv4_header};
 pub use community_id::CommunityId;
 pub use config::{FlowTableBuilder, Timeouts};
 pub use defragment::{DefragmentOptions, DefragmentStatistics, Defragmenter, FragmentOverlap};
-pub use event::{Conflict, Data, Datagram, EndReason, FlowId, Gap, GapCause, Opening};
+pub use event::{
+    Conflict, Data, Datagram, EndReason, FlowId, Gap, GapCause, Opening, Unplaced, UnplacedCause,
+};
 pub use handler::{Flow, FlowHandler};
 pub use headers::{Headers, Scope, TcpFlags, TcpHeader, protocol};
 pub use key::{Endpoint, FiveTuple, FiveTupleKey, FlowExtractor, FlowSide, Orientation};

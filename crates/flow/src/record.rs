@@ -58,6 +58,8 @@ pub struct SideCounters {
     pub reordered: u64,
     /// Bytes of the stream that are missing.
     pub gap_bytes: u64,
+    /// Captured bytes that have no place in the stream: see [`Unplaced`](crate::Unplaced).
+    pub unplaced_bytes: u64,
     /// Window-is-closed announcements.
     pub zero_windows: u64,
 }

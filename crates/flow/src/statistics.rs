@@ -61,6 +61,10 @@ pub struct TableStatistics {
     pub gap_bytes: u64,
     /// Bytes that came after their gap had been declared, or before the first byte of a stream picked up midway.
     pub late_bytes: u64,
+    /// Captured bytes that repeat bytes already delivered, or held back with the same content.
+    pub repeated_bytes: u64,
+    /// Captured bytes passed to [`on_unplaced`](crate::FlowHandler::on_unplaced).
+    pub unplaced_bytes: u64,
     /// Overlaps whose bytes differ.
     pub conflicts: u64,
     /// Memory in use for bytes that wait behind a hole.
@@ -101,6 +105,8 @@ impl AddAssign for TableStatistics {
             gaps,
             gap_bytes,
             late_bytes,
+            repeated_bytes,
+            unplaced_bytes,
             conflicts,
             pending_bytes,
             pending_bytes_peak,
@@ -132,6 +138,8 @@ impl AddAssign for TableStatistics {
         *gaps += other.gaps;
         *gap_bytes += other.gap_bytes;
         *late_bytes += other.late_bytes;
+        *repeated_bytes += other.repeated_bytes;
+        *unplaced_bytes += other.unplaced_bytes;
         *conflicts += other.conflicts;
         *pending_bytes += other.pending_bytes;
         *pending_bytes_peak += other.pending_bytes_peak;

@@ -445,6 +445,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             retransmitted: backlog.map_or(0, |backlog| backlog.retransmitted),
             reordered: backlog.map_or(0, |backlog| backlog.reordered),
             gap_bytes,
+            unplaced_bytes: backlog.map_or(0, |backlog| backlog.unplaced_bytes),
             zero_windows: backlog.map_or(0, |backlog| backlog.zero_windows),
         }
     }
