@@ -90,11 +90,13 @@ impl Defragmenter {
         self.advance(now);
         let Some(piece) = Piece::of(fragment, frame) else {
             self.statistics.malformed += 1;
+            self.statistics.abandoned += 1;
             return None;
         };
         if fragment.compressed {
             if !compressed::expand(&piece, &mut self.output) {
                 self.statistics.malformed += 1;
+                self.statistics.abandoned += 1;
                 return None;
             }
             self.statistics.expanded += 1;
@@ -141,6 +143,15 @@ impl Defragmenter {
             if now.saturating_duration_since(started.at) < self.options.timeout {
                 break;
             }
+            if self.give_up_oldest() {
+                self.statistics.expired += 1;
+            }
+        }
+    }
+
+    /// Gives up all datagrams that are waited for: no more fragments will come.
+    pub fn finish(&mut self) {
+        while !self.by_age.is_empty() {
             if self.give_up_oldest() {
                 self.statistics.expired += 1;
             }
@@ -198,6 +209,7 @@ impl Defragmenter {
             return false;
         }
         let Some(assembly) = self.remove(&started.key) else { return false };
+        self.statistics.abandoned += assembly.fragments;
         if assembly.has_first() {
             self.statistics.abandoned_first += 1;
         }
@@ -290,6 +302,9 @@ pub struct DefragmentStatistics {
     pub expired: u64,
     /// Datagrams that had to make room.
     pub evicted: u64,
+    /// Fragments that never became part of a datagram: all that came for datagrams that were given up or void, and those
+    /// that were malformed.
+    pub abandoned: u64,
     /// Those of the expired and evicted whose first fragment, with the ports, was there.
     pub abandoned_first: u64,
 }

@@ -16,6 +16,7 @@ mod history;
 mod index;
 mod key;
 mod link_type;
+mod not_followed;
 mod overlap;
 mod packet;
 mod pair;
@@ -41,10 +42,13 @@ pub use handler::{Flow, FlowHandler};
 pub use headers::{Headers, Scope, TcpFlags, TcpHeader, protocol};
 pub use key::{Endpoint, FiveTuple, FiveTupleKey, FlowExtractor, FlowSide, Orientation};
 pub use link_type::LinkType;
+pub use not_followed::{Cause, NotFollowed};
 pub use overlap::OverlapPolicy;
 pub use packet::Packet;
 pub use pair::{IpPair, IpPairKey, MacAddress, MacPair, MacPairKey};
-pub use parse::{Fragment, ParseOptions, Parsed, Parser, Unparsed, parse};
+pub use parse::{
+    Encapsulation, Fragment, ParseOptions, Parsed, Parser, Unparsed, WirelessFrame, parse,
+};
 #[doc(hidden)]
 pub use prefetch::prefetch_bytes;
 pub use record::{FlowRecord, SideCounters};

@@ -17,6 +17,7 @@ mod scope;
 mod tag;
 mod transport;
 mod udp;
+mod unparsed;
 mod vxlan;
 mod walk;
 mod wireless;
@@ -27,6 +28,8 @@ mod tests;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
+pub use self::unparsed::{Encapsulation, Unparsed, WirelessFrame};
+pub(crate) use self::unparsed::{Name, ip_protocol};
 use self::walk::{Layer, Walk};
 use crate::{Headers, LinkType, Packet, Scope};
 
@@ -34,7 +37,7 @@ use crate::{Headers, LinkType, Packet, Scope};
 ///
 /// # Errors
 ///
-/// Says why the packet belongs to no flow.
+/// Returns the reason for which the packet belongs to no flow.
 ///
 /// # Examples
 ///
@@ -85,7 +88,7 @@ impl Parser {
     ///
     /// # Errors
     ///
-    /// Says why the packet belongs to no flow.
+    /// Returns the reason for which the packet belongs to no flow.
     #[inline]
     pub fn parse(&self, packet: &Packet<'_>) -> Result<Parsed, Unparsed> {
         if let Some(headers) = Self::plain(packet) {
@@ -133,7 +136,7 @@ impl Parser {
     ///
     /// # Errors
     ///
-    /// Says why the datagram belongs to no flow.
+    /// Returns the reason for which the datagram belongs to no flow.
     pub fn parse_datagram(
         &self,
         datagram: &[u8],
@@ -232,28 +235,4 @@ pub struct Fragment {
     pub payload_len: u32,
     /// It is the whole payload, but compressed (IPComp, RFC 3173).
     pub compressed: bool,
-}
-
-/// Why a packet belongs to no flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unparsed {
-    /// No rule for the link-layer header type.
-    #[error("the link-layer header type is not supported")]
-    UnsupportedLinkType,
-    /// The frame holds no IP packet: ARP, spanning tree, control frames, encrypted frames.
-    #[error("not an IP packet")]
-    NotIp,
-    /// The capture cut the packet within a header that is needed.
-    #[error("the capture ends within the headers")]
-    Truncated,
-    /// A piece of a datagram, cut short by the capture: it can never be joined.
-    #[error("the capture ends within a fragment")]
-    TruncatedFragment,
-    /// A header contradicts itself or does not fit into the layer around it.
-    #[error("a header contradicts itself or the layer around it")]
-    Malformed,
-    /// More tags and tunnels than [`ParseOptions::max_layers`].
-    #[error("more tags and tunnels than the parser's limit")]
-    TooDeep,
 }

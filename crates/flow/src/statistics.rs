@@ -2,6 +2,8 @@
 
 use std::ops::AddAssign;
 
+use crate::NotFollowed;
+
 /// Totals of a [`FlowTable`](crate::FlowTable) since it was built. Nothing that a packet brought is left out in
 /// silence: where it is not delivered, one of these counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +15,12 @@ pub struct TableStatistics {
     pub bytes: u64,
     /// Packets that belong to no flow: not IP, cut within the headers, malformed, or refused by the extractor.
     pub unparsed: u64,
+    /// The same by cause, and the fragments of datagrams that never became whole. The parts of an aggregate (A-MSDU)
+    /// count one by one.
+    pub not_followed: NotFollowed,
+    /// Packets of flows of other protocols than TCP, by [`Cause::Protocol`](crate::Cause::Protocol). They are followed
+    /// as datagrams; a program that shows streams alone adds these to [`not_followed`](Self::not_followed).
+    pub not_streams: NotFollowed,
     /// IP fragments.
     pub fragments: u64,
     /// Datagrams joined from fragments.
@@ -81,6 +89,8 @@ impl AddAssign for TableStatistics {
             packets,
             bytes,
             unparsed,
+            not_followed,
+            not_streams,
             fragments,
             datagrams,
             flows_started,
@@ -114,6 +124,8 @@ impl AddAssign for TableStatistics {
         *packets += other.packets;
         *bytes += other.bytes;
         *unparsed += other.unparsed;
+        *not_followed += other.not_followed;
+        *not_streams += other.not_streams;
         *fragments += other.fragments;
         *datagrams += other.datagrams;
         *flows_started += other.flows_started;

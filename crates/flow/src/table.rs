@@ -24,8 +24,8 @@ use crate::statistics::TableStatistics;
 use crate::stream::Stream;
 use crate::timer::Wheel;
 use crate::{
-    DefragmentStatistics, Defragmenter, EndReason, Flow, FlowExtractor, FlowHandler, FlowId,
-    FlowRecord, FlowSide, Opening, Orientation, Parser, SideCounters, Timestamp,
+    Cause, DefragmentStatistics, Defragmenter, EndReason, Flow, FlowExtractor, FlowHandler, FlowId,
+    FlowRecord, FlowSide, NotFollowed, Opening, Orientation, Parser, SideCounters, Timestamp,
 };
 
 /// Follows flows through the packets that it is fed with: tells them apart, puts TCP streams back into order, says what
@@ -84,6 +84,8 @@ pub struct FlowTable<E: FlowExtractor> {
     /// The latest time seen. Nanoseconds.
     now: u64,
     statistics: TableStatistics,
+    /// Packets of other protocols than TCP, by IP protocol.
+    protocols: Box<[u64; 256]>,
 }
 
 impl<E: FlowExtractor> FlowTable<E> {
@@ -116,6 +118,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             next_timer: u64::MAX,
             now: 0,
             statistics: TableStatistics::default(),
+            protocols: Box::new([0; 256]),
         }
     }
 
@@ -163,8 +166,30 @@ impl<E: FlowExtractor> FlowTable<E> {
             pending_bytes_peak: self.backlogs.peak() as u64,
             fragments: self.defragmenter.statistics().fragments,
             datagrams: self.defragmenter.statistics().datagrams,
+            not_followed: self.not_followed(),
+            not_streams: self.not_streams(),
             ..self.statistics
         }
+    }
+
+    /// Packets that belong to no flow, by cause; fragments once their datagram was given up.
+    ///
+    /// Together with the packets of flows, the fragments that were joined, and the segments that the other
+    /// [`statistics`](Self::statistics) name, these are all packets that the table was given.
+    #[must_use]
+    pub fn not_followed(&self) -> NotFollowed {
+        let mut counts = self.statistics.not_followed;
+        counts.add(Cause::IncompleteDatagram, self.defragmenter.statistics().abandoned);
+        counts
+    }
+
+    /// Packets of flows of other protocols than TCP, see [`TableStatistics::not_streams`].
+    fn not_streams(&self) -> NotFollowed {
+        let mut counts = NotFollowed::default();
+        for (protocol, packets) in (0..=u8::MAX).zip(&*self.protocols) {
+            counts.add(Cause::Protocol(protocol), *packets);
+        }
+        counts
     }
 
     /// The capture has ended: ends every flow. Those that both sides closed end with [`EndReason::Fin`], those reset
@@ -172,6 +197,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     ///
     /// The table is empty afterwards and can be used again.
     pub fn finish(&mut self, handler: &mut impl FlowHandler<E::Key>) {
+        self.defragmenter.finish();
         for slot in 0..self.slots.len() as u32 {
             self.settle(slot, handler);
             match self.slots[slot].state {

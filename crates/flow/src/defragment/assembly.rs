@@ -10,6 +10,8 @@ use crate::checksum;
 #[derive(Debug)]
 pub(super) struct Assembly {
     pub(super) generation: u64,
+    /// Fragments that came for it, whatever became of them.
+    pub(super) fragments: u64,
     /// Hashes of the fragments that were put to use.
     pub(super) hashes: Vec<u64>,
     /// Void: nothing but its key is kept, so that the rest is not taken for a datagram.
@@ -142,6 +144,7 @@ impl Assembly {
     pub(super) fn new(generation: u64) -> Self {
         Self {
             generation,
+            fragments: 0,
             hashes: Vec::new(),
             rejected: false,
             header: None,
@@ -158,6 +161,7 @@ impl Assembly {
         hash: u64,
         overlap: FragmentOverlap,
     ) -> Outcome {
+        self.fragments += 1;
         if self.rejected {
             return Outcome::Discarded;
         }
@@ -230,7 +234,7 @@ impl Assembly {
     }
 
     fn reject(&mut self) {
-        *self = Self { rejected: true, ..Self::new(self.generation) };
+        *self = Self { rejected: true, fragments: self.fragments, ..Self::new(self.generation) };
     }
 
     fn bytes(&self, start: u32, stored: Stored) -> &[u8] {

@@ -59,7 +59,7 @@ fn rare_payload(walk: &mut Walk<'_>, ether_type: u16) -> Result<Layer, Unparsed>
         0x8926 => tag::fixed::<6>(walk),
         0x893f => tag::fixed::<8>(walk),
         0x892f => tag::fixed::<6>(walk),
-        _ => Err(Unparsed::NotIp),
+        _ => Err(Unparsed::EtherType(ether_type)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Link-layer header types, up to the first Ethertype or IP header.
 
 use super::walk::{Layer, Walk, be16};
-use super::{Unparsed, llc, ppp, wireless};
+use super::{Encapsulation, Unparsed, llc, ppp, wireless};
 use crate::LinkType;
 
 /// Passes the link-layer header.
@@ -78,7 +78,7 @@ pub(super) fn first_layer(walk: &mut Walk<'_>, link_type: LinkType) -> Result<La
         LinkType::ETHERNET_MPACKET => ethernet_after(walk, 8),
         LinkType::DSA_TAG_BRCM | LinkType::DSA_TAG_DSA => switch_tag(walk, 4),
         LinkType::DSA_TAG_EDSA => switch_tag(walk, 8),
-        _ => Err(Unparsed::UnsupportedLinkType),
+        _ => Err(Unparsed::UnsupportedLinkType(link_type)),
     }
 }
 
@@ -133,7 +133,7 @@ fn pktap(walk: &mut Walk<'_>) -> Result<LinkType, Unparsed> {
     }
     walk.skip(usize::try_from(len).unwrap_or(usize::MAX))?;
     let link_type = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
-    u16::try_from(link_type).map(LinkType).map_err(|_| Unparsed::UnsupportedLinkType)
+    u16::try_from(link_type).map(LinkType).map_err(|_| Unparsed::Malformed)
 }
 
 /// Frame relay (RFC 2427): an address that ends with a byte whose lowest bit is set, then an unnumbered frame with a
@@ -202,6 +202,7 @@ fn arcnet(walk: &mut Walk<'_>, at: usize) -> Result<Layer, Unparsed> {
             walk.skip(4)?;
             Ok(Layer::Ipv6)
         }
+        [212 | 196, _] => Err(Unparsed::Encapsulation(Encapsulation::ArcnetFragment)),
         _ => Err(Unparsed::NotIp),
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
             walk.skip(3)?;
             nlpid(walk)
         }
-        _ => Err(Unparsed::NotIp),
+        [service, ..] => Err(Unparsed::Llc(*service)),
     }
 }
 
@@ -30,12 +30,12 @@ pub(super) fn snap(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 5] = walk.header()?;
     let protocol = be16(header[3], header[4]);
     walk.skip(5)?;
-    match header[..3] {
+    match [header[0], header[1], header[2]] {
         // Ethertypes as such, and those that bridges carry (802.1H).
         [0, 0, 0] | [0, 0, 0xf8] => Ok(Layer::EtherType(protocol)),
         // Bridged Ethernet (RFC 2684, RFC 2427) with and without check sequence.
         [0x00, 0x80, 0xc2] if matches!(protocol, 1 | 7) => Ok(Layer::Ethernet),
-        _ => Err(Unparsed::NotIp),
+        [a, b, c] => Err(Unparsed::Snap { organisation: [a, b, c], protocol }),
     }
 }
 
@@ -48,6 +48,6 @@ pub(super) fn nlpid(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
         0x8e => Ok(Layer::Ipv6),
         0xcf => Ok(Layer::Ppp),
         0x80 => snap(walk),
-        _ => Err(Unparsed::NotIp),
+        _ => Err(Unparsed::NetworkLayer(id)),
     }
 }

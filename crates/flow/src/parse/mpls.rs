@@ -1,7 +1,7 @@
 //! MPLS label stacks (RFC 3032) and what is below them.
 
 use super::walk::{Layer, Walk};
-use super::{Unparsed, ethernet, ip};
+use super::{Encapsulation, Unparsed, ethernet, ip};
 
 /// A label stack entry. Labels differ by direction, and the last hop may go without: they are no part of the scope.
 pub(super) fn label(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
@@ -22,5 +22,9 @@ pub(super) fn label(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
         walk.skip(4)?;
         return Ok(Layer::Ethernet);
     }
-    if ethernet::plausible(bottom) { Ok(Layer::Ethernet) } else { Err(Unparsed::NotIp) }
+    if ethernet::plausible(bottom) {
+        Ok(Layer::Ethernet)
+    } else {
+        Err(Unparsed::Encapsulation(Encapsulation::MplsPayload))
+    }
 }

@@ -1,14 +1,14 @@
 //! PPP (RFC 1661), its HDLC-like framing (RFC 1662), PPPoE (RFC 2516), Cisco HDLC.
 
-use super::Unparsed;
 use super::scope::Kind;
 use super::walk::{Layer, Walk, be16};
+use super::{Encapsulation, Unparsed};
 
 /// A PPPoE session packet.
 pub(super) fn over_ethernet(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 6] = walk.header()?;
     if header[0] != 0x11 || header[1] != 0 {
-        return Err(Unparsed::NotIp);
+        return Err(Unparsed::Encapsulation(Encapsulation::UnknownVersion));
     }
     walk.enter()?;
     let session = be16(header[2], header[3]);
@@ -47,7 +47,8 @@ pub(super) fn frame(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
             walk.skip(4)?;
             Ok(Layer::Ppp)
         }
-        _ => Err(Unparsed::NotIp),
+        0x003d => Err(Unparsed::Encapsulation(Encapsulation::MultilinkFragment)),
+        _ => Err(Unparsed::Ppp(protocol)),
     }
 }
 

@@ -1,9 +1,9 @@
 //! Tags between the Ethernet addresses and the packet that are no VLANs.
 
-use super::Unparsed;
 use super::scope::Kind;
 use super::vxlan::next_protocol;
 use super::walk::{Layer, Walk, be16};
+use super::{Encapsulation, Unparsed};
 
 /// A tag of a fixed length that ends with the next Ethertype.
 pub(super) fn fixed<const N: usize>(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
@@ -45,7 +45,7 @@ pub(super) fn macsec(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     const CHECK_VALUE_LEN: usize = 16;
     let control = walk.header::<1>()?[0];
     if control & ENCRYPTED_OR_CHANGED != 0 {
-        return Err(Unparsed::NotIp);
+        return Err(Unparsed::Encapsulation(Encapsulation::EncryptedMacsec));
     }
     walk.enter()?;
     walk.skip(if control & CHANNEL != 0 { 14 } else { 6 })?;
@@ -59,7 +59,7 @@ pub(super) fn macsec(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
 pub(super) fn trill(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 6] = walk.header()?;
     if header[0] >> 6 != 0 {
-        return Err(Unparsed::NotIp);
+        return Err(Unparsed::Encapsulation(Encapsulation::UnknownVersion));
     }
     let option_words = usize::from(be16(header[0], header[1]) >> 6 & 0x1f);
     before_frame(walk, 6 + option_words * 4)
@@ -70,7 +70,7 @@ pub(super) fn service_header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 8] = walk.header()?;
     let words = usize::from(header[1] & 0x3f);
     if header[0] >> 6 != 0 || words < 2 {
-        return Err(Unparsed::NotIp);
+        return Err(Unparsed::Encapsulation(Encapsulation::UnknownVersion));
     }
     walk.enter()?;
     walk.skip(words * 4)?;

@@ -232,7 +232,7 @@ fn link_types_lead_to_the_same_flow() {
         assert_eq!(headers.network_offset as usize, header.len());
         assert_eq!(headers.source.is_ipv4(), packet.0[0] >> 4 == 4);
     }
-    assert_eq!(v4.parse_as(LinkType(147)), Err(Unparsed::UnsupportedLinkType));
+    assert_eq!(v4.parse_as(LinkType(147)), Err(Unparsed::UnsupportedLinkType(LinkType(147))));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! IEEE 802.11 data frames and the headers that capture programs put before them.
 
-use super::Unparsed;
 use super::walk::{Layer, Walk, be16};
+use super::{Encapsulation, Unparsed, WirelessFrame};
 use crate::LinkType;
 
 /// An 802.11 frame (IEEE 802.11, section 9.2): data, not encrypted. Of an aggregate (A-MSDU, section 9.3.2.2) that packet is
@@ -15,8 +15,18 @@ pub(super) fn frame(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     const ORDER: u8 = 0x80;
     let control: &[u8; 2] = walk.header()?;
     let [kind, flags] = *control;
-    if kind & 0x0f != DATA || kind & WITHOUT_DATA != 0 || flags & PROTECTED != 0 {
-        return Err(Unparsed::NotIp);
+    let unreadable = match kind & 0x0f {
+        DATA if flags & PROTECTED != 0 => Some(WirelessFrame::Encrypted),
+        DATA if kind & WITHOUT_DATA != 0 => Some(WirelessFrame::Null),
+        DATA => None,
+        0x00 => Some(WirelessFrame::Management),
+        0x04 => Some(WirelessFrame::Control),
+        0x0c => Some(WirelessFrame::Extension),
+        // The protocol version is another one (section 9.2.4.1.2).
+        _ => return Err(Unparsed::Encapsulation(Encapsulation::UnknownVersion)),
+    };
+    if let Some(frame) = unreadable {
+        return Err(Unparsed::Wireless(frame));
     }
     let mut len = if flags & BOTH_WAYS == BOTH_WAYS { 30 } else { 24 };
     let mut aggregate = false;
@@ -93,5 +103,5 @@ pub(super) fn per_packet_information(walk: &mut Walk<'_>) -> Result<LinkType, Un
     }
     walk.skip(len)?;
     let link_type = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
-    u16::try_from(link_type).map(LinkType).map_err(|_| Unparsed::UnsupportedLinkType)
+    u16::try_from(link_type).map(LinkType).map_err(|_| Unparsed::Malformed)
 }

@@ -6,8 +6,9 @@ use std::num::NonZeroU128;
 use crate::prefetch::prefetch;
 use crate::slot::{NONE, State};
 use crate::{
-    Checksum, Datagram, FlowExtractor, FlowHandler, FlowSide, FlowTable, Fragment, Headers,
-    LinkType, Opening, Orientation, Packet, Parsed, TcpFlags, TcpHeader, Timestamp, protocol,
+    Cause, Checksum, Datagram, FlowExtractor, FlowHandler, FlowSide, FlowTable, Fragment, Headers,
+    LinkType, Opening, Orientation, Packet, Parsed, TcpFlags, TcpHeader, Timestamp, Unparsed,
+    protocol,
 };
 
 use super::in_order::differs;
@@ -149,7 +150,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 self.work_off(batch, before, &[], handler);
                 self.fragment(&packet, fragment, handler);
             }
-            Err(_) => self.statistics.unparsed += 1,
+            Err(reason) => self.unparsed(Cause::Unparsed(reason)),
         }
         if more {
             self.work_off(before, batch, &[], handler);
@@ -170,13 +171,21 @@ impl<E: FlowExtractor> FlowTable<E> {
                     self.at_once(packet, &headers, extracted, handler);
                 }
                 Ok(Parsed::Fragment(fragment)) => self.fragment(packet, fragment, handler),
-                Err(_) => self.statistics.unparsed += 1,
+                Err(reason) => self.unparsed(Cause::Unparsed(reason)),
             }
             if !more {
                 return;
             }
         }
+        self.unparsed(Cause::Unparsed(Unparsed::TooDeep));
+    }
+
+    /// Counts a packet, or a part of one, that belongs to no flow.
+    #[cold]
+    #[inline(never)]
+    fn unparsed(&mut self, cause: Cause) {
         self.statistics.unparsed += 1;
+        self.statistics.not_followed.add(cause, 1);
     }
 
     /// A packet that is worked on outside its batch.
@@ -212,7 +221,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         headers: &Headers,
     ) -> Option<(Work, E::Key)> {
         let Some((key, orientation)) = extracted else {
-            self.statistics.unparsed += 1;
+            self.unparsed(Cause::NoKey);
             return None;
         };
         let (hash, compact) = self.hash(&key);
@@ -389,7 +398,9 @@ impl<E: FlowExtractor> FlowTable<E> {
     pub(super) fn key(&mut self, work: &Work, key: Option<&E::Key>) -> Option<E::Key> {
         let expanded = NonZeroU128::new(work.compact).and_then(E::expand);
         let key = expanded.or_else(|| key.cloned());
-        self.statistics.unparsed += u64::from(key.is_none());
+        if key.is_none() {
+            self.unparsed(Cause::NoKey);
+        }
         key
     }
 
@@ -418,6 +429,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.start(slot, protocol, initiator, State::Datagrams, &opening, handler);
             slot
         };
+        self.protocols[usize::from(work.protocol)] += 1;
         if self.slots[slot].state == State::Ended {
             // It was not admitted; or its key leaves the protocol out, and a connection that has ended keeps it.
             self.after_end(slot);
@@ -463,8 +475,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                     break;
                 }
                 Ok(Parsed::Fragment(nested)) => fragment = nested,
-                Err(_) => {
-                    self.statistics.unparsed += 1;
+                Err(reason) => {
+                    self.unparsed(Cause::Unparsed(reason));
                     break;
                 }
             }
