@@ -65,6 +65,7 @@ fn take<S: Described>(mut source: S, arguments: &Arguments, output: &Output) -> 
     }
     let failed = |source| Error::Source { name: arguments.input.name(), source };
     let mut writer = arguments.writing.open(&arguments.input, &source)?;
+    let clock = arguments.input.clock();
     let limit = arguments.limit.unwrap_or(u64::MAX);
     let (live, held_back) = (source.is_live(), source.held_back());
     let mut stopped: Option<(Instant, Timestamp)> = None;
@@ -98,7 +99,7 @@ fn take<S: Described>(mut source: S, arguments: &Arguments, output: &Output) -> 
             if let Some(writer) = &mut writer {
                 writer.write(&packet)?;
             } else if !arguments.count {
-                output.write(|w| summary::print(w, &packet));
+                output.write(|w| summary::print(w, &clock, &packet));
             }
         }
         drop(batch);

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use conversation::{FlowEvent, FlowStream, FlowStreamExt as _, Statistics};
-use flow::{FiveTuple, FiveTupleKey, FlowRecord, Orientation, SideCounters};
+use flow::{FiveTuple, FiveTupleKey, FlowRecord, Orientation, SideCounters, protocol};
 use futures_util::StreamExt as _;
 use ring_core::PacketSource;
 use serde::Serialize;
@@ -17,21 +17,30 @@ use crate::interrupt;
 use crate::names;
 use crate::output::Output;
 use crate::report;
+use crate::text::clock::Clock;
 
 /// Show every flow of an interface or a capture file, one line each, when it ends.
 ///
-/// Columns: start and duration in seconds, protocol, initiator and responder, packets and payload bytes of each side,
-/// bytes missing, how the flow ended, and its history (upper case for the initiator: S SYN, H SYN-ACK, A
-/// acknowledgement, D data, F FIN, R reset, T retransmission, G gap).
+/// Columns: start, duration in seconds, protocol, initiator and responder, packets/bytes of each side, bytes missing, how the
+/// flow ended, and its history (upper case for the initiator: S SYN, H SYN-ACK, A acknowledgement, D data, F FIN, R reset,
+/// T retransmission, G gap). The bytes are those of the TCP stream, each counted once, as `ringtap follow` shows them; of other
+/// flows, the payload of all packets.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     input: Input,
     #[command(flatten)]
     keying: Keying,
-    /// Print one JSON object a flow.
+    /// Print one JSON object for each flow. Times are strings, with all nanoseconds.
     #[arg(long)]
     json: bool,
+}
+
+/// How a flow is shown.
+enum Style {
+    Json,
+    /// A line, with times by this clock.
+    Line(Clock),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
@@ -44,17 +53,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let key = arguments.keying.extractor();
     let source = arguments.input.open(!output.is_terminal())?;
     let counters = source.counters();
+    report::listening(&arguments.input);
+    let style = if arguments.json { Style::Json } else { Style::Line(arguments.input.clock()) };
     let (result, statistics) = match source {
-        Source::Live(capture) => {
-            runtime.block_on(print(capture.flow_stream(key), arguments.json, &output))
-        }
-        Source::Xdp(group) => {
-            runtime.block_on(print(group.flow_stream(key), arguments.json, &output))
-        }
-        Source::Tap(tap) => runtime.block_on(print(tap.flow_stream(key), arguments.json, &output)),
-        Source::File(file) => {
-            runtime.block_on(print(file.flow_stream(key), arguments.json, &output))
-        }
+        Source::Live(capture) => runtime.block_on(print(capture.flow_stream(key), &style, &output)),
+        Source::Xdp(group) => runtime.block_on(print(group.flow_stream(key), &style, &output)),
+        Source::Tap(tap) => runtime.block_on(print(tap.flow_stream(key), &style, &output)),
+        Source::File(file) => runtime.block_on(print(file.flow_stream(key), &style, &output)),
     };
     output.finish()?;
     if let Some(statistics) = statistics
@@ -68,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
 
 async fn print<S>(
     mut stream: FlowStream<S, FiveTuple>,
-    json: bool,
+    style: &Style,
     output: &Output,
 ) -> (Result<(), conversation::Error>, Option<Statistics>)
 where
@@ -81,8 +86,9 @@ where
         loop {
             match stream.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(FlowEvent::Ended { record, .. }))) => {
-                    output.write(|w| {
-                        if json { print_json(w, &record) } else { print_line(w, &record) }
+                    output.write(|w| match style {
+                        Style::Json => print_json(w, &record),
+                        Style::Line(clock) => print_line(w, clock, &record),
                     });
                 }
                 Poll::Ready(Some(Ok(_))) => {}
@@ -108,7 +114,8 @@ where
 /// A flow as JSON.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
-    start: f64,
+    /// Seconds since 1970 with nine decimals: a string, since a JSON number loses nanoseconds in most programs.
+    start: String,
     duration: f64,
     protocol: u8,
     initiator: String,
@@ -129,15 +136,15 @@ struct Line<'a> {
 fn print_json(w: &mut dyn Write, record: &FlowRecord<FiveTupleKey>) -> io::Result<()> {
     let (initiator, responder) = endpoints(record);
     let line = Line {
-        start: record.started.as_nanos() as f64 / 1e9,
+        start: record.started.to_string(),
         duration: record.ended.saturating_duration_since(record.started).as_secs_f64(),
         protocol: record.key.protocol,
         initiator,
         responder,
         initiator_packets: record.initiator.packets,
-        initiator_bytes: record.initiator.payload_bytes,
+        initiator_bytes: bytes(record, &record.initiator),
         responder_packets: record.responder.packets,
-        responder_bytes: record.responder.payload_bytes,
+        responder_bytes: bytes(record, &record.responder),
         missing_bytes: missing(record),
         handshake_rtt: record.handshake_rtt.map(|rtt| rtt.as_secs_f64()),
         end: names::end(record.reason),
@@ -148,15 +155,19 @@ fn print_json(w: &mut dyn Write, record: &FlowRecord<FiveTupleKey>) -> io::Resul
     w.write_all(b"\n")
 }
 
-fn print_line(w: &mut dyn Write, record: &FlowRecord<FiveTupleKey>) -> io::Result<()> {
+fn print_line(
+    w: &mut dyn Write,
+    clock: &Clock,
+    record: &FlowRecord<FiveTupleKey>,
+) -> io::Result<()> {
     let (initiator, responder) = endpoints(record);
     let duration = record.ended.saturating_duration_since(record.started).as_secs_f64();
-    let side = |counters: &SideCounters| format!("{}/{}", counters.packets, counters.payload_bytes);
+    let side =
+        |counters: &SideCounters| format!("{}/{}", counters.packets, bytes(record, counters));
     writeln!(
         w,
-        "{}.{:06} {duration:.6} {} {initiator} > {responder} {} {} {} {} {}",
-        record.started.seconds(),
-        record.started.subsec_nanos() / 1000,
+        "{} {duration:.6} {} {initiator} > {responder} {} {} {} {} {}",
+        clock.at(record.started).word(),
         names::protocol(record.key.protocol),
         side(&record.initiator),
         side(&record.responder),
@@ -169,6 +180,12 @@ fn print_line(w: &mut dyn Write, record: &FlowRecord<FiveTupleKey>) -> io::Resul
 fn endpoints(record: &FlowRecord<FiveTupleKey>) -> (String, String) {
     let (a, b) = (record.key.a.to_string(), record.key.b.to_string());
     if record.initiator_orientation == Orientation::Forward { (a, b) } else { (b, a) }
+}
+
+/// Bytes of a side's stream that were captured, each counted once, as `ringtap follow` counts them; of a flow that is not TCP,
+/// the payload of all its packets.
+fn bytes(record: &FlowRecord<FiveTupleKey>, side: &SideCounters) -> u64 {
+    if record.key.protocol == protocol::TCP { side.delivered_bytes } else { side.payload_bytes }
 }
 
 fn missing(record: &FlowRecord<FiveTupleKey>) -> u64 {

@@ -4,7 +4,9 @@ mod colour;
 mod digest;
 mod files;
 mod json;
+mod late;
 mod print;
+mod raw;
 mod view;
 
 use std::cell::Cell;
@@ -28,6 +30,7 @@ use crate::input::{Input, Keying, Source};
 use crate::interrupt;
 use crate::output::Output;
 use crate::report;
+use crate::text::clock::Clock;
 
 /// Show every TCP conversation of an interface or a capture file.
 ///
@@ -39,7 +42,7 @@ pub(crate) struct Arguments {
     input: Input,
     #[command(flatten)]
     keying: Keying,
-    /// How conversations are shown; `text` unless told.
+    /// How conversations are shown [default: text]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     output: Option<Format>,
     /// Write the bytes of each direction into a file of its own in this folder, at the offsets that they have in their
@@ -62,11 +65,11 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// Text as it is, other bytes as dots.
+    /// Text, marked `>` if the initiator sent it and `<` if the responder did; what is no text is escaped.
     Text,
     /// Offsets, hexadecimal and text.
     Hex,
-    /// The bytes alone, nothing else.
+    /// The bytes alone; gaps are reported on standard error.
     Raw,
     /// One JSON object for each thing that happens; bytes in base64.
     Json,
@@ -78,6 +81,7 @@ struct Show {
     output: Output,
     style: Style,
     palette: Palette,
+    clock: Clock,
     folder: Option<Rc<Folder>>,
     /// Conversations so far.
     count: Cell<u64>,
@@ -102,6 +106,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     keying.ignore_scope |= arguments.digest;
     // Bytes and a bar on the same terminal would be in each other's way.
     let source = arguments.input.open(!show.output.is_terminal())?;
+    if show.output.is_terminal() && matches!(show.style, Style::Raw) {
+        report::say(format_args!(
+            "warning: raw bytes may change how this terminal works; use --output text, or send them to a file"
+        ));
+    }
+    report::listening(&arguments.input);
     let counters = source.counters();
     let conversations = conversations(source, keying.extractor());
     let handle = conversations.handle();
@@ -176,7 +186,8 @@ impl Show {
             None => Style::Person(print::Bytes::Text),
         };
         let palette = Palette::new(arguments.color, output.is_terminal());
-        Ok(Self { output, style, palette, folder, count: Cell::new(0) })
+        let clock = arguments.input.clock();
+        Ok(Self { output, style, palette, clock, folder, count: Cell::new(0) })
     }
 
     /// Whether there is no use in going on.
@@ -193,9 +204,10 @@ impl Show {
         let mut views: Vec<Box<dyn View>> = vec![match self.style {
             Style::Digest => Box::new(digest::Digest::new(talk, output)),
             Style::Json => Box::new(json::Json::new(talk, output)),
-            Style::Raw => Box::new(print::Raw::new(output)),
+            Style::Raw => Box::new(raw::Raw::new(talk, output)),
             Style::Person(bytes) => {
-                Box::new(print::Printer::new(talk, output, bytes, self.palette))
+                let clock = self.clock.clone();
+                Box::new(print::Printer::new(talk, output, bytes, self.palette, clock))
             }
         }];
         if let Some(folder) = &self.folder {

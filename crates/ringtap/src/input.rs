@@ -13,6 +13,7 @@ use ring_core::{
 
 use crate::Error;
 use crate::progress;
+use crate::text::clock::Clock;
 
 /// One of an interface and a file, and which of its packets.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,13 +27,16 @@ pub(crate) struct Input {
     /// Both directions are seen then.
     #[arg(long, value_name = "INTERFACE")]
     forward: Option<String>,
-    /// Take fewer bytes of each packet than it has.
+    /// Truncate each packet to this many bytes (snap length) [default: whole packets]
     #[arg(short, long, value_name = "BYTES")]
     snapshot_length: Option<u32>,
     /// Do not put the interface into promiscuous mode.
     #[arg(short = 'p', long)]
     no_promiscuous_mode: bool,
-    /// Which packets, in tcpdump's language (pcap-filter(7)); all unless told.
+    /// Show times in UTC instead of the local time zone.
+    #[arg(long)]
+    utc: bool,
+    /// Packets to take, as an expression of pcap-filter(7) [default: all packets]
     #[arg(value_name = "EXPRESSION")]
     expression: Vec<String>,
 }
@@ -93,7 +97,18 @@ impl Input {
         }
     }
 
-    /// Whether it is an interface.
+    /// The interfaces that packets come from, `any` not among them.
+    pub(crate) fn interfaces(&self) -> impl Iterator<Item = &str> {
+        let names = [self.from.interface.as_deref(), self.forward.as_deref()];
+        names.into_iter().flatten().filter(|name| *name != "any")
+    }
+
+    /// The clock by which times are shown.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::new(self.utc)
+    }
+
+    /// Returns `true` if packets come from an interface.
     pub(crate) fn is_live(&self) -> bool {
         self.from.interface.is_some()
     }

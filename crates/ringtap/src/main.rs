@@ -13,6 +13,7 @@ mod names;
 mod output;
 mod progress;
 mod report;
+mod text;
 
 use std::process::ExitCode;
 
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
         // Whoever read our output has enough: `ringtap … | head` is no failure.
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ringtap: {error}");
+            report::error(&error);
             if error.is_usage() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }

@@ -1,5 +1,6 @@
-//! What things are called in output that programs read.
+//! Names of things: fixed ones in output that programs read, words in output that people read.
 
+use conversation::GapCause;
 use flow::{EndReason, protocol};
 
 /// A protocol above IP.
@@ -25,4 +26,53 @@ pub(crate) fn end(reason: EndReason) -> &'static str {
         EndReason::Replaced => "replaced",
         _ => "other",
     }
+}
+
+/// How a flow ended, for people.
+pub(crate) fn end_in_words(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Fin => "closed",
+        EndReason::Rst => "reset",
+        EndReason::IdleTimeout => "given up after a long silence",
+        EndReason::Evicted => "given up to make room for others",
+        EndReason::CaptureEnded => "still open when the capture ended",
+        EndReason::Replaced => "replaced by a new connection of the same addresses and ports",
+        _ => "ended",
+    }
+}
+
+/// Why bytes are missing.
+pub(crate) const fn gap(cause: GapCause) -> &'static str {
+    match cause {
+        GapCause::Acknowledged => "acknowledged",
+        GapCause::Limit => "limit",
+        GapCause::Timeout => "timeout",
+        GapCause::End => "end",
+        GapCause::Truncated => "truncated",
+        GapCause::SlowReader => "slowreader",
+        _ => "other",
+    }
+}
+
+/// Why bytes are missing, for people.
+pub(crate) const fn gap_in_words(cause: GapCause) -> &'static str {
+    match cause {
+        GapCause::Acknowledged => "not captured (the receiver acknowledged them)",
+        GapCause::Limit => "not captured before too many others waited for them",
+        GapCause::Timeout => "not captured within the time that others wait for them",
+        GapCause::End => "not captured before the conversation ended",
+        GapCause::Truncated => "cut off by the snap length of the capture",
+        GapCause::SlowReader => "dropped, since the output is too slow",
+        _ => "not captured",
+    }
+}
+
+/// A number and what it counts, in the singular or the plural.
+pub(crate) fn count(number: u64, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
+}
+
+/// A number of bytes.
+pub(crate) fn bytes(number: u64) -> String {
+    count(number, "byte", "bytes")
 }

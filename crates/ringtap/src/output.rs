@@ -51,14 +51,3 @@ impl Output {
         self.inner.borrow_mut().error.take().map_or(Ok(()), Err)
     }
 }
-
-/// The time of day in UTC, with microseconds, as tcpdump prints it.
-pub(crate) struct Time(pub(crate) flow::Timestamp);
-
-impl std::fmt::Display for Time {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let seconds = self.0.seconds() % 86_400;
-        let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        write!(f, "{hours:02}:{minutes:02}:{rest:02}.{:06}", self.0.subsec_nanos() / 1000)
-    }
-}

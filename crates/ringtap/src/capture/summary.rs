@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use flow::{Headers, LinkType, Parsed, TcpFlags, Timestamp, protocol};
 use ring_core::Packet;
 
-use crate::output::Time;
+use crate::text::clock::Clock;
 
 /// Prints the time, who speaks to whom, and how much, in the manner of tcpdump.
-pub(crate) fn print(w: &mut dyn Write, packet: &Packet<'_>) -> io::Result<()> {
+pub(crate) fn print(w: &mut dyn Write, clock: &Clock, packet: &Packet<'_>) -> io::Result<()> {
     let meta = packet.meta();
     let mut borrowed = flow::Packet::new(
         packet.data(),
@@ -17,7 +17,7 @@ pub(crate) fn print(w: &mut dyn Write, packet: &Packet<'_>) -> io::Result<()> {
     );
     borrowed.wire_len = meta.wire_len;
     borrowed.vlan_tci = meta.vlan.map(|tag| tag.tci);
-    write!(w, "{} ", Time(borrowed.timestamp))?;
+    write!(w, "{} ", clock.at(borrowed.timestamp).time())?;
     match flow::parse(&borrowed) {
         Ok(Parsed::Transport(headers)) => transport(w, &headers),
         Ok(Parsed::Fragment(fragment)) => {

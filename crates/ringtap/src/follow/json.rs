@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conversation::{Chunk, ChunkData};
-use flow::{FlowSide, Timestamp};
+use flow::FlowSide;
 use serde::Serialize;
 
 use super::view::{Talk, View};
@@ -17,19 +17,20 @@ pub(super) struct Json {
     output: Output,
 }
 
-/// What happens. Times are seconds since 1970, offsets and lengths bytes.
+/// What happens. Times are strings of seconds since 1970 with nine decimals, since a JSON number loses nanoseconds in most
+/// programs; offsets and lengths are bytes.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum Event<'a> {
     Start {
         conversation: u64,
-        time: f64,
+        time: String,
         initiator: String,
         responder: String,
     },
     Data {
         conversation: u64,
-        time: f64,
+        time: String,
         /// The packet that brought the first byte, counted from 1.
         packet: u64,
         from: &'static str,
@@ -40,7 +41,7 @@ enum Event<'a> {
     },
     Late {
         conversation: u64,
-        time: f64,
+        time: String,
         packet: u64,
         from: &'static str,
         /// Negative before the first byte of a stream that was picked up midway.
@@ -53,7 +54,7 @@ enum Event<'a> {
         from: &'static str,
         offset: u64,
         len: u64,
-        cause: String,
+        cause: &'static str,
     },
     Finished {
         conversation: u64,
@@ -62,7 +63,7 @@ enum Event<'a> {
     },
     End {
         conversation: u64,
-        time: f64,
+        time: String,
         reason: &'static str,
         initiator_bytes: u64,
         responder_bytes: u64,
@@ -76,7 +77,7 @@ impl Json {
         let this = Self { talk, output };
         this.write(&Event::Start {
             conversation: talk.number,
-            time: seconds(talk.started),
+            time: talk.started.to_string(),
             initiator: talk.initiator.to_string(),
             responder: talk.responder.to_string(),
         });
@@ -93,7 +94,7 @@ impl Json {
     fn data(&self, side: FlowSide, data: &ChunkData) {
         self.write(&Event::Data {
             conversation: self.talk.number,
-            time: seconds(data.timestamp()),
+            time: data.timestamp().to_string(),
             packet: data.packet_number(),
             from: name(side),
             offset: data.offset(),
@@ -111,7 +112,7 @@ impl View for Json {
             Chunk::Responder(data) => self.data(FlowSide::Responder, data),
             Chunk::Late { side, data, .. } => self.write(&Event::Late {
                 conversation,
-                time: seconds(data.timestamp()),
+                time: data.timestamp().to_string(),
                 packet: data.packet_number(),
                 from: name(*side),
                 offset: data.offset().cast_signed(),
@@ -123,14 +124,14 @@ impl View for Json {
                 from: name(*side),
                 offset: *offset,
                 len: *len,
-                cause: format!("{cause:?}").to_lowercase(),
+                cause: names::gap(*cause),
             }),
             Chunk::Finished { side, len, .. } => {
                 self.write(&Event::Finished { conversation, from: name(*side), len: *len });
             }
             Chunk::Closed { record, .. } => self.write(&Event::End {
                 conversation,
-                time: seconds(record.ended),
+                time: record.ended.to_string(),
                 reason: names::end(record.reason),
                 initiator_bytes: record.initiator.delivered_bytes,
                 responder_bytes: record.responder.delivered_bytes,
@@ -147,8 +148,4 @@ fn name(side: FlowSide) -> &'static str {
         FlowSide::Initiator => "initiator",
         FlowSide::Responder => "responder",
     }
-}
-
-fn seconds(time: Timestamp) -> f64 {
-    time.as_nanos() as f64 / 1e9
 }

@@ -1,19 +1,22 @@
 //! Conversations for a person to read.
+//!
+//! Each line about a conversation begins with its number in brackets, each line of its bytes with a mark.
 
-use std::io::{self, Write};
-
-use anstyle::Style;
 use conversation::{Chunk, ChunkData};
-use flow::{FlowRecord, FlowSide};
+use flow::{FlowRecord, FlowSide, SideCounters, Timestamp};
 
 use super::colour::Palette;
+use super::late::{LateRun, LateRuns};
 use super::view::{Talk, View};
-use crate::output::{Output, Time};
+use crate::names::{self, bytes};
+use crate::output::Output;
+use crate::text::clock::Clock;
+use crate::text::payload;
 
 /// How bytes are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bytes {
-    /// Text as it is, other bytes as dots.
+    /// As text; what is none is escaped.
     Text,
     /// Offsets, hexadecimal and text.
     Hex,
@@ -21,63 +24,120 @@ pub(super) enum Bytes {
     None,
 }
 
-/// Prints a conversation as it happens, each line about it with its number.
+/// Prints a conversation as it happens.
 #[derive(Debug)]
 pub(super) struct Printer {
     talk: Talk,
     output: Output,
     bytes: Bytes,
     palette: Palette,
-}
-
-/// Prints the bytes of both sides, in the order in which they came, and nothing else.
-#[derive(Debug)]
-pub(super) struct Raw {
-    output: Output,
+    clock: Clock,
+    /// The day that was shown last.
+    day: i64,
+    /// The latest time that anything brought.
+    now: Timestamp,
+    /// By side.
+    text: [payload::Text; 2],
+    late: LateRuns,
 }
 
 impl Printer {
-    pub(super) fn new(talk: Talk, output: Output, bytes: Bytes, palette: Palette) -> Self {
-        let Talk { number, started, initiator, responder } = talk;
-        output.write(|w| {
-            writeln!(w, "[{number}] {} {initiator} > {responder} started", Time(started))
+    pub(super) fn new(
+        talk: Talk,
+        output: Output,
+        bytes: Bytes,
+        palette: Palette,
+        clock: Clock,
+    ) -> Self {
+        let moment = clock.at(talk.started);
+        let this = Self {
+            talk,
+            output,
+            bytes,
+            palette,
+            clock,
+            day: moment.day(),
+            now: talk.started,
+            text: Default::default(),
+            late: LateRuns::default(),
+        };
+        let Talk { number, initiator, responder, .. } = talk;
+        this.output.write(|w| {
+            writeln!(w, "[{number}] {} {initiator} > {responder} started", moment.dated())
         });
-        Self { talk, output, bytes, palette }
+        this
     }
 
-    fn data(&self, side: FlowSide, data: &ChunkData) {
+    /// Prints a line: the conversation's number, the time, sender and receiver, and something about them.
+    fn line(&mut self, side: FlowSide, time: Timestamp, what: std::fmt::Arguments<'_>) {
+        self.now = self.now.max(time);
+        let moment = self.clock.at(time);
+        let number = self.talk.number;
+        let (from, to) = self.talk.ends(side);
+        let same_day = moment.day() == std::mem::replace(&mut self.day, moment.day());
+        self.output.write(|w| match same_day {
+            true => writeln!(w, "[{number}] {} {from} > {to} {what}", moment.time()),
+            false => writeln!(w, "[{number}] {} {from} > {to} {what}", moment.dated()),
+        });
+    }
+
+    /// Prints a line about something that is wrong.
+    fn warning(&mut self, side: FlowSide, time: Timestamp, what: std::fmt::Arguments<'_>) {
+        let style = self.palette.gap;
+        self.line(side, time, format_args!("{style}{what}{style:#}"));
+    }
+
+    fn data(&mut self, side: FlowSide, data: &ChunkData) {
+        self.flush_late(side);
         if self.bytes == Bytes::None {
+            self.now = self.now.max(data.timestamp());
             return;
         }
-        let (number, style) = (self.talk.number, self.palette.side(side));
-        let (from, to) = self.talk.ends(side);
-        let (time, offset, len) = (Time(data.timestamp()), data.offset(), data.len());
-        self.output.write(|w| {
-            writeln!(w, "[{number}] {time} {from} > {to} {len} bytes at {offset}")?;
-            match self.bytes {
-                Bytes::Hex => hex(w, style, offset, data),
-                _ => text(w, style, data),
-            }
+        let (offset, len, style) =
+            (data.offset(), bytes(data.len() as u64), self.palette.side(side));
+        self.line(side, data.timestamp(), format_args!("{len} at {offset}"));
+        let text = &mut self.text[side as usize];
+        self.output.write(|w| match self.bytes {
+            Bytes::Hex => payload::hex(w, style, offset, data),
+            _ => text.write(w, side, style, offset, data),
         });
     }
 
-    fn missing(&self, side: FlowSide, len: u64, what: std::fmt::Arguments<'_>) {
-        let (number, style) = (self.talk.number, self.palette.gap);
-        let (from, to) = self.talk.ends(side);
-        self.output
-            .write(|w| writeln!(w, "[{number}] {from} > {to} {style}{len} bytes {what}{style:#}"));
+    fn late(&mut self, side: FlowSide, run: Option<LateRun>) {
+        if let Some(run) = run {
+            self.warning(side, run.time, format_args!("{run}"));
+        }
     }
 
-    fn closed<K>(&self, record: &FlowRecord<K>) {
-        let Talk { number, initiator, responder, .. } = self.talk;
-        let (time, reason) = (Time(record.ended), record.reason);
-        let (sent, received) = (record.initiator.delivered_bytes, record.responder.delivered_bytes);
-        self.output.write(|w| {
-            writeln!(
-                w,
-                "[{number}] {time} {initiator} > {responder} ended ({reason:?}): {sent} bytes sent, {received} received"
-            )
-        });
+    fn flush_late(&mut self, side: FlowSide) {
+        let run = self.late.take(side);
+        self.late(side, run);
+    }
+
+    /// Shows what waits for more of the same kind.
+    fn flush(&mut self, side: FlowSide) {
+        self.flush_late(side);
+        let (text, style) = (&mut self.text[side as usize], self.palette.side(side));
+        self.output.write(|w| text.finish(w, side, style));
+    }
+
+    fn closed<K>(&mut self, record: &FlowRecord<K>) {
+        let how = names::end_in_words(record.reason);
+        let (sent, received) = (carried(&record.initiator), carried(&record.responder));
+        self.line(
+            FlowSide::Initiator,
+            record.ended,
+            format_args!("{how}: {sent} sent, {received} received"),
+        );
+    }
+}
+
+/// Bytes of a stream that were captured, of all there were.
+fn carried(side: &SideCounters) -> String {
+    let SideCounters { delivered_bytes, gap_bytes, .. } = *side;
+    match gap_bytes {
+        0 => bytes(delivered_bytes),
+        _ => format!("{delivered_bytes} of {}", bytes(delivered_bytes.saturating_add(gap_bytes))),
     }
 }
 
@@ -87,64 +147,31 @@ impl View for Printer {
             Chunk::Initiator(data) => self.data(FlowSide::Initiator, data),
             Chunk::Responder(data) => self.data(FlowSide::Responder, data),
             Chunk::Gap { side, offset, len, cause, .. } => {
-                self.missing(*side, *len, format_args!("missing at {offset} ({cause:?})"));
+                self.flush(*side);
+                let (len, why) = (bytes(*len), names::gap_in_words(*cause));
+                self.warning(*side, self.now, format_args!("{len} missing at {offset}: {why}"));
             }
             Chunk::Late { side, data, .. } => {
-                let (len, offset) = (data.len() as u64, data.offset().cast_signed());
-                self.missing(*side, len, format_args!("of {offset} came late"));
+                let before = self.late.add(*side, data);
+                self.late(*side, before);
             }
-            Chunk::Closed { record, .. } => self.closed(record),
+            Chunk::Finished { side, .. } => self.flush(*side),
+            Chunk::Overrun { side, offset, .. } => {
+                self.flush(*side);
+                let what = format_args!("given up at {offset}: the output is too slow");
+                self.warning(*side, self.now, what);
+            }
+            Chunk::Closed { record, .. } => {
+                self.flush(FlowSide::Initiator);
+                self.flush(FlowSide::Responder);
+                self.closed(record);
+            }
             _ => {}
         }
     }
-}
 
-impl Raw {
-    pub(super) fn new(output: Output) -> Self {
-        Self { output }
+    fn end(mut self: Box<Self>) {
+        self.flush(FlowSide::Initiator);
+        self.flush(FlowSide::Responder);
     }
-}
-
-impl View for Raw {
-    fn chunk(&mut self, chunk: &Chunk) {
-        if let Chunk::Initiator(data) | Chunk::Responder(data) = chunk {
-            self.output.write(|w| w.write_all(data));
-        }
-    }
-}
-
-/// Text as it is; everything that a terminal could take for a command becomes a dot.
-fn text(w: &mut dyn Write, style: Style, bytes: &[u8]) -> io::Result<()> {
-    let shown: Vec<u8> = bytes
-        .iter()
-        .filter(|byte| **byte != b'\r')
-        .map(|byte| match byte {
-            b'\n' | b'\t' | b' '..=b'~' => *byte,
-            _ => b'.',
-        })
-        .collect();
-    write!(w, "{style}")?;
-    w.write_all(&shown)?;
-    write!(w, "{style:#}")?;
-    if shown.last() != Some(&b'\n') { w.write_all(b"\n") } else { Ok(()) }
-}
-
-/// Sixteen bytes a line, as `tcpdump -X` shows them.
-fn hex(w: &mut dyn Write, style: Style, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    for (line, row) in bytes.chunks(16).enumerate() {
-        write!(w, "{style}\t0x{:06x}: ", offset + 16 * line as u64)?;
-        for pair in 0..8 {
-            match row.get(2 * pair..) {
-                Some([a, b, ..]) => write!(w, " {a:02x}{b:02x}")?,
-                Some([a]) => write!(w, " {a:02x}  ")?,
-                _ => w.write_all(b"     ")?,
-            }
-        }
-        let text: String = row
-            .iter()
-            .map(|byte| if (b' '..=b'~').contains(byte) { char::from(*byte) } else { '.' })
-            .collect();
-        writeln!(w, "  {text}{style:#}")?;
-    }
-    Ok(())
 }

@@ -1,0 +1,214 @@
+//! What `ringtap follow` and `ringtap flows` print, for people and for programs.
+
+mod folder;
+mod packets;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use folder::Folder;
+use packets::Host::{Client, Server};
+use packets::{ACK, CLIENT, Packets, SERVER, START, SYN};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Runs a subcommand on a file, in a time zone of 5:30 hours before UTC.
+fn ringtap(file: &Path, arguments: &[&str]) -> Result<Output> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+    let (subcommand, rest) = arguments.split_first().ok_or("no subcommand")?;
+    command.env("TZ", "XYZ-05:30").arg(subcommand).arg("--read").arg(file).args(rest);
+    let output = command.output()?;
+    assert!(output.status.success(), "{output:?}");
+    Ok(output)
+}
+
+/// What a subcommand prints of these packets.
+fn shown(test: &str, packets: &Packets, arguments: &[&str]) -> Result<(String, String)> {
+    let folder = Folder::new(test)?;
+    let output = ringtap(&packets.write(&folder.0)?, arguments)?;
+    Ok((String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))
+}
+
+fn objects(text: &str) -> Result<Vec<Value>> {
+    text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
+
+/// The lines of standard output that are not bytes.
+fn headings(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| !line.starts_with(['>', '<', '\t'])).collect()
+}
+
+#[test]
+fn a_conversation_reads_like_one() -> Result {
+    let packets = Packets::ethernet().exchange(b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\n");
+    let (text, errors) = shown("reads", &packets, &["follow"])?;
+    let expected = format!(
+        "[1] 2023-11-15 03:43:20.000000+05:30 {CLIENT} > {SERVER} started\n\
+         [1] 03:43:20.003000 {CLIENT} > {SERVER} 18 bytes at 0\n\
+         > GET / HTTP/1.1\n\
+         >\n\
+         [1] 03:43:20.004000 {SERVER} > {CLIENT} 17 bytes at 0\n\
+         < HTTP/1.1 200 OK\n\
+         [1] 03:43:20.008000 {CLIENT} > {SERVER} closed: 18 bytes sent, 17 bytes received\n"
+    );
+    assert_eq!(text, expected);
+    assert_eq!(errors, "", "there is nothing to complain of");
+    Ok(())
+}
+
+#[test]
+fn dates_are_shown_when_they_change() -> Result {
+    let hour = 3_600_000_000_000;
+    let packets = Packets::ethernet()
+        .handshake()
+        .tcp(Client, ACK, 0, 0, b"one")
+        .after(hour)
+        .tcp(Server, ACK, 0, 3, b"two")
+        .after(hour)
+        .tcp(Client, ACK, 3, 3, b"three");
+    let (text, _) = shown("dates", &packets, &["follow", "--utc"])?;
+    let starts: Vec<_> = headings(&text).iter().map(|line| line[4..24].to_owned()).collect();
+    assert_eq!(
+        starts,
+        [
+            "2023-11-14 22:13:20.",
+            "22:13:20.003000 192.",
+            "23:13:20.004000 198.",
+            "2023-11-15 00:13:20.",
+            "00:13:20.005000 192.",
+        ]
+    );
+    assert!(text.contains("00:13:20.005000Z "), "the zone is marked: {text}");
+    Ok(())
+}
+
+#[test]
+fn programs_get_every_nanosecond() -> Result {
+    let mut packets = Packets::ethernet();
+    packets.time += 123_456_789;
+    let packets = packets.exchange(b"a", b"b");
+    let (text, _) = shown("nanoseconds", &packets, &["follow", "-o", "json"])?;
+    let times: Vec<_> = objects(&text)?
+        .iter()
+        .filter(|object| object["event"] == "data")
+        .filter_map(|object| object["time"].as_str().map(str::to_owned))
+        .collect();
+    assert_eq!(times, ["1700000000.126456789", "1700000000.127456789"]);
+    let (text, _) = shown("nanoseconds", &packets, &["flows", "--json"])?;
+    assert_eq!(objects(&text)?[0]["start"], "1700000000.123456789");
+    assert_eq!(START % 1_000_000_000, 0);
+    Ok(())
+}
+
+#[test]
+fn flows_count_bytes_as_follow_does() -> Result {
+    // A retransmission is no byte more; a hole is none either.
+    let packets = Packets::ethernet()
+        .handshake()
+        .tcp(Client, ACK, 0, 0, &[b'a'; 100])
+        .tcp(Client, ACK, 0, 0, &[b'a'; 100])
+        .tcp(Client, ACK, 300, 0, &[b'c'; 50])
+        .tcp(Server, ACK, 0, 350, b"ok")
+        .close(350, 2);
+    let (text, _) = shown("bytes", &packets, &["follow", "-q"])?;
+    assert!(text.contains("200 bytes missing at 100: not captured (the receiver"), "{text}");
+    assert!(text.ends_with("closed: 150 of 350 bytes sent, 2 bytes received\n"), "{text}");
+    let (text, _) = shown("bytes", &packets, &["flows", "--json"])?;
+    let flow = &objects(&text)?[0];
+    assert_eq!(flow["initiator_bytes"], 150);
+    assert_eq!(flow["responder_bytes"], 2);
+    assert_eq!(flow["missing_bytes"], 200);
+    let (text, _) = shown("bytes", &packets, &["flows", "--utc"])?;
+    let start =
+        format!("2023-11-14T22:13:20.000000Z 0.009000 tcp {CLIENT} > {SERVER} 7/150 3/2 200 fin ");
+    assert!(text.starts_with(&start), "{text}");
+    Ok(())
+}
+
+#[test]
+fn raw_output_leaves_nothing_out_in_silence() -> Result {
+    let packets = Packets::ethernet()
+        .handshake()
+        .tcp(Client, ACK, 0, 0, &[b'a'; 100])
+        .tcp(Client, ACK, 400, 0, &[b'c'; 50])
+        .tcp(Server, ACK, 0, 450, b"")
+        .close(450, 0);
+    let (text, errors) = shown("raw", &packets, &["follow", "-o", "raw"])?;
+    assert_eq!(text.len(), 150);
+    let expected = format!(
+        "ringtap: conversation 1, {CLIENT} > {SERVER}: 300 bytes missing at 100: \
+         not captured (the receiver acknowledged them)\n"
+    );
+    assert_eq!(errors, expected);
+    Ok(())
+}
+
+#[test]
+fn late_bytes_are_one_line_a_run() -> Result {
+    let mut packets = Packets::ethernet().tcp(Client, ACK, 5_000, 0, b"first captured");
+    // Longer than a beginning is waited for.
+    for _ in 0..100 {
+        packets = packets.tcp(Server, ACK, 0, 5_014, b"").after(3_000_000_000);
+    }
+    for at in 0..40 {
+        packets = packets.tcp(Client, ACK, at * 100, 0, &[b'x'; 100]);
+    }
+    for output in [&["follow", "-q"][..], &["follow"], &["follow", "-o", "hex"]] {
+        let (text, _) = shown("late", &packets, output)?;
+        let late: Vec<_> = text.lines().filter(|line| line.contains(" late")).collect();
+        assert_eq!(late.len(), 1, "{text}");
+        assert!(late[0].contains(" 4000 bytes at -5000 came late, before the first"), "{late:?}");
+        assert!(late[0].ends_with(" (40 segments)"), "{late:?}");
+    }
+    let (_, errors) = shown("late", &packets, &["follow", "-o", "raw"])?;
+    assert_eq!(errors.matches("came late").count(), 1, "{errors}");
+    Ok(())
+}
+
+#[test]
+fn no_payload_passes_for_a_line_of_ours() -> Result {
+    let forged = "\n[2] 22:13:20.000000 192.0.2.1:1 > 192.0.2.2:2 started\n\u{1b}[2J\u{9b}31m\u{202e}\
+        \u{2028}[3] a\x08\x7f\r[4] b\u{85}c\n\t0x000000:  4141\nringtap: x\n";
+    for bytes in [forged.as_bytes(), b"\xff\xfe\x00\x1b\x9b[\n[5]", "naïve ✓\n".as_bytes()] {
+        let packets = Packets::ethernet().exchange(bytes, bytes);
+        for output in [&["follow"][..], &["follow", "-o", "hex"], &["follow", "-q"], &["flows"]] {
+            let (text, errors) = shown("forged", &packets, output)?;
+            for line in headings(&text) {
+                assert!(line.starts_with("[1] ") || output == ["flows"], "{line:?}");
+            }
+            assert!(!errors.contains("[2]"), "{errors}");
+            let bad =
+                |c: char| c.is_control() && !"\n\t".contains(c) || "\u{202e}\u{2028}".contains(c);
+            assert!(!text.contains(bad), "{text:?}");
+        }
+    }
+    let packets = Packets::ethernet().exchange("naïve ✓\n".as_bytes(), b"");
+    assert!(shown("forged", &packets, &["follow"])?.0.contains("\n> naïve ✓\n"));
+    Ok(())
+}
+
+#[test]
+fn a_file_name_cannot_forge_a_line_either() -> Result {
+    let folder = Folder::new("name")?;
+    let path = folder.0.join("a\u{1b}[31m\n[1] b");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+    let output = command.arg("flows").arg("--read").arg(path).output()?;
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8(output.stderr)?;
+    assert_eq!(errors.lines().count(), 1, "{errors:?}");
+    assert!(errors.contains("a\\x1b[31m\\n[1] b"), "{errors:?}");
+    Ok(())
+}
+
+#[test]
+fn one_is_singular() -> Result {
+    let packets = Packets::ethernet().exchange(b"x", b"yz");
+    let (text, _) = shown("singular", &packets, &["follow", "-q"])?;
+    assert!(text.ends_with("closed: 1 byte sent, 2 bytes received\n"), "{text}");
+    let half = Packets::ethernet().tcp(Client, SYN, u32::MAX, 0, b"");
+    let (text, _) = shown("singular", &half, &["follow", "-q"])?;
+    assert!(text.ends_with(" still open when the capture ended: 0 bytes sent, 0 bytes received\n"));
+    Ok(())
+}
