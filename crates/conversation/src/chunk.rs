@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use bytes::Bytes;
-use flow::{EndReason, FiveTupleKey, FlowRecord, FlowSide, Timestamp};
+use flow::{EndReason, FiveTupleKey, FlowRecord, FlowSide, Timestamp, UnplacedCause};
 
 /// One step of a conversation.
 #[derive(Clone, Debug)]
@@ -34,6 +34,32 @@ pub enum Chunk<K = FiveTupleKey> {
         side: FlowSide,
         /// The bytes with their offset.
         data: ChunkData,
+    },
+    /// Captured bytes that have no place in the side's stream. They are no part of the ordered bytes, and no gap stands
+    /// for them.
+    #[non_exhaustive]
+    Unplaced {
+        /// Whose bytes.
+        side: FlowSide,
+        /// The bytes.
+        data: Bytes,
+        /// TCP sequence number of the first byte.
+        sequence: u32,
+        /// The reason.
+        cause: UnplacedCause,
+        /// Time stamp of the packet that brought them.
+        timestamp: Timestamp,
+        /// Number of that packet, counted from 1 in its source.
+        packet_number: u64,
+    },
+    /// Two packets disagree about bytes of a side. The version that was kept is part of the ordered bytes, before or after
+    /// this.
+    #[non_exhaustive]
+    Conflict {
+        /// Whose bytes.
+        side: FlowSide,
+        /// Both versions.
+        conflict: Box<Conflict>,
     },
     /// A side has no more to say: all its bytes up to its FIN came before this.
     #[non_exhaustive]
@@ -74,6 +100,22 @@ pub struct ChunkData {
     offset: u64,
     timestamp: Timestamp,
     packet_number: u64,
+}
+
+/// Two versions of the same bytes of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Conflict {
+    /// Position of the first byte in its side's stream.
+    pub offset: u64,
+    /// The bytes that are part of the stream.
+    pub kept: Bytes,
+    /// The bytes that are not, as many.
+    pub discarded: Bytes,
+    /// Time stamp of the packet that brought the second version.
+    pub timestamp: Timestamp,
+    /// Number of that packet, counted from 1 in its source.
+    pub packet_number: u64,
 }
 
 /// Why bytes of a conversation are missing.

@@ -21,6 +21,8 @@ pub(crate) struct Counters {
     pub(crate) bytes: Counter,
     pub(crate) gap_bytes: Counter,
     pub(crate) late_bytes: Counter,
+    pub(crate) unplaced_bytes: Counter,
+    pub(crate) conflicts: Counter,
     pub(crate) dropped_bytes: Counter,
     pub(crate) missed_events: Counter,
     pub(crate) messages: Counter,
@@ -121,6 +123,8 @@ impl Counters {
                 other: gap(GapCause::Other),
             },
             late_bytes: self.late_bytes.total(),
+            unplaced_bytes: self.unplaced_bytes.total(),
+            conflicts: self.conflicts.total(),
             dropped_bytes: self.dropped_bytes.total(),
             missed_events: self.missed_events.total(),
             messages: self.messages.total(),
@@ -147,6 +151,8 @@ impl Statistics {
         self.gap_bytes += other.gap_bytes;
         self.gaps.merge(&other.gaps);
         self.late_bytes += other.late_bytes;
+        self.unplaced_bytes += other.unplaced_bytes;
+        self.conflicts += other.conflicts;
         self.dropped_bytes += other.dropped_bytes;
         self.missed_events += other.missed_events;
         self.messages += other.messages;
@@ -188,6 +194,10 @@ pub struct Statistics {
     pub gaps: Gaps,
     /// Bytes of streams that came when their place had been declared a gap.
     pub late_bytes: u64,
+    /// Bytes of streams that were captured and have no place in them.
+    pub unplaced_bytes: u64,
+    /// Ranges of bytes about which two packets disagreed.
+    pub conflicts: u64,
     /// Bytes that were dropped because their reader was too slow.
     pub dropped_bytes: u64,
     /// Events of flows and messages that some reader missed because it was too slow.

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use flow::{
     Conflict, Data, Datagram, FiveTupleKey, Flow, FlowHandler, FlowId, FlowRecord, FlowSide, Gap,
-    Opening, Orientation, Timestamp,
+    Opening, Orientation, Timestamp, Unplaced, UnplacedCause,
 };
 
 use crate::admission::Admission;
@@ -44,7 +44,7 @@ impl FlowNumber {
 ///
 /// Each flow that [`Started`](Self::Started) also [`Ended`](Self::Ended). On a wire, events between the two, and flows
 /// as a whole, may be missing where the reader was too slow: then [`Lagged`](Self::Lagged) stands in their place. A file
-/// waits for its reader. `Data`, `Gap`, `Late`, `Conflict`, `Finished` and `Datagram` come where
+/// waits for its reader. `Data`, `Gap`, `Late`, `Unplaced`, `Conflict`, `Finished` and `Datagram` come where
 /// [`details`](crate::FlowStream::details) are asked for.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -108,6 +108,24 @@ pub enum FlowEvent<K = FiveTupleKey> {
         /// Time stamp of the packet that brought them.
         timestamp: Timestamp,
     },
+    /// Bytes were captured that have no place in the side's stream.
+    #[non_exhaustive]
+    Unplaced {
+        /// The flow.
+        id: FlowNumber,
+        /// Whose bytes.
+        side: FlowSide,
+        /// TCP sequence number of the first byte.
+        sequence: u32,
+        /// How many bytes.
+        len: u64,
+        /// The reason.
+        cause: UnplacedCause,
+        /// Time stamp of the packet that brought them.
+        timestamp: Timestamp,
+        /// Number of that packet.
+        packet_number: u64,
+    },
     /// Two packets disagree about bytes of a stream.
     #[non_exhaustive]
     Conflict {
@@ -121,6 +139,8 @@ pub enum FlowEvent<K = FiveTupleKey> {
         len: u64,
         /// Time stamp of the packet that brought the second version.
         timestamp: Timestamp,
+        /// Number of that packet.
+        packet_number: u64,
     },
     /// A side has no more to say.
     #[non_exhaustive]
@@ -179,6 +199,7 @@ impl<K> FlowEvent<K> {
             | Self::Data { id, .. }
             | Self::Gap { id, .. }
             | Self::Late { id, .. }
+            | Self::Unplaced { id, .. }
             | Self::Conflict { id, .. }
             | Self::Finished { id, .. }
             | Self::Datagram { id, .. }
@@ -271,9 +292,19 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for EventSink<K> {
     }
 
     fn on_conflict(&mut self, flow: &Flow<'_, K>, side: FlowSide, conflict: Conflict<'_>) {
-        let (offset, len) = (conflict.offset, conflict.kept.len() as u64);
-        let (id, timestamp) = (self.number(flow), conflict.timestamp);
-        self.detail(flow, FlowEvent::Conflict { id, side, offset, len, timestamp });
+        let Conflict { offset, timestamp, packet_number, .. } = conflict;
+        let (id, len) = (self.number(flow), conflict.kept.len() as u64);
+        self.outlet.counters().conflicts.add(1);
+        self.detail(flow, FlowEvent::Conflict { id, side, offset, len, timestamp, packet_number });
+    }
+
+    fn on_unplaced(&mut self, flow: &Flow<'_, K>, side: FlowSide, unplaced: Unplaced<'_>) {
+        let Unplaced { sequence, cause, timestamp, packet_number, .. } = unplaced;
+        let (id, len) = (self.number(flow), unplaced.bytes.len() as u64);
+        self.outlet.counters().unplaced_bytes.add(len);
+        let event =
+            FlowEvent::Unplaced { id, side, sequence, len, cause, timestamp, packet_number };
+        self.detail(flow, event);
     }
 
     fn on_fin(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {

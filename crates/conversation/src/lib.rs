@@ -85,7 +85,7 @@ mod sync;
 
 pub use admission::Excess;
 pub use broadcast::{Broadcast, Subscription};
-pub use chunk::{Chunk, ChunkData, GapCause};
+pub use chunk::{Chunk, ChunkData, Conflict, GapCause};
 pub use conversation::{Conversation, Info};
 pub use conversations::Conversations;
 pub use counters::{GapTotals, Gaps, Statistics};

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use flow::flowscope::{Datagrams, MessageHandler, ParserStatistics, Sessions};
 use flow::{
-    Data, Datagram, FiveTupleKey, Flow, FlowExtractor, FlowHandler, FlowRecord, FlowSide,
-    FlowTable, Gap, Opening, Orientation, Timestamp, protocol,
+    Conflict, Data, Datagram, FiveTupleKey, Flow, FlowExtractor, FlowHandler, FlowRecord, FlowSide,
+    FlowTable, Gap, Opening, Orientation, Timestamp, Unplaced, protocol,
 };
 use flowscope::{DatagramParser, DatagramParserFactory, SessionParser, SessionParserFactory};
 use futures_core::Stream;
@@ -342,6 +342,14 @@ where
 
     fn on_late(&mut self, _: &Flow<'_, K>, _: FlowSide, data: Data<'_>) {
         self.parsing.mail().outlet.counters().late_bytes.add(data.bytes.len() as u64);
+    }
+
+    fn on_unplaced(&mut self, _: &Flow<'_, K>, _: FlowSide, unplaced: Unplaced<'_>) {
+        self.parsing.mail().outlet.counters().unplaced_bytes.add(unplaced.bytes.len() as u64);
+    }
+
+    fn on_conflict(&mut self, _: &Flow<'_, K>, _: FlowSide, _: Conflict<'_>) {
+        self.parsing.mail().outlet.counters().conflicts.add(1);
     }
 
     fn on_fin(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {

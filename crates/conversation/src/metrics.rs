@@ -17,6 +17,8 @@ pub(crate) fn publish(last: &Statistics, now: &Statistics) {
         ("ringtap_overruns_total", last.overruns, now.overruns),
         ("ringtap_bytes_total", last.bytes, now.bytes),
         ("ringtap_late_bytes_total", last.late_bytes, now.late_bytes),
+        ("ringtap_unplaced_bytes_total", last.unplaced_bytes, now.unplaced_bytes),
+        ("ringtap_conflicts_total", last.conflicts, now.conflicts),
         ("ringtap_dropped_bytes_total", last.dropped_bytes, now.dropped_bytes),
         ("ringtap_missed_events_total", last.missed_events, now.missed_events),
         ("ringtap_messages_total", last.messages, now.messages),

@@ -25,7 +25,7 @@ mod tests;
 #[cfg(all(test, not(loom)))]
 use self::item::ENTRY_COST;
 pub use self::item::SideTotals;
-pub(crate) use self::item::{Entry, Item};
+pub(crate) use self::item::{Entry, Item, Unplaced};
 pub(crate) use self::spares::{Entries, Spares};
 pub(crate) use self::taken::Taken;
 

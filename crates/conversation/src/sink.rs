@@ -7,12 +7,12 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use flow::{
-    Data, Datagram, Flow, FlowHandler, FlowId, FlowRecord, FlowSide, Opening, prefetch_bytes,
-    protocol,
+    Conflict, Data, Datagram, Flow, FlowHandler, FlowId, FlowRecord, FlowSide, Opening, Unplaced,
+    prefetch_bytes, protocol,
 };
 
 use crate::admission::{Admission, Excess};
-use crate::chunk::{ChunkData, Gap, GapCause};
+use crate::chunk::{self, ChunkData, Gap, GapCause};
 use crate::conversation::Conversation;
 use crate::counters::Counters;
 use crate::engine;
@@ -21,7 +21,7 @@ use crate::gate::Gate;
 use crate::inbox::Inbox;
 use crate::observe;
 use crate::pool::Pool;
-use crate::queue::{Beyond, Entries, Entry, Item, Pushed, Queue, Room, Spares, Taken};
+use crate::queue::{self, Beyond, Entries, Entry, Item, Pushed, Queue, Room, Spares, Taken};
 use crate::run::Run;
 use crate::settings::{Overflow, Retention, Settings};
 
@@ -379,6 +379,27 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
             let bytes = self.pool.copy(data.bytes);
             let chunk = ChunkData::new(bytes, data.offset, data.timestamp, data.packet_number);
             self.put(flow, side, Item::Late(chunk));
+        }
+    }
+
+    fn on_unplaced(&mut self, flow: &Flow<'_, K>, side: FlowSide, unplaced: Unplaced<'_>) {
+        self.counters.unplaced_bytes.add(unplaced.bytes.len() as u64);
+        if self.has(flow) {
+            let Unplaced { sequence, cause, timestamp, packet_number, .. } = unplaced;
+            let bytes = self.pool.copy(unplaced.bytes);
+            let item = queue::Unplaced { bytes, sequence, cause, timestamp, packet_number };
+            self.put(flow, side, Item::Unplaced(Box::new(item)));
+        }
+    }
+
+    fn on_conflict(&mut self, flow: &Flow<'_, K>, side: FlowSide, conflict: Conflict<'_>) {
+        self.counters.conflicts.add(1);
+        if self.has(flow) {
+            let Conflict { offset, timestamp, packet_number, .. } = conflict;
+            let [kept, discarded] =
+                [conflict.kept, conflict.discarded].map(|bytes| self.pool.copy(bytes));
+            let item = chunk::Conflict { offset, kept, discarded, timestamp, packet_number };
+            self.put(flow, side, Item::Conflict(Box::new(item)));
         }
     }
 

@@ -52,7 +52,9 @@ impl<K: Clone> AsyncRead for Half<K> {
                     )));
                 }
                 // No part of the ordered bytes.
-                Poll::Ready(Some(Ok(Chunk::Late { .. }))) => {}
+                Poll::Ready(Some(Ok(
+                    Chunk::Late { .. } | Chunk::Unplaced { .. } | Chunk::Conflict { .. },
+                ))) => {}
                 Poll::Ready(Some(Ok(Chunk::Finished { .. } | Chunk::Closed { .. })) | None) => {
                     this.ended = true;
                 }

@@ -1,8 +1,9 @@
 //! What a queue holds.
 
-use flow::FlowSide;
+use bytes::Bytes;
+use flow::{FlowSide, Timestamp, UnplacedCause};
 
-use crate::chunk::{Chunk, ChunkData, GapCause};
+use crate::chunk::{Chunk, ChunkData, Conflict, GapCause};
 use crate::run::Run;
 
 /// What an entry costs besides its bytes.
@@ -31,6 +32,9 @@ pub(crate) enum Item {
         cause: GapCause,
     },
     Late(ChunkData),
+    /// Rare and large, so they lie outside.
+    Unplaced(Box<Unplaced>),
+    Conflict(Box<Conflict>),
     Finished {
         len: u64,
     },
@@ -38,6 +42,16 @@ pub(crate) enum Item {
     Barrier {
         other: u64,
     },
+}
+
+/// Captured bytes without a place in the stream.
+#[derive(Debug)]
+pub(crate) struct Unplaced {
+    pub(crate) bytes: Bytes,
+    pub(crate) sequence: u32,
+    pub(crate) cause: UnplacedCause,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) packet_number: u64,
 }
 
 /// What a side has said so far.
@@ -50,6 +64,8 @@ pub struct SideTotals {
     pub gap_bytes: u64,
     /// Bytes of those that were captured but dropped because the reader was too slow.
     pub dropped_bytes: u64,
+    /// Bytes captured that have no place in the stream, as far as they were handed to the reader's queue.
+    pub unplaced_bytes: u64,
 }
 
 impl Item {
@@ -58,6 +74,8 @@ impl Item {
         match self {
             Self::Data(data) | Self::Late(data) => data.len(),
             Self::Run(run) => run.len(),
+            Self::Unplaced(unplaced) => unplaced.bytes.len(),
+            Self::Conflict(conflict) => conflict.kept.len() + conflict.discarded.len(),
             Self::Gap { .. } | Self::Finished { .. } | Self::Barrier { .. } => 0,
         }
     }
@@ -73,7 +91,8 @@ impl Item {
             Self::Data(data) | Self::Late(data) => data.offset(),
             Self::Run(run) => run.offset(),
             Self::Gap { offset, .. } | Self::Finished { len: offset } => *offset,
-            Self::Barrier { .. } => 0,
+            Self::Conflict(conflict) => conflict.offset,
+            Self::Unplaced(_) | Self::Barrier { .. } => 0,
         }
     }
 
@@ -86,7 +105,7 @@ impl Item {
             Self::Gap { offset, len, .. } => Some(offset + len),
             // Whoever has acknowledged more has acknowledged the FIN.
             Self::Finished { .. } => Some(u64::MAX),
-            Self::Late(_) | Self::Barrier { .. } => None,
+            Self::Late(_) | Self::Unplaced(_) | Self::Conflict(_) | Self::Barrier { .. } => None,
         }
     }
 
@@ -101,9 +120,18 @@ impl Item {
             Self::Run(run) => data(run.into_data()),
             Self::Gap { offset, len, cause } => Chunk::Gap { side, offset, len, cause },
             Self::Late(data) => Chunk::Late { side, data },
+            Self::Unplaced(unplaced) => unplaced.into_chunk(side),
+            Self::Conflict(conflict) => Chunk::Conflict { side, conflict },
             Self::Finished { len } => Chunk::Finished { side, len },
             Self::Barrier { .. } => return None,
         })
+    }
+}
+
+impl Unplaced {
+    fn into_chunk<K>(self, side: FlowSide) -> Chunk<K> {
+        let Self { bytes: data, sequence, cause, timestamp, packet_number } = self;
+        Chunk::Unplaced { side, data, sequence, cause, timestamp, packet_number }
     }
 }
 
@@ -113,7 +141,8 @@ impl SideTotals {
         match item {
             Item::Data(_) | Item::Run(_) => self.bytes += item.len() as u64,
             Item::Gap { len, .. } => self.gap_bytes += len,
-            Item::Late(_) | Item::Finished { .. } | Item::Barrier { .. } => {}
+            Item::Unplaced(_) => self.unplaced_bytes += item.len() as u64,
+            Item::Late(_) | Item::Conflict(_) | Item::Finished { .. } | Item::Barrier { .. } => {}
         }
     }
 
@@ -121,10 +150,14 @@ impl SideTotals {
     pub(super) fn discard(&mut self, item: &Item, dropped: &mut u64) {
         let len = item.len() as u64;
         *dropped += len;
-        if let Item::Data(_) | Item::Run(_) = item {
-            self.bytes -= len;
-            self.gap_bytes += len;
-            self.dropped_bytes += len;
+        match item {
+            Item::Data(_) | Item::Run(_) => {
+                self.bytes -= len;
+                self.gap_bytes += len;
+                self.dropped_bytes += len;
+            }
+            Item::Unplaced(_) => self.unplaced_bytes -= len,
+            _ => {}
         }
     }
 }

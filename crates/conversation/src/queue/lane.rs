@@ -92,7 +92,9 @@ impl Lane {
             Item::Run(run) => (run.offset(), run.len() as u64, GapCause::SlowReader),
             Item::Gap { offset, len, cause } => (offset, len, cause),
             // No place in the ordered stream depends on these.
-            Item::Late(_) | Item::Barrier { .. } => return 0,
+            Item::Late(_) | Item::Unplaced(_) | Item::Conflict(_) | Item::Barrier { .. } => {
+                return 0;
+            }
             Item::Finished { len } => {
                 // At most one a lane.
                 self.push(order, Item::Finished { len });

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 
 use bytes::Bytes;
-use flow::Timestamp;
+use flow::{Timestamp, UnplacedCause};
 use proptest::prelude::*;
 
 use super::*;
-use crate::chunk::{ChunkData, GapCause};
+use crate::chunk::{ChunkData, Conflict, GapCause};
 
 struct Count(AtomicUsize);
 
@@ -96,6 +96,54 @@ proptest! {
         prop_assert_eq!(gaps, totals.map(|totals| totals.gap_bytes));
         prop_assert_eq!(pushed, totals.map(|totals| totals.bytes + totals.gap_bytes));
     }
+}
+
+#[test]
+fn bytes_without_a_place_count_as_queued_and_are_counted_where_there_is_no_room() {
+    let (queue, gate) = queue();
+    let room = Room { limit: 1000, total: usize::MAX, beyond: Beyond::Drop };
+    let time = Timestamp::from_nanos(7);
+    let unplaced = |number: u64| {
+        let (bytes, cause) = (Bytes::from(vec![1; 300]), UnplacedCause::OutOfWindow);
+        let unplaced =
+            Unplaced { bytes, sequence: 9, cause, timestamp: time, packet_number: number };
+        (FlowSide::Responder, Item::Unplaced(Box::new(unplaced)))
+    };
+    let conflict = |offset| {
+        let (kept, discarded) = (Bytes::from_static(b"kept"), Bytes::from_static(b"gone"));
+        let conflict = Conflict { offset, kept, discarded, timestamp: time, packet_number: 3 };
+        (FlowSide::Responder, Item::Conflict(Box::new(conflict)))
+    };
+    let mut dropped = push(&queue, vec![conflict(5)], room).dropped;
+    for number in 0..1000 {
+        dropped += push(&queue, vec![unplaced(number), conflict(number)], room).dropped;
+    }
+    assert!(gate.queued() <= 1000);
+    let cx = Context::from_waker(Waker::noop());
+    let (mut taken, mut bytes, mut conflicts) = (Taken::default(), 0, 0);
+    while let Poll::Ready(Some(Ok(chunk))) = queue.poll_both(&mut taken, &cx) {
+        match chunk {
+            Chunk::Unplaced { side, data, sequence, cause, timestamp, packet_number } => {
+                assert_eq!((side, sequence), (FlowSide::Responder, 9));
+                assert_eq!((cause, timestamp), (UnplacedCause::OutOfWindow, time));
+                assert_eq!(packet_number, bytes / 300);
+                bytes += data.len() as u64;
+            }
+            Chunk::Conflict { conflict, .. } => {
+                assert_eq!(
+                    (&conflict.kept[..], &conflict.discarded[..]),
+                    (&b"kept"[..], &b"gone"[..])
+                );
+                conflicts += 1;
+            }
+            chunk => panic!("{chunk:?}"),
+        }
+    }
+    let totals = queue.totals(FlowSide::Responder);
+    assert!(bytes > 0 && conflicts > 0);
+    assert_eq!(bytes, totals.unplaced_bytes);
+    assert_eq!(dropped, 1000 * 300 + 1001 * 8 - bytes - 8 * conflicts);
+    assert_eq!((totals.bytes, totals.gap_bytes, gate.queued()), (0, 0, 0));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use flow::{EndReason, FiveTuple, FlowSide};
 use futures::StreamExt as _;
 use ring_core::{LinkType, MemorySource, PacketMeta, Timestamp};
 use support::{Connection, Live, interleave, pattern, source, udp};
+use tokio::io::AsyncReadExt as _;
 
 use crate::Begin as _;
 
@@ -267,4 +268,43 @@ async fn flows_are_told_by_their_beginnings_and_ends() {
         }
     }
     assert_eq!((started, ended), (2, 2));
+}
+
+#[tokio::test]
+async fn two_versions_of_bytes_are_shown_both_and_a_half_reads_the_one_that_was_kept() {
+    for halves in [false, true] {
+        let mut connection = Connection::open(1);
+        connection.send(0, b"first");
+        connection.send(0, b"second");
+        connection.send(0, b"third");
+        connection.fin(0);
+        connection.fin(1);
+        // "third" comes in two versions while "second" is not there yet.
+        let mut packets: Vec<_> = connection.packets.drain(..).collect();
+        let mut forged = packets[7].clone();
+        let len = forged.len();
+        forged[len - 5..].copy_from_slice(b"THIRD");
+        let (second, third) = (packets.remove(5), packets.remove(6));
+        packets.splice(5..5, [third, forged, second]);
+        let conversations = source(packets).flow_stream(FiveTuple::bidirectional()).begin();
+        let handle = conversations.handle();
+        let mut all: Vec<_> = conversations.collect().await;
+        let mut conversation = all.pop().unwrap().unwrap();
+        if halves {
+            let mut bytes = String::new();
+            conversation.split().0.read_to_string(&mut bytes).await.unwrap();
+            assert_eq!(bytes, "firstsecondthird");
+        } else {
+            let mut conflicts = Vec::new();
+            while let Some(chunk) = conversation.next_chunk().await {
+                if let Chunk::Conflict { side, conflict, .. } = chunk {
+                    conflicts.push((side, conflict.offset, conflict.packet_number));
+                    assert_eq!(conflict.kept[..], b"third"[..]);
+                    assert_eq!(conflict.discarded[..], b"THIRD"[..]);
+                }
+            }
+            assert_eq!(conflicts, [(FlowSide::Initiator, 11, 7)]);
+        }
+        assert_eq!(handle.statistics().conflicts, 1);
+    }
 }
