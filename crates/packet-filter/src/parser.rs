@@ -12,11 +12,30 @@ use qualifiers::Qualifiers;
 /// How deep conditions, parentheses and arithmetic may be nested.
 pub const MAX_NESTING: usize = 256;
 
-/// How many bytes an expression may have.
+/// How many bytes an expression may have, as it is written and as it is printed.
 pub const MAX_EXPRESSION_LEN: usize = 1 << 20;
+
+/// The depth of a tree that prints to a text within [`MAX_NESTING`] in any case. A level of the tree costs up to three
+/// levels of the parser in print, where every operand has parentheses: `a + (b + (c + …` is the worst.
+const SURELY_PRINTABLE_DEPTH: usize = MAX_NESTING / 4;
+
+/// The length of a text that prints to one within [`MAX_EXPRESSION_LEN`] in any case. Names without qualifiers inherit
+/// them in print, so that `||2` becomes ` or tcp src and dst port 2`: nine times as long.
+const SURELY_PRINTABLE_LEN: usize = MAX_EXPRESSION_LEN / 16;
 
 /// The tree of a text; `None` for a text of white space only, which matches everything.
 pub(crate) fn parse(text: &str) -> Result<Option<Expression>, ParseError> {
+    let expression = tree(text)?;
+    if let Some(expression) = &expression
+        && (text.len() > SURELY_PRINTABLE_LEN || !expression.is_within(SURELY_PRINTABLE_DEPTH))
+    {
+        // What is accepted can be printed, logged and given to another process: it must parse there.
+        tree(&expression.to_string()).map_err(|error| ParseError { column: 1, ..error })?;
+    }
+    Ok(expression)
+}
+
+fn tree(text: &str) -> Result<Option<Expression>, ParseError> {
     if text.len() > MAX_EXPRESSION_LEN {
         let kind = ParseErrorKind::TooLong { limit: MAX_EXPRESSION_LEN };
         return Err(ParseError { column: 1, kind });
