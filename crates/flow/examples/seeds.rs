@@ -48,13 +48,12 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
         ("L2TP", "l2tp"),
     ];
     let all = gallery::gallery();
-    let choice = u8::try_from(all.len()).unwrap();
     wanted
         .into_iter()
         .map(|(name, file)| {
             let exhibit = all.iter().find(|exhibit| exhibit.name == name).unwrap();
             let [high, low] = exhibit.link_type.to_be_bytes();
-            (file, [&[choice, 0, high, low][..], &exhibit.frame.0].concat())
+            (file, [&[u8::MAX, 0, high, low][..], &exhibit.frame.0].concat())
         })
         .collect()
 }

@@ -90,8 +90,10 @@ impl LinkType {
     pub const LINUX_SLL2: Self = Self(276);
     /// Ethernet with a Broadcom switch tag.
     pub const DSA_TAG_BRCM: Self = Self(281);
+    /// Ethernet behind a Broadcom switch tag.
+    pub const DSA_TAG_BRCM_PREPEND: Self = Self(282);
     /// Ethernet with a Marvell DSA tag.
-    pub const DSA_TAG_DSA: Self = Self(282);
+    pub const DSA_TAG_DSA: Self = Self(284);
     /// Ethernet with a Marvell EDSA tag.
-    pub const DSA_TAG_EDSA: Self = Self(283);
+    pub const DSA_TAG_EDSA: Self = Self(285);
 }

@@ -42,6 +42,9 @@ pub struct PacketMeta {
     pub checksum: ChecksumStatus,
     /// Packets were lost between the previous one and this.
     pub losing: bool,
+    /// Length in bytes of the frame check sequence that `wire_len` counts, and with which the data ends unless it was
+    /// cut: part of the link layer, no payload. 0 in nearly all captures, since adapters keep it to themselves.
+    pub fcs_len: u8,
 }
 
 impl<'a> Packet<'a> {
@@ -72,6 +75,14 @@ impl<'a> Packet<'a> {
     #[must_use]
     pub fn wire_len(&self) -> u32 {
         self.meta.wire_len
+    }
+
+    /// The captured bytes without a frame check sequence, and their number on the wire.
+    #[inline]
+    #[must_use]
+    pub fn without_fcs(&self) -> (&'a [u8], u32) {
+        let wire_len = self.meta.wire_len.saturating_sub(u32::from(self.meta.fcs_len));
+        (self.data.get(..wire_len as usize).unwrap_or(self.data), wire_len)
     }
 
     /// Position in its source, counted from 1.
@@ -128,6 +139,7 @@ impl PacketMeta {
             hash: None,
             checksum: ChecksumStatus::Unknown,
             losing: false,
+            fcs_len: 0,
         }
     }
 }

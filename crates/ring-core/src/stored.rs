@@ -24,6 +24,8 @@ pub struct FileInterface {
     pub name: Option<String>,
     /// Packets that were dropped there, as the file's statistics tell.
     pub drops: u64,
+    /// Length in bytes of the frame check sequence at the end of its packets, 0 if there is none.
+    pub fcs_len: u8,
 }
 
 /// Where a packet lies, and what is known of it.

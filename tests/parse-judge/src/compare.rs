@@ -75,9 +75,10 @@ pub fn judge(capture: &Path, reference: &Reference) -> Result<Judgement, ring_co
     let mut judgement = Judgement::default();
     while let Ok(Next::Batch(batch)) = source.next_batch(Timeout::Never) {
         for packet in batch.packets() {
+            let (data, wire_len) = packet.without_fcs();
             let found = parser.parse(&flow::Packet {
-                data: packet.data(),
-                wire_len: packet.wire_len(),
+                data,
+                wire_len,
                 timestamp: flow::Timestamp::default(),
                 link_type: flow::LinkType(packet.meta().link_type.0),
                 vlan_tci: None,

@@ -5,9 +5,6 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::walk::{Layer, Network, Walk, be16};
 use super::{Fragment, Unparsed, ip};
 
-/// Extension headers that a packet may have. Real ones have at most one of each kind.
-const MAX_EXTENSIONS: usize = 16;
-
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
@@ -47,11 +44,12 @@ pub(super) fn header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     }
 }
 
-/// Passes extension headers; `next` names the first.
+/// Passes extension headers; `next` names the first. Their number has no limit but the packet's length (RFC 8200, section
+/// 4.1: a host attempts to process them in any order and number), and the work for each is in proportion to its own.
 #[cold]
 fn extensions(walk: &mut Walk<'_>, mut network: Network, mut next: u8) -> Result<Layer, Unparsed> {
     let mut next_at = 6;
-    for _ in 0..MAX_EXTENSIONS {
+    loop {
         let at = walk.offset() - network.offset;
         match next {
             HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | MOBILITY | HOST_IDENTITY | SHIM6 => {
@@ -106,7 +104,6 @@ fn extensions(walk: &mut Walk<'_>, mut network: Network, mut next: u8) -> Result
         }
         next_at = at;
     }
-    Err(Unparsed::TooDeep)
 }
 
 /// Where a routing header with segments left finally goes: types 0 (RFC 2460), 2 (RFC 6275) and 4 (RFC 8754).

@@ -76,8 +76,10 @@ pub(super) fn first_layer(walk: &mut Walk<'_>, link_type: LinkType) -> Result<La
         LinkType::NETANALYZER => ethernet_after(walk, 4),
         LinkType::NETANALYZER_TRANSPARENT => ethernet_after(walk, 12),
         LinkType::ETHERNET_MPACKET => ethernet_after(walk, 8),
-        LinkType::DSA_TAG_BRCM | LinkType::DSA_TAG_DSA => switch_tag(walk, 4),
-        LinkType::DSA_TAG_EDSA => switch_tag(walk, 8),
+        LinkType::DSA_TAG_BRCM => switch_tag(walk, 4),
+        LinkType::DSA_TAG_BRCM_PREPEND => ethernet_after(walk, 4),
+        LinkType::DSA_TAG_DSA => marvell_tag(walk, 4),
+        LinkType::DSA_TAG_EDSA => marvell_tag(walk, 8),
         _ => Err(Unparsed::UnsupportedLinkType(link_type)),
     }
 }
@@ -265,6 +267,17 @@ fn docsis(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
 fn ethernet_after(walk: &mut Walk<'_>, len: usize) -> Result<Layer, Unparsed> {
     walk.skip(len)?;
     Ok(Layer::Ethernet)
+}
+
+/// A switch's tag of Marvell's, `len` bytes long, of which the last four hold what a VLAN tag holds, if the frame had one.
+fn marvell_tag(walk: &mut Walk<'_>, len: usize) -> Result<Layer, Unparsed> {
+    const TAGGED: u8 = 0x20;
+    if let [flags, _, high, low] = walk.bytes(12 + len)?[8 + len..]
+        && flags & TAGGED != 0
+    {
+        walk.vlan(be16(high, low))?;
+    }
+    switch_tag(walk, len)
 }
 
 /// A switch's tag of `len` bytes between the addresses and the Ethertype.

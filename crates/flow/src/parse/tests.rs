@@ -196,6 +196,14 @@ fn vlans_are_scopes_whatever_carries_the_tag() {
     let Ok(Parsed::Transport(stripped)) = parse(&packet) else { panic!("not parsed") };
     assert_eq!(stripped.scope, one.scope);
     assert_eq!(stripped.network_offset, 14);
+    for (link_type, tag) in [
+        (LinkType::DSA_TAG_DSA, &[0x20, 8, 0xe0, 5][..]),
+        (LinkType::DSA_TAG_EDSA, &[0xda, 0xda, 0, 0, 0x20, 8, 0, 5]),
+    ] {
+        let mut frame = Frame(plain.0.clone()).ethernet(0x0800);
+        frame.0.splice(12..12, tag.iter().copied());
+        assert_eq!(frame.headers_as(link_type).scope, one.scope, "in a switch's tag");
+    }
     let many = tagged(&[0x8100; 10], &[1; 10]).headers().scope;
     assert_ne!(many, tagged(&[0x8100; 11], &[1; 11]).headers().scope);
     assert_eq!(tagged(&[0x8100; 40], &[1; 40]).parse(), Err(Unparsed::TooDeep));
@@ -249,11 +257,21 @@ fn extension_headers_are_passed() {
     assert_eq!(headers.protocol, protocol::TCP);
     assert_eq!(headers.transport_offset, 14 + 40 + 8 + 8 + 16 + 8);
     assert_eq!(frame.payload(&headers), b"hello");
-    let mut endless = Frame::new(b"");
-    for _ in 0..50 {
-        endless = endless.within(&[60, 0, 1, 4, 0, 0, 0, 0]);
+    for (count, kind) in [(15, 60), (16, 60), (17, 60), (100, 43), (4000, 60), (7000, 135)] {
+        let mut frame = Frame::new(b"hello").tcp(&[], 0x18).within(&[6, 0, 1, 4, 0, 0, 0, 0]);
+        let more = [kind, 0, 1, 4, 0, 0, 0, 0].repeat(count - 1);
+        frame = frame.within(&more).ipv6(kind).ethernet(0x86dd);
+        let headers = frame.headers();
+        assert_eq!(headers.transport_offset as usize, 54 + 8 * count);
+        assert_eq!(frame.payload(&headers), b"hello");
+        // Names one more header than there is.
+        let end = frame.0.len() - 25 - 8;
+        frame.0[end] = kind;
+        frame.0.truncate(end + 8);
+        let len = frame.0.len() - 54;
+        frame.0[18..20].copy_from_slice(&(len as u16).to_be_bytes());
+        assert_eq!(frame.parse(), Err(Unparsed::Malformed));
     }
-    assert_eq!(endless.ipv6(60).ethernet(0x86dd).parse(), Err(Unparsed::TooDeep));
 }
 
 #[test]

@@ -106,9 +106,15 @@ fn links(all: &mut Vec<Exhibit>) {
     add("DOCSIS", 143, ether4().within(&[0x01, 3, 0, 0, 9, 9, 9, 9, 9]));
     add("netANALYZER", 240, ether4().within(&[0; 4]));
     add("Ethernet with preamble", 274, ether4().within(&[0x55; 8]));
-    let mut switch = tcp4().ethernet(0x0800).0;
-    switch.splice(12..12, [1, 2, 3, 4]);
-    add("Marvell's switch tag", 282, Frame(switch));
+    let tagged = |tag: &[u8]| {
+        let mut frame = ether4().0;
+        frame.splice(12..12, tag.iter().copied());
+        Frame(frame)
+    };
+    add("Broadcom's switch tag", 281, tagged(&[1, 2, 3, 4]));
+    add("Broadcom's switch tag in front", 282, ether4().within(&[1, 2, 3, 4]));
+    add("Marvell's switch tag", 284, tagged(&[1, 2, 3, 4]));
+    add("Marvell's long switch tag", 285, tagged(&[0xda, 0xda, 0, 0, 0xc0, 2, 3, 4]));
     let data = |control: [u8; 2], len: usize| {
         let mut header = control.to_vec();
         header.resize(len, 0);

@@ -136,6 +136,13 @@ pub(crate) fn link_type(field: u32) -> LinkType {
     }
 }
 
+/// The length in bytes of the frame check sequence that a pcap file's field of the link type states: in words of 16 bits,
+/// if a flag says that it is known (draft-ietf-opsawg-pcap, section 4).
+pub(crate) const fn fcs_len(field: u32) -> u8 {
+    const KNOWN: u32 = 0x0400_0000;
+    if field & KNOWN != 0 { 2 * (field >> 28) as u8 } else { 0 }
+}
+
 /// The longest packet that a capture holds, by the limits that libpcap and Wireshark share.
 pub(crate) fn longest_packet(link_type: LinkType) -> u32 {
     const USBPCAP: LinkType = LinkType(249);

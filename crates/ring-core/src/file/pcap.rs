@@ -72,6 +72,7 @@ impl PcapParser {
             (543, _) => Lengths::WireFirst,
             _ => return Err(Damage::Version { major, minor }),
         };
+        let fcs_len = format::fcs_len(link_type);
         let link_type = format::link_type(link_type);
         Ok(Self {
             format,
@@ -80,7 +81,7 @@ impl PcapParser {
             unit,
             lengths,
             longest: format::longest_packet(link_type),
-            interface: [FileInterface { link_type, snaplen, name: None, drops: 0 }],
+            interface: [FileInterface { link_type, snaplen, name: None, drops: 0, fcs_len }],
         })
     }
 
@@ -108,7 +109,7 @@ impl PcapParser {
         let fraction = u64::from(fraction) * u64::from(self.unit);
         let timestamp = Timestamp::from_nanos(time.as_nanos() + fraction);
         let mut meta = PacketMeta::new(0, timestamp, self.interface[0].link_type);
-        meta.wire_len = wire;
+        (meta.wire_len, meta.fcs_len) = (wire, self.interface[0].fcs_len);
         let start = *at + self.record_header;
         found.packet(Record { start, len: captured as usize, meta });
         *at += total;

@@ -43,6 +43,7 @@ struct Origin {
     link_type: LinkType,
     longest_packet: u32,
     clock: Clock,
+    fcs_len: u8,
 }
 
 /// How an interface's time stamps become nanoseconds.
@@ -166,6 +167,7 @@ impl PcapNgParser {
         let (interface, origin) = self.known(interface)?;
         let len = origin.packet_length(captured, body.bytes.len() - FIXED)?;
         let (mut direction, mut losing) = (Direction::Unknown, false);
+        let mut fcs_len = origin.fcs_len;
         let options = FIXED + len.next_multiple_of(4);
         if options < body.bytes.len() {
             body.options(options, |code, value| match (code, value) {
@@ -173,6 +175,10 @@ impl PcapNgParser {
                 (2, &[_, _, _, _]) => {
                     let [flags] = words(value, body.big_endian);
                     direction = self::direction(flags);
+                    // 0 stands for unknown: then the interface's counts.
+                    if flags & FCS != 0 {
+                        fcs_len = ((flags & FCS) >> 5) as u8;
+                    }
                 }
                 // epb_dropcount: packets lost between this and the one before.
                 (4, value) if value.len() == 8 => losing = value.iter().any(|&byte| byte != 0),
@@ -182,7 +188,7 @@ impl PcapNgParser {
         let timestamp = origin.clock.time(u64::from(high) << 32 | u64::from(low));
         let mut meta = PacketMeta::new(0, timestamp, origin.link_type);
         (meta.wire_len, meta.interface) = (wire, interface as u32);
-        (meta.direction, meta.losing) = (direction, losing);
+        (meta.direction, meta.losing, meta.fcs_len) = (direction, losing, fcs_len);
         found.packet(Record { start: body.start + FIXED, len, meta });
         Ok(())
     }
@@ -200,6 +206,7 @@ impl PcapNgParser {
         let len = origin.packet_length(captured.min(room as u32), room)?;
         let mut meta = PacketMeta::new(0, Timestamp::default(), origin.link_type);
         (meta.wire_len, meta.interface) = (wire, interface as u32);
+        meta.fcs_len = origin.fcs_len;
         found.packet(Record { start: body.start + FIXED, len, meta });
         Ok(())
     }
@@ -221,11 +228,13 @@ impl PcapNgParser {
         }
         let mut clock = Clock { tick: Tick::Nanoseconds(1_000), offset: 0 };
         let mut name = None;
+        let mut fcs_len = 0;
         body.options(8, |code, value| match (code, value) {
             (2, value) => {
                 let value = &value[..value.len().min(LONGEST_NAME)];
                 name = Some(String::from_utf8_lossy(value).trim_end_matches('\0').to_owned());
             }
+            (13, &[len, ..]) => fcs_len = check_sequence(len),
             (9, &[resolution, ..]) => {
                 clock = Clock { offset: clock.offset, ..Clock::new(resolution) }
             }
@@ -241,9 +250,9 @@ impl PcapNgParser {
         });
         let [_, snaplen] = words(body.bytes, body.big_endian);
         let link_type = format::link_type(u32::from(body.u16(0)));
-        self.interfaces.push(FileInterface { link_type, snaplen, name, drops: 0 });
+        self.interfaces.push(FileInterface { link_type, snaplen, name, drops: 0, fcs_len });
         let longest_packet = format::longest_packet(link_type);
-        self.origins.push(Origin { link_type, longest_packet, clock });
+        self.origins.push(Origin { link_type, longest_packet, clock, fcs_len });
         Ok(())
     }
 
@@ -360,6 +369,15 @@ fn bounds(block_type: u32) -> (u32, u32) {
         INTERFACE_STATISTICS => (24, LONGEST_BLOCK),
         _ => (BLOCK_FRAME as u32, LONGEST_BLOCK),
     }
+}
+
+/// The bits of `epb_flags` that hold the length of the frame check sequence in bytes.
+const FCS: u32 = 0x0000_01e0;
+
+/// `if_fcslen` in bytes. The draft says bits, Wireshark writes and reads bytes; no check sequence is so long, or so short,
+/// that one could be taken for the other.
+const fn check_sequence(len: u8) -> u8 {
+    if len > 8 { len / 8 } else { len }
 }
 
 /// `epb_flags`: the lowest two bits are inbound and outbound, the next three the reception type.

@@ -191,6 +191,52 @@ fn what_comes_before_the_damage_is_delivered() {
     );
 }
 
+/// In pcap in the header, in words of 16 bits; in pcapng with the interface, in bytes or, by the letter of the draft, in
+/// bits, and with each packet.
+#[test]
+fn check_sequences_are_no_data() {
+    let frame = b"frame-and-check";
+    let mut words = pcap(0xa1b2_c3d4, false, [2, 4], 0x2400_0001);
+    pcap_record(&mut words, false, [1, 1, 15, 15], 0, frame);
+    let mut without_flag = pcap(0xa1b2_c3d4, false, [2, 4], 0x2000_0001);
+    pcap_record(&mut without_flag, false, [1, 1, 15, 15], 0, frame);
+    let pcapng = |interface: Option<u8>, flags: Option<u32>| {
+        let mut file = Blocks::default();
+        file.section();
+        let options = interface.map(|len| file.option(13, &[len]));
+        file.interface(1, 0, options.as_slice());
+        let options = flags.map(|flags| file.option(2, &file.u32(flags)));
+        file.packet(0, 1, 15, frame, options.as_slice());
+        file.bytes
+    };
+    for (file, len) in [
+        (words, 4),
+        (without_flag, 0),
+        (pcapng(None, None), 0),
+        (pcapng(Some(4), None), 4),
+        (pcapng(Some(32), None), 4),
+        (pcapng(Some(4), Some(1)), 4),
+        (pcapng(Some(4), Some(2 << 5)), 2),
+        (pcapng(None, Some(4 << 5)), 4),
+    ] {
+        let (packets, error) = read(file);
+        assert!(error.is_none(), "{error:?}");
+        let (meta, data) = &packets[0];
+        assert_eq!((meta.fcs_len, &data[..]), (len, &frame[..]));
+        let rest = &frame[..15 - usize::from(len)];
+        assert_eq!(Packet::new(data, *meta).without_fcs(), (rest, rest.len() as u32));
+    }
+    // Of a frame that was cut, the check sequence may be missing in part or altogether.
+    let mut meta = PacketMeta::new(1, Timestamp::default(), LinkType::ETHERNET);
+    (meta.wire_len, meta.fcs_len) = (15, 4);
+    for captured in 0..=frame.len() {
+        let (data, wire_len) = Packet::new(&frame[..captured], meta).without_fcs();
+        assert_eq!((data, wire_len), (&frame[..captured.min(11)], 11));
+    }
+    meta.wire_len = 0;
+    assert_eq!(Packet::new(b"ab", meta).without_fcs(), (&b""[..], 0));
+}
+
 #[test]
 fn pcapng_with_two_sections_of_different_byte_order() {
     let mut file = Blocks::default();

@@ -4,7 +4,7 @@ use crate::{FileInterface, LinkType};
 
 /// An interface as a pcapng file is to describe it (Interface Description Block of draft-ietf-opsawg-pcapng).
 ///
-/// Of a pcap file only the link type and the length limit come to lie in its header.
+/// The header of a pcap file has a place for the link type, the length limit and the length of the frame check sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InterfaceDescription {
@@ -12,6 +12,8 @@ pub struct InterfaceDescription {
     pub link_type: LinkType,
     /// Bytes of a packet that are stored at most, 0 for as many as readers take.
     pub snaplen: u32,
+    /// Length in bytes of the frame check sequence at the end of its packets, 0 if there is none.
+    pub fcs_len: u8,
     /// Its name, as `eth0`.
     pub name: Option<String>,
     /// What it is, for people.
@@ -37,6 +39,7 @@ impl InterfaceDescription {
         Self {
             link_type,
             snaplen: 0,
+            fcs_len: 0,
             name: None,
             description: None,
             filter: None,
@@ -96,6 +99,7 @@ impl From<&FileInterface> for InterfaceDescription {
     fn from(interface: &FileInterface) -> Self {
         Self {
             snaplen: interface.snaplen,
+            fcs_len: interface.fcs_len,
             name: interface.name.clone(),
             ..Self::new(interface.link_type)
         }

@@ -44,7 +44,9 @@ impl PcapEncoder {
         let time = packet.timestamp();
         let seconds = u32::try_from(time.seconds()).map_err(|_| Unwritable::Time(time))?;
         if self.interface.is_none() {
-            self.add(InterfaceDescription::new(packet.link_type()), out)?;
+            let mut description = InterfaceDescription::new(packet.link_type());
+            description.fcs_len = packet.meta().fcs_len;
+            self.add(description, out)?;
         }
         let interface = self.interface.as_ref().expect("there is one since the line above");
         same(interface.link_type, packet.link_type())?;
@@ -75,10 +77,15 @@ impl PcapEncoder {
         // Two fields that nobody uses.
         out.extend([0; 8]);
         // Never 0, which libpcap takes for a limit of no bytes at all in some versions.
-        let fields = [limit(interface), u32::from(interface.link_type.0)];
+        let fields = [limit(interface), u32::from(interface.link_type.0) | fcs(interface.fcs_len)];
         out.extend(fields.map(u32::to_le_bytes).as_flattened());
         self.begun = true;
     }
+}
+
+/// The flag and the length of the frame check sequence, in words of 16 bits, above the link type.
+const fn fcs(len: u8) -> u32 {
+    if len == 0 { 0 } else { 0x0400_0000 | (len as u32).div_ceil(2) << 28 }
 }
 
 fn same(file: LinkType, packet: LinkType) -> Result<(), Unwritable> {

@@ -96,11 +96,19 @@ impl PcapNgEncoder {
             Some((last, number)) if last == key => number,
             _ => match self.numbers.get(&key) {
                 Some(&number) => number,
-                None => self.add(key.0, InterfaceDescription::new(key.1), out)?,
+                None => {
+                    let mut description = InterfaceDescription::new(key.1);
+                    description.fcs_len = packet.meta().fcs_len;
+                    self.add(key.0, description, out)?
+                }
             },
         };
         self.last = Some((key, number));
-        let limit = super::limit(&self.interfaces[number as usize].description);
+        let description = &self.interfaces[number as usize].description;
+        let limit = super::limit(description);
+        // Only one that is not the interface's has to be said.
+        let fcs_len = packet.meta().fcs_len;
+        let fcs_len = if fcs_len == description.fcs_len { 0 } else { fcs_len };
         Ok(block(out, ENHANCED_PACKET, |out| {
             let start = out.len();
             let time = packet.timestamp().as_nanos();
@@ -110,7 +118,7 @@ impl PcapNgEncoder {
             let lengths = [laid.captured, laid.wire].map(u32::to_le_bytes);
             out[start + 12..start + 20].copy_from_slice(lengths.as_flattened());
             pad(out);
-            let flags = flags(packet.meta().direction);
+            let flags = flags(packet.meta().direction) | u32::from(fcs_len & 0x0f) << 5;
             if flags != 0 || !annotation.is_empty() {
                 if let Some(comment) = annotation.comment {
                     option(out, COMMENT, comment.as_bytes());
@@ -180,6 +188,9 @@ fn describe(out: &mut Vec<u8>, description: &InterfaceDescription) {
             option(out, 8, &speed.to_le_bytes());
         }
         option(out, 9, &[NANOSECONDS]);
+        if description.fcs_len != 0 {
+            option(out, 13, &[description.fcs_len]);
+        }
         // Zero: the filter is an expression, not a program.
         let filter = description.filter.as_ref().map(|filter| format!("\0{filter}"));
         let InterfaceDescription { name, description, os, hardware, comment, .. } = description;

@@ -83,19 +83,22 @@ fn any_packet() -> impl Strategy<Value = (PacketMeta, Vec<u8>, Option<String>, O
     ];
     let link_type = prop_oneof![Just(LinkType::ETHERNET), Just(LinkType::RAW)];
     (
-        (any::<u64>(), 0..3_u32, link_type, direction, 0..100_u32),
+        (any::<u64>(), 0..3_u32, link_type, direction, 0..100_u32, prop_oneof![Just(0), 1..9_u8]),
         vec(any::<u8>(), 0..200),
         option::of(".{0,40}"),
         option::of(1..u64::MAX),
     )
-        .prop_map(|((time, interface, link_type, direction, more), data, comment, dropped)| {
-            let mut meta = PacketMeta::new(0, Timestamp::from_nanos(time), link_type);
-            meta.interface = interface;
-            meta.direction = direction;
-            meta.wire_len = data.len() as u32 + more;
-            meta.losing = dropped.is_some();
-            (meta, data, comment, dropped)
-        })
+        .prop_map(
+            |((time, interface, link_type, direction, more, fcs_len), data, comment, dropped)| {
+                let mut meta = PacketMeta::new(0, Timestamp::from_nanos(time), link_type);
+                meta.interface = interface;
+                meta.direction = direction;
+                meta.wire_len = data.len() as u32 + more;
+                meta.losing = dropped.is_some();
+                meta.fcs_len = fcs_len;
+                (meta, data, comment, dropped)
+            },
+        )
 }
 
 proptest! {
@@ -159,7 +162,9 @@ proptest! {
         let builder = CaptureWriter::builder().format(format).buffer(500);
         let mut writer = builder.to_writer(shared.clone()).expect("no header yet");
         let mut expected: Vec<(PacketMeta, Vec<u8>)> = Vec::new();
-        for (meta, data, ..) in packets {
+        let fcs_len = packets[0].0.fcs_len.next_multiple_of(2);
+        for (mut meta, data, ..) in packets {
+            meta.fcs_len = fcs_len;
             let result = writer.write(&Packet::new(&data, meta));
             let time = meta.timestamp;
             if time.seconds() > u64::from(u32::MAX) {
@@ -178,6 +183,7 @@ proptest! {
             let stored = Timestamp::from_nanos(time.as_nanos() / unit * unit);
             let mut plain = PacketMeta::new(expected.len() as u64 + 1, stored, meta.link_type);
             plain.wire_len = meta.wire_len;
+            plain.fcs_len = fcs_len;
             expected.push((plain, data));
         }
         writer.finish().expect("the disk is not full");

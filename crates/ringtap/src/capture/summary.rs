@@ -10,12 +10,13 @@ use crate::text::clock::Clock;
 /// Prints the time, who speaks to whom, and how much, in the manner of tcpdump.
 pub(crate) fn print(w: &mut dyn Write, clock: &Clock, packet: &Packet<'_>) -> io::Result<()> {
     let meta = packet.meta();
+    let (data, wire_len) = packet.without_fcs();
     let mut borrowed = flow::Packet::new(
-        packet.data(),
+        data,
         Timestamp::from_nanos(meta.timestamp.as_nanos()),
         LinkType(meta.link_type.0),
     );
-    borrowed.wire_len = meta.wire_len;
+    borrowed.wire_len = wire_len;
     borrowed.vlan_tci = meta.vlan.map(|tag| tag.tci);
     write!(w, "{} ", clock.at(borrowed.timestamp).time())?;
     match flow::parse(&borrowed) {

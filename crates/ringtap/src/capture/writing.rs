@@ -9,6 +9,7 @@ use ring_core::{
     RotatingWriter, Rotation, Statistics, Timestamp,
 };
 
+use super::described::Described;
 use crate::Error;
 use crate::input::Input;
 
@@ -78,7 +79,7 @@ impl Arguments {
     pub(crate) fn open(
         &self,
         input: &Input,
-        source: &impl PacketSource,
+        source: &impl Described,
     ) -> Result<Option<Writing>, Error> {
         let Some(path) = &self.file else { return Ok(None) };
         let name = path.display().to_string();
@@ -112,7 +113,9 @@ impl Arguments {
             interfaces = Some(Interfaces { expression, described: HashSet::new(), last: None });
         } else if let Some(link_type) = source.link_type() {
             let name = input.is_live().then(|| input.name());
-            writer.describe(interface, describe(link_type, name, &expression)).map_err(failed)?;
+            let mut description = describe(link_type, name, &expression);
+            description.fcs_len = source.interfaces().first().map_or(0, |found| found.fcs_len);
+            writer.describe(interface, description).map_err(failed)?;
         } else if !input.is_live() && !pcap {
             copied = Some(Copied { expression, packets: Vec::new() });
         }
@@ -134,7 +137,8 @@ impl Writing {
     pub(crate) fn describe(&mut self, found: &[FileInterface]) -> Result<(), Error> {
         let Some(Copied { expression, packets }) = &mut self.copied else { return Ok(()) };
         for interface in &found[packets.len().min(found.len())..] {
-            let description = describe(interface.link_type, interface.name.clone(), expression);
+            let mut description = describe(interface.link_type, interface.name.clone(), expression);
+            description.fcs_len = interface.fcs_len;
             let described = self.writer.describe(packets.len() as u32, description);
             described.map_err(|source| Error::Source { name: self.name.clone(), source })?;
             packets.push(0);
