@@ -98,8 +98,11 @@ impl std::ops::BitOr for TcpFlags {
 /// direction: MPLS labels, GTP endpoint identifiers, L2TP and PPTP call numbers, service paths, and the authentication
 /// header.
 ///
-/// Up to four VLANs are kept as they are; everything else is a 63-bit hash with a seed of its
-/// [`Parser`](crate::Parser): scopes of different parsers, or of different runs, do not compare.
+/// Up to four VLANs are kept as they are; everything else holds a hash with a seed of its [`Parser`](crate::Parser): scopes of
+/// different parsers, or of different runs, do not compare.
+///
+/// Printed, a scope is the name of its VLANs and tunnels, as in `vlan 5`, `vxlan 42` or `erspan 7 vlan 5`; [`Scope::NONE`] is
+/// the empty text. Tunnels that differ in their ends alone have the same name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(pub u64);
 

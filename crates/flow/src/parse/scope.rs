@@ -1,13 +1,15 @@
-//! Identities of VLANs and tunnels.
+//! Identities of VLANs and tunnels, and their names.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::Scope;
 
 /// Makes [`Scope`]s.
 ///
-/// Up to four VLAN identifiers are kept as they are, 13 bits each with a marker bit. Anything else is a seeded 63-bit
-/// hash over the scope so far and the new layer, with the top bit set: nobody who sends packets can aim at a collision.
+/// Up to four VLAN identifiers are kept as they are, 13 bits each with a marker bit. Anything else has the top bit set, then
+/// the [`Layers`] that a name is made of, and in the bits that these leave a seeded hash over the scope so far and the new
+/// layer. The hash covers what the name leaves out, such as a tunnel's ends; nobody who sends packets can aim at a collision.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scopes {
     hasher: ahash::RandomState,
@@ -19,12 +21,12 @@ impl Scopes {
         if scope.0 < 1 << (3 * VLAN_BITS) {
             return Scope(scope.0 << VLAN_BITS | 1 << (VLAN_BITS - 1) | u64::from(id));
         }
-        self.hashed((scope, Kind::Vlan, u64::from(id)))
+        self.hashed(scope, Layer { kind: Kind::Vlan, id: u64::from(id) }, ())
     }
 
     /// Enters a network that a number tells apart on the same wire, without addresses around it.
     pub(super) fn segment(&self, scope: Scope, kind: Kind, id: u64) -> Scope {
-        self.hashed((scope, kind, id))
+        self.hashed(scope, Layer { kind, id }, ())
     }
 
     /// Enters a tunnel between two hosts, with the number that tells its networks apart, if it has one that is the
@@ -39,16 +41,128 @@ impl Scopes {
     ) -> Scope {
         let ends =
             if source <= destination { (source, destination) } else { (destination, source) };
-        self.hashed((scope, kind, id, ends))
+        self.hashed(scope, Layer { kind, id }, ends)
     }
 
-    fn hashed(&self, layer: impl std::hash::Hash) -> Scope {
-        Scope(self.hasher.hash_one(layer) | 1 << 63)
+    fn hashed(&self, scope: Scope, layer: Layer, ends: impl std::hash::Hash) -> Scope {
+        let hash = self.hasher.hash_one((scope, layer, ends));
+        let layers = Layers { inner: layer, outer: innermost(scope) };
+        let (named, bits) = layers.packed();
+        Scope(1 << 63 | named << (63 - bits) | hash & ((1 << (63 - bits)) - 1))
     }
 }
 
 /// Twelve bits of identifier and one that is always set.
 const VLAN_BITS: u32 = 13;
+/// Bits of hash that remain, at least. Scopes that are named alike differ in a tunnel's ends or in a layer further out alone;
+/// with the innermost two layers equal, these are nearly always parts of one network.
+const HASH_BITS: u32 = 16;
+const KIND_BITS: u32 = 5;
+
+/// The layers that a hashed scope names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Layers {
+    inner: Layer,
+    outer: Option<Layer>,
+}
+
+/// A VLAN or a tunnel with its number, 0 if it has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Layer {
+    kind: Kind,
+    id: u64,
+}
+
+impl Layers {
+    /// A bit that says whether there is an outer layer, then both; and how many bits that are. The outer layer is left
+    /// out if it does not fit.
+    fn packed(self) -> (u64, u32) {
+        let (inner, inner_bits) = self.inner.packed();
+        if let Some((outer, outer_bits)) = self.outer.map(Layer::packed)
+            && 1 + inner_bits + outer_bits <= 63 - HASH_BITS
+        {
+            let bits = 1 + inner_bits + outer_bits;
+            return (1 << (bits - 1) | inner << outer_bits | outer, bits);
+        }
+        (inner, 1 + inner_bits)
+    }
+
+    fn unpack(scope: Scope) -> Option<Self> {
+        let rest = scope.0 << 2;
+        let (inner, bits) = Layer::unpack(rest)?;
+        let two = scope.0 >> 62 & 1 == 1;
+        let outer = if two { Layer::unpack(rest << bits).map(|(layer, _)| layer) } else { None };
+        Some(Self { inner, outer })
+    }
+}
+
+impl Layer {
+    fn packed(self) -> (u64, u32) {
+        let id_bits = self.kind.id_bits();
+        let id = self.id & ((1 << id_bits) - 1);
+        ((self.kind as u64) << id_bits | id, KIND_BITS + id_bits)
+    }
+
+    /// The layer in the uppermost bits, and how many these are.
+    fn unpack(bits: u64) -> Option<(Self, u32)> {
+        let kind = *Kind::ALL.get((bits >> (64 - KIND_BITS)) as usize)?;
+        let id_bits = kind.id_bits();
+        // In two steps: a shift by 64 would be one by none.
+        let id = (bits << KIND_BITS) >> 1 >> (63 - id_bits);
+        Some((Self { kind, id }, KIND_BITS + id_bits))
+    }
+}
+
+/// The innermost layer of a scope.
+fn innermost(scope: Scope) -> Option<Layer> {
+    if scope.0 >> 63 == 1 {
+        Layers::unpack(scope).map(|layers| layers.inner)
+    } else {
+        vlans(scope).last()
+    }
+}
+
+/// The VLANs of a scope that has nothing else, from the outside in.
+fn vlans(scope: Scope) -> impl Iterator<Item = Layer> {
+    (0..4).rev().filter_map(move |place| {
+        let tag = scope.0 >> (place * VLAN_BITS);
+        let present = tag >> (VLAN_BITS - 1) & 1 == 1;
+        present.then_some(Layer { kind: Kind::Vlan, id: tag & 0x0fff })
+    })
+}
+
+/// From the outside in, as in `vlan 5`, `vlan 5 vlan 6`, `vxlan 42` or `erspan 7 vlan 5`; nothing for [`Scope::NONE`]. Of more
+/// than four VLANs, and where there are tunnels, the innermost two layers are named, or the innermost alone.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut name = String::new();
+        let mut push = |layer: Layer| {
+            if !name.is_empty() {
+                name.push(' ');
+            }
+            layer.name(&mut name)
+        };
+        if self.0 >> 63 == 0 {
+            vlans(*self).try_for_each(push)?;
+        } else if let Some(Layers { inner, outer }) = Layers::unpack(*self) {
+            outer.map_or(Ok(()), &mut push)?;
+            push(inner)?;
+        }
+        f.pad(&name)
+    }
+}
+
+impl Layer {
+    fn name(self, to: &mut impl fmt::Write) -> fmt::Result {
+        to.write_str(self.kind.name())?;
+        // 0 also stands for none where a number may be missing.
+        let optional = matches!(self.kind, Kind::Gre | Kind::Erspan | Kind::Lisp);
+        if self.kind.id_bits() > 0 && !(optional && self.id == 0) {
+            write!(to, " {}", self.id)?;
+        }
+        Ok(())
+    }
+}
 
 /// What separates a network from the one around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,4 +185,150 @@ pub(super) enum Kind {
     L2tp,
     Lisp,
     Tzsp,
+}
+
+impl Kind {
+    /// In the order of their numbers.
+    const ALL: [Self; 18] = [
+        Self::Vlan,
+        Self::Ip,
+        Self::Pppoe,
+        Self::Backbone,
+        Self::Gre,
+        Self::Pptp,
+        Self::Eoip,
+        Self::EtherIp,
+        Self::Erspan,
+        Self::Mpls,
+        Self::Vxlan,
+        Self::Geneve,
+        Self::Gtp,
+        Self::Teredo,
+        Self::Ayiya,
+        Self::L2tp,
+        Self::Lisp,
+        Self::Tzsp,
+    ];
+
+    /// The width of the number that tells networks of the kind apart; 0 if it has none that both directions share.
+    const fn id_bits(self) -> u32 {
+        match self {
+            Self::Erspan => 10,
+            Self::Vlan => 12,
+            Self::Pppoe | Self::Eoip => 16,
+            Self::Backbone | Self::Vxlan | Self::Geneve | Self::Lisp => 24,
+            Self::Gre => 32,
+            Self::Ip
+            | Self::Pptp
+            | Self::EtherIp
+            | Self::Mpls
+            | Self::Gtp
+            | Self::Teredo
+            | Self::Ayiya
+            | Self::L2tp
+            | Self::Tzsp => 0,
+        }
+    }
+
+    /// What a person calls it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Vlan => "vlan",
+            Self::Ip => "ipip",
+            Self::Pppoe => "pppoe",
+            Self::Backbone => "pbb",
+            Self::Gre => "gre",
+            Self::Pptp => "pptp",
+            Self::Eoip => "eoip",
+            Self::EtherIp => "etherip",
+            Self::Erspan => "erspan",
+            Self::Mpls => "mpls",
+            Self::Vxlan => "vxlan",
+            Self::Geneve => "geneve",
+            Self::Gtp => "gtp",
+            Self::Teredo => "teredo",
+            Self::Ayiya => "ayiya",
+            Self::L2tp => "l2tp",
+            Self::Lisp => "lisp",
+            Self::Tzsp => "tzsp",
+        }
+    }
+}
+
+const _: () = {
+    assert!(Kind::ALL.len() <= 1 << KIND_BITS);
+    let mut at = 0;
+    while at < Kind::ALL.len() {
+        assert!(Kind::ALL[at] as usize == at);
+        at += 1;
+    }
+};
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn tunnel(scopes: &Scopes, around: Scope, kind: Kind, id: u64, last: u8) -> Scope {
+        let end = |last| IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
+        scopes.tunnel(around, kind, id, end(1), end(last))
+    }
+
+    #[test]
+    fn scopes_are_named_from_the_outside_in() {
+        let scopes = Scopes::default();
+        let five = scopes.vlan(Scope::NONE, 5);
+        let vxlan = tunnel(&scopes, Scope::NONE, Kind::Vxlan, 0xff_ffff, 2);
+        let erspan = tunnel(&scopes, vxlan, Kind::Erspan, 1023, 2);
+        let names = [
+            (Scope::NONE, ""),
+            (five, "vlan 5"),
+            (scopes.vlan(five, 4095), "vlan 5 vlan 4095"),
+            (vxlan, "vxlan 16777215"),
+            (scopes.vlan(vxlan, 4095), "vxlan 16777215 vlan 4095"),
+            (tunnel(&scopes, five, Kind::Vxlan, 0, 2), "vlan 5 vxlan 0"),
+            (erspan, "vxlan 16777215 erspan 1023"),
+            (scopes.vlan(erspan, 1), "erspan 1023 vlan 1"),
+            (tunnel(&scopes, Scope::NONE, Kind::Gre, u64::from(u32::MAX), 2), "gre 4294967295"),
+            // The number of a GRE key leaves no room for a second layer.
+            (tunnel(&scopes, five, Kind::Gre, 7, 2), "gre 7"),
+            (tunnel(&scopes, Scope::NONE, Kind::Gre, 0, 2), "gre"),
+            (tunnel(&scopes, five, Kind::Ip, 0, 2), "vlan 5 ipip"),
+            (scopes.segment(five, Kind::Pppoe, 65_535), "vlan 5 pppoe 65535"),
+        ];
+        for (scope, name) in names {
+            assert_eq!(scope.to_string(), name);
+        }
+        let many = (1..=7).fold(Scope::NONE, |scope, id| scopes.vlan(scope, id));
+        assert_eq!(many.to_string(), "vlan 6 vlan 7");
+        assert_eq!(format!("{five:>8}|"), "  vlan 5|");
+    }
+
+    #[test]
+    fn what_a_name_leaves_out_still_tells_scopes_apart() {
+        let scopes = Scopes::default();
+        for kind in Kind::ALL {
+            let scope = tunnel(&scopes, Scope::NONE, kind, 7, 2);
+            let other = tunnel(&scopes, Scope::NONE, kind, 7, 3);
+            assert_eq!(scope.to_string(), other.to_string());
+            assert_ne!(scope, other, "{kind:?}");
+            assert!(scope.to_string().starts_with(kind.name()));
+        }
+        let deep = |outermost| {
+            let scope = scopes.vlan(Scope::NONE, outermost);
+            let vxlan = tunnel(&scopes, scope, Kind::Vxlan, 1, 2);
+            scopes.vlan(vxlan, 1)
+        };
+        assert_ne!(deep(8), deep(9));
+    }
+
+    /// Any value has a name, though it was not made here.
+    #[test]
+    fn no_scope_is_without_a_name() {
+        for bits in 0..64 {
+            let _ = Scope(1 << 63 | 0x7fff_ffff_ffff_ffff >> bits).to_string();
+            assert!(Scope(1 << bits).to_string().len() < 60);
+        }
+    }
 }
