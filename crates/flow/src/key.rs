@@ -87,6 +87,15 @@ pub trait FlowExtractor {
         let _ = number;
         None
     }
+
+    /// The same key outside all VLANs and tunnels; `None` if the key is outside already, or holds no scope.
+    ///
+    /// Extractors that implement this let the table join a TCP connection whose directions were captured in different
+    /// VLANs or tunnels, as [`FiveTuple`] describes. By default nothing is joined.
+    fn without_scope(&self, key: &Self::Key) -> Option<Self::Key> {
+        let _ = key;
+        None
+    }
 }
 
 /// Which way a packet goes, relative to its key.
@@ -119,22 +128,35 @@ impl FlowSide {
 }
 
 /// Keys flows by addresses, ports, protocol and scope: both directions are one flow.
+///
+/// The same addresses and ports in two VLANs or tunnels are two flows, with one exception: a TCP connection whose directions
+/// differ in VLAN, tunnel or mirror session is one flow. Its directions are joined when the sequence and acknowledgement
+/// numbers of one continue those of the other, and each scope has brought one direction alone. The flow has the key of the
+/// scope that was seen first; [`FlowRecord::joined`](crate::FlowRecord::joined) tells the other one. Other protocols carry
+/// nothing that shows this, so their flows are never joined.
 #[derive(Clone, Copy, Debug)]
 pub struct FiveTuple {
     scoped: bool,
+    joins: bool,
 }
 
 impl FiveTuple {
     /// Both directions of a conversation are one flow; the same five-tuple in two VLANs or tunnels is two.
     #[must_use]
     pub const fn bidirectional() -> Self {
-        Self { scoped: true }
+        Self { scoped: true, joins: true }
     }
 
-    /// Leaves VLANs and tunnels out of the key: for captures in which the two directions are encapsulated differently.
+    /// Leaves VLANs and tunnels out of the key: every packet with the same addresses and ports belongs to one flow.
     #[must_use]
     pub const fn ignoring_scope(self) -> Self {
-        Self { scoped: false }
+        Self { scoped: false, ..self }
+    }
+
+    /// Keeps VLANs and tunnels apart even if each has one direction of the same connection.
+    #[must_use]
+    pub const fn without_joins(self) -> Self {
+        Self { joins: false, ..self }
     }
 }
 
@@ -197,6 +219,12 @@ impl FlowExtractor for FiveTuple {
             protocol: high as u8,
             scope: Scope::NONE,
         })
+    }
+
+    #[inline]
+    fn without_scope(&self, key: &FiveTupleKey) -> Option<FiveTupleKey> {
+        (self.joins && key.scope != Scope::NONE)
+            .then_some(FiveTupleKey { scope: Scope::NONE, ..*key })
     }
 }
 

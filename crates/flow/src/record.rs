@@ -27,6 +27,9 @@ pub struct FlowRecord<K> {
     /// The TCP history string: one letter an event, upper case for the initiator, lower case for the responder
     /// (S SYN, H SYN-ACK, A pure acknowledgement, D data, F FIN, R reset, T retransmission, G gap).
     pub history: String,
+    /// The side whose packets came in another VLAN or tunnel than the key's, and the key that they had there; `None` for a
+    /// flow in a single scope. See [`FiveTuple`](crate::FiveTuple).
+    pub joined: Option<(FlowSide, K)>,
 }
 
 impl<K> FlowRecord<K> {
@@ -50,6 +53,8 @@ pub struct SideCounters {
     pub payload_bytes: u64,
     /// Bytes of the frames on the wire.
     pub wire_bytes: u64,
+    /// TCP: the sequence number of the first byte of the stream, if it is known.
+    pub first_sequence: Option<u32>,
     /// Bytes of the stream that were delivered.
     pub delivered_bytes: u64,
     /// Segments that brought nothing new.

@@ -55,6 +55,10 @@ pub struct TableStatistics {
     pub rivals: u64,
     /// Rivals that nothing confirmed.
     pub rivals_dropped: u64,
+    /// TCP connections whose directions were captured in different VLANs or tunnels and are one flow.
+    pub scopes_joined: u64,
+    /// Scopes that were joined to a flow and then turned out to have a connection of their own.
+    pub scopes_parted: u64,
     /// Combinations of control bits that no host sends (SYN and RST), ignored.
     pub invalid_flags: u64,
     /// Segments dropped because their checksum is wrong, where checksums are verified.
@@ -108,6 +112,8 @@ impl AddAssign for TableStatistics {
             doubtful_resets,
             rivals,
             rivals_dropped,
+            scopes_joined,
+            scopes_parted,
             invalid_flags,
             bad_checksums,
             time_steps_back,
@@ -143,6 +149,8 @@ impl AddAssign for TableStatistics {
         *doubtful_resets += other.doubtful_resets;
         *rivals += other.rivals;
         *rivals_dropped += other.rivals_dropped;
+        *scopes_joined += other.scopes_joined;
+        *scopes_parted += other.scopes_parted;
         *invalid_flags += other.invalid_flags;
         *bad_checksums += other.bad_checksums;
         *time_steps_back += other.time_steps_back;

@@ -5,6 +5,7 @@ mod expiry;
 mod in_order;
 mod reset;
 mod rival;
+mod scope_join;
 mod tcp;
 mod usual;
 
@@ -26,6 +27,7 @@ use crate::timer::Wheel;
 use crate::{
     Cause, DefragmentStatistics, Defragmenter, EndReason, Flow, FlowExtractor, FlowHandler, FlowId,
     FlowRecord, FlowSide, NotFollowed, Opening, Orientation, Parser, SideCounters, Timestamp,
+    protocol,
 };
 
 /// Follows flows through the packets that it is fed with: tells them apart, puts TCP streams back into order, says what
@@ -76,6 +78,8 @@ pub struct FlowTable<E: FlowExtractor> {
     rival_bytes: usize,
     /// By slot: what was carried over from counters that were full.
     totals: HashMap<u32, [Totals; 2], ahash::RandomState>,
+    /// Connections whose directions came in different scopes.
+    scope_joins: scope_join::ScopeJoins<E::Key>,
     /// Room for the batches that are worked on, see [`batch`].
     rooms: [batch::Room<E::Key>; 3],
     wheel: Wheel,
@@ -113,6 +117,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             rivals: HashMap::default(),
             rival_bytes: 0,
             totals: HashMap::default(),
+            scope_joins: scope_join::ScopeJoins::default(),
             rooms: Default::default(),
             wheel: Wheel::new(),
             next_timer: u64::MAX,
@@ -259,6 +264,9 @@ impl<E: FlowExtractor> FlowTable<E> {
             slot
         };
         self.index.insert(work.hash, slot);
+        if work.compact == 0 && work.protocol == protocol::TCP {
+            self.enter_scope(slot);
+        }
         slot
     }
 
@@ -404,6 +412,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     fn release(&mut self, slot: u32) {
         let (hash, _) = self.hash(&self.cold[slot].key);
         self.index.remove(hash, slot);
+        self.leave_scope(slot);
         self.wheel.cancel(slot);
         let entry = &mut self.slots[slot];
         entry.state = State::Free;
@@ -445,6 +454,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             responder: self.side_counters(slot, 1),
             handshake_rtt: handshake.then(|| std::time::Duration::from_nanos(cold.handshake)),
             history: cold.history.spell(initiator.seen, responder.seen),
+            joined: self.joined(slot),
         }
     }
 
@@ -461,6 +471,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             packets,
             payload_bytes,
             wire_bytes,
+            first_sequence: anchored.then_some(direction.base),
             delivered_bytes: if !entry.is_tcp() {
                 payload_bytes
             } else if anchored {

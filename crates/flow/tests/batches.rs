@@ -79,7 +79,10 @@ fn traffic(random: &mut Random, count: usize) -> Vec<Vec<u8>> {
         let datagram = Frame::new(payload).udp(4_000 + random.below(4) as u16, 5_000);
         let id = frames.len() as u16;
         let frame = match random.below(16) {
-            0 => Frame(packet).within(&[0x00, 0x07, 0x08, 0x00]).ethernet(0x8100).0,
+            0 | 4 => {
+                let vlan = random.one_of(&[7, 8]);
+                Frame(packet).within(&[0x00, vlan, 0x08, 0x00]).ethernet(0x8100).0
+            }
             1 => datagram.ipv4(17).ethernet(0x0800).0,
             2 => datagram.ipv6(17).ethernet(0x86dd).0,
             3 => {
@@ -110,7 +113,12 @@ fn packets(frames: &[Vec<u8>]) -> Vec<Packet<'_>> {
         .collect()
 }
 
-fn told(packets: &[Packet<'_>], mut batch: impl FnMut() -> usize) -> Vec<String> {
+fn told(packets: &[Packet<'_>], batch: impl FnMut() -> usize) -> Vec<String> {
+    told_and_joined(packets, batch).0
+}
+
+/// And how many directions of different scopes were joined.
+fn told_and_joined(packets: &[Packet<'_>], mut batch: impl FnMut() -> usize) -> (Vec<String>, u64) {
     let mut table = FlowTable::builder(FiveTuple::bidirectional()).max_flows(20).build();
     let mut diary = Diary::default();
     let mut rest = packets;
@@ -121,16 +129,18 @@ fn told(packets: &[Packet<'_>], mut batch: impl FnMut() -> usize) -> Vec<String>
     }
     assert_eq!(table.statistics().packets, packets.len() as u64);
     table.finish(&mut diary);
-    diary.0
+    (diary.0, table.statistics().scopes_joined)
 }
 
 #[test]
 fn events_do_not_depend_on_how_packets_are_batched() {
+    let mut joins = 0;
     for seed in 1..40 {
         let mut random = Random(seed);
         let frames = traffic(&mut random, 1_500);
         let packets = packets(&frames);
-        let one_by_one = told(&packets, || 1);
+        let (one_by_one, joined) = told_and_joined(&packets, || 1);
+        joins += joined;
         assert!(one_by_one.len() > 1_000);
         let at_once = told(&packets, || packets.len());
         let at_random = told(&packets, || 1 + random.below(200) as usize);
@@ -142,6 +152,7 @@ fn events_do_not_depend_on_how_packets_are_batched() {
             assert_eq!(one_by_one.len(), other.len(), "seed {seed}");
         }
     }
+    assert!(joins > 10, "{joins}");
 }
 
 /// The counters that every packet writes are half as wide as those that are told.

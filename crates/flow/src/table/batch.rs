@@ -39,7 +39,7 @@ pub(super) struct Work {
     pub(super) source_port: u16,
     pub(super) destination_port: u16,
     pub(super) orientation: Orientation,
-    protocol: u8,
+    pub(super) protocol: u8,
     /// TCP, all of its payload captured, and nothing in its header that takes a closer look.
     pub(super) plain: bool,
     /// Where in the batch the packet is.
@@ -355,6 +355,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         } else {
             found
         };
+        let found = self.across_scopes(found, work, key, handler);
         if work.protocol != protocol::TCP {
             self.datagram(found, packet, work, key, handler);
         } else if work.candidate == NONE
