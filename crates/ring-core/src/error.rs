@@ -221,6 +221,12 @@ pub enum Unwritable {
         /// The name as it was given.
         name: PathBuf,
     },
+    /// The file that packets are read from.
+    #[error("{} is the file that is read, and would be lost; write to another file", path.display())]
+    Input {
+        /// The name that leads to it.
+        path: PathBuf,
+    },
 }
 
 /// What is wrong with a ring's geometry.

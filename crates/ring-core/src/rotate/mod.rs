@@ -191,6 +191,12 @@ impl RotatingWriter {
         self.writer.flush()
     }
 
+    /// As [`CaptureWriter::flush_due`].
+    #[must_use]
+    pub fn flush_due(&self) -> Option<Duration> {
+        self.writer.flush_due()
+    }
+
     /// As [`CaptureWriter::sync`].
     ///
     /// # Errors
@@ -226,7 +232,7 @@ impl RotatingWriter {
     }
 
     fn open_first(&mut self, at: Timestamp) -> Result<(), Error> {
-        let (path, file) = self.names.open(at)?;
+        let (path, file) = self.names.open(at, self.builder.read_from())?;
         self.writer.output().direct_to(file, self.builder.buffer_size());
         self.path = Some(path);
         Ok(())
@@ -236,7 +242,7 @@ impl RotatingWriter {
     /// more is written to this one, since each call comes here again.
     fn rotate(&mut self, at: Timestamp) -> Result<(), Error> {
         self.writer.end()?;
-        let (path, file) = self.names.open(at)?;
+        let (path, file) = self.names.open(at, self.builder.read_from())?;
         self.writer.go_on(Output::to_file(file, self.builder.buffer_size()))?;
         self.packets = 0;
         self.start = Some(at);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use ring_sys::local_time::format_local;
 
 use super::Rotation;
+use crate::write::{Identity, create};
 use crate::{Error, Timestamp, Unwritable};
 
 /// Gives each file its name, and makes it.
@@ -47,7 +48,11 @@ impl Names {
     }
 
     /// Makes the next file, which starts at this time.
-    pub(crate) fn open(&mut self, at: Timestamp) -> Result<(PathBuf, File), Error> {
+    pub(crate) fn open(
+        &mut self,
+        at: Timestamp,
+        input: Option<Identity>,
+    ) -> Result<(PathBuf, File), Error> {
         let stem = self.stem(at)?;
         let mut count = match &self.last {
             Some((last, count)) if *last == stem => count.wrapping_add(1),
@@ -64,9 +69,9 @@ impl Names {
             if self.timed {
                 options.create_new(true);
             } else {
-                options.create(true).truncate(true);
+                options.create(true);
             }
-            match options.open(&path) {
+            match create(&path, &options, input) {
                 Ok(file) => {
                     self.last = Some((stem, count));
                     if self.timed && self.files.is_some() {
@@ -74,14 +79,14 @@ impl Names {
                     }
                     return Ok((path, file));
                 }
-                Err(error)
+                Err(Error::Open { source, .. })
                     if self.timed
-                        && error.kind() == io::ErrorKind::AlreadyExists
+                        && source.kind() == io::ErrorKind::AlreadyExists
                         && count < u32::MAX =>
                 {
                     count += 1;
                 }
-                Err(source) => return Err(Error::Open { path, source }),
+                Err(error) => return Err(error),
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::{
     CaptureFile, FileFormat, LinkType, Next, PacketBatch as _, PacketMeta, PacketSource as _,
-    Timeout,
+    Timeout, Unwritable,
 };
 
 /// A folder that goes away again.
@@ -232,4 +232,24 @@ fn pcap_rotates_too() {
         let Ok(Next::Batch(batch)) = file.next_batch(Timeout::Never) else { panic!("{name}") };
         assert_eq!(batch.len(), 1);
     }
+}
+
+#[test]
+fn the_file_that_is_read_is_never_the_next() {
+    let folder = Folder::new("rotate-input");
+    let mut other = folder.writer("x", Rotation::new());
+    write(&mut other, 7).expect("written");
+    other.finish().expect("written");
+    fs::rename(folder.0.join("x"), folder.0.join("cap1")).expect("renamed");
+    let input = fs::metadata(folder.0.join("cap1")).expect("it is there");
+    let builder = CaptureWriter::builder().input(&input);
+    let rotation = Rotation::new().size(1);
+    let mut writer = builder.rotate(folder.0.join("cap"), rotation).expect("made");
+    let description = InterfaceDescription::new(LinkType::ETHERNET).name("eth0");
+    writer.add_interface(0, description).expect("the first");
+    write(&mut writer, 1).expect("written");
+    let refused = write(&mut writer, 2).expect_err("cap1 is the input");
+    assert!(matches!(refused, Error::Unwritable(Unwritable::Input { .. })), "{refused}");
+    drop(writer);
+    assert_eq!(folder.files()["cap1"], [7]);
 }

@@ -1,9 +1,10 @@
 //! How a capture file is to be written.
 
+use std::fs::Metadata;
 use std::io::Write;
 use std::path::Path;
 
-use super::output::Output;
+use super::output::{self, Identity, Output};
 use super::{CaptureWriter, Encoder};
 use super::{pcap::PcapEncoder, pcapng::PcapNgEncoder};
 use crate::{Error, FileFormat, RotatingWriter, Rotation, Unwritable};
@@ -15,6 +16,7 @@ pub struct CaptureWriterBuilder {
     format: FileFormat,
     buffer: usize,
     section: Section,
+    input: Option<Identity>,
 }
 
 /// What a pcapng file says of itself as a whole.
@@ -28,7 +30,12 @@ pub(crate) struct Section {
 
 impl CaptureWriterBuilder {
     pub(crate) fn new() -> Self {
-        Self { format: FileFormat::PcapNg, buffer: 256 << 10, section: Section::default() }
+        Self {
+            format: FileFormat::PcapNg,
+            buffer: 256 << 10,
+            section: Section::default(),
+            input: None,
+        }
     }
 
     /// The format; pcapng at first.
@@ -67,14 +74,20 @@ impl CaptureWriterBuilder {
         self
     }
 
+    /// The file that packets are read from. It is never written to, whatever link or descriptor leads to it.
+    pub fn input(mut self, file: &Metadata) -> Self {
+        self.input = Some(output::identity(file));
+        self
+    }
+
     /// Makes a file, or empties the one that is there; `-` is standard output.
     ///
     /// # Errors
-    /// [`Error::Open`]; [`Error::Unwritable`] for texts longer than 65,535 bytes and for
-    /// [`FileFormat::PcapModified`].
+    /// [`Error::Open`]; [`Error::Unwritable`] for texts longer than 65,535 bytes, for [`FileFormat::PcapModified`], and
+    /// for the [`input`](Self::input).
     pub fn create(self, path: impl AsRef<Path>) -> Result<CaptureWriter, Error> {
         let encoder = self.encoder()?;
-        CaptureWriter::start(encoder, Output::create(path.as_ref(), self.buffer)?)
+        CaptureWriter::start(encoder, Output::create(path.as_ref(), self.buffer, self.input)?)
     }
 
     /// Writes to anything that can be written.
@@ -96,6 +109,10 @@ impl CaptureWriterBuilder {
         rotation: Rotation,
     ) -> Result<RotatingWriter, Error> {
         RotatingWriter::new(self, name.as_ref(), rotation)
+    }
+
+    pub(crate) fn read_from(&self) -> Option<Identity> {
+        self.input
     }
 
     pub(crate) fn buffer_size(&self) -> usize {

@@ -11,12 +11,13 @@ mod tests;
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 pub use self::builder::CaptureWriterBuilder;
 use self::builder::Section;
 pub use self::interface::InterfaceDescription;
 use self::laid::Laid;
-pub(crate) use self::output::Output;
+pub(crate) use self::output::{Identity, Output, create};
 use self::pcap::PcapEncoder;
 use self::pcapng::PcapNgEncoder;
 use crate::file::longest_packet;
@@ -25,7 +26,9 @@ use crate::{Error, Packet, PacketSink, SinkStatistics, Statistics, Timestamp};
 /// Writes a capture file: pcapng, or pcap with time stamps of nanoseconds or microseconds.
 ///
 /// Records are collected in a buffer and handed to the kernel whole, so that a file whose writer crashed is a valid one
-/// up to the last [`flush`](Self::flush) at least; headers are handed over at once. [`finish`](Self::finish) writes what
+/// up to the last [`flush`](Self::flush) at least; headers are handed over at once. A record that has been in the buffer
+/// for a second is handed over with the next one; a program that waits for packets in between flushes when
+/// [`flush_due`](Self::flush_due) says so. [`finish`](Self::finish) writes what
 /// is left and tells whether that went well; a writer that is dropped does the same but cannot tell.
 ///
 /// VLAN tags that were taken off on receiving are put back into Ethernet frames and cooked packets, which get four
@@ -167,6 +170,13 @@ impl CaptureWriter {
     /// [`Error::System`]; what was not written stays in the buffer.
     pub fn flush(&mut self) -> Result<(), Error> {
         self.output.flush()
+    }
+
+    /// The time until what is in the buffer should be [flushed](Self::flush), zero if it should be now; `None` while the
+    /// buffer is empty. For programs that wait for packets: nothing is written while none is.
+    #[must_use]
+    pub fn flush_due(&self) -> Option<Duration> {
+        self.output.flush_due()
     }
 
     /// Waits until the disk has everything: from then on the file is complete up to here, also if the host crashes.

@@ -1,11 +1,16 @@
 //! What is written, in a buffer of whole records.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::Duration;
 
-use crate::Error;
+use ring_sys::clock;
+
+use crate::{Error, Unwritable};
 
 /// A file or anything else that can be written, behind a buffer that only whole records enter. So what has been handed
 /// to the kernel ends with a whole record, unless the kernel itself stopped within a write.
@@ -17,7 +22,13 @@ pub(crate) struct Output {
     capacity: usize,
     /// Bytes of this output so far, the buffered ones included.
     position: u64,
+    /// When the oldest buffered record is to be handed over, by [`clock::coarse`]; `None` while the buffer is empty.
+    due: Option<u64>,
 }
+
+/// The limit for the time that a record lies in the buffer. Without it a slow capture has nothing on the disk when its
+/// process is killed.
+const DELAY: Duration = Duration::from_secs(1);
 
 enum Target {
     /// The buffer keeps everything until it is known where to.
@@ -26,14 +37,49 @@ enum Target {
     Other(Box<dyn Write + Send>),
 }
 
+/// Device and inode of a file: the same for all its names.
+pub(crate) type Identity = (u64, u64);
+
+pub(crate) fn identity(file: &Metadata) -> Identity {
+    (file.dev(), file.ino())
+}
+
+/// Opens a file and empties it, unless it is the one that is read.
+pub(crate) fn create(
+    path: &Path,
+    options: &OpenOptions,
+    input: Option<Identity>,
+) -> Result<File, Error> {
+    let failed = |source| Error::Open { path: path.to_owned(), source };
+    let file = options.open(path).map_err(failed)?;
+    is_not(input, &file, path)?;
+    if file.metadata().map_err(failed)?.is_file() {
+        file.set_len(0).map_err(failed)?;
+    }
+    Ok(file)
+}
+
+fn is_not(input: Option<Identity>, file: &File, path: &Path) -> Result<(), Error> {
+    let found = file.metadata().map_err(failed)?;
+    if input == Some(identity(&found)) {
+        return Err(Unwritable::Input { path: path.to_owned() }.into());
+    }
+    Ok(())
+}
+
 impl Output {
     /// Makes a file, or empties the one that is there; `-` is standard output.
-    pub(crate) fn create(path: &Path, capacity: usize) -> Result<Self, Error> {
+    pub(crate) fn create(
+        path: &Path,
+        capacity: usize,
+        input: Option<Identity>,
+    ) -> Result<Self, Error> {
         if path.as_os_str() == "-" {
+            let stdout = File::from(io::stdout().as_fd().try_clone_to_owned().map_err(failed)?);
+            is_not(input, &stdout, path)?;
             return Ok(Self::to_writer(Box::new(io::stdout()), capacity));
         }
-        let file =
-            File::create(path).map_err(|source| Error::Open { path: path.to_owned(), source })?;
+        let file = create(path, OpenOptions::new().write(true).create(true), input)?;
         Ok(Self::to_file(file, capacity))
     }
 
@@ -56,7 +102,8 @@ impl Output {
     }
 
     fn new(target: Target, capacity: usize) -> Self {
-        Self { target, buffer: Vec::with_capacity(capacity), handed: 0, capacity, position: 0 }
+        let buffer = Vec::with_capacity(capacity);
+        Self { target, buffer, handed: 0, capacity, position: 0, due: None }
     }
 
     pub(crate) fn position(&self) -> u64 {
@@ -72,13 +119,25 @@ impl Output {
         if self.buffer.len() >= self.capacity {
             self.hand_over()?;
         }
+        let now = clock::coarse();
+        if self.due.is_some_and(|due| now >= due) {
+            self.hand_over()?;
+        }
         let start = self.buffer.len();
         let appended = record(&mut self.buffer);
         if appended.is_err() {
             self.buffer.truncate(start);
         }
         self.position += (self.buffer.len() - start) as u64;
+        if self.due.is_none() && self.buffer.len() > start {
+            self.due = Some(now + DELAY.as_nanos() as u64);
+        }
         appended
+    }
+
+    /// The time until what is buffered is to be handed over; `None` if nothing is.
+    pub(crate) fn flush_due(&self) -> Option<Duration> {
+        self.due.map(|due| Duration::from_nanos(due.saturating_sub(clock::coarse())))
     }
 
     /// Gives everything to the kernel.
@@ -115,6 +174,7 @@ impl Output {
         }
         self.buffer.clear();
         self.handed = 0;
+        self.due = None;
         Ok(())
     }
 }

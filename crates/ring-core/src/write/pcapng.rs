@@ -25,12 +25,13 @@ pub(crate) struct PcapNgEncoder {
     interfaces: Vec<Interface>,
     /// From the source's interface and the link type to the interface's number in the file.
     numbers: HashMap<(u32, LinkType), u32>,
+    /// The first of a source's interfaces in the file: it has the source's statistics.
+    first: HashMap<u32, u32>,
     /// The pair of the packet before: mostly that of the next.
     last: Option<((u32, LinkType), u32)>,
 }
 
 struct Interface {
-    source: u32,
     description: InterfaceDescription,
     statistics: Option<(Statistics, Timestamp)>,
     /// This file has these statistics.
@@ -41,7 +42,13 @@ impl PcapNgEncoder {
     pub(crate) fn new(section: Section) -> Result<Self, Error> {
         let Section { application, hardware, os, comment } = &section;
         check([application, hardware, os, comment])?;
-        Ok(Self { section, interfaces: Vec::new(), numbers: HashMap::new(), last: None })
+        Ok(Self {
+            section,
+            interfaces: Vec::new(),
+            numbers: HashMap::new(),
+            first: HashMap::new(),
+            last: None,
+        })
     }
 
     /// The start of a file: a section, and the interfaces known so far.
@@ -79,8 +86,9 @@ impl PcapNgEncoder {
         let number = self.interfaces.len() as u32;
         describe(out, &description);
         self.numbers.insert((source, description.link_type), number);
+        self.first.entry(source).or_insert(number);
         self.last = None;
-        self.interfaces.push(Interface { source, description, statistics: None, told: false });
+        self.interfaces.push(Interface { description, statistics: None, told: false });
         Ok(number)
     }
 
@@ -142,12 +150,11 @@ impl PcapNgEncoder {
         totals: Statistics,
         at: Timestamp,
     ) -> bool {
-        let known = self.interfaces.iter_mut().find(|interface| interface.source == source);
-        known.is_some_and(|interface| {
-            interface.statistics = Some((totals, at));
-            interface.told = false;
-            true
-        })
+        let Some(&number) = self.first.get(&source) else { return false };
+        let interface = &mut self.interfaces[number as usize];
+        interface.statistics = Some((totals, at));
+        interface.told = false;
+        true
     }
 
     /// Writes the totals that this file does not have yet.

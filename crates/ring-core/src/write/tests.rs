@@ -310,3 +310,40 @@ fn a_file_is_one_before_its_first_packet() {
         writer.finish().unwrap();
     }
 }
+
+#[test]
+fn nothing_lies_in_the_buffer_for_more_than_a_second() {
+    let shared = Shared::default();
+    let mut writer = CaptureWriter::builder().to_writer(shared.clone()).expect("written");
+    let packet = |seconds: u64| Packet::new(&[7; 60], meta(seconds * 1_000_000_000));
+    let written = || shared.bytes.lock().unwrap().len() as u64;
+    assert_eq!(writer.flush_due(), None, "the header is handed over");
+    writer.write(&packet(1)).expect("written");
+    let due = writer.flush_due().expect("a packet is buffered");
+    assert!(due <= Duration::from_secs(1), "{due:?}");
+    assert!(written() < writer.position());
+    std::thread::sleep(due + Duration::from_millis(20));
+    assert_eq!(writer.flush_due(), Some(Duration::ZERO));
+    let first = writer.position();
+    writer.write(&packet(2)).expect("written");
+    assert_eq!(written(), first, "the packet before is handed over");
+    writer.flush().expect("written");
+    assert_eq!((writer.flush_due(), written()), (None, writer.position()));
+}
+
+#[test]
+fn statistics_of_many_interfaces_cost_no_search() {
+    let mut writer = CaptureWriter::builder().to_writer(io::sink()).expect("written");
+    for source in 0..1 << 16 {
+        let description = InterfaceDescription::new(LinkType::ETHERNET);
+        writer.add_interface(source, description).expect("not too many");
+    }
+    let started = std::time::Instant::now();
+    for round in 0..4 {
+        for source in 0..1 << 16 {
+            writer.set_statistics(source, &Statistics::default(), Timestamp::from_nanos(round));
+        }
+    }
+    // A search for each looks at 8.6 thousand million interfaces.
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
