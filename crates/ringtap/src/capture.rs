@@ -10,14 +10,18 @@ use ring_core::{Next, PacketBatch as _, Timeout, Timestamp};
 use ring_sys::clock;
 
 use self::described::Described;
+use self::writing::Writing;
 use crate::Error;
 use crate::input::{Input, Source};
 use crate::interrupt;
 use crate::output::Output;
 use crate::report;
+use crate::text::clock::Clock;
 
-/// How long what came before an interrupt is taken at most, beyond the time for which the source may hold it back.
+/// The limit for taking what came before an interrupt, beyond the time for which the source may hold it back.
 const DRAIN: Duration = Duration::from_secs(1);
+/// The limit for taking what lies in a pipe: its writer may have got the same Ctrl-C, and flushes now.
+const DRAIN_PIPE: Duration = Duration::from_millis(200);
 
 /// Capture packets, as tcpdump does: print a line for each, write them to a file, or count them.
 #[derive(Debug, clap::Args)]
@@ -38,7 +42,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
-    let output = Output::stdout();
+    let output = Output::stdout()?;
     if arguments.dump_filter {
         let filter = arguments.input.filter()?;
         let options = packet_filter::Options::socket();
@@ -61,76 +65,137 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
 /// Takes packets to the end, the limit or the interrupt; of a wire with all that it had brought by then.
 fn take<S: Described>(mut source: S, arguments: &Arguments, output: &Output) -> Result<(), Error> {
     if let Some(interrupter) = source.interrupter() {
-        interrupt::interrupts(interrupter)?;
+        interrupt::wakes(interrupter);
     }
-    let failed = |source| Error::Source { name: arguments.input.name(), source };
-    let mut writer = arguments.writing.open(&arguments.input, &source)?;
     let clock = arguments.input.clock();
-    let limit = arguments.limit.unwrap_or(u64::MAX);
-    let (live, held_back) = (source.is_live(), source.held_back());
-    let mut stopped: Option<(Instant, Timestamp)> = None;
-    let mut count = 0;
-    let mut result = Ok(());
-    while count < limit && !output.has_failed() {
-        let timeout = stopped.map_or(Timeout::Never, |(since, _)| {
-            Timeout::After(held_back.saturating_sub(since.elapsed()))
-        });
-        let batch = match source.next_batch(timeout) {
-            Ok(Next::Batch(batch)) => batch,
-            Ok(Next::Interrupted) if live && stopped.is_none() => {
-                stopped = Some((Instant::now(), Timestamp::from_nanos(clock::wall())));
-                continue;
-            }
-            Ok(Next::TimedOut) if stopped.is_none() => continue,
-            Ok(_) => break,
-            Err(error) => {
-                // What came before the damage is still to be told.
-                result = Err(failed(error));
-                break;
-            }
-        };
-        if let Some(writer) = &mut writer {
-            writer.describe(S::before(&batch))?;
+    let last = Timestamp::default();
+    let mut run = Run { arguments, output, clock, writer: None, count: 0, last };
+    // What came before the damage is still reported.
+    let mut result = match arguments.writing.open(&arguments.input, &source) {
+        Ok(writer) => {
+            run.writer = writer;
+            run.packets(&mut source)
         }
-        let mut last = Timestamp::default();
-        for packet in batch.packets().take(usize::try_from(limit - count).unwrap_or(usize::MAX)) {
-            count += 1;
-            last = packet.timestamp();
-            if let Some(writer) = &mut writer {
-                writer.write(&packet)?;
-            } else if !arguments.count {
-                output.write(|w| summary::print(w, &clock, &packet));
-            }
-        }
-        drop(batch);
-        match &mut writer {
-            Some(writer) => {
-                if writer.wants_statistics() {
-                    let statistics = source.statistics().map_err(failed)?;
-                    writer.set_statistics(&statistics, source.interfaces());
-                }
-                writer.batch_ended()?;
-            }
-            None if arguments.input.is_live() => output.flush(),
-            None => {}
-        }
-        let over = |(since, at): (Instant, _)| last > at || since.elapsed() > held_back + DRAIN;
-        if stopped.is_some_and(over) {
-            break;
-        }
-    }
-    let statistics = source.statistics().map_err(failed)?;
-    if let Some(writer) = writer {
-        writer.finish(&statistics, source.interfaces())?;
+        Err(error) if interrupt::is_requested() || error.is_broken_pipe() => Err(error),
+        Err(error) => return Err(error),
+    };
+    let statistics = source.statistics().map_err(|error| run.failed(error))?;
+    if let Some(writer) = run.writer.take() {
+        result = result.and(writer.finish(&statistics, source.interfaces()));
     }
     if arguments.count {
-        output.write(|w| writeln!(w, "{count} packet{}", if count == 1 { "" } else { "s" }));
+        output.write(|w| writeln!(w, "{}", report::packets(run.count)));
     }
-    output.finish()?;
-    if arguments.input.is_live() {
-        eprintln!("{count} packets captured");
-        eprintln!("{} packets received by filter", statistics.packets);
-        eprintln!("{} packets dropped by kernel", statistics.drops);
+    result = result.and(output.finish().map_err(Error::from));
+    if matches!(result, Err(Error::Interrupted)) {
+        result = Ok(());
+    }
+    let has_enough = result.as_ref().is_err_and(Error::is_broken_pipe);
+    if arguments.input.is_live() || interrupt::is_requested() || has_enough {
+        report::print_packets(run.count, arguments.input.is_live().then_some(&statistics));
     }
     result
+}
+
+/// A run of the command.
+struct Run<'a> {
+    arguments: &'a Arguments,
+    output: &'a Output,
+    /// How times are printed.
+    clock: Clock,
+    writer: Option<Writing>,
+    count: u64,
+    /// The time stamp of the packet before.
+    last: Timestamp,
+}
+
+/// The moment at which the end was requested.
+#[derive(Clone, Copy)]
+struct Stopped {
+    since: Instant,
+    at: Timestamp,
+}
+
+impl Run<'_> {
+    fn packets<S: Described>(&mut self, source: &mut S) -> Result<(), Error> {
+        let limit = self.arguments.limit.unwrap_or(u64::MAX);
+        let (waits, live, held_back) =
+            (!source.never_waits(), source.is_live(), source.held_back());
+        let drain = if live { held_back + DRAIN } else { DRAIN_PIPE };
+        let mut stopped: Option<Stopped> = None;
+        while self.count < limit && !self.output.has_failed() {
+            let mut timeout = self.writer.as_ref().and_then(Writing::flush_due);
+            if interrupt::is_requested() {
+                let Stopped { since, at } = *stopped.get_or_insert_with(Stopped::now);
+                let past = since.elapsed();
+                if !waits || past > drain || (live && self.last > at) {
+                    break;
+                }
+                let left = if live { held_back } else { drain };
+                timeout = Some(left.saturating_sub(past));
+            }
+            let timeout = timeout.map_or(Timeout::Never, Timeout::After);
+            match source.next_batch(timeout).map_err(|error| self.failed(error))? {
+                Next::Batch(batch) => self.batch::<S>(&batch, limit)?,
+                Next::TimedOut if stopped.is_some() => break,
+                Next::TimedOut | Next::Interrupted => {}
+                _ => break,
+            }
+            self.batch_ended(source)?;
+        }
+        Ok(())
+    }
+
+    fn batch<S: Described>(&mut self, batch: &S::Batch<'_>, limit: u64) -> Result<(), Error> {
+        if let Some(writer) = &mut self.writer {
+            writer.describe(S::before(batch))?;
+        }
+        let most = usize::try_from(limit - self.count).unwrap_or(usize::MAX);
+        for packet in batch.packets().take(most) {
+            match &mut self.writer {
+                Some(writer) => writer.write(&packet)?,
+                None if self.arguments.count => {}
+                None => self.output.write(|w| summary::print(w, &self.clock, &packet)),
+            }
+            self.count += 1;
+            self.last = packet.timestamp();
+        }
+        Ok(())
+    }
+
+    /// Hands over what is due, and what signals request.
+    fn batch_ended<S: Described>(&mut self, source: &mut S) -> Result<(), Error> {
+        let flush = interrupt::takes_flush();
+        match &mut self.writer {
+            Some(writer) => {
+                if writer.wants_statistics() {
+                    let statistics = source.statistics();
+                    let statistics = statistics.map_err(|source| failed(self.arguments, source))?;
+                    writer.set_statistics(&statistics, source.interfaces());
+                }
+                writer.batch_ended(flush)?;
+            }
+            None if flush || !source.never_waits() => self.output.flush(),
+            None => {}
+        }
+        if interrupt::takes_counts() {
+            let statistics = source.statistics().map_err(|error| self.failed(error))?;
+            report::print_counts(self.count, source.is_live().then_some(&statistics));
+        }
+        Ok(())
+    }
+
+    fn failed(&self, source: ring_core::Error) -> Error {
+        failed(self.arguments, source)
+    }
+}
+
+impl Stopped {
+    fn now() -> Self {
+        Self { since: Instant::now(), at: Timestamp::from_nanos(clock::wall()) }
+    }
+}
+
+fn failed(arguments: &Arguments, source: ring_core::Error) -> Error {
+    Error::Source { name: arguments.input.name(), source }
 }

@@ -17,6 +17,23 @@ pub(crate) enum Error {
     /// The file could not be opened, which names itself.
     #[error(transparent)]
     Open(ring_core::Error),
+    /// The capture file could not be written.
+    #[error("{name}: {source}")]
+    Save {
+        /// The file.
+        name: String,
+        /// What happened.
+        source: ring_core::Error,
+    },
+    /// A signal came before there was anything to read or to write to.
+    #[error("ended by a signal before anything was read")]
+    Interrupted,
+    /// Signals could not be taken over.
+    #[error("signals cannot be handled: {0}")]
+    Signals(#[source] io::Error),
+    /// The process may open too few files.
+    #[error("too few open files are allowed: raise the limit (`ulimit -n 64`)")]
+    Descriptors,
     /// The filter expression is not one.
     #[error("{source}\n  {expression}")]
     Expression {
@@ -70,8 +87,13 @@ impl Error {
         matches!(self, Self::Expression { .. } | Self::Compile(_))
     }
 
-    /// Whether the reader of standard output went away.
+    /// `true` if the reader of what is written went away: it has enough.
     pub(crate) fn is_broken_pipe(&self) -> bool {
-        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+        let error = match self {
+            Self::Output(error) => error,
+            Self::Save { source: ring_core::Error::System { source, .. }, .. } => source,
+            _ => return false,
+        };
+        error.kind() == io::ErrorKind::BrokenPipe
     }
 }

@@ -2,10 +2,9 @@
 
 use std::future::poll_fn;
 use std::io::{self, Write};
-use std::pin::pin;
 use std::task::Poll;
 
-use conversation::{FlowEvent, FlowStream, FlowStreamExt as _, Statistics};
+use conversation::{FlowEvent, FlowStream, FlowStreamExt as _, Handle, Statistics};
 use flow::{FiveTuple, FiveTupleKey, FlowRecord, Orientation, SideCounters, protocol};
 use futures_util::StreamExt as _;
 use ring_core::PacketSource;
@@ -49,42 +48,55 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         .build()
         .map_err(Error::Runtime)?;
     let name = arguments.input.name();
-    let output = Output::stdout();
+    let output = Output::stdout()?;
     let key = arguments.keying.extractor();
     let source = arguments.input.open(!output.is_terminal())?;
     let counters = source.counters();
     report::listening(&arguments.input);
     let style = if arguments.json { Style::Json } else { Style::Line(arguments.input.clock()) };
+    let live = arguments.input.is_live();
     let (result, statistics) = match source {
-        Source::Live(capture) => runtime.block_on(print(capture.flow_stream(key), &style, &output)),
-        Source::Xdp(group) => runtime.block_on(print(group.flow_stream(key), &style, &output)),
-        Source::Tap(tap) => runtime.block_on(print(tap.flow_stream(key), &style, &output)),
-        Source::File(file) => runtime.block_on(print(file.flow_stream(key), &style, &output)),
+        Source::Live(capture) => {
+            runtime.block_on(print(capture.flow_stream(key), &style, live, &output))
+        }
+        Source::Xdp(group) => {
+            runtime.block_on(print(group.flow_stream(key), &style, live, &output))
+        }
+        Source::Tap(tap) => runtime.block_on(print(tap.flow_stream(key), &style, live, &output)),
+        Source::File(file) => runtime.block_on(print(file.flow_stream(key), &style, live, &output)),
     };
-    output.finish()?;
+    let written = output.finish().map_err(Error::from);
+    let has_enough = written.as_ref().is_err_and(Error::is_broken_pipe);
     if let Some(statistics) = statistics
-        && arguments.input.is_live()
+        && (live || interrupt::is_requested() || has_enough)
     {
-        report::print(&statistics);
+        report::print(&statistics, live);
         report::print_forwarded(counters.as_ref());
     }
+    written?;
     result.map_err(|source| Error::Follow { name, source })
 }
 
 async fn print<S>(
     mut stream: FlowStream<S, FiveTuple>,
     style: &Style,
+    live: bool,
     output: &Output,
 ) -> (Result<(), conversation::Error>, Option<Statistics>)
 where
     S: PacketSource + Send + Unpin + 'static,
 {
-    let mut interrupt = pin!(interrupt::requested());
-    let mut interrupted = false;
     let mut result = Ok(());
+    let mut watched = false;
     poll_fn(|cx| {
-        loop {
-            match stream.poll_next_unpin(cx) {
+        while !interrupt::is_over() && !output.has_failed() {
+            let next = stream.poll_next_unpin(cx);
+            // There is one since the first poll.
+            if !watched && let Some(handle) = stream.handle() {
+                watched = true;
+                watch(handle, live);
+            }
+            match next {
                 Poll::Ready(Some(Ok(FlowEvent::Ended { record, .. }))) => {
                     output.write(|w| match style {
                         Style::Json => print_json(w, &record),
@@ -97,11 +109,7 @@ where
                 Poll::Pending => break,
             }
         }
-        if !interrupted && interrupt.as_mut().poll(cx).is_ready() {
-            interrupted = true;
-            stream.handle().inspect(conversation::Handle::shutdown);
-        }
-        if output.has_failed() {
+        if interrupt::is_over() || output.has_failed() {
             return Poll::Ready(());
         }
         output.flush();
@@ -109,6 +117,13 @@ where
     })
     .await;
     (result, stream.handle().map(|handle| handle.statistics()))
+}
+
+/// Has signals end the engine or print its counts.
+fn watch(handle: Handle, live: bool) {
+    let ended = handle.clone();
+    interrupt::ends(move || ended.shutdown());
+    report::print_counts_of(handle, live);
 }
 
 /// A flow as JSON.

@@ -12,7 +12,6 @@ mod view;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -116,12 +115,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let conversations = conversations(source, keying.extractor());
     let handle = conversations.handle();
     let output = show.output.clone();
-    let (result, interrupted) = runtime.block_on(follow(conversations, &show));
-    output.finish()?;
-    if arguments.input.is_live() || interrupted {
-        report::print(&handle.statistics());
+    let live = arguments.input.is_live();
+    let ended = handle.clone();
+    interrupt::ends(move || ended.shutdown());
+    report::print_counts_of(handle.clone(), live);
+    let result = runtime.block_on(follow(conversations, &show));
+    let written = output.finish().map_err(Error::from);
+    let has_enough = written.as_ref().is_err_and(Error::is_broken_pipe);
+    if live || interrupt::is_requested() || has_enough {
+        report::print(&handle.statistics(), live);
         report::print_forwarded(counters.as_ref());
     }
+    written?;
     result.map_err(|source| Error::Follow { name, source })?;
     show.folder.as_ref().map_or(Ok(()), |folder| folder.finish())
 }
@@ -136,22 +141,12 @@ fn conversations(source: Source, key: FiveTuple) -> Conversations {
     }
 }
 
-/// Reads all conversations at once, each in a future of its own. The result, and whether it was asked to end early.
-async fn follow(
-    mut conversations: Conversations,
-    show: &Show,
-) -> (Result<(), conversation::Error>, bool) {
-    let handle = conversations.handle();
-    let mut interrupt = pin!(interrupt::requested());
-    let mut interrupted = false;
+/// Reads all conversations at once, each in a future of its own, until they end or the time for handing over does.
+async fn follow(mut conversations: Conversations, show: &Show) -> Result<(), conversation::Error> {
     let mut readers = FuturesUnordered::new();
     let mut announced = true;
     let mut result = Ok(());
     poll_fn(|cx| {
-        if !interrupted && interrupt.as_mut().poll(cx).is_ready() {
-            interrupted = true;
-            handle.shutdown();
-        }
         while announced {
             match conversations.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(conversation))) => readers.push(show.read(conversation)),
@@ -169,12 +164,12 @@ async fn follow(
         Poll::Pending
     })
     .await;
-    (result, interrupted)
+    result
 }
 
 impl Show {
     fn new(arguments: &Arguments) -> Result<Self, Error> {
-        let output = Output::stdout();
+        let output = Output::stdout()?;
         let folder = arguments.write_dir.as_deref().map(Folder::create).transpose()?.map(Rc::new);
         let style = match arguments.output {
             _ if arguments.digest => Style::Digest,
@@ -190,9 +185,11 @@ impl Show {
         Ok(Self { output, style, palette, clock, folder, count: Cell::new(0) })
     }
 
-    /// Whether there is no use in going on.
+    /// `true` if there is no use in going on.
     fn has_failed(&self) -> bool {
-        self.output.has_failed() || self.folder.as_ref().is_some_and(|folder| folder.has_failed())
+        interrupt::is_over()
+            || self.output.has_failed()
+            || self.folder.as_ref().is_some_and(|folder| folder.has_failed())
     }
 
     /// Reads a conversation to its end.
@@ -214,6 +211,9 @@ impl Show {
             views.push(Box::new(folder.files(&talk)));
         }
         while let Some(chunk) = conversation.next_chunk().await {
+            if interrupt::is_over() {
+                break;
+            }
             for view in &mut views {
                 view.chunk(&chunk);
             }

@@ -1,17 +1,24 @@
 //! Where a command takes its packets from: the options that all commands share.
 
+use std::fs::{self, File};
+use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, ValueEnum};
 use flow::FiveTuple;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use packet_filter::Filter;
 use ring_core::{
     Capture, CaptureFile, Filtered, UmemConfig, XdpGroup, XdpSocket, XdpSocketBuilder, XdpTap,
     XdpTapCounters,
 };
+use ring_sys::event;
 
 use crate::Error;
+use crate::interrupt;
 use crate::progress;
 use crate::text::clock::Clock;
 
@@ -113,6 +120,17 @@ impl Input {
         self.from.interface.is_some()
     }
 
+    /// The file on a disk that is read, which must not be written to.
+    pub(crate) fn file(&self) -> Option<fs::Metadata> {
+        let path = self.from.read.as_ref()?;
+        let metadata = if path.as_os_str() == "-" {
+            File::from(io::stdin().as_fd().try_clone_to_owned().ok()?).metadata()
+        } else {
+            fs::metadata(path)
+        };
+        metadata.ok().filter(fs::Metadata::is_file)
+    }
+
     /// The expression as one text, as tcpdump joins its arguments.
     pub(crate) fn expression(&self) -> String {
         self.expression.join(" ")
@@ -137,37 +155,30 @@ impl Input {
             _ => {}
         }
         let filter = self.filter()?;
-        self.open_filtered(filter, bar).map_err(|source| match source {
-            ring_core::Error::Open { .. } => Error::Open(source),
-            source => Error::Source { name: self.name(), source },
-        })
+        let opened = match (&self.from.interface, &self.from.read) {
+            (Some(interface), _) => self.open_interface(interface, filter),
+            (None, path) => {
+                let path = path.as_deref().unwrap_or(Path::new("-"));
+                let Some(file) = open_file(path)? else { return Err(Error::Interrupted) };
+                read(file, filter, bar)
+            }
+        };
+        opened.map_err(|source| Error::Source { name: self.name(), source })
     }
 
-    fn open_filtered(&self, filter: Filter, bar: bool) -> Result<Source, ring_core::Error> {
-        if let Some(interface) = &self.from.interface
-            && self.backend == Backend::Xdp
-        {
-            return self.open_xdp(interface, filter);
-        }
-        if let Some(interface) = &self.from.interface {
+    fn open_interface(&self, interface: &str, filter: Filter) -> Result<Source, ring_core::Error> {
+        if self.backend == Backend::Xdp {
+            self.open_xdp(interface, filter)
+        } else {
             let mut capture =
                 Capture::builder(interface).filter(filter).promiscuous(!self.no_promiscuous_mode);
             if let Some(bytes) = self.snapshot_length {
                 capture = capture.snaplen(bytes);
             }
-            return Ok(Source::Live(Box::new(capture.open()?)));
+            Ok(Source::Live(Box::new(capture.open()?)))
         }
-        let path = self.from.read.as_deref().unwrap_or(Path::new("-"));
-        let file = match progress::reader(path).filter(|_| bar) {
-            Some(reader) => CaptureFile::from_reader(reader)?,
-            None => CaptureFile::open(path)?,
-        };
-        let file = Filtered::new(file, filter)?;
-        Ok(Source::File(Box::new(file)))
     }
-}
 
-impl Input {
     fn open_xdp(&self, interface: &str, filter: Filter) -> Result<Source, ring_core::Error> {
         // Room for a burst of some milliseconds.
         const RING: u32 = 4096;
@@ -185,6 +196,35 @@ impl Input {
         let tap = XdpTap::with(&builder(interface), &builder(other))?;
         Ok(Source::Tap(Box::new(Filtered::new(tap, filter)?)))
     }
+}
+
+/// Opens a file, or waits until a pipe or FIFO has something to read; `None` if the end was requested first.
+fn open_file(path: &Path) -> Result<Option<File>, Error> {
+    let failed =
+        |source: io::Error| Error::Open(ring_core::Error::Open { path: path.to_owned(), source });
+    let file = if path.as_os_str() == "-" {
+        File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?)
+    } else {
+        // Opening a FIFO would block until somebody writes to it.
+        let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = File::options().read(true).custom_flags(flags.bits()).open(path);
+        let file = file.map_err(failed)?;
+        let cleared = fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()));
+        cleared.map_err(|error| failed(error.into()))?;
+        file
+    };
+    let kind = file.metadata().map_err(failed)?.file_type();
+    let waits = kind.is_fifo() || kind.is_socket() || file.is_terminal();
+    let ready = !waits || interrupt::wait_for(file.as_fd(), event::READABLE).map_err(failed)?;
+    Ok(Some(file).filter(|_| ready && !(waits && interrupt::is_requested())))
+}
+
+fn read(file: File, filter: Filter, bar: bool) -> Result<Source, ring_core::Error> {
+    let file = match progress::bar(&file).filter(|_| bar) {
+        Some(bar) => CaptureFile::from_reader(bar.wrap_read(file))?,
+        None => CaptureFile::from_file(file)?,
+    };
+    Ok(Source::File(Box::new(Filtered::new(file, filter)?)))
 }
 
 /// Options that do not go together: says so as the command line's parser does, and ends.

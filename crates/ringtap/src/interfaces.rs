@@ -38,7 +38,7 @@ const TIMESTAMPING: [(u32, &str); 4] = [
 ];
 
 pub(crate) fn run(_: &Arguments) -> Result<(), Error> {
-    let output = Output::stdout();
+    let output = Output::stdout()?;
     for interface in interface::list().map_err(Error::Interfaces)? {
         output.write(|w| writeln!(w, "{}", describe(&interface)));
     }

@@ -3,6 +3,7 @@
 
 mod capture;
 mod demo;
+mod descriptors;
 mod error;
 mod flows;
 mod follow;
@@ -39,17 +40,21 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
-        Command::Follow(arguments) => follow::run(&arguments),
-        Command::Capture(arguments) => capture::run(&arguments),
+    let result = descriptors::check().and_then(|()| match Arguments::parse().command {
+        Command::Follow(arguments) => interrupt::listen().and_then(|()| follow::run(&arguments)),
+        Command::Capture(arguments) => interrupt::listen().and_then(|()| capture::run(&arguments)),
+        Command::Flows(arguments) => interrupt::listen().and_then(|()| flows::run(&arguments)),
         Command::Interfaces(arguments) => interfaces::run(&arguments),
-        Command::Flows(arguments) => flows::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has enough: `ringtap … | head` is no failure.
+        // The reader of the output has enough: `ringtap … | head` is no failure.
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(Error::Interrupted) => {
+            report::print_packets(0, None);
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             report::error(&error);
             if error.is_usage() { ExitCode::from(2) } else { ExitCode::FAILURE }

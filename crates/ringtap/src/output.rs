@@ -1,8 +1,12 @@
 //! Standard output, shared by the tasks of a command.
 
+pub(crate) mod patient;
+
 use std::cell::RefCell;
-use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
+use std::io::{self, BufWriter, Write};
 use std::rc::Rc;
+
+use self::patient::Patient;
 
 /// Buffered standard output; the first error sticks, so that tasks need not carry it.
 #[derive(Clone, Debug)]
@@ -12,14 +16,18 @@ pub(crate) struct Output {
 
 #[derive(Debug)]
 struct Inner {
-    writer: BufWriter<Stdout>,
+    writer: BufWriter<Patient>,
     error: Option<io::Error>,
 }
 
 impl Output {
-    pub(crate) fn stdout() -> Self {
-        let writer = BufWriter::with_capacity(64 << 10, io::stdout());
-        Self { inner: Rc::new(RefCell::new(Inner { writer, error: None })) }
+    /// Standard output.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub(crate) fn stdout() -> io::Result<Self> {
+        let writer = BufWriter::with_capacity(64 << 10, Patient::stdout()?);
+        Ok(Self { inner: Rc::new(RefCell::new(Inner { writer, error: None })) })
     }
 
     /// Writes something whole: nothing of another task comes between.

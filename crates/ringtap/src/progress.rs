@@ -1,27 +1,23 @@
 //! How far a long file was read, on a terminal.
 
-use std::fs::File;
-use std::io::{IsTerminal as _, Read, stderr};
-use std::path::Path;
+use std::fs::{File, Metadata};
+use std::io::{IsTerminal as _, stderr};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Files shorter than this are read before anybody could look: 64 MiB.
 const LONG: u64 = 64 << 20;
 
-/// A long file that shows on standard error how far it was read; `None` where nobody would see it, or where it is not
-/// known how much there is.
-pub(crate) fn reader(path: &Path) -> Option<impl Read + Send + 'static> {
-    if !stderr().is_terminal() || path.as_os_str() == "-" {
+/// A bar on standard error for a long file; `None` where nobody would see it, or where its length is not known.
+pub(crate) fn bar(file: &File) -> Option<ProgressBar> {
+    if !stderr().is_terminal() {
         return None;
     }
-    let file = File::open(path).ok()?;
-    let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let metadata = file.metadata().ok().filter(Metadata::is_file)?;
     if metadata.len() < LONG {
         return None;
     }
     let template = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
     let style = ProgressStyle::with_template(template).ok()?;
-    let bar = ProgressBar::new(metadata.len()).with_style(style);
-    Some(bar.wrap_read(file))
+    Some(ProgressBar::new(metadata.len()).with_style(style))
 }

@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::io::{self, Write as _};
+use std::thread;
+use std::time::Duration;
 
-use conversation::Statistics;
+use conversation::{Handle, Statistics};
 use ring_core::{Side, XdpTapCounters};
 
 use crate::Error;
 use crate::input::Input;
+use crate::interrupt;
 use crate::text::escape::{Escaped, EscapedLines};
 
 /// `IFF_UP` of `linux/if.h`.
@@ -42,11 +45,50 @@ pub(crate) fn listening(input: &Input) {
     say(format_args!("{}: listening; Ctrl-C ends", Escaped(&input.name())));
 }
 
-pub(crate) fn print(statistics: &Statistics) {
-    let source = statistics.source;
-    eprintln!("{} packets captured", statistics.packets);
-    eprintln!("{} packets received by filter", source.packets);
-    eprintln!("{} packets dropped by kernel", source.drops);
+/// A number of packets.
+pub(crate) fn packets(count: u64) -> String {
+    format!("{count} packet{}", if count == 1 { "" } else { "s" })
+}
+
+/// Prints what became of the packets, a line each; of a file there is nothing to say but how many were read.
+pub(crate) fn print_packets(captured: u64, source: Option<&ring_core::Statistics>) {
+    for count in packet_counts(captured, source) {
+        let _ = writeln!(io::stderr().lock(), "{count}");
+    }
+}
+
+/// Prints the same in one line, as tcpdump does on SIGUSR1.
+pub(crate) fn print_counts(captured: u64, source: Option<&ring_core::Statistics>) {
+    say(format_args!("{}", packet_counts(captured, source).join(", ")));
+}
+
+/// Prints the counts of engines at every SIGUSR1.
+pub(crate) fn print_counts_of(handle: Handle, live: bool) {
+    interrupt::counts(move || {
+        let mut statistics = handle.statistics();
+        // Engines ask the kernel for its counters twice a second.
+        for _ in 0..6 {
+            if !live || statistics.source.packets >= statistics.packets {
+                break;
+            }
+            thread::sleep(Duration::from_millis(100));
+            statistics = handle.statistics();
+        }
+        print_counts(statistics.packets, live.then_some(&statistics.source));
+    });
+}
+
+fn packet_counts(captured: u64, source: Option<&ring_core::Statistics>) -> Vec<String> {
+    let mut counts = vec![format!("{} captured", packets(captured))];
+    if let Some(source) = source {
+        counts.push(format!("{} received by filter", packets(source.packets)));
+        counts.push(format!("{} dropped by kernel", packets(source.drops)));
+    }
+    counts
+}
+
+pub(crate) fn print(statistics: &Statistics, live: bool) {
+    print_packets(statistics.packets, live.then_some(&statistics.source));
     eprintln!("{} conversations", statistics.conversations);
     eprintln!("{} bytes of streams, {} missing", statistics.bytes, statistics.gap_bytes);
     if statistics.dropped_bytes > 0 {

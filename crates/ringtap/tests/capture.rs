@@ -2,8 +2,9 @@
 
 mod folder;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -125,5 +126,39 @@ fn what_came_through_a_pipe_before_an_interrupt_is_written() -> Result {
     assert!(Command::new("sh").args(["-c", &kill]).status()?.success());
     assert!(child.wait()?.success());
     assert_eq!(read(&to)?, read(&from)?);
+    Ok(())
+}
+
+#[test]
+fn the_input_is_never_the_output() -> Result {
+    let folder = Folder::new("same")?;
+    let at = |name: &str| folder.0.join(name);
+    write(&at("from.pcapng"))?;
+    let bytes = fs::read(at("from.pcapng"))?;
+    symlink(at("from.pcapng"), at("symbolic.pcapng"))?;
+    fs::hard_link(at("from.pcapng"), at("hard.pcapng"))?;
+    let descriptor = Path::new("/dev/fd/0").to_owned();
+    let names = ["from.pcapng", "symbolic.pcapng", "hard.pcapng"].map(at);
+    for to in names.iter().chain([&descriptor]) {
+        let stdin = File::options().read(true).write(true).open(at("from.pcapng"))?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+        let command = command.args(["capture", "-r"]).arg(at("from.pcapng")).arg("-w").arg(to);
+        refuses(command.stdin(stdin))?;
+        assert!(fs::read(at("from.pcapng"))? == bytes, "{to:?} has changed it");
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+    let appended = File::options().append(true).open(at("from.pcapng"))?;
+    let stdin = File::open(at("hard.pcapng"))?;
+    command.args(["capture", "-r", "-", "-w", "-"]).stdin(stdin).stdout(appended);
+    refuses(&mut command)?;
+    Ok(())
+}
+
+/// The command ends with an error that says that the file would be lost.
+fn refuses(command: &mut Command) -> Result {
+    let output = command.stderr(Stdio::piped()).spawn()?.wait_with_output()?;
+    let errors = String::from_utf8(output.stderr)?;
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("is the file that is read"), "{errors}");
     Ok(())
 }

@@ -1,17 +1,19 @@
 //! Writing what was captured.
 
 use std::collections::HashSet;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ring_core::{
-    CaptureWriter, FileFormat, FileInterface, InterfaceDescription, LinkType, Packet, PacketSource,
-    RotatingWriter, Rotation, Statistics, Timestamp,
+    CaptureWriter, FileFormat, FileInterface, InterfaceDescription, LinkType, Packet,
+    RotatingWriter, Rotation, Statistics, Timestamp, Unwritable,
 };
 
 use super::described::Described;
 use crate::Error;
 use crate::input::Input;
+use crate::output::patient::Patient;
 
 /// The options for files.
 #[derive(Debug, clap::Args)]
@@ -83,18 +85,30 @@ impl Arguments {
     ) -> Result<Option<Writing>, Error> {
         let Some(path) = &self.file else { return Ok(None) };
         let name = path.display().to_string();
-        let failed = |source| Error::Source { name: name.clone(), source };
+        let failed = |source| Error::Save { name: name.clone(), source };
         let pcap =
             path.extension().is_some_and(|extension| extension == "pcap" || extension == "cap");
         let format = if pcap { FileFormat::PcapMicroseconds } else { FileFormat::PcapNg };
         let application = concat!("ringtap ", env!("CARGO_PKG_VERSION"));
-        let builder = CaptureWriter::builder().format(format).application(application);
+        let mut builder = CaptureWriter::builder().format(format).application(application);
+        if let Some(file) = input.file() {
+            builder = builder.input(&file);
+            if path.as_os_str() == "-" && Patient::stdout()?.is(&file)? {
+                return Err(failed(Unwritable::Input { path: path.clone() }.into()));
+            }
+        }
         let rotation = Rotation::new()
             .size(self.file_size.unwrap_or(0).saturating_mul(1_000_000))
             .interval(Duration::from_secs(self.rotate_seconds.unwrap_or(0)))
             .files(self.file_count.unwrap_or(0));
         let mut writer = if path.as_os_str() == "-" {
-            Kind::One(Box::new(builder.to_writer(std::io::stdout()).map_err(failed)?))
+            Kind::One(Box::new(builder.to_writer(Patient::stdout()?).map_err(failed)?))
+        } else if path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+            let opened = Patient::fifo(path);
+            let opened = opened
+                .map_err(|source| failed(ring_core::Error::Open { path: path.clone(), source }));
+            let Some(fifo) = opened? else { return Err(Error::Interrupted) };
+            Kind::One(Box::new(builder.to_writer(fifo).map_err(failed)?))
         } else if rotation == Rotation::new() {
             Kind::One(Box::new(builder.create(path).map_err(failed)?))
         } else {
@@ -140,7 +154,7 @@ impl Writing {
             let mut description = describe(interface.link_type, interface.name.clone(), expression);
             description.fcs_len = interface.fcs_len;
             let described = self.writer.describe(packets.len() as u32, description);
-            described.map_err(|source| Error::Source { name: self.name.clone(), source })?;
+            described.map_err(|source| Error::Save { name: self.name.clone(), source })?;
             packets.push(0);
         }
         Ok(())
@@ -165,8 +179,18 @@ impl Writing {
         Ok(())
     }
 
-    pub(crate) fn batch_ended(&mut self) -> Result<(), Error> {
-        if !self.packet_buffered {
+    /// The time until what is buffered is to be handed over, if anything is.
+    pub(crate) fn flush_due(&self) -> Option<Duration> {
+        match &self.writer {
+            Kind::One(writer) => writer.flush_due(),
+            Kind::Rotating(writer) => writer.flush_due(),
+        }
+    }
+
+    /// Hands over what is due, or everything.
+    pub(crate) fn batch_ended(&mut self, flush: bool) -> Result<(), Error> {
+        let due = self.flush_due().is_some_and(|left| left.is_zero());
+        if !flush && !due && !self.packet_buffered {
             return Ok(());
         }
         let flushed = match &mut self.writer {
@@ -212,11 +236,11 @@ impl Writing {
             Kind::One(writer) => writer.finish(),
             Kind::Rotating(writer) => writer.finish(),
         };
-        finished.map(|_| ()).map_err(|source| Error::Source { name, source })
+        finished.map(|_| ()).map_err(|source| Error::Save { name, source })
     }
 
     fn failed(&self, source: ring_core::Error) -> Error {
-        Error::Source { name: self.name.clone(), source }
+        Error::Save { name: self.name.clone(), source }
     }
 }
 

@@ -1,0 +1,115 @@
+//! Writing to a reader that may be slow, without being stuck there.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::fcntl::OFlag;
+use ring_sys::event;
+
+use crate::interrupt;
+
+/// A write of so many bytes does not block on a pipe that poll(2) reports as writable: `PIPE_BUF` of pipe(7).
+const PIECE: usize = 4096;
+/// Time between two looks whether a FIFO has got a reader: nothing can be polled for that.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A file, pipe, terminal or socket. Where it has to wait for a reader, it gives up with
+/// [`TimedOut`](io::ErrorKind::TimedOut) when the time for handing over ends, see [`interrupt`].
+#[derive(Debug)]
+pub(crate) struct Patient {
+    file: File,
+    waiting: Waiting,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Waiting {
+    /// A file on a disk: writes end soon.
+    Never,
+    /// Writes return early instead of blocking.
+    NonBlocking,
+    /// Writes block, but not those of a [`PIECE`] for which there is room. The descriptor is shared with other
+    /// processes (a shell's terminal), which a change of its flags would confuse.
+    Blocking,
+}
+
+impl Patient {
+    /// Standard output.
+    pub(crate) fn stdout() -> io::Result<Self> {
+        let shared = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let kind = shared.metadata()?.file_type();
+        if !kind.is_fifo() && !kind.is_socket() && !shared.is_terminal() {
+            return Ok(Self { file: shared, waiting: Waiting::Never });
+        }
+        // Opened anew, the same pipe or terminal has flags of our own. Sockets cannot be opened, nor what belongs to
+        // another user.
+        Ok(match open("/proc/self/fd/1".as_ref()) {
+            Ok(file) => Self { file, waiting: Waiting::NonBlocking },
+            Err(_) => Self { file: shared, waiting: Waiting::Blocking },
+        })
+    }
+
+    /// A FIFO, once somebody reads from it; `None` if the end was requested first.
+    pub(crate) fn fifo(path: &Path) -> io::Result<Option<Self>> {
+        while !interrupt::is_requested() {
+            match open(path) {
+                // Nobody reads from it.
+                Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENXIO as i32) => {
+                    interrupt::sleep(LOOK)?;
+                }
+                file => {
+                    return file.map(|file| Some(Self { file, waiting: Waiting::NonBlocking }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.file.is_terminal()
+    }
+
+    /// `true` if it is this file.
+    pub(crate) fn is(&self, file: &Metadata) -> io::Result<bool> {
+        let own = self.file.metadata()?;
+        Ok((own.dev(), own.ino()) == (file.dev(), file.ino()))
+    }
+
+    fn wait(&self) -> io::Result<()> {
+        if interrupt::wait_for(self.file.as_fd(), event::WRITABLE)? {
+            return Ok(());
+        }
+        let what = "its reader took nothing after the signal; what was left is not written";
+        Err(io::Error::new(io::ErrorKind::TimedOut, what))
+    }
+}
+
+impl Write for Patient {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.waiting {
+            Waiting::Never => self.file.write(bytes),
+            Waiting::Blocking => {
+                self.wait()?;
+                self.file.write(&bytes[..bytes.len().min(PIECE)])
+            }
+            Waiting::NonBlocking => loop {
+                match self.file.write(bytes) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait()?,
+                    written => return written,
+                }
+            },
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    OpenOptions::new().write(true).custom_flags(flags.bits()).open(path)
+}

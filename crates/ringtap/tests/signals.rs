@@ -1,0 +1,304 @@
+//! Signals and readers that go away: how a command ends before its input does.
+
+mod folder;
+mod process;
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use ring_core::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout};
+use traffic::{Profile, Random, Traffic};
+
+use folder::Folder;
+use process::{Ended, PATIENCE, Running};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// A command ends within two seconds of the signal; on a busy machine it may take a moment longer.
+const LIMIT: Duration = Duration::from_millis(3500);
+
+/// A capture of several megabytes: a line for each packet is more than pipes and buffers hold.
+fn long(folder: &Folder) -> Result<PathBuf> {
+    let path = folder.0.join("long.pcap");
+    let traffic = Traffic::new(Profile::BULK).connections(16);
+    traffic.capture().write_pcap(File::create(&path)?)?;
+    Ok(path)
+}
+
+/// The bytes of each packet of a file, up to its end or the record that is cut off.
+fn packets(file: &Path) -> Result<Vec<Vec<u8>>> {
+    let (mut source, mut packets) = (CaptureFile::open(file)?, Vec::new());
+    while let Next::Batch(batch) = source.next_batch(Timeout::Never)? {
+        packets.extend(batch.packets().map(|packet| packet.data().to_vec()));
+    }
+    Ok(packets)
+}
+
+fn ringtap(words: &[&str], file: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+    command.args(words).arg("-r").arg(file);
+    command
+}
+
+/// Every way in which a command writes to standard output.
+const OUTPUTS: [&[&str]; 6] = [
+    &["capture"],
+    &["capture", "-w", "-"],
+    &["follow"],
+    &["follow", "-o", "json"],
+    &["follow", "-o", "raw"],
+    &["flows"],
+];
+
+#[test]
+fn a_signal_ends_a_command_whose_reader_stands_still() -> Result {
+    let folder = Folder::new("stands-still")?;
+    let file = long(&folder)?;
+    for (words, signal) in
+        OUTPUTS.iter().zip([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().cycle())
+    {
+        // Flows of these few connections fit into the pipe: a lowered size makes it full.
+        let (_reader, writer) = std::io::pipe()?;
+        let size = nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096);
+        nix::fcntl::fcntl(writer.as_fd(), size)?;
+        (&writer).write_all(&[b'x'; 4096])?;
+        let running = Running::start(ringtap(words, &file).stdout(writer))?;
+        running.blocks_soon()?;
+        let ended = running.end_by(signal)?;
+        assert!(ended.after < LIMIT, "{words:?}: {:?}", ended.after);
+        assert_eq!(ended.status.code(), Some(1), "{words:?}: {}", ended.errors);
+        assert!(ended.errors.contains(" captured\n"), "{words:?}: no summary: {}", ended.errors);
+        assert!(ended.errors.contains("its reader took nothing"), "{words:?}: {}", ended.errors);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() -> Result {
+    let folder = Folder::new("second")?;
+    let file = long(&folder)?;
+    let (_reader, writer) = std::io::pipe()?;
+    let running = Running::start(ringtap(&["follow", "-o", "raw"], &file).stdout(writer))?;
+    running.blocks_soon()?;
+    running.kill(Signal::SIGINT)?;
+    thread::sleep(Duration::from_millis(100));
+    let ended = running.end_by(Signal::SIGINT)?;
+    assert!(ended.after < Duration::from_millis(1000), "{:?}", ended.after);
+    Ok(())
+}
+
+#[test]
+fn a_fifo_that_nobody_opens_holds_nobody() -> Result {
+    let folder = Folder::new("fifo")?;
+    let (file, fifo) = (long(&folder)?, folder.0.join("fifo"));
+    mkfifo(&fifo, Mode::S_IRWXU)?;
+    let mut write = ringtap(&["capture"], &file);
+    write.arg("-w").arg(&fifo);
+    for mut command in [write, ringtap(&["capture", "--count"], &fifo), ringtap(&["flows"], &fifo)]
+    {
+        let running = Running::start(command.stdout(Stdio::null()))?;
+        running.blocks_soon()?;
+        let ended = running.end_by(Signal::SIGINT)?;
+        assert!(ended.after < LIMIT, "{command:?}: {:?}", ended.after);
+        assert!(ended.status.success(), "{command:?}: {}", ended.errors);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_fifo_carries_everything() -> Result {
+    let folder = Folder::new("fifo-all")?;
+    let (file, fifo) = (long(&folder)?, folder.0.join("fifo"));
+    mkfifo(&fifo, Mode::S_IRWXU)?;
+    let to = folder.0.join("to.pcapng");
+    let mut read = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+    let running =
+        Running::start(ringtap(&["capture"], &file).arg("-w").arg(&fifo).stdout(Stdio::null()))?;
+    let output = read.args(["capture", "-r"]).arg(&fifo).arg("-w").arg(&to).output()?;
+    assert!(output.status.success(), "{output:?}");
+    assert!(running.wait()?.status.success());
+    assert!(packets(&to)? == packets(&file)?, "other packets");
+    Ok(())
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_failure() -> Result {
+    let folder = Folder::new("enough")?;
+    let file = long(&folder)?;
+    for words in OUTPUTS {
+        let mut command = ringtap(words, &file);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut few = [0; 10];
+        child.stdout.take().ok_or("no pipe")?.read_exact(&mut few)?;
+        let output = child.wait_with_output()?;
+        let errors = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {errors}");
+        // The flows of this file fit into the pipe: they were all written before the reader left.
+        if words[0] != "flows" {
+            assert!(errors.contains(" captured\n"), "{words:?}: no summary: {errors}");
+        }
+        assert!(!errors.contains("roken pipe"), "{words:?}: {errors}");
+    }
+    Ok(())
+}
+
+/// Runs `capture -r -` at the end of a pipe that has brought the file and stays open, then `change`s something; what it
+/// printed by its end, and the packets that it wrote.
+fn through_a_pipe(
+    name: &str,
+    shell: &str,
+    change: impl FnOnce(&Running, &Path) -> Result,
+) -> Result<(Ended, usize)> {
+    let folder = Folder::new(name)?;
+    let (from, to) = (folder.0.join("from.pcap"), folder.0.join("to.pcap"));
+    let profile = Profile { reorder_one_of: 0, repeat_one_of: 0, ..Profile::MIXED };
+    Traffic::new(profile).connections(1).capture().write_pcap(File::create(&from)?)?;
+    let (reader, mut writer) = std::io::pipe()?;
+    let mut command = Command::new("sh");
+    let program = env!("CARGO_BIN_EXE_ringtap");
+    let line = format!("{shell} exec {program} capture -r - -w {}", to.display());
+    let running = Running::start(command.args(["-c", &line]).stdin(reader).stdout(Stdio::null()))?;
+    writer.write_all(&fs::read(&from)?)?;
+    // Not flushed by a full buffer, but within a second since the first packet came.
+    let asked = Instant::now();
+    while packets(&to).map_or(0, |packets| packets.len()) < packets(&from)?.len() {
+        assert!(asked.elapsed() < PATIENCE, "packets are buffered for ever");
+        thread::sleep(Duration::from_millis(20));
+    }
+    change(&running, &to)?;
+    drop(writer);
+    let ended = running.wait()?;
+    Ok((ended, packets(&to)?.len()))
+}
+
+#[test]
+fn what_a_hangup_ends_survives_it_under_nohup() -> Result {
+    let hangup = |running: &Running, _: &Path| {
+        running.kill(Signal::SIGHUP)?;
+        thread::sleep(Duration::from_millis(300));
+        Ok(())
+    };
+    let (ended, _) = through_a_pipe("nohup", "trap '' HUP;", hangup)?;
+    assert!(ended.status.success() && ended.errors.is_empty(), "{}", ended.errors);
+    let (ended, _) = through_a_pipe("hangup", "", hangup)?;
+    assert!(ended.errors.contains(" captured\n"), "{}", ended.errors);
+    Ok(())
+}
+
+#[test]
+fn counts_and_flushes_are_for_the_asking() -> Result {
+    let (ended, count) = through_a_pipe("user-signals", "", |running, _| {
+        for signal in [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGUSR1] {
+            running.kill(signal)?;
+            thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    })?;
+    assert!(ended.status.success(), "{}", ended.errors);
+    let line = format!("ringtap: {count} packets captured\n");
+    assert_eq!(ended.errors, line.repeat(2));
+    Ok(())
+}
+
+#[test]
+fn few_descriptors_are_an_error_that_says_so() -> Result {
+    let folder = Folder::new("descriptors")?;
+    let file = long(&folder)?;
+    for limit in [5, 6, 9, 12, 20] {
+        let program = env!("CARGO_BIN_EXE_ringtap");
+        let line = format!("ulimit -n {limit}; exec {program} follow -q -r {}", file.display());
+        let output = Command::new("sh").args(["-c", &line]).output()?;
+        let errors = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(1), "{limit}: {errors}");
+        assert!(errors.contains("ulimit -n"), "{limit}: {errors}");
+    }
+    Ok(())
+}
+
+/// Whatever the moment: the command ends in time, and its file holds the first packets of its input, none missing.
+#[test]
+fn at_any_moment() -> Result {
+    let moments = std::env::var("RINGTAP_MOMENTS").map_or(Ok(4), |text| text.parse())?;
+    let folder = Folder::new("moments")?;
+    let file = long(&folder)?;
+    let all = packets(&file)?;
+    let mut random = Random::new(u64::from(std::process::id()));
+    let to = folder.0.join("to.pcap");
+    for number in 0..moments {
+        for mode in ["file", "pipe", "rotated", "lines", "json", "streams"] {
+            let _ = fs::remove_file(&to);
+            let streams = folder.0.join(format!("streams{number}"));
+            let mut command = match mode {
+                "lines" => ringtap(&["capture"], &file),
+                "json" => ringtap(&["follow", "-o", "json"], &file),
+                "streams" => ringtap(&["follow", "-q"], &file),
+                _ => ringtap(&["capture"], &file),
+            };
+            match mode {
+                "file" => drop(command.arg("-w").arg(&to)),
+                "rotated" => drop(command.args(["-C", "1", "-w"]).arg(&to)),
+                "pipe" => drop(command.args(["-w", "-"])),
+                "streams" => drop(command.arg("--write-dir").arg(&streams)),
+                _ => {}
+            }
+            let mut running = Running::start(command.stdout(Stdio::piped()))?;
+            let output = running.reads(random.below(200))?;
+            thread::sleep(Duration::from_micros(random.below(300_000)));
+            let ended = running.end_by(Signal::SIGINT)?;
+            let output = output.join().map_err(|_| "the reader failed")??;
+            assert!(ended.after < LIMIT, "{mode}: {:?}", ended.after);
+            // A signal that comes before it is taken over ends the process; one that comes after the end does nothing.
+            if !ended.status.success() {
+                assert_eq!(ended.status.code(), None, "{mode}: {}", ended.errors);
+                continue;
+            }
+            match mode {
+                "file" => prefix(&packets(&to)?, &all),
+                "pipe" if output.is_empty() => {}
+                "pipe" => {
+                    fs::write(&to, &output)?;
+                    prefix(&packets(&to)?, &all);
+                }
+                "rotated" => {
+                    let mut found = Vec::new();
+                    for count in 0.. {
+                        let name = if count == 0 { String::new() } else { count.to_string() };
+                        let path = folder.0.join(format!("to.pcap{name}"));
+                        if !path.exists() {
+                            break;
+                        }
+                        found.extend(packets(&path)?);
+                        fs::remove_file(&path)?;
+                    }
+                    prefix(&found, &all);
+                }
+                "json" => {
+                    for line in output.split_inclusive(|byte| *byte == b'\n') {
+                        let _: serde_json::Value = serde_json::from_slice(line)?;
+                    }
+                }
+                "lines" => {
+                    assert!(output.is_empty() || output.ends_with(b"\n"));
+                    let lines = output.iter().filter(|byte| **byte == b'\n').count();
+                    assert!(lines <= all.len());
+                }
+                _ => {
+                    let _ = fs::remove_dir_all(&streams);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn prefix(found: &[Vec<u8>], all: &[Vec<u8>]) {
+    assert!(all.starts_with(found), "{} packets, not the first of {}", found.len(), all.len());
+}
