@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::{DefragmentOptions, FlowExtractor, FlowTable, OverlapPolicy};
+use crate::overlap::Policies;
+use crate::{DefragmentOptions, FlowExtractor, FlowTable, Network, OverlapPolicy};
 
 /// Sets up a [`FlowTable`]; every setting has a default that suits a laptop.
 #[derive(Clone, Debug)]
@@ -15,7 +16,7 @@ pub struct FlowTableBuilder<E> {
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) max_flows: usize,
-    pub(crate) overlap: OverlapPolicy,
+    pub(crate) overlap: Policies,
     pub(crate) grace_packets: u32,
     pub(crate) grace_time: u64,
     pub(crate) pickup_packets: u32,
@@ -73,7 +74,7 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
     pub(crate) fn new(extractor: E) -> Self {
         let config = Config {
             max_flows: 1 << 20,
-            overlap: OverlapPolicy::First,
+            overlap: Policies::default(),
             grace_packets: 64,
             grace_time: nanos(Duration::from_secs(2)),
             pickup_packets: 16,
@@ -140,9 +141,18 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
         self
     }
 
-    /// Which bytes stay where segments overlap.
+    /// Sets how the hosts that receive treat segments and IPv4 fragments that overlap
+    /// [default: [`OverlapPolicy::First`]]. It replaces the overlap of [`fragments`](Self::fragments) set before.
     pub const fn overlap_policy(mut self, policy: OverlapPolicy) -> Self {
-        self.config.overlap = policy;
+        self.config.overlap.default = policy;
+        self.config.fragments.overlap = policy.fragments();
+        self
+    }
+
+    /// Sets the same for the receivers in a network. The longest prefix decides. A key without
+    /// [receiver](FlowExtractor::receiver) belongs to no network.
+    pub fn overlap_policy_for(mut self, network: Network, policy: OverlapPolicy) -> Self {
+        self.config.overlap.set(network, policy);
         self
     }
 

@@ -86,6 +86,17 @@ impl Defragmenter {
     /// `frame` are the bytes that `fragment` was parsed from. The datagram holds until the next call: one that is itself
     /// within a fragment (of a tunnel) has to be copied before that fragment is pushed.
     pub fn push(&mut self, fragment: &Fragment, frame: &[u8], now: Timestamp) -> Option<&[u8]> {
+        self.push_for(fragment, frame, now, self.options.overlap)
+    }
+
+    /// The same for a receiver that treats overlaps in its own way.
+    pub(crate) fn push_for(
+        &mut self,
+        fragment: &Fragment,
+        frame: &[u8],
+        now: Timestamp,
+        overlap: FragmentOverlap,
+    ) -> Option<&[u8]> {
         self.statistics.fragments += 1;
         self.advance(now);
         let Some(piece) = Piece::of(fragment, frame) else {
@@ -113,8 +124,11 @@ impl Defragmenter {
         }
         let assembly = self.datagrams.get_mut(&key)?;
         let before = assembly.cost();
-        let overlap =
-            if key.source.is_ipv6() { FragmentOverlap::Reject } else { self.options.overlap };
+        let overlap = match overlap {
+            FragmentOverlap::RejectPartial => overlap,
+            _ if key.source.is_ipv6() => FragmentOverlap::Reject,
+            _ => overlap,
+        };
         let outcome = assembly.insert(&piece, hash, overlap);
         self.bytes = self.bytes + assembly.cost() - before;
         match outcome {
@@ -256,7 +270,7 @@ impl Default for DefragmentOptions {
 }
 
 /// Whose bytes count where IPv4 fragments overlap (Novak, "Target-Based Fragmentation Reassembly", 2005). Overlapping
-/// IPv6 fragments always make their datagram void (RFC 5722).
+/// IPv6 fragments make their datagram void (RFC 5722).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FragmentOverlap {
@@ -271,8 +285,11 @@ pub enum FragmentOverlap {
     BsdRight,
     /// The earlier fragment's where it starts before the later one: Linux before 4.20.
     Linux,
-    /// Nobody's, the datagram is dropped: Linux since 4.20, Windows since version 10.
+    /// Nobody's, the datagram is dropped: Windows since version 10.
     Reject,
+    /// The earlier fragments' if they have all bytes of the later one; else the datagram is dropped: Linux since 4.20. It
+    /// compares no bytes, so a fragment with other bytes counts as a copy, in IPv6 as well.
+    RejectPartial,
 }
 
 /// Totals of a [`Defragmenter`]. Every fragment that is counted in none of the reasons was put to use.

@@ -74,6 +74,13 @@ pub trait FlowExtractor {
         true
     }
 
+    /// The address of the host that receives the packets of this orientation, if the key has it. It selects the
+    /// [policy](crate::FlowTableBuilder::overlap_policy_for) of the host. `None` by default.
+    fn receiver(key: &Self::Key, orientation: Orientation) -> Option<IpAddr> {
+        let _ = (key, orientation);
+        None
+    }
+
     /// The whole key as a number, where it fits into one: [`expand`](Self::expand) gives it back. The table then hashes and
     /// compares the number, and neither makes nor touches the key until the flow's events show it. By default no key fits.
     #[inline(always)]
@@ -105,6 +112,17 @@ pub enum Orientation {
     Forward,
     /// From the key's `b` to its `a`.
     Reverse,
+}
+
+impl Orientation {
+    /// The other way.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        match self {
+            Self::Forward => Self::Reverse,
+            Self::Reverse => Self::Forward,
+        }
+    }
 }
 
 /// Which end of a flow.
@@ -194,6 +212,13 @@ impl FlowExtractor for FiveTuple {
             (destination, source, Orientation::Reverse)
         };
         Some((FiveTupleKey { a, b, protocol, scope }, orientation))
+    }
+
+    fn receiver(key: &FiveTupleKey, orientation: Orientation) -> Option<IpAddr> {
+        Some(match orientation {
+            Orientation::Forward => key.b.address,
+            Orientation::Reverse => key.a.address,
+        })
     }
 
     /// Plain IPv4 fits, in 104 bits and one that says so.

@@ -16,6 +16,7 @@ mod history;
 mod index;
 mod key;
 mod link_type;
+mod network;
 mod not_followed;
 mod overlap;
 mod packet;
@@ -42,8 +43,9 @@ pub use handler::{Flow, FlowHandler};
 pub use headers::{Headers, Scope, TcpFlags, TcpHeader, protocol};
 pub use key::{Endpoint, FiveTuple, FiveTupleKey, FlowExtractor, FlowSide, Orientation};
 pub use link_type::LinkType;
+pub use network::{Network, NetworkError};
 pub use not_followed::{Cause, NotFollowed};
-pub use overlap::OverlapPolicy;
+pub use overlap::{OverlapPolicy, OverlapPolicyError};
 pub use packet::Packet;
 pub use pair::{IpPair, IpPairKey, MacAddress, MacPair, MacPairKey};
 pub use parse::{

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::history::{History, Letter, Seen};
 use crate::slot::{Direction, DirectionFlags as F, NONE};
 use crate::statistics::TableStatistics;
-use crate::{Flow, FlowHandler, FlowSide, GapCause};
+use crate::{Flow, FlowHandler, FlowSide, GapCause, OverlapPolicy};
 
 /// A direction and all that its reassembly needs.
 pub(crate) struct Stream<'t, K, H> {
@@ -23,6 +23,8 @@ pub(crate) struct Stream<'t, K, H> {
     pub(crate) peer: Seen,
     pub(crate) backlogs: &'t mut Backlogs,
     pub(crate) config: &'t Config,
+    /// How the receiver treats overlaps.
+    pub(crate) policy: OverlapPolicy,
     pub(crate) statistics: &'t mut TableStatistics,
     pub(crate) handler: &'t mut H,
     /// Nanoseconds.

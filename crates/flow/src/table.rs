@@ -353,7 +353,10 @@ impl<E: FlowExtractor> FlowTable<E> {
         let Cold { key, history, .. } = &mut self.cold[slot];
         let initiator =
             if flags.has(SlotFlags::REVERSE) { Orientation::Reverse } else { Orientation::Forward };
+        let sends = if side == FlowSide::Initiator { initiator } else { initiator.reversed() };
+        let policy = self.config.overlap.of(|| E::receiver(key, sends));
         Stream {
+            policy,
             flow: Flow {
                 id: FlowId { slot, generation: *generation },
                 key,

@@ -11,6 +11,7 @@ use ring_core::PacketSource;
 use serde::Serialize;
 
 use crate::Error;
+use crate::hosts::Hosts;
 use crate::input::{Input, Keying, Source};
 use crate::interrupt;
 use crate::names;
@@ -30,6 +31,8 @@ pub(crate) struct Arguments {
     input: Input,
     #[command(flatten)]
     keying: Keying,
+    #[command(flatten)]
+    hosts: Hosts,
     /// Print one JSON object for each flow. Times are strings, with all nanoseconds.
     #[arg(long)]
     json: bool,
@@ -55,15 +58,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     report::listening(&arguments.input);
     let style = if arguments.json { Style::Json } else { Style::Line(arguments.input.clock()) };
     let live = arguments.input.is_live();
+    let table = |table| arguments.hosts.apply(table);
     let (result, statistics) = match source {
         Source::Live(capture) => {
-            runtime.block_on(print(capture.flow_stream(key), &style, live, &output))
+            runtime.block_on(print(capture.flow_stream(key).table(table), &style, live, &output))
         }
         Source::Xdp(group) => {
-            runtime.block_on(print(group.flow_stream(key), &style, live, &output))
+            runtime.block_on(print(group.flow_stream(key).table(table), &style, live, &output))
         }
-        Source::Tap(tap) => runtime.block_on(print(tap.flow_stream(key), &style, live, &output)),
-        Source::File(file) => runtime.block_on(print(file.flow_stream(key), &style, live, &output)),
+        Source::Tap(tap) => {
+            runtime.block_on(print(tap.flow_stream(key).table(table), &style, live, &output))
+        }
+        Source::File(file) => {
+            runtime.block_on(print(file.flow_stream(key).table(table), &style, live, &output))
+        }
     };
     let written = output.finish().map_err(Error::from);
     let has_enough = written.as_ref().is_err_and(Error::is_broken_pipe);

@@ -16,15 +16,17 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use clap::ValueEnum;
-use conversation::{Conversation, Conversations, FlowStreamExt as _};
+use conversation::{Conversation, Conversations, FlowStream, FlowStreamExt as _};
 use flow::FiveTuple;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use ring_core::PacketSource;
 
 use self::colour::{Colour, Palette};
 use self::files::Folder;
 use self::view::{Talk, View};
 use crate::Error;
+use crate::hosts::Hosts;
 use crate::input::{Input, Keying, Source};
 use crate::interrupt;
 use crate::output::Output;
@@ -41,6 +43,8 @@ pub(crate) struct Arguments {
     input: Input,
     #[command(flatten)]
     keying: Keying,
+    #[command(flatten)]
+    hosts: Hosts,
     /// How conversations are shown [default: text]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     output: Option<Format>,
@@ -112,7 +116,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     report::listening(&arguments.input);
     let counters = source.counters();
-    let conversations = conversations(source, keying.extractor());
+    let conversations = conversations(source, keying.extractor(), &arguments.hosts);
     let handle = conversations.handle();
     let output = show.output.clone();
     let live = arguments.input.is_live();
@@ -132,13 +136,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
 }
 
 /// Whose engine it is: a capture's or a file's.
-fn conversations(source: Source, key: FiveTuple) -> Conversations {
+fn conversations(source: Source, key: FiveTuple, hosts: &Hosts) -> Conversations {
     match source {
-        Source::Live(capture) => capture.flow_conversations(key),
-        Source::Xdp(group) => group.flow_conversations(key),
-        Source::Tap(tap) => tap.flow_conversations(key),
-        Source::File(file) => file.flow_conversations(key),
+        Source::Live(capture) => conversations_of(capture.flow_stream(key), hosts),
+        Source::Xdp(group) => conversations_of(group.flow_stream(key), hosts),
+        Source::Tap(tap) => conversations_of(tap.flow_stream(key), hosts),
+        Source::File(file) => conversations_of(file.flow_stream(key), hosts),
     }
+}
+
+fn conversations_of<S>(stream: FlowStream<S, FiveTuple>, hosts: &Hosts) -> Conversations
+where
+    S: PacketSource + Send + Unpin + 'static,
+{
+    stream.table(|table| hosts.apply(table)).into_conversations()
 }
 
 /// Reads all conversations at once, each in a future of its own, until they end or the time for handing over does.

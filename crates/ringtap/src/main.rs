@@ -7,6 +7,7 @@ mod descriptors;
 mod error;
 mod flows;
 mod follow;
+mod hosts;
 mod input;
 mod interfaces;
 mod interrupt;

@@ -263,6 +263,13 @@ impl Assembly {
             let old = &self.bytes(at, stored)[(from - at) as usize..(to - at) as usize];
             conflict |= old != new(from, to);
         }
+        if overlap == FragmentOverlap::RejectPartial {
+            return match (common == end - start, conflict) {
+                (true, true) => Outcome::Conflict,
+                (true, false) => Outcome::Duplicate,
+                (false, _) => Outcome::Overlap,
+            };
+        }
         if overlap == FragmentOverlap::Reject {
             let exact = overlapped[0].0 == start && overlapped[0].1.end == end;
             return if exact && !conflict { Outcome::Duplicate } else { Outcome::Overlap };
@@ -337,7 +344,7 @@ impl Assembly {
 /// Whether the bytes of a fragment that started at `old` stay where a later one that starts at `new` overlaps it.
 const fn old_wins(overlap: FragmentOverlap, old: u32, new: u32) -> bool {
     match overlap {
-        FragmentOverlap::First | FragmentOverlap::Reject => true,
+        FragmentOverlap::First | FragmentOverlap::Reject | FragmentOverlap::RejectPartial => true,
         FragmentOverlap::Last => false,
         FragmentOverlap::Bsd => old <= new,
         FragmentOverlap::BsdRight => old > new,

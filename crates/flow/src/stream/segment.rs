@@ -126,7 +126,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let wire_len = u64::from(payload.wire_len);
         let Payload { timestamp, number, awaits, .. } = payload;
         let arrival = Arrival { start, bytes, wire_len, timestamp, number, awaits };
-        backlog.pending.insert(arrival, self.config.overlap, |offset, kept, discarded| {
+        backlog.pending.insert(arrival, self.policy, |offset, kept, discarded| {
             self.statistics.conflicts += 1;
             let conflict = Conflict {
                 offset,

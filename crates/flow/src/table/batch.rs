@@ -459,7 +459,12 @@ impl<E: FlowExtractor> FlowTable<E> {
         let mut inner = std::mem::take(&mut self.inner_datagram);
         for level in 0..NESTED_FRAGMENTS {
             let frame = if level == 0 { packet.data } else { &datagram };
-            let Some(joined) = self.defragmenter.push(&fragment, frame, now) else { break };
+            let overlap = match self.config.overlap.of_network(fragment.destination) {
+                Some(policy) => policy.fragments(),
+                None => self.config.fragments.overlap,
+            };
+            let joined = self.defragmenter.push_for(&fragment, frame, now, overlap);
+            let Some(joined) = joined else { break };
             inner.clear();
             inner.extend_from_slice(joined);
             std::mem::swap(&mut datagram, &mut inner);

@@ -1,6 +1,6 @@
 //! Connections on the same addresses and ports.
 
-use super::tcp::{Segment, opposite};
+use super::tcp::Segment;
 use crate::slot::{Calm, DirectionFlags as F, Rival, SlotFlags};
 use crate::stream::ahead;
 use crate::{EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, TcpFlags};
@@ -160,7 +160,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         entry.flags.clear(SlotFlags::RIVAL);
         let orientation = match rival.side {
             FlowSide::Initiator => entry.initiator(),
-            FlowSide::Responder => opposite(entry.initiator()),
+            FlowSide::Responder => entry.initiator().reversed(),
         };
         self.end(slot, EndReason::Replaced, handler);
         self.renew(slot);

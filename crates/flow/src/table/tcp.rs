@@ -110,7 +110,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         by_sender: bool,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> bool {
-        let initiator = if by_sender { segment.orientation } else { opposite(segment.orientation) };
+        let initiator =
+            if by_sender { segment.orientation } else { segment.orientation.reversed() };
         let syn = segment.flags.contains(TcpFlags::SYN);
         let state = if syn && by_sender { State::HalfOpen } else { State::Established };
         let side = if by_sender { FlowSide::Initiator } else { FlowSide::Responder };
@@ -405,12 +406,5 @@ pub(super) const fn both(
     match side {
         FlowSide::Initiator => (initiator, responder),
         FlowSide::Responder => (responder, initiator),
-    }
-}
-
-pub(super) const fn opposite(orientation: Orientation) -> Orientation {
-    match orientation {
-        Orientation::Forward => Orientation::Reverse,
-        Orientation::Reverse => Orientation::Forward,
     }
 }

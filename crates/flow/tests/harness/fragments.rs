@@ -8,13 +8,14 @@ use flow::{
 };
 
 /// All of them.
-pub const POLICIES: [FragmentOverlap; 6] = [
+pub const POLICIES: [FragmentOverlap; 7] = [
     FragmentOverlap::First,
     FragmentOverlap::Last,
     FragmentOverlap::Bsd,
     FragmentOverlap::BsdRight,
     FragmentOverlap::Linux,
     FragmentOverlap::Reject,
+    FragmentOverlap::RejectPartial,
 ];
 
 /// Makes fragments of arbitrary bytes, three each, and pushes them.
@@ -156,8 +157,14 @@ impl Oracle {
         }
         self.bytes.resize(self.bytes.len().max(end), None);
         let taken = self.bytes[start..end].iter().any(Option::is_some);
+        let partly = self.bytes[start..end].iter().any(Option::is_none);
         let copy = self.fragments.contains(&(start, bytes.clone()));
-        if overlap == FragmentOverlap::Reject && taken && !copy {
+        let void = match overlap {
+            FragmentOverlap::Reject => taken && !copy,
+            FragmentOverlap::RejectPartial => taken && partly,
+            _ => false,
+        };
+        if void {
             self.void = true;
             return None;
         }

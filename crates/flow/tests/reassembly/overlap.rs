@@ -153,3 +153,26 @@ fn what_was_delivered_stays_under_every_policy() {
     lab.client(2, "XXef");
     assert_eq!(lab.text(), "abcdef");
 }
+
+/// Each direction's bytes are chosen as the host chooses that receives them.
+#[test]
+fn the_policy_is_that_of_the_receiver() {
+    let network = |text: &str| text.parse().unwrap();
+    let mut lab = Lab::with(|builder| {
+        builder
+            .overlap_policy(OverlapPolicy::First)
+            .overlap_policy_for(network("192.0.2.2"), OverlapPolicy::Last)
+            .overlap_policy_for(network("192.0.2.0/24"), OverlapPolicy::Bsd)
+            .overlap_policy_for(network("2001:db8::/32"), OverlapPolicy::BsdRight)
+    });
+    lab.handshake(C, S);
+    // The client has 192.0.2.1, the server 192.0.2.2.
+    lab.client(1, "bc");
+    lab.client(1, "XY");
+    lab.client(0, "a");
+    lab.send(Server, S + 2, C + 4, "A", "bcd");
+    lab.send(Server, S + 2, C + 4, "A", "XYZ");
+    lab.send(Server, S + 1, C + 4, "A", "a");
+    assert_eq!(lab.text(), "aXY");
+    assert_eq!(lab.side(0, Responder).text, "abcd");
+}

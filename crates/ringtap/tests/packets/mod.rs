@@ -92,6 +92,20 @@ impl Packets {
         self.frame(0x0800, &ipv4(from, 6, &segment))
     }
 
+    /// A TCP segment with a wrong checksum.
+    pub(crate) fn damaged_tcp(
+        self,
+        from: Host,
+        flags: u8,
+        at: u32,
+        ack: u32,
+        payload: &[u8],
+    ) -> Self {
+        let mut segment = tcp(from, flags, at, ack, payload);
+        segment[16] ^= 0x55;
+        self.frame(0x0800, &ipv4(from, 6, &segment))
+    }
+
     /// A UDP datagram.
     pub(crate) fn udp(self, from: Host, payload: &[u8]) -> Self {
         let [source, destination] = ports(from);

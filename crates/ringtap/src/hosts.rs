@@ -1,0 +1,84 @@
+//! The receiving hosts: how they treat what an attacker sends to mislead whoever watches.
+
+use std::str::FromStr;
+
+use flow::{FlowExtractor, FlowTableBuilder, Network, OverlapPolicy};
+
+/// How the hosts of the capture treat packets that contradict each other or are damaged.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Hosts {
+    /// How receiving hosts treat overlapping segments and fragments whose bytes differ: first, last, bsd, bsd-right,
+    /// linux, windows or solaris. With a network, the policy of the hosts in it; the longest prefix decides. May be
+    /// repeated [default: first]
+    #[arg(long = "policy", value_name = "[NETWORK=]POLICY", value_delimiter = ',')]
+    policies: Vec<Policy>,
+    /// Drop packets whose checksum is wrong, as their receiver did. Not for captures of a host that leaves checksums to its
+    /// adapter.
+    #[arg(long)]
+    verify_checksums: bool,
+}
+
+/// A policy, of one network or of all hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Policy {
+    network: Option<Network>,
+    policy: OverlapPolicy,
+}
+
+impl Hosts {
+    /// Sets a table up accordingly.
+    pub(crate) fn apply<E: FlowExtractor>(
+        &self,
+        mut table: FlowTableBuilder<E>,
+    ) -> FlowTableBuilder<E> {
+        for Policy { network, policy } in &self.policies {
+            table = match network {
+                Some(network) => table.overlap_policy_for(*network, *policy),
+                None => table.overlap_policy(*policy),
+            };
+        }
+        table.verify_checksums(self.verify_checksums)
+    }
+}
+
+impl FromStr for Policy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (network, policy) = match text.rsplit_once('=') {
+            Some((network, policy)) => {
+                let network = network.parse().map_err(|error| format!("{network}: {error}"))?;
+                (Some(network), policy)
+            }
+            None => (None, text),
+        };
+        let policy = policy.parse().map_err(|error| format!("{policy}: {error}"))?;
+        Ok(Self { network, policy })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_are_read_with_and_without_a_network() {
+        let read = |text: &str| text.parse::<Policy>();
+        assert_eq!(read("linux"), Ok(Policy { network: None, policy: OverlapPolicy::Linux }));
+        for network in ["192.0.2.0/24", "2001:db8::/32", "::1"] {
+            let policy = read(&format!("{network}=bsd-right"));
+            let network = Some(network.parse().unwrap());
+            assert_eq!(policy, Ok(Policy { network, policy: OverlapPolicy::BsdRight }));
+        }
+        for (text, error) in [
+            (
+                "beos",
+                "beos: not a policy; one of first, last, bsd, bsd-right, linux, windows, solaris",
+            ),
+            ("192.0.2.1/24=linux", "192.0.2.1/24: the address has bits set after the prefix"),
+            ("=linux", ": not an IP address; write a network as 192.0.2.0/24 or 2001:db8::/32"),
+        ] {
+            assert_eq!(read(text), Err(error.to_owned()));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Bytes as the hosts of the capture took them.
+
+mod folder;
+mod packets;
+
+use std::process::Command;
+
+use folder::Folder;
+use packets::ACK;
+use packets::Host::{Client, Server};
+use packets::Packets;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Returns the raw bytes that `ringtap follow` shows.
+fn bytes(test: &str, packets: &Packets, arguments: &[&str]) -> Result<String> {
+    let folder = Folder::new(test)?;
+    let file = packets.write(&folder.0)?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+    let output =
+        command.args(["follow", "--output", "raw", "--read"]).arg(file).args(arguments).output()?;
+    assert!(output.status.success(), "{output:?}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[test]
+fn overlaps_are_resolved_as_the_receiver_does() -> Result {
+    let packets = Packets::ethernet()
+        .handshake()
+        .tcp(Client, ACK, 2, 0, b"cd")
+        .tcp(Client, ACK, 1, 0, b"BCD")
+        .tcp(Client, ACK, 0, 0, b"a")
+        .tcp(Server, ACK, 0, 4, b"")
+        .close(4, 0);
+    for (arguments, expected) in [
+        (&[][..], "aBcd"),
+        (&["--policy", "linux"], "aBCD"),
+        (&["--policy", "192.0.2.0/24=linux"], "aBcd"),
+        (&["--policy", "first,198.51.100.0/24=linux"], "aBCD"),
+        (&["--policy", "linux", "--policy", "198.51.100.20=first"], "aBcd"),
+    ] {
+        assert_eq!(bytes("overlaps", &packets, arguments)?, expected, "{arguments:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn damaged_segments_are_dropped_on_request() -> Result {
+    let packets = Packets::ethernet()
+        .handshake()
+        .damaged_tcp(Client, ACK, 0, 0, b"EVIL")
+        .tcp(Client, ACK, 0, 0, b"good")
+        .tcp(Server, ACK, 0, 4, b"")
+        .close(4, 0);
+    assert_eq!(bytes("damaged", &packets, &[])?, "EVIL");
+    assert_eq!(bytes("damaged", &packets, &["--verify-checksums"])?, "good");
+    Ok(())
+}
+
+#[test]
+fn a_policy_that_does_not_exist_is_named() -> Result {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+    let output = command.args(["follow", "-r", "-", "--policy", "10.0.0.0/8=beos"]).output()?;
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8(output.stderr)?;
+    assert!(message.contains("beos: not a policy; one of first, last, bsd"), "{message}");
+    Ok(())
+}
