@@ -112,6 +112,10 @@ pub struct Conflict {
     pub kept: Bytes,
     /// The bytes that are not, as many.
     pub discarded: Bytes,
+    /// Number of the packet that brought the kept version, counted from 1 in its source.
+    pub kept_packet_number: u64,
+    /// Number of the packet that brought the other.
+    pub discarded_packet_number: u64,
     /// Time stamp of the packet that brought the second version.
     pub timestamp: Timestamp,
     /// Number of that packet, counted from 1 in its source.

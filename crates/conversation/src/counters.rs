@@ -14,6 +14,7 @@ use crate::observe;
 pub(crate) struct Counters {
     pub(crate) packets: Counter,
     pub(crate) conversations: Counter,
+    pub(crate) datagram_flows: Counter,
     pub(crate) rejected: Counter,
     pub(crate) refused: Counter,
     pub(crate) evicted: Counter,
@@ -108,6 +109,7 @@ impl Counters {
             packets: self.packets.total(),
             flows: self.flows.total(),
             conversations: self.conversations.total(),
+            datagram_flows: self.datagram_flows.total(),
             rejected: self.rejected.total(),
             refused: self.refused.total(),
             evicted: self.evicted.total(),
@@ -143,6 +145,7 @@ impl Statistics {
         self.packets += other.packets;
         self.flows += other.flows;
         self.conversations += other.conversations;
+        self.datagram_flows += other.datagram_flows;
         self.rejected += other.rejected;
         self.refused += other.refused;
         self.evicted += other.evicted;
@@ -178,6 +181,8 @@ pub struct Statistics {
     pub flows: u64,
     /// Conversations announced.
     pub conversations: u64,
+    /// Flows that are not TCP, and therefore no conversations unless [`datagrams`](crate::FlowStream::datagrams) are enabled.
+    pub datagram_flows: u64,
     /// Conversations that the program's own predicate did not admit.
     pub rejected: u64,
     /// Conversations that were not announced because too many waited to be taken, or went on.

@@ -45,7 +45,8 @@ impl FlowNumber {
 /// Each flow that [`Started`](Self::Started) also [`Ended`](Self::Ended). On a wire, events between the two, and flows
 /// as a whole, may be missing where the reader was too slow: then [`Lagged`](Self::Lagged) stands in their place. A file
 /// waits for its reader. `Data`, `Gap`, `Late`, `Unplaced`, `Conflict`, `Finished` and `Datagram` come where
-/// [`details`](crate::FlowStream::details) are asked for.
+/// [`details`](crate::FlowStream::details) are enabled, `Unplaced` and `Conflict` also where
+/// [`anomalies`](crate::FlowStream::anomalies) are.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum FlowEvent<K = FiveTupleKey> {
@@ -216,6 +217,14 @@ impl<K: Send + 'static> Event for FlowEvent<K> {
     }
 }
 
+/// Which events between a flow's beginning and its end are reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Details {
+    None,
+    Anomalies,
+    All,
+}
+
 /// Tells an outlet of flows.
 pub(crate) struct EventSink<K> {
     outlet: Outlet<FlowEvent<K>>,
@@ -224,7 +233,7 @@ pub(crate) struct EventSink<K> {
     admission: Admission<K>,
     /// By the slot of the flow's id: whether its beginning was told.
     told: Vec<bool>,
-    details: bool,
+    details: Details,
 }
 
 impl<K: Send + 'static> EventSink<K> {
@@ -232,7 +241,7 @@ impl<K: Send + 'static> EventSink<K> {
         outlet: Outlet<FlowEvent<K>>,
         source: u32,
         admission: Admission<K>,
-        details: bool,
+        details: Details,
     ) -> Self {
         Self { outlet, source, admission, told: Vec::new(), details }
     }
@@ -246,7 +255,14 @@ impl<K: Send + 'static> EventSink<K> {
     }
 
     fn detail(&mut self, flow: &Flow<'_, K>, event: FlowEvent<K>) {
-        if self.details && self.is_told(flow) {
+        let wanted = match self.details {
+            Details::None => false,
+            Details::Anomalies => {
+                matches!(event, FlowEvent::Unplaced { .. } | FlowEvent::Conflict { .. })
+            }
+            Details::All => true,
+        };
+        if wanted && self.is_told(flow) {
             self.outlet.offer(0, event);
         }
     }

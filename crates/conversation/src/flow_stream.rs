@@ -18,7 +18,7 @@ use crate::counters::Counters;
 use crate::engine::{self, Engine};
 use crate::error::Error;
 use crate::event_stream::{EventStream, Start};
-use crate::flow_event::{EventSink, FlowEvent};
+use crate::flow_event::{Details, EventSink, FlowEvent};
 use crate::flow_state::StatefulFlowStream;
 use crate::gate::Gate;
 use crate::handle::{Control, Handle};
@@ -92,7 +92,7 @@ impl<T: IntoPacketSources> FlowGroupExt for T {}
 pub struct FlowStream<S, E: FlowExtractor> {
     settings: Settings,
     admission: Admission<E::Key>,
-    details: bool,
+    details: Details,
     state: State<S, E>,
 }
 
@@ -127,7 +127,7 @@ where
 
     fn of(members: Result<Vec<Member<S, E>>, ring_core::Error>) -> Self {
         let (settings, admission) = (Settings::default(), Admission::default());
-        Self { settings, admission, details: false, state: State::Ready(members) }
+        Self { settings, admission, details: Details::None, state: State::Ready(members) }
     }
 
     /// Changes how flows are tracked: timeouts, limits, the overlap policy. Where there are several sources, each has a
@@ -298,7 +298,16 @@ where
     /// else [`FlowEvent`] names.
     #[must_use]
     pub fn details(mut self, yes: bool) -> Self {
-        self.details = yes;
+        self.details = if yes { Details::All } else { Details::None };
+        self
+    }
+
+    /// Reports, of what lies between a flow's beginning and its end, only what is suspicious: [`FlowEvent::Unplaced`] and
+    /// [`FlowEvent::Conflict`]. Off by default. It costs nothing for flows that have neither, whereas
+    /// [`details`](Self::details), which this replaces, are an event a segment.
+    #[must_use]
+    pub fn anomalies(mut self, yes: bool) -> Self {
+        self.details = if yes { Details::Anomalies } else { Details::None };
         self
     }
 

@@ -325,7 +325,11 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
         }
         // A flow whose slot had another before it: that one's `on_end` has emptied it.
         self.forget(index);
-        if !self.wants(flow) || self.inbox.is_gone() {
+        if !self.wants(flow) {
+            self.counters.datagram_flows.add(1);
+            return;
+        }
+        if self.inbox.is_gone() {
             return;
         }
         if self.is_full() {
@@ -398,7 +402,16 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
             let Conflict { offset, timestamp, packet_number, .. } = conflict;
             let [kept, discarded] =
                 [conflict.kept, conflict.discarded].map(|bytes| self.pool.copy(bytes));
-            let item = chunk::Conflict { offset, kept, discarded, timestamp, packet_number };
+            let Conflict { kept_packet_number, discarded_packet_number, .. } = conflict;
+            let item = chunk::Conflict {
+                offset,
+                kept,
+                discarded,
+                kept_packet_number,
+                discarded_packet_number,
+                timestamp,
+                packet_number,
+            };
             self.put(flow, side, Item::Conflict(Box::new(item)));
         }
     }

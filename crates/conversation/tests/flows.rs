@@ -407,3 +407,52 @@ impl PacketSource for Paced {
         None
     }
 }
+
+#[tokio::test]
+async fn anomalies_are_reported_without_an_event_a_segment() {
+    let mut connection = Connection::open(1);
+    connection.send(0, b"first");
+    connection.send(0, b"second");
+    connection.send(0, b"third");
+    connection.fin(0);
+    connection.fin(1);
+    let mut packets: Vec<_> = connection.packets.drain(..).collect();
+    let mut forged = packets[7].clone();
+    let len = forged.len();
+    forged[len - 5..].copy_from_slice(b"THIRD");
+    let (second, third) = (packets.remove(5), packets.remove(6));
+    packets.splice(5..5, [third, forged, second]);
+    let stream = || support::source(packets.clone()).flow_stream(FiveTuple::bidirectional());
+    for (anomalies, expected) in [(false, ""), (true, "conflict at 11 by packet 7")] {
+        let mut events = stream().anomalies(anomalies);
+        let mut between = String::new();
+        while let Some(event) = events.next().await {
+            match event.unwrap() {
+                FlowEvent::Started { .. } | FlowEvent::Ended { .. } => {}
+                FlowEvent::Conflict { offset, packet_number, .. } => {
+                    between += &format!("conflict at {offset} by packet {packet_number}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(between, expected);
+        assert_eq!(events.handle().unwrap().statistics().conflicts, 1);
+    }
+}
+
+#[tokio::test]
+async fn flows_that_are_no_conversations_are_counted() {
+    let mut connection = exchange(1);
+    for port in [7, 8, 7, 9] {
+        connection.packets.push_back(udp(1, port, b"datagram"));
+    }
+    for (datagrams, expected) in [(false, (1, 3)), (true, (4, 0))] {
+        let packets = connection.packets.iter().cloned().collect();
+        let stream = support::source(packets).flow_stream(FiveTuple::bidirectional());
+        let conversations = stream.datagrams(datagrams).into_conversations();
+        let handle = conversations.handle();
+        let _: Vec<_> = conversations.collect().await;
+        let statistics = handle.statistics();
+        assert_eq!((statistics.conversations, statistics.datagram_flows), expected);
+    }
+}

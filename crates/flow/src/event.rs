@@ -103,6 +103,10 @@ pub struct Conflict<'a> {
     pub kept: &'a [u8],
     /// The bytes that give way, as long as `kept`.
     pub discarded: &'a [u8],
+    /// Number of the packet that brought the bytes that stay.
+    pub kept_packet_number: u64,
+    /// Number of the packet that brought the bytes that give way.
+    pub discarded_packet_number: u64,
     /// Time stamp of the packet that brought the second version.
     pub timestamp: Timestamp,
     /// Number of the packet that brought the second version.

@@ -108,13 +108,13 @@ impl Pending {
         }
     }
 
-    /// Adds a segment. Where it overlaps others the policy chooses; `conflict` hears of bytes that differ, those that
-    /// stay first.
+    /// Adds a segment. Where it overlaps others the policy chooses; `conflict` is called for bytes that differ, with those that
+    /// stay first, each with the number of their packet.
     pub(crate) fn insert(
         &mut self,
         arrival: Arrival<'_>,
         policy: OverlapPolicy,
-        mut conflict: impl FnMut(u64, &[u8], &[u8]),
+        mut conflict: impl FnMut(u64, (&[u8], u64), (&[u8], u64)),
     ) {
         let range = arrival.start..arrival.start + arrival.bytes.len() as u64;
         // Of the arrival, everything before `from` is in the map or has given way.
@@ -128,6 +128,7 @@ impl Pending {
             let old = held.bytes().map(|bytes| slice(bytes, held_range.start, &both));
             let replace = old.is_none() || policy.prefers_new(&range, &held_range);
             if let Some(old) = old.filter(|&old| old != new) {
+                let (new, old) = ((new, arrival.number), (old, held.number));
                 let (kept, given) = if replace { (new, old) } else { (old, new) };
                 conflict(both.start, kept, given);
             }

@@ -111,7 +111,15 @@ fn bytes_without_a_place_count_as_queued_and_are_counted_where_there_is_no_room(
     };
     let conflict = |offset| {
         let (kept, discarded) = (Bytes::from_static(b"kept"), Bytes::from_static(b"gone"));
-        let conflict = Conflict { offset, kept, discarded, timestamp: time, packet_number: 3 };
+        let conflict = Conflict {
+            offset,
+            kept,
+            discarded,
+            kept_packet_number: 2,
+            discarded_packet_number: 3,
+            timestamp: time,
+            packet_number: 3,
+        };
         (FlowSide::Responder, Item::Conflict(Box::new(conflict)))
     };
     let mut dropped = push(&queue, vec![conflict(5)], room).dropped;

@@ -301,6 +301,8 @@ async fn two_versions_of_bytes_are_shown_both_and_a_half_reads_the_one_that_was_
                     conflicts.push((side, conflict.offset, conflict.packet_number));
                     assert_eq!(conflict.kept[..], b"third"[..]);
                     assert_eq!(conflict.discarded[..], b"THIRD"[..]);
+                    let packets = (conflict.kept_packet_number, conflict.discarded_packet_number);
+                    assert_eq!(packets, (6, 7));
                 }
             }
             assert_eq!(conflicts, [(FlowSide::Initiator, 11, 7)]);

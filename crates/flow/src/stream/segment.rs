@@ -130,8 +130,10 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             self.statistics.conflicts += 1;
             let conflict = Conflict {
                 offset,
-                kept,
-                discarded,
+                kept: kept.0,
+                discarded: discarded.0,
+                kept_packet_number: kept.1,
+                discarded_packet_number: discarded.1,
                 timestamp: Timestamp::from_nanos(timestamp),
                 packet_number: number,
             };
