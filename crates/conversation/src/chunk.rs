@@ -93,6 +93,9 @@ pub enum Chunk<K = FiveTupleKey> {
 
 /// Bytes of a conversation, with the place they came from.
 ///
+/// They may have come in several packets, which then follow each other within a
+/// [millisecond](crate::FlowStream::chunk_span).
+///
 /// It derefs to the bytes; [`bytes`](Self::bytes) shares them without a copy.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ChunkData {

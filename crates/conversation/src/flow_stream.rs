@@ -196,6 +196,15 @@ where
         self
     }
 
+    /// How far apart the packets of one chunk may have been captured: a millisecond unless told. The time stamp of a chunk
+    /// is that of its first packet, so this is how much later any of its bytes may have come. With zero, only packets
+    /// with the same time stamp are joined.
+    #[must_use]
+    pub fn chunk_span(mut self, span: Duration) -> Self {
+        self.settings.span = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        self
+    }
+
     /// Makes flows that are not TCP conversations too: each of their chunks is the payload of one packet. Where the capture
     /// cut that short, a [gap](crate::Chunk::Gap) follows it.
     #[must_use]

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use flow::{FiveTupleKey, FlowSide};
+use flow::{FiveTupleKey, FlowSide, Timestamp};
 use futures_core::Stream;
 
 use crate::chunk::{Chunk, ChunkData};
@@ -25,18 +25,40 @@ pub struct Half<K: Clone = FiveTupleKey> {
     side: FlowSide,
     /// What a read left over.
     rest: Option<ChunkData>,
+    /// Of the first byte that the last read gave: position, time stamp, and number of the packet.
+    read: Option<(u64, Timestamp, u64)>,
     ended: bool,
 }
 
 impl<K: Clone> Half<K> {
     pub(crate) fn new(queue: Arc<Queue<K>>, side: FlowSide) -> Self {
-        Self { queue, side, rest: None, ended: false }
+        Self { queue, side, rest: None, read: None, ended: false }
     }
 
     /// Whose words these are.
     #[must_use]
     pub fn side(&self) -> FlowSide {
         self.side
+    }
+
+    /// Position in the side's stream of the first byte that the last read as `AsyncRead` gave, gaps counted; `None` before
+    /// one gave any.
+    #[must_use]
+    pub fn offset(&self) -> Option<u64> {
+        self.read.map(|(offset, ..)| offset)
+    }
+
+    /// Time stamp of the packet that brought the bytes that the last read as `AsyncRead` gave, or the first of them;
+    /// `None` before one gave any. A reader with a buffer of its own may have read ahead of what it hands out.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        self.read.map(|(_, timestamp, _)| timestamp)
+    }
+
+    /// Number of that packet, counted from 1 in its source.
+    #[must_use]
+    pub fn packet_number(&self) -> Option<u64> {
+        self.read.map(|(.., number)| number)
     }
 
     /// The next chunk of this side; `None` after [`Chunk::Closed`]. Cancel-safe.

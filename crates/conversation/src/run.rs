@@ -30,11 +30,13 @@ impl Run {
         Self { bytes, offset, timestamp, packet_number }
     }
 
-    /// Copies a segment to the end, if it follows.
+    /// Copies a segment to the end, if it follows, and was captured at most `span` nanoseconds after the first.
     #[inline]
-    pub(crate) fn extend(&mut self, data: &Data<'_>, pool: &mut Pool) -> bool {
+    pub(crate) fn extend(&mut self, data: &Data<'_>, span: u64, pool: &mut Pool) -> bool {
         let len = self.bytes.len() + data.bytes.len();
-        if self.offset + self.bytes.len() as u64 != data.offset || len > MOST {
+        // One that waited behind a hole may be older than what filled that.
+        let later = data.timestamp.as_nanos().wrapping_sub(self.timestamp.as_nanos());
+        if self.offset + self.bytes.len() as u64 != data.offset || len > MOST || later > span {
             return false;
         }
         if len > self.bytes.capacity() {

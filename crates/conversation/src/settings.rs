@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) conversation_limit: usize,
     /// Bytes that may wait for all readers together.
     pub(crate) total_limit: usize,
+    /// How far apart packets may be captured whose bytes become one chunk, in nanoseconds.
+    pub(crate) span: u64,
     /// Conversations that may wait to be taken.
     pub(crate) capacity: usize,
     /// Whether flows that are not TCP are conversations too.
@@ -67,6 +69,7 @@ impl Default for Settings {
             overflow: Overflow::default(),
             conversation_limit: 64 << 20,
             total_limit: 1 << 30,
+            span: 1_000_000,
             capacity: 16_384,
             datagrams: false,
             causal: false,

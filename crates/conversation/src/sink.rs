@@ -93,8 +93,9 @@ struct Slot<K> {
     last_batch: u32,
     /// How long the last run became, up to 64 KiB: the next is likely to be like it.
     usual_run: u16,
-    /// Of a flow that has datagrams.
-    datagram_bytes: Option<Box<[u64; 2]>>,
+    /// What few flows need, by side: of one that has datagrams their bytes so far; of one in causal order the offset up
+    /// to which the other side's bytes wait for this side's.
+    offsets: Option<Box<[u64; 2]>>,
 }
 
 const _: () = assert!(size_of::<Option<Slot<()>>>() == 64);
@@ -251,6 +252,7 @@ impl<K: Clone + Send + 'static> Sink<K> {
     /// What a side says next waits for the other side's bytes before an offset, unless what it said last does.
     fn await_other(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
         let Some(Some(slot)) = self.slots.get_mut(flow.id.slot()) else { return };
+        slot.await_up_to(side.opposite(), offset);
         let last = slot.pending.iter().rev().take(2).find(|entry| {
             entry.side != side || matches!(entry.item, Item::Barrier { .. } | Item::Gap { .. })
         });
@@ -275,9 +277,12 @@ impl<K: Clone + Send + 'static> Sink<K> {
     /// Copies a segment behind the one before it, if they follow each other.
     fn copy(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: &Data<'_>) {
         let Some(Some(slot)) = self.slots.get_mut(flow.id.slot()) else { return };
+        // A run must not reach beyond what the other side waits for: what follows may have been said later.
+        let is_awaited = self.settings.causal && slot.is_awaited(side, data.offset);
         if let Some(Entry { side: before, item: Item::Run(run) }) = slot.pending.back_mut()
             && *before == side
-            && run.extend(data, &mut self.pool)
+            && !is_awaited
+            && run.extend(data, self.settings.span, &mut self.pool)
         {
             slot.last_batch = self.batch;
             slot.usual_run = usual(run.len());
@@ -349,7 +354,7 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
             evicted: false,
             last_batch: self.batch,
             usual_run: 0,
-            datagram_bytes: None,
+            offsets: None,
         });
     }
 
@@ -368,7 +373,10 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
     }
 
     fn on_awaited(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
-        if self.settings.causal {
+        if self.settings.causal
+            && let Some(Some(slot)) = self.slots.get_mut(flow.id.slot())
+        {
+            slot.await_up_to(side, offset);
             self.put(flow, side.opposite(), Item::Barrier { other: offset });
         }
     }
@@ -536,14 +544,22 @@ impl<K: Clone + fmt::Debug + Send + 'static> engine::Sink<K> for Sink<K> {
 impl<K: Clone> Slot<K> {
     /// Where a datagram of so many bytes on the wire starts if all of a side's are laid end to end.
     fn datagram_offset(&mut self, side: FlowSide, len: u64) -> u64 {
-        let totals = self.datagram_bytes.get_or_insert_default();
-        let total = match side {
-            FlowSide::Initiator => &mut totals[0],
-            FlowSide::Responder => &mut totals[1],
-        };
+        let total = &mut self.offsets.get_or_insert_default()[side as usize];
         let offset = *total;
         *total += len;
         offset
+    }
+
+    /// Bytes of the other side wait for those of this one before an offset.
+    fn await_up_to(&mut self, side: FlowSide, offset: u64) {
+        let awaited = &mut self.offsets.get_or_insert_default()[side as usize];
+        *awaited = offset.max(*awaited);
+    }
+
+    /// Whether bytes of the other side may wait for those of this one that end where these begin. The table leaves out a
+    /// last byte that may be a FIN.
+    fn is_awaited(&self, side: FlowSide, offset: u64) -> bool {
+        self.offsets.as_ref().is_some_and(|awaited| offset <= awaited[side as usize] + 1)
     }
 }
 

@@ -30,8 +30,9 @@ pub struct Data<'a> {
     pub timestamp: Timestamp,
     /// Number of the packet that brought the bytes.
     pub packet_number: u64,
-    /// The bytes were said in the knowledge of the other side's before this offset, which had not all been seen when their
-    /// packet came; 0 where that is not so, or was told by [`on_awaited`](crate::FlowHandler::on_awaited).
+    /// The sender had the other side's bytes before this offset when it sent these. Set where these waited behind a hole
+    /// in their own stream, so that the order of events does not show it; 0 elsewhere, and where
+    /// [`on_awaited`](crate::FlowHandler::on_awaited) told it.
     pub awaits: u64,
 }
 

@@ -177,6 +177,12 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         0
     }
 
+    /// How much of what was handed out an acknowledgement covers.
+    pub(crate) fn known(&self, acknowledgement: u32) -> u64 {
+        let offset = self.direction.offset(acknowledgement).max(0).cast_unsigned();
+        if self.direction.flags.has(F::ANCHORED) { offset.min(self.direction.next) } else { 0 }
+    }
+
     /// Time went by.
     pub(crate) fn tick(&mut self) {
         let now = self.now;

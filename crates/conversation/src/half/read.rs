@@ -23,6 +23,7 @@ impl<K: Clone> AsyncRead for Half<K> {
             }
             if let Some(rest) = &mut this.rest {
                 let count = rest.len().min(buf.remaining());
+                this.read = Some((rest.offset(), rest.timestamp(), rest.packet_number()));
                 buf.put_slice(&rest[..count]);
                 rest.advance(count);
                 if rest.is_empty() {

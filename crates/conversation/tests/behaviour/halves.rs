@@ -98,6 +98,47 @@ async fn halves_read_as_streams_of_bytes_and_say_where_some_are_missing() {
 }
 
 #[tokio::test]
+async fn a_half_tells_time_and_place_of_what_was_read() {
+    for live in [false, true] {
+        let mut connection = Connection::open(1);
+        // Messages five milliseconds apart, as packets of the other side's acknowledgements lie between.
+        (0..10).for_each(|round| connection.send(1, &pattern(round, 8)));
+        connection.lose(1, 50);
+        connection.send(1, &pattern(11, 8));
+        connection.fin(0);
+        connection.fin(1);
+        let source = interleave(&mut [connection]);
+        let mut conversations = if live {
+            Live(source).flow_stream(FiveTuple::bidirectional()).begin()
+        } else {
+            source.flow_stream(FiveTuple::bidirectional()).begin()
+        };
+        let (_, mut half) = conversations.next().await.unwrap().unwrap().split();
+        assert_eq!((half.timestamp(), half.offset(), half.packet_number()), (None, None, None));
+        let mut times = Vec::new();
+        let mut buffer = [0; 5];
+        loop {
+            match half.read(&mut buffer).await {
+                Ok(0) => break,
+                Ok(_) => {
+                    let time = half.timestamp().unwrap().as_nanos() - 1_000_000_000_000;
+                    times.push((half.offset().unwrap(), time / 1_000_000));
+                    assert_eq!(half.packet_number(), Some(time / 1_000_000 + 1));
+                }
+                Err(error) => assert!(GapError::from_io(&error).is_some()),
+            }
+        }
+        // The handshake is three packets; of each message, five bytes are read, then three.
+        let expected: Vec<_> = (0..10)
+            .map(|round| (8 * round, 3 + 2 * round))
+            .chain([(130, 24)])
+            .flat_map(|(offset, time)| [(offset, time), (offset + 5, time)])
+            .collect();
+        assert_eq!(times, expected, "live {live}");
+    }
+}
+
+#[tokio::test]
 async fn a_half_that_is_dropped_releases_what_waits_and_leaves_the_other() {
     let mut connections = [exchange(1, 40_000, 30_000)];
     let conversations =

@@ -13,7 +13,7 @@ use std::time::Duration;
 use conversation::{Chunk, Conversation, FlowStreamExt as _, GapCause, Retention};
 use flow::{EndReason, FiveTuple, FlowSide};
 use futures::StreamExt as _;
-use ring_core::{LinkType, MemorySource, PacketMeta, Timestamp};
+use ring_core::{LinkType, MemorySource, PacketMeta, PacketSource, Timestamp};
 use support::{Connection, Live, interleave, pattern, source, udp};
 use tokio::io::AsyncReadExt as _;
 
@@ -309,4 +309,64 @@ async fn two_versions_of_bytes_are_shown_both_and_a_half_reads_the_one_that_was_
         }
         assert_eq!(handle.statistics().conflicts, 1);
     }
+}
+
+/// Packets of one side only, so that nothing of the other lies between, at these times in microseconds.
+fn one_way(times: &[u64]) -> MemorySource {
+    let mut connection = Connection::open(1);
+    for (round, _) in times.iter().enumerate() {
+        connection.send(1, &pattern(round as u64, 8));
+    }
+    let mut source = MemorySource::new(LinkType::ETHERNET).batch_size(64);
+    let said = connection.packets.iter().filter(|packet| packet.len() > 54);
+    for (time, packet) in times.iter().zip(said) {
+        source.push(Timestamp::from_nanos(1_000_000_000_000 + time * 1000), packet);
+    }
+    source
+}
+
+#[tokio::test]
+async fn a_chunk_has_no_packets_that_lie_further_apart_than_was_asked_for() {
+    // The last has a time stamp before that of the one before it.
+    let times = [0, 400, 1000, 1001, 1900, 5000, 7_000_000, 7_000_100, 9_000_000, 8_000_000];
+    let every = [8; 10];
+    for retention in [Retention::Adaptive, Retention::Copy] {
+        for (span, lens) in [
+            (None, &[24, 16, 8, 16, 8, 8][..]),
+            (Some(Duration::ZERO), &every),
+            (Some(Duration::from_micros(500)), &[16, 16, 8, 8, 16, 8, 8]),
+            (Some(Duration::from_secs(7)), &[56, 24]),
+        ] {
+            for live in [false, true] {
+                let source = one_way(&times);
+                let mut heard = Vec::new();
+                let mut conversation = match live {
+                    true => spanned(Live(source), retention, span).await,
+                    false => spanned(source, retention, span).await,
+                };
+                let mut bytes = 0;
+                while let Some(chunk) = conversation.next_chunk().await {
+                    if let Chunk::Initiator(data) | Chunk::Responder(data) = chunk {
+                        let first = times[bytes / 8] * 1000 + 1_000_000_000_000;
+                        bytes += data.len();
+                        assert_eq!(data.timestamp().as_nanos(), first);
+                        heard.push(data.len());
+                    }
+                }
+                assert_eq!(heard, lens, "{retention:?}, {span:?}, live {live}");
+            }
+        }
+    }
+}
+
+async fn spanned<S: PacketSource + Send + 'static>(
+    source: S,
+    retention: Retention,
+    span: Option<Duration>,
+) -> Conversation {
+    let mut stream = source.flow_stream(FiveTuple::bidirectional()).retention(retention);
+    if let Some(span) = span {
+        stream = stream.chunk_span(span);
+    }
+    stream.begin().next().await.unwrap().unwrap()
 }

@@ -1,7 +1,9 @@
 //! Order between the two sides.
 
-use conversation::{Chunk, FlowStreamExt as _};
-use flow::{FiveTuple, FlowSide};
+use std::time::Duration;
+
+use conversation::{Chunk, Conversations, FlowStreamExt as _};
+use flow::FiveTuple;
 use futures::StreamExt as _;
 
 use super::support::{ACK, Connection, Live, interleave, pattern, source};
@@ -56,51 +58,104 @@ fn knowledge(packet: &[u8]) -> (usize, u64) {
     (side, if packet[47] & ACK == 0 { 0 } else { acknowledgement.wrapping_sub(first).into() })
 }
 
+/// A packet of a connection that carries bytes, as the model knows it.
+struct Said {
+    side: usize,
+    /// Its place in its side's stream.
+    offset: u64,
+    len: u64,
+    /// How many of the other side's bytes its sender had.
+    known: u64,
+}
+
+fn said(packet: &[u8]) -> Said {
+    let (side, known) = knowledge(packet);
+    let sequence = u32::from_be_bytes(packet[38..42].try_into().unwrap());
+    let offset = sequence.wrapping_sub([u32::MAX - 9, 8][side]).into();
+    Said { side, offset, len: packet.len() as u64 - 54, known }
+}
+
+/// Reads a conversation in causal order and compares each packet of it, not only the first of a chunk, with what was
+/// handed out before. Returns how far each side was handed out.
+async fn read_in_order(conversations: Conversations, said: &[Said], case: &str) -> [u64; 2] {
+    let mut conversations = conversations;
+    let mut conversation = conversations.next().await.unwrap().unwrap();
+    let mut heard = [0; 2];
+    while let Some(chunk) = conversation.next_chunk().await {
+        let (side, offset, len) = match &chunk {
+            Chunk::Initiator(data) => (0, data.offset(), data.len() as u64),
+            Chunk::Responder(data) => (1, data.offset(), data.len() as u64),
+            Chunk::Gap { side, offset, len, .. } => (*side as usize, *offset, *len),
+            _ => continue,
+        };
+        assert_eq!(offset, heard[side], "{case}: {chunk:?}");
+        let within = |said: &&Said| {
+            said.side == side && said.offset < offset + len && said.offset + said.len > offset
+        };
+        if !matches!(chunk, Chunk::Gap { .. }) {
+            for Said { known, offset, .. } in said.iter().filter(within) {
+                // A single byte is not waited for.
+                assert!(*known <= heard[1 - side] + 1, "{case}: {offset} of {side}, {heard:?}");
+            }
+        }
+        heard[side] += len;
+    }
+    heard
+}
+
 #[tokio::test]
-async fn no_chunk_comes_before_what_its_sender_knew_whatever_was_swapped_or_lost() {
-    for seed in 1..400_u64 {
+async fn no_byte_comes_before_what_its_sender_knew_whatever_was_swapped_or_lost() {
+    for seed in 1..600_u64 {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut random = move |below: u64| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (state >> 33) % below
         };
         let mut connection = Connection::open(1);
+        let (mut sent, mut turn) = ([0; 2], 0);
         for round in 0..30 {
-            let side = random(2) as usize;
-            connection.send(side, &pattern(round, [1, 10, 100, 700, 1400][random(5) as usize]));
+            // Requests and responses, in turn or not.
+            turn = if seed % 3 == 0 { 1 - turn } else { random(2) as usize };
+            let len = [2, 10, 100, 700, 1400][random(5) as usize];
+            sent[turn] += len as u64;
+            connection.send(turn, &pattern(round, len));
             match random(20) {
-                0 if seed % 2 == 0 => connection.lose(side, 300),
-                // Its acknowledgement.
-                1..8 => drop(connection.packets.pop_back()),
+                // The bytes, and nothing, or all, that acknowledges them.
+                0 if seed % 2 == 0 => {
+                    connection.packets.truncate(connection.packets.len() - 2);
+                }
+                1 if seed % 2 == 0 => drop(connection.packets.remove(connection.packets.len() - 2)),
+                // The acknowledgement.
+                2..9 => drop(connection.packets.pop_back()),
                 _ => {}
             }
         }
+        connection.fin(0);
+        connection.fin(1);
         let mut packets: Vec<_> = connection.packets.drain(..).collect();
-        for _ in 0..20 {
-            let at = 3 + random(packets.len() as u64 - 5) as usize;
+        for _ in 0..[0, 20][random(2) as usize] {
+            let at = 3 + random(packets.len() as u64 - 9) as usize;
             packets.swap(at, at + 1 + random(2) as usize);
         }
-        let known: Vec<_> = packets.iter().map(|packet| knowledge(packet)).collect();
-        let mut conversations =
-            source(packets).flow_stream(FiveTuple::bidirectional()).causal_order(true).begin();
-        let mut conversation = conversations.next().await.unwrap().unwrap();
-        let mut heard = [0; 2];
-        while let Some(chunk) = conversation.next_chunk().await {
-            match chunk {
-                Chunk::Initiator(data) | Chunk::Responder(data) => {
-                    let (side, known) = known[data.packet_number() as usize - 1];
-                    // A single byte is not waited for.
-                    assert!(known <= heard[1 - side] + 1, "seed {seed}: {known} of {heard:?}");
-                    heard[side] += data.len() as u64;
-                }
-                Chunk::Gap { side, len, .. } => {
-                    heard[usize::from(side == FlowSide::Responder)] += len;
-                }
-                _ => {}
-            }
-        }
-        assert!(heard[0] >= connection.sent[0].len() as u64, "{heard:?}");
-        assert!(heard[1] >= connection.sent[1].len() as u64, "{heard:?}");
+        let model: Vec<_> = packets.iter().map(|packet| said(packet)).collect();
+        let (live, grace) = (random(2) == 0, [8, 64, 4096][random(3) as usize]);
+        let case = format!("seed {seed}, live {live}, grace {grace}");
+        let heard = if live {
+            let conversations = Live(source(packets))
+                .flow_stream(FiveTuple::bidirectional())
+                .table(move |table| table.grace(grace, Duration::from_secs(60)))
+                .causal_order(true)
+                .begin();
+            read_in_order(conversations, &model, &case).await
+        } else {
+            let conversations = source(packets)
+                .flow_stream(FiveTuple::bidirectional())
+                .table(move |table| table.grace(grace, Duration::from_secs(60)))
+                .causal_order(true)
+                .begin();
+            read_in_order(conversations, &model, &case).await
+        };
+        assert_eq!(heard, sent, "{case}");
     }
 }
 

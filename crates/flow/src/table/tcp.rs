@@ -282,8 +282,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             cold.handshake = now.saturating_sub(cold.handshake);
         }
         let zero_window = segment.window == 0 && !syn;
-        let hole = own.flags.has(F::PENDING)
-            || (own.flags.has(F::ANCHORED) && ahead(segment.sequence, own.expected()));
+        let gapped = own.flags.has(F::ANCHORED) && ahead(segment.sequence, own.expected());
+        let hole = gapped || own.flags.has(F::PENDING);
         let (mut wake, mut awaits) = (u64::MAX, 0);
         if acknowledges {
             let mut stream = self.stream(slot, side.opposite(), handler, &mut wake);
@@ -292,6 +292,9 @@ impl<E: FlowExtractor> FlowTable<E> {
                 stream.anchor(segment.acknowledgement);
             }
             awaits = stream.acknowledged(segment.acknowledgement, edge, hole);
+            if awaits == 0 && gapped {
+                awaits = stream.known(segment.acknowledgement);
+            }
         }
         let mut stream = self.stream(slot, side, handler, &mut wake);
         if plain {
