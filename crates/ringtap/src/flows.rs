@@ -21,7 +21,8 @@ use crate::text::clock::Clock;
 
 /// Show every flow of an interface or a capture file, one line each, when it ends.
 ///
-/// Columns: start, duration in seconds, protocol, initiator and responder, packets/bytes of each side, bytes missing, how the
+/// Columns: start, duration in seconds, protocol, initiator and responder, VLANs and tunnels if there
+/// are any, packets/bytes of each side, bytes missing, how the
 /// flow ended, and its history (upper case for the initiator: S SYN, H SYN-ACK, A acknowledgement, D data, F FIN, R reset,
 /// T retransmission, G gap). The bytes are those of the TCP stream, each counted once, as `ringtap follow` shows them; of other
 /// flows, the payload of all packets.
@@ -143,6 +144,14 @@ struct Line<'a> {
     protocol: u8,
     initiator: String,
     responder: String,
+    /// The VLANs and tunnels around the flow, from the outside in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    /// Those of each direction, if they differ; `""` for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    initiator_scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    responder_scope: Option<String>,
     initiator_packets: u64,
     initiator_bytes: u64,
     responder_packets: u64,
@@ -158,12 +167,16 @@ struct Line<'a> {
 
 fn print_json(w: &mut dyn Write, record: &FlowRecord<FiveTupleKey>) -> io::Result<()> {
     let (initiator, responder) = endpoints(record);
+    let (initiator_scope, responder_scope) = names::joined(record);
     let line = Line {
         start: record.started.to_string(),
         duration: record.ended.saturating_duration_since(record.started).as_secs_f64(),
         protocol: record.key.protocol,
         initiator,
         responder,
+        scope: names::scope(record.key.scope),
+        initiator_scope,
+        responder_scope,
         initiator_packets: record.initiator.packets,
         initiator_bytes: bytes(record, &record.initiator),
         responder_packets: record.responder.packets,
@@ -189,9 +202,10 @@ fn print_line(
         |counters: &SideCounters| format!("{}/{}", counters.packets, bytes(record, counters));
     writeln!(
         w,
-        "{} {duration:.6} {} {initiator} > {responder} {} {} {} {} {}",
+        "{} {duration:.6} {} {initiator} > {responder}{} {} {} {} {} {}",
         clock.at(record.started).word(),
         names::protocol(record.key.protocol),
+        names::Within(record.key.scope),
         side(&record.initiator),
         side(&record.responder),
         missing(record),

@@ -1,6 +1,7 @@
 //! `ringtap follow`: every TCP conversation, complete and in order.
 
 mod colour;
+mod copies;
 mod digest;
 mod files;
 mod json;
@@ -23,12 +24,14 @@ use futures_util::stream::FuturesUnordered;
 use ring_core::PacketSource;
 
 use self::colour::{Colour, Palette};
+use self::copies::Copies;
 use self::files::Folder;
 use self::view::{Talk, View};
 use crate::Error;
 use crate::hosts::Hosts;
 use crate::input::{Input, Keying, Source};
 use crate::interrupt;
+use crate::names;
 use crate::output::Output;
 use crate::report;
 use crate::text::clock::Clock;
@@ -54,8 +57,8 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_name = "DIR")]
     write_dir: Option<PathBuf>,
     /// Instead of the bytes, print one JSON object for each direction that carried data, when its conversation ends:
-    /// addresses, length, SHA-256 and gaps. As its lines name the innermost addresses and ports alone, so do its
-    /// conversations: this implies --ignore-scope.
+    /// addresses, VLANs and tunnels, length, SHA-256 and gaps. A conversation that was captured on both sides of a router
+    /// between VLANs is printed once if both copies agree in every sequence number and byte.
     #[arg(long, conflicts_with = "output")]
     digest: bool,
     /// Show only the beginnings and ends of conversations, and gaps.
@@ -86,6 +89,7 @@ struct Show {
     palette: Palette,
     clock: Clock,
     folder: Option<Rc<Folder>>,
+    copies: Copies,
     /// Conversations so far.
     count: Cell<u64>,
 }
@@ -105,8 +109,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         .map_err(Error::Runtime)?;
     let show = Show::new(arguments)?;
     let name = arguments.input.name();
-    let mut keying = arguments.keying;
-    keying.ignore_scope |= arguments.digest;
     // Bytes and a bar on the same terminal would be in each other's way.
     let source = arguments.input.open(!show.output.is_terminal())?;
     if show.output.is_terminal() && matches!(show.style, Style::Raw) {
@@ -116,7 +118,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     report::listening(&arguments.input);
     let counters = source.counters();
-    let conversations = conversations(source, keying.extractor(), &arguments.hosts);
+    let conversations = conversations(source, arguments.keying.extractor(), &arguments.hosts);
     let handle = conversations.handle();
     let output = show.output.clone();
     let live = arguments.input.is_live();
@@ -126,6 +128,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let result = runtime.block_on(follow(conversations, &show));
     let written = output.finish().map_err(Error::from);
     let has_enough = written.as_ref().is_err_and(Error::is_broken_pipe);
+    show.report_copies();
     if live || interrupt::is_requested() || has_enough {
         report::print(&handle.statistics(), live);
         report::print_forwarded(counters.as_ref());
@@ -193,7 +196,26 @@ impl Show {
         };
         let palette = Palette::new(arguments.color, output.is_terminal());
         let clock = arguments.input.clock();
-        Ok(Self { output, style, palette, clock, folder, count: Cell::new(0) })
+        Ok(Self {
+            output,
+            style,
+            palette,
+            clock,
+            folder,
+            copies: Copies::default(),
+            count: Cell::new(0),
+        })
+    }
+
+    /// Says how many conversations were left out since they are copies.
+    fn report_copies(&self) {
+        let copies = self.copies.count();
+        if copies > 0 {
+            let what = names::count(copies, "conversation is", "conversations are");
+            report::say(format_args!(
+                "{what} left out: an exact copy, captured in another VLAN or tunnel, is printed"
+            ));
+        }
     }
 
     /// `true` if there is no use in going on.
@@ -210,7 +232,7 @@ impl Show {
         let talk = Talk::new(number, &conversation);
         let output = self.output.clone();
         let mut views: Vec<Box<dyn View>> = vec![match self.style {
-            Style::Digest => Box::new(digest::Digest::new(talk, output)),
+            Style::Digest => Box::new(digest::Digest::new(talk, output, self.copies.clone())),
             Style::Json => Box::new(json::Json::new(talk, output)),
             Style::Raw => Box::new(raw::Raw::new(talk, output)),
             Style::Person(bytes) => {

@@ -1,7 +1,9 @@
 //! Names of things: fixed ones in output that programs read, words in output that people read.
 
+use std::fmt;
+
 use conversation::GapCause;
-use flow::{EndReason, protocol};
+use flow::{EndReason, FiveTupleKey, FlowRecord, FlowSide, Scope, protocol};
 
 /// A protocol above IP.
 pub(crate) fn protocol(number: u8) -> String {
@@ -12,6 +14,34 @@ pub(crate) fn protocol(number: u8) -> String {
         protocol::ICMPV6 => "icmp6".to_owned(),
         protocol::SCTP => "sctp".to_owned(),
         other => format!("proto-{other}"),
+    }
+}
+
+/// The VLANs and tunnels of a flow, if there are any.
+pub(crate) fn scope(scope: Scope) -> Option<String> {
+    (scope != Scope::NONE).then(|| scope.to_string())
+}
+
+/// Prints the VLANs and tunnels of a flow behind its addresses, with a space before them; nothing if there are none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Within(pub(crate) Scope);
+
+impl fmt::Display for Within {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Scope::NONE => Ok(()),
+            scope => write!(f, " {scope}"),
+        }
+    }
+}
+
+/// The VLANs and tunnels of the initiator's packets and of the responder's, where they differ; `""` for none.
+pub(crate) fn joined(record: &FlowRecord<FiveTupleKey>) -> (Option<String>, Option<String>) {
+    let Some((side, key)) = record.joined else { return (None, None) };
+    let (own, other) = (record.key.scope.to_string(), key.scope.to_string());
+    match side {
+        FlowSide::Initiator => (Some(other), Some(own)),
+        FlowSide::Responder => (Some(own), Some(other)),
     }
 }
 

@@ -27,6 +27,9 @@ enum Event<'a> {
         time: String,
         initiator: String,
         responder: String,
+        /// The VLANs and tunnels around the conversation, from the outside in.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        scope: Option<String>,
     },
     Data {
         conversation: u64,
@@ -69,6 +72,11 @@ enum Event<'a> {
         responder_bytes: u64,
         missing_bytes: u64,
         history: &'a str,
+        /// The VLANs and tunnels of each direction, if they differ; `""` for none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        initiator_scope: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        responder_scope: Option<String>,
     },
 }
 
@@ -80,6 +88,7 @@ impl Json {
             time: talk.started.to_string(),
             initiator: talk.initiator.to_string(),
             responder: talk.responder.to_string(),
+            scope: names::scope(talk.scope),
         });
         this
     }
@@ -129,15 +138,20 @@ impl View for Json {
             Chunk::Finished { side, len, .. } => {
                 self.write(&Event::Finished { conversation, from: name(*side), len: *len });
             }
-            Chunk::Closed { record, .. } => self.write(&Event::End {
-                conversation,
-                time: record.ended.to_string(),
-                reason: names::end(record.reason),
-                initiator_bytes: record.initiator.delivered_bytes,
-                responder_bytes: record.responder.delivered_bytes,
-                missing_bytes: record.initiator.gap_bytes + record.responder.gap_bytes,
-                history: &record.history,
-            }),
+            Chunk::Closed { record, .. } => {
+                let (initiator_scope, responder_scope) = names::joined(record);
+                self.write(&Event::End {
+                    conversation,
+                    time: record.ended.to_string(),
+                    reason: names::end(record.reason),
+                    initiator_bytes: record.initiator.delivered_bytes,
+                    responder_bytes: record.responder.delivered_bytes,
+                    missing_bytes: record.initiator.gap_bytes + record.responder.gap_bytes,
+                    history: &record.history,
+                    initiator_scope,
+                    responder_scope,
+                });
+            }
             _ => {}
         }
     }

@@ -3,7 +3,7 @@
 //! Each line about a conversation begins with its number in brackets, each line of its bytes with a mark.
 
 use conversation::{Chunk, ChunkData};
-use flow::{FlowRecord, FlowSide, SideCounters, Timestamp};
+use flow::{FiveTupleKey, FlowRecord, FlowSide, Scope, SideCounters, Timestamp};
 
 use super::colour::Palette;
 use super::late::{LateRun, LateRuns};
@@ -61,9 +61,10 @@ impl Printer {
             text: Default::default(),
             late: LateRuns::default(),
         };
-        let Talk { number, initiator, responder, .. } = talk;
+        let Talk { number, initiator, responder, scope, .. } = talk;
+        let scope = names::Within(scope);
         this.output.write(|w| {
-            writeln!(w, "[{number}] {} {initiator} > {responder} started", moment.dated())
+            writeln!(w, "[{number}] {} {initiator} > {responder}{scope} started", moment.dated())
         });
         this
     }
@@ -121,7 +122,7 @@ impl Printer {
         self.output.write(|w| text.finish(w, side, style));
     }
 
-    fn closed<K>(&mut self, record: &FlowRecord<K>) {
+    fn closed(&mut self, record: &FlowRecord<FiveTupleKey>) {
         let how = names::end_in_words(record.reason);
         let (sent, received) = (carried(&record.initiator), carried(&record.responder));
         self.line(
@@ -129,6 +130,13 @@ impl Printer {
             record.ended,
             format_args!("{how}: {sent} sent, {received} received"),
         );
+        if let Some((side, key)) = record.joined {
+            let what = match key.scope {
+                Scope::NONE => "this direction was captured outside VLANs and tunnels".to_owned(),
+                scope => format!("this direction was captured in {scope}"),
+            };
+            self.line(side, record.ended, format_args!("{what}"));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whatever shows a conversation.
 
 use conversation::{Chunk, Conversation};
-use flow::{Endpoint, FlowSide, Timestamp};
+use flow::{Endpoint, FiveTupleKey, FlowRecord, FlowSide, Scope, Timestamp};
 
 /// Which conversation it is, and between whom.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +11,10 @@ pub(super) struct Talk {
     pub(super) started: Timestamp,
     pub(super) initiator: Endpoint,
     pub(super) responder: Endpoint,
+    /// The VLANs and tunnels around it.
+    pub(super) scope: Scope,
+    /// The side that came in other ones, once that is known, and which these are.
+    pub(super) joined: Option<(FlowSide, Scope)>,
 }
 
 /// Something that is shown what a conversation consists of, from its beginning to its end.
@@ -28,6 +32,21 @@ impl Talk {
             started: conversation.info().started,
             initiator: conversation.initiator(),
             responder: conversation.responder(),
+            scope: conversation.key().scope,
+            joined: None,
+        }
+    }
+
+    /// Takes over what is known when the conversation ends.
+    pub(super) fn learn(&mut self, record: &FlowRecord<FiveTupleKey>) {
+        self.joined = record.joined.map(|(side, key)| (side, key.scope));
+    }
+
+    /// The VLANs and tunnels that the packets of a side were captured in.
+    pub(super) fn scope_of(&self, side: FlowSide) -> Scope {
+        match self.joined {
+            Some((joined, scope)) if joined == side => scope,
+            _ => self.scope,
         }
     }
 

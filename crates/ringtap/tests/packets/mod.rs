@@ -26,6 +26,10 @@ pub(crate) struct Packets {
     file: Vec<u8>,
     /// Of the next packet.
     pub(crate) time: u64,
+    /// The VLAN tags of what the client sends, and of what the server sends.
+    tags: [Vec<u16>; 2],
+    /// What is added to the sequence numbers of both.
+    shift: u32,
     /// Which packets are left out, counted from 1.
     left_out: Vec<u64>,
     number: u64,
@@ -43,7 +47,20 @@ impl Packets {
     pub(crate) fn new(link_type: u32) -> Self {
         let header: [u32; 6] = [0xa1b2_3c4d, 4 << 16 | 2, 0, 0, 262_144, link_type];
         let file = header.iter().flat_map(|word| word.to_le_bytes()).collect();
-        Self { file, time: START, left_out: Vec::new(), number: 0 }
+        let tags = Default::default();
+        Self { file, time: START, tags, shift: 0, left_out: Vec::new(), number: 0 }
+    }
+
+    /// Tags the TCP segments of both sides from now on.
+    pub(crate) fn tagged(mut self, client: &[u16], server: &[u16]) -> Self {
+        self.tags = [client.to_vec(), server.to_vec()];
+        self
+    }
+
+    /// Moves the sequence numbers of both sides from now on.
+    pub(crate) fn shifted(mut self, by: u32) -> Self {
+        self.shift = by;
+        self
     }
 
     /// Ethernet.
@@ -88,8 +105,15 @@ impl Packets {
 
     /// A TCP segment: flags, offsets in the streams of sender and receiver, and what it carries.
     pub(crate) fn tcp(self, from: Host, flags: u8, at: u32, ack: u32, payload: &[u8]) -> Self {
+        let (at, ack) = (at.wrapping_add(self.shift), ack.wrapping_add(self.shift));
         let segment = tcp(from, flags, at, ack, payload);
-        self.frame(0x0800, &ipv4(from, 6, &segment))
+        let mut packet = ipv4(from, 6, &segment);
+        let mut ethertype = 0x0800_u16;
+        for tag in self.tags[usize::from(from == Server)].iter().rev() {
+            packet = [&tag.to_be_bytes()[..], &ethertype.to_be_bytes(), &packet].concat();
+            ethertype = 0x8100;
+        }
+        self.frame(ethertype, &packet)
     }
 
     /// A TCP segment with a wrong checksum.
