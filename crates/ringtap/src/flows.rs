@@ -1,10 +1,11 @@
 //! `ringtap flows`: one line a flow.
 
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io::{self, Write};
 use std::task::Poll;
 
-use conversation::{FlowEvent, FlowStream, FlowStreamExt as _, Handle, Statistics};
+use conversation::{FlowEvent, FlowNumber, FlowStream, FlowStreamExt as _, Handle, Statistics};
 use flow::{FiveTuple, FiveTupleKey, FlowRecord, Orientation, SideCounters, protocol};
 use futures_util::StreamExt as _;
 use ring_core::PacketSource;
@@ -17,14 +18,15 @@ use crate::interrupt;
 use crate::names;
 use crate::output::Output;
 use crate::report;
+use crate::summary::{self, Shown};
 use crate::text::clock::Clock;
 
 /// Show every flow of an interface or a capture file, one line each, when it ends.
 ///
-/// Columns: start, duration in seconds, protocol, initiator and responder, VLANs and tunnels if there
-/// are any, packets/bytes of each side, bytes missing, how the
-/// flow ended, and its history (upper case for the initiator: S SYN, H SYN-ACK, A acknowledgement, D data, F FIN, R reset,
-/// T retransmission, G gap). The bytes are those of the TCP stream, each counted once, as `ringtap follow` shows them; of other
+/// Columns: start, duration in seconds, protocol, initiator and responder, VLANs and tunnels if there are any, packets/bytes of
+/// each side, bytes missing, how the flow ended, and its history (upper case for the initiator: S SYN, H SYN-ACK, A
+/// acknowledgement, D data, F FIN, R reset, T retransmission, G gap); behind it, if there are any, `unplaced=` bytes that were
+/// seen but have no place in a stream, and `conflicts=` places of which packets brought different bytes. The bytes are those of the TCP stream, each counted once, as `ringtap follow` shows them; of other
 /// flows, the payload of all packets.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -76,11 +78,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     };
     let written = output.finish().map_err(Error::from);
     let has_enough = written.as_ref().is_err_and(Error::is_broken_pipe);
-    if let Some(statistics) = statistics
-        && (live || interrupt::is_requested() || has_enough)
-    {
-        report::print(&statistics, live);
-        report::print_forwarded(counters.as_ref());
+    if let Some(statistics) = statistics {
+        if live || interrupt::is_requested() || has_enough {
+            report::print(&statistics, live);
+            report::print_forwarded(counters.as_ref());
+        }
+        summary::print(&statistics, Shown::Flows);
     }
     written?;
     result.map_err(|source| Error::Follow { name, source })
@@ -95,8 +98,11 @@ async fn print<S>(
 where
     S: PacketSource + Send + Unpin + 'static,
 {
+    stream = stream.anomalies(true);
     let mut result = Ok(());
     let mut watched = false;
+    // Of flows that go on and have any.
+    let mut conflicts: HashMap<FlowNumber, u64> = HashMap::new();
     poll_fn(|cx| {
         while !interrupt::is_over() && !output.has_failed() {
             let next = stream.poll_next_unpin(cx);
@@ -106,10 +112,14 @@ where
                 watch(handle, live);
             }
             match next {
-                Poll::Ready(Some(Ok(FlowEvent::Ended { record, .. }))) => {
+                Poll::Ready(Some(Ok(FlowEvent::Conflict { id, .. }))) => {
+                    *conflicts.entry(id).or_default() += 1;
+                }
+                Poll::Ready(Some(Ok(FlowEvent::Ended { id, record, .. }))) => {
+                    let conflicts = conflicts.remove(&id).unwrap_or(0);
                     output.write(|w| match style {
-                        Style::Json => print_json(w, &record),
-                        Style::Line(clock) => print_line(w, clock, &record),
+                        Style::Json => print_json(w, &record, conflicts),
+                        Style::Line(clock) => print_line(w, clock, &record, conflicts),
                     });
                 }
                 Poll::Ready(Some(Ok(_))) => {}
@@ -157,6 +167,8 @@ struct Line<'a> {
     responder_packets: u64,
     responder_bytes: u64,
     missing_bytes: u64,
+    unplaced_bytes: u64,
+    conflicts: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     handshake_rtt: Option<f64>,
     end: &'static str,
@@ -165,7 +177,11 @@ struct Line<'a> {
     community_id: Option<String>,
 }
 
-fn print_json(w: &mut dyn Write, record: &FlowRecord<FiveTupleKey>) -> io::Result<()> {
+fn print_json(
+    w: &mut dyn Write,
+    record: &FlowRecord<FiveTupleKey>,
+    conflicts: u64,
+) -> io::Result<()> {
     let (initiator, responder) = endpoints(record);
     let (initiator_scope, responder_scope) = names::joined(record);
     let line = Line {
@@ -182,6 +198,8 @@ fn print_json(w: &mut dyn Write, record: &FlowRecord<FiveTupleKey>) -> io::Resul
         responder_packets: record.responder.packets,
         responder_bytes: bytes(record, &record.responder),
         missing_bytes: missing(record),
+        unplaced_bytes: unplaced(record),
+        conflicts,
         handshake_rtt: record.handshake_rtt.map(|rtt| rtt.as_secs_f64()),
         end: names::end(record.reason),
         history: &record.history,
@@ -195,12 +213,13 @@ fn print_line(
     w: &mut dyn Write,
     clock: &Clock,
     record: &FlowRecord<FiveTupleKey>,
+    conflicts: u64,
 ) -> io::Result<()> {
     let (initiator, responder) = endpoints(record);
     let duration = record.ended.saturating_duration_since(record.started).as_secs_f64();
     let side =
         |counters: &SideCounters| format!("{}/{}", counters.packets, bytes(record, counters));
-    writeln!(
+    write!(
         w,
         "{} {duration:.6} {} {initiator} > {responder}{} {} {} {} {} {}",
         clock.at(record.started).word(),
@@ -211,7 +230,13 @@ fn print_line(
         missing(record),
         names::end(record.reason),
         if record.history.is_empty() { "-" } else { &record.history },
-    )
+    )?;
+    for (count, what) in [(unplaced(record), "unplaced"), (conflicts, "conflicts")] {
+        if count > 0 {
+            write!(w, " {what}={count}")?;
+        }
+    }
+    writeln!(w)
 }
 
 fn endpoints(record: &FlowRecord<FiveTupleKey>) -> (String, String) {
@@ -223,6 +248,10 @@ fn endpoints(record: &FlowRecord<FiveTupleKey>) -> (String, String) {
 /// the payload of all its packets.
 fn bytes(record: &FlowRecord<FiveTupleKey>, side: &SideCounters) -> u64 {
     if record.key.protocol == protocol::TCP { side.delivered_bytes } else { side.payload_bytes }
+}
+
+fn unplaced(record: &FlowRecord<FiveTupleKey>) -> u64 {
+    record.initiator.unplaced_bytes + record.responder.unplaced_bytes
 }
 
 fn missing(record: &FlowRecord<FiveTupleKey>) -> u64 {

@@ -5,9 +5,9 @@ mod copies;
 mod digest;
 mod files;
 mod json;
-mod late;
 mod print;
 mod raw;
+mod runs;
 mod view;
 
 use std::cell::Cell;
@@ -34,6 +34,7 @@ use crate::interrupt;
 use crate::names;
 use crate::output::Output;
 use crate::report;
+use crate::summary::{self, Shown};
 use crate::text::clock::Clock;
 
 /// Show every TCP conversation of an interface or a capture file.
@@ -133,6 +134,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         report::print(&handle.statistics(), live);
         report::print_forwarded(counters.as_ref());
     }
+    summary::print(&handle.statistics(), Shown::Conversations);
     written?;
     result.map_err(|source| Error::Follow { name, source })?;
     show.folder.as_ref().map_or(Ok(()), |folder| folder.finish())

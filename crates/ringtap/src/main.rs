@@ -15,6 +15,7 @@ mod names;
 mod output;
 mod progress;
 mod report;
+mod summary;
 mod text;
 
 use std::process::ExitCode;

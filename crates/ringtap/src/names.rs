@@ -3,7 +3,7 @@
 use std::fmt;
 
 use conversation::GapCause;
-use flow::{EndReason, FiveTupleKey, FlowRecord, FlowSide, Scope, protocol};
+use flow::{EndReason, FiveTupleKey, FlowRecord, FlowSide, Scope, UnplacedCause, protocol};
 
 /// A protocol above IP.
 pub(crate) fn protocol(number: u8) -> String {
@@ -94,6 +94,40 @@ pub(crate) const fn gap_in_words(cause: GapCause) -> &'static str {
         GapCause::Truncated => "cut off by the snap length of the capture",
         GapCause::SlowReader => "dropped, since the output is too slow",
         _ => "not captured",
+    }
+}
+
+/// Why bytes have no place in their stream.
+pub(crate) const fn unplaced(cause: UnplacedCause) -> &'static str {
+    match cause {
+        UnplacedCause::OutOfWindow => "out-of-window",
+        UnplacedCause::AfterFin => "after-fin",
+        UnplacedCause::AfterEnd => "after-end",
+        UnplacedCause::OtherSequenceSpace => "other-sequence-space",
+        UnplacedCause::SynNotConfirmed => "syn-not-confirmed",
+        UnplacedCause::Discarded => "discarded",
+        UnplacedCause::Limit => "limit",
+        _ => "other",
+    }
+}
+
+/// Why bytes have no place in their stream, for people.
+pub(crate) const fn unplaced_in_words(cause: UnplacedCause) -> &'static str {
+    match cause {
+        UnplacedCause::OutOfWindow => {
+            "far from what the receiver expected, and nothing confirmed them"
+        }
+        UnplacedCause::AfterFin => "beyond the end of the stream, which the receiver confirmed",
+        UnplacedCause::AfterEnd => "after the end of the conversation",
+        UnplacedCause::OtherSequenceSpace => {
+            "other sequence numbers, of a middlebox's other side or forged"
+        }
+        UnplacedCause::SynNotConfirmed => {
+            "on a SYN that nothing confirmed, or without the receiver taking them"
+        }
+        UnplacedCause::Discarded => "in a segment that every host discards",
+        UnplacedCause::Limit => "too much else waited for its place to be known",
+        _ => "their place is not known",
     }
 }
 

@@ -11,6 +11,7 @@ use ring_core::{Side, XdpTapCounters};
 use crate::Error;
 use crate::input::Input;
 use crate::interrupt;
+use crate::names::{bytes, count};
 use crate::text::escape::{Escaped, EscapedLines};
 
 /// `IFF_UP` of `linux/if.h`.
@@ -46,14 +47,14 @@ pub(crate) fn listening(input: &Input) {
 }
 
 /// A number of packets.
-pub(crate) fn packets(count: u64) -> String {
-    format!("{count} packet{}", if count == 1 { "" } else { "s" })
+pub(crate) fn packets(number: u64) -> String {
+    count(number, "packet", "packets")
 }
 
 /// Prints what became of the packets, a line each; of a file there is nothing to say but how many were read.
 pub(crate) fn print_packets(captured: u64, source: Option<&ring_core::Statistics>) {
     for count in packet_counts(captured, source) {
-        let _ = writeln!(io::stderr().lock(), "{count}");
+        line(format_args!("{count}"));
     }
 }
 
@@ -87,32 +88,38 @@ fn packet_counts(captured: u64, source: Option<&ring_core::Statistics>) -> Vec<S
     counts
 }
 
+/// Prints the totals of a command that follows packets.
 pub(crate) fn print(statistics: &Statistics, live: bool) {
     print_packets(statistics.packets, live.then_some(&statistics.source));
-    eprintln!("{} conversations", statistics.conversations);
-    eprintln!("{} bytes of streams, {} missing", statistics.bytes, statistics.gap_bytes);
+    line(format_args!("{}", count(statistics.conversations, "conversation", "conversations")));
+    let (captured, missing) = (bytes(statistics.bytes), statistics.gap_bytes);
+    line(format_args!("{captured} of streams, {missing} missing"));
     if statistics.dropped_bytes > 0 {
-        eprintln!("{} bytes dropped because they were not read in time", statistics.dropped_bytes);
+        let dropped = bytes(statistics.dropped_bytes);
+        line(format_args!("{dropped} dropped because the output is too slow"));
     }
     if statistics.refused > 0 {
-        eprintln!(
-            "{} announcements dropped because they were not read in time",
-            statistics.refused
-        );
+        let refused = count(statistics.refused, "flow", "flows");
+        line(format_args!("{refused} not shown because the output is too slow"));
     }
 }
 
-/// What of the packets that were to be passed on was not.
+/// Prints what became of the packets that were to be passed on.
 pub(crate) fn print_forwarded(counters: Option<&XdpTapCounters>) {
     let Some(counters) = counters else { return };
     let [left, right] = [Side::Left, Side::Right].map(|side| counters.forwarded(side));
-    eprintln!("{} packets passed on", left.forwarded + right.forwarded);
-    let lost = [left.full, left.refused, right.full, right.refused];
-    if lost.iter().any(|&count| count > 0) {
-        eprintln!(
-            "{} packets not passed on for want of room, {} because they are too long",
-            left.full + right.full,
-            left.refused + right.refused
-        );
+    line(format_args!("{} passed on", packets(left.forwarded + right.forwarded)));
+    for (lost, why) in [
+        (left.full + right.full, "the other interface has no room for them"),
+        (left.refused + right.refused, "they are too long for the other interface"),
+    ] {
+        if lost > 0 {
+            line(format_args!("{} not passed on because {why}", packets(lost)));
+        }
     }
+}
+
+/// Prints a line of the totals.
+fn line(what: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "{what}");
 }

@@ -212,3 +212,98 @@ fn one_is_singular() -> Result {
     assert!(text.ends_with(" still open when the capture ended: 0 bytes sent, 0 bytes received\n"));
     Ok(())
 }
+
+/// Bytes 5 to 8 come in two versions while those before them are not there yet.
+fn contradiction() -> Packets {
+    Packets::ethernet()
+        .handshake()
+        .tcp(Client, ACK, 4, 0, b"good")
+        .tcp(Client, ACK, 4, 0, b"E\"\x1b\n")
+        .tcp(Client, ACK, 0, 0, b"all ")
+        .tcp(Server, ACK, 0, 8, b"")
+        .close(8, 0)
+}
+
+#[test]
+fn both_versions_of_a_conflict_are_shown() -> Result {
+    let packets = contradiction();
+    let kept = r#"conflict: 4 bytes at 4 are "good" in packet 4 (kept) and "E\"\x1b\n" in packet 5 (discarded)"#;
+    for output in [&["follow"][..], &["follow", "-o", "hex"], &["follow", "-q"]] {
+        let (text, errors) = shown("conflict", &packets, output)?;
+        assert!(text.contains(&format!("{CLIENT} > {SERVER} {kept}\n")), "{text}");
+        assert!(errors.starts_with("1 conflict: two packets"), "{errors}");
+    }
+    let (text, errors) = shown("conflict", &packets, &["follow", "-o", "raw"])?;
+    assert_eq!(text, "all good");
+    assert!(errors.contains(kept), "{errors}");
+    let (text, _) = shown("conflict", &packets, &["follow", "--policy", "last"])?;
+    let other = r#"are "E\"\x1b\n" in packet 5 (kept) and "good" in packet 4 (discarded)"#;
+    assert!(text.contains(other), "{text}");
+    Ok(())
+}
+
+#[test]
+fn programs_get_both_versions_of_a_conflict() -> Result {
+    let packets = contradiction();
+    let (text, _) = shown("versions", &packets, &["follow", "-o", "json"])?;
+    let events = objects(&text)?;
+    let conflict = events.iter().find(|event| event["event"] == "conflict").ok_or("no conflict")?;
+    assert_eq!((&conflict["offset"], &conflict["len"]), (&4.into(), &4.into()));
+    assert_eq!((&conflict["kept_packet"], &conflict["kept"]), (&4.into(), &"Z29vZA==".into()));
+    assert_eq!(conflict["discarded_packet"], 5);
+    assert_eq!(conflict["discarded"], "RSIbCg==");
+    assert_eq!(events.last().ok_or("no end")?["conflicts"], 1);
+    let (text, _) = shown("versions", &packets, &["follow", "--digest"])?;
+    let line = &objects(&text)?[0];
+    assert_eq!((&line["len"], &line["conflicts"]), (&8.into(), &1.into()));
+    let (text, _) = shown("versions", &packets, &["flows", "--json"])?;
+    assert_eq!(objects(&text)?[0]["conflicts"], 1);
+    let (text, _) = shown("versions", &packets, &["flows"])?;
+    assert!(text.ends_with(" conflicts=1\n"), "{text}");
+    // Where nothing is wrong, readers of digests and of lines find what they know.
+    let packets = Packets::ethernet().exchange(b"a", b"b");
+    let (text, _) = shown("versions", &packets, &["follow", "--digest"])?;
+    let fields: Vec<_> = objects(&text)?[0].as_object().ok_or("")?.keys().cloned().collect();
+    assert_eq!(fields, ["dst", "gaps", "len", "sha256", "src"]);
+    let (text, _) = shown("versions", &packets, &["flows"])?;
+    assert_eq!(text.split_whitespace().count(), 11, "{text}");
+    Ok(())
+}
+
+#[test]
+fn what_is_not_followed_is_named_by_its_cause() -> Result {
+    let packets = Packets::ethernet()
+        .frame(0x0806, &[0; 28])
+        .exchange(b"a", b"b")
+        .frame(0x0806, &[0; 28])
+        .frame(0x88cc, &[0; 28]);
+    for command in
+        [&["follow", "-q"][..], &["follow", "--digest"], &["flows"], &["flows", "--json"]]
+    {
+        let (_, errors) = shown("causes", &packets, command)?;
+        assert_eq!(errors, "3 packets not followed: 2 ARP, 1 EtherType 0x88cc (LLDP)\n");
+    }
+    let unknown = Packets::new(147).packet(b"anything").packet(b"anything else");
+    for command in [&["follow"][..], &["flows"]] {
+        let (text, errors) = shown("causes", &unknown, command)?;
+        assert_eq!(text, "");
+        assert!(errors.starts_with("2 packets not followed: 2 link type 147"), "{errors}");
+    }
+    Ok(())
+}
+
+#[test]
+fn flows_that_follow_does_not_show_are_counted() -> Result {
+    let packets = Packets::ethernet().udp(Client, b"question").udp(Server, b"answer");
+    for output in [&["follow"][..], &["follow", "--digest"], &["follow", "-o", "json"]] {
+        let (text, errors) = shown("udp", &packets, output)?;
+        assert_eq!(text, "");
+        let expected =
+            "2 packets in 1 UDP flow not shown, since follow shows TCP (see ringtap flows)\n";
+        assert_eq!(errors, expected);
+    }
+    let (text, errors) = shown("udp", &packets, &["flows"])?;
+    assert!(text.contains(&format!(" udp {CLIENT} > {SERVER} 1/8 1/6 0 ")), "{text}");
+    assert_eq!(errors, "");
+    Ok(())
+}

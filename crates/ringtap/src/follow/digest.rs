@@ -36,6 +36,13 @@ struct Line {
     sha256: String,
     /// Offset (earlier gaps counted) and length of each hole.
     gaps: Vec<(u64, u64)>,
+    /// Bytes that came late, that have no place, and ranges of which two versions came: only where there are any.
+    #[serde(skip_serializing_if = "is_none")]
+    late: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    unplaced: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    conflicts: u64,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +50,9 @@ struct Direction {
     hash: Sha256,
     len: u64,
     gaps: Vec<(u64, u64)>,
+    late: u64,
+    unplaced: u64,
+    conflicts: u64,
     /// Sequence number of the first byte.
     first: Option<u32>,
 }
@@ -51,6 +61,13 @@ impl Digest {
     pub(super) fn new(talk: Talk, output: Output, copies: Copies) -> Self {
         let (initiator, responder) = (Direction::default(), Direction::default());
         Self { talk, output, copies, initiator, responder }
+    }
+
+    fn side(&mut self, side: FlowSide) -> &mut Direction {
+        match side {
+            FlowSide::Initiator => &mut self.initiator,
+            FlowSide::Responder => &mut self.responder,
+        }
     }
 
     fn closed(&mut self, record: &FlowRecord<FiveTupleKey>) {
@@ -65,12 +82,10 @@ impl View for Digest {
         match chunk {
             Chunk::Initiator(data) => self.initiator.data(data),
             Chunk::Responder(data) => self.responder.data(data),
-            Chunk::Gap { side: FlowSide::Initiator, offset, len, .. } => {
-                self.initiator.gap(*offset, *len);
-            }
-            Chunk::Gap { side: FlowSide::Responder, offset, len, .. } => {
-                self.responder.gap(*offset, *len);
-            }
+            Chunk::Gap { side, offset, len, .. } => self.side(*side).gap(*offset, *len),
+            Chunk::Late { side, data, .. } => self.side(*side).late += data.len() as u64,
+            Chunk::Unplaced { side, data, .. } => self.side(*side).unplaced += data.len() as u64,
+            Chunk::Conflict { side, .. } => self.side(*side).conflicts += 1,
             Chunk::Closed { record, .. } => self.closed(record),
             _ => {}
         }
@@ -82,7 +97,7 @@ impl View for Digest {
         let sides = [(FlowSide::Initiator, initiator), (FlowSide::Responder, responder)];
         let lines: Vec<_> = sides
             .into_iter()
-            .filter(|(_, direction)| direction.len > 0)
+            .filter(|(_, direction)| direction.has_something())
             .map(|(side, direction)| (first[side as usize], direction.line(&talk, side)))
             .collect();
         if !lines.is_empty()
@@ -113,7 +128,17 @@ fn identity(lines: &[(Option<u32>, Line)]) -> [u8; 16] {
     fingerprint(parts)
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
 impl Direction {
+    /// `true` if any byte of it was captured.
+    fn has_something(&self) -> bool {
+        self.len > 0 || self.late > 0 || self.unplaced > 0
+    }
+
     fn data(&mut self, bytes: &[u8]) {
         self.hash.update(bytes);
         self.len += bytes.len() as u64;
@@ -139,6 +164,9 @@ impl Direction {
             len: self.len,
             sha256,
             gaps: self.gaps,
+            late: self.late,
+            unplaced: self.unplaced,
+            conflicts: self.conflicts,
         }
     }
 }

@@ -15,6 +15,9 @@ use crate::output::Output;
 pub(super) struct Json {
     talk: Talk,
     output: Output,
+    late_bytes: u64,
+    unplaced_bytes: u64,
+    conflicts: u64,
 }
 
 /// What happens. Times are strings of seconds since 1970 with nine decimals, since a JSON number loses nanoseconds in most
@@ -59,6 +62,31 @@ enum Event<'a> {
         len: u64,
         cause: &'static str,
     },
+    /// Captured bytes that have no place in the stream.
+    Unplaced {
+        conversation: u64,
+        time: String,
+        packet: u64,
+        from: &'static str,
+        /// TCP sequence number of the first byte.
+        sequence: u32,
+        len: usize,
+        cause: &'static str,
+        data: String,
+    },
+    /// Two versions of the same bytes. The kept one is part of the stream.
+    Conflict {
+        conversation: u64,
+        /// Of the packet that came second.
+        time: String,
+        from: &'static str,
+        offset: u64,
+        len: usize,
+        kept_packet: u64,
+        kept: String,
+        discarded_packet: u64,
+        discarded: String,
+    },
     Finished {
         conversation: u64,
         from: &'static str,
@@ -71,6 +99,9 @@ enum Event<'a> {
         initiator_bytes: u64,
         responder_bytes: u64,
         missing_bytes: u64,
+        late_bytes: u64,
+        unplaced_bytes: u64,
+        conflicts: u64,
         history: &'a str,
         /// The VLANs and tunnels of each direction, if they differ; `""` for none.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,7 +113,7 @@ enum Event<'a> {
 
 impl Json {
     pub(super) fn new(talk: Talk, output: Output) -> Self {
-        let this = Self { talk, output };
+        let this = Self { talk, output, late_bytes: 0, unplaced_bytes: 0, conflicts: 0 };
         this.write(&Event::Start {
             conversation: talk.number,
             time: talk.started.to_string(),
@@ -98,6 +129,15 @@ impl Json {
             serde_json::to_writer(&mut *w, event)?;
             w.write_all(b"\n")
         });
+    }
+
+    fn count(&mut self, chunk: &Chunk) {
+        match chunk {
+            Chunk::Late { data, .. } => self.late_bytes += data.len() as u64,
+            Chunk::Unplaced { data, .. } => self.unplaced_bytes += data.len() as u64,
+            Chunk::Conflict { .. } => self.conflicts += 1,
+            _ => {}
+        }
     }
 
     fn data(&self, side: FlowSide, data: &ChunkData) {
@@ -116,6 +156,7 @@ impl Json {
 impl View for Json {
     fn chunk(&mut self, chunk: &Chunk) {
         let conversation = self.talk.number;
+        self.count(chunk);
         match chunk {
             Chunk::Initiator(data) => self.data(FlowSide::Initiator, data),
             Chunk::Responder(data) => self.data(FlowSide::Responder, data),
@@ -135,6 +176,29 @@ impl View for Json {
                 len: *len,
                 cause: names::gap(*cause),
             }),
+            Chunk::Unplaced { side, data, sequence, cause, timestamp, packet_number, .. } => {
+                self.write(&Event::Unplaced {
+                    conversation,
+                    time: timestamp.to_string(),
+                    packet: *packet_number,
+                    from: name(*side),
+                    sequence: *sequence,
+                    len: data.len(),
+                    cause: names::unplaced(*cause),
+                    data: STANDARD.encode(data),
+                });
+            }
+            Chunk::Conflict { side, conflict, .. } => self.write(&Event::Conflict {
+                conversation,
+                time: conflict.timestamp.to_string(),
+                from: name(*side),
+                offset: conflict.offset,
+                len: conflict.kept.len(),
+                kept_packet: conflict.kept_packet_number,
+                kept: STANDARD.encode(&conflict.kept),
+                discarded_packet: conflict.discarded_packet_number,
+                discarded: STANDARD.encode(&conflict.discarded),
+            }),
             Chunk::Finished { side, len, .. } => {
                 self.write(&Event::Finished { conversation, from: name(*side), len: *len });
             }
@@ -147,6 +211,9 @@ impl View for Json {
                     initiator_bytes: record.initiator.delivered_bytes,
                     responder_bytes: record.responder.delivered_bytes,
                     missing_bytes: record.initiator.gap_bytes + record.responder.gap_bytes,
+                    late_bytes: self.late_bytes,
+                    unplaced_bytes: self.unplaced_bytes,
+                    conflicts: self.conflicts,
                     history: &record.history,
                     initiator_scope,
                     responder_scope,

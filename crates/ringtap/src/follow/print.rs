@@ -6,7 +6,7 @@ use conversation::{Chunk, ChunkData};
 use flow::{FiveTupleKey, FlowRecord, FlowSide, Scope, SideCounters, Timestamp};
 
 use super::colour::Palette;
-use super::late::{LateRun, LateRuns};
+use super::runs::{Notice, Runs};
 use super::view::{Talk, View};
 use crate::names::{self, bytes};
 use crate::output::Output;
@@ -34,11 +34,9 @@ pub(super) struct Printer {
     clock: Clock,
     /// The day that was shown last.
     day: i64,
-    /// The latest time that anything brought.
-    now: Timestamp,
     /// By side.
     text: [payload::Text; 2],
-    late: LateRuns,
+    runs: Runs,
 }
 
 impl Printer {
@@ -57,9 +55,8 @@ impl Printer {
             palette,
             clock,
             day: moment.day(),
-            now: talk.started,
             text: Default::default(),
-            late: LateRuns::default(),
+            runs: Runs::default(),
         };
         let Talk { number, initiator, responder, scope, .. } = talk;
         let scope = names::Within(scope);
@@ -71,7 +68,6 @@ impl Printer {
 
     /// Prints a line: the conversation's number, the time, sender and receiver, and something about them.
     fn line(&mut self, side: FlowSide, time: Timestamp, what: std::fmt::Arguments<'_>) {
-        self.now = self.now.max(time);
         let moment = self.clock.at(time);
         let number = self.talk.number;
         let (from, to) = self.talk.ends(side);
@@ -82,16 +78,17 @@ impl Printer {
         });
     }
 
-    /// Prints a line about something that is wrong.
-    fn warning(&mut self, side: FlowSide, time: Timestamp, what: std::fmt::Arguments<'_>) {
-        let style = self.palette.gap;
-        self.line(side, time, format_args!("{style}{what}{style:#}"));
+    /// Prints what is wrong, a line each.
+    fn warn(&mut self, notices: Vec<Notice>) {
+        for Notice { side, time, what } in notices {
+            self.flush(side);
+            let style = self.palette.gap;
+            self.line(side, time, format_args!("{style}{what}{style:#}"));
+        }
     }
 
     fn data(&mut self, side: FlowSide, data: &ChunkData) {
-        self.flush_late(side);
         if self.bytes == Bytes::None {
-            self.now = self.now.max(data.timestamp());
             return;
         }
         let (offset, len, style) =
@@ -104,20 +101,8 @@ impl Printer {
         });
     }
 
-    fn late(&mut self, side: FlowSide, run: Option<LateRun>) {
-        if let Some(run) = run {
-            self.warning(side, run.time, format_args!("{run}"));
-        }
-    }
-
-    fn flush_late(&mut self, side: FlowSide) {
-        let run = self.late.take(side);
-        self.late(side, run);
-    }
-
-    /// Shows what waits for more of the same kind.
+    /// Shows the beginning of a character whose rest does not come.
     fn flush(&mut self, side: FlowSide) {
-        self.flush_late(side);
         let (text, style) = (&mut self.text[side as usize], self.palette.side(side));
         self.output.write(|w| text.finish(w, side, style));
     }
@@ -151,24 +136,12 @@ fn carried(side: &SideCounters) -> String {
 
 impl View for Printer {
     fn chunk(&mut self, chunk: &Chunk) {
+        let notices = self.runs.chunk(chunk);
+        self.warn(notices);
         match chunk {
             Chunk::Initiator(data) => self.data(FlowSide::Initiator, data),
             Chunk::Responder(data) => self.data(FlowSide::Responder, data),
-            Chunk::Gap { side, offset, len, cause, .. } => {
-                self.flush(*side);
-                let (len, why) = (bytes(*len), names::gap_in_words(*cause));
-                self.warning(*side, self.now, format_args!("{len} missing at {offset}: {why}"));
-            }
-            Chunk::Late { side, data, .. } => {
-                let before = self.late.add(*side, data);
-                self.late(*side, before);
-            }
             Chunk::Finished { side, .. } => self.flush(*side),
-            Chunk::Overrun { side, offset, .. } => {
-                self.flush(*side);
-                let what = format_args!("given up at {offset}: the output is too slow");
-                self.warning(*side, self.now, what);
-            }
             Chunk::Closed { record, .. } => {
                 self.flush(FlowSide::Initiator);
                 self.flush(FlowSide::Responder);
@@ -179,6 +152,8 @@ impl View for Printer {
     }
 
     fn end(mut self: Box<Self>) {
+        let notices = self.runs.end();
+        self.warn(notices);
         self.flush(FlowSide::Initiator);
         self.flush(FlowSide::Responder);
     }

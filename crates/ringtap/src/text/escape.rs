@@ -17,12 +17,10 @@ pub(crate) struct EscapedLines<'a>(pub(crate) &'a str);
 
 /// Captured bytes in quotes, cut off after a few.
 #[derive(Clone, Copy, Debug)]
-#[allow(dead_code)]
 pub(crate) struct Quoted<'a>(pub(crate) &'a [u8]);
 
 /// Bytes of which [`Quoted`] shows no more.
-#[allow(dead_code)]
-const QUOTED: usize = 48;
+pub(crate) const QUOTED: usize = 48;
 
 /// `true` if a character has a shape and does nothing else.
 pub(crate) fn is_shown(c: char) -> bool {
@@ -130,9 +128,6 @@ impl fmt::Display for Quoted<'_> {
             }
         }
         f.write_char('"')?;
-        if shown.len() < self.0.len() {
-            write!(f, "… ({} bytes)", self.0.len())?;
-        }
-        Ok(())
+        if shown.len() < self.0.len() { f.write_char('…') } else { Ok(()) }
     }
 }

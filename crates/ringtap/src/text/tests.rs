@@ -63,7 +63,7 @@ fn names_stay_in_their_line() {
     assert_eq!(Escaped("eth0\n[1] \u{1b}[1m").to_string(), "eth0\\n[1] \\x1b[1m");
     assert_eq!(Quoted(b"say \"no\"\n\xff").to_string(), "\"say \\\"no\\\"\\n\\xff\"");
     let long = Quoted(&[b'x'; 100]).to_string();
-    assert!(long.ends_with("x\"… (100 bytes)") && long.len() < 80, "{long}");
+    assert!(long.ends_with("x\"…") && long.len() < 60, "{long}");
 }
 
 #[test]

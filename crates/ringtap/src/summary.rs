@@ -1,0 +1,134 @@
+//! What a command that follows packets did not show, or only in part: lines on standard error at its end.
+
+use std::io::{self, Write};
+
+use conversation::Statistics;
+use flow::{Cause, NotFollowed, protocol};
+
+use crate::names::{bytes, count};
+use crate::report::packets;
+
+/// Causes that are named one by one; the rest are counted together.
+const NAMED: usize = 8;
+
+/// What the command shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// TCP conversations.
+    Conversations,
+    /// Flows of every protocol.
+    Flows,
+}
+
+/// Prints a line for everything that was not shown, or that is wrong with what was. Where there is nothing of the kind, nothing
+/// is printed.
+pub(crate) fn print(statistics: &Statistics, shown: Shown) {
+    // If nobody reads standard error, that is no reason to stop.
+    let _ = write(&mut io::stderr().lock(), statistics, shown);
+}
+
+fn write(w: &mut dyn Write, statistics: &Statistics, shown: Shown) -> io::Result<()> {
+    let table = &statistics.table;
+    if !table.not_followed.is_empty() {
+        let total = packets(table.not_followed.total());
+        writeln!(w, "{total} not followed: {}", causes(&table.not_followed))?;
+    }
+    if shown == Shown::Conversations && !table.not_streams.is_empty() {
+        let (total, flows) = (packets(table.not_streams.total()), statistics.datagram_flows);
+        let only_udp = table.not_streams.iter().all(|(cause, _)| cause == UDP);
+        let kind = if only_udp { "UDP " } else { "" };
+        let (one, several) = (format!("{kind}flow"), format!("{kind}flows"));
+        let flows = count(flows, &one, &several);
+        let which =
+            if only_udp { String::new() } else { format!(": {}", causes(&table.not_streams)) };
+        writeln!(
+            w,
+            "{total} in {flows} not shown, since follow shows TCP (see ringtap flows){which}"
+        )?;
+    }
+    if table.bad_checksums > 0 {
+        let dropped = count(table.bad_checksums, "segment", "segments");
+        writeln!(w, "{dropped} with a wrong checksum dropped")?;
+    }
+    if statistics.unplaced_bytes > 0 {
+        writeln!(w, "{} seen but not placed in a stream", bytes(statistics.unplaced_bytes))?;
+    }
+    if statistics.conflicts > 0 {
+        let conflicts = count(statistics.conflicts, "conflict", "conflicts");
+        writeln!(
+            w,
+            "{conflicts}: two packets brought different bytes for the same place of a stream"
+        )?;
+    }
+    Ok(())
+}
+
+const UDP: Cause = Cause::Protocol(protocol::UDP);
+
+/// The causes with their packets, the most frequent first: `3 ARP, 1 IP protocol 50 (ESP)`.
+fn causes(counts: &NotFollowed) -> String {
+    let mut named: Vec<_> =
+        counts.iter().take(NAMED).map(|(cause, packets)| format!("{packets} {cause}")).collect();
+    let others =
+        counts.other() + counts.iter().skip(NAMED).map(|(_, packets)| packets).sum::<u64>();
+    if others > 0 {
+        named.push(format!("{others} others"));
+    }
+    named.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use flow::{LinkType, Unparsed};
+
+    use super::*;
+
+    fn written(statistics: &Statistics, shown: Shown) -> String {
+        let mut text = Vec::new();
+        write(&mut text, statistics, shown).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn where_all_is_shown_nothing_is_said() {
+        let mut statistics = Statistics::default();
+        (statistics.packets, statistics.bytes) = (1000, 50_000);
+        assert_eq!(written(&statistics, Shown::Conversations), "");
+        assert_eq!(written(&statistics, Shown::Flows), "");
+    }
+
+    #[test]
+    fn packets_that_are_not_followed_are_named_by_cause() {
+        let mut statistics = Statistics::default();
+        let counts = &mut statistics.table.not_followed;
+        counts.add(Cause::Unparsed(Unparsed::EtherType(0x0806)), 3);
+        counts.add(Cause::Unparsed(Unparsed::UnsupportedLinkType(LinkType(9999))), 1);
+        let text = written(&statistics, Shown::Flows);
+        assert_eq!(text, "4 packets not followed: 3 ARP, 1 link type 9999\n");
+        for number in 0..20 {
+            let cause = Cause::Unparsed(Unparsed::EtherType(0x9999 + number));
+            statistics.table.not_followed.add(cause, 1);
+        }
+        let text = written(&statistics, Shown::Flows);
+        assert!(text.starts_with("24 packets not followed: 3 ARP, 1 "), "{text}");
+        assert!(text.ends_with(", 14 others\n"), "{text}");
+    }
+
+    #[test]
+    fn flows_that_are_not_shown_are_counted_where_they_are_not() {
+        let mut statistics = Statistics::default();
+        statistics.table.not_streams.add(UDP, 1);
+        statistics.datagram_flows = 1;
+        let text = written(&statistics, Shown::Conversations);
+        assert_eq!(
+            text,
+            "1 packet in 1 UDP flow not shown, since follow shows TCP (see ringtap flows)\n"
+        );
+        assert_eq!(written(&statistics, Shown::Flows), "");
+        statistics.table.not_streams.add(Cause::Protocol(protocol::ICMP), 5);
+        statistics.datagram_flows = 3;
+        let text = written(&statistics, Shown::Conversations);
+        assert!(text.starts_with("6 packets in 3 flows not shown"), "{text}");
+        assert!(text.ends_with(": 5 ICMP, 1 UDP\n"), "{text}");
+    }
+}
