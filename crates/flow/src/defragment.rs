@@ -2,20 +2,28 @@
 
 mod assembly;
 mod compressed;
+mod kept;
+mod piece;
 mod recent;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use self::assembly::{Assembly, Outcome, Piece};
+use self::assembly::{Assembly, Outcome, Rules, Whole};
+use self::piece::Piece;
 use self::recent::Recent;
-use crate::{Fragment, Scope, Timestamp};
+use crate::{Checksum, Fragment, Scope, Timestamp, parse};
 
 /// Joins the fragments of IP datagrams.
+///
+/// Identifications are used again soon (RFC 4963), so fragments with the same one may be of different datagrams if the
+/// capture, or the network, lost some. The transport checksum decides: fragments are joined to the datagram for which it is
+/// right, and to none if there is no such datagram. Where there is no checksum, fragments are joined only if nothing else
+/// fits in their place, or if they came much closer to each other than to the others.
 ///
 /// Time comes in with the fragments. Memory is bounded by [`DefragmentOptions`], whatever comes in; so is the work for a
 /// fragment: logarithmic in the pieces of its datagram, plus what it overlaps, which is no more than its length. A
@@ -52,13 +60,14 @@ use crate::{Fragment, Scope, Timestamp};
 pub struct Defragmenter {
     options: DefragmentOptions,
     datagrams: HashMap<Key, Assembly, ahash::RandomState>,
-    /// Every datagram of the map once, and some that are gone, by the time of the first fragment.
-    by_age: VecDeque<Started>,
+    /// Every datagram of the map, by when it is given up.
+    deadlines: BTreeMap<(Timestamp, u64), Key>,
     /// Tells a datagram from an earlier one with the same key.
     next_generation: u64,
     /// What the datagrams of the map hold.
     bytes: usize,
     recent: Recent,
+    trust: Trust,
     /// The datagram that was joined last.
     output: Vec<u8>,
     statistics: DefragmentStatistics,
@@ -71,10 +80,11 @@ impl Defragmenter {
         Self {
             options,
             datagrams: HashMap::default(),
-            by_age: VecDeque::new(),
+            deadlines: BTreeMap::new(),
             next_generation: 0,
             bytes: 0,
             recent: Recent::default(),
+            trust: Trust::default(),
             output: Vec::new(),
             statistics: DefragmentStatistics::default(),
         }
@@ -115,11 +125,11 @@ impl Defragmenter {
         }
         let key = Key::of(fragment);
         let hash = self.datagrams.hasher().hash_one((&key, piece.start, piece.bytes));
+        if self.recent.contains(hash, now) {
+            self.statistics.duplicates += 1;
+            return None;
+        }
         if !self.datagrams.contains_key(&key) {
-            if self.recent.contains(hash, now) {
-                self.statistics.duplicates += 1;
-                return None;
-            }
             self.start(key, now);
         }
         let assembly = self.datagrams.get_mut(&key)?;
@@ -129,8 +139,7 @@ impl Defragmenter {
             _ if key.source.is_ipv6() => FragmentOverlap::Reject,
             _ => overlap,
         };
-        let outcome = assembly.insert(&piece, hash, overlap);
-        self.bytes = self.bytes + assembly.cost() - before;
+        let outcome = assembly.insert(&piece, hash, overlap, now);
         match outcome {
             Outcome::Kept => {}
             Outcome::Conflict => self.statistics.conflicts += 1,
@@ -140,35 +149,52 @@ impl Defragmenter {
             Outcome::Overlap => self.statistics.overlapping += 1,
             Outcome::Discarded => self.statistics.discarded += 1,
         }
-        if assembly.is_whole() {
-            let assembly = self.remove(&key)?;
-            self.statistics.datagrams += 1;
-            self.recent.add(&assembly.hashes, now);
-            assembly.write(&mut self.output);
-            return Some(&self.output);
+        let rules =
+            Rules { checksums: self.trust.holds(), unverified: self.options.unverified_timeout };
+        let whole = assembly.whole(rules, now, &mut self.output, parse::verify);
+        let (void, deadline) = (assembly.is_rejected(), assembly.deadline);
+        self.bytes = self.bytes + assembly.cost() - before;
+        match whole {
+            Whole::Nothing => {}
+            Whole::Refuted(checksum) => {
+                self.statistics.mismatched += 1;
+                self.trust.count(checksum);
+            }
+            Whole::All(checksum) => {
+                let assembly = self.remove(&key)?;
+                self.statistics.datagrams += 1;
+                self.trust.count(checksum);
+                self.recent.add(assembly.hashes(), now);
+                return Some(&self.output);
+            }
+            Whole::Row(row) => {
+                self.take(key, &row, now);
+                self.statistics.datagrams += 1;
+                self.trust.count(Checksum::Valid);
+                return Some(&self.output);
+            }
+        }
+        if void && deadline > now + VOID_TIMEOUT {
+            self.defer(key, now + VOID_TIMEOUT);
         }
         self.shrink_to(self.options.max_datagrams, self.options.max_bytes);
         None
     }
 
-    /// Gives up datagrams whose time is over. Called by [`push`](Self::push); only needed where no fragments come.
+    /// Gives up fragments whose time is over. Called by [`push`](Self::push); only needed where no fragments come.
     pub fn advance(&mut self, now: Timestamp) {
-        while let Some(started) = self.by_age.front() {
-            if now.saturating_duration_since(started.at) < self.options.timeout {
+        while let Some((&(deadline, _), &key)) = self.deadlines.first_key_value() {
+            if deadline > now {
                 break;
             }
-            if self.give_up_oldest() {
-                self.statistics.expired += 1;
-            }
+            self.expire(key, now);
         }
     }
 
     /// Gives up all datagrams that are waited for: no more fragments will come.
     pub fn finish(&mut self) {
-        while !self.by_age.is_empty() {
-            if self.give_up_oldest() {
-                self.statistics.expired += 1;
-            }
+        while let Some((_, &key)) = self.deadlines.first_key_value() {
+            self.statistics.expired += u64::from(self.give_up(&key));
         }
     }
 
@@ -192,50 +218,89 @@ impl Defragmenter {
 
     fn start(&mut self, key: Key, now: Timestamp) {
         self.shrink_to(self.options.max_datagrams.max(1) - 1, self.options.max_bytes);
-        // Joined datagrams leave their entries behind: sweep them out once they are the greater part.
-        if self.by_age.len() > 2 * self.datagrams.len() + 64 {
-            let datagrams = &self.datagrams;
-            self.by_age.retain(|started| started.is_in(datagrams));
-        }
         let generation = self.next_generation;
         self.next_generation += 1;
-        let assembly = Assembly::new(generation);
+        let assembly = Assembly::new(generation, now + self.timeout(&key));
         self.bytes += assembly.cost();
+        self.deadlines.insert((assembly.deadline, generation), key);
         self.datagrams.insert(key, assembly);
-        self.by_age.push_back(Started { at: now, key, generation });
+    }
+
+    /// Takes a datagram's fragments out of those with the same identification.
+    fn take(&mut self, key: Key, row: &[usize], now: Timestamp) {
+        let mut hashes = Vec::with_capacity(row.len());
+        let Some(assembly) = self.datagrams.get_mut(&key) else { return };
+        let before = assembly.cost();
+        let any = assembly.take(row, |hash| hashes.push(hash));
+        self.bytes = self.bytes + assembly.cost() - before;
+        self.recent.add(hashes, now);
+        if any {
+            let began = assembly.began;
+            self.defer(key, began + self.timeout(&key));
+        } else {
+            self.remove(&key);
+        }
+    }
+
+    /// Drops the fragments of this key whose time is over, with a void datagram all.
+    fn expire(&mut self, key: Key, now: Timestamp) {
+        let timeout = self.timeout(&key);
+        let Some(assembly) = self.datagrams.get_mut(&key) else { return };
+        let (before, had_first) = (assembly.cost(), assembly.has_first());
+        let oldest = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        let oldest = Timestamp::from_nanos(now.as_nanos().saturating_sub(oldest));
+        let Some(dropped) = assembly.expire(oldest) else {
+            self.statistics.expired += u64::from(self.give_up(&key));
+            return;
+        };
+        self.bytes = self.bytes + assembly.cost() - before;
+        let (began, has_first) = (assembly.began, assembly.has_first());
+        self.statistics.abandoned += dropped;
+        self.statistics.expired += 1;
+        self.statistics.abandoned_first += u64::from(had_first && !has_first);
+        // Later than now in any case, so that this ends.
+        let deadline = (began + timeout).max(now + Duration::from_nanos(1));
+        self.defer(key, deadline);
+    }
+
+    /// Moves the time at which a datagram is given up.
+    fn defer(&mut self, key: Key, deadline: Timestamp) {
+        let Some(assembly) = self.datagrams.get_mut(&key) else { return };
+        self.deadlines.remove(&(assembly.deadline, assembly.generation));
+        assembly.deadline = deadline;
+        self.deadlines.insert((deadline, assembly.generation), key);
+    }
+
+    const fn timeout(&self, key: &Key) -> Duration {
+        if key.source.is_ipv4() { self.options.timeout } else { self.options.ipv6_timeout }
     }
 
     fn shrink_to(&mut self, datagrams: usize, bytes: usize) {
         while self.datagrams.len() > datagrams || self.bytes > bytes {
-            if self.by_age.is_empty() {
-                return;
-            }
-            if self.give_up_oldest() {
-                self.statistics.evicted += 1;
-            }
+            let Some((_, &key)) = self.deadlines.first_key_value() else { return };
+            self.statistics.evicted += u64::from(self.give_up(&key));
         }
     }
 
-    /// Takes the oldest entry off the queue; whether its datagram was still waited for.
-    fn give_up_oldest(&mut self) -> bool {
-        let Some(started) = self.by_age.pop_front() else { return false };
-        if !started.is_in(&self.datagrams) {
-            return false;
-        }
-        let Some(assembly) = self.remove(&started.key) else { return false };
+    /// Forgets a datagram. Returns `true` if it was still waited for.
+    fn give_up(&mut self, key: &Key) -> bool {
+        let Some(assembly) = self.remove(key) else { return false };
         self.statistics.abandoned += assembly.fragments;
-        if assembly.has_first() {
-            self.statistics.abandoned_first += 1;
-        }
+        self.statistics.abandoned_first += u64::from(assembly.has_first());
         !assembly.is_rejected()
     }
 
     fn remove(&mut self, key: &Key) -> Option<Assembly> {
         let assembly = self.datagrams.remove(key)?;
+        self.deadlines.remove(&(assembly.deadline, assembly.generation));
         self.bytes -= assembly.cost();
         Some(assembly)
     }
 }
+
+/// How long a void datagram's identification is remembered, so that what is still to come of it is not taken for another
+/// datagram (RFC 5722, section 4). A busy host uses it again soon.
+const VOID_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Default for Defragmenter {
     fn default() -> Self {
@@ -247,13 +312,20 @@ impl Default for Defragmenter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DefragmentOptions {
-    /// Datagrams waited for at a time; the oldest gives way. 4,096 by default.
+    /// Datagrams waited for at a time; the one that would be given up next gives way. 4,096 by default.
     pub max_datagrams: usize,
-    /// Bytes held at a time, everything included; the oldest datagram gives way. While a fragment is placed, one
+    /// Bytes held at a time, everything included; the datagram that would be given up next gives way. While a fragment is placed, one
     /// datagram's worth more. 16 MiB by default.
     pub max_bytes: usize,
-    /// How long a datagram is waited for from its first fragment on. 30 s by default, as in Linux.
+    /// How long an IPv4 fragment waits for the rest of its datagram. 30 s by default, as in Linux (RFC 1122, section
+    /// 3.3.2, wants 60 s or more, RFC 4963 less).
     pub timeout: Duration,
+    /// How long an IPv6 fragment does. 60 s by default (RFC 8200, section 4.5).
+    pub ipv6_timeout: Duration,
+    /// How far apart the first and the last fragment of a datagram may come that has no checksum to prove that they belong
+    /// together: UDP without one, most tunnels. A second by default: at a few hundred Mbit/s, identifications repeat
+    /// faster than that (RFC 4963, section 2).
+    pub unverified_timeout: Duration,
     /// Whose bytes count where IPv4 fragments overlap.
     pub overlap: FragmentOverlap,
 }
@@ -264,6 +336,8 @@ impl Default for DefragmentOptions {
             max_datagrams: 4096,
             max_bytes: 16 << 20,
             timeout: Duration::from_secs(30),
+            ipv6_timeout: Duration::from_secs(60),
+            unverified_timeout: Duration::from_secs(1),
             overlap: FragmentOverlap::default(),
         }
     }
@@ -309,6 +383,9 @@ pub struct DefragmentStatistics {
     /// Fragments without payload, or with an end that does not fit to the datagram's other fragments, and what could not
     /// be expanded.
     pub malformed: u64,
+    /// Times that fragments seemed to be a datagram, but turned out to be of several: the transport checksum is wrong, or
+    /// there is none and others came that fit as well. They go on waiting.
+    pub mismatched: u64,
     /// Datagrams made void because they would be longer than IP allows.
     pub too_long: u64,
     /// Datagrams made void because fragments overlap.
@@ -348,16 +425,26 @@ impl Key {
     }
 }
 
-/// When a datagram's first fragment came.
-#[derive(Debug)]
-struct Started {
-    at: Timestamp,
-    key: Key,
-    generation: u64,
+/// Whether checksums of joined datagrams mean anything. In captures whose addresses were changed they never do: the
+/// tools that change them cannot mend a checksum that covers several packets.
+#[derive(Debug, Default)]
+struct Trust {
+    valid: u64,
+    invalid: u64,
 }
 
-impl Started {
-    fn is_in(&self, datagrams: &HashMap<Key, Assembly, ahash::RandomState>) -> bool {
-        datagrams.get(&self.key).is_some_and(|assembly| assembly.generation == self.generation)
+impl Trust {
+    const fn count(&mut self, checksum: Checksum) {
+        match checksum {
+            Checksum::Valid => self.valid += 1,
+            Checksum::Invalid => self.invalid += 1,
+            _ => {}
+        }
+    }
+
+    /// `true` unless nearly all were wrong.
+    const fn holds(&self) -> bool {
+        const ENOUGH: u64 = 4;
+        self.invalid < ENOUGH || self.valid >= self.invalid / ENOUGH
     }
 }

@@ -31,7 +31,7 @@ use std::sync::LazyLock;
 pub use self::unparsed::{Encapsulation, Unparsed, WirelessFrame};
 pub(crate) use self::unparsed::{Name, ip_protocol};
 use self::walk::{Layer, Walk};
-use crate::{Headers, LinkType, Packet, Scope};
+use crate::{Checksum, Headers, LinkType, Packet, Scope};
 
 /// Parses a packet with the default options and a seed that is chosen once a process.
 ///
@@ -169,6 +169,24 @@ impl Parser {
         let layer = link::first_layer(walk, packet.link_type)?;
         walk.run(layer)
     }
+}
+
+/// What checksums say of an IP datagram that was joined from fragments: that of its transport header or, where that has
+/// none, of the innermost packet.
+pub(crate) fn verify(datagram: &[u8]) -> Checksum {
+    static OUTER: LazyLock<Parser> = LazyLock::new(|| {
+        Parser::new(ParseOptions { decapsulate: false, ..ParseOptions::default() })
+    });
+    static INNER: LazyLock<Parser> = LazyLock::new(Parser::default);
+    for parser in [&OUTER, &INNER] {
+        if let Ok(Parsed::Transport(headers)) = parser.parse_datagram(datagram, Scope::NONE, 0) {
+            match headers.verify_joined(datagram) {
+                Checksum::Unknown => {}
+                checksum => return checksum,
+            }
+        }
+    }
+    Checksum::Unknown
 }
 
 fn wire_len(packet: &Packet<'_>) -> usize {

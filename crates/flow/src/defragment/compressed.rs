@@ -2,7 +2,7 @@
 
 use miniz_oxide::inflate;
 
-use super::assembly::{Header, Piece};
+use super::piece::{Header, Piece};
 
 /// How much a payload may grow: enough for real traffic, and no means to keep a processor busy with a few bytes.
 const MAX_GROWTH: usize = 64;

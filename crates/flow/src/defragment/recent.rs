@@ -20,8 +20,8 @@ const WINDOW: Duration = Duration::from_millis(100);
 const CAPACITY: usize = 8192;
 
 impl Recent {
-    pub(super) fn add(&mut self, hashes: &[u64], now: Timestamp) {
-        for &hash in hashes {
+    pub(super) fn add(&mut self, hashes: impl IntoIterator<Item = u64>, now: Timestamp) {
+        for hash in hashes {
             self.joined.insert(hash, now);
             self.by_age.push_back((now, hash));
         }

@@ -33,6 +33,9 @@ pub fn check(input: &[u8]) {
     compare(&cuts.collect::<Vec<_>>(), policy);
 }
 
+/// Two seconds, in steps of [`compare`].
+const VOID_FOR: usize = 10;
+
 /// Pushes fragments.
 ///
 /// # Panics
@@ -41,18 +44,29 @@ pub fn compare(cuts: &[Cut], overlap: FragmentOverlap) {
     let mut options = DefragmentOptions::default();
     options.overlap = overlap;
     options.timeout = std::time::Duration::MAX;
+    options.unverified_timeout = std::time::Duration::MAX;
     let mut defragmenter = Defragmenter::new(options);
     let mut oracle = Oracle::default();
     for (at, cut) in cuts.iter().enumerate() {
         // Far enough apart that nothing counts as a copy of a datagram that was joined before.
         let now = Timestamp::from_nanos(at as u64 * 200_000_000);
+        if oracle.void_since.is_some_and(|since| at - since >= VOID_FOR) {
+            oracle = Oracle::default();
+        }
         let expected = oracle.push(cut, overlap);
-        assert_eq!(push(&mut defragmenter, cut, false, 7, now), expected);
+        if oracle.void && oracle.void_since.is_none() {
+            oracle.void_since = Some(at);
+        }
+        let joined = push(&mut defragmenter, cut, false, 7, now);
+        if oracle.of_several {
+            return;
+        }
+        assert_eq!(joined, expected);
     }
 }
 
 /// A fragment as it is cut: position and payload; what the defragmenter sees of it is made by the parser.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Cut {
     pub start: usize,
     pub bytes: Vec<u8>,
@@ -130,8 +144,14 @@ struct Oracle {
     /// Value and start of the fragment that brought it.
     bytes: Vec<Option<(u8, usize)>>,
     total: Option<usize>,
-    fragments: Vec<(usize, Vec<u8>)>,
+    fragments: Vec<Cut>,
     void: bool,
+    void_since: Option<usize>,
+    /// Fragments that start at different places contradict each other.
+    crosswise: bool,
+    /// Fragments look as if they were of several datagrams. Which ones are joined then is tested with datagrams that are
+    /// whole.
+    of_several: bool,
 }
 
 impl Oracle {
@@ -149,21 +169,38 @@ impl Oracle {
             (None, true) => true,
             (None, false) => end >= known,
         };
-        if self.void || bytes.is_empty() || !fits {
+        let cut = &Cut { start, bytes: bytes.clone(), more: cut.more };
+        let copy = self.fragments.contains(cut);
+        if self.void || bytes.is_empty() || (copy && !fits) {
+            return None;
+        }
+        if !fits {
+            self.void = overlap == FragmentOverlap::Reject;
+            self.of_several = !self.void && !self.crosswise;
+            self.fragments.push(cut.clone());
             return None;
         }
         if !cut.more {
             self.total = Some(end);
         }
         self.bytes.resize(self.bytes.len().max(end), None);
-        let taken = self.bytes[start..end].iter().any(Option::is_some);
-        let partly = self.bytes[start..end].iter().any(Option::is_none);
-        let copy = self.fragments.contains(&(start, bytes.clone()));
+        let places = self.bytes[start..end].iter().zip(&bytes);
+        let taken = places.clone().any(|(place, _)| place.is_some());
+        let known = places.clone().all(|(place, new)| place.is_some_and(|(old, _)| old == *new));
+        let conflict = places.clone().any(|(place, new)| place.is_some_and(|(old, _)| old != *new));
+        let partly = places.clone().any(|(place, _)| place.is_none());
         let void = match overlap {
             FragmentOverlap::Reject => taken && !copy,
             FragmentOverlap::RejectPartial => taken && partly,
             _ => false,
         };
+        if conflict && !copy && !void {
+            let crosses = |one: &Cut| {
+                one.start < end && start < one.start + one.bytes.len() && one.start != start
+            };
+            self.crosswise |= self.fragments.iter().any(crosses);
+            self.of_several |= !self.crosswise;
+        }
         if void {
             self.void = true;
             return None;
@@ -182,12 +219,18 @@ impl Oracle {
                 *place = Some((*byte, start));
             }
         }
-        self.fragments.push((start, bytes));
+        let by_order = matches!(
+            overlap,
+            FragmentOverlap::First | FragmentOverlap::Last | FragmentOverlap::RejectPartial
+        );
+        if !(copy || known && by_order) {
+            self.fragments.push(cut.clone());
+        }
         let total = self.total?;
         let whole: Option<Vec<u8>> =
             self.bytes.get(..total)?.iter().map(|byte| byte.map(|(byte, _)| byte)).collect();
         if whole.is_some() {
-            *self = Self::default();
+            *self = Self { of_several: self.of_several, ..Self::default() };
         }
         whole
     }
