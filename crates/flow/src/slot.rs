@@ -206,6 +206,10 @@ flags! {
         WAS_RESET = 16;
         /// The handler did not admit it.
         REFUSED = 32;
+        /// The initiator's packets come in another scope than the flow's own.
+        INITIATOR_ELSEWHERE = 64;
+        /// The responder's packets do.
+        RESPONDER_ELSEWHERE = 128;
     }
 }
 
@@ -406,14 +410,21 @@ impl Slot {
         if self.nothing_is_amiss() {
             let acked =
                 |side: usize| u8::from(self.directions[side].flags.has(DirectionFlags::ACKED));
-            self.calm = Calm(acked(1) | acked(0) << 1);
+            self.calm = Calm((acked(1) | acked(0) << 1) & !self.elsewhere());
         }
     }
 
     /// Whether a segment of this side can be the common case.
     pub(crate) fn is_calm(&self, side: FlowSide) -> bool {
         let peer = self.directions[side.opposite() as usize].flags;
-        self.nothing_is_amiss() && peer.has(DirectionFlags::ACKED)
+        self.nothing_is_amiss()
+            && peer.has(DirectionFlags::ACKED)
+            && self.elsewhere() >> side as u8 & 1 == 0
+    }
+
+    /// By side, one bit: its packets come in another scope, so that any of them in the flow's own scope takes a closer look.
+    const fn elsewhere(&self) -> u8 {
+        self.flags.0 >> 6
     }
 
     #[inline]

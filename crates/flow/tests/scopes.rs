@@ -417,3 +417,130 @@ fn many_scopes_with_one_tuple_are_bounded() {
     assert_eq!(table.statistics().scopes_joined, before);
     assert_eq!(table.len(), 1);
 }
+
+/// Marsaglia's xorshift.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound as u64) as usize
+    }
+}
+
+const TEXT: &str =
+    "the quick brown fox jumps over the lazy dog and runs away with all of its friends";
+
+/// A conversation of several exchanges.
+fn exchanges(
+    random: &mut Random,
+    (there, back): (Around, Around),
+    numbers: (u32, u32),
+    text: &'static str,
+) -> Vec<Step> {
+    let (mut c, mut s) = (numbers.0.wrapping_add(1), numbers.1.wrapping_add(1));
+    let mut steps = vec![
+        (there, Client, numbers.0, 0, "S", ""),
+        (back, Server, numbers.1, c, "SA", ""),
+        (there, Client, c, s, "A", ""),
+    ];
+    for _ in 0..1 + random.below(4) {
+        for _ in 0..1 + random.below(3) {
+            let (start, len) = (random.below(40), 1 + random.below(40));
+            let piece = &text[start..start + len];
+            if random.below(2) == 0 {
+                steps.push((there, Client, c, s, "PA", piece));
+                c = c.wrapping_add(len as u32);
+            } else {
+                steps.push((back, Server, s, c, "PA", piece));
+                s = s.wrapping_add(len as u32);
+            }
+        }
+        steps.push((there, Client, c, s, "A", ""));
+        steps.push((back, Server, s, c, "A", ""));
+    }
+    steps.push((there, Client, c, s, "FA", ""));
+    steps.push((back, Server, s, c.wrapping_add(1), "FA", ""));
+    steps.push((there, Client, c.wrapping_add(1), s.wrapping_add(1), "A", ""));
+    steps
+}
+
+/// What a capture makes of it: it loses some packets, repeats some, and swaps some, but for the first ones.
+fn disturbed(random: &mut Random, steps: Vec<Step>, protected: usize) -> Vec<Step> {
+    let mut disturbed: Vec<Step> = Vec::new();
+    for (at, step) in steps.into_iter().enumerate() {
+        match random.below(12) {
+            0 if at >= protected => continue,
+            1 => disturbed.push(step),
+            _ => {}
+        }
+        disturbed.push(step);
+    }
+    for at in protected + 1..disturbed.len() {
+        if random.below(8) == 0 {
+            disturbed.swap(at - 1, at);
+        }
+    }
+    disturbed
+}
+
+/// Whatever the capture lost, and wherever it begins, a connection in two scopes is what it would be in one.
+#[test]
+fn a_joined_connection_is_as_good_as_any() {
+    for seed in 1..2000 {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+        let pair = PAIRS[random.below(PAIRS.len())];
+        let numbers = (random.below(1 << 32) as u32, random.below(1 << 32) as u32);
+        let steps = exchanges(&mut random, pair, numbers, TEXT);
+        let first = random.below(5);
+        // Where the first packets of a capture that begins midway are not in order, nothing continues anything.
+        let steps = disturbed(&mut random, steps[first..].to_vec(), 2);
+        let joined = captured(&steps);
+        let key = FiveTuple::bidirectional().ignoring_scope();
+        let (ignored, _) = captured_with(key, &steps, Seen::default());
+        let streams = |seen: &Seen| -> Vec<_> {
+            seen.flows.iter().map(|(.., streams)| streams.clone()).collect()
+        };
+        assert_eq!(streams(&joined), streams(&ignored), "{seed}: {pair:?} {steps:?}");
+        assert_eq!(joined.missing, ignored.missing, "{seed}");
+    }
+}
+
+/// Two connections in scopes of their own do not mix, whatever the capture lost, if their numbers are close.
+#[test]
+fn two_connections_never_mix() {
+    const OTHER: &str =
+        "PACK~MY~BOX~WITH~FIVE~DOZEN~LIQUOR~JUGS~SAID~THE~WIZARD~TO~HIS~SIX~ELVES~IN~A~BOX";
+    let of_other = |stream: &String| stream.contains(|c: char| c.is_ascii_uppercase() || c == '~');
+    let of_one = |stream: &String| stream.contains(|c: char| c.is_ascii_lowercase() || c == '-');
+    for seed in 1..2000 {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+        let (one, other) = PAIRS[random.below(PAIRS.len())];
+        let near = [0, 1, 100, 64_000, 1 << 31][random.below(5)];
+        let a = exchanges(&mut random, (one, one), (1000, 5000), TEXT);
+        let numbers = (1000 + near, 5000 + near);
+        let b = exchanges(&mut random, (other, other), numbers, OTHER);
+        // Of two that count alike, the SYN shows that there are two.
+        let protected = usize::from(near == 0);
+        let a = disturbed(&mut random, a, protected);
+        let b = disturbed(&mut random, b, protected);
+        let (mut left, mut right) = (&a[..], &b[..]);
+        let mut both = Vec::new();
+        while let ([x, left_rest @ ..], [y, right_rest @ ..]) = (left, right) {
+            if random.below(2) == 0 {
+                both.push(*x);
+                left = left_rest;
+            } else {
+                both.push(*y);
+                right = right_rest;
+            }
+        }
+        both.extend([left, right].concat());
+        for (.., streams) in captured(&both).flows {
+            let mixed = streams.iter().any(of_one) && streams.iter().any(of_other);
+            assert!(!mixed, "{seed}: {near} {both:?} {streams:?}");
+        }
+    }
+}

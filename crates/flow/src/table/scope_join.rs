@@ -124,6 +124,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         if let Some(joined) = self.scope_joins.joined.get(key).copied() {
             if self.stays_joined(key, joined, work) {
+                self.mark(joined, work.orientation);
                 return Some(joined.slot);
             }
             self.part(key);
@@ -137,9 +138,21 @@ impl<E: FlowExtractor> FlowTable<E> {
         let shared = self.only_side(slot) == Some(self.slots[slot].side(work.orientation));
         let mut brings = [false; 2];
         brings[work.orientation as usize] = true;
-        self.scope_joins.joined.insert(key.clone(), Joined { slot, brings, shared });
+        let joined = Joined { slot, brings, shared };
+        self.scope_joins.joined.insert(key.clone(), joined);
         self.statistics.scopes_joined += 1;
+        self.mark(joined, work.orientation);
         Some(slot)
+    }
+
+    /// Keeps packets of a direction that another scope brings off the fast path, so that the first one in the flow's own
+    /// scope is noticed. Done for each packet, since the next connection in the slot begins without marks.
+    fn mark(&mut self, joined: Joined, orientation: Orientation) {
+        if !joined.shared {
+            let entry = &mut self.slots[joined.slot];
+            entry.flags.set(elsewhere(entry.side(orientation)));
+            entry.calm = Calm::NO;
+        }
     }
 
     /// The one flow with the same addresses and ports, in another scope or in none, that a segment continues.
@@ -270,17 +283,19 @@ impl<E: FlowExtractor> FlowTable<E> {
         continues
     }
 
-    /// A flow's own scope brings a segment. If it is of the direction that another scope was joined for, and repeats what
-    /// that one brought, its own counts.
+    /// A flow's own scope brings a segment. If it is of the direction that another scope was joined for, its own counts;
+    /// unless it is the next one of a stream under way, whose packets take both ways then.
     #[inline(never)]
     fn compare_with_joined(&mut self, slot: u32, work: &Work) {
         let Some(keys) = self.scope_joins.keys.get(&slot) else { return };
         let entry = &self.slots[slot];
         let own = &entry.directions[entry.side(work.orientation) as usize];
-        let end = work.tcp.sequence.wrapping_add(work.payload_wire_len);
-        let repeats =
-            work.payload_wire_len > 0 && own.flags.has(F::ANCHORED) && !ahead(end, own.expected());
-        if !repeats && !work.tcp.flags.contains(TcpFlags::SYN) {
+        let TcpHeader { sequence, flags, .. } = work.tcp;
+        let next = own.flags.has(F::ANCHORED)
+            && !own.has_brought_nothing()
+            && !flags.contains(TcpFlags::SYN)
+            && sequence == own.expected();
+        if next {
             return;
         }
         let brings_it = |key: &&E::Key| {
@@ -309,6 +324,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         let entry = &mut self.slots[slot];
         entry.calm = Calm::NO;
         let side = entry.side(orientation);
+        if !joined.shared {
+            entry.flags.clear(elsewhere(side));
+        }
         let [initiator, _] = &entry.directions;
         let only_syn = side == FlowSide::Responder && initiator.has_brought_nothing();
         let own = &mut entry.directions[side as usize];
@@ -381,6 +399,13 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 }
 
+const fn elsewhere(side: FlowSide) -> SlotFlags {
+    match side {
+        FlowSide::Initiator => SlotFlags::INITIATOR_ELSEWHERE,
+        FlowSide::Responder => SlotFlags::RESPONDER_ELSEWHERE,
+    }
+}
+
 /// A SYN-ACK of the side that has not been seen.
 fn syn_ack(greeted: bool, sent: Sent, answer: &Direction, tcp: &TcpHeader) -> Option<Evidence> {
     // The client went on with another SYN-ACK than this one.
@@ -427,11 +452,13 @@ fn answers(greeted: bool, sent: Sent, answer: &Direction, tcp: &TcpHeader) -> Op
         let exact = acknowledgement == sent.first || acknowledgement == sent.end;
         return (greeted && exact).then_some(Evidence::Exact);
     }
-    let within = sent.reaches(acknowledgement);
+    // One more than was seen is a FIN.
+    let within = sent.reaches(acknowledgement) || acknowledgement == sent.end.wrapping_add(1);
+    // What it acknowledges may have been sent before the capture began; but nothing comes before a SYN.
+    let before = !greeted && sent.first.wrapping_sub(acknowledgement) < REACH;
     if sequence == answer.acked {
-        // What comes next, to the byte. What it acknowledges may have been sent before the capture began, or be lost.
-        let near = sent.first.wrapping_sub(acknowledgement) < REACH
-            || acknowledgement.wrapping_sub(sent.end) < REACH;
+        // What comes next, to the byte. What it acknowledges may also be lost.
+        let near = before || acknowledgement.wrapping_sub(sent.end) < REACH;
         return match (within, near) {
             (true, _) => Some(Evidence::Exact),
             (_, near) => near.then_some(Evidence::Plausible),
@@ -442,7 +469,7 @@ fn answers(greeted: bool, sent: Sent, answer: &Direction, tcp: &TcpHeader) -> Op
     let ahead = sequence.wrapping_sub(answer.acked) <= window.max(REACH);
     let behind = answer.acked.wrapping_sub(sequence);
     let exact = acknowledgement == sent.end || acknowledgement == sent.first;
-    let near = within || sent.first.wrapping_sub(acknowledgement) < REACH;
+    let near = within || before;
     let fits = exact && (ahead || behind < FAR_REACH) || near && (ahead || behind < REACH);
     fits.then_some(Evidence::Plausible)
 }

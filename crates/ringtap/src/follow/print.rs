@@ -108,13 +108,6 @@ impl Printer {
     }
 
     fn closed(&mut self, record: &FlowRecord<FiveTupleKey>) {
-        let how = names::end_in_words(record.reason);
-        let (sent, received) = (carried(&record.initiator), carried(&record.responder));
-        self.line(
-            FlowSide::Initiator,
-            record.ended,
-            format_args!("{how}: {sent} sent, {received} received"),
-        );
         if let Some((side, key)) = record.joined {
             let what = match key.scope {
                 Scope::NONE => "this direction was captured outside VLANs and tunnels".to_owned(),
@@ -122,6 +115,13 @@ impl Printer {
             };
             self.line(side, record.ended, format_args!("{what}"));
         }
+        let how = names::end_in_words(record.reason);
+        let (sent, received) = (carried(&record.initiator), carried(&record.responder));
+        self.line(
+            FlowSide::Initiator,
+            record.ended,
+            format_args!("{how}: {sent} sent, {received} received"),
+        );
     }
 }
 
