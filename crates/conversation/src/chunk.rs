@@ -139,6 +139,9 @@ pub enum GapCause {
     End,
     /// The capture cut the packets short.
     Truncated,
+    /// An urgent byte, which the receiving host hands to the application out of band (RFC 6093): it is in a
+    /// [`Chunk::Unplaced`].
+    OutOfBand,
     /// The bytes were captured, but the reader of this conversation was too slow to take them.
     SlowReader,
     /// A cause that this version of the crate has no name for.
@@ -234,6 +237,7 @@ impl From<flow::GapCause> for GapCause {
             flow::GapCause::Timeout => Self::Timeout,
             flow::GapCause::End => Self::End,
             flow::GapCause::Truncated => Self::Truncated,
+            flow::GapCause::OutOfBand => Self::OutOfBand,
             _ => Self::Other,
         }
     }

@@ -30,7 +30,7 @@ pub(crate) struct Counters {
     pub(crate) poisoned_parsers: Counter,
     pub(crate) flows: Counter,
     /// By cause, as [`gap_place`] numbers them: how many, and their bytes.
-    gaps: [(Counter, Counter); 6],
+    gaps: [(Counter, Counter); 7],
     source: Mutex<ring_core::Statistics>,
     table: Mutex<TableStatistics>,
 }
@@ -122,6 +122,7 @@ impl Counters {
                 timeout: gap(GapCause::Timeout),
                 end: gap(GapCause::End),
                 truncated: gap(GapCause::Truncated),
+                out_of_band: gap(GapCause::OutOfBand),
                 other: gap(GapCause::Other),
             },
             late_bytes: self.late_bytes.total(),
@@ -231,6 +232,8 @@ pub struct Gaps {
     pub end: GapTotals,
     /// The capture cut the packets short.
     pub truncated: GapTotals,
+    /// Urgent bytes, which the receiving hosts took out of band.
+    pub out_of_band: GapTotals,
     /// A cause that this version of the crate has no name for.
     pub other: GapTotals,
 }
@@ -247,13 +250,15 @@ pub struct GapTotals {
 
 impl Gaps {
     fn merge(&mut self, other: &Self) {
-        let Self { acknowledged, limit, timeout, end, truncated, other: unnamed } = self;
+        let Self { acknowledged, limit, timeout, end, truncated, out_of_band, other: unnamed } =
+            self;
         for (sum, more) in [
             (acknowledged, other.acknowledged),
             (limit, other.limit),
             (timeout, other.timeout),
             (end, other.end),
             (truncated, other.truncated),
+            (out_of_band, other.out_of_band),
             (unnamed, other.other),
         ] {
             sum.count += more.count;
@@ -270,6 +275,7 @@ const fn gap_place(cause: GapCause) -> usize {
         GapCause::Timeout => 2,
         GapCause::End => 3,
         GapCause::Truncated => 4,
+        GapCause::OutOfBand => 6,
         // A slow reader's gaps are counted as bytes dropped.
         GapCause::SlowReader | GapCause::Other => 5,
     }

@@ -49,6 +49,7 @@ fn causes(gaps: &crate::counters::Gaps) -> [(&'static str, GapTotals); 6] {
         ("timeout", gaps.timeout),
         ("end", gaps.end),
         ("truncated", gaps.truncated),
+        ("out_of_band", gaps.out_of_band),
         ("other", gaps.other),
     ]
 }

@@ -3,14 +3,13 @@
 
 mod behaviour;
 
-use conversation::{ChunkStream, Conversations, FlowStream};
+use conversation::{Conversations, FlowStream};
 use flow::FlowExtractor;
 use ring_core::PacketSource;
 
 /// Starts the engines of a stream.
 trait Begin<K: Clone> {
     fn begin(self) -> Conversations<K>;
-    fn begin_chunks(self) -> ChunkStream<K>;
 }
 
 impl<S, E> Begin<E::Key> for FlowStream<S, E>
@@ -20,9 +19,5 @@ where
 {
     fn begin(self) -> Conversations<E::Key> {
         self.into_conversations()
-    }
-
-    fn begin_chunks(self) -> ChunkStream<E::Key> {
-        self.into_chunk_stream()
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Config {
     pub(crate) timeouts: Timeouts,
     pub(crate) active_timeout: Option<u64>,
     pub(crate) expiry_budget: usize,
-    pub(crate) verify_checksums: bool,
+    pub(crate) verify_checksums: VerifyChecksums,
     pub(crate) fragments: DefragmentOptions,
 }
 
@@ -54,6 +54,26 @@ pub struct Timeouts {
     pub udp: Duration,
     /// Everything else. A minute.
     pub other: Duration,
+}
+
+/// The packets that are dropped if their checksum is wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum VerifyChecksums {
+    /// None.
+    #[default]
+    Never,
+    /// Those of senders whose checksums have proved to be real: the first four in a row were right. It serves captures of
+    /// which it is not known whether an adapter finishes the checksums.
+    Auto,
+    /// All.
+    Always,
+}
+
+impl From<bool> for VerifyChecksums {
+    fn from(on: bool) -> Self {
+        if on { Self::Always } else { Self::Never }
+    }
 }
 
 impl Default for Timeouts {
@@ -87,7 +107,7 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
             timeouts: Timeouts::default(),
             active_timeout: None,
             expiry_budget: 1024,
-            verify_checksums: false,
+            verify_checksums: VerifyChecksums::Never,
             fragments: DefragmentOptions::default(),
         };
         Self { extractor, config }
@@ -202,11 +222,11 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
         self
     }
 
-    /// Drops TCP segments and UDP datagrams whose checksum is wrong, as the receiving host does. Off by default: on the host that sends,
-    /// captures show segments before the adapter has filled in their checksum. Segments that the capture cut short
-    /// or that are marked as such are never dropped.
-    pub const fn verify_checksums(mut self, on: bool) -> Self {
-        self.config.verify_checksums = on;
+    /// Sets which packets with a wrong checksum are dropped, as their receiver does: TCP, UDP and IPv4 headers; `true` for
+    /// all [default: none]. On the host that sends, captures show packets before the adapter has filled in their checksum.
+    /// Packets that the capture cut short, or that are marked as not finished, are never dropped.
+    pub fn verify_checksums(mut self, packets: impl Into<VerifyChecksums>) -> Self {
+        self.config.verify_checksums = packets.into();
         self
     }
 }

@@ -62,6 +62,9 @@ pub enum GapCause {
     End,
     /// The capture cut the packet short.
     Truncated,
+    /// An urgent byte, which the receiving host hands to the application out of band (RFC 6093): it was captured, see
+    /// [`UnplacedCause::OutOfBand`].
+    OutOfBand,
 }
 
 /// The payload of one packet of a flow that is not TCP.
@@ -145,8 +148,10 @@ pub enum UnplacedCause {
     OtherSequenceSpace,
     /// On a SYN that was not confirmed, or that the receiver did not accept.
     SynNotConfirmed,
-    /// In a segment that every host discards.
+    /// In a segment that the receiving host discards; [`TableStatistics`](crate::TableStatistics) counts the causes.
     Discarded,
+    /// An urgent byte, which the receiving host hands to the application out of band (RFC 6093).
+    OutOfBand,
     /// The budget for segments that wait for evidence was used up.
     Limit,
 }

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::Defect;
+
 /// The innermost network and transport headers of a packet, with every offset relative to the captured frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Headers {
@@ -30,6 +32,8 @@ pub struct Headers {
     pub payload_wire_len: u32,
     /// The TCP header's fields; all zero for other protocols.
     pub tcp: TcpHeader,
+    /// The reason why the receiving host discards the packet, if the headers below TCP show one.
+    pub defect: Option<Defect>,
 }
 
 /// The fields of a TCP header that reassembly needs (RFC 9293, section 3.1), in host byte order.
@@ -45,6 +49,37 @@ pub struct TcpHeader {
     pub window: u16,
     /// The window scale option of a SYN (RFC 7323), if there was one.
     pub window_scale: Option<u8>,
+    /// The options of a SYN, or of a segment with payload, that reassembly looks at.
+    pub options: TcpOptions,
+    /// The value of the time stamp option (RFC 7323) with [`TcpOptions::TIMESTAMP`].
+    pub timestamp: u32,
+}
+
+/// Options of a TCP header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TcpOptions(pub u8);
+
+impl TcpOptions {
+    /// A time stamp (RFC 7323).
+    pub const TIMESTAMP: Self = Self(1);
+    /// A signature: MD5 (RFC 2385) or the TCP Authentication Option (RFC 5925).
+    pub const SIGNATURE: Self = Self(2);
+    /// Options that contradict themselves, in a place where a signature may follow.
+    pub const MALFORMED: Self = Self(4);
+
+    /// Returns `true` if all bits of `other` are set here.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl std::ops::BitOr for TcpOptions {
+    type Output = Self;
+
+    fn bitor(self, rhs: Self) -> Self {
+        Self(self.0 | rhs.0)
+    }
 }
 
 /// TCP control bits (RFC 9293, section 3.1; RFC 3168 for ECE and CWR).

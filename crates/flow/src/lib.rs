@@ -6,6 +6,7 @@ mod checksum;
 mod chunked;
 mod community_id;
 mod config;
+mod defect;
 mod defragment;
 mod event;
 #[cfg(feature = "flowscope")]
@@ -34,13 +35,14 @@ mod timestamp;
 
 pub use checksum::{Checksum, verify_ipv4_header};
 pub use community_id::CommunityId;
-pub use config::{FlowTableBuilder, Timeouts};
+pub use config::{FlowTableBuilder, Timeouts, VerifyChecksums};
+pub use defect::{Defect, Discarded};
 pub use defragment::{DefragmentOptions, DefragmentStatistics, Defragmenter, FragmentOverlap};
 pub use event::{
     Conflict, Data, Datagram, EndReason, FlowId, Gap, GapCause, Opening, Unplaced, UnplacedCause,
 };
 pub use handler::{Flow, FlowHandler};
-pub use headers::{Headers, Scope, TcpFlags, TcpHeader, protocol};
+pub use headers::{Headers, Scope, TcpFlags, TcpHeader, TcpOptions, protocol};
 pub use key::{Endpoint, FiveTuple, FiveTupleKey, FlowExtractor, FlowSide, Orientation};
 pub use link_type::LinkType;
 pub use network::{Network, NetworkError};

@@ -15,6 +15,7 @@ mod ppp;
 mod quick;
 mod scope;
 mod tag;
+mod tcp_options;
 mod transport;
 mod udp;
 mod unparsed;
@@ -31,7 +32,7 @@ use std::sync::LazyLock;
 pub use self::unparsed::{Encapsulation, Unparsed, WirelessFrame};
 pub(crate) use self::unparsed::{Name, ip_protocol};
 use self::walk::{Layer, Walk};
-use crate::{Checksum, Headers, LinkType, Packet, Scope};
+use crate::{Checksum, Defect, Headers, LinkType, Packet, Scope};
 
 /// Parses a packet with the default options and a seed that is chosen once a process.
 ///
@@ -253,4 +254,6 @@ pub struct Fragment {
     pub payload_len: u32,
     /// It is the whole payload, but compressed (IPComp, RFC 3173).
     pub compressed: bool,
+    /// The reason why the receiving host discards it, if the headers show one.
+    pub defect: Option<Defect>,
 }

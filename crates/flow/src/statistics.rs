@@ -2,7 +2,7 @@
 
 use std::ops::AddAssign;
 
-use crate::NotFollowed;
+use crate::{Discarded, NotFollowed};
 
 /// Totals of a [`FlowTable`](crate::FlowTable) since it was built. Nothing that a packet brought is left out in
 /// silence: where it is not delivered, one of these counts it.
@@ -63,6 +63,9 @@ pub struct TableStatistics {
     pub invalid_flags: u64,
     /// Segments dropped because their checksum is wrong, where checksums are verified.
     pub bad_checksums: u64,
+    /// Packets that their receiver discards, by cause. Of those in connections, the payload is passed to
+    /// [`on_unplaced`](crate::FlowHandler::on_unplaced).
+    pub discarded: Discarded,
     /// Packets whose time stamp lies before that of an earlier packet.
     pub time_steps_back: u64,
     /// Bytes delivered.
@@ -116,6 +119,7 @@ impl AddAssign for TableStatistics {
             scopes_parted,
             invalid_flags,
             bad_checksums,
+            discarded,
             time_steps_back,
             delivered_bytes,
             gaps,
@@ -153,6 +157,7 @@ impl AddAssign for TableStatistics {
         *scopes_parted += other.scopes_parted;
         *invalid_flags += other.invalid_flags;
         *bad_checksums += other.bad_checksums;
+        *discarded += other.discarded;
         *time_steps_back += other.time_steps_back;
         *delivered_bytes += other.delivered_bytes;
         *gaps += other.gaps;

@@ -10,7 +10,9 @@ use crate::config::Config;
 use crate::history::{History, Letter, Seen};
 use crate::slot::{Direction, DirectionFlags as F, NONE};
 use crate::statistics::TableStatistics;
-use crate::{Flow, FlowHandler, FlowSide, GapCause, OverlapPolicy};
+use crate::{
+    Flow, FlowHandler, FlowSide, GapCause, OverlapPolicy, Timestamp, Unplaced, UnplacedCause,
+};
 
 /// A direction and all that its reassembly needs.
 pub(crate) struct Stream<'t, K, H> {
@@ -25,6 +27,8 @@ pub(crate) struct Stream<'t, K, H> {
     pub(crate) config: &'t Config,
     /// How the receiver treats overlaps.
     pub(crate) policy: OverlapPolicy,
+    /// The sequence number of a byte that the receiver takes out of the stream.
+    pub(crate) urgent: Option<u32>,
     pub(crate) statistics: &'t mut TableStatistics,
     pub(crate) handler: &'t mut H,
     /// Nanoseconds.
@@ -46,10 +50,76 @@ pub(crate) struct Payload<'a> {
     pub(crate) awaits: u64,
 }
 
+impl<'a> Payload<'a> {
+    /// Position of the byte with this sequence number among the captured ones, if all were captured.
+    fn offset_of(&self, sequence: u32) -> Option<usize> {
+        let at = sequence.wrapping_sub(self.sequence) as usize;
+        (at < self.bytes.len() && self.bytes.len() == self.wire_len as usize).then_some(at)
+    }
+
+    fn part(&self, from: usize, to: usize) -> Self {
+        let (bytes, wire_len): (&'a [u8], _) = (&self.bytes[from..to], (to - from) as u32);
+        Self { sequence: self.sequence.wrapping_add(from as u32), bytes, wire_len, ..*self }
+    }
+}
+
 impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// Takes a segment's payload.
     pub(crate) fn payload(&mut self, payload: Payload<'_>) {
         self.note(Letter::Data);
+        match self.urgent {
+            Some(urgent)
+                if payload.offset_of(urgent).is_some()
+                    && !ahead(self.direction.expected(), urgent) =>
+            {
+                self.around_urgent(payload, urgent);
+            }
+            _ => self.contiguous(payload),
+        }
+    }
+
+    /// Takes a payload without the byte that the receiver hands out of band: it becomes a gap, so that offsets stay those of the
+    /// sequence space.
+    fn around_urgent(&mut self, payload: Payload<'_>, urgent: u32) {
+        let Some(at) = payload.offset_of(urgent) else { return };
+        for (from, to) in [(0, at), (at, at + 1), (at + 1, payload.bytes.len())] {
+            let mut part = payload.part(from, to);
+            if from == at && to > from {
+                let (timestamp, number) = (part.timestamp, part.number);
+                let cause = UnplacedCause::OutOfBand;
+                self.unplaced(part.bytes, part.sequence, timestamp, number, cause);
+                part.bytes = &[];
+            }
+            if part.wire_len > 0 {
+                self.contiguous(part);
+            }
+        }
+    }
+
+    /// Reports bytes that have no place in the stream.
+    pub(crate) fn unplaced(
+        &mut self,
+        bytes: &[u8],
+        sequence: u32,
+        timestamp: u64,
+        packet_number: u64,
+        cause: UnplacedCause,
+    ) {
+        if bytes.is_empty() {
+            return;
+        }
+        let len = bytes.len() as u64;
+        self.statistics.unplaced_bytes += len;
+        let index = self.ensure_backlog();
+        if let Some(backlog) = self.backlogs.get(index) {
+            backlog.unplaced_bytes += len;
+        }
+        let timestamp = Timestamp::from_nanos(timestamp);
+        let unplaced = Unplaced { bytes, sequence, cause, timestamp, packet_number };
+        self.handler.on_unplaced(&self.flow, self.side, unplaced);
+    }
+
+    fn contiguous(&mut self, payload: Payload<'_>) {
         let quiet = F::PENDING.or(F::FIN).or(F::HOLD);
         if self.direction.flags.has(F::ANCHORED)
             && !self.direction.flags.has(quiet)

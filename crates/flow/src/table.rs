@@ -1,11 +1,13 @@
 //! The flow table.
 
 mod batch;
+mod checksums;
 mod expiry;
 mod in_order;
 mod reset;
 mod rival;
 mod scope_join;
+mod screen;
 mod tcp;
 mod usual;
 
@@ -69,8 +71,6 @@ pub struct FlowTable<E: FlowExtractor> {
     free: Vec<u32>,
     /// Where eviction looks next.
     hand: u32,
-    /// Slots before this one have been looked at by [`finish_some`](Self::finish_some).
-    finished: u32,
     /// Flows that have not ended.
     live: usize,
     backlogs: Backlogs,
@@ -90,6 +90,10 @@ pub struct FlowTable<E: FlowExtractor> {
     /// The latest time seen. Nanoseconds.
     now: u64,
     statistics: TableStatistics,
+    screen: screen::Screen,
+    checksums: checksums::Checksums,
+    /// The longest packet so far: captured bytes.
+    longest: u32,
     /// Packets of other protocols than TCP, by IP protocol.
     protocols: Box<[u64; 256]>,
 }
@@ -114,7 +118,6 @@ impl<E: FlowExtractor> FlowTable<E> {
             cold: Chunked::new(),
             free: Vec::new(),
             hand: 0,
-            finished: 0,
             live: 0,
             backlogs: Backlogs::default(),
             rivals: HashMap::default(),
@@ -126,6 +129,9 @@ impl<E: FlowExtractor> FlowTable<E> {
             next_timer: u64::MAX,
             now: 0,
             statistics: TableStatistics::default(),
+            screen: screen::Screen::default(),
+            checksums: checksums::Checksums::default(),
+            longest: 0,
             protocols: Box::new([0; 256]),
         }
     }
@@ -205,17 +211,8 @@ impl<E: FlowExtractor> FlowTable<E> {
     ///
     /// The table is empty afterwards and can be used again.
     pub fn finish(&mut self, handler: &mut impl FlowHandler<E::Key>) {
-        while self.finish_some(usize::MAX, handler) {}
-    }
-
-    /// The same in parts, for a handler that cannot take the ends of all flows at once: looks at so many slots, and returns
-    /// `true` if there are more. No packets may come in between.
-    pub fn finish_some(&mut self, slots: usize, handler: &mut impl FlowHandler<E::Key>) -> bool {
         self.defragmenter.finish();
-        let all = self.slots.len();
-        let begin = (self.finished as usize).min(all);
-        let end = begin.saturating_add(slots.max(1)).min(all);
-        for slot in begin as u32..end as u32 {
+        for slot in 0..self.slots.len() as u32 {
             self.settle(slot, handler);
             match self.slots[slot].state {
                 State::Free => {}
@@ -226,8 +223,6 @@ impl<E: FlowExtractor> FlowTable<E> {
                 }
             }
         }
-        self.finished = if end < all { end as u32 } else { 0 };
-        end < all
     }
 
     /// The hash of a key, and its number (0 for none).
@@ -369,8 +364,10 @@ impl<E: FlowExtractor> FlowTable<E> {
             if flags.has(SlotFlags::REVERSE) { Orientation::Reverse } else { Orientation::Forward };
         let sends = if side == FlowSide::Initiator { initiator } else { initiator.reversed() };
         let policy = self.config.overlap.of(|| E::receiver(key, sends));
+        let urgent = self.screen.urgent(slot, side as u8, *generation);
         Stream {
             policy,
+            urgent,
             flow: Flow {
                 id: FlowId { slot, generation: *generation },
                 key,
@@ -422,6 +419,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             direction.backlog = NONE;
         }
         self.drop_rival(slot);
+        self.screen.forget(slot);
         self.live -= 1;
     }
 

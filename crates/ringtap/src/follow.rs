@@ -31,11 +31,9 @@ use crate::Error;
 use crate::hosts::Hosts;
 use crate::input::{Input, Keying, Source};
 use crate::interrupt;
-use crate::limits::Limits;
 use crate::names;
 use crate::output::Output;
 use crate::report;
-use crate::selection::Shows;
 use crate::summary::{self, Shown};
 use crate::text::clock::Clock;
 
@@ -51,8 +49,6 @@ pub(crate) struct Arguments {
     keying: Keying,
     #[command(flatten)]
     hosts: Hosts,
-    #[command(flatten)]
-    limits: Limits,
     /// How conversations are shown [default: text]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     output: Option<Format>,
@@ -115,7 +111,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let show = Show::new(arguments)?;
     let name = arguments.input.name();
     // Bytes and a bar on the same terminal would be in each other's way.
-    let source = arguments.input.open(!show.output.is_terminal(), Shows::Conversations)?;
+    let source = arguments.input.open(!show.output.is_terminal())?;
     if show.output.is_terminal() && matches!(show.style, Style::Raw) {
         report::say(format_args!(
             "warning: raw bytes may change how this terminal works; use --output text, or send them to a file"
@@ -123,7 +119,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     report::listening(&arguments.input);
     let counters = source.counters();
-    let conversations = conversations(source, arguments);
+    let conversations = conversations(source, arguments.keying.extractor(), &arguments.hosts);
     let handle = conversations.handle();
     let output = show.output.clone();
     let live = arguments.input.is_live();
@@ -138,29 +134,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         report::print(&handle.statistics(), live);
         report::print_forwarded(counters.as_ref());
     }
-    summary::print(&handle.statistics(), Shown::Conversations, &arguments.limits);
+    summary::print(&handle.statistics(), Shown::Conversations);
     written?;
     result.map_err(|source| Error::Follow { name, source })?;
     show.folder.as_ref().map_or(Ok(()), |folder| folder.finish())
 }
 
 /// Whose engine it is: a capture's or a file's.
-fn conversations(source: Source, arguments: &Arguments) -> Conversations {
-    let key = arguments.keying.extractor();
+fn conversations(source: Source, key: FiveTuple, hosts: &Hosts) -> Conversations {
     match source {
-        Source::Live(capture) => conversations_of(capture.flow_stream(key), arguments),
-        Source::Xdp(group) => conversations_of(group.flow_stream(key), arguments),
-        Source::Tap(tap) => conversations_of(tap.flow_stream(key), arguments),
-        Source::File(file) => conversations_of(file.flow_stream(key), arguments),
+        Source::Live(capture) => conversations_of(capture.flow_stream(key), hosts),
+        Source::Xdp(group) => conversations_of(group.flow_stream(key), hosts),
+        Source::Tap(tap) => conversations_of(tap.flow_stream(key), hosts),
+        Source::File(file) => conversations_of(file.flow_stream(key), hosts),
     }
 }
 
-fn conversations_of<S>(stream: FlowStream<S, FiveTuple>, arguments: &Arguments) -> Conversations
+fn conversations_of<S>(stream: FlowStream<S, FiveTuple>, hosts: &Hosts) -> Conversations
 where
     S: PacketSource + Send + Unpin + 'static,
 {
-    let stream = stream.table(|table| arguments.hosts.apply(table));
-    arguments.limits.apply(stream).into_conversations()
+    stream.table(|table| hosts.apply(table)).into_conversations()
 }
 
 /// Reads all conversations at once, each in a future of its own, until they end or the time for handing over does.

@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use flow::{FlowExtractor, FlowTableBuilder, Network, OverlapPolicy};
+use clap::ValueEnum;
+use flow::{FlowExtractor, FlowTableBuilder, Network, OverlapPolicy, VerifyChecksums};
 
 /// How the hosts of the capture treat packets that contradict each other or are damaged.
 #[derive(Clone, Debug, clap::Args)]
@@ -12,10 +13,20 @@ pub(crate) struct Hosts {
     /// repeated [default: first]
     #[arg(long = "policy", value_name = "[NETWORK=]POLICY", value_delimiter = ',')]
     policies: Vec<Policy>,
-    /// Drop packets whose checksum is wrong, as their receiver did. Not for captures of a host that leaves checksums to its
-    /// adapter.
-    #[arg(long)]
-    verify_checksums: bool,
+    /// Drop packets whose checksum is wrong, as their receiver did. `auto` drops those of senders whose checksums have
+    /// proved to be real, for captures of a host that leaves checksums to its adapter [default: never; without a
+    /// value: always]
+    #[arg(long, value_enum, value_name = "WHEN", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "always")]
+    verify_checksums: Option<Verify>,
+}
+
+/// The packets whose checksums are verified.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Verify {
+    Never,
+    Auto,
+    Always,
 }
 
 /// A policy, of one network or of all hosts.
@@ -37,7 +48,11 @@ impl Hosts {
                 None => table.overlap_policy(*policy),
             };
         }
-        table.verify_checksums(self.verify_checksums)
+        table.verify_checksums(match self.verify_checksums {
+            None | Some(Verify::Never) => VerifyChecksums::Never,
+            Some(Verify::Auto) => VerifyChecksums::Auto,
+            Some(Verify::Always) => VerifyChecksums::Always,
+        })
     }
 }
 

@@ -11,12 +11,10 @@ mod hosts;
 mod input;
 mod interfaces;
 mod interrupt;
-mod limits;
 mod names;
 mod output;
 mod progress;
 mod report;
-mod selection;
 mod summary;
 mod text;
 

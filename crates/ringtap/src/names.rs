@@ -79,6 +79,7 @@ pub(crate) const fn gap(cause: GapCause) -> &'static str {
         GapCause::Timeout => "timeout",
         GapCause::End => "end",
         GapCause::Truncated => "truncated",
+        GapCause::OutOfBand => "outofband",
         GapCause::SlowReader => "slowreader",
         _ => "other",
     }
@@ -92,6 +93,7 @@ pub(crate) const fn gap_in_words(cause: GapCause) -> &'static str {
         GapCause::Timeout => "not captured within the time that others wait for them",
         GapCause::End => "not captured before the conversation ended",
         GapCause::Truncated => "cut off by the snap length of the capture",
+        GapCause::OutOfBand => "taken out of band by the receiver (an urgent byte)",
         GapCause::SlowReader => "dropped, since the output is too slow",
         _ => "not captured",
     }
@@ -106,6 +108,7 @@ pub(crate) const fn unplaced(cause: UnplacedCause) -> &'static str {
         UnplacedCause::OtherSequenceSpace => "other-sequence-space",
         UnplacedCause::SynNotConfirmed => "syn-not-confirmed",
         UnplacedCause::Discarded => "discarded",
+        UnplacedCause::OutOfBand => "out-of-band",
         UnplacedCause::Limit => "limit",
         _ => "other",
     }
@@ -125,7 +128,8 @@ pub(crate) const fn unplaced_in_words(cause: UnplacedCause) -> &'static str {
         UnplacedCause::SynNotConfirmed => {
             "on a SYN that nothing confirmed, or without the receiver taking them"
         }
-        UnplacedCause::Discarded => "in a segment that every host discards",
+        UnplacedCause::Discarded => "in a segment that the receiving host discards",
+        UnplacedCause::OutOfBand => "an urgent byte, taken out of band by the receiver",
         UnplacedCause::Limit => "too much else waited for its place to be known",
         _ => "their place is not known",
     }

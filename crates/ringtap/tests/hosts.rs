@@ -54,6 +54,17 @@ fn damaged_segments_are_dropped_on_request() -> Result {
         .close(4, 0);
     assert_eq!(bytes("damaged", &packets, &[])?, "EVIL");
     assert_eq!(bytes("damaged", &packets, &["--verify-checksums"])?, "good");
+    assert_eq!(bytes("damaged", &packets, &["--verify-checksums=always"])?, "good");
+    // Two right segments of the client are not enough.
+    assert_eq!(bytes("damaged", &packets, &["--verify-checksums=auto"])?, "EVIL");
+    let longer = Packets::ethernet()
+        .handshake()
+        .tcp(Client, ACK, 0, 0, b"12")
+        .tcp(Client, ACK, 2, 0, b"3")
+        .damaged_tcp(Client, ACK, 3, 0, b"X")
+        .tcp(Client, ACK, 3, 0, b"4")
+        .close(4, 0);
+    assert_eq!(bytes("damaged", &longer, &["--verify-checksums=auto"])?, "1234");
     Ok(())
 }
 

@@ -4,7 +4,6 @@ mod cancel;
 mod end;
 mod halves;
 mod limits;
-mod merged;
 mod order;
 mod sources;
 mod support;

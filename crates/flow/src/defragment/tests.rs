@@ -20,6 +20,7 @@ fn fragment(identification: u32, offset: u32, more: bool) -> Fragment {
         payload_offset: 20,
         payload_len: 8,
         compressed: false,
+        defect: None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::walk::{Layer, Network, Walk, be16};
 use super::{Fragment, Unparsed};
+use crate::Defect;
 use crate::checksum;
 use crate::headers::protocol;
 
@@ -31,12 +32,16 @@ pub(super) fn v4(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     }
     let total_len = usize::from(be16(header[2], header[3]));
     // Hosts that leave segmentation to the adapter capture a length of 0: the packet then ends with its frame.
-    if total_len != 0 {
+    if total_len == 0 {
+        walk.note(Defect::NoLength);
+    } else {
         if total_len < header_len {
             return Err(Unparsed::Malformed);
         }
         if total_len > walk.wire_remaining() && walk.in_tunnel() {
             believable(walk.bytes(header_len)?)?;
+        } else if total_len > walk.wire_remaining() {
+            walk.note(Defect::TooLong);
         }
         walk.limit(total_len);
     }
@@ -46,7 +51,14 @@ pub(super) fn v4(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let mut destination = Ipv4Addr::new(header[16], header[17], header[18], header[19]);
     if header_len > 20 {
         let options = walk.captured().get(20..header_len).unwrap_or_default();
-        destination = final_hop(options).unwrap_or(destination);
+        let whole = options.len() + 20 == header_len;
+        let defect = if whole { options_defect(options) } else { None };
+        if let Some(defect) = defect {
+            walk.note(defect);
+        }
+        if defect != Some(Defect::IpOptions) {
+            destination = final_hop(options).unwrap_or(destination);
+        }
     }
     let network = Network {
         source: IpAddr::V4(Ipv4Addr::new(header[12], header[13], header[14], header[15])),
@@ -73,6 +85,7 @@ pub(super) fn v4(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
             payload_offset: walk.offset() as u32,
             payload_len: walk.wire_remaining() as u32,
             compressed: false,
+            defect: walk.defect(),
         };
         return piece(walk, fragment);
     }
@@ -114,6 +127,48 @@ fn final_hop(mut options: &[u8]) -> Option<Ipv4Addr> {
                 options = &options[len..];
             }
         }
+    }
+}
+
+/// The reason for which hosts discard a packet with these options (RFC 791, section 3.1).
+#[cold]
+fn options_defect(mut options: &[u8]) -> Option<Defect> {
+    const END: u8 = 0;
+    const NO_OPERATION: u8 = 1;
+    const RECORD_ROUTE: u8 = 7;
+    const TIMESTAMP: u8 = 68;
+    const LOOSE_ROUTE: u8 = 131;
+    const STRICT_ROUTE: u8 = 137;
+    let mut routed = false;
+    loop {
+        let rest = match *options {
+            [] | [END, ..] => return routed.then_some(Defect::SourceRoute),
+            [NO_OPERATION, ref rest @ ..] => rest,
+            [kind, len, ref rest @ ..] if len >= 2 => {
+                let Some(value) = rest.get(..usize::from(len) - 2) else {
+                    return Some(Defect::IpOptions);
+                };
+                // The pointer counts from the option's first byte, which is 1.
+                let least = match kind {
+                    RECORD_ROUTE | LOOSE_ROUTE | STRICT_ROUTE => 4,
+                    TIMESTAMP if len >= 4 => 5,
+                    TIMESTAMP => u8::MAX,
+                    _ => 0,
+                };
+                if least > 0 && value.first().is_none_or(|pointer| *pointer < least) {
+                    return Some(Defect::IpOptions);
+                }
+                if matches!(kind, LOOSE_ROUTE | STRICT_ROUTE) {
+                    if routed {
+                        return Some(Defect::IpOptions);
+                    }
+                    routed = true;
+                }
+                &rest[value.len()..]
+            }
+            _ => return Some(Defect::IpOptions),
+        };
+        options = rest;
     }
 }
 

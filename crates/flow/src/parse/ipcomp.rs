@@ -38,6 +38,7 @@ pub(super) fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unpar
         payload_offset: walk.offset() as u32,
         payload_len: walk.wire_remaining() as u32,
         compressed: true,
+        defect: walk.defect(),
     };
     Ok(walk.fragment(fragment))
 }

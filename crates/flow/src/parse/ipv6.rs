@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::walk::{Layer, Network, Walk, be16};
 use super::{Fragment, Unparsed, ip};
+use crate::Defect;
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
@@ -23,9 +24,17 @@ pub(super) fn header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     }
     let payload_len = usize::from(be16(header[4], header[5]));
     // 0 stands for a jumbogram (RFC 2675) or for segmentation left to the adapter: it ends with its frame.
-    if payload_len != 0 {
+    if payload_len == 0 {
+        // Without an option that says how long it is.
+        if header[6] != HOP_BY_HOP {
+            walk.note(Defect::NoLength);
+        }
+    } else {
         if 40 + payload_len > walk.wire_remaining() && walk.in_tunnel() {
             return Err(Unparsed::Malformed); // nothing else tells a packet from other bytes
+        }
+        if 40 + payload_len > walk.wire_remaining() {
+            walk.note(Defect::TooLong);
         }
         walk.limit(40 + payload_len);
     }
@@ -48,14 +57,27 @@ pub(super) fn header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
 /// 4.1: a host attempts to process them in any order and number), and the work for each is in proportion to its own.
 #[cold]
 fn extensions(walk: &mut Walk<'_>, mut network: Network, mut next: u8) -> Result<Layer, Unparsed> {
-    let mut next_at = 6;
+    /// Position of the field that names the first header, from the start of the IPv6 header.
+    const FIRST: usize = 6;
+    let mut next_at = FIRST;
     loop {
         let at = walk.offset() - network.offset;
         match next {
             HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | MOBILITY | HOST_IDENTITY | SHIM6 => {
                 let head: &[u8; 8] = walk.header()?;
                 let len = 8 + usize::from(head[1]) * 8;
+                if next == HOP_BY_HOP && next_at != FIRST {
+                    walk.note(Defect::ExtensionHeader);
+                }
+                if matches!(next, HOP_BY_HOP | DESTINATION_OPTIONS)
+                    && let Some(defect) = options_defect(walk.bytes(len)?, next == HOP_BY_HOP)
+                {
+                    walk.note(defect);
+                }
                 if next == ROUTING {
+                    if head[2] == 0 && head[3] > 0 {
+                        walk.note(Defect::SourceRoute);
+                    }
                     // Segments left: the transport checksum covers the last one.
                     if let Some(last) = final_segment(walk.bytes(len)?) {
                         network.destination = IpAddr::V6(last);
@@ -95,6 +117,7 @@ fn extensions(walk: &mut Walk<'_>, mut network: Network, mut next: u8) -> Result
                         payload_offset: walk.offset() as u32,
                         payload_len: walk.wire_remaining() as u32,
                         compressed: false,
+                        defect: walk.defect(),
                     };
                     return ip::piece(walk, fragment);
                 }
@@ -139,6 +162,54 @@ fn home_address(header: &[u8]) -> Option<Ipv6Addr> {
             return value.first_chunk::<16>().map(|address| Ipv6Addr::from(*address));
         }
         options = &rest[usize::from(len)..];
+    }
+}
+
+/// The reason for which hosts discard a packet with these hop-by-hop or destination options (RFC 8200, section 4.2).
+fn options_defect(header: &[u8], hop_by_hop: bool) -> Option<Defect> {
+    const PAD_1: u8 = 0;
+    const PAD_N: u8 = 1;
+    const JUMBO: u8 = 0xc2;
+    const HOME_ADDRESS: u8 = 0xc9;
+    /// The bits of a type that say what becomes of a packet whose receiver does not know it; 0 for nothing.
+    const ACTION: u8 = 0xc0;
+    /// RPL, MPL, identifier-locator and line identifier options, and depth-first forwarding (IANA, "Destination Options and
+    /// Hop-by-Hop Options"): hosts of some networks know them.
+    const SOMETIMES_KNOWN: [u8; 7] = [0x63, 0x6d, 0x4d, 0x8a, 0x8b, 0x8c, 0xee];
+    let mut options = header.get(2..)?;
+    let (mut padding, mut defect) = (0, None);
+    loop {
+        let (kind, len) = match *options {
+            [] => return defect,
+            [PAD_1, ref rest @ ..] => {
+                padding += 1;
+                if padding > 7 {
+                    defect = Some(Defect::Padding);
+                }
+                options = rest;
+                continue;
+            }
+            [kind, len, ..] => (kind, usize::from(len)),
+            _ => return Some(Defect::ExtensionHeader),
+        };
+        let Some(value) = options.get(2..2 + len) else { return Some(Defect::ExtensionHeader) };
+        if kind == PAD_N {
+            padding += 2 + len;
+            if padding > 7 || value.iter().any(|byte| *byte != 0) {
+                defect = Some(Defect::Padding);
+            }
+        } else {
+            padding = 0;
+            let known = match kind {
+                JUMBO => hop_by_hop,
+                HOME_ADDRESS => !hop_by_hop,
+                _ => kind & ACTION == 0 || SOMETIMES_KNOWN.contains(&kind),
+            };
+            if !known {
+                return Some(Defect::ExtensionHeader);
+            }
+        }
+        options = &options[2 + len..];
     }
 }
 

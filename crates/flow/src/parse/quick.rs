@@ -6,9 +6,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::walk::be16;
-use super::{transport, udp};
+use super::{tcp_options, udp};
 use crate::headers::protocol;
-use crate::{Headers, Scope, TcpFlags, TcpHeader};
+use crate::{Headers, Scope, TcpFlags, TcpHeader, TcpOptions};
 
 /// TCP over IPv4 over Ethernet with a header of 20 bytes and at least one of TCP's size, the commonest packet of all: one
 /// check of the length, then every field is at a fixed offset.
@@ -30,12 +30,17 @@ pub(super) fn ethernet_tcp(data: &[u8]) -> Option<Headers> {
         return None;
     }
     let flags = TcpFlags(head[47]);
-    let window_scale = if flags.contains(TcpFlags::SYN) {
-        data.get(54..34 + header_len as usize).and_then(transport::window_scale)
-    } else {
-        None
-    };
     let payload_len = total_len - 20 - header_len;
+    let mut read = tcp_options::Read::default();
+    if header_len != 20 {
+        let options = data.get(54..34 + header_len as usize)?;
+        if let Some(timestamp) = tcp_options::aligned_timestamp(options) {
+            read.options = TcpOptions::TIMESTAMP;
+            read.timestamp = timestamp;
+        } else if payload_len > 0 || flags.contains(TcpFlags::SYN) {
+            read = tcp_options::read(options, true, flags, payload_len > 0);
+        }
+    }
     Some(Headers {
         source: IpAddr::V4(Ipv4Addr::new(head[26], head[27], head[28], head[29])),
         destination: IpAddr::V4(Ipv4Addr::new(head[30], head[31], head[32], head[33])),
@@ -53,8 +58,11 @@ pub(super) fn ethernet_tcp(data: &[u8]) -> Option<Headers> {
             acknowledgement: u32::from_be_bytes([head[42], head[43], head[44], head[45]]),
             flags,
             window: be16(head[48], head[49]),
-            window_scale,
+            window_scale: read.window_scale,
+            options: read.options,
+            timestamp: read.timestamp,
         },
+        defect: None,
     })
 }
 
@@ -108,17 +116,16 @@ fn above(
                 return None;
             }
             let flags = TcpFlags(header[13]);
-            let window_scale = if flags.contains(TcpFlags::SYN) {
-                transport::window_scale(&segment[20..header_len])
-            } else {
-                None
-            };
+            let options = &segment[20..header_len];
+            let read = tcp_options::read(options, true, flags, header_len < segment.len());
             let tcp = TcpHeader {
                 sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
                 acknowledgement: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
                 flags,
                 window: be16(header[14], header[15]),
-                window_scale,
+                window_scale: read.window_scale,
+                options: read.options,
+                timestamp: read.timestamp,
             };
             (header_len, segment.len(), tcp)
         }
@@ -146,5 +153,6 @@ fn above(
         payload_len,
         payload_wire_len: payload_len,
         tcp,
+        defect: None,
     })
 }

@@ -68,7 +68,9 @@ fn tcp_over_ipv4_over_ethernet() {
                 flags: TcpFlags::PSH | TcpFlags::ACK,
                 window: 4096,
                 window_scale: None,
+                ..TcpHeader::default()
             },
+            defect: None,
         }
     );
 }

@@ -2,7 +2,7 @@
 
 use super::scope::Kind;
 use super::walk::{Layer, Walk, be16};
-use super::{Unparsed, gre, ip, ipcomp, udp};
+use super::{Unparsed, gre, ip, ipcomp, tcp_options, udp};
 use crate::headers::protocol;
 use crate::{Headers, TcpFlags, TcpHeader};
 
@@ -62,19 +62,19 @@ fn tcp(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
         return Err(Unparsed::Malformed);
     }
     let flags = TcpFlags(header[13]);
-    let window_scale = if flags.contains(TcpFlags::SYN) {
-        // Options that the capture cut off are not needed to place the segment.
-        let captured = walk.captured();
-        window_scale(&captured[20..header_len.min(captured.len())])
-    } else {
-        None
-    };
+    // Options that the capture cut off are not needed to place the segment.
+    let captured = walk.captured();
+    let options = &captured[20..header_len.min(captured.len())];
+    let carries = header_len < walk.wire_remaining();
+    let read = tcp_options::read(options, header_len <= captured.len(), flags, carries);
     let tcp = TcpHeader {
         sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
         acknowledgement: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
         flags,
         window: be16(header[14], header[15]),
-        window_scale,
+        window_scale: read.window_scale,
+        options: read.options,
+        timestamp: read.timestamp,
     };
     let ports = (be16(header[0], header[1]), be16(header[2], header[3]));
     let headers = walk.headers(protocol::TCP, ports, header_len, tcp)?;
@@ -93,20 +93,4 @@ fn other_headers(walk: &Walk<'_>, number: u8) -> Result<Headers, Unparsed> {
         _ => (0, 0),
     };
     walk.headers(number, ports, 0, TcpHeader::default())
-}
-
-/// The shift count of a window scale option (RFC 7323, section 2.2; values over 14 count as 14).
-pub(super) fn window_scale(mut options: &[u8]) -> Option<u8> {
-    const END: u8 = 0;
-    const NO_OPERATION: u8 = 1;
-    const WINDOW_SCALE: u8 = 3;
-    loop {
-        match *options {
-            [] | [END, ..] => return None,
-            [NO_OPERATION, ref rest @ ..] => options = rest,
-            [WINDOW_SCALE, 3, shift, ..] => return Some(shift.min(14)),
-            [_, len, ..] if len >= 2 => options = options.get(usize::from(len)..)?,
-            _ => return None,
-        }
-    }
 }

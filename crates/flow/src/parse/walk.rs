@@ -7,7 +7,7 @@ use super::{
     Fragment, Parsed, Parser, Unparsed, ethernet, ip, ipv6, llc, mpls, ppp, quick, tag, transport,
     wireless,
 };
-use crate::{Headers, Scope, TcpHeader};
+use crate::{Checksum, Defect, Headers, Scope, TcpHeader};
 
 /// What the bytes at the walk's position are.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +64,8 @@ pub(super) struct Walk<'a> {
     /// The flow to report if no IP header turns up within the tunnel that was entered last.
     outer: Option<Headers>,
     found: Option<Parsed>,
+    /// The first reason that showed for the receiver to discard the packet.
+    defect: Option<Defect>,
     /// Which packet of an aggregate is to be found, counted from 0.
     subframe: u8,
     /// That was not the last of its aggregate.
@@ -93,6 +95,7 @@ impl<'a> Walk<'a> {
             network: None,
             outer: None,
             found: None,
+            defect: None,
             subframe: 0,
             more_subframes: false,
             #[cfg(test)]
@@ -139,11 +142,12 @@ impl<'a> Walk<'a> {
         if self.slow {
             return None;
         }
-        if self.layers >= self.parser.options.max_layers {
+        if self.layers >= self.parser.options.max_layers || self.defect == Some(Defect::NoLength) {
             return None;
         }
         let data = self.data.get(..self.end).unwrap_or(self.data);
-        ip(data, self.offset, self.scope, self.parser.options.decapsulate)
+        let headers = ip(data, self.offset, self.scope, self.parser.options.decapsulate)?;
+        Some(Headers { defect: self.defect, ..headers })
     }
 
     /// Counts a tag, a label, a tunnel or an IP header.
@@ -223,14 +227,32 @@ impl<'a> Walk<'a> {
             payload_len: self.end.min(captured).saturating_sub(payload) as u32,
             payload_wire_len: payload_wire_len as u32,
             tcp,
+            defect: self.defect,
         })
     }
 
     /// Ends the walk with a packet of a flow.
     #[inline]
-    pub(super) fn flow(&mut self, headers: Headers) -> Layer {
+    pub(super) fn flow(&mut self, mut headers: Headers) -> Layer {
+        // An adapter that is left to cut a packet into segments finishes their checksums as well. So a length of 0 beside a
+        // finished checksum is what was on the wire, and the receiver finds no segment.
+        if self.defect == Some(Defect::NoLength)
+            && headers.verify_checksum(self.data) != Checksum::Valid
+        {
+            headers.defect = None;
+        }
         self.found = Some(Parsed::Transport(headers));
         Layer::Found
+    }
+
+    /// Notes a reason for the receiver to discard the packet.
+    #[cold]
+    pub(super) fn note(&mut self, defect: Defect) {
+        self.defect.get_or_insert(defect);
+    }
+
+    pub(super) const fn defect(&self) -> Option<Defect> {
+        self.defect
     }
 
     /// Ends the walk with a fragment.

@@ -190,6 +190,12 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             }
             cause => cause,
         };
+        let cause = match cause {
+            GapCause::Truncated if len == 1 && self.urgent == Some(self.direction.expected()) => {
+                GapCause::OutOfBand
+            }
+            cause => cause,
+        };
         self.direction.next = end;
         self.note(Letter::Gap);
         let index = self.ensure_backlog();

@@ -6,11 +6,12 @@ use std::num::NonZeroU128;
 use crate::prefetch::prefetch;
 use crate::slot::{NONE, State};
 use crate::{
-    Cause, Checksum, Datagram, FlowExtractor, FlowHandler, FlowSide, FlowTable, Fragment, Headers,
-    LinkType, Opening, Orientation, Packet, Parsed, TcpFlags, TcpHeader, Timestamp, Unparsed,
-    protocol,
+    Cause, Checksum, Datagram, Defect, FlowExtractor, FlowHandler, FlowSide, FlowTable, Fragment,
+    Headers, LinkType, Opening, Orientation, OverlapPolicy, Packet, Parsed, TcpFlags, TcpHeader,
+    TcpOptions, Timestamp, Unparsed, VerifyChecksums, protocol, verify_ipv4_header,
 };
 
+use super::checksums::ipv4_header;
 use super::in_order::differs;
 use super::view;
 
@@ -40,13 +41,25 @@ pub(super) struct Work {
     pub(super) destination_port: u16,
     pub(super) orientation: Orientation,
     pub(super) protocol: u8,
-    /// TCP, all of its payload captured, and nothing in its header that takes a closer look.
-    pub(super) plain: bool,
+    pub(super) sort: Sort,
     /// Where in the batch the packet is.
     packet: u8,
 }
 
 const _: () = assert!(size_of::<Work>() == 64);
+
+/// How much of a look a packet takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// TCP, all of its payload captured, and nothing in its header that takes a closer look.
+    Plain,
+    /// Any other packet.
+    Other,
+    /// The receiver may discard it.
+    Defective(Defect),
+}
+
+const _: () = assert!(size_of::<Sort>() == 1);
 
 /// What is known of the packets of a batch. Tables keep it, so that a batch finds it made.
 #[derive(Debug)]
@@ -106,11 +119,12 @@ impl<E: FlowExtractor> FlowTable<E> {
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         self.statistics.packets += batch.count as u64;
-        let verify = self.config.verify_checksums;
-        let mut bytes = 0;
+        let verify = self.config.verify_checksums != VerifyChecksums::Never;
+        let (mut bytes, mut longest) = (0, 0);
         for at in 0..batch.count.min(BATCH) {
             let Some(packet) = &batch.packets[at] else { break };
             bytes += u64::from(packet.wire_len);
+            longest = longest.max(packet.data.len());
             // Checksums are verified elsewhere: what that needs would leave too few registers for the rest.
             if !verify && let Some(headers) = crate::Parser::plain(packet) {
                 let extracted = self.extractor.extract(packet, &headers);
@@ -122,6 +136,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             }
         }
         self.statistics.bytes += bytes;
+        self.longest = self.longest.max(u32::try_from(longest).unwrap_or(u32::MAX));
     }
 
     /// Packets that are not of the plainest kind. A fragment may complete a packet, which then comes after those
@@ -137,12 +152,11 @@ impl<E: FlowExtractor> FlowTable<E> {
         let Some(packet) = batch.packets[at] else { return };
         let (parsed, more) = self.parser.parse_subframe(&packet, 0);
         match parsed {
-            Ok(Parsed::Transport(headers)) => {
-                if !self.is_damaged(&packet, &headers) {
-                    let extracted = self.extractor.extract(&packet, &headers);
-                    if let Some((work, key)) = self.work(extracted, at, &headers) {
-                        batch.push(work, key);
-                    }
+            Ok(Parsed::Transport(mut headers)) => {
+                self.verify(&packet, &mut headers);
+                let extracted = self.extractor.extract(&packet, &headers);
+                if let Some((work, key)) = self.work(extracted, at, &headers) {
+                    batch.push(work, key);
                 }
             }
             Ok(Parsed::Fragment(fragment)) => {
@@ -196,20 +210,19 @@ impl<E: FlowExtractor> FlowTable<E> {
         extracted: Option<(E::Key, Orientation)>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
-        if !self.is_damaged(packet, headers)
-            && let Some((work, key)) = self.work(extracted, 0, headers)
-        {
+        let mut headers = *headers;
+        self.verify(packet, &mut headers);
+        if let Some((work, key)) = self.work(extracted, 0, &headers) {
             self.update(packet, &work, Some(&key), handler);
         }
     }
 
-    /// Whether checksums are verified and this one is wrong.
-    fn is_damaged(&mut self, packet: &Packet<'_>, headers: &Headers) -> bool {
-        let damaged = self.config.verify_checksums
-            && !packet.checksum_partial
-            && headers.verify_checksum(packet.data) == Checksum::Invalid;
-        self.statistics.bad_checksums += u64::from(damaged);
-        damaged
+    /// Notes a wrong checksum as a reason for the receiver to discard the packet, if checksums are verified.
+    fn verify(&mut self, packet: &Packet<'_>, headers: &mut Headers) {
+        let mode = self.config.verify_checksums;
+        if let Some(defect) = self.checksums.defect(packet, headers, mode) {
+            headers.defect = Some(defect);
+        }
     }
 
     /// Takes out of a packet what its flow needs to know, and begins the search for the flow.
@@ -238,7 +251,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             destination_port: headers.destination_port,
             orientation,
             protocol: headers.protocol,
-            plain: is_plain(headers),
+            sort: sort(headers),
             packet: at as u8,
         };
         Some((work, key))
@@ -356,7 +369,11 @@ impl<E: FlowExtractor> FlowTable<E> {
             found
         };
         let found = self.across_scopes(found, work, key, handler);
-        if work.protocol != protocol::TCP {
+        if (work.sort != Sort::Plain || self.screen.watches())
+            && self.screened(found, packet, work, key, handler)
+        {
+            // The receiver discards it.
+        } else if work.protocol != protocol::TCP {
             self.datagram(found, packet, work, key, handler);
         } else if work.candidate == NONE
             && let Some(slot) = found
@@ -454,6 +471,26 @@ impl<E: FlowExtractor> FlowTable<E> {
         mut fragment: Fragment,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
+        let discards = |defect| match defect {
+            Defect::TooLong => packet.data.len() < self.longest as usize,
+            Defect::Padding => {
+                self.config.overlap.of(|| Some(fragment.destination)) == OverlapPolicy::Linux
+            }
+            Defect::SourceRoute => false,
+            _ => true,
+        };
+        let mut defect = fragment.defect.filter(|defect| discards(*defect));
+        if self.config.verify_checksums == VerifyChecksums::Always
+            && let Some(header) = ipv4_header(packet.data, fragment.network_offset)
+            && verify_ipv4_header(header) == Checksum::Invalid
+            && header[10..12] != [0, 0]
+        {
+            defect = Some(Defect::IpChecksum);
+        }
+        if let Some(defect) = defect {
+            self.statistics.discarded.add(defect);
+            return;
+        }
         let now = Timestamp::from_nanos(self.now.max(packet.timestamp.as_nanos()));
         let mut datagram = std::mem::take(&mut self.datagram);
         let mut inner = std::mem::take(&mut self.inner_datagram);
@@ -551,6 +588,8 @@ impl Work {
             flags: TcpFlags(0),
             window: 0,
             window_scale: None,
+            options: TcpOptions(0),
+            timestamp: 0,
         },
         payload_offset: 0,
         payload_len: 0,
@@ -559,7 +598,7 @@ impl Work {
         destination_port: 0,
         orientation: Orientation::Forward,
         protocol: 0,
-        plain: false,
+        sort: Sort::Other,
         packet: 0,
     };
 
@@ -583,12 +622,22 @@ fn ask_for<'p>(packets: impl IntoIterator<Item = &'p Option<Packet<'p>>>) {
     }
 }
 
-/// Whether a segment is one that most connections see nothing but: an acknowledgement, with or without data.
+/// Plain segments are those that most connections see nothing but: an acknowledgement, with or without data, and no option
+/// other than a time stamp beside data.
 #[inline(always)]
-fn is_plain(headers: &Headers) -> bool {
-    let looked_at = TcpFlags::SYN | TcpFlags::RST | TcpFlags::FIN | TcpFlags::ACK;
-    headers.protocol == protocol::TCP
+fn sort(headers: &Headers) -> Sort {
+    if let Some(defect) = headers.defect {
+        return Sort::Defective(defect);
+    }
+    let looked_at = TcpFlags::SYN | TcpFlags::RST | TcpFlags::FIN | TcpFlags::ACK | TcpFlags::URG;
+    if headers.protocol == protocol::TCP
         && headers.tcp.flags.0 & looked_at.0 == TcpFlags::ACK.0
         && headers.tcp.window != 0
         && headers.payload_len == headers.payload_wire_len
+        && headers.tcp.options.0 & !TcpOptions::TIMESTAMP.0 == 0
+    {
+        Sort::Plain
+    } else {
+        Sort::Other
+    }
 }

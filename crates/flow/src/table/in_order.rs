@@ -1,6 +1,6 @@
 //! The common case of a TCP packet.
 
-use super::batch::Work;
+use super::batch::{Sort, Work};
 use super::view;
 use crate::history::Letter;
 use crate::slot::DirectionFlags as F;
@@ -21,7 +21,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         handler: &mut impl FlowHandler<E::Key>,
     ) -> bool {
         let tcp = &work.tcp;
-        if !work.plain {
+        if work.sort != Sort::Plain {
             return false;
         }
         let entry = &mut self.slots[slot];

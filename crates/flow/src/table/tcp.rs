@@ -29,6 +29,24 @@ pub(super) struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
+    /// The segment in a packet.
+    pub(super) fn of(packet: &Packet<'a>, work: &Work) -> Self {
+        let TcpHeader { sequence, acknowledgement, flags, window, window_scale, .. } = work.tcp;
+        Self {
+            orientation: work.orientation,
+            sequence,
+            acknowledgement,
+            flags,
+            window,
+            window_scale,
+            payload: work.payload(packet),
+            payload_wire_len: work.payload_wire_len,
+            wire_len: packet.wire_len,
+            timestamp: packet.timestamp.as_nanos(),
+            number: packet.number,
+        }
+    }
+
     /// What it carries, the first byte at this sequence number.
     #[inline]
     fn payload(&self, sequence: u32, awaits: u64) -> Payload<'a> {
@@ -62,24 +80,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.datagram(found, packet, work, key, handler);
             return;
         }
-        let TcpHeader { sequence, acknowledgement, flags, window, window_scale } = work.tcp;
-        let segment = Segment {
-            orientation: work.orientation,
-            sequence,
-            acknowledgement,
-            flags,
-            window,
-            window_scale,
-            payload: work.payload(packet),
-            payload_wire_len: work.payload_wire_len,
-            wire_len: packet.wire_len,
-            timestamp: packet.timestamp.as_nanos(),
-            number: packet.number,
-        };
-        if flags.contains(TcpFlags::SYN | TcpFlags::RST) {
-            self.statistics.invalid_flags += 1;
-            return;
-        }
+        let segment = Segment::of(packet, work);
+        let flags = segment.flags;
         let slot = match found {
             Some(slot) => slot,
             None if flags.contains(TcpFlags::RST) => {
@@ -89,6 +91,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             None => {
                 let Some(key) = self.key(work, key) else { return };
                 let slot = self.insert(key, work, handler);
+                self.note_opening(slot, work);
                 let ports = (work.source_port, work.destination_port);
                 // Of a flow that has only begun there is nothing that a SYN could contradict.
                 if self.open_as(slot, &segment, sender_is_initiator(flags, ports), handler)
@@ -140,7 +143,7 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     /// Works on a segment of a flow.
     #[inline]
-    fn segment(
+    pub(super) fn segment(
         &mut self,
         slot: u32,
         segment: &Segment<'_>,

@@ -19,7 +19,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         work: &Work,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> bool {
-        let TcpHeader { sequence, acknowledgement, flags, window, window_scale } = work.tcp;
+        let TcpHeader { sequence, acknowledgement, flags, window, window_scale, .. } = work.tcp;
         let syn = flags.contains(TcpFlags::SYN);
         let fin = flags.contains(TcpFlags::FIN);
         let acknowledges = flags.contains(TcpFlags::ACK);

@@ -1,0 +1,135 @@
+//! TCP options that reassembly looks at (RFC 9293, section 3.1; RFC 7323; RFC 2385; RFC 5925).
+
+use crate::{TcpFlags, TcpOptions};
+
+const END: u8 = 0;
+const NO_OPERATION: u8 = 1;
+const WINDOW_SCALE: u8 = 3;
+const TIMESTAMP: u8 = 8;
+const MD5_SIGNATURE: u8 = 19;
+const AUTHENTICATION: u8 = 29;
+
+/// The bytes of an MD5 signature option. Linux looks for one only while as many bytes are left, and drops a segment in which it
+/// meets a malformed option on the way (`tcp_do_parse_auth_options` in net/ipv4/tcp_input.c).
+const SIGNATURE_LEN: usize = 18;
+
+/// What the options of a segment say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Read {
+    pub(super) options: TcpOptions,
+    pub(super) timestamp: u32,
+    pub(super) window_scale: Option<u8>,
+}
+
+/// Reads options: those of a SYN and of a segment with payload. Of other segments only a time stamp that stands where all
+/// common hosts put it is read, since nothing depends on the rest.
+#[inline]
+pub(super) fn read(options: &[u8], whole: bool, flags: TcpFlags, carries: bool) -> Read {
+    if let Some(timestamp) = aligned_timestamp(options) {
+        return Read { options: TcpOptions::TIMESTAMP, timestamp, window_scale: None };
+    }
+    if options.is_empty() || !(carries || flags.contains(TcpFlags::SYN)) {
+        return Read::default();
+    }
+    let mut read = read_all(options, whole);
+    if !flags.contains(TcpFlags::SYN) {
+        read.window_scale = None;
+    }
+    read
+}
+
+/// The value of a time stamp option behind two bytes of padding, with nothing else (RFC 7323, appendix A).
+#[inline(always)]
+pub(super) fn aligned_timestamp(options: &[u8]) -> Option<u32> {
+    match *options {
+        [NO_OPERATION, NO_OPERATION, TIMESTAMP, 10, a, b, c, d, _, _, _, _] => {
+            Some(u32::from_be_bytes([a, b, c, d]))
+        }
+        _ => None,
+    }
+}
+
+#[cold]
+fn read_all(mut options: &[u8], whole: bool) -> Read {
+    let mut read = Read::default();
+    loop {
+        let (kind, len) = match *options {
+            [] | [END, ..] => return read,
+            [NO_OPERATION, ref rest @ ..] => {
+                options = rest;
+                continue;
+            }
+            [kind, len, ..] => (kind, usize::from(len)),
+            [kind] => (kind, 0),
+        };
+        let malformed = len < 2 || len > options.len();
+        let signature =
+            kind == MD5_SIGNATURE && len == SIGNATURE_LEN || kind == AUTHENTICATION && len > 4;
+        if malformed || matches!(kind, MD5_SIGNATURE | AUTHENTICATION) && !signature {
+            if whole && options.len() >= SIGNATURE_LEN {
+                read.options = read.options | TcpOptions::MALFORMED;
+            }
+            if malformed {
+                return read;
+            }
+        }
+        match (kind, &options[2..len]) {
+            // Values over 14 count as 14 (RFC 7323, section 2.3).
+            (WINDOW_SCALE, &[shift]) => read.window_scale = Some(shift.min(14)),
+            (TIMESTAMP, &[a, b, c, d, _, _, _, _]) => {
+                read.timestamp = u32::from_be_bytes([a, b, c, d]);
+                read.options = read.options | TcpOptions::TIMESTAMP;
+            }
+            _ if signature => read.options = read.options | TcpOptions::SIGNATURE,
+            _ => {}
+        }
+        options = &options[len..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(options: &[u8]) -> Read {
+        read(options, true, TcpFlags::SYN, false)
+    }
+
+    #[test]
+    fn options_of_a_syn_are_read() {
+        let syn = [2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 7, 0, 0, 0, 0, 1, 3, 3, 7];
+        let timestamp = TcpOptions::TIMESTAMP;
+        let expected = Read { options: timestamp, timestamp: 7, window_scale: Some(7) };
+        assert_eq!(options(&syn), expected);
+        assert_eq!(read(&syn, true, TcpFlags::ACK, true).window_scale, None);
+        assert_eq!(read(&syn, true, TcpFlags::ACK, false), Read::default());
+        assert_eq!(options(&[1, 3, 3, 20]).window_scale, Some(14));
+        assert_eq!(options(&[0, 3, 3, 7]), Read::default(), "nothing follows the end");
+    }
+
+    #[test]
+    fn a_time_stamp_in_its_usual_place_is_read_from_every_segment() {
+        let usual = [1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8];
+        let read = read(&usual, true, TcpFlags::ACK, false);
+        assert_eq!((read.options, read.timestamp), (TcpOptions::TIMESTAMP, 0x0102_0304));
+    }
+
+    #[test]
+    fn signatures_are_recognised() {
+        let md5 = [&[19, 18][..], &[7; 16], &[1, 1]].concat();
+        assert_eq!(options(&md5).options, TcpOptions::SIGNATURE);
+        let authentication = [&[29, 16, 1, 1][..], &[7; 12]].concat();
+        assert_eq!(options(&authentication).options, TcpOptions::SIGNATURE);
+    }
+
+    #[test]
+    fn malformed_options_count_where_a_signature_might_follow() {
+        let with = |option: [u8; 2], rest: usize| [&option[..], &vec![1; rest]].concat();
+        for option in [[8, 0], [8, 1], [254, 99], [19, 17]] {
+            assert_eq!(options(&with(option, 16)).options, TcpOptions::MALFORMED, "{option:?}");
+            assert_eq!(options(&with(option, 14)).options, TcpOptions::default(), "{option:?}");
+            let cut = read(&with(option, 16), false, TcpFlags::SYN, false);
+            assert_eq!(cut.options, TcpOptions::default(), "the capture cut them");
+        }
+    }
+}

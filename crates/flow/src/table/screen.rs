@@ -1,0 +1,256 @@
+//! Segments that the receiving host discards, and bytes that it takes out of the stream.
+
+use std::collections::HashMap;
+
+use super::batch::{Sort, Work};
+use super::tcp::Segment;
+use crate::slot::{Calm, DirectionFlags as F, Slot, State};
+use crate::stream::ahead;
+use crate::{
+    Defect, FlowExtractor, FlowHandler, FlowTable, Headers, OverlapPolicy, Packet, Parsed,
+    TcpFlags, TcpOptions, UnplacedCause, protocol,
+};
+
+/// What the screen keeps of flows, by slot; each entry with the generation of its flow, so that none outlives it.
+#[derive(Debug, Default)]
+pub(super) struct Screen {
+    /// Flows whose first packet had a source route, so that it is no surprise later.
+    routed: HashMap<u32, u32, ahash::RandomState>,
+    /// Flows that use signatures.
+    signed: HashMap<u32, u32, ahash::RandomState>,
+    /// Sequence numbers of urgent bytes that have not come yet.
+    urgent: HashMap<(u32, u8), (u32, u32), ahash::RandomState>,
+}
+
+/// Entries of each kind. A flow beyond is treated as one that uses none of them.
+const CAPACITY: usize = 1 << 14;
+
+impl Screen {
+    /// The sequence number of the urgent byte of a direction.
+    #[inline]
+    pub(super) fn urgent(&self, slot: u32, side: u8, generation: u32) -> Option<u32> {
+        if self.urgent.is_empty() {
+            return None;
+        }
+        let (known, sequence) = *self.urgent.get(&(slot, side))?;
+        (known == generation).then_some(sequence)
+    }
+
+    /// Returns `true` if plain segments have to be looked at as well.
+    #[inline]
+    pub(super) fn watches(&self) -> bool {
+        !self.urgent.is_empty()
+    }
+
+    /// Forgets a slot whose flow has ended.
+    pub(super) fn forget(&mut self, slot: u32) {
+        if !self.routed.is_empty() {
+            self.routed.remove(&slot);
+        }
+        if !self.signed.is_empty() {
+            self.signed.remove(&slot);
+        }
+        if !self.urgent.is_empty() {
+            self.urgent.remove(&(slot, 0));
+            self.urgent.remove(&(slot, 1));
+        }
+    }
+}
+
+impl<E: FlowExtractor> FlowTable<E> {
+    /// Takes a packet that its receiver discards out of the way, and segments of which the receiver takes out a byte. False,
+    /// with nothing done, for every other packet.
+    #[inline(never)]
+    pub(super) fn screened(
+        &mut self,
+        found: Option<u32>,
+        packet: &Packet<'_>,
+        work: &Work,
+        key: Option<&E::Key>,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) -> bool {
+        let receiver = || {
+            let key = found.map(|slot| &self.cold[slot].key).or(key)?;
+            E::receiver(key, work.orientation)
+        };
+        let policy = self.config.overlap.of(receiver);
+        if let Some(defect) = self.defect(found, packet, work, policy) {
+            self.discard(found, packet, work, defect, handler);
+            return true;
+        }
+        if work.protocol == protocol::TCP
+            && work.payload_len > 0
+            && let Some(slot) = found
+            && self.slots[slot].is_tcp()
+            && self.slots[slot].state != State::Ended
+        {
+            return self.takes_urgent(slot, packet, work, policy, handler);
+        }
+        false
+    }
+
+    /// Notes what is unusual about the packet with which a flow begins: it is not unexpected later.
+    pub(super) fn note_opening(&mut self, slot: u32, work: &Work) {
+        let generation = self.slots[slot].generation;
+        let Screen { routed, signed, .. } = &mut self.screen;
+        if work.sort == Sort::Defective(Defect::SourceRoute) && routed.len() < CAPACITY {
+            routed.insert(slot, generation);
+        }
+        let tcp = &work.tcp;
+        if tcp.options.contains(TcpOptions::SIGNATURE) && signed.len() < CAPACITY {
+            signed.insert(slot, generation);
+        }
+    }
+
+    /// The reason for which the receiver discards a packet.
+    fn defect(
+        &self,
+        found: Option<u32>,
+        packet: &Packet<'_>,
+        work: &Work,
+        policy: OverlapPolicy,
+    ) -> Option<Defect> {
+        let generation = |slot| self.slots[slot].generation;
+        if let Sort::Defective(defect) = work.sort {
+            let discards = match defect {
+                // Where the capture cuts packets and loses their length, none is longer than the cut.
+                Defect::TooLong => packet.data.len() < self.longest as usize,
+                Defect::SourceRoute => found.is_some_and(|slot| {
+                    self.screen.routed.get(&slot).copied() != Some(generation(slot))
+                }),
+                Defect::Padding => policy == OverlapPolicy::Linux,
+                _ => true,
+            };
+            if discards {
+                return Some(defect);
+            }
+        }
+        if work.protocol != protocol::TCP {
+            return None;
+        }
+        let tcp = &work.tcp;
+        if has_odd_flags(tcp.flags) {
+            return Some(Defect::Flags);
+        }
+        // A SYN may bring all that a side has to say (RFC 1644), but common hosts take none with a FIN.
+        if tcp.flags.contains(TcpFlags::SYN | TcpFlags::FIN) {
+            let greeted = |slot| {
+                let entry: &Slot = &self.slots[slot];
+                entry.directions[entry.side(work.orientation) as usize].flags.has(F::SYN)
+            };
+            if !matches!(policy, OverlapPolicy::First | OverlapPolicy::Last)
+                || found.is_some_and(greeted)
+            {
+                return Some(Defect::Flags);
+            }
+        }
+        if tcp.options.contains(TcpOptions::MALFORMED) && policy == OverlapPolicy::Linux {
+            return Some(Defect::TcpOptions);
+        }
+        // The SYN says whether a connection uses signatures; they cannot be added later (RFC 2385, section 4.3).
+        if tcp.options.contains(TcpOptions::SIGNATURE)
+            && let Some(slot) = found
+            && self.slots[slot].directions.iter().any(|direction| direction.flags.has(F::SYN))
+            && !tcp.flags.contains(TcpFlags::SYN)
+            && self.screen.signed.get(&slot).copied() != Some(generation(slot))
+        {
+            return Some(Defect::Signature);
+        }
+        None
+    }
+
+    /// Counts a packet that its receiver discards, and passes on what it carries.
+    fn discard(
+        &mut self,
+        found: Option<u32>,
+        packet: &Packet<'_>,
+        work: &Work,
+        defect: Defect,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        self.statistics.discarded.add(defect);
+        if defect == Defect::Checksum {
+            self.statistics.bad_checksums += 1;
+        }
+        if defect == Defect::Flags {
+            self.statistics.invalid_flags += 1;
+        }
+        let Some(slot) = found else { return };
+        if self.slots[slot].state == State::Ended {
+            return;
+        }
+        let side = self.slots[slot].side(work.orientation);
+        self.count(slot, side, work.payload_wire_len, packet.wire_len);
+        let bytes = work.payload(packet);
+        if !self.slots[slot].is_tcp() || bytes.is_empty() {
+            return;
+        }
+        let syn = u32::from(work.tcp.flags.contains(TcpFlags::SYN));
+        let sequence = work.tcp.sequence.wrapping_add(syn);
+        let (timestamp, number) = (packet.timestamp.as_nanos(), packet.number);
+        let mut wake = u64::MAX;
+        let mut stream = self.stream(slot, side, handler, &mut wake);
+        stream.unplaced(bytes, sequence, timestamp, number, UnplacedCause::Discarded);
+        self.slots[slot].calm_down();
+    }
+
+    /// Takes a segment of a direction with an urgent byte that was not delivered yet. Hosts hand that byte to the application
+    /// out of band (RFC 6093, section 3.1), so it is no part of the bytes that are read.
+    fn takes_urgent(
+        &mut self,
+        slot: u32,
+        packet: &Packet<'_>,
+        work: &Work,
+        policy: OverlapPolicy,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) -> bool {
+        if matches!(policy, OverlapPolicy::First | OverlapPolicy::Last) {
+            return false;
+        }
+        let side = self.slots[slot].side(work.orientation);
+        let generation = self.slots[slot].generation;
+        let place = (slot, side as u8);
+        let first = work.tcp.sequence;
+        if work.tcp.flags.contains(TcpFlags::URG)
+            && let Some(headers) = self.reparsed(packet, work)
+            && let Some(urgent) = urgent_offset(packet, &headers)
+            && (self.screen.urgent.len() < CAPACITY || self.screen.urgent.contains_key(&place))
+        {
+            self.screen.urgent.insert(place, (generation, first.wrapping_add(urgent)));
+        }
+        let Some(urgent) = self.screen.urgent(slot, side as u8, generation) else { return false };
+        self.segment(slot, &Segment::of(packet, work), handler);
+        let entry = &mut self.slots[slot];
+        if entry.generation == generation
+            && !ahead(entry.directions[side as usize].expected(), urgent)
+        {
+            // The fast path knows nothing of urgent bytes.
+            entry.calm = Calm::NO;
+        }
+        true
+    }
+
+    /// The headers of a packet once more: what is seldom needed of them is not carried along.
+    fn reparsed(&self, packet: &Packet<'_>, work: &Work) -> Option<Headers> {
+        match self.parser.parse(packet) {
+            Ok(Parsed::Transport(headers)) if headers.payload_offset == work.payload_offset => {
+                Some(headers)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// `true` for control bits that no open connection sends: receivers drop a segment without ACK (RFC 9293, section
+/// 3.10.7.4), and one with both SYN and RST.
+const fn has_odd_flags(flags: TcpFlags) -> bool {
+    let starts = TcpFlags(TcpFlags::ACK.0 | TcpFlags::SYN.0 | TcpFlags::RST.0);
+    flags.contains(TcpFlags(TcpFlags::SYN.0 | TcpFlags::RST.0)) || !flags.intersects(starts)
+}
+
+/// Position of the urgent byte after the segment's first.
+fn urgent_offset(packet: &Packet<'_>, headers: &Headers) -> Option<u32> {
+    let header = packet.data.get(headers.transport_offset as usize..)?;
+    let pointer = u16::from_be_bytes([*header.get(18)?, *header.get(19)?]);
+    Some(u32::from(pointer.saturating_sub(1)))
+}

@@ -1,0 +1,5 @@
+//! Bytes as the receiving host takes them: what hosts discard does not reach the stream.
+
+mod discarded;
+mod urgent;
+mod wire;
