@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use flow::{Endpoint, FiveTupleKey, FlowSide, Orientation, Timestamp};
+use flow::{Endpoint, FiveTupleKey, FlowSide, Orientation, Scope, Timestamp};
 use futures_core::Stream;
 
 use crate::Error;
@@ -116,6 +116,14 @@ impl Conversation<FiveTupleKey> {
             Orientation::Forward => self.key.b,
             Orientation::Reverse => self.key.a,
         }
+    }
+
+    /// The VLANs and tunnels around the conversation, which can be printed. If its directions were captured in different
+    /// ones, these are those of the first packet; the record in [`Chunk::Closed`] has the other ones
+    /// ([`FlowRecord::joined`](flow::FlowRecord::joined)).
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.key.scope
     }
 }
 

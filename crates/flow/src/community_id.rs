@@ -12,7 +12,8 @@ use crate::{FiveTupleKey, FlowRecord};
 pub struct CommunityId([u8; 20]);
 
 impl FiveTupleKey {
-    /// The flow's Community ID. The seed is 0 unless a site has agreed on another one; VLANs and tunnels are left out.
+    /// The flow's Community ID. The seed is 0 unless a site has agreed on another one. VLANs and tunnels are left out, as
+    /// the specification says, so flows in two of them share an ID; the key's [`scope`](Self::scope) tells them apart.
     ///
     /// `None` for ICMP, whose ID is made of message types, which are no part of the key.
     ///

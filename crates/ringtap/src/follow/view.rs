@@ -32,7 +32,7 @@ impl Talk {
             started: conversation.info().started,
             initiator: conversation.initiator(),
             responder: conversation.responder(),
-            scope: conversation.key().scope,
+            scope: conversation.scope(),
             joined: None,
         }
     }
