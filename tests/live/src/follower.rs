@@ -134,7 +134,10 @@ impl Follower {
         let directions = lines.iter().map(|line| direction(line)).collect::<Result<_>>()?;
         let drops = errors
             .lines()
-            .find_map(|line| line.strip_suffix(" packets dropped by kernel")?.trim().parse().ok())
+            .find_map(|line| {
+                let (drops, _) = line.strip_suffix(" dropped by kernel")?.split_once(" packet")?;
+                drops.trim().parse().ok()
+            })
             .ok_or_else(|| format!("no word of drops: {errors}"))?;
         Ok(Heard { directions, ends: Vec::new(), drops })
     }

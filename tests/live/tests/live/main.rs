@@ -1,6 +1,7 @@
 //! Real programs over real kernels: what they got is what the conversations say, byte for byte.
 
 mod capture;
+mod commands;
 mod decoders;
 mod demo;
 mod http;
@@ -50,6 +51,7 @@ live_harness::main!(
     xdp::queues_behind_a_mirror_are_one_stream,
     xdp::the_command_behind_a_mirror,
     xdp::the_command_says_what_is_lacking,
+    commands::a_command_says_when_it_captures,
     capture::files_name_the_interfaces_of_any,
     capture::every_file_has_the_totals,
     capture::what_came_before_an_interrupt_is_written,
