@@ -27,6 +27,9 @@ const GRACE: Duration = Duration::from_millis(100);
 /// How long an engine that was told to stop waits at once.
 const DRAIN_WAIT: Duration = Duration::from_millis(10);
 
+/// Flows that end at once when the source has: each has a record, which is larger than the flow.
+const ENDS_AT_ONCE: usize = 4096;
+
 /// What an engine gathers at most: about what stays in a processor's own cache until the readers come.
 const GATHER: usize = 128 << 10;
 
@@ -196,12 +199,19 @@ where
         step
     }
 
-    /// Ends every flow with its true state.
+    /// Ends some flows with their true state: readers may have to be waited for before they get the next. Returns `true` if
+    /// there are more.
+    fn finish_some(&mut self) -> bool {
+        self.sink.begin(None);
+        let more = self.table.finish_some(ENDS_AT_ONCE, &mut self.sink);
+        self.sink.flush();
+        more
+    }
+
+    /// Ends every flow that goes on yet.
     fn finish(&mut self) {
         self.look_around();
-        self.sink.begin(None);
-        self.table.finish(&mut self.sink);
-        self.sink.flush();
+        while self.finish_some() {}
         let counters = self.control.counters(self.member);
         counters.flows.set(0);
         counters.set_table(self.table.statistics());

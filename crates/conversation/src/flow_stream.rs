@@ -13,8 +13,10 @@ use ring_core::{IntoPacketSource, PacketSource};
 
 use crate::admission::{Admission, Excess};
 use crate::broadcast::Broadcast;
+use crate::chunk_stream::{ChunkStream, Merged};
 use crate::conversations::Conversations;
 use crate::counters::Counters;
+use crate::delivery::Queues;
 use crate::engine::{self, Engine};
 use crate::error::Error;
 use crate::event_stream::{EventStream, Start};
@@ -84,6 +86,9 @@ pub trait FlowGroupExt: IntoPacketSources + Sized {
 }
 
 impl<T: IntoPacketSources> FlowGroupExt for T {}
+
+/// A sink whose conversations have a queue each.
+type QueueSink<K> = Sink<K, Queues<K>>;
 
 /// The flows of a source: a [`Stream`] of [`FlowEvent`]s, or the way to its
 /// [conversations](Self::into_conversations).
@@ -196,6 +201,21 @@ where
         self
     }
 
+    /// Bounds what may wait: one half for readers (the [`total_limit`](Self::total_limit)), one half behind holes in the
+    /// tables of all sources (each gets its part of it as its [`table_limit`](FlowTableBuilder::table_limit)). What happens
+    /// beyond either is said there. Besides this, flows take memory
+    /// ([`max_flows`](FlowTableBuilder::max_flows)), and the source has buffers of its own. It holds where readers can be
+    /// waited for: see [`into_chunk_stream`](Self::into_chunk_stream).
+    #[must_use]
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.settings.total_limit = bytes / 2;
+        let members = match &self.state {
+            State::Ready(Ok(members)) => members.len().max(1),
+            _ => 1,
+        };
+        self.table(|table| table.table_limit(bytes / 2 / members))
+    }
+
     /// How far apart the packets of one chunk may have been captured: a millisecond unless told. The time stamp of a chunk
     /// is that of its first packet, so this is how much later any of its bytes may have come. With zero, only packets
     /// with the same time stamp are joined.
@@ -286,14 +306,15 @@ where
     }
 
     #[expect(clippy::type_complexity, reason = "said once")]
-    fn prepare(mut self) -> (Conversations<E::Key>, Vec<Engine<S, E, Sink<E::Key>>>) {
+    fn prepare(mut self) -> (Conversations<E::Key>, Vec<Engine<S, E, QueueSink<E::Key>>>) {
         let (gate, settings) = (Arc::new(Gate::default()), self.settings);
         let members = mem::replace(&mut self.state, State::Done).into_members();
         let inbox = Arc::new(Inbox::new(Arc::clone(&gate), members.as_ref().map_or(1, Vec::len)));
         let (control, engines) = match members {
-            Ok(members) => engines(members, &gate, |live, counters| {
-                let (inbox, gate) = (Arc::clone(&inbox), Arc::clone(&gate));
-                Sink::new(settings, self.admission.clone(), live, inbox, gate, counters)
+            Ok(members) => engines(members, &gate, |_, live, counters| {
+                let queues = Queues::new(Arc::clone(&inbox), Arc::clone(&gate));
+                let admission = self.admission.clone();
+                Sink::new(settings, admission, live, queues, Arc::clone(&gate), counters)
             }),
             Err(error) => {
                 inbox.end(Some(error.into()));
@@ -301,6 +322,49 @@ where
             }
         };
         (Conversations::new(inbox, control), engines)
+    }
+
+    /// Starts the engines, and gives the chunks of all conversations as one stream: for a reader that is one task, and for
+    /// memory that stays bounded whatever the source holds.
+    #[must_use]
+    pub fn into_chunk_stream(self) -> ChunkStream<E::Key> {
+        let (chunks, engines) = self.prepare_merged();
+        engines.into_iter().for_each(engine::thread::spawn);
+        chunks
+    }
+
+    /// The same, with the engines as a future instead of threads, see [`Driver`].
+    #[cfg(not(loom))]
+    pub fn into_driven_chunk_stream(self) -> (ChunkStream<E::Key>, Driver) {
+        let (chunks, engines) = self.prepare_merged();
+        let mut driver = Driver::new();
+        for engine in engines {
+            driver.add(engine);
+        }
+        (chunks, driver)
+    }
+
+    #[expect(clippy::type_complexity, reason = "said once")]
+    fn prepare_merged(
+        mut self,
+    ) -> (ChunkStream<E::Key>, Vec<Engine<S, E, Sink<E::Key, Merged<E::Key>>>>) {
+        // Causal order needs a queue for each conversation.
+        self.settings.causal = false;
+        let (gate, settings) = (Arc::new(Gate::default()), self.settings);
+        let members = mem::replace(&mut self.state, State::Done).into_members();
+        let inbox = Arc::new(Inbox::new(Arc::clone(&gate), members.as_ref().map_or(1, Vec::len)));
+        let (control, engines) = match members {
+            Ok(members) => engines(members, &gate, |source, live, counters| {
+                let merged = Merged::new(Arc::clone(&inbox), Arc::clone(&gate), source);
+                let admission = self.admission.clone();
+                Sink::new(settings, admission, live, merged, Arc::clone(&gate), counters)
+            }),
+            Err(error) => {
+                inbox.end(Some(error.into()));
+                (Control::new([], gate), Vec::new())
+            }
+        };
+        (ChunkStream::new(inbox, control, &settings), engines)
     }
 
     /// Tells what lies between a flow's beginning and its end as well (not unless told): bytes, gaps, datagrams and what
@@ -390,11 +454,10 @@ where
         let engines = members.as_ref().map_or(1, Vec::len);
         let run = move |to: To<T>, gate: Arc<Gate>| match members {
             Ok(members) => {
-                let mut sources = 0..;
-                let (control, engines) = self::engines(members, &gate, |live, counters| {
+                let (control, engines) = self::engines(members, &gate, |source, live, counters| {
                     let outlet =
                         Outlet::new(to.clone(), settings, live, Arc::clone(&gate), counters);
-                    make(outlet, sources.next().unwrap_or(0), admission.clone())
+                    make(outlet, source, admission.clone())
                 });
                 engines.into_iter().for_each(engine::thread::spawn);
                 control
@@ -486,7 +549,7 @@ impl<S: PacketSource, E: FlowExtractor> Member<S, E> {
 fn engines<S, E, H>(
     members: Vec<Member<S, E>>,
     gate: &Arc<Gate>,
-    mut sink: impl FnMut(bool, Arc<Counters>) -> H,
+    mut sink: impl FnMut(u32, bool, Arc<Counters>) -> H,
 ) -> (Arc<Control>, Vec<Engine<S, E, H>>)
 where
     S: PacketSource,
@@ -497,7 +560,8 @@ where
     let control = Control::new(interrupters, Arc::clone(gate));
     let engine = |(number, member): (usize, Member<S, E>)| {
         let Member { source, table } = member;
-        let sink = sink(source.is_live(), Arc::clone(control.counters(number)));
+        let counters = Arc::clone(control.counters(number));
+        let sink = sink(number as u32, source.is_live(), counters);
         Engine::new(source, table.build(), sink, Arc::clone(&control), number)
     };
     let engines = members.into_iter().enumerate().map(engine).collect();

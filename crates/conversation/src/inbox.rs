@@ -85,6 +85,27 @@ impl<T> Inbox<T> {
         polled
     }
 
+    /// Gives all there is to a reader that has nothing left.
+    pub(crate) fn poll_all(
+        &self,
+        taken: &mut VecDeque<T>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<(), Error>>> {
+        let polled = {
+            let mut state = self.lock();
+            if state.items.is_empty() {
+                state.poll(&self.gate, cx).map(|end| end.map(|item| item.map(drop)))
+            } else {
+                mem::swap(&mut state.items, taken);
+                self.gate.taken(taken.len());
+                state.unpark(&self.gate);
+                Poll::Ready(Some(Ok(())))
+            }
+        };
+        self.gate.notify();
+        polled
+    }
+
     /// The stream was dropped: nothing is announced any more.
     pub(crate) fn abandon(&self) {
         let items = {

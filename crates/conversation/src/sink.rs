@@ -13,15 +13,14 @@ use flow::{
 
 use crate::admission::{Admission, Excess};
 use crate::chunk::{self, ChunkData, Gap, GapCause};
-use crate::conversation::Conversation;
 use crate::counters::Counters;
+use crate::delivery::Delivery;
 use crate::engine;
 use crate::error::Error;
 use crate::gate::Gate;
-use crate::inbox::Inbox;
 use crate::observe;
 use crate::pool::Pool;
-use crate::queue::{self, Beyond, Entries, Entry, Item, Pushed, Queue, Room, Spares, Taken};
+use crate::queue::{self, Beyond, Entries, Entry, Item, Pushed, Room, Spares};
 use crate::run::Run;
 use crate::settings::{Overflow, Retention, Settings};
 
@@ -41,21 +40,18 @@ const TASK: usize = 512;
 
 /// Collects what a batch brings, or several of a file, and hands it to the readers.
 #[derive(Debug)]
-pub(crate) struct Sink<K: Clone> {
+pub(crate) struct Sink<K: Clone, D: Delivery<K>> {
     /// By the slot of the flow's id.
-    slots: Vec<Option<Slot<K>>>,
+    slots: Vec<Option<Slot<D::Route>>>,
     /// Slots with something pending.
     touched: Vec<u32>,
     /// What is pending costs.
     collected: usize,
     /// Conversations that have ended. Their readers hear of it with all others: one whose waker was taken does not count
     /// as parked any more, so that the engine might go to sleep before it wakes it.
-    ended: Vec<Ended<K>>,
+    ended: Vec<Ended<K, D::Route>>,
     /// How much may be collected at most before it is handed over.
     gather: usize,
-    announced: Vec<Conversation<K>>,
-    /// Queues over their limit, for a source that can wait.
-    crowded: Vec<Arc<Queue<K>>>,
     /// Memory for what is collected.
     spares: Vec<Entries>,
     /// Readers to be woken when the batch is done.
@@ -70,7 +66,7 @@ pub(crate) struct Sink<K: Clone> {
     retained: Option<Bytes>,
     pool: Pool,
     admission: Admission<K>,
-    inbox: Arc<Inbox<Conversation<K>>>,
+    delivery: D,
     gate: Arc<Gate>,
     counters: Arc<Counters>,
     settings: Settings,
@@ -82,9 +78,9 @@ pub(crate) struct Sink<K: Clone> {
 
 #[derive(Debug)]
 #[repr(align(64))]
-struct Slot<K> {
+struct Slot<R> {
     id: FlowId,
-    queue: Arc<Queue<K>>,
+    route: R,
     /// What was collected for it.
     pending: Entries,
     /// It is about to make room.
@@ -98,33 +94,32 @@ struct Slot<K> {
     offsets: Option<Box<[u64; 2]>>,
 }
 
+const _: () = assert!(size_of::<Option<Slot<Arc<()>>>>() == 64);
 const _: () = assert!(size_of::<Option<Slot<()>>>() == 64);
 
 /// A conversation whose slot may have another by now.
 #[derive(Debug)]
-struct Ended<K> {
-    queue: Arc<Queue<K>>,
+struct Ended<K, R> {
+    route: R,
     pending: Entries,
     record: Box<FlowRecord<K>>,
 }
 
-impl<K: Clone + Send + 'static> Sink<K> {
+impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
     pub(crate) fn new(
         settings: Settings,
         admission: Admission<K>,
         live: bool,
-        inbox: Arc<Inbox<Conversation<K>>>,
+        delivery: D,
         gate: Arc<Gate>,
         counters: Arc<Counters>,
     ) -> Self {
         Self {
             slots: Vec::new(),
             touched: Vec::new(),
-            announced: Vec::new(),
             collected: 0,
             ended: Vec::new(),
             gather: (settings.conversation_limit / 16).min(settings.total_limit / 16),
-            crowded: Vec::new(),
             spares: Vec::new(),
             wake: Vec::new(),
             evicted: Vec::new(),
@@ -133,7 +128,7 @@ impl<K: Clone + Send + 'static> Sink<K> {
             retained: None,
             pool: Pool::new(POOL_AT_MOST.min(settings.total_limit)),
             admission,
-            inbox,
+            delivery,
             gate,
             counters,
             settings,
@@ -153,10 +148,12 @@ impl<K: Clone + Send + 'static> Sink<K> {
         if slot.pending.is_empty() {
             return;
         }
-        let pushed = slot.queue.push(&mut slot.pending, room, &mut self.wake);
-        Spares::keep(&mut self.spares, &mut slot.pending);
-        if pushed.crowded && self.patient {
-            self.crowded.push(Arc::clone(&slot.queue));
+        let pushed = self.delivery.push(&slot.route, &mut slot.pending, room, &mut self.wake);
+        if slot.pending.is_empty() {
+            Spares::keep(&mut self.spares, &mut slot.pending);
+        } else {
+            // There is no room even for the news of what was dropped.
+            self.touched.push(index as u32);
         }
         self.count(pushed);
         if pushed.abandoned || pushed.overrun {
@@ -186,10 +183,10 @@ impl<K: Clone + Send + 'static> Sink<K> {
     }
 
     /// Lets go of a conversation; what its reader has in the queue stays.
-    fn forget(&mut self, index: usize) -> Option<Slot<K>> {
+    fn forget(&mut self, index: usize) -> Option<Slot<D::Route>> {
         let slot = self.slots.get_mut(index)?.take()?;
         if self.admission.is_limited() {
-            slot.queue.leave_place();
+            self.delivery.leave_place(&slot.route);
         }
         Some(slot)
     }
@@ -204,7 +201,8 @@ impl<K: Clone + Send + 'static> Sink<K> {
         let mut victim: Option<(u32, usize)> = None;
         for _ in 0..CANDIDATES.min(self.slots.len()) {
             self.hand = (self.hand + 1) % self.slots.len();
-            if self.slots[self.hand].as_ref().is_some_and(|slot| slot.queue.is_abandoned()) {
+            let slot = self.slots[self.hand].as_ref();
+            if slot.is_some_and(|slot| self.delivery.is_abandoned(&slot.route)) {
                 // It has no place any more.
                 self.forget(self.hand);
             } else if let Some(slot) = &self.slots[self.hand]
@@ -303,7 +301,11 @@ impl<K: Clone + Send + 'static> Sink<K> {
     }
 }
 
-impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
+impl<K, D> FlowHandler<K> for Sink<K, D>
+where
+    K: Clone + fmt::Debug + Send + 'static,
+    D: Delivery<K>,
+{
     /// Flows that are no conversations are tracked all the same: what they bring is not kept anyway.
     fn admits(&mut self, flow: &Flow<'_, K>, opening: &Opening<'_>) -> bool {
         if !self.wants(flow) {
@@ -313,9 +315,8 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
         if !admission.admits(flow, opening, &self.counters) {
             return false;
         }
-        let waiting = || self.inbox.len() + self.announced.len();
         if (admission.excess == Excess::Refuse && self.is_full())
-            || (!self.patient && waiting() >= self.settings.capacity)
+            || (!self.patient && !self.delivery.has_room(&self.settings))
         {
             self.counters.refused.add(1);
             return false;
@@ -334,22 +335,20 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
             self.counters.datagram_flows.add(1);
             return;
         }
-        if self.inbox.is_gone() {
+        if self.delivery.is_gone() {
             return;
         }
         if self.is_full() {
             self.evict();
         }
         self.counters.began(flow, true);
-        let queue = Arc::new(Queue::new(Arc::clone(&self.gate)));
+        let route = self.delivery.announce(flow, &self.settings);
         if self.admission.is_limited() {
-            queue.take_place();
+            self.delivery.take_place(&route);
         }
-        let taken = Taken::new(self.settings.at_once());
-        self.announced.push(Conversation::new(flow, Arc::clone(&queue), taken));
         self.slots[index] = Some(Slot {
             id: flow.id,
-            queue,
+            route,
             pending: Entries::new(),
             evicted: false,
             last_batch: self.batch,
@@ -445,20 +444,24 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for Sink<K> {
     #[inline]
     fn expects(&mut self, slot: usize) {
         if let Some(slot) = self.slots.get(slot) {
-            prefetch_bytes(slot, size_of::<Option<Slot<K>>>());
+            prefetch_bytes(slot, size_of::<Option<Slot<D::Route>>>());
         }
     }
 
     fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
         observe::flow_ended(flow, record);
-        if let Some(Slot { queue, pending, .. }) = self.forget(flow.id.slot()) {
+        if let Some(Slot { route, pending, .. }) = self.forget(flow.id.slot()) {
             self.collected += size_of::<FlowRecord<K>>();
-            self.ended.push(Ended { queue, pending, record: Box::new(record.clone()) });
+            self.ended.push(Ended { route, pending, record: Box::new(record.clone()) });
         }
     }
 }
 
-impl<K: Clone + fmt::Debug + Send + 'static> engine::Sink<K> for Sink<K> {
+impl<K, D> engine::Sink<K> for Sink<K, D>
+where
+    K: Clone + fmt::Debug + Send + 'static,
+    D: Delivery<K>,
+{
     fn wants_retained(&self) -> bool {
         self.borrows
     }
@@ -474,7 +477,7 @@ impl<K: Clone + fmt::Debug + Send + 'static> engine::Sink<K> for Sink<K> {
 
     fn gathers(&self, most: usize) -> bool {
         self.collected < self.gather.min(most)
-            && self.announced.len() <= self.settings.capacity / 16
+            && self.delivery.announced() <= self.settings.capacity / 16
     }
 
     /// Wakes every reader that has something new, once.
@@ -488,37 +491,27 @@ impl<K: Clone + fmt::Debug + Send + 'static> engine::Sink<K> for Sink<K> {
             if let Some(next) = touched.get(at + QUEUES_AHEAD)
                 && let Some(Some(slot)) = self.slots.get(*next as usize)
             {
-                prefetch_bytes(Arc::as_ptr(&slot.queue), size_of::<Queue<K>>());
+                D::prefetch(&slot.route);
             }
             self.flush_slot(touched[at] as usize, &room);
         }
         touched.clear();
+        touched.append(&mut self.touched);
         self.touched = touched;
         let mut ended = mem::take(&mut self.ended);
-        for Ended { queue, mut pending, record } in ended.drain(..) {
-            if !pending.is_empty() {
-                let pushed = queue.push(&mut pending, &room, &mut self.wake);
-                if pushed.crowded && self.patient {
-                    self.crowded.push(Arc::clone(&queue));
-                }
-                self.count(pushed);
-                Spares::keep(&mut self.spares, &mut pending);
-            }
-            queue.close(record, &mut self.wake);
+        for Ended { route, mut pending, record } in ended.drain(..) {
+            let pushed = self.delivery.close(&route, &mut pending, record, &room, &mut self.wake);
+            self.count(pushed);
+            Spares::keep(&mut self.spares, &mut pending);
         }
         self.ended = ended;
         self.collected = 0;
-        self.inbox.push(&mut self.announced);
+        self.delivery.flush();
         wake_all(&mut self.wake);
     }
 
     fn is_crowded(&mut self) -> bool {
-        let limit = self.settings.conversation_limit;
-        self.crowded.retain(|queue| queue.is_over(limit));
-        self.patient
-            && (!self.crowded.is_empty()
-                || self.gate.queued() > self.settings.total_limit
-                || self.inbox.len() > self.settings.capacity)
+        self.patient && self.delivery.is_crowded(&self.settings)
     }
 
     fn next_eviction(&mut self) -> Option<FlowId> {
@@ -526,22 +519,23 @@ impl<K: Clone + fmt::Debug + Send + 'static> engine::Sink<K> for Sink<K> {
     }
 
     fn is_abandoned(&self) -> bool {
-        self.inbox.is_gone() && self.slots.iter().flatten().all(|slot| slot.queue.is_abandoned())
+        self.delivery.is_gone()
+            && self.slots.iter().flatten().all(|slot| self.delivery.is_abandoned(&slot.route))
     }
 
     fn end(&mut self, error: Option<Error>) {
-        let open = self.slots.drain(..).flatten().map(|slot| slot.queue);
+        let open = self.slots.drain(..).flatten().map(|slot| slot.route);
         // Some of these only where the engine panicked before it could hand their ends over.
-        let ended = self.ended.drain(..).map(|ended| ended.queue);
-        for queue in open.chain(ended) {
-            queue.fail(&mut self.wake);
+        let ended = self.ended.drain(..).map(|ended| ended.route);
+        for route in open.chain(ended) {
+            self.delivery.fail(&route, &mut self.wake);
         }
         self.wake.drain(..).for_each(Waker::wake);
-        self.inbox.end(error);
+        self.delivery.end(error);
     }
 }
 
-impl<K: Clone> Slot<K> {
+impl<R> Slot<R> {
     /// Where a datagram of so many bytes on the wire starts if all of a side's are laid end to end.
     fn datagram_offset(&mut self, side: FlowSide, len: u64) -> u64 {
         let total = &mut self.offsets.get_or_insert_default()[side as usize];

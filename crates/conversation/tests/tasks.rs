@@ -3,13 +3,14 @@
 
 mod behaviour;
 
-use conversation::{Conversations, FlowStream};
+use conversation::{ChunkStream, Conversations, FlowStream};
 use flow::FlowExtractor;
 use ring_core::PacketSource;
 
 /// Starts the engines of a stream.
 trait Begin<K: Clone> {
     fn begin(self) -> Conversations<K>;
+    fn begin_chunks(self) -> ChunkStream<K>;
 }
 
 impl<S, E> Begin<E::Key> for FlowStream<S, E>
@@ -21,5 +22,11 @@ where
         let (conversations, driver) = self.into_driven_conversations();
         tokio::spawn(driver);
         conversations
+    }
+
+    fn begin_chunks(self) -> ChunkStream<E::Key> {
+        let (chunks, driver) = self.into_driven_chunk_stream();
+        tokio::spawn(driver);
+        chunks
     }
 }

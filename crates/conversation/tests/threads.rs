@@ -3,13 +3,14 @@
 
 mod behaviour;
 
-use conversation::{Conversations, FlowStream};
+use conversation::{ChunkStream, Conversations, FlowStream};
 use flow::FlowExtractor;
 use ring_core::PacketSource;
 
 /// Starts the engines of a stream.
 trait Begin<K: Clone> {
     fn begin(self) -> Conversations<K>;
+    fn begin_chunks(self) -> ChunkStream<K>;
 }
 
 impl<S, E> Begin<E::Key> for FlowStream<S, E>
@@ -19,5 +20,9 @@ where
 {
     fn begin(self) -> Conversations<E::Key> {
         self.into_conversations()
+    }
+
+    fn begin_chunks(self) -> ChunkStream<E::Key> {
+        self.into_chunk_stream()
     }
 }

@@ -71,6 +71,8 @@ pub struct FlowTable<E: FlowExtractor> {
     free: Vec<u32>,
     /// Where eviction looks next.
     hand: u32,
+    /// Slots before this one have been looked at by [`finish_some`](Self::finish_some).
+    finished: u32,
     /// Flows that have not ended.
     live: usize,
     backlogs: Backlogs,
@@ -118,6 +120,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             cold: Chunked::new(),
             free: Vec::new(),
             hand: 0,
+            finished: 0,
             live: 0,
             backlogs: Backlogs::default(),
             rivals: HashMap::default(),
@@ -211,8 +214,17 @@ impl<E: FlowExtractor> FlowTable<E> {
     ///
     /// The table is empty afterwards and can be used again.
     pub fn finish(&mut self, handler: &mut impl FlowHandler<E::Key>) {
+        while self.finish_some(usize::MAX, handler) {}
+    }
+
+    /// The same in parts, for a handler that cannot take the ends of all flows at once: looks at so many slots, and returns
+    /// `true` if there are more. No packets may come in between.
+    pub fn finish_some(&mut self, slots: usize, handler: &mut impl FlowHandler<E::Key>) -> bool {
         self.defragmenter.finish();
-        for slot in 0..self.slots.len() as u32 {
+        let all = self.slots.len();
+        let begin = (self.finished as usize).min(all);
+        let end = begin.saturating_add(slots.max(1)).min(all);
+        for slot in begin as u32..end as u32 {
             self.settle(slot, handler);
             match self.slots[slot].state {
                 State::Free => {}
@@ -223,6 +235,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                 }
             }
         }
+        self.finished = if end < all { end as u32 } else { 0 };
+        end < all
     }
 
     /// The hash of a key, and its number (0 for none).

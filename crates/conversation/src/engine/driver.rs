@@ -110,6 +110,11 @@ where
     H: Sink<E::Key>,
 {
     let error = turns(&mut running.engine).await;
+    while running.engine.finish_some() {
+        let Engine { sink, control, .. } = &mut running.engine;
+        poll_fn(|cx| control.gate().poll_while(cx, || sink.is_crowded())).await;
+        tokio::task::yield_now().await;
+    }
     running.end(error);
 }
 

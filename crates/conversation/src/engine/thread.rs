@@ -49,6 +49,10 @@ where
         let Engine { sink, control, .. } = engine;
         control.gate().wait_while(|| sink.is_crowded());
     };
+    while engine.finish_some() {
+        let Engine { sink, control, .. } = &mut *engine;
+        control.gate().wait_while(|| sink.is_crowded());
+    }
     engine.finish();
     error
 }

@@ -70,7 +70,7 @@ pub struct SideTotals {
 
 impl Item {
     /// How many bytes it brings.
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Data(data) | Self::Late(data) => data.len(),
             Self::Run(run) => run.len(),
@@ -86,7 +86,7 @@ impl Item {
     }
 
     /// Its place in its side's stream.
-    pub(super) fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         match self {
             Self::Data(data) | Self::Late(data) => data.offset(),
             Self::Run(run) => run.offset(),
@@ -110,7 +110,7 @@ impl Item {
     }
 
     #[inline]
-    pub(super) fn into_chunk<K>(self, side: FlowSide) -> Option<Chunk<K>> {
+    pub(crate) fn into_chunk<K>(self, side: FlowSide) -> Option<Chunk<K>> {
         let data = |data| match side {
             FlowSide::Initiator => Chunk::Initiator(data),
             FlowSide::Responder => Chunk::Responder(data),

@@ -4,6 +4,7 @@ mod cancel;
 mod end;
 mod halves;
 mod limits;
+mod merged;
 mod order;
 mod sources;
 mod support;
