@@ -177,8 +177,8 @@ pub enum CompileError {
         /// The link type.
         link_type: LinkType,
     },
-    /// `ip broadcast` without a network mask.
-    #[error("`ip broadcast` needs the interface's network mask: set `Options::netmask`")]
+    /// `ip broadcast` without [`Options::netmask`](crate::Options::netmask).
+    #[error("`ip broadcast` needs the network mask of the interface, which is not known")]
     NetmaskUnknown,
     /// A number above what its field holds.
     #[error("{number} is too large: {what} goes up to {maximum}")]

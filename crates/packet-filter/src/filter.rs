@@ -10,8 +10,9 @@ use crate::ebpf::XdpFragment;
 use crate::error::{CompileError, ParseError};
 use crate::expression::{Direction, Expression, Primitive, Protocol};
 use crate::link_type::LinkType;
+use crate::mentions::Mentions;
 use crate::network::Network;
-use crate::options::Options;
+use crate::options::{ExtensionHeaders, Options};
 use crate::parser;
 use crate::program::Program;
 
@@ -57,6 +58,47 @@ impl Filter {
         self.expression.as_ref()
     }
 
+    /// Returns `true` if the expression tests what only the first fragment of an IP datagram has, such as ports, and does
+    /// not look at fragmentation itself (`ip[6:2]`). A program cannot remember the first fragment, so it rejects the others.
+    pub fn misses_fragments(&self) -> bool {
+        self.mentions().is_some_and(|seen| seen.transport && !seen.fragmentation)
+    }
+
+    fn mentions(&self) -> Option<Mentions> {
+        self.expression.as_ref().map(Mentions::of)
+    }
+
+    /// Returns `true` if the conditions of the expression contradict each other, so that no packet passes. What is not
+    /// found out counts as possible.
+    ///
+    /// ```
+    /// use packet_filter::{Filter, LinkType, Options};
+    ///
+    /// let rejects_all = |text: &str| {
+    ///     text.parse::<Filter>().unwrap().rejects_all(LinkType::Ethernet, &Options::file())
+    /// };
+    /// assert_eq!(rejects_all("icmp and tcp"), Ok(true));
+    /// assert_eq!(rejects_all("icmp or tcp"), Ok(false));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`compile`](Self::compile).
+    pub fn rejects_all(
+        &self,
+        link_type: LinkType,
+        options: &Options,
+    ) -> Result<bool, CompileError> {
+        let verdict = |options| Ok(self.compile(link_type, &options)?.verdict());
+        let followed = options.extension_headers == ExtensionHeaders::Followed;
+        Ok(verdict(*options)? == Some(0)
+            // The many ways through a chain of extension headers hide contradictions. Where they are not mentioned, they
+            // cannot resolve one.
+            || followed
+                && self.mentions().is_some_and(|seen| !seen.extension_headers)
+                && verdict(options.extension_headers(ExtensionHeaders::Ignored))? == Some(0))
+    }
+
     /// Compiles to a classic BPF program for packets that begin so.
     ///
     /// # Errors
@@ -73,8 +115,22 @@ impl Filter {
     ///
     /// As [`compile`](Self::compile) for a file.
     pub fn xdp(&self, options: &Options) -> Result<XdpFragment, CompileError> {
+        self.xdp_for(LinkType::Ethernet, options)
+    }
+
+    /// Compiles to a fragment of an XDP program for packets that begin with a header of this link type. An interface
+    /// without a link layer, such as a tunnel's, has [`LinkType::RawIp`].
+    ///
+    /// # Errors
+    ///
+    /// As [`compile`](Self::compile) for a file.
+    pub fn xdp_for(
+        &self,
+        link_type: LinkType,
+        options: &Options,
+    ) -> Result<XdpFragment, CompileError> {
         let options = options.target(crate::options::Target::File);
-        XdpFragment::new(&self.compile(LinkType::Ethernet, &options)?)
+        XdpFragment::new(&self.compile(link_type, &options)?)
     }
 }
 

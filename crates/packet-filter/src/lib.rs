@@ -58,7 +58,8 @@
 //!   byte order; libpcap knows those of the machine it was compiled on.
 //! - `stp`, `ipx`, `iso` and other 802.2 protocols are found in SLL2, as in SLL.
 //! - `geneve` alone does not ask for the bytes behind what it tests, so that a packet cut off there still matches.
-//! - An expression that no packet can pass is a program that says so ([`Program::verdict`]), not an error.
+//! - An expression that no packet can pass is a program that says so ([`Program::verdict`], [`Filter::rejects_all`]), not an
+//!   error.
 //! - A packet that is cut off is rejected at the first load beyond its end. Where an optimiser changes the order of
 //!   tests, that may be another one than libpcap's.
 //!
@@ -84,8 +85,10 @@ mod ir;
 mod lexer;
 mod link_type;
 mod lower;
+mod mentions;
 mod names;
 mod network;
+mod network_layer;
 mod options;
 mod parser;
 mod program;

@@ -1,11 +1,16 @@
 //! Filtering what does not come through a kernel filter.
 
+mod fragments;
+#[cfg(test)]
+mod tests;
+
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use bytes::Bytes;
-use packet_filter::{Ancillary, Filter, Options, Program};
+use packet_filter::{Ancillary, Filter, Options, Program, Target};
 
+use self::fragments::{Datagram, Fragment, Fragments, Held};
 use crate::capture::ancillary;
 use crate::{
     Error, Interrupter, LinkType, Next, Packet, PacketBatch, PacketSource, Statistics, Timeout,
@@ -14,8 +19,13 @@ use crate::{
 /// Another source's packets as far as they pass a filter expression: for files and memory, where there is no kernel to
 /// do it. (For a [`Capture`](crate::Capture) set the filter there: it costs less.)
 ///
-/// The expression is compiled for each link type as its first packet comes. Packets keep their numbers. A batch of which
-/// nothing passes is delivered empty.
+/// The expression is compiled for each link type when its first packet is read. A packet of a link type on which the
+/// expression cannot be tested does not pass ([`untestable`](Self::untestable) counts those); if there are no other packets,
+/// the source ends with that error. Packets keep their numbers. A batch of which nothing passes is delivered empty.
+///
+/// Only the first fragment of an IP datagram has ports. Where the expression tests them ([`Filter::misses_fragments`]), the
+/// other fragments share the verdict on the first one, for a minute of the capture's time. Those that come before it in an
+/// earlier batch are copied and wait for it; they are then delivered ahead of the batch that the first one is in.
 ///
 /// ```
 /// use ring_core::{Filtered, LinkType, MemorySource, Next, PacketBatch as _, PacketSource as _, Timeout, Timestamp};
@@ -33,12 +43,26 @@ use crate::{
 #[derive(Debug)]
 pub struct Filtered<S> {
     source: S,
-    filter: Filter,
+    expression: Expression,
     programs: Vec<Compiled>,
-    /// Which packets of the present batch pass.
+    /// Verdicts on the packets of the present batch.
     verdicts: Vec<bool>,
+    /// The memory of fragments, if the expression tests what only first fragments have.
+    fragments: Option<Box<Fragments>>,
+    /// Fragments of earlier batches that pass since the first fragment of their datagram is in this one.
+    released: Vec<Held>,
+    /// Fragments of this batch that have no verdict yet, by their place in it.
+    waiting: Vec<(usize, Datagram)>,
     passed: u64,
     truncated: u64,
+    untestable: u64,
+}
+
+/// An expression and how it is compiled.
+#[derive(Debug)]
+struct Expression {
+    filter: Filter,
+    options: Options,
 }
 
 /// The expression, compiled.
@@ -47,7 +71,8 @@ struct Compiled {
     link_type: LinkType,
     /// For packets whose VLAN tag is in their metadata, as opposed to in their bytes.
     tag_apart: bool,
-    program: Program,
+    /// `Err` if the expression cannot be tested on this link type, with the error until it is returned.
+    program: Result<Program, Option<Error>>,
 }
 
 /// The packets of a batch that pass a filter.
@@ -55,6 +80,7 @@ struct Compiled {
 pub struct FilteredBatch<'a, B> {
     batch: B,
     verdicts: &'a [bool],
+    released: &'a [Held],
 }
 
 impl<S: PacketSource> Filtered<S> {
@@ -64,18 +90,50 @@ impl<S: PacketSource> Filtered<S> {
     /// [`Error::Compile`] and [`Error::FilterLinkType`] where the source has one link type and the expression cannot be
     /// compiled for it.
     pub fn new(source: S, filter: Filter) -> Result<Self, Error> {
+        Self::with_options(source, filter, Options::file())
+    }
+
+    /// Filters a source by an expression that is compiled with these settings; the target is that of a file.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_options(source: S, filter: Filter, options: Options) -> Result<Self, Error> {
+        let expression = Expression { filter, options };
         let mut programs = Vec::new();
         if let Some(link_type) = source.link_type()
-            && filter.expression().is_some()
+            && expression.filter.expression().is_some()
         {
-            programs.push(compile(&filter, link_type, false)?);
+            let program = expression.compile(link_type, false)?;
+            programs.push(Compiled { link_type, tag_apart: false, program: Ok(program) });
         }
-        Ok(Self { source, filter, programs, verdicts: Vec::new(), passed: 0, truncated: 0 })
+        let fragments = expression.filter.misses_fragments().then(Box::default);
+        Ok(Self {
+            source,
+            expression,
+            programs,
+            verdicts: Vec::new(),
+            fragments,
+            released: Vec::new(),
+            waiting: Vec::new(),
+            passed: 0,
+            truncated: 0,
+            untestable: 0,
+        })
     }
 
     /// The source.
     pub fn get_ref(&self) -> &S {
         &self.source
+    }
+
+    /// The packets so far that did not pass because the expression cannot be tested on their link type.
+    pub fn untestable(&self) -> u64 {
+        self.untestable
+    }
+
+    /// The fragments so far that did not pass because the first fragment of their datagram was not captured.
+    pub fn undecided_fragments(&self) -> u64 {
+        self.fragments.as_ref().map_or(0, |fragments| fragments.undecided())
     }
 
     /// The source, no longer filtered.
@@ -91,22 +149,52 @@ impl<S: PacketSource> PacketSource for Filtered<S> {
         S: 'a;
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
-        let Self { source, filter, programs, verdicts, passed, truncated } = self;
+        let Self {
+            source,
+            expression,
+            programs,
+            verdicts,
+            fragments,
+            released,
+            waiting,
+            passed,
+            truncated,
+            untestable,
+        } = self;
         let batch = match source.next_batch(timeout)? {
             Next::Batch(batch) => batch,
             Next::TimedOut => return Ok(Next::TimedOut),
             Next::Interrupted => return Ok(Next::Interrupted),
-            Next::End => return Ok(Next::End),
+            Next::End => return never_tested(programs).map_or(Ok(Next::End), Err),
         };
         verdicts.clear();
-        for packet in batch.packets() {
-            let passes = filter.expression().is_none()
-                || program(filter, programs, &packet)?.passes(&packet);
-            verdicts.push(passes);
-            *passed += u64::from(passes);
-            *truncated += u64::from(passes && packet.is_truncated());
+        released.clear();
+        if expression.filter.expression().is_none() {
+            verdicts.resize(batch.packets().count(), true);
+        } else {
+            for packet in batch.packets() {
+                let passes = match &program(expression, programs, &packet).program {
+                    Ok(program) => runs(program, &packet),
+                    Err(_) => {
+                        *untestable += 1;
+                        false
+                    }
+                };
+                verdicts.push(passes);
+            }
         }
-        Ok(Next::Batch(FilteredBatch { batch, verdicts }))
+        if let Some(fragments) = fragments {
+            judge_fragments(&batch, fragments, verdicts, waiting, released);
+        }
+        for (packet, _) in batch.packets().zip(&*verdicts).filter(|(_, passes)| **passes) {
+            *passed += 1;
+            *truncated += u64::from(packet.is_truncated());
+        }
+        for held in &*released {
+            *passed += 1;
+            *truncated += u64::from(held.packet().is_truncated());
+        }
+        Ok(Next::Batch(FilteredBatch { batch, verdicts, released }))
     }
 
     /// As the source's, but for the packets that passed.
@@ -150,112 +238,102 @@ impl<B> FilteredBatch<'_, B> {
 
 impl<B: PacketBatch> PacketBatch for FilteredBatch<'_, B> {
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
-        self.batch
+        let passing = self
+            .batch
             .packets()
             .zip(self.verdicts)
-            .filter_map(|(packet, &passes)| passes.then_some(packet))
+            .filter_map(|(packet, &passes)| passes.then_some(packet));
+        self.released.iter().map(Held::packet).chain(passing)
     }
 
     fn retain(&self) -> Option<Bytes> {
-        self.batch.retain()
+        // Released fragments do not lie in the memory of the batch.
+        self.released.is_empty().then(|| self.batch.retain())?
     }
 }
 
-impl Compiled {
-    fn passes(&self, packet: &Packet<'_>) -> bool {
-        let ancillary = if self.tag_apart { ancillary(packet, 0, 0) } else { Ancillary::default() };
-        self.program.run(packet.data(), packet.wire_len(), &ancillary) != 0
+impl Expression {
+    fn compile(&self, link_type: LinkType, tag_apart: bool) -> Result<Program, Error> {
+        let known = packet_filter::LinkType::try_from(u32::from(link_type.0));
+        let known = known.map_err(|_| Error::FilterLinkType { link_type })?;
+        let target = if tag_apart { Target::Socket } else { Target::File };
+        let program = self.filter.compile(known, &self.options.target(target));
+        program.map_err(|source| Error::Compile { link_type, source })
     }
+}
+
+fn runs(program: &Program, packet: &Packet<'_>) -> bool {
+    let ancillary = match packet.vlan() {
+        Some(_) => ancillary(packet, 0, 0),
+        None => Ancillary::default(),
+    };
+    program.run(packet.data(), packet.wire_len(), &ancillary) != 0
 }
 
 fn program<'p>(
-    filter: &Filter,
+    expression: &Expression,
     programs: &'p mut Vec<Compiled>,
     packet: &Packet<'_>,
-) -> Result<&'p Compiled, Error> {
+) -> &'p Compiled {
     let (link_type, tag_apart) = (packet.link_type(), packet.vlan().is_some());
     let known =
         |compiled: &Compiled| compiled.link_type == link_type && compiled.tag_apart == tag_apart;
-    let at = match programs.iter().position(known) {
-        Some(at) => at,
-        None => {
-            programs.push(compile(filter, link_type, tag_apart)?);
-            programs.len() - 1
-        }
-    };
-    Ok(&programs[at])
+    let at = programs.iter().position(known).unwrap_or_else(|| {
+        let program = expression.compile(link_type, tag_apart).map_err(Some);
+        programs.push(Compiled { link_type, tag_apart, program });
+        programs.len() - 1
+    });
+    &programs[at]
 }
 
-fn compile(filter: &Filter, link_type: LinkType, tag_apart: bool) -> Result<Compiled, Error> {
-    let known = packet_filter::LinkType::try_from(u32::from(link_type.0));
-    let known = known.map_err(|_| Error::FilterLinkType { link_type })?;
-    let options = if tag_apart { Options::socket() } else { Options::file() };
-    let program =
-        filter.compile(known, &options).map_err(|source| Error::Compile { link_type, source })?;
-    Ok(Compiled { link_type, tag_apart, program })
+/// The error of a source on none of whose packets the expression could be tested.
+fn never_tested(programs: &mut [Compiled]) -> Option<Error> {
+    if programs.iter().any(|compiled| compiled.program.is_ok()) {
+        return None;
+    }
+    programs.iter_mut().find_map(|compiled| compiled.program.as_mut().err()?.take())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{MemorySource, PacketMeta, Timestamp, VlanTag};
-
-    fn numbers(source: &mut impl PacketSource) -> Result<Vec<u64>, Error> {
-        let mut numbers = Vec::new();
-        while let Next::Batch(batch) = source.next_batch(Timeout::Now)? {
-            numbers.extend(batch.packets().map(|packet| packet.number()));
+/// Gives the later fragments of a batch the verdict on the first fragment of their datagram.
+fn judge_fragments(
+    batch: &impl PacketBatch,
+    fragments: &mut Fragments,
+    verdicts: &mut [bool],
+    waiting: &mut Vec<(usize, Datagram)>,
+    released: &mut Vec<Held>,
+) {
+    waiting.clear();
+    for (at, packet) in batch.packets().enumerate() {
+        let Some(Fragment { datagram, is_first }) = fragment(&packet) else { continue };
+        let now = packet.timestamp();
+        if is_first {
+            fragments.decide(datagram, verdicts[at], now, released);
+            waiting.retain(|&(place, other)| {
+                if other == datagram {
+                    verdicts[place] = verdicts[at];
+                }
+                other != datagram
+            });
+        } else if !verdicts[at] {
+            match fragments.verdict(datagram, now) {
+                Some(passes) => verdicts[at] = passes,
+                None => waiting.push((at, datagram)),
+            }
         }
-        Ok(numbers)
     }
+    if waiting.is_empty() {
+        return;
+    }
+    let mut places = waiting.iter().peekable();
+    for (at, packet) in batch.packets().enumerate() {
+        if let Some((_, datagram)) = places.next_if(|(place, _)| *place == at) {
+            fragments.hold(*datagram, &packet);
+        }
+    }
+}
 
-    #[test]
-    fn each_link_type_and_place_of_the_tag_has_its_program() {
-        let mut ethernet = [0; 60];
-        ethernet[12..15].copy_from_slice(&[8, 0, 0x45]);
-        ethernet[23] = 6;
-        let mut tagged = ethernet.to_vec();
-        tagged.splice(12..12, [0x81, 0, 0, 7]);
-        let meta = |number, link_type| PacketMeta::new(number, Timestamp::default(), link_type);
-        let mut apart = meta(4, LinkType::ETHERNET);
-        apart.vlan = Some(VlanTag { tpid: 0x8100, tci: 7 });
-        let source = || {
-            let mut source = MemorySource::new(LinkType::ETHERNET);
-            source.push_with(meta(1, LinkType::RAW), &ethernet[14..]);
-            source.push_with(meta(2, LinkType::ETHERNET), &ethernet);
-            source.push_with(meta(3, LinkType::ETHERNET), &tagged);
-            source.push_with(apart, &ethernet);
-            source
-        };
-        let mut tcp =
-            Filtered::new(source(), "ip proto 6".parse().expect("parses")).expect("compiles");
-        assert_eq!(numbers(&mut tcp).expect("no error"), [1, 2, 4]);
-        assert_eq!(tcp.statistics().expect("always").packets, 3);
-        let mut ethernet_alone = MemorySource::new(LinkType::ETHERNET);
-        ethernet_alone.push(Timestamp::default(), &ethernet);
-        ethernet_alone.push(Timestamp::default(), &tagged);
-        ethernet_alone.push_with(PacketMeta { number: 3, ..apart }, &ethernet);
-        let filter = "vlan 7 and ip proto 6".parse().expect("parses");
-        let mut vlan = Filtered::new(ethernet_alone, filter).expect("compiles");
-        assert_eq!(numbers(&mut vlan).expect("no error"), [2, 3]);
-        let mut vlan = Filtered::new(source(), "vlan 7".parse().expect("parses"))
-            .expect("compiles for Ethernet");
-        assert!(matches!(numbers(&mut vlan), Err(Error::Compile { link_type: LinkType::RAW, .. })));
-    }
-
-    #[test]
-    fn what_cannot_be_filtered_is_an_error() {
-        let usb = LinkType(189);
-        let filter: Filter = "tcp".parse().expect("parses");
-        let refused = Filtered::new(MemorySource::new(usb), filter.clone());
-        assert!(matches!(refused, Err(Error::FilterLinkType { link_type }) if link_type == usb));
-        let mut later = MemorySource::new(LinkType::ETHERNET);
-        later.push_with(PacketMeta::new(1, Timestamp::default(), usb), b"usb");
-        let mut later = Filtered::new(later, filter).expect("compiles for Ethernet");
-        assert!(matches!(numbers(&mut later), Err(Error::FilterLinkType { .. })));
-        let mut everything = MemorySource::new(usb);
-        everything.push(Timestamp::default(), b"usb");
-        let mut everything =
-            Filtered::new(everything, Filter::everything()).expect("nothing to compile");
-        assert_eq!(numbers(&mut everything).expect("no error"), [1]);
-    }
+fn fragment(packet: &Packet<'_>) -> Option<Fragment> {
+    let link_type = packet_filter::LinkType::try_from(u32::from(packet.link_type().0)).ok()?;
+    let at = link_type.network_offset(packet.data())?;
+    Fragment::parse(packet.data().get(at..)?)
 }

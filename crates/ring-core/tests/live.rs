@@ -71,6 +71,7 @@ live_harness::main!(
     metadata::checksums_left_to_the_adapter_are_marked,
     metadata::without_a_ring_the_tag_comes_beside_the_packet,
     devices::packets_of_a_tun_device_start_with_their_ip_header,
+    devices::an_xdp_filter_on_a_tun_device_is_one_for_raw_ip,
     devices::any_tells_packets_of_a_tun_device_from_ethernet,
     devices::raw_packets_are_injected_into_a_tun_device,
     options::every_profile_receives,

@@ -5,10 +5,12 @@ mod spread;
 use std::ffi::CString;
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::path::PathBuf;
 
 use crate::socket_option::check;
+use crate::xdp::attachment as link;
 
 pub use self::spread::ReceiveSpread;
 pub use libc::{ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_NONE};
@@ -123,6 +125,40 @@ pub fn mtu(name: &str) -> io::Result<u32> {
     let (_, request) = ask(name, libc::SIOCGIFMTU)?;
     // SAFETY: this request fills in the MTU.
     Ok(unsafe { request.ifr_ifru.ifru_mtu } as u32)
+}
+
+/// The network mask of an interface's first IPv4 address; `None` if it has no such address.
+///
+/// # Errors
+/// `ENODEV` where there is none of that name.
+pub fn netmask(name: &str) -> io::Result<Option<Ipv4Addr>> {
+    let mut request = request(name)?;
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
+    // SAFETY: no pointers are passed.
+    let fd = check(unsafe { libc::socket(libc::AF_INET, kind, 0) })?;
+    // SAFETY: the descriptor was made by the call above and belongs to nobody else.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    let what = libc::SIOCGIFNETMASK;
+    // SAFETY: this request takes and fills in this structure, in which there are no pointers.
+    match check(unsafe { libc::ioctl(socket.as_raw_fd(), what as _, &mut request) }) {
+        Ok(_) => {}
+        Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    // SAFETY: this request fills in the mask.
+    let mask = unsafe { request.ifr_ifru.ifru_netmask };
+    // Port and address of `struct sockaddr_in`, in network byte order.
+    let [_, _, a, b, c, d, ..] = mask.sa_data.map(|byte| byte as u8);
+    Ok((i32::from(mask.sa_family) == libc::AF_INET).then(|| Ipv4Addr::new(a, b, c, d)))
+}
+
+/// The size in bytes of the largest packet that the kernel makes of segments on an interface, sent or received. Above
+/// 65,536 this is BIG TCP: over IPv6, such packets have a hop-by-hop header with a jumbo payload option (RFC 2675).
+///
+/// # Errors
+/// As netlink(7): `ENODEV`.
+pub fn largest_segment(index: u32) -> io::Result<u32> {
+    link::largest_segment(index)
 }
 
 /// All interfaces of this network namespace, in the order of their indexes.
@@ -386,6 +422,10 @@ mod tests {
         assert_eq!(name(found.index).expect("its name"), "lo");
         assert_ne!(found.flags & LOOPBACK, 0);
         assert!(list().expect("a list").contains(&found));
+        assert!(largest_segment(found.index).expect("an answer") >= 65_536);
+        // Whether it has an address is up to the namespace.
+        let netmask = netmask("lo").expect("an answer");
+        assert!(netmask.is_none_or(|mask| mask == Ipv4Addr::new(255, 0, 0, 0)), "{netmask:?}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use packet_filter::{Ancillary, Filter, Options, Program};
+use packet_filter::{Ancillary, Filter, Options, Program, Target};
 use ring_sys::filter as bpf;
 pub use ring_sys::filter::Instruction;
 use ring_sys::packet::abi::PACKET_OUTGOING;
@@ -25,7 +25,7 @@ pub struct CaptureFilter(Kind);
 #[derive(Clone)]
 enum Kind {
     Everything,
-    Expression(Filter),
+    Expression(Filter, Options),
     Classic(RawFilter),
     Descriptor(Arc<OwnedFd>),
 }
@@ -87,6 +87,16 @@ impl CaptureFilter {
         Self(Kind::Everything)
     }
 
+    /// An expression that is compiled with these settings. The target and the snap length are those of the capture.
+    #[must_use]
+    pub fn expression(filter: Filter, options: Options) -> Self {
+        Self(if filter.expression().is_some() {
+            Kind::Expression(filter, options)
+        } else {
+            Kind::Everything
+        })
+    }
+
     /// An eBPF program of the type `SOCKET_FILTER`, loaded elsewhere.
     #[must_use]
     pub fn descriptor(program: OwnedFd) -> Self {
@@ -108,9 +118,9 @@ impl CaptureFilter {
         let program = match &self.0 {
             Kind::Everything if snaplen == u32::MAX && !once => return Ok(Prepared::Nothing),
             Kind::Everything => vec![Instruction::statement(bpf::RET_K, snaplen)],
-            Kind::Expression(filter) => match link_type {
-                Some(link_type) => compile(filter, link_type, snaplen)?,
-                None => compile_for_any(filter, snaplen)?,
+            Kind::Expression(filter, options) => match link_type {
+                Some(link_type) => compile(filter, options, link_type, snaplen)?,
+                None => compile_for_any(filter, options, snaplen)?,
             },
             Kind::Classic(program) => program.limited(snaplen)?,
             Kind::Descriptor(_) if snaplen != u32::MAX => return Err(Error::FilterSnaplen),
@@ -127,11 +137,7 @@ impl CaptureFilter {
 /// What makes a filter expression can be passed as it is.
 impl From<Filter> for CaptureFilter {
     fn from(filter: Filter) -> Self {
-        Self(if filter.expression().is_some() {
-            Kind::Expression(filter)
-        } else {
-            Kind::Everything
-        })
+        Self::expression(filter, Options::socket())
     }
 }
 
@@ -152,7 +158,7 @@ impl fmt::Debug for CaptureFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Everything => f.write_str("CaptureFilter(everything)"),
-            Kind::Expression(filter) => write!(f, "CaptureFilter({filter})"),
+            Kind::Expression(filter, _) => write!(f, "CaptureFilter({filter})"),
             Kind::Classic(program) => f.debug_tuple("CaptureFilter").field(program).finish(),
             Kind::Descriptor(program) => f.debug_tuple("CaptureFilter").field(program).finish(),
         }
@@ -177,18 +183,27 @@ pub(crate) fn once_on_loopback() -> Result<Program, Error> {
 }
 
 /// Compiles an expression for a socket.
-fn compile(filter: &Filter, link_type: LinkType, snaplen: u32) -> Result<Vec<Instruction>, Error> {
+fn compile(
+    filter: &Filter,
+    options: &Options,
+    link_type: LinkType,
+    snaplen: u32,
+) -> Result<Vec<Instruction>, Error> {
     let known = packet_filter::LinkType::try_from(u32::from(link_type.0));
     let known = known.map_err(|_| Error::FilterLinkType { link_type })?;
-    let program = filter.compile(known, &Options::socket().snaplen(snaplen));
+    let program = filter.compile(known, &options.target(Target::Socket).snaplen(snaplen));
     Ok(instructions(&program.map_err(|source| Error::Compile { link_type, source })?))
 }
 
 /// Compiles an expression for a socket that receives from interfaces of all types: one program for Ethernet and one for
 /// raw IP, behind a look at the type.
-fn compile_for_any(filter: &Filter, snaplen: u32) -> Result<Vec<Instruction>, Error> {
-    let ethernet = compile(filter, LinkType::ETHERNET, snaplen)?;
-    let raw = match compile(filter, LinkType::RAW, snaplen) {
+fn compile_for_any(
+    filter: &Filter,
+    options: &Options,
+    snaplen: u32,
+) -> Result<Vec<Instruction>, Error> {
+    let ethernet = compile(filter, options, LinkType::ETHERNET, snaplen)?;
+    let raw = match compile(filter, options, LinkType::RAW, snaplen) {
         // What cannot be said of raw IP holds for none of its packets.
         Err(Error::Compile { .. }) => vec![Instruction::statement(bpf::RET_K, 0)],
         raw => raw?,

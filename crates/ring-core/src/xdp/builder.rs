@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use packet_filter::Filter;
+use packet_filter::{Filter, Options};
 
 use super::error::XdpError;
 use super::program::{Wanted, XdpAttach, XdpProgram};
-use super::steering::Steering;
+use super::steering::{Steering, hardware_type};
 use super::umem::{Umem, UmemConfig};
 use super::waiting::XdpWait;
 
@@ -67,6 +67,8 @@ pub struct XdpSocketBuilder {
     pub(crate) program: Option<XdpProgram>,
     pub(crate) key: Option<u32>,
     pub(crate) wanted: Wanted,
+    /// What is steered to the socket, as it was written.
+    steering: Option<(Filter, Options)>,
     pub(crate) promiscuous: bool,
 }
 
@@ -89,6 +91,7 @@ impl XdpSocketBuilder {
             program: None,
             key: None,
             wanted: Wanted::default(),
+            steering: None,
             promiscuous: false,
         }
     }
@@ -196,9 +199,25 @@ impl XdpSocketBuilder {
     ///
     /// # Errors
     /// [`XdpError::Filter`] for what cannot be said in an XDP program.
-    pub fn steer(mut self, filter: &Filter) -> Result<Self, XdpError> {
-        self.wanted.steering = Steering::new(filter)?;
+    pub fn steer(self, filter: &Filter) -> Result<Self, XdpError> {
+        self.steer_with(filter, Options::file())
+    }
+
+    /// As [`steer`](Self::steer), with settings of the compilation. The filter is compiled when the socket is opened, for
+    /// the link type that the interface has then.
+    ///
+    /// # Errors
+    /// As [`steer`](Self::steer), for the link type that the interface has now.
+    pub fn steer_with(mut self, filter: &Filter, options: Options) -> Result<Self, XdpError> {
+        self.steering = filter.expression().is_some().then(|| (filter.clone(), options));
+        self.steering(hardware_type(&self.interface))?;
         Ok(self)
+    }
+
+    /// The code of the filter for an interface of this hardware type; `None` if every packet passes.
+    pub(crate) fn steering(&self, hardware_type: u16) -> Result<Option<Steering>, XdpError> {
+        let compile = |(filter, options)| Steering::new(filter, options, hardware_type);
+        self.steering.as_ref().map(|(filter, options)| (filter, options)).map(compile).transpose()
     }
 
     /// Takes off somebody else's program that is on the interface. Without this such a program is an error.

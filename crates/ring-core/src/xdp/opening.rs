@@ -19,12 +19,13 @@ use super::endpoint::{Endpoint, Promiscuous};
 use super::error::{KernelVersion, XdpError, explain, libc_errno};
 use super::fill::Fill;
 use super::memory::Holder;
-use super::program::{Place, XdpMode, XdpProgram, find};
+use super::program::{Place, Wanted, XdpMode, XdpProgram, find};
 use super::queue::{QueuePlace, QueueRings};
 use super::receiver::XdpReceiver;
 use super::ring::Ring;
 use super::sender::XdpSender;
 use super::socket::XdpSocket;
+use super::steering::link_type;
 use super::umem::{Umem, check};
 use crate::{Interrupter, LinkType};
 
@@ -76,7 +77,11 @@ impl XdpSocketBuilder {
         let program = match (&self.program, receives) {
             (_, false) => None,
             (Some(program), true) => Some(program.clone()),
-            (None, true) => Some(XdpProgram::shared(&self.interface, index, &self.wanted)?),
+            (None, true) => {
+                let steering = self.steering(found.hardware_type)?;
+                let wanted = Wanted { steering, ..self.wanted.clone() };
+                Some(XdpProgram::shared(&self.interface, index, &wanted)?)
+            }
         };
         let multi_buffer = self.takes_multi_buffer(&umem, found.mtu, program.as_ref());
         let bound = self.bound(&umem, index, fill_target, multi_buffer)?;
@@ -117,10 +122,7 @@ impl XdpSocketBuilder {
             interface: self.interface.as_str().into(),
             index,
             queue: self.queue,
-            link_type: match found.hardware_type {
-                interface::ARPHRD_NONE => LinkType::RAW,
-                _ => LinkType::ETHERNET,
-            },
+            link_type: link_type(found.hardware_type),
             longest: longest(&found),
             zero_copy,
             multi_buffer,
@@ -411,6 +413,6 @@ fn map<T: Copy>(
 
 /// The longest packet that an interface sends, link-layer header included.
 fn longest(found: &Interface) -> u32 {
-    let header = if found.hardware_type == interface::ARPHRD_NONE { 0 } else { LINK_HEADER };
+    let header = if link_type(found.hardware_type) == LinkType::RAW { 0 } else { LINK_HEADER };
     found.mtu.saturating_add(header)
 }

@@ -2,8 +2,11 @@
 
 use packet_filter::{EbpfInstruction, Filter, Options};
 use ring_sys::bpf::Instruction;
+use ring_sys::interface;
 
 use super::error::XdpError;
+use crate::LinkType;
+use crate::link_type;
 
 /// A filter as code of an XDP program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,18 +16,36 @@ pub(crate) struct Steering {
 }
 
 impl Steering {
-    /// Compiles a filter; `None` for one that every packet passes.
-    pub(crate) fn new(filter: &Filter) -> Result<Option<Self>, XdpError> {
-        if filter.expression().is_none() {
-            return Ok(None);
-        }
-        let fragment = filter.xdp(&Options::file()).map_err(XdpError::Filter)?;
+    /// Compiles a filter for the packets of an interface of this hardware type.
+    pub(crate) fn new(
+        filter: &Filter,
+        options: &Options,
+        hardware_type: u16,
+    ) -> Result<Self, XdpError> {
+        let link_type = match link_type(hardware_type) {
+            LinkType::RAW => packet_filter::LinkType::RawIp,
+            _ => packet_filter::LinkType::Ethernet,
+        };
+        let fragment = filter.xdp_for(link_type, options).map_err(XdpError::Filter)?;
         let convert = |instruction: &EbpfInstruction| Instruction {
             code: instruction.code,
             registers: instruction.registers,
             offset: instruction.offset,
             immediate: instruction.immediate,
         };
-        Ok(Some(Self { code: fragment.instructions().iter().map(convert).collect() }))
+        Ok(Self { code: fragment.instructions().iter().map(convert).collect() })
     }
+}
+
+/// The header that packets of an interface begin with where an XDP program sees them.
+pub(crate) fn link_type(hardware_type: u16) -> LinkType {
+    match link_type::of_hardware(hardware_type) {
+        LinkType::RAW => LinkType::RAW,
+        _ => LinkType::ETHERNET,
+    }
+}
+
+/// The hardware type of an interface. One that is missing counts as Ethernet: opening it fails anyway.
+pub(crate) fn hardware_type(interface: &str) -> u16 {
+    interface::hardware_type(interface).unwrap_or(interface::ARPHRD_ETHER)
 }

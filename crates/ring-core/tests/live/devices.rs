@@ -10,8 +10,8 @@ use live_harness::{Missing, Result};
 use netns::{Link, Namespace};
 use packet_filter::Filter;
 use ring_core::{
-    Capture, Direction, Injector, LinkType, Packet, PacketMeta, PacketSink as _, SendPath,
-    Timestamp,
+    Capture, Direction, Injector, LinkType, Next, Packet, PacketBatch as _, PacketMeta,
+    PacketSink as _, PacketSource as _, SendPath, Timeout, Timestamp, XdpError, XdpSocket,
 };
 
 use crate::captures::{SHORT, open, talk_to_self};
@@ -122,6 +122,42 @@ pub(crate) fn packets_of_a_tun_device_start_with_their_ip_header() -> Result {
         seen.push(packet.data().to_vec());
     }
     assert_eq!(seen, expected[1..].iter().map(|packet| &packet[..30]).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// What is steered to an AF_XDP socket is chosen by the headers that the interface has, as for a packet socket.
+pub(crate) fn an_xdp_filter_on_a_tun_device_is_one_for_raw_ip() -> Result {
+    let host = host()?;
+    let mut tun = Tun::new(&host)?;
+    for (expression, expected) in [
+        ("udp dst port 53", vec![datagram(53, 60)]),
+        ("ip6", vec![six()]),
+        ("ip", vec![datagram(52, 60), datagram(53, 60)]),
+    ] {
+        let filter = expression.parse()?;
+        let opened = host.run(|| XdpSocket::builder("tun0").steer(&filter)?.open())?;
+        let mut socket = match opened {
+            Err(XdpError::MissingCapability { operation, capabilities, .. }) => {
+                let privilege = capabilities;
+                return Err(Missing::Privilege { what: operation, privilege }.into());
+            }
+            opened => opened?,
+        };
+        assert_eq!(socket.link_type(), Some(LinkType::RAW));
+        for packet in [datagram(52, 60), datagram(53, 60), six()] {
+            tun.file.write_all(&packet)?;
+        }
+        let mut seen = Vec::new();
+        while let Next::Batch(batch) =
+            socket.next_batch(Timeout::After(Duration::from_millis(200)))?
+        {
+            seen.extend(batch.packets().map(|packet| packet.data().to_vec()));
+        }
+        assert_eq!(seen, expected, "{expression}");
+    }
+    let filter = "ether host 2:0:0:0:0:1".parse()?;
+    let refused = host.run(|| XdpSocket::builder("tun0").steer(&filter))?;
+    assert!(matches!(refused, Err(XdpError::Filter(_))), "there is no Ethernet header");
     Ok(())
 }
 

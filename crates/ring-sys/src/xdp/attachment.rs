@@ -23,6 +23,8 @@ const RTM_GETLINK: u16 = 18;
 const RTM_SETLINK: u16 = 19;
 /// `IFLA_XDP` and what is within, of `linux/if_link.h`.
 const IFLA_XDP: u16 = 43;
+const IFLA_GSO_MAX_SIZE: u16 = 41;
+const IFLA_GRO_MAX_SIZE: u16 = 58;
 const IFLA_XDP_FD: u16 = 1;
 const IFLA_XDP_ATTACHED: u16 = 2;
 const IFLA_XDP_FLAGS: u16 = 3;
@@ -65,6 +67,16 @@ pub fn attached(interface: u32) -> io::Result<Attached> {
         _ => {}
     }
     Ok(attached)
+}
+
+/// The largest packet that is made of segments, sent or received.
+pub(crate) fn largest_segment(interface: u32) -> io::Result<u32> {
+    let answer = ask(RTM_GETLINK, interface, &[], 0)?;
+    let message = answer.get(HEADER + LINK_HEADER..).unwrap_or_default();
+    let sizes = attributes(message)
+        .filter(|(kind, _)| matches!(*kind, IFLA_GSO_MAX_SIZE | IFLA_GRO_MAX_SIZE))
+        .filter_map(|(_, value)| value.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes)));
+    Ok(sizes.max().unwrap_or(0))
 }
 
 /// Puts a program on an interface without a link: it stays there until somebody takes it off. `flags` say the mode and

@@ -1,0 +1,204 @@
+//! Later fragments of datagrams, which have no ports: the first fragment's verdict holds for them.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use crate::{Packet, PacketMeta, Timestamp};
+
+/// The time for which a receiver collects the fragments of a datagram (RFC 8200, section 4.5).
+const LIFETIME: Duration = Duration::from_secs(60);
+/// Datagrams whose verdict is remembered.
+const MAX_DATAGRAMS: usize = 1 << 16;
+/// Fragments that wait for the first one of their datagram, and their bytes.
+const MAX_HELD: usize = 4096;
+const MAX_HELD_BYTES: usize = 16 << 20;
+/// Extension headers before the fragment header that are looked through.
+const MAX_EXTENSION_HEADERS: usize = 8;
+
+/// What the fragments of one datagram have in common (RFC 791, section 3.2; RFC 8200, section 4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Datagram {
+    V4 { source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, id: u16 },
+    V6 { source: Ipv6Addr, destination: Ipv6Addr, id: u32 },
+}
+
+/// A fragment of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fragment {
+    pub(super) datagram: Datagram,
+    /// It holds the beginning of the datagram, and so the ports.
+    pub(super) is_first: bool,
+}
+
+/// A memory of verdicts, and of later fragments that came before their first one. Both have a limit in number and in the
+/// time of the capture.
+#[derive(Debug, Default)]
+pub(super) struct Fragments {
+    verdicts: HashMap<Datagram, (bool, Timestamp)>,
+    /// Datagrams in the order in which their verdicts became known.
+    known: VecDeque<(Datagram, Timestamp)>,
+    /// Fragments that wait, by their datagram; and the order in which they came, also of those that wait no longer.
+    held: HashMap<Datagram, VecDeque<Held>>,
+    order: VecDeque<(Datagram, Timestamp)>,
+    held_count: usize,
+    held_bytes: usize,
+    undecided: u64,
+}
+
+/// A fragment that waits, copied.
+#[derive(Debug)]
+pub(super) struct Held {
+    data: Box<[u8]>,
+    meta: PacketMeta,
+}
+
+impl Fragment {
+    /// The fragment in an IP packet; `None` for a packet that is whole.
+    pub(super) fn parse(ip: &[u8]) -> Option<Self> {
+        match ip.first()? >> 4 {
+            4 => Self::v4(ip.first_chunk()?),
+            6 => Self::v6(ip),
+            _ => None,
+        }
+    }
+
+    fn v4(header: &[u8; 20]) -> Option<Self> {
+        const MORE_FRAGMENTS: u16 = 0x2000;
+        const OFFSET: u16 = 0x1fff;
+        let field = u16::from_be_bytes([header[6], header[7]]);
+        if field & (MORE_FRAGMENTS | OFFSET) == 0 {
+            return None;
+        }
+        let address =
+            |at: usize| Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]);
+        let datagram = Datagram::V4 {
+            source: address(12),
+            destination: address(16),
+            protocol: header[9],
+            id: u16::from_be_bytes([header[4], header[5]]),
+        };
+        Some(Self { datagram, is_first: field & OFFSET == 0 })
+    }
+
+    fn v6(ip: &[u8]) -> Option<Self> {
+        const HOP_BY_HOP: u8 = 0;
+        const ROUTING: u8 = 43;
+        const FRAGMENT: u8 = 44;
+        const DESTINATION_OPTIONS: u8 = 60;
+        let header: &[u8; 40] = ip.first_chunk()?;
+        let (mut next, mut at) = (header[6], 40);
+        for _ in 0..=MAX_EXTENSION_HEADERS {
+            let extension: &[u8; 8] = ip.get(at..)?.first_chunk()?;
+            match next {
+                FRAGMENT => {
+                    let field = u16::from_be_bytes([extension[2], extension[3]]);
+                    // An atomic fragment is a whole datagram (RFC 6946).
+                    if field & !0x6 == 0 {
+                        return None;
+                    }
+                    let address = |at: usize| {
+                        let mut octets = [0; 16];
+                        octets.copy_from_slice(&header[at..at + 16]);
+                        Ipv6Addr::from(octets)
+                    };
+                    let [.., a, b, c, d] = *extension;
+                    let id = u32::from_be_bytes([a, b, c, d]);
+                    let datagram =
+                        Datagram::V6 { source: address(8), destination: address(24), id };
+                    return Some(Self { datagram, is_first: field >> 3 == 0 });
+                }
+                HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => {
+                    next = extension[0];
+                    at += 8 * (usize::from(extension[1]) + 1);
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+}
+
+impl Fragments {
+    /// Remembers the verdict on a first fragment. An identification that is used again has its latest verdict. Fragments
+    /// that came before are appended to `released` if the datagram passes.
+    pub(super) fn decide(
+        &mut self,
+        datagram: Datagram,
+        passes: bool,
+        now: Timestamp,
+        released: &mut Vec<Held>,
+    ) {
+        self.expire(now);
+        self.verdicts.insert(datagram, (passes, now));
+        self.known.push_back((datagram, now));
+        if let Some(held) = self.held.remove(&datagram) {
+            self.held_count -= held.len();
+            self.held_bytes -= held.iter().map(|held| held.data.len()).sum::<usize>();
+            if passes {
+                released.extend(held);
+            }
+        }
+    }
+
+    /// The verdict on a datagram; `None` while its first fragment was not seen.
+    pub(super) fn verdict(&self, datagram: Datagram, now: Timestamp) -> Option<bool> {
+        let (passes, since) = *self.verdicts.get(&datagram)?;
+        (now.saturating_duration_since(since) <= LIFETIME).then_some(passes)
+    }
+
+    /// Keeps a fragment until the verdict on its datagram is known.
+    pub(super) fn hold(&mut self, datagram: Datagram, packet: &Packet<'_>) {
+        self.expire(packet.timestamp());
+        self.held_count += 1;
+        self.held_bytes += packet.data().len();
+        let held = Held { data: packet.data().into(), meta: *packet.meta() };
+        self.held.entry(datagram).or_default().push_back(held);
+        self.order.push_back((datagram, packet.timestamp()));
+        while self.order.len() > MAX_HELD || self.held_bytes > MAX_HELD_BYTES {
+            self.give_up();
+        }
+    }
+
+    /// Fragments that were left out because the first one of their datagram was not captured.
+    pub(super) fn undecided(&self) -> u64 {
+        self.undecided + self.held_count as u64
+    }
+
+    fn expire(&mut self, now: Timestamp) {
+        let is_old = |since: Timestamp| now.saturating_duration_since(since) > LIFETIME;
+        while let Some(&(datagram, since)) = self.known.front()
+            && (is_old(since) || self.known.len() >= MAX_DATAGRAMS)
+        {
+            self.known.pop_front();
+            // A later verdict on the same identification has an entry of its own.
+            if self.verdicts.get(&datagram).is_some_and(|(_, at)| *at == since) {
+                self.verdicts.remove(&datagram);
+            }
+        }
+        while self.order.front().is_some_and(|(_, since)| is_old(*since)) {
+            self.give_up();
+        }
+    }
+
+    /// Drops the oldest fragment that waits, or the memory of one that waits no longer.
+    fn give_up(&mut self) {
+        let Some((datagram, _)) = self.order.pop_front() else { return };
+        let Entry::Occupied(mut entry) = self.held.entry(datagram) else { return };
+        if let Some(held) = entry.get_mut().pop_front() {
+            self.held_count -= 1;
+            self.held_bytes -= held.data.len();
+            self.undecided += 1;
+        }
+        if entry.get().is_empty() {
+            entry.remove();
+        }
+    }
+}
+
+impl Held {
+    pub(super) fn packet(&self) -> Packet<'_> {
+        Packet::new(&self.data, self.meta)
+    }
+}

@@ -1,0 +1,250 @@
+//! Filtered sources.
+
+use super::*;
+use crate::{MemorySource, PacketMeta, Timestamp, VlanTag};
+
+fn numbers(source: &mut impl PacketSource) -> Result<Vec<u64>, Error> {
+    let mut numbers = Vec::new();
+    while let Next::Batch(batch) = source.next_batch(Timeout::Now)? {
+        numbers.extend(batch.packets().map(|packet| packet.number()));
+    }
+    Ok(numbers)
+}
+
+#[test]
+fn each_link_type_and_place_of_the_tag_has_its_program() {
+    let mut ethernet = [0; 60];
+    ethernet[12..15].copy_from_slice(&[8, 0, 0x45]);
+    ethernet[23] = 6;
+    let mut tagged = ethernet.to_vec();
+    tagged.splice(12..12, [0x81, 0, 0, 7]);
+    let meta = |number, link_type| PacketMeta::new(number, Timestamp::default(), link_type);
+    let mut apart = meta(4, LinkType::ETHERNET);
+    apart.vlan = Some(VlanTag { tpid: 0x8100, tci: 7 });
+    let source = || {
+        let mut source = MemorySource::new(LinkType::ETHERNET);
+        source.push_with(meta(1, LinkType::RAW), &ethernet[14..]);
+        source.push_with(meta(2, LinkType::ETHERNET), &ethernet);
+        source.push_with(meta(3, LinkType::ETHERNET), &tagged);
+        source.push_with(apart, &ethernet);
+        source
+    };
+    let mut tcp = Filtered::new(source(), "ip proto 6".parse().expect("parses")).expect("compiles");
+    assert_eq!(numbers(&mut tcp).expect("no error"), [1, 2, 4]);
+    assert_eq!(tcp.statistics().expect("always").packets, 3);
+    let mut ethernet_alone = MemorySource::new(LinkType::ETHERNET);
+    ethernet_alone.push(Timestamp::default(), &ethernet);
+    ethernet_alone.push(Timestamp::default(), &tagged);
+    ethernet_alone.push_with(PacketMeta { number: 3, ..apart }, &ethernet);
+    let filter = "vlan 7 and ip proto 6".parse().expect("parses");
+    let mut vlan = Filtered::new(ethernet_alone, filter).expect("compiles");
+    assert_eq!(numbers(&mut vlan).expect("no error"), [2, 3]);
+    // On raw IP there is no tag to test, so no packet of it passes.
+    let mut vlan = Filtered::new(source(), "vlan 7".parse().expect("parses")).expect("compiles");
+    assert_eq!(numbers(&mut vlan).expect("no error"), [3, 4]);
+    assert_eq!(vlan.untestable(), 1);
+}
+
+#[test]
+fn what_cannot_be_filtered_is_an_error_if_there_is_nothing_else() {
+    let usb = LinkType(189);
+    let filter: Filter = "tcp".parse().expect("parses");
+    let refused = Filtered::new(MemorySource::new(usb), filter.clone());
+    assert!(matches!(refused, Err(Error::FilterLinkType { link_type }) if link_type == usb));
+    // A source that does not know its link types before its packets, such as a pcapng file.
+    let mut later = Unknowing(MemorySource::new(usb));
+    later.0.push(Timestamp::default(), b"usb");
+    let mut later = Filtered::new(later, filter.clone()).expect("nothing to compile yet");
+    assert!(matches!(numbers(&mut later), Err(Error::FilterLinkType { .. })));
+    assert_eq!((numbers(&mut later).expect("the end"), later.untestable()), (vec![], 1));
+    let mut mixed = Unknowing(MemorySource::new(usb));
+    mixed.0.push(Timestamp::default(), b"usb");
+    let meta = PacketMeta::new(2, Timestamp::default(), LinkType::RAW);
+    mixed.0.push_with(meta, &datagram(0, false, 7, b"\0\0\0\0"));
+    let mut mixed = Filtered::new(mixed, filter).expect("nothing to compile yet");
+    assert_eq!(numbers(&mut mixed).expect("no error"), [2]);
+    assert_eq!(mixed.untestable(), 1);
+    let mut everything = MemorySource::new(usb);
+    everything.push(Timestamp::default(), b"usb");
+    let mut everything =
+        Filtered::new(everything, Filter::everything()).expect("nothing to compile");
+    assert_eq!(numbers(&mut everything).expect("no error"), [1]);
+}
+
+/// A source of which nothing is known before its packets.
+struct Unknowing(MemorySource);
+
+impl PacketSource for Unknowing {
+    type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
+
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
+        self.0.next_batch(timeout)
+    }
+
+    fn statistics(&mut self) -> Result<Statistics, Error> {
+        self.0.statistics()
+    }
+
+    fn link_type(&self) -> Option<LinkType> {
+        None
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    fn interrupter(&self) -> Option<Interrupter> {
+        None
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+/// An IPv4 packet of TCP: a fragment at this offset in units of eight bytes, of a datagram with this identification.
+fn datagram(offset: u16, more: bool, id: u16, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x45, 0, 0, 20 + payload.len() as u8];
+    packet.extend(id.to_be_bytes());
+    packet.extend((offset | u16::from(more) << 13).to_be_bytes());
+    packet.extend([64, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
+    packet.extend(payload);
+    packet
+}
+
+/// The same over IPv6, behind destination options.
+fn datagram6(offset: u16, more: bool, id: u32, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x60, 0, 0, 0, 0, 16 + payload.len() as u8, 60, 64];
+    packet.extend([0xfd; 32]);
+    packet.extend([44, 0, 1, 4, 0, 0, 0, 0]);
+    packet.extend([6, 0]);
+    packet.extend((offset << 3 | u16::from(more)).to_be_bytes());
+    packet.extend(id.to_be_bytes());
+    packet.extend(payload);
+    packet
+}
+
+/// The beginning of a segment to a port.
+fn segment(port: u16) -> Vec<u8> {
+    [&[0x9c, 0x40][..], &port.to_be_bytes(), &[0; 20]].concat()
+}
+
+/// Packets of raw IP with the second in which they come; `None` ends a batch.
+fn fragments(packets: &[Option<(u64, Vec<u8>)>]) -> MemorySource {
+    let mut source = MemorySource::new(LinkType::RAW);
+    for packet in packets {
+        match packet {
+            Some((second, data)) => {
+                source.push(Timestamp::from_nanos(second * 1_000_000_000), data);
+            }
+            None => source.end_batch(),
+        }
+    }
+    source
+}
+
+fn to_port_80(source: MemorySource) -> Filtered<MemorySource> {
+    let options = Options::file().extension_headers(packet_filter::ExtensionHeaders::Followed);
+    Filtered::with_options(source, "port 80".parse().expect("parses"), options).expect("compiles")
+}
+
+#[test]
+fn later_fragments_share_the_verdict_on_the_first() {
+    let at = |second, packet| Some((second, packet));
+    let mut source = to_port_80(fragments(&[
+        at(0, datagram(0, true, 7, &segment(80))),
+        at(0, datagram(0, true, 8, &segment(81))),
+        at(0, datagram(3, true, 7, b"middle..")),
+        at(0, datagram(3, false, 8, b"other")),
+        at(0, datagram6(0, true, 7, &segment(80))),
+        None,
+        at(1, datagram6(3, false, 7, b"end")),
+        at(1, datagram6(3, false, 8, b"other")),
+        at(1, datagram(4, false, 7, b"end")),
+        // The identification is used again.
+        at(2, datagram(0, true, 7, &segment(81))),
+        at(2, datagram(3, false, 7, b"end")),
+        at(2, datagram(0, false, 9, &segment(80))),
+    ]));
+    assert_eq!(numbers(&mut source).expect("no error"), [1, 3, 5, 6, 8, 11]);
+    assert_eq!(source.statistics().expect("always").packets, 6);
+    assert_eq!(source.undecided_fragments(), 1, "of the datagram without a first fragment");
+}
+
+#[test]
+fn later_fragments_that_come_first_are_kept() {
+    let at = |second, packet| Some((second, packet));
+    let mut source = to_port_80(fragments(&[
+        at(0, datagram(4, false, 7, b"end")),
+        at(0, datagram(4, false, 8, b"end")),
+        None,
+        at(1, datagram(3, true, 7, b"middle..")),
+        None,
+        at(2, datagram(3, true, 8, b"middle..")),
+        at(2, datagram(0, true, 8, &segment(81))),
+        at(2, datagram(0, true, 7, &segment(80))),
+        None,
+        // In one batch the order stays.
+        at(3, datagram(3, false, 9, b"end")),
+        at(3, datagram(0, false, 1, &segment(80))),
+        at(3, datagram(0, true, 9, &segment(80))),
+    ]));
+    assert_eq!(numbers(&mut source).expect("no error"), [1, 3, 6, 7, 8, 9]);
+    assert_eq!(source.undecided_fragments(), 0);
+}
+
+#[test]
+fn fragments_are_awaited_for_a_minute() {
+    let at = |second, packet| Some((second, packet));
+    let mut source = to_port_80(fragments(&[
+        at(0, datagram(3, false, 7, b"too old")),
+        at(0, datagram(0, true, 9, &segment(80))),
+        None,
+        at(50, datagram(3, false, 8, b"not too old")),
+        at(59, datagram(3, true, 9, b"not too old")),
+        None,
+        at(70, datagram(0, true, 7, &segment(80))),
+        at(70, datagram(0, true, 8, &segment(80))),
+        at(70, datagram(3, false, 9, b"too old")),
+    ]));
+    assert_eq!(numbers(&mut source).expect("no error"), [2, 4, 3, 5, 6]);
+    assert_eq!(source.undecided_fragments(), 2);
+}
+
+#[test]
+fn fragments_that_wait_have_a_limit() {
+    let mut packets = Vec::new();
+    for id in 0..20_000u16 {
+        packets.push(Some((0, datagram(3, false, id, &[0; 200]))));
+        if id % 512 == 511 {
+            packets.push(None);
+        }
+    }
+    packets.push(None);
+    packets.extend((0..20_000u16).map(|id| Some((0, datagram(0, true, id, &segment(80))))));
+    let mut source = to_port_80(fragments(&packets));
+    let passed = numbers(&mut source).expect("no error").len() as u64;
+    assert!((24_000..25_000).contains(&passed), "{passed}");
+    assert_eq!(source.undecided_fragments(), 40_000 - passed);
+}
+
+#[test]
+fn an_expression_about_fragments_says_which_ones_it_wants() {
+    let packets = [
+        Some((0, datagram(0, true, 7, &segment(80)))),
+        Some((0, datagram(3, false, 7, b"end"))),
+        Some((0, datagram(0, false, 8, &segment(80)))),
+    ];
+    for (expression, expected) in [
+        ("tcp port 80", &[1, 2, 3][..]),
+        ("tcp[2:2] = 80", &[1, 2, 3]),
+        ("not tcp port 81", &[1, 2, 3]),
+        ("tcp port 80 and ip[6:2] & 0x1fff = 0", &[1, 3]),
+        ("tcp port 80 and ip[6] & 0x20 != 0", &[1]),
+        ("tcp port 81", &[]),
+    ] {
+        let filter = expression.parse().expect("parses");
+        let mut source = Filtered::new(fragments(&packets), filter).expect("compiles");
+        assert_eq!(numbers(&mut source).expect("no error"), expected, "{expression}");
+    }
+}
