@@ -16,6 +16,7 @@ use crate::input::{Input, Source};
 use crate::interrupt;
 use crate::output::Output;
 use crate::report;
+use crate::selection::Shows;
 use crate::text::clock::Clock;
 
 /// The limit for taking what came before an interrupt, beyond the time for which the source may hold it back.
@@ -36,7 +37,8 @@ pub(crate) struct Arguments {
     /// Print only how many packets there are.
     #[arg(long, conflicts_with = "write")]
     count: bool,
-    /// Print the filter's program for Ethernet, as `tcpdump -d` does, and stop.
+    /// Print the program of the expression, as `tcpdump -d` does, and stop: that for the interface or the file, or if
+    /// there is neither, for Ethernet.
     #[arg(short = 'd', long)]
     dump_filter: bool,
 }
@@ -44,13 +46,11 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let output = Output::stdout()?;
     if arguments.dump_filter {
-        let filter = arguments.input.filter()?;
-        let options = packet_filter::Options::socket();
-        let program = filter.compile(packet_filter::LinkType::Ethernet, &options)?;
-        output.write(|w| write!(w, "{program}"));
+        let program = arguments.input.program()?;
+        output.write(|w| writeln!(w, "{program}"));
         return Ok(output.finish()?);
     }
-    let source = arguments.input.open(!output.is_terminal() || arguments.count)?;
+    let source = arguments.input.open(!output.is_terminal() || arguments.count, Shows::Packets)?;
     let counters = source.counters();
     let result = match source {
         Source::Live(capture) => take(*capture, arguments, &output),

@@ -42,6 +42,15 @@ pub(crate) enum Error {
         /// What is wrong with it, and where.
         source: packet_filter::ParseError,
     },
+    /// No packet can pass the filter expression.
+    #[error("the expression rejects all packets: its conditions contradict each other")]
+    NeverMatches,
+    /// `ip broadcast` without a network mask.
+    #[error(
+        "`ip broadcast` needs a network mask, and there is no interface with an IPv4 address to take it from: give it \
+         with --netmask, such as --netmask 255.255.255.0"
+    )]
+    Netmask,
     /// The filter expression cannot be compiled.
     #[error("filter: {0}")]
     Compile(#[from] packet_filter::CompileError),
@@ -84,7 +93,10 @@ pub(crate) enum Error {
 impl Error {
     /// Whether the command line is wrong.
     pub(crate) fn is_usage(&self) -> bool {
-        matches!(self, Self::Expression { .. } | Self::Compile(_))
+        matches!(
+            self,
+            Self::Expression { .. } | Self::NeverMatches | Self::Netmask | Self::Compile(_)
+        )
     }
 
     /// `true` if the reader of what is written went away: it has enough.

@@ -18,6 +18,7 @@ use crate::interrupt;
 use crate::names;
 use crate::output::Output;
 use crate::report;
+use crate::selection::Shows;
 use crate::summary::{self, Shown};
 use crate::text::clock::Clock;
 
@@ -56,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let name = arguments.input.name();
     let output = Output::stdout()?;
     let key = arguments.keying.extractor();
-    let source = arguments.input.open(!output.is_terminal())?;
+    let source = arguments.input.open(!output.is_terminal(), Shows::Conversations)?;
     let counters = source.counters();
     report::listening(&arguments.input);
     let style = if arguments.json { Style::Json } else { Style::Line(arguments.input.clock()) };

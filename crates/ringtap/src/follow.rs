@@ -34,6 +34,7 @@ use crate::interrupt;
 use crate::names;
 use crate::output::Output;
 use crate::report;
+use crate::selection::Shows;
 use crate::summary::{self, Shown};
 use crate::text::clock::Clock;
 
@@ -111,7 +112,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let show = Show::new(arguments)?;
     let name = arguments.input.name();
     // Bytes and a bar on the same terminal would be in each other's way.
-    let source = arguments.input.open(!show.output.is_terminal())?;
+    let source = arguments.input.open(!show.output.is_terminal(), Shows::Conversations)?;
     if show.output.is_terminal() && matches!(show.style, Style::Raw) {
         report::say(format_args!(
             "warning: raw bytes may change how this terminal works; use --output text, or send them to a file"

@@ -10,16 +10,17 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, ValueEnum};
 use flow::FiveTuple;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use packet_filter::Filter;
+use packet_filter::{Program, Target};
 use ring_core::{
-    Capture, CaptureFile, Filtered, UmemConfig, XdpGroup, XdpSocket, XdpSocketBuilder, XdpTap,
-    XdpTapCounters,
+    Capture, CaptureFile, Filtered, LinkType, PacketSource as _, UmemConfig, XdpGroup, XdpSocket,
+    XdpSocketBuilder, XdpTap, XdpTapCounters,
 };
-use ring_sys::event;
+use ring_sys::{event, interface};
 
 use crate::Error;
 use crate::interrupt;
 use crate::progress;
+use crate::selection::{Condition, Selection, Shows};
 use crate::text::clock::Clock;
 
 /// One of an interface and a file, and which of its packets.
@@ -43,13 +44,12 @@ pub(crate) struct Input {
     /// Show times in UTC instead of the local time zone.
     #[arg(long)]
     utc: bool,
-    /// Packets to take, as an expression of pcap-filter(7) [default: all packets]
-    #[arg(value_name = "EXPRESSION")]
-    expression: Vec<String>,
+    #[command(flatten)]
+    selection: Selection,
 }
 
 #[derive(Clone, Debug, clap::Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct From {
     /// Capture on this interface; `any` for all.
     #[arg(short, long, value_name = "INTERFACE")]
@@ -133,20 +133,49 @@ impl Input {
 
     /// The expression as one text, as tcpdump joins its arguments.
     pub(crate) fn expression(&self) -> String {
-        self.expression.join(" ")
+        self.selection.text()
     }
 
-    pub(crate) fn filter(&self) -> Result<Filter, Error> {
-        let expression = self.expression();
-        if expression.trim().is_empty() {
-            return Ok(Filter::everything());
-        }
-        expression.parse().map_err(|source| Error::Expression { expression, source })
+    /// The expression, compiled for the interface, for the file, or if there is neither, for Ethernet.
+    pub(crate) fn program(&self) -> Result<Program, Error> {
+        let condition = self.selection.condition(Shows::Packets, self.interface())?;
+        let (link_type, target) = match (self.interface(), &self.from.read) {
+            (Some(name), _) => {
+                let found = interface::hardware_type(name).ok().and_then(LinkType::of_hardware);
+                (found.unwrap_or(LinkType::ETHERNET), Target::Socket)
+            }
+            (None, Some(path)) => {
+                let Some(file) = open_file(path)? else { return Err(Error::Interrupted) };
+                let file = CaptureFile::from_file(file).map_err(|source| self.failed(source))?;
+                (file.link_type().unwrap_or(LinkType::ETHERNET), Target::File)
+            }
+            (None, None) => (LinkType::ETHERNET, Target::Socket),
+        };
+        condition.check(Some(link_type), target)?;
+        let known = packet_filter::LinkType::try_from(u32::from(link_type.0));
+        let known =
+            known.map_err(|_| self.failed(ring_core::Error::FilterLinkType { link_type }))?;
+        Ok(condition.program(known, target)?)
+    }
+
+    fn interface(&self) -> Option<&str> {
+        self.from.interface.as_deref()
+    }
+
+    fn failed(&self, source: ring_core::Error) -> Error {
+        Error::Source { name: self.name(), source }
     }
 
     /// Opens the interface or the file; where there is room for a progress bar, a long file gets one.
-    pub(crate) fn open(&self, bar: bool) -> Result<Source, Error> {
+    pub(crate) fn open(&self, bar: bool, shows: Shows) -> Result<Source, Error> {
         match (self.backend, self.snapshot_length, &self.forward) {
+            _ if self.from.interface.is_none() && self.from.read.is_none() => {
+                let message =
+                    "packets come from an interface or a file: give --interface or --read";
+                crate::Arguments::command()
+                    .error(ErrorKind::MissingRequiredArgument, message)
+                    .exit()
+            }
             (Backend::Xdp, ..) if !self.is_live() => wrong("--backend xdp needs --interface"),
             (Backend::Packet, _, Some(_)) => wrong("--forward needs --backend xdp"),
             (Backend::Xdp, Some(_), _) => {
@@ -154,24 +183,39 @@ impl Input {
             }
             _ => {}
         }
-        let filter = self.filter()?;
+        let condition = self.selection.condition(shows, self.interface())?;
         let opened = match (&self.from.interface, &self.from.read) {
-            (Some(interface), _) => self.open_interface(interface, filter),
+            (Some(interface), _) => self.open_interface(interface, &condition),
             (None, path) => {
                 let path = path.as_deref().unwrap_or(Path::new("-"));
                 let Some(file) = open_file(path)? else { return Err(Error::Interrupted) };
-                read(file, filter, bar)
+                read(file, &condition, bar)
             }
         };
-        opened.map_err(|source| Error::Source { name: self.name(), source })
+        let source = opened.map_err(|source| self.failed(source))?;
+        match &source {
+            Source::Live(capture) => condition.check(capture.link_type(), Target::Socket)?,
+            Source::Xdp(group) => condition.check(group.link_type(), Target::File)?,
+            Source::Tap(tap) => condition.check(tap.link_type(), Target::File)?,
+            Source::File(file) => condition.check(file.link_type(), Target::File)?,
+        }
+        if matches!(source, Source::Live(_) | Source::Xdp(_)) {
+            condition.say_what_is_not_seen();
+        }
+        Ok(source)
     }
 
-    fn open_interface(&self, interface: &str, filter: Filter) -> Result<Source, ring_core::Error> {
+    fn open_interface(
+        &self,
+        interface: &str,
+        condition: &Condition,
+    ) -> Result<Source, ring_core::Error> {
         if self.backend == Backend::Xdp {
-            self.open_xdp(interface, filter)
+            self.open_xdp(interface, condition)
         } else {
-            let mut capture =
-                Capture::builder(interface).filter(filter).promiscuous(!self.no_promiscuous_mode);
+            let mut capture = Capture::builder(interface)
+                .filter(condition.capture_filter())
+                .promiscuous(!self.no_promiscuous_mode);
             if let Some(bytes) = self.snapshot_length {
                 capture = capture.snaplen(bytes);
             }
@@ -179,7 +223,7 @@ impl Input {
         }
     }
 
-    fn open_xdp(&self, interface: &str, filter: Filter) -> Result<Source, ring_core::Error> {
+    fn open_xdp(&self, interface: &str, condition: &Condition) -> Result<Source, ring_core::Error> {
         // Room for a burst of some milliseconds.
         const RING: u32 = 4096;
         let builder = |name: &str| -> XdpSocketBuilder {
@@ -188,13 +232,14 @@ impl Input {
                 .memory(UmemConfig::new().frames(4 * RING))
                 .promiscuous(!self.no_promiscuous_mode)
         };
+        let Condition { filter, options } = condition.clone();
         let Some(other) = &self.forward else {
-            let builder = builder(interface).steer(&filter)?;
+            let builder = builder(interface).steer_with(&filter, options)?;
             return Ok(Source::Xdp(Box::new(XdpGroup::open(&builder)?)));
         };
         // Everything is passed on, whatever is looked at.
         let tap = XdpTap::with(&builder(interface), &builder(other))?;
-        Ok(Source::Tap(Box::new(Filtered::new(tap, filter)?)))
+        Ok(Source::Tap(Box::new(Filtered::with_options(tap, filter, options)?)))
     }
 }
 
@@ -219,12 +264,13 @@ fn open_file(path: &Path) -> Result<Option<File>, Error> {
     Ok(Some(file).filter(|_| ready && !(waits && interrupt::is_requested())))
 }
 
-fn read(file: File, filter: Filter, bar: bool) -> Result<Source, ring_core::Error> {
+fn read(file: File, condition: &Condition, bar: bool) -> Result<Source, ring_core::Error> {
     let file = match progress::bar(&file).filter(|_| bar) {
         Some(bar) => CaptureFile::from_reader(bar.wrap_read(file))?,
         None => CaptureFile::from_file(file)?,
     };
-    Ok(Source::File(Box::new(Filtered::new(file, filter)?)))
+    let Condition { filter, options } = condition.clone();
+    Ok(Source::File(Box::new(Filtered::with_options(file, filter, options)?)))
 }
 
 /// Options that do not go together: says so as the command line's parser does, and ends.

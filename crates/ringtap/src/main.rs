@@ -15,6 +15,7 @@ mod names;
 mod output;
 mod progress;
 mod report;
+mod selection;
 mod summary;
 mod text;
 

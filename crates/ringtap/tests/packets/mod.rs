@@ -185,7 +185,7 @@ fn addresses(from: Host) -> [[u8; 4]; 2] {
     }
 }
 
-fn tcp(from: Host, flags: u8, at: u32, ack: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn tcp(from: Host, flags: u8, at: u32, ack: u32, payload: &[u8]) -> Vec<u8> {
     let [source, destination] = ports(from);
     let [mine, theirs] = if from == Client { FIRST } else { [FIRST[1], FIRST[0]] };
     let ack = if flags & ACK == 0 { 0 } else { theirs.wrapping_add(ack) };
@@ -207,7 +207,7 @@ fn pseudo_header(from: Host, protocol: u8, len: usize) -> Vec<u8> {
     header
 }
 
-fn ipv4(from: Host, protocol: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn ipv4(from: Host, protocol: u8, payload: &[u8]) -> Vec<u8> {
     let len = (20 + payload.len() as u16).to_be_bytes();
     let mut header = vec![0x45, 0, len[0], len[1], 0, 0, 0x40, 0, 64, protocol, 0, 0];
     header.extend(addresses(from).concat());
