@@ -21,7 +21,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A system call was refused for want of a capability.
-    #[error("{operation}: needs {}; run as root, or `setcap {}+ep PROGRAM`, or in a user namespace of your own (`unshare -rn`)",
+    #[error("{operation}: needs {}; run as root, or `setcap {}+ep PROGRAM`, or in a user namespace of your own (`unshare -rn`), which sees only its own traffic",
         needs.name().to_uppercase(), needs.name())]
     Permission {
         /// What was attempted.
@@ -140,7 +140,7 @@ pub enum Error {
         format: ForeignFormat,
     },
     /// A file that is no capture file of a known format.
-    #[error("not a capture file: it starts with {magic:02x?}, which is neither pcap nor pcapng")]
+    #[error("not a capture file: it starts with {}, which is neither pcap nor pcapng", hex(magic))]
     UnknownFormat {
         /// Its first bytes, zero where it has fewer.
         magic: [u8; 8],
@@ -245,6 +245,12 @@ pub enum GeometryProblem {
     /// So much room before each packet leaves none for the packet.
     #[error("room before packets leaves 512 bytes of a block, and of 64 KiB, for the rest")]
     Headroom,
+}
+
+/// Bytes as a person reads them: `0a 0d 0d 0a`.
+fn hex(bytes: &[u8]) -> String {
+    let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    bytes.join(" ")
 }
 
 /// The error of a system call, by what was attempted.

@@ -1,13 +1,14 @@
 //! What ends the command before it is done.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// An error that the user is told of.
+/// An error that is reported to the user.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The source could not be opened or read.
-    #[error("{name}: {source}")]
+    #[error("{}", Named { name, source })]
     Source {
         /// The interface or file.
         name: String,
@@ -18,7 +19,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Open(ring_core::Error),
     /// The capture file could not be written.
-    #[error("{name}: {source}")]
+    #[error("{}", Named { name, source })]
     Save {
         /// The file.
         name: String,
@@ -55,7 +56,7 @@ pub(crate) enum Error {
     #[error("filter: {0}")]
     Compile(#[from] packet_filter::CompileError),
     /// Packets could not be followed to the end.
-    #[error("{name}: {source}")]
+    #[error("{}", Stopped { name, source })]
     Follow {
         /// The interface or file.
         name: String,
@@ -91,7 +92,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// Whether the command line is wrong.
+    /// `true` if the command line is wrong.
     pub(crate) fn is_usage(&self) -> bool {
         matches!(
             self,
@@ -108,4 +109,57 @@ impl Error {
         };
         error.kind() == io::ErrorKind::BrokenPipe
     }
+}
+
+/// What went wrong with an interface or a file, which is named once.
+struct Named<'a> {
+    name: &'a str,
+    source: &'a ring_core::Error,
+}
+
+/// What ended the following of packets.
+struct Stopped<'a> {
+    name: &'a str,
+    source: &'a conversation::Error,
+}
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use ring_core::{Damage, Error};
+        let Self { name, source } = self;
+        match source {
+            // These name it themselves.
+            Error::NoInterface { .. }
+            | Error::InterfaceGone { .. }
+            | Error::HardwareType { .. } => {
+                write!(f, "{source}")
+            }
+            Error::Damaged { offset: 0, damage: Damage::CutShort { present: 0, .. } } => {
+                write!(f, "{name}: the file is empty")
+            }
+            Error::UnknownFormat { magic } if is_text(magic) => {
+                write!(f, "{name}: looks like text, not like a capture (pcap or pcapng)")
+            }
+            _ => write!(f, "{name}: {source}"),
+        }
+    }
+}
+
+impl fmt::Display for Stopped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, source } = self;
+        match source {
+            conversation::Error::Source(source) => write!(f, "{}", Named { name, source }),
+            _ => write!(f, "{name}: {source}"),
+        }
+    }
+}
+
+/// `true` for the beginning of a text; behind a short one's end there are zeros.
+fn is_text(magic: &[u8]) -> bool {
+    let end = magic.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    end > 0
+        && magic[..end]
+            .iter()
+            .all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n' | 0x80..))
 }

@@ -12,6 +12,7 @@ use ring_sys::packet::PacketSocket;
 
 use crate::Error;
 use crate::output::Output;
+use crate::text::escape::Escaped;
 
 /// Show the interfaces that packets can be captured on, and what this process may do.
 #[derive(Debug, clap::Args)]
@@ -42,7 +43,7 @@ pub(crate) fn run(_: &Arguments) -> Result<(), Error> {
     for interface in interface::list().map_err(Error::Interfaces)? {
         output.write(|w| writeln!(w, "{}", describe(&interface)));
     }
-    output.write(|w| writeln!(w, "any: all of them at once"));
+    output.write(|w| writeln!(w, "any: all interfaces at once"));
     output.write(|w| writeln!(w, "\nThis process"));
     for (what, obstacle) in rights().map_err(Error::Interfaces)? {
         output.write(|w| match &obstacle {
@@ -53,9 +54,9 @@ pub(crate) fn run(_: &Arguments) -> Result<(), Error> {
     Ok(output.finish()?)
 }
 
-/// One line: all that is known of an interface.
+/// Returns one line with everything that is known of an interface.
 fn describe(interface: &Interface) -> String {
-    let mut line = format!("{}: index {}", interface.name, interface.index);
+    let mut line = format!("{}: index {}", Escaped(&interface.name), interface.index);
     for (flag, name) in FLAGS {
         if interface.flags & flag != 0 {
             let _ = write!(line, ", {name}");
@@ -67,7 +68,7 @@ fn describe(interface: &Interface) -> String {
         Some(link_type) => write!(line, ", link type {}", link_type.0),
         None => write!(
             line,
-            ", cannot be captured on: hardware type {} has no link type here",
+            ", cannot be captured on: packets of hardware type {} (linux/if_arp.h) are not read",
             interface.hardware_type
         ),
     };
@@ -77,7 +78,7 @@ fn describe(interface: &Interface) -> String {
         let _ = write!(line, ", address {}", text.join(":"));
     }
     if let Some(driver) = &interface.driver {
-        let _ = write!(line, ", driver {driver}");
+        let _ = write!(line, ", driver {}", Escaped(driver));
     }
     if let Some(speed) = interface.speed {
         let _ = write!(line, ", {speed} Mbit/s");
@@ -129,7 +130,7 @@ fn rights() -> io::Result<[(&'static str, Option<String>); 4]> {
     let capture = match PacketSocket::new() {
         Ok(_) => None,
         Err(error) => {
-            let hint = ", or in a network namespace of its own: `unshare -rn`";
+            let hint = "; `unshare -rn` gives a network namespace that sees only its own traffic";
             Some(refused(Capability::NetRaw, error)? + hint)
         }
     };

@@ -307,3 +307,46 @@ fn flows_that_follow_does_not_show_are_counted() -> Result {
     assert_eq!(errors, "");
     Ok(())
 }
+
+#[test]
+fn files_that_are_no_captures_are_called_what_they_are() -> Result {
+    let folder = Folder::new("no-captures")?;
+    for (content, expected) in [
+        (&b""[..], "the file is empty"),
+        (b"GET / HTTP/1.1\r\n", "looks like text, not like a capture (pcap or pcapng)"),
+        (
+            b"\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00",
+            "not a capture file: it starts with 7f 45 4c 46 02 01 01 00, which is neither pcap nor pcapng",
+        ),
+    ] {
+        let path = folder.0.join("file");
+        std::fs::write(&path, content)?;
+        for subcommand in ["follow", "flows", "capture"] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+            let output = command.arg(subcommand).arg("--read").arg(&path).output()?;
+            assert_eq!(output.status.code(), Some(1));
+            let errors = String::from_utf8(output.stderr)?;
+            assert_eq!(
+                errors,
+                format!("ringtap: {}: {expected}\n", path.display()),
+                "{subcommand}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_named_once() -> Result {
+    for subcommand in ["follow", "flows", "capture"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+        let output = command.args([subcommand, "-i", "nosuch0"]).output()?;
+        let errors = String::from_utf8(output.stderr)?;
+        // Without the right to capture, that is the error.
+        assert!(
+            errors.matches("nosuch0").count() == 1 || errors.contains("CAP_NET_RAW"),
+            "{errors}"
+        );
+    }
+    Ok(())
+}
