@@ -15,6 +15,7 @@ use crate::Error;
 use crate::hosts::Hosts;
 use crate::input::{Input, Keying, Source};
 use crate::interrupt;
+use crate::limits::Limits;
 use crate::names;
 use crate::output::Output;
 use crate::report;
@@ -37,6 +38,8 @@ pub(crate) struct Arguments {
     keying: Keying,
     #[command(flatten)]
     hosts: Hosts,
+    #[command(flatten)]
+    limits: Limits,
     /// Print one JSON object for each flow. Times are strings, with all nanoseconds.
     #[arg(long)]
     json: bool,
@@ -62,19 +65,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     report::listening(&arguments.input);
     let style = if arguments.json { Style::Json } else { Style::Line(arguments.input.clock()) };
     let live = arguments.input.is_live();
-    let table = |table| arguments.hosts.apply(table);
     let (result, statistics) = match source {
         Source::Live(capture) => {
-            runtime.block_on(print(capture.flow_stream(key).table(table), &style, live, &output))
+            runtime.block_on(print(capture.flow_stream(key), arguments, &style, &output))
         }
         Source::Xdp(group) => {
-            runtime.block_on(print(group.flow_stream(key).table(table), &style, live, &output))
+            runtime.block_on(print(group.flow_stream(key), arguments, &style, &output))
         }
         Source::Tap(tap) => {
-            runtime.block_on(print(tap.flow_stream(key).table(table), &style, live, &output))
+            runtime.block_on(print(tap.flow_stream(key), arguments, &style, &output))
         }
         Source::File(file) => {
-            runtime.block_on(print(file.flow_stream(key).table(table), &style, live, &output))
+            runtime.block_on(print(file.flow_stream(key), arguments, &style, &output))
         }
     };
     let written = output.finish().map_err(Error::from);
@@ -84,22 +86,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
             report::print(&statistics, live);
             report::print_forwarded(counters.as_ref());
         }
-        summary::print(&statistics, Shown::Flows);
+        summary::print(&statistics, Shown::Flows, &arguments.limits);
     }
     written?;
     result.map_err(|source| Error::Follow { name, source })
 }
 
 async fn print<S>(
-    mut stream: FlowStream<S, FiveTuple>,
+    stream: FlowStream<S, FiveTuple>,
+    arguments: &Arguments,
     style: &Style,
-    live: bool,
     output: &Output,
 ) -> (Result<(), conversation::Error>, Option<Statistics>)
 where
     S: PacketSource + Send + Unpin + 'static,
 {
-    stream = stream.anomalies(true);
+    let live = arguments.input.is_live();
+    let stream = stream.table(|table| arguments.hosts.apply(table));
+    let mut stream = arguments.limits.apply(stream).anomalies(true);
     let mut result = Ok(());
     let mut watched = false;
     // Of flows that go on and have any.

@@ -31,6 +31,7 @@ use crate::Error;
 use crate::hosts::Hosts;
 use crate::input::{Input, Keying, Source};
 use crate::interrupt;
+use crate::limits::Limits;
 use crate::names;
 use crate::output::Output;
 use crate::report;
@@ -50,6 +51,8 @@ pub(crate) struct Arguments {
     keying: Keying,
     #[command(flatten)]
     hosts: Hosts,
+    #[command(flatten)]
+    limits: Limits,
     /// How conversations are shown [default: text]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     output: Option<Format>,
@@ -120,7 +123,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     report::listening(&arguments.input);
     let counters = source.counters();
-    let conversations = conversations(source, arguments.keying.extractor(), &arguments.hosts);
+    let conversations = conversations(source, arguments);
     let handle = conversations.handle();
     let output = show.output.clone();
     let live = arguments.input.is_live();
@@ -135,27 +138,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         report::print(&handle.statistics(), live);
         report::print_forwarded(counters.as_ref());
     }
-    summary::print(&handle.statistics(), Shown::Conversations);
+    summary::print(&handle.statistics(), Shown::Conversations, &arguments.limits);
     written?;
     result.map_err(|source| Error::Follow { name, source })?;
     show.folder.as_ref().map_or(Ok(()), |folder| folder.finish())
 }
 
 /// Whose engine it is: a capture's or a file's.
-fn conversations(source: Source, key: FiveTuple, hosts: &Hosts) -> Conversations {
+fn conversations(source: Source, arguments: &Arguments) -> Conversations {
+    let key = arguments.keying.extractor();
     match source {
-        Source::Live(capture) => conversations_of(capture.flow_stream(key), hosts),
-        Source::Xdp(group) => conversations_of(group.flow_stream(key), hosts),
-        Source::Tap(tap) => conversations_of(tap.flow_stream(key), hosts),
-        Source::File(file) => conversations_of(file.flow_stream(key), hosts),
+        Source::Live(capture) => conversations_of(capture.flow_stream(key), arguments),
+        Source::Xdp(group) => conversations_of(group.flow_stream(key), arguments),
+        Source::Tap(tap) => conversations_of(tap.flow_stream(key), arguments),
+        Source::File(file) => conversations_of(file.flow_stream(key), arguments),
     }
 }
 
-fn conversations_of<S>(stream: FlowStream<S, FiveTuple>, hosts: &Hosts) -> Conversations
+fn conversations_of<S>(stream: FlowStream<S, FiveTuple>, arguments: &Arguments) -> Conversations
 where
     S: PacketSource + Send + Unpin + 'static,
 {
-    stream.table(|table| hosts.apply(table)).into_conversations()
+    let stream = stream.table(|table| arguments.hosts.apply(table));
+    arguments.limits.apply(stream).into_conversations()
 }
 
 /// Reads all conversations at once, each in a future of its own, until they end or the time for handing over does.

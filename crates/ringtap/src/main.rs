@@ -11,6 +11,7 @@ mod hosts;
 mod input;
 mod interfaces;
 mod interrupt;
+mod limits;
 mod names;
 mod output;
 mod progress;

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use conversation::Statistics;
 use flow::{Cause, NotFollowed, protocol};
 
+use crate::limits::Limits;
 use crate::names::{bytes, count};
 use crate::report::packets;
 
@@ -22,12 +23,17 @@ pub(crate) enum Shown {
 
 /// Prints a line for everything that was not shown, or that is wrong with what was. Where there is nothing of the kind, nothing
 /// is printed.
-pub(crate) fn print(statistics: &Statistics, shown: Shown) {
+pub(crate) fn print(statistics: &Statistics, shown: Shown, limits: &Limits) {
     // If nobody reads standard error, that is no reason to stop.
-    let _ = write(&mut io::stderr().lock(), statistics, shown);
+    let _ = write(&mut io::stderr().lock(), statistics, shown, limits);
 }
 
-fn write(w: &mut dyn Write, statistics: &Statistics, shown: Shown) -> io::Result<()> {
+fn write(
+    w: &mut dyn Write,
+    statistics: &Statistics,
+    shown: Shown,
+    limits: &Limits,
+) -> io::Result<()> {
     let table = &statistics.table;
     if !table.not_followed.is_empty() {
         let total = packets(table.not_followed.total());
@@ -60,6 +66,25 @@ fn write(w: &mut dyn Write, statistics: &Statistics, shown: Shown) -> io::Result
             "{conflicts}: two packets brought different bytes for the same place of a stream"
         )?;
     }
+    acted(w, statistics, limits)
+}
+
+/// Prints a line for every limit that has cost something.
+fn acted(w: &mut dyn Write, statistics: &Statistics, limits: &Limits) -> io::Result<()> {
+    let Limits { max_flows, memory } = limits;
+    if statistics.table.ended_evicted > 0 {
+        let evicted = count(statistics.table.ended_evicted, "flow", "flows");
+        writeln!(w, "{evicted} given up to make room for others (--max-flows {max_flows})")?;
+    }
+    let given_up = statistics.gaps.limit;
+    if given_up.count > 0 {
+        let (gaps, missing) = (count(given_up.count, "gap", "gaps"), bytes(given_up.bytes));
+        writeln!(
+            w,
+            "{missing} in {gaps} not waited for, since too much waited behind them (--memory {memory}, \
+             and 8M for each direction)"
+        )?;
+    }
     Ok(())
 }
 
@@ -85,7 +110,8 @@ mod tests {
 
     fn written(statistics: &Statistics, shown: Shown) -> String {
         let mut text = Vec::new();
-        write(&mut text, statistics, shown).unwrap();
+        let limits = Limits { max_flows: 1000, memory: "2M".parse().unwrap() };
+        write(&mut text, statistics, shown, &limits).unwrap();
         String::from_utf8(text).unwrap()
     }
 
@@ -130,5 +156,16 @@ mod tests {
         let text = written(&statistics, Shown::Conversations);
         assert!(text.starts_with("6 packets in 3 flows not shown"), "{text}");
         assert!(text.ends_with(": 5 ICMP, 1 UDP\n"), "{text}");
+    }
+
+    #[test]
+    fn limits_that_acted_are_named_with_their_options() {
+        let mut statistics = Statistics::default();
+        statistics.table.ended_evicted = 1;
+        (statistics.gaps.limit.count, statistics.gaps.limit.bytes) = (2, 700);
+        let text = written(&statistics, Shown::Flows);
+        assert!(text.starts_with("1 flow given up to make room for others (--max-flows 1000)\n"));
+        assert!(text.contains("\n700 bytes in 2 gaps not waited for"), "{text}");
+        assert!(text.contains("(--memory 2M"), "{text}");
     }
 }

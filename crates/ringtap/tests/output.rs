@@ -350,3 +350,29 @@ fn an_interface_that_is_not_there_is_named_once() -> Result {
     }
     Ok(())
 }
+
+#[test]
+fn a_limit_that_acts_says_so() -> Result {
+    let packets = Packets::ethernet().udp(Client, b"one").exchange(b"a", b"b").tcp(
+        Client,
+        SYN,
+        u32::MAX - 70_000,
+        0,
+        b"",
+    );
+    let (_, errors) = shown("limits", &packets, &["flows", "--max-flows", "1"])?;
+    assert!(errors.contains("given up to make room for others (--max-flows 1)\n"), "{errors}");
+    let (_, errors) = shown("limits", &packets, &["flows"])?;
+    assert_eq!(errors, "");
+    // Two segments behind a hole that wait for more than the limit of a direction in memory.
+    let mut packets = Packets::ethernet().handshake();
+    for at in 0..200 {
+        packets = packets.tcp(Client, ACK, 10 + at * 60_000, 0, &[b'x'; 60_000]);
+    }
+    for command in [&["follow", "-q", "--memory", "4M"][..], &["flows", "--memory", "4M"]] {
+        let (_, errors) = shown("limits", &packets, command)?;
+        assert!(errors.contains("10 bytes in 1 gap not waited for"), "{errors}");
+        assert!(errors.contains("(--memory 4M"), "{errors}");
+    }
+    Ok(())
+}

@@ -14,12 +14,13 @@ pub(super) struct Notice {
     pub(super) what: String,
 }
 
-/// Joins segments that follow each other, so that thousands of them are one notice.
+/// Joins segments that follow each other, so that thousands of them are one notice. Small as long as there is nothing to say: a
+/// command may follow a million conversations at once.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     /// By side.
-    late: [Option<Late>; 2],
-    unplaced: [Option<Unplaced>; 2],
+    late: [Option<Box<Late>>; 2],
+    unplaced: [Option<Box<Unplaced>>; 2],
     /// The latest time that anything brought.
     now: Timestamp,
 }
@@ -73,7 +74,7 @@ impl Runs {
                     }
                     _ => {
                         let time = data.timestamp();
-                        let before = run.replace(Late { time, offset, len, segments: 1 });
+                        let before = run.replace(Box::new(Late { time, offset, len, segments: 1 }));
                         notices.extend(before.map(|run| run.notice(*side)));
                     }
                 }
@@ -88,7 +89,7 @@ impl Runs {
                         run.segments += 1;
                     }
                     _ => {
-                        let before = run.replace(Unplaced {
+                        let before = run.replace(Box::new(Unplaced {
                             time: *timestamp,
                             cause: *cause,
                             sequence: *sequence,
@@ -96,7 +97,7 @@ impl Runs {
                             segments: 1,
                             packet: *packet_number,
                             bytes: data[..data.len().min(QUOTED + 1)].to_vec(),
-                        });
+                        }));
                         notices.extend(before.map(|run| run.notice(*side)));
                     }
                 }

@@ -1,0 +1,96 @@
+//! Limits of what a command keeps in memory.
+
+use std::fmt;
+use std::str::FromStr;
+
+use conversation::FlowStream;
+use flow::FiveTuple;
+use ring_core::PacketSource;
+
+/// How much of the traffic is kept at once.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Limits {
+    /// Track at most this many flows at once. When another one begins, a flow that has ended makes room, else one that is half
+    /// open, else the one that was silent longest.
+    #[arg(long, value_name = "COUNT", default_value_t = 1 << 20)]
+    pub(crate) max_flows: usize,
+    /// Keep at most this many bytes waiting: half of it for the output, half of it behind missing bytes that may still come.
+    /// Beyond that, a file is read no faster than its output is written, a live command drops what the output is too slow for,
+    /// and the oldest missing bytes are given up. Suffixes: K, M, G (powers of 1024).
+    #[arg(long, value_name = "SIZE", default_value_t = Size(256 << 20))]
+    pub(crate) memory: Size,
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) usize);
+
+/// Suffixes, the largest first.
+const UNITS: [(char, u32); 3] = [('G', 30), ('M', 20), ('K', 10)];
+
+/// With less, a conversation could not have one full segment waiting.
+const LEAST: usize = 1 << 20;
+
+impl Limits {
+    /// Sets the limits of a stream.
+    pub(crate) fn apply<S>(&self, stream: FlowStream<S, FiveTuple>) -> FlowStream<S, FiveTuple>
+    where
+        S: PacketSource + Send + 'static,
+    {
+        let (flows, half) = (self.max_flows, self.memory.0 / 2);
+        stream.total_limit(half).table(|table| table.max_flows(flows).table_limit(half))
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = UNITS.iter().find(|(_, bits)| self.0 > 0 && self.0.trailing_zeros() >= *bits);
+        match unit {
+            Some((name, bits)) => write!(f, "{}{name}", self.0 >> bits),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let upper = text.to_ascii_uppercase();
+        let digits = upper.trim_end_matches("IB").trim_end_matches('B');
+        let unit = UNITS.iter().find(|(name, _)| digits.ends_with(*name));
+        let number = unit.map_or(digits, |(name, _)| digits.trim_end_matches(*name));
+        let bytes = number
+            .parse::<usize>()
+            .ok()
+            .and_then(|number| number.checked_mul(1 << unit.map_or(0, |(_, bits)| *bits)));
+        match bytes {
+            None => Err("a size is a number of bytes, or of K, M or G, such as 256M".to_owned()),
+            Some(bytes) if bytes < LEAST => Err("the least is 1M".to_owned()),
+            Some(bytes) => Ok(Self(bytes)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_and_printed() {
+        for (text, bytes, printed) in [
+            ("256M", 256 << 20, "256M"),
+            ("1g", 1 << 30, "1G"),
+            ("2048K", 2 << 20, "2M"),
+            ("4MiB", 4 << 20, "4M"),
+            ("1048577", (1 << 20) + 1, "1048577"),
+            ("1537k", 1537 << 10, "1537K"),
+        ] {
+            let size: Size = text.parse().unwrap();
+            assert_eq!((size, size.to_string().as_str()), (Size(bytes), printed), "{text}");
+        }
+        for text in ["", "M", "-1M", "1.5G", "12T", "99999999999999G", "1K", "0"] {
+            assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+    }
+}
