@@ -70,7 +70,8 @@ pub(crate) struct Direction {
     pub(crate) acked: u32,
     /// The end of the window that the peer has opened, with [`DirectionFlags::ACKED`].
     pub(crate) edge: u32,
-    /// Sequence number of the FIN, with [`DirectionFlags::FIN`].
+    /// Sequence number of the FIN, with [`DirectionFlags::FIN`]. Before, the side's latest time stamp (`TS.Recent` of its
+    /// peer, RFC 7323, section 4.3), with [`SlotFlags::STAMPED`]; or that of its SYN, 0 if it had none.
     pub(crate) fin: u32,
     /// The direction's [`Backlog`](crate::backlog::Backlog), or [`NONE`].
     pub(crate) backlog: u32,
@@ -206,6 +207,8 @@ flags! {
         WAS_RESET = 16;
         /// The handler did not admit it.
         REFUSED = 32;
+        /// Both SYNs had a time stamp, and neither side has sent a FIN: [`Direction::fin`] holds the latest.
+        STAMPED = 128;
         /// The initiator's packets come in another scope than the flow's own.
         INITIATOR_ELSEWHERE = 64;
         /// The responder's packets do.
@@ -236,6 +239,22 @@ flags! {
         GRACE = 256;
         /// Segments wait behind a hole.
         PENDING = 512;
+    }
+}
+
+impl DirectionFlags {
+    /// The bits that hold a [`path`](Self::path).
+    const PATH: u32 = 12;
+
+    /// What the link layer and the time to live of the side's packets have in common, as a
+    /// few bits; 0 if that is not known.
+    #[inline(always)]
+    pub(crate) const fn path(self) -> u8 {
+        (self.0 >> Self::PATH) as u8
+    }
+
+    pub(crate) const fn set_path(&mut self, path: u8) {
+        self.0 = self.0 & ((1 << Self::PATH) - 1) | (path as u16) << Self::PATH;
     }
 }
 

@@ -2,8 +2,11 @@
 
 mod batch;
 mod checksums;
+mod doubt;
 mod expiry;
+mod fragments;
 mod in_order;
+mod path;
 mod reset;
 mod rival;
 mod scope_join;
@@ -94,6 +97,7 @@ pub struct FlowTable<E: FlowExtractor> {
     statistics: TableStatistics,
     screen: screen::Screen,
     checksums: checksums::Checksums,
+    doubts: doubt::Doubts,
     /// The longest packet so far: captured bytes.
     longest: u32,
     /// Packets of other protocols than TCP, by IP protocol.
@@ -134,6 +138,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             statistics: TableStatistics::default(),
             screen: screen::Screen::default(),
             checksums: checksums::Checksums::default(),
+            doubts: doubt::Doubts::default(),
             longest: 0,
             protocols: Box::new([0; 256]),
         }
@@ -406,6 +411,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// [`State::Ended`], until it is released.
     fn end(&mut self, slot: u32, reason: EndReason, handler: &mut impl FlowHandler<E::Key>) {
         if self.slots[slot].is_tcp() {
+            self.end_doubts(slot, handler);
             let mut wake = u64::MAX;
             for side in [FlowSide::Initiator, FlowSide::Responder] {
                 let direction = &self.slots[slot].directions[side as usize];

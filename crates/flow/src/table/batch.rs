@@ -6,12 +6,11 @@ use std::num::NonZeroU128;
 use crate::prefetch::prefetch;
 use crate::slot::{NONE, State};
 use crate::{
-    Cause, Checksum, Datagram, Defect, FlowExtractor, FlowHandler, FlowSide, FlowTable, Fragment,
-    Headers, LinkType, Opening, Orientation, OverlapPolicy, Packet, Parsed, TcpFlags, TcpHeader,
-    TcpOptions, Timestamp, Unparsed, VerifyChecksums, protocol, verify_ipv4_header,
+    Cause, Datagram, Defect, FlowExtractor, FlowHandler, FlowSide, FlowTable, Headers, Opening,
+    Orientation, Packet, Parsed, TcpFlags, TcpHeader, TcpOptions, Unparsed, VerifyChecksums,
+    protocol,
 };
 
-use super::checksums::ipv4_header;
 use super::in_order::differs;
 use super::view;
 
@@ -21,9 +20,6 @@ const BATCH: usize = 64;
 
 /// How many packets ahead a handler is told of a flow.
 const AHEAD: usize = 8;
-
-/// Tunnels within fragments within tunnels that are followed.
-const NESTED_FRAGMENTS: usize = 4;
 
 /// A packet whose flow is being looked for: a cache line.
 #[derive(Clone, Copy, Debug)]
@@ -197,13 +193,13 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// Counts a packet, or a part of one, that belongs to no flow.
     #[cold]
     #[inline(never)]
-    fn unparsed(&mut self, cause: Cause) {
+    pub(super) fn unparsed(&mut self, cause: Cause) {
         self.statistics.unparsed += 1;
         self.statistics.not_followed.add(cause, 1);
     }
 
     /// A packet that is worked on outside its batch.
-    fn at_once(
+    pub(super) fn at_once(
         &mut self,
         packet: &Packet<'_>,
         headers: &Headers,
@@ -373,6 +369,11 @@ impl<E: FlowExtractor> FlowTable<E> {
             && self.screened(found, packet, work, key, handler)
         {
             // The receiver discards it.
+        } else if work.protocol == protocol::TCP
+            && let Some(slot) = found
+            && self.doubted(slot, packet, work, handler)
+        {
+            // The receiver may discard it.
         } else if work.protocol != protocol::TCP {
             self.datagram(found, packet, work, key, handler);
         } else if work.candidate == NONE
@@ -386,6 +387,11 @@ impl<E: FlowExtractor> FlowTable<E> {
             // Most of what is not in order begins or ends a connection.
         } else {
             self.any_order(found, packet, work, key, handler);
+        }
+        if work.tcp.flags.contains(TcpFlags::SYN)
+            && let Some(slot) = found
+        {
+            self.note_greeting(slot, packet, work);
         }
     }
 
@@ -462,70 +468,6 @@ impl<E: FlowExtractor> FlowTable<E> {
             packet_number: packet.number,
         };
         handler.on_datagram(&view(slot, &self.slots[slot], &self.cold[slot]), side, datagram);
-    }
-
-    /// A piece of a datagram; the last one missing makes it a packet.
-    fn fragment(
-        &mut self,
-        packet: &Packet<'_>,
-        mut fragment: Fragment,
-        handler: &mut impl FlowHandler<E::Key>,
-    ) {
-        let discards = |defect| match defect {
-            Defect::TooLong => packet.data.len() < self.longest as usize,
-            Defect::Padding => {
-                self.config.overlap.of(|| Some(fragment.destination)) == OverlapPolicy::Linux
-            }
-            Defect::SourceRoute => false,
-            _ => true,
-        };
-        let mut defect = fragment.defect.filter(|defect| discards(*defect));
-        if self.config.verify_checksums == VerifyChecksums::Always
-            && let Some(header) = ipv4_header(packet.data, fragment.network_offset)
-            && verify_ipv4_header(header) == Checksum::Invalid
-            && header[10..12] != [0, 0]
-        {
-            defect = Some(Defect::IpChecksum);
-        }
-        if let Some(defect) = defect {
-            self.statistics.discarded.add(defect);
-            return;
-        }
-        let now = Timestamp::from_nanos(self.now.max(packet.timestamp.as_nanos()));
-        let mut datagram = std::mem::take(&mut self.datagram);
-        let mut inner = std::mem::take(&mut self.inner_datagram);
-        for level in 0..NESTED_FRAGMENTS {
-            let frame = if level == 0 { packet.data } else { &datagram };
-            let overlap = match self.config.overlap.of_network(fragment.destination) {
-                Some(policy) => policy.fragments(),
-                None => self.config.fragments.overlap,
-            };
-            let joined = self.defragmenter.push_for(&fragment, frame, now, overlap);
-            let Some(joined) = joined else { break };
-            inner.clear();
-            inner.extend_from_slice(joined);
-            std::mem::swap(&mut datagram, &mut inner);
-            match self.parser.parse_datagram(&datagram, fragment.scope, fragment.layers) {
-                Ok(Parsed::Transport(headers)) => {
-                    let joined = Packet {
-                        data: &datagram,
-                        link_type: LinkType::RAW,
-                        vlan_tci: None,
-                        ..*packet
-                    };
-                    let extracted = self.extractor.extract_joined(packet, &joined, &headers);
-                    self.at_once(&joined, &headers, extracted, handler);
-                    break;
-                }
-                Ok(Parsed::Fragment(nested)) => fragment = nested,
-                Err(reason) => {
-                    self.unparsed(Cause::Unparsed(reason));
-                    break;
-                }
-            }
-        }
-        self.datagram = datagram;
-        self.inner_datagram = inner;
     }
 }
 

@@ -1,7 +1,5 @@
 //! Checksums that are wrong, and whether that means anything.
 
-use std::hash::BuildHasher as _;
-
 use crate::{Checksum, Defect, Headers, Packet, VerifyChecksums, verify_ipv4_header};
 
 /// Senders whose checksums have proved to be real.

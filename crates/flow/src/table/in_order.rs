@@ -1,11 +1,12 @@
 //! The common case of a TCP packet.
 
 use super::batch::{Sort, Work};
+use super::path::path;
 use super::view;
 use crate::history::Letter;
-use crate::slot::DirectionFlags as F;
+use crate::slot::{DirectionFlags as F, SlotFlags};
 use crate::stream::ahead;
-use crate::{Data, FlowExtractor, FlowHandler, FlowTable, Packet};
+use crate::{Data, FlowExtractor, FlowHandler, FlowTable, Packet, TcpOptions};
 
 impl<E: FlowExtractor> FlowTable<E> {
     /// The common case, complete in itself: an open connection in which nothing is amiss, and a segment with what comes
@@ -41,7 +42,16 @@ impl<E: FlowExtractor> FlowTable<E> {
             return false;
         }
         let anchored = own.flags.has(F::ANCHORED);
-        if work.payload_len > 0 && (!anchored || tcp.sequence != own.expected()) {
+        let is_stamped =
+            entry.flags.has(SlotFlags::STAMPED) && tcp.options.contains(TcpOptions::TIMESTAMP);
+        if work.payload_len > 0
+            && (!anchored
+                || tcp.sequence != own.expected()
+                // What a receiver may discard is looked at elsewhere.
+                || ahead(peer.acked, tcp.acknowledgement)
+                || own.flags.path() != path(packet)
+                || is_stamped && ahead(own.fin, tcp.timestamp))
+        {
             return false;
         }
         let Some(counters) = entry.counters[side as usize].plus(work.payload_len, packet.wire_len)
@@ -78,6 +88,9 @@ impl<E: FlowExtractor> FlowTable<E> {
             let sends = &mut entry.directions[side as usize];
             let offset = sends.next;
             sends.next += len;
+            if is_stamped && !ahead(tcp.sequence, sends.acked) {
+                sends.fin = tcp.timestamp;
+            }
             self.statistics.delivered_bytes += len;
             let data = Data {
                 bytes: work.payload(packet),

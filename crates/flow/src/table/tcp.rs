@@ -91,7 +91,6 @@ impl<E: FlowExtractor> FlowTable<E> {
             None => {
                 let Some(key) = self.key(work, key) else { return };
                 let slot = self.insert(key, work, handler);
-                self.note_opening(slot, work);
                 let ports = (work.source_port, work.destination_port);
                 // Of a flow that has only begun there is nothing that a SYN could contradict.
                 if self.open_as(slot, &segment, sender_is_initiator(flags, ports), handler)
@@ -99,6 +98,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                 {
                     self.ordinary(slot, &segment, handler);
                 }
+                self.note_opening(slot, work);
+                self.note_greeting(slot, packet, work);
                 return;
             }
         };

@@ -226,6 +226,12 @@ impl Wire {
         self.table.process([packet], &mut self.seen);
     }
 
+    /// Lets time pass.
+    pub(crate) fn wait(&mut self, millis: u64) {
+        self.clock += millis;
+        self.table.advance(self.now(), &mut self.seen);
+    }
+
     pub(crate) fn finish(&mut self) {
         self.table.finish(&mut self.seen);
     }

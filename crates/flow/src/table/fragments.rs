@@ -1,0 +1,76 @@
+//! Packets that come in pieces.
+
+use super::checksums::ipv4_header;
+use crate::{
+    Cause, Checksum, Defect, FlowExtractor, FlowHandler, FlowTable, Fragment, LinkType,
+    OverlapPolicy, Packet, Parsed, Timestamp, VerifyChecksums, verify_ipv4_header,
+};
+
+/// Tunnels within fragments within tunnels that are followed.
+const NESTED_FRAGMENTS: usize = 4;
+
+impl<E: FlowExtractor> FlowTable<E> {
+    /// A piece of a datagram; the last one missing makes it a packet.
+    pub(super) fn fragment(
+        &mut self,
+        packet: &Packet<'_>,
+        mut fragment: Fragment,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        let discards = |defect| match defect {
+            Defect::TooLong => packet.data.len() < self.longest as usize,
+            Defect::Padding => {
+                self.config.overlap.of(|| Some(fragment.destination)) == OverlapPolicy::Linux
+            }
+            Defect::SourceRoute => false,
+            _ => true,
+        };
+        let mut defect = fragment.defect.filter(|defect| discards(*defect));
+        if self.config.verify_checksums == VerifyChecksums::Always
+            && let Some(header) = ipv4_header(packet.data, fragment.network_offset)
+            && verify_ipv4_header(header) == Checksum::Invalid
+            && header[10..12] != [0, 0]
+        {
+            defect = Some(Defect::IpChecksum);
+        }
+        if let Some(defect) = defect {
+            self.statistics.discarded.add(defect);
+            return;
+        }
+        let now = Timestamp::from_nanos(self.now.max(packet.timestamp.as_nanos()));
+        let mut datagram = std::mem::take(&mut self.datagram);
+        let mut inner = std::mem::take(&mut self.inner_datagram);
+        for level in 0..NESTED_FRAGMENTS {
+            let frame = if level == 0 { packet.data } else { &datagram };
+            let overlap = match self.config.overlap.of_network(fragment.destination) {
+                Some(policy) => policy.fragments(),
+                None => self.config.fragments.overlap,
+            };
+            let joined = self.defragmenter.push_for(&fragment, frame, now, overlap);
+            let Some(joined) = joined else { break };
+            inner.clear();
+            inner.extend_from_slice(joined);
+            std::mem::swap(&mut datagram, &mut inner);
+            match self.parser.parse_datagram(&datagram, fragment.scope, fragment.layers) {
+                Ok(Parsed::Transport(headers)) => {
+                    let joined = Packet {
+                        data: &datagram,
+                        link_type: LinkType::RAW,
+                        vlan_tci: None,
+                        ..*packet
+                    };
+                    let extracted = self.extractor.extract_joined(packet, &joined, &headers);
+                    self.at_once(&joined, &headers, extracted, handler);
+                    break;
+                }
+                Ok(Parsed::Fragment(nested)) => fragment = nested,
+                Err(reason) => {
+                    self.unparsed(Cause::Unparsed(reason));
+                    break;
+                }
+            }
+        }
+        self.datagram = datagram;
+        self.inner_datagram = inner;
+    }
+}

@@ -1,0 +1,205 @@
+//! Segments that the receiver may not have taken: what it acknowledges decides.
+
+use flow::{Defect, UnplacedCause};
+
+use crate::wire::*;
+
+/// A time stamp option behind padding, in which only the value counts.
+fn stamp(value: u32) -> Vec<u8> {
+    [&[1, 1, 8, 10][..], &value.to_be_bytes(), &[0; 4]].concat()
+}
+
+/// Sends a segment that the server discards, then the right one. Returns what was reported as repeated.
+#[track_caller]
+fn insert(six: bool, options: &[u8], defect: Defect, change: impl Fn(&mut Segment)) {
+    let mut wire = Wire::open_with(six, options, |table| table);
+    let with_options = |segment: &mut Segment| segment.options = options.to_vec();
+    wire.send(&client(0, "first").with(with_options));
+    wire.send(&server(0, 5, ""));
+    wire.send(&client(5, "EVIL").with(with_options).with(change));
+    wire.send(&server(0, 5, ""));
+    wire.send(&client(5, "good").with(with_options));
+    wire.send(&server(0, 9, ""));
+    wire.send(&client(9, "more").with(with_options));
+    wire.finish();
+    assert_eq!((wire.seen.text.as_str(), wire.seen.flows), ("firstgoodmore", 1), "{defect:?}");
+    assert_eq!(wire.seen.repeats, [(5, "EVIL".to_owned())]);
+    assert_eq!(wire.discarded(defect), 1);
+}
+
+/// Sends a segment of which only the server knows that it was right after all.
+#[track_caller]
+fn acknowledge(six: bool, options: &[u8], change: impl Fn(&mut Segment)) {
+    let mut wire = Wire::open_with(six, options, |table| table);
+    wire.send(&client(0, "odd").with(change));
+    assert_eq!(wire.seen.text, "");
+    wire.send(&server(0, 3, ""));
+    assert_eq!(wire.seen.text, "odd");
+    wire.send(&client(3, "more").with(|segment| segment.options = options.to_vec()));
+    wire.finish();
+    assert_eq!(wire.seen.text, "oddmore");
+    assert_eq!(wire.seen.unplaced, []);
+}
+
+const VERSIONS: [bool; 2] = [false, true];
+
+#[test]
+fn another_destination_on_the_link() {
+    for six in VERSIONS {
+        insert(six, &[], Defect::Path, |segment| {
+            segment.destination_mac = [2, 0, 0, 0, 0xbe, 0xef]
+        });
+        acknowledge(six, &[], |segment| segment.destination_mac = [2, 0, 0, 0, 0xbe, 0xef]);
+    }
+}
+
+#[test]
+fn another_time_to_live() {
+    for six in VERSIONS {
+        insert(six, &[], Defect::Path, |segment| segment.ttl = 1);
+        acknowledge(six, &[], |segment| segment.ttl = 1);
+    }
+}
+
+#[test]
+fn acknowledgements_of_long_ago() {
+    for six in VERSIONS {
+        // Before anything that the server has sent, or before its SYN.
+        for behind in [200_000, 1, 1 << 30] {
+            insert(six, &[], Defect::Acknowledgement, |segment| {
+                segment.ack = 0_u32.wrapping_sub(behind);
+            });
+        }
+        acknowledge(six, &[], |segment| segment.ack = 0_u32.wrapping_sub(200_000));
+    }
+}
+
+#[test]
+fn acknowledgements_of_what_no_window_allows() {
+    for six in VERSIONS {
+        for ahead in [60_002, 1 << 20, 1 << 30] {
+            insert(six, &[], Defect::Acknowledgement, |segment| segment.ack = ahead);
+        }
+    }
+}
+
+#[test]
+fn old_time_stamps() {
+    for six in VERSIONS {
+        for value in [0, 1, 998, 1_000_u32.wrapping_sub(1 << 30)] {
+            insert(six, &stamp(1_000), Defect::Timestamp, |segment| segment.options = stamp(value));
+        }
+        acknowledge(six, &stamp(1_000), |segment| segment.options = stamp(500));
+    }
+}
+
+/// The time stamp is the latest of a segment that was in order.
+#[test]
+fn time_stamps_go_on() {
+    let mut wire = Wire::open_with(false, &stamp(1_000), |table| table);
+    let at = |at, text, value| client(at, text).with(|segment| segment.options = stamp(value));
+    wire.send(&at(0, "a", 5_000));
+    wire.send(&server(0, 1, ""));
+    wire.send(&at(1, "b", 6_000));
+    wire.send(&server(0, 2, ""));
+    wire.send(&at(2, "X", 5_500));
+    wire.send(&at(2, "c", 6_000));
+    wire.send(&at(3, "d", 5_999)); // a tick is let pass
+    assert_eq!(wire.seen.text, "abcd");
+    assert_eq!(wire.discarded(Defect::Timestamp), 1);
+}
+
+/// A connection whose hosts have not agreed on time stamps looks at none, and one that has takes segments without.
+#[test]
+fn time_stamps_need_an_agreement() {
+    let mut wire = Wire::open(false, |table| table);
+    wire.send(&client(0, "a").with(|segment| segment.options = stamp(1_000)));
+    wire.send(&server(0, 1, ""));
+    wire.send(&client(1, "b").with(|segment| segment.options = stamp(1)));
+    assert_eq!(wire.seen.text, "ab");
+    let mut wire = Wire::open_with(false, &stamp(1_000), |table| table);
+    wire.send(&client(0, "c"));
+    assert_eq!(wire.seen.text, "c");
+}
+
+/// Segments that overtook each other are old at no receiver: what it has not acknowledged does not count.
+#[test]
+fn reordered_time_stamps_are_not_old() {
+    let mut wire = Wire::open_with(false, &stamp(1_000), |table| table);
+    let at = |at, text, value| client(at, text).with(|segment| segment.options = stamp(value));
+    wire.send(&at(3, "def", 1_020));
+    wire.send(&at(0, "abc", 1_010));
+    wire.send(&at(9, "jkl", 1_040));
+    wire.send(&at(6, "ghi", 1_030));
+    assert_eq!(wire.seen.text, "abcdefghijkl");
+    assert_eq!(wire.table.statistics().discarded.total(), 0);
+}
+
+/// A router took over from another: nothing is lost, and after a word from the receiver nothing is in doubt.
+#[test]
+fn packets_may_take_another_way_from_now_on() {
+    for six in VERSIONS {
+        let mut wire = Wire::open(six, |table| table);
+        let other = |segment: &mut Segment| segment.destination_mac = [2, 0, 0, 0, 0, 0x77];
+        wire.send(&client(0, "a").with(other));
+        wire.send(&client(1, "b").with(other));
+        assert_eq!(wire.seen.text, "");
+        wire.send(&server(0, 2, ""));
+        wire.send(&client(2, "c").with(other));
+        wire.send(&client(3, "d").with(other));
+        assert_eq!(wire.seen.text, "abcd");
+    }
+}
+
+/// Without a word from the receiver the bytes are not kept for ever, and none is lost.
+#[test]
+fn the_other_way_is_believed_in_time() {
+    let other = |segment: &mut Segment| segment.ttl = 50;
+    let mut wire = Wire::open(false, |table| table);
+    for at in 0..40 {
+        wire.send(&client(at, ".").with(other));
+    }
+    assert_eq!(wire.seen.text.len(), 40);
+    let mut wire = Wire::open(false, |table| table);
+    wire.send(&client(0, "a").with(other));
+    wire.wait(3_000);
+    wire.send(&client(1, "b").with(other));
+    assert_eq!(wire.seen.text, "ab");
+    let mut wire = Wire::open(false, |table| table);
+    wire.send(&client(0, "a").with(other));
+    wire.finish();
+    assert_eq!(wire.seen.text, "a");
+}
+
+/// What the receiver's rules forbid is not believed at the end either.
+#[test]
+fn what_nobody_acknowledged_is_discarded_at_the_end() {
+    let mut wire = Wire::open_with(false, &stamp(1_000), |table| table);
+    wire.send(&client(0, "EVIL").with(|segment| segment.options = stamp(1)));
+    wire.finish();
+    assert_eq!(wire.seen.text, "");
+    assert_eq!(wire.seen.unplaced, [("EVIL".to_owned(), UnplacedCause::Discarded)]);
+}
+
+/// A capture on both sides of a router has every packet twice.
+#[test]
+fn copies_from_behind_a_router_are_repetitions() {
+    let mut wire = Wire::open(false, |table| table);
+    let behind = |segment: &mut Segment| {
+        segment.ttl = 63;
+        segment.destination_mac = [2, 0, 0, 0, 0, 0x55];
+    };
+    for (at, text) in [(0, "abc"), (3, "def"), (6, "ghi")] {
+        // The second pair of copies changed places.
+        let mut copies = [client(at, text), client(at, text).with(behind)];
+        if at == 3 {
+            copies.reverse();
+        }
+        copies.iter().for_each(|copy| wire.send(copy));
+        wire.send(&server(0, at + 3, ""));
+    }
+    wire.finish();
+    assert_eq!(wire.seen.text, "abcdefghi");
+    let repeats: Vec<_> = wire.seen.repeats.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(repeats, ["abc", "def", "ghi"]);
+}
