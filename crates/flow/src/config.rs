@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::overlap::Policies;
-use crate::{DefragmentOptions, FlowExtractor, FlowTable, Network, OverlapPolicy};
+use crate::{DefragmentOptions, FlowExtractor, FlowTable, Network, OverlapPolicy, ParseOptions};
 
 /// Sets up a [`FlowTable`]; every setting has a default that suits a laptop.
 #[derive(Clone, Debug)]
@@ -31,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) expiry_budget: usize,
     pub(crate) verify_checksums: VerifyChecksums,
     pub(crate) fragments: DefragmentOptions,
+    pub(crate) parse: ParseOptions,
 }
 
 /// How long a flow may be silent, by class.
@@ -109,6 +110,7 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
             expiry_budget: 1024,
             verify_checksums: VerifyChecksums::Never,
             fragments: DefragmentOptions::default(),
+            parse: ParseOptions::default(),
         };
         Self { extractor, config }
     }
@@ -213,6 +215,12 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
     /// How long bytes wait behind a hole that nobody acknowledges. Two minutes by default.
     pub fn hole_timeout(mut self, time: Duration) -> Self {
         self.config.hole_timeout = nanos(time);
+        self
+    }
+
+    /// Sets how packets are parsed: whether tunnels are opened, and what is taken for one.
+    pub const fn parse_options(mut self, options: ParseOptions) -> Self {
+        self.config.parse = options;
         self
     }
 

@@ -323,8 +323,7 @@ pub struct DefragmentOptions {
     /// How long an IPv6 fragment does. 60 s by default (RFC 8200, section 4.5).
     pub ipv6_timeout: Duration,
     /// How far apart the first and the last fragment of a datagram may come that has no checksum to prove that they belong
-    /// together: UDP without one, most tunnels. A second by default: at a few hundred Mbit/s, identifications repeat
-    /// faster than that (RFC 4963, section 2).
+    /// together: UDP without one, most tunnels. 5 s by default, since identifications repeat soon (RFC 4963, section 2).
     pub unverified_timeout: Duration,
     /// Whose bytes count where IPv4 fragments overlap.
     pub overlap: FragmentOverlap,
@@ -337,7 +336,7 @@ impl Default for DefragmentOptions {
             max_bytes: 16 << 20,
             timeout: Duration::from_secs(30),
             ipv6_timeout: Duration::from_secs(60),
-            unverified_timeout: Duration::from_secs(1),
+            unverified_timeout: Duration::from_secs(5),
             overlap: FragmentOverlap::default(),
         }
     }

@@ -10,10 +10,14 @@ impl LinkType {
     pub const NULL: Self = Self(0);
     /// Ethernet.
     pub const ETHERNET: Self = Self(1);
+    /// AX.25, amateur packet radio.
+    pub const AX25: Self = Self(3);
     /// IEEE 802.5 Token Ring.
     pub const TOKEN_RING: Self = Self(6);
     /// ARCNET with BSD headers.
     pub const ARCNET_BSD: Self = Self(7);
+    /// SLIP with a header of 16 bytes.
+    pub const SLIP: Self = Self(8);
     /// PPP, also in HDLC-like framing.
     pub const PPP: Self = Self(9);
     /// FDDI.
@@ -26,6 +30,8 @@ impl LinkType {
     pub const PPP_HDLC: Self = Self(50);
     /// PPPoE session packets without the Ethernet header.
     pub const PPP_ETHER: Self = Self(51);
+    /// What Symantec's firewall captures.
+    pub const SYMANTEC_FIREWALL: Self = Self(99);
     /// LLC/SNAP over ATM.
     pub const ATM_RFC1483: Self = Self(100);
     /// IPv4 or IPv6 without any link-layer header.
@@ -48,10 +54,14 @@ impl LinkType {
     pub const PFLOG: Self = Self(117);
     /// IEEE 802.11 after a Prism header.
     pub const IEEE802_11_PRISM: Self = Self(119);
+    /// IP over Fibre Channel.
+    pub const IP_OVER_FC: Self = Self(122);
     /// SunATM.
     pub const SUNATM: Self = Self(123);
     /// IEEE 802.11 after a radiotap header.
     pub const IEEE802_11_RADIOTAP: Self = Self(127);
+    /// Frames that were mirrored in TZSP.
+    pub const TZSP: Self = Self(128);
     /// ARCNET with Linux headers.
     pub const ARCNET_LINUX: Self = Self(129);
     /// IP over FireWire.
@@ -64,12 +74,34 @@ impl LinkType {
     pub const IEEE802_11_AVS: Self = Self(163);
     /// PPP as pppd logs it, with the direction.
     pub const PPP_PPPD: Self = Self(166);
+    /// PPPoE over Ethernet as Juniper routers capture it.
+    pub const JUNIPER_PPPOE: Self = Self(167);
     /// Ethernet as Juniper routers capture it.
     pub const JUNIPER_ETHER: Self = Self(178);
+    /// PPP as Juniper routers capture it.
+    pub const JUNIPER_PPP: Self = Self(179);
+    /// Frame relay as Juniper routers capture it.
+    pub const JUNIPER_FRELAY: Self = Self(180);
+    /// Cisco HDLC as Juniper routers capture it.
+    pub const JUNIPER_CHDLC: Self = Self(181);
+    /// Multilink frame relay.
+    pub const MFR: Self = Self(182);
     /// Per-packet information, then another link type.
     pub const PPI: Self = Self(192);
+    /// Records of Endace's capture cards.
+    pub const ERF: Self = Self(197);
+    /// AX.25 after a KISS header.
+    pub const AX25_KISS: Self = Self(202);
     /// PPP after a byte for the direction.
     pub const PPP_WITH_DIR: Self = Self(204);
+    /// Cisco HDLC after a byte for the direction.
+    pub const C_HDLC_WITH_DIR: Self = Self(205);
+    /// Frame relay after a byte for the direction.
+    pub const FRELAY_WITH_DIR: Self = Self(206);
+    /// MPLS label stacks without any link-layer header.
+    pub const MPLS: Self = Self(219);
+    /// What Solaris passes between its zones.
+    pub const IPNET: Self = Self(226);
     /// IPv4 without any link-layer header.
     pub const IPV4: Self = Self(228);
     /// IPv6 without any link-layer header.
@@ -84,6 +116,8 @@ impl LinkType {
     pub const IPOIB: Self = Self(242);
     /// Apple's header, then another link type.
     pub const PKTAP: Self = Self(258);
+    /// Ethernet on a passive optical network, with preamble.
+    pub const EPON: Self = Self(259);
     /// Ethernet with preamble (802.3br).
     pub const ETHERNET_MPACKET: Self = Self(274);
     /// Linux cooked capture, version 2.
@@ -96,4 +130,6 @@ impl LinkType {
     pub const DSA_TAG_DSA: Self = Self(284);
     /// Ethernet with a Marvell EDSA tag.
     pub const DSA_TAG_EDSA: Self = Self(285);
+    /// Digital television, ATSC 3.0.
+    pub const ATSC_ALP: Self = Self(289);
 }

@@ -1,22 +1,33 @@
 //! From a captured frame to its innermost flow.
 
+mod ax25;
+mod batman;
+mod capwap;
+mod erf;
+mod esp;
 mod ethernet;
 mod gre;
 mod gtp;
+mod gue;
 mod ip;
 mod ipcomp;
 mod ipv6;
 mod ipv6_over_udp;
 mod l2tp;
+mod l2tpv3;
 mod link;
 mod llc;
+mod mobile_ip;
 mod mpls;
+mod pim;
 mod ppp;
 mod quick;
 mod scope;
+mod slip;
 mod tag;
 mod tcp_options;
 mod transport;
+mod tzsp;
 mod udp;
 mod unparsed;
 mod vxlan;
@@ -172,22 +183,24 @@ impl Parser {
     }
 }
 
-/// What checksums say of an IP datagram that was joined from fragments: that of its transport header or, where that has
-/// none, of the innermost packet.
+/// What checksums say of an IP datagram that was joined from fragments: that of its transport header and, unless it is right,
+/// that of the innermost packet. Outer headers often have none, and a wrong one where addresses were changed.
 pub(crate) fn verify(datagram: &[u8]) -> Checksum {
     static OUTER: LazyLock<Parser> = LazyLock::new(|| {
         Parser::new(ParseOptions { decapsulate: false, ..ParseOptions::default() })
     });
     static INNER: LazyLock<Parser> = LazyLock::new(Parser::default);
-    for parser in [&OUTER, &INNER] {
-        if let Ok(Parsed::Transport(headers)) = parser.parse_datagram(datagram, Scope::NONE, 0) {
-            match headers.verify_joined(datagram) {
-                Checksum::Unknown => {}
-                checksum => return checksum,
-            }
-        }
+    let verify = |parser: &Parser| match parser.parse_datagram(datagram, Scope::NONE, 0) {
+        Ok(Parsed::Transport(headers)) => headers.verify_joined(datagram),
+        _ => Checksum::Unknown,
+    };
+    match verify(&OUTER) {
+        Checksum::Valid => Checksum::Valid,
+        outer => match verify(&INNER) {
+            Checksum::Unknown => outer,
+            inner => inner,
+        },
     }
-    Checksum::Unknown
 }
 
 fn wire_len(packet: &Packet<'_>) -> usize {
@@ -204,11 +217,15 @@ pub struct ParseOptions {
     /// Tags, labels, tunnels and IP headers that a packet may have before it is refused with [`Unparsed::TooDeep`];
     /// at least 1. 32 by default.
     pub max_layers: u8,
+    /// Take ESP packets (RFC 4303) for such with NULL encryption (RFC 2410): what they carry is read if it agrees with its
+    /// own lengths and with the padding. Off by default, since nothing in a packet says so, and encrypted bytes may agree by
+    /// chance once in many thousand packets.
+    pub esp_null: bool,
 }
 
 impl Default for ParseOptions {
     fn default() -> Self {
-        Self { decapsulate: true, max_layers: 32 }
+        Self { decapsulate: true, max_layers: 32, esp_null: false }
     }
 }
 

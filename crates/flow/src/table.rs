@@ -114,9 +114,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         Self {
             extractor,
             defragmenter: Defragmenter::new(config.fragments),
+            parser: Parser::new(config.parse),
             config,
             hasher: ahash::RandomState::new(),
-            parser: Parser::default(),
             datagram: Vec::new(),
             inner_datagram: Vec::new(),
             index: Index::new(),

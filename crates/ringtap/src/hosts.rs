@@ -3,7 +3,9 @@
 use std::str::FromStr;
 
 use clap::ValueEnum;
-use flow::{FlowExtractor, FlowTableBuilder, Network, OverlapPolicy, VerifyChecksums};
+use flow::{
+    FlowExtractor, FlowTableBuilder, Network, OverlapPolicy, ParseOptions, VerifyChecksums,
+};
 
 /// How the hosts of the capture treat packets that contradict each other or are damaged.
 #[derive(Clone, Debug, clap::Args)]
@@ -19,6 +21,10 @@ pub(crate) struct Hosts {
     #[arg(long, value_enum, value_name = "WHEN", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "always")]
     verify_checksums: Option<Verify>,
+    /// Read ESP packets as if they were not encrypted (NULL encryption, RFC 2410); what does not look like a packet stays
+    /// closed.
+    #[arg(long)]
+    esp_null: bool,
 }
 
 /// The packets whose checksums are verified.
@@ -48,11 +54,14 @@ impl Hosts {
                 None => table.overlap_policy(*policy),
             };
         }
-        table.verify_checksums(match self.verify_checksums {
+        let mut parse = ParseOptions::default();
+        parse.esp_null = self.esp_null;
+        let verify = match self.verify_checksums {
             None | Some(Verify::Never) => VerifyChecksums::Never,
             Some(Verify::Auto) => VerifyChecksums::Auto,
             Some(Verify::Always) => VerifyChecksums::Always,
-        })
+        };
+        table.verify_checksums(verify).parse_options(parse)
     }
 }
 

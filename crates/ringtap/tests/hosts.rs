@@ -77,3 +77,19 @@ fn a_policy_that_does_not_exist_is_named() -> Result {
     assert!(message.contains("beos: not a policy; one of first, last, bsd"), "{message}");
     Ok(())
 }
+
+#[test]
+fn esp_is_read_on_request() -> Result {
+    // A segment of 24 bytes, two bytes of padding, their number, TCP, and a check value.
+    let mut packet = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+    packet.extend([0x45, 0, 0, 72, 0, 1, 0, 0, 64, 50, 0, 0, 192, 0, 2, 10, 198, 51, 100, 20]);
+    packet.extend([0, 0, 16, 1, 0, 0, 0, 1]);
+    packet.extend([0x9c, 0x40, 0x1f, 0x90, 0, 0, 3, 232, 0, 0, 19, 137, 0x50, 0x18, 250, 240]);
+    packet.extend([0, 0, 0, 0, b'o', b'p', b'e', b'n']);
+    packet.extend([1, 2, 2, 6]);
+    packet.extend([0xa5; 16]);
+    let packets = Packets::ethernet().packet(&packet);
+    assert_eq!(bytes("esp", &packets, &["--esp-null"])?, "open");
+    assert_eq!(bytes("esp", &packets, &[])?, "");
+    Ok(())
+}

@@ -174,8 +174,8 @@ impl Assembly {
             let checksum = verify(output);
             let in_time = now.saturating_duration_since(self.began) <= rules.unverified;
             match checksum {
-                Checksum::Invalid => {}
-                // Of fragments that the policy can choose from, those that lie crosswise are somebody's intent.
+                // Fragments that lie crosswise are somebody's intent: the policy says what the receiver makes of them.
+                Checksum::Invalid if !self.misaligned => {}
                 Checksum::Unknown if !in_time || (self.contested && !self.misaligned) => {}
                 _ => return Whole::All(checksum),
             }

@@ -2,13 +2,14 @@
 
 use super::tag::before_frame;
 use super::walk::{Layer, Walk, be16};
-use super::{Unparsed, ppp, tag};
+use super::{Unparsed, batman, ip, link, ppp, tag};
 
 pub(super) mod ether_type {
     pub(crate) const IPV4: u16 = 0x0800;
     pub(crate) const IPV6: u16 = 0x86dd;
     pub(crate) const VLAN: u16 = 0x8100;
     pub(crate) const SERVICE_VLAN: u16 = 0x88a8;
+    pub(crate) const BATMAN: u16 = 0x4305;
 }
 
 /// An Ethernet frame from its destination address on.
@@ -59,8 +60,35 @@ fn rare_payload(walk: &mut Walk<'_>, ether_type: u16) -> Result<Layer, Unparsed>
         0x8926 => tag::fixed::<6>(walk),
         0x893f => tag::fixed::<8>(walk),
         0x892f => tag::fixed::<6>(walk),
+        // Redundancy tag (802.1CB); Marvell's switch tag behind an EtherType of its own.
+        0xf1c1 => tag::fixed::<6>(walk),
+        0xdada => tag::fixed::<8>(walk),
+        // LLC frames too long for a length (draft-ietf-isis-ext-eth-01).
+        0x8870 => Ok(Layer::Llc),
+        // Bridged frame relay in GRE (RFC 1701).
+        0x6559 => link::frame_relay(walk),
+        ether_type::BATMAN => batman::packet(walk),
         _ => Err(Unparsed::EtherType(ether_type)),
     }
+}
+
+/// Whether these bytes are an Ethernet frame with an IP packet that fits, below two VLAN tags at most.
+pub(super) fn is_ip(bytes: &[u8], wire_len: usize) -> bool {
+    let types = bytes.get(12..).unwrap_or_default();
+    let mut at = 0;
+    while at <= 8
+        && let Some([high, low]) = types.get(at..at + 2)
+    {
+        match be16(*high, *low) {
+            ether_type::VLAN | ether_type::SERVICE_VLAN => at += 4,
+            ether_type::IPV4 | ether_type::IPV6 => {
+                let (packet, len) = (&types[at + 2..], wire_len.saturating_sub(14 + at));
+                return ip::plausible(packet, len) && ip::header_holds(packet);
+            }
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// Whether these bytes look like an Ethernet frame with something in it that can be read: for places where nothing says

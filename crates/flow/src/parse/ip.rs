@@ -184,6 +184,18 @@ pub(super) fn plausible(bytes: &[u8], wire_len: usize) -> bool {
     }
 }
 
+/// Whether the header that these bytes begin with is right, where chance has to be ruled out: an IPv4 header has a
+/// checksum; the address of an IPv6 packet's sender is none that several hosts have.
+pub(super) fn header_holds(bytes: &[u8]) -> bool {
+    match bytes {
+        [first @ 0x45..=0x4f, ..] => {
+            bytes.get(..usize::from(first & 0x0f) * 4).is_some_and(|it| checksum::sum(it) == 0xffff)
+        }
+        [0x60..=0x6f, ..] => bytes.get(8).is_some_and(|first| *first != 0xff),
+        _ => false,
+    }
+}
+
 /// Whether an IP packet with this protocol number is one in which ports follow.
 pub(super) const fn has_ports(number: u8) -> bool {
     const DCCP: u8 = 33;

@@ -1,13 +1,20 @@
-//! L2TP version 2 data messages (RFC 2661, section 3.1). Those of version 3 cannot be read without the control
-//! connection (the length of the cookie and what the session carries are agreed there): they count as the outer flow.
+//! L2TP version 2 data messages (RFC 2661, section 3.1), and the choice between versions over UDP.
 
-use super::Unparsed;
 use super::scope::Kind;
 use super::walk::{Layer, Walk, be16};
+use super::{Unparsed, l2tpv3};
 use crate::Headers;
 
-/// A message in a datagram of `outer`. Tunnel and session numbers differ by direction: not in the scope.
-pub(super) fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
+/// A message in a datagram of `outer`, of the version that it says.
+pub(super) fn any(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
+    match walk.header::<2>()?[1] & 0x0f {
+        3 => l2tpv3::over_udp(walk, outer),
+        _ => header(walk, outer),
+    }
+}
+
+/// A message of version 2. Tunnel and session numbers differ by direction: not in the scope.
+fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     const CONTROL: u16 = 0x8000;
     const LENGTH: u16 = 0x4000;
     const SEQUENCE: u16 = 0x0800;

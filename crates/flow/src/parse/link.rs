@@ -1,7 +1,7 @@
 //! Link-layer header types, up to the first Ethertype or IP header.
 
 use super::walk::{Layer, Walk, be16};
-use super::{Encapsulation, Unparsed, llc, ppp, wireless};
+use super::{Encapsulation, Unparsed, ax25, erf, llc, ppp, slip, tzsp, wireless};
 use crate::LinkType;
 
 /// Passes the link-layer header.
@@ -44,6 +44,33 @@ pub(super) fn first_layer(walk: &mut Walk<'_>, link_type: LinkType) -> Result<La
             walk.skip(4)?;
             if kind == 2 { Ok(Layer::Llc) } else { Err(Unparsed::NotIp) }
         }
+        LinkType::AX25 => ax25::frame(walk),
+        LinkType::AX25_KISS => {
+            walk.skip(1)?;
+            ax25::frame(walk)
+        }
+        LinkType::SLIP => slip::frame(walk),
+        LinkType::SYMANTEC_FIREWALL => symantec(walk),
+        LinkType::IP_OVER_FC => {
+            // Two addresses (RFC 2625, section 2.2).
+            walk.skip(16)?;
+            Ok(Layer::Llc)
+        }
+        LinkType::TZSP => tzsp::captured(walk),
+        LinkType::ERF => erf::record(walk),
+        LinkType::C_HDLC_WITH_DIR => {
+            walk.skip(1)?;
+            ppp::cisco_hdlc(walk)
+        }
+        LinkType::FRELAY_WITH_DIR => {
+            walk.skip(1)?;
+            frame_relay(walk)
+        }
+        LinkType::MFR => multilink_frame_relay(walk),
+        LinkType::MPLS => Ok(Layer::Mpls),
+        LinkType::IPNET => ipnet(walk),
+        LinkType::EPON => ethernet_after(walk, 8),
+        LinkType::ATSC_ALP => broadcast(walk),
         LinkType::IEEE802_11 => Ok(Layer::Wlan),
         LinkType::IEEE802_11_PRISM => wireless::prism(walk),
         LinkType::IEEE802_11_RADIOTAP => wireless::radiotap(walk),
@@ -71,7 +98,10 @@ pub(super) fn first_layer(walk: &mut Walk<'_>, link_type: LinkType) -> Result<La
             walk.skip(len.next_multiple_of(4))?;
             Ok(Layer::Ip)
         }
-        LinkType::JUNIPER_ETHER => juniper(walk),
+        LinkType::JUNIPER_ETHER | LinkType::JUNIPER_PPPOE => juniper(walk, |_| Ok(Layer::Ethernet)),
+        LinkType::JUNIPER_PPP => juniper(walk, |_| Ok(Layer::Ppp)),
+        LinkType::JUNIPER_FRELAY => juniper(walk, frame_relay),
+        LinkType::JUNIPER_CHDLC => juniper(walk, ppp::cisco_hdlc),
         LinkType::DOCSIS => docsis(walk),
         LinkType::NETANALYZER => ethernet_after(walk, 4),
         LinkType::NETANALYZER_TRANSPARENT => ethernet_after(walk, 12),
@@ -140,7 +170,7 @@ fn pktap(walk: &mut Walk<'_>) -> Result<LinkType, Unparsed> {
 
 /// Frame relay (RFC 2427): an address that ends with a byte whose lowest bit is set, then an unnumbered frame with a
 /// protocol identifier, or, in Cisco's way, an Ethertype.
-fn frame_relay(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+pub(super) fn frame_relay(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let address = walk.captured().iter().take(4).take_while(|byte| **byte & 1 == 0).count() + 1;
     walk.skip(address)?;
     let next: &[u8; 2] = walk.header()?;
@@ -158,6 +188,71 @@ fn frame_relay(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
             Ok(Layer::EtherType(be16(high, low)))
         }
     }
+}
+
+/// Multilink frame relay (FRF.16): a frame that is whole, behind two bytes with its beginning and end marked.
+fn multilink_frame_relay(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    const WHOLE: u8 = 0xc0;
+    const CONTROL: u8 = 0x20;
+    let first = walk.header::<2>()?[0];
+    if first & CONTROL != 0 {
+        return Err(Unparsed::NotIp);
+    }
+    if first & WHOLE != WHOLE {
+        return Err(Unparsed::Encapsulation(Encapsulation::MultilinkFragment));
+    }
+    walk.skip(2)?;
+    frame_relay(walk)
+}
+
+/// Symantec's firewall: the EtherType is at 6 in a header of 44 bytes, or at 20 in one of 56.
+fn symantec(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    let header: &[u8; 44] = walk.header()?;
+    match (be16(header[6], header[7]), be16(header[20], header[21])) {
+        (0, 0) => Err(Unparsed::NotIp),
+        (0, ether_type) => {
+            walk.skip(56)?;
+            Ok(Layer::EtherType(ether_type))
+        }
+        (ether_type, _) => {
+            walk.skip(44)?;
+            Ok(Layer::EtherType(ether_type))
+        }
+    }
+}
+
+/// Solaris: version, address family, and where the packet came from and goes to within the host.
+fn ipnet(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    let family = walk.header::<24>()?[1];
+    walk.skip(24)?;
+    match family {
+        2 => Ok(Layer::Ipv4),
+        26 => Ok(Layer::Ipv6),
+        _ => Err(Unparsed::NotIp),
+    }
+}
+
+/// The link layer of ATSC 3.0 (A/330, section 5.1) with a whole IPv4 packet: type, flags, a length of 11 or 16 bits.
+fn broadcast(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    const SEGMENTED: u8 = 0x10;
+    const LONG: u8 = 0x08;
+    const EXTENDED: u8 = 0x03;
+    let [first, low] = *walk.header::<2>()?;
+    if first >> 5 != 0 || first & SEGMENTED != 0 {
+        return Err(Unparsed::NotIp);
+    }
+    let mut len = usize::from(be16(first & 0x07, low));
+    walk.skip(2)?;
+    if first & LONG != 0 {
+        let third = walk.header::<1>()?[0];
+        if third & EXTENDED != 0 {
+            return Err(Unparsed::NotIp);
+        }
+        len |= usize::from(third >> 3) << 11;
+        walk.skip(1)?;
+    }
+    walk.limit(len);
+    Ok(Layer::Ipv4)
 }
 
 /// FDDI: frame control and two addresses, then LLC.
@@ -237,7 +332,10 @@ fn nflog(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
 }
 
 /// Juniper's header: magic number, flags, attributes where a flag says so.
-fn juniper(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+fn juniper(
+    walk: &mut Walk<'_>,
+    frame: fn(&mut Walk<'_>) -> Result<Layer, Unparsed>,
+) -> Result<Layer, Unparsed> {
     const WITHOUT_LINK_LAYER: u8 = 0x02;
     const ATTRIBUTES: u8 = 0x80;
     let header: &[u8; 4] = walk.header()?;
@@ -251,7 +349,7 @@ fn juniper(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
         walk.skip(4)?;
         return Ok(Layer::Ip);
     }
-    Ok(Layer::Ethernet)
+    frame(walk)
 }
 
 /// DOCSIS: frame control, a parameter, a length, and an extended header of the parameter's length where a bit says so.

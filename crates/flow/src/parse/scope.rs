@@ -185,11 +185,16 @@ pub(super) enum Kind {
     L2tp,
     Lisp,
     Tzsp,
+    Gue,
+    Capwap,
+    Esp,
+    Pim,
+    MobileIp,
 }
 
 impl Kind {
     /// In the order of their numbers.
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 23] = [
         Self::Vlan,
         Self::Ip,
         Self::Pppoe,
@@ -208,6 +213,11 @@ impl Kind {
         Self::L2tp,
         Self::Lisp,
         Self::Tzsp,
+        Self::Gue,
+        Self::Capwap,
+        Self::Esp,
+        Self::Pim,
+        Self::MobileIp,
     ];
 
     /// The width of the number that tells networks of the kind apart; 0 if it has none that both directions share.
@@ -226,7 +236,12 @@ impl Kind {
             | Self::Teredo
             | Self::Ayiya
             | Self::L2tp
-            | Self::Tzsp => 0,
+            | Self::Tzsp
+            | Self::Gue
+            | Self::Capwap
+            | Self::Esp
+            | Self::Pim
+            | Self::MobileIp => 0,
         }
     }
 
@@ -251,6 +266,11 @@ impl Kind {
             Self::L2tp => "l2tp",
             Self::Lisp => "lisp",
             Self::Tzsp => "tzsp",
+            Self::Gue => "gue",
+            Self::Capwap => "capwap",
+            Self::Esp => "esp",
+            Self::Pim => "pim",
+            Self::MobileIp => "mobile-ip",
         }
     }
 }

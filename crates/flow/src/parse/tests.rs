@@ -365,6 +365,73 @@ fn udp_believes_its_own_length_only_within_the_packet() {
     assert_eq!(frame.parse(), Err(Unparsed::Malformed));
 }
 
+/// ESP with NULL encryption is read if it is asked for, with every length of check value and initialisation vector, in
+/// tunnels and between hosts, over IP and UDP.
+#[test]
+fn esp_without_encryption_is_read_on_request() {
+    let parser = Parser::new(ParseOptions { esp_null: true, ..ParseOptions::default() });
+    let segment = || Frame::new(b"hello").tcp(&[], 0x18);
+    let payloads = [
+        (4, segment().ipv4(6).ipv4_checksum(), true),
+        (41, segment().ipv6(6), true),
+        (6, segment(), false),
+    ];
+    for (next, payload, scoped) in payloads {
+        for (vector, check_value) in [(0, 12), (0, 16), (0, 24), (0, 32), (0, 0), (8, 16)] {
+            for more_padding in [0, 4, 200] {
+                for udp in [false, true] {
+                    let padding = (4 - (payload.0.len() + 2) % 4) % 4 + more_padding;
+                    let mut frame = payload.clone().within(&[7; 8][..vector]);
+                    frame.0.extend((1..=padding).map(|number| number as u8));
+                    frame.0.extend([padding as u8, next]);
+                    frame.0.extend([0xa5; 32].iter().take(check_value));
+                    let esp = frame.within(&[0, 0, 16, 1, 0, 0, 0, 1]);
+                    let frame = if udp {
+                        esp.udp(4500, 4500).ipv4(17).ethernet(0x0800)
+                    } else {
+                        esp.ipv6(50).ethernet(0x86dd)
+                    };
+                    let data = &frame.0;
+                    let packet = Packet::new(data, Timestamp::default(), LinkType::ETHERNET);
+                    let Ok(Parsed::Transport(headers)) = parser.parse(&packet) else { panic!() };
+                    let name = format!("{next} {vector} {check_value} {padding} {udp}");
+                    assert_eq!((headers.protocol, headers.destination_port), (6, 80), "{name}");
+                    assert_eq!(frame.payload(&headers), b"hello", "{name}");
+                    assert_eq!(headers.payload_wire_len, 5, "{name}");
+                    assert_eq!(headers.scope != Scope::NONE, scoped, "{name}");
+                    let opaque = frame.headers();
+                    assert_eq!(opaque.protocol, if udp { 17 } else { 50 }, "not asked for");
+                    for len in 14..data.len() {
+                        let mut cut =
+                            Packet::new(&data[..len], packet.timestamp, LinkType::ETHERNET);
+                        cut.wire_len = data.len() as u32;
+                        if let Ok(Parsed::Transport(headers)) = parser.parse(&cut) {
+                            assert!(matches!(headers.protocol, 6 | 17 | 50));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    // Noise is not taken for a packet but by chance.
+    let mut noise = 1_u32;
+    let mut found = 0;
+    for _ in 0..20_000 {
+        let mut bytes = [0; 120];
+        for byte in &mut bytes {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *byte = (noise >> 24) as u8;
+        }
+        let frame = Frame::new(&bytes).ipv4(50).ethernet(0x0800);
+        let packet = Packet::new(&frame.0, Timestamp::default(), LinkType::ETHERNET);
+        match parser.parse(&packet) {
+            Ok(Parsed::Transport(headers)) => found += u32::from(headers.protocol != 50),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(found < 20, "{found}");
+}
+
 /// Whatever is around it, it is the same segment; and tunnels look alike from both ends.
 #[test]
 fn every_wrapping_comes_off() {
@@ -409,7 +476,10 @@ fn tunnels_are_told_apart_by_ends_and_identifier() {
 /// What comes to a tunnel's port and is no tunnel stays a datagram of that port.
 #[test]
 fn payloads_that_are_no_tunnels_stay_payloads() {
-    let ports = [1701, 2152, 3386, 3544, 4341, 4754, 4789, 4790, 5072, 6081, 6635, 8472, 37008];
+    let ports = [
+        434, 1701, 2152, 3386, 3544, 4341, 4500, 4754, 4789, 4790, 5072, 5247, 6080, 6081, 6635,
+        8472, 37008,
+    ];
     let text = b"GET / HTTP/1.1\r\nHost: example.org\r\nAccept: */*\r\n\r\n";
     let mut fixed = vec![0; 80];
     let mut noise = 1_u32;

@@ -2,7 +2,7 @@
 
 use super::scope::Kind;
 use super::walk::{Layer, Walk, be16};
-use super::{Unparsed, gre, ip, ipcomp, tcp_options, udp};
+use super::{Unparsed, esp, gre, ip, ipcomp, l2tpv3, mobile_ip, pim, tcp_options, udp};
 use crate::headers::protocol;
 use crate::{Headers, TcpFlags, TcpHeader};
 
@@ -18,7 +18,8 @@ pub(super) fn above_ip(walk: &mut Walk<'_>, number: u8) -> Result<Layer, Unparse
             walk.skip((usize::from(head[1]) + 2) * 4)?;
             Ok(Layer::Protocol(head[0]))
         }
-        IPV4 | IPV6 | GRE | ETHER_IP | IP_COMPRESSION | MPLS | ETHERNET
+        IPV4 | IPV6 | GRE | ESP | MINIMAL | IPIP | ETHER_IP | PIM | IP_COMPRESSION | L2TP
+        | MPLS | ETHERNET
             if walk.parser.options.decapsulate =>
         {
             tunnel(walk, number)
@@ -30,9 +31,14 @@ pub(super) fn above_ip(walk: &mut Walk<'_>, number: u8) -> Result<Layer, Unparse
 const IPV4: u8 = 4;
 const IPV6: u8 = 41;
 const GRE: u8 = 47;
+const ESP: u8 = 50;
 const AUTHENTICATION: u8 = 51;
+const MINIMAL: u8 = 55;
+const IPIP: u8 = 94;
 const ETHER_IP: u8 = 97;
+const PIM: u8 = 103;
 const IP_COMPRESSION: u8 = 108;
+const L2TP: u8 = 115;
 const MPLS: u8 = 137;
 const ETHERNET: u8 = 143;
 
@@ -42,7 +48,12 @@ fn tunnel(walk: &mut Walk<'_>, number: u8) -> Result<Layer, Unparsed> {
     let entered = match number {
         IPV4 => walk.tunnel_in(outer, Kind::Ip, 0).map(|()| Layer::Ipv4),
         IPV6 => walk.tunnel_in(outer, Kind::Ip, 0).map(|()| Layer::Ipv6),
+        IPIP => walk.tunnel_in(outer, Kind::Ip, 0).map(|()| Layer::Ip),
         GRE => gre::header(walk, outer),
+        ESP => esp::header(walk, outer),
+        MINIMAL => mobile_ip::minimal(walk, outer),
+        PIM => pim::register(walk, outer),
+        L2TP => l2tpv3::over_ip(walk, outer),
         ETHER_IP => gre::ether_ip(walk, outer),
         IP_COMPRESSION => ipcomp::header(walk, outer),
         MPLS => walk.tunnel_in(outer, Kind::Mpls, 0).map(|()| Layer::Mpls),

@@ -1,7 +1,8 @@
 //! UDP (RFC 768) and the tunnels on its well-known ports.
 
+use super::scope::Kind;
 use super::walk::{Layer, Walk, be16};
-use super::{Unparsed, gre, gtp, ipv6_over_udp, l2tp, scope::Kind, vxlan};
+use super::{Unparsed, capwap, esp, gre, gtp, gue, ipv6_over_udp, l2tp, mobile_ip, tzsp, vxlan};
 use crate::headers::protocol;
 use crate::{Headers, TcpHeader};
 
@@ -31,19 +32,23 @@ type Tunnel = fn(&mut Walk<'_>, Headers) -> Result<Layer, Unparsed>;
 #[inline]
 fn tunnel_at(port: u16) -> Option<Tunnel> {
     Some(match port {
-        1701 => l2tp::header,
+        434 => mobile_ip::over_udp,
+        1701 => l2tp::any,
         2152 => gtp::header,
         3386 => gtp::version_0,
         3544 => ipv6_over_udp::teredo,
         4341 => lisp,
+        4500 => esp::over_udp,
         4754 => gre::header,
         // 8472 is the port of Linux before there was one.
         4789 | 8472 => vxlan::header,
         4790 => vxlan::generic,
         5072 => ipv6_over_udp::ayiya,
+        5247 => capwap::data,
+        6080 => gue::header,
         6081 => vxlan::geneve,
         6635 => mpls,
-        37008 => tzsp,
+        37008 => tzsp::over_udp,
         _ => return None,
     })
 }
@@ -83,26 +88,4 @@ fn lisp(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
 fn mpls(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     walk.tunnel_in(outer, Kind::Mpls, 0)?;
     Ok(Layer::Mpls)
-}
-
-/// A mirrored Ethernet frame in TZSP: tagged fields, each but the end and the padding with a length.
-fn tzsp(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
-    const PADDING: u8 = 0;
-    const END: u8 = 1;
-    let [1, 0, 0, 1] = *walk.header::<4>()? else { return Err(Unparsed::NotIp) };
-    walk.skip(4)?;
-    loop {
-        match walk.header::<1>()?[0] {
-            END => break,
-            PADDING => walk.skip(1)?,
-            _ => {
-                let len = usize::from(walk.header::<2>()?[1]);
-                walk.skip(2 + len)?;
-            }
-        }
-        walk.enter()?;
-    }
-    walk.skip(1)?;
-    walk.tunnel_in(outer, Kind::Tzsp, 0)?;
-    Ok(Layer::Ethernet)
 }

@@ -103,6 +103,10 @@ pub enum Encapsulation {
     MultilinkFragment,
     /// A packet that ARCNET (RFC 1201) spread over several frames.
     ArcnetFragment,
+    /// A TCP header that was compressed (RFC 1144); what is left out is known to the receiver alone.
+    CompressedTcp,
+    /// A frame that B.A.T.M.A.N. advanced spread over several packets.
+    MeshFragment,
     /// A frame of another version of a protocol than the one that is known.
     UnknownVersion,
 }
@@ -114,6 +118,8 @@ impl fmt::Display for Encapsulation {
             Self::MplsPayload => "MPLS payload that is neither IP nor Ethernet",
             Self::MultilinkFragment => "fragment of a PPP multilink packet",
             Self::ArcnetFragment => "fragment of an ARCNET packet",
+            Self::CompressedTcp => "packet with a compressed TCP header",
+            Self::MeshFragment => "fragment of a frame in a batman-adv mesh",
             Self::UnknownVersion => "unknown version of an encapsulation",
         })
     }

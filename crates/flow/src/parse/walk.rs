@@ -7,6 +7,7 @@ use super::{
     Fragment, Parsed, Parser, Unparsed, ethernet, ip, ipv6, llc, mpls, ppp, quick, tag, transport,
     wireless,
 };
+use crate::headers::protocol;
 use crate::{Checksum, Defect, Headers, Scope, TcpHeader};
 
 /// What the bytes at the walk's position are.
@@ -22,6 +23,8 @@ pub(super) enum Layer {
     Ipv4,
     /// An IPv6 packet.
     Ipv6,
+    /// An IPv4 packet with TCP that has another number in the protocol field (RFC 1144, section 3.2.3).
+    UncompressedTcp,
     /// An MPLS label stack.
     Mpls,
     /// A PPP frame.
@@ -30,6 +33,8 @@ pub(super) enum Layer {
     Llc,
     /// An 802.11 frame.
     Wlan,
+    /// An 802.11 frame whose first two bytes may have changed places.
+    SwappedWlan,
     /// An 802.11 frame with a radiotap header.
     Radiotap,
     /// A network service header.
@@ -118,10 +123,15 @@ impl<'a> Walk<'a> {
                     Some(found) => return Ok(Parsed::Transport(found)),
                     None => ipv6::header(self),
                 },
+                Layer::UncompressedTcp => ip::v4(self).map(|layer| match layer {
+                    Layer::Protocol(_) => Layer::Protocol(protocol::TCP),
+                    other => other,
+                }),
                 Layer::Mpls => mpls::label(self),
                 Layer::Ppp => ppp::frame(self),
                 Layer::Llc => llc::header(self),
                 Layer::Wlan => wireless::frame(self),
+                Layer::SwappedWlan => wireless::swapped(self),
                 Layer::Radiotap => wireless::radiotap(self),
                 Layer::ServiceHeader => tag::service_header(self),
                 Layer::Protocol(protocol) => transport::above_ip(self, protocol),

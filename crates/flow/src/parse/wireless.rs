@@ -7,14 +7,21 @@ use crate::LinkType;
 /// An 802.11 frame (IEEE 802.11, section 9.2): data, not encrypted. Of an aggregate (A-MSDU, section 9.3.2.2) that packet is
 /// taken that was asked for.
 pub(super) fn frame(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
-    const DATA: u8 = 0x08;
+    let control = *walk.header::<2>()?;
+    data(walk, control)
+}
+
+/// The type of data frames, with the protocol's version.
+const DATA: u8 = 0x08;
+
+fn data(walk: &mut Walk<'_>, [kind, flags]: [u8; 2]) -> Result<Layer, Unparsed> {
     const QUALITY_OF_SERVICE: u8 = 0x80;
     const WITHOUT_DATA: u8 = 0x40;
     const BOTH_WAYS: u8 = 0x03;
     const PROTECTED: u8 = 0x40;
     const ORDER: u8 = 0x80;
-    let control: &[u8; 2] = walk.header()?;
-    let [kind, flags] = *control;
+    const AGGREGATE: u8 = 0x80;
+    const MESH_CONTROL: u8 = 0x01;
     let unreadable = match kind & 0x0f {
         DATA if flags & PROTECTED != 0 => Some(WirelessFrame::Encrypted),
         DATA if kind & WITHOUT_DATA != 0 => Some(WirelessFrame::Null),
@@ -31,8 +38,14 @@ pub(super) fn frame(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let mut len = if flags & BOTH_WAYS == BOTH_WAYS { 30 } else { 24 };
     let mut aggregate = false;
     if kind & QUALITY_OF_SERVICE != 0 {
-        aggregate = walk.bytes(len + 2)?[len] & 0x80 != 0;
+        let service = &walk.bytes(len + 2)?[len..];
+        let mesh = flags & BOTH_WAYS == BOTH_WAYS && service[1] & MESH_CONTROL != 0;
+        aggregate = service[0] & AGGREGATE != 0;
         len += if flags & ORDER != 0 { 6 } else { 2 };
+        if mesh && !aggregate {
+            // Flags, time to live, sequence number, and up to two more addresses (section 9.2.4.8.3).
+            len += 6 + 6 * usize::from(walk.bytes(len + 1)?[len] & 0x03);
+        }
     }
     // Some adapters pad the header to a multiple of four.
     let llc_at = |at: usize| walk.captured().get(at..).is_some_and(|data| data.starts_with(LLC));
@@ -53,6 +66,17 @@ pub(super) fn frame(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
         walk.limit(len - SUBFRAME_HEADER);
     }
     Ok(Layer::Llc)
+}
+
+/// A frame as access points hand it to their controller: some change the places of the two bytes of the frame control field.
+pub(super) fn swapped(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
+    let [first, second] = *walk.header::<2>()?;
+    let is_data = |kind: u8| kind & 0x0f == DATA;
+    if !is_data(first) && is_data(second) {
+        data(walk, [second, first])
+    } else {
+        data(walk, [first, second])
+    }
 }
 
 /// Two addresses and a length, as in an 802.3 frame.

@@ -53,6 +53,15 @@ impl Frame {
         self.within(&header)
     }
 
+    /// Fills in the checksum of an IPv4 header without options at the start.
+    pub fn ipv4_checksum(mut self) -> Self {
+        let words = self.0[..20].chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
+        let sum: u32 = words.sum();
+        let sum = (sum >> 16) + (sum & 0xffff);
+        self.0[10..12].copy_from_slice(&(!(sum + (sum >> 16)) as u16).to_be_bytes());
+        self
+    }
+
     /// From 2001:db8::1 to 2001:db8::2.
     pub fn ipv6(self, next: u8) -> Self {
         let mut header = vec![0x60, 0, 0, 0];

@@ -143,6 +143,69 @@ fn links(all: &mut Vec<Exhibit>) {
     let mut apple = vec![16, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0];
     apple.resize(16, 0);
     add("Apple's header", 258, ether4().within(&apple));
+    more_links(&mut add);
+}
+
+fn more_links(add: &mut impl FnMut(&'static str, u16, Frame)) {
+    let station = |last| [b'N' << 1, b'0' << 1, b'C' << 1, b'A' << 1, b'L' << 1, b' ' << 1, last];
+    let stations = [station(0xe0), station(0x60), station(0xe1)].concat();
+    let packet_radio = tcp4().within(&[0x03, 0xcc]).within(&stations);
+    add("AX.25", 3, packet_radio.clone());
+    add("AX.25, KISS", 202, packet_radio.within(&[0]));
+    add("SLIP", 8, tcp4().within(&[0; 16]));
+    let mut uncompressed = tcp4();
+    uncompressed.0[9] = 17; // the number of a connection
+    add("SLIP, TCP to be compressed", 8, {
+        uncompressed.within(&[[0, 0x75].as_slice(), &[0; 14]].concat())
+    });
+    let mut firewall = [0; 44];
+    firewall[6] = 8;
+    add("Symantec's firewall", 99, tcp4().within(&firewall));
+    let mut firewall = [0; 56];
+    firewall[20..22].copy_from_slice(&[0x86, 0xdd]);
+    add("Symantec's firewall, version 3", 99, tcp6().within(&firewall));
+    add("IP over Fibre Channel", 122, tcp4().within(&snap(0x0800)).within(&[1; 16]));
+    add("TZSP, captured", 128, ether4().within(&[1, 0, 0, 1, 1]));
+    let mut wireless = vec![1, 0, 0, 18, 0, 1, 0x08, 0x02];
+    wireless.resize(6 + 24, 0);
+    add("TZSP, 802.11", 128, tcp4().within(&snap(0x0800)).within(&wireless));
+    let record = |kind: u8, extensions: &[u8], frame: Frame| {
+        let wire_len = (frame.0.len() as u16).to_be_bytes();
+        let head = [&[0; 8], &[kind, 4, 0, 0, 0, 0][..], &wire_len, extensions].concat();
+        frame.within(&head)
+    };
+    let mut checked = ether4();
+    checked.0.extend([9; 4]);
+    let len = (checked.0.len() as u16).to_be_bytes();
+    let head = [&[0; 8], &[2, 4, 0, 0, 0, 0][..], &len, &[0, 0]].concat();
+    add("ERF, Ethernet", 197, checked.within(&head));
+    add("ERF, HDLC with extensions", 197, {
+        let extensions = [0x83, 1, 1, 1, 1, 1, 1, 1, 0x05, 1, 1, 1, 1, 1, 1, 1];
+        record(0x81, &extensions, tcp4().within(&[0x0f, 0, 8, 0]))
+    });
+    add("ERF, IPv6", 197, record(23, &[], tcp6()));
+    add("ERF, AAL5", 197, record(4, &[], tcp4().within(&snap(0x0800)).within(&[0; 4])));
+    add("Cisco HDLC with direction", 205, tcp4().within(&[1, 0x0f, 0x00, 0x08, 0x00]));
+    add("frame relay with direction", 206, tcp4().within(&[0, 0x18, 0x41, 0x03, 0xcc]));
+    add("multilink frame relay", 182, tcp4().within(&[0xc0, 1, 0x18, 0x41, 0x03, 0xcc]));
+    let juniper = [0x4d, 0x47, 0x43, 0];
+    add("Juniper, PPP", 179, tcp4().within(&[0x00, 0x21]).within(&juniper));
+    add("Juniper, frame relay", 180, tcp4().within(&[0x18, 0x41, 0x03, 0xcc]).within(&juniper));
+    add("Juniper, Cisco HDLC", 181, tcp4().within(&[0x0f, 0, 8, 0]).within(&juniper));
+    add("Juniper, PPPoE", 167, ether4().within(&juniper));
+    add("MPLS without a link layer", 219, tcp4().within(&[0, 2, 1, 64]));
+    let solaris = |family| [[1, family].as_slice(), &[0; 22]].concat();
+    add("Solaris, IPv4", 226, tcp4().within(&solaris(2)));
+    add("Solaris, IPv6", 226, tcp6().within(&solaris(26)));
+    add("passive optical network", 259, ether4().within(&[0x55; 8]));
+    let len = tcp4().0.len() as u8;
+    add("ATSC 3.0", 289, tcp4().within(&[0, len]));
+    add("ATSC 3.0, long", 289, tcp4().within(&[0x08, len, 0]));
+    let mut mesh = vec![0x88, 0x03];
+    mesh.resize(30, 0);
+    mesh.extend([0, 1, 1, 31, 0, 0, 0, 1]);
+    mesh.extend([2; 6]);
+    add("802.11, mesh", 105, tcp4().within(&snap(0x0800)).within(&mesh));
 }
 
 fn tags(all: &mut Vec<Exhibit>) {
@@ -177,6 +240,14 @@ fn tags(all: &mut Vec<Exhibit>) {
     add("VN-Tag", tcp4().within(&[0, 1, 0, 2, 8, 0]).ethernet(0x8926), false);
     add("bridge port extension", tcp4().within(&[0, 1, 0, 2, 0, 0, 8, 0]).ethernet(0x893f), false);
     add("HSR", tcp4().within(&[0, 1, 0, 2, 8, 0]).ethernet(0x892f), false);
+    add("redundancy tag", tcp4().within(&[0, 0, 0, 2, 8, 0]).ethernet(0xf1c1), false);
+    let marvell = [0, 0, 0xc0, 2, 3, 4, 8, 0];
+    add("Marvell's tag with a type", tcp4().within(&marvell).ethernet(0xdada), false);
+    add("LLC without a length", tcp4().within(&snap(0x0800)).ethernet(0x8870), false);
+    let unicast = [0x40, 15, 50, 0, 2, 0, 0, 0, 0, 9];
+    add("batman-adv", ether4().within(&unicast).ethernet(0x4305), false);
+    let broadcast = [0x01, 15, 50, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9];
+    add("batman-adv, broadcast", ether4().within(&broadcast).ethernet(0x4305), false);
     let options = [1, 1, 1, 0];
     let with_options = Frame::new(b"hello").tcp(&[], 0x18).ipv4_with(6, &options, 0, 0x4000);
     add("IPv4 options", with_options.ethernet(0x0800), false);
@@ -266,8 +337,62 @@ fn tunnels(all: &mut Vec<Exhibit>) {
     let len = ((ppp.0.len() + 14) as u16).to_be_bytes();
     let l2tp = [&[0x4a, 0x02], &len[..], &[0, 1, 0, 2, 0, 0, 0, 0, 0, 0]].concat();
     add("L2TP", over_udp(ppp.within(&l2tp), 1701));
+    more_tunnels(&mut add);
     add("LISP", over_udp(tcp4().within(&[0x08, 0, 0, 0, 0, 0, 7, 0]), 4341));
     add("GRE in UDP", over_udp(tcp4().within(&[0, 0, 8, 0]), 4754));
     add("MPLS in UDP", over_udp(tcp4().within(&[0, 2, 1, 64]), 6635));
     add("TZSP", over_udp(ether4().within(&[1, 0, 0, 1, 0, 10, 1, 200, 1]), 37_008));
+}
+
+fn more_tunnels(add: &mut impl FnMut(&'static str, Frame)) {
+    let over_ip = |frame: Frame, protocol| frame.ipv4(protocol).ethernet(0x0800);
+    let over_udp = |frame: Frame, port| over_ip(frame.udp(50_000, port), 17);
+    // What nothing announces has to prove itself with a checksum.
+    let sure = || tcp4().ipv4_checksum();
+    let frame = || sure().ethernet(0x0800);
+    let session = [0, 0, 0, 7];
+    add("L2TPv3", over_ip(frame().within(&session), 115));
+    add("L2TPv3, sublayer", over_ip(frame().within(&[0; 4]).within(&session), 115));
+    let cookie = [0xab, 0xcd, 0xef, 1, 2, 3, 4, 5];
+    add("L2TPv3, cookie", over_ip(frame().within(&cookie).within(&session), 115));
+    add("L2TPv3, cookie and sublayer", {
+        let tagged = sure().within(&[0, 0, 8, 0]).ethernet(0x8100);
+        over_ip(tagged.within(&[0x40, 0, 0, 1]).within(&cookie).within(&session), 115)
+    });
+    add("L2TPv3, IP", over_ip(sure().within(&cookie[..4]).within(&session), 115));
+    let ppp = sure().within(&[0xff, 0x03, 0x00, 0x21]);
+    add("L2TPv3, PPP", over_ip(ppp.within(&session), 115));
+    add("L2TPv3 over UDP", {
+        over_udp(frame().within(&cookie).within(&[0, 3, 0, 0, 0, 0, 0, 7]), 1701)
+    });
+    add("GUE", over_udp(tcp4().within(&[0, 4, 0, 0]), 6080));
+    add(
+        "GUE, IPv6, options",
+        over_udp(tcp6().within(&[2, 41, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]), 6080),
+    );
+    add("GUE, GRE", over_udp(tcp4().within(&[0, 0, 8, 0]).within(&[0, 47, 0, 0]), 6080));
+    add("GUE, variant 1", over_udp(tcp4(), 6080));
+    add("GUE, variant 1, IPv6", over_udp(tcp6(), 6080));
+    let control = |flags: [u8; 3]| [[0].as_slice(), &flags, &[0; 4]].concat();
+    add("CAPWAP, Ethernet", over_udp(ether4().within(&control([0x10, 0x00, 0])), 5247));
+    let wireless = |control: [u8; 2]| {
+        let mut header = control.to_vec();
+        header.resize(24, 0);
+        tcp4().within(&snap(0x0800)).within(&header)
+    };
+    let native = [0x10, 0x03, 0];
+    add("CAPWAP, 802.11", over_udp(wireless([0x08, 0x02]).within(&control(native)), 5247));
+    add("CAPWAP, 802.11, swapped", over_udp(wireless([0x02, 0x08]).within(&control(native)), 5247));
+    add("CAPWAP, radio's address", {
+        let header = [control([0x20, 0x00, 0x10]), vec![6, 2, 0, 0, 0, 0, 9, 0]].concat();
+        over_udp(ether4().within(&header), 5247)
+    });
+    add("PIM register", over_ip(tcp4().within(&[0x21, 0, 0, 0, 0, 0, 0, 0]), 103));
+    add("IPIP, the old number", over_ip(tcp4(), 94));
+    add("Mobile IP over UDP", over_udp(tcp4().within(&[4, 4, 0, 0]), 434));
+    let mut minimal = vec![6, 0x80, 0, 0, 10, 0, 0, 2, 10, 0, 0, 1];
+    let sum: u32 = minimal.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(word[1])).sum();
+    minimal[2..4].copy_from_slice(&(!sum as u16).to_be_bytes());
+    let minimal = Frame::new(b"hello").tcp(&[], 0x18).within(&minimal);
+    add("minimal encapsulation", over_ip(minimal, 55));
 }
