@@ -5,6 +5,7 @@ mod copies;
 mod digest;
 mod files;
 mod json;
+mod open;
 mod print;
 mod raw;
 mod runs;
@@ -17,15 +18,15 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use clap::ValueEnum;
-use conversation::{Conversation, Conversations, FlowStream, FlowStreamExt as _};
+use conversation::{Chunk, ChunkEvent, ChunkStream, FlowStream, FlowStreamExt as _};
 use flow::FiveTuple;
 use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use ring_core::PacketSource;
 
 use self::colour::{Colour, Palette};
 use self::copies::Copies;
 use self::files::Folder;
+use self::open::{Open, Views};
 use self::view::{Talk, View};
 use crate::Error;
 use crate::hosts::Hosts;
@@ -123,14 +124,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     }
     report::listening(&arguments.input);
     let counters = source.counters();
-    let conversations = conversations(source, arguments);
-    let handle = conversations.handle();
+    let chunks = chunks(source, arguments);
+    let handle = chunks.handle();
     let output = show.output.clone();
     let live = arguments.input.is_live();
     let ended = handle.clone();
     interrupt::ends(move || ended.shutdown());
     report::print_counts_of(handle.clone(), live);
-    let result = runtime.block_on(follow(conversations, &show));
+    let result = runtime.block_on(follow(chunks, &show));
     let written = output.finish().map_err(Error::from);
     let has_enough = written.as_ref().is_err_and(Error::is_broken_pipe);
     show.report_copies();
@@ -145,47 +146,48 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
 }
 
 /// Whose engine it is: a capture's or a file's.
-fn conversations(source: Source, arguments: &Arguments) -> Conversations {
+fn chunks(source: Source, arguments: &Arguments) -> ChunkStream {
     let key = arguments.keying.extractor();
     match source {
-        Source::Live(capture) => conversations_of(capture.flow_stream(key), arguments),
-        Source::Xdp(group) => conversations_of(group.flow_stream(key), arguments),
-        Source::Tap(tap) => conversations_of(tap.flow_stream(key), arguments),
-        Source::File(file) => conversations_of(file.flow_stream(key), arguments),
+        Source::Live(capture) => chunks_of(capture.flow_stream(key), arguments),
+        Source::Xdp(group) => chunks_of(group.flow_stream(key), arguments),
+        Source::Tap(tap) => chunks_of(tap.flow_stream(key), arguments),
+        Source::File(file) => chunks_of(file.flow_stream(key), arguments),
     }
 }
 
-fn conversations_of<S>(stream: FlowStream<S, FiveTuple>, arguments: &Arguments) -> Conversations
+fn chunks_of<S>(stream: FlowStream<S, FiveTuple>, arguments: &Arguments) -> ChunkStream
 where
     S: PacketSource + Send + Unpin + 'static,
 {
     let stream = stream.table(|table| arguments.hosts.apply(table));
-    arguments.limits.apply(stream).into_conversations()
+    arguments.limits.apply(stream).into_chunk_stream()
 }
 
-/// Reads all conversations at once, each in a future of its own, until they end or the time for handing over does.
-async fn follow(mut conversations: Conversations, show: &Show) -> Result<(), conversation::Error> {
-    let mut readers = FuturesUnordered::new();
-    let mut announced = true;
+/// Shows all conversations as they go on, until they end or the time for handing over does.
+async fn follow(mut chunks: ChunkStream, show: &Show) -> Result<(), conversation::Error> {
+    let mut open = Open::default();
     let mut result = Ok(());
     poll_fn(|cx| {
-        while announced {
-            match conversations.poll_next_unpin(cx) {
-                Poll::Ready(Some(Ok(conversation))) => readers.push(show.read(conversation)),
+        while !show.has_failed() {
+            match chunks.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(event))) => show.event(event, &mut open),
                 Poll::Ready(Some(Err(error))) => result = Err(error),
-                Poll::Ready(None) => announced = false,
-                Poll::Pending => break,
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => {
+                    // All that could be read was: a person at the terminal wants to see it now.
+                    show.output.flush();
+                    return Poll::Pending;
+                }
             }
         }
-        while let Poll::Ready(Some(())) = readers.poll_next_unpin(cx) {}
-        if show.has_failed() || (!announced && readers.is_empty()) {
-            return Poll::Ready(());
-        }
-        // All that could be read was: a person at the terminal wants to see it now.
-        show.output.flush();
-        Poll::Pending
+        Poll::Ready(())
     })
     .await;
+    if !show.has_failed() {
+        // Of these the end was not seen, since the engine failed.
+        open.into_views().for_each(Views::end);
+    }
     result
 }
 
@@ -233,34 +235,50 @@ impl Show {
             || self.folder.as_ref().is_some_and(|folder| folder.has_failed())
     }
 
-    /// Reads a conversation to its end.
-    async fn read(&self, mut conversation: Conversation) {
-        let number = self.count.get() + 1;
-        self.count.set(number);
-        let talk = Talk::new(number, &conversation);
+    /// Shows what happens to one of the conversations that are `open`.
+    fn event(&self, event: ChunkEvent, open: &mut Open) {
+        match event {
+            ChunkEvent::Started { id, key, initiator, timestamp, .. } => {
+                let number = self.count.get() + 1;
+                self.count.set(number);
+                let talk = Talk::new(number, key, initiator, timestamp);
+                self.begin(&talk);
+                open.insert(id, talk);
+            }
+            ChunkEvent::Chunk { id, chunk, .. } => {
+                let is_last = matches!(chunk, Chunk::Closed { .. } | Chunk::Overrun { .. });
+                if let Some(views) = open.views(id, |talk| self.views(talk)) {
+                    views.chunk(&chunk);
+                }
+                if is_last && let Some(views) = open.remove(id) {
+                    views.end();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Shows that a conversation begins.
+    fn begin(&self, talk: &Talk) {
+        match self.style {
+            Style::Json => json::begin(talk, &self.output),
+            Style::Person(_) => print::begin(talk, &self.output, &self.clock),
+            Style::Digest | Style::Raw => {}
+        }
+    }
+
+    fn views(&self, talk: &Talk) -> Views {
         let output = self.output.clone();
-        let mut views: Vec<Box<dyn View>> = vec![match self.style {
-            Style::Digest => Box::new(digest::Digest::new(talk, output, self.copies.clone())),
-            Style::Json => Box::new(json::Json::new(talk, output)),
-            Style::Raw => Box::new(raw::Raw::new(talk, output)),
+        let shown: Box<dyn View> = match self.style {
+            Style::Digest => Box::new(digest::Digest::new(*talk, output, self.copies.clone())),
+            Style::Json => Box::new(json::Json::new(*talk, output)),
+            Style::Raw => Box::new(raw::Raw::new(*talk, output)),
             Style::Person(bytes) => {
                 let clock = self.clock.clone();
-                Box::new(print::Printer::new(talk, output, bytes, self.palette, clock))
+                Box::new(print::Printer::new(*talk, output, bytes, self.palette, clock))
             }
-        }];
-        if let Some(folder) = &self.folder {
-            views.push(Box::new(folder.files(&talk)));
-        }
-        while let Some(chunk) = conversation.next_chunk().await {
-            if interrupt::is_over() {
-                break;
-            }
-            for view in &mut views {
-                view.chunk(&chunk);
-            }
-        }
-        for view in views {
-            view.end();
-        }
+        };
+        let written = self.folder.as_ref().map(|folder| Box::new(folder.files(talk)));
+        Views { shown, written }
     }
 }

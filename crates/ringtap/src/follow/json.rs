@@ -111,24 +111,32 @@ enum Event<'a> {
     },
 }
 
+/// Prints that a conversation begins.
+pub(super) fn begin(talk: &Talk, output: &Output) {
+    let event = Event::Start {
+        conversation: talk.number,
+        time: talk.started.to_string(),
+        initiator: talk.initiator.to_string(),
+        responder: talk.responder.to_string(),
+        scope: names::scope(talk.scope),
+    };
+    write(output, &event);
+}
+
+fn write(output: &Output, event: &Event<'_>) {
+    output.write(|w| {
+        serde_json::to_writer(&mut *w, event)?;
+        w.write_all(b"\n")
+    });
+}
+
 impl Json {
     pub(super) fn new(talk: Talk, output: Output) -> Self {
-        let this = Self { talk, output, late_bytes: 0, unplaced_bytes: 0, conflicts: 0 };
-        this.write(&Event::Start {
-            conversation: talk.number,
-            time: talk.started.to_string(),
-            initiator: talk.initiator.to_string(),
-            responder: talk.responder.to_string(),
-            scope: names::scope(talk.scope),
-        });
-        this
+        Self { talk, output, late_bytes: 0, unplaced_bytes: 0, conflicts: 0 }
     }
 
     fn write(&self, event: &Event<'_>) {
-        self.output.write(|w| {
-            serde_json::to_writer(&mut *w, event)?;
-            w.write_all(b"\n")
-        });
+        write(&self.output, event);
     }
 
     fn count(&mut self, chunk: &Chunk) {

@@ -39,6 +39,15 @@ pub(super) struct Printer {
     runs: Runs,
 }
 
+/// Prints that a conversation begins.
+pub(super) fn begin(talk: &Talk, output: &Output, clock: &Clock) {
+    let Talk { number, started, initiator, responder, scope, .. } = *talk;
+    let (moment, scope) = (clock.at(started), names::Within(scope));
+    output.write(|w| {
+        writeln!(w, "[{number}] {} {initiator} > {responder}{scope} started", moment.dated())
+    });
+}
+
 impl Printer {
     pub(super) fn new(
         talk: Talk,
@@ -47,23 +56,9 @@ impl Printer {
         palette: Palette,
         clock: Clock,
     ) -> Self {
-        let moment = clock.at(talk.started);
-        let this = Self {
-            talk,
-            output,
-            bytes,
-            palette,
-            clock,
-            day: moment.day(),
-            text: Default::default(),
-            runs: Runs::default(),
-        };
-        let Talk { number, initiator, responder, scope, .. } = talk;
-        let scope = names::Within(scope);
-        this.output.write(|w| {
-            writeln!(w, "[{number}] {} {initiator} > {responder}{scope} started", moment.dated())
-        });
-        this
+        let day = clock.at(talk.started).day();
+        let (text, runs) = (Default::default(), Runs::default());
+        Self { talk, output, bytes, palette, clock, day, text, runs }
     }
 
     /// Prints a line: the conversation's number, the time, sender and receiver, and something about them.

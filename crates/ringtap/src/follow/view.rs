@@ -1,7 +1,7 @@
 //! Whatever shows a conversation.
 
-use conversation::{Chunk, Conversation};
-use flow::{Endpoint, FiveTupleKey, FlowRecord, FlowSide, Scope, Timestamp};
+use conversation::Chunk;
+use flow::{Endpoint, FiveTupleKey, FlowRecord, FlowSide, Orientation, Scope, Timestamp};
 
 /// Which conversation it is, and between whom.
 #[derive(Clone, Copy, Debug)]
@@ -26,15 +26,18 @@ pub(super) trait View {
 }
 
 impl Talk {
-    pub(super) fn new(number: u64, conversation: &Conversation) -> Self {
-        Self {
-            number,
-            started: conversation.info().started,
-            initiator: conversation.initiator(),
-            responder: conversation.responder(),
-            scope: conversation.scope(),
-            joined: None,
-        }
+    pub(super) fn new(
+        number: u64,
+        key: FiveTupleKey,
+        orientation: Orientation,
+        started: Timestamp,
+    ) -> Self {
+        let FiveTupleKey { a, b, scope, .. } = key;
+        let (initiator, responder) = match orientation {
+            Orientation::Forward => (a, b),
+            Orientation::Reverse => (b, a),
+        };
+        Self { number, started, initiator, responder, scope, joined: None }
     }
 
     /// Takes over what is known when the conversation ends.
