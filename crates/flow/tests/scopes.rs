@@ -12,7 +12,7 @@ use flow::{
     LinkType, Opening, Packet, TableStatistics, Timestamp,
 };
 
-use self::Around::{Erspan, Gre, Nothing, Qinq, Six, Vlan, Vxlan};
+use self::Around::{Erspan, Gre, Mirror, Nothing, Qinq, Six, Vlan, Vxlan};
 use self::frame::Frame;
 use self::segments::{Client, Host, Server, segment};
 
@@ -25,6 +25,8 @@ enum Around {
     Vxlan(u8),
     Erspan(u8),
     Gre(u8),
+    /// Mirrored by the switch whose address ends so, in session 1.
+    Mirror(u8),
     /// In IPv6.
     Six,
 }
@@ -46,6 +48,11 @@ impl Around {
                 inner.ethernet(0x0800).within(&header).ipv4(47).ethernet(0x0800)
             }
             Gre(key) => inner.within(&[0x20, 0, 8, 0, 0, 0, 0, key]).ipv4(47).ethernet(0x0800),
+            Mirror(switch) => {
+                let mut frame = Erspan(1).frame(inner.0);
+                frame.0[14 + 15] = switch;
+                frame
+            }
             Six => inner.ipv6(4).ethernet(0x86dd),
         }
     }
@@ -146,7 +153,8 @@ fn captured(steps: &[Step]) -> Seen {
     captured_with(FiveTuple::bidirectional(), steps, Seen::default()).0
 }
 
-const PAIRS: [(Around, Around); 12] = [
+const PAIRS: [(Around, Around); 13] = [
+    (Mirror(7), Mirror(8)),
     (Vlan(5), Nothing),
     (Nothing, Vlan(5)),
     (Vlan(5), Vlan(6)),

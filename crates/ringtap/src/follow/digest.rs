@@ -120,8 +120,9 @@ fn identity(lines: &[(Option<u32>, Line)]) -> [u8; 16] {
     let mut parts: Vec<String> = lines
         .iter()
         .map(|(first, line)| {
-            let Line { src, dst, sha256, gaps, .. } = line;
-            format!("{src} {dst} {first:?} {sha256} {gaps:?}")
+            let Line { src, dst, scope: _, len, sha256, gaps, late, unplaced, conflicts } = line;
+            let wrong = (late, unplaced, conflicts);
+            format!("{src} {dst} {first:?} {len} {sha256} {gaps:?} {wrong:?}")
         })
         .collect();
     parts.sort_unstable();
