@@ -17,6 +17,8 @@ use ring_core::Capture;
 use sha2::{Digest as _, Sha256};
 
 use crate::Error;
+use crate::names;
+use crate::text::escape::Escaped;
 
 /// How many clients there are, each with a connection of its own.
 const CLIENTS: usize = 6;
@@ -48,7 +50,7 @@ struct Digest {
 pub(crate) fn run(_: &Arguments) -> Result<(), Error> {
     if netns::enter_user_namespace()? == Privilege::UserNamespace {
         println!(
-            "An ordinary user: inside a user namespace of its own, with a network of its own."
+            "You are an ordinary user, so this runs in a user namespace with a network of its own."
         );
     }
     let (server, client) = (Namespace::new()?, Namespace::new()?);
@@ -187,17 +189,14 @@ async fn hear(conversation: &mut Conversation) -> Heard {
             Chunk::Gap { side, len, .. } => {
                 gaps += len;
                 let who = if side == FlowSide::Initiator { "client" } else { "server" };
-                println!("  ! {len:>7} bytes of the {who} were not captured");
+                println!("  ! {len:>7} bytes of the {who} are missing");
             }
             Chunk::Closed { reason: why, .. } => reason = Some(why),
             _ => {}
         }
     }
     turn.print();
-    println!(
-        "  ended: {}",
-        reason.map_or("not seen".to_owned(), |reason: EndReason| format!("{reason:?}"))
-    );
+    println!("  end: {}", reason.map_or("not seen", names::end_in_words));
     let [sent, received] = hashes.map(|hash| hash.finalize().into());
     Heard {
         client: SocketAddr::new(client.address, client.port),
@@ -232,7 +231,7 @@ impl Turn {
             println!(
                 "  {arrow} {:>7} bytes  {}",
                 self.len,
-                self.first_line.as_deref().unwrap_or_default()
+                Escaped(self.first_line.as_deref().unwrap_or_default())
             );
         }
     }
@@ -266,7 +265,7 @@ fn judge(
         .count();
     let bytes: u64 = heard.iter().map(|heard| heard.sent.len + heard.received.len).sum();
     println!(
-        "\n{exact} of {} conversations are byte for byte what the clients sent and received: {bytes} bytes in {} packets, {} dropped.",
+        "\n{exact} of {} conversations are byte for byte what the clients sent and received: {bytes} bytes in {} packets; the kernel dropped {}.",
         truths.len(),
         statistics.packets,
         statistics.source.drops,

@@ -42,8 +42,9 @@ use crate::text::clock::Clock;
 
 /// Show every TCP conversation of an interface or a capture file.
 ///
-/// Live, it goes on until interrupted, then tells how many packets were captured and dropped. Bytes that were not
-/// captured are shown as gaps, never left out in silence.
+/// A live command runs until it is interrupted, and then reports how many packets were captured and dropped. Bytes that were not
+/// captured are shown as gaps. Packets that are not followed, and flows that are not shown, are counted by cause on standard
+/// error at the end.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -67,10 +68,10 @@ pub(crate) struct Arguments {
     /// between VLANs is printed once if both copies agree in every sequence number and byte.
     #[arg(long, conflicts_with = "output")]
     digest: bool,
-    /// Show only the beginnings and ends of conversations, and gaps.
+    /// Show only the beginnings and ends of conversations, gaps, and bytes that have no place or come in two versions.
     #[arg(short, long, conflicts_with_all = ["digest", "output"])]
     quiet: bool,
-    /// Colour the two directions.
+    /// When to colour the two directions.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
     color: Colour,
 }

@@ -281,8 +281,7 @@ fn wrong(message: &str) -> ! {
 /// What makes packets belong together, for the commands that track flows.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Keying {
-    /// Take the same addresses and ports in different VLANs or tunnels for one flow: for captures in which a flow
-    /// changes between them.
+    /// Ignore VLAN and tunnel identifiers when matching packets to flows.
     #[arg(long)]
     pub(crate) ignore_scope: bool,
 }

@@ -79,7 +79,7 @@ pub(crate) const fn gap(cause: GapCause) -> &'static str {
         GapCause::Timeout => "timeout",
         GapCause::End => "end",
         GapCause::Truncated => "truncated",
-        GapCause::OutOfBand => "outofband",
+        GapCause::OutOfBand => "out-of-band",
         GapCause::SlowReader => "slowreader",
         _ => "other",
     }

@@ -52,9 +52,11 @@ fn write(
             "{total} in {flows} not shown, since follow shows TCP (see ringtap flows){which}"
         )?;
     }
-    if table.bad_checksums > 0 {
-        let dropped = count(table.bad_checksums, "segment", "segments");
-        writeln!(w, "{dropped} with a wrong checksum dropped")?;
+    if table.discarded.total() > 0 {
+        let causes: Vec<_> =
+            table.discarded.iter().map(|(defect, packets)| format!("{packets} {defect}")).collect();
+        let total = packets(table.discarded.total());
+        writeln!(w, "{total} discarded, as their receivers do: {}", causes.join(", "))?;
     }
     if statistics.unplaced_bytes > 0 {
         writeln!(w, "{} seen but not placed in a stream", bytes(statistics.unplaced_bytes))?;

@@ -376,3 +376,60 @@ fn a_limit_that_acts_says_so() -> Result {
     }
     Ok(())
 }
+
+#[test]
+fn packets_that_receivers_discard_are_counted_by_what_is_wrong_with_them() -> Result {
+    let packets = Packets::ethernet()
+        .handshake()
+        .damaged_tcp(Client, ACK, 0, 0, b"EVIL")
+        .tcp(Client, ACK, 0, 0, b"good")
+        .tcp(Server, ACK, 0, 4, b"")
+        .close(4, 0);
+    for command in [&["follow", "--verify-checksums"][..], &["flows", "--verify-checksums"]] {
+        let (_, errors) = shown("discarded", &packets, command)?;
+        let expected = "1 packet discarded, as their receivers do: 1 wrong checksum\n";
+        assert!(errors.contains(expected), "{errors}");
+    }
+    Ok(())
+}
+
+#[test]
+fn bytes_without_a_place_are_in_every_output() -> Result {
+    let packets = Packets::ethernet()
+        .handshake()
+        .damaged_tcp(Client, ACK, 0, 0, b"EV\x1b\n")
+        .damaged_tcp(Client, ACK, 4, 0, b"IL")
+        .tcp(Client, ACK, 0, 0, b"good")
+        .tcp(Server, ACK, 0, 4, b"")
+        .close(4, 0);
+    let what = r#"6 bytes seen but not placed: in a segment that the receiving host discards (2 segments from packet 4 on, sequence number 1000): "EV\x1b\n""#;
+    let verified = |arguments: &[&'static str]| [arguments, &["--verify-checksums"]].concat();
+    for output in [&["follow"][..], &["follow", "-q"], &["follow", "-o", "hex"]] {
+        let (text, errors) = shown("unplaced", &packets, &verified(output))?;
+        assert!(text.contains(&format!("{CLIENT} > {SERVER} {what}\n")), "{text}");
+        assert!(errors.contains("6 bytes seen but not placed in a stream\n"), "{errors}");
+    }
+    let (text, errors) = shown("unplaced", &packets, &verified(&["follow", "-o", "raw"]))?;
+    assert_eq!(text, "good");
+    assert!(errors.contains(&format!("{CLIENT} > {SERVER}: {what}\n")), "{errors}");
+
+    let (text, _) = shown("unplaced", &packets, &verified(&["follow", "-o", "json"]))?;
+    let events = objects(&text)?;
+    let unplaced: Vec<_> = events.iter().filter(|event| event["event"] == "unplaced").collect();
+    assert_eq!(unplaced.len(), 2);
+    assert_eq!((&unplaced[0]["data"], &unplaced[0]["len"]), (&"RVYbCg==".into(), &4.into()));
+    assert_eq!((&unplaced[1]["packet"], &unplaced[1]["sequence"]), (&5.into(), &1004.into()));
+    assert_eq!(unplaced[1]["cause"], "discarded");
+    assert_eq!(unplaced[1]["from"], "initiator");
+    assert_eq!(events.last().ok_or("no end")?["unplaced_bytes"], 6);
+    let (text, _) = shown("unplaced", &packets, &verified(&["follow", "--digest"]))?;
+    assert_eq!(
+        (&objects(&text)?[0]["len"], &objects(&text)?[0]["unplaced"]),
+        (&4.into(), &6.into())
+    );
+    let (text, _) = shown("unplaced", &packets, &verified(&["flows", "--json"]))?;
+    assert_eq!(objects(&text)?[0]["unplaced_bytes"], 6);
+    let (text, _) = shown("unplaced", &packets, &verified(&["flows"]))?;
+    assert!(text.ends_with(" unplaced=6\n"), "{text}");
+    Ok(())
+}
