@@ -86,6 +86,25 @@ pub(crate) enum Error {
         /// What happened.
         source: io::Error,
     },
+    /// A capture file is named where a folder is meant.
+    #[error("--write-dir writes the bytes of each stream into a folder, and {} is no folder's name; \
+             to write packets: ringtap capture -w {}", path.display(), path.display())]
+    NoFolder {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// The folder has files of an earlier run.
+    #[error("{} has files of an earlier run; name another folder, or remove them with --overwrite", path.display())]
+    OldFiles {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Files of streams are incomplete.
+    #[error("{files} {} of --write-dir incomplete, the first reported above", if *files == 1 { "file is" } else { "files are" })]
+    GivenUp {
+        /// How many.
+        files: u64,
+    },
     /// The runtime could not be started.
     #[error("the asynchronous runtime could not be started: {0}")]
     Runtime(#[source] io::Error),
@@ -96,7 +115,7 @@ impl Error {
     pub(crate) fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Expression { .. } | Self::NeverMatches | Self::Netmask | Self::Compile(_)
+            Self::Expression { .. } | Self::NeverMatches | Self::Netmask | Self::Compile(_) | Self::NoFolder { .. }
         )
     }
 

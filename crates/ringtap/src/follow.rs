@@ -63,6 +63,9 @@ pub(crate) struct Arguments {
     /// conversations and their gaps are shown besides.
     #[arg(short, long, value_name = "DIR")]
     write_dir: Option<PathBuf>,
+    /// With --write-dir: remove the files that an earlier run left in the folder.
+    #[arg(long, requires = "write_dir")]
+    overwrite: bool,
     /// Instead of the bytes, print one JSON object for each direction that carried data, when its conversation ends:
     /// addresses, VLANs and tunnels, length, SHA-256 and gaps. A conversation that was captured on both sides of a router
     /// between VLANs is printed once if both copies agree in every sequence number and byte.
@@ -195,7 +198,9 @@ async fn follow(mut chunks: ChunkStream, show: &Show) -> Result<(), conversation
 impl Show {
     fn new(arguments: &Arguments) -> Result<Self, Error> {
         let output = Output::stdout()?;
-        let folder = arguments.write_dir.as_deref().map(Folder::create).transpose()?.map(Rc::new);
+        let folder = arguments.write_dir.as_deref();
+        let folder = folder.map(|path| Folder::create(path, arguments.overwrite));
+        let folder = folder.transpose()?.map(Rc::new);
         let style = match arguments.output {
             _ if arguments.digest => Style::Digest,
             Some(Format::Json) => Style::Json,

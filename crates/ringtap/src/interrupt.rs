@@ -52,7 +52,10 @@ pub(crate) fn listen() -> Result<(), Error> {
     if !is_ignored(Signal::SIGHUP) {
         signals.add(Signal::SIGHUP);
     }
-    signals.thread_block().map_err(|error| Error::Signals(error.into()))?;
+    // Writing beyond the largest file is an error of that write alone. Blocked, the signal stays pending for ever.
+    let mut blocked = signals;
+    blocked.add(Signal::SIGXFSZ);
+    blocked.thread_block().map_err(|error| Error::Signals(error.into()))?;
     let take = move || {
         while let Ok(signal) = signals.wait() {
             arrived(signal);
