@@ -221,6 +221,9 @@ pub enum Unwritable {
         /// The name as it was given.
         name: PathBuf,
     },
+    /// All intervals of a capture in several files are over.
+    #[error("the last interval of the capture is over")]
+    Complete,
     /// The file that packets are read from.
     #[error("{} is the file that is read, and would be lost; write to another file", path.display())]
     Input {

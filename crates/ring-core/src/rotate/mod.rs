@@ -16,7 +16,7 @@ use self::name::Names;
 use crate::write::Output;
 use crate::{
     Annotation, CaptureWriter, CaptureWriterBuilder, Error, InterfaceDescription, Packet,
-    PacketSink, SinkStatistics, Statistics, Timestamp,
+    PacketSink, SinkStatistics, Statistics, Timestamp, Unwritable,
 };
 
 type Finished = Box<dyn FnMut(&Path) + Send>;
@@ -30,12 +30,16 @@ type Finished = Box<dyn FnMut(&Path) + Send>;
 ///   that name was given already a count follows it. Files that are there are never overwritten.
 /// - By time without a conversion in the name: as by size. (tcpdump overwrites its only file.)
 ///
-/// The clock is that of the packets, so that a file that is read is split as the live capture would have been.
+/// The clock is that of the packets, so that a file that is read is split as the live capture would have been. Who captures
+/// from a wire can have the first interval [begin](RotatingWriter::begin) before the first packet, and intervals
+/// [end](RotatingWriter::advance) though no packet comes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rotation {
     size: Option<u64>,
     interval: Option<Duration>,
     files: Option<u32>,
+    intervals: Option<u32>,
+    pub(crate) digits: usize,
 }
 
 /// Writes a capture into several files, one after another, each complete in itself. Made by
@@ -55,6 +59,10 @@ pub struct RotatingWriter {
     start: Option<Timestamp>,
     /// Packets in the file.
     packets: u64,
+    /// Intervals that are over.
+    past: u32,
+    /// The last interval is over, and its file is complete.
+    complete: bool,
     on_finish: Option<Finished>,
 }
 
@@ -77,6 +85,21 @@ impl Rotation {
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = (!interval.is_zero()).then_some(interval);
+        self
+    }
+
+    /// The capture is complete after so many intervals: a later packet is refused with [`Unwritable::Complete`]. So `tcpdump
+    /// -G seconds -W count` ends. 0 for never.
+    #[must_use]
+    pub fn intervals(mut self, count: u32) -> Self {
+        self.intervals = (count > 0).then_some(count);
+        self
+    }
+
+    /// The least number of digits that the count in a name has, from the first file on; 0 for a first file without one.
+    #[must_use]
+    pub fn digits(mut self, digits: usize) -> Self {
+        self.digits = digits;
         self
     }
 
@@ -105,6 +128,8 @@ impl RotatingWriter {
             path: None,
             start: None,
             packets: 0,
+            past: 0,
+            complete: false,
             on_finish: None,
         };
         if !rotating.names.are_timed() {
@@ -156,18 +181,63 @@ impl RotatingWriter {
         annotation: &Annotation<'_>,
     ) -> Result<(), Error> {
         let time = packet.timestamp();
-        if self.path.is_none() {
-            self.open_first(time)?;
+        self.begin(time)?;
+        self.advance(time)?;
+        if self.complete {
+            return Err(Unwritable::Complete.into());
         }
-        let start = *self.start.get_or_insert(time);
-        match self.interval_of(start, time) {
-            Some(next) => self.rotate(next)?,
-            None if self.is_full() => self.rotate(start)?,
-            None => {}
+        if self.is_full() {
+            self.rotate(self.start.unwrap_or(time))?;
         }
         self.writer.write_annotated(packet, annotation)?;
         self.packets += 1;
         Ok(())
+    }
+
+    /// Begins the first interval at this time, unless it has begun: otherwise it begins with the first packet.
+    ///
+    /// # Errors
+    /// As [`CaptureWriterBuilder::create`].
+    pub fn begin(&mut self, at: Timestamp) -> Result<(), Error> {
+        if self.path.is_none() && !self.complete {
+            self.open_first(at)?;
+        }
+        self.start.get_or_insert(at);
+        Ok(())
+    }
+
+    /// When the present interval ends; `None` without intervals, and before the first has begun.
+    #[must_use]
+    pub fn interval_end(&self) -> Option<Timestamp> {
+        let interval = u64::try_from(self.rotation.interval?.as_nanos()).ok()?;
+        Some(Timestamp::from_nanos(self.start?.as_nanos().saturating_add(interval)))
+    }
+
+    /// Goes on in the next file if the interval is over at this time. A packet does the same; this is for a wire that
+    /// is silent, and may leave a file without packets.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn advance(&mut self, now: Timestamp) -> Result<(), Error> {
+        let next =
+            self.start.filter(|_| !self.complete).and_then(|start| self.interval_of(start, now));
+        let Some(next) = next else { return Ok(()) };
+        if self.rotation.intervals.is_some_and(|limit| self.past + 1 >= limit) {
+            self.writer.end()?;
+            self.complete = true;
+            let last = self.path.take();
+            self.finished(last);
+            return Ok(());
+        }
+        self.rotate(next)?;
+        self.past += 1;
+        Ok(())
+    }
+
+    /// `true` once the last of the [intervals](Rotation::intervals) is over: nothing more is written.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.complete
     }
 
     /// As [`CaptureWriter::set_statistics`]; each file gets the totals that were set last.
@@ -210,6 +280,9 @@ impl RotatingWriter {
     /// # Errors
     /// As [`CaptureWriter::finish`], and [`Error::Open`] for a file that was not made before.
     pub fn finish(mut self) -> Result<SinkStatistics, Error> {
+        if self.complete {
+            return Ok(self.writer.statistics());
+        }
         if self.path.is_none() {
             self.open_first(Timestamp::from_nanos(clock::wall()))?;
         }

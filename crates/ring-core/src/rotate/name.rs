@@ -32,6 +32,7 @@ impl Names {
         let highest = rotation.files.map_or(0, |files| files - 1);
         let counted = rotation.size.is_some() || !timed;
         let width = if counted && highest > 0 { highest.to_string().len() } else { 0 };
+        let width = width.max(rotation.digits);
         Self {
             name: name.to_owned(),
             timed,

@@ -253,3 +253,60 @@ fn the_file_that_is_read_is_never_the_next() {
     drop(writer);
     assert_eq!(folder.files()["cap1"], [7]);
 }
+
+#[test]
+fn a_number_of_intervals_is_the_end() {
+    for (name, expected) in
+        [("x", ["x", "x1"]), ("at-%s", ["at-1000", "at-1010"]), ("%Y", ["1970", "19701"])]
+    {
+        let folder = Folder::new("intervals");
+        let rotation = Rotation::new().interval(Duration::from_secs(10)).intervals(2);
+        let mut writer = folder.writer(name, rotation);
+        writer.begin(Timestamp::from_parts(1000, 0)).unwrap();
+        assert_eq!(writer.interval_end(), Some(Timestamp::from_parts(1010, 0)));
+        for at in [1003, 1009, 1011, 1019] {
+            write(&mut writer, at).unwrap();
+        }
+        assert!(!writer.is_complete());
+        for at in [1020, 1021] {
+            let refused = write(&mut writer, at).expect_err("two intervals are over");
+            assert!(matches!(refused, Error::Unwritable(Unwritable::Complete)), "{refused}");
+            assert!(writer.is_complete());
+        }
+        assert_eq!(writer.finish().unwrap().packets, 4);
+        let of_each = [vec![1003, 1009], vec![1011, 1019]];
+        let expected = expected.map(str::to_owned).into_iter().zip(of_each).collect();
+        assert_eq!(folder.files(), expected);
+    }
+}
+
+#[test]
+fn intervals_end_though_no_packet_comes() {
+    let folder = Folder::new("silence");
+    let rotation = Rotation::new().interval(Duration::from_secs(10)).intervals(3);
+    let mut writer = folder.writer("x", rotation);
+    writer.begin(Timestamp::from_parts(1000, 0)).unwrap();
+    for now in [1009, 1010, 1019, 1021, 1029] {
+        writer.advance(Timestamp::from_parts(now, 0)).unwrap();
+    }
+    write(&mut writer, 1025).unwrap();
+    assert!(!writer.is_complete());
+    writer.advance(Timestamp::from_parts(1030, 0)).unwrap();
+    assert!(writer.is_complete());
+    writer.finish().unwrap();
+    let files = [("x", vec![]), ("x1", vec![]), ("x2", vec![1025])];
+    assert_eq!(folder.files(), files.map(|(name, seconds)| (name.to_owned(), seconds)).into());
+}
+
+#[test]
+fn by_size_within_intervals() {
+    let folder = Folder::new("both");
+    let rotation = Rotation::new().size(1).interval(Duration::from_secs(10)).digits(2);
+    let mut writer = folder.writer("at-%s-", rotation);
+    for at in [1000, 1001, 1002, 1010, 1011] {
+        write(&mut writer, at).unwrap();
+    }
+    writer.finish().unwrap();
+    let names = ["at-1000-00", "at-1000-01", "at-1000-02", "at-1010-00", "at-1010-01"];
+    assert_eq!(folder.names(), names, "none is overwritten, and counts begin anew");
+}
