@@ -256,6 +256,17 @@ fn hex(bytes: &[u8]) -> String {
     bytes.join(" ")
 }
 
+/// The error of looking for an interface: that there is none, or that the question failed.
+pub(crate) fn no_interface(name: &str, source: io::Error) -> Error {
+    match source.kind() {
+        io::ErrorKind::NotFound => Error::NoInterface { name: name.to_owned() },
+        _ if source.raw_os_error() == Some(libc_errno::ENODEV) => {
+            Error::NoInterface { name: name.to_owned() }
+        }
+        _ => Error::System { operation: "look for the interface", source },
+    }
+}
+
 /// The error of a system call, by what was attempted.
 pub(crate) fn system(operation: &'static str) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::System { operation, source }

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::socket_option::check;
 use crate::xdp::attachment as link;
@@ -242,11 +242,12 @@ fn describe(index: u32, name: String) -> io::Result<Interface> {
     let mac = matches!(hardware_type, ARPHRD_ETHER | ARPHRD_LOOPBACK)
         .then(|| std::array::from_fn(|at| address.sa_data[at] as u8));
     let sys = PathBuf::from("/sys/class/net").join(&name);
+    // Nothing is beneath this one, where the folder is another interface's.
+    let sys = if is_of(&sys, index, mac) { sys } else { PathBuf::from("/dev/null") };
     let counted = |kind: &str| {
         let entries = fs::read_dir(sys.join("queues")).into_iter().flatten().flatten();
         entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(kind)).count() as u32
     };
-    // The files are those of the network namespace in which `/sys` was mounted.
     let queues = ethtool::queues(&name).unwrap_or_else(|| (counted("rx-"), counted("tx-")));
     let number = |file: &str| fs::read_to_string(sys.join(file)).ok()?.trim().parse::<u32>().ok();
     let driver = fs::read_link(sys.join("device/driver")).ok();
@@ -257,7 +258,7 @@ fn describe(index: u32, name: String) -> io::Result<Interface> {
         mtu: mtu(&name)?,
         mac,
         hardware_type,
-        driver: driver.or_else(|| ethtool::driver(&name)),
+        driver: ethtool::driver(&name).or(driver),
         speed: number("speed").filter(|&speed| speed > 0 && speed < i32::MAX as u32),
         queues,
         numa_node: number("device/numa_node"),
@@ -265,6 +266,15 @@ fn describe(index: u32, name: String) -> io::Result<Interface> {
         timestamping: ethtool::timestamping(&name),
         name,
     })
+}
+
+/// `true` if a folder of `/sys` is that of this interface. `/sys` shows the network namespace in which it was mounted, where
+/// another interface may have the name.
+fn is_of(sys: &Path, index: u32, mac: Option<[u8; 6]>) -> bool {
+    let read = |file: &str| fs::read_to_string(sys.join(file)).unwrap_or_default();
+    let shown = |mac: [u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
+    read("ifindex").trim() == index.to_string()
+        && mac.is_none_or(|mac| read("address").trim() == shown(mac))
 }
 
 /// A socket that control requests go through; any would do.

@@ -21,6 +21,8 @@ use crate::text::clock::Clock;
 
 /// The limit for taking what came before an interrupt, beyond the time for which the source may hold it back.
 const DRAIN: Duration = Duration::from_secs(1);
+/// How much later than it should a busy kernel hands over a block that is not full.
+const LATE: Duration = Duration::from_millis(100);
 /// The limit for taking what lies in a pipe: its writer may have got the same Ctrl-C, and flushes now.
 const DRAIN_PIPE: Duration = Duration::from_millis(200);
 
@@ -32,7 +34,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     writing: writing::Arguments,
     /// Stop after so many packets.
-    #[arg(short = 'c', long = "packets", value_name = "COUNT")]
+    #[arg(short = 'c', long = "packets", value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Print only how many packets there are.
     #[arg(long, conflicts_with = "write")]
@@ -69,11 +71,13 @@ fn take<S: Described>(mut source: S, arguments: &Arguments, output: &Output) -> 
     }
     let clock = arguments.input.clock();
     let last = Timestamp::default();
-    let mut run = Run { arguments, output, clock, writer: None, count: 0, last };
+    let looked = arguments.input.is_live().then(Instant::now);
+    let mut run = Run { arguments, output, clock, writer: None, count: 0, last, looked };
     // What came before the damage is still reported.
     let mut result = match arguments.writing.open(&arguments.input, &source) {
         Ok(writer) => {
             run.writer = writer;
+            report::listening(&arguments.input);
             run.packets(&mut source)
         }
         Err(error) if interrupt::is_requested() || error.is_broken_pipe() => Err(error),
@@ -107,6 +111,8 @@ struct Run<'a> {
     count: u64,
     /// The time stamp of the packet before.
     last: Timestamp,
+    /// When drops were looked for; `None` for a file, and once there were some.
+    looked: Option<Instant>,
 }
 
 /// The moment at which the end was requested.
@@ -123,15 +129,16 @@ impl Run<'_> {
             (!source.never_waits(), source.is_live(), source.held_back());
         let drain = if live { held_back + DRAIN } else { DRAIN_PIPE };
         let mut stopped: Option<Stopped> = None;
-        while self.count < limit && !self.output.has_failed() {
-            let mut timeout = self.writer.as_ref().and_then(Writing::flush_due);
+        let complete = |run: &Self| run.writer.as_ref().is_some_and(Writing::is_complete);
+        while self.count < limit && !self.output.has_failed() && !complete(self) {
+            let mut timeout = self.writer.as_ref().and_then(Writing::due);
             if interrupt::is_requested() {
                 let Stopped { since, at } = *stopped.get_or_insert_with(Stopped::now);
                 let past = since.elapsed();
                 if !waits || past > drain || (live && self.last > at) {
                     break;
                 }
-                let left = if live { held_back } else { drain };
+                let left = if live { 2 * held_back + LATE } else { drain };
                 timeout = Some(left.saturating_sub(past));
             }
             let timeout = timeout.map_or(Timeout::Never, Timeout::After);
@@ -153,7 +160,11 @@ impl Run<'_> {
         let most = usize::try_from(limit - self.count).unwrap_or(usize::MAX);
         for packet in batch.packets().take(most) {
             match &mut self.writer {
-                Some(writer) => writer.write(&packet)?,
+                Some(writer) => {
+                    if !writer.write(&packet)? {
+                        break;
+                    }
+                }
                 None if self.arguments.count => {}
                 None => self.output.write(|w| summary::print(w, &self.clock, &packet)),
             }
@@ -177,6 +188,14 @@ impl Run<'_> {
             }
             None if flush || !source.never_waits() => self.output.flush(),
             None => {}
+        }
+        if self.looked.is_some_and(|looked| looked.elapsed() >= report::DROPS) {
+            let drops = source.statistics().map_err(|error| self.failed(error))?.drops;
+            // Once is enough: the totals come at the end.
+            self.looked = (drops == 0).then(Instant::now);
+            if drops > 0 {
+                report::dropped(drops, &self.arguments.input);
+            }
         }
         if interrupt::takes_counts() {
             let statistics = source.statistics().map_err(|error| self.failed(error))?;

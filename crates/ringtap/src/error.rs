@@ -29,6 +29,19 @@ pub(crate) enum Error {
     /// A signal came before there was anything to read or to write to.
     #[error("ended by a signal before anything was read")]
     Interrupted,
+    /// Packets cannot be written with this link-layer header.
+    #[error("-y {asked}: packets of {name} {}", match own {
+        Some(own) => format!("are {own}; LINUX_SLL2 is possible as well"),
+        None => "have several link types; LINUX_SLL2 is possible".to_owned(),
+    })]
+    LinkType {
+        /// The interface or file.
+        name: String,
+        /// What was named.
+        asked: String,
+        /// What its packets have.
+        own: Option<String>,
+    },
     /// Signals could not be taken over.
     #[error("signals cannot be handled: {0}")]
     Signals(#[source] io::Error),
@@ -115,7 +128,12 @@ impl Error {
     pub(crate) fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::Expression { .. } | Self::NeverMatches | Self::Netmask | Self::Compile(_) | Self::NoFolder { .. }
+            Self::Expression { .. }
+                | Self::NeverMatches
+                | Self::Netmask
+                | Self::Compile(_)
+                | Self::NoFolder { .. }
+                | Self::LinkType { .. }
         )
     }
 

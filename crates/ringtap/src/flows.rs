@@ -101,7 +101,6 @@ async fn print<S>(
 where
     S: PacketSource + Send + Unpin + 'static,
 {
-    let live = arguments.input.is_live();
     let stream = stream.table(|table| arguments.hosts.apply(table));
     let mut stream = arguments.limits.apply(stream).anomalies(true);
     let mut result = Ok(());
@@ -114,7 +113,7 @@ where
             // There is one since the first poll.
             if !watched && let Some(handle) = stream.handle() {
                 watched = true;
-                watch(handle, live);
+                watch(handle, &arguments.input);
             }
             match next {
                 Poll::Ready(Some(Ok(FlowEvent::Conflict { id, .. }))) => {
@@ -144,10 +143,11 @@ where
 }
 
 /// Has signals end the engine or print its counts.
-fn watch(handle: Handle, live: bool) {
+fn watch(handle: Handle, input: &Input) {
     let ended = handle.clone();
     interrupt::ends(move || ended.shutdown());
-    report::print_counts_of(handle, live);
+    report::watch_drops(handle.clone(), input);
+    report::print_counts_of(handle, input.is_live());
 }
 
 /// A flow as JSON.

@@ -135,6 +135,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let ended = handle.clone();
     interrupt::ends(move || ended.shutdown());
     report::print_counts_of(handle.clone(), live);
+    report::watch_drops(handle.clone(), &arguments.input);
     let result = runtime.block_on(follow(chunks, &show));
     let written = output.finish().map_err(Error::from);
     let has_enough = written.as_ref().is_err_and(Error::is_broken_pipe);

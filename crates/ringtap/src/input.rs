@@ -12,8 +12,8 @@ use flow::FiveTuple;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use packet_filter::{Program, Target};
 use ring_core::{
-    Capture, CaptureFile, Filtered, LinkType, PacketSource as _, UmemConfig, XdpGroup, XdpSocket,
-    XdpSocketBuilder, XdpTap, XdpTapCounters,
+    Capture, CaptureFile, Filtered, LinkType, PacketSource as _, RingGeometry, RingProfile,
+    UmemConfig, XdpGroup, XdpSocket, XdpSocketBuilder, XdpTap, XdpTapCounters,
 };
 use ring_sys::{event, interface};
 
@@ -38,6 +38,12 @@ pub(crate) struct Input {
     /// Truncate each packet to this many bytes (snap length) [default: whole packets]
     #[arg(short, long, value_name = "BYTES")]
     snapshot_length: Option<u32>,
+    /// Size of the ring that the kernel puts packets into, in KiB; a larger one holds longer bursts [default: 32768]
+    #[arg(short = 'B', long, value_name = "KIB", value_parser = clap::value_parser!(u32).range(1..))]
+    buffer_size: Option<u32>,
+    /// Say nothing of an interface that is down, and capture once it is up.
+    #[arg(long)]
+    wait: bool,
     /// Do not put the interface into promiscuous mode.
     #[arg(short = 'p', long)]
     no_promiscuous_mode: bool,
@@ -181,6 +187,9 @@ impl Input {
             (Backend::Xdp, Some(_), _) => {
                 wrong("with --backend xdp packets come whole: there is no --snapshot-length")
             }
+            (Backend::Xdp, ..) if self.buffer_size.is_some() => {
+                wrong("--buffer-size is for AF_PACKET: there is none with --backend xdp")
+            }
             _ => {}
         }
         let condition = self.selection.condition(shows, self.interface())?;
@@ -219,8 +228,33 @@ impl Input {
             if let Some(bytes) = self.snapshot_length {
                 capture = capture.snaplen(bytes);
             }
+            capture = capture.geometry(self.ring());
             Ok(Source::Live(Box::new(capture.open()?)))
         }
+    }
+
+    /// The ring, in blocks that are small enough for it to have some.
+    fn ring(&self) -> RingGeometry {
+        let mut geometry = RingProfile::default().geometry();
+        if let Some(kib) = self.buffer_size {
+            let bytes = kib as usize * 1024;
+            // A block holds the longest packet, of 64 KiB and its headers, at least.
+            geometry.block_size = (bytes / 16).next_power_of_two().clamp(128 << 10, 1 << 20);
+            geometry.blocks = (bytes / geometry.block_size).max(2);
+        }
+        geometry
+    }
+
+    /// Bytes of the ring; `None` where packets do not come through one of this size.
+    pub(crate) fn ring_size(&self) -> Option<usize> {
+        let geometry = self.ring();
+        let has = self.is_live() && self.backend == Backend::Packet;
+        has.then_some(geometry.block_size * geometry.blocks)
+    }
+
+    /// `true` if an interface that is down is waited for without a word.
+    pub(crate) fn waits(&self) -> bool {
+        self.wait
     }
 
     fn open_xdp(&self, interface: &str, condition: &Condition) -> Result<Source, ring_core::Error> {

@@ -171,6 +171,15 @@ mod tests {
     }
 
     #[test]
+    fn a_name_moves_no_cursor() {
+        let mut loopback = interface::find("lo").expect("every namespace has it");
+        loopback.name = "e\u{1b}[2Jth\n\u{202e}0".to_owned();
+        let line = describe(&loopback);
+        assert!(!line.contains(['\u{1b}', '\n', '\u{202e}']), "{line:?}");
+        assert!(line.starts_with("e\\"), "{line:?}");
+    }
+
+    #[test]
     fn what_may_be_done_is_what_can_be_done() {
         let rights = rights().expect("this process has a status");
         let capture = &rights[0].1;

@@ -17,6 +17,9 @@ use crate::text::escape::{Escaped, EscapedLines};
 /// `IFF_UP` of `linux/if.h`.
 const UP: u32 = 0x1;
 
+/// Time between two looks whether packets were dropped.
+pub(crate) const DROPS: Duration = Duration::from_secs(1);
+
 /// Says something on standard error, in a line of its own. If nobody reads standard error, that is no reason to stop.
 pub(crate) fn say(what: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "ringtap: {what}");
@@ -39,11 +42,45 @@ pub(crate) fn listening(input: &Input) {
     }
     for name in input.interfaces() {
         let down = ring_sys::interface::find(name).is_ok_and(|found| found.flags & UP == 0);
-        if down {
+        if down && !input.waits() {
             say(format_args!("{} is down; packets are captured once it is up", Escaped(name)));
         }
     }
     say(format_args!("{}: listening; Ctrl-C ends", Escaped(&input.name())));
+}
+
+/// Warns that the kernel drops packets, and says what helps.
+pub(crate) fn dropped(drops: u64, input: &Input) {
+    let dropped = packets(drops);
+    match input.ring_size() {
+        Some(ring) => say(format_args!(
+            "warning: the kernel dropped {dropped}, since the ring of {} KiB was full; -B {} makes it larger",
+            ring >> 10,
+            ring >> 8
+        )),
+        None => say(format_args!(
+            "warning: {dropped} dropped before ringtap could take them; an expression leaves out what is not needed"
+        )),
+    }
+}
+
+/// Watches the engines' sources in a thread of its own, and warns once when they drop packets.
+pub(crate) fn watch_drops(handle: Handle, input: &Input) {
+    if !input.is_live() {
+        return;
+    }
+    let input = input.clone();
+    let watch = move || {
+        while !handle.is_finished() {
+            let drops = handle.statistics().source.drops;
+            if drops > 0 {
+                return dropped(drops, &input);
+            }
+            thread::sleep(DROPS);
+        }
+    };
+    // Without the thread the totals at the end still say it.
+    let _ = thread::Builder::new().name("drops".to_owned()).spawn(watch);
 }
 
 /// A number of packets.

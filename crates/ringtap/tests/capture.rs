@@ -162,3 +162,77 @@ fn refuses(command: &mut Command) -> Result {
     assert!(errors.contains("is the file that is read"), "{errors}");
     Ok(())
 }
+
+/// Runs `ringtap capture -r FROM -w TO` with these further arguments; what it says, if that is a failure.
+fn try_copy(from: &Path, to: &Path, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+    let output =
+        command.args(["capture", "-r"]).arg(from).arg("-w").arg(to).args(arguments).output()?;
+    Ok((output.status.code(), String::from_utf8(output.stderr)?))
+}
+
+/// The seconds of each packet of a file.
+fn seconds(file: &Path) -> Result<Vec<u64>> {
+    let (mut source, mut seconds) = (CaptureFile::open(file)?, Vec::new());
+    while let Next::Batch(batch) = source.next_batch(Timeout::Never)? {
+        seconds.extend(batch.packets().map(|packet| packet.timestamp().seconds()));
+    }
+    Ok(seconds)
+}
+
+#[test]
+fn rotation_means_what_it_means_in_tcpdump() -> Result {
+    let folder = Folder::new("rotation")?;
+    let at = |name: &str| folder.0.join(name);
+    let mut writer = CaptureWriter::create(at("from.pcapng"))?;
+    for second in 100..160 {
+        let meta = PacketMeta::new(0, Timestamp::from_parts(second, 0), LinkType::ETHERNET);
+        writer.write(&Packet::new(&[0; 60], meta))?;
+    }
+    writer.finish()?;
+    // A number of intervals, then the end; earlier files stay, whatever the name.
+    let name = at("a.pcap");
+    assert_eq!(try_copy(&at("from.pcapng"), &name, &["-G", "20", "-W", "2"])?.0, Some(0));
+    assert_eq!(seconds(&name)?, (100..120).collect::<Vec<_>>());
+    assert_eq!(seconds(&at("a.pcap1"))?, (120..140).collect::<Vec<_>>());
+    assert!(!at("a.pcap2").exists());
+    assert_eq!(try_copy(&at("from.pcapng"), &at("t-%s"), &["-G", "20", "-W", "1"])?.0, Some(0));
+    assert_eq!(seconds(&at("t-100"))?.len(), 20);
+    assert!(!at("t-120").exists());
+    // Without a size or an interval there is nothing to count.
+    assert_eq!(try_copy(&at("from.pcapng"), &at("b.pcap"), &["-W", "3"])?.0, Some(0));
+    assert_eq!(seconds(&at("b.pcap"))?.len(), 60);
+    // With both, the count is for the digits of the names.
+    let both = ["-C", "1", "-G", "30", "-W", "20"];
+    assert_eq!(try_copy(&at("from.pcapng"), &at("c-%s-"), &both)?.0, Some(0));
+    assert_eq!(seconds(&at("c-100-00"))?, (100..130).collect::<Vec<_>>());
+    assert_eq!(seconds(&at("c-130-00"))?, (130..160).collect::<Vec<_>>());
+    for wrong in [["-G", "0"], ["-C", "0"], ["-W", "0"], ["-c", "0"]] {
+        assert_eq!(try_copy(&at("from.pcapng"), &at("d.pcap"), &wrong)?.0, Some(2), "{wrong:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn link_types_are_made_one_on_request() -> Result {
+    let folder = Folder::new("cooked")?;
+    let [from, pcap, pcapng] =
+        ["from.pcapng", "to.pcap", "to.pcapng"].map(|name| folder.0.join(name));
+    write(&from)?;
+    let (code, errors) = try_copy(&from, &pcap, &[])?;
+    assert_eq!(code, Some(1), "two link types in a pcap file: {errors}");
+    for to in [&pcap, &pcapng] {
+        copy(&from, to, &["-y", "linux_sll2"])?;
+        let mut source = CaptureFile::open(to)?;
+        let mut packets = 0;
+        while let Next::Batch(batch) = source.next_batch(Timeout::Never)? {
+            packets += batch.packets().filter(|p| p.link_type() == LinkType::LINUX_SLL2).count();
+        }
+        assert_eq!(packets, 1000);
+        assert!(source.interfaces().iter().all(|found| found.link_type == LinkType::LINUX_SLL2));
+    }
+    let (code, errors) = try_copy(&from, &pcap, &["-y", "EN10MB"])?;
+    assert_eq!(code, Some(2), "{errors}");
+    assert!(errors.contains("LINUX_SLL2"), "{errors}");
+    Ok(())
+}

@@ -15,7 +15,7 @@ use super::filter::CaptureFilter;
 use super::group::CaptureGroupBuilder;
 use super::ring::Ring;
 use super::socket::CaptureSocket;
-use crate::error::{GeometryProblem, privileged, system};
+use crate::error::{GeometryProblem, no_interface, privileged, system};
 use crate::{Error, LinkType, TimestampSource, link_type};
 
 /// The name of all interfaces.
@@ -392,7 +392,7 @@ impl CaptureBuilder {
         if self.interface == ANY {
             return Ok((0, None));
         }
-        let missing = |_| Error::NoInterface { name: self.interface.clone() };
+        let missing = |error| no_interface(&self.interface, error);
         let index = interface::index(&self.interface).map_err(missing)?;
         let hardware_type = interface::hardware_type(&self.interface).map_err(missing)?;
         Ok((index, Some(hardware_type)))

@@ -11,7 +11,7 @@ use super::path::Path;
 use super::ring::{Headers, Ring};
 use super::timestamp::Timestamps;
 use super::{Injector, Limits};
-use crate::error::{privileged, system};
+use crate::error::{no_interface, privileged, system};
 use crate::{Error, LinkType, link_type};
 
 /// Longest frame that offloads take: what the fields of IP and of `struct virtio_net_hdr` can say.
@@ -151,7 +151,7 @@ impl InjectorBuilder {
     /// [`Error::Permission`] without `CAP_NET_RAW`; [`Error::NoInterface`]; [`Error::HardwareType`] for interfaces that
     /// are neither Ethernet nor IP without a header; [`Error::System`] for what else the kernel refuses.
     pub fn open(self) -> Result<Injector, Error> {
-        let missing = |_| Error::NoInterface { name: self.interface.clone() };
+        let missing = |error| no_interface(&self.interface, error);
         let index = interface::index(&self.interface).map_err(missing)?;
         let hardware_type = interface::hardware_type(&self.interface).map_err(missing)?;
         let mtu = interface::mtu(&self.interface).map_err(missing)? as usize;

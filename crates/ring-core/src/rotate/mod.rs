@@ -119,7 +119,7 @@ impl RotatingWriter {
         rotation: Rotation,
     ) -> Result<Self, Error> {
         let names = Names::new(name, &rotation);
-        let writer = CaptureWriter::start(builder.encoder()?, Output::nowhere_yet())?;
+        let writer = CaptureWriter::start(&builder, Output::nowhere_yet())?;
         let mut rotating = Self {
             builder,
             rotation,

@@ -17,6 +17,7 @@ pub struct CaptureWriterBuilder {
     buffer: usize,
     section: Section,
     input: Option<Identity>,
+    cooked: bool,
 }
 
 /// What a pcapng file says of itself as a whole.
@@ -35,6 +36,7 @@ impl CaptureWriterBuilder {
             buffer: 256 << 10,
             section: Section::default(),
             input: None,
+            cooked: false,
         }
     }
 
@@ -80,14 +82,23 @@ impl CaptureWriterBuilder {
         self
     }
 
+    /// Writes packets of all link types as Linux cooked ones ([`LinkType::LINUX_SLL2`](crate::LinkType::LINUX_SLL2)): the
+    /// header names interface, direction and protocol, and what follows the link-layer header comes after it. For packets
+    /// of several link types, which pcap cannot hold and of which libpcap reads the first one's only.
+    pub fn cooked(mut self, cooked: bool) -> Self {
+        self.cooked = cooked;
+        self
+    }
+
     /// Makes a file, or empties the one that is there; `-` is standard output.
     ///
     /// # Errors
     /// [`Error::Open`]; [`Error::Unwritable`] for texts longer than 65,535 bytes, for [`FileFormat::PcapModified`], and
     /// for the [`input`](Self::input).
     pub fn create(self, path: impl AsRef<Path>) -> Result<CaptureWriter, Error> {
-        let encoder = self.encoder()?;
-        CaptureWriter::start(encoder, Output::create(path.as_ref(), self.buffer, self.input)?)
+        // Before a file is emptied for nothing.
+        self.encoder()?;
+        CaptureWriter::start(&self, Output::create(path.as_ref(), self.buffer, self.input)?)
     }
 
     /// Writes to anything that can be written.
@@ -95,8 +106,7 @@ impl CaptureWriterBuilder {
     /// # Errors
     /// As [`create`](Self::create).
     pub fn to_writer(self, writer: impl Write + Send + 'static) -> Result<CaptureWriter, Error> {
-        let encoder = self.encoder()?;
-        CaptureWriter::start(encoder, Output::to_writer(Box::new(writer), self.buffer))
+        CaptureWriter::start(&self, Output::to_writer(Box::new(writer), self.buffer))
     }
 
     /// Writes several files, one after another, whose names are made of `name`: see [`Rotation`].
@@ -109,6 +119,10 @@ impl CaptureWriterBuilder {
         rotation: Rotation,
     ) -> Result<RotatingWriter, Error> {
         RotatingWriter::new(self, name.as_ref(), rotation)
+    }
+
+    pub(crate) fn is_cooked(&self) -> bool {
+        self.cooked
     }
 
     pub(crate) fn read_from(&self) -> Option<Identity> {

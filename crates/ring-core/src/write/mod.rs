@@ -1,6 +1,7 @@
 //! Capture files as packet sinks.
 
 mod builder;
+mod cooked;
 mod interface;
 mod laid;
 mod output;
@@ -21,7 +22,7 @@ pub(crate) use self::output::{Identity, Output, create};
 use self::pcap::PcapEncoder;
 use self::pcapng::PcapNgEncoder;
 use crate::file::longest_packet;
-use crate::{Error, Packet, PacketSink, SinkStatistics, Statistics, Timestamp};
+use crate::{Error, LinkType, Packet, PacketSink, SinkStatistics, Statistics, Timestamp};
 
 /// Writes a capture file: pcapng, or pcap with time stamps of nanoseconds or microseconds.
 ///
@@ -57,6 +58,8 @@ pub struct CaptureWriter {
     encoder: Encoder,
     statistics: SinkStatistics,
     finished: bool,
+    /// Memory for cooked packets, if they are to be.
+    cooked: Option<Vec<u8>>,
 }
 
 /// What there is to say of a packet besides the packet itself; pcap files have no place for it.
@@ -101,8 +104,11 @@ impl CaptureWriter {
     pub fn add_interface(
         &mut self,
         source: u32,
-        description: InterfaceDescription,
+        mut description: InterfaceDescription,
     ) -> Result<(), Error> {
+        if self.cooked.is_some() {
+            description.link_type = LinkType::LINUX_SLL2;
+        }
         let encoder = &mut self.encoder;
         self.output.append(|out| match encoder {
             Encoder::Pcap(encoder) => encoder.add(description, out),
@@ -132,6 +138,10 @@ impl CaptureWriter {
         packet: &Packet<'_>,
         annotation: &Annotation<'_>,
     ) -> Result<(), Error> {
+        let packet = match &mut self.cooked {
+            Some(memory) => &cooked::cook(packet, memory),
+            None => packet,
+        };
         let encoder = &mut self.encoder;
         let laid = self.output.append(|out| match encoder {
             Encoder::Pcap(encoder) => encoder.packet(packet, out),
@@ -203,9 +213,11 @@ impl CaptureWriter {
         self.output.position()
     }
 
-    pub(crate) fn start(encoder: Encoder, output: Output) -> Result<Self, Error> {
-        let mut writer =
-            Self { output, encoder, statistics: SinkStatistics::default(), finished: false };
+    pub(crate) fn start(builder: &CaptureWriterBuilder, output: Output) -> Result<Self, Error> {
+        let encoder = builder.encoder()?;
+        let cooked = builder.is_cooked().then(Vec::new);
+        let statistics = SinkStatistics::default();
+        let mut writer = Self { output, encoder, statistics, finished: false, cooked };
         writer.begin()?;
         Ok(writer)
     }

@@ -347,3 +347,52 @@ fn statistics_of_many_interfaces_cost_no_search() {
     // A search for each looks at 8.6 thousand million interfaces.
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
 }
+
+#[test]
+fn packets_of_every_link_type_fit_into_a_cooked_file() {
+    let mut ethernet = vec![1; 12];
+    ethernet.extend([0x08, 0x00, 0x45, 7, 7]);
+    let mut lengths = vec![2; 12];
+    lengths.extend([0, 3, 0xaa, 0xaa, 3]);
+    let packets = [
+        (LinkType::ETHERNET, &ethernet[..], Direction::Outgoing),
+        (LinkType::RAW, &[0x60, 1, 2], Direction::Host),
+        (LinkType::ETHERNET, &lengths, Direction::Multicast),
+        (LinkType::ETHERNET, &[9; 5], Direction::Unknown),
+        (LinkType::UNKNOWN, &[8; 3], Direction::OtherHost),
+    ];
+    let of = |protocol: [u8; 2], hardware: [u8; 2], kind, address: &[u8], payload: &[u8]| {
+        let mut bytes = [&protocol[..], &[0, 0, 0, 0, 0, 7], &hardware].concat();
+        bytes.extend([kind, address.len() as u8]);
+        bytes.extend(address);
+        bytes.resize(20, 0);
+        bytes.extend(payload);
+        bytes
+    };
+    let expected = [
+        of([8, 0], [0, 1], 4, &[1; 6], &[0x45, 7, 7]),
+        of([0x86, 0xdd], [0xff, 0xfe], 0, &[], &[0x60, 1, 2]),
+        of([0, 4], [0, 1], 2, &[2; 6], &[0xaa, 0xaa, 3]),
+        of([0, 0], [0, 1], 0, &[], &[9; 5]),
+        of([0, 0], [0xff, 0xff], 3, &[], &[8; 3]),
+    ];
+    for format in [FileFormat::PcapMicroseconds, FileFormat::PcapNg] {
+        let shared = Shared::default();
+        let builder = CaptureWriter::builder().format(format).cooked(true);
+        let mut writer = builder.to_writer(shared.clone()).expect("written");
+        for (link_type, data, direction) in packets {
+            let mut meta = PacketMeta::new(1, Timestamp::from_nanos(1000), link_type);
+            (meta.interface, meta.direction, meta.wire_len) = (7, direction, 100);
+            writer.write(&Packet::new(data, meta)).expect("whatever its link type");
+        }
+        writer.finish().expect("written");
+        let mut file = shared.file();
+        let Next::Batch(batch) = file.next_batch(Timeout::Never).expect("whole") else { panic!() };
+        for ((packet, expected), (_, data, _)) in batch.packets().zip(&expected).zip(packets) {
+            assert_eq!((packet.link_type(), packet.data()), (LinkType::LINUX_SLL2, &expected[..]));
+            let skipped = data.len() + 20 - expected.len();
+            assert_eq!(packet.wire_len() as usize, 100 - skipped + 20);
+        }
+        assert_eq!(batch.len(), 5);
+    }
+}

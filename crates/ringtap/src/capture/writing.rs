@@ -11,6 +11,8 @@ use ring_core::{
 };
 
 use super::described::Described;
+use ring_sys::clock;
+
 use crate::Error;
 use crate::input::Input;
 use crate::output::patient::Patient;
@@ -23,15 +25,20 @@ pub(crate) struct Arguments {
     /// output. A name with conversions of strftime(3) is filled in where files are rotated by time.
     #[arg(id = "write", short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Begin another file when this one has so many millions of bytes.
-    #[arg(short = 'C', long, value_name = "MILLIONS", requires = "write")]
+    /// Begin another file when this one has this many millions of bytes.
+    #[arg(short = 'C', long, value_name = "MILLIONS", requires = "write", value_parser = clap::value_parser!(u64).range(1..))]
     file_size: Option<u64>,
-    /// Begin another file after so many seconds.
-    #[arg(short = 'G', long, value_name = "SECONDS", requires = "write")]
+    /// Begin another file every so many seconds, counted from the start of the capture.
+    #[arg(short = 'G', long, value_name = "SECONDS", requires = "write", value_parser = clap::value_parser!(u64).range(1..))]
     rotate_seconds: Option<u64>,
-    /// Keep at most so many files.
-    #[arg(short = 'W', long, value_name = "COUNT", requires = "write")]
+    /// With -G: end after this many files. With -C: begin again with the first after this many files. With both: the least
+    /// number of digits in a name's count is that of this number.
+    #[arg(short = 'W', long, value_name = "COUNT", requires = "write", value_parser = clap::value_parser!(u32).range(1..))]
     file_count: Option<u32>,
+    /// Write packets with this link-layer header: LINUX_SLL2 for all packets, or the name of the interface's own (EN10MB,
+    /// RAW …) [default: the interface's own; LINUX_SLL2 for `any`]
+    #[arg(short = 'y', long = "linktype", value_name = "TYPE")]
+    link_type: Option<String>,
     /// Hand each batch of packets to the file at once.
     #[arg(short = 'U', long, requires = "write")]
     packet_buffered: bool,
@@ -44,6 +51,10 @@ const TOTALS: Duration = Duration::from_secs(1);
 pub(crate) struct Writing {
     writer: Kind,
     name: String,
+    /// All interfaces together, for a file without packets of any.
+    all: InterfaceDescription,
+    /// Where the last interval ends though no packet comes: how long a packet of before may be held back.
+    ends_after: Option<Duration>,
     packet_buffered: bool,
     last: Timestamp,
     /// When the totals were taken.
@@ -66,6 +77,8 @@ struct Copied {
 /// Interfaces that are described when the first packet of each comes.
 struct Interfaces {
     expression: String,
+    /// The one that came first: it has the totals of all.
+    first: Option<u32>,
     described: HashSet<(u32, LinkType)>,
     /// That of the packet before: mostly that of the next.
     last: Option<(u32, LinkType)>,
@@ -97,10 +110,10 @@ impl Arguments {
                 return Err(failed(Unwritable::Input { path: path.clone() }.into()));
             }
         }
-        let rotation = Rotation::new()
-            .size(self.file_size.unwrap_or(0).saturating_mul(1_000_000))
-            .interval(Duration::from_secs(self.rotate_seconds.unwrap_or(0)))
-            .files(self.file_count.unwrap_or(0));
+        // Packets of `any` have several link types, of which pcap holds one, and libpcap reads one.
+        let cooked = self.cooks(input, source)?;
+        builder = builder.cooked(cooked);
+        let rotation = self.rotation();
         let mut writer = if path.as_os_str() == "-" {
             Kind::One(Box::new(builder.to_writer(Patient::stdout()?).map_err(failed)?))
         } else if path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
@@ -119,12 +132,18 @@ impl Arguments {
             interface = ring_sys::interface::index(&input.name()).unwrap_or(0);
         }
         let expression = input.expression();
+        let own = source.link_type().unwrap_or(LinkType::ETHERNET);
+        let all = describe(own, Some(input.name()), &expression);
+        let timed = input.is_live() && self.file_count.is_some() && self.file_size.is_none();
+        let ends_after = timed.then(|| source.held_back());
         let (mut interfaces, mut copied) = (None, None);
         if input.is_live() && interface == 0 && !pcap {
-            // The totals are of all together: so there is one more, which has no packets.
-            let all = describe(LinkType::ETHERNET, Some(input.name()), &expression);
-            writer.describe(interface, all).map_err(failed)?;
-            interfaces = Some(Interfaces { expression, described: HashSet::new(), last: None });
+            let (described, last) = (HashSet::new(), None);
+            interfaces = Some(Interfaces { expression, described, last, first: None });
+        } else if cooked && pcap {
+            writer
+                .describe(interface, describe(LinkType::LINUX_SLL2, None, &expression))
+                .map_err(failed)?;
         } else if let Some(link_type) = source.link_type() {
             let name = input.is_live().then(|| input.name());
             let mut description = describe(link_type, name, &expression);
@@ -133,9 +152,15 @@ impl Arguments {
         } else if !input.is_live() && !pcap {
             copied = Some(Copied { expression, packets: Vec::new() });
         }
+        if let (Kind::Rotating(writer), true) = (&mut writer, input.is_live()) {
+            // As tcpdump counts; otherwise a silent wire would have no intervals.
+            writer.begin(Timestamp::from_nanos(clock::wall())).map_err(failed)?;
+        }
         Ok(Some(Writing {
             writer,
             name,
+            all,
+            ends_after,
             packet_buffered: self.packet_buffered,
             last: Timestamp::default(),
             counted: Timestamp::default(),
@@ -144,6 +169,59 @@ impl Arguments {
             copied,
         }))
     }
+
+    /// When another file is begun, and when the last is complete, as `-C`, `-G` and `-W` mean it in tcpdump.
+    fn rotation(&self) -> Rotation {
+        let rotation = Rotation::new();
+        let count = self.file_count.unwrap_or(0);
+        let size = self.file_size.unwrap_or(0).saturating_mul(1_000_000);
+        let interval = Duration::from_secs(self.rotate_seconds.unwrap_or(0));
+        match (self.file_size, self.rotate_seconds) {
+            (None, None) => rotation,
+            (Some(_), None) => rotation.size(size).files(count),
+            (None, Some(_)) => rotation.interval(interval).intervals(count),
+            // With both the count has no effect but on names.
+            (Some(_), Some(_)) => {
+                let highest = count.saturating_sub(1);
+                let digits = if highest > 0 { highest.to_string().len() } else { 0 };
+                rotation.size(size).interval(interval).digits(digits)
+            }
+        }
+    }
+
+    /// `true` if packets are to be written as Linux cooked ones.
+    fn cooks(&self, input: &Input, source: &impl Described) -> Result<bool, Error> {
+        let own = source.link_type();
+        let Some(asked) = &self.link_type else { return Ok(input.is_live() && own.is_none()) };
+        let found = LINK_TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(asked));
+        match (found, own) {
+            (Some((_, LinkType::LINUX_SLL2)), _) => Ok(true),
+            (Some((_, asked)), Some(own)) if *asked == own => Ok(false),
+            _ => Err(Error::LinkType {
+                name: input.name(),
+                asked: asked.clone(),
+                own: own.map(name_of),
+            }),
+        }
+    }
+}
+
+/// libpcap's names of link types that live interfaces have, and of the one that all can be written as.
+const LINK_TYPES: [(&str, LinkType); 9] = [
+    ("EN10MB", LinkType::ETHERNET),
+    ("RAW", LinkType::RAW),
+    ("IPV4", LinkType::IPV4),
+    ("IPV6", LinkType::IPV6),
+    ("LINUX_SLL", LinkType::LINUX_SLL),
+    ("LINUX_SLL2", LinkType::LINUX_SLL2),
+    ("IEEE802_11", LinkType(105)),
+    ("IEEE802_11_RADIO", LinkType(127)),
+    ("NULL", LinkType::NULL),
+];
+
+fn name_of(link_type: LinkType) -> String {
+    let known = LINK_TYPES.iter().find(|known| known.1 == link_type);
+    known.map_or_else(|| link_type.0.to_string(), |known| known.0.to_owned())
 }
 
 impl Writing {
@@ -160,8 +238,8 @@ impl Writing {
         Ok(())
     }
 
-    pub(crate) fn write(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
-        self.last = packet.timestamp();
+    /// Writes a packet; `false` if the last interval was over before it.
+    pub(crate) fn write(&mut self, packet: &Packet<'_>) -> Result<bool, Error> {
         if let Some(interfaces) = &mut self.interfaces {
             let described = interfaces.describe(packet, &mut self.writer);
             described.map_err(|source| self.failed(source))?;
@@ -170,27 +248,52 @@ impl Writing {
             Kind::One(writer) => writer.write(packet),
             Kind::Rotating(writer) => writer.write(packet),
         };
-        written.map_err(|source| self.failed(source))?;
+        match written {
+            Err(ring_core::Error::Unwritable(Unwritable::Complete)) => return Ok(false),
+            written => written.map_err(|source| self.failed(source))?,
+        }
+        self.last = packet.timestamp();
         let interface = packet.meta().interface as usize;
         let copied = self.copied.as_mut();
         if let Some(count) = copied.and_then(|copied| copied.packets.get_mut(interface)) {
             *count += 1;
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// The time until what is buffered is to be handed over, if anything is.
-    pub(crate) fn flush_due(&self) -> Option<Duration> {
-        match &self.writer {
+    /// The time until [`batch_ended`](Self::batch_ended) has something to do though no packet comes, if it has.
+    pub(crate) fn due(&self) -> Option<Duration> {
+        let (flush, end) = match &self.writer {
+            Kind::One(writer) => (writer.flush_due(), None),
+            Kind::Rotating(writer) => (writer.flush_due(), writer.interval_end()),
+        };
+        let end = self.ends_after.zip(end).map(|(held_back, end)| {
+            end.saturating_duration_since(Timestamp::from_nanos(clock::wall())) + held_back
+        });
+        flush.into_iter().chain(end).min()
+    }
+
+    fn flush_due(&self) -> bool {
+        let left = match &self.writer {
             Kind::One(writer) => writer.flush_due(),
             Kind::Rotating(writer) => writer.flush_due(),
-        }
+        };
+        left.is_some_and(|left| left.is_zero())
+    }
+
+    /// `true` once the last interval is over.
+    pub(crate) fn is_complete(&self) -> bool {
+        matches!(&self.writer, Kind::Rotating(writer) if writer.is_complete())
     }
 
     /// Hands over what is due, or everything.
     pub(crate) fn batch_ended(&mut self, flush: bool) -> Result<(), Error> {
-        let due = self.flush_due().is_some_and(|left| left.is_zero());
-        if !flush && !due && !self.packet_buffered {
+        if let (Kind::Rotating(writer), Some(held_back)) = (&mut self.writer, self.ends_after) {
+            let certain = clock::wall().saturating_sub(held_back.as_nanos() as u64);
+            let advanced = writer.advance(Timestamp::from_nanos(certain));
+            advanced.map_err(|source| self.failed(source))?;
+        }
+        if !flush && !self.flush_due() && !self.packet_buffered {
             return Ok(());
         }
         let flushed = match &mut self.writer {
@@ -210,7 +313,9 @@ impl Writing {
     pub(crate) fn set_statistics(&mut self, statistics: &Statistics, found: &[FileInterface]) {
         self.counted = self.last;
         let Some(Copied { packets, .. }) = &self.copied else {
-            self.writer.set_statistics(self.interface, statistics, self.last);
+            let several = self.interfaces.as_ref().and_then(|interfaces| interfaces.first);
+            let interface = several.unwrap_or(self.interface);
+            self.writer.set_statistics(interface, statistics, self.last);
             return;
         };
         for (number, (&packets, FileInterface { drops, .. })) in
@@ -231,6 +336,11 @@ impl Writing {
     ) -> Result<(), Error> {
         self.describe(found)?;
         let name = std::mem::take(&mut self.name);
+        if let Some(Interfaces { first: None, .. }) = &self.interfaces {
+            // A file without an interface is one that libpcap does not read.
+            let described = self.writer.describe(self.interface, self.all.clone());
+            described.map_err(|source| Error::Save { name: name.clone(), source })?;
+        }
         self.set_statistics(statistics, found);
         let finished = match self.writer {
             Kind::One(writer) => writer.finish(),
@@ -254,7 +364,13 @@ impl Interfaces {
         if !self.described.contains(&key) {
             // One that is gone has no name any more.
             let name = ring_sys::interface::name(index).ok();
-            writer.describe(index, describe(link_type, name, &self.expression))?;
+            let mut description = describe(link_type, name, &self.expression);
+            if self.first.is_none() {
+                self.first = Some(index);
+                description =
+                    description.comment("statistics are those of all interfaces together");
+            }
+            writer.describe(index, description)?;
             self.described.insert(key);
         }
         self.last = Some(key);

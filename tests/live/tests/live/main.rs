@@ -55,6 +55,11 @@ live_harness::main!(
     capture::files_name_the_interfaces_of_any,
     capture::every_file_has_the_totals,
     capture::what_came_before_an_interrupt_is_written,
+    capture::every_mixture_of_any_is_readable,
+    capture::intervals_end_on_a_silent_wire,
+    capture::a_killed_capture_leaves_its_packets,
+    capture::a_signal_at_any_moment,
+    capture::an_interface_that_is_down_is_named,
     demo::the_demonstration_works_for_an_ordinary_user,
     demo::without_privileges_the_command_says_what_to_do,
 );
