@@ -1,6 +1,6 @@
 //! One engine's events for several readers.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::mem;
 use std::pin::Pin;
@@ -11,9 +11,10 @@ use futures_core::Stream;
 
 use crate::error::Error;
 use crate::event_stream::Start;
+use crate::flow_event::FlowNumber;
 use crate::gate::Gate;
 use crate::handle::{Control, Handle};
-use crate::outlet::{Event, To};
+use crate::outlet::{Event, Part, To};
 use crate::sync::{Mutex, MutexGuard};
 
 #[cfg(all(test, loom))]
@@ -23,7 +24,9 @@ mod loom;
 ///
 /// The engine starts when a subscription is polled first: those who subscribe before miss nothing, later ones begin
 /// with what comes next. On a wire a subscriber who falls behind by more than the capacity misses the oldest events, is
-/// told how many (`Lagged`), and goes on with the oldest that are still there; the others notice nothing of it. A file
+/// told how many (`Lagged`), and goes on with the oldest that are still there; the others notice nothing of it. Who was
+/// told of a flow's beginning is told of its end all the same; of flows whose beginning a subscriber missed, or that began
+/// before it subscribed, it hears nothing. A file
 /// waits for the slowest instead, even while others wait for more: so read subscriptions in tasks of their own, and drop
 /// those that are not read.
 ///
@@ -78,19 +81,28 @@ enum Engine<T> {
 /// The newest events, and who has read how far.
 ///
 /// **Invariant**: `events[0]` is number `first`; no cursor is beyond the last event; an event that all have read is gone.
+/// Beside its capacity it keeps at most one event for each flow and each reader that was told of the flow's beginning.
 pub(crate) struct Ring<T> {
     state: Mutex<State<T>>,
     capacity: usize,
     gate: Arc<Gate>,
+    kind: Kind<T>,
+}
+
+/// What the ring needs to know of its events.
+pub(crate) struct Kind<T> {
     /// Makes the event that says how many are missing.
-    lagged: fn(u64) -> T,
+    pub(crate) lagged: fn(u64) -> T,
+    /// What an event means to its flow.
+    pub(crate) part: fn(&T) -> Part,
+    pub(crate) clone: fn(&T) -> T,
 }
 
 struct State<T> {
     events: VecDeque<T>,
     first: u64,
     /// By the subscription's number.
-    cursors: Vec<Option<Cursor>>,
+    cursors: Vec<Option<Cursor<T>>>,
     /// Engines that have not stopped.
     engines: usize,
     error: Option<Arc<Error>>,
@@ -98,9 +110,14 @@ struct State<T> {
     closed: bool,
 }
 
-#[derive(Default)]
-struct Cursor {
+struct Cursor<T> {
     next: u64,
+    /// Flows of whose beginning it was told, and not of their end.
+    told: HashSet<FlowNumber>,
+    /// Ends of such flows that were overtaken: they come before the next event.
+    owed: VecDeque<T>,
+    /// How many of these it does not miss since it was told last how many it does.
+    kept: u64,
     waker: Option<Waker>,
     parked: bool,
     end_taken: bool,
@@ -115,7 +132,7 @@ impl<T: Clone> Broadcast<T> {
         let gate = Arc::new(Gate::default());
         gate.readers_are_independent();
         let engines = start.as_ref().map_or(0, |start| start.engines);
-        let ring = Arc::new(Ring::new(capacity, engines, gate, T::lagged));
+        let ring = Arc::new(Ring::new(capacity, engines, gate, Kind::of()));
         let engine = start.map_or(Engine::None, Engine::Ready);
         Self { shared: Arc::new(Shared { ring, engine: Mutex::new(engine) }) }
     }
@@ -208,13 +225,14 @@ impl<T> Shared<T> {
     }
 }
 
+impl<T: Event + Clone> Kind<T> {
+    fn of() -> Self {
+        Self { lagged: T::lagged, part: T::part, clone: T::clone }
+    }
+}
+
 impl<T> Ring<T> {
-    pub(crate) fn new(
-        capacity: usize,
-        engines: usize,
-        gate: Arc<Gate>,
-        lagged: fn(u64) -> T,
-    ) -> Self {
+    pub(crate) fn new(capacity: usize, engines: usize, gate: Arc<Gate>, kind: Kind<T>) -> Self {
         let state = State {
             events: VecDeque::new(),
             first: 0,
@@ -223,7 +241,7 @@ impl<T> Ring<T> {
             error: None,
             closed: false,
         };
-        Self { state: Mutex::new(state), capacity: capacity.max(1), gate, lagged }
+        Self { state: Mutex::new(state), capacity: capacity.max(1), gate, kind }
     }
 
     /// Appends a batch's events and wakes who waits. Returns how many events some reader will never see, which none is
@@ -232,11 +250,11 @@ impl<T> Ring<T> {
         if batch.is_empty() {
             return 0;
         }
-        let (wakers, overtaken, unheard) = {
+        let (wakers, overtaken, missed, unheard) = {
             let mut state = self.lock();
             if state.cursors.iter().all(Option::is_none) {
                 state.first += batch.len() as u64;
-                (Vec::new(), Vec::new(), mem::take(batch))
+                (Vec::new(), Vec::new(), 0, mem::take(batch))
             } else {
                 self.gate.announce(batch.len());
                 state.events.extend(batch.drain(..));
@@ -244,13 +262,14 @@ impl<T> Ring<T> {
                     if limit { state.events.len().saturating_sub(self.capacity) } else { 0 };
                 let overtaken: Vec<_> = state.events.drain(..excess).collect();
                 self.gate.taken(overtaken.len());
+                let missed = state.owe(&overtaken, &self.kind, &self.gate);
                 state.first += overtaken.len() as u64;
-                (state.take_wakers(&self.gate), overtaken, Vec::new())
+                (state.take_wakers(&self.gate), overtaken, missed, Vec::new())
             }
         };
         wakers.into_iter().for_each(Waker::wake);
-        drop(unheard);
-        overtaken.len() as u64
+        drop((overtaken, unheard));
+        missed
     }
 
     /// Whether a reader is behind by more than the capacity.
@@ -277,7 +296,7 @@ impl<T> Ring<T> {
     pub(crate) fn subscribe(&self) -> usize {
         let mut state = self.lock();
         let next = state.first + state.events.len() as u64;
-        let cursor = Some(Cursor { next, ..Cursor::default() });
+        let cursor = Some(Cursor::new(next));
         match state.cursors.iter().position(Option::is_none) {
             Some(number) => {
                 state.cursors[number] = cursor;
@@ -295,17 +314,18 @@ impl<T> Ring<T> {
         let end = state.first + state.events.len() as u64;
         state.cursors[number]
             .as_ref()
-            .map_or(0, |cursor| (end - cursor.next.max(state.first)) as usize)
+            .map_or(0, |cursor| (end - cursor.next.max(state.first)) as usize + cursor.owed.len())
     }
 
     fn leave(&self, number: usize) {
         let released = {
             let mut state = self.lock();
-            let cursor = state.cursors[number].take();
-            let waker = cursor.and_then(|mut cursor| cursor.take_waker(&self.gate));
+            let mut cursor = state.cursors[number].take();
+            let waker = cursor.as_mut().and_then(|cursor| cursor.take_waker(&self.gate));
+            let owed = cursor.map(|cursor| cursor.owed).unwrap_or_default();
             let unread = state.trim();
-            self.gate.taken(unread.len());
-            (waker, unread)
+            self.gate.taken(unread.len() + owed.len());
+            (waker, unread, owed)
         };
         drop(released);
         self.gate.notify();
@@ -338,6 +358,29 @@ impl<T> State<T> {
         self.cursors.iter_mut().flatten().filter_map(|cursor| cursor.take_waker(gate)).collect()
     }
 
+    /// Keeps the ends among events that are about to go, for readers who were told of the beginning. Returns how many events
+    /// some reader will never see.
+    fn owe(&mut self, overtaken: &[T], kind: &Kind<T>, gate: &Gate) -> u64 {
+        let mut missed = 0;
+        for (number, event) in (self.first..).zip(overtaken) {
+            let part = (kind.part)(event);
+            let mut is_missed = false;
+            for cursor in self.cursors.iter_mut().flatten().filter(|cursor| cursor.next <= number) {
+                if let Part::Ends(flow) = part
+                    && cursor.told.remove(&flow)
+                {
+                    cursor.owed.push_back((kind.clone)(event));
+                    cursor.kept += 1;
+                    gate.announce(1);
+                } else {
+                    is_missed = true;
+                }
+            }
+            missed += u64::from(is_missed);
+        }
+        missed
+    }
+
     /// Takes out the events that all have read.
     fn trim(&mut self) -> Vec<T> {
         let end = self.first + self.events.len() as u64;
@@ -356,25 +399,40 @@ impl<T: Clone> State<T> {
         cx: &Context<'_>,
     ) -> Poll<Option<Result<T, Arc<Error>>>> {
         let gate = &ring.gate;
-        let Some(cursor) = &mut self.cursors[number] else { return Poll::Ready(None) };
-        cursor.unpark(gate);
-        if cursor.next < self.first {
-            let count = self.first - cursor.next;
-            cursor.next = self.first;
-            return Poll::Ready(Some(Ok((ring.lagged)(count))));
-        }
-        let at = cursor.next - self.first;
-        if let Some(event) = self.events.get(at as usize) {
+        loop {
+            let Some(cursor) = &mut self.cursors[number] else { return Poll::Ready(None) };
+            cursor.unpark(gate);
+            if cursor.next < self.first {
+                let count = self.first - cursor.next - mem::take(&mut cursor.kept);
+                cursor.next = self.first;
+                if count > 0 {
+                    return Poll::Ready(Some(Ok((ring.kind.lagged)(count))));
+                }
+            }
+            if let Some(owed) = cursor.owed.pop_front() {
+                gate.taken(1);
+                return Poll::Ready(Some(Ok(owed)));
+            }
+            let at = cursor.next - self.first;
+            let Some(event) = self.events.get(at as usize) else { break };
             cursor.next += 1;
+            let is_heard = cursor.hears((ring.kind.part)(event));
             let first = self.first;
             if at > 0 || self.cursors.iter().flatten().any(|cursor| cursor.next <= first) {
-                return Poll::Ready(Some(Ok(event.clone())));
+                if is_heard {
+                    return Poll::Ready(Some(Ok(event.clone())));
+                }
+                continue;
             }
             // The last one who reads it takes it.
             self.first += 1;
             gate.taken(1);
-            return Poll::Ready(self.events.pop_front().map(Ok));
+            let event = self.events.pop_front();
+            if is_heard {
+                return Poll::Ready(event.map(Ok));
+            }
         }
+        let Some(cursor) = &mut self.cursors[number] else { return Poll::Ready(None) };
         if self.engines == 0 {
             let error = self.error.clone().filter(|_| !mem::replace(&mut cursor.end_taken, true));
             return Poll::Ready(error.map(Err));
@@ -389,7 +447,32 @@ impl<T: Clone> State<T> {
     }
 }
 
-impl Cursor {
+impl<T> Cursor<T> {
+    fn new(next: u64) -> Self {
+        Self {
+            next,
+            told: HashSet::new(),
+            owed: VecDeque::new(),
+            kept: 0,
+            waker: None,
+            parked: false,
+            end_taken: false,
+        }
+    }
+
+    /// Whether the reader is told of an event: not of those of a flow whose beginning it was not told of.
+    fn hears(&mut self, part: Part) -> bool {
+        match part {
+            Part::None => true,
+            Part::Begins(flow) => {
+                self.told.insert(flow);
+                true
+            }
+            Part::GoesOn(flow) => self.told.contains(&flow),
+            Part::Ends(flow) => self.told.remove(&flow),
+        }
+    }
+
     fn take_waker(&mut self, gate: &Gate) -> Option<Waker> {
         self.unpark(gate);
         self.waker.take()

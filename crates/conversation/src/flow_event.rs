@@ -13,7 +13,7 @@ use crate::chunk::GapCause;
 use crate::engine;
 use crate::error::Error;
 use crate::observe;
-use crate::outlet::{Event, Outlet};
+use crate::outlet::{Event, Outlet, Part};
 
 /// A flow's number in a stream of events, which no other flow has before its end was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -214,6 +214,14 @@ impl<K> FlowEvent<K> {
 impl<K: Send + 'static> Event for FlowEvent<K> {
     fn lagged(count: u64) -> Self {
         Self::Lagged { count }
+    }
+
+    fn part(&self) -> Part {
+        match self {
+            Self::Started { id, .. } => Part::Begins(*id),
+            Self::Ended { id, .. } => Part::Ends(*id),
+            other => other.id().map_or(Part::None, Part::GoesOn),
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::event_stream::{EventStream, Start};
 use crate::flow_event::FlowNumber;
 use crate::handle::Handle;
 use crate::observe;
-use crate::outlet::{Event, Outlet};
+use crate::outlet::{Event, Outlet, Part};
 
 /// The messages of all flows of a source, as a [`Stream`] of [`MessageEvent`]s.
 ///
@@ -154,6 +154,15 @@ impl<K, M> Stream for MessageStream<K, M> {
 impl<M: Send + 'static, K: Send + 'static> Event for MessageEvent<M, K> {
     fn lagged(count: u64) -> Self {
         Self::Lagged { count }
+    }
+
+    fn part(&self) -> Part {
+        match self {
+            Self::Started { id, .. } => Part::Begins(*id),
+            Self::Message { id, .. } | Self::Gap { id, .. } => Part::GoesOn(*id),
+            Self::Ended { id, .. } => Part::Ends(*id),
+            Self::Lagged { .. } => Part::None,
+        }
     }
 }
 

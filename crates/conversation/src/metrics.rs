@@ -42,7 +42,7 @@ pub(crate) fn publish(last: &Statistics, now: &Statistics) {
     }
 }
 
-fn causes(gaps: &crate::counters::Gaps) -> [(&'static str, GapTotals); 6] {
+fn causes(gaps: &crate::counters::Gaps) -> [(&'static str, GapTotals); 7] {
     [
         ("acknowledged", gaps.acknowledged),
         ("limit", gaps.limit),

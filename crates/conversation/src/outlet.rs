@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::broadcast::Ring;
 use crate::counters::Counters;
 use crate::error::Error;
+use crate::flow_event::FlowNumber;
 use crate::gate::Gate;
 use crate::inbox::Inbox;
 use crate::settings::{Overflow, Settings};
@@ -13,6 +14,19 @@ use crate::settings::{Overflow, Settings};
 pub(crate) trait Event: Send + 'static {
     /// So many events are missing here.
     fn lagged(count: u64) -> Self;
+
+    /// What it means to the flow that it tells of.
+    fn part(&self) -> Part;
+}
+
+/// What an event means to its flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// It tells of no flow.
+    None,
+    Begins(FlowNumber),
+    GoesOn(FlowNumber),
+    Ends(FlowNumber),
 }
 
 /// Where events go: to one reader, or to all who subscribed.

@@ -309,6 +309,59 @@ async fn a_slow_subscriber_of_a_wire_learns_how_many_events_it_missed_and_the_ot
 }
 
 #[tokio::test]
+async fn who_was_told_of_a_beginning_is_told_of_the_end_though_it_was_overtaken() {
+    let (packets, source) = Paced::new();
+    let events = source.flow_stream(FiveTuple::bidirectional()).details(true).broadcast(10);
+    let (mut fast, mut slow) = (events.subscribe(), events.subscribe());
+    let mut pending: Vec<_> = (1..=40).map(exchange).collect();
+    // The first ten begin, and the slow one hears of them.
+    for connection in &mut pending[..10] {
+        packets.send(vec![connection.packets.pop_front().unwrap()]).unwrap();
+    }
+    let mut open = HashMap::new();
+    for _ in 0..10 {
+        let Some(Ok(FlowEvent::Started { id, .. })) = slow.next().await else { panic!() };
+        open.insert(id, ());
+    }
+    // All go on and end, and others with them. The slow one hears of some in the middle.
+    let (mut missed, mut ended) = (0, 0);
+    let mut step = |event: FlowEvent| match event {
+        FlowEvent::Started { id, .. } => assert!(open.insert(id, ()).is_none(), "{id:?}"),
+        FlowEvent::Ended { id, .. } => {
+            assert!(open.remove(&id).is_some(), "{id:?} ended and was not told of");
+            ended += 1;
+        }
+        FlowEvent::Lagged { count, .. } => missed += count,
+        event => assert!(open.contains_key(&event.id().unwrap()), "{event:?}"),
+    };
+    for round in 0..4 {
+        for connection in &mut pending[10 * round..10 * round + 10] {
+            packets.send(connection.packets.drain(..).collect()).unwrap();
+            loop {
+                match fast.next().await.unwrap().unwrap() {
+                    FlowEvent::Ended { .. } => break,
+                    FlowEvent::Lagged { .. } => panic!("the quick one misses nothing"),
+                    _ => {}
+                }
+            }
+        }
+        for _ in 0..5 {
+            step(slow.next().await.unwrap().unwrap());
+        }
+    }
+    drop(packets);
+    while let Some(event) = slow.next().await {
+        step(event.unwrap());
+    }
+    assert!(open.is_empty(), "{open:?}");
+    assert!(missed > 20 && ended >= 10, "{missed}, {ended}");
+    // What one hears late of is nothing that it missed.
+    assert_eq!(events.handle().unwrap().statistics().missed_events, missed);
+    assert_eq!(slow.waiting(), 0);
+    assert_eq!(events.handle().unwrap().statistics().waiting, 0);
+}
+
+#[tokio::test]
 async fn an_engine_without_subscribers_stops() {
     let (packets, source) = Paced::new();
     let events = source.flow_stream(FiveTuple::bidirectional()).broadcast(10);

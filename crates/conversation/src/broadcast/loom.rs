@@ -11,7 +11,8 @@ fn ring(capacity: usize) -> Arc<Ring<u64>> {
     let gate = Arc::new(Gate::default());
     gate.readers_are_independent();
     // An event of a thousand says how many others are missing.
-    Arc::new(Ring::new(capacity, 1, gate, |count| 1000 + count))
+    let kind = Kind { lagged: |count| 1000 + count, part: |_| Part::None, clone: |event| *event };
+    Arc::new(Ring::new(capacity, 1, gate, kind))
 }
 
 /// Reads to the end: events heard and events missed.
