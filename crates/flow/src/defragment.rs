@@ -2,6 +2,7 @@
 
 mod assembly;
 mod compressed;
+mod frames;
 mod kept;
 mod piece;
 mod recent;
@@ -14,9 +15,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use self::assembly::{Assembly, Outcome, Rules, Whole};
+use self::frames::{Frames, Joined};
 use self::piece::Piece;
 use self::recent::Recent;
-use crate::{Checksum, Fragment, Scope, Timestamp, parse};
+use crate::{Checksum, Fragment, FrameFragment, Scope, Timestamp, parse};
 
 /// Joins the fragments of IP datagrams.
 ///
@@ -67,6 +69,7 @@ pub struct Defragmenter {
     /// What the datagrams of the map hold.
     bytes: usize,
     recent: Recent,
+    frames: Frames,
     trust: Trust,
     /// The datagram that was joined last.
     output: Vec<u8>,
@@ -84,6 +87,7 @@ impl Defragmenter {
             next_generation: 0,
             bytes: 0,
             recent: Recent::default(),
+            frames: Frames::default(),
             trust: Trust::default(),
             output: Vec::new(),
             statistics: DefragmentStatistics::default(),
@@ -99,7 +103,37 @@ impl Defragmenter {
         self.push_for(fragment, frame, now, self.options.overlap)
     }
 
-    /// The same for a receiver that treats overlaps in its own way.
+    /// Takes a piece of a link-layer frame. Returns the frame, without the headers that each piece repeats, if this was the
+    /// last one missing. It holds until the next call.
+    pub fn push_frame(
+        &mut self,
+        fragment: &FrameFragment,
+        frame: &[u8],
+        now: Timestamp,
+    ) -> Option<&[u8]> {
+        self.statistics.fragments += 1;
+        self.advance(now);
+        let (start, len) = (fragment.payload_offset as usize, fragment.payload_len as usize);
+        let Some(bytes) = frame.get(start..start + len).filter(|bytes| !bytes.is_empty()) else {
+            self.statistics.malformed += 1;
+            self.statistics.abandoned += 1;
+            return None;
+        };
+        let lost = &mut self.statistics.abandoned;
+        match self.frames.push(fragment, bytes, now, &mut self.output, lost) {
+            Joined::Kept => None,
+            Joined::Copy => {
+                self.statistics.duplicates += 1;
+                None
+            }
+            Joined::Whole => {
+                self.statistics.datagrams += 1;
+                Some(&self.output)
+            }
+        }
+    }
+
+    /// The same as [`push`](Self::push) for a receiver that treats overlaps in its own way.
     pub(crate) fn push_for(
         &mut self,
         fragment: &Fragment,
@@ -189,6 +223,7 @@ impl Defragmenter {
             }
             self.expire(key, now);
         }
+        self.statistics.abandoned += self.frames.advance(now);
     }
 
     /// Gives up all datagrams that are waited for: no more fragments will come.
@@ -196,6 +231,7 @@ impl Defragmenter {
         while let Some((_, &key)) = self.deadlines.first_key_value() {
             self.statistics.expired += u64::from(self.give_up(&key));
         }
+        self.statistics.abandoned += self.frames.finish();
     }
 
     /// Datagrams of which pieces are missing.
@@ -207,7 +243,7 @@ impl Defragmenter {
     /// Bytes held for them, everything included.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.frames.bytes()
     }
 
     /// Totals since the start.

@@ -51,7 +51,8 @@ pub use overlap::{OverlapPolicy, OverlapPolicyError};
 pub use packet::Packet;
 pub use pair::{IpPair, IpPairKey, MacAddress, MacPair, MacPairKey};
 pub use parse::{
-    Encapsulation, Fragment, ParseOptions, Parsed, Parser, Unparsed, WirelessFrame, parse,
+    Encapsulation, Fragment, FrameFragment, ParseOptions, Parsed, Parser, Unparsed, WirelessFrame,
+    parse,
 };
 #[doc(hidden)]
 pub use prefetch::prefetch_bytes;

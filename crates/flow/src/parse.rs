@@ -6,6 +6,7 @@ mod capwap;
 mod erf;
 mod esp;
 mod ethernet;
+mod frame_fragment;
 mod gre;
 mod gtp;
 mod gue;
@@ -40,6 +41,7 @@ mod tests;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
+pub use self::frame_fragment::FrameFragment;
 pub use self::unparsed::{Encapsulation, Unparsed, WirelessFrame};
 pub(crate) use self::unparsed::{Name, ip_protocol};
 use self::walk::{Layer, Walk};
@@ -158,6 +160,18 @@ impl Parser {
         Walk::new(self, datagram, datagram.len(), scope, layers).run(Layer::Ip)
     }
 
+    /// Finds the innermost flow of a frame that a [`Defragmenter`](crate::Defragmenter) joined; `fragment` is any piece of it.
+    ///
+    /// Offsets in the result are relative to `frame`; it may itself hold a fragment.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason for which the frame belongs to no flow.
+    pub fn parse_frame(&self, frame: &[u8], fragment: &FrameFragment) -> Result<Parsed, Unparsed> {
+        let FrameFragment { scope, layers, content, .. } = *fragment;
+        Walk::new(self, frame, frame.len(), scope, layers).run(content.layer())
+    }
+
     #[inline(never)]
     fn walk(&self, packet: &Packet<'_>, subframe: u8) -> (Result<Parsed, Unparsed>, bool) {
         let mut walk = Walk::new(self, packet.data, wire_len(packet), Scope::NONE, 0);
@@ -236,6 +250,8 @@ pub enum Parsed {
     Transport(Headers),
     /// A piece of an IP datagram, which belongs to a flow once it is whole; or a datagram that has to be expanded first.
     Fragment(Fragment),
+    /// A piece of a frame of the link layer.
+    FrameFragment(FrameFragment),
 }
 
 /// A piece of an IP datagram (RFC 791, section 3.2; RFC 8200, section 4.5), with offsets relative to the bytes parsed.

@@ -21,9 +21,9 @@ pub struct TableStatistics {
     /// Packets of flows of other protocols than TCP, by [`Cause::Protocol`](crate::Cause::Protocol). They are followed
     /// as datagrams; a program that shows streams alone adds these to [`not_followed`](Self::not_followed).
     pub not_streams: NotFollowed,
-    /// IP fragments.
+    /// Fragments of IP datagrams, and pieces of frames of the link layer.
     pub fragments: u64,
-    /// Datagrams joined from fragments.
+    /// Datagrams and frames joined from them.
     pub datagrams: u64,
     /// Flows begun.
     pub flows_started: u64,

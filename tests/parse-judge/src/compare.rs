@@ -87,7 +87,7 @@ pub fn judge(capture: &Path, reference: &Reference) -> Result<Judgement, ring_co
             });
             let expected = reference.frame(packet.number());
             match found {
-                Ok(Parsed::Fragment(_)) => judgement.fragments += 1,
+                Ok(Parsed::Fragment(_) | Parsed::FrameFragment(_)) => judgement.fragments += 1,
                 Ok(Parsed::Transport(headers)) => {
                     judgement.count(packet.number(), expected, Ok(headers));
                 }

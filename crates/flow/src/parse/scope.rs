@@ -44,6 +44,11 @@ impl Scopes {
         self.hashed(scope, Layer { kind, id }, ends)
     }
 
+    /// What the pieces of a frame are told apart by.
+    pub(super) fn frame(&self, parts: impl std::hash::Hash) -> u64 {
+        self.hasher.hash_one(parts)
+    }
+
     fn hashed(&self, scope: Scope, layer: Layer, ends: impl std::hash::Hash) -> Scope {
         let hash = self.hasher.hash_one((scope, layer, ends));
         let layers = Layers { inner: layer, outer: innermost(scope) };

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::scope::Kind;
 use super::{
-    Fragment, Parsed, Parser, Unparsed, ethernet, ip, ipv6, llc, mpls, ppp, quick, tag, transport,
-    wireless,
+    Fragment, FrameFragment, Parsed, Parser, Unparsed, ethernet, ip, ipv6, llc, mpls, ppp, quick,
+    tag, transport, wireless,
 };
 use crate::headers::protocol;
 use crate::{Checksum, Defect, Headers, Scope, TcpHeader};
@@ -268,6 +268,12 @@ impl<'a> Walk<'a> {
     /// Ends the walk with a fragment.
     pub(super) fn fragment(&mut self, fragment: Fragment) -> Layer {
         self.found = Some(Parsed::Fragment(fragment));
+        Layer::Found
+    }
+
+    /// Ends the walk with a piece of a frame.
+    pub(super) fn frame_fragment(&mut self, fragment: FrameFragment) -> Layer {
+        self.found = Some(Parsed::FrameFragment(fragment));
         Layer::Found
     }
 

@@ -1,5 +1,6 @@
 //! IEEE 802.11 data frames and the headers that capture programs put before them.
 
+use super::frame_fragment::{self, Content, Place};
 use super::walk::{Layer, Walk, be16};
 use super::{Encapsulation, Unparsed, WirelessFrame};
 use crate::LinkType;
@@ -22,6 +23,7 @@ fn data(walk: &mut Walk<'_>, [kind, flags]: [u8; 2]) -> Result<Layer, Unparsed> 
     const ORDER: u8 = 0x80;
     const AGGREGATE: u8 = 0x80;
     const MESH_CONTROL: u8 = 0x01;
+    const MORE_FRAGMENTS: u8 = 0x04;
     let unreadable = match kind & 0x0f {
         DATA if flags & PROTECTED != 0 => Some(WirelessFrame::Encrypted),
         DATA if kind & WITHOUT_DATA != 0 => Some(WirelessFrame::Null),
@@ -37,10 +39,12 @@ fn data(walk: &mut Walk<'_>, [kind, flags]: [u8; 2]) -> Result<Layer, Unparsed> 
     }
     let mut len = if flags & BOTH_WAYS == BOTH_WAYS { 30 } else { 24 };
     let mut aggregate = false;
+    let mut traffic = None;
     if kind & QUALITY_OF_SERVICE != 0 {
         let service = &walk.bytes(len + 2)?[len..];
         let mesh = flags & BOTH_WAYS == BOTH_WAYS && service[1] & MESH_CONTROL != 0;
         aggregate = service[0] & AGGREGATE != 0;
+        traffic = Some(service[0] & 0x0f);
         len += if flags & ORDER != 0 { 6 } else { 2 };
         if mesh && !aggregate {
             // Flags, time to live, sequence number, and up to two more addresses (section 9.2.4.8.3).
@@ -51,6 +55,23 @@ fn data(walk: &mut Walk<'_>, [kind, flags]: [u8; 2]) -> Result<Layer, Unparsed> 
     let llc_at = |at: usize| walk.captured().get(at..).is_some_and(|data| data.starts_with(LLC));
     if !aggregate && len % 4 == 2 && !llc_at(len) && llc_at(len + 2) {
         len += 2;
+    }
+    let header: &[u8; 24] = walk.header()?;
+    let control = be16(header[23], header[22]);
+    let place = Place {
+        place: u32::from(control & 0x0f),
+        in_bytes: false,
+        more: flags & MORE_FRAGMENTS != 0,
+    };
+    if !aggregate && (place.more || place.place != 0) {
+        // A check sequence that was captured, too, would end up in the middle of the frame.
+        if walk.is_whole() && frame_fragment::ends_with_check_sequence(walk.captured()) {
+            walk.limit(walk.wire_remaining() - 4);
+        }
+        walk.skip(len)?;
+        // Receiver, transmitter, traffic and sequence number (IEEE 802.11, section 10.6).
+        let key = (&header[4..16], traffic, control >> 4);
+        return frame_fragment::piece(walk, key, place, Content::Llc);
     }
     walk.skip(len)?;
     if aggregate {

@@ -160,6 +160,11 @@ impl<E: FlowExtractor> FlowTable<E> {
                 self.work_off(batch, before, &[], handler);
                 self.fragment(&packet, fragment, handler);
             }
+            Ok(Parsed::FrameFragment(fragment)) => {
+                self.work_off(before, batch, &[], handler);
+                self.work_off(batch, before, &[], handler);
+                self.frame_fragment(&packet, fragment, handler);
+            }
             Err(reason) => self.unparsed(Cause::Unparsed(reason)),
         }
         if more {
@@ -181,6 +186,9 @@ impl<E: FlowExtractor> FlowTable<E> {
                     self.at_once(packet, &headers, extracted, handler);
                 }
                 Ok(Parsed::Fragment(fragment)) => self.fragment(packet, fragment, handler),
+                Ok(Parsed::FrameFragment(fragment)) => {
+                    self.frame_fragment(packet, fragment, handler);
+                }
                 Err(reason) => self.unparsed(Cause::Unparsed(reason)),
             }
             if !more {

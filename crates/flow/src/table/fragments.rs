@@ -2,14 +2,42 @@
 
 use super::checksums::ipv4_header;
 use crate::{
-    Cause, Checksum, Defect, FlowExtractor, FlowHandler, FlowTable, Fragment, LinkType,
-    OverlapPolicy, Packet, Parsed, Timestamp, VerifyChecksums, verify_ipv4_header,
+    Cause, Checksum, Defect, FlowExtractor, FlowHandler, FlowTable, Fragment, FrameFragment,
+    LinkType, OverlapPolicy, Packet, Parsed, Timestamp, VerifyChecksums, verify_ipv4_header,
 };
 
 /// Tunnels within fragments within tunnels that are followed.
 const NESTED_FRAGMENTS: usize = 4;
 
 impl<E: FlowExtractor> FlowTable<E> {
+    /// A piece of a frame; the last one missing makes it a packet.
+    #[cold]
+    pub(super) fn frame_fragment(
+        &mut self,
+        packet: &Packet<'_>,
+        mut fragment: FrameFragment,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        let now = Timestamp::from_nanos(self.now.max(packet.timestamp.as_nanos()));
+        let mut frame = Vec::new();
+        for level in 0..NESTED_FRAGMENTS {
+            let data = if level == 0 { packet.data } else { &frame };
+            let Some(joined) = self.defragmenter.push_frame(&fragment, data, now) else { return };
+            frame = joined.to_vec();
+            let joined =
+                Packet { data: &frame, link_type: LinkType::RAW, vlan_tci: None, ..*packet };
+            match self.parser.parse_frame(&frame, &fragment) {
+                Ok(Parsed::Transport(headers)) => {
+                    let extracted = self.extractor.extract_joined(packet, &joined, &headers);
+                    return self.at_once(&joined, &headers, extracted, handler);
+                }
+                Ok(Parsed::Fragment(inner)) => return self.fragment(&joined, inner, handler),
+                Ok(Parsed::FrameFragment(nested)) => fragment = nested,
+                Err(reason) => return self.unparsed(Cause::Unparsed(reason)),
+            }
+        }
+    }
+
     /// A piece of a datagram; the last one missing makes it a packet.
     pub(super) fn fragment(
         &mut self,
@@ -64,6 +92,11 @@ impl<E: FlowExtractor> FlowTable<E> {
                     break;
                 }
                 Ok(Parsed::Fragment(nested)) => fragment = nested,
+                Ok(Parsed::FrameFragment(nested)) => {
+                    let joined = Packet { data: &datagram, ..*packet };
+                    self.frame_fragment(&joined, nested, handler);
+                    break;
+                }
                 Err(reason) => {
                     self.unparsed(Cause::Unparsed(reason));
                     break;

@@ -63,6 +63,15 @@ pub fn check(link_type: LinkType, data: &[u8], wire_len: u32, defragmenter: &mut
                 assert!(!known || matches!(headers.protocol, 6 | 17));
                 return;
             }
+            Ok(Parsed::FrameFragment(fragment)) => {
+                let Some(frame) = defragmenter.push_frame(&fragment, &bytes, packet.timestamp)
+                else {
+                    return;
+                };
+                let frame = frame.to_vec();
+                parsed = parser.parse_frame(&frame, &fragment);
+                bytes = frame;
+            }
             Ok(Parsed::Fragment(fragment)) => {
                 assert!(fragment.network_offset + fragment.header_len <= fragment.payload_offset);
                 let end = fragment.payload_offset as usize + fragment.payload_len as usize;
