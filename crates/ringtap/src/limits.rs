@@ -37,8 +37,8 @@ impl Limits {
     where
         S: PacketSource + Send + 'static,
     {
-        let (flows, half) = (self.max_flows, self.memory.0 / 2);
-        stream.total_limit(half).table(|table| table.max_flows(flows).table_limit(half))
+        let flows = self.max_flows;
+        stream.memory(self.memory.0).table(|table| table.max_flows(flows))
     }
 }
 

@@ -433,3 +433,79 @@ fn bytes_without_a_place_are_in_every_output() -> Result {
     assert!(text.ends_with(" unplaced=6\n"), "{text}");
     Ok(())
 }
+
+/// Segments of any content at any place, so that there are gaps, conflicts, late bytes and retransmissions.
+fn noise(seed: u64) -> Packets {
+    let mut state = seed | 1;
+    let mut next = move |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    let pieces: [&[u8]; 10] = [
+        b"\n[1] 22:13:20.000000 192.0.2.1:1 > 192.0.2.2:2 started\n",
+        b"ringtap: listening\r\n",
+        b"\x1b[2J\x1b]0;title\x07",
+        b"\xc2\x9b31m",
+        b"\xe2\x80\xae",
+        b"\xf0\x9f\x92",
+        "é✓".as_bytes(),
+        b"\x00\x7f\r\x08",
+        b"> < \t",
+        b"plain",
+    ];
+    let mut packets = Packets::ethernet().handshake();
+    for _ in 0..120 {
+        let from = if next(2) == 0 { Client } else { Server };
+        let mut payload = Vec::new();
+        for _ in 0..next(5) {
+            match next(4) {
+                0 => payload.push(next(256) as u8),
+                _ => payload.extend(pieces[next(10) as usize]),
+            }
+        }
+        packets = match next(12) {
+            0 => packets.udp(from, &payload),
+            1 => packets.frame(next(1 << 16) as u16, &payload),
+            2 => packets.damaged_tcp(from, ACK, next(400) as u32, next(400) as u32, &payload),
+            3 => packets.after(next(90_000_000_000_000)),
+            _ => packets.tcp(from, ACK, next(400) as u32, next(400) as u32, &payload),
+        };
+    }
+    packets
+}
+
+#[test]
+fn nothing_that_people_read_is_dangerous_whatever_was_captured() -> Result {
+    for seed in 1_u64..=12 {
+        let packets = noise(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        for arguments in [
+            &["follow"][..],
+            &["follow", "-o", "hex", "--verify-checksums"],
+            &["follow", "-q", "--policy", "last"],
+            &["flows"],
+            &["capture"],
+        ] {
+            let (text, errors) = shown("noise", &packets, arguments)?;
+            for line in text.lines().chain(errors.lines()) {
+                let bad = |c: char| {
+                    c.is_control() && c != '\t'
+                        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}')
+                        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}')
+                };
+                assert!(!line.contains(bad), "{line:?}");
+            }
+            assert!(text.ends_with('\n'), "{text:?}");
+            if arguments[0] == "follow" {
+                for line in headings(&text) {
+                    let (number, rest) = line.split_once(' ').ok_or("a heading of one word")?;
+                    assert!(number.starts_with('[') && number.ends_with(']'), "{line:?}");
+                    assert!(rest.starts_with(|c: char| c.is_ascii_digit()), "{line:?}");
+                    assert!(!rest.ends_with(" started") || rest.contains(CLIENT), "{line:?}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
