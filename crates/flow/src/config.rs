@@ -30,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) active_timeout: Option<u64>,
     pub(crate) expiry_budget: usize,
     pub(crate) verify_checksums: VerifyChecksums,
+    /// Of a direction and of the table.
+    pub(crate) remembered_bytes: Option<(usize, usize)>,
     pub(crate) fragments: DefragmentOptions,
     pub(crate) parse: ParseOptions,
 }
@@ -109,6 +111,7 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
             active_timeout: None,
             expiry_budget: 1024,
             verify_checksums: VerifyChecksums::Never,
+            remembered_bytes: None,
             fragments: DefragmentOptions::default(),
             parse: ParseOptions::default(),
         };
@@ -227,6 +230,15 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
     /// How fragments of IP datagrams are joined: limits, and whose bytes count where they overlap.
     pub const fn fragments(mut self, options: DefragmentOptions) -> Self {
         self.config.fragments = options;
+        self
+    }
+
+    /// Keeps the latest bytes that were delivered, so many of a direction and in all, and compares repetitions with them: those
+    /// that differ are passed to [`on_conflict`](crate::FlowHandler::on_conflict) instead of
+    /// [`on_repeat`](crate::FlowHandler::on_repeat) [default: off]. Nothing else shows that a segment was forged whose
+    /// bytes came first. Beyond the total, the direction that was remembered first is forgotten.
+    pub const fn remember_delivered(mut self, direction_bytes: usize, table_bytes: usize) -> Self {
+        self.config.remembered_bytes = Some((direction_bytes, table_bytes));
         self
     }
 

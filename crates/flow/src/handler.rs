@@ -50,12 +50,15 @@ pub trait FlowHandler<K> {
     }
 
     /// Bytes came that had been handed out before: a retransmission, or a keep-alive's byte, which may be anything. The table
-    /// keeps nothing that was handed out; whoever does can compare, and so find out whether the two versions differ.
+    /// keeps nothing that was handed out unless it is set to
+    /// [remember](crate::FlowTableBuilder::remember_delivered): then these bytes do not differ from the first version, as far as
+    /// that is remembered.
     fn on_repeat(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
         let _ = (flow, side, data);
     }
 
-    /// Two packets disagree about bytes of a stream that wait behind a hole.
+    /// Called when two packets disagree about bytes of a stream: bytes that wait behind a hole, or that were delivered, if those
+    /// are [remembered](crate::FlowTableBuilder::remember_delivered).
     fn on_conflict(&mut self, flow: &Flow<'_, K>, side: FlowSide, conflict: Conflict<'_>) {
         let _ = (flow, side, conflict);
     }

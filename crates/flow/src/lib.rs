@@ -8,6 +8,7 @@ mod community_id;
 mod config;
 mod defect;
 mod defragment;
+mod delivered;
 mod event;
 #[cfg(feature = "flowscope")]
 pub mod flowscope;

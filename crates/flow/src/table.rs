@@ -21,6 +21,7 @@ use std::num::NonZeroU128;
 use crate::backlog::Backlogs;
 use crate::chunked::Chunked;
 use crate::config::{Config, FlowTableBuilder};
+use crate::delivered::{Comparing, Delivered};
 use crate::history::History;
 use crate::index::Index;
 use crate::slot::{
@@ -98,6 +99,7 @@ pub struct FlowTable<E: FlowExtractor> {
     screen: screen::Screen,
     checksums: checksums::Checksums,
     doubts: doubt::Doubts,
+    delivered: Option<Box<Delivered>>,
     /// The longest packet so far: captured bytes.
     longest: u32,
     /// Packets of other protocols than TCP, by IP protocol.
@@ -111,6 +113,9 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     pub(crate) fn new(extractor: E, config: Config) -> Self {
+        let delivered = config.remembered_bytes.map(|(direction_bytes, table_bytes)| {
+            Box::new(Delivered::new(direction_bytes, table_bytes))
+        });
         Self {
             extractor,
             defragmenter: Defragmenter::new(config.fragments),
@@ -139,6 +144,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             screen: screen::Screen::default(),
             checksums: checksums::Checksums::default(),
             doubts: doubt::Doubts::default(),
+            delivered,
             longest: 0,
             protocols: Box::new([0; 256]),
         }
@@ -190,6 +196,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             datagrams: self.defragmenter.statistics().datagrams,
             not_followed: self.not_followed(),
             not_streams: self.not_streams(),
+            conflicts: self.statistics.conflicts
+                + self.delivered.as_ref().map_or(0, |delivered| delivered.conflicts()),
             ..self.statistics
         }
     }
@@ -225,6 +233,13 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// The same in parts, for a handler that cannot take the ends of all flows at once: looks at so many slots, and returns
     /// `true` if there are more. No packets may come in between.
     pub fn finish_some(&mut self, slots: usize, handler: &mut impl FlowHandler<E::Key>) -> bool {
+        let mut delivered = self.delivered.take();
+        let more = self.finish_part(slots, &mut Comparing::new(&mut delivered, handler));
+        self.delivered = delivered;
+        more
+    }
+
+    fn finish_part(&mut self, slots: usize, handler: &mut impl FlowHandler<E::Key>) -> bool {
         self.defragmenter.finish();
         let all = self.slots.len();
         let begin = (self.finished as usize).min(all);

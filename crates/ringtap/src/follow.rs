@@ -165,7 +165,7 @@ fn chunks_of<S>(stream: FlowStream<S, FiveTuple>, arguments: &Arguments) -> Chun
 where
     S: PacketSource + Send + Unpin + 'static,
 {
-    let stream = stream.table(|table| arguments.hosts.apply(table));
+    let stream = stream.table(|table| arguments.hosts.apply_comparing(table));
     arguments.limits.apply(stream).into_chunk_stream()
 }
 

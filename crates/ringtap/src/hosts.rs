@@ -43,6 +43,15 @@ struct Policy {
 }
 
 impl Hosts {
+    /// Sets a table up accordingly, and to compare what comes again with what was delivered.
+    pub(crate) fn apply_comparing<E: FlowExtractor>(
+        &self,
+        table: FlowTableBuilder<E>,
+    ) -> FlowTableBuilder<E> {
+        // What is in flight of most connections, and as much as conversations take anyway.
+        self.apply(table).remember_delivered(64 << 10, 32 << 20)
+    }
+
     /// Sets a table up accordingly.
     pub(crate) fn apply<E: FlowExtractor>(
         &self,

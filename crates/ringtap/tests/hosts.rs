@@ -68,6 +68,32 @@ fn damaged_segments_are_dropped_on_request() -> Result {
     Ok(())
 }
 
+/// Whoever saw the forged segment first is told of both versions and their packets.
+#[test]
+fn a_segment_that_only_the_capture_got_is_announced() -> Result {
+    let packets = Packets::ethernet()
+        .handshake()
+        .tcp(Client, ACK, 0, 0, b"EVIL")
+        .tcp(Client, ACK, 0, 0, b"good")
+        .tcp(Server, ACK, 0, 4, b"")
+        .close(4, 0);
+    let folder = Folder::new("announced")?;
+    let file = packets.write(&folder.0)?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+    let output = command.args(["follow", "--output", "json", "--read"]).arg(file).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let conflict = text.lines().find(|line| line.contains("\"event\":\"conflict\""));
+    let conflict: serde_json::Value = serde_json::from_str(conflict.ok_or("no conflict")?)?;
+    assert_eq!(conflict["offset"], 0);
+    // Base64 of both.
+    assert_eq!(
+        (&conflict["kept"], &conflict["discarded"]),
+        (&"RVZJTA==".into(), &"Z29vZA==".into())
+    );
+    assert_eq!((&conflict["kept_packet"], &conflict["discarded_packet"]), (&4.into(), &5.into()));
+    Ok(())
+}
+
 #[test]
 fn a_policy_that_does_not_exist_is_named() -> Result {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::num::NonZeroU128;
 
+use crate::delivered::Comparing;
 use crate::prefetch::prefetch;
 use crate::slot::{NONE, State};
 use crate::{
@@ -85,7 +86,16 @@ impl<E: FlowExtractor> FlowTable<E> {
         packets: impl IntoIterator<Item = Packet<'p>>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
-        let mut packets = packets.into_iter();
+        let mut delivered = self.delivered.take();
+        self.process_all(packets.into_iter(), &mut Comparing::new(&mut delivered, handler));
+        self.delivered = delivered;
+    }
+
+    fn process_all<'p>(
+        &mut self,
+        mut packets: impl Iterator<Item = Packet<'p>>,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
         let [mut a, mut b, mut c] = [const { [const { None }; BATCH] }; 3];
         let rooms = std::mem::take(&mut self.rooms);
         let [mut a, mut b, mut c] = Batch::three([&mut a, &mut b, &mut c], rooms);

@@ -47,7 +47,7 @@ const VERSIONS: [bool; 2] = [false, true];
 fn another_destination_on_the_link() {
     for six in VERSIONS {
         insert(six, &[], Defect::Path, |segment| {
-            segment.destination_mac = [2, 0, 0, 0, 0xbe, 0xef]
+            segment.destination_mac = [2, 0, 0, 0, 0xbe, 0xef];
         });
         acknowledge(six, &[], |segment| segment.destination_mac = [2, 0, 0, 0, 0xbe, 0xef]);
     }

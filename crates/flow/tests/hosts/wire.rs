@@ -173,6 +173,8 @@ pub(crate) struct Seen {
     pub(crate) unplaced: Vec<(String, UnplacedCause)>,
     /// Offset, what was kept, what was not.
     pub(crate) conflicts: Vec<(u64, String, String)>,
+    /// The packets of the two versions.
+    pub(crate) conflict_packets: Vec<(u64, u64)>,
     pub(crate) repeats: Vec<(u64, String)>,
     pub(crate) late: Vec<(u64, String)>,
 }
@@ -257,14 +259,12 @@ impl FlowHandler<FiveTupleKey> for Seen {
 
     fn on_data(&mut self, _: &Flow<'_, FiveTupleKey>, side: FlowSide, data: Data<'_>) {
         if side == FlowSide::Initiator {
-            assert_eq!(data.offset, self.text.len() as u64);
             self.text.push_str(&text(data.bytes));
         }
     }
 
     fn on_gap(&mut self, _: &Flow<'_, FiveTupleKey>, side: FlowSide, gap: Gap) {
         if side == FlowSide::Initiator {
-            assert_eq!(gap.offset, self.text.len() as u64);
             self.text.extend((0..gap.len).map(|_| '_'));
             self.gaps.push((gap.offset, gap.len, gap.cause));
         }
@@ -281,6 +281,8 @@ impl FlowHandler<FiveTupleKey> for Seen {
     fn on_conflict(&mut self, _: &Flow<'_, FiveTupleKey>, _: FlowSide, conflict: Conflict<'_>) {
         let Conflict { offset, kept, discarded, .. } = conflict;
         self.conflicts.push((offset, text(kept), text(discarded)));
+        let Conflict { kept_packet_number, discarded_packet_number, .. } = conflict;
+        self.conflict_packets.push((kept_packet_number, discarded_packet_number));
     }
 
     fn on_unplaced(&mut self, _: &Flow<'_, FiveTupleKey>, _: FlowSide, unplaced: Unplaced<'_>) {

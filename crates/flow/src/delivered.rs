@@ -1,0 +1,314 @@
+//! Bytes that were delivered, kept for a while: what comes again is compared with them.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::{
+    Conflict, Data, Datagram, Flow, FlowHandler, FlowRecord, FlowSide, Gap, Opening, Unplaced,
+};
+
+/// The latest bytes of each direction, within a limit.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    direction_bytes: usize,
+    table_bytes: usize,
+    directions: HashMap<(usize, FlowSide), Recent, ahash::RandomState>,
+    /// Every direction of the map once, and some that are gone, the oldest first.
+    by_age: VecDeque<((usize, FlowSide), u64)>,
+    next_generation: u64,
+    /// Memory in use.
+    bytes: usize,
+    conflicts: u64,
+}
+
+/// The latest bytes of a direction.
+#[derive(Debug)]
+struct Recent {
+    generation: u64,
+    /// Stream offset of the first byte.
+    start: u64,
+    bytes: VecDeque<u8>,
+    /// Which packet brought the bytes from an offset on.
+    packets: VecDeque<(u64, u64)>,
+}
+
+/// Packets that are remembered of a direction; of more only the latest bytes are kept.
+const PACKETS: usize = 1024;
+/// What a direction costs besides.
+const OVERHEAD: usize = 256;
+
+impl Delivered {
+    pub(crate) fn new(direction_bytes: usize, table_bytes: usize) -> Self {
+        Self {
+            direction_bytes,
+            table_bytes,
+            directions: HashMap::default(),
+            by_age: VecDeque::new(),
+            next_generation: 0,
+            bytes: 0,
+            conflicts: 0,
+        }
+    }
+
+    /// Repetitions that differed.
+    pub(crate) const fn conflicts(&self) -> u64 {
+        self.conflicts
+    }
+
+    #[inline(never)]
+    fn record(&mut self, place: (usize, FlowSide), data: &Data<'_>) {
+        let recent = self.directions.entry(place).or_insert_with(|| {
+            let generation = self.next_generation;
+            self.next_generation += 1;
+            self.by_age.push_back((place, generation));
+            let (bytes, packets) = (VecDeque::new(), VecDeque::new());
+            self.bytes += OVERHEAD;
+            Recent { generation, start: data.offset, bytes, packets }
+        });
+        let before = recent.cost();
+        recent.append(data, self.direction_bytes);
+        self.bytes = self.bytes + recent.cost() - before;
+        while self.bytes > self.table_bytes
+            && let Some((oldest, generation)) = self.by_age.pop_front()
+        {
+            if self.directions.get(&oldest).is_some_and(|recent| recent.generation == generation) {
+                self.remove(oldest);
+            }
+        }
+    }
+
+    fn remove(&mut self, place: (usize, FlowSide)) {
+        if let Some(recent) = self.directions.remove(&place) {
+            self.bytes -= recent.cost() + OVERHEAD;
+        }
+    }
+
+    fn forget(&mut self, slot: usize) {
+        self.remove((slot, FlowSide::Initiator));
+        self.remove((slot, FlowSide::Responder));
+        // Sweep out what is gone once it is the greater part.
+        if self.by_age.len() > 2 * self.directions.len() + 64 {
+            let directions = &self.directions;
+            self.by_age.retain(|(place, generation)| {
+                directions.get(place).is_some_and(|recent| recent.generation == *generation)
+            });
+        }
+    }
+
+    /// The part of repeated bytes that differs from those delivered: from the first that does to the last, as offsets.
+    fn difference(&self, place: (usize, FlowSide), data: &Data<'_>) -> Option<(u64, u64)> {
+        let recent = self.directions.get(&place)?;
+        let end = data.offset.saturating_add(data.bytes.len() as u64);
+        // A byte that repeats the last one may be a keep-alive's, which may be anything (RFC 9293, section 3.8.4).
+        if data.bytes.len() == 1 && end == recent.end() {
+            return None;
+        }
+        let (from, to) = (data.offset.max(recent.start), end.min(recent.end()));
+        let differs =
+            |at: &u64| recent.byte(*at) != data.bytes.get((*at - data.offset) as usize).copied();
+        let first = (from..to).find(differs)?;
+        let last = (first..to).rev().find(differs)?;
+        Some((first, last + 1))
+    }
+}
+
+impl Recent {
+    fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+
+    fn cost(&self) -> usize {
+        self.bytes.capacity() + self.packets.capacity() * size_of::<(u64, u64)>()
+    }
+
+    fn byte(&self, offset: u64) -> Option<u8> {
+        self.bytes.get(usize::try_from(offset.checked_sub(self.start)?).ok()?).copied()
+    }
+
+    fn append(&mut self, data: &Data<'_>, limit: usize) {
+        if data.offset != self.end() {
+            // There is a gap between.
+            self.bytes.clear();
+            self.packets.clear();
+            self.start = data.offset;
+        }
+        let skip = data.bytes.len().saturating_sub(limit);
+        if skip > 0 {
+            self.bytes.clear();
+            self.packets.clear();
+            self.start = data.offset + skip as u64;
+        }
+        self.packets.push_back((data.offset + skip as u64, data.packet_number));
+        self.bytes.extend(&data.bytes[skip..]);
+        let mut excess = self.bytes.len().saturating_sub(limit);
+        if self.packets.len() > PACKETS {
+            self.packets.pop_front();
+            let next = self.packets.front().map_or(self.start, |(offset, _)| *offset);
+            excess = excess.max((next - self.start) as usize);
+        }
+        self.bytes.drain(..excess);
+        self.start += excess as u64;
+        while let Some((next, _)) = self.packets.get(1)
+            && *next <= self.start
+        {
+            self.packets.pop_front();
+        }
+    }
+
+    /// The packet that brought the byte at an offset.
+    fn packet(&self, offset: u64) -> u64 {
+        let after = self.packets.partition_point(|(start, _)| *start <= offset);
+        self.packets.get(after.saturating_sub(1)).map_or(0, |(_, number)| *number)
+    }
+}
+
+/// A handler that keeps what it passes on, if there is a memory for it, and compares repetitions.
+pub(crate) struct Comparing<'a, H> {
+    memory: Option<&'a mut Delivered>,
+    handler: &'a mut H,
+}
+
+impl<'a, H> Comparing<'a, H> {
+    pub(crate) fn new(memory: &'a mut Option<Box<Delivered>>, handler: &'a mut H) -> Self {
+        Self { memory: memory.as_deref_mut(), handler }
+    }
+}
+
+impl<K, H: FlowHandler<K>> FlowHandler<K> for Comparing<'_, H> {
+    fn admits(&mut self, flow: &Flow<'_, K>, opening: &Opening<'_>) -> bool {
+        self.handler.admits(flow, opening)
+    }
+
+    fn on_start(&mut self, flow: &Flow<'_, K>) {
+        self.handler.on_start(flow);
+    }
+
+    #[inline(always)]
+    fn on_data(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
+        if let Some(memory) = &mut self.memory {
+            memory.record((flow.id.slot(), side), &data);
+        }
+        self.handler.on_data(flow, side, data);
+    }
+
+    fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
+        self.handler.on_gap(flow, side, gap);
+    }
+
+    fn on_awaited(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
+        self.handler.on_awaited(flow, side, offset);
+    }
+
+    fn on_late(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
+        self.handler.on_late(flow, side, data);
+    }
+
+    fn on_repeat(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
+        let place = (flow.id.slot(), side);
+        let difference = self.memory.as_ref().and_then(|memory| memory.difference(place, &data));
+        let Some((from, to)) = difference else {
+            self.handler.on_repeat(flow, side, data);
+            return;
+        };
+        let part = |from: u64, to: u64| Data {
+            bytes: &data.bytes[(from - data.offset) as usize..(to - data.offset) as usize],
+            offset: from,
+            ..data
+        };
+        let end = data.offset + data.bytes.len() as u64;
+        if data.offset < from {
+            self.handler.on_repeat(flow, side, part(data.offset, from));
+        }
+        if let Some(memory) = &mut self.memory
+            && let Some(recent) = memory.directions.get_mut(&place)
+        {
+            memory.conflicts += 1;
+            let (kept_packet_number, start) = (recent.packet(from), recent.start);
+            let kept = recent.bytes.make_contiguous();
+            let conflict = Conflict {
+                offset: from,
+                kept: &kept[(from - start) as usize..(to - start) as usize],
+                discarded: part(from, to).bytes,
+                kept_packet_number,
+                discarded_packet_number: data.packet_number,
+                timestamp: data.timestamp,
+                packet_number: data.packet_number,
+            };
+            self.handler.on_conflict(flow, side, conflict);
+        }
+        if to < end {
+            self.handler.on_repeat(flow, side, part(to, end));
+        }
+    }
+
+    fn on_conflict(&mut self, flow: &Flow<'_, K>, side: FlowSide, conflict: Conflict<'_>) {
+        self.handler.on_conflict(flow, side, conflict);
+    }
+
+    fn on_unplaced(&mut self, flow: &Flow<'_, K>, side: FlowSide, unplaced: Unplaced<'_>) {
+        self.handler.on_unplaced(flow, side, unplaced);
+    }
+
+    fn on_fin(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
+        self.handler.on_fin(flow, side, offset);
+    }
+
+    fn on_datagram(&mut self, flow: &Flow<'_, K>, side: FlowSide, datagram: Datagram<'_>) {
+        self.handler.on_datagram(flow, side, datagram);
+    }
+
+    fn on_record(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
+        self.handler.on_record(flow, record);
+    }
+
+    #[inline(always)]
+    fn expects(&mut self, slot: usize) {
+        self.handler.expects(slot);
+    }
+
+    fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
+        if let Some(memory) = &mut self.memory {
+            memory.forget(flow.id.slot());
+        }
+        self.handler.on_end(flow, record);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Timestamp;
+
+    fn data(offset: u64, bytes: &[u8], packet_number: u64) -> Data<'_> {
+        Data { bytes, offset, timestamp: Timestamp::default(), packet_number, awaits: 0 }
+    }
+
+    #[test]
+    fn memory_stays_within_its_limits() {
+        let mut memory = Delivered::new(1 << 10, 64 << 10);
+        let bytes = vec![7; 700];
+        for round in 0..20 {
+            for slot in 0..100 {
+                let place = (slot, FlowSide::Initiator);
+                memory.record(place, &data(round * 700, &bytes, round));
+                assert!(memory.bytes <= 64 << 10);
+                assert!(memory.directions[&place].bytes.len() <= 1 << 10);
+            }
+        }
+        (0..100).for_each(|slot| memory.forget(slot));
+        assert_eq!((memory.bytes, memory.directions.len()), (0, 0));
+        assert!(memory.by_age.len() <= 64);
+    }
+
+    #[test]
+    fn many_small_segments_cost_no_more() {
+        let mut memory = Delivered::new(64 << 10, 1 << 20);
+        let place = (0, FlowSide::Responder);
+        for at in 0..10_000 {
+            memory.record(place, &data(at, &[at as u8], at));
+        }
+        let recent = &memory.directions[&place];
+        assert_eq!((recent.packets.len(), recent.bytes.len()), (PACKETS, PACKETS));
+        assert_eq!(recent.packet(9_999), 9_999);
+        assert_eq!(recent.byte(9_998), Some(9_998_u64 as u8));
+    }
+}
