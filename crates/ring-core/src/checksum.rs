@@ -40,7 +40,7 @@ impl Segment {
                 if header[0] >> 4 != 4 || transport < 20 || fragment != 0 {
                     return None;
                 }
-                (header[9], transport, length, 12..20)
+                (header[9], transport, len_of_large(length, packet), 12..20)
             }
             IPV6 => {
                 let header = packet.first_chunk::<40>()?;
@@ -48,7 +48,7 @@ impl Segment {
                 if header[0] >> 4 != 6 {
                     return None;
                 }
-                (header[6], 40, 40 + length, 8..40)
+                (header[6], 40, len_of_large(40 * usize::from(length > 0) + length, packet), 8..40)
             }
             _ => return None,
         };
@@ -74,7 +74,7 @@ impl Segment {
 
     /// The sum of the pseudo-header if the segment were of another length.
     pub(crate) fn pseudo_for(&self, len: usize) -> u16 {
-        let without = u64::from(self.pseudo) + u64::from(!(self.place.len() as u16));
+        let without = u64::from(self.pseudo) + u64::from(!fold(self.place.len() as u64));
         fold(without + len as u64)
     }
 
@@ -97,6 +97,11 @@ impl Segment {
     }
 }
 
+/// The length of an IP packet by its header, which for BIG TCP has no room for it and says 0.
+fn len_of_large(length: usize, packet: &[u8]) -> usize {
+    if length == 0 && packet.len() > usize::from(u16::MAX) { packet.len() } else { length }
+}
+
 /// The checksum of these bytes (RFC 1071), in which its own place is 0; 0 where it is there and right.
 pub(crate) fn internet_checksum(bytes: &[u8]) -> [u8; 2] {
     (!fold(add(0, bytes))).to_be_bytes()
@@ -117,7 +122,7 @@ fn fold(mut sum: u64) -> u16 {
 }
 
 /// Where the network header starts, and its Ethernet type; up to two VLAN tags are passed over.
-fn network(frame: &[u8], link_type: LinkType) -> Option<(usize, u16)> {
+pub(crate) fn network(frame: &[u8], link_type: LinkType) -> Option<(usize, u16)> {
     if link_type == LinkType::RAW {
         return Some((0, if frame.first()? >> 4 == 6 { IPV6 } else { IPV4 }));
     }

@@ -50,6 +50,7 @@ live_harness::main!(
     pieces_fit_the_mtu_over_xdp,
     tagged_packets_cross_over_xdp,
     a_transfer_over_ipv6_crosses,
+    a_transfer_of_big_tcp_crosses,
     a_transfer_over_ipv6_crosses_over_xdp,
     a_side_that_is_deleted_ends_it,
     a_side_that_is_deleted_ends_it_over_xdp,
@@ -241,26 +242,46 @@ fn transfer_without_offloads(over: Over) -> Result {
 }
 
 fn a_transfer_over_ipv6_crosses() -> Result {
-    PACKET.into_iter().try_for_each(ipv6)
+    PACKET.into_iter().try_for_each(|over| ipv6(over, false))
 }
 
 fn a_transfer_over_ipv6_crosses_over_xdp() -> Result {
-    XDP.into_iter().try_for_each(ipv6)
+    XDP.into_iter().try_for_each(|over| ipv6(over, false))
+}
+
+/// Packets of more than 64 KiB, which a packet socket does not take as they are.
+fn a_transfer_of_big_tcp_crosses() -> Result {
+    PACKET.into_iter().try_for_each(|over| ipv6(over, true))
 }
 
 /// Checksums and cutting are others than with IPv4; the hosts' kernels judge them.
-fn ipv6(over: Over) -> Result {
+fn ipv6(over: Over, big: bool) -> Result {
     let hosts = Hosts::new()?;
     let [client, server, ..] = hosts.wire()?;
+    if big {
+        let mut command = Command::new(program("ip", "iproute2")?);
+        command.args(["link", "set", "eth0", "gso_max_size", "190000"]);
+        if !hosts.server.run(|| command.status())??.success() {
+            let remedy = "Linux 5.19 and iproute2 6.0";
+            return Err(Missing::File { path: "BIG TCP".to_owned(), remedy }.into());
+        }
+        hosts.server.set_sysctl("ipv4/tcp_wmem", "4096 4000000 8000000")?;
+        hosts.client.set_sysctl("ipv4/tcp_rmem", "4096 4000000 8000000")?;
+    }
     for (link, address) in [(&client, "fd09::1/64"), (&server, "fd09::2/64")] {
         link.namespace().set_sysctl("ipv6/conf/eth0/disable_ipv6", "0")?;
         link.add_address(address.parse()?)?;
     }
     let listener = hosts.server.run(|| TcpListener::bind("[fd09::2]:80"))??;
     let content = content();
+    let longest = Mutex::new(0);
     let ((), statistics) = hosts.while_bridged(
         over,
-        |_| Verdict::Forward,
+        |transit| {
+            let mut longest = longest.lock().unwrap();
+            *longest = transit.data().len().max(*longest);
+            Verdict::Forward
+        },
         || {
             thread::scope(|scope| {
                 let serving = scope.spawn(|| listener.accept()?.0.write_all(&content));
@@ -277,6 +298,8 @@ fn ipv6(over: Over) -> Result {
         },
     )?;
     assert_eq!(statistics.to_left.refused, 0, "{over:?}: {statistics:?}");
+    let longest = *longest.lock().unwrap();
+    assert!(!big || longest > 1 << 16, "{over:?}: {longest} bytes at most");
     Ok(())
 }
 

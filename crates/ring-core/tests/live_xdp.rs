@@ -58,6 +58,7 @@ live_harness::main!(
     share::our_own_program_knows_one_receiver_a_queue,
     share::a_group_is_a_source,
     tap::a_tap_shows_both_directions,
+    tap::a_tap_completes_checksums,
     tap::a_taps_ends_are_two,
     tap::a_tap_outlives_an_end_that_is_down,
     waiting::each_way_of_waiting_sees_every_packet,

@@ -1,7 +1,7 @@
 //! A TCP packet that is longer than an interface takes, cut into several, where no adapter does it.
 
 use crate::LinkType;
-use crate::checksum::{IPV4, Segment, TCP, internet_checksum};
+use crate::checksum::{IPV4, IPV6, Segment, TCP, internet_checksum, network};
 
 /// How a packet is cut: as an adapter does that is given it whole (`NETIF_F_TSO` of the kernel). Each piece has the headers,
 /// with the lengths, the sequence number and the checksums put right.
@@ -80,6 +80,19 @@ impl Cut {
 
     fn payload(&self) -> usize {
         self.segment.place.len() - self.segment.header
+    }
+}
+
+/// Takes the hop-by-hop header out of an IPv6 packet of more than 64 KiB, which is there for the length alone (a jumbo
+/// payload option, RFC 2675): none of the pieces has one.
+pub(super) fn without_jumbo_header(packet: &mut Vec<u8>, link_type: LinkType) {
+    const HOP_BY_HOP: u8 = 0;
+    const JUMBO_PAYLOAD: [u8; 3] = [0, 0xc2, 4];
+    let Some((at, IPV6)) = network(packet, link_type) else { return };
+    let Some(header) = packet.get(at..at + 48) else { return };
+    if header[4..7] == [0, 0, HOP_BY_HOP] && header[41..44] == JUMBO_PAYLOAD {
+        packet[at + 6] = packet[at + 40];
+        packet.drain(at + 40..at + 48);
     }
 }
 
@@ -163,6 +176,37 @@ mod tests {
             for (at, number) in numbers.into_iter().enumerate() {
                 prop_assert_eq!(number, 0xffff_u16.wrapping_add(at as u16), "numbered through");
             }
+        }
+    }
+
+    #[test]
+    fn big_tcp_is_cut() {
+        let payload: Vec<u8> = (0..150_000_u32).map(|at| (at / 11) as u8).collect();
+        for v6 in [false, true] {
+            let mut whole = packet(v6, 1, 0, &payload, PSH);
+            let headers = whole.len() - payload.len();
+            if v6 {
+                whole[22..25].copy_from_slice(&[0, 0, 0]);
+                let len = (8 + 20 + payload.len() as u32).to_be_bytes();
+                let jumbo = [&[TCP, 0, 0xc2, 4][..], &len].concat();
+                whole.splice(58..58, jumbo);
+            } else {
+                whole[20..22].fill(0);
+            }
+            without_jumbo_header(&mut whole, LinkType::ETHERNET);
+            let longest = 60_000;
+            let mut cut = Cut::of(&whole, LinkType::ETHERNET, longest).expect("TCP");
+            let (mut seen, mut piece) = (Vec::new(), Vec::new());
+            while !cut.is_over() {
+                cut.write(&whole, &mut piece);
+                assert!(piece.len() <= longest);
+                let segment = Segment::of(&piece, LinkType::ETHERNET).expect("TCP");
+                assert_eq!(segment.place.end, piece.len());
+                assert_eq!(segment.sum(&piece), piece[segment.field()]);
+                seen.extend_from_slice(&piece[headers..]);
+                cut.advance();
+            }
+            assert!(seen == payload, "IPv6: {v6}");
         }
     }
 

@@ -2,11 +2,49 @@
 
 use ring_sys::packet::ENETDOWN;
 
+use super::cut::{Cut, without_jumbo_header};
 use super::{LaneStatistics, Pumped, Side, Transit, Verdict};
-use crate::{Capture, Error, Injector, Timeout};
+use crate::{Capture, ChecksumStatus, Error, Injector, Packet, PacketMeta, Timeout};
 
 /// Packets in one go at most, so that the other direction gets its turn.
 pub(super) const ONE_GO: u64 = 256;
+
+/// The longest packet, with room for a VLAN tag, that a packet socket takes in one piece. Longer ones are BIG TCP.
+const MAX_WHOLE: usize = 65_531;
+/// The length of its pieces, with headers. The kernel cuts them as the interface needs it.
+const PIECE: usize = 61_440;
+
+/// A TCP packet of more than 64 KiB on its way out in pieces.
+#[derive(Debug)]
+struct Pieces {
+    packet: Vec<u8>,
+    meta: PacketMeta,
+    cut: Cut,
+    piece: Vec<u8>,
+}
+
+impl Pieces {
+    /// `None` for what is not TCP.
+    fn of(packet: &Packet<'_>) -> Option<Self> {
+        let mut meta = *packet.meta();
+        (meta.wire_len, meta.network_offset) = (0, None);
+        meta.checksum = ChecksumStatus::Partial;
+        let mut packet = packet.data().to_vec();
+        without_jumbo_header(&mut packet, meta.link_type);
+        let cut = Cut::of(&packet, meta.link_type, PIECE)?;
+        Some(Self { packet, meta, cut, piece: Vec::new() })
+    }
+
+    /// Puts the next piece in line, for which there is room; `false` after the last.
+    fn put_next(&mut self, injector: &mut Injector) -> Result<bool, Error> {
+        self.cut.write(&self.packet, &mut self.piece);
+        self.cut.advance();
+        let piece = Packet::new(&self.piece, self.meta);
+        injector.check_packet(&piece)?;
+        injector.put(&piece)?;
+        Ok(!self.cut.is_over())
+    }
+}
 
 /// From one interface's receive ring to the other's send queue.
 #[derive(Debug)]
@@ -16,13 +54,15 @@ pub(crate) struct Lane {
     injector: Injector,
     /// What the verdict makes of a packet.
     changed: Vec<u8>,
+    /// A packet that is sent in pieces.
+    pieces: Option<Pieces>,
     statistics: LaneStatistics,
 }
 
 impl Lane {
     pub(crate) fn new(from: Side, capture: Capture, injector: Injector) -> Self {
         let (changed, statistics) = (Vec::new(), LaneStatistics::default());
-        Self { from, capture, injector, changed, statistics }
+        Self { from, capture, injector, changed, pieces: None, statistics }
     }
 
     /// Forwards what is there, as far as the other interface takes it. What it does not take stays in the receive ring.
@@ -33,8 +73,16 @@ impl Lane {
         let mut packets = 0;
         while packets < ONE_GO {
             let room = self.injector.make_room(Timeout::Now);
-            if !self.unless_down(room)?.unwrap_or(true) {
-                return Ok(Pumped { packets, stalled: true });
+            match self.unless_down(room)? {
+                Some(true) => {}
+                Some(false) => return Ok(Pumped { packets, stalled: true }),
+                None => self.pieces = None,
+            }
+            if let Some(pieces) = &mut self.pieces {
+                if !pieces.put_next(&mut self.injector)? {
+                    self.pieces = None;
+                }
+                continue;
             }
             let Some(packet) = self.capture.next_packet(Timeout::Now)? else { break };
             packets += 1;
@@ -45,6 +93,17 @@ impl Lane {
                 statistics.dropped += 1;
                 continue;
             };
+            if packet.data().len() > MAX_WHOLE && !packet.is_truncated() {
+                self.pieces = Pieces::of(&packet);
+                match &self.pieces {
+                    Some(_) => {
+                        statistics.forwarded += 1;
+                        statistics.rewritten += u64::from(verdict == Verdict::Rewrite);
+                    }
+                    None => statistics.refused += 1,
+                }
+                continue;
+            }
             let checked = self.injector.check_packet(&packet);
             if packet.is_truncated() || checked.and_then(|()| self.injector.put(&packet)).is_err() {
                 statistics.refused += 1;

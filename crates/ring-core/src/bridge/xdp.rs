@@ -10,7 +10,7 @@ use super::lane::ONE_GO;
 use super::{Bridge, LaneStatistics, Lanes, Pumped, Side, Transit, Verdict};
 use crate::checksum::Segment;
 use crate::error::system;
-use crate::xdp::{Passed, can_pass, counterpart, open_both, pass_on, unless_down};
+use crate::xdp::{Passed, can_pass, counterpart, open_both, pass_on, put_in_place, unless_down};
 use crate::{
     ChecksumStatus, Error, Interrupter, LinkType, Next, Packet, PacketMeta, Timeout, XdpError,
     XdpFrame, XdpReceiver, XdpSender, XdpSocket, XdpSocketBuilder,
@@ -260,7 +260,7 @@ impl XdpLane {
         self.waiting = if !rewritten && can_pass(sender, &self.frames) {
             if unfinished && let Some(segment) = Segment::of(data, link_type) {
                 let sum = segment.sum(data);
-                put(&mut self.frames, segment.field().start, sum);
+                put_in_place(&mut self.frames, segment.field().start, sum);
             }
             Some(Outgoing::Frames)
         } else {
@@ -347,20 +347,5 @@ impl XdpLane {
     fn flush(&mut self, sender: &mut XdpSender) -> Result<(), XdpError> {
         self.down = unless_down(sender.flush())?.is_none();
         Ok(())
-    }
-}
-
-/// Puts two bytes in their place in a packet that lies in these frames.
-fn put(frames: &mut [XdpFrame], mut at: usize, bytes: [u8; 2]) {
-    for byte in bytes {
-        let mut place = at;
-        for frame in &mut *frames {
-            if let Some(found) = frame.data_mut().get_mut(place) {
-                *found = byte;
-                break;
-            }
-            place -= frame.len();
-        }
-        at += 1;
     }
 }

@@ -13,7 +13,8 @@ use super::sender::{RejectReason, SendRejected, XdpSender};
 use super::socket::XdpSocket;
 use super::umem::UmemConfig;
 use super::wait::STARVED;
-use crate::{Interrupter, Next, PacketMeta, Side, Timeout, Verdict};
+use crate::checksum::Segment;
+use crate::{Interrupter, LinkType, Next, PacketMeta, Side, Timeout, Verdict};
 
 /// Forwards packets between two interfaces: a frame that was received on one is sent on the other as it is. Nothing is
 /// copied here, and nothing ever goes back to where it came from.
@@ -254,6 +255,43 @@ pub(crate) fn pass_on(
         }
     }
     Ok(Passed::On)
+}
+
+/// Fills in the checksum of a packet that a virtual link left to an adapter, which is recognised by the pseudo-header's sum
+/// in its place. AF_XDP sends frames as they are: no adapter completes it on the other side.
+pub(crate) fn complete_checksum(
+    frames: &mut [XdpFrame],
+    link_type: LinkType,
+    joined: &mut Vec<u8>,
+) {
+    let data = match &*frames {
+        [whole] => whole.data(),
+        pieces => {
+            joined.clear();
+            pieces.iter().for_each(|piece| joined.extend_from_slice(piece.data()));
+            joined
+        }
+    };
+    let segment = Segment::of(data, link_type).filter(|segment| segment.is_unfinished(data));
+    if let Some(segment) = segment {
+        let sum = segment.sum(data);
+        put_in_place(frames, segment.field().start, sum);
+    }
+}
+
+/// Puts two bytes in their place in a packet that lies in these frames.
+pub(crate) fn put_in_place(frames: &mut [XdpFrame], mut at: usize, bytes: [u8; 2]) {
+    for byte in bytes {
+        let mut place = at;
+        for frame in &mut *frames {
+            if let Some(found) = frame.data_mut().get_mut(place) {
+                *found = byte;
+                break;
+            }
+            place -= frame.len();
+        }
+        at += 1;
+    }
 }
 
 /// `None` where the interface is down.

@@ -46,7 +46,7 @@ pub use self::completions::SendTimestamp;
 pub(crate) use self::error::libc_errno;
 pub use self::error::{KernelVersion, XdpError};
 pub use self::forward::{ForwardStatistics, XdpForwarder};
-pub(crate) use self::forward::{Passed, can_pass, pass_on, unless_down};
+pub(crate) use self::forward::{Passed, can_pass, pass_on, put_in_place, unless_down};
 pub use self::frame::XdpFrame;
 pub use self::group::XdpGroup;
 pub(crate) use self::group::{counterpart, open_both};

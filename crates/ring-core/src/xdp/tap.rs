@@ -9,7 +9,7 @@ use super::batch::XdpBatch;
 use super::builder::XdpSocketBuilder;
 use super::endpoint::Endpoint;
 use super::error::XdpError;
-use super::forward::{ForwardStatistics, unless_down};
+use super::forward::{ForwardStatistics, complete_checksum, unless_down};
 use super::frame::XdpFrame;
 use super::group::{counterpart, open_both};
 use super::rota::{Rota, Turn};
@@ -24,6 +24,9 @@ use crate::{
 /// A wire between two interfaces that can be looked into: what comes on one is lent, and goes out on the other when its
 /// batch is dropped, in the same frames. So it sees both directions of every conversation, as no socket on a single
 /// interface can: AF_XDP knows nothing of what the host itself sends.
+///
+/// Checksums that a virtual link left to an adapter are filled in on the way out, as [`Bridge::with_xdp`](crate::Bridge::with_xdp)
+/// does: otherwise the other side would discard what local programs sent.
 ///
 /// All queues of both interfaces are served, with one packet memory. Packets wait for whoever looks at them: who is slow
 /// slows down the wire, and what finds no room is lost to both, and counted ([`forwarded`](Self::forwarded),
@@ -65,6 +68,8 @@ struct Way {
     counts: ForwardStatistics,
     /// The frames of a packet that is being put together.
     frames: Vec<XdpFrame>,
+    /// Its bytes, if they lie in several frames.
+    joined: Vec<u8>,
 }
 
 /// Packets lent by an [`XdpTap`]: when this is dropped they go out on the other interface.
@@ -75,6 +80,7 @@ pub struct XdpTapBatch<'a> {
     sender: &'a mut XdpSender,
     way: &'a mut Way,
     from: Side,
+    link_type: LinkType,
     counters: &'a XdpTapCounters,
     failed: &'a mut Option<XdpError>,
 }
@@ -147,8 +153,9 @@ impl XdpTap {
         let batch = self.rota.lend(&mut here[queue])?;
         way.counts.received += batch.len() as u64;
         let sender = counterpart(there, queue)?;
+        let link_type = sender.endpoint.link_type;
         let (counters, failed) = (&self.counters, &mut self.failed);
-        Ok(XdpTapBatch { batch: Some(batch), sender, way, from, counters, failed })
+        Ok(XdpTapBatch { batch: Some(batch), sender, way, from, link_type, counters, failed })
     }
 
     fn endpoint(&self) -> &Arc<Endpoint> {
@@ -213,12 +220,13 @@ impl PacketBatch for XdpTapBatch<'_> {
 impl Drop for XdpTapBatch<'_> {
     fn drop(&mut self) {
         let Some(batch) = self.batch.take() else { return };
-        let Way { counts, frames } = &mut *self.way;
+        let Way { counts, frames, joined } = &mut *self.way;
         let send = || -> Result<(), XdpError> {
             for (frame, _) in batch.into_frames() {
                 let last = !frame.continues();
                 frames.push(frame);
                 if last {
+                    complete_checksum(frames, self.link_type, joined);
                     counts.pass_on(self.sender, frames)?;
                 }
             }
