@@ -17,7 +17,9 @@
 //!
 //! # What is supported
 //!
-//! - **Link types:** Ethernet, Linux cooked (SLL, SLL2), raw IP (101, 12, 14, 228, 229), NULL and LOOP.
+//! - **Link types:** those of [`LinkType`]: Ethernet and what has it inside, Linux cooked (SLL, SLL2), raw IP, NULL and LOOP,
+//!   802.11 with and without radiotap, Prism and AVS headers, PPP, FDDI, token ring, ATM and others. Headers that name
+//!   another link type are passed by [`inner_link_type`].
 //! - **Addresses:** `host`, `net` (dotted with one to four parts, `/length`, `mask`, IPv6), with `src`, `dst`, `src or
 //!   dst`, `src and dst`, under `ip`, `ip6`, `arp`, `rarp`; `ether host` (also `link`, `fddi`, `tr`, `wlan`, `ppp`,
 //!   `slip`, which mean the same); `decnet host`.
@@ -43,7 +45,8 @@
 //! - names of hosts, networks and DECnet nodes, `/etc/ethers`, and so `gateway`;
 //! - `byte`, which the manual page leaves out, and DECnet areas above 63 and nodes above 1023, which libpcap cuts off;
 //! - `decnet net`, a DECnet address that is a bare number, and numbers above 255 behind `protochain`;
-//! - link types beside those above, and the primitives that only they have: 802.11 (`type`, `subtype`, `dir`, `ra` …),
+//! - other link types, and primitives that only some have: addresses and `llc` on anything but Ethernet (802.11 has
+//!   more than two of them), 802.11 (`type`, `subtype`, `dir`, `ra` …),
 //!   ATM, SS7, `pf` logs, `radio`;
 //! - `vxlan`, which libpcap 1.10 has not either;
 //! - `llc`, `vlan` and `mpls` on cooked captures and raw IP (unless inside Geneve), `inbound` and `ifindex` on Ethernet files;
@@ -56,6 +59,9 @@
 //!   wrong place. It works in the kernel; libpcap's does not.
 //! - On NULL and LOOP the protocol families of all systems are known (IPv6 is 10, 24, 28 or 30), and on NULL in either
 //!   byte order; libpcap knows those of the machine it was compiled on.
+//! - On 802.11 the fourth address of frames between access points is passed, and on frame relay what follows is found;
+//!   libpcap looks at the wrong place for both. Where a header has no fixed length libpcap does not optimise, and writes
+//!   over the length of the header in expressions with constants.
 //! - `stp`, `ipx`, `iso` and other 802.2 protocols are found in SLL2, as in SLL.
 //! - `geneve` alone does not ask for the bytes behind what it tests, so that a packet cut off there still matches.
 //! - An expression that no packet can pass is a program that says so ([`Program::verdict`], [`Filter::rejects_all`]), not an
@@ -87,6 +93,7 @@ mod link_type;
 mod lower;
 mod mentions;
 mod names;
+mod nested;
 mod network;
 mod network_layer;
 mod options;
@@ -104,6 +111,7 @@ pub use expression::{
 pub use filter::Filter;
 pub use link_type::LinkType;
 pub use lower::MAX_EXTENSION_HEADERS;
+pub use nested::inner_link_type;
 pub use network::{MacAddress, Network};
 pub use options::{ExtensionHeaders, Options, Target};
 pub use parser::{MAX_EXPRESSION_LEN, MAX_NESTING};

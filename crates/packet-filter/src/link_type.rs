@@ -25,6 +25,70 @@ pub enum LinkType {
     Null,
     /// `LINKTYPE_LOOP` (108): a 4-byte protocol family in network byte order.
     Loop,
+    /// `LINKTYPE_IEEE802_5` (6): token ring.
+    TokenRing,
+    /// `LINKTYPE_ARCNET_BSD` (7): ARCNET, without the offset field.
+    Arcnet,
+    /// `LINKTYPE_SLIP` (8): SLIP, with a header of 16 bytes that says which way.
+    Slip,
+    /// `LINKTYPE_PPP` (9): PPP with its address and control bytes.
+    Ppp,
+    /// `LINKTYPE_FDDI` (10): FDDI.
+    Fddi,
+    /// `LINKTYPE_PPP_HDLC` (50): PPP in HDLC-like framing.
+    PppHdlc,
+    /// `LINKTYPE_PPP_ETHER` (51): a PPPoE session header, without Ethernet.
+    PppEther,
+    /// `LINKTYPE_ATM_RFC1483` (100; `DLT_ATM_RFC1483` is 11): an 802.2 header.
+    AtmRfc1483,
+    /// `LINKTYPE_C_HDLC` (104): Cisco HDLC.
+    CiscoHdlc,
+    /// `LINKTYPE_IEEE802_11` (105): 802.11.
+    Ieee80211,
+    /// `LINKTYPE_ATM_CLIP` (106; `DLT_ATM_CLIP` is 19): an 802.2 header.
+    AtmClip,
+    /// `LINKTYPE_FRELAY` (107): frame relay with an address of two bytes.
+    FrameRelay,
+    /// `LINKTYPE_ENC` (109): the header of an OpenBSD IPsec interface.
+    Enc,
+    /// `LINKTYPE_PFLOG` (117): the header of an OpenBSD packet filter log.
+    Pflog,
+    /// `LINKTYPE_IEEE802_11_PRISM` (119): 802.11 behind a Prism (or AVS) header.
+    Prism,
+    /// `LINKTYPE_IP_OVER_FC` (122): addresses, then an 802.2 header (RFC 2625).
+    IpOverFibreChannel,
+    /// `LINKTYPE_SUNATM` (123): SunATM, of which 802.2 frames are looked at.
+    SunAtm,
+    /// `LINKTYPE_IEEE802_11_RADIOTAP` (127): 802.11 behind a radiotap header.
+    Radiotap,
+    /// `LINKTYPE_ARCNET_LINUX` (129): ARCNET with the offset field.
+    ArcnetLinux,
+    /// `LINKTYPE_APPLE_IP_OVER_IEEE1394` (138).
+    IpOver1394,
+    /// `LINKTYPE_IEEE802_11_AVS` (163): 802.11 behind an AVS header.
+    Avs,
+    /// `LINKTYPE_PPP_PPPD` (166): PPP with the direction in place of the address byte.
+    PppPppd,
+    /// `LINKTYPE_PPP_WITH_DIR` (204): a byte for the direction, then PPP.
+    PppWithDirection,
+    /// `LINKTYPE_IPNET` (226): the header of a Solaris ipnet device.
+    Ipnet,
+    /// `LINKTYPE_NETANALYZER` (240): four bytes, then Ethernet.
+    NetAnalyzer,
+    /// `LINKTYPE_NETANALYZER_TRANSPARENT` (241): twelve bytes, then Ethernet.
+    NetAnalyzerTransparent,
+    /// `LINKTYPE_IPOIB` (242): IP over InfiniBand (RFC 4391).
+    IpOverInfiniband,
+    /// `LINKTYPE_ETHERNET_MPACKET` (274): a preamble of eight bytes, then Ethernet.
+    EthernetMpacket,
+    /// `LINKTYPE_DSA_TAG_BRCM` (281): Ethernet with a tag of four bytes behind the addresses.
+    DsaBroadcom,
+    /// `LINKTYPE_DSA_TAG_BRCM_PREPEND` (282): a tag of four bytes, then Ethernet.
+    DsaBroadcomPrepended,
+    /// `LINKTYPE_DSA_TAG_DSA` (284): Ethernet with a tag of four bytes behind the addresses.
+    Dsa,
+    /// `LINKTYPE_DSA_TAG_EDSA` (285): Ethernet with a tag of eight bytes behind the addresses.
+    EtherTypeDsa,
 }
 
 impl LinkType {
@@ -39,6 +103,38 @@ impl LinkType {
             Self::Ipv6 => 229,
             Self::Null => 0,
             Self::Loop => 108,
+            Self::TokenRing => 6,
+            Self::Arcnet => 7,
+            Self::Slip => 8,
+            Self::Ppp => 9,
+            Self::Fddi => 10,
+            Self::PppHdlc => 50,
+            Self::PppEther => 51,
+            Self::AtmRfc1483 => 100,
+            Self::CiscoHdlc => 104,
+            Self::Ieee80211 => 105,
+            Self::AtmClip => 106,
+            Self::FrameRelay => 107,
+            Self::Enc => 109,
+            Self::Pflog => 117,
+            Self::Prism => 119,
+            Self::IpOverFibreChannel => 122,
+            Self::SunAtm => 123,
+            Self::Radiotap => 127,
+            Self::ArcnetLinux => 129,
+            Self::IpOver1394 => 138,
+            Self::Avs => 163,
+            Self::PppPppd => 166,
+            Self::PppWithDirection => 204,
+            Self::Ipnet => 226,
+            Self::NetAnalyzer => 240,
+            Self::NetAnalyzerTransparent => 241,
+            Self::IpOverInfiniband => 242,
+            Self::EthernetMpacket => 274,
+            Self::DsaBroadcom => 281,
+            Self::DsaBroadcomPrepended => 282,
+            Self::Dsa => 284,
+            Self::EtherTypeDsa => 285,
         }
     }
 
@@ -53,6 +149,38 @@ impl LinkType {
             Self::Ipv6 => "raw IPv6",
             Self::Null => "BSD loopback (NULL)",
             Self::Loop => "OpenBSD loopback (LOOP)",
+            Self::TokenRing => "token ring",
+            Self::Arcnet => "ARCNET",
+            Self::Slip => "SLIP",
+            Self::Ppp => "PPP",
+            Self::Fddi => "FDDI",
+            Self::PppHdlc => "PPP in HDLC framing",
+            Self::PppEther => "PPP over Ethernet",
+            Self::AtmRfc1483 => "ATM (RFC 1483)",
+            Self::CiscoHdlc => "Cisco HDLC",
+            Self::Ieee80211 => "802.11",
+            Self::AtmClip => "ATM (classical IP)",
+            Self::FrameRelay => "frame relay",
+            Self::Enc => "OpenBSD enc",
+            Self::Pflog => "OpenBSD pflog",
+            Self::Prism => "802.11 with a Prism header",
+            Self::IpOverFibreChannel => "IP over Fibre Channel",
+            Self::SunAtm => "SunATM",
+            Self::Radiotap => "802.11 with a radiotap header",
+            Self::ArcnetLinux => "ARCNET (Linux)",
+            Self::IpOver1394 => "IP over IEEE 1394",
+            Self::Avs => "802.11 with an AVS header",
+            Self::PppPppd => "PPP of pppd",
+            Self::PppWithDirection => "PPP with direction",
+            Self::Ipnet => "Solaris ipnet",
+            Self::NetAnalyzer => "netANALYZER",
+            Self::NetAnalyzerTransparent => "netANALYZER transparent",
+            Self::IpOverInfiniband => "IP over InfiniBand",
+            Self::EthernetMpacket => "Ethernet mPackets",
+            Self::DsaBroadcom => "Ethernet with a Broadcom tag",
+            Self::DsaBroadcomPrepended => "Ethernet behind a Broadcom tag",
+            Self::Dsa => "Ethernet with a DSA tag",
+            Self::EtherTypeDsa => "Ethernet with an EtherType DSA tag",
         }
     }
 }
@@ -66,6 +194,38 @@ impl TryFrom<u32> for LinkType {
             1 => Self::Ethernet,
             12 | 14 | 101 => Self::RawIp,
             108 => Self::Loop,
+            6 => Self::TokenRing,
+            7 => Self::Arcnet,
+            8 => Self::Slip,
+            9 => Self::Ppp,
+            10 => Self::Fddi,
+            50 => Self::PppHdlc,
+            51 => Self::PppEther,
+            11 | 100 => Self::AtmRfc1483,
+            104 => Self::CiscoHdlc,
+            105 => Self::Ieee80211,
+            19 | 106 => Self::AtmClip,
+            107 => Self::FrameRelay,
+            109 => Self::Enc,
+            117 => Self::Pflog,
+            119 => Self::Prism,
+            122 => Self::IpOverFibreChannel,
+            123 => Self::SunAtm,
+            127 => Self::Radiotap,
+            129 => Self::ArcnetLinux,
+            138 => Self::IpOver1394,
+            163 => Self::Avs,
+            166 => Self::PppPppd,
+            204 => Self::PppWithDirection,
+            226 => Self::Ipnet,
+            240 => Self::NetAnalyzer,
+            241 => Self::NetAnalyzerTransparent,
+            242 => Self::IpOverInfiniband,
+            274 => Self::EthernetMpacket,
+            281 => Self::DsaBroadcom,
+            282 => Self::DsaBroadcomPrepended,
+            284 => Self::Dsa,
+            285 => Self::EtherTypeDsa,
             113 => Self::LinuxSll,
             228 => Self::Ipv4,
             229 => Self::Ipv6,

@@ -45,7 +45,9 @@ pub(crate) struct Lowering<'a> {
 
 impl<'a> Lowering<'a> {
     pub(crate) fn new(link_type: LinkType, options: &'a Options) -> Self {
-        Self { link_type, options, values: Values::default(), layout: Layout::new(link_type) }
+        let mut values = Values::default();
+        let layout = Layout::new(link_type, &mut values);
+        Self { link_type, options, values, layout }
     }
 
     pub(crate) fn into_values(self) -> Values {
@@ -118,8 +120,8 @@ impl<'a> Lowering<'a> {
             Primitive::PppoeDiscovery => self.ether_type(link::PPPOE_DISCOVERY),
             Primitive::PppoeSession(session) => self.pppoe(session),
             Primitive::Geneve(network) => self.geneve(network),
-            Primitive::Inbound => Ok(self.outbound("inbound")?.negated()),
-            Primitive::Outbound => self.outbound("outbound"),
+            Primitive::Inbound => self.direction(false),
+            Primitive::Outbound => self.direction(true),
             Primitive::InterfaceIndex(index) => self.interface_index(index),
         }
     }
@@ -129,16 +131,28 @@ impl<'a> Lowering<'a> {
         test(value, branch, length)
     }
 
-    fn outbound(&mut self, primitive: &'static str) -> Result<Condition, CompileError> {
+    fn direction(&mut self, outbound: bool) -> Result<Condition, CompileError> {
         let value = match (self.link_type, self.options.target) {
             (LinkType::LinuxSll, _) => self.values.load(None, 0, Width::Two),
             (LinkType::LinuxSll2, _) => self.values.load(None, 10, Width::One),
+            // The direction in a log of the packet filter (pflog(4)): 1 in, 2 out.
+            (LinkType::Pflog, _) => {
+                let value = self.values.load(None, 60, Width::One);
+                return Ok(test(value, Branch::Equal, 1 + u32::from(outbound)));
+            }
+            // pppd's: 0 in, 1 out.
+            (LinkType::PppPppd, _) => {
+                let value = self.values.load(None, 0, Width::One);
+                return Ok(test(value, Branch::Equal, u32::from(outbound)));
+            }
             (_, Target::Socket) => self.values.ancillary(PACKET_TYPE),
             (link_type, Target::File) => {
+                let primitive = if outbound { "outbound" } else { "inbound" };
                 return Err(CompileError::LiveOnly { primitive, link_type });
             }
         };
-        Ok(test(value, Branch::Equal, OUTGOING))
+        let is_outbound = test(value, Branch::Equal, OUTGOING);
+        Ok(if outbound { is_outbound } else { is_outbound.negated() })
     }
 
     fn interface_index(&mut self, index: u32) -> Result<Condition, CompileError> {

@@ -14,7 +14,41 @@ impl LinkType {
             Self::LinuxSll => ether_type(data, 14, 16),
             Self::LinuxSll2 => ether_type(data, 0, 20),
             Self::RawIp | Self::Ipv4 | Self::Ipv6 => ip(data, 0),
-            Self::Null | Self::Loop => ip(data, 4),
+            Self::Null | Self::Loop | Self::FrameRelay => ip(data, 4),
+            Self::Enc => ip(data, 12),
+            Self::Slip => ip(data, 16),
+            Self::Ipnet => ip(data, 24),
+            Self::IpOverFibreChannel => llc(data, 16),
+            Self::Pflog => ip(data, usize::from(*data.first()?).next_multiple_of(4)),
+            Self::NetAnalyzer | Self::DsaBroadcomPrepended | Self::DsaBroadcom | Self::Dsa => {
+                ether_type(data, 16, 18)
+            }
+            Self::NetAnalyzerTransparent => ether_type(data, 24, 26),
+            Self::EthernetMpacket | Self::EtherTypeDsa => ether_type(data, 20, 22),
+            Self::Ppp | Self::PppHdlc | Self::PppPppd => ppp(data, 2),
+            Self::PppEther => ppp(data, 6),
+            Self::PppWithDirection => ppp(data, 3),
+            Self::CiscoHdlc => ether_type(data, 2, 4),
+            Self::IpOver1394 => ether_type(data, 16, 18),
+            Self::IpOverInfiniband => ether_type(data, 40, 44),
+            Self::Fddi => llc(data, 13),
+            Self::TokenRing => llc(data, 14),
+            Self::AtmRfc1483 | Self::AtmClip => llc(data, 0),
+            Self::SunAtm => llc(data, 4),
+            Self::Arcnet => ip(data, 6),
+            Self::ArcnetLinux => ip(data, 8),
+            Self::Ieee80211 => wireless(data, 0, false),
+            Self::Radiotap => {
+                let len = u16::from_le_bytes(*data.get(2..)?.first_chunk()?);
+                let (stamp, has_flags) = (data[4..].first()? & 1, data[4] & 2 != 0);
+                let flags = data.get(8 + 8 * usize::from(stamp))?;
+                wireless(data, len.into(), has_flags && flags & 0x20 != 0)
+            }
+            Self::Prism if data.get(..3) != Some(&[0x80, 0x21, 0x10]) => wireless(data, 144, false),
+            Self::Prism | Self::Avs => {
+                let len = u32::from_be_bytes(*data.get(4..)?.first_chunk()?);
+                wireless(data, usize::try_from(len).ok()?, false)
+            }
         }
     }
 }
@@ -34,6 +68,18 @@ fn ether_type(data: &[u8], mut field: usize, mut payload: usize) -> Option<usize
         }
     }
     None
+}
+
+/// The header in an 802.11 data frame, which some adapters pad to a multiple of four.
+fn wireless(data: &[u8], at: usize, padded: bool) -> Option<usize> {
+    let [control, flags] = *data.get(at..)?.first_chunk()?;
+    if control & 0x0c != 0x08 {
+        return None;
+    }
+    let service = if control & 0x80 != 0 { 2 } else { 0 };
+    let fourth = if flags & 3 == 3 { 6 } else { 0 };
+    let end = at + 24 + service + fourth;
+    llc(data, if padded { end.next_multiple_of(4) } else { end })
 }
 
 /// The header behind an 802.2 header with the SNAP extension.

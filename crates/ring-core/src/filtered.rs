@@ -58,6 +58,10 @@ pub struct Filtered<S> {
     untestable: u64,
 }
 
+/// Link types that [`packet_filter::inner_link_type`] passes.
+const NESTED: [LinkType; 6] =
+    [LinkType(143), LinkType(149), LinkType(178), LinkType(192), LinkType(239), LinkType(258)];
+
 /// An expression and how it is compiled.
 #[derive(Debug)]
 struct Expression {
@@ -100,7 +104,9 @@ impl<S: PacketSource> Filtered<S> {
     pub fn with_options(source: S, filter: Filter, options: Options) -> Result<Self, Error> {
         let expression = Expression { filter, options };
         let mut programs = Vec::new();
-        if let Some(link_type) = source.link_type()
+        // A header that names another link type is known with its packets.
+        let known = source.link_type().filter(|link_type| !NESTED.contains(link_type));
+        if let Some(link_type) = known
             && expression.filter.expression().is_some()
         {
             let program = expression.compile(link_type, false)?;
@@ -173,8 +179,10 @@ impl<S: PacketSource> PacketSource for Filtered<S> {
             verdicts.resize(batch.packets().count(), true);
         } else {
             for packet in batch.packets() {
-                let passes = match &program(expression, programs, &packet).program {
-                    Ok(program) => runs(program, &packet),
+                let (link_type, data) = innermost(&packet);
+                let compiled = program(expression, programs, link_type, packet.vlan().is_some());
+                let passes = match &compiled.program {
+                    Ok(program) => runs(program, &packet, data),
                     Err(_) => {
                         *untestable += 1;
                         false
@@ -262,20 +270,33 @@ impl Expression {
     }
 }
 
-fn runs(program: &Program, packet: &Packet<'_>) -> bool {
+/// The link type that an expression is compiled for, and the bytes from its header on.
+fn innermost<'p>(packet: &Packet<'p>) -> (LinkType, &'p [u8]) {
+    let (mut link_type, mut data) = (packet.link_type(), packet.data());
+    // Headers of this kind inside each other are not made by any program.
+    for _ in 0..2 {
+        let inner = packet_filter::inner_link_type(link_type.0.into(), data);
+        let Some((inner, at)) = inner else { break };
+        let (Ok(inner), Some(rest)) = (u16::try_from(inner), data.get(at..)) else { break };
+        (link_type, data) = (LinkType(inner), rest);
+    }
+    (link_type, data)
+}
+
+fn runs(program: &Program, packet: &Packet<'_>, data: &[u8]) -> bool {
     let ancillary = match packet.vlan() {
         Some(_) => ancillary(packet, 0, 0),
         None => Ancillary::default(),
     };
-    program.run(packet.data(), packet.wire_len(), &ancillary) != 0
+    program.run(data, packet.wire_len(), &ancillary) != 0
 }
 
 fn program<'p>(
     expression: &Expression,
     programs: &'p mut Vec<Compiled>,
-    packet: &Packet<'_>,
+    link_type: LinkType,
+    tag_apart: bool,
 ) -> &'p Compiled {
-    let (link_type, tag_apart) = (packet.link_type(), packet.vlan().is_some());
     let known =
         |compiled: &Compiled| compiled.link_type == link_type && compiled.tag_apart == tag_apart;
     let at = programs.iter().position(known).unwrap_or_else(|| {
@@ -333,7 +354,7 @@ fn judge_fragments(
 }
 
 fn fragment(packet: &Packet<'_>) -> Option<Fragment> {
-    let link_type = packet_filter::LinkType::try_from(u32::from(packet.link_type().0)).ok()?;
-    let at = link_type.network_offset(packet.data())?;
-    Fragment::parse(packet.data().get(at..)?)
+    let (link_type, data) = innermost(packet);
+    let link_type = packet_filter::LinkType::try_from(u32::from(link_type.0)).ok()?;
+    Fragment::parse(data.get(link_type.network_offset(data)?..)?)
 }

@@ -1,5 +1,7 @@
 //! Packets made here: what the primitives name, wrapped in each other and cut off at many lengths.
 
+mod others;
+
 use crate::corpus::Packet;
 
 const MACS: [u8; 12] = [0x02, 0, 0, 0, 0, 2, 0x02, 0, 0, 0, 0, 1];
@@ -85,7 +87,14 @@ pub fn frames(link_type: i32) -> Vec<Packet> {
                 let family: u32 = if ether_type == 0x0800 { 2 } else { 10 };
                 whole.push([family.to_be_bytes().to_vec(), payload].concat());
             }
-            _ => whole.push(payload),
+            _ => match others::headers(link_type, ether_type) {
+                Some(headers) => {
+                    whole.extend(
+                        headers.into_iter().map(|header| [header, payload.clone()].concat()),
+                    );
+                }
+                None => whole.push(payload),
+            },
         }
     }
     if link_type == 1 {

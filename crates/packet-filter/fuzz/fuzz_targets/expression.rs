@@ -9,7 +9,15 @@ fuzz_target!(|input: (&str, &[u8], Option<u16>)| {
     let (text, packet, tag) = input;
     let Ok(filter) = text.parse::<Filter>() else { return };
     assert_eq!(filter.to_string().parse::<Filter>().as_ref(), Ok(&filter));
-    let links = [LinkType::Ethernet, LinkType::LinuxSll, LinkType::RawIp, LinkType::Null];
+    let links = [
+        LinkType::Ethernet,
+        LinkType::LinuxSll,
+        LinkType::RawIp,
+        LinkType::Null,
+        LinkType::Radiotap,
+        LinkType::Prism,
+        LinkType::Pflog,
+    ];
     for link_type in links {
         for options in [Options::file(), Options::socket().extension_headers(ExtensionHeaders::Followed)] {
             let Ok(program) = filter.compile(link_type, &options) else { continue };

@@ -70,7 +70,9 @@ impl Lowering<'_> {
             self.masked(before, 2, Width::One, 0, 1)
         } else {
             match self.layout.framing {
-                Framing::Ethernet | Framing::Geneve { .. } => self.ether_type(link::MPLS)?,
+                Framing::Ethernet | Framing::EtherType | Framing::Geneve { .. } => {
+                    self.ether_type(link::MPLS)?
+                }
                 Framing::Ppp => self.ether_type(PPP_MPLS)?,
                 _ => return Err(self.cannot_carry("mpls")),
             }

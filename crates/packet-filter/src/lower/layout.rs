@@ -1,6 +1,9 @@
 //! Where the headers of a packet are.
 
-use crate::ir::ValueId;
+mod wireless;
+
+use crate::expression::{BinaryOperator, Width};
+use crate::ir::{ValueId, Values};
 use crate::link_type::LinkType;
 
 /// Bytes from the start of the packet: a constant and possibly a number computed from the packet.
@@ -25,6 +28,25 @@ impl Offset {
 pub(super) enum Framing {
     /// An EtherType or an 802.3 length.
     Ethernet,
+    /// An EtherType and nothing else.
+    EtherType,
+    /// An 802.2 header, possibly with SNAP.
+    Llc,
+    /// An 802.2 header in what is a data frame of 802.11.
+    Wireless {
+        /// The first byte of the frame.
+        control: ValueId,
+    },
+    /// An 802.2 header, if the first byte of the packet says so.
+    SunAtm,
+    /// ARCNET's own protocol number.
+    Arcnet,
+    /// A control byte and a network layer protocol identifier (RFC 2427).
+    FrameRelay,
+    /// A protocol family in one byte.
+    Pflog,
+    /// A protocol family of Solaris in one byte.
+    Ipnet,
     /// An EtherType, or 4 for 802.2.
     Cooked,
     /// The version of IP.
@@ -51,7 +73,7 @@ pub(super) struct Layout {
     pub(super) framing: Framing,
     /// The innermost link-layer header.
     pub(super) header: Offset,
-    /// The field of it that says what it carries.
+    /// The field of it that says what it carries, which may be an 802.2 header.
     pub(super) type_field: Offset,
     /// What it carries.
     pub(super) payload: Offset,
@@ -64,7 +86,9 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(link_type: LinkType) -> Self {
+    pub(super) fn new(link_type: LinkType, values: &mut Values) -> Self {
+        // Behind an 802.2 header with SNAP.
+        const SNAP: u32 = 8;
         let (framing, type_field, payload) = match link_type {
             LinkType::Ethernet => (Framing::Ethernet, 12, 14),
             LinkType::LinuxSll => (Framing::Cooked, 14, 16),
@@ -74,15 +98,63 @@ impl Layout {
             LinkType::Ipv6 => (Framing::Ipv6, 0, 0),
             LinkType::Null => (Framing::Null, 0, 4),
             LinkType::Loop => (Framing::Loop, 0, 4),
+            LinkType::Enc => (Framing::Null, 0, 12),
+            LinkType::Slip => (Framing::RawIp, 0, 16),
+            LinkType::Ipnet => (Framing::Ipnet, 1, 24),
+            LinkType::IpOverFibreChannel => (Framing::Llc, 16, 16 + SNAP),
+            LinkType::NetAnalyzer | LinkType::DsaBroadcomPrepended => (Framing::Ethernet, 16, 18),
+            LinkType::NetAnalyzerTransparent => (Framing::Ethernet, 24, 26),
+            LinkType::EthernetMpacket => (Framing::Ethernet, 20, 22),
+            LinkType::DsaBroadcom | LinkType::Dsa => (Framing::Ethernet, 16, 18),
+            LinkType::EtherTypeDsa => (Framing::Ethernet, 20, 22),
+            LinkType::Ppp | LinkType::PppHdlc | LinkType::PppPppd => (Framing::Ppp, 2, 4),
+            LinkType::PppEther => (Framing::Ppp, 6, 8),
+            LinkType::PppWithDirection => (Framing::Ppp, 3, 5),
+            LinkType::CiscoHdlc => (Framing::EtherType, 2, 4),
+            LinkType::IpOver1394 => (Framing::EtherType, 16, 18),
+            LinkType::IpOverInfiniband => (Framing::EtherType, 40, 44),
+            LinkType::Fddi => (Framing::Llc, 13, 13 + SNAP),
+            LinkType::TokenRing => (Framing::Llc, 14, 14 + SNAP),
+            LinkType::AtmRfc1483 | LinkType::AtmClip => (Framing::Llc, 0, SNAP),
+            LinkType::SunAtm => (Framing::SunAtm, 4, 4 + SNAP),
+            LinkType::Arcnet => (Framing::Arcnet, 2, 6),
+            LinkType::ArcnetLinux => (Framing::Arcnet, 4, 8),
+            LinkType::FrameRelay => (Framing::FrameRelay, 2, 4),
+            LinkType::Pflog => return Self::pflog(values),
+            LinkType::Ieee80211 | LinkType::Prism | LinkType::Radiotap | LinkType::Avs => {
+                return Self::wireless(link_type, values);
+            }
         };
-        Self {
-            framing,
-            header: Offset::at(0),
-            type_field: Offset::at(type_field),
-            payload: Offset::at(payload),
-            labels: 0,
-            vlan_tags: 0,
-            outermost: true,
+        let header = match link_type {
+            LinkType::NetAnalyzer | LinkType::DsaBroadcomPrepended => 4,
+            LinkType::NetAnalyzerTransparent => 12,
+            LinkType::EthernetMpacket => 8,
+            _ => 0,
+        };
+        let [header, type_field, payload] = [header, type_field, payload].map(Offset::at);
+        Self::behind(framing, header, type_field, payload)
+    }
+
+    /// The length of the header is its first byte, padded to four.
+    fn pflog(values: &mut Values) -> Self {
+        let len = values.load(None, 0, Width::One);
+        let [three, mask] = [3, 0xfc].map(|number| values.constant(number));
+        let len = values.binary(BinaryOperator::Add, len, three);
+        let len = values.binary(BinaryOperator::And, len, mask);
+        let payload = Offset { index: Some(len), constant: 0 };
+        Self::behind(Framing::Pflog, Offset::at(0), Offset::at(1), payload)
+    }
+
+    /// The layout of the outermost link layer.
+    fn behind(framing: Framing, header: Offset, type_field: Offset, payload: Offset) -> Self {
+        Self { framing, header, type_field, payload, labels: 0, vlan_tags: 0, outermost: true }
+    }
+
+    /// The 802.2 header where there is one.
+    pub(super) fn llc(&self) -> Offset {
+        match self.framing {
+            Framing::Llc | Framing::Wireless { .. } | Framing::SunAtm => self.type_field,
+            _ => self.payload,
         }
     }
 

@@ -33,6 +33,9 @@ const MAX_LENGTH: u32 = 1500;
 const COOKED_802_2: u32 = 4;
 const COOKED_802_3: u32 = 1;
 
+/// An 802.2 frame in SunATM's first byte.
+const SUNATM_LLC: u32 = 2;
+
 /// `AF_INET`, the same everywhere; and in the other byte order.
 const FAMILY_IP: u32 = 2;
 const FAMILIES_IP: &[u32] = &[FAMILY_IP.swap_bytes(), FAMILY_IP];
@@ -59,6 +62,40 @@ impl Lowering<'_> {
         Ok(match self.layout.framing {
             Framing::Ethernet | Framing::Geneve { .. } => self.ethernet_type(number),
             Framing::Cooked => self.cooked_type(number),
+            Framing::EtherType => self.plain_type(number),
+            Framing::Llc => self.llc_type(number),
+            Framing::SunAtm => {
+                let kind = self.masked(self.layout.header, 0, Width::One, SUNATM_LLC, 0xf);
+                kind.and(self.llc_type(number))
+            }
+            Framing::Wireless { control } => {
+                // A data frame (IEEE 802.11, section 9.2.4.1.3).
+                let data = test(control, Branch::AnyBit, 0x08);
+                let control_frame = test(control, Branch::AnyBit, 0x04);
+                data.and(control_frame.negated()).and(self.llc_type(number))
+            }
+            Framing::Arcnet => self.arcnet_type(number),
+            Framing::FrameRelay => match network_layer_identifier(number) {
+                Some(identifier) => {
+                    self.equal(self.layout.type_field, 0, Width::Two, 0x0300 | identifier)
+                }
+                None => Condition::Always(false),
+            },
+            // `AF_INET` and `AF_INET6` of Solaris.
+            Framing::Ipnet => match number {
+                IP => self.equal(self.layout.type_field, 0, Width::One, FAMILY_IP),
+                IP6 => self.equal(self.layout.type_field, 0, Width::One, 26),
+                _ => Condition::Always(false),
+            },
+            Framing::Pflog => match number {
+                IP => self.equal(self.layout.type_field, 0, Width::One, FAMILY_IP),
+                IP6 => {
+                    let value = self.load(self.layout.type_field, 0, Width::One);
+                    let right = Operand::OneOf(FAMILIES_IP6);
+                    Condition::Test(Test { value, comparison: Branch::Equal, right })
+                }
+                _ => Condition::Always(false),
+            },
             Framing::Ppp => self.equal(self.layout.type_field, 0, Width::Two, ppp_protocol(number)),
             Framing::RawIp => match number {
                 IP => self.masked(self.layout.payload, 0, Width::One, 0x40, 0xf0),
@@ -138,6 +175,40 @@ impl Lowering<'_> {
         }
     }
 
+    /// An EtherType; OSI has its service access point in the upper byte (Cisco HDLC).
+    fn plain_type(&mut self, number: u32) -> Condition {
+        let number = if number == OSI { OSI << 8 | OSI } else { number };
+        self.equal(self.layout.type_field, 0, Width::Two, number)
+    }
+
+    fn llc_type(&mut self, number: u32) -> Condition {
+        let llc = self.layout.type_field;
+        match number {
+            OSI | IP_SAP | NETBEUI => self.equal(llc, 0, Width::Two, number << 8 | number),
+            APPLETALK => {
+                let end = self.equal(llc, 4, Width::Four, 7 << 16 | APPLETALK);
+                end.and(self.equal(llc, 0, Width::Four, 0xaaaa_0308))
+            }
+            number if number <= MAX_LENGTH => self.equal(llc, 0, Width::One, number),
+            // The type of SNAP, whatever the organisation.
+            number => self.equal(llc, 6, Width::Two, number),
+        }
+    }
+
+    /// ARCNET's protocol numbers (RFC 1051, RFC 1201, RFC 2497); what RFC 1051 has starts two bytes earlier.
+    fn arcnet_type(&mut self, number: u32) -> Condition {
+        let numbers: &'static [u32] = match number {
+            IP => &[212, 240],
+            ARP => &[213, 241],
+            RARP => &[214],
+            IP6 => &[196],
+            APPLETALK => &[221],
+            _ => return Condition::Always(false),
+        };
+        let value = self.load(self.layout.type_field, 0, Width::One);
+        Condition::Test(Test { value, comparison: Branch::Equal, right: Operand::OneOf(numbers) })
+    }
+
     /// Whether an 802.2 header with SNAP extension (IEEE 802) names this organisation and type.
     fn snap(&mut self, organisation: u32, number: u32) -> Condition {
         let payload = self.layout.payload;
@@ -168,6 +239,16 @@ impl Lowering<'_> {
         let bottom = self.masked(label, 2, Width::One, 1, 1);
         let version = self.masked(network, 0, Width::One, version, 0xf0);
         Ok(bottom.and(version))
+    }
+}
+
+/// What a network layer is in frame relay (ISO/IEC TR 9577).
+fn network_layer_identifier(number: u32) -> Option<u32> {
+    match number {
+        IP => Some(0xcc),
+        IP6 => Some(0x8e),
+        OSI => Some(0x83),
+        _ => None,
     }
 }
 

@@ -74,11 +74,11 @@ impl Lowering<'_> {
             ProtocolLayer::Ether => self.ether_type(number),
             ProtocolLayer::Iso => {
                 let iso = self.ether_type(link::OSI)?;
-                Ok(iso.and(self.equal(self.layout.payload, 3, Width::One, number)))
+                Ok(iso.and(self.equal(self.layout.llc(), 3, Width::One, number)))
             }
             ProtocolLayer::Isis => {
                 let isis = self.proto(ProtocolLayer::Iso, 0x83)?;
-                Ok(isis.and(self.equal(self.layout.payload, 7, Width::One, number)))
+                Ok(isis.and(self.equal(self.layout.llc(), 7, Width::One, number)))
             }
         }
     }
@@ -102,7 +102,7 @@ impl Lowering<'_> {
 
     fn isis(&mut self, types: &[u32]) -> Result<Condition, CompileError> {
         let isis = self.proto(ProtocolLayer::Iso, 0x83)?;
-        let value = self.load(self.layout.payload, 7, Width::One);
+        let value = self.load(self.layout.llc(), 7, Width::One);
         let any = types.iter().fold(Condition::Always(false), |any, number| {
             any.or(test(value, Branch::Equal, *number))
         });

@@ -248,3 +248,101 @@ fn an_expression_about_fragments_says_which_ones_it_wants() {
         assert_eq!(numbers(&mut source).expect("no error"), expected, "{expression}");
     }
 }
+
+/// Headers, by their link type, in front of an IPv4 packet.
+fn link_headers() -> Vec<(u16, Vec<u8>)> {
+    let llc = [0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
+    let ethernet = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];
+    let wireless = |control: u8, flags: u8, len: usize| {
+        let mut header = vec![control, flags];
+        header.resize(len, 7);
+        header.extend(llc);
+        header
+    };
+    let behind = |header: &[u8], rest: &[u8]| [header, rest].concat();
+    let plain = wireless(0x08, 1, 24);
+    let avs = [&[0x80, 0x21, 0x10, 1, 0, 0, 0, 20][..], &[0; 12]].concat();
+    let prism = [&[0x44, 0, 0, 0][..], &[0; 140]].concat();
+    let ppi = behind(&[0, 0, 12, 0, 105, 0, 0, 0, 9, 9, 9, 9], &plain);
+    let pktap = behind(&[16, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0], &ethernet);
+    let padded = [&plain[..24], &[7, 7, 0, 0], &llc].concat();
+    let radiotap_padded =
+        [&[0, 0, 12, 0, 2, 0, 0, 0, 0x20, 0, 0, 0, 0x88][..], &padded[1..]].concat();
+    let nflog = [2, 0, 0, 0, 8, 0, 1, 0, 8, 0, 3, 0, 48, 0, 9, 0];
+    vec![
+        (0, vec![2, 0, 0, 0]),
+        (1, ethernet.to_vec()),
+        (6, behind(&[0x10, 0x40, 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1], &llc)),
+        (7, vec![1, 2, 212, 0, 0, 1]),
+        (8, vec![0; 16]),
+        (9, vec![0xff, 3, 0, 0x21]),
+        (10, behind(&[0x50, 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1], &llc)),
+        (50, vec![0xff, 3, 0, 0x21]),
+        (51, vec![0x11, 0, 0, 7, 0, 48, 0, 0x21]),
+        (100, llc.to_vec()),
+        (101, vec![]),
+        (104, vec![0x0f, 0, 8, 0]),
+        (105, plain.clone()),
+        (105, wireless(0x88, 1, 26)),
+        (105, wireless(0x08, 3, 30)),
+        (106, llc.to_vec()),
+        (107, vec![0x18, 0x41, 3, 0xcc]),
+        (108, vec![0, 0, 0, 2]),
+        (109, behind(&[2, 0, 0, 0], &[0; 8])),
+        (113, vec![0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0]),
+        (117, behind(&[61, 2], &[0; 62])),
+        (119, behind(&prism, &plain)),
+        (119, behind(&avs, &plain)),
+        (122, behind(&[2; 16], &llc)),
+        (123, behind(&[2, 0, 0, 5], &llc)),
+        (127, behind(&[0, 0, 8, 0, 0, 0, 0, 0], &plain)),
+        (127, radiotap_padded),
+        (129, vec![1, 2, 0, 0, 212, 0, 0, 1]),
+        (138, behind(&[2; 16], &[8, 0])),
+        (143, behind(&[0, 0, 0, 60, 0, 0], &ethernet)),
+        (149, pktap.clone()),
+        (163, behind(&avs, &plain)),
+        (166, vec![0, 3, 0, 0x21]),
+        (178, behind(b"MGC\0", &ethernet)),
+        (192, ppi),
+        (204, vec![1, 0xff, 3, 0, 0x21]),
+        (226, behind(&[1, 2, 0, 1], &[0; 20])),
+        (228, vec![]),
+        (239, nflog.to_vec()),
+        (240, behind(&[0; 4], &ethernet)),
+        (241, behind(&[0; 12], &ethernet)),
+        (242, behind(&[0; 40], &[8, 0, 0, 0])),
+        (258, pktap),
+        (274, behind(&[0x55; 8], &ethernet)),
+        (276, vec![8, 0, 0, 0, 0, 0, 0, 3, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0]),
+        (281, [&ethernet[..12], &[1, 2, 3, 4, 8, 0]].concat()),
+        (282, behind(&[1, 2, 3, 4], &ethernet)),
+        (284, [&ethernet[..12], &[1, 2, 3, 4, 8, 0]].concat()),
+        (285, [&ethernet[..12], &[1, 2, 3, 4, 5, 6, 7, 8, 8, 0]].concat()),
+    ]
+}
+
+#[test]
+fn every_link_type_with_ip_can_be_filtered() {
+    for (number, header) in link_headers() {
+        let link_type = LinkType(number);
+        let first = [&header[..], &datagram(0, true, 7, &segment(80))].concat();
+        let second = [&header[..], &datagram(3, false, 7, &[0; 24])].concat();
+        let other = [&header[..], &datagram(0, false, 8, &segment(81))].concat();
+        for (expression, expected) in [
+            ("tcp port 80", &[1, 2][..]),
+            ("src host 192.0.2.1 and tcp dst port 81", &[3]),
+            ("ip and not udp", &[1, 2, 3]),
+            ("net 198.51.100.0/24 or ip6", &[]),
+        ] {
+            let mut source = MemorySource::new(link_type);
+            for packet in [&first, &second, &other] {
+                source.push(Timestamp::default(), packet);
+            }
+            let filter = expression.parse().expect("parses");
+            let mut source = Filtered::new(source, filter).expect("compiles");
+            let passed = numbers(&mut source).expect("no error");
+            assert_eq!(passed, expected, "{expression} on {number}: {header:02x?}");
+        }
+    }
+}
