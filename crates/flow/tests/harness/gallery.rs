@@ -189,7 +189,7 @@ fn more_links(add: &mut impl FnMut(&'static str, u16, Frame)) {
     add("frame relay with direction", 206, tcp4().within(&[0, 0x18, 0x41, 0x03, 0xcc]));
     add("multilink frame relay", 182, tcp4().within(&[0xc0, 1, 0x18, 0x41, 0x03, 0xcc]));
     let juniper = [0x4d, 0x47, 0x43, 0];
-    add("Juniper, PPP", 179, tcp4().within(&[0x00, 0x21]).within(&juniper));
+    add("Juniper, PPP", 179, tcp4().within(&[0xff, 0x03, 0x00, 0x21]).within(&juniper));
     add("Juniper, frame relay", 180, tcp4().within(&[0x18, 0x41, 0x03, 0xcc]).within(&juniper));
     add("Juniper, Cisco HDLC", 181, tcp4().within(&[0x0f, 0, 8, 0]).within(&juniper));
     add("Juniper, PPPoE", 167, ether4().within(&juniper));
@@ -197,7 +197,7 @@ fn more_links(add: &mut impl FnMut(&'static str, u16, Frame)) {
     let solaris = |family| [[1, family].as_slice(), &[0; 22]].concat();
     add("Solaris, IPv4", 226, tcp4().within(&solaris(2)));
     add("Solaris, IPv6", 226, tcp6().within(&solaris(26)));
-    add("passive optical network", 259, ether4().within(&[0x55; 8]));
+    add("passive optical network", 259, ether4().within(&[0x55, 0x55, 0xd5, 0x55, 0x55, 0, 1, 0]));
     let len = tcp4().0.len() as u8;
     add("ATSC 3.0", 289, tcp4().within(&[0, len]));
     add("ATSC 3.0, long", 289, tcp4().within(&[0x08, len, 0]));
@@ -216,9 +216,8 @@ fn tags(all: &mut Vec<Exhibit>) {
     add("priority tag", tcp4().within(&[0xe0, 0, 8, 0]).ethernet(0x8100), false);
     let service = tcp4().within(&[0, 6, 8, 0]).within(&[0, 5, 0x81, 0]);
     add("service VLAN", service.ethernet(0x88a8), true);
-    for old in [0x9100, 0x9200] {
-        add("old double tag", tcp4().within(&[0, 5, 8, 0]).ethernet(old), true);
-    }
+    add("old double tag", tcp4().within(&[0, 5, 8, 0]).ethernet(0x9100), true);
+    add("older double tag", tcp4().within(&[0, 5, 8, 0]).ethernet(0x9200), true);
     add("MPLS", tcp4().within(&[0, 1, 0, 64, 0, 2, 1, 64]).ethernet(0x8847), false);
     add("MPLS, IPv6", tcp6().within(&[0, 2, 1, 64]).ethernet(0x8848), false);
     add("MPLS, Ethernet", ether4().within(&[0, 2, 1, 64]).ethernet(0x8847), false);
