@@ -22,6 +22,8 @@ pub(crate) struct Live {
     pub(crate) arguments: Vec<String>,
     /// A test that lacks something fails.
     pub(crate) required: bool,
+    /// How many moments tests of random moments try, if not a few.
+    pub(crate) moments: Option<u32>,
 }
 
 impl Live {
@@ -43,6 +45,9 @@ impl Live {
         }
         if self.required {
             command = command.variable("RINGTAP_REQUIRE_LIVE", "1");
+        }
+        if let Some(moments) = self.moments {
+            command = command.variable("RINGTAP_MOMENTS", moments.to_string());
         }
         command.count_tests(tally)?;
         match (tally.ran(), tally.ignored) {

@@ -116,7 +116,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::NetnsTest { filter, arguments } => {
             steps.count("live tests", |tally| {
-                Live { filter, arguments, required: false }.run(&workspace, tally)
+                Live { filter, arguments, ..Live::default() }.run(&workspace, tally)
             });
         }
         Task::Ci => {
@@ -136,6 +136,12 @@ fn run(task: Task) -> Result<ExitCode> {
             steps.count("AddressSanitizer", |tally| asan::run(&workspace, tally));
             steps.run("fuzz, at length", || {
                 Fuzzing { target: None, seconds, required: true, seed: None }.run(&workspace)
+            });
+            // Last, as in `ci`.
+            steps.count("signals at many moments", |tally| {
+                let filter = Some("a_signal_at_any_moment".to_owned());
+                let moments = Some(tests::MOMENTS);
+                Live { filter, moments, required: true, ..Live::default() }.run(&workspace, tally)
             });
         }
         Task::Api { bless } => {

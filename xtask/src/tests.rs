@@ -9,6 +9,9 @@ use crate::{
     workspace::Workspace,
 };
 
+/// How many random moments a signal comes at in each mode of the command.
+pub(crate) const MOMENTS: u32 = 50;
+
 pub(crate) fn all(workspace: &Workspace, steps: &mut Steps) {
     steps.count("tests", |tally| {
         // --no-fail-fast: one run tells all that is wrong.
@@ -24,14 +27,15 @@ pub(crate) fn all(workspace: &Workspace, steps: &mut Steps) {
     });
 }
 
-/// The model tests with many more cases.
+/// The model tests with many more cases, and signals at many more moments.
 pub(crate) fn models(workspace: &Workspace, tally: &mut Tally) -> Result<Done> {
     let mut command =
         Command::cargo("test --release --workspace --all-features --no-fail-fast --lib --bins");
     for name in workspace.integration_tests(|name| !live::is_live(name)) {
         command = command.words("--test").argument(name);
     }
-    counted(command.variable("PROPTEST_CASES", "100000"), tally)
+    let command = command.variable("PROPTEST_CASES", "100000");
+    counted(command.variable("RINGTAP_MOMENTS", MOMENTS.to_string()), tally)
 }
 
 fn counted(command: Command, tally: &mut Tally) -> Result<Done> {

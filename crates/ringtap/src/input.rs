@@ -35,7 +35,7 @@ pub(crate) struct Input {
     /// Both directions are seen then.
     #[arg(long, value_name = "INTERFACE")]
     forward: Option<String>,
-    /// Truncate each packet to this many bytes (snap length) [default: whole packets]
+    /// Truncate each packet to this many bytes (snap length), 0 for whole packets [default: 0]
     #[arg(short, long, value_name = "BYTES")]
     snapshot_length: Option<u32>,
     /// Size of the ring that the kernel puts packets into, in KiB; a larger one holds longer bursts [default: 32768]
@@ -225,7 +225,7 @@ impl Input {
             let mut capture = Capture::builder(interface)
                 .filter(condition.capture_filter())
                 .promiscuous(!self.no_promiscuous_mode);
-            if let Some(bytes) = self.snapshot_length {
+            if let Some(bytes) = self.snapshot_length.filter(|bytes| *bytes > 0) {
                 capture = capture.snaplen(bytes);
             }
             capture = capture.geometry(self.ring());

@@ -318,3 +318,26 @@ pub(crate) fn an_interface_that_is_down_is_named() -> Result {
     }
     Ok(())
 }
+
+/// A ring of the size that was asked for drops when nobody reads, and that is said at once, with what helps.
+pub(crate) fn drops_are_announced_with_their_cure() -> Result {
+    let host = Namespace::new()?;
+    let socket = host.run(|| UdpSocket::bind("127.0.0.1:0"))??;
+    let mut command = Command::new(ringtap()?);
+    command.args(["capture", "-i", "lo", "-B", "256", "-s", "0", "-w", "-", "udp port 9"]);
+    let mut capture = Capturing::start(&host, command.stdout(Stdio::piped()))?;
+    // Four times what ring, buffer and pipe hold.
+    for _ in 0..4000 {
+        socket.send_to(&[b'x'; 1000], "127.0.0.1:9")?;
+    }
+    thread::sleep(Duration::from_millis(1200));
+    let mut output = capture.process.child().stdout.take().ok_or("no pipe")?;
+    let reader = thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+    let mut said = String::new();
+    capture.errors.read_line(&mut said)?;
+    assert!(said.contains("warning: the kernel dropped ") && said.contains("-B 1024"), "{said}");
+    let end = capture.end()?;
+    assert!(!end.contains("warning") && !end.contains("\n0 packets dropped"), "{end}");
+    reader.join().map_err(|_| "the reader failed")??;
+    Ok(())
+}

@@ -60,6 +60,7 @@ live_harness::main!(
     capture::a_killed_capture_leaves_its_packets,
     capture::a_signal_at_any_moment,
     capture::an_interface_that_is_down_is_named,
+    capture::drops_are_announced_with_their_cure,
     demo::the_demonstration_works_for_an_ordinary_user,
     demo::without_privileges_the_command_says_what_to_do,
 );
