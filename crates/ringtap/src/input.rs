@@ -15,7 +15,7 @@ use ring_core::{
     Capture, CaptureFile, Filtered, LinkType, PacketSource as _, RingGeometry, RingProfile,
     UmemConfig, XdpGroup, XdpSocket, XdpSocketBuilder, XdpTap, XdpTapCounters,
 };
-use ring_sys::{event, interface};
+use ring_sys::interface;
 
 use crate::Error;
 use crate::interrupt;
@@ -294,8 +294,8 @@ fn open_file(path: &Path) -> Result<Option<File>, Error> {
     };
     let kind = file.metadata().map_err(failed)?.file_type();
     let waits = kind.is_fifo() || kind.is_socket() || file.is_terminal();
-    let ready = !waits || interrupt::wait_for(file.as_fd(), event::READABLE).map_err(failed)?;
-    Ok(Some(file).filter(|_| ready && !(waits && interrupt::is_requested())))
+    let ready = !waits || interrupt::wait_to_read(file.as_fd()).map_err(failed)?;
+    Ok(ready.then_some(file))
 }
 
 fn read(file: File, condition: &Condition, bar: bool) -> Result<Source, ring_core::Error> {

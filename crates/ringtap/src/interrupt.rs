@@ -19,9 +19,9 @@ use ring_sys::event::{self, Event};
 use crate::Error;
 
 /// The time for handing over what is queued, from the first signal on.
-pub(crate) const HAND_OVER: Duration = Duration::from_millis(1500);
+pub(crate) const HAND_OVER: Duration = Duration::from_millis(1400);
 /// The time from the first signal to the end of the process, for one that cannot even print its summary.
-const END: Duration = Duration::from_secs(2);
+const END: Duration = Duration::from_millis(1900);
 
 /// When the first signal came.
 static REQUESTED: OnceLock<Instant> = OnceLock::new();
@@ -130,6 +130,17 @@ pub(crate) fn wait_for(descriptor: BorrowedFd<'_>, events: i16) -> io::Result<bo
             return Ok(true);
         }
     }
+}
+
+/// Waits until there is something to read; `false` if the end was requested first.
+pub(crate) fn wait_to_read(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
+    while let (false, Some(event)) = (is_requested(), EVENT.get()) {
+        let watched = [(descriptor, event::READABLE), (event.as_fd(), event::READABLE)];
+        if event::poll(watched, None)?[0] != 0 {
+            return Ok(true);
+        }
+    }
+    Ok(!is_requested())
 }
 
 /// Waits, and returns early when a signal requests the end.
