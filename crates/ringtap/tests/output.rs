@@ -509,3 +509,23 @@ fn nothing_that_people_read_is_dangerous_whatever_was_captured() -> Result {
     }
     Ok(())
 }
+
+/// The place of a conversation in the flow table is used again long before its end is printed, if all are in one batch.
+#[test]
+fn conversations_that_follow_each_other_are_all_whole() -> Result {
+    let mut packets = Packets::ethernet();
+    for number in 0..5 {
+        packets = packets
+            .shifted(number * 1_000_000)
+            .exchange(format!("question {number}").as_bytes(), b"an answer")
+            .after(300_000_000_000);
+    }
+    let (text, _) = shown("follow-each-other", &packets, &["follow", "--output", "json"])?;
+    let events = objects(&text)?;
+    let of = |name: &str| events.iter().filter(|event| event["event"] == name).count();
+    assert_eq!((of("start"), of("data"), of("end")), (5, 10, 5));
+    let (text, _) = shown("follow-each-other-digest", &packets, &["follow", "--digest"])?;
+    let lines: Vec<_> = objects(&text)?.iter().map(|line| line["len"].as_u64()).collect();
+    assert_eq!(lines, [10, 9, 10, 9, 10, 9, 10, 9, 10, 9].map(Some));
+    Ok(())
+}

@@ -1,14 +1,19 @@
 //! Conversations that go on.
 
+use std::collections::HashMap;
+
 use conversation::{Chunk, FlowNumber};
 
 use super::files::Files;
 use super::view::{Talk, View};
 
-/// Conversations that go on, by source and slot in its flow table. One that has said nothing yet takes little memory: of a
-/// flood of SYNs there may be as many as the table has flows.
+/// Conversations that go on. One that has said nothing yet takes little memory: of a flood of SYNs there may be as many as the
+/// table has flows.
+///
+/// Kept by the whole number and not by the slot in the table: a slot may begin its next flow before the reader has seen the
+/// end of the last one.
 #[derive(Default)]
-pub(super) struct Open(Vec<Vec<Option<Box<One>>>>);
+pub(super) struct Open(HashMap<FlowNumber, Box<One>>);
 
 struct One {
     talk: Talk,
@@ -23,15 +28,7 @@ pub(super) struct Views {
 
 impl Open {
     pub(super) fn insert(&mut self, id: FlowNumber, talk: Talk) {
-        let (source, slot) = (id.source(), id.id().slot());
-        if source >= self.0.len() {
-            self.0.resize_with(source + 1, Vec::new);
-        }
-        let slots = &mut self.0[source];
-        if slot >= slots.len() {
-            slots.resize_with(slot + 1, || None);
-        }
-        slots[slot] = Some(Box::new(One { talk, views: None }));
+        self.0.insert(id, Box::new(One { talk, views: None }));
     }
 
     /// What shows a conversation, made if it is not there yet.
@@ -40,24 +37,20 @@ impl Open {
         id: FlowNumber,
         make: impl FnOnce(&Talk) -> Views,
     ) -> Option<&mut Views> {
-        let One { talk, views } = self.slot(id)?.as_deref_mut()?;
+        let One { talk, views } = &mut **self.0.get_mut(&id)?;
         Some(views.get_or_insert_with(|| Box::new(make(talk))))
     }
 
     /// Forgets a conversation that has ended; what shows it, if it was made.
     pub(super) fn remove(&mut self, id: FlowNumber) -> Option<Views> {
-        self.slot(id)?.take()?.views.map(|views| *views)
+        self.0.remove(&id)?.views.map(|views| *views)
     }
 
     /// What shows those that are left, in the order in which they began.
     pub(super) fn into_views(self) -> impl Iterator<Item = Views> {
-        let mut left: Vec<_> = self.0.into_iter().flatten().flatten().collect();
+        let mut left: Vec<_> = self.0.into_values().collect();
         left.sort_unstable_by_key(|one| one.talk.number);
         left.into_iter().filter_map(|one| one.views.map(|views| *views))
-    }
-
-    fn slot(&mut self, id: FlowNumber) -> Option<&mut Option<Box<One>>> {
-        self.0.get_mut(id.source())?.get_mut(id.id().slot())
     }
 }
 
