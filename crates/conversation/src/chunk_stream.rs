@@ -29,7 +29,7 @@ pub enum ChunkEvent<K = FiveTupleKey> {
     /// A conversation began.
     #[non_exhaustive]
     Started {
-        /// Its number, which no other conversation has before its end was told.
+        /// Its number. No other conversation has it, nor its slot, before its end was told.
         id: FlowNumber,
         /// Its key.
         key: K,
@@ -324,6 +324,8 @@ fn shed(entries: &mut Entries) -> u64 {
 
 impl<K: Clone + Send + 'static> Delivery<K> for Merged<K> {
     type Route = FlowNumber;
+
+    const ENDS_AT_ONCE: bool = true;
 
     fn announce(&mut self, flow: &Flow<'_, K>, _: &Settings) -> FlowNumber {
         let id = FlowNumber::new(self.source, flow.id);

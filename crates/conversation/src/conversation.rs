@@ -100,7 +100,7 @@ impl<K: Clone> Conversation<K> {
 }
 
 impl Conversation<FiveTupleKey> {
-    /// The endpoint that opened the connection, or sent first.
+    /// The endpoint that opened the connection, or is taken for it: see [`FlowSide::Initiator`].
     #[must_use]
     pub fn initiator(&self) -> Endpoint {
         match self.initiator {

@@ -17,6 +17,10 @@ pub(crate) trait Delivery<K: Clone>: Send + 'static {
     /// The way to the reader of one conversation.
     type Route: Send;
 
+    /// Whether the end of a conversation is handed over with the packet that brought it, so that it comes before the next
+    /// one in the same slot; else with all others, see [`Sink`](crate::sink::Sink).
+    const ENDS_AT_ONCE: bool;
+
     /// A conversation begins. It is told of with the next [`flush`](Self::flush).
     fn announce(&mut self, flow: &Flow<'_, K>, settings: &Settings) -> Self::Route;
 
@@ -91,6 +95,8 @@ impl<K: Clone> Queues<K> {
 
 impl<K: Clone + Send + 'static> Delivery<K> for Queues<K> {
     type Route = Arc<Queue<K>>;
+
+    const ENDS_AT_ONCE: bool = false;
 
     fn announce(&mut self, flow: &Flow<'_, K>, settings: &Settings) -> Self::Route {
         let queue = Arc::new(Queue::new(Arc::clone(&self.gate)));

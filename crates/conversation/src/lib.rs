@@ -41,7 +41,8 @@
 //! A live source must not be made to wait: what does not fit into a conversation's queue becomes a
 //! [gap](Chunk::Gap) of exact place and length, and everybody else goes on ([`Overflow`]). A file waits. It does not
 //! wait while any reader is waiting for the engine itself, since that reader may be the task that would take what is
-//! queued: then queues grow past their limits, at most by what the file holds. Who polled a conversation as a `Stream` and
+//! queued: then queues grow past their limits, at most by what the file holds. Where one task reads all conversations,
+//! [`into_chunk_stream`](FlowStream::into_chunk_stream) keeps memory within [bounds](FlowStream::memory). Who polled a conversation as a `Stream` and
 //! lost interest counts as waiting until something comes or it is dropped; a dropped future of
 //! [`next_chunk`](Conversation::next_chunk) does not.
 #![forbid(unsafe_code)]

@@ -450,9 +450,16 @@ where
 
     fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
         observe::flow_ended(flow, record);
-        if let Some(Slot { route, pending, .. }) = self.forget(flow.id.slot()) {
-            self.collected += size_of::<FlowRecord<K>>();
-            self.ended.push(Ended { route, pending, record: Box::new(record.clone()) });
+        let Some(Slot { route, mut pending, .. }) = self.forget(flow.id.slot()) else { return };
+        let record = Box::new(record.clone());
+        self.collected += size_of::<FlowRecord<K>>();
+        if D::ENDS_AT_ONCE {
+            let room = self.room();
+            let pushed = self.delivery.close(&route, &mut pending, record, &room, &mut self.wake);
+            self.count(pushed);
+            Spares::keep(&mut self.spares, &mut pending);
+        } else {
+            self.ended.push(Ended { route, pending, record });
         }
     }
 }

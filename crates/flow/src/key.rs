@@ -128,7 +128,8 @@ impl Orientation {
 /// Which end of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FlowSide {
-    /// The end that opened the connection, or sent first.
+    /// The end that opened the connection. Where its beginning was not captured, the end with the higher port, since servers
+    /// have the lower one as a rule; of two equal ports, and in other protocols than TCP, the end that sent first.
     Initiator,
     /// The other end.
     Responder,

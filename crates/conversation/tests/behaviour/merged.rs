@@ -33,13 +33,15 @@ async fn read(mut events: ChunkStream, pause: Duration) -> Vec<(Heard, Option<En
         let (id, chunk) = match event.unwrap() {
             ChunkEvent::Started { id, key, .. } => {
                 let port = if key.a.port == 80 { key.b.port } else { key.a.port };
-                assert!(open.insert(id, Heard { port, ..Heard::default() }).is_none());
+                let slot = (id.source(), id.id().slot());
+                assert!(open.insert(slot, Heard { port, ..Heard::default() }).is_none());
                 continue;
             }
             ChunkEvent::Chunk { id, chunk, .. } => (id, chunk),
             event => panic!("{event:?}"),
         };
-        let heard = open.get_mut(&id).unwrap();
+        let slot = (id.source(), id.id().slot());
+        let heard = open.get_mut(&slot).unwrap();
         match chunk {
             Chunk::Initiator(_) | Chunk::Responder(_) => {
                 let side = usize::from(matches!(chunk, Chunk::Responder(_)));
@@ -59,10 +61,10 @@ async fn read(mut events: ChunkStream, pause: Duration) -> Vec<(Heard, Option<En
                 assert_eq!(len, heard.len[side as usize]);
                 heard.finished += 1;
             }
-            Chunk::Closed { reason, .. } => ended.push((open.remove(&id).unwrap(), Some(reason))),
+            Chunk::Closed { reason, .. } => ended.push((open.remove(&slot).unwrap(), Some(reason))),
             Chunk::Overrun { .. } => {
                 heard.overrun = true;
-                ended.push((open.remove(&id).unwrap(), None));
+                ended.push((open.remove(&slot).unwrap(), None));
             }
             chunk => panic!("{chunk:?}"),
         }
@@ -213,4 +215,18 @@ async fn a_stream_of_all_that_is_dropped_stops_the_engine() {
     events.next().await.unwrap().unwrap();
     drop(events);
     tokio::time::timeout(Duration::from_secs(10), handle.finished()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_end_of_a_conversation_comes_before_the_next_one_in_its_place() {
+    let mut connections: Vec<_> = (1..=300).map(|port| exchange(port, 100, 100)).collect();
+    let events = interleave(&mut connections)
+        .flow_stream(FiveTuple::bidirectional())
+        .table(|table| table.max_flows(20))
+        .begin_chunks();
+    let handle = events.handle();
+    let heard = read(events, Duration::ZERO).await;
+    let statistics = handle.statistics();
+    assert_eq!(heard.len() as u64, statistics.conversations);
+    assert!(heard.len() > 300 && statistics.table.ended_evicted > 250, "{statistics:?}");
 }
