@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::chunked::Chunked;
 use crate::pending::Pending;
+use crate::quarantine::Quarantine;
 
 /// The side structure of a direction that saw a hole, a retransmission or a closed window. Most directions never have
 /// one.
@@ -15,7 +16,16 @@ pub(crate) struct Backlog {
     pub(crate) grace: Option<Grace>,
     /// Gaps that were declared and not filled by late bytes since, in ascending order.
     gaps: VecDeque<(u64, u64)>,
-    pub(crate) suspect: Option<Suspect>,
+    /// What does not fit the stream, and what is known of it.
+    pub(crate) quarantine: Option<Box<Quarantine>>,
+    /// The sequence number of another FIN than the one that the direction believes.
+    pub(crate) other_fin: Option<u32>,
+    /// Segments that the sender sent beyond a FIN that nobody has acknowledged.
+    pub(crate) beyond_fin: u32,
+    /// The peer's duplicate acknowledgements ask for the present hole.
+    pub(crate) asked: bool,
+    /// Packets that the capture cut short stay so: no full copy came of the first one.
+    pub(crate) cuts_stay: bool,
     pub(crate) gap_bytes: u64,
     pub(crate) unplaced_bytes: u64,
     pub(crate) retransmitted: u64,
@@ -39,15 +49,6 @@ pub(crate) struct Grace {
     pub(crate) deadline: u64,
 }
 
-/// Something far outside the window: believed if the other side's packets bear it out.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Suspect {
-    /// A segment from and up to these sequence numbers.
-    Segment(u32, u32),
-    /// An acknowledgement by the peer.
-    Acknowledgement(u32),
-}
-
 /// Gaps that are remembered for a direction.
 const GAPS: usize = 64;
 
@@ -55,11 +56,22 @@ impl Backlog {
     /// When this wants to be looked at again; `u64::MAX` for never.
     pub(crate) fn deadline(&self, hole_timeout: u64) -> u64 {
         let grace = self.grace.map_or(u64::MAX, |grace| grace.deadline);
-        if self.pending.is_empty() {
-            grace
-        } else {
-            grace.min(self.since.saturating_add(hole_timeout))
-        }
+        let quarantine = self.quarantine.as_ref().and_then(|quarantine| quarantine.since());
+        let quarantine = quarantine.map_or(u64::MAX, |since| since.saturating_add(hole_timeout));
+        let hole =
+            if self.pending.is_empty() { u64::MAX } else { self.hole_deadline(hole_timeout) };
+        grace.min(quarantine).min(hole)
+    }
+
+    /// When the present hole is given up.
+    ///
+    /// A receiver whose duplicate acknowledgements ask for the missing bytes has not got them, so the sender must send them
+    /// again, and no second copy exists that the capture could have missed. RFC 6298 (section 5.5) doubles the time between
+    /// two attempts up to 60 s and more, and RFC 9293 (section 3.8.3) lets a host try for longer than 100 s: Linux gives up
+    /// after 15 minutes.
+    pub(crate) const fn hole_deadline(&self, hole_timeout: u64) -> u64 {
+        let timeout = if self.asked { hole_timeout.saturating_mul(8) } else { hole_timeout };
+        self.since.saturating_add(timeout)
     }
 
     /// Remembers a gap, so that bytes of it are recognised if they come late.
@@ -106,6 +118,10 @@ pub(crate) struct Backlogs {
     orders: u64,
     bytes: usize,
     peak: usize,
+    /// Those with segments in quarantine, the oldest first.
+    quarantined: BTreeMap<u64, u32>,
+    /// What these cost.
+    quarantine_bytes: usize,
 }
 
 impl Backlogs {
@@ -131,6 +147,10 @@ impl Backlogs {
         if let Some(entry) = self.entries.get_mut(index) {
             self.queue.remove(&entry.order);
             self.bytes -= entry.counted;
+            if let Some(quarantine) = &entry.quarantine {
+                self.quarantined.remove(&quarantine.order);
+                self.quarantine_bytes -= quarantine.counted;
+            }
             *entry = Backlog::default();
             self.free.push(index);
         }
@@ -162,6 +182,33 @@ impl Backlogs {
             entry.order = 0;
             self.account(index);
         }
+    }
+
+    /// To be called after a change of what is in quarantine.
+    pub(crate) fn account_quarantine(&mut self, index: u32) {
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        let Some(quarantine) = &mut entry.quarantine else { return };
+        let bytes = quarantine.bytes();
+        self.quarantine_bytes = self.quarantine_bytes - quarantine.counted + bytes;
+        quarantine.counted = bytes;
+        if bytes == 0 {
+            self.quarantined.remove(&std::mem::take(&mut quarantine.order));
+        } else if quarantine.order == 0 {
+            self.orders += 1;
+            quarantine.order = self.orders;
+            self.quarantined.insert(quarantine.order, index);
+        }
+    }
+
+    /// Memory in use for segments in quarantine.
+    pub(crate) const fn quarantine_bytes(&self) -> usize {
+        self.quarantine_bytes
+    }
+
+    /// The flow and side whose quarantine is the oldest.
+    pub(crate) fn oldest_quarantine(&self) -> Option<(u32, u8)> {
+        let (_, &index) = self.quarantined.first_key_value()?;
+        Some(self.entries[index].owner)
     }
 
     /// Whose hole is the oldest: slot and side.

@@ -24,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) direction_bytes: usize,
     pub(crate) direction_segments: usize,
     pub(crate) table_bytes: usize,
+    pub(crate) quarantine_bytes: usize,
+    pub(crate) quarantine_table_bytes: usize,
     pub(crate) hole_timeout: u64,
     pub(crate) idle_expiry: bool,
     pub(crate) timeouts: Timeouts,
@@ -105,6 +107,8 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
             direction_bytes: 8 << 20,
             direction_segments: 64 << 10,
             table_bytes: 256 << 20,
+            quarantine_bytes: 1 << 20,
+            quarantine_table_bytes: 16 << 20,
             hole_timeout: nanos(Duration::from_secs(120)),
             idle_expiry: true,
             timeouts: Timeouts::default(),
@@ -212,6 +216,15 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
     /// oldest holes become gaps.
     pub const fn table_limit(mut self, bytes: usize) -> Self {
         self.config.table_bytes = bytes;
+        self
+    }
+
+    /// Sets the memory in bytes for segments that do not fit their stream and wait for evidence, for one direction and for
+    /// the whole table; a segment counts 128 bytes besides its own. Beyond it the oldest is reported with
+    /// [`UnplacedCause::Limit`](crate::UnplacedCause::Limit). [default: 1 MiB and 16 MiB]
+    pub const fn quarantine_limit(mut self, direction: usize, table: usize) -> Self {
+        self.config.quarantine_bytes = direction;
+        self.config.quarantine_table_bytes = table;
         self
     }
 

@@ -46,6 +46,9 @@ pub struct Gap {
     pub len: u64,
     /// How the table came to know.
     pub cause: GapCause,
+    /// `true` if the capture missed so much that sequence numbers, which count modulo 2³², do not tell the length alone: `len`
+    /// is then the length nearest to what the flow's rate lets expect, and another multiple of 4 GiB is possible.
+    pub estimated: bool,
 }
 
 /// Why a gap was declared.
@@ -60,6 +63,9 @@ pub enum GapCause {
     Timeout,
     /// The flow ended before the hole was filled.
     End,
+    /// The sender went on far ahead, beyond what the receiver's window could take at that point, and nothing was seen in
+    /// between: the capture missed a stretch of the connection, the acknowledgements as well.
+    Outage,
     /// The capture cut the packet short.
     Truncated,
     /// An urgent byte, which the receiving host hands to the application out of band (RFC 6093): it was captured, see

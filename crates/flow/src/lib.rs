@@ -26,6 +26,7 @@ mod pair;
 mod parse;
 mod pending;
 mod prefetch;
+mod quarantine;
 mod record;
 mod slot;
 mod statistics;

@@ -81,6 +81,16 @@ impl Pending {
         self.segments.first_key_value().map(|(&start, _)| start)
     }
 
+    /// Where the first segment ends.
+    pub(crate) fn first_end(&self) -> Option<u64> {
+        self.segments.first_key_value().map(|(&start, held)| start + held.len())
+    }
+
+    /// `false` if the first segment is one that the capture cut off.
+    pub(crate) fn first_is_captured(&self) -> bool {
+        self.segments.first_key_value().is_none_or(|(_, held)| held.bytes().is_some())
+    }
+
     /// Where the last segment ends.
     pub(crate) fn end(&self) -> Option<u64> {
         self.segments.last_key_value().map(|(&start, held)| start + held.len())
@@ -98,23 +108,25 @@ impl Pending {
         self.segments = segments.into_iter().map(|(start, held)| (start - by, held)).collect();
     }
 
-    /// Forgets what lies before an offset.
-    pub(crate) fn cut_before(&mut self, offset: u64) {
-        while let Some(start) = self.first().filter(|&start| start < offset) {
-            let Some((_, held)) = self.pop_first() else { break };
-            if let Some(rest) = held.from(offset - start) {
-                self.put(offset, rest);
-            }
+    /// Takes out the first segment, or the part of it, that lies before an offset.
+    pub(crate) fn pop_before(&mut self, offset: u64) -> Option<(u64, Held)> {
+        let start = self.first().filter(|&start| start < offset)?;
+        let (_, mut held) = self.pop_first()?;
+        if held.len() > offset - start {
+            let rest = held.copy_from(offset - start);
+            held.truncate(offset - start);
+            self.put(offset, rest);
         }
+        Some((start, held))
     }
 
-    /// Adds a segment. Where it overlaps others the policy chooses; `conflict` is called for bytes that differ, with those that
-    /// stay first, each with the number of their packet.
+    /// Adds a segment. Where it overlaps others the policy chooses; `overlap` is called with both versions, the one that
+    /// stays first, each with the number of its packet. They may be equal.
     pub(crate) fn insert(
         &mut self,
         arrival: Arrival<'_>,
         policy: OverlapPolicy,
-        mut conflict: impl FnMut(u64, (&[u8], u64), (&[u8], u64)),
+        mut overlap: impl FnMut(u64, (&[u8], u64), (&[u8], u64)),
     ) {
         let range = arrival.start..arrival.start + arrival.bytes.len() as u64;
         // Of the arrival, everything before `from` is in the map or has given way.
@@ -127,10 +139,10 @@ impl Pending {
             let new = slice(arrival.bytes, range.start, &both);
             let old = held.bytes().map(|bytes| slice(bytes, held_range.start, &both));
             let replace = old.is_none() || policy.prefers_new(&range, &held_range);
-            if let Some(old) = old.filter(|&old| old != new) {
+            if let Some(old) = old {
                 let (new, old) = ((new, arrival.number), (old, held.number));
                 let (kept, given) = if replace { (new, old) } else { (old, new) };
-                conflict(both.start, kept, given);
+                overlap(both.start, kept, given);
             }
             if replace {
                 self.take_out(&held_range, &both);

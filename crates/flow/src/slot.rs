@@ -36,15 +36,24 @@ const _: () = assert!(size_of::<Slot>() == 128);
 pub(crate) struct Cold<K> {
     pub(crate) key: K,
     pub(crate) history: History,
-    /// The time of the SYN; once [`SlotFlags::HANDSHAKE`] is set, how long the handshake took. Nanoseconds.
+    /// The time of the SYN, 0 if its answer came first; once [`SlotFlags::HANDSHAKE`] is set, how long the handshake took,
+    /// `u64::MAX` if that is not known. Nanoseconds.
     pub(crate) handshake: u64,
     /// When a record of the flow was last handed out. Nanoseconds.
     pub(crate) reported: u64,
 }
 
+impl<K> Cold<K> {
+    /// The acknowledgement of the SYN-ACK came. If the SYN was not seen before its answer, the time between them is unknown.
+    pub(crate) const fn complete_handshake(&mut self, now: u64) {
+        self.handshake =
+            if self.handshake == 0 { u64::MAX } else { now.saturating_sub(self.handshake) };
+    }
+}
+
 /// A segment with SYN whose sequence number does not belong to the flow, remembered until something confirms it.
 #[derive(Debug)]
-pub(crate) struct Rival {
+pub(crate) struct PendingSyn {
     pub(crate) side: FlowSide,
     pub(crate) sequence: u32,
     pub(crate) acknowledgement: u32,
@@ -201,8 +210,8 @@ flags! {
         HANDSHAKE = 2;
         /// A RST elsewhere in the window came last: believed if nothing follows it.
         DOUBTFUL_RESET = 4;
-        /// The table keeps a [`Rival`] for the slot.
-        RIVAL = 8;
+        /// The table keeps a [`PendingSyn`] for the slot.
+        PENDING_SYN = 8;
         /// The flow was reset, whatever its state says now.
         WAS_RESET = 16;
         /// The handler did not admit it.
@@ -231,14 +240,18 @@ flags! {
         ACKED = 16;
         /// A FIN was seen.
         FIN = 32;
-        /// The stream is complete up to the FIN.
+        /// All bytes before the FIN were delivered.
         FIN_REACHED = 64;
-        /// The FIN was acknowledged.
+        /// The FIN was reached and acknowledged, and the handler knows.
         FIN_ACKED = 128;
         /// A hole was acknowledged and becomes a gap soon.
         GRACE = 256;
         /// Segments wait behind a hole.
         PENDING = 512;
+        /// Segments are in [quarantine](crate::quarantine::Quarantine), or were once found to be of another sequence space.
+        QUARANTINE = 1024;
+        /// The payload of the SYN waits until it is known whether the receiver took it.
+        EARLY = 2048;
     }
 }
 
@@ -286,7 +299,8 @@ impl Direction {
             && (distance <= 0 || (distance == 1 && self.flags.has(F::FIN_REACHED)))
     }
 
-    /// Takes an acknowledgement of nothing but what was seen; else false, with nothing done.
+    /// Takes an acknowledgement of nothing but what was seen; else false, with nothing done. The caller looks at
+    /// [`fin_is_due`](Self::fin_is_due) afterwards.
     #[inline(always)]
     pub(crate) const fn takes_acknowledgement(&mut self, acknowledgement: u32, edge: u32) -> bool {
         type F = DirectionFlags;
@@ -300,9 +314,24 @@ impl Direction {
         if first || ahead(edge, self.edge) {
             self.edge = edge;
         }
-        let of_fin = acknowledgement == self.expected().wrapping_add(1);
-        self.flags.set(if of_fin { F::ACKED.or(F::FIN_ACKED) } else { F::ACKED });
+        self.flags.set(F::ACKED);
         true
+    }
+
+    /// `true` if the FIN was reached and acknowledged, and the handler does not know it yet.
+    #[inline(always)]
+    pub(crate) const fn fin_is_due(&self) -> bool {
+        type F = DirectionFlags;
+        self.flags.has(F::FIN_REACHED)
+            && !self.flags.has(F::FIN_ACKED)
+            && self.flags.has(F::ACKED)
+            && self.acked == self.fin.wrapping_add(1)
+    }
+
+    /// `true` if a sequence number is so far from the next expected byte that no window spans it (RFC 7323, section 2.3).
+    #[inline(always)]
+    pub(crate) const fn strays(&self, sequence: u32) -> bool {
+        sequence.wrapping_sub(self.expected()).cast_signed().unsigned_abs() > 1 << 30
     }
 
     /// Whether a FIN comes next.
@@ -310,8 +339,10 @@ impl Direction {
     pub(crate) const fn can_end_at(&self, sequence: u32) -> bool {
         type F = DirectionFlags;
         self.flags.has(F::ANCHORED)
-            && !self.flags.has(F::FIN.or(F::PENDING))
+            && !self.flags.has(F::FIN.or(F::PENDING).or(F::EARLY))
             && sequence == self.expected()
+            // The peer has more than that: then this FIN is not what ends the stream.
+            && !(self.flags.has(F::ACKED) && ahead(self.acked, sequence.wrapping_add(1)))
     }
 
     /// Takes a FIN that comes next; else false, with nothing done.
@@ -321,30 +352,34 @@ impl Direction {
             return false;
         }
         self.fin = sequence;
-        self.flags.set(DirectionFlags::FIN);
-        self.reach_fin();
+        self.flags.set(DirectionFlags::FIN.or(DirectionFlags::FIN_REACHED));
         true
     }
 
-    /// The stream is complete up to the FIN.
-    #[inline(always)]
-    pub(crate) const fn reach_fin(&mut self) {
-        type F = DirectionFlags;
-        self.flags.set(F::FIN_REACHED);
-        if self.flags.has(F::ACKED) && self.offset(self.acked) > self.next.cast_signed() {
-            self.flags.set(F::FIN_ACKED);
-        }
-    }
-
-    /// The whole stream was delivered, the FIN was reached, and nothing waits.
+    /// The whole stream was delivered, the FIN was acknowledged, and nothing waits.
     pub(crate) const fn is_complete(&self) -> bool {
         type F = DirectionFlags;
-        self.flags.has(F::FIN_REACHED) && !self.flags.has(F::PENDING.or(F::HOLD))
+        self.flags.has(F::FIN_ACKED)
+            && !self.flags.has(F::PENDING.or(F::HOLD).or(F::QUARANTINE).or(F::EARLY))
     }
 
     /// Only where the stream begins is known: nothing of it was seen.
     pub(crate) const fn has_brought_nothing(&self) -> bool {
-        self.next == 0 && !self.flags.has(DirectionFlags::PENDING.or(DirectionFlags::FIN))
+        type F = DirectionFlags;
+        self.next == 0 && !self.flags.has(F::PENDING.or(F::FIN).or(F::QUARANTINE).or(F::EARLY))
+    }
+
+    /// The same, but for the payload of a SYN that waits.
+    pub(crate) const fn has_brought_nothing_but_early(&self) -> bool {
+        type F = DirectionFlags;
+        self.next == 0
+            && !self.flags.has(F::FIN.or(F::QUARANTINE))
+            && (self.flags.has(F::EARLY) || !self.flags.has(F::PENDING))
+    }
+
+    /// Forgets what is known of the sequence space.
+    pub(crate) const fn forget(&mut self) {
+        *self = Self { backlog: self.backlog, seen: self.seen, ..Self::NEW };
     }
 
     /// Nothing was known of the direction, and now the sequence number of stream offset 0 is.
@@ -449,12 +484,12 @@ impl Slot {
     #[inline]
     fn nothing_is_amiss(&self) -> bool {
         type F = DirectionFlags;
-        let amiss = F::GRACE.or(F::HOLD).or(F::PENDING).or(F::FIN);
+        let amiss = F::GRACE.or(F::HOLD).or(F::PENDING).or(F::FIN).or(F::QUARANTINE).or(F::EARLY);
         let [initiator, responder] = &self.directions;
         let (initiator, responder) = (initiator.flags, responder.flags);
         let both_greeted = initiator.has(F::SYN) && responder.has(F::SYN);
         self.state == State::Established
-            && !self.flags.has(SlotFlags::RIVAL.or(SlotFlags::DOUBTFUL_RESET))
+            && !self.flags.has(SlotFlags::PENDING_SYN.or(SlotFlags::DOUBTFUL_RESET))
             && !initiator.or(responder).has(amiss)
             && (self.flags.has(SlotFlags::HANDSHAKE) || !both_greeted)
     }

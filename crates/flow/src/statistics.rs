@@ -47,6 +47,10 @@ pub struct TableStatistics {
     pub out_of_window: u64,
     /// Payload beyond a FIN, ignored: segments.
     pub after_fin: u64,
+    /// FINs that the receiver's acknowledgements, or what the sender sent afterwards, showed to be false.
+    pub refuted_fins: u64,
+    /// Captured payload bytes of packets counted in [`after_end`](Self::after_end).
+    pub after_end_bytes: u64,
     /// Resets that belong to no flow.
     pub orphan_resets: u64,
     /// Resets within the window but not at the next expected sequence number (RFC 5961, section 3).
@@ -111,6 +115,8 @@ impl AddAssign for TableStatistics {
             after_end,
             out_of_window,
             after_fin,
+            refuted_fins,
+            after_end_bytes,
             orphan_resets,
             doubtful_resets,
             rivals,
@@ -149,6 +155,8 @@ impl AddAssign for TableStatistics {
         *after_end += other.after_end;
         *out_of_window += other.out_of_window;
         *after_fin += other.after_fin;
+        *refuted_fins += other.refuted_fins;
+        *after_end_bytes += other.after_end_bytes;
         *orphan_resets += other.orphan_resets;
         *doubtful_resets += other.doubtful_resets;
         *rivals += other.rivals;

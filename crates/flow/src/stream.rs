@@ -1,18 +1,18 @@
 //! One direction of a TCP flow, put back into order.
 
+mod fin;
 mod grace;
+mod outage;
 mod pickup;
 mod segment;
 mod window;
 
-use crate::backlog::{Backlog, Backlogs, Suspect};
+use crate::backlog::{Backlog, Backlogs};
 use crate::config::Config;
 use crate::history::{History, Letter, Seen};
 use crate::slot::{Direction, DirectionFlags as F, NONE};
 use crate::statistics::TableStatistics;
-use crate::{
-    Flow, FlowHandler, FlowSide, GapCause, OverlapPolicy, Timestamp, Unplaced, UnplacedCause,
-};
+use crate::{Flow, FlowHandler, FlowSide, GapCause, OverlapPolicy, UnplacedCause};
 
 /// A direction and all that its reassembly needs.
 pub(crate) struct Stream<'t, K, H> {
@@ -33,6 +33,10 @@ pub(crate) struct Stream<'t, K, H> {
     pub(crate) handler: &'t mut H,
     /// Nanoseconds.
     pub(crate) now: u64,
+    /// When the packet of the flow before this one came. Nanoseconds.
+    pub(crate) previous: u64,
+    /// The other side has sent a FIN.
+    pub(crate) peer_closed: bool,
     /// When the flow wants to be looked at; only ever made earlier.
     pub(crate) wake: &'t mut u64,
 }
@@ -45,6 +49,10 @@ pub(crate) struct Payload<'a> {
     pub(crate) wire_len: u32,
     /// It has a control bit that no keep-alive has: PSH or FIN.
     pub(crate) pushed: bool,
+    /// What the segment acknowledges, and its window field; `None` without ACK.
+    pub(crate) acknowledgement: Option<(u32, u16)>,
+    /// Bytes of the packet on the wire.
+    pub(crate) packet_len: u32,
     pub(crate) timestamp: u64,
     pub(crate) number: u64,
     pub(crate) awaits: u64,
@@ -96,31 +104,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
     }
 
-    /// Reports bytes that have no place in the stream.
-    pub(crate) fn unplaced(
-        &mut self,
-        bytes: &[u8],
-        sequence: u32,
-        timestamp: u64,
-        packet_number: u64,
-        cause: UnplacedCause,
-    ) {
-        if bytes.is_empty() {
-            return;
-        }
-        let len = bytes.len() as u64;
-        self.statistics.unplaced_bytes += len;
-        let index = self.ensure_backlog();
-        if let Some(backlog) = self.backlogs.get(index) {
-            backlog.unplaced_bytes += len;
-        }
-        let timestamp = Timestamp::from_nanos(timestamp);
-        let unplaced = Unplaced { bytes, sequence, cause, timestamp, packet_number };
-        self.handler.on_unplaced(&self.flow, self.side, unplaced);
-    }
-
     fn contiguous(&mut self, payload: Payload<'_>) {
-        let quiet = F::PENDING.or(F::FIN).or(F::HOLD);
+        let quiet = F::PENDING.or(F::FIN).or(F::HOLD).or(F::QUARANTINE).or(F::EARLY).or(F::GRACE);
         if self.direction.flags.has(F::ANCHORED)
             && !self.direction.flags.has(quiet)
             && payload.sequence == self.direction.expected()
@@ -130,7 +115,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             return;
         }
         if !self.direction.flags.has(F::ANCHORED.or(F::HOLD)) && !self.begin(&payload) {
-            self.retransmitted();
+            self.keep_alive(&payload);
             return;
         }
         let start = self.direction.offset(payload.sequence);
@@ -157,58 +142,37 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.direction.begin_at(base);
     }
 
-    /// Takes a FIN, which has this sequence number.
-    pub(crate) fn fin(&mut self, sequence: u32) {
-        self.note(Letter::Fin);
-        if self.direction.takes_fin(sequence) {
-            self.handler.on_fin(&self.flow, self.side, self.direction.next);
-            return;
-        }
-        if self.direction.flags.has(F::FIN) {
-            return;
-        }
-        if !self.direction.flags.has(F::ANCHORED.or(F::HOLD)) {
-            if self.starts_at(sequence) || self.config.pickup_packets == 0 {
-                self.anchor(sequence);
-            } else {
-                self.begin_hold(sequence);
-            }
-        }
-        let offset = self.direction.offset(sequence);
-        if offset < self.direction.next.cast_signed() && self.direction.flags.has(F::ANCHORED)
-            || offset > self.limit()
-        {
-            self.statistics.out_of_window += 1;
-            return;
-        }
-        // What the sender sent before beyond it shows that it is none.
-        let pending = self.backlog().and_then(|backlog| backlog.pending.end());
-        if pending.is_some_and(|end| offset < end.cast_signed()) {
-            self.statistics.after_fin += 1;
-            return;
-        }
-        self.direction.fin = sequence;
-        self.direction.flags.set(F::FIN);
-        self.reach_fin();
-    }
-
     /// The peer says that it has everything before `acknowledgement`, and takes bytes up to `edge`.
     ///
     /// Where that is more than was seen, the handler is told, unless the peer's own stream has a `hole`: then what is
     /// handed out next was said before. What the packet brings [awaits](crate::Data::awaits) the bytes up to the offset
     /// that this returns.
     pub(crate) fn acknowledged(&mut self, acknowledgement: u32, edge: u32, hole: bool) -> u64 {
+        if self.direction.flags.has(F::EARLY) {
+            let taken = acknowledgement.wrapping_sub(self.direction.base);
+            self.settle_early(if taken.cast_signed() < 0 { 0 } else { taken });
+        }
+        if self.bears_out(acknowledgement) {
+            return 0;
+        }
         if self.direction.takes_acknowledgement(acknowledgement, edge) {
+            self.acknowledged_old();
+            self.settle_fin();
+            if self.direction.flags.has(F::PENDING)
+                && acknowledgement == self.direction.expected()
+                && let Some(backlog) = self.backlog_mut()
+            {
+                backlog.asked = true;
+            }
             return 0;
         }
         let anchored = self.direction.flags.has(F::ANCHORED);
-        if anchored {
-            let offset = self.direction.offset(acknowledgement);
-            if offset > self.limit() && !self.borne_out(Suspect::Acknowledgement(acknowledgement)) {
-                self.statistics.out_of_window += 1;
-                return 0;
-            }
+        if anchored && self.is_implausible(self.direction.offset(acknowledgement)) {
+            self.statistics.out_of_window += 1;
+            self.claimed(acknowledgement);
+            return 0;
         }
+        self.acknowledged_old();
         let direction = &mut *self.direction;
         if !direction.flags.has(F::ACKED) {
             direction.acked = acknowledgement;
@@ -229,11 +193,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                 self.end_hold(offset.cast_unsigned());
             }
         } else if anchored {
-            if direction.flags.has(F::FIN_REACHED)
-                && direction.offset(acknowledgement) > direction.next.cast_signed()
-            {
-                direction.flags.set(F::FIN_ACKED);
-            }
+            self.settle_fin();
             // This packet may be older than another that has acknowledged more.
             let own = self.direction.offset(acknowledgement).max(0).cast_unsigned();
             let awaited = own.min(self.begin_grace());
@@ -264,15 +224,13 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let Some(backlog) = self.backlog() else { return };
         if !backlog.pending.is_empty()
             && !self.direction.flags.has(F::HOLD)
-            && backlog.since.saturating_add(timeout) <= now
+            && backlog.hole_deadline(timeout) <= now
         {
             // What waited with the first hole has waited as long.
-            while let Some(first) = self.first_pending() {
-                self.gap_up_to(first, GapCause::Timeout);
-                self.drain();
-            }
+            while self.give_up_hole(u64::MAX, GapCause::Timeout) {}
             self.begin_grace();
         }
+        self.decide_before(now.saturating_sub(timeout));
         self.reach_fin();
     }
 
@@ -280,9 +238,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     pub(crate) fn give_way(&mut self) {
         if self.direction.flags.has(F::HOLD) {
             self.end_hold_at_first();
-        } else if let Some(first) = self.first_pending() {
-            self.gap_up_to(first, GapCause::Limit);
-            self.drain();
+        } else if self.give_up_hole(u64::MAX, GapCause::Limit) {
             self.reach_fin();
             self.begin_grace();
         }
@@ -290,41 +246,77 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
 
     /// The flow ends: delivers all that is pending, and says what is missing.
     pub(crate) fn finish(&mut self) {
+        if self.direction.flags.has(F::EARLY) {
+            self.settle_early(u32::MAX);
+        }
         if self.direction.flags.has(F::HOLD) {
             self.end_hold_at_first();
         }
         if !self.direction.flags.has(F::ANCHORED) {
+            self.empty_quarantine(UnplacedCause::SynNotConfirmed);
             return;
         }
-        while let Some(first) = self.first_pending() {
-            self.gap_up_to(first, GapCause::End);
-            self.drain();
-        }
+        self.decide();
+        while self.give_up_hole(u64::MAX, GapCause::End) {}
         let target = self.acknowledged_end();
         if self.direction.flags.has(F::FIN) {
             let fin = self.direction.offset(self.direction.fin);
             self.gap_up_to(fin.max(0).cast_unsigned(), GapCause::End);
-        } else if target > self.direction.next + 1 {
-            self.gap_up_to(target, GapCause::End);
+        } else if target > self.direction.next + 1
+            || (target > self.direction.next && self.is_cut())
+        {
+            // The last byte that was acknowledged is a FIN that the capture missed, if the connection was being closed.
+            let fin = self.peer_closed;
+            self.gap_up_to(target - u64::from(fin), GapCause::End);
+            if fin {
+                self.direction.fin = self.direction.expected();
+                self.direction.flags.set(F::FIN);
+            }
+        } else if target == self.direction.next + 1 && self.peer_closed {
+            self.direction.fin = self.direction.expected();
+            self.direction.flags.set(F::FIN);
         }
         self.reach_fin();
+        if self.direction.flags.has(F::FIN_REACHED) && !self.direction.flags.has(F::FIN_ACKED) {
+            self.confirm_fin();
+        }
     }
 
-    fn reach_fin(&mut self) {
-        let direction = &mut *self.direction;
-        if direction.flags.has(F::FIN)
-            && direction.flags.has(F::ANCHORED)
-            && !direction.flags.has(F::FIN_REACHED)
-            && direction.expected() == direction.fin
-        {
-            direction.reach_fin();
-            self.handler.on_fin(&self.flow, self.side, self.direction.next);
+    /// Gives up the hole at the front, if something waits behind it that begins before an offset. A packet that the capture
+    /// cut short is such a hole, too: its missing bytes wait for a full copy. A FIN that nobody acknowledged gives way to
+    /// what the sender sent beyond it. Returns `false` if there was nothing to do.
+    pub(super) fn give_up_hole(&mut self, before: u64, cause: GapCause) -> bool {
+        if self.direction.flags.has(F::EARLY) {
+            self.settle_early(u32::MAX);
+            return true;
         }
+        let Some(first) = self.first_pending() else { return false };
+        let next = self.direction.next;
+        debug_assert!(first >= next, "{first} waits, {next} is next");
+        if next >= before {
+            return false;
+        }
+        if first > next {
+            self.gap_up_to(first.min(before), cause);
+        } else if self.is_at_fin() {
+            self.refute_fin();
+        } else if self.is_cut() {
+            self.give_up_cut();
+        }
+        self.drain();
+        true
     }
 
     #[inline]
     pub(crate) fn note(&mut self, letter: Letter) {
         self.history.note(&mut self.direction.seen, self.peer, self.side, letter);
+    }
+
+    /// `true` if all before a FIN that is not confirmed was delivered.
+    fn is_at_fin(&self) -> bool {
+        let direction = &self.direction;
+        direction.flags.has(F::FIN)
+            && direction.offset(direction.fin) <= direction.next.cast_signed()
     }
 
     fn first_pending(&self) -> Option<u64> {

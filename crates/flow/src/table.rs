@@ -7,8 +7,8 @@ mod expiry;
 mod fragments;
 mod in_order;
 mod path;
+mod pending_syn;
 mod reset;
-mod rival;
 mod scope_join;
 mod screen;
 mod tcp;
@@ -25,7 +25,8 @@ use crate::delivered::{Comparing, Delivered};
 use crate::history::History;
 use crate::index::Index;
 use crate::slot::{
-    Calm, Cold, Counters, Direction, DirectionFlags, NONE, Rival, Slot, SlotFlags, State, Totals,
+    Calm, Cold, Counters, Direction, DirectionFlags, NONE, PendingSyn, Slot, SlotFlags, State,
+    Totals,
 };
 use crate::statistics::TableStatistics;
 use crate::stream::Stream;
@@ -81,9 +82,9 @@ pub struct FlowTable<E: FlowExtractor> {
     live: usize,
     backlogs: Backlogs,
     /// By slot: SYNs that may begin another connection on the same addresses and ports.
-    rivals: HashMap<u32, Rival, ahash::RandomState>,
-    /// The rivals' payload.
-    rival_bytes: usize,
+    pending_syns: HashMap<u32, Vec<PendingSyn>, ahash::RandomState>,
+    /// Their payload.
+    pending_syn_bytes: usize,
     /// By slot: what was carried over from counters that were full.
     totals: HashMap<u32, [Totals; 2], ahash::RandomState>,
     /// Connections whose directions came in different scopes.
@@ -95,6 +96,8 @@ pub struct FlowTable<E: FlowExtractor> {
     next_timer: u64,
     /// The latest time seen. Nanoseconds.
     now: u64,
+    /// When the packet before the present one of its flow came. Nanoseconds.
+    previous: u64,
     statistics: TableStatistics,
     screen: screen::Screen,
     checksums: checksums::Checksums,
@@ -132,14 +135,15 @@ impl<E: FlowExtractor> FlowTable<E> {
             finished: 0,
             live: 0,
             backlogs: Backlogs::default(),
-            rivals: HashMap::default(),
-            rival_bytes: 0,
+            pending_syns: HashMap::default(),
+            pending_syn_bytes: 0,
             totals: HashMap::default(),
             scope_joins: scope_join::ScopeJoins::default(),
             rooms: Default::default(),
             wheel: Wheel::new(),
             next_timer: u64::MAX,
             now: 0,
+            previous: 0,
             statistics: TableStatistics::default(),
             screen: screen::Screen::default(),
             checksums: checksums::Checksums::default(),
@@ -250,7 +254,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 State::Free => {}
                 State::Ended => self.release(slot),
                 _ => {
-                    self.end(slot, EndReason::CaptureEnded, handler);
+                    self.end_all(slot, EndReason::CaptureEnded, handler);
                     self.release(slot);
                 }
             }
@@ -358,8 +362,9 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     /// A packet of a flow that is over.
-    fn after_end(&mut self, slot: u32) {
+    fn after_end(&mut self, slot: u32, payload_bytes: usize) {
         self.statistics.after_end += 1;
+        self.statistics.after_end_bytes += payload_bytes as u64;
         let entry = &mut self.slots[slot];
         if entry.flags.has(SlotFlags::REFUSED) {
             // It goes on: the handler must not be asked again in the middle of it.
@@ -371,6 +376,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     #[inline(always)]
     fn count(&mut self, slot: u32, side: FlowSide, payload_bytes: u32, wire_bytes: u32) {
         let entry = &mut self.slots[slot];
+        self.previous = entry.last_seen;
         entry.last_seen = self.now;
         let counters = &mut entry.counters[side as usize];
         if let Some(sum) = counters.plus(payload_bytes, wire_bytes) {
@@ -392,7 +398,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         let Slot { directions, started, generation, protocol, flags, calm, .. } =
             &mut self.slots[slot];
         *calm = Calm::NO;
-        let peer = directions[side.opposite() as usize].seen;
+        let other = &directions[side.opposite() as usize];
+        let (peer, peer_closed) = (other.seen, other.flags.has(DirectionFlags::FIN));
         let Cold { key, history, .. } = &mut self.cold[slot];
         let initiator =
             if flags.has(SlotFlags::REVERSE) { Orientation::Reverse } else { Orientation::Forward };
@@ -418,7 +425,19 @@ impl<E: FlowExtractor> FlowTable<E> {
             statistics: &mut self.statistics,
             handler,
             now: self.now,
+            previous: self.previous,
+            peer_closed,
             wake,
+        }
+    }
+
+    /// Ends a flow, and the connection after it on the same addresses and ports, if there seems to be one.
+    fn end_all(&mut self, slot: u32, reason: EndReason, handler: &mut impl FlowHandler<E::Key>) {
+        if let Some(index) = self.succeeding_syn(slot) {
+            self.replace_by_syn(slot, index, handler);
+        }
+        if self.slots[slot].state != State::Ended {
+            self.end(slot, reason, handler);
         }
     }
 
@@ -428,6 +447,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         if self.slots[slot].is_tcp() {
             self.end_doubts(slot, handler);
             let mut wake = u64::MAX;
+            self.reject_pending_syns(slot, handler);
             for side in [FlowSide::Initiator, FlowSide::Responder] {
                 let direction = &self.slots[slot].directions[side as usize];
                 if !direction.is_complete() {
@@ -453,7 +473,6 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.backlogs.release(direction.backlog);
             direction.backlog = NONE;
         }
-        self.drop_rival(slot);
         self.screen.forget(slot);
         self.live -= 1;
     }
@@ -502,7 +521,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             reason,
             initiator: self.side_counters(slot, 0),
             responder: self.side_counters(slot, 1),
-            handshake_rtt: handshake.then(|| std::time::Duration::from_nanos(cold.handshake)),
+            handshake_rtt: (handshake && cold.handshake != u64::MAX)
+                .then(|| std::time::Duration::from_nanos(cold.handshake)),
             history: cold.history.spell(initiator.seen, responder.seen),
             joined: self.joined(slot),
         }

@@ -2,6 +2,7 @@
 
 use super::Stream;
 use crate::backlog::Grace;
+use crate::history::Seen;
 use crate::slot::DirectionFlags as F;
 use crate::{FlowHandler, GapCause};
 
@@ -24,8 +25,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             return 0;
         }
         let mut end = direction.offset(direction.acked);
-        if direction.flags.has(F::FIN) {
-            end = end.min(direction.offset(direction.fin));
+        if direction.flags.has(F::FIN) && end == direction.offset(direction.fin) + 1 {
+            end -= 1;
         }
         end.max(0).cast_unsigned()
     }
@@ -36,7 +37,10 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let next = self.direction.next;
         // One alone is most likely a FIN that was not seen; if it was a byte, what follows will show.
         let none = target <= next
-            || self.direction.flags.has(F::HOLD)
+            || self.direction.flags.has(F::HOLD.or(F::FIN_ACKED))
+            // Of a direction of which nothing was captured everything is missing, or all of it comes later: files are appended
+            // to one another, and the directions of a connection may be in one each.
+            || self.direction.seen == Seen::NONE
             || (target == next + 1 && self.ends_in_fin(target));
         if none { 0 } else { target }
     }
@@ -84,19 +88,49 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let grace = self.backlog_mut().and_then(|backlog| backlog.grace.take());
         self.direction.flags.clear(F::GRACE);
         if let Some(grace) = grace {
-            // A FIN is no byte of the stream, though it was acknowledged with others.
-            self.declare(grace.target.min(self.owed()));
+            // A FIN is no byte of the stream, though it was acknowledged with others. If the last one was a byte after all,
+            // what follows shows.
+            let owed = self.owed();
+            let fin = owed > self.direction.next + 1 && self.ends_in_fin(owed);
+            self.declare(grace.target.min(owed - u64::from(fin)));
+            if self.is_cut() && !self.is_at_fin() {
+                self.give_up_cut();
+                self.drain();
+            }
             self.reach_fin();
             self.begin_grace();
+        }
+    }
+
+    /// The stream went on: what is missing behind it has as long again.
+    pub(super) fn renew_grace(&mut self) {
+        let packets = self.config.grace_packets.saturating_add(1);
+        let deadline = self.now.saturating_add(self.config.grace_time);
+        let Some(grace) = self.backlog_mut().and_then(|backlog| backlog.grace.as_mut()) else {
+            return;
+        };
+        grace.packets = packets;
+        grace.deadline = deadline;
+        *self.wake = (*self.wake).min(deadline);
+    }
+
+    /// The next bytes were cut off by the capture: a full copy may come.
+    pub(super) fn await_full_copy(&mut self) {
+        let end = self.backlog().and_then(|backlog| backlog.pending.first_end());
+        if let Some(end) = end
+            && !self.direction.flags.has(F::GRACE)
+        {
+            self.start_grace(end, self.config.grace_packets, self.config.grace_time);
         }
     }
 
     /// Makes gaps of all holes before an offset.
     pub(super) fn declare(&mut self, target: u64) {
         while self.direction.next < target {
-            let end = self.first_pending().map_or(target, |first| first.min(target));
-            self.gap_up_to(end, GapCause::Acknowledged);
-            self.drain();
+            if self.give_up_hole(target, GapCause::Acknowledged) {
+                continue;
+            }
+            self.gap_up_to(target, GapCause::Acknowledged);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The beginning of a stream that is picked up midway.
 
 use super::{Payload, Stream};
-use crate::FlowHandler;
 use crate::slot::DirectionFlags as F;
+use crate::{FlowHandler, UnplacedCause};
 
 /// While segments are held back, the first of them is this far into the sequence space.
 const HOLD_START: u64 = 1 << 30;
@@ -41,11 +41,15 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     }
 
     pub(super) fn hold(&mut self, start: i64, payload: Payload<'_>) {
-        let Ok(start) = u64::try_from(start) else { return };
-        if start.abs_diff(HOLD_START) > HOLD_REACH as u64 {
-            self.statistics.out_of_window += 1;
+        let Some(start) = u64::try_from(start)
+            .ok()
+            .filter(|start| start.abs_diff(HOLD_START) <= HOLD_REACH as u64)
+        else {
+            // Too far from the first one to be a matter of order: what it means is decided once the stream has begun.
+            self.end_hold_at_first();
+            self.payload(payload);
             return;
-        }
+        };
         self.keep(start, payload.bytes, payload);
         self.enforce_limits();
     }
@@ -70,8 +74,25 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         if let Some(backlog) = self.backlog_mut() {
             backlog.grace = None;
             backlog.since = now;
-            backlog.pending.cut_before(start);
+        }
+        let mut before = Vec::new();
+        if let Some(backlog) = self.backlog_mut() {
+            while let Some(held) = backlog.pending.pop_before(start) {
+                before.push(held);
+            }
             backlog.pending.shift(start);
+            if backlog.pending.is_empty() {
+                self.direction.flags.clear(F::PENDING);
+            }
+        }
+        self.backlogs.account(self.direction.backlog);
+        for (at, held) in before {
+            // What was held back from before the beginning is another connection's.
+            if let Some(bytes) = held.bytes() {
+                let sequence = self.direction.base.wrapping_sub((start - at) as u32);
+                let cause = UnplacedCause::OtherSequenceSpace;
+                self.unplaced(bytes, sequence, held.timestamp, held.number, cause);
+            }
         }
         if self.direction.flags.has(F::FIN) && self.direction.offset(self.direction.fin) < 0 {
             self.direction.flags.clear(F::FIN);

@@ -1,37 +1,36 @@
 //! Segments, each put in its place.
 
 use super::{Payload, Stream};
-use crate::backlog::Suspect;
 use crate::history::Letter;
-use crate::pending::Arrival;
+use crate::pending::{Arrival, Held};
 use crate::slot::DirectionFlags as F;
-use crate::{Conflict, Data, FlowHandler, Gap, GapCause, Timestamp};
+use crate::{Conflict, Data, FlowHandler, Gap, GapCause, Timestamp, UnplacedCause};
 
 impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// Puts a segment of an anchored stream in its place.
     pub(super) fn place(&mut self, mut start: i64, mut payload: Payload<'_>) {
         let next = self.direction.next.cast_signed();
-        let mut end = start + i64::from(payload.wire_len);
+        let end = start + i64::from(payload.wire_len);
+        if self.is_implausible(start) {
+            self.statistics.out_of_window += 1;
+            self.park(payload, false);
+            return;
+        }
+        if self.is_keep_alive(&payload, start) {
+            self.keep_alive(&payload);
+            return;
+        }
         if self.direction.flags.has(F::FIN) {
-            let fin = self.direction.offset(self.direction.fin);
-            if end > fin.max(start) {
-                self.statistics.after_fin += 1;
-                end = fin.max(start);
+            let fin = self.direction.offset(self.direction.fin).max(start);
+            if end > fin {
+                self.place_around_fin(start, fin, payload);
+                return;
             }
         }
         if end <= next {
             self.old(start, end, &payload);
             return;
         }
-        if start > self.limit() {
-            let after = payload.sequence.wrapping_add(payload.wire_len);
-            if !self.borne_out(Suspect::Segment(payload.sequence, after)) {
-                self.statistics.out_of_window += 1;
-                return;
-            }
-        }
-        let len = (end - start) as usize;
-        payload.bytes = &payload.bytes[..payload.bytes.len().min(len)];
         if start < next {
             self.old(start, next, &payload);
             let known = ((next - start) as usize).min(payload.bytes.len());
@@ -45,7 +44,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             && first.is_none_or(|first| first >= start + u64::from(payload.wire_len));
         if in_order {
             self.deliver(payload.bytes, payload.timestamp, payload.number, payload.awaits);
-            self.gap_up_to(end.cast_unsigned(), GapCause::Truncated);
+            self.cut(end.cast_unsigned(), payload);
         } else {
             if start > self.direction.next {
                 self.reordered();
@@ -55,6 +54,102 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.drain();
         self.enforce_limits();
         self.begin_grace();
+        self.progressed();
+    }
+
+    /// Splits a segment that crosses the sender's FIN, or lies beyond it. If the FIN was acknowledged, what lies beyond is as
+    /// implausible as anything can be; else it waits for what the peer acknowledges.
+    fn place_around_fin(&mut self, start: i64, fin: i64, payload: Payload<'_>) {
+        self.statistics.after_fin += 1;
+        let known = (fin - start) as usize;
+        let (head, tail) = payload.bytes.split_at(known.min(payload.bytes.len()));
+        if known > 0 {
+            self.place(start, Payload { bytes: head, wire_len: known as u32, ..payload });
+        }
+        let tail = Payload {
+            sequence: payload.sequence.wrapping_add(known as u32),
+            bytes: tail,
+            wire_len: payload.wire_len - known as u32,
+            ..payload
+        };
+        let start = self.direction.offset(tail.sequence);
+        if self.direction.flags.has(F::FIN_ACKED) {
+            self.park(tail, false);
+        } else if !self.direction.flags.has(F::FIN)
+            || start < self.direction.next.cast_signed()
+            || start < self.direction.offset(self.direction.fin)
+        {
+            // The first part has shown that the FIN is false.
+            self.place(start, tail);
+        } else {
+            self.keep(start.cast_unsigned(), tail.bytes, tail);
+            self.count_beyond_fin();
+            self.drain();
+            self.enforce_limits();
+        }
+    }
+
+    /// `true` for one byte, not pushed, right before what the peer has acknowledged, where the stream has a hole: what a
+    /// keep-alive carries is garbage (RFC 9293, section 3.8.4), and the receiver has the true byte already. A byte that is
+    /// pushed was overtaken by its acknowledgement.
+    fn is_keep_alive(&self, payload: &Payload<'_>, start: i64) -> bool {
+        payload.wire_len == 1
+            && !payload.pushed
+            && start >= self.direction.next.cast_signed()
+            && self.direction.flags.has(F::ACKED)
+            && payload.sequence.wrapping_add(1) == self.direction.acked
+    }
+
+    /// The byte of a keep-alive.
+    pub(super) fn keep_alive(&mut self, payload: &Payload<'_>) {
+        let offset = self.direction.offset(payload.sequence);
+        let anchored = self.direction.flags.has(F::ANCHORED);
+        let offset = if anchored { offset.cast_unsigned() } else { u64::MAX };
+        self.repeat(offset, payload.bytes, payload.timestamp, payload.number);
+        self.retransmitted();
+    }
+
+    pub(super) fn repeat(&mut self, offset: u64, bytes: &[u8], timestamp: u64, packet_number: u64) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.statistics.repeated_bytes += bytes.len() as u64;
+        let timestamp = Timestamp::from_nanos(timestamp);
+        let data = Data { bytes, offset, timestamp, packet_number, awaits: 0 };
+        self.handler.on_repeat(&self.flow, self.side, data);
+    }
+
+    /// The capture cut a packet short: bytes up to an offset are missing. A full copy may follow, from another interface with
+    /// a larger snap length or as a retransmission, until the grace is over. In a capture that cuts all packets none
+    /// does, and once that has shown nothing waits any more.
+    fn cut(&mut self, end: u64, payload: Payload<'_>) {
+        if self.direction.next >= end {
+            return;
+        }
+        let stays = self.config.grace_packets == 0
+            || self.urgent == Some(self.direction.expected())
+            || self.backlog().is_some_and(|backlog| backlog.cuts_stay);
+        if stays {
+            self.gap_up_to(end, GapCause::Truncated);
+            return;
+        }
+        let start = self.direction.next;
+        self.keep(start, &[], Payload { bytes: &[], wire_len: (end - start) as u32, ..payload });
+    }
+
+    /// No full copy came of a packet that the capture cut short.
+    pub(super) fn give_up_cut(&mut self) {
+        if let Some((_, held)) = self.pop_pending() {
+            if let Some(backlog) = self.backlog_mut() {
+                backlog.cuts_stay = true;
+            }
+            self.gap_up_to(self.direction.next + held.len(), GapCause::Truncated);
+        }
+    }
+
+    /// `true` if the next bytes are those that the capture cut off.
+    pub(super) fn is_cut(&self) -> bool {
+        self.first_pending() == Some(self.direction.next) && !self.front_is_captured()
     }
 
     /// Bytes that were delivered, or declared missing, or lie before the stream's beginning.
@@ -62,17 +157,25 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let captured = end.min(start + payload.bytes.len() as i64);
         let (timestamp, packet_number) = (Timestamp::from_nanos(payload.timestamp), payload.number);
         let mut late = 0;
-        // The byte before the beginning is a keep-alive's; before a SYN there is nothing.
-        let keep_alive = start == -1 && end == 0;
-        if start < 0 && captured > start && !keep_alive && !self.direction.flags.has(F::SYN) {
+        if start < 0 && captured > start {
             let bytes = &payload.bytes[..(captured.min(0) - start) as usize];
             let offset = start.cast_unsigned();
-            let data = Data { bytes, offset, timestamp, packet_number, awaits: 0 };
-            self.handler.on_late(&self.flow, self.side, data);
-            late += bytes.len() as u64;
+            if start == -1 && end == 0 {
+                // The byte before the beginning is a keep-alive's.
+                self.repeat(offset, bytes, payload.timestamp, payload.number);
+            } else if self.direction.flags.has(F::SYN) {
+                // Before a SYN there is nothing.
+                let cause = UnplacedCause::OutOfWindow;
+                self.unplaced(bytes, payload.sequence, payload.timestamp, payload.number, cause);
+            } else {
+                let data = Data { bytes, offset, timestamp, packet_number, awaits: 0 };
+                self.handler.on_late(&self.flow, self.side, data);
+                late += bytes.len() as u64;
+            }
         }
         let captured = captured.max(0).cast_unsigned();
         let mut at = start.max(0).cast_unsigned();
+        let mut repeated = 0;
         let flow = &self.flow;
         let piece = |from: u64, to: u64| {
             let skip = from.wrapping_sub(start.cast_unsigned()) as usize;
@@ -82,6 +185,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         if let Some(backlog) = self.backlogs.get(self.direction.backlog) {
             backlog.take_late(at, captured, |from, to| {
                 if at < from {
+                    repeated += from - at;
                     self.handler.on_repeat(flow, self.side, piece(at, from));
                 }
                 self.handler.on_late(flow, self.side, piece(from, to));
@@ -90,9 +194,11 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             });
         }
         if at < captured {
+            repeated += captured - at;
             self.handler.on_repeat(flow, self.side, piece(at, captured));
         }
         self.statistics.late_bytes += late;
+        self.statistics.repeated_bytes += repeated;
         if late == 0 {
             self.retransmitted();
         }
@@ -109,6 +215,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             let offset = self.direction.next;
             self.direction.next += bytes.len() as u64;
             self.statistics.delivered_bytes += bytes.len() as u64;
+            if self.direction.flags.has(F::GRACE) {
+                self.renew_grace();
+            }
             let timestamp = Timestamp::from_nanos(timestamp);
             let data = Data { bytes, offset, timestamp, packet_number, awaits };
             self.handler.on_data(&self.flow, self.side, data);
@@ -127,6 +236,14 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let Payload { timestamp, number, awaits, .. } = payload;
         let arrival = Arrival { start, bytes, wire_len, timestamp, number, awaits };
         backlog.pending.insert(arrival, self.policy, |offset, kept, discarded| {
+            if kept.0 == discarded.0 {
+                let timestamp = Timestamp::from_nanos(timestamp);
+                let data =
+                    Data { bytes: kept.0, offset, timestamp, packet_number: number, awaits: 0 };
+                self.statistics.repeated_bytes += kept.0.len() as u64;
+                self.handler.on_repeat(&self.flow, self.side, data);
+                return;
+            }
             self.statistics.conflicts += 1;
             let conflict = Conflict {
                 offset,
@@ -145,13 +262,31 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
 
     /// Delivers what is no longer behind a hole.
     pub(super) fn drain(&mut self) {
-        if !self.direction.flags.has(F::PENDING) {
+        if !self.direction.flags.has(F::PENDING) || self.direction.flags.has(F::EARLY) {
             return;
         }
         let mut moved = false;
         while self.first_pending() == Some(self.direction.next) {
-            let popped = self.backlog_mut().and_then(|backlog| backlog.pending.pop_first());
-            let Some((_, held)) = popped else { break };
+            if self.is_at_fin() {
+                // Beyond the FIN; the peer's acknowledgement decides.
+                break;
+            }
+            if self.direction.flags.has(F::FIN) {
+                let fin = self.direction.offset(self.direction.fin);
+                let first = self.backlog().and_then(|backlog| backlog.pending.first_end());
+                if first.is_some_and(|end| end.cast_signed() > fin) {
+                    // The sender had sent more before its FIN came.
+                    self.refute_fin();
+                }
+            }
+            if !self.front_is_captured()
+                && self.urgent != Some(self.direction.expected())
+                && !self.backlog().is_some_and(|backlog| backlog.cuts_stay)
+            {
+                self.await_full_copy();
+                break;
+            }
+            let Some((_, held)) = self.pop_pending() else { break };
             moved = true;
             match held.bytes() {
                 Some(bytes) => self.deliver(bytes, held.timestamp, held.number, held.awaits),
@@ -170,6 +305,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             }
             if moved {
                 backlog.since = now;
+                backlog.asked = false;
                 self.backlogs.account(index);
                 self.backlogs.renew(index);
             }
@@ -196,16 +332,39 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             }
             cause => cause,
         };
-        self.direction.next = end;
+        self.gap(Gap { offset, len, cause, estimated: false });
+    }
+
+    pub(super) fn gap(&mut self, gap: Gap) {
+        let Gap { offset, len, .. } = gap;
+        self.direction.next = offset + len;
+        if self.direction.flags.has(F::FIN)
+            && self.direction.offset(self.direction.fin) < self.direction.next.cast_signed()
+        {
+            // The receiver has more than that, or the sender sent more.
+            self.refute_fin();
+        }
         self.note(Letter::Gap);
         let index = self.ensure_backlog();
         if let Some(backlog) = self.backlogs.get(index) {
             backlog.gap_bytes += len;
-            backlog.remember_gap(offset, end);
+            backlog.asked = false;
+            backlog.remember_gap(offset, offset + len);
         }
         self.statistics.gaps += 1;
         self.statistics.gap_bytes += len;
-        self.handler.on_gap(&self.flow, self.side, Gap { offset, len, cause });
+        self.handler.on_gap(&self.flow, self.side, gap);
+    }
+
+    pub(super) fn pop_pending(&mut self) -> Option<(u64, Held)> {
+        if !self.direction.flags.has(F::PENDING) {
+            return None;
+        }
+        self.backlog_mut()?.pending.pop_first()
+    }
+
+    fn front_is_captured(&self) -> bool {
+        self.backlog().is_none_or(|backlog| backlog.pending.first_is_captured())
     }
 
     pub(super) fn enforce_limits(&mut self) {

@@ -474,7 +474,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         self.protocols[usize::from(work.protocol)] += 1;
         if self.slots[slot].state == State::Ended {
             // It was not admitted; or its key leaves the protocol out, and a connection that has ended keeps it.
-            self.after_end(slot);
+            self.after_end(slot, work.payload_len as usize);
             return;
         }
         let side = self.slots[slot].side(work.orientation);

@@ -89,6 +89,8 @@ impl Held {
             bytes: &self.payload,
             wire_len: self.payload_wire_len,
             pushed: self.flags.intersects(TcpFlags::PSH | TcpFlags::FIN),
+            acknowledgement: Some((self.acknowledgement, self.window)),
+            packet_len: self.wire_len,
             timestamp: self.timestamp,
             number: self.number,
             awaits: 0,
@@ -309,10 +311,9 @@ impl<E: FlowExtractor> FlowTable<E> {
     ) {
         let generation = self.slots[slot].generation;
         self.slots[slot].directions[side as usize].flags.set_path(way);
-        while let Some(held) = self.take_held(slot, 0) {
-            if self.slots[slot].generation != generation {
-                return;
-            }
+        while self.slots[slot].generation == generation
+            && let Some(held) = self.take_held(slot, 0)
+        {
             if held.defect == Defect::Path {
                 self.segment(slot, &held.segment(&self.slots[slot]), handler);
             } else {

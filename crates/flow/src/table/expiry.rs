@@ -57,7 +57,10 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     fn look_at(&mut self, slot: u32, handler: &mut impl FlowHandler<E::Key>) {
-        let backlogs = DirectionFlags::GRACE.or(DirectionFlags::HOLD).or(DirectionFlags::PENDING);
+        let backlogs = DirectionFlags::GRACE
+            .or(DirectionFlags::HOLD)
+            .or(DirectionFlags::PENDING)
+            .or(DirectionFlags::QUARANTINE);
         for side in [FlowSide::Initiator, FlowSide::Responder] {
             if self.slots[slot].directions[side as usize].flags.has(backlogs) {
                 let mut wake = u64::MAX;
@@ -75,7 +78,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             }
             State::Free => {}
             _ if due => {
-                self.end(slot, EndReason::IdleTimeout, handler);
+                self.end_all(slot, EndReason::IdleTimeout, handler);
                 self.release(slot);
             }
             _ => self.arm(slot),
@@ -153,7 +156,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         if known {
             let mut delivered = self.delivered.take();
             let handler = &mut Comparing::new(&mut delivered, handler);
-            self.end(flow.slot, EndReason::Evicted, handler);
+            self.end_all(flow.slot, EndReason::Evicted, handler);
             self.release(flow.slot);
             self.delivered = delivered;
         }
@@ -183,7 +186,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             State::Ended => {}
             // The connection had ended, but for what of it might still have come: by its FINs, if it was not reset.
             State::Reset | State::Closing => self.end(slot, EndReason::Rst, handler),
-            _ => self.end(slot, EndReason::Evicted, handler),
+            _ => self.end_all(slot, EndReason::Evicted, handler),
         }
         self.release(slot);
     }

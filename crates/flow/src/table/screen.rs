@@ -177,6 +177,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         let Some(slot) = found else { return };
         if self.slots[slot].state == State::Ended {
+            self.after_end(slot, work.payload_len as usize);
             return;
         }
         let side = self.slots[slot].side(work.orientation);

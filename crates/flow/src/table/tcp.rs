@@ -5,11 +5,11 @@ use crate::slot::{Direction, DirectionFlags as F, SlotFlags, State};
 use crate::stream::{Payload, ahead};
 use crate::{
     EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, Opening, Orientation, Packet,
-    TcpFlags, TcpHeader, Timestamp, protocol,
+    TcpFlags, TcpHeader, Timestamp, UnplacedCause, protocol,
 };
 
 use super::batch::Work;
-use super::rival::Syn;
+use super::pending_syn::Syn;
 
 /// A TCP segment.
 #[derive(Clone, Copy, Debug)]
@@ -49,9 +49,12 @@ impl<'a> Segment<'a> {
 
     /// What it carries, the first byte at this sequence number.
     #[inline]
-    fn payload(&self, sequence: u32, awaits: u64) -> Payload<'a> {
+    pub(super) fn payload(&self, sequence: u32, awaits: u64) -> Payload<'a> {
+        let acknowledges = self.flags.contains(TcpFlags::ACK);
         Payload {
             sequence,
+            acknowledgement: acknowledges.then_some((self.acknowledgement, self.window)),
+            packet_len: self.wire_len,
             bytes: self.payload,
             wire_len: self.payload_wire_len,
             pushed: self.flags.intersects(TcpFlags::PSH | TcpFlags::FIN),
@@ -154,7 +157,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let entry = &self.slots[slot];
         if entry.state == State::Ended
             || segment.flags.intersects(special)
-            || entry.flags.has(SlotFlags::RIVAL.or(SlotFlags::DOUBTFUL_RESET))
+            || entry.flags.has(SlotFlags::PENDING_SYN.or(SlotFlags::DOUBTFUL_RESET))
         {
             self.special(slot, segment, handler);
         } else {
@@ -172,27 +175,36 @@ impl<E: FlowExtractor> FlowTable<E> {
     ) {
         if self.slots[slot].state == State::Ended {
             if self.begins_anew(slot, segment) {
-                self.renew(slot);
-                let by_sender = !segment.flags.contains(TcpFlags::ACK);
-                if self.open_as(slot, segment, by_sender, handler) {
-                    self.ordinary(slot, segment, handler);
-                }
+                self.begin_again(slot, segment, handler);
             } else {
-                self.after_end(slot);
+                self.after_end(slot, segment.payload.len());
             }
             return;
         }
-        if self.slots[slot].flags.has(SlotFlags::RIVAL) && self.confirms_rival(slot, segment) {
-            self.replace_by_rival(slot, handler);
-            if self.slots[slot].state == State::Ended {
-                // The rival was not admitted.
-                self.after_end(slot);
+        if self.slots[slot].flags.has(SlotFlags::PENDING_SYN) {
+            if let Some(index) = self.confirmed_syn(slot, segment) {
+                self.replace_by_syn(slot, index, handler);
+                if self.slots[slot].state == State::Ended {
+                    // The connection was not admitted.
+                    self.after_end(slot, segment.payload.len());
+                    return;
+                }
+            } else if self.is_of_pending_syn(slot, segment) {
+                self.park(slot, segment, handler);
                 return;
             }
         }
         if segment.flags.contains(TcpFlags::RST) {
-            self.count_segment(slot, segment);
+            let side = self.count_segment(slot, segment);
             self.reset(slot, segment);
+            if !segment.payload.is_empty() {
+                // A reason in words, if anything (RFC 9293, section 3.5.3): no data of the stream.
+                let (sequence, cause) = (segment.sequence, UnplacedCause::Discarded);
+                let (timestamp, number) = (segment.timestamp, segment.number);
+                let mut wake = u64::MAX;
+                let mut stream = self.stream(slot, side, handler, &mut wake);
+                stream.unplaced(segment.payload, sequence, timestamp, number, cause);
+            }
             self.arm(slot);
             return;
         }
@@ -209,23 +221,56 @@ impl<E: FlowExtractor> FlowTable<E> {
                     let side = entry.side(segment.orientation);
                     entry.directions[side as usize].begin_at(segment.sequence.wrapping_add(1));
                 }
-                Syn::Rival => {
+                Syn::Pending => {
                     if matches!(self.slots[slot].state, State::Closing | State::Reset) {
                         // Nothing is left of the old connection that a forged SYN could harm.
                         self.end(slot, EndReason::Replaced, handler);
-                        self.renew(slot);
-                        let by_sender = !segment.flags.contains(TcpFlags::ACK);
-                        if !self.open_as(slot, segment, by_sender, handler) {
-                            return;
-                        }
+                        self.begin_again(slot, segment, handler);
                     } else {
-                        self.remember_rival(slot, segment);
-                        return;
+                        self.remember_syn(slot, segment, handler);
                     }
+                    return;
                 }
             }
         }
         self.ordinary(slot, segment, handler);
+    }
+
+    /// A segment begins another connection in the slot of one that has ended.
+    fn begin_again(
+        &mut self,
+        slot: u32,
+        segment: &Segment<'_>,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        let by_sender = if segment.flags.contains(TcpFlags::SYN) {
+            !segment.flags.contains(TcpFlags::ACK)
+        } else {
+            // Nothing tells the sides apart better than the connection before.
+            segment.orientation == self.slots[slot].initiator()
+        };
+        self.renew(slot);
+        if self.open_as(slot, segment, by_sender, handler) {
+            self.ordinary(slot, segment, handler);
+        }
+    }
+
+    /// A segment whose place depends on evidence that is not there yet.
+    pub(super) fn park(
+        &mut self,
+        slot: u32,
+        segment: &Segment<'_>,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        let side = self.count_segment(slot, segment);
+        let mut wake = u64::MAX;
+        let mut stream = self.stream(slot, side, handler, &mut wake);
+        let fin = segment.flags.contains(TcpFlags::FIN);
+        stream.park(segment.payload(segment.sequence, 0), fin);
+        if wake != u64::MAX {
+            self.wake(slot, wake);
+        }
+        self.enforce_quarantine_limit(handler);
     }
 
     /// A SYN behind bytes that come after it: of its own there is no place for them any more.
@@ -256,6 +301,11 @@ impl<E: FlowExtractor> FlowTable<E> {
     ) {
         let now = self.now;
         let syn = segment.flags.contains(TcpFlags::SYN);
+        if !syn && self.leaves_closed_connection(slot, segment) {
+            self.end(slot, EndReason::Replaced, handler);
+            self.begin_again(slot, segment, handler);
+            return;
+        }
         let side = self.count_segment(slot, segment);
         let entry = &mut self.slots[slot];
         let (own, peer) = both(&mut entry.directions, side);
@@ -282,22 +332,32 @@ impl<E: FlowExtractor> FlowTable<E> {
             && peer.flags.has(F::SYN)
         {
             entry.flags.set(SlotFlags::HANDSHAKE);
-            let cold = &mut self.cold[slot];
-            cold.handshake = now.saturating_sub(cold.handshake);
+            self.cold[slot].complete_handshake(now);
         }
         let zero_window = segment.window == 0 && !syn;
         let gapped = own.flags.has(F::ANCHORED) && ahead(segment.sequence, own.expected());
         let hole = gapped || own.flags.has(F::PENDING);
         let (mut wake, mut awaits) = (u64::MAX, 0);
+        let mut stream = self.stream(slot, side, handler, &mut wake);
+        if stream.direction.flags.has(F::EARLY) && !syn {
+            // The client sends the payload of its SYN again, or goes on behind it.
+            let offset = segment.sequence.wrapping_sub(stream.direction.base);
+            stream.settle_early(if offset.cast_signed() < 0 { 0 } else { offset });
+        }
+        // A segment outside the window acknowledges nothing (RFC 9293, section 3.10.7.4), unless the other side is somewhere
+        // else as well.
+        let strays = !syn && stream.is_stray(segment.sequence);
         if acknowledges {
             let mut stream = self.stream(slot, side.opposite(), handler, &mut wake);
             if syn && !stream.direction.flags.has(F::ANCHORED) {
                 // A SYN-ACK tells where the stream of a SYN that was not seen begins.
                 stream.anchor(segment.acknowledgement);
             }
-            awaits = stream.acknowledged(segment.acknowledgement, edge, hole);
-            if awaits == 0 && gapped {
-                awaits = stream.known(segment.acknowledgement);
+            if !strays || stream.is_stray(segment.acknowledgement) {
+                awaits = stream.acknowledged(segment.acknowledgement, edge, hole);
+                if awaits == 0 && gapped {
+                    awaits = stream.known(segment.acknowledgement);
+                }
             }
         }
         let mut stream = self.stream(slot, side, handler, &mut wake);
@@ -313,11 +373,16 @@ impl<E: FlowExtractor> FlowTable<E> {
                 stream.anchor(sequence);
                 stream.direction.flags.set(F::SYN);
             }
+            let payload = segment.payload(sequence, awaits);
             if segment.payload_wire_len > 0 {
-                stream.payload(segment.payload(sequence, awaits));
+                if syn && !acknowledges && stream.direction.has_brought_nothing_but_early() {
+                    stream.hold_early(payload);
+                } else {
+                    stream.payload(payload);
+                }
             }
             if fin {
-                stream.fin(sequence.wrapping_add(segment.payload_wire_len));
+                stream.fin(payload);
             }
         }
         if zero_window {
@@ -332,10 +397,17 @@ impl<E: FlowExtractor> FlowTable<E> {
         if syn && side == FlowSide::Initiator && !self.slots[slot].directions[1].flags.has(F::SYN) {
             self.cold[slot].handshake = now;
         }
-        let closing = F::FIN;
         let [initiator, responder] = &self.slots[slot].directions;
-        if initiator.flags.has(closing) && responder.flags.has(closing) {
+        let closing = initiator.flags.has(F::FIN) && responder.flags.has(F::FIN);
+        if closing {
             self.closing(slot, handler);
+        } else if self.slots[slot].state == State::Closing {
+            // A FIN turned out to be false.
+            self.slots[slot].state = State::Established;
+            self.arm(slot);
+        }
+        if self.slots[slot].directions.iter().any(|direction| direction.flags.has(F::QUARANTINE)) {
+            self.follow_quarantine(slot, handler);
         }
         let entry = &mut self.slots[slot];
         if syn {
@@ -348,6 +420,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         if self.backlogs.bytes() > self.config.table_bytes {
             self.enforce_table_limit(handler);
         }
+        self.enforce_quarantine_limit(handler);
     }
 
     /// Both sides have sent a FIN.
@@ -362,9 +435,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// Ends a flow in which both FINs were reached and acknowledged.
     pub(super) fn close_if_done(&mut self, slot: u32, handler: &mut impl FlowHandler<E::Key>) {
         let entry = &self.slots[slot];
-        let done = |direction: &Direction| {
-            direction.flags.has(F::FIN_REACHED) && direction.flags.has(F::FIN_ACKED)
-        };
+        let done = |direction: &Direction| direction.flags.has(F::FIN_ACKED);
         if entry.state == State::Closing && entry.directions.iter().all(done) {
             self.end(slot, EndReason::Fin, handler);
             self.arm(slot);
@@ -376,6 +447,17 @@ impl<E: FlowExtractor> FlowTable<E> {
         let side = self.slots[slot].side(segment.orientation);
         self.count(slot, side, segment.payload_wire_len, segment.wire_len);
         side
+    }
+
+    /// Too much is in quarantine: the oldest of it is reported.
+    fn enforce_quarantine_limit(&mut self, handler: &mut impl FlowHandler<E::Key>) {
+        while self.backlogs.quarantine_bytes() > self.config.quarantine_table_bytes
+            && let Some((slot, side)) = self.backlogs.oldest_quarantine()
+        {
+            let side = if side == 0 { FlowSide::Initiator } else { FlowSide::Responder };
+            let mut wake = u64::MAX;
+            self.stream(slot, side, handler, &mut wake).shed_quarantine();
+        }
     }
 
     /// Too much waits behind holes: the oldest of them become gaps.

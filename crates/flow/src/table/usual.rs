@@ -35,9 +35,12 @@ impl<E: FlowExtractor> FlowTable<E> {
         let side = entry.side(work.orientation);
         let (own, peer) = both(&mut entry.directions, side);
         let open = matches!(entry.state, State::HalfOpen | State::Established | State::Closing);
-        let amiss = F::GRACE.or(F::HOLD).or(F::PENDING);
+        let amiss = F::GRACE.or(F::HOLD).or(F::PENDING).or(F::QUARANTINE).or(F::EARLY);
+        // A number that lies outside the stream is no evidence of anything, nor harmless.
+        let strays = own.flags.has(F::ANCHORED) && own.strays(sequence) && !syn;
         if !open
-            || entry.flags.has(SlotFlags::RIVAL.or(SlotFlags::DOUBTFUL_RESET))
+            || strays
+            || entry.flags.has(SlotFlags::PENDING_SYN.or(SlotFlags::DOUBTFUL_RESET))
             || own.flags.or(peer.flags).has(amiss)
             || acknowledges && !peer.has_seen(acknowledgement)
             || fin && !own.can_end_at(sequence)
@@ -71,9 +74,14 @@ impl<E: FlowExtractor> FlowTable<E> {
                 && peer.flags.has(F::SYN)
             {
                 entry.flags.set(SlotFlags::HANDSHAKE);
-                cold.handshake = now.saturating_sub(cold.handshake);
+                cold.complete_handshake(now);
             }
         }
+        let ended = acknowledges && peer.fin_is_due();
+        if ended {
+            peer.flags.set(F::FIN_ACKED);
+        }
+        let peer_end = peer.next;
         let letter = match (syn, fin) {
             (true, _) if acknowledges => Letter::SynAck,
             (true, _) => Letter::Syn,
@@ -91,16 +99,28 @@ impl<E: FlowExtractor> FlowTable<E> {
             entry.agree_on_scales();
         } else if fin {
             own.takes_fin(sequence);
-            let (offset, both_ended) = (own.next, peer.flags.has(F::FIN));
+            let (offset, both_ended, due) = (own.next, peer.flags.has(F::FIN), own.fin_is_due());
+            if due {
+                own.flags.set(F::FIN_ACKED);
+            }
             entry.calm = Calm::NO;
-            handler.on_fin(&view(slot, entry, cold), side, offset);
+            if ended {
+                handler.on_fin(&view(slot, entry, cold), side.opposite(), peer_end);
+            }
+            if due {
+                handler.on_fin(&view(slot, entry, cold), side, offset);
+            }
             if both_ended {
                 self.closing(slot, handler);
             }
             return true;
         } else {
             own.hint(sequence);
-            if own.flags.has(F::FIN) && peer.flags.has(F::FIN) {
+            let both_ended = own.flags.has(F::FIN) && peer.flags.has(F::FIN);
+            if ended {
+                handler.on_fin(&view(slot, entry, cold), side.opposite(), peer_end);
+            }
+            if both_ended {
                 self.closing(slot, handler);
                 return true;
             }

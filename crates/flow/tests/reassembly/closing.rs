@@ -93,6 +93,7 @@ fn a_fin_waits_for_the_bytes_before_it() {
     let mut lab = Lab::open();
     lab.send(Client, C + 4, S + 1, "FA", "def");
     lab.send(Client, C + 1, S + 1, "A", "abc");
+    lab.send(Server, S + 1, C + 8, "A", "");
     assert_eq!(lab.text(), "abcdef$");
 }
 

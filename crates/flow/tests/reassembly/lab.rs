@@ -6,7 +6,7 @@ use std::time::Duration;
 use flow::{
     Conflict, Data, Datagram, EndReason, FiveTuple, FiveTupleKey, Flow, FlowHandler, FlowId,
     FlowRecord, FlowSide, FlowTable, FlowTableBuilder, Gap, GapCause, LinkType, Opening, Packet,
-    Timestamp,
+    Timestamp, Unplaced, UnplacedCause,
 };
 
 pub(crate) use crate::segments::{Client, Host, Server, segment};
@@ -65,6 +65,8 @@ pub(crate) struct SideSeen {
     /// Bytes that were handed out before.
     pub(crate) repeats: Vec<(u64, Vec<u8>)>,
     pub(crate) late: Vec<(i64, Vec<u8>)>,
+    /// Sequence numbers, bytes and causes of what was not placed.
+    pub(crate) unplaced: Vec<(u32, Vec<u8>, UnplacedCause)>,
     /// Offset, what stays, what gives way.
     pub(crate) conflicts: Vec<(u64, Vec<u8>, Vec<u8>)>,
 }
@@ -219,6 +221,7 @@ impl FlowHandler<FiveTupleKey> for Seen {
             GapCause::Timeout => "timeout",
             GapCause::End => "end",
             GapCause::Truncated => "truncated",
+            GapCause::Outage => "outage",
             _ => "?",
         };
         let _ = write!(seen.text, "[{} {cause}]", gap.len);
@@ -250,6 +253,23 @@ impl FlowHandler<FiveTupleKey> for Seen {
             conflict.offset,
             conflict.kept.to_vec(),
             conflict.discarded.to_vec(),
+        ));
+    }
+
+    fn on_unplaced(
+        &mut self,
+        flow: &Flow<'_, FiveTupleKey>,
+        side: FlowSide,
+        unplaced: Unplaced<'_>,
+    ) {
+        let flow = self.flows.iter_mut().rev().find(|seen| seen.id == flow.id);
+        let flow = flow.expect("an event of a flow that never started");
+        assert!(flow.end.is_none(), "an event after the end");
+        assert!(!unplaced.bytes.is_empty());
+        flow.sides[side as usize].unplaced.push((
+            unplaced.sequence,
+            unplaced.bytes.to_vec(),
+            unplaced.cause,
         ));
     }
 

@@ -154,7 +154,10 @@ fn forged_syns_with_data_are_remembered_without_it_beyond_a_limit() {
         lab.frame(&answer);
     }
     assert_eq!(lab.side(1000, Initiator).text, forged);
+    lab.wait(Duration::from_secs(3));
     assert_eq!(lab.side(1001, Initiator).text, "[1400 truncated]");
+    // What could not be kept was reported at once.
+    assert_eq!(lab.side(999, Initiator).unplaced[0].1.len(), 1400);
 }
 
 #[test]

@@ -1,0 +1,399 @@
+//! What does not fit the stream: put into quarantine, and placed or rejected when the evidence is there.
+
+use super::{Payload, Stream};
+use crate::quarantine::{Group, Parked, Quarantine};
+use crate::slot::DirectionFlags as F;
+use crate::{FlowHandler, Gap, GapCause, Timestamp, Unplaced, UnplacedCause};
+
+/// How far a segment may be from the next expected byte: the largest window (RFC 7323, section 2.3). What lies further back
+/// cannot be a retransmission, so it is far ahead instead.
+const REACH: i64 = 1 << 30;
+/// How far before its SYN a stream's numbers are taken for old ones.
+const BEFORE_SYN: i64 = 1 << 24;
+/// How many bytes more than the measured rate lets expect make the length of an outage ambiguous.
+const AMBIGUOUS: u64 = 1 << 31;
+
+impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
+    /// `true` if a sequence number at this offset cannot be true as far as the capture shows.
+    pub(super) fn is_implausible(&self, start: i64) -> bool {
+        start > self.limit()
+            || start < self.direction.next.cast_signed() - REACH
+            || (self.direction.flags.has(F::SYN) && start < -BEFORE_SYN)
+    }
+
+    /// The same of a sequence number.
+    pub(crate) fn is_stray(&self, sequence: u32) -> bool {
+        self.direction.flags.has(F::ANCHORED)
+            && self.is_implausible(self.direction.offset(sequence))
+    }
+
+    /// Puts a segment into quarantine. It counts as evidence itself: several in a row are a stream.
+    pub(crate) fn park(&mut self, payload: Payload<'_>, fin: bool) {
+        let (now, quiet_since, limit) = (self.now, self.previous, self.config.quarantine_bytes);
+        let parked = self.parked(&payload, fin);
+        let Some(quarantine) = self.quarantine() else { return };
+        if quarantine.is_of_other_space(parked.sequence, parked.end()) {
+            self.reject(parked, UnplacedCause::OtherSequenceSpace);
+            return;
+        }
+        if fin
+            && let Some(held) =
+                quarantine.groups.iter_mut().find_map(|group| group.segments.back_mut())
+            && held.number == parked.number
+            && held.end() == parked.sequence
+        {
+            held.fin = true;
+            return;
+        }
+        let (index, evicted) = quarantine.add(parked, now, quiet_since);
+        let continues = quarantine.groups[index].continues();
+        let mut out = Vec::new();
+        while quarantine.bytes() > limit
+            && let Some(parked) = quarantine.evict()
+        {
+            out.push(parked);
+        }
+        let since = quarantine.since();
+        self.direction.flags.set(F::QUARANTINE);
+        self.backlogs.account_quarantine(self.direction.backlog);
+        if let Some(since) = since {
+            *self.wake = (*self.wake).min(since.saturating_add(self.config.hole_timeout));
+        }
+        if let Some(group) = evicted {
+            self.reject_all(group, UnplacedCause::Limit);
+        }
+        if !out.is_empty() {
+            out.into_iter().for_each(|parked| self.reject(parked, UnplacedCause::Limit));
+        } else if continues && self.can_resume() {
+            self.resume(index);
+        }
+    }
+
+    fn parked(&self, payload: &Payload<'_>, fin: bool) -> Parked {
+        Parked {
+            sequence: payload.sequence,
+            bytes: payload.bytes.into(),
+            wire_len: payload.wire_len,
+            pushed: payload.pushed,
+            fin,
+            acknowledgement: payload.acknowledgement,
+            packet_len: payload.packet_len,
+            timestamp: payload.timestamp,
+            number: payload.number,
+            awaits: payload.awaits,
+        }
+    }
+
+    pub(super) fn quarantine(&mut self) -> Option<&mut Quarantine> {
+        let index = self.ensure_backlog();
+        let backlog = self.backlogs.get(index)?;
+        Some(backlog.quarantine.get_or_insert_default())
+    }
+
+    fn known_quarantine(&mut self) -> Option<&mut Quarantine> {
+        if !self.direction.flags.has(F::QUARANTINE) {
+            return None;
+        }
+        self.backlog_mut()?.quarantine.as_deref_mut()
+    }
+
+    /// An acknowledgement by the peer of something that does not fit the stream.
+    pub(super) fn claimed(&mut self, acknowledgement: u32) {
+        if !self.can_resume() {
+            return;
+        }
+        let quiet_since = self.previous;
+        let Some(quarantine) = self.quarantine() else { return };
+        if let Some(index) = quarantine.acknowledged(acknowledgement, quiet_since) {
+            if quarantine.groups[index].continues() {
+                self.resume(index);
+            }
+        } else if let Some((end, quiet_since)) = quarantine.claimed() {
+            // Of this side nothing was captured any more, but the other side shows that it went on.
+            self.leave_old_place();
+            self.skip_to(end, quiet_since, GapCause::Acknowledged);
+            self.direction.acked = end;
+            self.direction.edge = end;
+            self.direction.flags.set(F::ACKED);
+        }
+    }
+
+    /// `true` if an acknowledgement lies among segments in quarantine, and tells of them then.
+    pub(super) fn bears_out(&mut self, acknowledgement: u32) -> bool {
+        let quiet_since = self.previous;
+        let Some(quarantine) = self.known_quarantine() else { return false };
+        let Some(index) = quarantine.acknowledged(acknowledgement, quiet_since) else {
+            return false;
+        };
+        if quarantine.groups[index].continues() && self.can_resume() {
+            self.resume(index);
+        }
+        true
+    }
+
+    /// The peer acknowledged the old place.
+    pub(super) fn acknowledged_old(&mut self) {
+        if let Some(quarantine) = self.known_quarantine() {
+            quarantine.acknowledged_old();
+        }
+    }
+
+    /// The stream went on in its old place.
+    pub(super) fn progressed(&mut self) {
+        let Some(quarantine) = self.known_quarantine() else { return };
+        let proven = quarantine.progress();
+        // What came far ahead may be within reach now.
+        let mut groups = std::mem::take(&mut quarantine.groups);
+        if let Some(group) = proven {
+            self.reject_all(group, UnplacedCause::OtherSequenceSpace);
+        }
+        let reached = |stream: &Self, group: &Group| {
+            !stream.is_implausible(stream.direction.offset(group.first()))
+        };
+        let mut plausible = Vec::new();
+        while let Some(at) = groups.iter().position(|group| reached(self, group)) {
+            plausible.push(groups.remove(at));
+        }
+        if let Some(quarantine) = self.known_quarantine() {
+            quarantine.groups = groups;
+        }
+        self.settle_quarantine();
+        for group in plausible {
+            self.replay(group);
+        }
+    }
+
+    /// `true` if a stretch can be missing: the stream has begun, and has not ended.
+    fn can_resume(&self) -> bool {
+        self.direction.flags.has(F::ANCHORED) && !self.direction.flags.has(F::FIN_ACKED)
+    }
+
+    /// The capture missed a stretch of the stream, which goes on with a group's segments.
+    fn resume(&mut self, index: usize) {
+        let Some(quarantine) = self.known_quarantine() else { return };
+        let group = quarantine.groups.remove(index);
+        self.settle_quarantine();
+        self.leave_old_place();
+        let cause =
+            if group.acknowledged.is_some() { GapCause::Acknowledged } else { GapCause::Outage };
+        self.skip_to(group.first(), group.quiet_since, cause);
+        if let Some(acknowledged) = group.acknowledged {
+            self.direction.acked = acknowledged;
+            self.direction.edge = acknowledged;
+            self.direction.flags.set(F::ACKED);
+        } else {
+            // What the peer has said was about the old place.
+            self.direction.flags.clear(F::ACKED);
+        }
+        self.replay(group);
+        self.begin_grace();
+    }
+
+    fn replay(&mut self, group: Group) {
+        for parked in group.segments {
+            let payload = Payload {
+                sequence: parked.sequence,
+                bytes: &parked.bytes,
+                wire_len: parked.wire_len,
+                pushed: parked.pushed,
+                acknowledgement: parked.acknowledgement,
+                packet_len: parked.packet_len,
+                timestamp: parked.timestamp,
+                number: parked.number,
+                awaits: parked.awaits,
+            };
+            if parked.wire_len > 0 {
+                self.payload(payload);
+            }
+            if parked.fin {
+                self.fin(payload);
+            }
+        }
+    }
+
+    /// What waits in the old place is delivered, with its holes as gaps.
+    fn leave_old_place(&mut self) {
+        if !self.direction.flags.has(F::FIN_ACKED) {
+            // Nobody has acknowledged it, and the sender goes on elsewhere.
+            self.direction.flags.clear(F::FIN.or(F::FIN_REACHED));
+        }
+        while self.give_up_hole(u64::MAX, GapCause::Outage) {}
+        if let Some(backlog) = self.backlog_mut() {
+            backlog.grace = None;
+            backlog.other_fin = None;
+        }
+        self.direction.flags.clear(F::GRACE);
+    }
+
+    /// Declares everything before a sequence number missing, however far ahead that is.
+    fn skip_to(&mut self, sequence: u32, quiet_since: u64, cause: GapCause) {
+        let least = u64::from(sequence.wrapping_sub(self.direction.expected()));
+        let (len, estimated) = self.outage(least, quiet_since);
+        if len > 0 {
+            self.gap(Gap { offset: self.direction.next, len, cause, estimated });
+        }
+    }
+
+    /// The length of an outage of which the length is known modulo 2³², and whether that is a guess.
+    ///
+    /// The flow's rate before the outage and the time that it took tell how much may have been sent. On a fast link that is
+    /// more than sequence numbers can tell apart (RFC 7323, section 5.2 names the time: 34 s at 1 Gbit/s).
+    fn outage(&self, least: u64, quiet_since: u64) -> (u64, bool) {
+        let started = self.flow.started.as_nanos();
+        let active = quiet_since.saturating_sub(started);
+        let silent = self.now.saturating_sub(quiet_since);
+        if active == 0 {
+            return (least, least >= AMBIGUOUS);
+        }
+        let expected = u128::from(self.direction.next) * u128::from(silent) / u128::from(active);
+        let expected = u64::try_from(expected).unwrap_or(u64::MAX).min(1 << 50);
+        if expected < AMBIGUOUS {
+            return (least, least >= AMBIGUOUS);
+        }
+        let wraps = (expected.saturating_sub(least) + AMBIGUOUS) >> 32;
+        (least + (wraps << 32), true)
+    }
+
+    /// No more evidence comes: each group is placed if nothing speaks against it, else reported.
+    pub(super) fn decide(&mut self) {
+        self.decide_before(u64::MAX);
+    }
+
+    /// The same for those that came up to a moment.
+    pub(super) fn decide_before(&mut self, since: u64) {
+        let ended = !self.can_resume();
+        // Each turn takes a group out; what a group brings back is less than it was.
+        for _ in 0..16 {
+            let Some(quarantine) = self.known_quarantine() else { return };
+            let due = |group: &Group| group.since <= since;
+            let Some(index) = quarantine.groups.iter().position(due) else { return };
+            let group = &quarantine.groups[index];
+            if group.continues_at_last() && !ended {
+                self.resume(index);
+                continue;
+            }
+            let cause = if ended {
+                UnplacedCause::AfterFin
+            } else if group.announced || group.acknowledged.is_some() {
+                UnplacedCause::OtherSequenceSpace
+            } else {
+                UnplacedCause::OutOfWindow
+            };
+            let group = quarantine.groups.remove(index);
+            self.settle_quarantine();
+            self.reject_all(group, cause);
+        }
+        self.empty_quarantine(UnplacedCause::Limit);
+    }
+
+    /// The table's quarantine is full: this is the oldest of it.
+    pub(crate) fn shed_quarantine(&mut self) {
+        if self.direction.flags.has(F::EARLY) {
+            self.settle_early(u32::MAX);
+        }
+        self.empty_quarantine(UnplacedCause::Limit);
+    }
+
+    /// Reports all that is in quarantine.
+    pub(crate) fn empty_quarantine(&mut self, cause: UnplacedCause) {
+        while let Some(quarantine) = self.known_quarantine()
+            && let Some(group) = quarantine.groups.pop()
+        {
+            self.settle_quarantine();
+            self.reject_all(group, cause);
+        }
+    }
+
+    /// To be called after groups were taken out.
+    fn settle_quarantine(&mut self) {
+        let index = self.direction.backlog;
+        self.backlogs.account_quarantine(index);
+        let quarantine = self.backlog().and_then(|backlog| backlog.quarantine.as_ref());
+        if quarantine.is_none_or(|quarantine| quarantine.is_idle()) {
+            self.direction.flags.clear(F::QUARANTINE);
+        }
+    }
+
+    fn reject_all(&mut self, group: Group, cause: UnplacedCause) {
+        for parked in group.segments {
+            self.reject(parked, cause);
+        }
+    }
+
+    fn reject(&mut self, parked: Parked, cause: UnplacedCause) {
+        self.unplaced(&parked.bytes, parked.sequence, parked.timestamp, parked.number, cause);
+    }
+
+    /// Reports captured bytes that have no place in the stream.
+    pub(crate) fn unplaced(
+        &mut self,
+        bytes: &[u8],
+        sequence: u32,
+        timestamp: u64,
+        packet_number: u64,
+        cause: UnplacedCause,
+    ) {
+        if bytes.is_empty() {
+            return;
+        }
+        let index = self.ensure_backlog();
+        if let Some(backlog) = self.backlogs.get(index) {
+            backlog.unplaced_bytes += bytes.len() as u64;
+        }
+        self.statistics.unplaced_bytes += bytes.len() as u64;
+        let timestamp = Timestamp::from_nanos(timestamp);
+        let unplaced = Unplaced { bytes, sequence, cause, timestamp, packet_number };
+        self.handler.on_unplaced(&self.flow, self.side, unplaced);
+    }
+
+    /// A sequence space other than the stream's was seen in this direction.
+    pub(crate) fn know_space(&mut self, end: u32) {
+        if let Some(quarantine) = self.quarantine() {
+            quarantine.know_space(end, false);
+        }
+    }
+
+    /// The payload of a SYN: whether the receiver takes it, its answer shows (RFC 7413, section 4.2: a server may ignore it,
+    /// and the client sends it again).
+    pub(crate) fn hold_early(&mut self, payload: Payload<'_>) {
+        self.direction.flags.set(F::EARLY);
+        self.keep(0, payload.bytes, payload);
+    }
+
+    /// It is known how many bytes of a SYN's payload the receiver took.
+    pub(crate) fn settle_early(&mut self, taken: u32) {
+        self.direction.flags.clear(F::EARLY);
+        let taken = u64::from(taken);
+        let mut held = Vec::new();
+        while let Some(backlog) = self.backlog_mut()
+            && let Some(piece) = backlog.pending.pop_before(u64::MAX)
+        {
+            held.push(piece);
+        }
+        self.direction.flags.clear(F::PENDING);
+        self.backlogs.account(self.direction.backlog);
+        for (start, held) in held {
+            let (end, bytes) = (start + held.len(), held.bytes().unwrap_or_default());
+            let sequence = self.direction.base.wrapping_add(start as u32);
+            let taken = taken.clamp(start, end) - start;
+            if taken > 0 {
+                self.payload(Payload {
+                    sequence,
+                    bytes: &bytes[..bytes.len().min(taken as usize)],
+                    wire_len: taken as u32,
+                    pushed: true,
+                    acknowledgement: None,
+                    packet_len: 0,
+                    timestamp: held.timestamp,
+                    number: held.number,
+                    awaits: held.awaits,
+                });
+            }
+            if let Some(rest) = bytes.get(taken as usize..) {
+                let sequence = sequence.wrapping_add(taken as u32);
+                let cause = UnplacedCause::SynNotConfirmed;
+                self.unplaced(rest, sequence, held.timestamp, held.number, cause);
+            }
+        }
+    }
+}

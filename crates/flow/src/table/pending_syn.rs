@@ -1,0 +1,496 @@
+//! Connections on the same addresses and ports.
+//!
+//! A SYN with another sequence number may be a new connection, the other side of a middlebox that rewrites numbers, or
+//! forged. Nothing about the flow changes before the evidence is there: a forged SYN must not blind the watcher.
+
+use super::tcp::Segment;
+use crate::history::Seen;
+use crate::quarantine::{Group, Parked, is_near};
+use crate::slot::{Calm, Direction, DirectionFlags as F, PendingSyn, SlotFlags, State};
+use crate::stream::ahead;
+use crate::{EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, TcpFlags, UnplacedCause};
+
+/// What a segment with SYN means for a flow.
+pub(super) enum Syn {
+    /// It begins, or repeats the beginning of, this flow.
+    Belongs,
+    /// It may begin another.
+    Pending,
+    /// It came out of order, after the stream had been picked up midway.
+    Late,
+    /// It came after its answer, which acknowledges bytes that it carries, or that the one before it carried: the stream
+    /// begins with them.
+    Overtaken,
+}
+
+/// How far before the first byte of a stream picked up midway its SYN may turn up.
+const LATE_SYN: u32 = 1 << 16;
+/// How many bytes, at most, a SYN-ACK may acknowledge of a SYN that was seen without them (RFC 7413): it was sent again, and
+/// the one with payload was not captured.
+const FAST_OPEN: u32 = 1 << 14;
+/// Payload that is kept for all pending SYNs of a table. SYNs seldom have any; beyond this it is reported as not placed, and
+/// if one of them is confirmed after all, its stream begins as if the capture had cut the segment short.
+const PAYLOAD: usize = 1 << 20;
+/// Pending SYNs of a flow. An attacker may send any number; the right one is among the latest.
+const PER_FLOW: usize = 4;
+/// How far back from a stream's end a segment may be for a retransmission (RFC 7323, section 2.3: the largest window).
+const REACH: i64 = 1 << 30;
+
+impl PendingSyn {
+    fn answers(&self) -> bool {
+        self.flags.contains(TcpFlags::ACK)
+    }
+
+    /// The sequence number after the SYN.
+    const fn base(&self) -> u32 {
+        self.sequence.wrapping_add(1)
+    }
+}
+
+impl<E: FlowExtractor> FlowTable<E> {
+    /// `true` if a segment begins another connection after the flow's end.
+    ///
+    /// A SYN does, unless it is a copy of the flow's own. With the same initial number it is another connection if it came
+    /// after everything else: some stacks, and most programs that make up headers, use one number again and again. Data
+    /// does if it cannot be a retransmission: the handshake was not captured, or the end was forged.
+    pub(super) fn begins_anew(&self, slot: u32, segment: &Segment<'_>) -> bool {
+        let entry = &self.slots[slot];
+        let side = entry.side(segment.orientation);
+        let own = &entry.directions[side as usize];
+        let peer = &entry.directions[side.opposite() as usize];
+        let acknowledges = segment.flags.contains(TcpFlags::ACK);
+        if !segment.flags.contains(TcpFlags::SYN) {
+            return !entry.flags.has(SlotFlags::REFUSED)
+                && !segment.flags.contains(TcpFlags::RST)
+                && segment.payload_wire_len > 0
+                && !is_straggler(own, segment);
+        }
+        let known = own.flags.has(F::SYN.or(F::ANCHORED));
+        let same = known && own.base == segment.sequence.wrapping_add(1);
+        let later = segment.timestamp > entry.last_seen;
+        let again = own.flags.has(F::SYN) && !acknowledges && later;
+        let repeated = same && (entry.flags.has(SlotFlags::REFUSED) || !again);
+        let answers = entry.flags.has(SlotFlags::REFUSED)
+            && acknowledges
+            && peer.flags.has(F::SYN)
+            && peer.base == segment.acknowledgement;
+        !repeated && !answers
+    }
+
+    /// `true` if a connection that both sides closed, or one that was reset, cannot be what a segment with payload is of.
+    pub(super) fn leaves_closed_connection(&self, slot: u32, segment: &Segment<'_>) -> bool {
+        let entry = &self.slots[slot];
+        if segment.payload_wire_len == 0 || !matches!(entry.state, State::Closing | State::Reset) {
+            return false;
+        }
+        let own = &entry.directions[entry.side(segment.orientation) as usize];
+        let offset = own.offset(segment.sequence) - own.next.cast_signed();
+        own.flags.has(F::ANCHORED) && !(-REACH..1 << 21).contains(&offset)
+    }
+
+    /// Whether a SYN fits the flow.
+    pub(super) fn classify_syn(&self, slot: u32, segment: &Segment<'_>) -> Syn {
+        let entry = &self.slots[slot];
+        let side = entry.side(segment.orientation);
+        let own = &entry.directions[side as usize];
+        let peer = &entry.directions[side.opposite() as usize];
+        let base = segment.sequence.wrapping_add(1);
+        let acknowledges = segment.flags.contains(TcpFlags::ACK);
+        let answers = acknowledges && peer.flags.has(F::SYN);
+        if answers {
+            let acknowledged = segment.acknowledgement.wrapping_sub(peer.base);
+            let fin = u32::from(peer.flags.has(F::FIN));
+            let sent =
+                if peer.next == 0 { FAST_OPEN } else { (peer.next as u32).wrapping_add(fin) };
+            // A host in SYN-SENT ignores what does not acknowledge its SYN (RFC 9293, section 3.10.7.3).
+            if acknowledged > sent {
+                return Syn::Pending;
+            }
+        }
+        if own.flags.has(F::SYN) {
+            let again = matches!(entry.state, State::Closing | State::Reset)
+                && !acknowledges
+                && own.next > 0
+                && segment.timestamp > entry.last_seen;
+            return if own.base == base && !again { Syn::Belongs } else { Syn::Pending };
+        }
+        if own.flags.has(F::ANCHORED) {
+            let before = own.base.wrapping_sub(base);
+            return match before {
+                0 => Syn::Belongs,
+                before if before <= FAST_OPEN && own.has_brought_nothing() => Syn::Overtaken,
+                before if before < LATE_SYN => Syn::Late,
+                _ => Syn::Pending,
+            };
+        }
+        let first = if own.flags.has(F::HOLD) {
+            Some(own.expected())
+        } else if answers {
+            // It fits the other side's SYN. What is known of this side may be from far ahead of it in the stream, where the
+            // capture has the directions apart, or from the connection before.
+            None
+        } else if own.flags.has(F::ACKED) {
+            Some(own.acked)
+        } else if own.flags.has(F::HINT) {
+            Some(own.base)
+        } else {
+            None
+        };
+        match first {
+            // What is held back from before the beginning is another connection's, and left out.
+            Some(first) if answers && ahead(base, first) => Syn::Belongs,
+            // Nothing that a connection sends comes before its SYN.
+            Some(first) if first.wrapping_sub(base) >= LATE_SYN => Syn::Pending,
+            _ => Syn::Belongs,
+        }
+    }
+
+    pub(super) fn remember_syn(
+        &mut self,
+        slot: u32,
+        segment: &Segment<'_>,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        self.statistics.rivals += 1;
+        let entry = &mut self.slots[slot];
+        let side = entry.side(segment.orientation);
+        entry.flags.set(SlotFlags::PENDING_SYN);
+        entry.calm = Calm::NO;
+        let fits = self.pending_syn_bytes + segment.payload.len() <= PAYLOAD;
+        let payload = if fits { segment.payload } else { &[] };
+        self.pending_syn_bytes += payload.len();
+        let syn = PendingSyn {
+            side,
+            sequence: segment.sequence,
+            acknowledgement: segment.acknowledgement,
+            flags: segment.flags,
+            window: segment.window,
+            window_scale: segment.window_scale,
+            payload: payload.to_vec(),
+            payload_wire_len: segment.payload_wire_len,
+            wire_len: segment.wire_len,
+            timestamp: segment.timestamp,
+            number: segment.number,
+        };
+        let list = self.pending_syns.entry(slot).or_default();
+        let copy = list.iter().position(|known| {
+            known.side == side && known.sequence == syn.sequence && known.answers() == syn.answers()
+        });
+        let out = match copy {
+            Some(index) => Some(list.remove(index)),
+            None if list.len() == PER_FLOW => Some(list.remove(0)),
+            None => None,
+        };
+        list.push(syn);
+        if let Some(out) = out {
+            self.reject_syn(slot, out, handler);
+        }
+        let mut wake = u64::MAX;
+        let mut stream = self.stream(slot, side, handler, &mut wake);
+        stream.know_space(segment.sequence.wrapping_add(1).wrapping_add(segment.payload_wire_len));
+        if !fits {
+            let (sequence, cause) = (segment.sequence.wrapping_add(1), UnplacedCause::Limit);
+            let (timestamp, number) = (segment.timestamp, segment.number);
+            stream.unplaced(segment.payload, sequence, timestamp, number, cause);
+        }
+    }
+
+    fn reject_syn(&mut self, slot: u32, syn: PendingSyn, handler: &mut impl FlowHandler<E::Key>) {
+        self.pending_syn_bytes -= syn.payload.len();
+        self.statistics.rivals_dropped += 1;
+        let cause = UnplacedCause::SynNotConfirmed;
+        let mut wake = u64::MAX;
+        self.stream(slot, syn.side, handler, &mut wake).unplaced(
+            &syn.payload,
+            syn.base(),
+            syn.timestamp,
+            syn.number,
+            cause,
+        );
+    }
+
+    /// The flow ends: nothing confirmed these.
+    pub(super) fn reject_pending_syns(
+        &mut self,
+        slot: u32,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        if self.slots[slot].flags.has(SlotFlags::PENDING_SYN) {
+            self.slots[slot].flags.clear(SlotFlags::PENDING_SYN);
+            for syn in self.pending_syns.remove(&slot).unwrap_or_default() {
+                self.reject_syn(slot, syn, handler);
+            }
+        }
+    }
+
+    /// The pending SYN that a segment shows to be of the connection that goes on.
+    pub(super) fn confirmed_syn(&self, slot: u32, segment: &Segment<'_>) -> Option<usize> {
+        let list = self.pending_syns.get(&slot)?;
+        list.iter().position(|syn| self.confirms_syn(slot, segment, syn))
+    }
+
+    fn confirms_syn(&self, slot: u32, segment: &Segment<'_>, pending: &PendingSyn) -> bool {
+        let entry = &self.slots[slot];
+        let side = entry.side(segment.orientation);
+        let acknowledges = segment.flags.contains(TcpFlags::ACK);
+        let syn = segment.flags.contains(TcpFlags::SYN);
+        let base = pending.base();
+        if side == pending.side {
+            // Its sender goes on with it. A third party can send that as well as the SYN, so it counts only where the other
+            // side is not seen at all.
+            let other_unseen = entry.directions[side.opposite() as usize].seen == Seen::NONE;
+            return other_unseen && self.is_behind_syn(slot, segment, pending);
+        }
+        if !acknowledges {
+            return false;
+        }
+        // The other host answers it: with a SYN-ACK, a RST, or with the acknowledgement of a SYN-ACK or of data.
+        let acknowledged = segment.acknowledgement.wrapping_sub(base);
+        if acknowledged > self.sent_behind(slot, pending) {
+            return false;
+        }
+        if pending.answers() {
+            // One that was confirmed stays, whatever other answers there are.
+            return !syn
+                && segment.sequence == pending.acknowledgement
+                && !entry.flags.has(SlotFlags::HANDSHAKE);
+        }
+        segment.flags.intersects(TcpFlags::SYN | TcpFlags::RST)
+            || acknowledged > pending.payload_wire_len
+    }
+
+    /// How many bytes were seen behind a pending SYN.
+    fn sent_behind(&self, slot: u32, pending: &PendingSyn) -> u32 {
+        let base = pending.base();
+        let own = &self.slots[slot].directions[pending.side as usize];
+        let quarantine =
+            self.backlogs.peek(own.backlog).and_then(|backlog| backlog.quarantine.as_ref());
+        let ends = quarantine.into_iter().flat_map(|quarantine| &quarantine.groups).map(Group::end);
+        let behind = ends.filter(|&end| is_near(end, base)).map(|end| end.wrapping_sub(base));
+        let behind = behind.filter(|&behind| behind.cast_signed() > 0).max().unwrap_or(0);
+        behind.max(pending.payload_wire_len)
+    }
+
+    /// `true` if a segment continues a pending SYN of its own side, and not the flow.
+    fn is_behind_syn(&self, slot: u32, segment: &Segment<'_>, pending: &PendingSyn) -> bool {
+        let entry = &self.slots[slot];
+        let side = entry.side(segment.orientation);
+        let own = &entry.directions[side as usize];
+        side == pending.side
+            && !segment.flags.intersects(TcpFlags::SYN | TcpFlags::RST)
+            && segment.flags.contains(TcpFlags::ACK)
+            && segment.sequence.wrapping_sub(pending.base()) <= self.sent_behind(slot, pending)
+            && segment.sequence != own.expected()
+    }
+
+    /// `true` if a segment brings payload behind a pending SYN of its own side.
+    pub(super) fn is_of_pending_syn(&self, slot: u32, segment: &Segment<'_>) -> bool {
+        let list = self.pending_syns.get(&slot).map_or(&[][..], Vec::as_slice);
+        segment.payload_wire_len > 0
+            && list.iter().any(|syn| !syn.answers() && self.is_behind_syn(slot, segment, syn))
+    }
+
+    /// A pending SYN with data behind it, which nothing contradicts and nothing confirmed, when the flow ends: the data is
+    /// that of another connection.
+    pub(super) fn succeeding_syn(&self, slot: u32) -> Option<usize> {
+        if !self.slots[slot].flags.has(SlotFlags::PENDING_SYN) {
+            return None;
+        }
+        self.pending_syns.get(&slot)?.iter().position(|syn| {
+            let own = &self.slots[slot].directions[syn.side as usize];
+            let quarantine =
+                self.backlogs.peek(own.backlog).and_then(|backlog| backlog.quarantine.as_ref());
+            let mut groups = quarantine.into_iter().flat_map(|quarantine| &quarantine.groups);
+            groups.any(|group| {
+                is_near(group.first(), syn.base()) && !group.progressed && !group.old_acks
+            })
+        })
+    }
+
+    /// The connection of a pending SYN takes the flow's place.
+    pub(super) fn replace_by_syn(
+        &mut self,
+        slot: u32,
+        index: usize,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        let mut list = self.pending_syns.remove(&slot).unwrap_or_default();
+        self.slots[slot].flags.clear(SlotFlags::PENDING_SYN);
+        let syn = list.remove(index);
+        self.pending_syn_bytes -= syn.payload.len();
+        let rejected: Vec<_> = list.iter().map(|syn| (syn.side, syn.base())).collect();
+        for syn in list {
+            self.reject_syn(slot, syn, handler);
+        }
+        let entry = &mut self.slots[slot];
+        let initiator = entry.initiator();
+        let orientation =
+            if syn.side == FlowSide::Initiator { initiator } else { initiator.reversed() };
+        let segment = Segment {
+            orientation,
+            sequence: syn.sequence,
+            acknowledgement: syn.acknowledgement,
+            flags: syn.flags,
+            window: syn.window,
+            window_scale: syn.window_scale,
+            payload: &syn.payload,
+            payload_wire_len: syn.payload_wire_len,
+            wire_len: syn.wire_len,
+            timestamp: syn.timestamp,
+            number: syn.number,
+        };
+        let mut spaces = rejected;
+        for side in [FlowSide::Initiator, FlowSide::Responder] {
+            let direction = &entry.directions[side as usize];
+            if direction.flags.has(F::ANCHORED) {
+                spaces.push((side, direction.expected()));
+            }
+        }
+        if entry.directions.iter().all(Direction::has_brought_nothing) {
+            // Of several handshakes the one that is answered is the connection's (RFC 9293, section 3.10.7.3).
+            let own = &mut entry.directions[syn.side as usize];
+            own.forget();
+            let peer = &mut entry.directions[syn.side.opposite() as usize];
+            if !syn.answers() || peer.base != syn.acknowledgement {
+                peer.forget();
+            }
+            entry.flags.clear(SlotFlags::HANDSHAKE);
+            self.ordinary(slot, &segment, handler);
+        } else {
+            let parked = self.take_parked(slot);
+            self.end(slot, EndReason::Replaced, handler);
+            self.renew(slot);
+            if !self.open_as(slot, &segment, !syn.answers(), handler) {
+                return;
+            }
+            self.ordinary(slot, &segment, handler);
+            // The sides of the new flow may be the other way round.
+            let swapped = self.slots[slot].initiator() != initiator;
+            if swapped {
+                spaces.iter_mut().for_each(|(side, _)| *side = side.opposite());
+            }
+            for (side, end) in spaces.drain(..) {
+                let mut wake = u64::MAX;
+                self.stream(slot, side, handler, &mut wake).know_space(end);
+            }
+            self.replay(slot, parked, initiator, handler);
+        }
+        for (side, end) in spaces {
+            let near_own = {
+                let direction = &self.slots[slot].directions[side as usize];
+                direction.flags.has(F::ANCHORED) && direction.expected() == end
+            };
+            if !near_own {
+                let mut wake = u64::MAX;
+                self.stream(slot, side, handler, &mut wake).know_space(end);
+            }
+        }
+    }
+
+    /// Takes all that is in quarantine, in the order in which it came.
+    fn take_parked(&mut self, slot: u32) -> Vec<(FlowSide, Parked)> {
+        let mut all = Vec::new();
+        for side in [FlowSide::Initiator, FlowSide::Responder] {
+            let index = self.slots[slot].directions[side as usize].backlog;
+            if let Some(backlog) = self.backlogs.get(index)
+                && let Some(quarantine) = &mut backlog.quarantine
+            {
+                let groups = std::mem::take(&mut quarantine.groups).into_iter();
+                all.extend(groups.flat_map(|group| group.segments).map(|parked| (side, parked)));
+            }
+            self.backlogs.account_quarantine(index);
+        }
+        all.sort_by_key(|(_, parked)| parked.number);
+        all
+    }
+
+    /// Gives segments that were in quarantine to the flow that took the place of theirs.
+    fn replay(
+        &mut self,
+        slot: u32,
+        parked: Vec<(FlowSide, Parked)>,
+        initiator: crate::Orientation,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        for (side, parked) in parked {
+            let orientation =
+                if side == FlowSide::Initiator { initiator } else { initiator.reversed() };
+            let segment = parked.segment(orientation);
+            self.segment(slot, &segment, handler);
+        }
+    }
+
+    /// Data beyond a confirmed FIN that the other side acknowledges is another connection's, or the FIN and its
+    /// acknowledgement were forged: either way it goes on in a flow of its own.
+    pub(super) fn follow_quarantine(&mut self, slot: u32, handler: &mut impl FlowHandler<E::Key>) {
+        let goes_on = |direction: &Direction| {
+            let quarantine = self.backlogs.peek(direction.backlog)?.quarantine.as_ref()?;
+            let mut groups = quarantine.groups.iter();
+            groups.find(|group| group.acknowledged.is_some() && !group.announced)
+        };
+        let [initiator, responder] = &self.slots[slot].directions;
+        let confirmed = |direction: &Direction| {
+            direction.flags.has(F::FIN_ACKED) && goes_on(direction).is_some()
+        };
+        if !confirmed(initiator) && !confirmed(responder) {
+            return;
+        }
+        let initiator = self.slots[slot].initiator();
+        let parked = self.take_parked(slot);
+        let Some((side, first)) = parked.first() else { return };
+        let by_sender = *side == FlowSide::Initiator;
+        let orientation = if by_sender { initiator } else { initiator.reversed() };
+        self.end(slot, EndReason::Replaced, handler);
+        self.renew(slot);
+        if self.open_as(slot, &first.segment(orientation), by_sender, handler) {
+            self.replay(slot, parked, initiator, handler);
+        }
+    }
+
+    /// Another flow takes over the slot and the key of one that has ended.
+    pub(super) fn renew(&mut self, slot: u32) {
+        let entry = &mut self.slots[slot];
+        entry.generation = entry.generation.wrapping_add(1);
+    }
+}
+
+impl Parked {
+    fn segment(&self, orientation: crate::Orientation) -> Segment<'_> {
+        let mut flags = TcpFlags::default();
+        for (set, flag) in [
+            (self.acknowledgement.is_some(), TcpFlags::ACK),
+            (self.pushed && !self.fin, TcpFlags::PSH),
+            (self.fin, TcpFlags::FIN),
+        ] {
+            if set {
+                flags = flags | flag;
+            }
+        }
+        let (acknowledgement, window) = self.acknowledgement.unwrap_or_default();
+        Segment {
+            orientation,
+            sequence: self.sequence,
+            acknowledgement,
+            flags,
+            window,
+            window_scale: None,
+            payload: &self.bytes,
+            payload_wire_len: self.wire_len,
+            wire_len: self.packet_len,
+            timestamp: self.timestamp,
+            number: self.number,
+        }
+    }
+}
+
+/// `true` for what a connection that has ended may still bring: bytes of the stream again, or a keep-alive's.
+fn is_straggler(own: &Direction, segment: &Segment<'_>) -> bool {
+    if !own.flags.has(F::ANCHORED) {
+        return false;
+    }
+    let start = own.offset(segment.sequence) - own.next.cast_signed();
+    let end = start + i64::from(segment.payload_wire_len);
+    let pushed = segment.flags.intersects(TcpFlags::PSH | TcpFlags::FIN);
+    let keep_alive = segment.payload_wire_len == 1 && start == 0 && !pushed;
+    start >= -REACH && (end <= 0 || keep_alive)
+}
