@@ -3,6 +3,7 @@
 #[path = "harness/accounting.rs"]
 mod accounting;
 #[path = "harness/segments.rs"]
+#[allow(unreachable_pub)]
 mod segments;
 
 use proptest::prelude::*;

@@ -19,7 +19,7 @@ use super::segments::{Client, Server, segment};
 ///
 /// # Panics
 /// If a byte is unaccounted for, or the handler's contract is broken.
-pub fn check(script: &[u8]) {
+pub(crate) fn check(script: &[u8]) {
     let mut script = script.iter().copied();
     let Some(options) = script.next() else { return };
     let mut ledger = Ledger::new(options);
@@ -31,7 +31,7 @@ pub fn check(script: &[u8]) {
 }
 
 /// A table, and what it made of the packets.
-pub struct Ledger {
+pub(crate) struct Ledger {
     table: FlowTable<FiveTuple>,
     told: Told,
     captured: u64,
@@ -51,7 +51,7 @@ struct Told {
 
 impl Ledger {
     /// Options of the table are bits.
-    pub fn new(options: u8) -> Self {
+    pub(crate) fn new(options: u8) -> Self {
         let mut builder = FlowTable::builder(FiveTuple::bidirectional())
             .hole_timeout(Duration::from_secs(20))
             .idle_expiry(options & 1 != 0);
@@ -74,7 +74,7 @@ impl Ledger {
     }
 
     /// Puts an IP packet with `payload` captured bytes of TCP payload on the wire.
-    pub fn put(&mut self, data: &[u8], wire_len: usize, link_type: LinkType, payload: u64) {
+    pub(crate) fn put(&mut self, data: &[u8], wire_len: usize, link_type: LinkType, payload: u64) {
         self.number += 1;
         self.clock += 1_000_000;
         let mut packet = Packet::new(data, Timestamp::from_nanos(self.clock), link_type);
@@ -93,7 +93,7 @@ impl Ledger {
     }
 
     /// Lets milliseconds pass.
-    pub fn wait(&mut self, time: u64) {
+    pub(crate) fn wait(&mut self, time: u64) {
         self.clock += time * 1_000_000;
         self.table.advance(Timestamp::from_nanos(self.clock), &mut self.told);
     }
@@ -102,7 +102,7 @@ impl Ledger {
     ///
     /// # Panics
     /// If a byte is unaccounted for.
-    pub fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         self.table.finish(&mut self.told);
         let statistics = self.table.statistics();
         assert_eq!(
