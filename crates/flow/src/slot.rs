@@ -80,7 +80,7 @@ pub(crate) struct Direction {
     /// The end of the window that the peer has opened, with [`DirectionFlags::ACKED`].
     pub(crate) edge: u32,
     /// Sequence number of the FIN, with [`DirectionFlags::FIN`]. Before, the side's latest time stamp (`TS.Recent` of its
-    /// peer, RFC 7323, section 4.3), with [`SlotFlags::STAMPED`]; or that of its SYN, 0 if it had none.
+    /// peer, RFC 7323, section 4.3), or 0 if its SYN had none: to be set to 0 when a FIN turns out to be none.
     pub(crate) fin: u32,
     /// The direction's [`Backlog`](crate::backlog::Backlog), or [`NONE`].
     pub(crate) backlog: u32,
@@ -216,8 +216,6 @@ flags! {
         WAS_RESET = 16;
         /// The handler did not admit it.
         REFUSED = 32;
-        /// Both SYNs had a time stamp, and neither side has sent a FIN: [`Direction::fin`] holds the latest.
-        STAMPED = 128;
         /// The initiator's packets come in another scope than the flow's own.
         INITIATOR_ELSEWHERE = 64;
         /// The responder's packets do.
@@ -445,6 +443,15 @@ impl Calm {
 }
 
 impl Slot {
+    /// `true` if both SYNs had a time stamp and neither side has sent a FIN: then [`Direction::fin`] holds time stamps.
+    #[inline(always)]
+    pub(crate) const fn is_stamped(&self) -> bool {
+        let [initiator, responder] = &self.directions;
+        initiator.fin != 0
+            && responder.fin != 0
+            && !initiator.flags.or(responder.flags).has(DirectionFlags::FIN)
+    }
+
     /// Finds out which shifts hold for windows (RFC 7323, section 2.2): those of both SYNs, if both had the option.
     pub(crate) fn agree_on_scales(&mut self) {
         let [initiator, responder] = &self.directions;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::batch::Work;
 use super::path::path;
-use super::tcp::{Segment, both};
-use crate::slot::{DirectionFlags as F, Slot, SlotFlags, State};
+use super::tcp::Segment;
+use crate::slot::{DirectionFlags as F, Slot, State};
 use crate::stream::{Payload, ahead};
 use crate::{
     Defect, FlowExtractor, FlowHandler, FlowSide, FlowTable, Packet, TcpFlags, TcpOptions,
@@ -107,13 +107,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         work: &Work,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> bool {
-        let entry = &mut self.slots[slot];
+        let entry = &self.slots[slot];
         if !entry.is_tcp() || entry.state == State::Ended {
             return false;
-        }
-        let [initiator, responder] = &entry.directions;
-        if initiator.flags.or(responder.flags).has(F::FIN) {
-            entry.flags.clear(SlotFlags::STAMPED);
         }
         if !self.doubts.flows.is_empty() {
             self.settle_doubts(slot, work, handler);
@@ -140,7 +136,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             return;
         }
         let side = entry.side(work.orientation);
-        let (own, peer) = both(&mut entry.directions, side);
+        let own = &mut entry.directions[side as usize];
         if own.flags.path() == 0 {
             own.flags.set_path(path(packet));
         }
@@ -152,9 +148,6 @@ impl<E: FlowExtractor> FlowTable<E> {
         if is_first && tcp.options.contains(TcpOptions::TIMESTAMP) && !own.flags.has(F::FIN) {
             // 0 stands for none.
             own.fin = tcp.timestamp.max(1);
-            if peer.flags.has(F::SYN) && !peer.flags.has(F::FIN) && peer.fin != 0 {
-                entry.flags.set(SlotFlags::STAMPED);
-            }
         }
     }
 
@@ -175,7 +168,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             return None;
         }
         // Linux allows for one tick.
-        let is_old = entry.flags.has(SlotFlags::STAMPED)
+        let is_old = entry.is_stamped()
             && tcp.options.contains(TcpOptions::TIMESTAMP)
             && ahead(own.fin, tcp.timestamp.wrapping_add(1))
             && self.now.saturating_sub(entry.last_seen) < OUTDATED;
@@ -253,11 +246,12 @@ impl<E: FlowExtractor> FlowTable<E> {
     fn trust(&mut self, slot: u32, work: &Work, way: u8) {
         let entry = &mut self.slots[slot];
         let side = entry.side(work.orientation);
+        let is_stamped = entry.is_stamped();
         let own = &mut entry.directions[side as usize];
         if own.flags.path() == 0 {
             own.flags.set_path(way);
         }
-        if entry.flags.has(SlotFlags::STAMPED)
+        if is_stamped
             && work.tcp.options.contains(TcpOptions::TIMESTAMP)
             && work.tcp.sequence == own.expected()
             && !ahead(work.tcp.sequence, own.acked)

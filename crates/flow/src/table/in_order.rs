@@ -4,7 +4,7 @@ use super::batch::{Sort, Work};
 use super::path::path;
 use super::view;
 use crate::history::Letter;
-use crate::slot::{DirectionFlags as F, SlotFlags};
+use crate::slot::DirectionFlags as F;
 use crate::stream::ahead;
 use crate::{Data, FlowExtractor, FlowHandler, FlowTable, Packet, TcpOptions};
 
@@ -43,7 +43,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         let anchored = own.flags.has(F::ANCHORED);
         let is_stamped =
-            entry.flags.has(SlotFlags::STAMPED) && tcp.options.contains(TcpOptions::TIMESTAMP);
+            tcp.options.contains(TcpOptions::TIMESTAMP) && own.fin != 0 && peer.fin != 0;
         if work.payload_len > 0
             && (!anchored
                 || tcp.sequence != own.expected()
