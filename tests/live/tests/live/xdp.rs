@@ -294,8 +294,8 @@ pub(crate) fn the_command_says_what_is_lacking() -> Result {
     assert!(code == Some(1) && text.contains("has an XDP program already (generic"), "{text}");
     drop(holder);
     let cases: [(&[&str], i32, &str); 6] = [
-        (&["flows", "-i", "nothing0", "--backend", "xdp"], 1, "nothing0: "),
-        (&["follow", "-i", "lo", "--backend", "xdp", "--forward", "none0"], 1, "none0: "),
+        (&["flows", "-i", "nothing0", "--backend", "xdp"], 1, "no interface \"nothing0\""),
+        (&["follow", "-i", "lo", "--backend", "xdp", "--forward", "none0"], 1, "none0"),
         (&["follow", "-i", "lo", "--backend", "xdp", "--forward", "lo"], 1, "lo"),
         (&["capture", "-i", "lo", "--forward", "lo"], 2, "--forward needs --backend xdp"),
         (&["capture", "-i", "lo", "--backend", "xdp", "-s", "60"], 2, "packets come whole"),
