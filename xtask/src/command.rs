@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     error::{Error, Result},
-    tally::Tally,
+    tally::{self, Tally},
 };
 
 /// A program with its arguments, printed before it starts.
@@ -116,16 +116,21 @@ impl Command {
         let child = self.command.stdout(Stdio::piped()).spawn();
         let mut child = self.started(child)?;
         let mut output = BufReader::new(child.stdout.take().expect("a pipe was asked for"));
-        let mut line = Vec::new();
+        let (mut line, mut failed) = (Vec::new(), Vec::new());
         while output.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
             let text = String::from_utf8_lossy(&line);
             print!("{text}");
             *tally += Tally::read(&text).unwrap_or_default();
+            failed.extend(tally::failed_test(&text).map(str::to_owned));
             line.clear();
         }
         let status = child.wait();
         let status = self.started(status)?;
-        self.judge(status)
+        if failed.is_empty() {
+            return self.judge(status);
+        }
+        let of = usize::try_from(tally.ran()).unwrap_or(usize::MAX);
+        Err(Error::Some { count: failed.len(), of, names: failed.join(", ") })
     }
 
     fn new(program: impl AsRef<OsStr>, shown: &str) -> Self {

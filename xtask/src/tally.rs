@@ -32,6 +32,13 @@ impl Tally {
     }
 }
 
+/// The name of the test that a line of a test program reports as failed.
+pub(crate) fn failed_test(line: &str) -> Option<&str> {
+    let (name, outcome) = line.trim().strip_prefix("test ")?.split_once(" ... ")?;
+    // There may be colours around it.
+    outcome.contains("FAILED").then_some(name)
+}
+
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.passed += other.passed;
@@ -53,6 +60,14 @@ impl fmt::Display for Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failed_tests_have_names() {
+        assert_eq!(failed_test("test a::b ... FAILED\n"), Some("a::b"));
+        assert_eq!(failed_test("test a::b ... \u{1b}[31mFAILED\u{1b}[m\n"), Some("a::b"));
+        assert_eq!(failed_test("test a::b ... ok\n"), None);
+        assert_eq!(failed_test("test result: FAILED. 1 passed; 2 failed; 0 ignored"), None);
+    }
 
     #[test]
     fn the_last_line_of_a_test_program_is_read() {

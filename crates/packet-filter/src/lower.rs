@@ -140,8 +140,8 @@ impl<'a> Lowering<'a> {
                 let value = self.values.load(None, 60, Width::One);
                 return Ok(test(value, Branch::Equal, 1 + u32::from(outbound)));
             }
-            // pppd's: 0 in, 1 out.
-            (LinkType::PppPppd, _) => {
+            // 0 in, 1 out.
+            (LinkType::PppPppd | LinkType::Slip, _) => {
                 let value = self.values.load(None, 0, Width::One);
                 return Ok(test(value, Branch::Equal, u32::from(outbound)));
             }

@@ -24,11 +24,13 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod compare;
 mod isolation;
 mod missing;
 mod report;
 mod runner;
 
+pub use compare::assert_same;
 pub use missing::{Missing, program};
 pub use runner::run;
 
