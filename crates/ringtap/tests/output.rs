@@ -529,3 +529,13 @@ fn conversations_that_follow_each_other_are_all_whole() -> Result {
     assert_eq!(lines, [10, 9, 10, 9, 10, 9, 10, 9, 10, 9].map(Some));
     Ok(())
 }
+
+#[test]
+fn packets_that_are_not_ip_are_named() -> Result {
+    let packets = Packets::ethernet().frame(0x0806, &[0; 28]).frame(0x88cc, &[0; 28]);
+    let (text, _) = shown("named", &packets, &["capture", "--utc"])?;
+    let expected = "22:13:20.000000 ARP, length 42\n\
+                    22:13:20.001000 EtherType 0x88cc (LLDP), length 42\n";
+    assert_eq!(text, expected);
+    Ok(())
+}

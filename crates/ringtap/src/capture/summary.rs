@@ -31,9 +31,7 @@ pub(crate) fn print(w: &mut dyn Write, clock: &Clock, packet: &Packet<'_>) -> io
         Ok(Parsed::FrameFragment(_)) => {
             writeln!(w, "fragment of a frame, length {}", meta.wire_len)
         }
-        Err(reason) => {
-            writeln!(w, "link type {}, length {}: {reason}", meta.link_type.0, meta.wire_len)
-        }
+        Err(reason) => writeln!(w, "{reason}, length {}", meta.wire_len),
     }
 }
 
