@@ -25,6 +25,8 @@ pub enum Chunk<K = FiveTupleKey> {
         len: u64,
         /// Why they are missing.
         cause: GapCause,
+        /// `true` if `len` is an estimate: another multiple of 4 GiB is possible, see [`flow::Gap::estimated`].
+        estimated: bool,
     },
     /// Bytes that came when their place had already been declared a gap, or that lie before the first byte of a
     /// stream picked up midway.
@@ -137,6 +139,8 @@ pub enum GapCause {
     Timeout,
     /// The flow ended before the hole was filled.
     End,
+    /// The capture missed a stretch of the connection, the acknowledgements as well.
+    Outage,
     /// The capture cut the packets short.
     Truncated,
     /// An urgent byte, which the receiving host hands to the application out of band (RFC 6093): it is in a
@@ -154,6 +158,7 @@ pub(crate) struct Gap {
     pub(crate) offset: u64,
     pub(crate) len: u64,
     pub(crate) cause: GapCause,
+    pub(crate) estimated: bool,
 }
 
 impl ChunkData {
@@ -225,7 +230,8 @@ impl fmt::Debug for ChunkData {
 
 impl From<flow::Gap> for Gap {
     fn from(gap: flow::Gap) -> Self {
-        Self { offset: gap.offset, len: gap.len, cause: gap.cause.into() }
+        let flow::Gap { offset, len, cause, estimated, .. } = gap;
+        Self { offset, len, cause: cause.into(), estimated }
     }
 }
 
@@ -236,6 +242,7 @@ impl From<flow::GapCause> for GapCause {
             flow::GapCause::Limit => Self::Limit,
             flow::GapCause::Timeout => Self::Timeout,
             flow::GapCause::End => Self::End,
+            flow::GapCause::Outage => Self::Outage,
             flow::GapCause::Truncated => Self::Truncated,
             flow::GapCause::OutOfBand => Self::OutOfBand,
             _ => Self::Other,

@@ -284,14 +284,14 @@ impl<K: Clone> Merged<K> {
 /// many bytes were dropped.
 fn shed(entries: &mut Entries) -> u64 {
     let mut dropped = 0;
-    let mut gaps: [Option<(u64, u64, GapCause)>; 2] = [None; 2];
+    let mut gaps: [Option<(u64, u64, GapCause, bool)>; 2] = [None; 2];
     let mut finished = [None; 2];
     for Entry { side, item } in entries.drain(..) {
         dropped += item.len() as u64;
-        let (offset, len, cause) = match item {
-            Item::Data(data) => (data.offset(), data.len() as u64, GapCause::SlowReader),
-            Item::Run(run) => (run.offset(), run.len() as u64, GapCause::SlowReader),
-            Item::Gap { offset, len, cause } => (offset, len, cause),
+        let (offset, len, cause, guess) = match item {
+            Item::Data(data) => (data.offset(), data.len() as u64, GapCause::SlowReader, false),
+            Item::Run(run) => (run.offset(), run.len() as u64, GapCause::SlowReader, false),
+            Item::Gap { offset, len, cause, estimated } => (offset, len, cause, estimated),
             Item::Finished { len } => {
                 finished[side as usize] = Some(len);
                 continue;
@@ -301,19 +301,20 @@ fn shed(entries: &mut Entries) -> u64 {
             }
         };
         match &mut gaps[side as usize] {
-            Some((_, before, known)) => {
+            Some((_, before, known, estimated)) => {
                 *before += len;
+                *estimated |= guess;
                 // Of two causes the one that the reader can do something about is told.
                 if cause == GapCause::SlowReader {
                     *known = cause;
                 }
             }
-            none => *none = Some((offset, len, cause)),
+            none => *none = Some((offset, len, cause, guess)),
         }
     }
     for side in [FlowSide::Initiator, FlowSide::Responder] {
-        if let Some((offset, len, cause)) = gaps[side as usize] {
-            entries.push_back(Entry { side, item: Item::Gap { offset, len, cause } });
+        if let Some((offset, len, cause, estimated)) = gaps[side as usize] {
+            entries.push_back(Entry { side, item: Item::Gap { offset, len, cause, estimated } });
         }
         if let Some(len) = finished[side as usize] {
             entries.push_back(Entry { side, item: Item::Finished { len } });

@@ -30,7 +30,7 @@ pub(crate) struct Counters {
     pub(crate) poisoned_parsers: Counter,
     pub(crate) flows: Counter,
     /// By cause, as [`gap_place`] numbers them: how many, and their bytes.
-    gaps: [(Counter, Counter); 7],
+    gaps: [(Counter, Counter); 8],
     source: Mutex<ring_core::Statistics>,
     table: Mutex<TableStatistics>,
 }
@@ -122,6 +122,7 @@ impl Counters {
                 timeout: gap(GapCause::Timeout),
                 end: gap(GapCause::End),
                 truncated: gap(GapCause::Truncated),
+                outage: gap(GapCause::Outage),
                 out_of_band: gap(GapCause::OutOfBand),
                 other: gap(GapCause::Other),
             },
@@ -230,6 +231,8 @@ pub struct Gaps {
     pub timeout: GapTotals,
     /// The flow ended before the hole was filled.
     pub end: GapTotals,
+    /// The capture missed a stretch of the connection, the acknowledgements as well.
+    pub outage: GapTotals,
     /// The capture cut the packets short.
     pub truncated: GapTotals,
     /// Urgent bytes, which the receiving hosts took out of band.
@@ -250,14 +253,23 @@ pub struct GapTotals {
 
 impl Gaps {
     fn merge(&mut self, other: &Self) {
-        let Self { acknowledged, limit, timeout, end, truncated, out_of_band, other: unnamed } =
-            self;
+        let Self {
+            acknowledged,
+            limit,
+            timeout,
+            end,
+            outage,
+            truncated,
+            out_of_band,
+            other: unnamed,
+        } = self;
         for (sum, more) in [
             (acknowledged, other.acknowledged),
             (limit, other.limit),
             (timeout, other.timeout),
             (end, other.end),
             (truncated, other.truncated),
+            (outage, other.outage),
             (out_of_band, other.out_of_band),
             (unnamed, other.other),
         ] {
@@ -276,6 +288,7 @@ const fn gap_place(cause: GapCause) -> usize {
         GapCause::End => 3,
         GapCause::Truncated => 4,
         GapCause::OutOfBand => 6,
+        GapCause::Outage => 7,
         // A slow reader's gaps are counted as bytes dropped.
         GapCause::SlowReader | GapCause::Other => 5,
     }

@@ -94,6 +94,8 @@ pub enum FlowEvent<K = FiveTupleKey> {
         len: u64,
         /// Why they are missing.
         cause: GapCause,
+        /// `true` if `len` is an estimate: another multiple of 4 GiB is possible, see [`flow::Gap::estimated`].
+        estimated: bool,
     },
     /// Bytes came when their place had been declared a gap, or lie before the first byte of a stream picked up midway.
     #[non_exhaustive]
@@ -304,8 +306,9 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for EventSink<K> {
 
     fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
         self.outlet.counters().gap(flow, side, &gap.into());
-        let (id, offset, len, cause) = (self.number(flow), gap.offset, gap.len, gap.cause.into());
-        self.detail(flow, FlowEvent::Gap { id, side, offset, len, cause });
+        let (id, cause) = (self.number(flow), gap.cause.into());
+        let (offset, len, estimated) = (gap.offset, gap.len, gap.estimated);
+        self.detail(flow, FlowEvent::Gap { id, side, offset, len, cause, estimated });
     }
 
     fn on_late(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {

@@ -42,13 +42,14 @@ pub(crate) fn publish(last: &Statistics, now: &Statistics) {
     }
 }
 
-fn causes(gaps: &crate::counters::Gaps) -> [(&'static str, GapTotals); 7] {
+fn causes(gaps: &crate::counters::Gaps) -> [(&'static str, GapTotals); 8] {
     [
         ("acknowledged", gaps.acknowledged),
         ("limit", gaps.limit),
         ("timeout", gaps.timeout),
         ("end", gaps.end),
         ("truncated", gaps.truncated),
+        ("outage", gaps.outage),
         ("out_of_band", gaps.out_of_band),
         ("other", gaps.other),
     ]

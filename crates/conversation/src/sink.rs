@@ -268,8 +268,8 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
         K: fmt::Debug,
     {
         self.counters.gap(flow, side, &gap);
-        let Gap { offset, len, cause } = gap;
-        self.put(flow, side, Item::Gap { offset, len, cause });
+        let Gap { offset, len, cause, estimated } = gap;
+        self.put(flow, side, Item::Gap { offset, len, cause, estimated });
     }
 
     /// Copies a segment behind the one before it, if they follow each other.
@@ -437,7 +437,11 @@ where
         self.put(flow, side, Item::Data(chunk));
         if captured < len {
             let (offset, len) = (offset + captured, len - captured);
-            self.miss(flow, side, Gap { offset, len, cause: GapCause::Truncated });
+            self.miss(
+                flow,
+                side,
+                Gap { offset, len, cause: GapCause::Truncated, estimated: false },
+            );
         }
     }
 

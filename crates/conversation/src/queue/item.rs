@@ -30,6 +30,7 @@ pub(crate) enum Item {
         offset: u64,
         len: u64,
         cause: GapCause,
+        estimated: bool,
     },
     Late(ChunkData),
     /// Rare and large, so they lie outside.
@@ -118,7 +119,9 @@ impl Item {
         Some(match self {
             Self::Data(bytes) => data(bytes),
             Self::Run(run) => data(run.into_data()),
-            Self::Gap { offset, len, cause } => Chunk::Gap { side, offset, len, cause },
+            Self::Gap { offset, len, cause, estimated } => {
+                Chunk::Gap { side, offset, len, cause, estimated }
+            }
             Self::Late(data) => Chunk::Late { side, data },
             Self::Unplaced(unplaced) => unplaced.into_chunk(side),
             Self::Conflict(conflict) => Chunk::Conflict { side, conflict },

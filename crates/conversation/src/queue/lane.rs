@@ -87,10 +87,10 @@ impl Lane {
         dropped: &mut u64,
     ) -> usize {
         totals.discard(&item, dropped);
-        let (offset, len, cause) = match item {
-            Item::Data(data) => (data.offset(), data.len() as u64, GapCause::SlowReader),
-            Item::Run(run) => (run.offset(), run.len() as u64, GapCause::SlowReader),
-            Item::Gap { offset, len, cause } => (offset, len, cause),
+        let (offset, len, cause, guess) = match item {
+            Item::Data(data) => (data.offset(), data.len() as u64, GapCause::SlowReader, false),
+            Item::Run(run) => (run.offset(), run.len() as u64, GapCause::SlowReader, false),
+            Item::Gap { offset, len, cause, estimated } => (offset, len, cause, estimated),
             // No place in the ordered stream depends on these.
             Item::Late(_) | Item::Unplaced(_) | Item::Conflict(_) | Item::Barrier { .. } => {
                 return 0;
@@ -102,18 +102,20 @@ impl Lane {
             }
         };
         if let Some(Ordered {
-            item: Item::Gap { offset: start, len: before, cause: known }, ..
+            item: Item::Gap { offset: start, len: before, cause: known, estimated },
+            ..
         }) = self.entries.back_mut()
             && *start + *before == offset
         {
             *before += len;
+            *estimated |= guess;
             // Of two causes the one that the reader can do something about is told.
             if cause == GapCause::SlowReader {
                 *known = cause;
             }
             return 0;
         }
-        self.push(order, Item::Gap { offset, len, cause });
+        self.push(order, Item::Gap { offset, len, cause, estimated: guess });
         ENTRY_COST
     }
 

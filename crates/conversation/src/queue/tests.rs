@@ -78,7 +78,12 @@ proptest! {
             let mut items = vec![(side, data(*at, len))];
             *at += len as u64;
             if let Some(gap) = gap {
-                items.push((side, Item::Gap { offset: *at, len: gap, cause: GapCause::Acknowledged }));
+                items.push((side, Item::Gap {
+                        offset: *at,
+                        len: gap,
+                        cause: GapCause::Acknowledged,
+                        estimated: false,
+                    }));
                 *at += gap;
             }
             push(&queue, items, room);

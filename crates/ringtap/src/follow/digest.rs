@@ -43,6 +43,9 @@ struct Line {
     unplaced: u64,
     #[serde(skip_serializing_if = "is_none")]
     conflicts: u64,
+    /// Gaps whose length is an estimate.
+    #[serde(skip_serializing_if = "is_none")]
+    estimated: u64,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +56,7 @@ struct Direction {
     late: u64,
     unplaced: u64,
     conflicts: u64,
+    estimated: u64,
     /// Sequence number of the first byte.
     first: Option<u32>,
 }
@@ -82,7 +86,11 @@ impl View for Digest {
         match chunk {
             Chunk::Initiator(data) => self.initiator.data(data),
             Chunk::Responder(data) => self.responder.data(data),
-            Chunk::Gap { side, offset, len, .. } => self.side(*side).gap(*offset, *len),
+            Chunk::Gap { side, offset, len, estimated, .. } => {
+                let direction = self.side(*side);
+                direction.gap(*offset, *len);
+                direction.estimated += u64::from(*estimated);
+            }
             Chunk::Late { side, data, .. } => self.side(*side).late += data.len() as u64,
             Chunk::Unplaced { side, data, .. } => self.side(*side).unplaced += data.len() as u64,
             Chunk::Conflict { side, .. } => self.side(*side).conflicts += 1,
@@ -120,7 +128,18 @@ fn identity(lines: &[(Option<u32>, Line)]) -> [u8; 16] {
     let mut parts: Vec<String> = lines
         .iter()
         .map(|(first, line)| {
-            let Line { src, dst, scope: _, len, sha256, gaps, late, unplaced, conflicts } = line;
+            let Line {
+                src,
+                dst,
+                scope: _,
+                len,
+                sha256,
+                gaps,
+                late,
+                unplaced,
+                conflicts,
+                estimated: _,
+            } = line;
             let wrong = (late, unplaced, conflicts);
             format!("{src} {dst} {first:?} {len} {sha256} {gaps:?} {wrong:?}")
         })
@@ -168,6 +187,7 @@ impl Direction {
             late: self.late,
             unplaced: self.unplaced,
             conflicts: self.conflicts,
+            estimated: self.estimated,
         }
     }
 }

@@ -61,6 +61,9 @@ enum Event<'a> {
         offset: u64,
         len: u64,
         cause: &'static str,
+        /// The length is an estimate: another multiple of 4 GiB is possible.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        estimated: bool,
     },
     /// Captured bytes that have no place in the stream.
     Unplaced {
@@ -177,12 +180,13 @@ impl View for Json {
                 len: data.len(),
                 data: STANDARD.encode(data),
             }),
-            Chunk::Gap { side, offset, len, cause, .. } => self.write(&Event::Gap {
+            Chunk::Gap { side, offset, len, cause, estimated, .. } => self.write(&Event::Gap {
                 conversation,
                 from: name(*side),
                 offset: *offset,
                 len: *len,
                 cause: names::gap(*cause),
+                estimated: *estimated,
             }),
             Chunk::Unplaced { side, data, sequence, cause, timestamp, packet_number, .. } => {
                 self.write(&Event::Unplaced {

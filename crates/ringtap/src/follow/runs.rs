@@ -113,8 +113,13 @@ impl Runs {
         };
         self.end_of(side, &mut notices);
         let what = match chunk {
-            Chunk::Gap { offset, len, cause, .. } => {
-                format!("{} missing at {offset}: {}", bytes(*len), names::gap_in_words(*cause))
+            Chunk::Gap { offset, len, cause, estimated, .. } => {
+                let what =
+                    format!("{} missing at {offset}: {}", bytes(*len), names::gap_in_words(*cause));
+                match estimated {
+                    false => what,
+                    true => format!("about {what}; it may be another multiple of 4 GiB"),
+                }
             }
             Chunk::Overrun { offset, .. } => {
                 format!("given up at {offset}: the output is too slow")
