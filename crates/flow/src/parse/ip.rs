@@ -40,7 +40,7 @@ pub(super) fn v4(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
         }
         if total_len > walk.wire_remaining() && walk.in_tunnel() {
             believable(walk.bytes(header_len)?)?;
-        } else if total_len > walk.wire_remaining() {
+        } else if total_len > walk.wire_remaining() + FRAME_CHECK {
             walk.note(Defect::TooLong);
         }
         walk.limit(total_len);
@@ -97,6 +97,9 @@ pub(super) fn v4(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
 fn believable(header: &[u8]) -> Result<(), Unparsed> {
     if checksum::sum(header) == 0xffff { Ok(()) } else { Err(Unparsed::Malformed) }
 }
+
+/// What tools cut off that take the end of a frame for its check sequence: the rest is truncated, and no receiver saw it so.
+pub(super) const FRAME_CHECK: usize = 4;
 
 /// A fragment, if all of it was captured.
 pub(super) fn piece(walk: &mut Walk<'_>, fragment: Fragment) -> Result<Layer, Unparsed> {

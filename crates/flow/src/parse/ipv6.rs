@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::ip::FRAME_CHECK;
 use super::walk::{Layer, Network, Walk, be16};
 use super::{Fragment, Unparsed, ip};
 use crate::Defect;
@@ -33,7 +34,7 @@ pub(super) fn header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
         if 40 + payload_len > walk.wire_remaining() && walk.in_tunnel() {
             return Err(Unparsed::Malformed); // nothing else tells a packet from other bytes
         }
-        if 40 + payload_len > walk.wire_remaining() {
+        if 40 + payload_len > walk.wire_remaining() + FRAME_CHECK {
             walk.note(Defect::TooLong);
         }
         walk.limit(40 + payload_len);

@@ -137,6 +137,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     pub(super) fn refute_fin(&mut self) {
         self.statistics.refuted_fins += 1;
         self.direction.flags.clear(F::FIN.or(F::FIN_REACHED));
+        // It is no time stamp, which lies there without a FIN.
+        self.direction.fin = 0;
         let other = self.backlog_mut().and_then(|backlog| backlog.other_fin.take());
         if let Some(other) = other
             && self.direction.offset(other) > self.direction.next.cast_signed()

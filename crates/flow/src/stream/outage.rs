@@ -215,6 +215,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     fn leave_old_place(&mut self) {
         if !self.direction.flags.has(F::FIN_ACKED) {
             // Nobody has acknowledged it, and the sender goes on elsewhere.
+            if self.direction.flags.has(F::FIN) {
+                self.direction.fin = 0;
+            }
             self.direction.flags.clear(F::FIN.or(F::FIN_REACHED));
         }
         while self.give_up_hole(u64::MAX, GapCause::Outage) {}

@@ -129,7 +129,11 @@ impl<E: FlowExtractor> FlowTable<E> {
             return None;
         }
         let tcp = &work.tcp;
-        if has_odd_flags(tcp.flags) {
+        // Without a policy nobody knows what the hosts of a connection that is not known make of it.
+        let is_unknown = matches!(policy, OverlapPolicy::First | OverlapPolicy::Last)
+            && found.is_none()
+            && !tcp.flags.contains(TcpFlags(TcpFlags::SYN.0 | TcpFlags::RST.0));
+        if has_odd_flags(tcp.flags) && !is_unknown {
             return Some(Defect::Flags);
         }
         // A SYN may bring all that a side has to say (RFC 1644), but common hosts take none with a FIN.
