@@ -39,7 +39,7 @@ pub enum Defect {
     Timestamp,
     /// An acknowledgement of bytes that were never sent, or that were acknowledged long ago (RFC 5961, section 5.2).
     Acknowledgement,
-    /// A link-layer destination or a time to live that the connection's packets do not have otherwise.
+    /// A link-layer destination, or a low time to live, that the connection's packets do not have otherwise.
     Path,
     /// Bytes beyond the window that the receiver offers.
     Window,
@@ -81,7 +81,7 @@ impl fmt::Display for Defect {
             Self::Signature => "unexpected TCP signature",
             Self::Timestamp => "old TCP time stamp",
             Self::Acknowledgement => "acknowledgement of bytes never sent",
-            Self::Path => "unexpected link-layer destination or TTL",
+            Self::Path => "unexpected link-layer destination or low TTL",
             Self::Window => "bytes beyond the window",
         })
     }

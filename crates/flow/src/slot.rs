@@ -257,8 +257,7 @@ impl DirectionFlags {
     /// The bits that hold a [`path`](Self::path).
     const PATH: u32 = 12;
 
-    /// What the link layer and the time to live of the side's packets have in common, as a
-    /// few bits; 0 if that is not known.
+    /// A few bits of the link-layer destination of the side's packets; 0 if that is not known.
     #[inline(always)]
     pub(crate) const fn path(self) -> u8 {
         (self.0 >> Self::PATH) as u8
