@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::batch::Work;
+use super::batch::{Sort, Work};
 use super::path::path;
 use super::tcp::Segment;
 use crate::slot::{DirectionFlags as F, Slot, State};
@@ -119,7 +119,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             return false;
         }
         let way = path(packet);
-        if let Some(defect) = self.doubt(slot, work, way)
+        if let Some(defect) = self.doubt(slot, packet, work, way)
             && self.hold_back(slot, packet, work, way, defect, handler)
         {
             self.statistics.discarded.add(defect);
@@ -152,7 +152,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     /// The reason for which the receiver may discard a segment with payload.
-    fn doubt(&self, slot: u32, work: &Work, way: u8) -> Option<Defect> {
+    fn doubt(&self, slot: u32, packet: &Packet<'_>, work: &Work, way: u8) -> Option<Defect> {
         let entry = &self.slots[slot];
         let side = entry.side(work.orientation);
         let own = &entry.directions[side as usize];
@@ -166,6 +166,12 @@ impl<E: FlowExtractor> FlowTable<E> {
         let end = start + i64::from(work.payload_wire_len);
         if end <= 0 || start.abs() > NEAR {
             return None;
+        }
+        // A tool may have cut the packet without saying so; then the receiver has it.
+        if work.sort == Sort::Defective(Defect::TooLong)
+            && packet.data.len() < self.longest as usize
+        {
+            return Some(Defect::TooLong);
         }
         // Linux allows for one tick.
         let is_old = entry.is_stamped()
@@ -211,7 +217,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             if held.len() >= SEGMENTS || held.first().is_some_and(impatient) {
                 self.give_in(slot, side, way, handler);
                 // Another way of the packets is believed from now on.
-                if self.doubt(slot, work, way).is_none() {
+                if self.doubt(slot, packet, work, way).is_none() {
                     return false;
                 }
             }

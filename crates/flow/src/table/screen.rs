@@ -114,6 +114,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         if let Sort::Defective(defect) = work.sort {
             let discards = match defect {
                 // Where the capture cuts packets and loses their length, none is longer than the cut.
+                // Of a connection, what its receiver acknowledges shows whether it was so long.
+                Defect::TooLong if work.protocol == protocol::TCP => false,
                 Defect::TooLong => packet.data.len() < self.longest as usize,
                 Defect::SourceRoute => found.is_some_and(|slot| {
                     self.screen.routed.get(&slot).copied() != Some(generation(slot))

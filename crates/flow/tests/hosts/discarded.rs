@@ -126,13 +126,6 @@ fn routing_headers_of_type_0_are_discarded() {
     });
 }
 
-#[test]
-fn lengths_beyond_the_frame_are_discarded() {
-    for six in VERSIONS {
-        insert(six, Defect::TooLong, |segment| segment.length_error = 8);
-    }
-}
-
 /// The capture may have cut the packets and lost their length.
 #[test]
 fn the_longest_packets_may_have_been_cut() {

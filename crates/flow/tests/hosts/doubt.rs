@@ -203,3 +203,20 @@ fn copies_from_behind_a_router_are_repetitions() {
     let repeats: Vec<_> = wire.seen.repeats.iter().map(|(_, text)| text.as_str()).collect();
     assert_eq!(repeats, ["abc", "def", "ghi"]);
 }
+
+#[test]
+fn lengths_beyond_the_frame() {
+    for six in VERSIONS {
+        insert(six, &[], Defect::TooLong, |segment| segment.length_error = 8);
+        // The capture has cut the packet: the server has all of it.
+        let mut wire = Wire::open(six, |table| table);
+        wire.send(&client(0, "a segment that is longer"));
+        wire.send(&server(0, 24, ""));
+        wire.send(&client(24, "cut").with(|segment| segment.length_error = 8));
+        wire.send(&server(0, 35, ""));
+        wire.send(&client(35, "more"));
+        wire.send(&server(0, 39, ""));
+        wire.finish();
+        assert_eq!(wire.seen.text, "a segment that is longercut________more");
+    }
+}
