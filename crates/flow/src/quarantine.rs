@@ -165,7 +165,7 @@ impl Quarantine {
             if self.groups.len() == GROUPS {
                 evicted = Some(self.groups.remove(0));
             }
-            let announced = self.spaces.iter().any(|space| is_near(space.end, parked.sequence));
+            let announced = self.knows(parked.sequence);
             // An acknowledgement may have come before what it is about.
             let claim = self.claim.filter(|claim| {
                 is_near(claim.acknowledgement, parked.end())
@@ -241,7 +241,7 @@ impl Quarantine {
             let known = group.acknowledged.unwrap_or(acknowledgement);
             let highest = if ahead(known, acknowledgement) { known } else { acknowledgement };
             group.acknowledged = Some(highest);
-        } else if !self.spaces.iter().any(|space| is_near(space.end, acknowledgement)) {
+        } else if !self.knows(acknowledgement) {
             self.claim = Some(match self.claim {
                 Some(claim) if is_near(claim.acknowledgement, acknowledgement) => Claim {
                     run: claim.run + u32::from(ahead(acknowledgement, claim.acknowledgement)),
@@ -276,6 +276,11 @@ impl Quarantine {
         for group in &mut self.groups {
             group.announced |= is_near(group.end(), end);
         }
+    }
+
+    /// `true` if a sequence number is of a sequence space other than the stream's that was seen.
+    pub(crate) fn knows(&self, sequence: u32) -> bool {
+        self.spaces.iter().any(|space| is_near(space.end, sequence))
     }
 
     /// `true` if a segment belongs to a sequence space that the old one was seen to go on beside.

@@ -287,13 +287,15 @@ impl Direction {
         self.base.wrapping_add(self.next as u32)
     }
 
-    /// Whether an acknowledgement is of nothing but what was seen.
+    /// `true` if an acknowledgement is of nothing but what was seen. One that no window spans is not: it
+    /// may be of bytes so far ahead that their numbers come before the others again.
     #[inline(always)]
     pub(crate) const fn has_seen(&self, acknowledgement: u32) -> bool {
         type F = DirectionFlags;
         let distance = acknowledgement.wrapping_sub(self.expected()).cast_signed();
         self.flags.has(F::ANCHORED)
-            && (distance <= 0 || (distance == 1 && self.flags.has(F::FIN_REACHED)))
+            && ((distance <= 0 && distance >= -(1 << 30))
+                || (distance == 1 && self.flags.has(F::FIN_REACHED)))
     }
 
     /// Takes an acknowledgement of nothing but what was seen; else false, with nothing done. The caller looks at

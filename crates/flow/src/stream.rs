@@ -167,7 +167,10 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             return 0;
         }
         let anchored = self.direction.flags.has(F::ANCHORED);
-        if anchored && self.is_implausible(self.direction.offset(acknowledgement)) {
+        if anchored
+            && (self.is_implausible(self.direction.offset(acknowledgement))
+                || self.is_elsewhere(acknowledgement))
+        {
             self.statistics.out_of_window += 1;
             self.claimed(acknowledgement);
             return 0;

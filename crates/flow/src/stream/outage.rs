@@ -1,7 +1,7 @@
 //! What does not fit the stream: put into quarantine, and placed or rejected when the evidence is there.
 
 use super::{Payload, Stream};
-use crate::quarantine::{Group, Parked, Quarantine};
+use crate::quarantine::{Group, Parked, Quarantine, is_near};
 use crate::slot::DirectionFlags as F;
 use crate::{FlowHandler, Gap, GapCause, Timestamp, Unplaced, UnplacedCause};
 
@@ -121,6 +121,12 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// `true` if an acknowledgement lies among segments in quarantine, and tells of them then.
     pub(super) fn bears_out(&mut self, acknowledgement: u32) -> bool {
         let quiet_since = self.previous;
+        let of_fin = self.direction.flags.has(F::FIN_ACKED)
+            && acknowledgement == self.direction.fin.wrapping_add(1);
+        if of_fin {
+            // It says no more than that the FIN arrived.
+            return false;
+        }
         let Some(quarantine) = self.known_quarantine() else { return false };
         let Some(index) = quarantine.acknowledged(acknowledgement, quiet_since) else {
             return false;
@@ -129,6 +135,13 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             self.resume(index);
         }
         true
+    }
+
+    /// `true` if an acknowledgement is of another sequence space that is known, nowhere near the stream.
+    pub(super) fn is_elsewhere(&self, acknowledgement: u32) -> bool {
+        let quarantine = self.backlog().and_then(|backlog| backlog.quarantine.as_ref());
+        quarantine.is_some_and(|quarantine| quarantine.knows(acknowledgement))
+            && !is_near(self.direction.expected(), acknowledgement)
     }
 
     /// The peer acknowledged the old place.
@@ -142,13 +155,16 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     pub(super) fn progressed(&mut self) {
         let Some(quarantine) = self.known_quarantine() else { return };
         let proven = quarantine.progress();
-        // What came far ahead may be within reach now.
+        // What came far ahead may be within reach now. What a SYN announced belongs to that SYN, and to
+        // the stream only if the stream comes to it.
         let mut groups = std::mem::take(&mut quarantine.groups);
         if let Some(group) = proven {
             self.reject_all(group, UnplacedCause::OtherSequenceSpace);
         }
         let reached = |stream: &Self, group: &Group| {
-            !stream.is_implausible(stream.direction.offset(group.first()))
+            let first = stream.direction.offset(group.first());
+            let next = stream.direction.next.cast_signed();
+            !stream.is_implausible(first) && (!group.announced || first <= next)
         };
         let mut plausible = Vec::new();
         while let Some(at) = groups.iter().position(|group| reached(self, group)) {
@@ -230,8 +246,14 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
 
     /// Declares everything before a sequence number missing, however far ahead that is.
     fn skip_to(&mut self, sequence: u32, quiet_since: u64, cause: GapCause) {
-        let least = u64::from(sequence.wrapping_sub(self.direction.expected()));
-        let (len, estimated) = self.outage(least, quiet_since);
+        let start = self.direction.offset(sequence);
+        let (len, estimated) = if self.is_implausible(start) {
+            let least = u64::from(sequence.wrapping_sub(self.direction.expected()));
+            self.outage(least, quiet_since)
+        } else {
+            // Holes that were given up meanwhile have brought the stream within reach of it.
+            ((start - self.direction.next.cast_signed()).max(0).cast_unsigned(), false)
+        };
         if len > 0 {
             self.gap(Gap { offset: self.direction.next, len, cause, estimated });
         }

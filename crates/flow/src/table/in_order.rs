@@ -37,8 +37,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         // Chosen by index: a branch on the side is one that the processor cannot predict.
         let own = &entry.directions[side as usize];
         let peer = &entry.directions[side.opposite() as usize];
-        // The peer must not acknowledge what was not seen.
-        if peer.flags.has(F::ANCHORED) && ahead(tcp.acknowledgement, peer.expected()) {
+        // The peer must not acknowledge what was not seen, nor what no window spans.
+        let seen = peer.expected().wrapping_sub(tcp.acknowledgement) <= 1 << 30;
+        if peer.flags.has(F::ANCHORED) && !seen {
             return false;
         }
         let anchored = own.flags.has(F::ANCHORED);

@@ -9,12 +9,16 @@ mod segments;
 
 mod admission;
 mod closing;
+mod evidence;
 mod expiry;
+mod fins;
 mod gaps;
+mod handshakes;
 mod lab;
 mod limits;
 mod model;
 mod order;
+mod outages;
 mod overlap;
 mod pickup;
 mod reuse;

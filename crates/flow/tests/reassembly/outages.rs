@@ -1,0 +1,281 @@
+//! Stretches of a connection that the capture missed, however long.
+
+use std::time::Duration;
+
+use flow::{GapCause, UnplacedCause};
+
+use crate::lab::*;
+
+/// Lengths on both sides of what sequence numbers can order.
+const LENGTHS: [u32; 8] = [
+    20_000_000,
+    50_000_000,
+    1 << 24,
+    1 << 30,
+    (1 << 31) - 10,
+    1 << 31,
+    2_500_000_000,
+    4_200_000_000,
+];
+
+/// The gap between "abc" and what comes behind it, which has to be this.
+fn assert_bridged(lab: &Lab, len: u32, cause: GapCause, rest: &str) {
+    let side = lab.side(0, Initiator);
+    let gaps: Vec<_> = side.gaps.iter().map(|gap| (gap.offset, gap.len, gap.cause)).collect();
+    assert_eq!(gaps, [(3, u64::from(len), cause)]);
+    assert_eq!(String::from_utf8_lossy(&side.bytes), format!("abc{rest}"), "{len}");
+    assert_eq!(side.gaps[0].estimated, len >= 1 << 31, "{len}");
+    assert!(side.unplaced.is_empty());
+}
+
+#[test]
+fn an_outage_that_the_other_side_bears_out_is_bridged_however_long_it_is() {
+    for len in LENGTHS {
+        let mut lab = Lab::open();
+        lab.client(0, "abc");
+        lab.acknowledge(3);
+        let after = 3_u32.wrapping_add(len);
+        lab.client(after, "def");
+        lab.acknowledge(after.wrapping_add(3));
+        lab.client(after.wrapping_add(3), "ghi");
+        assert_bridged(&lab, len, GapCause::Acknowledged, "defghi");
+    }
+}
+
+#[test]
+fn the_whole_flight_after_an_outage_is_delivered() {
+    for len in LENGTHS {
+        let mut lab = Lab::open();
+        lab.client(0, "abc");
+        lab.acknowledge(3);
+        let after = 3_u32.wrapping_add(len);
+        for (offset, text) in [(0, "def"), (3, "ghi"), (6, "jkl"), (9, "mno")] {
+            lab.client(after.wrapping_add(offset), text);
+        }
+        lab.acknowledge(after.wrapping_add(12));
+        lab.client(after.wrapping_add(12), "pqr");
+        lab.finish();
+        // Three in a row are believed before the acknowledgement comes.
+        assert_bridged(&lab, len, GapCause::Outage, "defghijklmnopqr");
+    }
+}
+
+#[test]
+fn the_first_flight_after_an_outage_may_come_out_of_order() {
+    let mut lab = Lab::open();
+    lab.client(0, "abc");
+    lab.acknowledge(3);
+    lab.client(50_000_006, "ghi");
+    lab.client(50_000_003, "def");
+    lab.acknowledge(50_000_009);
+    assert_bridged(&lab, 50_000_000, GapCause::Acknowledged, "defghi");
+}
+
+#[test]
+fn an_outage_is_bridged_without_acknowledgements() {
+    for len in LENGTHS {
+        let mut lab = Lab::open();
+        lab.client(0, "abc");
+        let after = 3_u32.wrapping_add(len);
+        lab.client(after, "def");
+        lab.client(after.wrapping_add(3), "ghi");
+        assert_eq!(lab.text(), "abc");
+        lab.client(after.wrapping_add(6), "jkl");
+        assert_bridged(&lab, len, GapCause::Outage, "defghijkl");
+    }
+}
+
+#[test]
+fn an_acknowledgement_may_come_before_the_segment_that_ends_an_outage() {
+    // One that reaches almost all around looks like an old acknowledgement.
+    for len in &LENGTHS[..7] {
+        let len = *len;
+        let mut lab = Lab::open();
+        lab.client(0, "abc");
+        lab.acknowledge(3);
+        let after = 3_u32.wrapping_add(len);
+        lab.acknowledge(after.wrapping_add(3));
+        lab.client(after, "def");
+        assert_bridged(&lab, len, GapCause::Acknowledged, "def");
+    }
+}
+
+#[test]
+fn a_single_segment_after_an_outage_is_delivered_when_nothing_else_comes() {
+    for len in LENGTHS {
+        let mut lab = Lab::open();
+        lab.client(0, "abc");
+        lab.acknowledge(3);
+        lab.client(3_u32.wrapping_add(len), "def");
+        lab.finish();
+        assert_bridged(&lab, len, GapCause::Outage, "def");
+    }
+}
+
+#[test]
+fn an_outage_of_a_direction_of_which_the_other_was_not_captured_is_bridged() {
+    for len in [20_000_000, 1 << 24, 1 << 30, 1 << 31, 2_500_000_000] {
+        let mut lab = Lab::new();
+        lab.send(Client, 77, 99, "A", "abc");
+        lab.wait(Duration::from_secs(1));
+        for (offset, text) in [(3, "def"), (6, "ghi"), (9, "jkl")] {
+            lab.send(Client, 77_u32.wrapping_add(len).wrapping_add(offset), 99, "A", text);
+        }
+        lab.wait(Duration::from_secs(121));
+        let side = lab.side(0, Initiator);
+        assert_eq!(String::from_utf8_lossy(&side.bytes), "abcdefghijkl", "{len}");
+        assert_eq!((side.gaps.len(), side.gaps[0].len), (1, u64::from(len)), "{}", side.text);
+    }
+}
+
+#[test]
+fn outages_may_follow_one_another_through_all_of_the_sequence_space() {
+    let mut lab = Lab::open();
+    let (mut offset, mut total) = (0_u32, 0_u64);
+    for len in [1 << 24, 1 << 30, 1 << 31, 1 << 24, 1 << 30, 1 << 31] {
+        lab.client(offset, "abc");
+        lab.acknowledge(offset.wrapping_add(3));
+        offset = offset.wrapping_add(3).wrapping_add(len);
+        total += 3 + u64::from(len);
+    }
+    lab.client(offset, "end");
+    lab.acknowledge(offset.wrapping_add(3));
+    let side = lab.side(0, Initiator);
+    assert_eq!(String::from_utf8_lossy(&side.bytes), "abcabcabcabcabcabcend");
+    let delivered_and_missing =
+        side.bytes.len() as u64 + side.gaps.iter().map(|gap| gap.len).sum::<u64>();
+    assert_eq!(delivered_and_missing, total + 3);
+    assert_eq!(side.gaps.len(), 6);
+}
+
+#[test]
+fn the_length_of_an_outage_beyond_all_sequence_numbers_is_estimated_from_the_rate() {
+    // How far the true length is from what the rate lets expect.
+    for error in [0_i64, -2_000_000_000, 2_000_000_000] {
+        let mut lab = Lab::new();
+        lab.handshake(C, S);
+        let started = lab.clock - 2;
+        let payload = "x".repeat(50_000);
+        let mut sent = 0;
+        for _ in 0..20 {
+            lab.client(sent, &payload);
+            sent += 50_000;
+            lab.acknowledge(sent);
+        }
+        let active = lab.clock - started;
+        lab.wait(Duration::from_secs(600));
+        // The segment and its acknowledgement come a millisecond after each other.
+        let expected = u64::from(sent) * 600_002 / active;
+        let missed = expected.checked_add_signed(error).unwrap();
+        assert!(missed > 1 << 33);
+        let after = u64::from(sent) + missed;
+        lab.client(after as u32, "def");
+        lab.acknowledge((after + 3) as u32);
+        let gaps = &lab.side(0, Initiator).gaps;
+        assert_eq!((gaps.len(), gaps[0].len, gaps[0].estimated), (1, missed, true));
+        assert!(lab.text().ends_with("acknowledged]def"));
+    }
+}
+
+#[test]
+fn an_outage_shorter_than_the_rate_can_mistake_is_exact() {
+    let mut lab = Lab::open();
+    lab.client(0, "abc");
+    lab.acknowledge(3);
+    lab.wait(Duration::from_secs(60));
+    lab.client(50_000_003, "def");
+    lab.acknowledge(50_000_006);
+    assert!(!lab.side(0, Initiator).gaps[0].estimated);
+}
+
+#[test]
+fn acknowledgements_that_go_on_show_what_a_side_sent_that_is_not_captured_any_more() {
+    for jump in [20_000_000, 1 << 30, 2_500_000_000] {
+        let mut lab = Lab::open();
+        lab.client(0, "abc");
+        lab.acknowledge(3);
+        for further in [0, 100_000, 200_000, 300_000] {
+            assert_eq!(lab.text(), "abc");
+            lab.acknowledge(3_u32.wrapping_add(jump).wrapping_add(further));
+        }
+        let missed = u64::from(jump) + 300_000;
+        assert_eq!(lab.text(), format!("abc[{missed} acknowledged]"));
+        lab.client(300_003_u32.wrapping_add(jump), "xyz");
+        assert_eq!(lab.text(), format!("abc[{missed} acknowledged]xyz"));
+    }
+}
+
+#[test]
+fn acknowledgements_far_ahead_that_do_not_go_on_are_ignored() {
+    let mut lab = Lab::open();
+    lab.client(0, "abc");
+    for _ in 0..20 {
+        lab.acknowledge(20_000_000);
+    }
+    lab.client(3, "def");
+    lab.acknowledge(6);
+    for far in [20_000_000, 900_000_000, 2_500_000_000, 4_000_000_000] {
+        lab.acknowledge(far);
+    }
+    lab.client(6, "ghi");
+    lab.finish();
+    assert_eq!(lab.text(), "abcdefghi");
+}
+
+#[test]
+fn a_segment_forged_far_ahead_hides_nothing_and_is_reported() {
+    for far in [20_000_000, 1 << 30, 2_500_000_000_u32] {
+        let mut lab = Lab::open();
+        lab.client(0, "abc");
+        lab.acknowledge(3);
+        lab.client(far, "forged");
+        lab.client(3, "def");
+        lab.acknowledge(6);
+        lab.client(6, "ghi");
+        assert_eq!(lab.text(), "abcdefghi");
+        assert!(lab.side(0, Initiator).unplaced.is_empty());
+        lab.finish();
+        assert_eq!(lab.text(), "abcdefghi");
+        let sequence = (C + 1).wrapping_add(far);
+        let forged = (sequence, b"forged".to_vec(), UnplacedCause::OutOfWindow);
+        assert_eq!(lab.side(0, Initiator).unplaced, [forged]);
+        assert_eq!(lab.table.statistics().unplaced_bytes, 6);
+    }
+}
+
+#[test]
+fn what_nothing_bore_out_is_reported_when_its_time_is_over() {
+    let mut lab = Lab::open();
+    lab.client(0, "abc");
+    lab.client(500_000_000, "forged");
+    lab.client(3, "def");
+    lab.acknowledge(6);
+    lab.wait(Duration::from_secs(119));
+    assert!(lab.side(0, Initiator).unplaced.is_empty());
+    lab.wait(Duration::from_secs(2));
+    assert_eq!(lab.side(0, Initiator).unplaced.len(), 1);
+    lab.client(6, "ghi");
+    assert_eq!(lab.text(), "abcdefghi");
+}
+
+#[test]
+fn segments_forged_in_several_places_do_not_support_one_another() {
+    let mut lab = Lab::open();
+    lab.client(0, "abc");
+    lab.acknowledge(3);
+    for far in [500_000_000, 1_500_000_000, 3_000_000_000] {
+        lab.client(far, "forged");
+        // Sent again, it proves no more.
+        lab.client(far, "forged");
+        lab.client(far, "forged");
+    }
+    lab.acknowledge(3);
+    assert_eq!(lab.text(), "abc");
+    lab.client(3, "def");
+    lab.acknowledge(6);
+    lab.finish();
+    assert_eq!(lab.text(), "abcdef");
+    let unplaced = &lab.side(0, Initiator).unplaced;
+    assert_eq!(unplaced.len(), 9);
+    assert!(unplaced.iter().all(|(_, _, cause)| *cause == UnplacedCause::OutOfWindow));
+}
