@@ -21,3 +21,14 @@ proptest! {
         accounting::check(&script);
     }
 }
+
+/// A FIN among the segments that are placed at last, and others behind it.
+#[test]
+fn nothing_is_placed_behind_a_fin_that_the_end_of_the_capture_confirms() {
+    accounting::check(&[
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0, 44, 0, 35, 0, 0, 0, 0, 1, 32, 0, 0, 45, 0,
+        0, 17, 0, 74, 1, 0, 148, 0, 177, 0, 0, 0, 0, 14, 1, 32, 0, 0, 79, 0, 0, 0, 64, 0, 64, 0,
+        64, 1, 52, 0, 0, 64, 0, 224, 0, 0, 204, 100, 28, 20, 0, 96, 0, 4, 128, 2, 237, 0, 0, 64, 0,
+        0, 0, 160, 0, 0, 8, 0, 0, 0, 0, 192, 1, 0, 0, 128, 0,
+    ]);
+}

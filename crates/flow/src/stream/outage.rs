@@ -286,9 +286,10 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
 
     /// The same for those that came up to a moment.
     pub(super) fn decide_before(&mut self, since: u64) {
-        let ended = !self.can_resume();
         // Each turn takes a group out; what a group brings back is less than it was.
         for _ in 0..16 {
+            // A group may have brought a FIN that is confirmed.
+            let ended = !self.can_resume();
             let Some(quarantine) = self.known_quarantine() else { return };
             let due = |group: &Group| group.since <= since;
             let Some(index) = quarantine.groups.iter().position(due) else { return };
