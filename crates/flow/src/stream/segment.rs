@@ -80,6 +80,11 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             || start < self.direction.offset(self.direction.fin)
         {
             // The first part has shown that the FIN is false.
+            if self.direction.flags.has(F::FIN)
+                && self.direction.offset(self.direction.fin) <= start
+            {
+                self.refute_fin();
+            }
             self.place(start, tail);
         } else {
             self.keep(start.cast_unsigned(), tail.bytes, tail);
@@ -271,13 +276,13 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                 // Beyond the FIN; the peer's acknowledgement decides.
                 break;
             }
-            if self.direction.flags.has(F::FIN) {
-                let fin = self.direction.offset(self.direction.fin);
-                let first = self.backlog().and_then(|backlog| backlog.pending.first_end());
-                if first.is_some_and(|end| end.cast_signed() > fin) {
-                    // The sender had sent more before its FIN came.
-                    self.refute_fin();
-                }
+            while self.direction.flags.has(F::FIN)
+                && self.backlog().and_then(|backlog| backlog.pending.first_end()).is_some_and(
+                    |end| end.cast_signed() > self.direction.offset(self.direction.fin),
+                )
+            {
+                // The sender had sent more before its FIN came; so it may have before another FIN.
+                self.refute_fin();
             }
             if !self.front_is_captured()
                 && self.urgent != Some(self.direction.expected())

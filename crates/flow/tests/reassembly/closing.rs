@@ -249,3 +249,17 @@ fn a_syn_may_bring_all_that_a_side_says_and_its_fin() {
     assert_eq!(lab.reason(0), Some(EndReason::Fin));
     assert_eq!(lab.seen.flows.len(), 1);
 }
+
+#[test]
+fn what_was_sent_before_two_fins_refutes_both() {
+    let mut lab = Lab::open();
+    let stream = "abcdefghijklmnopqrstuvwxyz";
+    lab.client(5, &stream[5..25]);
+    lab.send(Client, C + 1 + 10, S + 1, "FA", "");
+    lab.send(Client, C + 1 + 20, S + 1, "FA", "");
+    lab.client(0, &stream[..5]);
+    lab.client(21, &stream[21..]);
+    lab.finish();
+    assert_eq!(lab.text(), stream);
+    assert_eq!(lab.table.statistics().refuted_fins, 2);
+}
