@@ -41,6 +41,11 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     }
 
     pub(super) fn hold(&mut self, start: i64, payload: Payload<'_>) {
+        if self.is_before_acknowledged(&payload) {
+            // The receiver has what a keep-alive repeats: no stream begins with its garbage.
+            self.keep_alive(&payload);
+            return;
+        }
         let Some(start) = u64::try_from(start)
             .ok()
             .filter(|start| start.abs_diff(HOLD_START) <= HOLD_REACH as u64)

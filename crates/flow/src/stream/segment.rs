@@ -98,9 +98,13 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// keep-alive carries is garbage (RFC 9293, section 3.8.4), and the receiver has the true byte already. A byte that is
     /// pushed was overtaken by its acknowledgement.
     fn is_keep_alive(&self, payload: &Payload<'_>, start: i64) -> bool {
+        start >= self.direction.next.cast_signed() && self.is_before_acknowledged(payload)
+    }
+
+    /// `true` for one byte, not pushed, right before what the peer has acknowledged.
+    pub(super) fn is_before_acknowledged(&self, payload: &Payload<'_>) -> bool {
         payload.wire_len == 1
             && !payload.pushed
-            && start >= self.direction.next.cast_signed()
             && self.direction.flags.has(F::ACKED)
             && payload.sequence.wrapping_add(1) == self.direction.acked
     }

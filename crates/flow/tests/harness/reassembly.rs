@@ -311,8 +311,9 @@ impl Model {
         if len == 1 && flags == "A" && keep_alive {
             stream.keep_alives[start] = true;
             stream.present = (start, payload);
-            // Nothing begins with it, unless something of the stream came before.
-            if stream.lowest < stream.len {
+            // Nothing begins with it, unless something of the stream came before and the peer has not acknowledged it.
+            let comes_first = stream.lowest == stream.len && !stream.fin_sent;
+            if !comes_first && stream.acknowledged != after {
                 stream.lowest = stream.lowest.min(start);
             }
         } else {

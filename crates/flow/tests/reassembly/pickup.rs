@@ -56,6 +56,20 @@ fn a_keep_alive_as_the_first_packet_brings_no_byte() {
 }
 
 #[test]
+fn no_stream_begins_with_a_keep_alive_while_it_is_held_back() {
+    for (flags, payload, expected) in [("A", "def", "abcdef"), ("FA", "", "abc$")] {
+        let mut lab = Lab::new();
+        lab.send(Server, 99, 77, "A", "");
+        lab.send(Client, 80, 99, flags, payload);
+        lab.send(Client, 76, 99, "A", "\0");
+        lab.send(Client, 77, 99, "A", "abc");
+        lab.finish();
+        assert_eq!(lab.text(), expected);
+        assert_eq!(lab.side(0, Initiator).repeats, [(u64::MAX, b"\0".to_vec())]);
+    }
+}
+
+#[test]
 fn a_syn_ack_tells_who_opened_the_connection() {
     let mut lab = Lab::new();
     lab.send(Server, S, C + 1, "SA", "");
