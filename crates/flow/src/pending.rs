@@ -55,6 +55,14 @@ pub(crate) struct Arrival<'a> {
     pub(crate) awaits: u64,
 }
 
+/// A version of bytes that two segments have, and the packet that brought it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Version<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) timestamp: u64,
+    pub(crate) number: u64,
+}
+
 /// What a segment costs besides its bytes: its share of the map and of the allocator, rounded up.
 pub(crate) const OVERHEAD: usize = 128;
 /// What one costs besides that has memory for what is rare.
@@ -121,12 +129,12 @@ impl Pending {
     }
 
     /// Adds a segment. Where it overlaps others the policy chooses; `overlap` is called with both versions, the one that
-    /// stays first, each with the number of its packet. They may be equal.
+    /// stays first. They may be equal.
     pub(crate) fn insert(
         &mut self,
         arrival: Arrival<'_>,
         policy: OverlapPolicy,
-        mut overlap: impl FnMut(u64, (&[u8], u64), (&[u8], u64)),
+        mut overlap: impl FnMut(u64, Version<'_>, Version<'_>),
     ) {
         let range = arrival.start..arrival.start + arrival.bytes.len() as u64;
         // Of the arrival, everything before `from` is in the map or has given way.
@@ -140,7 +148,10 @@ impl Pending {
             let old = held.bytes().map(|bytes| slice(bytes, held_range.start, &both));
             let replace = old.is_none() || policy.prefers_new(&range, &held_range);
             if let Some(old) = old {
-                let (new, old) = ((new, arrival.number), (old, held.number));
+                let Arrival { timestamp, number, .. } = arrival;
+                let new = Version { bytes: new, timestamp, number };
+                let Held { timestamp, number, .. } = *held;
+                let old = Version { bytes: old, timestamp, number };
                 let (kept, given) = if replace { (new, old) } else { (old, new) };
                 overlap(both.start, kept, given);
             }

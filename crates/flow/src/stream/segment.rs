@@ -245,21 +245,26 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let Payload { timestamp, number, awaits, .. } = payload;
         let arrival = Arrival { start, bytes, wire_len, timestamp, number, awaits };
         backlog.pending.insert(arrival, self.policy, |offset, kept, discarded| {
-            if kept.0 == discarded.0 {
-                let timestamp = Timestamp::from_nanos(timestamp);
-                let data =
-                    Data { bytes: kept.0, offset, timestamp, packet_number: number, awaits: 0 };
-                self.statistics.repeated_bytes += kept.0.len() as u64;
+            if kept.bytes == discarded.bytes {
+                // The policy may let the later copy stay, whose packet is then named with the data.
+                let data = Data {
+                    bytes: discarded.bytes,
+                    offset,
+                    timestamp: Timestamp::from_nanos(discarded.timestamp),
+                    packet_number: discarded.number,
+                    awaits: 0,
+                };
+                self.statistics.repeated_bytes += discarded.bytes.len() as u64;
                 self.handler.on_repeat(&self.flow, self.side, data);
                 return;
             }
             self.statistics.conflicts += 1;
             let conflict = Conflict {
                 offset,
-                kept: kept.0,
-                discarded: discarded.0,
-                kept_packet_number: kept.1,
-                discarded_packet_number: discarded.1,
+                kept: kept.bytes,
+                discarded: discarded.bytes,
+                kept_packet_number: kept.number,
+                discarded_packet_number: discarded.number,
                 timestamp: Timestamp::from_nanos(timestamp),
                 packet_number: number,
             };

@@ -64,6 +64,8 @@ pub(crate) struct SideSeen {
     fin: Option<u64>,
     /// Bytes that were handed out before.
     pub(crate) repeats: Vec<(u64, Vec<u8>)>,
+    /// Their packets' numbers.
+    pub(crate) repeat_numbers: Vec<u64>,
     pub(crate) late: Vec<(i64, Vec<u8>)>,
     /// Sequence numbers, bytes and causes of what was not placed.
     pub(crate) unplaced: Vec<(u32, Vec<u8>, UnplacedCause)>,
@@ -238,7 +240,9 @@ impl FlowHandler<FiveTupleKey> for Seen {
         let flow = self.flows.iter_mut().rev().find(|seen| seen.id == flow.id);
         let flow = flow.expect("an event of a flow that never started");
         assert!(!data.bytes.is_empty());
-        flow.sides[side as usize].repeats.push((data.offset, data.bytes.to_vec()));
+        let seen = &mut flow.sides[side as usize];
+        seen.repeats.push((data.offset, data.bytes.to_vec()));
+        seen.repeat_numbers.push(data.packet_number);
     }
 
     fn on_conflict(

@@ -135,6 +135,20 @@ fn what_comes_again_around_a_gap_is_told_apart_from_what_is_late() {
 }
 
 #[test]
+fn of_two_equal_copies_the_one_that_gives_way_is_the_repetition() {
+    for (policy, data, repeat) in [(OverlapPolicy::First, 4, 5), (OverlapPolicy::Last, 5, 4)] {
+        let mut lab = Lab::with(|builder| builder.overlap_policy(policy));
+        lab.handshake(C, S);
+        lab.client(2, "cd");
+        lab.client(2, "cd");
+        lab.client(0, "ab");
+        assert_eq!(lab.text(), "abcd");
+        let side = lab.side(0, Initiator);
+        assert_eq!((&side.numbers[..], &side.repeat_numbers[..]), (&[6, data][..], &[repeat][..]));
+    }
+}
+
+#[test]
 fn both_versions_of_conflicting_bytes_are_told() {
     let mut lab = Lab::open();
     lab.client(2, "cdef");
