@@ -2,6 +2,8 @@
 
 #[path = "harness/accounting.rs"]
 mod accounting;
+#[path = "harness/ledger.rs"]
+mod ledger;
 #[path = "harness/segments.rs"]
 #[allow(unreachable_pub)]
 mod segments;

@@ -3,6 +3,8 @@
 
 #[path = "../../tests/harness/accounting.rs"]
 mod accounting;
+#[path = "../../tests/harness/ledger.rs"]
+mod ledger;
 #[path = "../../tests/harness/segments.rs"]
 mod segments;
 
