@@ -11,6 +11,8 @@ use crate::{
 
 /// How many random moments a signal comes at in each mode of the command.
 pub(crate) const MOMENTS: u32 = 50;
+/// How many changed captures must be accounted for.
+const MUTATIONS: u32 = 5_000;
 
 pub(crate) fn all(workspace: &Workspace, steps: &mut Steps) {
     steps.count("tests", |tally| {
@@ -35,6 +37,7 @@ pub(crate) fn models(workspace: &Workspace, tally: &mut Tally) -> Result<Done> {
         command = command.words("--test").argument(name);
     }
     let command = command.variable("PROPTEST_CASES", "100000");
+    let command = command.variable("RINGTAP_MUTATIONS", MUTATIONS.to_string());
     counted(command.variable("RINGTAP_MOMENTS", MOMENTS.to_string()), tally)
 }
 

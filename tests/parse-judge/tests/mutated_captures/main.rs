@@ -1,0 +1,204 @@
+//! Captures that others wrote, with all that may befall a capture on top: each captured byte of a TCP flow must be
+//! accounted for.
+//!
+//! `RINGTAP_CORPUS` names a folder with an `INDEX.tsv` whose columns `file`, `size` and `tcp_streams` are used.
+//! `RINGTAP_MUTATIONS` asks for more cases, or for fewer.
+
+#[path = "../../../../crates/flow/tests/harness/ledger.rs"]
+mod ledger;
+mod mutation;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use flow::{LinkType, Parsed};
+use ring_core::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout};
+use traffic::Random;
+
+use ledger::Ledger;
+use mutation::{Frame, mutate};
+
+/// The largest capture that is looked at, in bytes.
+const LARGEST: u64 = 2_000_000;
+/// The most packets of a capture that are used.
+const PACKETS: usize = 400;
+/// The 802.11 link types: a frame may hold several packets, of which the parser tells the first alone.
+const WIRELESS: [u16; 5] = [105, 119, 127, 163, 192];
+
+#[test]
+fn each_captured_byte_is_told_once() {
+    let Some(corpus) = std::env::var_os("RINGTAP_CORPUS").map(PathBuf::from) else {
+        eprintln!(
+            "SKIPPED: RINGTAP_CORPUS is not set; it names a folder of captures with an INDEX.tsv"
+        );
+        return;
+    };
+    let index = match std::fs::read_to_string(corpus.join("INDEX.tsv")) {
+        Ok(index) => index,
+        Err(error) => {
+            let required =
+                std::env::var_os("RINGTAP_REQUIRE_LIVE").is_some_and(|value| value == "1");
+            assert!(!required, "{} has no index: {error}", corpus.display());
+            eprintln!("SKIPPED: {} has no index: {error}", corpus.display());
+            return;
+        }
+    };
+    let files = files(&index);
+    assert!(!files.is_empty(), "the index names no captures with TCP");
+    let (mut bytes, mut wrong) = (0, Vec::new());
+    for number in 0..cases() {
+        let case = Case::new(number, &corpus, &files);
+        match case.bytes() {
+            Ok(more) => bytes += more,
+            Err(message) => {
+                wrong.push(format!("case {number}: {message}\n{}", case.minimal()));
+            }
+        }
+    }
+    eprintln!("{} cases, {bytes} bytes of payload", cases());
+    assert!(wrong.is_empty(), "{} cases:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(bytes > 1_000 * u64::from(cases()), "there is something to account for");
+}
+
+fn cases() -> u32 {
+    std::env::var("RINGTAP_MUTATIONS").ok().and_then(|cases| cases.parse().ok()).unwrap_or(200)
+}
+
+/// A changed capture, the same each time for its number.
+#[derive(Clone)]
+struct Case {
+    options: u8,
+    frames: Vec<Frame>,
+}
+
+impl Case {
+    fn new(number: u32, corpus: &Path, files: &[&str]) -> Self {
+        let mut random = Random::new(u64::from(number));
+        let mut frames = Vec::new();
+        // Two captures one after the other share addresses at times.
+        for _ in 0..1 + u8::from(random.one_of(4)) {
+            let file = files[random.below(files.len() as u64) as usize];
+            frames.extend(part(read(&corpus.join(file)), &mut random));
+        }
+        for _ in 0..random.logarithmic(40) {
+            mutate(&mut frames, &mut random);
+        }
+        Self { options: random.any() as u8, frames }
+    }
+
+    /// Payload bytes accounted for.
+    fn bytes(&self) -> Result<u64, String> {
+        let run = || {
+            let mut ledger = Ledger::new(self.options);
+            for frame in &self.frames {
+                // Changed bytes may look like a fragment.
+                if !is_fragment(frame) {
+                    ledger.pass(frame.packet());
+                }
+            }
+            ledger.finish()
+        };
+        catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            text.or_else(|| panic.downcast_ref().map(|text: &&str| (*text).to_owned()))
+                .unwrap_or_default()
+        })
+    }
+
+    /// The packets that still show the failure if as many as possible are left out.
+    fn minimal(&self) -> String {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| ()));
+        let mut least = self.clone();
+        let mut step = least.frames.len().div_ceil(2);
+        while step > 0 {
+            let mut at = 0;
+            while at < least.frames.len() {
+                let mut less = least.clone();
+                less.frames.drain(at..(at + step).min(less.frames.len()));
+                if less.bytes().is_err() {
+                    least = less;
+                } else {
+                    at += step;
+                }
+            }
+            step = if step == 1 { 0 } else { step.div_ceil(2) };
+        }
+        let message = least.bytes().err().unwrap_or_default();
+        std::panic::set_hook(hook);
+        let lines: Vec<_> = least.frames.iter().map(line).collect();
+        format!("  options {}: {message}\n{}", least.options, lines.join("\n"))
+    }
+}
+
+/// The captures with TCP that are not too large.
+fn files(index: &str) -> Vec<&str> {
+    let mut lines = index.lines();
+    let names: Vec<&str> = lines.next().unwrap_or_default().split('\t').collect();
+    let column = |name| names.iter().position(|column| *column == name);
+    let (Some(file), Some(size), Some(streams)) =
+        (column("file"), column("size"), column("tcp_streams"))
+    else {
+        return Vec::new();
+    };
+    lines
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+            (number(streams)? > 0 && number(size)? <= LARGEST).then_some(fields[file])
+        })
+        .collect()
+}
+
+/// The packets up to the end or the damage.
+fn read(path: &Path) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    let Ok(mut source) = CaptureFile::open(path) else { return frames };
+    while let Ok(Next::Batch(batch)) = source.next_batch(Timeout::Never) {
+        for packet in batch.packets() {
+            let (data, wire_len) = packet.without_fcs();
+            let frame = Frame {
+                data: data.to_vec(),
+                wire_len,
+                time: packet.timestamp().as_nanos(),
+                link_type: LinkType(packet.link_type().0),
+                vlan_tci: packet.vlan().map(|tag| tag.tci),
+            };
+            if !WIRELESS.contains(&frame.link_type.0) && frame.tcp().is_some() {
+                frames.push(frame);
+            }
+        }
+    }
+    frames
+}
+
+/// As many packets as a case has room for, from the beginning or from anywhere.
+fn part(mut frames: Vec<Frame>, random: &mut Random) -> Vec<Frame> {
+    let spare = frames.len().saturating_sub(PACKETS);
+    let from = if random.one_of(2) { 0 } else { random.below(spare as u64 + 1) as usize };
+    frames.drain(..from);
+    frames.truncate(PACKETS);
+    frames
+}
+
+fn is_fragment(frame: &Frame) -> bool {
+    matches!(flow::parse(&frame.packet()), Ok(Parsed::Fragment(_) | Parsed::FrameFragment(_)))
+}
+
+fn line(frame: &Frame) -> String {
+    let Some(h) = frame.tcp() else { return format!("    {} no TCP", frame.time) };
+    format!(
+        "    {} {}:{} > {}:{} seq {} ack {} win {} flags {:02x} len {} of {}",
+        frame.time,
+        h.source,
+        h.source_port,
+        h.destination,
+        h.destination_port,
+        h.tcp.sequence,
+        h.tcp.acknowledgement,
+        h.tcp.window,
+        h.tcp.flags.0,
+        h.payload_len,
+        h.payload_wire_len
+    )
+}
