@@ -181,3 +181,19 @@ fn programs_of_others_are_verified_and_run() {
         assert!(from(wrong).is_err(), "{wrong:?}");
     }
 }
+
+/// SLIP has a header of 16 bytes, which says nothing of the protocol.
+#[test]
+fn slip_is_raw_ip_behind_a_header() {
+    let ip = tcp_frame().split_off(14);
+    let slip = [&[0x45; 16][..], &ip].concat();
+    for expression in ["ip", "ip6", "tcp port 443", "udp", "host 192.0.2.1", "not tcp", "ip[8] > 1"]
+    {
+        let filter: Filter = expression.parse().expect("an expression");
+        let verdict = |link_type, frame: &[u8]| {
+            let program = filter.compile(link_type, &Options::file()).expect("a program");
+            program.run(frame, frame.len() as u32, &Ancillary::default()) > 0
+        };
+        assert_eq!(verdict(LinkType::Slip, &slip), verdict(LinkType::RawIp, &ip), "{expression}");
+    }
+}

@@ -4,6 +4,7 @@ use super::{Layer, Lowering, MAX_EXTENSION_HEADERS, Offset, ProtocolLayer, link,
 use crate::error::CompileError;
 use crate::expression::{BinaryOperator, Protocol, Width};
 use crate::ir::{Branch, Condition, ValueId};
+use crate::link_type::LinkType;
 use crate::options::ExtensionHeaders;
 
 /// Protocol numbers of extension headers (IANA "Protocol Numbers").
@@ -74,7 +75,9 @@ impl Lowering<'_> {
             ProtocolLayer::Ether => self.ether_type(number),
             ProtocolLayer::Iso => {
                 let iso = self.ether_type(link::OSI)?;
-                Ok(iso.and(self.equal(self.layout.llc(), 3, Width::One, number)))
+                // Cisco HDLC has a byte of padding before it, as libpcap knows.
+                let at = if self.link_type == LinkType::CiscoHdlc { 4 } else { 3 };
+                Ok(iso.and(self.equal(self.layout.llc(), at, Width::One, number)))
             }
             ProtocolLayer::Isis => {
                 let isis = self.proto(ProtocolLayer::Iso, 0x83)?;
