@@ -75,13 +75,13 @@ impl Lowering<'_> {
             ProtocolLayer::Ether => self.ether_type(number),
             ProtocolLayer::Iso => {
                 let iso = self.ether_type(link::OSI)?;
-                // Cisco HDLC has a byte of padding before it, as libpcap knows.
-                let at = if self.link_type == LinkType::CiscoHdlc { 4 } else { 3 };
+                // Cisco HDLC has no 802.2 header, but a byte of padding.
+                let at = if self.link_type == LinkType::CiscoHdlc { 1 } else { 3 };
                 Ok(iso.and(self.equal(self.layout.llc(), at, Width::One, number)))
             }
             ProtocolLayer::Isis => {
                 let isis = self.proto(ProtocolLayer::Iso, 0x83)?;
-                Ok(isis.and(self.equal(self.layout.llc(), 7, Width::One, number)))
+                Ok(isis.and(self.equal(self.layout.llc(), self.isis_type(), Width::One, number)))
             }
         }
     }
@@ -103,9 +103,14 @@ impl Lowering<'_> {
         Ok(ip6.and(inside))
     }
 
+    /// The type of an IS-IS packet, after the place of an 802.2 header. libpcap leaves out Cisco HDLC's padding here.
+    fn isis_type(&self) -> u32 {
+        if self.link_type == LinkType::CiscoHdlc { 4 } else { 7 }
+    }
+
     fn isis(&mut self, types: &[u32]) -> Result<Condition, CompileError> {
         let isis = self.proto(ProtocolLayer::Iso, 0x83)?;
-        let value = self.load(self.layout.llc(), 7, Width::One);
+        let value = self.load(self.layout.llc(), self.isis_type(), Width::One);
         let any = types.iter().fold(Condition::Always(false), |any, number| {
             any.or(test(value, Branch::Equal, *number))
         });
