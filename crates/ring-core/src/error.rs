@@ -1,5 +1,6 @@
 //! What can go wrong.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -126,8 +127,11 @@ pub enum Error {
         source: io::Error,
     },
     /// A capture file cannot be read on from some point. All packets before it have been delivered.
-    #[error("damaged at byte {offset}: {damage}")]
+    #[error("{}: {damage}", Place { record: *record, offset: *offset })]
     Damaged {
+        /// The damaged record: a packet of a pcap file, a block of a pcapng file, counted from 1. 0 is the header of a
+        /// pcap file, or of a file too short to tell.
+        record: u64,
         /// Where the damaged record starts, in bytes from the start of the file.
         offset: u64,
         /// What is wrong there.
@@ -280,6 +284,21 @@ pub(crate) fn privileged(
     move |source| match source.kind() {
         io::ErrorKind::PermissionDenied => Error::Permission { operation, needs },
         _ => Error::System { operation, source },
+    }
+}
+
+/// A record of a capture file.
+struct Place {
+    record: u64,
+    offset: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { record: 0, .. } => f.write_str("the header of the file"),
+            Self { record, offset } => write!(f, "record {record} at byte {offset}"),
+        }
     }
 }
 

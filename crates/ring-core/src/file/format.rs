@@ -47,6 +47,7 @@ impl Parser {
         }
         if present == 0 {
             return Err(Error::Damaged {
+                record: 0,
                 offset: 0,
                 damage: Damage::CutShort { present: 0, needed: 24 },
             });
@@ -77,6 +78,14 @@ impl Parser {
         }
     }
 
+    /// Records that were parsed with the header: the section header of pcapng is one.
+    pub(crate) fn header_records(&self) -> u64 {
+        match self {
+            Self::Pcap(_) => 0,
+            Self::PcapNg(_) => 1,
+        }
+    }
+
     pub(crate) fn interfaces(&self) -> &[FileInterface] {
         match self {
             Self::Pcap(parser) => parser.interfaces(),
@@ -104,7 +113,7 @@ fn each(
     mut step: impl FnMut(&[u8], &mut usize, &mut Found) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     let (chunk, start) = reader.filled();
-    let mut at = start;
+    let (mut at, mut parsed) = (start, 0);
     let stopped = loop {
         if found.is_full() {
             break Ok(());
@@ -112,7 +121,9 @@ fn each(
         if let Err(stop) = step(chunk, &mut at, found) {
             break Err(stop);
         }
+        parsed += 1;
     };
+    found.parsed += parsed;
     reader.advance(at - start);
     stopped
 }

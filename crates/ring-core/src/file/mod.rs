@@ -84,6 +84,8 @@ pub(crate) struct Found {
     records: Vec<Record>,
     /// The number of the last frame, which need not be a packet.
     frames: u64,
+    /// Records parsed: packets of pcap, blocks of pcapng.
+    parsed: u64,
     statistics: Statistics,
 }
 
@@ -132,7 +134,8 @@ impl CaptureFile {
     pub fn from_reader(reader: impl Read + Send + 'static) -> Result<Self, Error> {
         let mut reader = ChunkReader::new(Box::new(reader));
         let parser = Parser::detect(&mut reader)?;
-        Ok(Self { pipe: None, ready: false, reader, parser, found: Found::new(), finished: false })
+        let found = Found { parsed: parser.header_records(), ..Found::new() };
+        Ok(Self { pipe: None, ready: false, reader, parser, found, finished: false })
     }
 
     /// Which format was found.
@@ -193,7 +196,8 @@ impl CaptureFile {
 
     fn damaged(&mut self, damage: Damage) -> Error {
         self.found.statistics.malformed += 1;
-        Error::Damaged { offset: self.reader.position(), damage }
+        let (record, offset) = (self.found.parsed + 1, self.reader.position());
+        Error::Damaged { record, offset, damage }
     }
 }
 

@@ -46,12 +46,13 @@ impl PcapParser {
             if !reader.read(HEADER)? {
                 let present = reader.unread().len() as u64;
                 let damage = Damage::CutShort { present, needed: HEADER as u64 };
-                return Err(Error::Damaged { offset: 0, damage });
+                return Err(Error::Damaged { record: 0, offset: 0, damage });
             }
         }
         let header: [u8; HEADER] =
             reader.unread()[..HEADER].try_into().expect("at least as many are there");
-        let parser = Self::new(&header).map_err(|damage| Error::Damaged { offset: 0, damage })?;
+        let damaged = |damage| Error::Damaged { record: 0, offset: 0, damage };
+        let parser = Self::new(&header).map_err(damaged)?;
         reader.advance(HEADER);
         Ok(parser)
     }

@@ -91,7 +91,7 @@ impl PcapNgParser {
                 Err(Stop::Need(needed)) => Damage::CutShort { present, needed: needed as u64 },
                 Err(Stop::Damaged(damage)) => damage,
             };
-            return Err(Error::Damaged { offset: 0, damage });
+            return Err(Error::Damaged { record: 1, offset: 0, damage });
         }
     }
 

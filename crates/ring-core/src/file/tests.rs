@@ -122,9 +122,9 @@ fn read_from(reader: impl Read + Send + 'static) -> (Vec<(PacketMeta, Vec<u8>)>,
     }
 }
 
-fn damage(error: Option<Error>) -> (u64, Damage) {
+fn damage(error: Option<Error>) -> (u64, u64, Damage) {
     match error {
-        Some(Error::Damaged { offset, damage }) => (offset, damage),
+        Some(Error::Damaged { record, offset, damage }) => (record, offset, damage),
         other => panic!("not damaged: {other:?}"),
     }
 }
@@ -165,7 +165,7 @@ fn lengths_of_old_versions_are_the_other_way_round() {
         assert_eq!((packets[0].0.wire_len, &packets[0].1[..]), (60, &b"abcd"[..]));
     }
     let (_, error) = read(pcap(0xa1b2_c3d4, false, [3, 0], 1));
-    assert_eq!(damage(error), (0, Damage::Version { major: 3, minor: 0 }));
+    assert_eq!(damage(error), (0, 0, Damage::Version { major: 3, minor: 0 }));
 }
 
 #[test]
@@ -174,12 +174,12 @@ fn what_comes_before_the_damage_is_delivered() {
     for _ in 0..BATCH + 3 {
         pcap_record(&mut file, false, [1, 1, 4, 4], 0, b"good");
     }
-    let end = file.len() as u64;
+    let (end, next) = (file.len() as u64, BATCH as u64 + 4);
     let mut cut = file.clone();
     pcap_record(&mut cut, false, [1, 1, 40, 40], 0, b"cut short");
     let (packets, error) = read(cut);
     assert_eq!(packets.len(), BATCH + 3);
-    assert_eq!(damage(error), (end, Damage::CutShort { present: 25, needed: 56 }));
+    assert_eq!(damage(error), (next, end, Damage::CutShort { present: 25, needed: 56 }));
 
     let mut long = file.clone();
     pcap_record(&mut long, false, [1, 1, 0x4000_0000, 40], 0, b"");
@@ -187,7 +187,7 @@ fn what_comes_before_the_damage_is_delivered() {
     assert_eq!(packets.len(), BATCH + 3);
     assert_eq!(
         damage(error),
-        (end, Damage::PacketLength { length: 0x4000_0000, limit: 256 << 10 })
+        (next, end, Damage::PacketLength { length: 0x4000_0000, limit: 256 << 10 })
     );
 }
 
@@ -377,7 +377,9 @@ fn hostile_blocks() {
         append(&mut file);
         let (packets, error) = read(file.bytes);
         assert_eq!(packets.len(), 1);
-        assert_eq!(damage(error), (at, expected));
+        let text = error.as_ref().map(ToString::to_string).unwrap_or_default();
+        assert!(text.starts_with(&format!("record 4 at byte {at}: a ")), "{text}");
+        assert_eq!(damage(error), (4, at, expected));
     }
 }
 
@@ -478,10 +480,10 @@ fn other_formats_are_refused_by_name() {
         }
     }
     assert!(matches!(read(*b"GET / HTTP/1.1").1, Some(Error::UnknownFormat { .. })));
-    assert_eq!(damage(read(*b"").1), (0, Damage::CutShort { present: 0, needed: 24 }));
+    assert_eq!(damage(read(*b"").1), (0, 0, Damage::CutShort { present: 0, needed: 24 }));
     assert_eq!(
         damage(read(*b"\xd4\xc3\xb2\xa1\x02\0").1),
-        (0, Damage::CutShort { present: 6, needed: 24 })
+        (0, 0, Damage::CutShort { present: 6, needed: 24 })
     );
     assert!(matches!(CaptureFile::open("/nonexistent/x.pcap"), Err(Error::Open { .. })));
 }
