@@ -42,6 +42,7 @@ pub mod mmap;
 pub mod packet;
 pub mod processor;
 mod socket_option;
+pub mod terminal;
 pub mod writable;
 pub mod xdp;
 

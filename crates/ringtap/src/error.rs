@@ -100,7 +100,7 @@ pub(crate) enum Error {
         source: io::Error,
     },
     /// A capture file is named where a folder is meant.
-    #[error("--write-dir writes the bytes of each stream into a folder, and {} is no folder's name; \
+    #[error("--write-dir writes the bytes of each stream into a folder, and {} is none; \
              to write packets: ringtap capture -w {}", path.display(), path.display())]
     NoFolder {
         /// What was named.
@@ -113,7 +113,10 @@ pub(crate) enum Error {
         path: PathBuf,
     },
     /// Files of streams are incomplete.
-    #[error("{files} {} of --write-dir incomplete, the first reported above", if *files == 1 { "file is" } else { "files are" })]
+    #[error("{} in the folder of --write-dir incomplete, as reported above", match files {
+        1 => "1 file is".to_owned(),
+        _ => format!("{files} files are"),
+    })]
     GivenUp {
         /// How many.
         files: u64,
@@ -134,6 +137,11 @@ impl Error {
                 | Self::Compile(_)
                 | Self::NoFolder { .. }
                 | Self::LinkType { .. }
+                | Self::Source {
+                    source: ring_core::Error::Compile { .. }
+                        | ring_core::Error::FilterLinkType { .. },
+                    ..
+                }
         )
     }
 
@@ -162,16 +170,18 @@ struct Stopped<'a> {
 
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use ring_core::{Damage, Error};
+        use ring_core::{Damage, Error, Unwritable};
         let Self { name, source } = self;
         match source {
             // These name it themselves.
             Error::NoInterface { .. }
             | Error::InterfaceGone { .. }
-            | Error::HardwareType { .. } => {
+            | Error::HardwareType { .. }
+            | Error::Open { .. }
+            | Error::Unwritable(Unwritable::Input { .. } | Unwritable::FileName { .. }) => {
                 write!(f, "{source}")
             }
-            Error::Damaged { offset: 0, damage: Damage::CutShort { present: 0, .. } } => {
+            Error::Damaged { record: 0, damage: Damage::CutShort { present: 0, .. }, .. } => {
                 write!(f, "{name}: the file is empty")
             }
             Error::UnknownFormat { magic } if is_text(magic) => {

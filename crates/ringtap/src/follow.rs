@@ -55,7 +55,7 @@ pub(crate) struct Arguments {
     hosts: Hosts,
     #[command(flatten)]
     limits: Limits,
-    /// How conversations are shown [default: text]
+    /// Show conversations in this form [default: text]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     output: Option<Format>,
     /// Write the bytes of each direction into a file of its own in this folder, at the offsets that they have in their
@@ -74,7 +74,7 @@ pub(crate) struct Arguments {
     /// Show only the beginnings and ends of conversations, gaps, and bytes that have no place or come in two versions.
     #[arg(short, long, conflicts_with_all = ["digest", "output"])]
     quiet: bool,
-    /// When to colour the two directions.
+    /// Colour the two directions.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
     color: Colour,
 }

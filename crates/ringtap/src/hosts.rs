@@ -10,9 +10,9 @@ use flow::{
 /// How the hosts of the capture treat packets that contradict each other or are damaged.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Hosts {
-    /// How receiving hosts treat overlapping segments and fragments whose bytes differ: first, last, bsd, bsd-right,
-    /// linux, windows or solaris. With a network, the policy of the hosts in it; the longest prefix decides. May be
-    /// repeated [default: first]
+    /// Of overlapping segments and fragments whose bytes differ, show those that the receiving hosts take: first, last,
+    /// bsd, bsd-right, linux, windows or solaris. With a network, the policy of the hosts in it; the longest prefix
+    /// decides. May be repeated [default: first]
     #[arg(long = "policy", value_name = "[NETWORK=]POLICY", value_delimiter = ',')]
     policies: Vec<Policy>,
     /// Drop packets whose checksum is wrong, as their receiver did. `auto` drops those of senders whose checksums have

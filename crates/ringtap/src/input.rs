@@ -28,7 +28,7 @@ use crate::text::clock::Clock;
 pub(crate) struct Input {
     #[command(flatten)]
     from: From,
-    /// How packets are taken from the interface.
+    /// Take packets from the interface by this means.
     #[arg(long, value_enum, default_value_t = Backend::Packet)]
     backend: Backend,
     /// With `--backend xdp`: pass on to this interface what comes on the other, and back, as a wire between them would.

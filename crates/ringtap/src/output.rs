@@ -7,6 +7,7 @@ use std::io::{self, BufWriter, Write};
 use std::rc::Rc;
 
 use self::patient::Patient;
+use crate::text::wrap::Width;
 
 /// Buffered standard output; the first error sticks, so that tasks need not carry it.
 #[derive(Clone, Debug)]
@@ -47,6 +48,11 @@ impl Output {
     /// Whether a person looks at it.
     pub(crate) fn is_terminal(&self) -> bool {
         self.inner.borrow().writer.get_ref().is_terminal()
+    }
+
+    /// Where rows end, if a person looks at it.
+    pub(crate) fn width(&self) -> Width {
+        self.inner.borrow().writer.get_ref().width()
     }
 
     pub(crate) fn has_failed(&self) -> bool {

@@ -1,7 +1,8 @@
 //! What a command says on standard error besides its output: that it has begun, what is wrong, and the totals at its end.
 
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::thread;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::input::Input;
 use crate::interrupt;
 use crate::names::{bytes, count};
 use crate::text::escape::{Escaped, EscapedLines};
+use crate::text::wrap::{self, Width};
 
 /// `IFF_UP` of `linux/if.h`.
 const UP: u32 = 0x1;
@@ -20,9 +22,18 @@ const UP: u32 = 0x1;
 /// Time between two looks whether packets were dropped.
 pub(crate) const DROPS: Duration = Duration::from_secs(1);
 
-/// Says something on standard error, in a line of its own. If nobody reads standard error, that is no reason to stop.
+/// Says something on standard error, in lines of its own. If nobody reads standard error, that is no reason to stop.
 pub(crate) fn say(what: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr().lock(), "ringtap: {what}");
+    let width = match io::stderr().is_terminal() {
+        true => Width::of_terminal(ring_sys::terminal::columns(io::stderr().as_fd())),
+        false => Width::default(),
+    };
+    let (text, mut rows) = (format!("ringtap: {what}"), Vec::new());
+    for line in text.lines() {
+        let _ = wrap::line(&mut rows, width, ["", "    "], line);
+        rows.push(b'\n');
+    }
+    let _ = io::stderr().lock().write_all(&rows);
 }
 
 /// Says why the command ends early. An error that names a file with a line break in its name is one line all the same.

@@ -16,7 +16,7 @@ const MAX_IP_PACKET: u32 = 65_536;
 /// Options that all commands with an expression share.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Selection {
-    /// Whether ports and protocols are found behind IPv6 extension headers.
+    /// Find ports and protocols behind IPv6 extension headers.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = ExtensionHeaders::Auto)]
     extension_headers: ExtensionHeaders,
     /// The network mask for `ip broadcast` [default: that of the interface]

@@ -336,6 +336,95 @@ fn files_that_are_no_captures_are_called_what_they_are() -> Result {
     Ok(())
 }
 
+/// Whoever looks for the damage needs its place, and how many packets came before it.
+#[test]
+fn damage_is_named_by_its_record_and_its_place() -> Result {
+    let folder = Folder::new("damage")?;
+    let path = Packets::ethernet().exchange(b"ping", b"pong").write(&folder.0)?;
+    let whole = std::fs::read(&path)?;
+    let third = 24 + 2 * (16 + 54);
+    let mut long = whole.clone();
+    long[third + 8..third + 12].copy_from_slice(&0x4000_0000_u32.to_le_bytes());
+    let limit = "a packet of 1073741824 bytes, more than the 262144 that are possible";
+    for (content, expected) in [
+        (&long[..], format!("record 3 at byte {third}: {limit}")),
+        (
+            &whole[..third + 5],
+            format!(
+                "record 3 at byte {third}: the file was cut short: 5 of at least 16 bytes are there"
+            ),
+        ),
+        (
+            &whole[..10],
+            "the header of the file: the file was cut short: 10 of at least 24 bytes are there"
+                .to_owned(),
+        ),
+    ] {
+        std::fs::write(&path, content)?;
+        for arguments in [
+            &["follow"][..],
+            &["follow", "-o", "json"],
+            &["follow", "--digest"],
+            &["flows"],
+            &["capture"],
+            &["capture", "--count"],
+            &["capture", "-w", "/dev/null"],
+        ] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+            let output = command.args(arguments).arg("--read").arg(&path).output()?;
+            let errors = String::from_utf8(output.stderr)?;
+            assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
+            let line = format!("ringtap: {}: {expected}\n", path.display());
+            assert_eq!(errors, line, "{arguments:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_file_is_named_once() -> Result {
+    let folder = Folder::new("named-once")?;
+    let file = Packets::ethernet().exchange(b"ping", b"pong").write(&folder.0)?;
+    let link = folder.0.join("link.pcap");
+    std::os::unix::fs::symlink(&file, &link)?;
+    for (name, to) in [
+        ("no-folder", folder.0.join("no-folder/out.pcap")),
+        ("packets.pcap", file.clone()),
+        ("link.pcap", link),
+        ("named-once: ", folder.0.clone()),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+        command.args(["capture", "-r"]).arg(&file).arg("-w").arg(&to);
+        let output = command.output()?;
+        let errors = String::from_utf8(output.stderr)?;
+        assert_eq!((output.status.code(), errors.matches(name).count()), (Some(1), 1), "{errors}");
+    }
+    Ok(())
+}
+
+/// A hole has no packet of its own: its time is that of the packet before it.
+#[test]
+fn a_hole_has_a_time_in_every_form() -> Result {
+    let packets = Packets::ethernet()
+        .handshake()
+        .tcp(Client, ACK, 100, 0, &[b'a'; 50])
+        .tcp(Server, ACK, 0, 150, b"")
+        .tcp(Client, ACK, 250, 0, &[b'b'; 50])
+        .tcp(Server, ACK, 0, 300, b"")
+        .close(300, 0);
+    let (text, _) = shown("hole", &packets, &["follow", "-o", "json"])?;
+    let gaps: Vec<_> =
+        objects(&text)?.into_iter().filter(|object| object["event"] == "gap").collect();
+    let times: Vec<_> = gaps.iter().map(|gap| (&gap["offset"], &gap["time"])).collect();
+    let [first, second] = ["1700000000.000000000", "1700000000.003000000"].map(Value::from);
+    assert_eq!(times, [(&0.into(), &first), (&150.into(), &second)]);
+    let (text, _) = shown("hole", &packets, &["follow", "-q", "--utc"])?;
+    let holes: Vec<_> = text.lines().filter(|line| line.contains(" missing at ")).collect();
+    assert!(holes[0].starts_with("[1] 22:13:20.000000 "), "{text}");
+    assert!(holes[1].starts_with("[1] 22:13:20.003000 "), "{text}");
+    Ok(())
+}
+
 #[test]
 fn an_interface_that_is_not_there_is_named_once() -> Result {
     for subcommand in ["follow", "flows", "capture"] {

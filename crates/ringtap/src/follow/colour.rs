@@ -11,7 +11,9 @@ use flow::FlowSide;
 pub(super) enum Colour {
     /// On a terminal, unless NO_COLOR is set.
     Auto,
+    /// Even where the output is no terminal.
     Always,
+    /// Not at all.
     Never,
 }
 

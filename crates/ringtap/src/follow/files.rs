@@ -63,7 +63,8 @@ impl Folder {
     pub(super) fn create(path: &Path, overwrite: bool) -> Result<Self, Error> {
         let failed = |source| Error::Write { path: path.to_owned(), source };
         let named = |extension: &OsStr| CAPTURES.iter().any(|known| extension == *known);
-        if (path.extension().is_some_and(named) && !path.is_dir()) || path.is_file() {
+        let is_named_so = path.extension().is_some_and(named) || path.as_os_str() == "-";
+        if !path.is_dir() && (is_named_so || path.exists()) {
             return Err(Error::NoFolder { path: path.to_owned() });
         }
         fs::create_dir_all(path).map_err(failed)?;
@@ -144,7 +145,10 @@ impl Files {
             // Both ends of a stream can forge jumps: one stream must not end the others.
             Some(Errno::EFBIG) => "no larger file is possible here",
             Some(Errno::EEXIST) => "the name is taken",
-            Some(Errno::ELOOP | Errno::ENOENT | Errno::ENXIO | Errno::ESTALE) => {
+            // A file that cannot even be made: the folder is gone, and none of the others can be made either.
+            Some(Errno::ELOOP | Errno::ENOENT | Errno::ENXIO | Errno::ESTALE)
+                if matches!(state, State::Made(..)) =>
+            {
                 "the file was replaced by something else"
             }
             _ => {

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conversation::{Chunk, ChunkData};
-use flow::FlowSide;
+use flow::{FlowSide, Timestamp};
 use serde::Serialize;
 
 use super::view::{Talk, View};
@@ -15,6 +15,8 @@ use crate::output::Output;
 pub(super) struct Json {
     talk: Talk,
     output: Output,
+    /// The latest time that anything brought.
+    now: Timestamp,
     late_bytes: u64,
     unplaced_bytes: u64,
     conflicts: u64,
@@ -57,6 +59,8 @@ enum Event<'a> {
     },
     Gap {
         conversation: u64,
+        /// Of the packet before the gap.
+        time: String,
         from: &'static str,
         offset: u64,
         len: u64,
@@ -135,7 +139,8 @@ fn write(output: &Output, event: &Event<'_>) {
 
 impl Json {
     pub(super) fn new(talk: Talk, output: Output) -> Self {
-        Self { talk, output, late_bytes: 0, unplaced_bytes: 0, conflicts: 0 }
+        let now = talk.started;
+        Self { talk, output, now, late_bytes: 0, unplaced_bytes: 0, conflicts: 0 }
     }
 
     fn write(&self, event: &Event<'_>) {
@@ -144,6 +149,9 @@ impl Json {
 
     fn count(&mut self, chunk: &Chunk) {
         match chunk {
+            Chunk::Initiator(data) | Chunk::Responder(data) => {
+                self.now = self.now.max(data.timestamp());
+            }
             Chunk::Late { data, .. } => self.late_bytes += data.len() as u64,
             Chunk::Unplaced { data, .. } => self.unplaced_bytes += data.len() as u64,
             Chunk::Conflict { .. } => self.conflicts += 1,
@@ -182,6 +190,7 @@ impl View for Json {
             }),
             Chunk::Gap { side, offset, len, cause, estimated, .. } => self.write(&Event::Gap {
                 conversation,
+                time: self.now.to_string(),
                 from: name(*side),
                 offset: *offset,
                 len: *len,

@@ -11,7 +11,8 @@ use super::view::{Talk, View};
 use crate::names::{self, bytes};
 use crate::output::Output;
 use crate::text::clock::Clock;
-use crate::text::payload;
+use crate::text::payload::{self, Look};
+use crate::text::wrap;
 
 /// How bytes are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +44,16 @@ pub(super) struct Printer {
 pub(super) fn begin(talk: &Talk, output: &Output, clock: &Clock) {
     let Talk { number, started, initiator, responder, scope, .. } = *talk;
     let (moment, scope) = (clock.at(started), names::Within(scope));
+    let text = format!("[{number}] {} {initiator} > {responder}{scope} started", moment.dated());
+    heading(output, &text);
+}
+
+/// Prints a line about a conversation. What it quotes begins no row.
+fn heading(output: &Output, text: &str) {
+    let width = output.width();
     output.write(|w| {
-        writeln!(w, "[{number}] {} {initiator} > {responder}{scope} started", moment.dated())
+        wrap::line(w, width, ["", "    "], text)?;
+        w.write_all(b"\n")
     });
 }
 
@@ -57,7 +66,7 @@ impl Printer {
         clock: Clock,
     ) -> Self {
         let day = clock.at(talk.started).day();
-        let (text, runs) = (Default::default(), Runs::default());
+        let (text, runs) = (Default::default(), Runs::new(talk.started));
         Self { talk, output, bytes, palette, clock, day, text, runs }
     }
 
@@ -67,10 +76,11 @@ impl Printer {
         let number = self.talk.number;
         let (from, to) = self.talk.ends(side);
         let same_day = moment.day() == std::mem::replace(&mut self.day, moment.day());
-        self.output.write(|w| match same_day {
-            true => writeln!(w, "[{number}] {} {from} > {to} {what}", moment.time()),
-            false => writeln!(w, "[{number}] {} {from} > {to} {what}", moment.dated()),
-        });
+        let text = match same_day {
+            true => format!("[{number}] {} {from} > {to} {what}", moment.time()),
+            false => format!("[{number}] {} {from} > {to} {what}", moment.dated()),
+        };
+        heading(&self.output, &text);
     }
 
     /// Prints what is wrong, a line each.
@@ -86,20 +96,23 @@ impl Printer {
         if self.bytes == Bytes::None {
             return;
         }
-        let (offset, len, style) =
-            (data.offset(), bytes(data.len() as u64), self.palette.side(side));
+        let (offset, len, look) = (data.offset(), bytes(data.len() as u64), self.look(side));
         self.line(side, data.timestamp(), format_args!("{len} at {offset}"));
         let text = &mut self.text[side as usize];
         self.output.write(|w| match self.bytes {
-            Bytes::Hex => payload::hex(w, style, offset, data),
-            _ => text.write(w, side, style, offset, data),
+            Bytes::Hex => payload::hex(w, look, offset, data),
+            _ => text.write(w, look, offset, data),
         });
     }
 
     /// Shows the beginning of a character whose rest does not come.
     fn flush(&mut self, side: FlowSide) {
-        let (text, style) = (&mut self.text[side as usize], self.palette.side(side));
-        self.output.write(|w| text.finish(w, side, style));
+        let (look, text) = (self.look(side), &mut self.text[side as usize]);
+        self.output.write(|w| text.finish(w, look));
+    }
+
+    fn look(&self, side: FlowSide) -> Look {
+        Look { side, style: self.palette.side(side), width: self.output.width() }
     }
 
     fn closed(&mut self, record: &FlowRecord<FiveTupleKey>) {

@@ -18,7 +18,7 @@ pub(super) struct Raw {
 
 impl Raw {
     pub(super) fn new(talk: Talk, output: Output) -> Self {
-        Self { talk, output, runs: Runs::default() }
+        Self { talk, output, runs: Runs::new(talk.started) }
     }
 
     /// Says on standard error what standard output cannot say.

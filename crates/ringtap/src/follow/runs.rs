@@ -49,6 +49,11 @@ struct Unplaced {
 }
 
 impl Runs {
+    /// Of a conversation that begins at this time.
+    pub(super) fn new(started: Timestamp) -> Self {
+        Self { now: started, ..Self::default() }
+    }
+
     /// Takes note of the next step of a conversation, and returns what there is to say before it is shown.
     pub(super) fn chunk(&mut self, chunk: &Chunk) -> Vec<Notice> {
         let mut notices = Vec::new();

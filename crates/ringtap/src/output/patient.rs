@@ -11,6 +11,7 @@ use nix::fcntl::OFlag;
 use ring_sys::event;
 
 use crate::interrupt;
+use crate::text::wrap::Width;
 
 /// A write of so many bytes does not block on a pipe that poll(2) reports as writable: `PIPE_BUF` of pipe(7).
 const PIECE: usize = 4096;
@@ -70,6 +71,15 @@ impl Patient {
 
     pub(crate) fn is_terminal(&self) -> bool {
         self.file.is_terminal()
+    }
+
+    /// Where rows end on a terminal, which may change.
+    pub(crate) fn width(&self) -> Width {
+        if self.is_terminal() {
+            Width::of_terminal(ring_sys::terminal::columns(self.file.as_fd()))
+        } else {
+            Width::default()
+        }
     }
 
     /// `true` if it is this file.

@@ -7,6 +7,7 @@
 pub(crate) mod clock;
 pub(crate) mod escape;
 pub(crate) mod payload;
+pub(crate) mod wrap;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod judge;

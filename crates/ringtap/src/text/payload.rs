@@ -7,6 +7,7 @@ use anstyle::Style;
 use flow::FlowSide;
 
 use super::escape;
+use super::wrap::{self, Width};
 
 /// The text of one direction.
 #[derive(Debug, Default)]
@@ -17,11 +18,21 @@ pub(crate) struct Text {
     next: u64,
 }
 
-/// What lines of a side begin with.
-const fn mark(side: FlowSide) -> &'static str {
-    match side {
-        FlowSide::Initiator => ">",
-        FlowSide::Responder => "<",
+/// How lines of a side look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    pub(crate) side: FlowSide,
+    pub(crate) style: Style,
+    pub(crate) width: Width,
+}
+
+impl Look {
+    /// What a line begins with, and a row that continues one.
+    const fn marks(&self) -> [&'static str; 2] {
+        match self.side {
+            FlowSide::Initiator => ["> ", ">+"],
+            FlowSide::Responder => ["< ", "<+"],
+        }
     }
 }
 
@@ -30,13 +41,12 @@ impl Text {
     pub(crate) fn write(
         &mut self,
         w: &mut dyn Write,
-        side: FlowSide,
-        style: Style,
+        look: Look,
         offset: u64,
         bytes: &[u8],
     ) -> io::Result<()> {
         if offset != self.next {
-            self.finish(w, side, style)?;
+            self.finish(w, look)?;
         }
         self.next = offset.wrapping_add(bytes.len() as u64);
         let joined;
@@ -48,38 +58,50 @@ impl Text {
         };
         let (whole, rest) = bytes.split_at(bytes.len() - escape::unfinished(bytes));
         self.unfinished.extend_from_slice(rest);
-        lines(w, side, style, whole)
+        lines(w, look, whole)
     }
 
     /// Writes what waits for its rest, which does not come.
-    pub(crate) fn finish(
-        &mut self,
-        w: &mut dyn Write,
-        side: FlowSide,
-        style: Style,
-    ) -> io::Result<()> {
+    pub(crate) fn finish(&mut self, w: &mut dyn Write, look: Look) -> io::Result<()> {
         let unfinished = std::mem::take(&mut self.unfinished);
-        if unfinished.is_empty() { Ok(()) } else { lines(w, side, style, &unfinished) }
+        if unfinished.is_empty() { Ok(()) } else { lines(w, look, &unfinished) }
     }
 }
 
-fn lines(w: &mut dyn Write, side: FlowSide, style: Style, bytes: &[u8]) -> io::Result<()> {
-    let mark = mark(side);
+fn lines(w: &mut dyn Write, look: Look, bytes: &[u8]) -> io::Result<()> {
+    let (marks @ [mark, _], style) = (look.marks(), look.style);
+    let mut text = Vec::new();
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let line =
             line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
-        write!(w, "{style}{mark}{}", if line.is_empty() { "" } else { " " })?;
-        escape::line(w, line)?;
+        write!(w, "{style}")?;
+        if line.is_empty() {
+            w.write_all(mark.trim_end().as_bytes())?;
+        } else if look.width.columns().is_none() {
+            w.write_all(mark.as_bytes())?;
+            escape::line(w, line)?;
+        } else {
+            text.clear();
+            escape::line(&mut text, line)?;
+            wrap::line(w, look.width, marks, &String::from_utf8_lossy(&text))?;
+        }
         writeln!(w, "{style:#}")?;
     }
     Ok(())
 }
 
-/// Sixteen bytes a line, as `tcpdump -X` shows them.
-pub(crate) fn hex(w: &mut dyn Write, style: Style, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    for (line, row) in bytes.chunks(16).enumerate() {
-        write!(w, "{style}\t0x{:06x}: ", offset.wrapping_add(16 * line as u64))?;
-        for pair in 0..8 {
+/// Sixteen bytes a line, as `tcpdump -X` shows them; fewer where the terminal is narrow.
+pub(crate) fn hex(w: &mut dyn Write, look: Look, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    let Look { style, width, .. } = look;
+    let digits = format!("{:06x}", offset.saturating_add(bytes.len() as u64)).len();
+    // A tab, the offset, two columns and a half for each byte, and the text.
+    let needed = |count: usize| 8 + (digits + 4) + count / 2 * 5 + 2 + count;
+    let counts = [16, 8, 4, 2];
+    let fits = |count: &usize| width.columns().is_none_or(|columns| needed(*count) <= columns);
+    let count = counts.into_iter().find(fits).unwrap_or(2);
+    for (line, row) in bytes.chunks(count).enumerate() {
+        write!(w, "{style}\t0x{:06x}: ", offset.wrapping_add((count * line) as u64))?;
+        for pair in 0..count / 2 {
             match row.get(2 * pair..) {
                 Some([a, b, ..]) => write!(w, " {a:02x}{b:02x}")?,
                 Some([a]) => write!(w, " {a:02x}  ")?,

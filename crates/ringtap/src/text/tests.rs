@@ -4,16 +4,22 @@ use flow::{FlowSide, Timestamp};
 use super::clock::Clock;
 use super::escape::{Escaped, Quoted, is_shown, unfinished};
 use super::judge::judge;
-use super::payload::Text;
+use super::payload::{Look, Text};
+use super::wrap::{Width, line, most_columns};
 
 /// The text as the initiator's, in these pieces.
 fn printed(pieces: &[&[u8]]) -> String {
+    printed_in(Width::ANY, pieces)
+}
+
+fn printed_in(width: Width, pieces: &[&[u8]]) -> String {
+    let look = Look { side: FlowSide::Initiator, style: Style::new(), width };
     let (mut out, mut text, mut offset) = (Vec::new(), Text::default(), 0);
     for piece in pieces {
-        text.write(&mut out, FlowSide::Initiator, Style::new(), offset, piece).unwrap();
+        text.write(&mut out, look, offset, piece).unwrap();
         offset += piece.len() as u64;
     }
-    text.finish(&mut out, FlowSide::Initiator, Style::new()).unwrap();
+    text.finish(&mut out, look).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -30,6 +36,30 @@ fn lines_cannot_be_headings() {
     for line in printed(&[forged]).lines() {
         assert!(line == ">" || line.starts_with("> "), "{line}");
     }
+}
+
+#[test]
+fn rows_that_a_terminal_would_begin_are_marked() {
+    let heading = "[2] 22:13:20 192.0.2.1:1 > 192.0.2.2:2 started";
+    let width = Width::of_terminal(Some(40));
+    let forged = format!("{}{heading}\n", "x".repeat(38));
+    assert_eq!(
+        printed_in(width, &[forged.as_bytes()]),
+        format!("> {}\n>+x{}\n>+{}\n", "x".repeat(37), &heading[..36], &heading[36..])
+    );
+    // Nothing is lost, and no row is longer than the terminal, whatever it makes of these.
+    for text in ["größer 日本語 ✓ ".repeat(20), "\tx".repeat(30), "\u{202e}\u{1b}".repeat(30)]
+    {
+        let rows = printed_in(width, &[text.as_bytes()]);
+        assert!(rows.lines().all(|row| most_columns(row) < 40), "{rows}");
+        let joined: String = rows.lines().map(|row| &row[2..]).collect();
+        assert_eq!(format!("> {joined}\n"), printed(&[text.as_bytes()]));
+    }
+    // Colours take no room.
+    let mut out = Vec::new();
+    let coloured = format!("\x1b[31m{}\x1b[0m", "y".repeat(39));
+    line(&mut out, width, ["", "    "], &coloured).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap(), coloured);
 }
 
 #[test]
