@@ -1,13 +1,13 @@
 //! Prints requests and responses as they go by: `http eth0`, or `http capture.pcap`.
 //!
-//! Each direction of a conversation is an `AsyncRead`, over which the parser of heads is that of the crate httparse. A
-//! gap is an error that can be read past; what follows it is found again at the next head.
+//! Each direction of a conversation is an `AsyncRead`, over which the parser of heads is that of the crate httparse. At a
+//! gap the buffer is emptied before reading goes on, so that nothing is joined across it; the next head is found behind it.
 
 use std::env;
 use std::error::Error;
 use std::path::Path;
 
-use conversation::{Conversation, Conversations, FlowStreamExt as _, GapError, Half};
+use conversation::{Conversation, Conversations, FlowStreamExt as _, Half};
 use flow::{FiveTuple, FlowSide};
 use futures::StreamExt as _;
 use ring_core::{AsyncCapture, CaptureFile};
@@ -44,7 +44,7 @@ async fn heads(mut half: Half, name: &str) {
         match half.read_buf(&mut bytes).await {
             Ok(0) => return,
             Ok(_) => {}
-            Err(error) => match GapError::from_io(&error) {
+            Err(error) => match half.skip_gap() {
                 Some(gap) => {
                     println!("{name} {gap}");
                     bytes.clear();

@@ -10,21 +10,22 @@ use crate::GapCause;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The source could not go on. Everything that it gave before was delivered.
-    #[error("the source of packets failed: {0}")]
+    /// The source could not go on. Everything that it gave before was delivered. The message is the source's own.
+    // Not `{0}` with a text of ours: whoever prints a chain of causes would print the same cause twice.
+    #[error(transparent)]
     Source(#[from] ring_core::Error),
     /// The engine's thread could not be started.
     #[error("the engine's thread could not be started: {0}")]
-    Spawn(#[source] io::Error),
-    /// The engine's thread panicked: a fault of this crate.
+    Spawn(io::Error),
+    /// The engine's thread panicked: a fault of this crate, or of a source of the program's own.
     #[error("the engine's thread panicked")]
     EnginePanicked,
 }
 
-/// Bytes are missing at this place of a stream; the next read goes on behind them.
+/// Bytes are missing at this place of a stream.
 ///
 /// A half that is read as `AsyncRead` reports a gap as an [`io::Error`] of kind [`io::ErrorKind::InvalidData`] with
-/// this inside.
+/// this inside, and again with each further read until [`Half::skip_gap`](crate::Half::skip_gap).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{len} bytes are missing at offset {offset} of the stream ({cause:?})")]
 #[non_exhaustive]
@@ -35,6 +36,8 @@ pub struct GapError {
     pub len: u64,
     /// Why they are missing.
     pub cause: GapCause,
+    /// `true` if `len` is an estimate, see [`flow::Gap::estimated`].
+    pub estimated: bool,
 }
 
 /// The reader was too slow and its conversation was given up; nothing follows.
@@ -64,5 +67,29 @@ impl GapError {
     #[must_use]
     pub fn from_io(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref::<Self>().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::Error;
+
+    #[test]
+    fn no_cause_is_printed_twice() {
+        for error in [
+            Error::Source(ring_core::Error::NoRuntime),
+            Error::Spawn(std::io::Error::other("too many threads")),
+            Error::EnginePanicked,
+        ] {
+            let text = error.to_string();
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                assert!(!text.contains(&error.to_string()), "{text}: {error}");
+                cause = error.source();
+            }
+        }
+        assert!(Error::Spawn(std::io::Error::other("limit")).to_string().ends_with("limit"));
     }
 }

@@ -21,6 +21,11 @@ impl<K: Clone> AsyncRead for Half<K> {
             if buf.remaining() == 0 || this.ended {
                 return Poll::Ready(Ok(()));
             }
+            // Not once, but until the reader moves on. `FramedRead`, for one, gives an error and then `None`, and if it is
+            // polled again reads on with what it had in its buffer: the bytes around the gap would become one message.
+            if let Some(gap) = this.gap {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, gap)));
+            }
             if let Some(rest) = &mut this.rest {
                 let count = rest.len().min(buf.remaining());
                 this.read = Some((rest.offset(), rest.timestamp(), rest.packet_number()));
@@ -40,9 +45,8 @@ impl<K: Clone> AsyncRead for Half<K> {
                 Poll::Ready(Some(Ok(Chunk::Initiator(data) | Chunk::Responder(data)))) => {
                     this.rest = (!data.is_empty()).then_some(data);
                 }
-                Poll::Ready(Some(Ok(Chunk::Gap { offset, len, cause, .. }))) => {
-                    let gap = GapError { offset, len, cause };
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, gap)));
+                Poll::Ready(Some(Ok(Chunk::Gap { offset, len, cause, estimated, .. }))) => {
+                    this.gap = Some(GapError { offset, len, cause, estimated });
                 }
                 Poll::Ready(Some(Ok(Chunk::Overrun { side, offset }))) => {
                     this.ended = true;

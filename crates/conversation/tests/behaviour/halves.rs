@@ -5,7 +5,7 @@ use std::marker::PhantomPinned;
 use conversation::{Chunk, FlowStreamExt as _, GapError, Overflow, OverrunError};
 use flow::{FiveTuple, FiveTupleKey, FlowExtractor, FlowSide, Headers, Orientation, Packet};
 use futures::StreamExt as _;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
 use super::exchange;
 use super::support::{Connection, Live, interleave, pattern};
@@ -92,9 +92,70 @@ async fn halves_read_as_streams_of_bytes_and_say_where_some_are_missing() {
     let error = responder.read_to_end(&mut before).await.unwrap_err();
     let gap = GapError::from_io(&error).unwrap();
     assert_eq!((before.len(), gap.offset, gap.len), (100, 100, 50));
+    assert_eq!(responder.skip_gap(), Some(gap));
     let mut after = Vec::new();
     responder.read_to_end(&mut after).await.unwrap();
     assert_eq!([before, after].concat(), connections[0].sent[1]);
+}
+
+#[tokio::test]
+async fn no_reader_gets_past_a_gap_without_saying_so() {
+    let mut connection = Connection::open(1);
+    connection.send(0, b"one\ntwo\nthr");
+    connection.lose(0, 6);
+    connection.send(0, b"r\nfive\n");
+    connection.lose(0, 7);
+    connection.send(0, b"six\n");
+    connection.fin(0);
+    connection.fin(1);
+    let mut conversations =
+        interleave(&mut [connection]).flow_stream(FiveTuple::bidirectional()).begin();
+    let (mut half, _responder) = conversations.next().await.unwrap().unwrap().split();
+    assert_eq!(half.skip_gap(), None, "nothing was read yet");
+    let mut parts = Vec::new();
+    loop {
+        let mut part = Vec::new();
+        let mut lines = BufReader::new(&mut half).lines();
+        // Some decoders try again after an error.
+        for _ in 0..3 {
+            while let Ok(Some(line)) = lines.next_line().await {
+                part.push(line);
+            }
+        }
+        parts.push((part, half.skip_gap().map(|gap| (gap.offset, gap.len))));
+        if let (_, None) = parts.last().unwrap() {
+            break;
+        }
+        assert_eq!(half.skip_gap(), None, "a gap is skipped once");
+    }
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(
+        parts,
+        [
+            (lines("one\ntwo"), Some((11, 6))),
+            (lines("r\nfive"), Some((24, 7))),
+            (lines("six"), None)
+        ]
+    );
+    // The end is no gap.
+    assert_eq!(half.read(&mut [0; 8]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_gap_that_a_read_has_reported_is_no_chunk_as_well() {
+    let mut connection = Connection::open(1);
+    connection.send(0, b"before");
+    connection.lose(0, 6);
+    connection.send(0, b"behind");
+    let mut conversations =
+        interleave(&mut [connection]).flow_stream(FiveTuple::bidirectional()).begin();
+    let (mut half, _responder) = conversations.next().await.unwrap().unwrap().split();
+    let mut before = Vec::new();
+    half.read_to_end(&mut before).await.unwrap_err();
+    assert_eq!(before, b"before");
+    let Some(Chunk::Initiator(data)) = half.next_chunk().await else { panic!("no data") };
+    assert_eq!((data.offset(), &data[..]), (12, &b"behind"[..]));
+    assert_eq!(half.skip_gap(), None);
 }
 
 #[tokio::test]
@@ -125,7 +186,7 @@ async fn a_half_tells_time_and_place_of_what_was_read() {
                     times.push((half.offset().unwrap(), time / 1_000_000));
                     assert_eq!(half.packet_number(), Some(time / 1_000_000 + 1));
                 }
-                Err(error) => assert!(GapError::from_io(&error).is_some()),
+                Err(error) => assert_eq!(half.skip_gap(), GapError::from_io(&error)),
             }
         }
         // The handshake is three packets; of each message, five bytes are read, then three.
