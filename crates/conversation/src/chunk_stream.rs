@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+#[cfg(not(loom))]
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -10,6 +12,8 @@ use flow::{EndReason, FiveTupleKey, Flow, FlowRecord, FlowSide, Orientation, Tim
 use futures_core::Stream;
 
 use crate::chunk::{Chunk, GapCause};
+#[cfg(not(loom))]
+use crate::counters::Statistics;
 use crate::delivery::Delivery;
 use crate::error::Error;
 use crate::flow_event::FlowNumber;
@@ -62,8 +66,8 @@ pub enum ChunkEvent<K = FiveTupleKey> {
 /// batch at a time. [Causal order](crate::FlowStream::causal_order) and the
 /// [limit of a conversation](crate::FlowStream::conversation_limit) do not apply.
 ///
-/// It ends with the source, after an error if there was one; conversations whose end was not told then have none. Dropping
-/// it stops the engine.
+/// It ends after an error if there was one, when the engines have ended and their sources are closed; conversations whose
+/// end was not reported by then have none. Dropping it stops the engines; [`drain`](Self::drain) also waits for them.
 ///
 /// # Examples
 ///
@@ -140,6 +144,25 @@ impl<K: Clone> ChunkStream<K> {
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle::new(Arc::clone(&self.control))
+    }
+
+    /// Stops the engines and waits until they have ended and their sources are closed, as
+    /// [`Conversations::drain`](crate::Conversations::drain) does. What was not read is dropped. Returns the final statistics.
+    ///
+    /// Dropping the future is the same as dropping the stream.
+    ///
+    /// # Errors
+    /// The error that ended an engine.
+    #[cfg(not(loom))]
+    pub async fn drain(mut self) -> Result<Statistics, Error> {
+        let handle = self.handle();
+        handle.shutdown();
+        let mut result = Ok(());
+        while let Some(event) = poll_fn(|cx| Pin::new(&mut self).poll_next(cx)).await {
+            result = result.and(event.map(drop));
+        }
+        handle.finished().await;
+        result.map(|()| handle.statistics())
     }
 
     fn release(&mut self) {

@@ -100,7 +100,11 @@ impl<K: Clone> Conversation<K> {
 }
 
 impl Conversation<FiveTupleKey> {
-    /// The endpoint that opened the connection, or is taken for it: see [`FlowSide::Initiator`].
+    /// The endpoint that opened the connection.
+    ///
+    /// If the capture did not see it open, the first packet decides. Of a SYN-ACK its receiver is the initiator. Of any other
+    /// TCP segment it is the end with the higher port, since servers have the lower one as a rule, and the sender if both are
+    /// equal. Of protocols other than TCP it is the sender of the first packet.
     #[must_use]
     pub fn initiator(&self) -> Endpoint {
         match self.initiator {
@@ -109,7 +113,7 @@ impl Conversation<FiveTupleKey> {
         }
     }
 
-    /// The other endpoint.
+    /// The endpoint that is not the [initiator](Self::initiator).
     #[must_use]
     pub fn responder(&self) -> Endpoint {
         match self.initiator {

@@ -1,5 +1,7 @@
 //! The stream of conversations.
 
+#[cfg(not(loom))]
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,14 +10,19 @@ use flow::FiveTupleKey;
 use futures_core::Stream;
 
 use crate::conversation::Conversation;
+#[cfg(not(loom))]
+use crate::counters::Statistics;
 use crate::error::Error;
 use crate::handle::{Control, Handle};
 use crate::inbox::Inbox;
 
 /// Every conversation of a source, each from its first packet on.
 ///
-/// It ends with the source, after an error if there was one. Dropping it ends the announcement of new conversations;
-/// those that were taken go on.
+/// It ends after an error if there was one, when the engines have ended and their sources are closed. Dropping it ends
+/// the announcement of new conversations; those that were taken go on.
+///
+/// A program that returns from `main` ends the engines wherever they are. If a source has something to finish, such as a
+/// file that it writes what it passes on to, read this stream to its end, or [`drain`](Self::drain) it, before that.
 #[derive(Debug)]
 pub struct Conversations<K: Clone = FiveTupleKey> {
     inbox: Arc<Inbox<Conversation<K>>>,
@@ -38,6 +45,50 @@ impl<K: Clone> Conversations<K> {
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle::new(Arc::clone(&self.control))
+    }
+
+    /// Stops the engines and waits until they have ended and their sources are closed. Returns the final statistics.
+    ///
+    /// Each engine takes what its source already holds, as with [`Handle::shutdown`]. Conversations that were taken get
+    /// that and their true ends; those that nobody has taken are dropped. To wait for the end of a file instead, read the
+    /// stream until it gives `None`.
+    ///
+    /// Dropping the future is the same as dropping the stream.
+    ///
+    /// # Errors
+    /// The error that ended an engine.
+    ///
+    /// # Examples
+    ///
+    /// The first conversation is all that this program wants. The source is closed before it goes on:
+    ///
+    /// ```
+    /// # use conversation::FlowStreamExt as _;
+    /// # use flow::FiveTuple;
+    /// # use futures::StreamExt as _;
+    /// # use ring_core::{LinkType, MemorySource};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), conversation::Error> {
+    /// # let source = MemorySource::new(LinkType::ETHERNET);
+    /// let mut conversations = source.flow_conversations(FiveTuple::bidirectional());
+    /// if let Some(conversation) = conversations.next().await {
+    ///     println!("{:?}", conversation?.key());
+    /// }
+    /// let statistics = conversations.drain().await?;
+    /// println!("{} packets", statistics.packets);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(not(loom))]
+    pub async fn drain(self) -> Result<Statistics, Error> {
+        let handle = self.handle();
+        handle.shutdown();
+        let mut result = Ok(());
+        while let Some(conversation) = poll_fn(|cx| self.inbox.poll(cx)).await {
+            result = result.and(conversation.map(drop));
+        }
+        handle.finished().await;
+        result.map(|()| handle.statistics())
     }
 }
 

@@ -4,6 +4,7 @@
 pub(crate) mod driver;
 pub(crate) mod thread;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -83,8 +84,8 @@ pub(crate) struct Engine<S, E: FlowExtractor, H> {
     handed_over: bool,
     /// When it was told to stop.
     stopped: Option<Instant>,
-    /// Dropped last.
-    _running: Running,
+    /// Dropped last: who awaits the end of all engines finds everything else released.
+    running: Running,
 }
 
 /// The time of the packets, going on between them.
@@ -128,7 +129,7 @@ where
             looked,
             observer,
             stopped,
-            _running: running,
+            running,
         }
     }
 
@@ -217,13 +218,21 @@ where
         counters.set_table(self.table.statistics());
     }
 
-    /// Tells how it ended. After an error the other engines of the stream stop, too.
-    fn end(&mut self, error: Option<Error>) {
+    /// Closes the source, then reports the end to the readers. After an error the other engines of the stream stop, too.
+    ///
+    /// In this order, because a program may leave `main` as soon as its stream has ended, which ends this thread
+    /// wherever it is. A source that writes to a file when it is dropped would not get to it.
+    fn end(self, error: Option<Error>) {
+        let Self { source, table, mut sink, control, member, mut observer, running, .. } = self;
+        // A source of the program's own may panic here. Its readers must have their end anyway.
+        let closed = catch_unwind(AssertUnwindSafe(|| drop(source)));
+        let error = error.or_else(|| closed.err().map(|_| Error::EnginePanicked));
         if error.is_some() {
-            self.control.stop();
+            control.stop();
         }
-        self.observer.end(self.control.member_statistics(self.member), error.as_ref());
-        self.sink.end(error);
+        observer.end(control.member_statistics(member), error.as_ref());
+        sink.end(error);
+        drop((table, sink, running));
     }
 
     fn look_around(&mut self) {

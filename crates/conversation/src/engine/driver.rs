@@ -46,7 +46,7 @@ impl Driver {
         E: FlowExtractor + Send + 'static,
         H: Sink<E::Key>,
     {
-        self.engines.push(Box::pin(run(Running { engine, ended: false })));
+        self.engines.push(Box::pin(run(Running { engine: Some(engine) })));
     }
 }
 
@@ -65,15 +65,15 @@ impl fmt::Debug for Driver {
     }
 }
 
-/// An engine that tells its sink that it ends, even where it is dropped midway.
+/// An engine that reports its end, even if it is dropped midway.
 struct Running<S, E, H>
 where
     S: PacketSource,
     E: FlowExtractor,
     H: Sink<E::Key>,
 {
-    engine: Engine<S, E, H>,
-    ended: bool,
+    /// `None` once it has ended.
+    engine: Option<Engine<S, E, H>>,
 }
 
 impl<S, E, H> Running<S, E, H>
@@ -83,11 +83,11 @@ where
     H: Sink<E::Key>,
 {
     fn end(&mut self, error: Option<Error>) {
-        if !mem::replace(&mut self.ended, true) {
+        if let Some(mut engine) = self.engine.take() {
             if !thread::panicking() {
-                self.engine.finish();
+                engine.finish();
             }
-            self.engine.end(error);
+            engine.end(error);
         }
     }
 }
@@ -109,9 +109,10 @@ where
     E: FlowExtractor,
     H: Sink<E::Key>,
 {
-    let error = turns(&mut running.engine).await;
-    while running.engine.finish_some() {
-        let Engine { sink, control, .. } = &mut running.engine;
+    let Some(engine) = &mut running.engine else { return };
+    let error = turns(engine).await;
+    while engine.finish_some() {
+        let Engine { sink, control, .. } = &mut *engine;
         poll_fn(|cx| control.gate().poll_while(cx, || sink.is_crowded())).await;
         tokio::task::yield_now().await;
     }

@@ -22,17 +22,24 @@ where
     H: Sink<E::Key>,
 {
     engine.gather = GATHER;
-    // Outside the thread as well, for where there is none.
-    let engine = Arc::new(Mutex::new(engine));
-    let threads = Arc::clone(&engine);
+    // `spawn` drops the closure if there can be no thread, and the engine's end must be reported even then. So the
+    // closure does not own it.
+    let shared = Arc::new(Mutex::new(Some(engine)));
+    let threads = Arc::clone(&shared);
     let run = move || {
-        let mut engine = threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut engine) = take(&threads) else { return };
         let result = catch_unwind(AssertUnwindSafe(|| run(&mut engine)));
         engine.end(result.unwrap_or(Some(Error::EnginePanicked)));
     };
-    if let Err(error) = thread::Builder::new().name("ringtap-engine".to_owned()).spawn(run) {
-        engine.lock().unwrap_or_else(PoisonError::into_inner).end(Some(Error::Spawn(error)));
+    if let Err(error) = thread::Builder::new().name("ringtap-engine".to_owned()).spawn(run)
+        && let Some(engine) = take(&shared)
+    {
+        engine.end(Some(Error::Spawn(error)));
     }
+}
+
+fn take<T>(shared: &Mutex<Option<T>>) -> Option<T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 fn run<S, E, H>(engine: &mut Engine<S, E, H>) -> Option<Error>

@@ -1,13 +1,15 @@
 //! When all is over.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use conversation::{Chunk, FlowStreamExt as _};
+use conversation::{Chunk, Error, FlowStreamExt as _};
 use flow::{EndReason, FiveTuple};
 use futures::StreamExt as _;
 
-use super::support::{Connection, Failing, Fed, interleave};
+use super::support::{Closing, Connection, Failing, Fed, interleave};
 use super::{exchange, hear};
 use crate::Begin as _;
 
@@ -92,4 +94,88 @@ async fn what_nobody_wants_ends() {
     drop(conversations);
     handle.finished().await;
     assert!(feed.is_dropped());
+}
+
+/// A file with one exchange that is slow to close, and whether it has been closed.
+fn closing(panics: bool) -> (Arc<AtomicBool>, Closing) {
+    let closed = Arc::new(AtomicBool::new(false));
+    let source = interleave(&mut [exchange(1, 10, 10)]);
+    (Arc::clone(&closed), Closing { source, closed, panics })
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_source_is_closed() {
+    // A program returns from `main` then, and its threads are gone.
+    let (closed, source) = closing(false);
+    let conversations = source.flow_stream(FiveTuple::bidirectional()).begin();
+    assert_eq!(conversations.count().await, 1);
+    assert!(closed.load(Ordering::SeqCst), "conversations");
+
+    let (closed, source) = closing(false);
+    let chunks = source.flow_stream(FiveTuple::bidirectional()).begin_chunks();
+    assert!(chunks.count().await > 2);
+    assert!(closed.load(Ordering::SeqCst), "chunks");
+
+    let (closed, source) = closing(false);
+    let events = source.flow_stream(FiveTuple::bidirectional());
+    assert_eq!(events.count().await, 2);
+    assert!(closed.load(Ordering::SeqCst), "events");
+
+    let (closed, source) = closing(false);
+    let events = source.flow_stream(FiveTuple::bidirectional()).broadcast(10);
+    assert_eq!(events.subscribe().count().await, 2);
+    assert!(closed.load(Ordering::SeqCst), "subscribers");
+}
+
+#[tokio::test]
+async fn a_source_that_panics_when_it_is_closed_is_an_error_of_the_stream() {
+    let (closed, source) = closing(true);
+    let mut conversations = source.flow_stream(FiveTuple::bidirectional()).begin();
+    let handle = conversations.handle();
+    let mut conversation = conversations.next().await.unwrap().unwrap();
+    assert_eq!(hear(&mut conversation).await.reason, Some(EndReason::Fin));
+    let error = conversations.next().await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::EnginePanicked), "{error:?}");
+    assert!(conversations.next().await.is_none());
+    handle.finished().await;
+    assert!(closed.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_drained_stops_and_leaves_conversations_that_were_taken() {
+    let (feed, source) = Fed::new();
+    let mut conversations = source.flow_stream(FiveTuple::bidirectional()).begin();
+    let mut connections: Vec<_> = (1..=3).map(Connection::open).collect();
+    for connection in &mut connections {
+        connection.send(0, b"hello");
+        feed.all(connection);
+    }
+    let mut taken = conversations.next().await.unwrap().unwrap();
+    let statistics = conversations.drain().await.unwrap();
+    assert!(feed.is_dropped(), "the source is still open");
+    assert_eq!((statistics.conversations, statistics.flows, statistics.bytes), (3, 0, 15));
+    let heard = hear(&mut taken).await;
+    assert_eq!((&heard.bytes[0][..], heard.reason), (&b"hello"[..], Some(EndReason::CaptureEnded)));
+
+    // A file that waits for its readers does not have to be read first.
+    let mut connections = [exchange(1, 10, 300_000), exchange(2, 10, 300_000)];
+    let conversations = interleave(&mut connections)
+        .flow_stream(FiveTuple::bidirectional())
+        .conversation_limit(10_000)
+        .begin();
+    conversations.drain().await.unwrap();
+    let chunks = interleave(&mut [exchange(1, 10, 300_000)])
+        .flow_stream(FiveTuple::bidirectional())
+        .total_limit(10_000)
+        .begin_chunks();
+    chunks.drain().await.unwrap();
+
+    // What ended it comes out of it.
+    let source = Failing { source: interleave(&mut [exchange(1, 10, 10)]), fails: true };
+    let conversations = source.flow_stream(FiveTuple::bidirectional()).begin();
+    let handle = conversations.handle();
+    while !handle.is_finished() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(matches!(conversations.drain().await, Err(Error::Source(_))));
 }

@@ -15,7 +15,7 @@ use conversation::{Chunk, Conversation, FlowStreamExt as _, GapCause, Retention}
 use flow::{EndReason, FiveTuple, FlowSide};
 use futures::StreamExt as _;
 use ring_core::{LinkType, MemorySource, PacketMeta, PacketSource, Timestamp};
-use support::{Connection, Live, interleave, pattern, source, udp};
+use support::{ACK, Connection, FIN, Live, SYN, interleave, pattern, segment, source, udp};
 use tokio::io::AsyncReadExt as _;
 
 use crate::Begin as _;
@@ -96,6 +96,45 @@ async fn every_retention_gives_the_same_bytes() {
         let mut all: Vec<_> = conversations.collect().await;
         let heard = hear(all[0].as_mut().unwrap()).await;
         assert_eq!(heard.bytes, connections[0].sent);
+    }
+}
+
+#[tokio::test]
+async fn of_a_conversation_picked_up_midway_the_first_packet_shows_the_initiator() {
+    for (ports, flags, expected) in [
+        // The sender's port and the receiver's.
+        ([80, 40_000], ACK, 40_000),
+        ([40_000, 80], ACK, 40_000),
+        ([8080, 443], ACK, 8080),
+        ([40_000, 50_000], ACK, 50_000),
+        ([50_000, 40_000], ACK, 50_000),
+        ([80, 40_000], FIN | ACK, 40_000),
+        // A handshake shows more than ports do.
+        ([40_000, 80], SYN | ACK, 80),
+        ([80, 40_000], SYN | ACK, 40_000),
+        ([80, 40_000], SYN, 80),
+    ] {
+        let payload: &[u8] = if flags & SYN != 0 { b"" } else { b"data" };
+        let packet = segment(0, ports, [7, 9], flags, payload);
+        let mut conversations =
+            source(vec![packet]).flow_stream(FiveTuple::bidirectional()).begin();
+        let conversation = conversations.next().await.unwrap().unwrap();
+        assert_eq!(conversation.initiator().port, expected, "{ports:?} {flags:#x}");
+        let responder = if ports[0] == expected { ports[1] } else { ports[0] };
+        assert_eq!(conversation.responder().port, responder, "{ports:?} {flags:#x}");
+    }
+    // Two equal ports, and datagrams: the sender.
+    for side in [0, 1] {
+        let addresses = ["10.0.0.1", "10.0.0.2"];
+        let equal = segment(side, [4000, 4000], [7, 9], ACK, b"data");
+        for packet in [equal, udp(side, 7, b"data")] {
+            let mut conversations = source(vec![packet])
+                .flow_stream(FiveTuple::bidirectional())
+                .datagrams(true)
+                .begin();
+            let conversation = conversations.next().await.unwrap().unwrap();
+            assert_eq!(conversation.initiator().address.to_string(), addresses[side]);
+        }
     }
 }
 

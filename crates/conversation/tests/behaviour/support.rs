@@ -4,7 +4,10 @@
 use std::collections::VecDeque;
 use std::iter;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
 use std::time::Duration;
 
 use ring_core::{
@@ -82,17 +85,27 @@ impl Connection {
     fn segment(&mut self, side: usize, flags: u8, payload: &[u8]) {
         let ports = [[self.port, 80], [80, self.port]][side];
         let acknowledgement = if flags & ACK != 0 { self.next[1 - side] } else { 0 };
-        let mut tcp = Vec::new();
-        tcp.extend(ports.iter().flat_map(|port| port.to_be_bytes()));
-        tcp.extend(self.next[side].to_be_bytes());
-        tcp.extend(acknowledgement.to_be_bytes());
-        tcp.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
-        tcp.extend(payload);
-        let mut frame = frame(side, 6, &tcp);
+        let mut frame = segment(side, ports, [self.next[side], acknowledgement], flags, payload);
         let address = [26, 30][side];
         frame[address + 2..address + 4].copy_from_slice(&self.host);
         self.packets.push_back(frame);
     }
+}
+
+/// A TCP segment from host 10.0.0.1 (side 0) or 10.0.0.2, with the ports of its sender and its receiver, its sequence
+/// number and what it acknowledges.
+pub fn segment(
+    side: usize,
+    ports: [u16; 2],
+    numbers: [u32; 2],
+    flags: u8,
+    payload: &[u8],
+) -> Vec<u8> {
+    let mut tcp: Vec<u8> = ports.iter().flat_map(|port| port.to_be_bytes()).collect();
+    tcp.extend(numbers.iter().flat_map(|number| number.to_be_bytes()));
+    tcp.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    tcp.extend(payload);
+    frame(side, 6, &tcp)
 }
 
 /// A UDP datagram between the same two hosts.
@@ -274,6 +287,49 @@ impl PacketSource for Fed {
 
     fn is_live(&self) -> bool {
         true
+    }
+
+    fn interrupter(&self) -> Option<Interrupter> {
+        None
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+/// A file that takes its time to close, like one that has something to write yet, and may fail at that.
+pub struct Closing {
+    pub source: MemorySource,
+    pub closed: Arc<AtomicBool>,
+    pub panics: bool,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        thread::sleep(Duration::from_millis(30));
+        self.closed.store(true, Ordering::SeqCst);
+        assert!(!self.panics, "the disk is full");
+    }
+}
+
+impl PacketSource for Closing {
+    type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
+
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
+        self.source.next_batch(timeout)
+    }
+
+    fn statistics(&mut self) -> Result<Statistics, Error> {
+        self.source.statistics()
+    }
+
+    fn link_type(&self) -> Option<LinkType> {
+        self.source.link_type()
+    }
+
+    fn is_live(&self) -> bool {
+        false
     }
 
     fn interrupter(&self) -> Option<Interrupter> {
