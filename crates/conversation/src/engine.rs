@@ -6,7 +6,7 @@ pub(crate) mod thread;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use flow::{FlowExtractor, FlowHandler, FlowId, FlowTable, Timestamp};
@@ -79,6 +79,8 @@ pub(crate) struct Engine<S, E: FlowExtractor, H> {
     gather: usize,
     clock: Clock,
     looked: Instant,
+    /// What the source had dropped then.
+    drops: u64,
     observer: Observer,
     /// The last turn has handed over what was gathered, so that readers had better run.
     handed_over: bool,
@@ -127,6 +129,7 @@ where
             handed_over: false,
             clock,
             looked,
+            drops: 0,
             observer,
             stopped,
             running,
@@ -242,6 +245,14 @@ where
         counters.set_table(self.table.statistics());
         if let Ok(statistics) = self.source.statistics() {
             counters.set_source(statistics);
+            if self.source.is_live() {
+                // Packets in the ring are older than what is dropped while it is full: the time of the packets so far does not
+                // do.
+                let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+                let now = Timestamp::from_nanos(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
+                self.table.note_drops(statistics.drops.saturating_sub(self.drops), now);
+                self.drops = statistics.drops;
+            }
         }
         self.observer.look(self.control.member_statistics(self.member));
     }

@@ -46,8 +46,9 @@ pub struct Gap {
     pub len: u64,
     /// How the table came to know.
     pub cause: GapCause,
-    /// `true` if the capture missed so much that sequence numbers, which count modulo 2³², do not tell the length alone: `len`
-    /// is then the length nearest to what the flow's rate lets expect, and another multiple of 4 GiB is possible.
+    /// `true` if the capture missed so much that sequence numbers, which count modulo 2³², do not tell the length alone: it
+    /// is at least the remainder of `len` modulo 2³², and `len` is the likeliest of the lengths with this remainder by what
+    /// the source has lost, see [`FlowTable::note_drops`](crate::FlowTable::note_drops), or else by the flow's rate.
     pub estimated: bool,
 }
 

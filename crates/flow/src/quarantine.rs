@@ -278,6 +278,15 @@ impl Quarantine {
         }
     }
 
+    /// The silence before what is kept near a sequence number, or before an acknowledgement near it: its beginning, and its
+    /// end if that is known.
+    pub(crate) fn silence_before(&self, sequence: u32) -> Option<(u64, Option<u64>)> {
+        let group = self.groups.iter().find(|group| near(group.segments.back(), sequence));
+        let claim = self.claim.filter(|claim| is_near(claim.acknowledgement, sequence));
+        let group = group.map(|group| (group.quiet_since, Some(group.since)));
+        group.or(claim.map(|claim| (claim.quiet_since, None)))
+    }
+
     /// `true` if a sequence number is of a sequence space other than the stream's that was seen.
     pub(crate) fn knows(&self, sequence: u32) -> bool {
         self.spaces.iter().any(|space| is_near(space.end, sequence))

@@ -6,6 +6,9 @@ use crate::{FlowSide, Orientation, TcpFlags};
 
 /// No index: of a backlog that a direction does not have.
 pub(crate) const NONE: u32 = u32::MAX;
+/// How far behind the next expected byte an acknowledgement is nothing special: more than most connections have in flight. One
+/// further back may be a way around the sequence space, and is looked at closely.
+pub(crate) const FAR_BEHIND: i32 = 1 << 26;
 
 /// What a packet touches of a flow: two cache lines, which a processor may fetch as one. The rest is [`Cold`].
 #[derive(Debug)]
@@ -294,7 +297,7 @@ impl Direction {
         type F = DirectionFlags;
         let distance = acknowledgement.wrapping_sub(self.expected()).cast_signed();
         self.flags.has(F::ANCHORED)
-            && ((distance <= 0 && distance >= -(1 << 30))
+            && ((distance <= 0 && distance >= -FAR_BEHIND)
                 || (distance == 1 && self.flags.has(F::FIN_REACHED)))
     }
 

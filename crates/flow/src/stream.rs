@@ -6,12 +6,14 @@ mod outage;
 mod pickup;
 mod segment;
 mod window;
+mod wrap;
 
 use crate::backlog::{Backlog, Backlogs};
 use crate::config::Config;
 use crate::history::{History, Letter, Seen};
 use crate::slot::{Direction, DirectionFlags as F, NONE};
 use crate::statistics::TableStatistics;
+use crate::table::Drops;
 use crate::{Flow, FlowHandler, FlowSide, GapCause, OverlapPolicy, UnplacedCause};
 
 /// A direction and all that its reassembly needs.
@@ -24,6 +26,9 @@ pub(crate) struct Stream<'t, K, H> {
     /// What the other side has brought to the history.
     pub(crate) peer: Seen,
     pub(crate) backlogs: &'t mut Backlogs,
+    pub(crate) drops: &'t Drops,
+    /// The longest packet so far: captured bytes.
+    pub(crate) longest: u32,
     pub(crate) config: &'t Config,
     /// How the receiver treats overlaps.
     pub(crate) policy: OverlapPolicy,
@@ -153,6 +158,11 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             self.settle_early(if taken.cast_signed() < 0 { 0 } else { taken });
         }
         if self.bears_out(acknowledgement) {
+            return 0;
+        }
+        if self.is_wrapped(acknowledgement) {
+            self.statistics.out_of_window += 1;
+            self.claimed(acknowledgement);
             return 0;
         }
         if self.direction.takes_acknowledgement(acknowledgement, edge) {

@@ -3,6 +3,7 @@
 mod batch;
 mod checksums;
 mod doubt;
+mod drops;
 mod expiry;
 mod fragments;
 mod in_order;
@@ -18,6 +19,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::num::NonZeroU128;
 
+pub(crate) use self::drops::Drops;
 use crate::backlog::Backlogs;
 use crate::chunked::Chunked;
 use crate::config::{Config, FlowTableBuilder};
@@ -102,6 +104,7 @@ pub struct FlowTable<E: FlowExtractor> {
     screen: screen::Screen,
     checksums: checksums::Checksums,
     doubts: doubt::Doubts,
+    drops: Drops,
     delivered: Option<Box<Delivered>>,
     /// The longest packet so far: captured bytes.
     longest: u32,
@@ -148,6 +151,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             screen: screen::Screen::default(),
             checksums: checksums::Checksums::default(),
             doubts: doubt::Doubts::default(),
+            drops: Drops::default(),
             delivered,
             longest: 0,
             protocols: Box::new([0; 256]),
@@ -361,17 +365,6 @@ impl<E: FlowExtractor> FlowTable<E> {
         admitted
     }
 
-    /// A packet of a flow that is over.
-    fn after_end(&mut self, slot: u32, payload_bytes: usize) {
-        self.statistics.after_end += 1;
-        self.statistics.after_end_bytes += payload_bytes as u64;
-        let entry = &mut self.slots[slot];
-        if entry.flags.has(SlotFlags::REFUSED) {
-            // It goes on: the handler must not be asked again in the middle of it.
-            entry.last_seen = self.now;
-        }
-    }
-
     /// Counts a packet of a side.
     #[inline(always)]
     fn count(&mut self, slot: u32, side: FlowSide, payload_bytes: u32, wire_bytes: u32) {
@@ -421,6 +414,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             history,
             peer,
             backlogs: &mut self.backlogs,
+            drops: &self.drops,
+            longest: self.longest,
             config: &self.config,
             statistics: &mut self.statistics,
             handler,

@@ -3,15 +3,13 @@
 use super::{Payload, Stream};
 use crate::quarantine::{Group, Parked, Quarantine, is_near};
 use crate::slot::DirectionFlags as F;
-use crate::{FlowHandler, Gap, GapCause, Timestamp, Unplaced, UnplacedCause};
+use crate::{FlowHandler, GapCause, Timestamp, Unplaced, UnplacedCause};
 
 /// How far a segment may be from the next expected byte: the largest window (RFC 7323, section 2.3). What lies further back
 /// cannot be a retransmission, so it is far ahead instead.
 const REACH: i64 = 1 << 30;
 /// How far before its SYN a stream's numbers are taken for old ones.
 const BEFORE_SYN: i64 = 1 << 24;
-/// How many bytes more than the measured rate lets expect make the length of an outage ambiguous.
-const AMBIGUOUS: u64 = 1 << 31;
 
 impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// `true` if a sequence number at this offset cannot be true as far as the capture shows.
@@ -19,12 +17,6 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         start > self.limit()
             || start < self.direction.next.cast_signed() - REACH
             || (self.direction.flags.has(F::SYN) && start < -BEFORE_SYN)
-    }
-
-    /// The same of a sequence number.
-    pub(crate) fn is_stray(&self, sequence: u32) -> bool {
-        self.direction.flags.has(F::ANCHORED)
-            && self.is_implausible(self.direction.offset(sequence))
     }
 
     /// Puts a segment into quarantine. It counts as evidence itself: several in a row are a stream.
@@ -110,8 +102,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             }
         } else if let Some((end, quiet_since)) = quarantine.claimed() {
             // Of this side nothing was captured any more, but the other side shows that it went on.
+            let wrapped = self.has_wrapped(end, quiet_since, self.now);
             self.leave_old_place();
-            self.skip_to(end, quiet_since, GapCause::Acknowledged);
+            self.skip_to(end, quiet_since, wrapped, GapCause::Acknowledged);
             self.direction.acked = end;
             self.direction.edge = end;
             self.direction.flags.set(F::ACKED);
@@ -189,10 +182,11 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let Some(quarantine) = self.known_quarantine() else { return };
         let group = quarantine.groups.remove(index);
         self.settle_quarantine();
+        let wrapped = self.has_wrapped(group.first(), group.quiet_since, group.since);
         self.leave_old_place();
         let cause =
             if group.acknowledged.is_some() { GapCause::Acknowledged } else { GapCause::Outage };
-        self.skip_to(group.first(), group.quiet_since, cause);
+        self.skip_to(group.first(), group.quiet_since, wrapped, cause);
         if let Some(acknowledged) = group.acknowledged {
             self.direction.acked = acknowledged;
             self.direction.edge = acknowledged;
@@ -242,41 +236,6 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             backlog.other_fin = None;
         }
         self.direction.flags.clear(F::GRACE);
-    }
-
-    /// Declares everything before a sequence number missing, however far ahead that is.
-    fn skip_to(&mut self, sequence: u32, quiet_since: u64, cause: GapCause) {
-        let start = self.direction.offset(sequence);
-        let (len, estimated) = if self.is_implausible(start) {
-            let least = u64::from(sequence.wrapping_sub(self.direction.expected()));
-            self.outage(least, quiet_since)
-        } else {
-            // Holes that were given up meanwhile have brought the stream within reach of it.
-            ((start - self.direction.next.cast_signed()).max(0).cast_unsigned(), false)
-        };
-        if len > 0 {
-            self.gap(Gap { offset: self.direction.next, len, cause, estimated });
-        }
-    }
-
-    /// The length of an outage of which the length is known modulo 2³², and whether that is a guess.
-    ///
-    /// The flow's rate before the outage and the time that it took tell how much may have been sent. On a fast link that is
-    /// more than sequence numbers can tell apart (RFC 7323, section 5.2 names the time: 34 s at 1 Gbit/s).
-    fn outage(&self, least: u64, quiet_since: u64) -> (u64, bool) {
-        let started = self.flow.started.as_nanos();
-        let active = quiet_since.saturating_sub(started);
-        let silent = self.now.saturating_sub(quiet_since);
-        if active == 0 {
-            return (least, least >= AMBIGUOUS);
-        }
-        let expected = u128::from(self.direction.next) * u128::from(silent) / u128::from(active);
-        let expected = u64::try_from(expected).unwrap_or(u64::MAX).min(1 << 50);
-        if expected < AMBIGUOUS {
-            return (least, least >= AMBIGUOUS);
-        }
-        let wraps = (expected.saturating_sub(least) + AMBIGUOUS) >> 32;
-        (least + (wraps << 32), true)
     }
 
     /// No more evidence comes: each group is placed if nothing speaks against it, else reported.

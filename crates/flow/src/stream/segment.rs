@@ -11,7 +11,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     pub(super) fn place(&mut self, mut start: i64, mut payload: Payload<'_>) {
         let next = self.direction.next.cast_signed();
         let end = start + i64::from(payload.wire_len);
-        if self.is_implausible(start) {
+        if self.is_implausible(start) || self.is_wrapped(payload.sequence) {
             self.statistics.out_of_window += 1;
             self.park(payload, false);
             return;

@@ -4,7 +4,7 @@ use super::batch::{Sort, Work};
 use super::path::path;
 use super::view;
 use crate::history::Letter;
-use crate::slot::DirectionFlags as F;
+use crate::slot::{DirectionFlags as F, FAR_BEHIND};
 use crate::stream::ahead;
 use crate::{Data, FlowExtractor, FlowHandler, FlowTable, Packet, TcpOptions};
 
@@ -37,8 +37,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         // Chosen by index: a branch on the side is one that the processor cannot predict.
         let own = &entry.directions[side as usize];
         let peer = &entry.directions[side.opposite() as usize];
-        // The peer must not acknowledge what was not seen, nor what no window spans.
-        let seen = peer.expected().wrapping_sub(tcp.acknowledgement) <= 1 << 30;
+        // The peer must not acknowledge what was not seen, nor what may be a way around the sequence space.
+        let seen = peer.expected().wrapping_sub(tcp.acknowledgement) <= FAR_BEHIND.cast_unsigned();
         if peer.flags.has(F::ANCHORED) && !seen {
             return false;
         }

@@ -255,6 +255,17 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
+    /// A packet of a flow that is over.
+    pub(super) fn after_end(&mut self, slot: u32, payload_bytes: usize) {
+        self.statistics.after_end += 1;
+        self.statistics.after_end_bytes += payload_bytes as u64;
+        let entry = &mut self.slots[slot];
+        if entry.flags.has(SlotFlags::REFUSED) {
+            // It goes on: the handler must not be asked again in the middle of it.
+            entry.last_seen = self.now;
+        }
+    }
+
     /// A segment whose place depends on evidence that is not there yet.
     pub(super) fn park(
         &mut self,

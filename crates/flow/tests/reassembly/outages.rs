@@ -279,3 +279,164 @@ fn segments_forged_in_several_places_do_not_support_one_another() {
     assert_eq!(unplaced.len(), 9);
     assert!(unplaced.iter().all(|(_, _, cause)| *cause == UnplacedCause::OutOfWindow));
 }
+
+/// A connection that has sent 1.5 GB, most of which was not captured, and how long it took: milliseconds.
+fn fast() -> (Lab, u64) {
+    let mut lab = Lab::open();
+    let started = lab.clock - 2;
+    lab.client(0, "abc");
+    lab.acknowledge(3);
+    for jump in [700_000_003, SENT as u32 - 3] {
+        lab.wait(Duration::from_millis(500));
+        lab.client(jump, "def");
+        lab.acknowledge(jump + 3);
+    }
+    assert!(lab.text().ends_with("def"));
+    assert_eq!(lab.side(0, Initiator).bytes.len(), 9);
+    let took = lab.clock - started;
+    (lab, took)
+}
+
+/// Bytes of it.
+const SENT: u64 = 1_500_000_000;
+
+/// The segment behind it, and how much was missed before that.
+fn assert_fast_is_bridged(lab: &Lab, expected: &[(u64, bool)], rest: &str) {
+    let side = lab.side(0, Initiator);
+    let gaps: Vec<_> = side.gaps.iter().skip(2).map(|gap| (gap.len, gap.estimated)).collect();
+    assert_eq!(gaps, expected, "{}", side.text);
+    assert_eq!(String::from_utf8_lossy(&side.bytes), format!("abcdefdef{rest}"));
+    assert!(side.repeats.is_empty() && side.unplaced.is_empty());
+}
+
+#[test]
+fn an_outage_that_leads_behind_the_stream_by_its_sequence_numbers_is_bridged() {
+    for back in [1_073_000_000, 900_000_000, 100_000_000, 70_000_000, 10_000_000, 2_000_000] {
+        let missed = (1 << 32) - back;
+        let after = (SENT + missed) as u32;
+        let segments = [(0, "ghi"), (3, "jkl"), (6, "mno"), (9, "pqr")];
+        for acknowledges in [true, false] {
+            let (mut lab, took) = fast();
+            // As long as it takes to send so much.
+            lab.wait(Duration::from_millis(took * missed / SENT));
+            for (offset, text) in segments {
+                lab.client(after.wrapping_add(offset), text);
+                if acknowledges {
+                    lab.acknowledge(after.wrapping_add(offset + 3));
+                }
+            }
+            assert_fast_is_bridged(&lab, &[(missed, true)], "ghijklmnopqr");
+        }
+        // The acknowledgements come first.
+        if back > 1 << 26 {
+            let (mut lab, took) = fast();
+            lab.wait(Duration::from_millis(took * missed / SENT));
+            for (offset, text) in segments {
+                lab.acknowledge(after.wrapping_add(offset + 3));
+                lab.client(after.wrapping_add(offset), text);
+            }
+            assert_fast_is_bridged(&lab, &[(missed, true)], "ghijklmnopqr");
+        }
+    }
+}
+
+#[test]
+fn what_is_sent_again_after_a_long_silence_is_no_outage() {
+    let (mut lab, _) = fast();
+    lab.client(SENT as u32, "lost");
+    lab.wait(Duration::from_secs(100));
+    lab.client(SENT as u32, "lost");
+    lab.client(SENT as u32 - 3, "def");
+    // As a keep-alive.
+    lab.client(SENT as u32 - 1, "f");
+    lab.acknowledge(SENT as u32 + 4);
+    lab.client(SENT as u32 + 4, "more");
+    let side = lab.side(0, Initiator);
+    assert!(side.text.ends_with("deflostmore"), "{}", side.text);
+    assert_eq!((side.gaps.len(), side.repeats.len(), side.unplaced.len()), (2, 3, 0));
+}
+
+#[test]
+fn old_segments_after_a_long_silence_are_repetitions_if_the_stream_goes_on() {
+    let (mut lab, _) = fast();
+    lab.wait(Duration::from_secs(100));
+    lab.client(SENT as u32 - 100_000_000, "old");
+    lab.client(SENT as u32 - 99_999_997, "er");
+    lab.client(SENT as u32, "more");
+    lab.acknowledge(SENT as u32 + 4);
+    lab.finish();
+    let side = lab.side(0, Initiator);
+    assert!(side.text.ends_with("defmore"), "{}", side.text);
+    // Of what is missing.
+    assert_eq!((side.gaps.len(), side.late.len(), side.unplaced.len()), (2, 2, 0));
+}
+
+impl Lab {
+    /// The source reads its counter.
+    fn lose(&mut self, packets: u64) {
+        self.clock += 1;
+        self.table.note_drops(packets, self.now());
+    }
+}
+
+#[test]
+fn drops_of_the_source_bound_the_length_of_an_outage() {
+    for (lost, missed, estimated) in [
+        // So few packets cannot have had 4 GiB more.
+        (50_000, 3_000_000_000, false),
+        (60_000, 200_000_000, false),
+        // The share of the stream in them is known about.
+        (150_000, 3_000_000_000, true),
+    ] {
+        let mut lab = Lab::new();
+        lab.handshake(C, S);
+        lab.lose(0);
+        lab.client(0, "abc");
+        lab.acknowledge(3);
+        lab.wait(Duration::from_secs(200));
+        lab.lose(lost);
+        let after = 3_u32.wrapping_add(missed as u32);
+        lab.client(after, "def");
+        lab.acknowledge(after.wrapping_add(3));
+        let gaps = &lab.side(0, Initiator).gaps;
+        assert_eq!((gaps.len(), gaps[0].len, gaps[0].estimated), (1, missed, estimated), "{lost}");
+        assert!(lab.text().ends_with("]def"));
+    }
+}
+
+#[test]
+fn packets_that_were_lost_tell_how_long_an_outage_is_better_than_its_time() {
+    // Of a stream of 50,000 bytes in two packets. Its pace changed meanwhile.
+    for missed in [1_000_000_000_u64, 5_000_000_000, 9_500_000_000, 20_000_000_000] {
+        for silent in [2, 200] {
+            let mut lab = Lab::new();
+            lab.lose(0);
+            lab.handshake(C, S);
+            let payload = "x".repeat(50_000);
+            let mut sent = 0;
+            for _ in 0..100 {
+                lab.client(sent, &payload);
+                sent += 50_000;
+                lab.acknowledge(sent);
+            }
+            lab.wait(Duration::from_secs(silent));
+            lab.lose(missed / 25_000);
+            let after = u64::from(sent) + missed;
+            lab.client(after as u32, "def");
+            lab.acknowledge((after + 3) as u32);
+            let gaps = &lab.side(0, Initiator).gaps;
+            assert_eq!((gaps.len(), gaps[0].len), (1, missed), "{silent}");
+        }
+    }
+}
+
+#[test]
+fn without_drops_of_the_source_an_outage_has_the_least_length_and_may_be_longer() {
+    let (mut lab, _) = fast();
+    lab.lose(0);
+    lab.wait(Duration::from_secs(3));
+    lab.lose(0);
+    lab.client(SENT as u32 + 100_000_000, "ghi");
+    lab.acknowledge(SENT as u32 + 100_000_003);
+    assert_fast_is_bridged(&lab, &[(100_000_000, true)], "ghi");
+}

@@ -123,7 +123,10 @@ impl Runs {
                     format!("{} missing at {offset}: {}", bytes(*len), names::gap_in_words(*cause));
                 match estimated {
                     false => what,
-                    true => format!("about {what}; it may be another multiple of 4 GiB"),
+                    true => format!(
+                        "about {what}; at least {}, and multiples of 4 GiB are uncertain",
+                        bytes(*len & u64::from(u32::MAX))
+                    ),
                 }
             }
             Chunk::Overrun { offset, .. } => {

@@ -1,0 +1,138 @@
+//! Outages after which sequence numbers, which count modulo 2³², leave open how much is missing.
+//!
+//! On a fast link that takes less than a minute (RFC 7323, section 5.2 names the time: 34 s at 1 Gbit/s). The stream may go on
+//! anywhere in the sequence space then, also right behind the place where it was, among numbers that look like those of
+//! retransmissions. Taken for these, what comes would be discarded up to the place where the numbers meet the old ones, and
+//! 4 GiB would be joined without a word.
+
+use super::Stream;
+use crate::slot::DirectionFlags as F;
+use crate::{FlowHandler, Gap, GapCause};
+
+/// How many bytes more than sequence numbers show make the length of an outage ambiguous.
+const AMBIGUOUS: u64 = 1 << 31;
+/// How far before what the peer has acknowledged a retransmission may begin: it crossed with the acknowledgement.
+const CROSSED: i64 = 1 << 20;
+/// How far behind segments may be that came into another order on their way.
+const FAR: i64 = 1 << 24;
+/// For how long a large loss of the source is looked at. Nanoseconds.
+const RECENT: u64 = 1_000_000_000;
+/// No link takes a stream around the sequence space in less: 170 Gbit/s. Nanoseconds.
+const SHORTEST: u64 = 100_000_000;
+
+impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
+    /// `true` if a sequence number does not fit the stream, as far as the capture shows.
+    pub(crate) fn is_stray(&self, sequence: u32) -> bool {
+        self.direction.flags.has(F::ANCHORED)
+            && (self.is_implausible(self.direction.offset(sequence)) || self.is_wrapped(sequence))
+    }
+
+    /// `true` if a sequence number lies behind what the peer has acknowledged, after a silence in which the stream may
+    /// have gone all around the sequence space.
+    pub(super) fn is_wrapped(&self, sequence: u32) -> bool {
+        let behind = self.behind(sequence);
+        if behind <= CROSSED {
+            return false;
+        }
+        let quarantine = self.backlog().and_then(|backlog| backlog.quarantine.as_ref());
+        let silence = quarantine.and_then(|quarantine| quarantine.silence_before(sequence));
+        let (from, to) = silence.unwrap_or((self.previous, None));
+        self.is_ambiguous(behind, from, to.unwrap_or(self.now))
+    }
+
+    /// The same, for a silence that is known.
+    pub(super) fn has_wrapped(&self, sequence: u32, from: u64, to: u64) -> bool {
+        let behind = self.behind(sequence);
+        behind > CROSSED && self.is_ambiguous(behind, from, to)
+    }
+
+    /// How far behind what the peer has acknowledged, or if that is not known, behind what was captured.
+    fn behind(&self, sequence: u32) -> i64 {
+        let direction = &self.direction;
+        if !direction.flags.has(F::ANCHORED) {
+            return 0;
+        }
+        let next = direction.next.cast_signed();
+        let acknowledged = direction.offset(direction.acked).min(next);
+        let settled = if direction.flags.has(F::ACKED) { acknowledged } else { next };
+        settled - direction.offset(sequence)
+    }
+
+    /// `true` if so much may have been missed between two moments that sequence numbers do not tell how much.
+    fn is_ambiguous(&self, behind: i64, from: u64, to: u64) -> bool {
+        let silent = to.saturating_sub(from) >= SHORTEST;
+        if silent && self.expected_by_rate(from, to) >= AMBIGUOUS {
+            return true;
+        }
+        // The first packet after the silence may be an acknowledgement, which shows nothing. What the queues of an overloaded
+        // host have put into another order is not so far behind.
+        let from = if behind > FAR { from.min(to.saturating_sub(RECENT)) } else { from };
+        (silent || behind > FAR) && self.drops.bytes_between(from, to, self.longest) >= AMBIGUOUS
+    }
+
+    /// Declares everything before a sequence number missing, however far ahead that is.
+    pub(super) fn skip_to(
+        &mut self,
+        sequence: u32,
+        quiet_since: u64,
+        wrapped: bool,
+        cause: GapCause,
+    ) {
+        let start = self.direction.offset(sequence);
+        let (len, estimated) = if wrapped || self.is_implausible(start) {
+            let least = u64::from(sequence.wrapping_sub(self.direction.expected()));
+            self.outage(least, quiet_since)
+        } else {
+            // Holes that were given up meanwhile have brought the stream within reach of it.
+            ((start - self.direction.next.cast_signed()).max(0).cast_unsigned(), false)
+        };
+        if len > 0 {
+            self.gap(Gap { offset: self.direction.next, len, cause, estimated });
+        }
+    }
+
+    /// The length of an outage of which sequence numbers tell the least, and whether it is a guess.
+    ///
+    /// What the source has lost meanwhile bounds it, and tells the likeliest length if the packets that were lost were like
+    /// those that were not. Where the source does not know, or has lost less than that, the packets took another way or were
+    /// lost before they came to the source. For a source that does not count, the flow's rate before the outage tells how
+    /// much is to be expected.
+    fn outage(&self, least: u64, quiet_since: u64) -> (u64, bool) {
+        let by_rate = self.expected_by_rate(quiet_since, self.now);
+        let lost = self.drops.bytes_between(quiet_since, self.now, self.longest);
+        let (expected, most) = if self.drops.is_unknown() {
+            (by_rate, u64::MAX)
+        } else if lost < least {
+            return (least, by_rate.max(least) >= AMBIGUOUS);
+        } else {
+            (self.expected_by_drops(quiet_since).unwrap_or(by_rate), lost)
+        };
+        let around = |len: u64| (len.saturating_sub(least) + AMBIGUOUS) >> 32;
+        let most = (most - least) >> 32;
+        let wraps = around(expected).min(most);
+        let is_known = most == 0 || (self.drops.is_unknown() && expected.max(least) < AMBIGUOUS);
+        (least + (wraps << 32), !is_known)
+    }
+
+    /// Bytes that the stream brings between two moments if it goes on as before.
+    fn expected_by_rate(&self, from: u64, to: u64) -> u64 {
+        let active = from.saturating_sub(self.flow.started.as_nanos());
+        share(self.direction.next, to.saturating_sub(from), active)
+    }
+
+    /// Bytes of the stream in the packets that the source has lost, if its share in them is that in all packets since the
+    /// flow began.
+    fn expected_by_drops(&self, quiet_since: u64) -> Option<u64> {
+        let gaps = self.backlog().map_or(0, |backlog| backlog.gap_bytes);
+        let begun = self.drops.taken_at(self.flow.started.as_nanos());
+        let taken = self.statistics.packets.checked_sub(begun).filter(|taken| *taken > 0)?;
+        let lost = self.drops.between(quiet_since, self.now);
+        Some(share(self.direction.next.saturating_sub(gaps), lost, taken))
+    }
+}
+
+/// `amount * part / whole` within what a stream can have; 0 if the whole is 0.
+fn share(amount: u64, part: u64, whole: u64) -> u64 {
+    let share = u128::from(amount) * u128::from(part) / u128::from(whole.max(1));
+    if whole == 0 { 0 } else { u64::try_from(share).unwrap_or(u64::MAX).min(1 << 50) }
+}
