@@ -110,11 +110,11 @@ pub use write::{Annotation, CaptureWriter, CaptureWriterBuilder, InterfaceDescri
 #[cfg(feature = "tokio")]
 pub use xdp::AsyncXdp;
 pub use xdp::{
-    ForwardStatistics, HugePages, KernelVersion, MultiBuffer, RejectReason, SendRejected,
-    SendRequest, SendTimestamp, Umem, UmemConfig, XdpAttach, XdpBatch, XdpDirection, XdpError,
-    XdpForwarder, XdpFrame, XdpGroup, XdpMode, XdpOutcome, XdpProgram, XdpReceiver,
-    XdpReceiverStatistics, XdpSender, XdpSenderStatistics, XdpSocket, XdpSocketBuilder, XdpTap,
-    XdpTapBatch, XdpTapCounters, XdpWait, ZeroCopy,
+    ForwardStatistics, HugePages, KernelVersion, MultiBuffer, RaisedMtu, RejectReason,
+    SendRejected, SendRequest, SendTimestamp, Umem, UmemConfig, XdpAttach, XdpBatch, XdpDirection,
+    XdpError, XdpForwarder, XdpFrame, XdpGroup, XdpMode, XdpMtuReports, XdpOutcome, XdpProgram,
+    XdpReceiver, XdpReceiverStatistics, XdpSender, XdpSenderStatistics, XdpSocket,
+    XdpSocketBuilder, XdpTap, XdpTapBatch, XdpTapCounters, XdpWait, ZeroCopy,
 };
 
 #[cfg(doctest)]

@@ -7,6 +7,8 @@ mod errors;
 #[path = "live/hosts.rs"]
 #[allow(dead_code, reason = "not every part is used here")]
 mod hosts;
+#[path = "live_xdp/mtu.rs"]
+mod mtu;
 #[path = "live_xdp/program.rs"]
 mod program;
 #[path = "live_xdp/receive.rs"]
@@ -74,6 +76,10 @@ live_harness::main!(
     together::forwarding_goes_on_with_few_frames,
     together::a_forwarder_outlives_an_end_that_is_down,
     together::a_socket_is_a_sink,
+    mtu::packets_of_a_raised_mtu_are_counted,
+    mtu::a_group_is_opened_again_for_a_raised_mtu,
+    mtu::a_tap_is_opened_again_for_a_raised_mtu,
+    mtu::a_sender_follows_the_mtu,
     errors::a_missing_capability_is_named,
     errors::locked_memory_is_named,
     errors::what_the_driver_cannot_do_is_named,

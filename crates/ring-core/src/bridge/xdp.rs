@@ -273,7 +273,8 @@ impl XdpLane {
                 let sum = segment.sum(&self.changed);
                 self.changed[segment.field()].copy_from_slice(&sum);
             }
-            let limit = sender.longest_packet().min(sender.endpoint.longest_like(&self.changed));
+            let longest = sender.longest_packet(self.changed.len());
+            let limit = longest.min(sender.endpoint.longest_like(&self.changed));
             match len {
                 0 => None,
                 _ if len <= limit => Some(Outgoing::Changed),

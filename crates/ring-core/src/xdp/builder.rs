@@ -70,6 +70,7 @@ pub struct XdpSocketBuilder {
     /// What is steered to the socket, as it was written.
     steering: Option<(Filter, Options)>,
     pub(crate) promiscuous: bool,
+    pub(crate) reopen: bool,
 }
 
 impl XdpSocketBuilder {
@@ -93,6 +94,7 @@ impl XdpSocketBuilder {
             wanted: Wanted::default(),
             steering: None,
             promiscuous: false,
+            reopen: false,
         }
     }
 
@@ -182,6 +184,16 @@ impl XdpSocketBuilder {
     /// so is dropped.
     pub fn promiscuous(mut self, promiscuous: bool) -> Self {
         self.promiscuous = promiscuous;
+        self
+    }
+
+    /// In an [`XdpGroup`](super::XdpGroup) or an [`XdpTap`](super::XdpTap): opens the sockets again when the MTU of an
+    /// interface was raised and they have no room for the packets of now, with frames that have. It is noticed within half
+    /// a second; what comes in the milliseconds in between goes to the host. It takes the privileges of opening, in a thread
+    /// that is in the interface's network namespace. Without this the kernel drops packets that are too long, and counts
+    /// them ([`Statistics::drops`](crate::Statistics::drops)).
+    pub fn reopen(mut self, reopen: bool) -> Self {
+        self.reopen = reopen;
         self
     }
 

@@ -10,7 +10,8 @@ use ring_sys::xdp::Socket;
 use super::cursor::Jumped;
 use super::error::{XdpError, explain, libc_errno};
 use super::memory::Claims;
-use super::program::Entry;
+use super::mtu::Mtu;
+use super::program::{Entry, Place};
 use super::queue::QueueRings;
 use super::umem::Shared;
 use crate::LinkType;
@@ -33,8 +34,7 @@ pub(crate) struct Endpoint {
     pub(crate) index: u32,
     pub(crate) queue: u32,
     pub(crate) link_type: LinkType,
-    /// The longest packet that the interface sends, link-layer header included.
-    pub(crate) longest: u32,
+    pub(crate) mtu: Mtu,
     pub(crate) zero_copy: bool,
     pub(crate) multi_buffer: bool,
     pub(crate) busy_poll: bool,
@@ -74,15 +74,35 @@ impl Endpoint {
         self.umem.memory.claims(self.rings.fill_holder(), self.rings.many_receive)
     }
 
+    /// `true` in a thread that is in the interface's network namespace, and so can open sockets on it again.
+    pub(crate) fn is_here(&self) -> bool {
+        Place::here(self.index).is_ok_and(|place| place == self.rings.place.interface)
+    }
+
     /// The longest packet that the interface sends of those that start like this one, link-layer header included: the room
     /// for a VLAN tag is for packets that have one.
     pub(crate) fn longest_like(&self, start: &[u8]) -> usize {
-        let longest = self.longest as usize;
+        let longest = self.mtu.longest() as usize;
         match start.get(12..14) {
             Some([0x81, 0x00] | [0x88, 0xa8]) => longest,
             _ if self.link_type == LinkType::ETHERNET => longest.saturating_sub(4),
             _ => longest,
         }
+    }
+
+    /// Looks whether the interface is still there, and what its MTU is: the kernel tells neither.
+    pub(crate) fn look(&self) -> Result<(), XdpError> {
+        self.take_error()?;
+        self.mtu.look(&self.interface);
+        Ok(())
+    }
+
+    /// The longest packet that the interface sends, link-layer header and a VLAN tag included. For a longer one of `len`
+    /// bytes the kernel is asked again.
+    #[inline]
+    pub(crate) fn longest_for(&self, len: usize) -> usize {
+        self.mtu.look_for(&self.interface, len);
+        self.mtu.longest() as usize
     }
 
     /// Lets the kernel take frames, or poll the device.

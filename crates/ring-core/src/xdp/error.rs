@@ -115,9 +115,11 @@ pub enum XdpError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// Somebody else's program is attached to the interface.
+    /// Somebody else's program is attached to the interface; with
+    /// [`replace_program`](super::XdpSocketBuilder::replace_program) it is taken off.
     #[error(
-        "{interface} has an XDP program already ({mode}, number {id}, {name:?}): detach it, or say that it is to be replaced"
+        "{interface} has an XDP program already ({mode}, number {id}, {name:?}): end the program that attached it, or \
+         detach it with `ip link set dev {interface} xdp off`"
     )]
     ProgramPresent {
         /// The interface.

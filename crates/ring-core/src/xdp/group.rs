@@ -7,8 +7,9 @@ use ring_sys::interface::{self, ReceiveSpread};
 use super::batch::XdpBatch;
 use super::builder::{XdpDirection, XdpSocketBuilder};
 use super::error::XdpError;
+use super::mtu::{Watched, XdpMtuReports};
 use super::program::find;
-use super::rota::{Rota, Turn};
+use super::rota::{Rota, Turn, deadline};
 use super::sender::XdpSender;
 use super::socket::XdpSocket;
 use super::waiting::XdpWait;
@@ -25,6 +26,10 @@ pub struct XdpGroup {
     members: Vec<XdpSocket>,
     rota: Rota,
     spread: Option<ReceiveSpread>,
+    builder: XdpSocketBuilder,
+    /// The totals of the members that were replaced.
+    before: Statistics,
+    mtu: Watched,
 }
 
 impl XdpGroup {
@@ -35,6 +40,68 @@ impl XdpGroup {
     /// # Errors
     /// As [`XdpSocketBuilder::open`], of the first queue that cannot be opened.
     pub fn open(builder: &XdpSocketBuilder) -> Result<Self, XdpError> {
+        let members = Self::open_members(builder)?;
+        let spread = ReceiveSpread::of(&builder.interface).ok();
+        let mtu = Watched::of(members.first());
+        let (builder, before) = (builder.clone(), Statistics::default());
+        Ok(Self { members, rota: Rota::new()?, spread, builder, before, mtu })
+    }
+
+    /// Opens the sockets again, as the group was opened, for an interface that has changed: with frames for a raised MTU, and a
+    /// socket for each queue that it has now. Totals, numbers of packets and whoever waits for the group go on. What comes
+    /// meanwhile, for some milliseconds, goes to the host.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open). The group has no members then, and its waits try to open them again.
+    pub fn reopen(&mut self) -> Result<(), XdpError> {
+        if !self.members.is_empty() {
+            self.before = sum(&self.members, self.before)?;
+            // First, since a queue and its interface's program are for one at a time.
+            self.members.clear();
+        }
+        self.members = Self::open_members(&self.builder)?;
+        self.mtu.accept(self.members.first());
+        self.rota.replaced(&self.members)
+    }
+
+    /// The raised MTUs of the interface, to be asked for wherever the group has gone.
+    #[must_use]
+    pub fn mtu_reports(&self) -> XdpMtuReports {
+        self.mtu.reports.clone()
+    }
+
+    /// Waits for a socket's turn, and follows changes of the MTU meanwhile.
+    fn turn(&mut self, timeout: Timeout) -> Result<Turn, XdpError> {
+        let deadline = deadline(timeout);
+        loop {
+            self.follow_mtu()?;
+            let mtu = &self.mtu;
+            let has_changed = |members: &[XdpSocket]| mtu.is_news(members.first());
+            match self.rota.take(&mut self.members, deadline, has_changed)? {
+                Turn::Changed => {}
+                turn => return Ok(turn),
+            }
+        }
+    }
+
+    /// Looks whether the MTU was raised, and opens the members again if that was asked for.
+    #[inline]
+    fn follow_mtu(&mut self) -> Result<(), XdpError> {
+        if self.members.is_empty() {
+            return self.reopen();
+        }
+        for mut raised in self.mtu.raised(self.members.first()) {
+            let is_here = self.members.first().is_some_and(|member| member.endpoint().is_here());
+            if !raised.fits && self.builder.reopen && is_here {
+                self.reopen()?;
+                raised.settle(self.members.first());
+            }
+            self.mtu.reports.add(raised);
+        }
+        Ok(())
+    }
+
+    fn open_members(builder: &XdpSocketBuilder) -> Result<Vec<XdpSocket>, XdpError> {
         let queues = Queues::of(&builder.interface)?;
         let count = match builder.direction {
             XdpDirection::Send => queues.send,
@@ -49,16 +116,14 @@ impl XdpGroup {
         let part = u32::try_from(umem.free_frames()).unwrap_or(u32::MAX) / count;
         let fill = builder.fill_target.unwrap_or(part.div_ceil(2));
         let builder = builder.clone().umem(&umem).fill_target(fill);
-        let members = (0..count)
+        (0..count)
             .map(|queue| {
                 let member = builder.clone().queue(queue);
                 // What is queued for sending where there is no queue for it the kernel leaves there.
                 if queue < queues.send { member } else { member.direction(XdpDirection::Receive) }
                     .open()
             })
-            .collect::<Result<_, _>>()?;
-        let spread = ReceiveSpread::of(&builder.interface).ok();
-        Ok(Self { members, rota: Rota::new()?, spread })
+            .collect()
     }
 
     /// The members, in the order of their queues.
@@ -96,7 +161,7 @@ impl XdpGroup {
         self.members.len()
     }
 
-    /// Whether there are none, which is never.
+    /// Whether there are none: only after [`reopen`](Self::reopen) has failed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
@@ -107,7 +172,7 @@ impl XdpGroup {
     /// # Errors
     /// When the kernel refuses to tell.
     pub fn statistics(&self) -> Result<Statistics, Error> {
-        sum(&self.members)
+        Ok(sum(&self.members, self.before)?)
     }
 }
 
@@ -116,15 +181,15 @@ impl PacketSource for XdpGroup {
     type Batch<'a> = XdpBatch<'a>;
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<XdpBatch<'_>>, Error> {
-        Ok(match self.rota.take(&mut self.members, timeout)? {
+        Ok(match self.turn(timeout)? {
             Turn::Packets(at) => Next::Batch(self.rota.lend(&mut self.members[at])?),
-            Turn::TimedOut => Next::TimedOut,
             Turn::Interrupted => Next::Interrupted,
+            Turn::TimedOut | Turn::Changed => Next::TimedOut,
         })
     }
 
     fn statistics(&mut self) -> Result<Statistics, Error> {
-        sum(&self.members)
+        Self::statistics(self)
     }
 
     fn link_type(&self) -> Option<LinkType> {
@@ -196,11 +261,12 @@ pub(crate) fn counterpart(
     sockets[queue % senders.max(1)].sender()
 }
 
-/// The sum of the totals of sockets that share their memory.
-pub(crate) fn sum(sockets: &[XdpSocket]) -> Result<Statistics, Error> {
-    let mut sum = Statistics::default();
+/// The sum of the totals of sockets that share their memory, and of those before them.
+pub(crate) fn sum(sockets: &[XdpSocket], before: Statistics) -> Result<Statistics, XdpError> {
+    let mut sum = Statistics { blocks_on_loan: 0, ..before };
     for socket in sockets {
-        let part = socket.statistics()?;
+        let receiver = socket.receiver.as_ref().ok_or(XdpError::WrongDirection("receive"))?;
+        let part = receiver.totals()?;
         sum.packets += part.packets;
         sum.drops += part.drops;
         sum.freezes += part.freezes;

@@ -20,6 +20,7 @@ mod forward;
 mod frame;
 mod group;
 mod memory;
+mod mtu;
 mod opening;
 mod program;
 mod queue;
@@ -50,6 +51,7 @@ pub(crate) use self::forward::{Passed, can_pass, pass_on, put_in_place, unless_d
 pub use self::frame::XdpFrame;
 pub use self::group::XdpGroup;
 pub(crate) use self::group::{counterpart, open_both};
+pub use self::mtu::{RaisedMtu, XdpMtuReports};
 pub use self::program::{XdpAttach, XdpMode, XdpProgram};
 pub use self::receiver::{XdpReceiver, XdpReceiverStatistics};
 pub use self::sender::{RejectReason, SendRejected, SendRequest, XdpSender, XdpSenderStatistics};

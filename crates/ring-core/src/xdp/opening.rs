@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ring_sys::interface::{self, Interface};
+use ring_sys::packet::PacketSocket;
 use ring_sys::xdp::abi::{
     XDP_COPY, XDP_OPTIONS_ZEROCOPY, XDP_USE_NEED_WAKEUP, XDP_USE_SG, XDP_ZEROCOPY, XdpDesc,
     XdpRingOffset,
@@ -19,6 +20,7 @@ use super::endpoint::{Endpoint, Promiscuous};
 use super::error::{KernelVersion, XdpError, explain, libc_errno};
 use super::fill::Fill;
 use super::memory::Holder;
+use super::mtu::Mtu;
 use super::program::{Place, Wanted, XdpMode, XdpProgram, find};
 use super::queue::{QueuePlace, QueueRings};
 use super::receiver::XdpReceiver;
@@ -93,6 +95,8 @@ impl XdpSocketBuilder {
         let interrupter = Interrupter::new()
             .map_err(|source| XdpError::System { operation: "eventfd", source })?;
         let promiscuous = if self.promiscuous { Some(Promiscuous::join(index)?) } else { None };
+        let control = PacketSocket::new()
+            .map_err(|source| explain("opening a packet socket", "cap_net_raw", None, source))?;
         let entry = match &program {
             Some(program) => Some(self.enter(program, &bound.socket)?),
             None => None,
@@ -123,7 +127,7 @@ impl XdpSocketBuilder {
             index,
             queue: self.queue,
             link_type: link_type(found.hardware_type),
-            longest: longest(&found),
+            mtu: Mtu::new(found.mtu, header(&found), Some(control)),
             zero_copy,
             multi_buffer,
             busy_poll: self.busy_poll.is_some(),
@@ -370,7 +374,7 @@ impl XdpSocketBuilder {
                     interface: self.interface.clone(),
                     driver: driver(),
                     what: "AF_XDP without copying",
-                    hint: "let packets be copied (`ZeroCopy::Wanted`)",
+                    hint: "let packets be copied",
                 }
             }
             Some(libc_errno::EINVAL) if self.queue > 0 && self.queues() == Some(0) => {
@@ -411,8 +415,7 @@ fn map<T: Copy>(
     Ring::new(mapping, offsets, side, size).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))
 }
 
-/// The longest packet that an interface sends, link-layer header included.
-fn longest(found: &Interface) -> u32 {
-    let header = if link_type(found.hardware_type) == LinkType::RAW { 0 } else { LINK_HEADER };
-    found.mtu.saturating_add(header)
+/// What an interface's packets may have before what its MTU counts.
+fn header(found: &Interface) -> u32 {
+    if link_type(found.hardware_type) == LinkType::RAW { 0 } else { LINK_HEADER }
 }

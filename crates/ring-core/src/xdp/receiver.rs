@@ -141,6 +141,8 @@ impl XdpReceiver {
                 .map_err(|source| XdpError::System { operation: "XDP_STATISTICS", source })?,
             None => Default::default(),
         };
+        // What is dropped may be what a raised MTU lets through.
+        self.endpoint.mtu.look(&self.endpoint.interface);
         Ok(XdpReceiverStatistics {
             delivered: self.delivered,
             dropped: kernel.rx_dropped,

@@ -31,6 +31,8 @@ pub(crate) enum Turn {
     Packets(usize),
     TimedOut,
     Interrupted,
+    /// The caller wants to look at something that has changed.
+    Changed,
 }
 
 impl Rota {
@@ -44,17 +46,14 @@ impl Rota {
         &self.interrupter
     }
 
-    /// Waits until one of the sockets, which are always the same ones, has taken packets.
+    /// Waits until one of the sockets, which are those of before unless they were [replaced](Self::replaced), has taken
+    /// packets. `has_changed` is asked before each wait, at least twice a second.
     pub(crate) fn take(
         &mut self,
         sockets: &mut [XdpSocket],
-        timeout: Timeout,
+        deadline: Option<Instant>,
+        has_changed: impl Fn(&[XdpSocket]) -> bool,
     ) -> Result<Turn, XdpError> {
-        let deadline = match timeout {
-            Timeout::Now => Some(Instant::now()),
-            Timeout::After(time) => Instant::now().checked_add(time),
-            Timeout::Never => None,
-        };
         // First, so that each socket knows that its descriptor is waited for.
         self.poller(sockets)?;
         loop {
@@ -67,6 +66,9 @@ impl Rota {
                 if matches!(sockets[at].receiver()?.take(Timeout::Now)?, Woken::Packets) {
                     return Ok(Turn::Packets(at));
                 }
+            }
+            if has_changed(sockets) {
+                return Ok(Turn::Changed);
             }
             let mut limit = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             if limit == Some(Duration::ZERO) {
@@ -93,6 +95,13 @@ impl Rota {
         Ok(receiver.lend())
     }
 
+    /// The sockets have been replaced: whoever waits with the set of descriptors waits for the new ones. Those of the
+    /// old ones left it when they were closed.
+    pub(crate) fn replaced(&mut self, sockets: &[XdpSocket]) -> Result<(), XdpError> {
+        let Some(poller) = self.poller.get() else { return Ok(()) };
+        add(poller, sockets)
+    }
+
     /// The set of descriptors that tells when one of the sockets may have something.
     pub(crate) fn poller(&self, sockets: &[XdpSocket]) -> Result<&Poller, XdpError> {
         if let Some(poller) = self.poller.get() {
@@ -101,10 +110,26 @@ impl Rota {
         let failed = |source| XdpError::System { operation: "epoll", source };
         let poller = Poller::new().map_err(failed)?;
         poller.add_edge(self.interrupter.as_fd(), 0).map_err(failed)?;
-        for socket in sockets {
-            let receiver = socket.receiver.as_ref().ok_or(XdpError::WrongDirection("receive"))?;
-            poller.add_edge(receiver.poller()?.as_fd(), 1).map_err(failed)?;
-        }
+        add(&poller, sockets)?;
         Ok(self.poller.get_or_init(|| poller))
     }
+}
+
+/// When a wait that begins now ends; `None` for never.
+pub(crate) fn deadline(timeout: Timeout) -> Option<Instant> {
+    match timeout {
+        Timeout::Now => Some(Instant::now()),
+        Timeout::After(time) => Instant::now().checked_add(time),
+        Timeout::Never => None,
+    }
+}
+
+fn add(poller: &Poller, sockets: &[XdpSocket]) -> Result<(), XdpError> {
+    for socket in sockets {
+        let receiver = socket.receiver.as_ref().ok_or(XdpError::WrongDirection("receive"))?;
+        poller
+            .add_edge(receiver.poller()?.as_fd(), 1)
+            .map_err(|source| XdpError::System { operation: "epoll", source })?;
+    }
+    Ok(())
 }

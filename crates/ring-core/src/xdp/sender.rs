@@ -193,7 +193,7 @@ impl XdpSender {
     ) -> Result<bool, XdpError> {
         let room = self.frame_capacity();
         let endpoint = self.endpoint.clone();
-        let limit = self.longest_packet();
+        let limit = self.longest_packet(len);
         if len > limit {
             return Err(XdpError::PacketTooLong { len, limit });
         }
@@ -368,12 +368,12 @@ impl XdpSender {
 
     /// Whether the interface takes a packet of so many bytes in so many frames.
     pub(crate) fn can_send(&self, len: usize, frames: usize) -> bool {
-        (1..=self.endpoint.longest as usize).contains(&len) && frames <= self.most_pieces()
+        (1..=self.endpoint.longest_for(len)).contains(&len) && frames <= self.most_pieces()
     }
 
-    /// The longest packet that can be copied into frames and sent.
-    pub(crate) fn longest_packet(&self) -> usize {
-        (self.endpoint.longest as usize).min(self.frame_capacity() * self.most_pieces())
+    /// The longest packet that can be copied into frames and sent, where one of `len` bytes is to be.
+    pub(crate) fn longest_packet(&self, len: usize) -> usize {
+        self.endpoint.longest_for(len).min(self.frame_capacity() * self.most_pieces())
     }
 
     /// In how many frames a packet can be: no more than the ring has entries, or it would never have room.
@@ -396,7 +396,8 @@ impl XdpSender {
         if !Arc::ptr_eq(frame.shared(), &endpoint.umem) {
             return Err(reject(frame, XdpError::ForeignFrame));
         }
-        let (len, limit) = (self.open_len + frame.len(), endpoint.longest as usize);
+        let len = self.open_len + frame.len();
+        let limit = endpoint.longest_for(len);
         if len > limit {
             return Err(reject(frame, XdpError::PacketTooLong { len, limit }));
         }

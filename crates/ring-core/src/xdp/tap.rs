@@ -7,12 +7,12 @@ use bytes::Bytes;
 
 use super::batch::XdpBatch;
 use super::builder::XdpSocketBuilder;
-use super::endpoint::Endpoint;
 use super::error::XdpError;
 use super::forward::{ForwardStatistics, complete_checksum, unless_down};
 use super::frame::XdpFrame;
 use super::group::{counterpart, open_both};
-use super::rota::{Rota, Turn};
+use super::mtu::{Watched, XdpMtuReports};
+use super::rota::{Rota, Turn, deadline};
 use super::sender::XdpSender;
 use super::socket::XdpSocket;
 use super::umem::Umem;
@@ -52,6 +52,11 @@ pub struct XdpTap {
     rota: Rota,
     ways: [Way; 2],
     counters: XdpTapCounters,
+    umem: Umem,
+    builders: [XdpSocketBuilder; 2],
+    /// The totals of the sockets that were replaced.
+    before: Statistics,
+    mtu: Watched,
     /// What went wrong when the last batch was dropped.
     failed: Option<XdpError>,
 }
@@ -113,12 +118,81 @@ impl XdpTap {
     /// # Errors
     /// As [`XdpSocketBuilder::open`]; [`XdpError::SameInterface`].
     pub fn with(left: &XdpSocketBuilder, right: &XdpSocketBuilder) -> Result<Self, XdpError> {
+        let builders = [left.clone(), right.clone()];
         let [left, right] = open_both(left, right)?;
         let count = left.len();
-        let sockets = left.into_iter().chain(right).collect();
-        let ways = [Way::default(), Way::default()];
-        let counters = XdpTapCounters::default();
-        Ok(Self { sockets, left: count, rota: Rota::new()?, ways, counters, failed: None })
+        let sockets: Vec<_> = left.into_iter().chain(right).collect();
+        let mtu = Watched::of(ends(&sockets));
+        Ok(Self {
+            umem: sockets[0].umem(),
+            sockets,
+            left: count,
+            rota: Rota::new()?,
+            ways: Default::default(),
+            counters: XdpTapCounters::default(),
+            builders,
+            before: Statistics::default(),
+            mtu,
+            failed: None,
+        })
+    }
+
+    /// Opens the sockets again, as the tap was opened, for interfaces that have changed: see
+    /// [`XdpGroup::reopen`](super::XdpGroup::reopen). What comes meanwhile goes to the host, and not to the other side.
+    ///
+    /// # Errors
+    /// As [`with`](Self::with). The tap has no sockets then, and its waits try to open them again.
+    pub fn reopen(&mut self) -> Result<(), XdpError> {
+        if !self.sockets.is_empty() {
+            self.before = super::group::sum(&self.sockets, self.before)?;
+            self.sockets.clear();
+        }
+        let [left, right] = open_both(&self.builders[0], &self.builders[1])?;
+        self.left = left.len();
+        self.sockets = left.into_iter().chain(right).collect();
+        self.umem = self.sockets[0].umem();
+        self.mtu.accept(ends(&self.sockets));
+        self.rota.replaced(&self.sockets)
+    }
+
+    /// The raised MTUs of both interfaces, to be asked for wherever the tap has gone.
+    #[must_use]
+    pub fn mtu_reports(&self) -> XdpMtuReports {
+        self.mtu.reports.clone()
+    }
+
+    /// Waits for a socket's turn, and follows changes of the MTUs meanwhile.
+    fn turn(&mut self, timeout: Timeout) -> Result<Turn, XdpError> {
+        let deadline = deadline(timeout);
+        loop {
+            self.follow_mtu()?;
+            let mtu = &self.mtu;
+            let has_changed = |sockets: &[XdpSocket]| mtu.is_news(ends(sockets));
+            match self.rota.take(&mut self.sockets, deadline, has_changed)? {
+                Turn::Changed => {}
+                turn => return Ok(turn),
+            }
+        }
+    }
+
+    /// Looks whether an MTU was raised, and opens the sockets again if that was asked for.
+    #[inline]
+    fn follow_mtu(&mut self) -> Result<(), XdpError> {
+        if self.sockets.is_empty() {
+            return self.reopen();
+        }
+        let mut raised = self.mtu.raised(ends(&self.sockets));
+        let wanted = self.builders.iter().any(|builder| builder.reopen);
+        let is_here = |socket: &XdpSocket| socket.endpoint().is_here();
+        if wanted && raised.iter().any(|raised| !raised.fits) && ends(&self.sockets).all(is_here) {
+            self.reopen()?;
+            for raised in &mut raised {
+                let same = |end: &&XdpSocket| *end.endpoint().interface == *raised.interface;
+                raised.settle(ends(&self.sockets).find(same));
+            }
+        }
+        raised.into_iter().for_each(|raised| self.mtu.reports.add(raised));
+        Ok(())
     }
 
     /// What became of the packets that came from one side.
@@ -136,7 +210,7 @@ impl XdpTap {
     /// The packet memory.
     #[must_use]
     pub fn umem(&self) -> Umem {
-        self.sockets[0].umem()
+        self.umem.clone()
     }
 
     fn lend(&mut self, at: usize) -> Result<XdpTapBatch<'_>, XdpError> {
@@ -157,10 +231,11 @@ impl XdpTap {
         let (counters, failed) = (&self.counters, &mut self.failed);
         Ok(XdpTapBatch { batch: Some(batch), sender, way, from, link_type, counters, failed })
     }
+}
 
-    fn endpoint(&self) -> &Arc<Endpoint> {
-        self.sockets[0].endpoint()
-    }
+/// A socket of each interface: the first of the left one, and the last, which is of the right one.
+fn ends(sockets: &[XdpSocket]) -> impl Iterator<Item = &XdpSocket> {
+    sockets.first().into_iter().chain(sockets.last())
 }
 
 impl PacketSource for XdpTap {
@@ -170,21 +245,21 @@ impl PacketSource for XdpTap {
         if let Some(error) = self.failed.take() {
             return Err(error.into());
         }
-        Ok(match self.rota.take(&mut self.sockets, timeout)? {
+        Ok(match self.turn(timeout)? {
             Turn::Packets(at) => Next::Batch(self.lend(at)?),
-            Turn::TimedOut => Next::TimedOut,
             Turn::Interrupted => Next::Interrupted,
+            Turn::TimedOut | Turn::Changed => Next::TimedOut,
         })
     }
 
     /// The sum of all sockets'. What was lent and could not be sent on is no drop: see
     /// [`forwarded`](XdpTap::forwarded).
     fn statistics(&mut self) -> Result<Statistics, Error> {
-        super::group::sum(&self.sockets)
+        Ok(super::group::sum(&self.sockets, self.before)?)
     }
 
     fn link_type(&self) -> Option<LinkType> {
-        Some(self.endpoint().link_type)
+        Some(self.sockets.first()?.endpoint().link_type)
     }
 
     fn is_live(&self) -> bool {

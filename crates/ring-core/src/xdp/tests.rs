@@ -17,6 +17,7 @@ use super::cursor::Side;
 use super::endpoint::Endpoint;
 use super::fill::Fill;
 use super::memory::Holder;
+use super::mtu::Mtu;
 use super::program::Place;
 use super::queue::{QueuePlace, QueueRings};
 use super::ring::Ring;
@@ -71,7 +72,7 @@ fn socket_on(
         index: 7,
         queue: 0,
         link_type: LinkType::ETHERNET,
-        longest: 9018,
+        mtu: Mtu::new(9000, 18, None),
         zero_copy: false,
         multi_buffer: true,
         busy_poll: false,

@@ -99,7 +99,7 @@ impl XdpReceiver {
             .map_err(|source| XdpError::System { operation: "epoll_wait", source })?;
         if ticked {
             watch.ticker.take();
-            self.endpoint.take_error()?;
+            self.endpoint.look()?;
         }
         Ok(())
     }
@@ -235,7 +235,7 @@ impl XdpReceiver {
     fn awake(&mut self, socket: i16) -> Result<bool, XdpError> {
         let packets = self.take_received()?;
         if !packets {
-            self.endpoint.take_error()?;
+            self.endpoint.look()?;
             if socket & FAILED != 0 {
                 let interface = self.endpoint.interface.to_string();
                 return Err(XdpError::InterfaceGone { interface });
