@@ -4,9 +4,10 @@ mod described;
 mod summary;
 mod writing;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ring_core::{Next, PacketBatch as _, Timeout, Timestamp};
+use ring_core::{Next, PacketBatch as _, Timeout, Timestamp, XdpMtuReports};
 use ring_sys::clock;
 
 use self::described::Described;
@@ -15,7 +16,7 @@ use crate::Error;
 use crate::input::{Input, Source};
 use crate::interrupt;
 use crate::output::Output;
-use crate::report;
+use crate::report::{self, Counts};
 use crate::selection::Shows;
 use crate::text::clock::Clock;
 
@@ -53,26 +54,46 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         return Ok(output.finish()?);
     }
     let source = arguments.input.open(!output.is_terminal() || arguments.count, Shows::Packets)?;
-    let counters = source.counters();
+    let (counters, mtus) = (source.counters(), source.mtu_reports());
     let result = match source {
-        Source::Live(capture) => take(*capture, arguments, &output),
-        Source::Xdp(group) => take(*group, arguments, &output),
-        Source::Tap(tap) => take(*tap, arguments, &output),
-        Source::File(file) => take(*file, arguments, &output),
+        Source::Live(capture) => take(*capture, arguments, &output, mtus),
+        Source::Xdp(group) => take(*group, arguments, &output, mtus),
+        Source::Tap(tap) => take(*tap, arguments, &output, mtus),
+        Source::File(file) => take(*file, arguments, &output, mtus),
     };
     report::print_forwarded(counters.as_ref());
     result
 }
 
 /// Takes packets to the end, the limit or the interrupt; of a wire with all that it had brought by then.
-fn take<S: Described>(mut source: S, arguments: &Arguments, output: &Output) -> Result<(), Error> {
+fn take<S: Described>(
+    mut source: S,
+    arguments: &Arguments,
+    output: &Output,
+    mtus: Option<XdpMtuReports>,
+) -> Result<(), Error> {
     if let Some(interrupter) = source.interrupter() {
         interrupt::wakes(interrupter);
     }
     let clock = arguments.input.clock();
     let last = Timestamp::default();
     let looked = arguments.input.is_live().then(Instant::now);
-    let mut run = Run { arguments, output, clock, writer: None, count: 0, last, looked };
+    let counts = Counts::new();
+    if looked.is_some() {
+        counts.set_source(source.statistics().map_err(|error| failed(arguments, error))?);
+    }
+    let mut run = Run {
+        arguments,
+        output,
+        clock,
+        writer: None,
+        count: 0,
+        counts,
+        last,
+        looked,
+        warned: false,
+        mtus,
+    };
     // What came before the damage is still reported.
     let mut result = match arguments.writing.open(&arguments.input, &source) {
         Ok(writer) => {
@@ -109,10 +130,15 @@ struct Run<'a> {
     clock: Clock,
     writer: Option<Writing>,
     count: u64,
+    /// The same for other threads.
+    counts: Arc<Counts>,
     /// The time stamp of the packet before.
     last: Timestamp,
-    /// When drops were looked for; `None` for a file, and once there were some.
+    /// When the kernel was asked for its counts; `None` for a file.
     looked: Option<Instant>,
+    /// `true` once drops were reported.
+    warned: bool,
+    mtus: Option<XdpMtuReports>,
 }
 
 /// The moment at which the end was requested.
@@ -131,7 +157,10 @@ impl Run<'_> {
         let mut stopped: Option<Stopped> = None;
         let complete = |run: &Self| run.writer.as_ref().is_some_and(Writing::is_complete);
         while self.count < limit && !self.output.has_failed() && !complete(self) {
-            let mut timeout = self.writer.as_ref().and_then(Writing::due);
+            // A change of the MTU is reported though no packet comes.
+            let look = self.mtus.is_some().then_some(report::DROPS);
+            let due = self.writer.as_ref().and_then(Writing::due);
+            let mut timeout = due.into_iter().chain(look).min();
             if interrupt::is_requested() {
                 let Stopped { since, at } = *stopped.get_or_insert_with(Stopped::now);
                 let past = since.elapsed();
@@ -169,6 +198,7 @@ impl Run<'_> {
                 None => self.output.write(|w| summary::print(w, &self.clock, &packet)),
             }
             self.count += 1;
+            self.counts.set_captured(self.count);
             self.last = packet.timestamp();
         }
         Ok(())
@@ -190,13 +220,16 @@ impl Run<'_> {
             None => {}
         }
         if self.looked.is_some_and(|looked| looked.elapsed() >= report::DROPS) {
-            let drops = source.statistics().map_err(|error| self.failed(error))?.drops;
+            let statistics = source.statistics().map_err(|error| self.failed(error))?;
+            self.counts.set_source(statistics);
+            self.looked = Some(Instant::now());
             // Once is enough: the totals come at the end.
-            self.looked = (drops == 0).then(Instant::now);
-            if drops > 0 {
-                report::dropped(drops, &self.arguments.input);
+            if statistics.drops > 0 && !self.warned {
+                report::dropped(statistics.drops, &self.arguments.input);
+                self.warned = true;
             }
         }
+        report::raised_mtus(self.mtus.as_ref());
         if interrupt::takes_counts() {
             let statistics = source.statistics().map_err(|error| self.failed(error))?;
             report::print_counts(self.count, source.is_live().then_some(&statistics));

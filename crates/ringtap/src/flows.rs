@@ -8,7 +8,7 @@ use std::task::Poll;
 use conversation::{FlowEvent, FlowNumber, FlowStream, FlowStreamExt as _, Handle, Statistics};
 use flow::{FiveTuple, FiveTupleKey, FlowRecord, Orientation, SideCounters, protocol};
 use futures_util::StreamExt as _;
-use ring_core::PacketSource;
+use ring_core::{PacketSource, XdpMtuReports};
 use serde::Serialize;
 
 use crate::Error;
@@ -61,22 +61,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let output = Output::stdout()?;
     let key = arguments.keying.extractor();
     let source = arguments.input.open(!output.is_terminal(), Shows::Conversations)?;
-    let counters = source.counters();
+    let (counters, mtus) = (source.counters(), source.mtu_reports());
     report::listening(&arguments.input);
     let style = if arguments.json { Style::Json } else { Style::Line(arguments.input.clock()) };
     let live = arguments.input.is_live();
     let (result, statistics) = match source {
         Source::Live(capture) => {
-            runtime.block_on(print(capture.flow_stream(key), arguments, &style, &output))
+            runtime.block_on(print(capture.flow_stream(key), arguments, &style, &output, mtus))
         }
         Source::Xdp(group) => {
-            runtime.block_on(print(group.flow_stream(key), arguments, &style, &output))
+            runtime.block_on(print(group.flow_stream(key), arguments, &style, &output, mtus))
         }
         Source::Tap(tap) => {
-            runtime.block_on(print(tap.flow_stream(key), arguments, &style, &output))
+            runtime.block_on(print(tap.flow_stream(key), arguments, &style, &output, mtus))
         }
         Source::File(file) => {
-            runtime.block_on(print(file.flow_stream(key), arguments, &style, &output))
+            runtime.block_on(print(file.flow_stream(key), arguments, &style, &output, mtus))
         }
     };
     let written = output.finish().map_err(Error::from);
@@ -97,6 +97,7 @@ async fn print<S>(
     arguments: &Arguments,
     style: &Style,
     output: &Output,
+    mtus: Option<XdpMtuReports>,
 ) -> (Result<(), conversation::Error>, Option<Statistics>)
 where
     S: PacketSource + Send + Unpin + 'static,
@@ -113,7 +114,7 @@ where
             // There is one since the first poll.
             if !watched && let Some(handle) = stream.handle() {
                 watched = true;
-                watch(handle, &arguments.input);
+                watch(handle, &arguments.input, mtus.clone());
             }
             match next {
                 Poll::Ready(Some(Ok(FlowEvent::Conflict { id, .. }))) => {
@@ -143,10 +144,10 @@ where
 }
 
 /// Has signals end the engine or print its counts.
-fn watch(handle: Handle, input: &Input) {
+fn watch(handle: Handle, input: &Input, mtus: Option<XdpMtuReports>) {
     let ended = handle.clone();
     interrupt::ends(move || ended.shutdown());
-    report::watch_drops(handle.clone(), input);
+    report::watch_source(handle.clone(), input, mtus);
     report::print_counts_of(handle, input.is_live());
 }
 

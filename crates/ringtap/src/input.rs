@@ -13,7 +13,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use packet_filter::{Program, Target};
 use ring_core::{
     Capture, CaptureFile, Filtered, LinkType, PacketSource as _, RingGeometry, RingProfile,
-    UmemConfig, XdpGroup, XdpSocket, XdpSocketBuilder, XdpTap, XdpTapCounters,
+    UmemConfig, XdpGroup, XdpMtuReports, XdpSocket, XdpSocketBuilder, XdpTap, XdpTapCounters,
 };
 use ring_sys::interface;
 
@@ -88,6 +88,15 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    /// The raised MTUs of the interfaces, where they change what is captured.
+    pub(crate) fn mtu_reports(&self) -> Option<XdpMtuReports> {
+        match self {
+            Self::Xdp(group) => Some(group.mtu_reports()),
+            Self::Tap(tap) => Some(tap.get_ref().mtu_reports()),
+            Self::Live(_) | Self::File(_) => None,
+        }
+    }
+
     /// Where packets are passed on, what becomes of them.
     pub(crate) fn counters(&self) -> Option<XdpTapCounters> {
         match self {
@@ -264,6 +273,7 @@ impl Input {
             XdpSocket::builder(name)
                 .ring_size(RING)
                 .memory(UmemConfig::new().frames(4 * RING))
+                .reopen(true)
                 .promiscuous(!self.no_promiscuous_mode)
         };
         let Condition { filter, options } = condition.clone();

@@ -22,6 +22,10 @@ use crate::Error;
 pub(crate) const HAND_OVER: Duration = Duration::from_millis(1400);
 /// The time from the first signal to the end of the process, for one that cannot even print its summary.
 const END: Duration = Duration::from_millis(1900);
+/// The time within which the same signal again is the same request. timeout(1) signals its child and then the whole
+/// process group, and a terminal's Ctrl-C may reach the command through a wrapper as well as directly: the second of
+/// the two must not cut the hand-over short.
+const REPEATED: Duration = Duration::from_millis(100);
 
 /// When the first signal came.
 static REQUESTED: OnceLock<Instant> = OnceLock::new();
@@ -57,8 +61,14 @@ pub(crate) fn listen() -> Result<(), Error> {
     blocked.add(Signal::SIGXFSZ);
     blocked.thread_block().map_err(|error| Error::Signals(error.into()))?;
     let take = move || {
+        let mut before = None;
         while let Ok(signal) = signals.wait() {
+            if ends_command(signal) && is_repeated(before, signal) {
+                continue;
+            }
             arrived(signal);
+            // Taken after the work: a signal that was pending meanwhile came within the time.
+            before = Some((signal, Instant::now()));
         }
     };
     thread::Builder::new().name("signals".to_owned()).spawn(take).map_err(Error::Signals)?;
@@ -175,6 +185,16 @@ fn arrived(signal: Signal) {
         _ => end_by(signal),
     }
     watchers(|watchers| watchers.wakes.iter().for_each(Interrupter::interrupt));
+}
+
+/// `true` if a signal requests the end.
+fn ends_command(signal: Signal) -> bool {
+    !matches!(signal, Signal::SIGUSR1 | Signal::SIGUSR2)
+}
+
+/// `true` if a signal is the one before, delivered twice.
+fn is_repeated(before: Option<(Signal, Instant)>, signal: Signal) -> bool {
+    before.is_some_and(|(kind, at)| kind == signal && at.elapsed() < REPEATED)
 }
 
 /// Runs what waits for the end, outside of the lock.

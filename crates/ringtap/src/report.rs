@@ -1,13 +1,15 @@
 //! What a command says on standard error besides its output: that it has begun, what is wrong, and the totals at its end.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use conversation::{Handle, Statistics};
-use ring_core::{Side, XdpTapCounters};
+use ring_core::{RaisedMtu, Side, XdpMtuReports, XdpTapCounters};
 
 use crate::Error;
 use crate::input::Input;
@@ -21,6 +23,9 @@ const UP: u32 = 0x1;
 
 /// Time between two looks whether packets were dropped.
 pub(crate) const DROPS: Duration = Duration::from_secs(1);
+
+/// The time in which a thread that is not blocked answers SIGUSR1.
+const ANSWER: Duration = Duration::from_millis(200);
 
 /// Says something on standard error, in lines of its own. If nobody reads standard error, that is no reason to stop.
 pub(crate) fn say(what: fmt::Arguments<'_>) {
@@ -75,18 +80,36 @@ pub(crate) fn dropped(drops: u64, input: &Input) {
     }
 }
 
-/// Watches the engines' sources in a thread of its own, and warns once when they drop packets.
-pub(crate) fn watch_drops(handle: Handle, input: &Input) {
+/// Says which interfaces have a larger MTU than before.
+pub(crate) fn raised_mtus(reports: Option<&XdpMtuReports>) {
+    while let Some(RaisedMtu { interface, before, now, fits, reopened, .. }) =
+        reports.and_then(XdpMtuReports::take)
+    {
+        let what = match (fits, reopened) {
+            (true, false) => "packets of that length are captured",
+            (true, true) => "opened again to capture packets of that length",
+            (false, _) => "longer packets than before are dropped and counted",
+        };
+        let interface = Escaped(&interface);
+        say(format_args!("the MTU of {interface} was raised from {before} to {now}: {what}"));
+    }
+}
+
+/// Watches the engines' sources in a thread of its own: warns once when they drop packets, and says when an MTU changes.
+pub(crate) fn watch_source(handle: Handle, input: &Input, mtus: Option<XdpMtuReports>) {
     if !input.is_live() {
         return;
     }
     let input = input.clone();
     let watch = move || {
-        while !handle.is_finished() {
+        let mut warned = false;
+        while !handle.is_finished() && !(warned && mtus.is_none()) {
             let drops = handle.statistics().source.drops;
-            if drops > 0 {
-                return dropped(drops, &input);
+            if drops > 0 && !warned {
+                dropped(drops, &input);
+                warned = true;
             }
+            raised_mtus(mtus.as_ref());
             thread::sleep(DROPS);
         }
     };
@@ -125,6 +148,57 @@ pub(crate) fn print_counts_of(handle: Handle, live: bool) {
         }
         print_counts(statistics.packets, live.then_some(&statistics.source));
     });
+}
+
+/// The counts of a command that takes packets and writes them in one thread, for SIGUSR1 while that thread waits for
+/// the reader of its output.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    captured: AtomicU64,
+    /// What the kernel said when it was last asked, and when that was.
+    source: Mutex<Option<(ring_core::Statistics, Instant)>>,
+}
+
+impl Counts {
+    /// Counts, printed at each SIGUSR1 that the thread itself does not answer in time.
+    pub(crate) fn new() -> Arc<Self> {
+        let counts = Arc::new(Self::default());
+        let shared = counts.clone();
+        interrupt::counts(move || {
+            let shared = shared.clone();
+            // In a thread of its own: the signals that follow are not to wait.
+            let _ = thread::Builder::new().name("counts".to_owned()).spawn(move || {
+                thread::sleep(ANSWER);
+                if interrupt::takes_counts() {
+                    shared.print();
+                }
+            });
+        });
+        counts
+    }
+
+    /// So many packets have been captured.
+    pub(crate) fn set_captured(&self, captured: u64) {
+        self.captured.store(captured, Ordering::Relaxed);
+    }
+
+    /// The kernel's totals at this moment.
+    pub(crate) fn set_source(&self, statistics: ring_core::Statistics) {
+        let now = Instant::now();
+        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = Some((statistics, now));
+    }
+
+    fn print(&self) {
+        let source = *self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        let captured = self.captured.load(Ordering::Relaxed);
+        let counts = packet_counts(captured, source.as_ref().map(|(statistics, _)| statistics));
+        let mut text = counts.join(", ");
+        if let Some((_, at)) = source {
+            // Asking the kernel is up to the thread that waits.
+            let _ = write!(text, " (as of {:.1} s ago)", at.elapsed().as_secs_f64());
+        }
+        say(format_args!("{text}; the output is blocked by its reader"));
+    }
 }
 
 fn packet_counts(captured: u64, source: Option<&ring_core::Statistics>) -> Vec<String> {

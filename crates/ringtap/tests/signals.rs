@@ -89,9 +89,65 @@ fn a_second_signal_ends_it_at_once() -> Result {
     let running = Running::start(ringtap(&["follow", "-o", "raw"], &file).stdout(writer))?;
     running.blocks_soon()?;
     running.kill(Signal::SIGINT)?;
-    thread::sleep(Duration::from_millis(100));
+    thread::sleep(Duration::from_millis(300));
     let ended = running.end_by(Signal::SIGINT)?;
+    assert!(ended.after < Duration::from_millis(800), "{:?}", ended.after);
+    assert!(!ended.errors.contains(" captured\n"), "a summary all the same: {}", ended.errors);
+    Ok(())
+}
+
+/// timeout(1) signals its child and then the group that both are in.
+#[test]
+fn a_signal_that_comes_twice_is_one() -> Result {
+    let folder = Folder::new("twice")?;
+    let file = long(&folder)?;
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let (_reader, writer) = std::io::pipe()?;
+        let running = Running::start(ringtap(&["follow", "-o", "raw"], &file).stdout(writer))?;
+        running.blocks_soon()?;
+        running.kill(signal)?;
+        // Apart, so that the kernel does not make one of them.
+        thread::sleep(Duration::from_millis(20));
+        let ended = running.end_by(signal)?;
+        assert_eq!(ended.status.code(), Some(1), "{signal}: {}", ended.errors);
+        assert!(ended.errors.contains(" captured\n"), "{signal}: no summary: {}", ended.errors);
+    }
+    Ok(())
+}
+
+#[test]
+fn two_different_signals_are_two() -> Result {
+    let folder = Folder::new("different")?;
+    let file = long(&folder)?;
+    let (_reader, writer) = std::io::pipe()?;
+    let running = Running::start(ringtap(&["follow", "-o", "raw"], &file).stdout(writer))?;
+    running.blocks_soon()?;
+    running.kill(Signal::SIGINT)?;
+    thread::sleep(Duration::from_millis(20));
+    let ended = running.end_by(Signal::SIGTERM)?;
     assert!(ended.after < Duration::from_millis(1000), "{:?}", ended.after);
+    assert!(ended.status.code().is_none(), "{:?}", ended.status);
+    Ok(())
+}
+
+#[test]
+fn counts_come_while_the_output_is_blocked() -> Result {
+    let folder = Folder::new("blocked-counts")?;
+    let file = long(&folder)?;
+    for words in [&["capture"][..], &["capture", "-w", "-"], &["follow", "-o", "raw"]] {
+        let (_reader, writer) = std::io::pipe()?;
+        let running = Running::start(ringtap(words, &file).stdout(writer))?;
+        running.blocks_soon()?;
+        running.kill(Signal::SIGUSR1)?;
+        thread::sleep(Duration::from_millis(1500));
+        // At once and with what has been captured by now: the summary comes later.
+        running.kill(Signal::SIGKILL)?;
+        let ended = running.wait()?;
+        let count = ended.errors.strip_prefix("ringtap: ").and_then(|text| text.split(' ').next());
+        let count = count.and_then(|count| count.parse::<u64>().ok());
+        assert!(count.is_some_and(|count| count > 0), "{words:?}: {}", ended.errors);
+        assert!(ended.errors.contains(" packets captured"), "{words:?}: {}", ended.errors);
+    }
     Ok(())
 }
 
