@@ -52,9 +52,10 @@ pub enum Error {
         /// `ARPHRD_*`.
         hardware_type: u16,
     },
-    /// Time stamps of the adapter were asked for, which it does not have for what it receives.
+    /// Time stamps of the adapter were asked for, which it does not have for what it receives. Those of
+    /// [`TimestampSource::Software`](crate::TimestampSource::Software) are always there.
     #[error(
-        "{name} has no hardware time stamps for received packets: {source}; `TimestampSource::Software` is the kernel's clock"
+        "{name} has no hardware time stamps for received packets: {source}; those of the kernel's clock are possible"
     )]
     NoHardwareTimestamps {
         /// The interface.
@@ -113,9 +114,9 @@ pub enum Error {
     /// the variants of its own above.
     #[error(transparent)]
     Xdp(XdpError),
-    /// Something was awaited outside a tokio runtime.
+    /// Something was awaited outside a tokio runtime, or in one whose `Builder` was not given `enable_io`.
     #[error(
-        "awaited outside a tokio runtime: use `tokio::runtime::Builder::enable_io`, or the form that waits itself"
+        "awaited outside a tokio runtime with input and output enabled: enable them, or use the form that waits itself"
     )]
     NoRuntime,
     /// A file could not be opened.
@@ -177,8 +178,9 @@ pub enum Error {
         /// The interface.
         name: String,
     },
-    /// An offload was asked of an injector that was not opened for it.
-    #[error("offloads need an injector that was built with `offloads(true)`")]
+    /// An offload was asked of an injector that was not opened for it, with
+    /// [`InjectorBuilder::offloads`](crate::InjectorBuilder::offloads).
+    #[error("offloads need an injector that was opened for them")]
     NoOffloads,
     /// A capture file cannot hold what it was given to write. Nothing of it was written.
     #[error(transparent)]

@@ -1,0 +1,133 @@
+//! Errors are for those who type commands: they name options, never items of the libraries beneath.
+
+mod folder;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use folder::Folder;
+use traffic::{Profile, Traffic};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// The source files below a folder.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) -> Result {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sources(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// The texts in quotation marks of a piece of source.
+fn texts(source: &str) -> impl Iterator<Item = &str> {
+    source.split('"').skip(1).step_by(2)
+}
+
+/// The text if it names an item, such as `Kind::Name` or `call(true)`. Addresses have two colons as well, behind
+/// hexadecimal digits alone.
+fn item(text: &str) -> Option<&str> {
+    let is_path = |(at, _): (usize, &str)| {
+        let word = text[..at].rsplit(|letter: char| !letter.is_alphanumeric()).next();
+        word.is_some_and(|word| word.chars().any(|letter| !letter.is_ascii_hexdigit()))
+    };
+    let names =
+        text.match_indices("::").any(is_path) || text.contains("(true)") || text.contains("()`");
+    names.then_some(text)
+}
+
+#[test]
+fn items_are_told_from_addresses() {
+    assert!(item("2001:db8::1/64 is not possible: use fe80::1 or ::").is_none());
+    assert!(item("use `Kind::Name`").is_some() && item("built with `offloads(true)`").is_some());
+}
+
+/// What the crates beneath say of an error reaches the command's users as it is.
+#[test]
+fn no_error_text_of_the_libraries_names_an_item() -> Result {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no parent")?;
+    let mut files = Vec::new();
+    for name in
+        ["conversation", "flow", "netns", "packet-filter", "ring-core", "ring-sys", "ringtap"]
+    {
+        sources(&crates.join(name).join("src"), &mut files)?;
+    }
+    let mut seen = 0;
+    for file in files {
+        let source = fs::read_to_string(&file)?;
+        let attributes =
+            source.split("#[error(").skip(1).filter_map(|rest| rest.split(")]").next());
+        let hints = source.split("hint: ").skip(1).filter_map(|rest| rest.lines().next());
+        for text in attributes.chain(hints).flat_map(texts) {
+            assert_eq!(item(text), None, "{}", file.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "only {seen} texts were found");
+    Ok(())
+}
+
+/// What goes wrong without an interface or privileges.
+#[test]
+fn no_error_of_a_command_names_an_item() -> Result {
+    let folder = Folder::new("errors")?;
+    let file = folder.0.join("some.pcap");
+    Traffic::new(Profile::MIXED).connections(2).capture().write_pcap(File::create(&file)?)?;
+    let (text, cut) = (folder.0.join("text"), folder.0.join("cut.pcap"));
+    fs::write(&text, "no capture")?;
+    fs::write(&cut, &fs::read(&file)?[..1000])?;
+    fs::write(folder.0.join("gzip"), [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0])?;
+    let lines = [
+        "capture",
+        "capture -r missing",
+        "capture -r text",
+        "capture -r gzip",
+        "capture -r cut.pcap",
+        "capture -r .",
+        "capture -r some.pcap -w some.pcap",
+        "capture -r some.pcap -w missing/out.pcap",
+        "capture -r some.pcap -y PPP -w out.pcap",
+        "capture -r some.pcap -W 3",
+        "capture -r some.pcap -c 0",
+        "capture -r some.pcap ip broadcast",
+        "capture -r some.pcap icmp and tcp",
+        "capture -r some.pcap inbound",
+        "capture -r some.pcap host nobody",
+        "capture -r some.pcap tcp[70000:9]",
+        "capture -r some.pcap --backend xdp",
+        "capture -d vlan 70000",
+        "capture -i missing",
+        "capture -i missing --backend xdp",
+        "capture -i lo -B 4294967295",
+        "capture -i lo --backend xdp --forward lo",
+        "capture -i lo --backend xdp --forward missing",
+        "capture -i lo --backend xdp -B 4",
+        "capture -i lo --forward lo",
+        "follow -r some.pcap --write-dir text",
+        "follow -r some.pcap -w out.pcap",
+        "follow -r some.pcap -o nothing",
+        "follow -r missing",
+        "follow -i missing",
+        "flows -r missing",
+        "flows -r text",
+        "flows -i missing --backend xdp",
+    ];
+    for line in lines {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+        let output = command.args(line.split(' ')).current_dir(&folder.0).output()?;
+        let errors = String::from_utf8(output.stderr)?;
+        assert!(!output.status.success(), "{line}: {errors}");
+        assert!(!errors.is_empty(), "{line}");
+        assert_eq!(item(&errors), None, "{line}");
+        // What Debug would print of an error's value.
+        for left in ["Error {", "source: ", "Os {", "Some(", "kind: "] {
+            assert!(!errors.contains(left), "{line}: {errors}");
+        }
+    }
+    Ok(())
+}
