@@ -25,6 +25,10 @@ pub struct TableStatistics {
     pub fragments: u64,
     /// Datagrams and frames joined from them.
     pub datagrams: u64,
+    /// Fragments with other bytes than an earlier one had in the same place.
+    pub fragment_conflicts: u64,
+    /// Datagrams that had to make room for others before all of their fragments were there.
+    pub datagrams_evicted: u64,
     /// Flows begun.
     pub flows_started: u64,
     /// Flows that the handler did not admit.
@@ -104,6 +108,8 @@ impl AddAssign for TableStatistics {
             not_streams,
             fragments,
             datagrams,
+            fragment_conflicts,
+            datagrams_evicted,
             flows_started,
             flows_refused,
             ended_fin,
@@ -144,6 +150,8 @@ impl AddAssign for TableStatistics {
         *not_streams += other.not_streams;
         *fragments += other.fragments;
         *datagrams += other.datagrams;
+        *fragment_conflicts += other.fragment_conflicts;
+        *datagrams_evicted += other.datagrams_evicted;
         *flows_started += other.flows_started;
         *flows_refused += other.flows_refused;
         *ended_fin += other.ended_fin;

@@ -197,11 +197,14 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// Totals since the table was built.
     #[must_use]
     pub fn statistics(&self) -> TableStatistics {
+        let fragments = self.defragmenter.statistics();
         TableStatistics {
             pending_bytes: self.backlogs.bytes() as u64,
             pending_bytes_peak: self.backlogs.peak() as u64,
-            fragments: self.defragmenter.statistics().fragments,
-            datagrams: self.defragmenter.statistics().datagrams,
+            fragments: fragments.fragments,
+            datagrams: fragments.datagrams,
+            fragment_conflicts: fragments.conflicts,
+            datagrams_evicted: fragments.evicted,
             not_followed: self.not_followed(),
             not_streams: self.not_streams(),
             conflicts: self.statistics.conflicts

@@ -205,10 +205,13 @@ impl<S: PacketSource> PacketSource for Filtered<S> {
         Ok(Next::Batch(FilteredBatch { batch, verdicts, released }))
     }
 
-    /// As the source's, but for the packets that passed.
+    /// As the source's, but for the packets that passed, and those that could not be tested.
     fn statistics(&mut self) -> Result<Statistics, Error> {
-        let all = self.source.statistics()?;
-        Ok(Statistics { packets: self.passed, truncated: self.truncated, ..all })
+        let mut all = self.source.statistics()?;
+        (all.packets, all.truncated) = (self.passed, self.truncated);
+        all.untestable += self.untestable();
+        all.undecided_fragments += self.undecided_fragments();
+        Ok(all)
     }
 
     fn link_type(&self) -> Option<LinkType> {

@@ -18,6 +18,11 @@ pub struct Statistics {
     pub malformed: u64,
     /// Packets that were thrown away because what a new filter would have said of them could not be known.
     pub discarded: u64,
+    /// Packets that did not pass a filter in this process because it cannot be tested on their link type.
+    pub untestable: u64,
+    /// Fragments that did not pass a filter in this process because the first fragment of their datagram, which has the
+    /// ports, was not captured; or has not come yet.
+    pub undecided_fragments: u64,
     /// How often the next block was still on loan when packets were asked for.
     pub ring_exhausted: u64,
     /// Blocks that users hold at this moment.

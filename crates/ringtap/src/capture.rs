@@ -1,7 +1,7 @@
 //! `ringtap capture`: packets to a file, to the screen, or counted.
 
 mod described;
-mod summary;
+mod line;
 mod writing;
 
 use std::sync::Arc;
@@ -18,6 +18,8 @@ use crate::interrupt;
 use crate::output::Output;
 use crate::report::{self, Counts};
 use crate::selection::Shows;
+use crate::summary;
+use crate::summary::totals::{self, Totals};
 use crate::text::clock::Clock;
 
 /// The limit for taking what came before an interrupt, beyond the time for which the source may hold it back.
@@ -34,6 +36,8 @@ pub(crate) struct Arguments {
     input: Input,
     #[command(flatten)]
     writing: writing::Arguments,
+    #[command(flatten)]
+    totals: totals::TotalsFile,
     /// Stop after so many packets.
     #[arg(short = 'c', long = "packets", value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
@@ -53,13 +57,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         output.write(|w| writeln!(w, "{program}"));
         return Ok(output.finish()?);
     }
+    let totals = arguments.totals.open()?;
     let source = arguments.input.open(!output.is_terminal() || arguments.count, Shows::Packets)?;
     let (counters, mtus) = (source.counters(), source.mtu_reports());
     let result = match source {
-        Source::Live(capture) => take(*capture, arguments, &output, mtus),
-        Source::Xdp(group) => take(*group, arguments, &output, mtus),
-        Source::Tap(tap) => take(*tap, arguments, &output, mtus),
-        Source::File(file) => take(*file, arguments, &output, mtus),
+        Source::Live(capture) => take(*capture, arguments, &output, mtus, totals),
+        Source::Xdp(group) => take(*group, arguments, &output, mtus, totals),
+        Source::Tap(tap) => take(*tap, arguments, &output, mtus, totals),
+        Source::File(file) => take(*file, arguments, &output, mtus, totals),
     };
     report::print_forwarded(counters.as_ref());
     result
@@ -71,6 +76,7 @@ fn take<S: Described>(
     arguments: &Arguments,
     output: &Output,
     mtus: Option<XdpMtuReports>,
+    totals: Option<Totals>,
 ) -> Result<(), Error> {
     if let Some(interrupter) = source.interrupter() {
         interrupt::wakes(interrupter);
@@ -119,7 +125,9 @@ fn take<S: Described>(
     if arguments.input.is_live() || interrupt::is_requested() || has_enough {
         report::print_packets(run.count, arguments.input.is_live().then_some(&statistics));
     }
-    result
+    summary::print_lost(&statistics, arguments.input.is_live());
+    let told = totals.map_or(Ok(()), |totals| totals.write_packets(run.count, &statistics));
+    result.and(told)
 }
 
 /// A run of the command.
@@ -195,7 +203,7 @@ impl Run<'_> {
                     }
                 }
                 None if self.arguments.count => {}
-                None => self.output.write(|w| summary::print(w, &self.clock, &packet)),
+                None => self.output.write(|w| line::print(w, &self.clock, &packet)),
             }
             self.count += 1;
             self.counts.set_captured(self.count);

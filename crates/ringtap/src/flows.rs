@@ -20,7 +20,7 @@ use crate::names;
 use crate::output::Output;
 use crate::report;
 use crate::selection::Shows;
-use crate::summary::{self, Shown};
+use crate::summary::{self, Shown, totals};
 use crate::text::clock::Clock;
 
 /// Show every flow of an interface or a capture file, one line each, when it ends.
@@ -40,6 +40,8 @@ pub(crate) struct Arguments {
     hosts: Hosts,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    totals: totals::TotalsFile,
     /// Print one JSON object for each flow. Times are strings, with all nanoseconds.
     #[arg(long)]
     json: bool,
@@ -59,6 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         .map_err(Error::Runtime)?;
     let name = arguments.input.name();
     let output = Output::stdout()?;
+    let totals = arguments.totals.open()?;
     let key = arguments.keying.extractor();
     let source = arguments.input.open(!output.is_terminal(), Shows::Conversations)?;
     let (counters, mtus) = (source.counters(), source.mtu_reports());
@@ -81,14 +84,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     };
     let written = output.finish().map_err(Error::from);
     let has_enough = written.as_ref().is_err_and(Error::is_broken_pipe);
+    let mut told = Ok(());
     if let Some(statistics) = statistics {
         if live || interrupt::is_requested() || has_enough {
             report::print(&statistics, live);
             report::print_forwarded(counters.as_ref());
         }
-        summary::print(&statistics, Shown::Flows, &arguments.limits);
+        summary::print(&statistics, Shown::Flows, &arguments.limits, live);
+        told = totals.map_or(Ok(()), |totals| totals.write(&statistics));
     }
     written?;
+    told?;
     result.map_err(|source| Error::Follow { name, source })
 }
 

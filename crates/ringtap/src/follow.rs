@@ -37,7 +37,7 @@ use crate::names;
 use crate::output::Output;
 use crate::report;
 use crate::selection::Shows;
-use crate::summary::{self, Shown};
+use crate::summary::{self, Shown, totals};
 use crate::text::clock::Clock;
 
 /// Show every TCP conversation of an interface or a capture file.
@@ -55,6 +55,8 @@ pub(crate) struct Arguments {
     hosts: Hosts,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    totals: totals::TotalsFile,
     /// Show conversations in this form [default: text]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     output: Option<Format>,
@@ -118,6 +120,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         .build()
         .map_err(Error::Runtime)?;
     let show = Show::new(arguments)?;
+    let totals = arguments.totals.open()?;
     let name = arguments.input.name();
     // Bytes and a bar on the same terminal would be in each other's way.
     let source = arguments.input.open(!show.output.is_terminal(), Shows::Conversations)?;
@@ -144,8 +147,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         report::print(&handle.statistics(), live);
         report::print_forwarded(counters.as_ref());
     }
-    summary::print(&handle.statistics(), Shown::Conversations, &arguments.limits);
+    summary::print(&handle.statistics(), Shown::Conversations, &arguments.limits, live);
+    let told = totals.map_or(Ok(()), |totals| totals.write(&handle.statistics()));
     written?;
+    told?;
     result.map_err(|source| Error::Follow { name, source })?;
     show.folder.as_ref().map_or(Ok(()), |folder| folder.finish())
 }

@@ -220,6 +220,15 @@ pub(crate) fn print(statistics: &Statistics, live: bool) {
         let dropped = bytes(statistics.dropped_bytes);
         line(format_args!("{dropped} dropped because the output is too slow"));
     }
+    for (number, one, several, why) in [
+        (statistics.overruns, "conversation", "conversations", "given up"),
+        (statistics.missed_events, "event of flows", "events of flows", "not shown"),
+    ] {
+        if number > 0 {
+            let what = count(number, one, several);
+            line(format_args!("{what} {why} because the output is too slow"));
+        }
+    }
     if statistics.refused > 0 {
         let refused = count(statistics.refused, "flow", "flows");
         line(format_args!("{refused} not shown because the output is too slow"));

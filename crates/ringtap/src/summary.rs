@@ -1,5 +1,7 @@
 //! What a command that follows packets did not show, or only in part: lines on standard error at its end.
 
+pub(crate) mod totals;
+
 use std::io::{self, Write};
 
 use conversation::Statistics;
@@ -23,9 +25,14 @@ pub(crate) enum Shown {
 
 /// Prints a line for everything that was not shown, or that is wrong with what was. Where there is nothing of the kind, nothing
 /// is printed.
-pub(crate) fn print(statistics: &Statistics, shown: Shown, limits: &Limits) {
+pub(crate) fn print(statistics: &Statistics, shown: Shown, limits: &Limits, live: bool) {
     // If nobody reads standard error, that is no reason to stop.
-    let _ = write(&mut io::stderr().lock(), statistics, shown, limits);
+    let _ = write(&mut io::stderr().lock(), statistics, shown, limits, live);
+}
+
+/// Prints a line for everything that the source lost or could not use.
+pub(crate) fn print_lost(source: &ring_core::Statistics, live: bool) {
+    let _ = lost(&mut io::stderr().lock(), source, live);
 }
 
 fn write(
@@ -33,7 +40,9 @@ fn write(
     statistics: &Statistics,
     shown: Shown,
     limits: &Limits,
+    live: bool,
 ) -> io::Result<()> {
+    lost(w, &statistics.source, live)?;
     let table = &statistics.table;
     if !table.not_followed.is_empty() {
         let total = packets(table.not_followed.total());
@@ -58,6 +67,18 @@ fn write(
         let total = packets(table.discarded.total());
         writeln!(w, "{total} discarded, as their receivers do: {}", causes.join(", "))?;
     }
+    if table.orphan_resets > 0 {
+        let resets = count(table.orphan_resets, "reset", "resets");
+        writeln!(w, "{resets} of connections of which nothing else was captured, not shown")?;
+    }
+    if table.after_end_bytes > 0 {
+        let late = bytes(table.after_end_bytes);
+        writeln!(w, "{late} not shown, since they came when their connection had ended")?;
+    }
+    // `follow` shows them.
+    if statistics.late_bytes > 0 && shown == Shown::Flows {
+        writeln!(w, "{} came late, when their place was a gap", bytes(statistics.late_bytes))?;
+    }
     if statistics.unplaced_bytes > 0 {
         writeln!(w, "{} seen but not placed in a stream", bytes(statistics.unplaced_bytes))?;
     }
@@ -68,7 +89,47 @@ fn write(
             "{conflicts}: two packets brought different bytes for the same place of a stream"
         )?;
     }
+    if table.fragment_conflicts > 0 {
+        let fragments = count(table.fragment_conflicts, "IP fragment", "IP fragments");
+        writeln!(w, "{fragments} with other bytes than an earlier one for the same place")?;
+    }
+    if table.time_steps_back > 0 {
+        writeln!(
+            w,
+            "{} with an earlier time than a packet before, taken as simultaneous with it",
+            packets(table.time_steps_back)
+        )?;
+    }
     acted(w, statistics, limits)
+}
+
+/// Prints a line for everything that the source lost or could not use. What a live source dropped is among its counts.
+fn lost(w: &mut dyn Write, source: &ring_core::Statistics, live: bool) -> io::Result<()> {
+    if source.drops > 0 && !live {
+        writeln!(w, "{} dropped when the file was captured, as it says", packets(source.drops))?;
+    }
+    for (number, what) in [
+        (source.truncated, "captured only in part"),
+        (source.untestable, "left out: the expression cannot be tested on their link type"),
+        (source.discarded, "left out, since the expression was not in place yet"),
+    ] {
+        if number > 0 {
+            writeln!(w, "{} {what}", packets(number))?;
+        }
+    }
+    if source.undecided_fragments > 0 {
+        let fragments = count(source.undecided_fragments, "IP fragment", "IP fragments");
+        writeln!(
+            w,
+            "{fragments} left out: the first fragment of the datagram, which has the ports, was not captured"
+        )?;
+    }
+    // Of a file, the error says which record it is.
+    if source.malformed > 0 && live {
+        let broken = count(source.malformed, "block or record", "blocks or records");
+        writeln!(w, "{broken} damaged: what it says of its length cannot be true")?;
+    }
+    Ok(())
 }
 
 /// Prints a line for every limit that has cost something.
@@ -77,6 +138,10 @@ fn acted(w: &mut dyn Write, statistics: &Statistics, limits: &Limits) -> io::Res
     if statistics.table.ended_evicted > 0 {
         let evicted = count(statistics.table.ended_evicted, "flow", "flows");
         writeln!(w, "{evicted} given up to make room for others (--max-flows {max_flows})")?;
+    }
+    if statistics.table.datagrams_evicted > 0 {
+        let evicted = count(statistics.table.datagrams_evicted, "datagram", "datagrams");
+        writeln!(w, "{evicted} given up before all fragments came, to make room for others")?;
     }
     let given_up = statistics.gaps.limit;
     if given_up.count > 0 {
@@ -113,7 +178,7 @@ mod tests {
     fn written(statistics: &Statistics, shown: Shown) -> String {
         let mut text = Vec::new();
         let limits = Limits { max_flows: 1000, memory: "2M".parse().unwrap() };
-        write(&mut text, statistics, shown, &limits).unwrap();
+        write(&mut text, statistics, shown, &limits, false).unwrap();
         String::from_utf8(text).unwrap()
     }
 
@@ -158,6 +223,51 @@ mod tests {
         let text = written(&statistics, Shown::Conversations);
         assert!(text.starts_with("6 packets in 3 flows not shown"), "{text}");
         assert!(text.ends_with(": 5 ICMP, 1 UDP\n"), "{text}");
+    }
+
+    #[test]
+    fn what_was_captured_and_is_not_shown_is_counted() {
+        let mut statistics = Statistics::default();
+        let table = &mut statistics.table;
+        (table.after_end_bytes, table.orphan_resets, table.time_steps_back) = (700, 1, 2);
+        table.fragment_conflicts = 1;
+        statistics.late_bytes = 3;
+        let text = written(&statistics, Shown::Flows);
+        let lines: Vec<_> =
+            text.lines().map(|line| line.split([',', ':']).next().unwrap()).collect();
+        let expected = [
+            "1 reset of connections of which nothing else was captured",
+            "700 bytes not shown",
+            "3 bytes came late",
+            "1 IP fragment with other bytes than an earlier one for the same place",
+            "2 packets with an earlier time than a packet before",
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn what_the_source_could_not_use_is_counted_by_cause() {
+        let mut source = ring_core::Statistics::default();
+        (source.truncated, source.untestable, source.undecided_fragments) = (1, 2, 3);
+        (source.malformed, source.drops, source.discarded) = (1, 5, 1);
+        let written = |live| {
+            let mut text = Vec::new();
+            lost(&mut text, &source, live).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        let text = written(false);
+        for line in [
+            "5 packets dropped when the file was captured, as it says\n",
+            "1 packet captured only in part\n",
+            "2 packets left out: the expression cannot be tested on their link type\n",
+            "3 IP fragments left out: the first fragment of the datagram",
+            "1 packet left out, since the expression",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        assert_eq!(text.lines().count(), 5);
+        let text = written(true);
+        assert!(text.contains("1 block or record damaged") && !text.contains("dropped"), "{text}");
     }
 
     #[test]

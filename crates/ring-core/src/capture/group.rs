@@ -179,6 +179,8 @@ impl AddAssign for Statistics {
         self.losing += other.losing;
         self.malformed += other.malformed;
         self.discarded += other.discarded;
+        self.untestable += other.untestable;
+        self.undecided_fragments += other.undecided_fragments;
         self.ring_exhausted += other.ring_exhausted;
         self.blocks_on_loan += other.blocks_on_loan;
     }
