@@ -169,7 +169,7 @@ impl Quarantine {
             // An acknowledgement may have come before what it is about.
             let claim = self.claim.filter(|claim| {
                 is_near(claim.acknowledgement, parked.end())
-                    && ahead(claim.acknowledgement, parked.sequence)
+                    && !ahead(parked.sequence, claim.acknowledgement)
             });
             self.groups.push(Group {
                 segments: VecDeque::new(),
@@ -232,8 +232,9 @@ impl Quarantine {
 
     /// The peer acknowledged something that does not fit the stream. Returns the index of the group that it bears out.
     pub(crate) fn acknowledged(&mut self, acknowledgement: u32, quiet_since: u64) -> Option<usize> {
+        // An acknowledgement of all before a group is as good as one of the group: no other number is likely to be its first.
         let fits = |group: &Group| {
-            is_near(acknowledgement, group.end()) && ahead(acknowledgement, group.first())
+            is_near(acknowledgement, group.end()) && !ahead(group.first(), acknowledgement)
         };
         let group = self.groups.iter().position(fits);
         if let Some(index) = group {

@@ -105,9 +105,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             let wrapped = self.has_wrapped(end, quiet_since, self.now);
             self.leave_old_place();
             self.skip_to(end, quiet_since, wrapped, GapCause::Acknowledged);
-            self.direction.acked = end;
-            self.direction.edge = end;
-            self.direction.flags.set(F::ACKED);
+            self.acknowledged_behind_outage(end);
         }
     }
 
@@ -188,15 +186,23 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             if group.acknowledged.is_some() { GapCause::Acknowledged } else { GapCause::Outage };
         self.skip_to(group.first(), group.quiet_since, wrapped, cause);
         if let Some(acknowledged) = group.acknowledged {
-            self.direction.acked = acknowledged;
-            self.direction.edge = acknowledged;
-            self.direction.flags.set(F::ACKED);
+            self.acknowledged_behind_outage(acknowledged);
         } else {
             // What the peer has said was about the old place.
             self.direction.flags.clear(F::ACKED);
         }
         self.replay(group);
         self.begin_grace();
+    }
+
+    /// The peer has acknowledged bytes behind an outage. Its window is taken to be as large as before.
+    fn acknowledged_behind_outage(&mut self, acknowledgement: u32) {
+        let direction = &mut *self.direction;
+        let window = direction.edge.wrapping_sub(direction.acked);
+        let known = direction.flags.has(F::ACKED) && window <= REACH as u32;
+        direction.acked = acknowledgement;
+        direction.edge = acknowledgement.wrapping_add(if known { window } else { 0 });
+        direction.flags.set(F::ACKED);
     }
 
     fn replay(&mut self, group: Group) {

@@ -440,3 +440,39 @@ fn without_drops_of_the_source_an_outage_has_the_least_length_and_may_be_longer(
     lab.acknowledge(SENT as u32 + 100_000_003);
     assert_fast_is_bridged(&lab, &[(100_000_000, true)], "ghi");
 }
+
+/// The peer's acknowledgement of all before a segment far ahead is evidence as good as one of the segment.
+#[test]
+fn acknowledgements_of_the_missing_stretch_alone_bear_it_out() {
+    for len in LENGTHS {
+        // An acknowledgement alone, of as much as lies before the next byte, is an old one.
+        for first in [len < 1 << 31, false] {
+            let mut lab = Lab::open();
+            lab.client(0, "abc");
+            lab.acknowledge(3);
+            let after = 3_u32.wrapping_add(len);
+            if first {
+                lab.acknowledge(after);
+                lab.client(after, "def");
+            } else {
+                lab.client(after, "def");
+                lab.acknowledge(after);
+            }
+            assert_bridged(&lab, len, GapCause::Acknowledged, "def");
+        }
+    }
+}
+
+/// After an outage the receiver's window is as large as before: what follows is no more in doubt than it was.
+#[test]
+fn the_window_behind_an_outage_is_open() {
+    let mut lab = Lab::open();
+    lab.client(0, "abc");
+    lab.acknowledge(3);
+    lab.client(50_000_003, "def");
+    lab.acknowledge(50_000_006);
+    lab.client(50_000_006, "ghi");
+    lab.client(50_000_009, "jkl");
+    assert_bridged(&lab, 50_000_000, GapCause::Acknowledged, "defghijkl");
+    assert_eq!(lab.table.statistics().discarded.total(), 0);
+}
