@@ -33,6 +33,8 @@ const FAST_OPEN: u32 = 1 << 14;
 const PAYLOAD: usize = 1 << 20;
 /// Pending SYNs of a flow. An attacker may send any number; the right one is among the latest.
 const PER_FLOW: usize = 4;
+/// How far ahead of what was seen a connection goes on that is about to end.
+const AHEAD: i64 = 1 << 21;
 /// How far back from a stream's end a segment may be for a retransmission (RFC 7323, section 2.3: the largest window).
 const REACH: i64 = 1 << 30;
 
@@ -63,7 +65,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             return !entry.flags.has(SlotFlags::REFUSED)
                 && !segment.flags.contains(TcpFlags::RST)
                 && segment.payload_wire_len > 0
-                && !is_straggler(own, segment);
+                && (!is_straggler(own, segment) || is_foreign(peer, segment));
         }
         let known = own.flags.has(F::SYN.or(F::ANCHORED));
         let same = known && own.base == segment.sequence.wrapping_add(1);
@@ -77,15 +79,26 @@ impl<E: FlowExtractor> FlowTable<E> {
         !repeated && !answers
     }
 
-    /// `true` if a connection that both sides closed, or one that was reset, cannot be what a segment with payload is of.
+    /// `true` if a segment with payload cannot be of the flow, which both sides closed, or which was reset. If only one side was
+    /// captured, its FIN closes the flow, and what the segment acknowledges has to speak against it as well.
     pub(super) fn leaves_closed_connection(&self, slot: u32, segment: &Segment<'_>) -> bool {
         let entry = &self.slots[slot];
-        if segment.payload_wire_len == 0 || !matches!(entry.state, State::Closing | State::Reset) {
+        let side = entry.side(segment.orientation);
+        let own = &entry.directions[side as usize];
+        let peer = &entry.directions[side.opposite() as usize];
+        let alone = entry.state == State::Established
+            && own.flags.has(F::FIN_REACHED)
+            && peer.seen == Seen::NONE;
+        let closed = matches!(entry.state, State::Closing | State::Reset);
+        if segment.payload_wire_len == 0 || !(closed || alone) || !own.flags.has(F::ANCHORED) {
             return false;
         }
-        let own = &entry.directions[entry.side(segment.orientation) as usize];
         let offset = own.offset(segment.sequence) - own.next.cast_signed();
-        own.flags.has(F::ANCHORED) && !(-REACH..1 << 21).contains(&offset)
+        let fits = (first_offset(own)..AHEAD).contains(&offset);
+        match (fits, is_foreign(peer, segment)) {
+            (false, foreign) => closed || foreign,
+            (true, foreign) => foreign && offset < 0,
+        }
     }
 
     /// Whether a SYN fits the flow.
@@ -353,6 +366,12 @@ impl<E: FlowExtractor> FlowTable<E> {
             let peer = &mut entry.directions[syn.side.opposite() as usize];
             if !syn.answers() || peer.base != syn.acknowledgement {
                 peer.forget();
+            } else {
+                // What the other answer acknowledged was said by nobody.
+                peer.flags.clear(F::ACKED.or(F::GRACE));
+                if let Some(backlog) = self.backlogs.get(peer.backlog) {
+                    backlog.grace = None;
+                }
             }
             entry.flags.clear(SlotFlags::HANDSHAKE);
             self.ordinary(slot, &segment, handler);
@@ -483,6 +502,24 @@ impl Parked {
     }
 }
 
+/// How far before the next expected byte a segment of a stream may begin: as far as a window spans, or as the stream has come
+/// since its SYN, with one byte more for a keep-alive.
+fn first_offset(own: &Direction) -> i64 {
+    let begun = if own.flags.has(F::SYN) { -1 - own.next.cast_signed() } else { -REACH };
+    begun.max(-REACH)
+}
+
+/// `true` if a segment acknowledges what this direction never had: numbers from before its SYN, or far ahead.
+fn is_foreign(peer: &Direction, segment: &Segment<'_>) -> bool {
+    let known = peer.flags.has(F::ANCHORED.or(F::ACKED));
+    if !known || !segment.flags.contains(TcpFlags::ACK) {
+        return false;
+    }
+    let last = if peer.flags.has(F::ANCHORED) { peer.expected() } else { peer.acked };
+    let offset = i64::from(segment.acknowledgement.wrapping_sub(last).cast_signed());
+    !(first_offset(peer)..AHEAD).contains(&offset)
+}
+
 /// `true` for what a connection that has ended may still bring: bytes of the stream again, or a keep-alive's.
 fn is_straggler(own: &Direction, segment: &Segment<'_>) -> bool {
     if !own.flags.has(F::ANCHORED) {
@@ -492,5 +529,5 @@ fn is_straggler(own: &Direction, segment: &Segment<'_>) -> bool {
     let end = start + i64::from(segment.payload_wire_len);
     let pushed = segment.flags.intersects(TcpFlags::PSH | TcpFlags::FIN);
     let keep_alive = segment.payload_wire_len == 1 && start == 0 && !pushed;
-    start >= -REACH && (end <= 0 || keep_alive)
+    start >= first_offset(own) && (end <= 0 || keep_alive)
 }

@@ -324,3 +324,18 @@ fn the_payload_of_a_syn_that_nobody_answered_is_delivered_at_the_end() {
     assert_eq!(lab.text(), "early");
     assert_eq!(lab.table.statistics().pending_bytes, 0);
 }
+
+/// A forged answer may seem to acknowledge data on the SYN (RFC 7413). What it said goes with it.
+#[test]
+fn the_acknowledgement_of_a_forged_answer_is_forgotten() {
+    let mut lab = Lab::new();
+    lab.send(Client, C, 0, "S", "");
+    lab.send(Server, 777_000_000, C + 12_001, "SA", "");
+    lab.send(Server, S, C + 1, "SA", "");
+    lab.send(Client, C + 1, S + 1, "A", "abc");
+    lab.send(Server, S + 1, C + 4, "A", "xyz");
+    lab.wait(Duration::from_secs(10));
+    lab.finish();
+    assert_eq!(lab.seen.flows.len(), 1);
+    assert_eq!((lab.text(), &lab.side(0, Responder).text[..]), ("abc", "xyz"));
+}

@@ -163,3 +163,64 @@ fn bytes_of_the_connection_before_do_not_part_a_syn_from_its_answer() {
     assert_eq!(lab.side(1, Initiator).text, "second");
     assert_eq!(lab.side(1, Responder).text, "life");
 }
+
+/// Where the numbers of another connection begin, if its handshake was not captured: also shortly before those of the first.
+const ELSEWHERE: [u32; 4] = [5_000_000, 90_000_000, 0_u32.wrapping_sub(100_000), 3_500_000_000];
+
+#[test]
+fn another_connection_without_its_handshake_after_a_close_or_a_reset() {
+    for (first, reset) in ELSEWHERE.into_iter().flat_map(|first| [(first, false), (first, true)]) {
+        for pause in [0, 5, 7_200] {
+            let mut lab = Lab::open();
+            lab.client(0, "first");
+            lab.acknowledge(5);
+            if reset {
+                lab.send(Client, C + 6, S + 1, "RA", "");
+            } else {
+                close(&mut lab, C + 6, S + 1);
+            }
+            lab.wait(Duration::from_secs(pause));
+            lab.send(Client, first, 2_000_000_000, "A", "second");
+            lab.send(Server, 2_000_000_000, first.wrapping_add(6), "A", "answer");
+            lab.send(Client, first.wrapping_add(6), 2_000_000_006, "A", "more");
+            lab.finish();
+            let texts: Vec<_> = (0..lab.seen.flows.len())
+                .flat_map(|flow| [Initiator, Responder].map(|side| lab.side(flow, side)))
+                .map(|side| side.text.trim_end_matches('$').to_owned())
+                .filter(|text| !text.is_empty())
+                .collect();
+            assert_eq!(texts, ["first", "secondmore", "answer"], "{first} {reset} {pause}");
+        }
+    }
+}
+
+#[test]
+fn another_connection_after_a_close_of_which_one_side_was_captured() {
+    for first in ELSEWHERE {
+        let mut lab = Lab::new();
+        lab.send(Client, C, 0, "S", "");
+        lab.send(Client, C + 1, S + 1, "A", "first");
+        lab.send(Client, C + 6, S + 1, "FA", "");
+        lab.send(Client, C + 7, S + 2, "A", "");
+        lab.send(Client, first, 2_000_000_000, "A", "second");
+        lab.send(Client, first.wrapping_add(6), 2_000_000_006, "A", "more");
+        lab.finish();
+        assert_eq!(lab.seen.flows.len(), 2, "{first}");
+        assert_eq!((lab.text(), &lab.side(1, Initiator).text[..]), ("first$", "secondmore"));
+    }
+}
+
+/// A segment beyond a FIN that nobody is seen to confirm, with numbers of the same connection, is no other one.
+#[test]
+fn a_fin_of_one_captured_side_may_be_false() {
+    let mut lab = Lab::new();
+    lab.send(Client, C, 0, "S", "");
+    lab.send(Client, C + 1, S + 1, "A", "first");
+    lab.send(Client, C + 6, S + 1, "FA", "");
+    for segment in 0..4 {
+        lab.send(Client, C + 6 + 4 * segment, S + 1, "A", "more");
+    }
+    lab.finish();
+    assert_eq!(lab.seen.flows.len(), 1);
+    assert_eq!(lab.text(), "firstmoremoremoremore");
+}
