@@ -26,6 +26,8 @@ pub(crate) struct Backlog {
     pub(crate) asked: bool,
     /// Packets that the capture cut short stay so: no full copy came of the first one.
     pub(crate) cuts_stay: bool,
+    /// The receiver acknowledged a packet that was longer than its frame says: the capture has lost the end.
+    pub(crate) loses_tails: bool,
     pub(crate) gap_bytes: u64,
     pub(crate) unplaced_bytes: u64,
     pub(crate) retransmitted: u64,

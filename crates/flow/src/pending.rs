@@ -99,6 +99,20 @@ impl Pending {
         self.segments.first_key_value().is_none_or(|(_, held)| held.bytes().is_some())
     }
 
+    /// `true` if segments cover a range without a hole. No more than so many are looked at: a longer row is taken to go on.
+    pub(crate) fn covers(&self, mut range: Range<u64>, segments: usize) -> bool {
+        for _ in 0..segments {
+            if range.start >= range.end {
+                return true;
+            }
+            match self.overlapping(&range) {
+                Some(held) if held.start <= range.start => range.start = held.end,
+                _ => return false,
+            }
+        }
+        true
+    }
+
     /// Where the last segment ends.
     pub(crate) fn end(&self) -> Option<u64> {
         self.segments.last_key_value().map(|(&start, held)| start + held.len())

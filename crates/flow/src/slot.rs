@@ -82,8 +82,8 @@ pub(crate) struct Direction {
     pub(crate) acked: u32,
     /// The end of the window that the peer has opened, with [`DirectionFlags::ACKED`].
     pub(crate) edge: u32,
-    /// Sequence number of the FIN, with [`DirectionFlags::FIN`]. Before, the side's latest time stamp (`TS.Recent` of its
-    /// peer, RFC 7323, section 4.3), or 0 if its SYN had none: to be set to 0 when a FIN turns out to be none.
+    /// Sequence number of the FIN, with [`DirectionFlags::FIN`]. Before, the place of
+    /// [`latest_timestamp`](Self::latest_timestamp): to be set to 0 when a FIN turns out to be none.
     pub(crate) fin: u32,
     /// The direction's [`Backlog`](crate::backlog::Backlog), or [`NONE`].
     pub(crate) backlog: u32,
@@ -290,6 +290,21 @@ impl Direction {
         self.base.wrapping_add(self.next as u32)
     }
 
+    /// The side's latest time stamp (`TS.Recent` of its peer, RFC 7323, section 4.3), or 0 if its SYN had none. It shares its
+    /// place with the FIN's sequence number, so it is known only until the side sends a FIN.
+    #[inline(always)]
+    pub(crate) const fn latest_timestamp(&self) -> u32 {
+        if self.flags.has(DirectionFlags::FIN) { 0 } else { self.fin }
+    }
+
+    /// Sets the side's latest time stamp; 0 for none. Nothing is done once the side has sent a FIN.
+    #[inline(always)]
+    pub(crate) const fn set_latest_timestamp(&mut self, timestamp: u32) {
+        if !self.flags.has(DirectionFlags::FIN) {
+            self.fin = timestamp;
+        }
+    }
+
     /// `true` if an acknowledgement is of nothing but what was seen. One that no window spans is not: it
     /// may be of bytes so far ahead that their numbers come before the others again.
     #[inline(always)]
@@ -328,6 +343,14 @@ impl Direction {
             && !self.flags.has(F::FIN_ACKED)
             && self.flags.has(F::ACKED)
             && self.acked == self.fin.wrapping_add(1)
+    }
+
+    /// `true` if the window that the peer has opened is closed, or so small that a segment or two overrun it.
+    pub(crate) const fn is_narrow(&self) -> bool {
+        /// Three segments of a common size.
+        const NARROW: i32 = 4096;
+        self.flags.has(DirectionFlags::ACKED)
+            && self.edge.wrapping_sub(self.acked).cast_signed() < NARROW
     }
 
     /// `true` if a sequence number is so far from the next expected byte that no window spans it (RFC 7323, section 2.3).
@@ -447,13 +470,11 @@ impl Calm {
 }
 
 impl Slot {
-    /// `true` if both SYNs had a time stamp and neither side has sent a FIN: then [`Direction::fin`] holds time stamps.
+    /// `true` if both SYNs had a time stamp and neither side has sent a FIN.
     #[inline(always)]
     pub(crate) const fn is_stamped(&self) -> bool {
         let [initiator, responder] = &self.directions;
-        initiator.fin != 0
-            && responder.fin != 0
-            && !initiator.flags.or(responder.flags).has(DirectionFlags::FIN)
+        initiator.latest_timestamp() != 0 && responder.latest_timestamp() != 0
     }
 
     /// Finds out which shifts hold for windows (RFC 7323, section 2.2): those of both SYNs, if both had the option.
@@ -473,9 +494,13 @@ impl Slot {
     pub(crate) fn calm_down(&mut self) {
         self.calm = Calm::NO;
         if self.nothing_is_amiss() {
+            let [initiator, responder] = &self.directions;
             let acked =
-                |side: usize| u8::from(self.directions[side].flags.has(DirectionFlags::ACKED));
-            self.calm = Calm((acked(1) | acked(0) << 1) & !self.elsewhere());
+                |direction: &Direction| u8::from(direction.flags.has(DirectionFlags::ACKED));
+            let narrow = |direction: &Direction| u8::from(direction.is_narrow());
+            let sides = acked(responder) | acked(initiator) << 1;
+            let narrow = narrow(initiator) | narrow(responder) << 1;
+            self.calm = Calm(sides & !narrow & !self.elsewhere());
         }
     }
 

@@ -358,6 +358,14 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
     }
 
+    /// The capture loses the ends of this direction's packets, and their length with them.
+    pub(crate) fn loses_tails(&mut self) {
+        let index = self.ensure_backlog();
+        if let Some(backlog) = self.backlogs.get(index) {
+            backlog.loses_tails = true;
+        }
+    }
+
     fn ensure_backlog(&mut self) -> u32 {
         if self.direction.backlog == NONE {
             let side = u8::from(self.side == FlowSide::Responder);

@@ -5,18 +5,19 @@ use std::collections::HashMap;
 use super::batch::{Sort, Work};
 use super::path::path;
 use super::tcp::Segment;
-use crate::slot::{DirectionFlags as F, Slot, State};
+use crate::slot::{Direction, DirectionFlags as F, Slot, SlotFlags, State};
 use crate::stream::{Payload, ahead};
 use crate::{
-    Defect, FlowExtractor, FlowHandler, FlowSide, FlowTable, Packet, TcpFlags, TcpOptions,
-    UnplacedCause,
+    Defect, FlowExtractor, FlowHandler, FlowSide, FlowTable, Packet, TcpFlags, TcpHeader,
+    TcpOptions, UnplacedCause,
 };
 
 /// Segments in doubt, by slot. A segment leaves it
 ///
 /// - into its stream, if the peer acknowledges bytes that no other segment brought;
 /// - as a repetition, once another segment has brought its bytes;
-/// - at the end of its flow: into the stream if it only took another way than the others, else as discarded.
+/// - at the end of its flow: into the stream if nothing but the way that it took or the receiver's window spoke against it,
+///   else as discarded.
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
     flows: HashMap<u32, Vec<Held>, ahash::RandomState>,
@@ -39,6 +40,16 @@ struct Held {
     wire_len: u32,
     timestamp: u64,
     number: u64,
+    /// The peer has sent an acknowledgement since, of nothing of it.
+    refused: bool,
+}
+
+/// What is known of a segment in doubt after all.
+enum Verdict {
+    /// The receiver took it up to this sequence number.
+    Taken(u32),
+    /// Another segment has brought its bytes.
+    Repeated,
 }
 
 /// Memory for all segments in doubt; beyond it they are taken as they come.
@@ -47,12 +58,18 @@ const TABLE_BYTES: usize = 4 << 20;
 const SEGMENTS: usize = 16;
 /// What one costs besides its bytes.
 const OVERHEAD: usize = 128;
+/// Segments of one flow beyond a window. There may be as many as a sender sends that does not keep to it.
+const BEYOND_WINDOW: usize = 512;
+/// How far beyond the window a segment may be: farther away it is in doubt for that.
+const SLACK: i64 = 1 << 20;
 /// How long a flow's other way is doubted, if nothing contradicts it. Nanoseconds.
 const PATIENCE: u64 = 2_000_000_000;
 /// How long time stamps hold (RFC 7323, section 5.5): 24 days. Nanoseconds.
 const OUTDATED: u64 = 24 * 24 * 3600 * 1_000_000_000;
 /// How far from the next expected byte a segment in doubt may be: those farther away are in doubt for that.
 const NEAR: i64 = 1 << 24;
+/// Pieces of the out-of-order queue that are looked at to find out whether another segment brought the same bytes.
+const PIECES: usize = 64;
 
 impl Held {
     const fn end(&self) -> u32 {
@@ -61,6 +78,25 @@ impl Held {
 
     const fn cost(&self) -> usize {
         OVERHEAD + self.payload.len()
+    }
+
+    /// Cuts off what lies behind a sequence number, the FIN with it, and returns the captured part of that.
+    fn cut_off(&mut self, end: u32) -> Box<[u8]> {
+        if !ahead(self.end(), end) {
+            return Box::default();
+        }
+        let len = end.wrapping_sub(self.sequence);
+        let payload = std::mem::take(&mut self.payload);
+        let (kept, rest) = payload.split_at(payload.len().min(len as usize));
+        self.payload = kept.into();
+        self.payload_wire_len = len;
+        self.flags = TcpFlags(self.flags.0 & !TcpFlags::FIN.0);
+        rest.into()
+    }
+
+    /// `true` if the segment belongs to the stream when no more evidence comes and no other segment brought its bytes.
+    const fn is_believed_at_last(&self) -> bool {
+        matches!(self.defect, Defect::Path | Defect::Window)
     }
 
     fn segment(&self, entry: &Slot) -> Segment<'_> {
@@ -118,11 +154,18 @@ impl<E: FlowExtractor> FlowTable<E> {
         if work.payload_wire_len == 0 || work.tcp.flags.intersects(special) {
             return false;
         }
+        // What may be of another connection is not held against this one's numbers.
+        let segment = Segment::of(packet, work);
+        let pending = self.slots[slot].flags.has(SlotFlags::PENDING_SYN);
+        if pending && self.is_of_pending_syn(slot, &segment)
+            || self.leaves_closed_connection(slot, &segment)
+        {
+            return false;
+        }
         let way = path(packet);
         if let Some(defect) = self.doubt(slot, packet, work, way)
             && self.hold_back(slot, packet, work, way, defect, handler)
         {
-            self.statistics.discarded.add(defect);
             return true;
         }
         self.trust(slot, work, way);
@@ -144,10 +187,11 @@ impl<E: FlowExtractor> FlowTable<E> {
         let is_first = own.flags.has(F::SYN)
             && tcp.flags.contains(TcpFlags::SYN)
             && own.base == tcp.sequence.wrapping_add(1)
-            && own.fin == 0;
-        if is_first && tcp.options.contains(TcpOptions::TIMESTAMP) && !own.flags.has(F::FIN) {
+            && !own.flags.has(F::FIN)
+            && own.latest_timestamp() == 0;
+        if is_first && tcp.options.contains(TcpOptions::TIMESTAMP) {
             // 0 stands for none.
-            own.fin = tcp.timestamp.max(1);
+            own.set_latest_timestamp(tcp.timestamp.max(1));
         }
     }
 
@@ -170,13 +214,18 @@ impl<E: FlowExtractor> FlowTable<E> {
         // A tool may have cut the packet without saying so; then the receiver has it.
         if work.sort == Sort::Defective(Defect::TooLong)
             && packet.data.len() < self.longest as usize
+            && !self.loses_tails(own)
         {
             return Some(Defect::TooLong);
+        }
+        // Or a length of 0 and a finished checksum are the work of another tool than the adapter.
+        if work.sort == Sort::Defective(Defect::NoLength) {
+            return Some(Defect::NoLength);
         }
         // Linux allows for one tick.
         let is_old = entry.is_stamped()
             && tcp.options.contains(TcpOptions::TIMESTAMP)
-            && ahead(own.fin, tcp.timestamp.wrapping_add(1))
+            && ahead(own.latest_timestamp(), tcp.timestamp.wrapping_add(1))
             && self.now.saturating_sub(entry.last_seen) < OUTDATED;
         if is_old {
             return Some(Defect::Timestamp);
@@ -197,7 +246,19 @@ impl<E: FlowExtractor> FlowTable<E> {
             }
         }
         let known = own.flags.path();
-        (known != 0 && way != 0 && way != known).then_some(Defect::Path)
+        if known != 0 && way != 0 && way != known {
+            return Some(Defect::Path);
+        }
+        // A receiver discards what lies beyond its window, or takes a part of it (RFC 9293, section 3.10.7.4). The windows are
+        // known if both SYNs were seen.
+        let edge = own.offset(own.edge) - own.next.cast_signed();
+        let beyond = end > edge && start <= edge.max(0) + SLACK;
+        (entry.flags.has(SlotFlags::HANDSHAKE) && beyond).then_some(Defect::Window)
+    }
+
+    /// `true` if the capture is known to lose the ends of a direction's packets.
+    fn loses_tails(&self, own: &Direction) -> bool {
+        self.backlogs.peek(own.backlog).is_some_and(|backlog| backlog.loses_tails)
     }
 
     /// Keeps a segment in doubt; false if there is no room.
@@ -210,16 +271,21 @@ impl<E: FlowExtractor> FlowTable<E> {
         defect: Defect,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> bool {
-        let entry = &self.slots[slot];
-        let side = entry.side(work.orientation);
-        if let Some(held) = self.doubts.flows.get(&slot) {
+        let side = self.slots[slot].side(work.orientation);
+        if let Some(list) = self.doubts.flows.get(&slot) {
+            let of_window = defect == Defect::Window;
+            let alike = |held: &&Held| (held.defect == Defect::Window) == of_window;
+            let alike = list.iter().filter(alike);
+            // A receiver that is not seen to answer refuses nothing.
+            let open = alike.clone().filter(|held| !(of_window && held.refused));
             let impatient = |held: &Held| self.now.saturating_sub(held.since) > PATIENCE;
-            if held.len() >= SEGMENTS || held.first().is_some_and(impatient) {
-                self.give_in(slot, side, way, handler);
-                // Another way of the packets is believed from now on.
+            if open.clone().count() >= SEGMENTS || open.clone().next().is_some_and(impatient) {
+                self.give_in(slot, side, way, defect, handler);
                 if self.doubt(slot, packet, work, way).is_none() {
                     return false;
                 }
+            } else if alike.count() >= BEYOND_WINDOW {
+                return false;
             }
         }
         let Segment { sequence, acknowledgement, flags, window, payload, .. } =
@@ -238,6 +304,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             wire_len: packet.wire_len,
             timestamp: packet.timestamp.as_nanos(),
             number: packet.number,
+            refused: false,
         };
         if self.doubts.bytes + held.cost() > TABLE_BYTES {
             return false;
@@ -261,38 +328,43 @@ impl<E: FlowExtractor> FlowTable<E> {
             && work.tcp.options.contains(TcpOptions::TIMESTAMP)
             && work.tcp.sequence == own.expected()
             && !ahead(work.tcp.sequence, own.acked)
-            && ahead(work.tcp.timestamp, own.fin)
+            && ahead(work.tcp.timestamp, own.latest_timestamp())
         {
-            own.fin = work.tcp.timestamp;
+            own.set_latest_timestamp(work.tcp.timestamp);
         }
     }
 
     /// Looks at the segments in doubt of a flow in the light of another of its segments.
     fn settle_doubts(&mut self, slot: u32, work: &Work, handler: &mut impl FlowHandler<E::Key>) {
-        let acknowledgement =
-            work.tcp.flags.contains(TcpFlags::ACK).then_some(work.tcp.acknowledgement);
         let generation = self.slots[slot].generation;
+        let sender = self.slots[slot].side(work.orientation);
+        if work.tcp.flags.contains(TcpFlags::ACK)
+            && let Some(list) = self.doubts.flows.get_mut(&slot)
+        {
+            for held in list.iter_mut().filter(|held| held.side != sender) {
+                held.refused |= !ahead(work.tcp.acknowledgement, held.sequence);
+            }
+        }
         loop {
-            let Some(held) = self.doubts.flows.get(&slot) else { return };
-            let entry = &self.slots[slot];
-            let sender = entry.side(work.orientation);
-            let is_due = |held: &Held| {
-                let own = &entry.directions[held.side as usize];
-                let expected = own.expected();
-                let stale = !ahead(held.end(), expected);
-                // The receiver has bytes that only this segment brought.
-                let taken = held.side != sender
-                    && !ahead(held.sequence, expected)
-                    && acknowledgement.is_some_and(|acknowledgement| {
-                        ahead(acknowledgement, expected) && !ahead(held.end(), acknowledgement)
-                    });
-                stale || taken
-            };
-            let Some(at) = held.iter().position(is_due) else { return };
-            let Some(held) = self.take_held(slot, at) else { return };
-            let own = &mut self.slots[slot].directions[held.side as usize];
-            if held.defect == Defect::Path && ahead(held.end(), own.expected()) {
-                own.flags.set_path(held.path);
+            let Some(list) = self.doubts.flows.get(&slot) else { return };
+            let verdict = |(at, held)| Some((at, self.verdict(slot, held, sender, &work.tcp)?));
+            let Some((at, verdict)) = list.iter().enumerate().find_map(verdict) else { return };
+            let Some(mut held) = self.take_held(slot, at) else { return };
+            match verdict {
+                Verdict::Repeated => self.statistics.discarded.add(held.defect),
+                Verdict::Taken(end) => {
+                    if held.defect == Defect::Path {
+                        let own = &mut self.slots[slot].directions[held.side as usize];
+                        own.flags.set_path(held.path);
+                    }
+                    if held.defect == Defect::TooLong {
+                        // No host takes such a packet, so it was longer than what the capture has of it.
+                        let mut wake = u64::MAX;
+                        self.stream(slot, held.side, handler, &mut wake).loses_tails();
+                    }
+                    let rest = held.cut_off(end);
+                    self.report_discarded(slot, &held, end, &rest, handler);
+                }
             }
             self.segment(slot, &held.segment(&self.slots[slot]), handler);
             if self.slots[slot].generation != generation {
@@ -301,23 +373,87 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// Too many segments of a flow are in doubt, or for too long: those that took another way are believed.
+    /// What a segment shows about one in doubt.
+    fn verdict(
+        &self,
+        slot: u32,
+        held: &Held,
+        sender: FlowSide,
+        tcp: &TcpHeader,
+    ) -> Option<Verdict> {
+        let entry = &self.slots[slot];
+        let own = &entry.directions[held.side as usize];
+        let expected = own.expected();
+        if !ahead(held.end(), expected) {
+            return Some(Verdict::Repeated);
+        }
+        if held.side == sender || !tcp.flags.contains(TcpFlags::ACK) {
+            return None;
+        }
+        // The receiver has bytes that only this segment brought. Of a segment beyond its window it may have taken a part.
+        let of_fin = own.flags.has(F::FIN) && tcp.acknowledgement == own.fin.wrapping_add(1);
+        let acknowledgement = tcp.acknowledgement.wrapping_sub(u32::from(of_fin));
+        let end = if held.defect == Defect::Window && ahead(held.end(), acknowledgement) {
+            acknowledgement
+        } else {
+            held.end()
+        };
+        let first = if ahead(expected, held.sequence) { expected } else { held.sequence };
+        let acknowledged = !ahead(end, acknowledgement) && ahead(end, first);
+        if acknowledged && !self.was_brought(own, first, end) {
+            return Some(Verdict::Taken(end));
+        }
+        // What it acknowledged was sent after all, and not captured: the peer goes on behind it.
+        let peer = &entry.directions[sender as usize];
+        let was_sent = held.defect == Defect::Acknowledgement
+            && peer.flags.has(F::ANCHORED)
+            && ahead(held.acknowledgement, peer.expected())
+            && !ahead(held.acknowledgement, tcp.sequence);
+        was_sent.then_some(Verdict::Taken(held.end()))
+    }
+
+    /// `true` if segments that wait behind a hole have all bytes between two sequence numbers.
+    fn was_brought(&self, own: &Direction, first: u32, end: u32) -> bool {
+        let range = (own.offset(first), own.offset(end));
+        let (Ok(first), Ok(end)) = (u64::try_from(range.0), u64::try_from(range.1)) else {
+            return false;
+        };
+        let backlog = self.backlogs.peek(own.backlog).filter(|_| own.flags.has(F::PENDING));
+        backlog.is_some_and(|backlog| backlog.pending.covers(first..end, PIECES))
+    }
+
+    /// Too many segments of a flow are in doubt, or for too long. Those that took another way are believed, and so is their
+    /// way from now on. Those beyond the window are believed if the capture does not see what the receiver answers.
     fn give_in(
         &mut self,
         slot: u32,
         side: FlowSide,
         way: u8,
+        defect: Defect,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         let generation = self.slots[slot].generation;
-        self.slots[slot].directions[side as usize].flags.set_path(way);
+        let own = &mut self.slots[slot].directions[side as usize];
+        let of_window = defect == Defect::Window;
+        if defect == Defect::Path {
+            own.flags.set_path(way);
+        } else if of_window && !ahead(own.acked, own.expected()) {
+            // Until the receiver is seen again, nobody knows its window.
+            own.flags.clear(F::ACKED);
+        }
+        let mut at = 0;
         while self.slots[slot].generation == generation
-            && let Some(held) = self.take_held(slot, 0)
+            && let Some(held) = self.doubts.flows.get(&slot).and_then(|list| list.get(at))
         {
-            if held.defect == Defect::Path {
-                self.segment(slot, &held.segment(&self.slots[slot]), handler);
-            } else {
-                self.reject(slot, &held, handler);
+            let is_meant = (held.defect == Defect::Window) == of_window;
+            if !is_meant || of_window && held.refused {
+                at += 1;
+            } else if let Some(held) = self.take_held(slot, at) {
+                if held.is_believed_at_last() {
+                    self.segment(slot, &held.segment(&self.slots[slot]), handler);
+                } else {
+                    self.reject(slot, &held, handler);
+                }
             }
         }
     }
@@ -325,23 +461,75 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// The flow ends.
     pub(super) fn end_doubts(&mut self, slot: u32, handler: &mut impl FlowHandler<E::Key>) {
         while let Some(held) = self.take_held(slot, 0) {
-            let own = &self.slots[slot].directions[held.side as usize];
-            if held.defect == Defect::Path || !ahead(held.end(), own.expected()) {
-                self.count(slot, held.side, held.payload_wire_len, held.wire_len);
-                let mut wake = u64::MAX;
-                self.stream(slot, held.side, handler, &mut wake).payload(held.payload());
-            } else {
-                self.reject(slot, &held, handler);
+            self.conclude(slot, &held, handler);
+        }
+    }
+
+    /// Decides about the segments of a direction before what waits behind them has waited too long: what was captured is not
+    /// declared missing.
+    pub(super) fn decide_doubts(
+        &mut self,
+        slot: u32,
+        side: FlowSide,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        let own = &self.slots[slot].directions[side as usize];
+        let timeout = self.config.hole_timeout;
+        let hole = self.backlogs.peek(own.backlog).filter(|_| own.flags.has(F::PENDING));
+        if hole.is_none_or(|backlog| backlog.hole_deadline(timeout) > self.now) {
+            return;
+        }
+        let mut at = 0;
+        while let Some(held) = self.doubts.flows.get(&slot).and_then(|list| list.get(at)) {
+            if held.side != side {
+                at += 1;
+            } else if let Some(held) = self.take_held(slot, at) {
+                self.conclude(slot, &held, handler);
             }
         }
     }
 
-    fn reject(&mut self, slot: u32, held: &Held, handler: &mut impl FlowHandler<E::Key>) {
+    /// No more evidence comes.
+    fn conclude(&mut self, slot: u32, held: &Held, handler: &mut impl FlowHandler<E::Key>) {
+        let own = &self.slots[slot].directions[held.side as usize];
+        let is_repeated = !ahead(held.end(), own.expected());
+        if !is_repeated && !held.is_believed_at_last() {
+            self.reject(slot, held, handler);
+            return;
+        }
+        if is_repeated {
+            self.statistics.discarded.add(held.defect);
+        }
         self.count(slot, held.side, held.payload_wire_len, held.wire_len);
         let mut wake = u64::MAX;
         let mut stream = self.stream(slot, held.side, handler, &mut wake);
-        let (sequence, cause) = (held.sequence, UnplacedCause::Discarded);
-        stream.unplaced(&held.payload, sequence, held.timestamp, held.number, cause);
+        stream.payload(held.payload());
+        if held.flags.contains(TcpFlags::FIN) {
+            stream.fin(held.payload());
+        }
+    }
+
+    fn reject(&mut self, slot: u32, held: &Held, handler: &mut impl FlowHandler<E::Key>) {
+        self.statistics.discarded.add(held.defect);
+        self.count(slot, held.side, held.payload_wire_len, held.wire_len);
+        self.report_discarded(slot, held, held.sequence, &held.payload, handler);
+    }
+
+    /// Reports bytes of a segment that the receiver discards.
+    fn report_discarded(
+        &mut self,
+        slot: u32,
+        held: &Held,
+        sequence: u32,
+        bytes: &[u8],
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        if !bytes.is_empty() {
+            let mut wake = u64::MAX;
+            let mut stream = self.stream(slot, held.side, handler, &mut wake);
+            let cause = UnplacedCause::Discarded;
+            stream.unplaced(bytes, sequence, held.timestamp, held.number, cause);
+        }
     }
 
     fn take_held(&mut self, slot: u32, at: usize) -> Option<Held> {

@@ -63,6 +63,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             .or(DirectionFlags::QUARANTINE);
         for side in [FlowSide::Initiator, FlowSide::Responder] {
             if self.slots[slot].directions[side as usize].flags.has(backlogs) {
+                self.decide_doubts(slot, side, handler);
                 let mut wake = u64::MAX;
                 self.stream(slot, side, handler, &mut wake).tick();
             }

@@ -116,6 +116,10 @@ impl<E: FlowExtractor> FlowTable<E> {
                 // Where the capture cuts packets and loses their length, none is longer than the cut.
                 // Of a connection, what its receiver acknowledges shows whether it was so long.
                 Defect::TooLong if work.protocol == protocol::TCP => false,
+                // The same, unless nothing is known of the receiver.
+                Defect::NoLength if work.protocol == protocol::TCP => {
+                    !found.is_some_and(|slot| self.is_answered(slot, work))
+                }
                 Defect::TooLong => packet.data.len() < self.longest as usize,
                 Defect::SourceRoute => found.is_some_and(|slot| {
                     self.screen.routed.get(&slot).copied() != Some(generation(slot))
@@ -163,6 +167,16 @@ impl<E: FlowExtractor> FlowTable<E> {
             return Some(Defect::Signature);
         }
         None
+    }
+
+    /// `true` if the receiver of a segment is known to acknowledge what it takes.
+    fn is_answered(&self, slot: u32, work: &Work) -> bool {
+        let entry = &self.slots[slot];
+        let own = &entry.directions[entry.side(work.orientation) as usize];
+        entry.is_tcp()
+            && entry.state != State::Ended
+            && own.flags.has(F::ANCHORED)
+            && own.flags.has(F::ACKED)
     }
 
     /// Counts a packet that its receiver discards, and passes on what it carries.

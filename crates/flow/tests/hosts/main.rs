@@ -4,4 +4,5 @@ mod conflict;
 mod discarded;
 mod doubt;
 mod urgent;
+mod window;
 mod wire;

@@ -1,0 +1,156 @@
+//! Bytes beyond the window that the receiver has opened: it discards them, or takes what fits.
+
+use flow::{Defect, UnplacedCause};
+
+use crate::wire::*;
+
+/// What the handshake of these tests opens.
+const WINDOW: u16 = 60_000;
+
+/// A client that has filled the window of a server, which acknowledges each segment and reads nothing. `left` bytes of the
+/// window remain.
+fn filled(six: bool, left: u16) -> (Wire, u32) {
+    let mut wire = Wire::open(six, |table| table);
+    let mut sent = 0;
+    while sent < u32::from(WINDOW - left) {
+        let len = 1_000.min(u32::from(WINDOW - left) - sent);
+        wire.send(&client(sent, &"x".repeat(len as usize)));
+        sent += len;
+        wire.send(&refuse(sent));
+    }
+    wire.seen.text.clear();
+    (wire, sent)
+}
+
+/// The server acknowledges what it has, with what remains of its window.
+fn refuse(at: u32) -> Segment {
+    server(0, at, "").with(|ack| ack.window = (u32::from(WINDOW) - at) as u16)
+}
+
+#[test]
+fn bytes_beyond_a_closed_window_are_not_taken() {
+    for six in [false, true] {
+        let (mut wire, at) = filled(six, 0);
+        wire.send(&client(at, "EVIL"));
+        wire.send(&refuse(at));
+        assert_eq!(wire.seen.text, "");
+        wire.send(&server(0, at, ""));
+        wire.send(&client(at, "good"));
+        wire.send(&server(0, at + 4, ""));
+        wire.send(&client(at + 4, "more"));
+        wire.finish();
+        assert_eq!(wire.seen.text, "goodmore");
+        assert_eq!(wire.seen.repeats, [(u64::from(at), "EVIL".to_owned())]);
+        assert_eq!(wire.discarded(Defect::Window), 1);
+    }
+}
+
+/// A receiver may take the byte of a probe, and shows it.
+#[test]
+fn the_byte_of_a_window_probe_is_taken_if_it_is_acknowledged() {
+    let (mut wire, at) = filled(false, 0);
+    for _ in 0..3 {
+        wire.send(&client(at, "a").with(|probe| probe.flags = ACK));
+        wire.send(&refuse(at));
+    }
+    wire.send(&client(at, "a").with(|probe| probe.flags = ACK));
+    wire.send(&server(0, at + 1, ""));
+    assert_eq!(wire.seen.text, "a");
+    wire.send(&client(at + 1, "bc"));
+    wire.finish();
+    assert_eq!(wire.seen.text, "abc");
+}
+
+#[test]
+fn a_segment_across_the_edge_is_taken_as_far_as_it_is_acknowledged() {
+    for (taken, text, rest) in [(4, "good", ""), (2, "go", "od")] {
+        // A window that never was large.
+        let mut wire = Wire::new(false, |table| table);
+        let narrow = |segment: &mut Segment| segment.window = 2;
+        wire.send(&client(0, "").with(|syn| syn.flags = SYN));
+        wire.send(&server(0, 0, "").with(narrow).with(|syn| syn.flags = SYN | ACK));
+        wire.send(&client(0, "").with(|ack| ack.flags = ACK));
+        let at = 0;
+        wire.send(&client(at, "good"));
+        assert_eq!(wire.seen.text, "");
+        wire.send(&server(0, at + taken, "").with(|ack| ack.window = 0));
+        assert_eq!(wire.seen.text, text);
+        wire.send(&server(0, at + taken, ""));
+        wire.send(&client(at + taken, "more"));
+        wire.finish();
+        assert_eq!(wire.seen.text, format!("{text}more"));
+        let unplaced: Vec<_> = wire.seen.unplaced.iter().map(|(text, _)| text.as_str()).collect();
+        assert_eq!(unplaced.concat(), rest);
+    }
+}
+
+/// The acknowledgement that opened the window was not captured.
+#[test]
+fn an_acknowledgement_settles_what_seemed_to_lie_beyond_the_window() {
+    let (mut wire, at) = filled(false, 0);
+    for segment in 0..20 {
+        wire.send(&client(at + 4 * segment, "data"));
+        wire.send(&server(0, at + 4 * segment + 4, ""));
+    }
+    assert_eq!(wire.seen.text, "data".repeat(20));
+    assert_eq!(wire.table.statistics().discarded.total(), 0);
+}
+
+/// Nothing of the receiver is captured any more: then its last window says nothing either.
+#[test]
+fn without_acknowledgements_the_window_is_not_known() {
+    let (mut wire, at) = filled(false, 0);
+    for segment in 0..100 {
+        wire.send(&client(at + 4 * segment, "data"));
+    }
+    assert_eq!(wire.seen.text.len(), 400);
+    let (mut wire, at) = filled(false, 0);
+    wire.send(&client(at, "data"));
+    wire.wait(3_000);
+    wire.send(&client(at + 4, "more"));
+    assert_eq!(wire.seen.text, "datamore");
+}
+
+/// A sender that does not keep to the window loses nothing: what its receiver takes in the end is delivered, and so is what
+/// nobody sent again.
+#[test]
+fn a_sender_that_ignores_the_window_is_followed() {
+    let (mut wire, at) = filled(false, 0);
+    for segment in 0..100 {
+        wire.send(&client(at + 4 * segment, "data"));
+        wire.send(&refuse(at));
+    }
+    assert_eq!(wire.seen.text, "");
+    for segment in 0..50 {
+        wire.send(&client(at + 4 * segment, "data"));
+        wire.send(&server(0, at + 4 * segment + 4, ""));
+    }
+    assert_eq!(wire.seen.text, "data".repeat(50));
+    wire.finish();
+    assert_eq!(wire.seen.text, "data".repeat(100));
+    assert!(wire.seen.gaps.is_empty());
+}
+
+/// More than is kept in doubt of one flow is taken as it comes.
+#[test]
+fn segments_beyond_the_window_wait_within_a_budget() {
+    let (mut wire, at) = filled(false, 0);
+    for segment in 0..2_000 {
+        wire.send(&client(at + 4 * segment, "data"));
+        wire.send(&refuse(at));
+    }
+    wire.finish();
+    assert_eq!(wire.seen.text, "data".repeat(2_000));
+}
+
+#[test]
+fn bytes_beyond_the_window_and_the_fin_have_no_place() {
+    let (mut wire, at) = filled(false, 0);
+    wire.send(&client(at, "EVIL"));
+    wire.send(&refuse(at));
+    wire.send(&client(at, "").with(|fin| fin.flags = FIN | ACK));
+    wire.send(&server(0, at + 1, ""));
+    wire.finish();
+    assert_eq!(wire.seen.text, "");
+    assert_eq!(wire.seen.unplaced, [("EVIL".to_owned(), UnplacedCause::AfterFin)]);
+}
