@@ -233,14 +233,17 @@ where
         self
     }
 
-    /// Delivers the two sides in causal order (not unless told): what a side says does not come before the bytes of the
-    /// other side that its acknowledgements cover, so that a request comes before its response even where the capture
-    /// swapped their packets.
+    /// Delivers the two sides in causal order: the bytes of a side do not come before the bytes of the other side that their
+    /// packets acknowledge. So a request comes before its response even if the capture swapped their packets. Off by
+    /// default.
     ///
     /// It holds for readers of the whole conversation; each half is in order anyway. Nothing waits for what the capture
     /// lacks longer than the table's [grace](FlowTableBuilder::grace): then the missing bytes are a gap, which comes first.
-    /// Nor does anything wait for a direction that was not captured at all, for a single byte (which cannot be told from
-    /// a FIN that was missed), or once half of the limits of waiting bytes are used up.
+    /// Nothing waits for a direction of which no packet was captured yet, for a single byte (which cannot be told from a FIN
+    /// that was missed), or once half of the limits of waiting bytes are used up.
+    ///
+    /// A stream that was picked up midway begins when the other side answers it, see
+    /// [`answer_ends_pickup`](FlowTableBuilder::answer_ends_pickup).
     #[must_use]
     pub fn causal_order(mut self, yes: bool) -> Self {
         self.settings.causal = yes;
@@ -307,6 +310,9 @@ where
 
     #[expect(clippy::type_complexity, reason = "said once")]
     fn prepare(mut self) -> (Conversations<E::Key>, Vec<Engine<S, E, QueueSink<E::Key>>>) {
+        if self.settings.causal {
+            self = self.table(|table| table.answer_ends_pickup(true));
+        }
         let (gate, settings) = (Arc::new(Gate::default()), self.settings);
         let members = mem::replace(&mut self.state, State::Done).into_members();
         let inbox = Arc::new(Inbox::new(Arc::clone(&gate), members.as_ref().map_or(1, Vec::len)));

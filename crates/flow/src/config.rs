@@ -21,6 +21,7 @@ pub(crate) struct Config {
     pub(crate) grace_time: u64,
     pub(crate) pickup_packets: u32,
     pub(crate) pickup_time: u64,
+    pub(crate) answer_ends_pickup: bool,
     pub(crate) direction_bytes: usize,
     pub(crate) direction_segments: usize,
     pub(crate) table_bytes: usize,
@@ -104,6 +105,7 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
             grace_time: nanos(Duration::from_secs(2)),
             pickup_packets: 16,
             pickup_time: nanos(Duration::from_millis(100)),
+            answer_ends_pickup: false,
             direction_bytes: 8 << 20,
             direction_segments: 64 << 10,
             table_bytes: 256 << 20,
@@ -201,6 +203,17 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
     pub fn pickup_grace(mut self, packets: u32, time: Duration) -> Self {
         self.config.pickup_packets = packets;
         self.config.pickup_time = nanos(time);
+        self
+    }
+
+    /// Ends the [hold](Self::pickup_grace) of a stream without a SYN when the other side answers it: sends payload that
+    /// acknowledges bytes that are held back. Off by default.
+    ///
+    /// For handlers that care for the order between the two sides, as in
+    /// [`on_awaited`](crate::FlowHandler::on_awaited): otherwise the answer comes before what it answers. Bytes from before the
+    /// first that was seen, if any turn up after the answer, are late.
+    pub const fn answer_ends_pickup(mut self, yes: bool) -> Self {
+        self.config.answer_ends_pickup = yes;
         self
     }
 

@@ -151,8 +151,14 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     ///
     /// Where that is more than was seen, the handler is told, unless the peer's own stream has a `hole`: then what is
     /// handed out next was said before. What the packet brings [awaits](crate::Data::awaits) the bytes up to the offset
-    /// that this returns.
-    pub(crate) fn acknowledged(&mut self, acknowledgement: u32, edge: u32, hole: bool) -> u64 {
+    /// that this returns. The packet `answers` if it has payload.
+    pub(crate) fn acknowledged(
+        &mut self,
+        acknowledgement: u32,
+        edge: u32,
+        hole: bool,
+        answers: bool,
+    ) -> u64 {
         if self.direction.flags.has(F::EARLY) {
             let taken = acknowledgement.wrapping_sub(self.direction.base);
             self.settle_early(if taken.cast_signed() < 0 { 0 } else { taken });
@@ -176,7 +182,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             }
             return 0;
         }
-        let anchored = self.direction.flags.has(F::ANCHORED);
+        let mut anchored = self.direction.flags.has(F::ANCHORED);
         if anchored
             && (self.is_implausible(self.direction.offset(acknowledgement))
                 || self.is_elsewhere(acknowledgement))
@@ -204,8 +210,16 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             let offset = self.direction.offset(acknowledgement);
             if first.is_some_and(|first| first.cast_signed() == offset) {
                 self.end_hold(offset.cast_unsigned());
+            } else if answers
+                && self.config.answer_ends_pickup
+                && first.is_some_and(|first| first.cast_signed() < offset)
+            {
+                // While the stream has no beginning, its bytes have no offset that the answer could await.
+                self.end_hold_at_first();
+                anchored = true;
             }
-        } else if anchored {
+        }
+        if anchored {
             self.settle_fin();
             // This packet may be older than another that has acknowledged more.
             let own = self.direction.offset(acknowledgement).max(0).cast_unsigned();

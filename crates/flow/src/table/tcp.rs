@@ -365,7 +365,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                 stream.anchor(segment.acknowledgement);
             }
             if !strays || stream.is_stray(segment.acknowledgement) {
-                awaits = stream.acknowledged(segment.acknowledgement, edge, hole);
+                let answers = segment.payload_wire_len > 0;
+                awaits = stream.acknowledged(segment.acknowledgement, edge, hole, answers);
                 if awaits == 0 && gapped {
                     awaits = stream.known(segment.acknowledgement);
                 }

@@ -34,6 +34,27 @@ fn segments_before_the_first_are_late_after_the_grace() {
 }
 
 #[test]
+fn an_answer_ends_the_hold_on_request() {
+    for ends in [false, true] {
+        let mut lab = Lab::with(|builder| builder.answer_ends_pickup(ends));
+        lab.send(Client, 77, 99, "A", "abc");
+        // An acknowledgement alone is no answer, and neither is payload that acknowledges nothing of what is held.
+        lab.send(Server, 96, 80, "A", "");
+        lab.send(Server, 96, 70, "A", "xyz");
+        assert_eq!(lab.text(), "");
+        lab.send(Client, 83, 99, "A", "ghi");
+        lab.send(Server, 99, 86, "A", "XYZ");
+        assert_eq!(lab.text(), if ends { "abc" } else { "" });
+        lab.send(Client, 80, 99, "A", "def");
+        lab.send(Client, 74, 99, "A", "ABC");
+        lab.finish();
+        assert_eq!(lab.text(), if ends { "abcdefghi" } else { "ABCabcdefghi" });
+        let late: &[(i64, Vec<u8>)] = if ends { &[(-3, b"ABC".to_vec())] } else { &[] };
+        assert_eq!(lab.side(0, Initiator).late, late);
+    }
+}
+
+#[test]
 fn nothing_is_held_back_where_an_acknowledgement_shows_the_beginning() {
     let mut lab = Lab::new();
     lab.send(Server, 99, 77, "A", "");
