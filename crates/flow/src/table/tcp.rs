@@ -346,7 +346,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.cold[slot].complete_handshake(now);
         }
         let zero_window = segment.window == 0 && !syn;
-        let gapped = own.flags.has(F::ANCHORED) && ahead(segment.sequence, own.expected());
+        // While a stream has no beginning its first segments are held back, and what comes before them was said before.
+        let gapped = !own.flags.has(F::ANCHORED) || ahead(segment.sequence, own.expected());
         let hole = gapped || own.flags.has(F::PENDING);
         let (mut wake, mut awaits) = (u64::MAX, 0);
         let mut stream = self.stream(slot, side, handler, &mut wake);
