@@ -18,6 +18,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             if side == FlowSide::Initiator {
                 return None;
             }
+            // Tasks that are done leave the set.
+            while readers.try_join_next().is_some() {}
             let (sender, mut chunks) = mpsc::channel(8);
             let server = conversation.responder();
             readers.spawn(async move {

@@ -12,22 +12,29 @@ use flow::{FiveTuple, FlowSide};
 use futures::StreamExt as _;
 use ring_core::{AsyncCapture, CaptureFile};
 use tokio::io::AsyncReadExt as _;
+use tokio::task::JoinSet;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let input = env::args().nth(1).ok_or("which interface, or which file?")?;
     let mut conversations = open(&input)?;
+    let mut readers = JoinSet::new();
     while let Some(conversation) = conversations.next().await {
-        tokio::spawn(follow(conversation?));
+        readers.spawn(follow(conversation?));
+        // Tasks that are done leave the set.
+        while readers.try_join_next().is_some() {}
     }
+    readers.join_all().await;
     Ok(())
 }
 
+/// A task reads each conversation, so a file can wait for the slowest and memory stays bounded.
 fn open(input: &str) -> Result<Conversations, Box<dyn Error>> {
+    let key = FiveTuple::bidirectional();
     Ok(if Path::new(input).is_file() {
-        CaptureFile::open(input)?.flow_conversations(FiveTuple::bidirectional())
+        CaptureFile::open(input)?.flow_stream(key).independent_readers(true).into_conversations()
     } else {
-        AsyncCapture::open(input)?.flow_conversations(FiveTuple::bidirectional())
+        AsyncCapture::open(input)?.flow_conversations(key)
     })
 }
 

@@ -224,7 +224,7 @@ impl<K> Step<K> {
         size_of::<Self>()
             + match &self.what {
                 What::Started(_) => size_of::<Start<K>>(),
-                What::Said(entry) => entry.item.len(),
+                What::Said(entry) => entry.item.memory(),
                 What::Closed(_, record) => size_of::<FlowRecord<K>>() + record.history.len(),
                 What::Overrun { .. } => 0,
             }
@@ -276,7 +276,7 @@ impl<K: Clone> Merged<K> {
     fn take(&mut self, id: FlowNumber, entries: &mut Entries, room: &Room, must: bool) -> Pushed {
         let mut pushed = Pushed::default();
         let step = size_of::<Step<K>>();
-        let cost: usize = entries.iter().map(|entry| step + entry.item.len()).sum();
+        let cost: usize = entries.iter().map(|entry| step + entry.item.memory()).sum();
         if room.beyond != Beyond::Accept && self.queued() + cost > room.total {
             if room.beyond == Beyond::Close {
                 self.give_up(id, entries, &mut pushed);

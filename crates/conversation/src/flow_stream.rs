@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use flow::{Flow, FlowExtractor, FlowTable, FlowTableBuilder, Opening, Timeouts};
 use futures_core::Stream;
-use ring_core::{IntoPacketSource, PacketSource};
+use ring_core::PacketSource;
 
 use crate::admission::{Admission, Excess};
 use crate::broadcast::Broadcast;
@@ -28,7 +28,6 @@ use crate::inbox::Inbox;
 use crate::outlet::{Event, Outlet, To};
 use crate::settings::{Overflow, Retention, Settings};
 use crate::sink::Sink;
-use crate::sources::IntoPacketSources;
 
 #[cfg(not(loom))]
 use crate::engine::driver::Driver;
@@ -41,51 +40,6 @@ use crate::message::{
 use flow::flowscope::{Datagrams, Sessions};
 #[cfg(feature = "flowscope")]
 use flowscope::{DatagramParserFactory, SessionParserFactory};
-
-/// Flows and conversations from anything that packets come from.
-pub trait FlowStreamExt: IntoPacketSource + Sized {
-    /// The flows of this source, told apart by `extractor`. Nothing runs until the result is polled, or turned into
-    /// conversations.
-    fn flow_stream<E>(self, extractor: E) -> FlowStream<Self::Source, E>
-    where
-        E: FlowExtractor + Send + 'static,
-    {
-        FlowStream::new(self.into_packet_source(), extractor)
-    }
-
-    /// The conversations of this source: short for `flow_stream(extractor).into_conversations()`.
-    fn flow_conversations<E>(self, extractor: E) -> Conversations<E::Key>
-    where
-        E: FlowExtractor + Send + 'static,
-    {
-        self.flow_stream(extractor).into_conversations()
-    }
-}
-
-impl<T: IntoPacketSource> FlowStreamExt for T {}
-
-/// Flows and conversations from several sources at once, each with an engine on a thread of its own.
-pub trait FlowGroupExt: IntoPacketSources + Sized {
-    /// The flows of all these sources, told apart by `extractor`.
-    ///
-    /// Limits of conversations and bytes hold for all together, those of the flow table for each.
-    fn flow_stream<E>(self, extractor: E) -> FlowStream<Self::Source, E>
-    where
-        E: FlowExtractor + Clone + Send + 'static,
-    {
-        FlowStream::merge(self.into_packet_sources(), extractor)
-    }
-
-    /// The conversations of all these sources: short for `flow_stream(extractor).into_conversations()`.
-    fn flow_conversations<E>(self, extractor: E) -> Conversations<E::Key>
-    where
-        E: FlowExtractor + Clone + Send + 'static,
-    {
-        self.flow_stream(extractor).into_conversations()
-    }
-}
-
-impl<T: IntoPacketSources> FlowGroupExt for T {}
 
 /// A sink whose conversations have a queue each.
 type QueueSink<K> = Sink<K, Queues<K>>;
@@ -118,11 +72,11 @@ where
     S: PacketSource + Send + 'static,
     E: FlowExtractor + Send + 'static,
 {
-    fn new(source: Result<S, ring_core::Error>, extractor: E) -> Self {
+    pub(crate) fn new(source: Result<S, ring_core::Error>, extractor: E) -> Self {
         Self::of(source.map(|source| vec![Member::new(source, extractor)]))
     }
 
-    fn merge(sources: Result<Vec<S>, ring_core::Error>, extractor: E) -> Self
+    pub(crate) fn merge(sources: Result<Vec<S>, ring_core::Error>, extractor: E) -> Self
     where
         E: Clone,
     {
@@ -250,6 +204,46 @@ where
         self
     }
 
+    /// Promises that a task of its own reads each conversation, or each half, and waits for nothing else, and that another
+    /// takes new conversations meanwhile. Off by default; nothing changes for a wire.
+    ///
+    /// With the promise a file waits for slow readers even while others wait for more, so that the limits bound what is
+    /// queued. A program that breaks it may wait for ever, for example if it reads one conversation to its end before it
+    /// takes the next one. There is no effect with [causal order](Self::causal_order), where one side's bytes wait for those
+    /// of the other.
+    ///
+    /// ```
+    /// # use conversation::FlowStreamExt as _;
+    /// # use flow::FiveTuple;
+    /// # use futures::StreamExt as _;
+    /// # use ring_core::{LinkType, MemorySource};
+    /// # use tokio::task::JoinSet;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), conversation::Error> {
+    /// # let file = MemorySource::new(LinkType::ETHERNET);
+    /// let mut conversations =
+    ///     file.flow_stream(FiveTuple::bidirectional()).independent_readers(true).into_conversations();
+    /// let mut readers = JoinSet::new();
+    /// while let Some(conversation) = conversations.next().await {
+    ///     let mut conversation = conversation?;
+    ///     readers.spawn(async move {
+    ///         while let Some(chunk) = conversation.next_chunk().await {
+    ///             println!("{chunk:?}");
+    ///         }
+    ///     });
+    ///     // Tasks that are done leave the set.
+    ///     while readers.try_join_next().is_some() {}
+    /// }
+    /// readers.join_all().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn independent_readers(mut self, yes: bool) -> Self {
+        self.settings.independent = yes;
+        self
+    }
+
     /// Starts an engine on a thread of its own for each source, and gives every TCP conversation from now on.
     ///
     /// What goes wrong, at the start or later, is the stream's last item.
@@ -314,6 +308,10 @@ where
             self = self.table(|table| table.answer_ends_pickup(true));
         }
         let (gate, settings) = (Arc::new(Gate::default()), self.settings);
+        // A reader in causal order waits although its queue holds bytes, for others that the engine has yet to read.
+        if settings.independent && !settings.causal {
+            gate.readers_are_independent();
+        }
         let members = mem::replace(&mut self.state, State::Done).into_members();
         let inbox = Arc::new(Inbox::new(Arc::clone(&gate), members.as_ref().map_or(1, Vec::len)));
         let (control, engines) = match members {
@@ -530,9 +528,12 @@ impl<S, E: FlowExtractor> State<S, E> {
     }
 }
 
-/// For how many packets of a flow bytes are waited for that a file's acknowledgements have run ahead of, and bytes before
-/// the first of a stream picked up midway; and for how long, as time goes in the file, also after both sides' FINs or a reset.
-const FILE_GRACE: (u32, u32, Duration) = (4_096, 64, Duration::from_secs(120));
+/// The packets of a flow that a file waits for bytes which were already acknowledged.
+const FILE_GRACE_PACKETS: u32 = 4_096;
+/// The packets of a flow that a file waits for bytes before the first of a stream picked up midway.
+const FILE_PICKUP_PACKETS: u32 = 64;
+/// The longest time of the file that it waits for either, and for stragglers after both sides' FINs or a reset.
+const FILE_GRACE_TIME: Duration = Duration::from_secs(120);
 
 impl<S: PacketSource, E: FlowExtractor> Member<S, E> {
     fn new(source: S, extractor: E) -> Self {
@@ -541,11 +542,11 @@ impl<S: PacketSource, E: FlowExtractor> Member<S, E> {
             // The time in a file says nothing about how long a flow was silent for its ends: none expires by idleness
             // there. And nobody waits for the news of a gap, while files that were merged from captures of the two
             // directions may have one of them far ahead of the other.
-            let (packets, at_pickup, time) = FILE_GRACE;
             let mut timeouts = Timeouts::default();
-            (timeouts.closing, timeouts.linger) = (time, time);
+            (timeouts.closing, timeouts.linger) = (FILE_GRACE_TIME, FILE_GRACE_TIME);
             table = table.idle_expiry(false).timeouts(timeouts);
-            table = table.grace(packets, time).pickup_grace(at_pickup, time);
+            table = table.grace(FILE_GRACE_PACKETS, FILE_GRACE_TIME);
+            table = table.pickup_grace(FILE_PICKUP_PACKETS, FILE_GRACE_TIME);
         }
         Self { source, table }
     }

@@ -76,6 +76,7 @@ mod message;
 mod metrics;
 mod observe;
 mod outlet;
+mod pinned;
 mod pool;
 mod queue;
 #[cfg(not(loom))]
@@ -98,7 +99,7 @@ pub use engine::driver::Driver;
 pub use error::{Error, GapError, OverrunError};
 pub use flow_event::{FlowEvent, FlowNumber};
 pub use flow_state::StatefulFlowStream;
-pub use flow_stream::{FlowGroupExt, FlowStream, FlowStreamExt};
+pub use flow_stream::FlowStream;
 pub use half::Half;
 pub use handle::Handle;
 #[cfg(feature = "flowscope")]
@@ -107,4 +108,4 @@ pub use queue::SideTotals;
 #[cfg(not(loom))]
 pub use reassembly::AsyncReassembler;
 pub use settings::{Overflow, Retention};
-pub use sources::IntoPacketSources;
+pub use sources::{FlowGroupExt, FlowStreamExt, IntoPacketSources};

@@ -8,8 +8,6 @@ use crate::pool::Pool;
 
 /// What a run grows to at most.
 const MOST: usize = 64 << 10;
-/// The least memory that it gets.
-const LEAST: usize = 256;
 
 /// Bytes of consecutive segments of a side.
 #[derive(Debug)]
@@ -21,11 +19,14 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// The least memory that it gets.
+    pub(crate) const LEAST: usize = 256;
+
     /// Begins with a segment; `usual` is how long it is likely to become.
     #[inline]
     pub(crate) fn new(data: &Data<'_>, usual: usize, pool: &mut Pool) -> Self {
         let Data { bytes: copied, offset, timestamp, packet_number, .. } = *data;
-        let mut bytes = pool.take(usual.max(LEAST).max(copied.len()));
+        let mut bytes = pool.take(usual.max(Self::LEAST).max(copied.len()));
         bytes.extend_from_slice(copied);
         Self { bytes, offset, timestamp, packet_number }
     }

@@ -7,8 +7,10 @@ const AT_ONCE: usize = 16 << 10;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Retention {
-    /// Large segments of a file stay in the buffer that they were read into; small ones are copied and joined, and so
-    /// is all that comes from a wire: a ring stops at a block that a reader keeps, however many others are free.
+    /// Large segments of a file stay in the buffer that they were read into, as long as readers keep no more than 256 MiB of
+    /// such buffers, or a quarter of the [`total_limit`](crate::FlowStream::total_limit) if that is less. Small ones are
+    /// copied and joined, and so is all that comes from a wire: a ring stops at a block that a reader keeps, however many
+    /// others are free.
     #[default]
     Adaptive,
     /// Everything is copied into pooled memory: a reader that keeps a chunk keeps at most 128 KiB beside it, and all
@@ -50,8 +52,10 @@ pub(crate) struct Settings {
     pub(crate) capacity: usize,
     /// Whether flows that are not TCP are conversations too.
     pub(crate) datagrams: bool,
-    /// Whether a side's bytes wait for those of the other that it has acknowledged.
+    /// `true` if a side's bytes wait for those of the other that it has acknowledged.
     pub(crate) causal: bool,
+    /// `true` if each conversation is read by a task that waits for nothing else.
+    pub(crate) independent: bool,
 }
 
 impl Settings {
@@ -73,6 +77,7 @@ impl Default for Settings {
             capacity: 16_384,
             datagrams: false,
             causal: false,
+            independent: false,
         }
     }
 }

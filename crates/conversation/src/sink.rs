@@ -19,6 +19,7 @@ use crate::engine;
 use crate::error::Error;
 use crate::gate::Gate;
 use crate::observe;
+use crate::pinned::Pinned;
 use crate::pool::Pool;
 use crate::queue::{self, Beyond, Entries, Entry, Item, Pushed, Room, Spares};
 use crate::run::Run;
@@ -29,6 +30,8 @@ const BORROW_AT_LEAST: usize = 512;
 
 /// What pooled copies may keep from being used again.
 const POOL_AT_MOST: usize = 64 << 20;
+/// What chunks may keep of the memory that a file was read into.
+const PINNED_AT_MOST: usize = 256 << 20;
 /// Conversations that are looked at to find one that makes room.
 const CANDIDATES: usize = 16;
 /// How many queues ahead of the one that is locked are asked for.
@@ -64,6 +67,8 @@ pub(crate) struct Sink<K: Clone, D: Delivery<K>> {
     batch: u32,
     /// The memory that the batch's packets lie in.
     retained: Option<Bytes>,
+    /// Counts that memory. `None` for a ring, which has a bound of its own.
+    pinned: Option<Pinned>,
     pool: Pool,
     admission: Admission<K>,
     delivery: D,
@@ -126,6 +131,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
             hand: 0,
             batch: 0,
             retained: None,
+            pinned: (!live).then(|| Pinned::new(PINNED_AT_MOST.min(settings.total_limit / 4))),
             pool: Pool::new(POOL_AT_MOST.min(settings.total_limit)),
             admission,
             delivery,
@@ -478,7 +484,10 @@ where
     }
 
     fn begin(&mut self, retained: Option<Bytes>) {
-        self.retained = retained;
+        self.retained = retained.and_then(|memory| match &self.pinned {
+            Some(pinned) => pinned.count(memory),
+            None => Some(memory),
+        });
         self.batch = self.batch.wrapping_add(1);
     }
 

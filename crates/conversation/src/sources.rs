@@ -1,6 +1,57 @@
-//! Several sources as one.
+//! The way from one source, or several as one, to a stream of flows.
 
-use ring_core::{Capture, CaptureGroup, Error, PacketSource, XdpGroup, XdpSocket};
+use flow::FlowExtractor;
+use ring_core::{
+    Capture, CaptureGroup, Error, IntoPacketSource, PacketSource, XdpGroup, XdpSocket,
+};
+
+use crate::conversations::Conversations;
+use crate::flow_stream::FlowStream;
+
+/// Flows and conversations from anything that packets come from.
+pub trait FlowStreamExt: IntoPacketSource + Sized {
+    /// The flows of this source, told apart by `extractor`. Nothing runs until the result is polled, or turned into
+    /// conversations.
+    fn flow_stream<E>(self, extractor: E) -> FlowStream<Self::Source, E>
+    where
+        E: FlowExtractor + Send + 'static,
+    {
+        FlowStream::new(self.into_packet_source(), extractor)
+    }
+
+    /// The conversations of this source: short for `flow_stream(extractor).into_conversations()`.
+    fn flow_conversations<E>(self, extractor: E) -> Conversations<E::Key>
+    where
+        E: FlowExtractor + Send + 'static,
+    {
+        self.flow_stream(extractor).into_conversations()
+    }
+}
+
+impl<T: IntoPacketSource> FlowStreamExt for T {}
+
+/// Flows and conversations from several sources at once, each with an engine on a thread of its own.
+pub trait FlowGroupExt: IntoPacketSources + Sized {
+    /// The flows of all these sources, told apart by `extractor`.
+    ///
+    /// Limits of conversations and bytes hold for all together, those of the flow table for each.
+    fn flow_stream<E>(self, extractor: E) -> FlowStream<Self::Source, E>
+    where
+        E: FlowExtractor + Clone + Send + 'static,
+    {
+        FlowStream::merge(self.into_packet_sources(), extractor)
+    }
+
+    /// The conversations of all these sources: short for `flow_stream(extractor).into_conversations()`.
+    fn flow_conversations<E>(self, extractor: E) -> Conversations<E::Key>
+    where
+        E: FlowExtractor + Clone + Send + 'static,
+    {
+        self.flow_stream(extractor).into_conversations()
+    }
+}
+
+impl<T: IntoPacketSources> FlowGroupExt for T {}
 
 /// Anything that can be turned into sources which together show one wire: the members of a group, or a `Vec` of sources.
 ///

@@ -6,14 +6,16 @@ mod behaviour {
 }
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::Read;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use behaviour::support::{Connection, Fed, Live, interleave, pattern};
+use behaviour::support::{Connection, Fed, Live, interleave, pattern, udp};
 use conversation::{Chunk, Conversations, FlowStreamExt as _, Retention};
 use flow::FiveTuple;
 use futures::StreamExt as _;
+use ring_core::CaptureFile;
 use tokio::io::AsyncReadExt as _;
 
 /// The system's allocator, which counts the bytes in use.
@@ -167,6 +169,69 @@ fn an_idle_conversation_keeps_at_most_a_kibibyte() {
         println!("{each:.0} bytes an idle conversation");
         assert!(each <= 1024.0, "{each:.0} bytes");
         drop(feed);
+    });
+}
+
+/// A pcap file of 40 MB, made as it is read. Of each 64 KiB, 600 bytes are of the one connection.
+struct Sparse {
+    connection: Connection,
+    rounds: usize,
+    bytes: std::io::Cursor<Vec<u8>>,
+}
+
+impl Read for Sparse {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let got = Read::read(&mut self.bytes, buffer)?;
+        if got > 0 || self.rounds == 0 {
+            return Ok(got);
+        }
+        self.rounds -= 1;
+        self.connection.send(0, &pattern(self.rounds as u64, 600));
+        let mut packets: Vec<_> = self.connection.packets.drain(..).collect();
+        packets.resize(packets.len() + 45, udp(0, 53, &[0; 1400]));
+        self.bytes.get_mut().clear();
+        self.bytes.set_position(0);
+        for packet in packets {
+            let len = packet.len() as u32;
+            for field in [1, 0, len, len] {
+                self.bytes.get_mut().extend(field.to_le_bytes());
+            }
+            self.bytes.get_mut().extend(packet);
+        }
+        Read::read(&mut self.bytes, buffer)
+    }
+}
+
+#[test]
+fn a_reader_of_little_keeps_little_of_a_file() {
+    let _alone = ALONE.lock().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut header = Vec::new();
+        for field in [0xa1b2_c3d4_u32, 4 << 16 | 2, 0, 0, 65_535, 1] {
+            header.extend(field.to_le_bytes());
+        }
+        let bytes = std::io::Cursor::new(header);
+        let file = Sparse { connection: Connection::open(1), rounds: 600, bytes };
+        let before = settled(0);
+        let mut conversations = CaptureFile::from_reader(file)
+            .unwrap()
+            .flow_stream(FiveTuple::bidirectional())
+            .total_limit(8 << 20)
+            .into_conversations();
+        let handle = conversations.handle();
+        let mut first = conversations.next().await.unwrap().unwrap();
+        handle.finished().await;
+        let kept = settled(0).saturating_sub(before);
+        // A quarter of the limit in the file's own memory, the rest copied.
+        assert!(kept < 4 << 20, "{kept} bytes for 600 segments of 600 bytes");
+        let mut bytes = 0;
+        while let Some(chunk) = first.next_chunk().await {
+            if let Chunk::Initiator(data) = chunk {
+                bytes += data.len();
+            }
+        }
+        assert_eq!(bytes, 600 * 600);
     });
 }
 

@@ -81,9 +81,23 @@ impl Item {
         }
     }
 
+    /// The memory that it takes outside the entry, or about that.
+    ///
+    /// A single byte takes much more than a byte. If it were counted as one, a limit of 64 MiB could mean 300 MiB of
+    /// telnet.
+    #[inline]
+    pub(crate) fn memory(&self) -> usize {
+        match self {
+            Self::Run(run) => run.len().max(Run::LEAST),
+            Self::Unplaced(_) => self.len() + size_of::<Unplaced>(),
+            Self::Conflict(_) => self.len() + size_of::<Conflict>(),
+            _ => self.len(),
+        }
+    }
+
     #[inline]
     pub(crate) fn cost(&self) -> usize {
-        ENTRY_COST + self.len()
+        ENTRY_COST + self.memory()
     }
 
     /// Its place in its side's stream.

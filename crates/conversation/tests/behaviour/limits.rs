@@ -296,3 +296,58 @@ async fn a_file_waits_for_slow_readers_and_loses_nothing() {
     assert_eq!(handle.statistics().dropped_bytes, 0);
     assert_eq!(handle.statistics().queued_bytes, 0);
 }
+
+#[tokio::test]
+async fn a_file_waits_for_readers_that_are_independent_though_others_wait() {
+    for independent in [true, false] {
+        let mut connections: Vec<_> = (1..=3).map(|i| exchange(i, 10, 300_000)).collect();
+        let mut conversations = interleave(&mut connections)
+            .flow_stream(FiveTuple::bidirectional())
+            .conversation_limit(10_000)
+            .independent_readers(independent)
+            .begin();
+        let handle = conversations.handle();
+        let (mut readers, mut most) = (tokio::task::JoinSet::new(), 0);
+        // The task that takes conversations waits here nearly all the time.
+        let taking = async {
+            while let Some(conversation) = conversations.next().await {
+                let (mut conversation, handle) = (conversation.unwrap(), handle.clone());
+                readers.spawn(async move {
+                    let (mut bytes, mut most) = (0, 0);
+                    while let Some(chunk) = conversation.next_chunk().await {
+                        if let Chunk::Initiator(data) | Chunk::Responder(data) = chunk {
+                            bytes += data.len();
+                        }
+                        most = most.max(handle.statistics().queued_bytes);
+                        tokio::time::sleep(Duration::from_micros(100)).await;
+                    }
+                    assert_eq!(bytes, 300_010);
+                    most
+                });
+            }
+        };
+        taking.await;
+        for queued in readers.join_all().await {
+            most = most.max(queued);
+        }
+        // What one flush brings goes beyond the limits.
+        assert_eq!(most < 200_000, independent, "{most} bytes waited");
+    }
+}
+
+#[tokio::test]
+async fn readers_that_call_themselves_independent_get_causal_order() {
+    let mut connection = Connection::open(1);
+    for round in 0..50 {
+        connection.lose(0, 300);
+        connection.send(1, &pattern(round, 5000));
+    }
+    let mut conversations = interleave(&mut [connection])
+        .flow_stream(FiveTuple::bidirectional())
+        .causal_order(true)
+        .independent_readers(true)
+        .total_limit(20_000)
+        .begin();
+    let heard = hear(&mut conversations.next().await.unwrap().unwrap()).await;
+    assert_eq!(heard.bytes[1].len(), 250_000);
+}

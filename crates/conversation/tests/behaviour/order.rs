@@ -242,10 +242,9 @@ async fn a_request_comes_before_its_response_in_a_conversation_picked_up_midway(
         for acknowledged in [true, false] {
             let mut connection = Connection::open(1);
             connection.packets.clear();
-            for (at, text) in
-                ["one ", "ONE ", "two ", "TWO ", "three ", "THREE ", "four ", "FOUR "]
-                    .into_iter()
-                    .enumerate()
+            for (at, text) in ["one ", "ONE ", "two ", "TWO ", "three ", "THREE ", "four ", "FOUR "]
+                .into_iter()
+                .enumerate()
             {
                 connection.send(at % 2, text.as_bytes());
                 let acknowledgement = connection.packets.pop_back().unwrap();
