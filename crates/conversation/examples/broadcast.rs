@@ -1,4 +1,6 @@
-//! One capture for two readers, of whom one is slow: `cargo run -p conversation --example broadcast -- eth0`
+//! One capture for two readers, of whom one is slow.
+//!
+//! `cargo run -p conversation --example broadcast -- eth0`
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! What servers say, each connection through a channel of its own to a task of its own. A file waits for slow tasks.
+//! Bytes of servers, each connection through a channel of its own to a task of its own. A file
+//! waits for slow tasks.
 //!
 //! `cargo run -p conversation --example channels -- capture.pcap`
 

@@ -1,4 +1,5 @@
-//! Counts the bytes of every conversation, in one task and in bounded memory: `chunks eth0`, or `chunks capture.pcap`.
+//! Counts the bytes of every conversation, in one task and in bounded memory: `chunks eth0`, or
+//! `chunks capture.pcap`.
 
 use std::collections::HashMap;
 use std::env;

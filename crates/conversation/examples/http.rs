@@ -1,7 +1,8 @@
 //! Prints requests and responses as they go by: `http eth0`, or `http capture.pcap`.
 //!
-//! Each direction of a conversation is an `AsyncRead`, over which the parser of heads is that of the crate httparse. At a
-//! gap the buffer is emptied before reading goes on, so that nothing is joined across it; the next head is found behind it.
+//! Each direction of a conversation is an `AsyncRead`, over which the parser of heads is that of
+//! the crate httparse. At a gap the buffer is emptied before reading goes on, so that nothing is
+//! joined across it; the next head is found behind it.
 
 use std::env;
 use std::error::Error;

@@ -1,8 +1,8 @@
 //! Saves every packet while conversations are followed: `tee eth0 saved.pcapng`.
 //!
-//! The source of a stream may be a type of the program's own. This one passes on what another source captures and writes
-//! it to a file. The stream ends when its source is closed, so nothing is lost when `main` returns after that. A program
-//! that stops reading earlier awaits `drain`.
+//! The source of a stream may be a type of the program's own. This one passes on what another
+//! source captures and writes it to a file. The stream ends when its source is closed, so nothing
+//! is lost when `main` returns after that. A program that stops reading earlier awaits `drain`.
 
 use std::env;
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! Which flows become conversations.
+//! Admission of flows as conversations.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,16 +7,16 @@ use flow::{Flow, Opening};
 
 use crate::counters::Counters;
 
-/// What happens to a conversation that begins when there are as many as there may be.
+/// The policy for a conversation that begins when there are as many as there may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Excess {
     /// It is not announced, nothing of it is kept, and it is counted as refused.
     #[default]
     Refuse,
-    /// One makes room that has brought nothing for long: the most silent of sixteen that are looked at. Its flow ends as
-    /// [`Evicted`](flow::EndReason::Evicted), and is counted. This happens once a batch, so that for a moment there may
-    /// be more.
+    /// One makes room that has brought nothing for long: the most silent of sixteen that are looked
+    /// at. Its flow ends as [`Evicted`](flow::EndReason::Evicted), and is counted. This happens
+    /// once a batch, so that for a moment there may be more.
     EvictIdlest,
 }
 
@@ -24,7 +24,7 @@ pub enum Excess {
 pub(crate) type Predicate<K> =
     Arc<dyn Fn(&Flow<'_, K>, &Opening<'_>) -> bool + Send + Sync + 'static>;
 
-/// Who is let in; shared by the engines of a stream.
+/// The rules of admission; shared by the engines of a stream.
 pub(crate) struct Admission<K> {
     pub(crate) predicate: Option<Predicate<K>>,
     pub(crate) most: usize,
@@ -32,12 +32,12 @@ pub(crate) struct Admission<K> {
 }
 
 impl<K> Admission<K> {
-    /// Whether there is a most.
+    /// Returns `true` if `max_conversations` was set.
     pub(crate) fn is_limited(&self) -> bool {
         self.most < usize::MAX
     }
 
-    /// Whether the program's own predicate lets a flow in; if not, it is counted.
+    /// Returns `true` if the program's own predicate admits a flow; if not, it is counted.
     pub(crate) fn admits(
         &self,
         flow: &Flow<'_, K>,

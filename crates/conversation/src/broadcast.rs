@@ -22,13 +22,13 @@ mod loom;
 
 /// Events for any number of subscribers, each of whom gets all of them.
 ///
-/// The engine starts when a subscription is polled first: those who subscribe before miss nothing, later ones begin
-/// with what comes next. On a wire a subscriber who falls behind by more than the capacity misses the oldest events, is
-/// told how many (`Lagged`), and goes on with the oldest that are still there; the others notice nothing of it. Who was
-/// told of a flow's beginning is told of its end all the same; of flows whose beginning a subscriber missed, or that began
-/// before it subscribed, it hears nothing. A file
-/// waits for the slowest instead, even while others wait for more: so read subscriptions in tasks of their own, and drop
-/// those that are not read.
+/// The engine starts when a subscription is polled first: those who subscribe before miss nothing,
+/// later ones begin with what comes next. On a wire a subscriber who falls behind by more than the
+/// capacity misses the oldest events, is told how many (`Lagged`), and goes on with the oldest that
+/// are still there; the others notice nothing of it. Who was told of a flow's beginning is told of
+/// its end all the same; of flows whose beginning a subscriber missed, or that began before it
+/// subscribed, it hears nothing. A file waits for the slowest instead, even while others wait for
+/// more: so read subscriptions in tasks of their own, and drop those that are not read.
 ///
 /// # Examples
 ///
@@ -58,7 +58,8 @@ pub struct Broadcast<T> {
     shared: Arc<Shared<T>>,
 }
 
-/// One reader of a [`Broadcast`]: a [`Stream`] of events, which ends with the source, after an error if there was one.
+/// One reader of a [`Broadcast`]: a [`Stream`] of events, which ends with the source, after an
+/// error if there was one.
 ///
 /// The error is shared with all other subscribers.
 #[must_use = "a file waits for every subscription"]
@@ -80,8 +81,9 @@ enum Engine<T> {
 
 /// The newest events, and who has read how far.
 ///
-/// **Invariant**: `events[0]` is number `first`; no cursor is beyond the last event; an event that all have read is gone.
-/// Beside its capacity it keeps at most one event for each flow and each reader that was told of the flow's beginning.
+/// **Invariant**: `events[0]` is number `first`; no cursor is beyond the last event; an event that
+/// all have read is gone. Beside its capacity it keeps at most one event for each flow and each
+/// reader that was told of the flow's beginning.
 pub(crate) struct Ring<T> {
     state: Mutex<State<T>>,
     capacity: usize,
@@ -89,11 +91,11 @@ pub(crate) struct Ring<T> {
     kind: Kind<T>,
 }
 
-/// What the ring needs to know of its events.
+/// The functions that the ring needs of its events.
 pub(crate) struct Kind<T> {
     /// Makes the event that says how many are missing.
     pub(crate) lagged: fn(u64) -> T,
-    /// What an event means to its flow.
+    /// The meaning of an event to its flow.
     pub(crate) part: fn(&T) -> Part,
     pub(crate) clone: fn(&T) -> T,
 }
@@ -116,7 +118,7 @@ struct Cursor<T> {
     told: HashSet<FlowNumber>,
     /// Ends of such flows that were overtaken: they come before the next event.
     owed: VecDeque<T>,
-    /// How many of these it does not miss since it was told last how many it does.
+    /// Events among those that it has missed since the last `Lagged` which it gets anyway.
     kept: u64,
     waker: Option<Waker>,
     parked: bool,
@@ -142,7 +144,8 @@ impl<T: Clone> Broadcast<T> {
         Subscription { shared: Arc::clone(&self.shared), number: self.shared.ring.subscribe() }
     }
 
-    /// A handle that stops the engine and tells what it did; `None` before a subscription was polled.
+    /// A handle that stops the engine and tells what it did; `None` before a subscription was
+    /// polled.
     #[must_use]
     pub fn handle(&self) -> Option<Handle> {
         self.shared.handle()
@@ -150,7 +153,8 @@ impl<T: Clone> Broadcast<T> {
 }
 
 impl<T: Clone> Subscription<T> {
-    /// A handle that stops the engine and tells what it did; `None` before a subscription was polled.
+    /// A handle that stops the engine and tells what it did; `None` before a subscription was
+    /// polled.
     #[must_use]
     pub fn handle(&self) -> Option<Handle> {
         self.shared.handle()
@@ -244,8 +248,8 @@ impl<T> Ring<T> {
         Self { state: Mutex::new(state), capacity: capacity.max(1), gate, kind }
     }
 
-    /// Appends a batch's events and wakes who waits. Returns how many events some reader will never see, which none is
-    /// where there is no `limit`.
+    /// Appends a batch's events and wakes who waits. Returns how many events some reader will never
+    /// see, which none is where there is no `limit`.
     pub(crate) fn push(&self, batch: &mut Vec<T>, limit: bool) -> u64 {
         if batch.is_empty() {
             return 0;
@@ -272,7 +276,7 @@ impl<T> Ring<T> {
         missed
     }
 
-    /// Whether a reader is behind by more than the capacity.
+    /// Returns `true` if a reader is behind by more than the capacity.
     pub(crate) fn is_over(&self) -> bool {
         self.lock().events.len() > self.capacity
     }
@@ -358,8 +362,8 @@ impl<T> State<T> {
         self.cursors.iter_mut().flatten().filter_map(|cursor| cursor.take_waker(gate)).collect()
     }
 
-    /// Keeps the ends among events that are about to go, for readers who were told of the beginning. Returns how many events
-    /// some reader will never see.
+    /// Keeps the ends among events that are about to go, for readers who were told of the
+    /// beginning. Returns how many events some reader will never see.
     fn owe(&mut self, overtaken: &[T], kind: &Kind<T>, gate: &Gate) -> u64 {
         let mut missed = 0;
         for (number, event) in (self.first..).zip(overtaken) {
@@ -460,7 +464,8 @@ impl<T> Cursor<T> {
         }
     }
 
-    /// Whether the reader is told of an event: not of those of a flow whose beginning it was not told of.
+    /// Returns `true` if the reader gets an event. It gets none of a flow whose beginning it did
+    /// not get.
     fn hears(&mut self, part: Part) -> bool {
         match part {
             Part::None => true,

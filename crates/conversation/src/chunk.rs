@@ -1,4 +1,4 @@
-//! What a conversation consists of.
+//! The steps of a conversation.
 
 use std::fmt;
 use std::ops::Deref;
@@ -21,15 +21,16 @@ pub enum Chunk<K = FiveTupleKey> {
         side: FlowSide,
         /// Position of the first missing byte in the side's stream.
         offset: u64,
-        /// How many bytes.
+        /// The number of bytes.
         len: u64,
         /// Why they are missing.
         cause: GapCause,
-        /// `true` if `len` is an estimate: another multiple of 4 GiB is possible, see [`flow::Gap::estimated`].
+        /// `true` if `len` is an estimate: another multiple of 4 GiB is possible, see
+        /// [`flow::Gap::estimated`].
         estimated: bool,
     },
-    /// Bytes that came when their place had already been declared a gap, or that lie before the first byte of a
-    /// stream picked up midway.
+    /// Bytes that came when their place had already been declared a gap, or that lie before the
+    /// first byte of a stream picked up midway.
     #[non_exhaustive]
     Late {
         /// Whose bytes.
@@ -37,8 +38,8 @@ pub enum Chunk<K = FiveTupleKey> {
         /// The bytes with their offset.
         data: ChunkData,
     },
-    /// Captured bytes that have no place in the side's stream. They are no part of the ordered bytes, and no gap stands
-    /// for them.
+    /// Captured bytes that have no place in the side's stream. They are no part of the ordered
+    /// bytes, and no gap stands for them.
     #[non_exhaustive]
     Unplaced {
         /// Whose bytes.
@@ -54,8 +55,8 @@ pub enum Chunk<K = FiveTupleKey> {
         /// Number of that packet, counted from 1 in its source.
         packet_number: u64,
     },
-    /// Two packets disagree about bytes of a side. The version that was kept is part of the ordered bytes, before or after
-    /// this.
+    /// Two packets disagree about bytes of a side. The version that was kept is part of the ordered
+    /// bytes, before or after this.
     #[non_exhaustive]
     Conflict {
         /// Whose bytes.
@@ -66,13 +67,14 @@ pub enum Chunk<K = FiveTupleKey> {
     /// A side has no more to say: all its bytes up to its FIN came before this.
     #[non_exhaustive]
     Finished {
-        /// Which side.
+        /// The side.
         side: FlowSide,
         /// The length of its stream in bytes, gaps counted.
         len: u64,
     },
-    /// The reader was too slow and the conversation was given up, as [`Overflow::Close`](crate::Overflow::Close) says;
-    /// nothing follows. All that was queued before came before this.
+    /// The reader was too slow and the conversation was given up, as
+    /// [`Overflow::Close`](crate::Overflow::Close) says; nothing follows. All that was queued
+    /// before came before this.
     #[non_exhaustive]
     Overrun {
         /// Whose bytes found no room.
@@ -82,8 +84,9 @@ pub enum Chunk<K = FiveTupleKey> {
     },
     /// The conversation is over; nothing follows.
     ///
-    /// Where the capture missed its end, say because the kernel dropped the FIN, this comes when the flow has been silent
-    /// for its timeout: an hour for an open connection, unless the table is [told](crate::FlowStream::table) otherwise.
+    /// Where the capture missed its end, say because the kernel dropped the FIN, this comes when
+    /// the flow has been silent for its timeout: an hour for an open connection, unless the table
+    /// is [told](crate::FlowStream::table) otherwise.
     #[non_exhaustive]
     Closed {
         /// Why it ended.
@@ -143,8 +146,8 @@ pub enum GapCause {
     Outage,
     /// The capture cut the packets short.
     Truncated,
-    /// An urgent byte, which the receiving host hands to the application out of band (RFC 6093): it is in a
-    /// [`Chunk::Unplaced`].
+    /// An urgent byte, which the receiving host hands to the application out of band (RFC 6093): it
+    /// is in a [`Chunk::Unplaced`].
     OutOfBand,
     /// The bytes were captured, but the reader of this conversation was too slow to take them.
     SlowReader,
@@ -152,7 +155,7 @@ pub enum GapCause {
     Other,
 }
 
-/// What is missing of a side, as it is counted and told.
+/// A gap as it is counted and reported.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gap {
     pub(crate) offset: u64,
@@ -178,7 +181,8 @@ impl ChunkData {
         self.bytes
     }
 
-    /// Position of the first byte in its side's stream, gaps counted; the first byte after the SYN is 0.
+    /// Position of the first byte in its side's stream, gaps counted; the first byte after the SYN
+    /// is 0.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset

@@ -23,7 +23,8 @@ use crate::inbox::Inbox;
 use crate::queue::{Beyond, Entries, Entry, Item, Pushed, Room};
 use crate::settings::Settings;
 
-/// How much a file's engine runs ahead of the reader at most: more would only leave the processor's caches.
+/// The bytes that a file's engine runs ahead of the reader at most: more would only leave the
+/// processor's caches.
 const AHEAD: usize = 16 << 20;
 
 /// One step of one of the conversations of a [`ChunkStream`].
@@ -39,35 +40,38 @@ pub enum ChunkEvent<K = FiveTupleKey> {
         key: K,
         /// The protocol above IP, as IANA numbers it.
         protocol: u8,
-        /// Which way packets of the initiator go, relative to the key.
+        /// The direction of the initiator's packets, relative to the key.
         initiator: Orientation,
         /// Time stamp of its first packet.
         timestamp: Timestamp,
     },
-    /// The next step of a conversation. After [`Chunk::Closed`] and [`Chunk::Overrun`] nothing follows of it.
+    /// The next step of a conversation. After [`Chunk::Closed`] and [`Chunk::Overrun`] nothing
+    /// follows of it.
     #[non_exhaustive]
     Chunk {
         /// The conversation's number.
         id: FlowNumber,
-        /// What it consists of next.
+        /// The step.
         chunk: Chunk<K>,
     },
 }
 
 /// The chunks of all conversations of a source, each with the number of its conversation.
 ///
-/// This is the pattern whose memory stays bounded when one task reads everything: no queue belongs to a conversation, so a
-/// file waits for its reader whatever the reader does, and an idle conversation costs nothing but its place in the flow
-/// table and in the sink. What may wait is set by [`memory`](crate::FlowStream::memory) or
-/// [`total_limit`](crate::FlowStream::total_limit). On a wire, bytes for which there is no room become a
-/// [gap](GapCause::SlowReader) of exact place and length, and conversations that begin meanwhile are refused and counted.
+/// This is the pattern whose memory stays bounded when one task reads everything: no queue belongs
+/// to a conversation, so a file waits for its reader whatever the reader does, and an idle
+/// conversation costs nothing but its place in the flow table and in the sink. What may wait is set
+/// by [`memory`](crate::FlowStream::memory) or [`total_limit`](crate::FlowStream::total_limit). On
+/// a wire, bytes for which there is no room become a [gap](GapCause::SlowReader) of exact place and
+/// length, and conversations that begin meanwhile are refused and counted.
 ///
-/// The chunks of a conversation come in order; those of different conversations roughly in the order of their packets, a
-/// batch at a time. [Causal order](crate::FlowStream::causal_order) and the
-/// [limit of a conversation](crate::FlowStream::conversation_limit) do not apply.
+/// The chunks of a conversation come in order; those of different conversations roughly in the
+/// order of their packets, a batch at a time. [Causal order](crate::FlowStream::causal_order) and
+/// the [limit of a conversation](crate::FlowStream::conversation_limit) do not apply.
 ///
-/// It ends after an error if there was one, when the engines have ended and their sources are closed; conversations whose
-/// end was not reported by then have none. Dropping it stops the engines; [`drain`](Self::drain) also waits for them.
+/// It ends after an error if there was one, when the engines have ended and their sources are
+/// closed; conversations whose end was not reported by then have none. Dropping it stops the
+/// engines; [`drain`](Self::drain) also waits for them.
 ///
 /// # Examples
 ///
@@ -82,14 +86,19 @@ pub enum ChunkEvent<K = FiveTupleKey> {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), conversation::Error> {
 /// let source = MemorySource::new(LinkType::ETHERNET);
-/// let mut events = source.flow_stream(FiveTuple::bidirectional()).memory(64 << 20).into_chunk_stream();
+/// let key = FiveTuple::bidirectional();
+/// let mut events = source.flow_stream(key).memory(64 << 20).into_chunk_stream();
 /// let mut bytes = HashMap::new();
 /// while let Some(event) = events.next().await {
 ///     match event? {
 ///         ChunkEvent::Started { id, key, .. } => {
 ///             bytes.insert(id, (key, 0));
 ///         }
-///         ChunkEvent::Chunk { id, chunk: Chunk::Initiator(data) | Chunk::Responder(data), .. } => {
+///         ChunkEvent::Chunk {
+///             id,
+///             chunk: Chunk::Initiator(data) | Chunk::Responder(data),
+///             ..
+///         } => {
 ///             bytes.entry(id).and_modify(|(_, sum)| *sum += data.len());
 ///         }
 ///         ChunkEvent::Chunk { id, chunk: Chunk::Closed { .. }, .. } => {
@@ -105,13 +114,13 @@ pub struct ChunkStream<K: Clone = FiveTupleKey> {
     inbox: Arc<Inbox<Step<K>>>,
     control: Arc<Control>,
     taken: VecDeque<Step<K>>,
-    /// What was handed out cost, as far as it counts as queued yet.
+    /// The cost of what was handed out and still counts as queued.
     handed_out: usize,
-    /// How much of that there may be.
+    /// The limit of that.
     at_once: usize,
 }
 
-/// What waits for the reader.
+/// Something that waits for the reader.
 pub(crate) struct Step<K> {
     id: FlowNumber,
     what: What<K>,
@@ -147,7 +156,8 @@ impl<K: Clone> ChunkStream<K> {
     }
 
     /// Stops the engines and waits until they have ended and their sources are closed, as
-    /// [`Conversations::drain`](crate::Conversations::drain) does. What was not read is dropped. Returns the final statistics.
+    /// [`Conversations::drain`](crate::Conversations::drain) does. What was not read is dropped.
+    /// Returns the final statistics.
     ///
     /// Dropping the future is the same as dropping the stream.
     ///
@@ -249,7 +259,7 @@ impl<K> Step<K> {
 pub(crate) struct Merged<K> {
     inbox: Arc<Inbox<Step<K>>>,
     gate: Arc<Gate>,
-    /// Which of several sources this is.
+    /// The number of the source, if there are several.
     source: u32,
     batch: Vec<Step<K>>,
     /// Of the batch.
@@ -272,7 +282,8 @@ impl<K: Clone> Merged<K> {
         self.gate.queued() + self.cost
     }
 
-    /// Takes entries as far as there is room; where they `must` go, room or not, those that are dropped become gaps.
+    /// Takes entries as far as there is room; where they `must` go, room or not, those that are
+    /// dropped become gaps.
     fn take(&mut self, id: FlowNumber, entries: &mut Entries, room: &Room, must: bool) -> Pushed {
         let mut pushed = Pushed::default();
         let step = size_of::<Step<K>>();
@@ -303,8 +314,8 @@ impl<K: Clone> Merged<K> {
     }
 }
 
-/// Replaces bytes for which there is no room by gaps, one a side. What remains is at most two entries a side. Returns how
-/// many bytes were dropped.
+/// Replaces bytes for which there is no room by gaps, one a side. What remains is at most two
+/// entries a side. Returns how many bytes were dropped.
 fn shed(entries: &mut Entries) -> u64 {
     let mut dropped = 0;
     let mut gaps: [Option<(u64, u64, GapCause, bool)>; 2] = [None; 2];

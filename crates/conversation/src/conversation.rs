@@ -16,9 +16,10 @@ use crate::queue::{Queue, SideTotals, Taken};
 
 /// Everything that the two sides of one flow say to each other, in order.
 ///
-/// Read it with [`next_chunk`](Self::next_chunk), as a [`Stream`] of chunks, or [`split`](Self::split) it into its two
-/// directions. Nobody needs to poll anything else meanwhile: the packets are taken from the wire by the engine's own
-/// thread. Dropping it releases what waits; its flow then costs nothing but its place in the table.
+/// Read it with [`next_chunk`](Self::next_chunk), as a [`Stream`] of chunks, or
+/// [`split`](Self::split) it into its two directions. Nobody needs to poll anything else meanwhile:
+/// the packets are taken from the wire by the engine's own thread. Dropping it releases what waits;
+/// its flow then costs nothing but its place in the table.
 #[derive(Debug)]
 pub struct Conversation<K = FiveTupleKey>
 where
@@ -31,19 +32,19 @@ where
     reader: Reader<K>,
 }
 
-/// What is known of a conversation while it goes on.
+/// The state of a conversation while it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Info {
     /// The protocol above IP, as IANA numbers it.
     pub protocol: u8,
-    /// Which way packets of the initiator go, relative to the key.
+    /// The direction of the initiator's packets, relative to the key.
     pub initiator_orientation: Orientation,
     /// Time stamp of the first packet.
     pub started: Timestamp,
-    /// What the initiator has said so far.
+    /// Totals of the initiator's bytes so far.
     pub initiator: SideTotals,
-    /// What the responder has said so far.
+    /// Totals of the responder's bytes so far.
     pub responder: SideTotals,
 }
 
@@ -64,7 +65,7 @@ impl<K: Clone> Conversation<K> {
         &self.key
     }
 
-    /// What is known of the conversation so far.
+    /// Returns the state of the conversation.
     #[must_use]
     pub fn info(&self) -> Info {
         Info {
@@ -87,7 +88,8 @@ impl<K: Clone> Conversation<K> {
 
     /// The two directions by themselves: the initiator's, then the responder's.
     ///
-    /// What one half does not take waits under the conversation's limit, without holding up the other.
+    /// Bytes that one half does not take wait under the conversation's limit, without holding up
+    /// the other.
     #[must_use]
     pub fn split(self) -> (Half<K>, Half<K>) {
         let Self { mut reader, .. } = self;
@@ -102,9 +104,10 @@ impl<K: Clone> Conversation<K> {
 impl Conversation<FiveTupleKey> {
     /// The endpoint that opened the connection.
     ///
-    /// If the capture did not see it open, the first packet decides. Of a SYN-ACK its receiver is the initiator. Of any other
-    /// TCP segment it is the end with the higher port, since servers have the lower one as a rule, and the sender if both are
-    /// equal. Of protocols other than TCP it is the sender of the first packet.
+    /// If the capture did not see it open, the first packet decides. Of a SYN-ACK its receiver is
+    /// the initiator. Of any other TCP segment it is the end with the higher port, since servers
+    /// have the lower one as a rule, and the sender if both are equal. Of protocols other than TCP
+    /// it is the sender of the first packet.
     #[must_use]
     pub fn initiator(&self) -> Endpoint {
         match self.initiator {
@@ -122,9 +125,9 @@ impl Conversation<FiveTupleKey> {
         }
     }
 
-    /// The VLANs and tunnels around the conversation, which can be printed. If its directions were captured in different
-    /// ones, these are those of the first packet; the record in [`Chunk::Closed`] has the other ones
-    /// ([`FlowRecord::joined`](flow::FlowRecord::joined)).
+    /// The VLANs and tunnels around the conversation, which can be printed. If its directions were
+    /// captured in different ones, these are those of the first packet; the record in
+    /// [`Chunk::Closed`] has the other ones ([`FlowRecord::joined`](flow::FlowRecord::joined)).
     #[must_use]
     pub fn scope(&self) -> Scope {
         self.key.scope
@@ -159,7 +162,8 @@ impl<K: Clone> Drop for Reader<K> {
     }
 }
 
-/// Waits for the next chunk of one side, or of both; takes itself off the list of those who wait when it is dropped.
+/// Waits for the next chunk of one side, or of both; takes itself off the list of those who wait
+/// when it is dropped.
 pub(crate) struct Wait<'a, K: Clone> {
     queue: &'a Queue<K>,
     whose: Whose<'a>,

@@ -18,11 +18,12 @@ use crate::inbox::Inbox;
 
 /// Every conversation of a source, each from its first packet on.
 ///
-/// It ends after an error if there was one, when the engines have ended and their sources are closed. Dropping it ends
-/// the announcement of new conversations; those that were taken go on.
+/// It ends after an error if there was one, when the engines have ended and their sources are
+/// closed. Dropping it ends the announcement of new conversations; those that were taken go on.
 ///
-/// A program that returns from `main` ends the engines wherever they are. If a source has something to finish, such as a
-/// file that it writes what it passes on to, read this stream to its end, or [`drain`](Self::drain) it, before that.
+/// A program that returns from `main` ends the engines wherever they are. If a source has something
+/// to finish, such as a file that it writes what it passes on to, read this stream to its end, or
+/// [`drain`](Self::drain) it, before that.
 #[derive(Debug)]
 pub struct Conversations<K: Clone = FiveTupleKey> {
     inbox: Arc<Inbox<Conversation<K>>>,
@@ -34,8 +35,8 @@ impl<K: Clone> Conversations<K> {
         Self { inbox, control }
     }
 
-    /// Each conversation is read by tasks of its own, so that what one of them leaves may make a file wait even while
-    /// others wait for more.
+    /// Each conversation is read by tasks of its own, so that what one of them leaves may make a
+    /// file wait even while others wait for more.
     #[cfg(not(loom))]
     pub(crate) fn readers_are_independent(&self) {
         self.control.gate().readers_are_independent();
@@ -47,11 +48,12 @@ impl<K: Clone> Conversations<K> {
         Handle::new(Arc::clone(&self.control))
     }
 
-    /// Stops the engines and waits until they have ended and their sources are closed. Returns the final statistics.
+    /// Stops the engines and waits until they have ended and their sources are closed. Returns the
+    /// final statistics.
     ///
-    /// Each engine takes what its source already holds, as with [`Handle::shutdown`]. Conversations that were taken get
-    /// that and their true ends; those that nobody has taken are dropped. To wait for the end of a file instead, read the
-    /// stream until it gives `None`.
+    /// Each engine takes what its source already holds, as with [`Handle::shutdown`]. Conversations
+    /// that were taken get that and their true ends; those that nobody has taken are dropped. To
+    /// wait for the end of a file instead, read the stream until it gives `None`.
     ///
     /// Dropping the future is the same as dropping the stream.
     ///
@@ -60,7 +62,8 @@ impl<K: Clone> Conversations<K> {
     ///
     /// # Examples
     ///
-    /// The first conversation is all that this program wants. The source is closed before it goes on:
+    /// The first conversation is all that this program wants. The source is closed before it goes
+    /// on:
     ///
     /// ```
     /// # use conversation::FlowStreamExt as _;

@@ -1,4 +1,4 @@
-//! What an engine counts.
+//! Counters of an engine.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -55,7 +55,8 @@ impl Counter {
     }
 }
 
-/// How much is in queues, with many writers. It decides nothing, so no model needs to know of it.
+/// The number of things in queues, with many writers. It decides nothing, so no model needs to know
+/// of it.
 #[derive(Debug, Default)]
 pub(crate) struct Depth(AtomicUsize);
 
@@ -167,15 +168,15 @@ impl Statistics {
     }
 }
 
-/// What an engine did so far. Totals never decrease; `flows`, `queued_bytes`, `waiting`, the source's `blocks_on_loan` and
-/// the table's `pending_bytes` are of this moment.
+/// Totals of an engine so far. They never decrease; `flows`, `queued_bytes`, `waiting`, the
+/// source's `blocks_on_loan` and the table's `pending_bytes` are of this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
-    /// What the source counted, kernel drops among it; read at least every half second.
+    /// Counters of the source, kernel drops among them; read at least every half second.
     pub source: ring_core::Statistics,
-    /// What the flow table counted, by what became of packets, flows and bytes; read as often, and once more when all
-    /// flows have ended.
+    /// Counters of the flow table, by what became of packets, flows and bytes; read as often, and
+    /// once more when all flows have ended.
     pub table: TableStatistics,
     /// Packets that went through the flow table.
     pub packets: u64,
@@ -183,7 +184,8 @@ pub struct Statistics {
     pub flows: u64,
     /// Conversations announced.
     pub conversations: u64,
-    /// Flows that are not TCP, and therefore no conversations unless [`datagrams`](crate::FlowStream::datagrams) are enabled.
+    /// Flows that are not TCP, and therefore no conversations unless
+    /// [`datagrams`](crate::FlowStream::datagrams) are enabled.
     pub datagram_flows: u64,
     /// Conversations that the program's own predicate did not admit.
     pub rejected: u64,
@@ -241,7 +243,7 @@ pub struct Gaps {
     pub other: GapTotals,
 }
 
-/// How many gaps, and how long they are together.
+/// The number of gaps and their total length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GapTotals {

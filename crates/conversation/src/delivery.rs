@@ -1,4 +1,4 @@
-//! How what a sink collected reaches who reads it.
+//! The way from a sink to the readers.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -17,8 +17,9 @@ pub(crate) trait Delivery<K: Clone>: Send + 'static {
     /// The way to the reader of one conversation.
     type Route: Send;
 
-    /// Whether the end of a conversation is handed over with the packet that brought it, so that it comes before the next
-    /// one in the same slot; else with all others, see [`Sink`](crate::sink::Sink).
+    /// `true` if the end of a conversation is handed over with the packet that brought it, so that
+    /// it comes before the next one in the same slot; else with all others, see
+    /// [`Sink`](crate::sink::Sink).
     const ENDS_AT_ONCE: bool;
 
     /// A conversation begins. It is told of with the next [`flush`](Self::flush).
@@ -27,7 +28,7 @@ pub(crate) trait Delivery<K: Clone>: Send + 'static {
     /// Conversations that the next flush tells of.
     fn announced(&self) -> usize;
 
-    /// Whether a source that cannot wait may announce another conversation.
+    /// Returns `true` if a source that cannot wait may announce another conversation.
     fn has_room(&self, settings: &Settings) -> bool;
 
     /// It takes a place among the most conversations that there may be.
@@ -36,7 +37,8 @@ pub(crate) trait Delivery<K: Clone>: Send + 'static {
     /// It takes no such place any more.
     fn leave_place(&mut self, route: &Self::Route);
 
-    /// Takes over what was collected for a conversation. Where entries remain, they are to be offered again.
+    /// Takes over what was collected for a conversation. Where entries remain, they are to be
+    /// offered again.
     fn push(
         &mut self,
         route: &Self::Route,
@@ -61,16 +63,16 @@ pub(crate) trait Delivery<K: Clone>: Send + 'static {
     /// Asks for memory that a push will need.
     fn prefetch(route: &Self::Route);
 
-    /// Whether nobody will read the conversation any more.
+    /// Returns `true` if nobody will read the conversation any more.
     fn is_abandoned(&self, route: &Self::Route) -> bool;
 
     /// Hands over what was announced, and wakes who waits for it.
     fn flush(&mut self);
 
-    /// Whether readers should take something before there is more.
+    /// Returns `true` if readers should take something before there is more.
     fn is_crowded(&mut self, settings: &Settings) -> bool;
 
-    /// Whether nobody hears of new conversations any more.
+    /// Returns `true` if nobody takes new conversations any more.
     fn is_gone(&self) -> bool;
 
     /// There will be no more.

@@ -20,30 +20,32 @@ use crate::observe::{self, Observer};
 
 /// The longest that an engine waits, or works, without looking around.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
-/// How long an engine that was told to stop goes on taking what the ring already holds, or longer if that is held back.
+/// The longest time that a stopped engine goes on taking what the ring already holds, or longer if
+/// that is held back.
 const DRAIN: Duration = Duration::from_secs(1);
-/// How much longer than a wire [holds back](PacketSource::held_back) what it has it is waited for, lest a busy machine
-/// makes a difference.
+/// The time to wait beyond that for which a wire [holds back](PacketSource::held_back) what it has,
+/// so that a busy machine makes no difference.
 const GRACE: Duration = Duration::from_millis(100);
-/// How long an engine that was told to stop waits at once.
+/// The longest single wait of an engine that was stopped.
 const DRAIN_WAIT: Duration = Duration::from_millis(10);
 
 /// Flows that end at once when the source has: each has a record, which is larger than the flow.
 const ENDS_AT_ONCE: usize = 4096;
 
-/// What an engine gathers at most: about what stays in a processor's own cache until the readers come.
+/// The bytes that an engine gathers at most: about what stays in a processor's own cache until the
+/// readers come.
 const GATHER: usize = 128 << 10;
 
 /// Where an engine's events go.
 pub(crate) trait Sink<K>: FlowHandler<K> + Send + 'static {
-    /// Whether the memory of a batch is worth keeping.
+    /// Returns `true` if the memory of a batch is worth keeping.
     fn wants_retained(&self) -> bool;
     /// A batch begins.
     fn begin(&mut self, retained: Option<Bytes>);
     /// The batch's memory is the source's again.
     fn end_batch(&mut self) {}
-    /// Whether what further batches bring, if those come at once, is better handed over together with what there is, up
-    /// to so many bytes.
+    /// Returns `true` if further batches that come at once are better handed over together with
+    /// what there is, up to `most` bytes.
     fn gathers(&self, most: usize) -> bool {
         let _ = most;
         false
@@ -58,7 +60,8 @@ pub(crate) trait Sink<K>: FlowHandler<K> + Send + 'static {
     fn next_eviction(&mut self) -> Option<FlowId> {
         None
     }
-    /// Whether the engine should wait for readers before it goes on. Never, for a source that cannot wait.
+    /// Returns `true` if the engine should wait for readers before it goes on. Never, for a source
+    /// that cannot wait.
     fn is_crowded(&mut self) -> bool;
     /// Nobody listens any more.
     fn is_abandoned(&self) -> bool;
@@ -66,8 +69,8 @@ pub(crate) trait Sink<K>: FlowHandler<K> + Send + 'static {
     fn end(&mut self, error: Option<Error>);
 }
 
-/// One source with its flows. It does nothing by itself: a [thread](thread::spawn) or a [task](driver::Driver) takes its
-/// turns.
+/// One source with its flows. It does nothing by itself: a [thread](thread::spawn) or a
+/// [task](driver::Driver) takes its turns.
 pub(crate) struct Engine<S, E: FlowExtractor, H> {
     source: S,
     table: FlowTable<E>,
@@ -75,7 +78,8 @@ pub(crate) struct Engine<S, E: FlowExtractor, H> {
     control: Arc<Control>,
     /// Its place among the engines of the stream.
     member: usize,
-    /// Bytes that are gathered at most before readers are woken, where none of them has to wait for it.
+    /// Bytes that are gathered at most before readers are woken, where none of them has to wait for
+    /// it.
     gather: usize,
     clock: Clock,
     looked: Instant,
@@ -96,7 +100,7 @@ struct Clock {
     last: Option<(Timestamp, Instant)>,
 }
 
-/// What a turn of an engine came to.
+/// The outcome of an engine's turn.
 enum Turn {
     More,
     Idle,
@@ -203,8 +207,8 @@ where
         step
     }
 
-    /// Ends some flows with their true state: readers may have to be waited for before they get the next. Returns `true` if
-    /// there are more.
+    /// Ends some flows with their true state: readers may have to be waited for before they get the
+    /// next. Returns `true` if there are more.
     fn finish_some(&mut self) -> bool {
         self.sink.begin(None);
         let more = self.table.finish_some(ENDS_AT_ONCE, &mut self.sink);
@@ -221,10 +225,12 @@ where
         counters.set_table(self.table.statistics());
     }
 
-    /// Closes the source, then reports the end to the readers. After an error the other engines of the stream stop, too.
+    /// Closes the source, then reports the end to the readers. After an error the other engines of
+    /// the stream stop, too.
     ///
-    /// In this order, because a program may leave `main` as soon as its stream has ended, which ends this thread
-    /// wherever it is. A source that writes to a file when it is dropped would not get to it.
+    /// In this order, because a program may leave `main` as soon as its stream has ended, which
+    /// ends this thread wherever it is. A source that writes to a file when it is dropped would not
+    /// get to it.
     fn end(self, error: Option<Error>) {
         let Self { source, table, mut sink, control, member, mut observer, running, .. } = self;
         // A source of the program's own may panic here. Its readers must have their end anyway.
@@ -257,12 +263,12 @@ where
         self.observer.look(self.control.member_statistics(self.member));
     }
 
-    /// How long after it was told to stop the source may still have something from before.
+    /// The time after a stop for which the source may still have packets from before.
     fn held_back(&self) -> Duration {
         self.source.held_back() + GRACE
     }
 
-    /// How long to wait for packets: not past the next deadline of a flow.
+    /// The time to wait for packets: not past the next deadline of a flow.
     fn patience(&self) -> Duration {
         if self.stopped.is_some() {
             return DRAIN_WAIT;

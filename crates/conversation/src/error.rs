@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! Errors.
 
 use std::io;
 
@@ -10,8 +10,10 @@ use crate::GapCause;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The source could not go on. Everything that it gave before was delivered. The message is the source's own.
-    // Not `{0}` with a text of ours: whoever prints a chain of causes would print the same cause twice.
+    /// The source could not go on. Everything that it gave before was delivered. The message is the
+    /// source's own.
+    // Not `{0}` with a text of ours: whoever prints a chain of causes would print the same cause
+    // twice.
     #[error(transparent)]
     Source(#[from] ring_core::Error),
     /// The engine's thread could not be started.
@@ -24,15 +26,16 @@ pub enum Error {
 
 /// Bytes are missing at this place of a stream.
 ///
-/// A half that is read as `AsyncRead` reports a gap as an [`io::Error`] of kind [`io::ErrorKind::InvalidData`] with
-/// this inside, and again with each further read until [`Half::skip_gap`](crate::Half::skip_gap).
+/// A half that is read as `AsyncRead` reports a gap as an [`io::Error`] of kind
+/// [`io::ErrorKind::InvalidData`] with this inside, and again with each further read until
+/// [`Half::skip_gap`](crate::Half::skip_gap).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{len} bytes are missing at offset {offset} of the stream ({cause:?})")]
 #[non_exhaustive]
 pub struct GapError {
     /// Position of the first missing byte.
     pub offset: u64,
-    /// How many bytes.
+    /// The number of bytes.
     pub len: u64,
     /// Why they are missing.
     pub cause: GapCause,
@@ -42,8 +45,8 @@ pub struct GapError {
 
 /// The reader was too slow and its conversation was given up; nothing follows.
 ///
-/// A half that is read as `AsyncRead` reports it as an [`io::Error`] of kind [`io::ErrorKind::ConnectionAborted`] with
-/// this inside.
+/// A half that is read as `AsyncRead` reports it as an [`io::Error`] of kind
+/// [`io::ErrorKind::ConnectionAborted`] with this inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the reader was too slow: the conversation was given up at offset {offset}")]
 #[non_exhaustive]
@@ -55,7 +58,7 @@ pub struct OverrunError {
 }
 
 impl OverrunError {
-    /// What an error from an `AsyncRead` stands for, if it stands for this.
+    /// The overrun that an error from an `AsyncRead` stands for, if it stands for one.
     #[must_use]
     pub fn from_io(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref::<Self>().copied()

@@ -13,7 +13,7 @@ use crate::outlet::{To, Weighed};
 
 /// Engines that have not started yet.
 pub(crate) struct Start<T> {
-    /// How many.
+    /// The number of engines.
     pub(crate) engines: usize,
     /// Starts them; their events go where they are told.
     pub(crate) run: Run<T>,
@@ -48,7 +48,7 @@ impl<T> EventStream<T> {
         polled
     }
 
-    /// What starts the engines, unless they have been started; the stream has ended then.
+    /// The engines, unless they have been started. The stream has ended after that.
     pub(crate) fn take_start(&mut self) -> Option<Start<T>> {
         if !matches!(self.0, State::Ready(_)) {
             return None;

@@ -27,7 +27,7 @@ impl FlowNumber {
         Self { source, id }
     }
 
-    /// Which of several sources it is a flow of, counted from 0.
+    /// The number of the flow's source, counted from 0.
     #[must_use]
     pub const fn source(self) -> usize {
         self.source as usize
@@ -40,11 +40,12 @@ impl FlowNumber {
     }
 }
 
-/// What a [`FlowStream`](crate::FlowStream) tells of flows.
+/// An event of a [`FlowStream`](crate::FlowStream).
 ///
-/// Each flow that [`Started`](Self::Started) also [`Ended`](Self::Ended). On a wire, events between the two, and flows
-/// as a whole, may be missing where the reader was too slow: then [`Lagged`](Self::Lagged) stands in their place. A file
-/// waits for its reader. `Data`, `Gap`, `Late`, `Unplaced`, `Conflict`, `Finished` and `Datagram` come where
+/// Each flow that [`Started`](Self::Started) also [`Ended`](Self::Ended). On a wire, events between
+/// the two, and flows as a whole, may be missing where the reader was too slow: then
+/// [`Lagged`](Self::Lagged) stands in their place. A file waits for its reader. `Data`, `Gap`,
+/// `Late`, `Unplaced`, `Conflict`, `Finished` and `Datagram` come where
 /// [`details`](crate::FlowStream::details) are enabled, `Unplaced` and `Conflict` also where
 /// [`anomalies`](crate::FlowStream::anomalies) are.
 #[derive(Clone, Debug)]
@@ -59,7 +60,7 @@ pub enum FlowEvent<K = FiveTupleKey> {
         key: K,
         /// The protocol above IP, as IANA numbers it.
         protocol: u8,
-        /// Which way packets of the initiator go, relative to the key.
+        /// The direction of the initiator's packets, relative to the key.
         initiator: Orientation,
         /// Time stamp of its first packet.
         timestamp: Timestamp,
@@ -74,7 +75,7 @@ pub enum FlowEvent<K = FiveTupleKey> {
         side: FlowSide,
         /// Position of the first byte in the side's stream.
         offset: u64,
-        /// How many bytes.
+        /// The number of bytes.
         len: u64,
         /// Time stamp of the packet that brought them.
         timestamp: Timestamp,
@@ -90,14 +91,16 @@ pub enum FlowEvent<K = FiveTupleKey> {
         side: FlowSide,
         /// Position of the first missing byte in the side's stream.
         offset: u64,
-        /// How many bytes.
+        /// The number of bytes.
         len: u64,
         /// Why they are missing.
         cause: GapCause,
-        /// `true` if `len` is an estimate: another multiple of 4 GiB is possible, see [`flow::Gap::estimated`].
+        /// `true` if `len` is an estimate: another multiple of 4 GiB is possible, see
+        /// [`flow::Gap::estimated`].
         estimated: bool,
     },
-    /// Bytes came when their place had been declared a gap, or lie before the first byte of a stream picked up midway.
+    /// Bytes came when their place had been declared a gap, or lie before the first byte of a
+    /// stream picked up midway.
     #[non_exhaustive]
     Late {
         /// The flow.
@@ -106,7 +109,7 @@ pub enum FlowEvent<K = FiveTupleKey> {
         side: FlowSide,
         /// Position of the first byte in the side's stream.
         offset: u64,
-        /// How many bytes.
+        /// The number of bytes.
         len: u64,
         /// Time stamp of the packet that brought them.
         timestamp: Timestamp,
@@ -120,7 +123,7 @@ pub enum FlowEvent<K = FiveTupleKey> {
         side: FlowSide,
         /// TCP sequence number of the first byte.
         sequence: u32,
-        /// How many bytes.
+        /// The number of bytes.
         len: u64,
         /// The reason.
         cause: UnplacedCause,
@@ -138,7 +141,7 @@ pub enum FlowEvent<K = FiveTupleKey> {
         side: FlowSide,
         /// Position of the first byte of the differing range.
         offset: u64,
-        /// How many bytes the range has.
+        /// The number of bytes in the range.
         len: u64,
         /// Time stamp of the packet that brought the second version.
         timestamp: Timestamp,
@@ -150,7 +153,7 @@ pub enum FlowEvent<K = FiveTupleKey> {
     Finished {
         /// The flow.
         id: FlowNumber,
-        /// Which side.
+        /// The side.
         side: FlowSide,
         /// The length of its stream in bytes, gaps counted.
         len: u64,
@@ -160,7 +163,7 @@ pub enum FlowEvent<K = FiveTupleKey> {
     Datagram {
         /// The flow.
         id: FlowNumber,
-        /// Who sent it.
+        /// The side that sent it.
         side: FlowSide,
         /// Bytes of its payload on the wire.
         len: u32,
@@ -169,12 +172,14 @@ pub enum FlowEvent<K = FiveTupleKey> {
         /// The packet's number.
         packet_number: u64,
     },
-    /// A flow goes on, and it is time for a record of it: see [`flow::FlowTableBuilder::active_timeout`].
+    /// A flow goes on, and it is time for a record of it: see
+    /// [`flow::FlowTableBuilder::active_timeout`].
     #[non_exhaustive]
     Record {
         /// The flow.
         id: FlowNumber,
-        /// What it came to so far; its reason is [`ActiveTimeout`](flow::EndReason::ActiveTimeout).
+        /// Its totals so far; the record's reason is
+        /// [`ActiveTimeout`](flow::EndReason::ActiveTimeout).
         record: Box<FlowRecord<K>>,
     },
     /// A flow ended.
@@ -188,7 +193,7 @@ pub enum FlowEvent<K = FiveTupleKey> {
     /// Events are missing here, since this reader was too slow for a source that cannot wait.
     #[non_exhaustive]
     Lagged {
-        /// How many events.
+        /// The number of events.
         count: u64,
     },
 }
@@ -227,7 +232,7 @@ impl<K: Send + 'static> Event for FlowEvent<K> {
     }
 }
 
-/// Which events between a flow's beginning and its end are reported.
+/// The events between a flow's beginning and its end that are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Details {
     None,
@@ -238,7 +243,7 @@ pub(crate) enum Details {
 /// Tells an outlet of flows.
 pub(crate) struct EventSink<K> {
     outlet: Outlet<FlowEvent<K>>,
-    /// Which of several sources this is.
+    /// The number of the source, if there are several.
     source: u32,
     admission: Admission<K>,
     /// By the slot of the flow's id: whether its beginning was told.

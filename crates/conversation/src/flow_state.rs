@@ -1,4 +1,4 @@
-//! What a program keeps for each flow.
+//! State that a program keeps for each flow.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,9 +17,10 @@ use crate::handle::Handle;
 
 /// Flow events, each with the state that a program keeps for its flow.
 ///
-/// [`FlowStream::with_state`] makes one. [`next_event`](Self::next_event) lends an event's state along with it; as a
-/// [`Stream`] this gives the events alone, and [`state_mut`](Self::state_mut) the state. A flow's state is made when the
-/// flow starts and dropped when the next event is asked for after its end.
+/// [`FlowStream::with_state`] makes one. [`next_event`](Self::next_event) lends an event's state
+/// along with it; as a [`Stream`] this gives the events alone, and [`state_mut`](Self::state_mut)
+/// the state. A flow's state is made when the flow starts and dropped when the next event is asked
+/// for after its end.
 #[must_use = "nothing runs unless it is polled"]
 pub struct StatefulFlowStream<S, E: FlowExtractor, U> {
     events: FlowStream<S, E>,
@@ -44,12 +45,13 @@ where
         Self { events, make: Box::new(make), states: HashMap::new(), ended: None }
     }
 
-    /// The next event, with the state of its flow; there is none with [`FlowEvent::Lagged`]. `None` at the end.
+    /// The next event, with the state of its flow; there is none with [`FlowEvent::Lagged`]. `None`
+    /// at the end.
     ///
     /// Cancel-safe: a future that is dropped before it is ready has taken no event.
     ///
     /// # Errors
-    /// What ended the engine, as the last item.
+    /// The error that ended the engine, as the last item.
     pub async fn next_event(
         &mut self,
     ) -> Option<Result<(FlowEvent<E::Key>, Option<&mut U>), Error>> {
@@ -73,13 +75,14 @@ where
         self.states.len()
     }
 
-    /// Whether no flow has a state.
+    /// Returns `true` if no flow has a state.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.states.is_empty()
     }
 
-    /// A handle that stops the engine and tells what it did; `None` before the first event was asked for.
+    /// A handle that stops the engine and tells what it did; `None` before the first event was
+    /// asked for.
     #[must_use]
     pub fn handle(&self) -> Option<Handle> {
         self.events.handle()

@@ -89,8 +89,8 @@ where
         Self { settings, admission, details: Details::None, state: State::Ready(members) }
     }
 
-    /// Changes how flows are tracked: timeouts, limits, the overlap policy. Where there are several sources, each has a
-    /// table of its own, and `change` is called for each.
+    /// Changes how flows are tracked: timeouts, limits, the overlap policy. Where there are several
+    /// sources, each has a table of its own, and `change` is called for each.
     #[must_use]
     pub fn table(mut self, change: impl Fn(FlowTableBuilder<E>) -> FlowTableBuilder<E>) -> Self {
         if let State::Ready(Ok(members)) = &mut self.state {
@@ -103,12 +103,14 @@ where
         self
     }
 
-    /// Decides by a flow's key and first packet whether it becomes a conversation, or is told of by streams of events. Where it does not, nothing of it is
-    /// kept from then on but its place in the table, which tells its packets from those of a new flow; it is counted as
+    /// Decides by a flow's key and first packet whether it becomes a conversation, or is told of by
+    /// streams of events. Where it does not, nothing of it is kept from then on but its place in
+    /// the table, which tells its packets from those of a new flow; it is counted as
     /// [`rejected`](crate::Statistics::rejected).
     ///
-    /// Asked once a flow, on the engine's thread, for flows that would be conversations: TCP, and others where
-    /// [`datagrams`](Self::datagrams) are asked for. The first packet of a TCP flow has no payload as a rule.
+    /// Asked once a flow, on the engine's thread, for flows that would be conversations: TCP, and
+    /// others where [`datagrams`](Self::datagrams) are asked for. The first packet of a TCP flow
+    /// has no payload as a rule.
     #[must_use]
     pub fn admit(
         mut self,
@@ -118,8 +120,9 @@ where
         self
     }
 
-    /// How many conversations may go on at the same time (no limit unless told, but the flow table's
-    /// [`max_flows`](FlowTableBuilder::max_flows)), and what happens to one more. One that was dropped does not count.
+    /// Limits the conversations that go on at the same time, and sets what happens to one more. One
+    /// that was dropped does not count. [default: the flow table's
+    /// [`max_flows`](FlowTableBuilder::max_flows)]
     #[must_use]
     pub fn max_conversations(mut self, most: usize, excess: Excess) -> Self {
         self.admission.most = most.max(1);
@@ -134,32 +137,34 @@ where
         self
     }
 
-    /// What happens when readers are slow. The default is [`Overflow::Drop`].
+    /// Sets the policy for slow readers. [default: [`Overflow::Drop`]]
     #[must_use]
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.settings.overflow = overflow;
         self
     }
 
-    /// How many bytes may wait for the reader of one side of one conversation (64 MiB unless told).
+    /// Sets the bytes that may wait for the reader of one side of one conversation. [default: 64
+    /// MiB]
     #[must_use]
     pub fn conversation_limit(mut self, bytes: usize) -> Self {
         self.settings.conversation_limit = bytes;
         self
     }
 
-    /// How many bytes may wait for all readers together (1 GiB unless told).
+    /// Sets the bytes that may wait for all readers together. [default: 1 GiB]
     #[must_use]
     pub fn total_limit(mut self, bytes: usize) -> Self {
         self.settings.total_limit = bytes;
         self
     }
 
-    /// Bounds what may wait: one half for readers (the [`total_limit`](Self::total_limit)), one half behind holes in the
-    /// tables of all sources (each gets its part of it as its [`table_limit`](FlowTableBuilder::table_limit)). What happens
-    /// beyond either is said there. Besides this, flows take memory
-    /// ([`max_flows`](FlowTableBuilder::max_flows)), and the source has buffers of its own. It holds where readers can be
-    /// waited for: see [`into_chunk_stream`](Self::into_chunk_stream).
+    /// Bounds what may wait: one half for readers (the [`total_limit`](Self::total_limit)), one
+    /// half behind holes in the tables of all sources (each gets its part of it as its
+    /// [`table_limit`](FlowTableBuilder::table_limit)). What happens beyond either is said there.
+    /// Besides this, flows take memory ([`max_flows`](FlowTableBuilder::max_flows)), and the source
+    /// has buffers of its own. It holds where readers can be waited for: see
+    /// [`into_chunk_stream`](Self::into_chunk_stream).
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.settings.total_limit = bytes / 2;
@@ -170,31 +175,32 @@ where
         self.table(|table| table.table_limit(bytes / 2 / members))
     }
 
-    /// How far apart the packets of one chunk may have been captured: a millisecond unless told. The time stamp of a chunk
-    /// is that of its first packet, so this is how much later any of its bytes may have come. With zero, only packets
-    /// with the same time stamp are joined.
+    /// Sets the longest capture time between the packets of one chunk. [default: 1 ms] The time
+    /// stamp of a chunk is that of its first packet, so this is how much later any of its bytes may
+    /// have come. With zero, only packets with the same time stamp are joined.
     #[must_use]
     pub fn chunk_span(mut self, span: Duration) -> Self {
         self.settings.span = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
         self
     }
 
-    /// Makes flows that are not TCP conversations too: each of their chunks is the payload of one packet. Where the capture
-    /// cut that short, a [gap](crate::Chunk::Gap) follows it.
+    /// Makes flows that are not TCP conversations too: each of their chunks is the payload of one
+    /// packet. Where the capture cut that short, a [gap](crate::Chunk::Gap) follows it.
     #[must_use]
     pub fn datagrams(mut self, yes: bool) -> Self {
         self.settings.datagrams = yes;
         self
     }
 
-    /// Delivers the two sides in causal order: the bytes of a side do not come before the bytes of the other side that their
-    /// packets acknowledge. So a request comes before its response even if the capture swapped their packets. Off by
-    /// default.
+    /// Delivers the two sides in causal order: the bytes of a side do not come before the bytes of
+    /// the other side that their packets acknowledge. So a request comes before its response even
+    /// if the capture swapped their packets. Off by default.
     ///
-    /// It holds for readers of the whole conversation; each half is in order anyway. Nothing waits for what the capture
-    /// lacks longer than the table's [grace](FlowTableBuilder::grace): then the missing bytes are a gap, which comes first.
-    /// Nothing waits for a direction of which no packet was captured yet, for a single byte (which cannot be told from a FIN
-    /// that was missed), or once half of the limits of waiting bytes are used up.
+    /// It holds for readers of the whole conversation; each half is in order anyway. Nothing waits
+    /// for what the capture lacks longer than the table's [grace](FlowTableBuilder::grace): then
+    /// the missing bytes are a gap, which comes first. Nothing waits for a direction of which no
+    /// packet was captured yet, for a single byte (which cannot be told from a FIN that was
+    /// missed), or once half of the limits of waiting bytes are used up.
     ///
     /// A stream that was picked up midway begins when the other side answers it, see
     /// [`answer_ends_pickup`](FlowTableBuilder::answer_ends_pickup).
@@ -204,13 +210,14 @@ where
         self
     }
 
-    /// Promises that a task of its own reads each conversation, or each half, and waits for nothing else, and that another
-    /// takes new conversations meanwhile. Off by default; nothing changes for a wire.
+    /// Promises that a task of its own reads each conversation, or each half, and waits for nothing
+    /// else, and that another takes new conversations meanwhile. Off by default; nothing changes
+    /// for a wire.
     ///
-    /// With the promise a file waits for slow readers even while others wait for more, so that the limits bound what is
-    /// queued. A program that breaks it may wait for ever, for example if it reads one conversation to its end before it
-    /// takes the next one. There is no effect with [causal order](Self::causal_order), where one side's bytes wait for those
-    /// of the other.
+    /// With the promise a file waits for slow readers even while others wait for more, so that the
+    /// limits bound what is queued. A program that breaks it may wait for ever, for example if it
+    /// reads one conversation to its end before it takes the next one. There is no effect with
+    /// [causal order](Self::causal_order), where one side's bytes wait for those of the other.
     ///
     /// ```
     /// # use conversation::FlowStreamExt as _;
@@ -221,8 +228,9 @@ where
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), conversation::Error> {
     /// # let file = MemorySource::new(LinkType::ETHERNET);
+    /// let key = FiveTuple::bidirectional();
     /// let mut conversations =
-    ///     file.flow_stream(FiveTuple::bidirectional()).independent_readers(true).into_conversations();
+    ///     file.flow_stream(key).independent_readers(true).into_conversations();
     /// let mut readers = JoinSet::new();
     /// while let Some(conversation) = conversations.next().await {
     ///     let mut conversation = conversation?;
@@ -244,9 +252,10 @@ where
         self
     }
 
-    /// Starts an engine on a thread of its own for each source, and gives every TCP conversation from now on.
+    /// Starts an engine on a thread of its own for each source, and gives every TCP conversation
+    /// from now on.
     ///
-    /// What goes wrong, at the start or later, is the stream's last item.
+    /// An error, at the start or later, is the stream's last item.
     #[must_use]
     pub fn into_conversations(self) -> Conversations<E::Key> {
         let (conversations, engines) = self.prepare();
@@ -254,23 +263,23 @@ where
         conversations
     }
 
-    /// The same, with room for `capacity` conversations that nobody has taken yet (16,384 unless told). Where there
-    /// are more, a live source's are refused and counted, a file's wait.
+    /// The same, with room for `capacity` conversations that nobody has taken yet. [default:
+    /// 16,384] If there are more, a live source's are refused and counted, a file's wait.
     #[must_use]
     pub fn into_conversations_with_capacity(self, capacity: usize) -> Conversations<E::Key> {
         self.capacity(capacity).into_conversations()
     }
 
-    /// How many conversations, or events, may wait to be taken (16,384 unless told). Where there are more, a live source's are
-    /// refused and counted, a file's wait.
+    /// Sets the number of conversations, or events, that may wait to be taken. [default: 16,384] If
+    /// there are more, a live source's are refused and counted, a file's wait.
     #[must_use]
     pub fn capacity(mut self, capacity: usize) -> Self {
         self.settings.capacity = capacity.max(1);
         self
     }
 
-    /// The conversations, and the engines as a future instead of threads: to be spawned, or polled beside what reads
-    /// the conversations. See [`Driver`] for what that means for a live source.
+    /// The conversations, and the engines as a future instead of threads: to be spawned, or polled
+    /// beside what reads the conversations. See [`Driver`] for what that means for a live source.
     ///
     /// ```
     /// # use conversation::FlowStreamExt as _;
@@ -308,7 +317,8 @@ where
             self = self.table(|table| table.answer_ends_pickup(true));
         }
         let (gate, settings) = (Arc::new(Gate::default()), self.settings);
-        // A reader in causal order waits although its queue holds bytes, for others that the engine has yet to read.
+        // A reader in causal order waits although its queue holds bytes, for others that the engine
+        // has yet to read.
         if settings.independent && !settings.causal {
             gate.readers_are_independent();
         }
@@ -328,8 +338,8 @@ where
         (Conversations::new(inbox, control), engines)
     }
 
-    /// Starts the engines, and gives the chunks of all conversations as one stream: for a reader that is one task, and for
-    /// memory that stays bounded whatever the source holds.
+    /// Starts the engines, and gives the chunks of all conversations as one stream: for a reader
+    /// that is one task, and for memory that stays bounded whatever the source holds.
     #[must_use]
     pub fn into_chunk_stream(self) -> ChunkStream<E::Key> {
         let (chunks, engines) = self.prepare_merged();
@@ -371,17 +381,18 @@ where
         (ChunkStream::new(inbox, control, &settings), engines)
     }
 
-    /// Tells what lies between a flow's beginning and its end as well (not unless told): bytes, gaps, datagrams and what
-    /// else [`FlowEvent`] names.
+    /// Tells what lies between a flow's beginning and its end as well (not unless told): bytes,
+    /// gaps, datagrams and what else [`FlowEvent`] names.
     #[must_use]
     pub fn details(mut self, yes: bool) -> Self {
         self.details = if yes { Details::All } else { Details::None };
         self
     }
 
-    /// Reports, of what lies between a flow's beginning and its end, only what is suspicious: [`FlowEvent::Unplaced`] and
-    /// [`FlowEvent::Conflict`]. Off by default. It costs nothing for flows that have neither, whereas
-    /// [`details`](Self::details), which this replaces, are an event a segment.
+    /// Reports, of what lies between a flow's beginning and its end, only what is suspicious:
+    /// [`FlowEvent::Unplaced`] and [`FlowEvent::Conflict`]. Off by default. It costs nothing for
+    /// flows that have neither, whereas [`details`](Self::details), which this replaces, are an
+    /// event a segment.
     #[must_use]
     pub fn anomalies(mut self, yes: bool) -> Self {
         self.details = if yes { Details::Anomalies } else { Details::None };
@@ -396,16 +407,16 @@ where
         StatefulFlowStream::new(self, make)
     }
 
-    /// Events for several readers, each of whom may fall behind by `capacity` events. A stream that was polled before
-    /// has ended.
+    /// Events for several readers, each of whom may fall behind by `capacity` events. A stream that
+    /// was polled before has ended.
     #[must_use]
     pub fn broadcast(mut self, capacity: usize) -> Broadcast<FlowEvent<E::Key>> {
         let start = matches!(self.state, State::Ready(_)).then(|| self.start_events());
         Broadcast::new(start, capacity)
     }
 
-    /// The messages that flowscope's parsers make of TCP streams: parsers from `factory`, one for each flow. Any parser that
-    /// is `Default` and `Clone` is its own factory.
+    /// The messages that flowscope's parsers make of TCP streams: parsers from `factory`, one for
+    /// each flow. Any parser that is `Default` and `Clone` is its own factory.
     ///
     /// Where there are several sources, each gets a clone of the factory.
     #[cfg(feature = "flowscope")]
@@ -444,7 +455,7 @@ where
         })
     }
 
-    /// What will start an engine for each source, whose events go through the sinks that `make` makes.
+    /// Prepares an engine for each source, whose events go through the sinks that `make` makes.
     fn start<T, H>(
         &mut self,
         make: impl Fn(Outlet<T>, u32, Admission<E::Key>) -> H + Send + 'static,
@@ -519,7 +530,7 @@ impl<S: fmt::Debug, E: FlowExtractor + fmt::Debug> fmt::Debug for FlowStream<S, 
 }
 
 impl<S, E: FlowExtractor> State<S, E> {
-    /// What has not begun; nothing, where it has.
+    /// The members of a stream that has not begun; none of one that has.
     fn into_members(self) -> Result<Vec<Member<S, E>>, ring_core::Error> {
         match self {
             Self::Ready(members) => members,
@@ -532,16 +543,18 @@ impl<S, E: FlowExtractor> State<S, E> {
 const FILE_GRACE_PACKETS: u32 = 4_096;
 /// The packets of a flow that a file waits for bytes before the first of a stream picked up midway.
 const FILE_PICKUP_PACKETS: u32 = 64;
-/// The longest time of the file that it waits for either, and for stragglers after both sides' FINs or a reset.
+/// The longest time of the file that it waits for either, and for stragglers after both sides' FINs
+/// or a reset.
 const FILE_GRACE_TIME: Duration = Duration::from_secs(120);
 
 impl<S: PacketSource, E: FlowExtractor> Member<S, E> {
     fn new(source: S, extractor: E) -> Self {
         let mut table = FlowTable::builder(extractor);
         if !source.is_live() {
-            // The time in a file says nothing about how long a flow was silent for its ends: none expires by idleness
-            // there. And nobody waits for the news of a gap, while files that were merged from captures of the two
-            // directions may have one of them far ahead of the other.
+            // The time in a file says nothing about how long a flow was silent for its ends: none
+            // expires by idleness there. And nobody waits for the news of a gap, while files that
+            // were merged from captures of the two directions may have one of them far ahead of the
+            // other.
             let mut timeouts = Timeouts::default();
             (timeouts.closing, timeouts.linger) = (FILE_GRACE_TIME, FILE_GRACE_TIME);
             table = table.idle_expiry(false).timeouts(timeouts);

@@ -10,11 +10,13 @@ use crate::queue::Spares;
 use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, fence};
 
-/// Counts what waits for readers, and who waits for an engine. One gate serves all engines of a stream.
+/// Counts what waits for readers, and who waits for an engine. One gate serves all engines of a
+/// stream.
 ///
-/// **Invariant**: an engine never sleeps here while a reader is parked. A reader that waits for bytes of one
-/// conversation may be the very task that would take those of another, so an engine that waited for the second would
-/// wait for ever. Where each reader is known to wait for itself alone, that does not hold, and engines may sleep.
+/// **Invariant**: an engine never sleeps here while a reader is parked. A reader that waits for
+/// bytes of one conversation may be the very task that would take those of another, so an engine
+/// that waited for the second would wait for ever. Where each reader is known to wait for itself
+/// alone, that does not hold, and engines may sleep.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     /// Bytes in all queues, with the cost of their entries.
@@ -67,8 +69,8 @@ impl Gate {
         self.parked.load(Relaxed) > 0
     }
 
-    /// Wakes the engines that sleep, to look again. Never under the lock of a queue: engines take those under the
-    /// gate's.
+    /// Wakes the engines that sleep, to look again. Never under the lock of a queue: engines take
+    /// those under the gate's.
     pub(crate) fn notify(&self) {
         fence(SeqCst);
         if self.waiting.load(Relaxed) == 0 {
@@ -88,7 +90,7 @@ impl Gate {
         self.independent.store(true, Relaxed);
     }
 
-    /// How much is in the queues.
+    /// Fills in how much is in the queues.
     pub(crate) fn depths(&self, statistics: &mut Statistics) {
         statistics.queued_bytes = self.queued() as u64;
         statistics.waiting = self.announced.now() as u64;
@@ -123,18 +125,21 @@ impl Gate {
         self.notify();
     }
 
-    /// Called by an engine that is a thread: sleeps while `crowded` and nobody is parked who might be kept from what is queued.
+    /// Called by an engine that is a thread: sleeps while `crowded` and nobody is parked who might
+    /// be kept from what is queued.
     pub(crate) fn wait_while(&self, mut crowded: impl FnMut() -> bool) {
         if !crowded() {
             return;
         }
         let mut guard = self.lock();
-        // Readers change what the engine looks at before they look at `waiting`; the engine looks after it has set it.
-        // With a fence between the two steps on either side, at least one sees the other.
+        // Readers change what the engine looks at before they look at `waiting`; the engine looks
+        // after it has set it. With a fence between the two steps on either side, at least one sees
+        // the other.
         self.waiting.fetch_add(1, Relaxed);
         fence(SeqCst);
         while self.must_wait(&mut crowded) {
-            // The bound is no part of the protocol: it keeps a missed condition from becoming a hang.
+            // The bound is no part of the protocol: it keeps a missed condition from becoming a
+            // hang.
             let (next, _) = self
                 .changed
                 .wait_timeout(guard, Duration::from_millis(100))

@@ -17,15 +17,16 @@ use crate::queue::Queue;
 
 /// The bytes of one side of a conversation: a [`Stream`] of chunks, and an `AsyncRead`.
 ///
-/// As `AsyncRead` it ends at the side's FIN or at the end of the flow. At a gap each read is an error that holds a
-/// [`GapError`], until [`skip_gap`](Self::skip_gap) moves on behind the gap. So a decoder with a buffer of its own, which
-/// retries after an error as some do, never joins the bytes before a gap to those behind it.
+/// As `AsyncRead` it ends at the side's FIN or at the end of the flow. At a gap each read is an
+/// error that holds a [`GapError`], until [`skip_gap`](Self::skip_gap) moves on behind the gap. So
+/// a decoder with a buffer of its own, which retries after an error as some do, never joins the
+/// bytes before a gap to those behind it.
 ///
 /// # Examples
 ///
-/// Decoding the bytes between gaps with a fresh buffer each time. Any decoder over an `AsyncRead` will do, such as
-/// `FramedRead` of tokio-util. The half is lent to it, so that the half is there to go on with when the decoder has ended
-/// and taken the unfinished line in its buffer with it:
+/// Decoding the bytes between gaps with a fresh buffer each time. Any decoder over an `AsyncRead`
+/// will do, such as `FramedRead` of tokio-util. The half is lent to it, so that the half is there
+/// to go on with when the decoder has ended and taken the unfinished line in its buffer with it:
 ///
 /// ```
 /// # use conversation::FlowStreamExt as _;
@@ -64,13 +65,13 @@ use crate::queue::Queue;
 /// # }
 /// ```
 ///
-/// The first line behind a gap (`ree` of what may have been `three`) most likely lacks its beginning: a decoder of
-/// messages has to find the next place where one can begin.
+/// The first line behind a gap (`ree` of what may have been `three`) most likely lacks its
+/// beginning: a decoder of messages has to find the next place where one can begin.
 #[derive(Debug)]
 pub struct Half<K: Clone = FiveTupleKey> {
     queue: Arc<Queue<K>>,
     side: FlowSide,
-    /// What a read left over.
+    /// The rest of a chunk that a read took a part of.
     rest: Option<ChunkData>,
     /// Of the first byte that the last read gave: position, time stamp, and number of the packet.
     read: Option<(u64, Timestamp, u64)>,
@@ -90,15 +91,16 @@ impl<K: Clone> Half<K> {
         self.side
     }
 
-    /// Position in the side's stream of the first byte that the last read as `AsyncRead` gave, gaps counted; `None` before
-    /// one gave any.
+    /// Position in the side's stream of the first byte that the last read as `AsyncRead` gave, gaps
+    /// counted; `None` before one gave any.
     #[must_use]
     pub fn offset(&self) -> Option<u64> {
         self.read.map(|(offset, ..)| offset)
     }
 
-    /// Time stamp of the packet that brought the bytes that the last read as `AsyncRead` gave, or the first of them;
-    /// `None` before one gave any. A reader with a buffer of its own may have read ahead of what it hands out.
+    /// Time stamp of the packet that brought the bytes that the last read as `AsyncRead` gave, or
+    /// the first of them; `None` before one gave any. A reader with a buffer of its own may have
+    /// read ahead of what it hands out.
     #[must_use]
     pub fn timestamp(&self) -> Option<Timestamp> {
         self.read.map(|(_, timestamp, _)| timestamp)
@@ -110,14 +112,15 @@ impl<K: Clone> Half<K> {
         self.read.map(|(.., number)| number)
     }
 
-    /// Moves on behind the gap that the last read as `AsyncRead` reported, and returns it. `None` if reads do not stand at a
-    /// gap: nothing was read yet, the side has ended, or the next bytes follow those that were read.
+    /// Moves on behind the gap that the last read as `AsyncRead` reported, and returns it. `None`
+    /// if reads do not stand at a gap: nothing was read yet, the side has ended, or the next bytes
+    /// follow those that were read.
     pub fn skip_gap(&mut self) -> Option<GapError> {
         self.gap.take()
     }
 
-    /// The next chunk of this side; `None` after [`Chunk::Closed`]. A gap that a read as `AsyncRead` has reported already
-    /// is not reported once more.
+    /// The next chunk of this side; `None` after [`Chunk::Closed`]. A gap that a read as
+    /// `AsyncRead` has reported already is not reported once more.
     ///
     /// Cancel-safe: a future that is dropped before it is ready has taken nothing.
     pub async fn next_chunk(&mut self) -> Option<Chunk<K>> {

@@ -16,14 +16,14 @@ pub struct Handle {
     control: Arc<Control>,
 }
 
-/// What the engines of one stream share with those who hold it.
+/// State that the engines of one stream share with its holders.
 #[derive(Debug)]
 pub(crate) struct Control {
     stop: AtomicBool,
     members: Box<[Member]>,
     /// Engines that have not ended.
     running: AtomicUsize,
-    /// Who waits for the last of them.
+    /// Notified when the last of them ends.
     #[cfg(not(loom))]
     ended: tokio::sync::Notify,
     gate: Arc<Gate>,
@@ -40,7 +40,7 @@ struct Member {
     counters: Arc<Counters>,
     /// It is to look around.
     nudged: AtomicBool,
-    /// What wakes an engine that is a task.
+    /// The waker of an engine that is a task.
     task: Mutex<Option<Waker>>,
 }
 
@@ -49,17 +49,20 @@ impl Handle {
         Self { control }
     }
 
-    /// Stops all engines: each takes what its source already holds, then ends every conversation with its true state.
-    /// The stream of conversations ends after the last one. To wait until all is done, see [`finished`](Self::finished).
+    /// Stops all engines: each takes what its source already holds, then ends every conversation
+    /// with its true state. The stream of conversations ends after the last one. To wait until all
+    /// is done, see [`finished`](Self::finished).
     pub fn shutdown(&self) {
         self.control.stop();
     }
 
-    /// Waits until all engines have ended, whatever ended them: every conversation has its end in its queue, the sources
-    /// are closed and [`statistics`](Self::statistics) are final. At once where that is so already.
+    /// Waits until all engines have ended, whatever ended them: every conversation has its end in
+    /// its queue, the sources are closed and [`statistics`](Self::statistics) are final. At once
+    /// where that is so already.
     ///
-    /// It ends nothing by itself, and a file waits for readers of what it holds: do not await this in the task that is to
-    /// read. Cancel-safe: a future that is dropped before it is ready leaves nothing behind.
+    /// It ends nothing by itself, and a file waits for readers of what it holds: do not await this
+    /// in the task that is to read. Cancel-safe: a future that is dropped before it is ready leaves
+    /// nothing behind.
     ///
     /// ```
     /// # use conversation::FlowStreamExt as _;
@@ -84,20 +87,20 @@ impl Handle {
         }
     }
 
-    /// Whether all engines have ended.
+    /// Returns `true` if all engines have ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.control.running.load(Ordering::Acquire) == 0
     }
 
-    /// What the engines did so far, added up.
+    /// Totals of all engines so far.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         self.control.statistics()
     }
 
-    /// What each engine did so far, in the order of the sources. Queues are shared: what is in them is told by
-    /// [`statistics`](Self::statistics) alone.
+    /// Totals of each engine so far, in the order of the sources. Queues are shared: what is in
+    /// them is told by [`statistics`](Self::statistics) alone.
     #[must_use]
     pub fn member_statistics(&self) -> Vec<Statistics> {
         self.control.members.iter().map(|member| member.counters.snapshot()).collect()
@@ -164,8 +167,8 @@ impl Control {
         }
     }
 
-    /// Called by an engine that is a task, before it waits: whether it was nudged meanwhile. If not, `waker` will be
-    /// woken when it is.
+    /// Called by an engine that is a task, before it waits: whether it was nudged meanwhile. If
+    /// not, `waker` will be woken when it is.
     #[cfg(not(loom))]
     pub(crate) fn was_nudged(&self, member: usize, waker: &Waker) -> bool {
         let member = &self.members[member];
@@ -173,7 +176,7 @@ impl Control {
         member.nudged.swap(false, Ordering::SeqCst)
     }
 
-    /// What one engine did so far; the queues that all share are told by the first.
+    /// Totals of one engine so far; the first also reports the queues that all share.
     pub(crate) fn member_statistics(&self, member: usize) -> Statistics {
         let mut statistics = self.counters(member).snapshot();
         if member == 0 {

@@ -54,13 +54,14 @@ impl<T> Inbox<T> {
             }
             state.take_waker(&self.gate)
         };
-        // Where the stream is gone the items are dropped here: outside the lock, since they abandon their queues.
+        // Where the stream is gone the items are dropped here: outside the lock, since they abandon
+        // their queues.
         items.clear();
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// One of the engines has nothing more to say; the stream ends with the last of them. Of several errors the first
-    /// is told.
+    /// One of the engines has nothing more to say; the stream ends with the last of them. Of
+    /// several errors the first is told.
     pub(crate) fn end(&self, error: Option<Error>) {
         let waker = {
             let mut state = self.lock();

@@ -1,8 +1,8 @@
 //! Every network flow as an asynchronous stream of bytes.
 //!
-//! A [`ring_core::PacketSource`] (a ring, a capture file, memory) becomes a [`FlowStream`], and that a stream of
-//! [`Conversations`]; each [`Conversation`] gives the [`Chunk`]s of both sides in order, or is
-//! [split](Conversation::split) into two [halves](Half) that are `AsyncRead`.
+//! A [`ring_core::PacketSource`] (a ring, a capture file, memory) becomes a [`FlowStream`], and
+//! that a stream of [`Conversations`]; each [`Conversation`] gives the [`Chunk`]s of both sides in
+//! order, or is [split](Conversation::split) into two [halves](Half) that are `AsyncRead`.
 //!
 //! ```
 //! use conversation::{Chunk, FlowStreamExt as _};
@@ -31,19 +31,22 @@
 //!
 //! # How it runs
 //!
-//! [`FlowStream::into_conversations`] takes the source out of the reactor and gives it to an engine on a thread of its
-//! own: source → flow table → queues. Streams and conversations are readers of bounded queues, woken once a batch. A
-//! [`Handle`] stops the engine and tells its [`Statistics`]. Several sources get an engine each and are one stream
-//! ([`FlowGroupExt`]); those who cannot have threads poll a [`Driver`].
+//! [`FlowStream::into_conversations`] takes the source out of the reactor and gives it to an engine
+//! on a thread of its own: source → flow table → queues. Streams and conversations are readers of
+//! bounded queues, woken once a batch. A [`Handle`] stops the engine and tells its [`Statistics`].
+//! Several sources get an engine each and are one stream ([`FlowGroupExt`]); those who cannot have
+//! threads poll a [`Driver`].
 //!
 //! # What happens to slow readers
 //!
 //! A live source must not be made to wait: what does not fit into a conversation's queue becomes a
-//! [gap](Chunk::Gap) of exact place and length, and everybody else goes on ([`Overflow`]). A file waits. It does not
-//! wait while any reader is waiting for the engine itself, since that reader may be the task that would take what is
-//! queued: then queues grow past their limits, at most by what the file holds. Where one task reads all conversations,
-//! [`into_chunk_stream`](FlowStream::into_chunk_stream) keeps memory within [bounds](FlowStream::memory). Who polled a conversation as a `Stream` and
-//! lost interest counts as waiting until something comes or it is dropped; a dropped future of
+//! [gap](Chunk::Gap) of exact place and length, and everybody else goes on ([`Overflow`]). A file
+//! waits. It does not wait while any reader is waiting for the engine itself, since that reader may
+//! be the task that would take what is queued: then queues grow past their limits, at most by what
+//! the file holds. Where one task reads all conversations,
+//! [`into_chunk_stream`](FlowStream::into_chunk_stream) keeps memory within
+//! [bounds](FlowStream::memory). Who polled a conversation as a `Stream` and lost interest counts
+//! as waiting until something comes or it is dropped; a dropped future of
 //! [`next_chunk`](Conversation::next_chunk) does not.
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! What flowscope's parsers make of flows.
+//! Messages that flowscope's parsers make of flows.
 
 use std::fmt;
 use std::pin::Pin;
@@ -26,10 +26,11 @@ use crate::outlet::{Event, Outlet, Part};
 
 /// The messages of all flows of a source, as a [`Stream`] of [`MessageEvent`]s.
 ///
-/// The parsers run on the engine's thread, on streams that this workspace reassembled: bytes in order and once. At a gap
-/// a flow's parser is thrown away, for none of them can know how much of a message is missing, and a fresh one begins
-/// behind it. Parsers are told the time of the packets about once a second, for what comes of time alone, such as
-/// queries that nobody answers; such messages are the initiator's. Nothing runs before the first poll.
+/// The parsers run on the engine's thread, on streams that this workspace reassembled: bytes in
+/// order and once. At a gap a flow's parser is thrown away, for none of them can know how much of a
+/// message is missing, and a fresh one begins behind it. Parsers are told the time of the packets
+/// about once a second, for what comes of time alone, such as queries that nobody answers; such
+/// messages are the initiator's. Nothing runs before the first poll.
 ///
 /// [`SessionStream`] and [`DatagramStream`] are names of this for TCP and UDP:
 /// [`FlowStream::session_stream`](crate::FlowStream::session_stream) and
@@ -54,11 +55,11 @@ pub(crate) type SessionMessage<F, K> =
 pub(crate) type DatagramMessage<F, K> =
     <<F as DatagramParserFactory<K>>::Parser as DatagramParser>::Message;
 
-/// What a [`MessageStream`] tells.
+/// An event of a [`MessageStream`].
 ///
-/// Each flow that [`Started`](Self::Started) also [`Ended`](Self::Ended). On a wire, messages between the two, and flows
-/// as a whole, may be missing where the reader was too slow: then [`Lagged`](Self::Lagged) stands in their place. A file
-/// waits for its reader.
+/// Each flow that [`Started`](Self::Started) also [`Ended`](Self::Ended). On a wire, messages
+/// between the two, and flows as a whole, may be missing where the reader was too slow: then
+/// [`Lagged`](Self::Lagged) stands in their place. A file waits for its reader.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum MessageEvent<M, K = FiveTupleKey> {
@@ -69,7 +70,7 @@ pub enum MessageEvent<M, K = FiveTupleKey> {
         id: FlowNumber,
         /// Its key.
         key: K,
-        /// Which way packets of the initiator go, relative to the key.
+        /// The direction of the initiator's packets, relative to the key.
         initiator: Orientation,
         /// Time stamp of its first packet.
         timestamp: Timestamp,
@@ -81,9 +82,9 @@ pub enum MessageEvent<M, K = FiveTupleKey> {
         id: FlowNumber,
         /// The flow's key.
         key: K,
-        /// Who sent it.
+        /// The side that sent it.
         side: FlowSide,
-        /// What the parser made of it.
+        /// The message as the parser returned it.
         message: M,
         /// Time stamp of the packet that completed it.
         timestamp: Timestamp,
@@ -97,7 +98,7 @@ pub enum MessageEvent<M, K = FiveTupleKey> {
         side: FlowSide,
         /// Position of the first missing byte in the side's stream.
         offset: u64,
-        /// How many bytes.
+        /// The number of bytes.
         len: u64,
         /// Why they are missing.
         cause: GapCause,
@@ -113,7 +114,7 @@ pub enum MessageEvent<M, K = FiveTupleKey> {
     /// Events are missing here, since this reader was too slow for a source that cannot wait.
     #[non_exhaustive]
     Lagged {
-        /// How many events.
+        /// The number of events.
         count: u64,
     },
 }
@@ -129,8 +130,8 @@ impl<K: Send + 'static, M: Send + 'static> MessageStream<K, M> {
         self.events.handle()
     }
 
-    /// The same events for several readers, each of whom may fall behind by `capacity` events. A stream that was polled
-    /// before has ended.
+    /// The same events for several readers, each of whom may fall behind by `capacity` events. A
+    /// stream that was polled before has ended.
     #[must_use]
     pub fn broadcast(mut self, capacity: usize) -> Broadcast<MessageEvent<M, K>>
     where
@@ -166,7 +167,7 @@ impl<M: Send + 'static, K: Send + 'static> Event for MessageEvent<M, K> {
     }
 }
 
-/// What runs parsers: one of the adapters for sessions and for datagrams.
+/// Runs parsers: one of the adapters for sessions and for datagrams.
 pub(crate) trait Parsing<K>: FlowHandler<K> + Send + 'static {
     /// The protocol above IP whose flows are parsed.
     const PROTOCOL: u8;
@@ -236,10 +237,10 @@ where
 /// Takes messages to an outlet.
 pub(crate) struct Mail<K, M> {
     outlet: Outlet<MessageEvent<M, K>>,
-    /// Which of several sources this is.
+    /// The number of the source, if there are several.
     source: u32,
-    /// By the slot of the flow's id: bytes that its parser was fed since its last message; `None` for flows whose
-    /// beginning was not told. A message keeps about as much as it was made of.
+    /// By the slot of the flow's id: bytes that its parser was fed since its last message; `None`
+    /// for flows whose beginning was not told. A message keeps about as much as it was made of.
     fed: Vec<Option<usize>>,
 }
 
@@ -252,7 +253,7 @@ impl<K: Clone + Send + 'static, M: Send + 'static> Mail<K, M> {
         FlowNumber::new(self.source, flow.id)
     }
 
-    /// Whether there is room to tell of this flow.
+    /// Reports the beginning of a flow. Returns `false` if there is no room for it.
     fn start(&mut self, flow: &Flow<'_, K>) -> bool {
         let (id, key, timestamp) = (self.number(flow), flow.key.clone(), flow.started);
         let event = MessageEvent::Started { id, key, initiator: flow.initiator, timestamp };
@@ -306,7 +307,7 @@ impl<K: Clone + Send + 'static, M: Send + 'static> MessageHandler<K, M> for Mail
 pub(crate) struct MessageSink<P, K> {
     parsing: P,
     admission: Admission<K>,
-    /// What the counters know of already.
+    /// The part of the parsers' totals that the counters have.
     counted: ParserStatistics,
 }
 

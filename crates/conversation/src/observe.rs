@@ -1,4 +1,4 @@
-//! What an engine says of itself while nobody looks at its counters: events of `tracing`, and metrics.
+//! Reports of an engine while nobody looks at its counters: events of `tracing`, and metrics.
 
 use std::fmt;
 

@@ -10,16 +10,16 @@ use crate::gate::Gate;
 use crate::inbox::Inbox;
 use crate::settings::{Overflow, Settings};
 
-/// What streams of events consist of.
+/// An item of a stream of events.
 pub(crate) trait Event: Send + 'static {
     /// So many events are missing here.
     fn lagged(count: u64) -> Self;
 
-    /// What it means to the flow that it tells of.
+    /// Its meaning to the flow that it is about.
     fn part(&self) -> Part;
 }
 
-/// What an event means to its flow.
+/// The meaning of an event to its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     /// It tells of no flow.
@@ -37,9 +37,10 @@ pub(crate) enum To<T> {
 
 /// Collects a batch's events and hands them over at its end.
 ///
-/// **Invariant**: a source that cannot wait never does, and what is queued has a bound: one reader's queue takes what is
-/// [offered](Self::offer) while there is room, and what the engine [insists](Self::insist) on, which is at most one event
-/// for each that was taken. A broadcast keeps the newest.
+/// **Invariant**: a source that cannot wait never does, and what is queued has a bound: one
+/// reader's queue takes what is [offered](Self::offer) while there is room, and what the engine
+/// [insists](Self::insist) on, which is at most one event for each that was taken. A broadcast
+/// keeps the newest.
 pub(crate) struct Outlet<T> {
     to: To<T>,
     batch: Vec<T>,
@@ -106,7 +107,8 @@ impl<T: Event> Outlet<T> {
         }
     }
 
-    /// Takes an event that refers to so many bytes besides itself, if there is room; else counts it.
+    /// Takes an event that refers to so many bytes besides itself, if there is room; else counts
+    /// it.
     pub(crate) fn offer(&mut self, bytes: usize, event: T) -> bool {
         let full = !self.patient
             && matches!(self.to, To::Stream(_))
@@ -151,7 +153,7 @@ impl<T: Event> Outlet<T> {
         }
     }
 
-    /// Whether the engine should wait for readers before it goes on.
+    /// Returns `true` if the engine should wait for readers before it goes on.
     pub(crate) fn is_crowded(&self) -> bool {
         self.patient
             && match &self.to {

@@ -7,9 +7,10 @@ use bytes::Bytes;
 
 /// Counts the pieces of a source's memory that somebody keeps.
 ///
-/// A reader that keeps 600 bytes of a file keeps the 256 KiB that were read with them. The cost of a queue does not show that,
-/// so a conversation that nobody reads, with a segment here and there, would keep the whole file in memory. Beyond a
-/// limit bytes are therefore copied, which costs what the queues count.
+/// A reader that keeps 600 bytes of a file keeps the 256 KiB that were read with them. The cost of
+/// a queue does not show that, so a conversation that nobody reads, with a segment here and there,
+/// would keep the whole file in memory. Beyond a limit bytes are therefore copied, which costs what
+/// the queues count.
 #[derive(Debug)]
 pub(crate) struct Pinned {
     bytes: Arc<AtomicUsize>,

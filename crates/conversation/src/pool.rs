@@ -16,11 +16,11 @@ const SPARE: usize = 4;
 
 /// Gives memory for copies without asking the allocator each time.
 ///
-/// **Invariant**: it has at most `most` slabs, whatever readers hold on to: one who keeps a few bytes keeps the slab
-/// that they lie in. Where all are held, copies get memory of their own.
+/// **Invariant**: it has at most `most` slabs, whatever readers hold on to: one who keeps a few
+/// bytes keeps the slab that they lie in. Where all are held, copies get memory of their own.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    /// What is left of the slab in use.
+    /// The rest of the slab in use.
     current: BytesMut,
     /// Slabs that were used up, the oldest first.
     used: VecDeque<BytesMut>,

@@ -29,19 +29,22 @@ pub(crate) use self::item::{Entry, Item, Unplaced};
 pub(crate) use self::spares::{Entries, Spares};
 pub(crate) use self::taken::Taken;
 
-/// What a conversation's two sides have said, with its end.
+/// The chunks of a conversation's two sides that wait, and its end.
 ///
-/// As long as one reader takes all in the order in which it came, and is quick enough, what came with a batch changes hands as
-/// it is: the engine leaves it as `fresh`, the reader takes the whole of it at once. Else it is sorted into two lanes.
+/// As long as one reader takes all in the order in which it came, and is quick enough, what came
+/// with a batch changes hands as it is: the engine leaves it as `fresh`, the reader takes the whole
+/// of it at once. Else it is sorted into two lanes.
 ///
-/// **Invariants**: what is `fresh` came after what is in the lanes, and that after what the reader has taken but not
-/// handed out; a side's entries are in stream order without holes; `order` tells how entries of the two lanes
-/// follow each other, and a barrier holds a lane back until the other has caught up; what a full side refuses becomes
-/// one gap entry that grows, so its memory is bounded by its limit however long nobody reads.
+/// **Invariants**: what is `fresh` came after what is in the lanes, and that after what the reader
+/// has taken but not handed out; a side's entries are in stream order without holes; `order` tells
+/// how entries of the two lanes follow each other, and a barrier holds a lane back until the other
+/// has caught up; what a full side refuses becomes one gap entry that grows, so its memory is
+/// bounded by its limit however long nobody reads.
 #[derive(Debug)]
 pub(crate) struct Queue<K> {
     state: Mutex<State<K>>,
-    /// What has not been handed out costs, by side. It grows under the lock, and shrinks anywhere.
+    /// The cost of what has not been handed out, by side. It grows under the lock, and shrinks
+    /// anywhere.
     costs: [AtomicUsize; 2],
     gate: Arc<Gate>,
 }
@@ -73,7 +76,7 @@ enum End<K> {
     Failed,
 }
 
-/// What came of a push.
+/// The outcome of a push.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pushed {
     /// Nobody will read any more: the engine may forget the conversation.
@@ -86,7 +89,7 @@ pub(crate) struct Pushed {
     pub(crate) dropped: u64,
 }
 
-/// What the engine does when a lane is full.
+/// The limits of a queue, and the policy beyond them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
     /// Cost that a lane may reach.
@@ -96,7 +99,7 @@ pub(crate) struct Room {
     pub(crate) beyond: Beyond,
 }
 
-/// What happens to what a full lane has no room for.
+/// The policy for entries that a full lane has no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Beyond {
     /// It is taken all the same, and the push says that the queue is crowded.
@@ -121,7 +124,8 @@ impl<K: Clone> Queue<K> {
         Self { state: Mutex::new(state), costs: Default::default(), gate }
     }
 
-    /// Takes a place among the most conversations that there may be, until it ends or nobody will read it any more.
+    /// Takes a place among the most conversations that there may be, until it ends or nobody will
+    /// read it any more.
     pub(crate) fn take_place(&self) {
         self.gate.take_place();
         self.lock().placed = true;
@@ -131,9 +135,10 @@ impl<K: Clone> Queue<K> {
         self.lock().leave_place(&self.gate);
     }
 
-    /// Takes over a batch's entries and leaves `entries` empty, perhaps with other memory. Readers that wait are added to
-    /// `wake`, to be woken when all queues have got theirs:
-    /// one that ran earlier would contend with the engine for the next queue's lock, and go back to sleep at once.
+    /// Takes over a batch's entries and leaves `entries` empty, perhaps with other memory. Readers
+    /// that wait are added to `wake`, to be woken when all queues have got theirs: one that ran
+    /// earlier would contend with the engine for the next queue's lock, and go back to sleep at
+    /// once.
     pub(crate) fn push(&self, entries: &mut Entries, room: &Room, wake: &mut Vec<Waker>) -> Pushed {
         let mut state = self.lock();
         let mut pushed = Pushed::default();
@@ -145,7 +150,8 @@ impl<K: Clone> Queue<K> {
         pushed
     }
 
-    /// Takes entries over as they are, where there is room for all of them and nothing that they would have to wait for.
+    /// Takes entries over as they are, where there is room for all of them and nothing that they
+    /// would have to wait for.
     #[inline]
     fn pass(&self, state: &mut State<K>, entries: &mut Entries, room: &Room) -> bool {
         let State { fresh, lanes, split, totals, .. } = state;
@@ -242,12 +248,12 @@ impl<K: Clone> Queue<K> {
         wake.extend(state.lanes.iter_mut().filter_map(|lane| lane.take_waker(&self.gate)));
     }
 
-    /// Whether a side is over `limit`.
+    /// Returns `true` if a side is over `limit`.
     pub(crate) fn is_over(&self, limit: usize) -> bool {
         self.costs.iter().any(|cost| cost.load(Relaxed) > limit)
     }
 
-    /// Whether nobody will read any more.
+    /// Returns `true` if nobody will read any more.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.lock().lanes.iter().all(|lane| lane.gone)
     }
@@ -256,8 +262,8 @@ impl<K: Clone> Queue<K> {
         self.lock().totals[index(side)]
     }
 
-    /// The next entry of both sides in the order in which they came, for a reader of the whole conversation. What it has
-    /// taken at once with others is in `taken`.
+    /// The next entry of both sides in the order in which they came, for a reader of the whole
+    /// conversation. What it has taken at once with others is in `taken`.
     #[inline]
     pub(crate) fn poll_both(
         &self,
@@ -330,7 +336,7 @@ impl<K: Clone> Queue<K> {
         Poll::Ready(self.pop(&mut state, side))
     }
 
-    /// What is there once all that was queued is taken: the end, or a wait.
+    /// Polls for what comes after all entries: the end, or a wait.
     fn poll_end(
         &self,
         state: &mut State<K>,
@@ -423,7 +429,8 @@ impl<K: Clone> Queue<K> {
         item.into_chunk(side).map(Ok)
     }
 
-    /// Hands out one of those that a reader has taken. An idle conversation keeps no memory of its busy times.
+    /// Hands out one of those that a reader has taken. An idle conversation keeps no memory of its
+    /// busy times.
     #[inline]
     fn hand_out_of(&self, entry: Entry, taken: &mut Taken) -> Option<Result<Chunk<K>, Error>> {
         if taken.is_due() {
@@ -433,7 +440,7 @@ impl<K: Clone> Queue<K> {
         item.into_chunk(side).map(Ok)
     }
 
-    /// What was handed out does not count as queued any more.
+    /// Stops counting what was handed out as queued.
     #[inline]
     fn release(&self, taken: &mut Taken) {
         for (cost, handed_out) in self.costs.iter().zip(mem::take(&mut taken.handed_out)) {
@@ -478,7 +485,8 @@ impl<K: Clone> Queue<K> {
 }
 
 impl<K> State<K> {
-    /// Gives all that is there to a reader of both sides who has nothing left, if nothing of it has to wait.
+    /// Gives all that is there to a reader of both sides who has nothing left, if nothing of it has
+    /// to wait.
     #[inline]
     fn take(&mut self, taken: &mut Entries, gate: &Gate) -> bool {
         let Self { fresh, lanes, .. } = self;
@@ -526,7 +534,8 @@ impl<K> State<K> {
         // Nothing more will come for which anything could wait.
         let ended = !matches!(self.end, End::Open);
         match (initiator.front(responder), responder.front(initiator)) {
-            // Where both wait for each other, which no pair of hosts brings about, the older goes first.
+            // Where both wait for each other, which no pair of hosts brings about, the older goes
+            // first.
             (Some(a), Some(b)) if a < b => Some(FlowSide::Initiator),
             (Some(_), Some(_)) => Some(FlowSide::Responder),
             (Some((waits, _)), None) if !waits || ended => Some(FlowSide::Initiator),

@@ -19,12 +19,12 @@ use crate::half::Half;
 
 /// Receives what one side of one flow says, in order, at its own pace.
 ///
-/// It is awaited for each chunk: bytes, gaps, the side's FIN and the end of the flow, which is its last. While it takes
-/// its time, what follows waits under the conversation's limit; what is beyond that is a gap of exact place and length
-/// on a wire, and makes a file wait.
+/// It is awaited for each chunk: bytes, gaps, the side's FIN and the end of the flow, which is its
+/// last. While it takes its time, what follows waits under the conversation's limit; what is beyond
+/// that is a gap of exact place and length on a wire, and makes a file wait.
 ///
-/// A closure that returns a future is one, and so is the sender of a bounded channel, which stops when its receiver is
-/// gone.
+/// A closure that returns a future is one, and so is the sender of a bounded channel, which stops
+/// when its receiver is gone.
 pub trait AsyncReassembler<K>: Send + 'static {
     /// Takes the next chunk; [`ControlFlow::Break`] if no more are wanted.
     fn chunk(&mut self, chunk: Chunk<K>) -> impl Future<Output = ControlFlow<()>> + Send;
@@ -51,15 +51,16 @@ impl<K: Send + 'static> AsyncReassembler<K> for mpsc::Sender<Chunk<K>> {
 }
 
 impl<K: Clone + Send + Sync + 'static> Conversations<K> {
-    /// Gives each side of each conversation to a reassembler that `factory` makes, `None` for sides that nobody wants,
-    /// and waits until the source has ended and all of them are done.
+    /// Gives each side of each conversation to a reassembler that `factory` makes, `None` for sides
+    /// that nobody wants, and waits until the source has ended and all of them are done.
     ///
-    /// Each reassembler runs in a task of its own on tokio's runtime, so a slow one holds up none of the others; a file
-    /// waits for the slowest. What receives from several channels must therefore not insist on one of them: the file
-    /// would wait for another. Dropping the future ends all tasks, and the engine.
+    /// Each reassembler runs in a task of its own on tokio's runtime, so a slow one holds up none
+    /// of the others; a file waits for the slowest. What receives from several channels must
+    /// therefore not insist on one of them: the file would wait for another. Dropping the future
+    /// ends all tasks, and the engine.
     ///
     /// # Errors
-    /// What ended the engine, when all reassemblers are done with what came before.
+    /// The error that ended the engine, when all reassemblers are done with what came before.
     ///
     /// # Panics
     /// Outside of a tokio runtime; and when a reassembler panics, with what it panicked with.
@@ -127,12 +128,12 @@ impl<K: Clone + Send + Sync + 'static> Conversations<K> {
         result
     }
 
-    /// Sends each side of each conversation into a channel whose bounded sender `factory` makes, `None` for sides that
-    /// nobody wants: [`reassemble`](Self::reassemble) with channels. A side ends when its sender is dropped, after
-    /// [`Chunk::Closed`].
+    /// Sends each side of each conversation into a channel whose bounded sender `factory` makes,
+    /// `None` for sides that nobody wants: [`reassemble`](Self::reassemble) with channels. A side
+    /// ends when its sender is dropped, after [`Chunk::Closed`].
     ///
     /// # Errors
-    /// What ended the engine.
+    /// The error that ended the engine.
     ///
     /// # Panics
     /// Outside of a tokio runtime.

@@ -6,7 +6,7 @@ use flow::{Data, Timestamp};
 use crate::chunk::ChunkData;
 use crate::pool::Pool;
 
-/// What a run grows to at most.
+/// The largest length of a run.
 const MOST: usize = 64 << 10;
 
 /// Bytes of consecutive segments of a side.
@@ -31,7 +31,8 @@ impl Run {
         Self { bytes, offset, timestamp, packet_number }
     }
 
-    /// Copies a segment to the end, if it follows, and was captured at most `span` nanoseconds after the first.
+    /// Copies a segment to the end, if it follows, and was captured at most `span` nanoseconds
+    /// after the first.
     #[inline]
     pub(crate) fn extend(&mut self, data: &Data<'_>, span: u64, pool: &mut Pool) -> bool {
         let len = self.bytes.len() + data.bytes.len();

@@ -1,39 +1,44 @@
-//! How conversations are kept.
+//! Settings of conversations.
 
-/// What a reader hands out before it tells the engine, unless limits are so small that it would matter.
+/// The bytes that a reader hands out before it tells the engine, unless limits are so small that it
+/// would matter.
 const AT_ONCE: usize = 16 << 10;
 
 /// Where a chunk's bytes live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Retention {
-    /// Large segments of a file stay in the buffer that they were read into, as long as readers keep no more than 256 MiB of
-    /// such buffers, or a quarter of the [`total_limit`](crate::FlowStream::total_limit) if that is less. Small ones are
-    /// copied and joined, and so is all that comes from a wire: a ring stops at a block that a reader keeps, however many
-    /// others are free.
+    /// Large segments of a file stay in the buffer that they were read into, as long as readers
+    /// keep no more than 256 MiB of such buffers, or a quarter of the
+    /// [`total_limit`](crate::FlowStream::total_limit) if that is less. Small ones are copied and
+    /// joined, and so is all that comes from a wire: a ring stops at a block that a reader keeps,
+    /// however many others are free.
     #[default]
     Adaptive,
-    /// Everything is copied into pooled memory: a reader that keeps a chunk keeps at most 128 KiB beside it, and all
-    /// that keep chunks 64 MiB; beyond that, chunks get memory of their own.
+    /// Everything is copied into pooled memory: a reader that keeps a chunk keeps at most 128 KiB
+    /// beside it, and all that keep chunks 64 MiB; beyond that, chunks get memory of their own.
     Copy,
-    /// Large segments stay where they were captured, in the blocks of a ring as well, while more than half of the ring
-    /// is free. For readers that let go of every chunk at once: a ring stops at the first block of which a reader keeps
-    /// a single byte, and then the kernel drops packets. What AF_XDP received is copied all the same.
+    /// Large segments stay where they were captured, in the blocks of a ring as well, while more
+    /// than half of the ring is free. For readers that let go of every chunk at once: a ring stops
+    /// at the first block of which a reader keeps a single byte, and then the kernel drops packets.
+    /// What AF_XDP received is copied all the same.
     Borrow,
 }
 
-/// What happens to bytes that come for a conversation whose reader is too slow.
+/// The policy for bytes that come for a conversation whose reader is too slow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
     /// A live source drops them and says so with an exact gap; a source that can wait, waits.
     #[default]
     Drop,
-    /// The engine waits for the reader, whatever the source: on a wire this loses packets in the kernel.
+    /// The engine waits for the reader, whatever the source: on a wire this loses packets in the
+    /// kernel.
     Block,
-    /// A live source gives the conversation up and says so with [`Chunk::Overrun`](crate::Chunk::Overrun), for readers
-    /// to whom a stream with a gap is worth nothing; a source that can wait, waits. Where all readers together have too
-    /// much waiting, a conversation of which nothing waits gets a gap instead: its reader is not the slow one.
+    /// A live source gives the conversation up and says so with
+    /// [`Chunk::Overrun`](crate::Chunk::Overrun), for readers to whom a stream with a gap is worth
+    /// nothing; a source that can wait, waits. Where all readers together have too much waiting, a
+    /// conversation of which nothing waits gets a gap instead: its reader is not the slow one.
     Close,
 }
 
@@ -46,11 +51,11 @@ pub(crate) struct Settings {
     pub(crate) conversation_limit: usize,
     /// Bytes that may wait for all readers together.
     pub(crate) total_limit: usize,
-    /// How far apart packets may be captured whose bytes become one chunk, in nanoseconds.
+    /// The longest capture time between packets whose bytes become one chunk, in nanoseconds.
     pub(crate) span: u64,
     /// Conversations that may wait to be taken.
     pub(crate) capacity: usize,
-    /// Whether flows that are not TCP are conversations too.
+    /// `true` if flows that are not TCP are conversations too.
     pub(crate) datagrams: bool,
     /// `true` if a side's bytes wait for those of the other that it has acknowledged.
     pub(crate) causal: bool,
@@ -59,8 +64,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// How much of what a reader has handed out may count as queued yet: little beside any limit, though each of many
-    /// readers may have so much.
+    /// The part of what a reader has handed out that may still count as queued: little beside any
+    /// limit, though each of many readers may have so much.
     pub(crate) fn at_once(&self) -> usize {
         AT_ONCE.min(self.conversation_limit / 16).min(self.total_limit / 1024)
     }

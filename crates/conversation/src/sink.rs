@@ -28,17 +28,17 @@ use crate::settings::{Overflow, Retention, Settings};
 /// Segments shorter than this are copied: keeping a whole block for them costs more.
 const BORROW_AT_LEAST: usize = 512;
 
-/// What pooled copies may keep from being used again.
+/// The memory that pooled copies may keep from being used again.
 const POOL_AT_MOST: usize = 64 << 20;
-/// What chunks may keep of the memory that a file was read into.
+/// The memory that a file was read into which chunks may keep.
 const PINNED_AT_MOST: usize = 256 << 20;
 /// Conversations that are looked at to find one that makes room.
 const CANDIDATES: usize = 16;
-/// How many queues ahead of the one that is locked are asked for.
+/// The distance, in queues, of the prefetch from the one that is locked.
 const QUEUES_AHEAD: usize = 12;
-/// How many tasks ahead of the one that is woken are asked for.
+/// The distance, in tasks, of the prefetch from the one that is woken.
 const TASKS_AHEAD: usize = 6;
-/// How many bytes of each.
+/// The bytes of each that are prefetched.
 const TASK: usize = 512;
 
 /// Collects what a batch brings, or several of a file, and hands it to the readers.
@@ -48,12 +48,13 @@ pub(crate) struct Sink<K: Clone, D: Delivery<K>> {
     slots: Vec<Option<Slot<D::Route>>>,
     /// Slots with something pending.
     touched: Vec<u32>,
-    /// What is pending costs.
+    /// The cost of all that is pending.
     collected: usize,
-    /// Conversations that have ended. Their readers hear of it with all others: one whose waker was taken does not count
-    /// as parked any more, so that the engine might go to sleep before it wakes it.
+    /// Conversations that have ended. Their readers hear of it with all others: one whose waker was
+    /// taken does not count as parked any more, so that the engine might go to sleep before it
+    /// wakes it.
     ended: Vec<Ended<K, D::Route>>,
-    /// How much may be collected at most before it is handed over.
+    /// The largest cost that is collected before it is handed over.
     gather: usize,
     /// Memory for what is collected.
     spares: Vec<Entries>,
@@ -86,16 +87,16 @@ pub(crate) struct Sink<K: Clone, D: Delivery<K>> {
 struct Slot<R> {
     id: FlowId,
     route: R,
-    /// What was collected for it.
+    /// Entries that were collected for it.
     pending: Entries,
     /// It is about to make room.
     evicted: bool,
     /// The batch that brought something last.
     last_batch: u32,
-    /// How long the last run became, up to 64 KiB: the next is likely to be like it.
+    /// The length of the last run, up to 64 KiB: the next is likely to be like it.
     usual_run: u16,
-    /// What few flows need, by side: of one that has datagrams their bytes so far; of one in causal order the offset up
-    /// to which the other side's bytes wait for this side's.
+    /// State that few flows need, by side: of one that has datagrams their bytes so far; of one in
+    /// causal order the offset up to which the other side's bytes wait for this side's.
     offsets: Option<Box<[u64; 2]>>,
 }
 
@@ -197,7 +198,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
         Some(slot)
     }
 
-    /// Whether there are as many conversations as there may be.
+    /// Returns `true` if the limit of conversations is reached.
     fn is_full(&self) -> bool {
         self.admission.is_limited() && self.gate.places() >= self.admission.most
     }
@@ -227,12 +228,12 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
         }
     }
 
-    /// Whether a flow is a conversation.
+    /// Returns `true` if a flow is a conversation.
     fn wants(&self, flow: &Flow<'_, K>) -> bool {
         flow.protocol == protocol::TCP || self.settings.datagrams
     }
 
-    /// Whether a flow is a conversation that somebody may read.
+    /// Returns `true` if a flow is a conversation that somebody may read.
     fn has(&self, flow: &Flow<'_, K>) -> bool {
         matches!(self.slots.get(flow.id.slot()), Some(Some(_)))
     }
@@ -253,7 +254,8 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
         slot.pending.push_back(Entry { side, item });
     }
 
-    /// What a side says next waits for the other side's bytes before an offset, unless what it said last does.
+    /// Makes the next bytes of a side wait for the other side's before an offset, unless its last
+    /// bytes do already.
     fn await_other(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
         let Some(Some(slot)) = self.slots.get_mut(flow.id.slot()) else { return };
         slot.await_up_to(side.opposite(), offset);
@@ -281,7 +283,8 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
     /// Copies a segment behind the one before it, if they follow each other.
     fn copy(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: &Data<'_>) {
         let Some(Some(slot)) = self.slots.get_mut(flow.id.slot()) else { return };
-        // A run must not reach beyond what the other side waits for: what follows may have been said later.
+        // A run must not reach beyond what the other side waits for: what follows may have been
+        // said later.
         let is_awaited = self.settings.causal && slot.is_awaited(side, data.offset);
         if let Some(Entry { side: before, item: Item::Run(run) }) = slot.pending.back_mut()
             && *before == side
@@ -312,7 +315,8 @@ where
     K: Clone + fmt::Debug + Send + 'static,
     D: Delivery<K>,
 {
-    /// Flows that are no conversations are tracked all the same: what they bring is not kept anyway.
+    /// Flows that are no conversations are tracked all the same: what they bring is not kept
+    /// anyway.
     fn admits(&mut self, flow: &Flow<'_, K>, opening: &Opening<'_>) -> bool {
         if !self.wants(flow) {
             return true;
@@ -570,8 +574,8 @@ impl<R> Slot<R> {
         *awaited = offset.max(*awaited);
     }
 
-    /// Whether bytes of the other side may wait for those of this one that end where these begin. The table leaves out a
-    /// last byte that may be a FIN.
+    /// Returns `true` if bytes of the other side may wait for those of this one that end where
+    /// these begin. The table leaves out a last byte that may be a FIN.
     fn is_awaited(&self, side: FlowSide, offset: u64) -> bool {
         self.offsets.as_ref().is_some_and(|awaited| offset <= awaited[side as usize] + 1)
     }

@@ -10,8 +10,8 @@ use crate::flow_stream::FlowStream;
 
 /// Flows and conversations from anything that packets come from.
 pub trait FlowStreamExt: IntoPacketSource + Sized {
-    /// The flows of this source, told apart by `extractor`. Nothing runs until the result is polled, or turned into
-    /// conversations.
+    /// The flows of this source, told apart by `extractor`. Nothing runs until the result is
+    /// polled, or turned into conversations.
     fn flow_stream<E>(self, extractor: E) -> FlowStream<Self::Source, E>
     where
         E: FlowExtractor + Send + 'static,
@@ -30,7 +30,8 @@ pub trait FlowStreamExt: IntoPacketSource + Sized {
 
 impl<T: IntoPacketSource> FlowStreamExt for T {}
 
-/// Flows and conversations from several sources at once, each with an engine on a thread of its own.
+/// Flows and conversations from several sources at once, each with an engine on a thread of its
+/// own.
 pub trait FlowGroupExt: IntoPacketSources + Sized {
     /// The flows of all these sources, told apart by `extractor`.
     ///
@@ -42,7 +43,8 @@ pub trait FlowGroupExt: IntoPacketSources + Sized {
         FlowStream::merge(self.into_packet_sources(), extractor)
     }
 
-    /// The conversations of all these sources: short for `flow_stream(extractor).into_conversations()`.
+    /// The conversations of all these sources: short for
+    /// `flow_stream(extractor).into_conversations()`.
     fn flow_conversations<E>(self, extractor: E) -> Conversations<E::Key>
     where
         E: FlowExtractor + Clone + Send + 'static,
@@ -53,11 +55,12 @@ pub trait FlowGroupExt: IntoPacketSources + Sized {
 
 impl<T: IntoPacketSources> FlowGroupExt for T {}
 
-/// Anything that can be turned into sources which together show one wire: the members of a group, or a `Vec` of sources.
+/// Anything that can be turned into sources which together show one wire: the members of a group,
+/// or a `Vec` of sources.
 ///
-/// Each gets an engine, and a flow table, of its own, so both directions of a flow must come to the same source, as they
-/// do with [`FanoutMode::Hash`](ring_core::FanoutMode::Hash). Where they do not, each is a conversation with one
-/// direction.
+/// Each gets an engine, and a flow table, of its own, so both directions of a flow must come to the
+/// same source, as they do with [`FanoutMode::Hash`](ring_core::FanoutMode::Hash). Where they do
+/// not, each is a conversation with one direction.
 pub trait IntoPacketSources {
     /// One of the sources.
     type Source: PacketSource + Send + 'static;

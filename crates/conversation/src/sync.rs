@@ -1,4 +1,5 @@
-//! The primitives that cross threads: the standard library's, or loom's where a model explores them.
+//! The primitives that cross threads: the standard library's, or loom's where a model explores
+//! them.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{

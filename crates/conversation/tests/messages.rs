@@ -198,7 +198,8 @@ async fn a_query_without_an_answer_is_told_of_in_time() {
         packets.extend((3..=last).map(|second| (second, tcp[second as usize % tcp.len()].clone())));
         packets
     };
-    // The packets' time decides: on a wire as in a file, by other packets or at the end of the flow.
+    // The packets' time decides: on a wire as in a file, by other packets or at the end of the
+    // flow.
     for (last, live) in [(40, false), (40, true), (70, false), (20, false)] {
         let memory = at(packets(last));
         let parser = DnsUdpParser::with_correlation();

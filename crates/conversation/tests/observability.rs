@@ -1,4 +1,4 @@
-//! What an engine says of itself: counters, events of `tracing`, metrics.
+//! Reports of an engine: counters, events of `tracing`, metrics.
 #![allow(missing_docs)]
 
 #[path = "behaviour/support.rs"]

@@ -28,7 +28,7 @@ fn exchange(port: u16, response: usize) -> Connection {
     connection
 }
 
-/// What was heard, by port and side.
+/// Chunks by port and side.
 type Heard = Arc<Mutex<HashMap<(u16, FlowSide), Vec<u8>>>>;
 
 /// A reassembler that takes a while for each chunk.
@@ -40,7 +40,7 @@ struct Recorder {
     watch: Watch,
 }
 
-/// What all reassemblers look at.
+/// State that all reassemblers share.
 #[derive(Clone)]
 struct Watch {
     handle: Handle,

@@ -26,7 +26,8 @@ static ALLOCATOR: Counting = Counting;
 
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every call is handed to the system's allocator unchanged, and counting neither allocates nor fails.
+// SAFETY: every call is handed to the system's allocator unchanged, and counting neither allocates
+// nor fails.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         BYTES.fetch_add(layout.size(), Relaxed);
@@ -41,7 +42,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What the runtime and the standard library keep for themselves, a thread's name for example.
+/// The memory that the runtime and the standard library keep for themselves, a thread's name for
+/// example.
 const SLACK: usize = 16 << 10;
 
 const POINTS: usize = 9;
@@ -259,8 +261,8 @@ fn all_memory_comes_back() {
     }
 }
 
-/// Bytes in use, once they are no more than `expected`, or have not changed for a while: engines that are threads end in
-/// their own time.
+/// Bytes in use, once they are no more than `expected`, or have not changed for a while: engines
+/// that are threads end in their own time.
 fn settled(expected: usize) -> usize {
     let (mut last, mut since) = (BYTES.load(Relaxed), Instant::now());
     loop {

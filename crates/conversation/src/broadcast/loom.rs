@@ -1,4 +1,5 @@
-//! What engine and subscribers do to each other, explored by loom: nobody sleeps for ever, and no event is lost unsaid.
+//! Interleavings of engine and subscribers, explored by loom: nobody sleeps for ever, and no event
+//! is lost without a word.
 
 use std::future::poll_fn;
 

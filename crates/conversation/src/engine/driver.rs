@@ -15,21 +15,24 @@ use super::{Engine, Sink, Turn};
 use crate::error::Error;
 use crate::handle::Control;
 
-/// How many batches an engine takes before it lets other tasks run, unless it has handed over before what it gathered.
+/// Batches that an engine takes before it lets other tasks run, unless it hands over earlier what
+/// it gathered.
 const TURNS: usize = 4;
-/// How often a wire is looked at that has no descriptor to wait on.
+/// The interval between looks at a wire that has no descriptor to wait on.
 const POLL: Duration = Duration::from_millis(10);
 
 /// The engines of a stream as a future, to be spawned or joined: everything that a thread would do.
 ///
-/// Conversations, limits and ends are the same as with threads. The difference is whose fault a slow moment is: while
-/// the runtime is busy with something else nobody empties the ring, and where that lasts the kernel drops packets.
+/// Conversations, limits and ends are the same as with threads. The difference is whose fault a
+/// slow moment is: while the runtime is busy with something else nobody empties the ring, and where
+/// that lasts the kernel drops packets.
 ///
-/// It is done when the sources have ended or were shut down. Dropping it ends the capture: conversations that go on end
-/// as [`CaptureEnded`](flow::EndReason::CaptureEnded).
+/// It is done when the sources have ended or were shut down. Dropping it ends the capture:
+/// conversations that go on end as [`CaptureEnded`](flow::EndReason::CaptureEnded).
 ///
 /// # Panics
-/// Awaited outside a tokio runtime with time enabled, and for a source that waits for packets also with I/O.
+/// Awaited outside a tokio runtime with time enabled, and for a source that waits for packets also
+/// with I/O.
 #[must_use = "nothing is captured unless it is awaited or spawned"]
 pub struct Driver {
     engines: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,

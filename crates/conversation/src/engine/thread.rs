@@ -10,8 +10,9 @@ use ring_core::{PacketSource, Timeout};
 use super::{Engine, Sink, Turn};
 use crate::error::Error;
 
-/// What it gathers at most: the more, the less often it and the readers take turns on a processor, if they have but one;
-/// beyond this, what is gathered leaves more of the caches than that saves.
+/// The bytes that it gathers at most: the more, the less often it and the readers take turns on a
+/// processor, if they have only one; beyond this, what is gathered leaves more of the caches than
+/// that saves.
 const GATHER: usize = 1 << 20;
 
 /// Starts the thread. The engine's end, good or bad, is told to its sink.
@@ -22,8 +23,8 @@ where
     H: Sink<E::Key>,
 {
     engine.gather = GATHER;
-    // `spawn` drops the closure if there can be no thread, and the engine's end must be reported even then. So the
-    // closure does not own it.
+    // `spawn` drops the closure if there can be no thread, and the engine's end must be reported
+    // even then. So the closure does not own it.
     let shared = Arc::new(Mutex::new(Some(engine)));
     let threads = Arc::clone(&shared);
     let run = move || {

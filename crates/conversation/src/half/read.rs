@@ -21,8 +21,9 @@ impl<K: Clone> AsyncRead for Half<K> {
             if buf.remaining() == 0 || this.ended {
                 return Poll::Ready(Ok(()));
             }
-            // Not once, but until the reader moves on. `FramedRead`, for one, gives an error and then `None`, and if it is
-            // polled again reads on with what it had in its buffer: the bytes around the gap would become one message.
+            // Not once, but until the reader moves on. `FramedRead`, for one, gives an error and
+            // then `None`, and if it is polled again reads on with what it had in its buffer: the
+            // bytes around the gap would become one message.
             if let Some(gap) = this.gap {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, gap)));
             }

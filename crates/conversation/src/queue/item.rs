@@ -1,4 +1,4 @@
-//! What a queue holds.
+//! The contents of a queue.
 
 use bytes::Bytes;
 use flow::{FlowSide, Timestamp, UnplacedCause};
@@ -6,7 +6,7 @@ use flow::{FlowSide, Timestamp, UnplacedCause};
 use crate::chunk::{Chunk, ChunkData, Conflict, GapCause};
 use crate::run::Run;
 
-/// What an entry costs besides its bytes.
+/// The cost of an entry besides its bytes.
 pub(crate) const ENTRY_COST: usize = size_of::<Entry>();
 
 /// Something that a side has said, in its place.
@@ -16,10 +16,11 @@ pub(crate) struct Entry {
     pub(crate) item: Item,
 }
 
-/// What the engine puts into a lane.
+/// Something that the engine puts into a lane.
 ///
-/// Items are moved a few times on their way. The tag has the size of a word so that all that is moved are words: where a
-/// single byte is stored and the word around it loaded at once, a processor waits.
+/// Items are moved a few times on their way. The tag has the size of a word so that all that is
+/// moved are words: where a single byte is stored and the word around it loaded at once, a
+/// processor waits.
 #[derive(Debug)]
 #[repr(u64)]
 pub(crate) enum Item {
@@ -39,7 +40,7 @@ pub(crate) enum Item {
     Finished {
         len: u64,
     },
-    /// What follows was said by one who had the other side's bytes up to this offset.
+    /// The sender of what follows had the other side's bytes up to this offset.
     Barrier {
         other: u64,
     },
@@ -55,7 +56,7 @@ pub(crate) struct Unplaced {
     pub(crate) packet_number: u64,
 }
 
-/// What a side has said so far.
+/// Totals of a side so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SideTotals {
@@ -65,12 +66,13 @@ pub struct SideTotals {
     pub gap_bytes: u64,
     /// Bytes of those that were captured but dropped because the reader was too slow.
     pub dropped_bytes: u64,
-    /// Bytes captured that have no place in the stream, as far as they were handed to the reader's queue.
+    /// Bytes captured that have no place in the stream, as far as they were handed to the reader's
+    /// queue.
     pub unplaced_bytes: u64,
 }
 
 impl Item {
-    /// How many bytes it brings.
+    /// The number of bytes that it brings.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Data(data) | Self::Late(data) => data.len(),
@@ -83,8 +85,8 @@ impl Item {
 
     /// The memory that it takes outside the entry, or about that.
     ///
-    /// A single byte takes much more than a byte. If it were counted as one, a limit of 64 MiB could mean 300 MiB of
-    /// telnet.
+    /// A single byte takes much more than a byte. If it were counted as one, a limit of 64 MiB
+    /// could mean 300 MiB of telnet.
     #[inline]
     pub(crate) fn memory(&self) -> usize {
         match self {
@@ -163,7 +165,7 @@ impl SideTotals {
         }
     }
 
-    /// What was counted a moment ago is not handed on.
+    /// Takes back the count of an item that is not handed on.
     pub(super) fn discard(&mut self, item: &Item, dropped: &mut u64) {
         let len = item.len() as u64;
         *dropped += len;

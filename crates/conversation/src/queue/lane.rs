@@ -53,7 +53,7 @@ impl Lane {
         Some(item)
     }
 
-    /// Whether the first item has to wait for the other lane, and its order.
+    /// Returns `true` if the first item has to wait for the other lane, and its order.
     pub(super) fn front(&self, other: &Self) -> Option<(bool, u64)> {
         let Ordered { order, item } = self.entries.front()?;
         let waits = matches!(item, Item::Barrier { other: end } if *end > other.delivered);
@@ -78,7 +78,8 @@ impl Lane {
         false
     }
 
-    /// A full lane gets no more bytes, but knows how many it did not get. Returns the cost of what was added.
+    /// A full lane gets no more bytes, but knows how many it did not get. Returns the cost of what
+    /// was added.
     pub(super) fn refuse(
         &mut self,
         order: u64,

@@ -1,4 +1,5 @@
-//! What engine and reader do to each other, explored by loom: nobody sleeps for ever, and nothing is lost.
+//! Interleavings of engine and reader, explored by loom: nobody sleeps for ever, and nothing is
+//! lost.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -86,7 +87,8 @@ fn an_engine_that_waits_for_room_is_always_woken() {
     });
 }
 
-/// Two entries that a reader takes at once, of which the first counts until the second is handed out.
+/// Two entries that a reader takes at once, of which the first counts until the second is handed
+/// out.
 fn push_two(queue: &Queue<()>) {
     let mut wake = Vec::new();
     queue.push(&mut entries(vec![data(0), data(1)]), &ROOMY, &mut wake);

@@ -14,11 +14,11 @@ pub(crate) type Entries = VecDeque<Entry>;
 pub(crate) struct Spares(Mutex<Vec<Entries>>);
 
 impl Spares {
-    /// How many there are at most.
+    /// The largest number of them.
     const MOST: usize = 1024;
     /// Entries that each has room for at most: more than that is given back to the allocator.
     const ROOM: usize = 16;
-    /// How many an engine keeps though it needs none.
+    /// The number that an engine keeps although it needs none.
     const LEAST: usize = 64;
 
     /// Takes the memory of a queue that is empty.
@@ -53,8 +53,8 @@ impl Spares {
         }
     }
 
-    /// Gives some back where there are more than twice as many as were needed last, the oldest first: a busy moment's are
-    /// gone some batches later.
+    /// Gives some back where there are more than twice as many as were needed last, the oldest
+    /// first: a busy moment's are gone some batches later.
     pub(crate) fn trim(engines: &mut Vec<Entries>, needed: usize) {
         let excess = engines.len().saturating_sub(2 * needed + Self::LEAST);
         engines.drain(..excess.div_ceil(16));

@@ -1,15 +1,15 @@
-//! What a reader of both sides takes at once.
+//! Entries that a reader of both sides takes at once.
 
 use super::{Entries, Entry, index};
 
-/// Entries that a reader has to itself, without a lock. They count as queued, and some of those that it has handed out do,
-/// too: the counters are shared with the engine.
+/// Entries that a reader has to itself, without a lock. They count as queued, and some of those
+/// that it has handed out do, too: the counters are shared with the engine.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     pub(super) entries: Entries,
-    /// What has been handed out cost, by side.
+    /// The cost of what has been handed out, by side.
     pub(super) handed_out: [usize; 2],
-    /// How much of that counts as queued at most.
+    /// The part of that which counts as queued at most.
     at_once: usize,
 }
 
@@ -27,7 +27,7 @@ impl Taken {
         Some(entry)
     }
 
-    /// Whether it is time to count what has been handed out.
+    /// Returns `true` if it is time to count what has been handed out.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
         self.entries.is_empty() || self.handed_out.iter().sum::<usize>() >= self.at_once

@@ -1,4 +1,5 @@
-//! The queue against what was pushed: every byte once, in order, or in a gap of the right place and length.
+//! The queue against what was pushed: every byte once, in order, or in a gap of the right place and
+//! length.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
@@ -41,7 +42,8 @@ fn push(queue: &Queue<()>, items: Vec<(FlowSide, Item)>, room: Room) -> Pushed {
 
 const ROOMY: Room = Room { limit: usize::MAX, total: usize::MAX, beyond: Beyond::Drop };
 
-/// What a reader got of a lane: the length of its stream, after checking that nothing is missing or doubled.
+/// The length of a side's stream as a reader got it, after checking that nothing is missing or
+/// doubled.
 fn read(queue: &Queue<()>, position: &mut [u64; 2], gaps: &mut [u64; 2]) {
     let cx = Context::from_waker(Waker::noop());
     let mut taken = Taken::default();

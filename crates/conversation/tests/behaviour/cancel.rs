@@ -105,7 +105,8 @@ async fn a_reader_that_gave_up_holds_up_no_file() {
         }
         tokio::time::sleep(std::time::Duration::from_micros(100)).await;
     }
-    // The other, whose packets lie between those that were read, has about as much waiting; half a million are left.
+    // The other, whose packets lie between those that were read, has about as much waiting; half a
+    // million are left.
     let queued = handle.statistics().queued_bytes;
     assert!(queued < 200_000, "{queued} bytes wait");
 }

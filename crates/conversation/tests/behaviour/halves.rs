@@ -162,7 +162,8 @@ async fn a_gap_that_a_read_has_reported_is_no_chunk_as_well() {
 async fn a_half_tells_time_and_place_of_what_was_read() {
     for live in [false, true] {
         let mut connection = Connection::open(1);
-        // Messages five milliseconds apart, as packets of the other side's acknowledgements lie between.
+        // Messages five milliseconds apart, as packets of the other side's acknowledgements lie
+        // between.
         (0..10).for_each(|round| connection.send(1, &pattern(round, 8)));
         connection.lose(1, 50);
         connection.send(1, &pattern(11, 8));

@@ -11,19 +11,20 @@ use super::exchange;
 use super::support::{Connection, Live, interleave, pattern, source};
 use crate::Begin as _;
 
-/// What was heard of one conversation.
+/// A conversation as it was read.
 #[derive(Debug, Default, PartialEq)]
 struct Heard {
     port: u16,
     bytes: [Vec<u8>; 2],
-    /// How far each side's stream goes, gaps counted.
+    /// The length of each side's stream, gaps counted.
     len: [u64; 2],
     dropped: u64,
     finished: usize,
     overrun: bool,
 }
 
-/// Reads to the end, and checks for each conversation that it begins, goes on without a hole, and ends once.
+/// Reads to the end, and checks for each conversation that it begins, goes on without a hole, and
+/// ends once.
 async fn read(mut events: ChunkStream, pause: Duration) -> Vec<(Heard, Option<EndReason>)> {
     let (mut open, mut ended) = (HashMap::new(), Vec::new());
     while let Some(event) = events.next().await {

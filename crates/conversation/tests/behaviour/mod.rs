@@ -1,4 +1,5 @@
-//! What a reader of conversations relies on, over packets made by hand: the same whether engines are threads or tasks.
+//! Promises to a reader of conversations, over packets made by hand: the same whether engines are
+//! threads or tasks.
 
 mod cancel;
 mod end;
@@ -20,7 +21,7 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::Begin as _;
 
-/// What a conversation said, whole.
+/// A conversation, whole.
 #[derive(Debug, Default)]
 struct Heard {
     bytes: [Vec<u8>; 2],
@@ -351,7 +352,8 @@ async fn two_versions_of_bytes_are_shown_both_and_a_half_reads_the_one_that_was_
     }
 }
 
-/// Packets of one side only, so that nothing of the other lies between, at these times in microseconds.
+/// Packets of one side only, so that nothing of the other lies between, at these times in
+/// microseconds.
 fn one_way(times: &[u64]) -> MemorySource {
     let mut connection = Connection::open(1);
     for (round, _) in times.iter().enumerate() {

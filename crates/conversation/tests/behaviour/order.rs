@@ -19,7 +19,8 @@ async fn a_request_comes_before_its_response_though_the_capture_swapped_them() {
         }
         connection.fin(0);
         connection.fin(1);
-        // The handshake, then of each round: request, its acknowledgement, response, its acknowledgement.
+        // The handshake, then of each round: request, its acknowledgement, response, its
+        // acknowledgement.
         for round in 0..20 {
             connection.packets.swap(3 + 4 * round, 3 + 4 * round + 2);
         }
@@ -50,7 +51,7 @@ async fn a_request_comes_before_its_response_though_the_capture_swapped_them() {
     }
 }
 
-/// Who sent a packet of a connection, and how many of the other's bytes it knows.
+/// The sender of a packet of a connection, and the number of the other's bytes that it knows.
 fn knowledge(packet: &[u8]) -> (usize, u64) {
     let side = usize::from(packet[34..36] == [0, 80]);
     let acknowledgement = u32::from_be_bytes(packet[42..46].try_into().unwrap());
@@ -64,7 +65,7 @@ struct Said {
     /// Its place in its side's stream.
     offset: u64,
     len: u64,
-    /// How many of the other side's bytes its sender had.
+    /// The number of the other side's bytes that its sender had.
     known: u64,
 }
 
@@ -75,8 +76,8 @@ fn said(packet: &[u8]) -> Said {
     Said { side, offset, len: packet.len() as u64 - 54, known }
 }
 
-/// Reads a conversation in causal order and compares each packet of it, not only the first of a chunk, with what was
-/// handed out before. Returns how far each side was handed out.
+/// Reads a conversation in causal order and compares each packet of it, not only the first of a
+/// chunk, with what was handed out before. Returns how far each side was handed out.
 async fn read_in_order(conversations: Conversations, said: &[Said], case: &str) -> [u64; 2] {
     let mut conversations = conversations;
     let mut conversation = conversations.next().await.unwrap().unwrap();
@@ -169,7 +170,8 @@ async fn no_byte_comes_before_what_its_sender_knew_whatever_was_swapped_or_lost(
 
 #[tokio::test]
 async fn causal_order_waits_for_no_direction_that_is_missing() {
-    // All requests are lost; then the whole direction; then everything but the responder's own bytes.
+    // All requests are lost; then the whole direction; then everything but the responder's own
+    // bytes.
     for lost in 0..3 {
         let mut connection = Connection::open(1);
         for round in 0..100 {

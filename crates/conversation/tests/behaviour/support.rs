@@ -19,7 +19,8 @@ pub const SYN: u8 = 0x02;
 pub const RST: u8 = 0x04;
 pub const ACK: u8 = 0x10;
 
-/// One TCP connection between 10.0.0.1:`port` and 10.0.0.2:80, whose packets are made in the order of the calls.
+/// One TCP connection between 10.0.0.1:`port` and 10.0.0.2:80, whose packets are made in the order
+/// of the calls.
 pub struct Connection {
     port: u16,
     /// The last two bytes of the client's address.
@@ -92,8 +93,8 @@ impl Connection {
     }
 }
 
-/// A TCP segment from host 10.0.0.1 (side 0) or 10.0.0.2, with the ports of its sender and its receiver, its sequence
-/// number and what it acknowledges.
+/// A TCP segment from host 10.0.0.1 (side 0) or 10.0.0.2, with the ports of its sender and its
+/// receiver, its sequence number and what it acknowledges.
 pub fn segment(
     side: usize,
     ports: [u16; 2],
@@ -247,7 +248,7 @@ impl Feed {
 }
 
 impl Feed {
-    /// Whether the source was dropped.
+    /// Returns `true` if the source was dropped.
     pub fn is_dropped(&self) -> bool {
         self.0.send(Vec::new()).is_err()
     }
@@ -298,7 +299,8 @@ impl PacketSource for Fed {
     }
 }
 
-/// A file that takes its time to close, like one that has something to write yet, and may fail at that.
+/// A file that takes its time to close, like one that has something to write yet, and may fail at
+/// that.
 pub struct Closing {
     pub source: MemorySource,
     pub closed: Arc<AtomicBool>,
