@@ -161,19 +161,36 @@ impl Recent {
     }
 }
 
-/// A handler that keeps what it passes on, if there is a memory for it, and compares repetitions.
-pub(crate) struct Comparing<'a, H> {
-    memory: Option<&'a mut Delivered>,
-    handler: &'a mut H,
+/// A handler that keeps what it passes on and compares repetitions.
+pub(crate) struct Comparing<'a, K> {
+    memory: &'a mut Delivered,
+    /// Behind a pointer, so that the table's code is not there twice for each type of handler.
+    handler: &'a mut dyn FlowHandler<K>,
 }
 
-impl<'a, H> Comparing<'a, H> {
-    pub(crate) fn new(memory: &'a mut Option<Box<Delivered>>, handler: &'a mut H) -> Self {
-        Self { memory: memory.as_deref_mut(), handler }
+impl<'a, K> Comparing<'a, K> {
+    pub(crate) fn new(memory: &'a mut Delivered, handler: &'a mut dyn FlowHandler<K>) -> Self {
+        Self { memory, handler }
     }
 }
 
-impl<K, H: FlowHandler<K>> FlowHandler<K> for Comparing<'_, H> {
+/// Calls a method of a table with its handler, which compares repetitions if the table remembers what it delivered.
+/// Tables that do not pay nothing for it.
+macro_rules! comparing {
+    ($table:ident, $handler:ident => $call:expr) => {
+        if let Some(mut memory) = $table.delivered.take() {
+            let $handler = &mut $crate::delivered::Comparing::new(&mut memory, $handler);
+            let result = $call;
+            $table.delivered = Some(memory);
+            result
+        } else {
+            $call
+        }
+    };
+}
+pub(crate) use comparing;
+
+impl<K> FlowHandler<K> for Comparing<'_, K> {
     fn admits(&mut self, flow: &Flow<'_, K>, opening: &Opening<'_>) -> bool {
         self.handler.admits(flow, opening)
     }
@@ -184,9 +201,7 @@ impl<K, H: FlowHandler<K>> FlowHandler<K> for Comparing<'_, H> {
 
     #[inline(always)]
     fn on_data(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
-        if let Some(memory) = &mut self.memory {
-            memory.record((flow.id.slot(), side), &data);
-        }
+        self.memory.record((flow.id.slot(), side), &data);
         self.handler.on_data(flow, side, data);
     }
 
@@ -204,8 +219,7 @@ impl<K, H: FlowHandler<K>> FlowHandler<K> for Comparing<'_, H> {
 
     fn on_repeat(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
         let place = (flow.id.slot(), side);
-        let difference = self.memory.as_ref().and_then(|memory| memory.difference(place, &data));
-        let Some((from, to)) = difference else {
+        let Some((from, to)) = self.memory.difference(place, &data) else {
             self.handler.on_repeat(flow, side, data);
             return;
         };
@@ -218,10 +232,8 @@ impl<K, H: FlowHandler<K>> FlowHandler<K> for Comparing<'_, H> {
         if data.offset < from {
             self.handler.on_repeat(flow, side, part(data.offset, from));
         }
-        if let Some(memory) = &mut self.memory
-            && let Some(recent) = memory.directions.get_mut(&place)
-        {
-            memory.conflicts += 1;
+        if let Some(recent) = self.memory.directions.get_mut(&place) {
+            self.memory.conflicts += 1;
             let (kept_packet_number, start) = (recent.packet(from), recent.start);
             let kept = recent.bytes.make_contiguous();
             let conflict = Conflict {
@@ -266,9 +278,7 @@ impl<K, H: FlowHandler<K>> FlowHandler<K> for Comparing<'_, H> {
     }
 
     fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
-        if let Some(memory) = &mut self.memory {
-            memory.forget(flow.id.slot());
-        }
+        self.memory.forget(flow.id.slot());
         self.handler.on_end(flow, record);
     }
 }

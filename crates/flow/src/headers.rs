@@ -66,6 +66,8 @@ impl TcpOptions {
     pub const SIGNATURE: Self = Self(2);
     /// Options that contradict themselves, in a place where a signature may follow.
     pub const MALFORMED: Self = Self(4);
+    /// There are options, but none was read: never in what a parser returns.
+    pub(crate) const UNREAD: Self = Self(128);
 
     /// Returns `true` if all bits of `other` are set here.
     #[must_use]
@@ -145,6 +147,9 @@ impl Scope {
     /// No VLAN and no tunnel.
     pub const NONE: Self = Self(0);
 }
+
+/// A time to live below this one may end between the capture and the receiver.
+pub(crate) const LOW_TIME_TO_LIVE: u8 = 5;
 
 /// Protocol numbers that this crate treats specially (IANA, "Assigned Internet Protocol Numbers").
 pub mod protocol {

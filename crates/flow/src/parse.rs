@@ -45,7 +45,7 @@ pub use self::frame_fragment::FrameFragment;
 pub use self::unparsed::{Encapsulation, Unparsed, WirelessFrame};
 pub(crate) use self::unparsed::{Name, ip_protocol};
 use self::walk::{Layer, Walk};
-use crate::{Checksum, Defect, Headers, LinkType, Packet, Scope};
+use crate::{Checksum, Defect, Headers, LinkType, Packet, Scope, TcpHeader, TcpOptions};
 
 /// Parses a packet with the default options and a seed that is chosen once a process.
 ///
@@ -105,7 +105,11 @@ impl Parser {
     /// Returns the reason for which the packet belongs to no flow.
     #[inline]
     pub fn parse(&self, packet: &Packet<'_>) -> Result<Parsed, Unparsed> {
-        if let Some(headers) = Self::plain(packet) {
+        if let Some(mut headers) = Self::plain(packet) {
+            if headers.tcp.options.contains(TcpOptions::UNREAD) {
+                let (end, carries) = (headers.payload_offset as usize, headers.payload_len > 0);
+                Self::read_plain_options(packet, end, carries, &mut headers.tcp);
+            }
             return Ok(Parsed::Transport(headers));
         }
         self.parse_subframe(packet, 0).0
@@ -133,7 +137,7 @@ impl Parser {
     }
 
     /// The common case of [`parse`](Self::parse) alone, TCP over IPv4 over Ethernet: where it is inlined, the headers
-    /// never leave the processor's registers.
+    /// never leave the processor's registers. Options may be [unread](TcpOptions::UNREAD).
     #[inline(always)]
     pub(crate) fn plain(packet: &Packet<'_>) -> Option<Headers> {
         if packet.link_type == LinkType::ETHERNET && packet.vlan_tci.is_none() {
@@ -141,6 +145,17 @@ impl Parser {
         } else {
             None
         }
+    }
+
+    /// Reads the options that [`plain`](Self::plain) left [unread](TcpOptions::UNREAD): they end at `end`, and the
+    /// segment `carries` payload or not.
+    pub(crate) fn read_plain_options(
+        packet: &Packet<'_>,
+        end: usize,
+        carries: bool,
+        tcp: &mut TcpHeader,
+    ) {
+        quick::read_options(packet.data, end, carries, tcp);
     }
 
     /// Finds the innermost flow of a datagram that begins with its IP header: one that a

@@ -269,6 +269,18 @@ impl DirectionFlags {
     pub(crate) const fn set_path(&mut self, path: u8) {
         self.0 = self.0 & ((1 << Self::PATH) - 1) | (path as u16) << Self::PATH;
     }
+
+    /// The flags that [`follows`](Self::follows) compares with those of a direction.
+    #[inline(always)]
+    pub(crate) const fn anchored_on(path: u8) -> Self {
+        Self(Self::ANCHORED.0 | (path as u16) << Self::PATH)
+    }
+
+    /// `true` if the direction is anchored and its packets take the path of `expected`: one comparison for both.
+    #[inline(always)]
+    pub(crate) const fn follows(self, expected: Self) -> bool {
+        self.0 & (Self::ANCHORED.0 | u16::MAX << Self::PATH) == expected.0
+    }
 }
 
 impl Direction {

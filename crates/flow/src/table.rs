@@ -14,6 +14,7 @@ mod scope_join;
 mod screen;
 mod tcp;
 mod usual;
+mod work;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
@@ -23,7 +24,7 @@ pub(crate) use self::drops::Drops;
 use crate::backlog::Backlogs;
 use crate::chunked::Chunked;
 use crate::config::{Config, FlowTableBuilder};
-use crate::delivered::{Comparing, Delivered};
+use crate::delivered::{Delivered, comparing};
 use crate::history::History;
 use crate::index::Index;
 use crate::slot::{
@@ -244,10 +245,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// The same in parts, for a handler that cannot take the ends of all flows at once: looks at so many slots, and returns
     /// `true` if there are more. No packets may come in between.
     pub fn finish_some(&mut self, slots: usize, handler: &mut impl FlowHandler<E::Key>) -> bool {
-        let mut delivered = self.delivered.take();
-        let more = self.finish_part(slots, &mut Comparing::new(&mut delivered, handler));
-        self.delivered = delivered;
-        more
+        comparing!(self, handler => self.finish_part(slots, handler))
     }
 
     fn finish_part(&mut self, slots: usize, handler: &mut impl FlowHandler<E::Key>) -> bool {
@@ -288,7 +286,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     fn insert(
         &mut self,
         key: E::Key,
-        work: &batch::Work,
+        work: &work::Work,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> u32 {
         let fresh = self.slots.len() < self.config.max_flows;

@@ -7,11 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::walk::be16;
 use super::{tcp_options, udp};
-use crate::headers::protocol;
+use crate::headers::{LOW_TIME_TO_LIVE, protocol};
 use crate::{Headers, Scope, TcpFlags, TcpHeader, TcpOptions};
 
-/// TCP over IPv4 over Ethernet with a header of 20 bytes and at least one of TCP's size, the commonest packet of all: one
-/// check of the length, then every field is at a fixed offset.
+/// TCP over IPv4 over Ethernet with a header of 20 bytes, a time to live that is not low, at least one header of TCP's
+/// size, the commonest packet of all: one check of the length, then every field is at a fixed offset. Options that are more than
+/// a time stamp are left to [`read_options`].
 #[inline(always)]
 pub(super) fn ethernet_tcp(data: &[u8]) -> Option<Headers> {
     let head: &[u8; 54] = data.first_chunk()?;
@@ -22,6 +23,7 @@ pub(super) fn ethernet_tcp(data: &[u8]) -> Option<Headers> {
     let fragment = be16(head[20], head[21]) & 0x3fff;
     if kind != 0x0800_4500
         || fragment != 0
+        || head[22] < LOW_TIME_TO_LIVE
         || head[23] != protocol::TCP
         || header_len < 20
         || total_len < 20 + header_len
@@ -31,14 +33,14 @@ pub(super) fn ethernet_tcp(data: &[u8]) -> Option<Headers> {
     }
     let flags = TcpFlags(head[47]);
     let payload_len = total_len - 20 - header_len;
-    let mut read = tcp_options::Read::default();
+    let (mut options, mut timestamp) = (TcpOptions::default(), 0);
     if header_len != 20 {
-        let options = data.get(54..34 + header_len as usize)?;
-        if let Some(timestamp) = tcp_options::aligned_timestamp(options) {
-            read.options = TcpOptions::TIMESTAMP;
-            read.timestamp = timestamp;
+        if header_len == 32
+            && let Some(value) = tcp_options::aligned_timestamp(data.get(54..66)?)
+        {
+            (options, timestamp) = (TcpOptions::TIMESTAMP, value);
         } else if payload_len > 0 || flags.contains(TcpFlags::SYN) {
-            read = tcp_options::read(options, true, flags, payload_len > 0);
+            options = TcpOptions::UNREAD;
         }
     }
     Some(Headers {
@@ -58,12 +60,20 @@ pub(super) fn ethernet_tcp(data: &[u8]) -> Option<Headers> {
             acknowledgement: u32::from_be_bytes([head[42], head[43], head[44], head[45]]),
             flags,
             window: be16(head[48], head[49]),
-            window_scale: read.window_scale,
-            options: read.options,
-            timestamp: read.timestamp,
+            window_scale: None,
+            options,
+            timestamp,
         },
         defect: None,
     })
+}
+
+/// Reads the options that [`ethernet_tcp`] left unread.
+pub(super) fn read_options(data: &[u8], end: usize, carries: bool, tcp: &mut TcpHeader) {
+    let options = data.get(54..end).unwrap_or_default();
+    let read = tcp_options::read(options, true, tcp.flags, carries);
+    (tcp.window_scale, tcp.options, tcp.timestamp) =
+        (read.window_scale, read.options, read.timestamp);
 }
 
 /// The flow of the IPv4 packet that starts at `at` and ends within `data`; `None` for whatever takes a closer look.

@@ -3,17 +3,18 @@
 use std::hint::black_box;
 use std::num::NonZeroU128;
 
-use crate::delivered::Comparing;
+use crate::delivered::comparing;
 use crate::prefetch::prefetch;
 use crate::slot::{NONE, State};
 use crate::{
-    Cause, Datagram, Defect, FlowExtractor, FlowHandler, FlowSide, FlowTable, Headers, Opening,
-    Orientation, Packet, Parsed, TcpFlags, TcpHeader, TcpOptions, Unparsed, VerifyChecksums,
-    protocol,
+    Cause, Datagram, FlowExtractor, FlowHandler, FlowSide, FlowTable, Headers, Opening,
+    Orientation, Packet, Parsed, TcpFlags, Unparsed, VerifyChecksums, protocol,
 };
 
 use super::in_order::differs;
+use super::path::{path, usual_path};
 use super::view;
+use super::work::{Sort, Work, is_plain, sort};
 
 /// Packets that are worked on together: enough for the memory system to fetch many flows at once, few enough that what is
 /// known of them stays in the first-level cache.
@@ -21,42 +22,6 @@ const BATCH: usize = 64;
 
 /// How many packets ahead a handler is told of a flow.
 const AHEAD: usize = 8;
-
-/// A packet whose flow is being looked for: a cache line.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Work {
-    /// The key's number, 0 if it has none.
-    pub(super) compact: u128,
-    pub(super) hash: u32,
-    /// Where the flow probably is, or [`NONE`].
-    candidate: u32,
-    pub(super) tcp: TcpHeader,
-    pub(super) payload_offset: u32,
-    pub(super) payload_len: u32,
-    pub(super) payload_wire_len: u32,
-    pub(super) source_port: u16,
-    pub(super) destination_port: u16,
-    pub(super) orientation: Orientation,
-    pub(super) protocol: u8,
-    pub(super) sort: Sort,
-    /// Where in the batch the packet is.
-    packet: u8,
-}
-
-const _: () = assert!(size_of::<Work>() == 64);
-
-/// How much of a look a packet takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sort {
-    /// TCP, all of its payload captured, and nothing in its header that takes a closer look.
-    Plain,
-    /// Any other packet.
-    Other,
-    /// The receiver may discard it.
-    Defective(Defect),
-}
-
-const _: () = assert!(size_of::<Sort>() == 1);
 
 /// What is known of the packets of a batch. Tables keep it, so that a batch finds it made.
 #[derive(Debug)]
@@ -71,6 +36,10 @@ struct Batch<'b, 'p, K> {
     packets: &'b mut [Option<Packet<'p>>; BATCH],
     /// How many packets it has.
     count: usize,
+    /// Their bytes on the wire.
+    bytes: u64,
+    /// The captured bytes of the longest.
+    longest: usize,
     room: Room<K>,
     /// How much of the room is taken.
     prepared: usize,
@@ -86,9 +55,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         packets: impl IntoIterator<Item = Packet<'p>>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
-        let mut delivered = self.delivered.take();
-        self.process_all(packets.into_iter(), &mut Comparing::new(&mut delivered, handler));
-        self.delivered = delivered;
+        comparing!(self, handler => self.process_all(packets.into_iter(), handler));
     }
 
     fn process_all<'p>(
@@ -125,24 +92,36 @@ impl<E: FlowExtractor> FlowTable<E> {
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         self.statistics.packets += batch.count as u64;
+        self.statistics.bytes += batch.bytes;
+        self.longest = self.longest.max(u32::try_from(batch.longest).unwrap_or(u32::MAX));
+        // Checksums are verified elsewhere: what that needs would leave too few registers for the rest.
         let verify = self.config.verify_checksums != VerifyChecksums::Never;
-        let (mut bytes, mut longest) = (0, 0);
         for at in 0..batch.count.min(BATCH) {
-            let Some(packet) = &batch.packets[at] else { break };
-            bytes += u64::from(packet.wire_len);
-            longest = longest.max(packet.data.len());
-            // Checksums are verified elsewhere: what that needs would leave too few registers for the rest.
-            if !verify && let Some(headers) = crate::Parser::plain(packet) {
-                let extracted = self.extractor.extract(packet, &headers);
-                if let Some((work, key)) = self.work(extracted, at, &headers) {
-                    batch.push(work, key);
-                }
-            } else {
+            if verify || !self.prepare_plain(at, batch) {
                 self.prepare_any(at, before, batch, handler);
             }
         }
-        self.statistics.bytes += bytes;
-        self.longest = self.longest.max(u32::try_from(longest).unwrap_or(u32::MAX));
+    }
+
+    /// A packet of the plainest kind; false, with nothing done, for any other.
+    #[inline(always)]
+    fn prepare_plain(&mut self, at: usize, batch: &mut Batch<'_, '_, E::Key>) -> bool {
+        if let Some(packet) = &batch.packets[at]
+            && let Some(work) = batch.room.work.get_mut(batch.prepared)
+            && let Some(headers) = crate::Parser::plain(packet)
+        {
+            let sort = if is_plain(&headers.tcp) { Sort::Plain } else { Sort::Unsorted };
+            if !work.take(at, &headers, usual_path(packet.data), sort) {
+                return false;
+            }
+            let extracted = self.extractor.extract(packet, &headers);
+            if let Some(key) = self.look_for(work, extracted) {
+                batch.push(key);
+            }
+            true
+        } else {
+            false
+        }
     }
 
     /// Packets that are not of the plainest kind. A fragment may complete a packet, which then comes after those
@@ -161,8 +140,10 @@ impl<E: FlowExtractor> FlowTable<E> {
             Ok(Parsed::Transport(mut headers)) => {
                 self.verify(&packet, &mut headers);
                 let extracted = self.extractor.extract(&packet, &headers);
-                if let Some((work, key)) = self.work(extracted, at, &headers) {
-                    batch.push(work, key);
+                if let Some(work) = batch.room.work.get_mut(batch.prepared)
+                    && let Some(key) = self.work(work, extracted, at, &packet, &headers)
+                {
+                    batch.push(key);
                 }
             }
             Ok(Parsed::Fragment(fragment)) => {
@@ -226,8 +207,9 @@ impl<E: FlowExtractor> FlowTable<E> {
     ) {
         let mut headers = *headers;
         self.verify(packet, &mut headers);
-        if let Some((work, key)) = self.work(extracted, 0, &headers) {
-            self.update(packet, &work, Some(&key), handler);
+        let mut work = Work::NONE;
+        if let Some(key) = self.work(&mut work, extracted, 0, packet, &headers) {
+            self.update(packet, &work, || Some(&key), handler);
         }
     }
 
@@ -240,35 +222,37 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     /// Takes out of a packet what its flow needs to know, and begins the search for the flow.
-    #[inline(always)]
     fn work(
         &mut self,
+        work: &mut Work,
         extracted: Option<(E::Key, Orientation)>,
         at: usize,
+        packet: &Packet<'_>,
         headers: &Headers,
-    ) -> Option<(Work, E::Key)> {
+    ) -> Option<E::Key> {
+        if work.take(at, headers, path(packet), sort(headers)) {
+            self.look_for(work, extracted)
+        } else {
+            self.unparsed(Cause::Unparsed(Unparsed::TooDeep));
+            None
+        }
+    }
+
+    /// Begins the search for the flow of a key.
+    #[inline(always)]
+    fn look_for(
+        &mut self,
+        work: &mut Work,
+        extracted: Option<(E::Key, Orientation)>,
+    ) -> Option<E::Key> {
         let Some((key, orientation)) = extracted else {
             self.unparsed(Cause::NoKey);
             return None;
         };
-        let (hash, compact) = self.hash(&key);
-        self.index.prefetch(hash);
-        let work = Work {
-            compact,
-            hash,
-            candidate: NONE,
-            tcp: headers.tcp,
-            payload_offset: headers.payload_offset,
-            payload_len: headers.payload_len,
-            payload_wire_len: headers.payload_wire_len,
-            source_port: headers.source_port,
-            destination_port: headers.destination_port,
-            orientation,
-            protocol: headers.protocol,
-            sort: sort(headers),
-            packet: at as u8,
-        };
-        Some((work, key))
+        (work.hash, work.compact) = self.hash(&key);
+        self.index.prefetch(work.hash);
+        work.orientation = orientation;
+        Some(key)
     }
 
     /// Finds the flows of the next batch, then gives the packets of this one to theirs; meanwhile the headers of those
@@ -308,8 +292,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 handler.expects(soon.candidate as usize);
             }
             if let Some(Some(packet)) = packets.get(usize::from(work.packet)) {
-                let key =
-                    if work.compact == 0 { keys.get(at).and_then(Option::as_ref) } else { None };
+                let key = || keys.get(at).and_then(Option::as_ref);
                 self.update(packet, work, key, handler);
             }
         }
@@ -335,30 +318,32 @@ impl<E: FlowExtractor> FlowTable<E> {
         prefetch(&slot.compact);
     }
 
-    /// Gives a packet to its flow.
+    /// Gives a packet to its flow. The key is asked for if it has no number.
     #[inline(always)]
-    fn update(
+    fn update<'k>(
         &mut self,
         packet: &Packet<'_>,
         work: &Work,
-        key: Option<&E::Key>,
+        key: impl Fn() -> Option<&'k E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
-    ) {
+    ) where
+        E::Key: 'k,
+    {
         let timestamp = packet.timestamp.as_nanos();
+        let mut likely = work.candidate;
         if timestamp < self.now {
             self.statistics.time_steps_back += 1;
         } else {
             self.now = timestamp;
-            if timestamp >= self.next_timer {
-                self.expire_a_few(handler);
+        }
+        if self.now >= self.next_timer {
+            self.expire_a_few(handler);
+            if self.next_timer <= self.now {
+                likely = NONE;
             }
         }
-        let likely = work.candidate;
-        if likely == NONE
-            || self.next_timer <= self.now
-            || !self.in_order(likely, packet, work, key, handler)
-        {
-            self.update_any(packet, work, key, handler);
+        if likely == NONE || !self.in_order(likely, packet, work, &key, handler) {
+            self.update_any(packet, work, key(), handler);
         }
     }
 
@@ -371,6 +356,14 @@ impl<E: FlowExtractor> FlowTable<E> {
         key: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
+        let mut sorted;
+        let work = if work.sort == Sort::Unsorted {
+            sorted = *work;
+            sorted.look_closer(packet);
+            &sorted
+        } else {
+            work
+        };
         let likely = work.candidate;
         let found = if likely != NONE && self.holds(likely, work, key) {
             Some(likely)
@@ -383,22 +376,23 @@ impl<E: FlowExtractor> FlowTable<E> {
             found
         };
         let found = self.across_scopes(found, work, key, handler);
-        if (work.sort != Sort::Plain || self.screen.watches())
+        if work.candidate == NONE
+            && let Some(slot) = found
+            && self.in_order(slot, packet, work, || key, handler)
+        {
+            // It began in the batch before, or this is a packet joined from fragments.
+        } else if (!matches!(work.sort, Sort::Plain | Sort::Sound) || self.screen.watches())
             && self.screened(found, packet, work, key, handler)
         {
             // The receiver discards it.
         } else if work.protocol == protocol::TCP
+            && (work.payload_wire_len > 0 || self.doubts.holds_any())
             && let Some(slot) = found
             && self.doubted(slot, packet, work, handler)
         {
             // The receiver may discard it.
         } else if work.protocol != protocol::TCP {
             self.datagram(found, packet, work, key, handler);
-        } else if work.candidate == NONE
-            && let Some(slot) = found
-            && self.in_order(slot, packet, work, key, handler)
-        {
-            // It began in the batch before, or this is a packet joined from fragments.
         } else if let Some(slot) = found
             && self.usual(slot, packet, work, handler)
         {
@@ -409,7 +403,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         if work.tcp.flags.contains(TcpFlags::SYN)
             && let Some(slot) = found
         {
-            self.note_greeting(slot, packet, work);
+            self.note_greeting(slot, work);
         }
     }
 
@@ -508,65 +502,32 @@ impl<'b, 'p, K> Batch<'b, 'p, K> {
             room.work.resize(BATCH, Work::NONE);
             room.keys.resize_with(BATCH, || None);
         }
-        Self { packets, count: 0, room, prepared: 0 }
+        Self { packets, count: 0, bytes: 0, longest: 0, room, prepared: 0 }
     }
 
     /// Takes packets in.
     #[inline(always)]
     fn fetch(&mut self, packets: &mut impl Iterator<Item = Packet<'p>>) {
-        self.count = 0;
-        for place in self.packets.iter_mut() {
-            let Some(packet) = packets.next() else { return };
+        let (mut count, mut bytes, mut longest) = (0, 0, 0);
+        for (place, packet) in self.packets.iter_mut().zip(packets) {
+            bytes += u64::from(packet.wire_len);
+            longest = longest.max(packet.data.len());
             *place = Some(packet);
-            self.count += 1;
+            count += 1;
         }
+        (self.count, self.bytes, self.longest) = (count, bytes, longest);
     }
 
+    /// The next work is complete.
     #[inline(always)]
-    fn push(&mut self, work: Work, key: K) {
+    fn push(&mut self, key: K) {
         let at = self.prepared;
-        if let Some(place) = self.room.work.get_mut(at) {
-            *place = work;
-            if work.compact == 0
-                && let Some(place) = self.room.keys.get_mut(at)
-            {
-                *place = Some(key);
-            }
-            self.prepared += 1;
+        if self.room.work[at].compact == 0
+            && let Some(place) = self.room.keys.get_mut(at)
+        {
+            *place = Some(key);
         }
-    }
-}
-
-impl Work {
-    const NONE: Self = Self {
-        compact: 0,
-        hash: 0,
-        candidate: NONE,
-        tcp: TcpHeader {
-            sequence: 0,
-            acknowledgement: 0,
-            flags: TcpFlags(0),
-            window: 0,
-            window_scale: None,
-            options: TcpOptions(0),
-            timestamp: 0,
-        },
-        payload_offset: 0,
-        payload_len: 0,
-        payload_wire_len: 0,
-        source_port: 0,
-        destination_port: 0,
-        orientation: Orientation::Forward,
-        protocol: 0,
-        sort: Sort::Other,
-        packet: 0,
-    };
-
-    /// The captured payload.
-    #[inline(always)]
-    pub(super) fn payload<'p>(&self, packet: &Packet<'p>) -> &'p [u8] {
-        let start = self.payload_offset as usize;
-        packet.data.get(start..start + self.payload_len as usize).unwrap_or_default()
+        self.prepared += 1;
     }
 }
 
@@ -579,25 +540,5 @@ fn ask_for<'p>(packets: impl IntoIterator<Item = &'p Option<Packet<'p>>>) {
             prefetch(&head[0]);
             prefetch(&head[53]);
         }
-    }
-}
-
-/// Plain segments are those that most connections see nothing but: an acknowledgement, with or without data, and no option
-/// other than a time stamp beside data.
-#[inline(always)]
-fn sort(headers: &Headers) -> Sort {
-    if let Some(defect) = headers.defect {
-        return Sort::Defective(defect);
-    }
-    let looked_at = TcpFlags::SYN | TcpFlags::RST | TcpFlags::FIN | TcpFlags::ACK | TcpFlags::URG;
-    if headers.protocol == protocol::TCP
-        && headers.tcp.flags.0 & looked_at.0 == TcpFlags::ACK.0
-        && headers.tcp.window != 0
-        && headers.payload_len == headers.payload_wire_len
-        && headers.tcp.options.0 & !TcpOptions::TIMESTAMP.0 == 0
-    {
-        Sort::Plain
-    } else {
-        Sort::Other
     }
 }

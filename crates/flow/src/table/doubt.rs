@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::batch::{Sort, Work};
-use super::path::path;
 use super::tcp::Segment;
+use super::work::{Sort, Work};
 use crate::slot::{Direction, DirectionFlags as F, Slot, SlotFlags, State};
 use crate::stream::{Payload, ahead};
 use crate::{
@@ -71,6 +70,13 @@ const NEAR: i64 = 1 << 24;
 /// Pieces of the out-of-order queue that are looked at to find out whether another segment brought the same bytes.
 const PIECES: usize = 64;
 
+impl Doubts {
+    #[inline(always)]
+    pub(super) fn holds_any(&self) -> bool {
+        self.bytes > 0
+    }
+}
+
 impl Held {
     const fn end(&self) -> u32 {
         self.sequence.wrapping_add(self.payload_wire_len)
@@ -136,6 +142,7 @@ impl Held {
 
 impl<E: FlowExtractor> FlowTable<E> {
     /// Holds a segment back if the receiver may discard it. False, with nothing done to it, if it is to be worked on.
+    #[inline(never)]
     pub(super) fn doubted(
         &mut self,
         slot: u32,
@@ -147,7 +154,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         if !entry.is_tcp() || entry.state == State::Ended {
             return false;
         }
-        if !self.doubts.flows.is_empty() {
+        if self.doubts.holds_any() {
             self.settle_doubts(slot, work, handler);
         }
         let special = TcpFlags::SYN | TcpFlags::RST;
@@ -162,7 +169,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         {
             return false;
         }
-        let way = path(packet);
+        let way = work.path.path();
         if let Some(defect) = self.doubt(slot, packet, work, way)
             && self.hold_back(slot, packet, work, way, defect, handler)
         {
@@ -173,7 +180,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     /// Notes what the first packets of a side show: what later ones are held against.
-    pub(super) fn note_greeting(&mut self, slot: u32, packet: &Packet<'_>, work: &Work) {
+    pub(super) fn note_greeting(&mut self, slot: u32, work: &Work) {
         let entry = &mut self.slots[slot];
         if !entry.is_tcp() || entry.state == State::Ended {
             return;
@@ -181,7 +188,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let side = entry.side(work.orientation);
         let own = &mut entry.directions[side as usize];
         if own.flags.path() == 0 {
-            own.flags.set_path(path(packet));
+            own.flags.set_path(work.path.path());
         }
         let tcp = &work.tcp;
         let is_first = own.flags.has(F::SYN)

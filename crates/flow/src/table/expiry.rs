@@ -2,7 +2,7 @@
 
 use super::view;
 use crate::config::nanos;
-use crate::delivered::Comparing;
+use crate::delivered::comparing;
 use crate::slot::{DirectionFlags, SlotFlags, State};
 use crate::{
     EndReason, FlowExtractor, FlowHandler, FlowId, FlowSide, FlowTable, Timestamp, protocol,
@@ -20,10 +20,8 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// due then, [`next_deadline`](Self::next_deadline) is not after `now`, and the next call goes on with it.
     pub fn advance(&mut self, now: Timestamp, handler: &mut impl FlowHandler<E::Key>) {
         self.now = self.now.max(now.as_nanos());
-        let mut delivered = self.delivered.take();
         let budget = self.config.expiry_budget;
-        self.expire(budget, &mut Comparing::new(&mut delivered, handler));
-        self.delivered = delivered;
+        comparing!(self, handler => self.expire(budget, handler));
     }
 
     /// When [`advance`](Self::advance) should be called next if no packets come; `None` if nothing waits.
@@ -155,11 +153,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                 && !matches!(entry.state, State::Free | State::Ended)
         };
         if known {
-            let mut delivered = self.delivered.take();
-            let handler = &mut Comparing::new(&mut delivered, handler);
-            self.end_all(flow.slot, EndReason::Evicted, handler);
+            comparing!(self, handler => self.end_all(flow.slot, EndReason::Evicted, handler));
             self.release(flow.slot);
-            self.delivered = delivered;
         }
         known
     }

@@ -1,8 +1,7 @@
 //! The common case of a TCP packet.
 
-use super::batch::{Sort, Work};
-use super::path::path;
 use super::view;
+use super::work::{Sort, Work};
 use crate::history::Letter;
 use crate::slot::{DirectionFlags as F, FAR_BEHIND};
 use crate::stream::ahead;
@@ -13,14 +12,17 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// next or with an acknowledgement alone. False, with nothing done, in every other case, another flow's slot among
     /// them.
     #[inline(always)]
-    pub(super) fn in_order(
+    pub(super) fn in_order<'k>(
         &mut self,
         slot: u32,
         packet: &Packet<'_>,
         work: &Work,
-        key: Option<&E::Key>,
+        key: impl Fn() -> Option<&'k E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
-    ) -> bool {
+    ) -> bool
+    where
+        E::Key: 'k,
+    {
         let tcp = &work.tcp;
         if work.sort != Sort::Plain {
             return false;
@@ -28,7 +30,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let entry = &mut self.slots[slot];
         let side = entry.side(work.orientation);
         if entry.compact != work.compact
-            || (work.compact == 0 && differs(&self.cold[slot].key, key))
+            || (work.compact == 0 && differs(&self.cold[slot].key, key()))
             || !entry.calm.of(side)
         {
             return false;
@@ -42,27 +44,35 @@ impl<E: FlowExtractor> FlowTable<E> {
         if peer.flags.has(F::ANCHORED) && !seen {
             return false;
         }
+        let newly_acknowledged = tcp.acknowledgement.wrapping_sub(peer.acked).cast_signed();
         let anchored = own.flags.has(F::ANCHORED);
-        let is_stamped =
-            tcp.options.contains(TcpOptions::TIMESTAMP) && own.fin != 0 && peer.fin != 0;
-        if work.payload_len > 0
-            && (!anchored
-                || tcp.sequence != own.expected()
-                // What a receiver may discard is looked at elsewhere.
-                || ahead(peer.acked, tcp.acknowledgement)
-                || own.flags.path() != path(packet)
-                || is_stamped && ahead(own.fin, tcp.timestamp))
-        {
-            return false;
+        if work.payload_len > 0 {
+            // What a receiver may discard is looked at elsewhere.
+            if tcp.sequence != own.expected()
+                || !own.flags.follows(work.path)
+                || newly_acknowledged < 0
+            {
+                return false;
+            }
+            if tcp.options.contains(TcpOptions::TIMESTAMP) && own.fin != 0 && peer.fin != 0 {
+                if ahead(own.fin, tcp.timestamp) {
+                    return false;
+                }
+                // Right even if the segment takes the long way after all.
+                if !ahead(tcp.sequence, own.acked) {
+                    entry.directions[side as usize].fin = tcp.timestamp;
+                }
+            }
         }
+        let peer = &entry.directions[side.opposite() as usize];
+        let own = &entry.directions[side as usize];
         let Some(counters) = entry.counters[side as usize].plus(work.payload_len, packet.wire_len)
         else {
             return false;
         };
         // Nothing is left that could go wrong.
         let edge = tcp.acknowledgement.wrapping_add(u32::from(tcp.window) << own.scale.shift());
-        let acked =
-            if ahead(tcp.acknowledgement, peer.acked) { tcp.acknowledgement } else { peer.acked };
+        let acked = if newly_acknowledged > 0 { tcp.acknowledgement } else { peer.acked };
         let edge = if ahead(edge, peer.edge) { edge } else { peer.edge };
         let receives = &mut entry.directions[side.opposite() as usize];
         receives.acked = acked;
@@ -89,9 +99,6 @@ impl<E: FlowExtractor> FlowTable<E> {
             let sends = &mut entry.directions[side as usize];
             let offset = sends.next;
             sends.next += len;
-            if is_stamped && !ahead(tcp.sequence, sends.acked) {
-                sends.fin = tcp.timestamp;
-            }
             self.statistics.delivered_bytes += len;
             let data = Data {
                 bytes: work.payload(packet),

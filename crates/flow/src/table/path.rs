@@ -1,18 +1,14 @@
 //! The way that packets took to the receiver.
 
+use crate::headers::LOW_TIME_TO_LIVE;
 use crate::{LinkType, Packet};
-
-/// A time to live with which a packet may end between the capture and the receiver.
-const LOW: u8 = 5;
 
 /// A few bits of the link-layer destination, and whether the time to live is low, which the packets of one side have in
 /// common; 0 if the frame shows neither. A packet whose bits differ went to another host or router, or did not get as far as
 /// the others: the receiver may never have got it.
 ///
 /// Other differences in the time to live are no sign: on load-balanced routes it varies by a hop from packet to packet.
-#[inline(always)]
 pub(super) fn path(packet: &Packet<'_>) -> u8 {
-    const MIXER: u32 = 0x9e37_79b9;
     let Some(head) = packet.data.first_chunk::<24>() else { return 0 };
     if packet.link_type != LinkType::ETHERNET {
         return 0;
@@ -22,10 +18,22 @@ pub(super) fn path(packet: &Packet<'_>) -> u8 {
         (0x86, 0xdd) => head[21],
         _ => u8::MAX,
     };
-    let [a, b, c, d, e, f, ..] = *head;
-    let destination = u32::from_le_bytes([c, d, e, f]) ^ u32::from_le_bytes([a, b, 0, 0]);
-    let mixed = (destination ^ u32::from(time_to_live < LOW)).wrapping_mul(MIXER);
-    ((mixed >> 28) as u8).max(1)
+    tag(packet.data, u32::from(time_to_live < LOW_TIME_TO_LIVE))
+}
+
+/// The same for an Ethernet frame whose time to live is not low.
+#[inline(always)]
+pub(super) fn usual_path(frame: &[u8]) -> u8 {
+    tag(frame, 0)
+}
+
+/// The first two bytes of the address tell manufacturers apart, not hosts.
+#[inline(always)]
+fn tag(frame: &[u8], low: u32) -> u8 {
+    const MIXER: u32 = 0x9e37_79b9;
+    let Some(&[_, _, a, b, c, d]) = frame.first_chunk() else { return 0 };
+    let mixed = (u32::from_le_bytes([a, b, c, d]) ^ low).wrapping_mul(MIXER);
+    (mixed >> 28) as u8 | 1
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU128;
 
-use super::batch::Work;
+use super::work::Work;
 use crate::slot::{Calm, Direction, DirectionFlags as F, NONE, SlotFlags, State};
 use crate::stream::ahead;
 use crate::{

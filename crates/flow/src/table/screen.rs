@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::batch::{Sort, Work};
 use super::tcp::Segment;
+use super::work::{Sort, Work};
 use crate::slot::{Calm, DirectionFlags as F, Slot, State};
 use crate::stream::ahead;
 use crate::{
@@ -254,7 +254,9 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// The headers of a packet once more: what is seldom needed of them is not carried along.
     fn reparsed(&self, packet: &Packet<'_>, work: &Work) -> Option<Headers> {
         match self.parser.parse(packet) {
-            Ok(Parsed::Transport(headers)) if headers.payload_offset == work.payload_offset => {
+            Ok(Parsed::Transport(headers))
+                if headers.payload_offset == u32::from(work.payload_offset) =>
+            {
                 Some(headers)
             }
             _ => None,

@@ -8,8 +8,8 @@ use crate::{
     TcpFlags, TcpHeader, Timestamp, UnplacedCause, protocol,
 };
 
-use super::batch::Work;
 use super::pending_syn::Syn;
+use super::work::Work;
 
 /// A TCP segment.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +102,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                     self.ordinary(slot, &segment, handler);
                 }
                 self.note_opening(slot, work);
-                self.note_greeting(slot, packet, work);
+                self.note_greeting(slot, work);
                 return;
             }
         };

@@ -1,8 +1,8 @@
 //! How connections begin and end as a rule.
 
-use super::batch::Work;
 use super::tcp::both;
 use super::view;
+use super::work::Work;
 use crate::history::Letter;
 use crate::slot::{Calm, DirectionFlags as F, SlotFlags, State};
 use crate::{FlowExtractor, FlowHandler, FlowSide, FlowTable, Packet, TcpFlags, TcpHeader};

@@ -1,0 +1,154 @@
+//! A packet on its way to its flow.
+
+use crate::slot::{DirectionFlags, NONE};
+use crate::{
+    Defect, Headers, Orientation, Packet, Parser, TcpFlags, TcpHeader, TcpOptions, protocol,
+};
+
+/// A packet whose flow is being looked for: a cache line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Work {
+    /// The key's number, 0 if it has none.
+    pub(super) compact: u128,
+    pub(super) hash: u32,
+    /// Where the flow probably is, or [`NONE`].
+    pub(super) candidate: u32,
+    pub(super) tcp: TcpHeader,
+    pub(super) payload_offset: u16,
+    /// What the flags of the packet's direction are if it takes the way of those before it.
+    pub(super) path: DirectionFlags,
+    pub(super) payload_len: u32,
+    pub(super) payload_wire_len: u32,
+    pub(super) source_port: u16,
+    pub(super) destination_port: u16,
+    pub(super) orientation: Orientation,
+    pub(super) protocol: u8,
+    pub(super) sort: Sort,
+    /// Where in the batch the packet is.
+    pub(super) packet: u8,
+}
+
+const _: () = assert!(size_of::<Work>() == 64);
+
+/// How much of a look a packet takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// TCP, all of its payload captured, and nothing in its header that takes a closer look.
+    Plain,
+    /// Any other packet that every host takes, as far as its headers tell.
+    Sound,
+    /// Flags, options or urgent data that take a closer look.
+    Odd,
+    /// Not plain; which of the others, and what its options say, is found out when it is worked on.
+    Unsorted,
+    /// The receiver may discard it.
+    Defective(Defect),
+}
+
+const _: () = assert!(size_of::<Sort>() == 1);
+
+impl Work {
+    pub(super) const NONE: Self = Self {
+        compact: 0,
+        hash: 0,
+        candidate: NONE,
+        tcp: TcpHeader {
+            sequence: 0,
+            acknowledgement: 0,
+            flags: TcpFlags(0),
+            window: 0,
+            window_scale: None,
+            options: TcpOptions(0),
+            timestamp: 0,
+        },
+        payload_offset: 0,
+        path: DirectionFlags::anchored_on(0),
+        payload_len: 0,
+        payload_wire_len: 0,
+        source_port: 0,
+        destination_port: 0,
+        orientation: Orientation::Forward,
+        protocol: 0,
+        sort: Sort::Odd,
+        packet: 0,
+    };
+
+    /// Takes in all but the flow; field by field, so that few values are in registers at a time. False if the payload lies
+    /// behind more headers than any packet has that was not made for it.
+    #[inline(always)]
+    pub(super) fn take(&mut self, at: usize, headers: &Headers, path: u8, sort: Sort) -> bool {
+        let Ok(payload_offset) = u16::try_from(headers.payload_offset) else { return false };
+        self.candidate = NONE;
+        self.tcp = headers.tcp;
+        self.payload_offset = payload_offset;
+        self.path = DirectionFlags::anchored_on(path);
+        self.payload_len = headers.payload_len;
+        self.payload_wire_len = headers.payload_wire_len;
+        self.source_port = headers.source_port;
+        self.destination_port = headers.destination_port;
+        self.protocol = headers.protocol;
+        self.sort = sort;
+        self.packet = at as u8;
+        true
+    }
+
+    /// Reads the options that were left unread, and sorts the packet.
+    #[inline(never)]
+    pub(super) fn look_closer(&mut self, packet: &Packet<'_>) {
+        if self.tcp.options.contains(TcpOptions::UNREAD) {
+            let (end, carries) = (usize::from(self.payload_offset), self.payload_len > 0);
+            Parser::read_plain_options(packet, end, carries, &mut self.tcp);
+        }
+        self.sort = sort_tcp(&self.tcp);
+    }
+
+    /// The captured payload.
+    #[inline(always)]
+    pub(super) fn payload<'p>(&self, packet: &Packet<'p>) -> &'p [u8] {
+        let start = usize::from(self.payload_offset);
+        packet.data.get(start..start + self.payload_len as usize).unwrap_or_default()
+    }
+}
+
+/// Finds out how much of a look a packet takes.
+pub(super) fn sort(headers: &Headers) -> Sort {
+    if let Some(defect) = headers.defect {
+        return Sort::Defective(defect);
+    }
+    if headers.protocol != protocol::TCP {
+        return Sort::Sound;
+    }
+    match sort_tcp(&headers.tcp) {
+        Sort::Plain if headers.payload_len != headers.payload_wire_len => Sort::Sound,
+        sort => sort,
+    }
+}
+
+/// The same for TCP without a defect, all of it captured.
+fn sort_tcp(tcp: &TcpHeader) -> Sort {
+    type F = TcpFlags;
+    let odd_options = TcpOptions::MALFORMED | TcpOptions::SIGNATURE;
+    let sound = [F::ACK, F::SYN, F::SYN | F::ACK, F::FIN | F::ACK, F::RST, F::RST | F::ACK];
+    if tcp.options.0 & odd_options.0 != 0 {
+        Sort::Odd
+    } else if is_plain(tcp) {
+        Sort::Plain
+    } else if sound.contains(&TcpFlags(tcp.flags.0 & LOOKED_AT.0)) {
+        Sort::Sound
+    } else {
+        Sort::Odd
+    }
+}
+
+const LOOKED_AT: TcpFlags = TcpFlags(
+    TcpFlags::SYN.0 | TcpFlags::RST.0 | TcpFlags::FIN.0 | TcpFlags::ACK.0 | TcpFlags::URG.0,
+);
+
+/// Plain segments are those that most connections see nothing but: an acknowledgement, with or without data, and no option
+/// other than a time stamp beside data.
+#[inline(always)]
+pub(super) fn is_plain(tcp: &TcpHeader) -> bool {
+    tcp.flags.0 & LOOKED_AT.0 == TcpFlags::ACK.0
+        && tcp.window != 0
+        && tcp.options.0 & !TcpOptions::TIMESTAMP.0 == 0
+}
