@@ -5,11 +5,13 @@ use crate::{
     command::Command,
     error::{Error, Result},
     steps::{Done, Steps},
+    tidy,
     workspace::Workspace,
 };
 
 pub(crate) fn all(workspace: &Workspace, steps: &mut Steps) {
     steps.run("format", || well(Command::cargo("fmt --all --check")));
+    steps.run("tidy", || tidy::check(workspace));
     steps.run("clippy", || {
         well(Command::cargo("clippy --workspace --all-targets --all-features -- -D warnings"))
     });

@@ -31,6 +31,12 @@ pub(crate) enum Error {
     NoneRan(NoneRan),
     #[error("{count} of {of} failed: {names}")]
     Some { count: usize, of: usize, names: String },
+    #[error(
+        "tidy.txt, line {line}: \"{text}\" is neither `phrase TEXT => INSTEAD` nor `limit NAME NUMBER`"
+    )]
+    Rule { line: usize, text: String },
+    #[error("more than xtask/tidy.txt allows: {kinds}")]
+    Untidy { kinds: String },
     #[error("{what} is not there: {remedy}")]
     NotThere { what: String, remedy: &'static str },
 }

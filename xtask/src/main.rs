@@ -16,6 +16,7 @@ mod soak;
 mod steps;
 mod tally;
 mod tests;
+mod tidy;
 mod workspace;
 
 use std::process::ExitCode;
@@ -92,6 +93,8 @@ enum Task {
         #[arg(long, default_value_t = 5)]
         minutes: u64,
     },
+    /// Check the language of comments and documents against xtask/tidy.txt.
+    Tidy,
     /// Compare `ringtap follow` with the expectations in the folder that RINGTAP_CORPUS names.
     Corpus,
 }
@@ -160,6 +163,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Bench { arguments } => return bench::run(&workspace, &arguments),
         Task::Soak { connections, minutes } => return soak::run(minutes, connections),
+        Task::Tidy => steps.run("tidy", || tidy::check(&workspace)),
         Task::Corpus => steps.run("corpus", || corpus::required(&workspace)),
     }
     Ok(steps.finish())
