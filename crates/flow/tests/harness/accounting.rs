@@ -30,6 +30,8 @@ struct Wire {
     next: [u32; 2],
     /// The second sequence space is this far from the first.
     shift: [u32; 2],
+    /// Which of the windows a host offers.
+    window: [u8; 2],
     now: usize,
     /// Nanoseconds.
     clock: u64,
@@ -38,6 +40,9 @@ struct Wire {
 /// How far a host may jump.
 const JUMPS: [u32; 8] =
     [1, 700, 100_000, 3_000_000, 50_000_000, 1 << 30, 2_500_000_000, u32::MAX - 5_000];
+
+/// What hosts offer: more than anybody sends, or less.
+const WINDOWS: [u16; 4] = [60_000, 0, 50, 400];
 
 impl Wire {
     fn step(&mut self, code: u8, script: &mut impl Iterator<Item = u8>, ledger: &mut Ledger) {
@@ -88,6 +93,10 @@ impl Wire {
             }
             21 => flags = "PA",
             22 => flags = "SF",
+            23 => {
+                self.window[side] = byte() & 3;
+                len = 0;
+            }
             _ => len = 0,
         }
         let acknowledgement = if code & 0x20 == 0 || flags == "SA" {
@@ -98,7 +107,8 @@ impl Wire {
         self.now += 1;
         let payload: Vec<u8> =
             (0..len).map(|at| (at + self.now * usize::from(code & 1)) as u8).collect();
-        let frame = segment(host, sequence, acknowledgement, flags, 60_000, &payload);
+        let window = WINDOWS[usize::from(self.window[side])];
+        let frame = segment(host, sequence, acknowledgement, flags, window, &payload);
         let captured = if code % 11 == 3 { 40 + len / 2 } else { frame.len() };
         self.clock += 1_000_000;
         let time = Timestamp::from_nanos(self.clock);
