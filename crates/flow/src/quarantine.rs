@@ -67,6 +67,8 @@ pub(crate) struct Parked {
 /// Another sequence space on the same addresses and ports.
 #[derive(Debug)]
 struct Space {
+    /// The first sequence number seen of it.
+    first: u32,
     /// After the last sequence number seen of it.
     end: u32,
     /// The old space was seen to go on beside it.
@@ -81,6 +83,13 @@ struct Claim {
     run: u32,
     /// When the flow's last packet before the first of them came. Nanoseconds.
     quiet_since: u64,
+}
+
+impl Space {
+    /// `true` for a sequence number of the space, or the one behind its FIN.
+    const fn has(&self, sequence: u32) -> bool {
+        sequence.wrapping_sub(self.first) <= self.end.wrapping_sub(self.first).wrapping_add(1)
+    }
 }
 
 impl Parked {
@@ -184,6 +193,11 @@ impl Quarantine {
             });
             self.groups.len() - 1
         });
+        for space in self.spaces.iter_mut().filter(|space| space.has(parked.sequence)) {
+            if ahead(parked.end(), space.end) {
+                space.end = parked.end();
+            }
+        }
         let group = &mut self.groups[index];
         // A copy is no evidence.
         let again = group.segments.iter().any(|held| {
@@ -272,7 +286,7 @@ impl Quarantine {
             if self.spaces.len() == SPACES {
                 self.spaces.remove(0);
             }
-            self.spaces.push(Space { end, proven });
+            self.spaces.push(Space { first: end, end, proven });
         }
         for group in &mut self.groups {
             group.announced |= is_near(group.end(), end);
@@ -291,6 +305,11 @@ impl Quarantine {
     /// `true` if a sequence number is of a sequence space other than the stream's that was seen.
     pub(crate) fn knows(&self, sequence: u32) -> bool {
         self.spaces.iter().any(|space| is_near(space.end, sequence))
+    }
+
+    /// `true` if a sequence number lies between those that were seen of another sequence space, or next to them.
+    pub(crate) fn has(&self, sequence: u32) -> bool {
+        self.spaces.iter().any(|space| space.has(sequence))
     }
 
     /// `true` if a segment belongs to a sequence space that the old one was seen to go on beside.

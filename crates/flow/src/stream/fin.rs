@@ -40,7 +40,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
         let offset = self.direction.offset(sequence);
         if self.direction.flags.has(F::ANCHORED) {
-            if self.is_implausible(offset) {
+            let ahead_of_next = offset > self.direction.next.cast_signed();
+            if self.is_implausible(offset) || ahead_of_next && self.continues_elsewhere(sequence) {
                 let rest = Payload { sequence, bytes: &[], wire_len: 0, ..payload };
                 self.park(rest, true);
                 return;

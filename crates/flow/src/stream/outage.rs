@@ -131,8 +131,27 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// `true` if an acknowledgement is of another sequence space that is known, nowhere near the stream.
     pub(super) fn is_elsewhere(&self, acknowledgement: u32) -> bool {
         let quarantine = self.backlog().and_then(|backlog| backlog.quarantine.as_ref());
-        quarantine.is_some_and(|quarantine| quarantine.knows(acknowledgement))
-            && !is_near(self.direction.expected(), acknowledgement)
+        quarantine.is_some_and(|quarantine| {
+            let near = is_near(self.direction.expected(), acknowledgement);
+            quarantine.knows(acknowledgement) && (!near || quarantine.has(acknowledgement))
+        })
+    }
+
+    /// The reason why bytes from before the SYN have no place.
+    pub(super) fn cause_before_syn(&self, sequence: u32) -> UnplacedCause {
+        let quarantine = self.backlog().and_then(|backlog| backlog.quarantine.as_ref());
+        if quarantine.is_some_and(|quarantine| quarantine.knows(sequence)) {
+            UnplacedCause::OtherSequenceSpace
+        } else {
+            UnplacedCause::OutOfWindow
+        }
+    }
+
+    /// `true` if another sequence space is known to go on at a sequence number ahead of the next byte. The two may be so near
+    /// each other that a hole before it would be plausible.
+    pub(super) fn continues_elsewhere(&self, sequence: u32) -> bool {
+        let quarantine = self.backlog().and_then(|backlog| backlog.quarantine.as_ref());
+        quarantine.is_some_and(|quarantine| quarantine.has(sequence))
     }
 
     /// The peer acknowledged the old place.

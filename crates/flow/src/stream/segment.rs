@@ -4,14 +4,17 @@ use super::{Payload, Stream};
 use crate::history::Letter;
 use crate::pending::{Arrival, Held};
 use crate::slot::DirectionFlags as F;
-use crate::{Conflict, Data, FlowHandler, Gap, GapCause, Timestamp, UnplacedCause};
+use crate::{Conflict, Data, FlowHandler, Gap, GapCause, Timestamp};
 
 impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// Puts a segment of an anchored stream in its place.
     pub(super) fn place(&mut self, mut start: i64, mut payload: Payload<'_>) {
         let next = self.direction.next.cast_signed();
         let end = start + i64::from(payload.wire_len);
-        if self.is_implausible(start) || self.is_wrapped(payload.sequence) {
+        if self.is_implausible(start)
+            || self.is_wrapped(payload.sequence)
+            || start > next && self.continues_elsewhere(payload.sequence)
+        {
             self.statistics.out_of_window += 1;
             self.park(payload, false);
             return;
@@ -174,7 +177,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                 self.repeat(offset, bytes, payload.timestamp, payload.number);
             } else if self.direction.flags.has(F::SYN) {
                 // Before a SYN there is nothing.
-                let cause = UnplacedCause::OutOfWindow;
+                let cause = self.cause_before_syn(payload.sequence);
                 self.unplaced(bytes, payload.sequence, payload.timestamp, payload.number, cause);
             } else {
                 let data = Data { bytes, offset, timestamp, packet_number, awaits: 0 };
@@ -333,7 +336,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
         let len = end - offset;
         let cause = match cause {
-            GapCause::End | GapCause::Timeout | GapCause::Limit
+            GapCause::End | GapCause::Timeout | GapCause::Limit | GapCause::Outage
                 if self.acknowledged_end() >= end =>
             {
                 GapCause::Acknowledged

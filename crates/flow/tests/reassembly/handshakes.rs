@@ -87,8 +87,11 @@ const CONVERSATION: [Both; 9] = [
     (Server, 18, 16, "A", "good bye"),
 ];
 
+/// How far a middlebox moves numbers, as a rule.
+const SHIFT: u32 = 0x1234_5678;
+
 /// Captures both sides of a middlebox, the copies `lag` segments behind the others.
-fn middlebox(lag: usize, near_first: bool, rewritten: Host, closes: bool) -> Lab {
+fn middlebox(lag: usize, near_first: bool, rewritten: Host, closes: bool, by: u32) -> Lab {
     let mut lab = Lab::new();
     let mut segments = CONVERSATION.to_vec();
     if closes {
@@ -98,7 +101,7 @@ fn middlebox(lag: usize, near_first: bool, rewritten: Host, closes: bool) -> Lab
             (Client, 17, 27, "A", ""),
         ]);
     }
-    let shift = |host| if host == rewritten { 0x1234_5678_u32 } else { 0 };
+    let shift = |host| if host == rewritten { by } else { 0 };
     let mut put = |(from, sequence, acknowledgement, flags, text): Both, far: bool| {
         let (client, server) = if far { (C + shift(Client), S + shift(Server)) } else { (C, S) };
         let (own, peer) = if from == Client { (client, server) } else { (server, client) };
@@ -123,12 +126,17 @@ const TEXTS: [&str; 2] = ["requestagainbye", "responseand againgood bye"];
 
 #[test]
 fn of_both_sides_of_a_middlebox_one_is_the_flow_and_the_other_is_reported() {
-    for (lag, near_first) in [(0, true), (0, false), (1, false)] {
+    // Also so little that a hole of this length would be plausible.
+    let shifts = [SHIFT, 100_000, 1_000];
+    for ((lag, near_first), by) in [(0, true), (0, false), (1, false)]
+        .into_iter()
+        .flat_map(|order| shifts.into_iter().map(move |by| (order, by)))
+    {
         for rewritten in [Client, Server] {
             for closes in [false, true] {
-                let mut lab = middlebox(lag, near_first, rewritten, closes);
+                let mut lab = middlebox(lag, near_first, rewritten, closes, by);
                 lab.finish();
-                let which = format!("{lag} {near_first} {rewritten:?} {closes}");
+                let which = format!("{lag} {near_first} {rewritten:?} {closes} {by}");
                 assert_eq!(lab.seen.flows.len(), 1, "{which}");
                 let end = if closes { "$" } else { "" };
                 for (side, text) in [Initiator, Responder].into_iter().zip(TEXTS) {
@@ -152,7 +160,7 @@ fn where_the_sides_of_a_middlebox_are_apart_one_flow_is_whole_and_nothing_is_los
     for (lag, near_first) in [(1, true), (2, true), (2, false), (3, true), (3, false)] {
         for rewritten in [Client, Server] {
             for closes in [false, true] {
-                let mut lab = middlebox(lag, near_first, rewritten, closes);
+                let mut lab = middlebox(lag, near_first, rewritten, closes, SHIFT);
                 lab.finish();
                 let which = format!("{lag} {near_first} {rewritten:?} {closes}");
                 let flows = 0..lab.seen.flows.len();
