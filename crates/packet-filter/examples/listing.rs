@@ -1,4 +1,5 @@
-//! Prints the program of an expression as `tcpdump -d` does: `listing [--file] [--follow] [--plain] [--link-type NUMBER] EXPRESSION…`
+//! Prints the program of an expression as `tcpdump -d` does:
+//! `listing [--file] [--follow] [--plain] [--link-type NUMBER] EXPRESSION…`
 
 use std::error::Error;
 

@@ -1,4 +1,4 @@
-//! From a tree to a program: meaning, graph, optimisation, instructions.
+//! Compiles an expression tree to a program: lowering, test graph, optimisation, instructions.
 
 use crate::emit;
 use crate::error::CompileError;
@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::parser::MAX_NESTING;
 use crate::program::Program;
 
-/// The program of an expression; of none, the one that accepts everything.
+/// Compiles an expression. Without an expression, the program accepts every packet.
 pub(crate) fn compile(
     expression: Option<&Expression>,
     link_type: LinkType,

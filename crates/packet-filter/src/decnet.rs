@@ -12,7 +12,7 @@ impl DecnetAddress {
     /// The highest node of an area.
     pub const MAX_NODE: u16 = 1023;
 
-    /// The address of a node in an area; `None` if a number is above its maximum.
+    /// Creates the address of a node in an area. `None` if a number is above its maximum.
     pub fn new(area: u16, node: u16) -> Option<Self> {
         (area <= Self::MAX_AREA && node <= Self::MAX_NODE).then_some(Self(area << 10 | node))
     }
@@ -27,7 +27,7 @@ impl DecnetAddress {
         self.0 & Self::MAX_NODE
     }
 
-    /// The address as a big-endian load finds it in a header, where the low byte comes first.
+    /// The address as a big-endian load reads it from a header, which stores the low byte first.
     pub(crate) fn loaded(self) -> u32 {
         self.0.swap_bytes().into()
     }

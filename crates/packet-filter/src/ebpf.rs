@@ -9,11 +9,11 @@ use crate::program::Program;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct EbpfInstruction {
-    /// What to do.
+    /// The operation code.
     pub code: u8,
-    /// The destination register and the source register, as the C bit-field has them.
+    /// The destination and source registers, packed as in the C bit-field.
     pub registers: u8,
-    /// A jump's distance or a memory access's offset.
+    /// The distance of a jump, or the offset of a memory access.
     pub offset: i16,
     /// The operand.
     pub immediate: i32,
@@ -22,7 +22,7 @@ pub struct EbpfInstruction {
 const _: () = assert!(size_of::<EbpfInstruction>() == 8);
 
 impl EbpfInstruction {
-    /// An instruction with its registers by number.
+    /// Creates an instruction from register numbers.
     pub const fn new(code: u8, destination: u8, source: u8, offset: i16, immediate: i32) -> Self {
         let registers = if cfg!(target_endian = "little") {
             destination & 0xf | source << 4
@@ -33,7 +33,7 @@ impl EbpfInstruction {
     }
 }
 
-/// What an XDP program does with a packet (linux/bpf.h, `enum xdp_action`).
+/// The return code of an XDP program (linux/bpf.h, `enum xdp_action`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum XdpAction {
@@ -47,14 +47,16 @@ pub enum XdpAction {
     Transmit = 3,
 }
 
-/// Instructions that decide whether an XDP program's packet matches, to be put into a program.
+/// Instructions that decide whether a packet matches, to be embedded in an XDP program.
 ///
-/// On entry, `r1` is the program's context (`struct xdp_md`). The fragment falls off its end with `r0` zero if the
-/// packet does not match, else the snap length of the filter. It keeps `r1`, `r6`, `r7`, `r8` and `r9`, changes
-/// `r2` to `r5`, and uses the stack from `r10 - 64` to `r10 - 1`. Every load is checked against the end of the packet; it
-/// has no loops and calls nothing, so the kernel's verifier takes it.
+/// On entry, `r1` holds the program's context (`struct xdp_md`). Control leaves at the end of the
+/// fragment, with the filter's snap length in `r0` if the packet matches and zero if not. The
+/// fragment preserves `r1`, `r6`, `r7`, `r8` and `r9`. It clobbers `r2` to `r5` and uses the stack
+/// from `r10 - 64` to `r10 - 1`. The kernel's verifier accepts it: every load is checked against
+/// the end of the packet, and there are no loops and no calls.
 ///
-/// The length of the packet is that of its linear part; the part of a multi-buffer packet beyond it is not seen.
+/// The length of the packet is that of its linear part. The fragment does not see the rest of a
+/// multi-buffer packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct XdpFragment {
     instructions: Vec<EbpfInstruction>,
@@ -68,7 +70,7 @@ impl XdpFragment {
     ///
     /// # Errors
     ///
-    /// If the program loads kernel metadata, or gets too long for eBPF's jumps.
+    /// If the program loads kernel metadata, or a jump is too far for eBPF.
     pub fn new(program: &Program) -> Result<Self, CompileError> {
         Ok(Self { instructions: translate::translate(program.instructions())? })
     }
@@ -78,7 +80,8 @@ impl XdpFragment {
         &self.instructions
     }
 
-    /// A whole program that returns one action for packets that match and one for those that do not.
+    /// Builds a complete program that returns `matching` for packets that match and `other` for the
+    /// rest.
     pub fn program(&self, matching: XdpAction, other: XdpAction) -> Vec<EbpfInstruction> {
         let mut program = self.instructions.clone();
         program.extend(translate::verdict(matching as i32, other as i32));

@@ -1,8 +1,8 @@
-//! Instructions for a graph of tests.
+//! Generates instructions for a graph of tests.
 //!
-//! Every node becomes a block: the code that brings the tested value into the accumulator, and a jump. What the
-//! registers and scratch words hold is followed along the graph, so that a value that all ways to a block have
-//! computed is not computed again.
+//! Every node becomes a block: code that loads the tested value into the accumulator, followed by a
+//! jump. The contents of the registers and scratch words are tracked along the graph. A value that
+//! every path to a block has already computed is not computed again.
 
 mod assembly;
 mod costs;
@@ -21,10 +21,11 @@ use state::{SCRATCH, State};
 /// `BPF_MAXINSNS` (linux/bpf_common.h).
 const MAX_SOCKET_LEN: usize = 4096;
 
-/// Scratch words that values are kept in for later; the others are for intermediate results.
+/// The number of scratch words that cache values for later tests. The others hold intermediate
+/// results.
 const KEPT: usize = 10;
 
-/// How long a program for a target may be.
+/// The maximum number of instructions of a program for a target.
 pub(crate) fn limit(target: Target) -> usize {
     match target {
         Target::Socket => MAX_SOCKET_LEN,
@@ -74,15 +75,16 @@ struct Emitter<'a> {
     values: &'a Values,
     costs: &'a Costs,
     state: State,
-    /// The scratch word that each kept value was in last, so that it is in the same on all ways.
+    /// The scratch word that each cached value was stored in last. Reusing it makes the paths to a
+    /// block agree on the word.
     places: WordMap<ValueId, usize>,
-    /// The scratch word that was filled last.
+    /// The scratch word that was written last.
     filled: usize,
     code: Vec<Instruction>,
 }
 
 impl Emitter<'_> {
-    /// Brings the operands of a test into their registers. Returns the jumps, without targets.
+    /// Loads the operands of a test into their registers. Returns the jumps, without targets.
     fn test(&mut self, test: Test) -> Result<Jumps, CompileError> {
         let comparison = match test.comparison {
             Branch::Equal => code::JEQ,
@@ -113,7 +115,7 @@ impl Emitter<'_> {
         }
     }
 
-    /// Brings a value into the accumulator; `used` scratch words at the top hold intermediate results.
+    /// Loads a value into the accumulator. The top `used` scratch words hold intermediate results.
     fn accumulate(&mut self, id: ValueId, used: u8) -> Result<(), CompileError> {
         if self.state.a == Some(id) {
             return Ok(());
@@ -131,7 +133,7 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    /// Brings a value into the index register; the accumulator may change.
+    /// Loads a value into the index register. May change the accumulator.
     fn index(&mut self, id: ValueId, used: u8) -> Result<(), CompileError> {
         if self.state.x == Some(id) {
             return Ok(());
@@ -144,7 +146,8 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    /// Brings a value into the index register if that is possible without the accumulator.
+    /// Loads a value into the index register if that is possible without the accumulator. Returns
+    /// `false` otherwise.
     fn index_directly(&mut self, id: ValueId) -> bool {
         if self.state.a == Some(id) {
             self.push(code::MISC | code::TAX, 0);
@@ -200,7 +203,7 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    /// Brings two values into accumulator and index register, in any order if they may be swapped.
+    /// Loads two values into the accumulator and the index register. `swap` allows either order.
     fn operands(
         &mut self,
         left: ValueId,
@@ -233,24 +236,25 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    /// Whether the operands need no scratch word.
+    /// Returns `true` if the operands can be loaded without an intermediate scratch word.
     fn easy_pair(&self, left: ValueId, right: ValueId) -> bool {
         self.is_direct(right) || !self.takes_x(left)
     }
 
-    /// Whether a value gets into the index register without the accumulator, whatever the registers hold.
+    /// Returns `true` if the value can be loaded into the index register without the accumulator,
+    /// whatever the registers hold.
     fn is_direct(&self, id: ValueId) -> bool {
         self.kept(id).is_some()
             || costs::header_length(self.values, id).is_some()
             || matches!(self.values.value(id), Value::Constant(_) | Value::Length)
     }
 
-    /// Whether computing a value may change the index register.
+    /// Returns `true` if computing the value may change the index register.
     fn takes_x(&self, id: ValueId) -> bool {
         self.kept(id).is_none() && self.costs.takes_x(id)
     }
 
-    /// The scratch word that holds a value on every way here.
+    /// The scratch word that holds the value on every path to the current block.
     fn kept(&self, id: ValueId) -> Option<u32> {
         if !self.costs.is_kept(id) {
             return None;
@@ -258,8 +262,8 @@ impl Emitter<'_> {
         self.state.words.iter().position(|word| *word == Some(id)).map(|word| word as u32)
     }
 
-    /// Keeps the value in the accumulator for later if it is worth it: where it was kept before, else in a free word,
-    /// else in the word that was filled longest ago.
+    /// Caches the value in the accumulator if it is worth a store. Prefers the word it was cached
+    /// in before, then a free word, then the next word in round-robin order.
     fn keep(&mut self, id: ValueId) {
         if !self.costs.is_kept(id) {
             return;

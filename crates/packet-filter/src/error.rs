@@ -1,50 +1,51 @@
-//! What can go wrong, as types.
+//! Typed errors of parsing, compiling and verifying.
 
 use thiserror::Error;
 
 use crate::link_type::LinkType;
 
-/// The text is no filter expression.
+/// The text is not a valid filter expression.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("column {column}: {kind}")]
 #[non_exhaustive]
 pub struct ParseError {
-    /// Where, in characters from the start of the text, the first being 1.
+    /// The position of the error, in characters from the start of the text. The first character is
+    /// 1.
     pub column: usize,
-    /// What is wrong there.
+    /// The cause.
     pub kind: ParseErrorKind,
 }
 
-/// What is wrong with an expression.
+/// The cause of a [`ParseError`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ParseErrorKind {
-    /// Something else was expected.
+    /// An unexpected token.
     #[error("expected {expected}, found {found:?}")]
     Unexpected {
-        /// What could stand here.
+        /// The tokens that would be valid here.
         expected: &'static str,
-        /// What stands here.
+        /// The token that was found.
         found: String,
     },
     /// The text ends too early.
     #[error("expected {expected}, found the end of the expression")]
     UnexpectedEnd {
-        /// What could stand here.
+        /// The tokens that would be valid here.
         expected: &'static str,
     },
-    /// A character that no expression contains.
+    /// A character that is not part of the language.
     #[error("{character:?} cannot stand in an expression")]
     Character {
         /// The character.
         character: char,
     },
-    /// A word that is neither keyword nor known name.
+    /// A word that is neither a keyword nor a known name.
     #[error("{word:?} is no keyword; expected {expected}")]
     UnknownWord {
         /// The word.
         word: String,
-        /// What could stand here.
+        /// The tokens that would be valid here.
         expected: &'static str,
     },
     /// The name of a host or network.
@@ -59,12 +60,12 @@ pub enum ParseErrorKind {
         /// The name.
         name: String,
     },
-    /// A service that is known for other transport protocols only.
+    /// A service that is known only for other transport protocols.
     #[error("port {name:?} is not known for {transport}; write its number")]
     PortOfOtherTransport {
         /// The name.
         name: String,
-        /// The protocol that was asked for.
+        /// The transport protocol in the expression.
         transport: &'static str,
     },
     /// A name that is not in the table of protocols.
@@ -73,17 +74,17 @@ pub enum ParseErrorKind {
         /// The name.
         name: String,
     },
-    /// A number above what its place allows.
+    /// A number above the maximum for its position.
     #[error("{number} is too large: {what} goes up to {maximum}")]
     TooLarge {
         /// The number as written.
         number: String,
-        /// What it stands for.
+        /// The quantity that the number stands for.
         what: &'static str,
         /// The largest value.
         maximum: u32,
     },
-    /// Digits that form no number.
+    /// Digits that do not form a number.
     #[error("{text:?} is no number")]
     Number {
         /// The text.
@@ -104,21 +105,21 @@ pub enum ParseErrorKind {
     /// A mask or prefix length on a host.
     #[error("a mask makes it a network: write `net`")]
     MaskOnHost,
-    /// Qualifiers that cannot qualify this.
+    /// A qualifier that does not apply to the operand that follows it.
     #[error("`{qualifier}` cannot qualify {what}")]
     Qualifier {
         /// The qualifier.
         qualifier: &'static str,
-        /// What it stands before.
+        /// The operand that follows the qualifier.
         what: &'static str,
     },
-    /// A word without a qualifier, where there is none to inherit.
+    /// A word without a qualifier, and none to inherit from the words before it.
     #[error("say what {text:?} is: `host`, `net`, `port` … before it")]
     MissingQualifier {
         /// The word.
         text: String,
     },
-    /// Bytes at an offset of something that has no header to index.
+    /// A byte index on a protocol without a header of its own.
     #[error("bytes of `{protocol}` cannot be indexed")]
     Index {
         /// The protocol.
@@ -127,15 +128,15 @@ pub enum ParseErrorKind {
     /// A width other than 1, 2 and 4.
     #[error("a value has 1, 2 or 4 bytes")]
     Width,
-    /// Known to pcap-filter(7), but not supported here.
+    /// A feature of pcap-filter(7) that is not supported here.
     #[error("`{keyword}` is not supported: {reason}")]
     Unsupported {
         /// The keyword.
         keyword: String,
-        /// Why not.
+        /// The reason why it is not supported.
         reason: &'static str,
     },
-    /// Too many parentheses, negations or operators inside each other.
+    /// Parentheses, negations or operators are nested too deep.
     #[error("nested more than {limit} deep")]
     TooDeep {
         /// The limit.
@@ -153,7 +154,7 @@ pub enum ParseErrorKind {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CompileError {
-    /// The link type has nothing that the primitive could test.
+    /// The link type has no field that the primitive could test.
     #[error("`{primitive}` cannot be tested on {}", link_type.name())]
     LinkType {
         /// The primitive.
@@ -161,7 +162,7 @@ pub enum CompileError {
         /// The link type.
         link_type: LinkType,
     },
-    /// The primitive cannot follow an encapsulation that was named before it.
+    /// The primitive is not valid after an encapsulation that precedes it in the expression.
     #[error("`{primitive}` cannot be tested inside {inside}")]
     Encapsulated {
         /// The primitive.
@@ -169,7 +170,7 @@ pub enum CompileError {
         /// The encapsulation.
         inside: &'static str,
     },
-    /// The primitive needs what only the kernel knows of a packet.
+    /// The primitive needs metadata that only the kernel has.
     #[error("`{primitive}` needs a live capture on {}", link_type.name())]
     LiveOnly {
         /// The primitive.
@@ -180,45 +181,46 @@ pub enum CompileError {
     /// `ip broadcast` without [`Options::netmask`](crate::Options::netmask).
     #[error("`ip broadcast` needs the network mask of the interface, which is not known")]
     NetmaskUnknown,
-    /// A number above what its field holds.
+    /// A number above the maximum of its field.
     #[error("{number} is too large: {what} goes up to {maximum}")]
     TooLarge {
         /// The number.
         number: u32,
-        /// What it stands for.
+        /// The quantity that the number stands for.
         what: &'static str,
         /// The largest value.
         maximum: u32,
     },
-    /// An address range of another family than its qualifier.
+    /// An address of another family than its qualifier.
     #[error("`{qualifier}` cannot qualify {what}")]
     Qualifier {
         /// The qualifier.
         qualifier: &'static str,
-        /// What it stands before.
+        /// The operand that follows the qualifier.
         what: &'static str,
     },
     /// An arithmetic expression that divides by zero or shifts by more than 31 bits.
     #[error("{what}")]
     Arithmetic {
-        /// What is wrong.
+        /// The cause.
         what: &'static str,
     },
-    /// A constant offset beyond any packet. (The kernel would read such an offset as one of its own variables.)
+    /// A constant offset beyond any packet. The kernel would take such an offset for one of its
+    /// ancillary variables.
     #[error("offset {offset} lies outside any packet")]
     Offset {
         /// The offset.
         offset: u32,
     },
-    /// The program would not fit.
+    /// The program would exceed the maximum length.
     #[error("the program has {len} instructions, {limit} are possible")]
     TooLong {
-        /// Instructions of the program, or how far they were counted.
+        /// The number of instructions, or the count at which compilation stopped.
         len: usize,
         /// The limit.
         limit: usize,
     },
-    /// The tree is nested too deep.
+    /// The expression tree is nested too deep.
     #[error("nested more than {limit} deep")]
     TooDeep {
         /// The limit.
@@ -227,61 +229,61 @@ pub enum CompileError {
     /// An arithmetic expression needs more than the 16 scratch words of the machine.
     #[error("an arithmetic expression needs more than 16 intermediate results")]
     TooComplex,
-    /// The eBPF fragment would not fit.
+    /// A jump in the eBPF fragment would be out of range.
     #[error("a jump in the eBPF program spans more than 32,767 instructions")]
     JumpTooFar,
-    /// A load of kernel metadata that an XDP program has not got.
+    /// A load of kernel metadata that is not available to an XDP program.
     #[error("instruction {at} loads what an XDP program cannot see")]
     NotInXdp {
-        /// The instruction of the cBPF program.
+        /// The index of the instruction in the classic program.
         at: usize,
     },
 }
 
-/// Instructions that are no program.
+/// The instructions are not a valid program.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProgramError {
-    /// No instruction at all.
+    /// The program is empty.
     #[error("the program is empty")]
     Empty,
     /// Too many instructions.
     #[error("the program has {len} instructions, {limit} are possible")]
     TooLong {
-        /// Instructions of the program.
+        /// The number of instructions.
         len: usize,
         /// The limit.
         limit: usize,
     },
-    /// A code that the machine has not.
+    /// An unknown operation code.
     #[error("instruction {at}: unknown code {code:#06x}")]
     UnknownCode {
-        /// Its index.
+        /// The index of the instruction.
         at: usize,
-        /// Its code.
+        /// The operation code.
         code: u16,
     },
-    /// A jump to behind the end.
+    /// A jump beyond the end of the program.
     #[error("instruction {at} jumps out of the program")]
     Jump {
-        /// Its index.
+        /// The index of the instruction.
         at: usize,
     },
     /// The last instruction does not return.
     #[error("the program does not end with a return")]
     NoReturn,
-    /// A scratch word beyond the sixteenth.
+    /// A scratch word that does not exist. The machine has sixteen.
     #[error("instruction {at} uses scratch word {word} of 16")]
     Scratch {
-        /// Its index.
+        /// The index of the instruction.
         at: usize,
         /// The word.
         word: u32,
     },
-    /// A scratch word is read that was not written on every way there.
+    /// A read of a scratch word that some path to the instruction has not written.
     #[error("instruction {at} reads scratch word {word} before it is written")]
     ScratchUnset {
-        /// Its index.
+        /// The index of the instruction.
         at: usize,
         /// The word.
         word: u32,
@@ -289,21 +291,21 @@ pub enum ProgramError {
     /// A division by the constant zero.
     #[error("instruction {at} divides by zero")]
     DivisionByZero {
-        /// Its index.
+        /// The index of the instruction.
         at: usize,
     },
-    /// A constant shift by more than 31.
+    /// A shift by a constant above 31.
     #[error("instruction {at} shifts by more than 31 bits")]
     Shift {
-        /// Its index.
+        /// The index of the instruction.
         at: usize,
     },
     /// An ancillary load that only the kernel can perform.
     #[error("instruction {at} loads ancillary datum {offset}, which only the kernel has")]
     Ancillary {
-        /// Its index.
+        /// The index of the instruction.
         at: usize,
-        /// The datum: what is added to `SKF_AD_OFF`.
+        /// The offset from `SKF_AD_OFF` that selects the variable.
         offset: u32,
     },
 }

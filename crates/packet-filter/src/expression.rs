@@ -1,4 +1,4 @@
-//! The typed tree that an expression is parsed to.
+//! The typed syntax tree of an expression.
 
 mod arithmetic;
 mod display;
@@ -17,9 +17,9 @@ pub use protocol::Protocol;
 
 /// A condition on a packet.
 ///
-/// Printed, it is an expression that parses to the same tree. Conditions are tried from left to right, and
-/// `vlan`, `mpls`, `pppoes` and `geneve` move where everything to their right looks for its headers, as
-/// pcap-filter(7) has it.
+/// The printed form parses to the same tree. Conditions are evaluated from left to right. `vlan`,
+/// `mpls`, `pppoes` and `geneve` move the offsets at which everything to their right looks for its
+/// headers, as described in pcap-filter(7).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Expression {
     /// A test by keyword.
@@ -35,7 +35,7 @@ pub enum Expression {
 }
 
 impl Expression {
-    /// This and the other condition. A conjunction on the left takes the other in as its last operand.
+    /// Both conditions. If `self` is already a conjunction, `other` becomes its last operand.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         match self {
@@ -47,7 +47,7 @@ impl Expression {
         }
     }
 
-    /// This or the other condition. A disjunction on the left takes the other in as its last operand.
+    /// Either condition. If `self` is already a disjunction, `other` becomes its last operand.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         match self {
@@ -65,7 +65,8 @@ impl Expression {
         Self::Not(Box::new(self))
     }
 
-    /// Whether nothing in the tree has more than `limit` ancestors; found without recursion.
+    /// Returns `true` if no node of the tree has more than `limit` ancestors. Not recursive, so a
+    /// deep tree cannot overflow the stack.
     pub(crate) fn is_within(&self, limit: usize) -> bool {
         let mut pending = vec![(self, 0)];
         while let Some((expression, depth)) = pending.pop() {
@@ -108,7 +109,7 @@ impl From<Relation> for Expression {
 pub struct Operands(Vec<Expression>);
 
 impl Operands {
-    /// The operands; `None` if there are fewer than two.
+    /// Creates the operand list. `None` if there are fewer than two.
     pub fn new(operands: Vec<Expression>) -> Option<Self> {
         (operands.len() >= 2).then_some(Self(operands))
     }
@@ -131,13 +132,13 @@ impl Deref for Operands {
 pub struct Relation {
     /// The number on the left.
     pub left: Arithmetic,
-    /// How they are compared.
+    /// The comparison operator.
     pub comparison: Comparison,
     /// The number on the right.
     pub right: Arithmetic,
 }
 
-/// How two numbers are compared.
+/// A comparison operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Comparison {
     /// `=` or `==`

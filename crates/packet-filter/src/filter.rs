@@ -1,4 +1,4 @@
-//! A filter: an expression, or everything.
+//! Filters: an expression, or no condition at all.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use crate::options::{ExtensionHeaders, Options};
 use crate::parser;
 use crate::program::Program;
 
-/// A condition on packets, parsed from an expression of pcap-filter(7) or built.
+/// A condition on packets, parsed from an expression of pcap-filter(7) or built in code.
 ///
 /// ```
 /// use packet_filter::{Filter, Protocol};
@@ -33,7 +33,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The filter that every packet passes: the empty expression.
+    /// The filter that matches every packet: the empty expression.
     pub fn everything() -> Self {
         Self::default()
     }
@@ -53,13 +53,14 @@ impl Filter {
         Primitive::Port { transport: None, direction: Direction::Either, port }.into()
     }
 
-    /// The tree; `None` if every packet passes.
+    /// The tree. `None` if every packet matches.
     pub fn expression(&self) -> Option<&Expression> {
         self.expression.as_ref()
     }
 
-    /// Returns `true` if the expression tests what only the first fragment of an IP datagram has, such as ports, and does
-    /// not look at fragmentation itself (`ip[6:2]`). A program cannot remember the first fragment, so it rejects the others.
+    /// Returns `true` if the expression tests fields that only the first fragment of an IP datagram
+    /// has, such as ports, without looking at fragmentation itself (`ip[6:2]`). A program has no
+    /// memory between packets, so it rejects the later fragments.
     pub fn misses_fragments(&self) -> bool {
         self.mentions().is_some_and(|seen| seen.transport && !seen.fragmentation)
     }
@@ -68,8 +69,8 @@ impl Filter {
         self.expression.as_ref().map(Mentions::of)
     }
 
-    /// Returns `true` if the conditions of the expression contradict each other, so that no packet passes. What is not
-    /// found out counts as possible.
+    /// Returns `true` if the conditions of the expression contradict each other, so that no packet
+    /// can match. The check is conservative: `false` means that no contradiction was found.
     ///
     /// ```
     /// use packet_filter::{Filter, LinkType, Options};
@@ -92,24 +93,25 @@ impl Filter {
         let verdict = |options| Ok(self.compile(link_type, &options)?.verdict());
         let followed = options.extension_headers == ExtensionHeaders::Followed;
         Ok(verdict(*options)? == Some(0)
-            // The many ways through a chain of extension headers hide contradictions. Where they are not mentioned, they
-            // cannot resolve one.
+            // The many paths through a chain of extension headers hide contradictions. If the
+            // expression does not mention these headers, ignoring them cannot change the answer.
             || followed
                 && self.mentions().is_some_and(|seen| !seen.extension_headers)
                 && verdict(options.extension_headers(ExtensionHeaders::Ignored))? == Some(0))
     }
 
-    /// Compiles to a classic BPF program for packets that begin so.
+    /// Compiles to a classic BPF program for packets that begin with a header of this link type.
     ///
     /// # Errors
     ///
-    /// If the link type has nothing that a primitive could test, a number is out of range, or the program gets
-    /// longer than its target allows.
+    /// If the link type has no field that a primitive could test, a number is out of range, or the
+    /// program exceeds the maximum length for its target.
     pub fn compile(&self, link_type: LinkType, options: &Options) -> Result<Program, CompileError> {
         compile::compile(self.expression(), link_type, options)
     }
 
-    /// Compiles to a fragment of an XDP program, for Ethernet frames with every VLAN tag in the frame.
+    /// Compiles to a fragment of an XDP program, for Ethernet frames with every VLAN tag in the
+    /// frame.
     ///
     /// # Errors
     ///
@@ -118,8 +120,8 @@ impl Filter {
         self.xdp_for(LinkType::Ethernet, options)
     }
 
-    /// Compiles to a fragment of an XDP program for packets that begin with a header of this link type. An interface
-    /// without a link layer, such as a tunnel's, has [`LinkType::RawIp`].
+    /// Compiles to a fragment of an XDP program for packets that begin with a header of this link
+    /// type. An interface without a link layer, such as a tunnel's, has [`LinkType::RawIp`].
     ///
     /// # Errors
     ///
@@ -166,7 +168,7 @@ impl From<Protocol> for Filter {
     }
 }
 
-/// Both filters: what passes everything leaves the other as it is.
+/// Both filters. [`everything`](Filter::everything) is the neutral element.
 impl BitAnd for Filter {
     type Output = Self;
 
@@ -190,7 +192,8 @@ impl BitOr for Filter {
     }
 }
 
-/// The opposite filter. The opposite of everything is `less 0 and not less 0`, which no packet passes.
+/// The opposite filter. The opposite of [`everything`](Filter::everything) is
+/// `less 0 and not less 0`, which matches no packet.
 impl Not for Filter {
     type Output = Self;
 

@@ -1,4 +1,4 @@
-//! A condition as a graph of tests, each with a way to go if it holds and one if not.
+//! A condition as a graph of tests, each with one edge for success and one for failure.
 
 mod facts;
 mod order;
@@ -6,10 +6,10 @@ mod order;
 use crate::error::CompileError;
 use crate::ir::{Condition, Test, WordMap};
 
-/// Tests that are looked at before optimisation: a bound on memory and time.
+/// The maximum number of tests before optimisation. Bounds memory and time.
 const MAX_NODES: usize = 1 << 18;
 
-/// A node of the graph: one of the two ends, or a test.
+/// A node of the graph: a test, or one of the two final verdicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct NodeId(u32);
 
@@ -17,12 +17,12 @@ impl NodeId {
     pub(crate) const REJECT: Self = Self(0);
     pub(crate) const ACCEPT: Self = Self(1);
 
-    /// The index of its test; `None` for the ends.
+    /// The index of the test. `None` for the verdicts.
     pub(crate) fn index(self) -> Option<usize> {
         (self.0 as usize).checked_sub(2)
     }
 
-    /// A number from zero on, the ends included.
+    /// An index from zero that covers the verdicts too.
     pub(crate) fn place(self) -> usize {
         self.0 as usize
     }
@@ -39,7 +39,7 @@ pub(crate) struct Node {
     pub(crate) no: NodeId,
 }
 
-/// Tests without cycles: a test comes after those that it leads to.
+/// An acyclic graph of tests. A test is stored after the tests that it leads to.
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     nodes: Vec<Node>,
@@ -71,9 +71,9 @@ impl Graph {
         self.nodes.get(id.index()?).copied()
     }
 
-    /// Brings the graph to a form that asks nothing twice.
+    /// Removes redundant tests until nothing changes, or for at most eight rounds.
     pub(crate) fn optimise(&mut self) {
-        // Each round removes or moves tests; a few rounds settle what real expressions contain.
+        // Each round removes or moves tests. A few rounds are enough for real expressions.
         for _ in 0..8 {
             facts::thread(self);
             if !order::group(self) {
@@ -82,7 +82,7 @@ impl Graph {
         }
     }
 
-    /// Reachable nodes, each before those it leads to. Ends are left out.
+    /// Reachable tests in topological order. The verdicts are left out.
     pub(crate) fn topological(&self) -> Vec<NodeId> {
         let mut order = Vec::with_capacity(self.nodes.len());
         let mut state = vec![false; self.nodes.len()];
@@ -99,7 +99,8 @@ impl Graph {
             }
             *seen = true;
             pending.push((id, true));
-            // The way of `no` is finished first, so that it comes last and the way of `yes` follows its test.
+            // The subgraph of `no` is finished first, so that it comes last and that of `yes`
+            // follows its test.
             pending.push((node.yes, false));
             pending.push((node.no, false));
         }
@@ -133,7 +134,8 @@ impl Graph {
         }
     }
 
-    /// A node of its own, even if there is an equal one: what is known on the ways to it may differ.
+    /// Adds a node even if an equal one exists, because different facts may be known on the paths
+    /// to it.
     fn add(&mut self, node: Node) -> NodeId {
         if node.yes == node.no {
             return node.yes;
@@ -154,7 +156,7 @@ impl Graph {
         id
     }
 
-    /// The same graph with every way changed; unreachable nodes go.
+    /// Replaces every edge and drops unreachable nodes.
     fn rebuild(&mut self, order: &[NodeId], root: NodeId, changed: impl Fn(NodeId, Node) -> Node) {
         let mut new = Self { nodes: Vec::with_capacity(order.len()), ..Self::default() };
         new.known.reserve(order.len());

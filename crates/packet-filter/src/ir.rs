@@ -1,11 +1,12 @@
-//! What an expression means for one link type: tests of values, joined by logic.
+//! The intermediate representation of an expression for one link type: logic over tests of values.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::expression::{BinaryOperator, Width};
 
-/// A hasher for small keys made by ourselves: multiplication and rotation a word.
+/// A fast hasher for small keys that we generate ourselves: one multiplication and one rotation for
+/// each word.
 #[derive(Default)]
 pub(crate) struct WordHasher(u64);
 
@@ -66,16 +67,16 @@ pub(crate) enum Value {
     },
     /// The packet's length on the wire.
     Length,
-    /// A datum of the kernel: `SKF_AD_OFF` plus this (linux/filter.h).
+    /// A kernel variable: the offset from `SKF_AD_OFF` (linux/filter.h).
     Ancillary(u32),
     Negate(ValueId),
     Binary(BinaryOperator, ValueId, ValueId),
 }
 
-/// Values that are compared one by one.
+/// Up to this number, values are searched linearly.
 const LOOKED_THROUGH: usize = 32;
 
-/// The values of a program.
+/// The values of a program, without duplicates.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
     values: Vec<Value>,
@@ -114,7 +115,8 @@ impl Values {
         }
     }
 
-    /// Two values combined, constants folded. Constant divisors and shifts have been checked.
+    /// Combines two values and folds constants. The caller has checked constant divisors and
+    /// shifts.
     pub(crate) fn binary(
         &mut self,
         operator: BinaryOperator,
@@ -154,7 +156,7 @@ impl Values {
     }
 
     fn intern(&mut self, value: Value) -> ValueId {
-        // Few expressions have more values than can be looked through faster than hashed.
+        // Most expressions have so few values that a linear search is faster than hashing.
         if let Some(place) =
             self.values.iter().take(LOOKED_THROUGH).position(|known| *known == value)
         {
@@ -172,7 +174,7 @@ impl Values {
     }
 }
 
-/// What the machine computes; `None` if it would reject the packet.
+/// Computes the result as the machine would. `None` if the machine would reject the packet.
 pub(crate) fn fold(operator: BinaryOperator, a: u32, b: u32) -> Option<u32> {
     Some(match operator {
         BinaryOperator::Add => a.wrapping_add(b),
@@ -201,7 +203,7 @@ pub(crate) enum Branch {
     Equal,
     Greater,
     GreaterOrEqual,
-    /// Any bit in common.
+    /// At least one bit in common.
     AnyBit,
 }
 
@@ -209,7 +211,7 @@ pub(crate) enum Branch {
 pub(crate) enum Operand {
     Constant(u32),
     Value(ValueId),
-    /// Any of these; only for [`Branch::Equal`].
+    /// Any of these numbers. Used only with [`Branch::Equal`].
     OneOf(&'static [u32]),
 }
 
@@ -224,7 +226,7 @@ impl Branch {
     }
 }
 
-/// Tests joined by logic, tried from left to right.
+/// Logic over tests, which are evaluated from left to right.
 #[derive(Clone, Debug)]
 pub(crate) enum Condition {
     Always(bool),

@@ -1,22 +1,22 @@
-//! Text to tokens.
+//! Splits text into tokens.
 
 use std::net::Ipv6Addr;
 
 use crate::error::{ParseError, ParseErrorKind};
 use crate::network::MacAddress;
 
-/// A token and where it stands.
+/// A token and its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token<'a> {
     pub(crate) kind: TokenKind<'a>,
     /// The token as written.
     pub(crate) text: &'a str,
-    /// Bytes before it.
+    /// The byte offset of the token in the text.
     pub(crate) start: usize,
 }
 
 impl Token<'_> {
-    /// Whether it is this symbol or word.
+    /// Returns `true` if the token is this symbol or word.
     pub(crate) fn is(&self, text: &str) -> bool {
         match self.kind {
             TokenKind::Word(word) => word == text,
@@ -30,15 +30,15 @@ impl Token<'_> {
 pub(crate) enum TokenKind<'a> {
     /// A keyword or name.
     Word(&'a str),
-    /// A name behind a backslash, never a keyword.
+    /// A name after a backslash, which is never a keyword.
     Escaped(&'a str),
     Number(u32),
-    /// Two to four numbers joined by dots: the bytes from the left, and how many were written.
+    /// Two to four numbers joined by dots: the bytes from the left, and the number of parts.
     Dotted {
         bytes: [u8; 4],
         count: u8,
     },
-    /// Two numbers joined by a dot, of which one is too large for a byte.
+    /// Two numbers joined by a dot, at least one of which is too large for a byte.
     Pair(u16, u16),
     Ip6(Ipv6Addr),
     Mac(MacAddress),
@@ -56,7 +56,7 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<Token<'_>>, ParseError> {
     Ok(tokens)
 }
 
-/// The error at a byte offset.
+/// Builds the error for a byte offset.
 pub(crate) fn error(text: &str, start: usize, kind: ParseErrorKind) -> ParseError {
     let before = text.get(..start).unwrap_or(text);
     ParseError { column: before.chars().count() + 1, kind }
@@ -93,7 +93,8 @@ const SYMBOLS: &[(&str, &str)] = &[
 struct Lexer<'a> {
     text: &'a str,
     at: usize,
-    /// Open brackets: inside them a colon parts offset and width, outside it is part of an address.
+    /// The number of open brackets. Inside brackets a colon separates offset and width; outside it
+    /// is part of an address.
     brackets: usize,
 }
 
@@ -132,7 +133,8 @@ impl<'a> Lexer<'a> {
         Ok(Some(Token { kind, text: trimmed.get(..length).unwrap_or_default(), start }))
     }
 
-    /// A word ends with a letter, a digit, a dot or a colon; in brackets, digits end at once.
+    /// The length of a word. Outside brackets a word ends with a letter, a digit, a dot or a colon.
+    /// Inside brackets a word that starts with a digit contains only letters and digits.
     fn word_length(&self, text: &str) -> usize {
         let digits = text.starts_with(|first: char| first.is_ascii_digit());
         let inside = self.brackets > 0;
@@ -179,7 +181,8 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// A number as C writes it: decimal, `0x` hexadecimal, `0` octal. `None` if it is none at all.
+/// Parses a number as C writes it: decimal, `0x` hexadecimal, `0` octal. `None` if the word is not
+/// a number.
 pub(crate) fn number(word: &str) -> Result<Option<u32>, ParseErrorKind> {
     let (digits, radix) =
         if let Some(digits) = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
@@ -205,7 +208,8 @@ pub(crate) fn number(word: &str) -> Result<Option<u32>, ParseErrorKind> {
     })
 }
 
-/// Two to four decimal numbers up to 255, joined by dots. Leading zeros mean nothing, as in `010.1.2.3`.
+/// Parses two to four decimal numbers up to 255, joined by dots. Leading zeros do not mean octal:
+/// `010.1.2.3` is `10.1.2.3`.
 fn dotted(word: &str) -> Option<TokenKind<'_>> {
     let mut bytes = [0u8; 4];
     let mut count = 0u8;

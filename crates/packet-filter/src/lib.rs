@@ -1,8 +1,8 @@
 //! Packet filters in the language of tcpdump: parsed, compiled to BPF, and interpreted.
 //!
-//! A [`Filter`] is parsed from an expression of pcap-filter(7) (libpcap 1.10) or built. It is compiled for a
-//! [`LinkType`] to a [`Program`] of classic BPF, which a Linux socket takes and which [`Program::run`] interprets, or to
-//! an [`XdpFragment`] of eBPF.
+//! A [`Filter`] is parsed from an expression of pcap-filter(7) (libpcap 1.10) or built in code. It
+//! is compiled for a [`LinkType`], either to a [`Program`] of classic BPF or to an [`XdpFragment`]
+//! of eBPF. A classic program can be attached to a Linux socket or interpreted by [`Program::run`].
 //!
 //! ```
 //! use packet_filter::{Ancillary, Filter, LinkType, Options};
@@ -15,67 +15,77 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What is supported
+//! # Supported
 //!
-//! - **Link types:** those of [`LinkType`]: Ethernet and what has it inside, Linux cooked (SLL, SLL2), raw IP, NULL and LOOP,
-//!   802.11 with and without radiotap, Prism and AVS headers, PPP, FDDI, token ring, ATM and others. Headers that name
-//!   another link type are passed by [`inner_link_type`].
-//! - **Addresses:** `host`, `net` (dotted with one to four parts, `/length`, `mask`, IPv6), with `src`, `dst`, `src or
-//!   dst`, `src and dst`, under `ip`, `ip6`, `arp`, `rarp`; `ether host` (also `link`, `fddi`, `tr`, `wlan`, `ppp`,
-//!   `slip`, which mean the same); `decnet host`.
-//! - **Ports:** `port`, `portrange`, under `tcp`, `udp`, `sctp`, by number or name. Names are those of a built-in table of
-//!   services, so that an expression means the same on every machine.
-//! - **Protocols:** every keyword of [`Protocol`]; `proto` under `ip`, `ip6`, `ether`, `iso`, `isis`, by number or name;
-//!   `protochain`. A keyword may follow `proto` without a backslash.
-//! - **Encapsulation:** `vlan`, `mpls`, `pppoed`, `pppoes`, `geneve`; they move the offsets of everything to their right,
-//!   whatever joins them.
+//! - **Link types:** those of [`LinkType`]: Ethernet and formats that contain it, Linux cooked
+//!   (SLL, SLL2), raw IP, NULL and LOOP, 802.11 with and without radiotap, Prism and AVS headers,
+//!   PPP, FDDI, token ring, ATM and others. [`inner_link_type`] skips headers that name another
+//!   link type.
+//! - **Addresses:** `host`, `net` (dotted with one to four parts, `/length`, `mask`, IPv6), with
+//!   `src`, `dst`, `src or dst`, `src and dst`, under `ip`, `ip6`, `arp`, `rarp`; `ether host`
+//!   (also `link`, `fddi`, `tr`, `wlan`, `ppp`, `slip`, which mean the same); `decnet host`.
+//! - **Ports:** `port`, `portrange`, under `tcp`, `udp`, `sctp`, by number or name. The table of
+//!   service names is built in, so that an expression means the same on every machine.
+//! - **Protocols:** every keyword of [`Protocol`]; `proto` under `ip`, `ip6`, `ether`, `iso`,
+//!   `isis`, by number or name; `protochain`. A keyword may follow `proto` without a backslash.
+//! - **Encapsulation:** `vlan`, `mpls`, `pppoed`, `pppoes`, `geneve`. They move the offsets of
+//!   everything to their right, whether `and` or `or` joins them.
 //! - **802.2 frames:** `llc`, alone or with one of the types of [`LlcType`], on Ethernet.
-//! - **Others:** `broadcast`, `multicast`, `ip broadcast` (with [`Options::netmask`]), `ip multicast`, `ip6 multicast`,
-//!   `less`, `greater`, `inbound`, `outbound`, `ifindex`.
-//! - **Arithmetic:** `+ - * / % & | ^ << >>`, negation, `len`, bytes of every [`Header`], the named offsets and values of
-//!   the manual page. As in libpcap's grammar, `%` and `^` take the operand right before them and *everything* after
-//!   them: write parentheses.
-//! - **Logic:** `and`, `or` (of equal precedence, from the left), `not`, `&&`, `||`, `!`, parentheses; a name without
-//!   qualifiers takes those before it.
+//! - **Others:** `broadcast`, `multicast`, `ip broadcast` (with [`Options::netmask`]),
+//!   `ip multicast`, `ip6 multicast`, `less`, `greater`, `inbound`, `outbound`, `ifindex`.
+//! - **Arithmetic:** `+ - * / % & | ^ << >>`, negation, `len`, bytes of every [`Header`], the named
+//!   offsets and values of the manual page. As in libpcap's grammar, `%` and `^` take the operand
+//!   right before them and *everything* after them, so write parentheses.
+//! - **Logic:** `and`, `or` (equal precedence, left to right), `not`, `&&`, `||`, `!`, parentheses.
+//!   A name without qualifiers inherits those of the name before it.
 //!
-//! # What is not
+//! # Not supported
 //!
-//! Each of these is an error that says so, never a filter that means something else:
+//! Each of these is an error that names the cause. None of them compiles to a filter with another
+//! meaning.
 //!
-//! - names of hosts, networks and DECnet nodes, `/etc/ethers`, and so `gateway`;
-//! - `byte`, which the manual page leaves out, and DECnet areas above 63 and nodes above 1023, which libpcap cuts off;
-//! - `decnet net`, a DECnet address that is a bare number, and numbers above 255 behind `protochain`;
-//! - other link types, and primitives that only some have: addresses and `llc` on anything but Ethernet (802.11 has
-//!   more than two of them), 802.11 (`type`, `subtype`, `dir`, `ra` …),
-//!   ATM, SS7, `pf` logs, `radio`;
-//! - `vxlan`, which libpcap 1.10 has not either;
-//! - `llc`, `vlan` and `mpls` on cooked captures and raw IP (unless inside Geneve), `inbound` and `ifindex` on Ethernet files;
-//! - offsets that are constant and negative, with which libpcap reads the kernel's variables.
+//! - Names of hosts, networks and DECnet nodes, `/etc/ethers`, and therefore `gateway`.
+//! - `byte`, which the manual page does not document.
+//! - DECnet areas above 63 and nodes above 1023, which libpcap truncates.
+//! - `decnet net`, a DECnet address that is a bare number, and numbers above 255 after
+//!   `protochain`.
+//! - Other link types.
+//! - Primitives that only some link types have: link-layer addresses and `llc` on anything but
+//!   Ethernet (802.11 has more than two addresses), those of 802.11 (`type`, `subtype`, `dir`, `ra`
+//!   …), ATM, SS7, `pf` logs, and `radio`.
+//! - `vxlan`, which libpcap 1.10 does not have either.
+//! - `llc`, `vlan` and `mpls` on cooked captures and raw IP (unless inside Geneve), and `inbound`
+//!   and `ifindex` on Ethernet files.
+//! - Constant negative offsets, with which libpcap reads the kernel's variables.
 //!
-//! # Where verdicts differ from libpcap's
+//! # Differences from libpcap
 //!
-//! - `protochain` follows [`MAX_EXTENSION_HEADERS`] headers, because a program for the kernel cannot loop, and finds what
-//!   follows an authentication header, or a fragment header whose reserved byte is not zero, where libpcap looks at the
-//!   wrong place. It works in the kernel; libpcap's does not.
-//! - On NULL and LOOP the protocol families of all systems are known (IPv6 is 10, 24, 28 or 30), and on NULL in either
-//!   byte order; libpcap knows those of the machine it was compiled on.
-//! - On 802.11 the fourth address of frames between access points is passed, and on frame relay what follows is found;
-//!   libpcap looks at the wrong place for both. Where a header has no fixed length libpcap does not optimise, and writes
-//!   over the length of the header in expressions with constants.
+//! - `protochain` follows at most [`MAX_EXTENSION_HEADERS`] headers, because a program for the
+//!   kernel cannot loop. libpcap's version loops, so it does not run in the kernel. Ours also finds
+//!   the header after an authentication header, and after a fragment header with a reserved byte
+//!   other than zero; libpcap computes a wrong offset for both.
+//! - NULL and LOOP: the protocol families of all systems are known (IPv6 is 10, 24, 28 or 30), and
+//!   NULL is read in either byte order. libpcap knows only those of the machine it was compiled on.
+//! - 802.11: the fourth address of frames between access points is skipped. Frame relay: the
+//!   payload is found. libpcap computes a wrong offset for both. For headers of variable length
+//!   libpcap does not optimise, and expressions with constants overwrite its header length.
 //! - `stp`, `ipx`, `iso` and other 802.2 protocols are found in SLL2, as in SLL.
-//! - `geneve` alone does not ask for the bytes behind what it tests, so that a packet cut off there still matches.
-//! - An expression that no packet can pass is a program that says so ([`Program::verdict`], [`Filter::rejects_all`]), not an
-//!   error.
-//! - A packet that is cut off is rejected at the first load beyond its end. Where an optimiser changes the order of
-//!   tests, that may be another one than libpcap's.
+//! - `geneve` alone does not load the bytes after those it tests, so a packet truncated there still
+//!   matches.
+//! - An expression that no packet can match compiles to a program that rejects everything
+//!   ([`Program::verdict`], [`Filter::rejects_all`]). libpcap reports an error.
+//! - A truncated packet is rejected at the first load beyond its end. If an optimiser changes the
+//!   order of tests, that may be another load than in libpcap's program.
 //!
-//! Followed consciously, though one may call it a mistake: in `a + tcp[0]` and other operations, the test for the header
-//! of the *left* operand guards the whole; `tcp[…]` and its like look at IPv4 only, and `ip multicast` takes class E in.
+//! Two debatable habits of libpcap are kept on purpose. In `a + tcp[0]` and other operations, only
+//! the test for the header of the *left* operand guards the expression. `tcp[…]` and similar loads
+//! look at IPv4 only, and `ip multicast` includes class E.
 //!
 //! # Limits
 //!
-//! An expression has at most [`MAX_EXPRESSION_LEN`] bytes and is nested at most [`MAX_NESTING`] deep; a program has at most
-//! 4,096 instructions for a socket and [`Program::MAX_LEN`] otherwise. Time and memory are bounded by that.
+//! An expression has at most [`MAX_EXPRESSION_LEN`] bytes and nests at most [`MAX_NESTING`] deep. A
+//! program has at most 4,096 instructions for a socket, otherwise [`Program::MAX_LEN`]. These
+//! limits bound time and memory.
 
 #![forbid(unsafe_code)]
 
@@ -117,7 +127,7 @@ pub use options::{ExtensionHeaders, Options, Target};
 pub use parser::{MAX_EXPRESSION_LEN, MAX_NESTING};
 pub use program::{Ancillary, Instruction, Program};
 
-/// The example of the README is compiled and run.
+/// Compiles and runs the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

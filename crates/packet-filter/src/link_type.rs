@@ -2,10 +2,10 @@
 
 use crate::error::UnsupportedLinkType;
 
-/// What stands at the start of a packet's bytes.
+/// The type of the outermost header of a packet.
 ///
-/// The numbers are those of <https://www.tcpdump.org/linktypes.html>, as found in capture files; the few that differ
-/// in libpcap's own numbering (`DLT_RAW`) are accepted too.
+/// The numbers are those of <https://www.tcpdump.org/linktypes.html>, as used in capture files. The
+/// few numbers that differ in libpcap's own numbering (`DLT_RAW`) are accepted too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LinkType {
@@ -13,9 +13,11 @@ pub enum LinkType {
     Ethernet,
     /// `LINKTYPE_LINUX_SLL` (113): the 16-byte header of Linux "cooked" captures.
     LinuxSll,
-    /// `LINKTYPE_LINUX_SLL2` (276): the 20-byte header of Linux "cooked" captures, with the interface index.
+    /// `LINKTYPE_LINUX_SLL2` (276): the 20-byte header of Linux "cooked" captures, with the
+    /// interface index.
     LinuxSll2,
-    /// `LINKTYPE_RAW` (101; `DLT_RAW` is 12 or 14): an IPv4 or IPv6 header, told apart by its version.
+    /// `LINKTYPE_RAW` (101; `DLT_RAW` is 12 or 14): an IPv4 or IPv6 header, distinguished by its
+    /// version.
     RawIp,
     /// `LINKTYPE_IPV4` (228): an IPv4 header.
     Ipv4,
@@ -29,7 +31,7 @@ pub enum LinkType {
     TokenRing,
     /// `LINKTYPE_ARCNET_BSD` (7): ARCNET, without the offset field.
     Arcnet,
-    /// `LINKTYPE_SLIP` (8): SLIP, with a header of 16 bytes that says which way.
+    /// `LINKTYPE_SLIP` (8): SLIP, after a header of 16 bytes that contains the direction.
     Slip,
     /// `LINKTYPE_PPP` (9): PPP with its address and control bytes.
     Ppp,
@@ -53,19 +55,19 @@ pub enum LinkType {
     Enc,
     /// `LINKTYPE_PFLOG` (117): the header of an OpenBSD packet filter log.
     Pflog,
-    /// `LINKTYPE_IEEE802_11_PRISM` (119): 802.11 behind a Prism (or AVS) header.
+    /// `LINKTYPE_IEEE802_11_PRISM` (119): 802.11 after a Prism (or AVS) header.
     Prism,
     /// `LINKTYPE_IP_OVER_FC` (122): addresses, then an 802.2 header (RFC 2625).
     IpOverFibreChannel,
-    /// `LINKTYPE_SUNATM` (123): SunATM, of which 802.2 frames are looked at.
+    /// `LINKTYPE_SUNATM` (123): SunATM. Only its 802.2 frames are decoded.
     SunAtm,
-    /// `LINKTYPE_IEEE802_11_RADIOTAP` (127): 802.11 behind a radiotap header.
+    /// `LINKTYPE_IEEE802_11_RADIOTAP` (127): 802.11 after a radiotap header.
     Radiotap,
     /// `LINKTYPE_ARCNET_LINUX` (129): ARCNET with the offset field.
     ArcnetLinux,
     /// `LINKTYPE_APPLE_IP_OVER_IEEE1394` (138).
     IpOver1394,
-    /// `LINKTYPE_IEEE802_11_AVS` (163): 802.11 behind an AVS header.
+    /// `LINKTYPE_IEEE802_11_AVS` (163): 802.11 after an AVS header.
     Avs,
     /// `LINKTYPE_PPP_PPPD` (166): PPP with the direction in place of the address byte.
     PppPppd,
@@ -81,18 +83,18 @@ pub enum LinkType {
     IpOverInfiniband,
     /// `LINKTYPE_ETHERNET_MPACKET` (274): a preamble of eight bytes, then Ethernet.
     EthernetMpacket,
-    /// `LINKTYPE_DSA_TAG_BRCM` (281): Ethernet with a tag of four bytes behind the addresses.
+    /// `LINKTYPE_DSA_TAG_BRCM` (281): Ethernet with a tag of four bytes after the addresses.
     DsaBroadcom,
     /// `LINKTYPE_DSA_TAG_BRCM_PREPEND` (282): a tag of four bytes, then Ethernet.
     DsaBroadcomPrepended,
-    /// `LINKTYPE_DSA_TAG_DSA` (284): Ethernet with a tag of four bytes behind the addresses.
+    /// `LINKTYPE_DSA_TAG_DSA` (284): Ethernet with a tag of four bytes after the addresses.
     Dsa,
-    /// `LINKTYPE_DSA_TAG_EDSA` (285): Ethernet with a tag of eight bytes behind the addresses.
+    /// `LINKTYPE_DSA_TAG_EDSA` (285): Ethernet with a tag of eight bytes after the addresses.
     EtherTypeDsa,
 }
 
 impl LinkType {
-    /// The number that capture files use.
+    /// The link type's number in capture files.
     pub fn number(self) -> u32 {
         match self {
             Self::Ethernet => 1,
@@ -138,7 +140,7 @@ impl LinkType {
         }
     }
 
-    /// The name that messages use.
+    /// The name used in messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ethernet => "Ethernet",

@@ -1,8 +1,9 @@
-//! What an expression means for a link type.
+//! Lowers an expression to tests of packet bytes for one link type.
 //!
-//! The meaning, the order of tests included, is that of libpcap 1.10: a load beyond the end of a packet rejects it at
-//! once, so order shows. `vlan`, `mpls`, `pppoes` and `geneve` move where everything to their right looks for its
-//! headers, whatever joins them.
+//! The semantics, including the order of the tests, are those of libpcap 1.10. Order is visible,
+//! because a load beyond the end of a packet rejects the packet immediately. `vlan`, `mpls`,
+//! `pppoes` and `geneve` move the offsets at which everything to their right looks for its headers,
+//! whether `and` or `or` joins them.
 
 mod address;
 mod arithmetic;
@@ -24,16 +25,17 @@ use crate::link_type::LinkType;
 use crate::options::{Options, Target};
 use layout::{Framing, Layout, Offset};
 
-/// Extension headers that are followed behind an IPv6 header (and authentication headers behind an IPv4 header).
+/// The maximum number of extension headers that are followed after an IPv6 header, and of
+/// authentication headers after an IPv4 header.
 pub const MAX_EXTENSION_HEADERS: usize = 8;
 
-/// Kernel data that are loaded (linux/filter.h, `SKF_AD_…`).
+/// Offsets of the kernel variables in use (linux/filter.h, `SKF_AD_…`).
 const PACKET_TYPE: u32 = 4;
 const INTERFACE_INDEX: u32 = 8;
 const VLAN_TAG: u32 = 44;
 const VLAN_TAG_PRESENT: u32 = 48;
 
-/// `PACKET_OUTGOING` (linux/if_packet.h), also in the headers of cooked captures.
+/// `PACKET_OUTGOING` (linux/if_packet.h). The headers of cooked captures use the same number.
 const OUTGOING: u32 = 4;
 
 pub(crate) struct Lowering<'a> {
@@ -66,7 +68,8 @@ impl<'a> Lowering<'a> {
             Expression::Primitive(primitive) => self.primitive(primitive),
             Expression::Relation(relation) => self.relation(relation),
             Expression::Not(inner) => Ok(self.condition(inner)?.negated()),
-            // Every operand is looked at, even behind one that decides: it may move the offsets or be an error.
+            // Every operand is lowered, even after one that decides the result: it may move the
+            // offsets or be an error.
             Expression::And(operands) => {
                 let mut whole = Condition::Always(true);
                 for operand in operands.iter() {
@@ -135,7 +138,7 @@ impl<'a> Lowering<'a> {
         let value = match (self.link_type, self.options.target) {
             (LinkType::LinuxSll, _) => self.values.load(None, 0, Width::Two),
             (LinkType::LinuxSll2, _) => self.values.load(None, 10, Width::One),
-            // The direction in a log of the packet filter (pflog(4)): 1 in, 2 out.
+            // The direction field of pflog(4): 1 in, 2 out.
             (LinkType::Pflog, _) => {
                 let value = self.values.load(None, 60, Width::One);
                 return Ok(test(value, Branch::Equal, 1 + u32::from(outbound)));
@@ -166,18 +169,18 @@ impl<'a> Lowering<'a> {
         Ok(test(value, Branch::Equal, index))
     }
 
-    /// Bytes at an offset.
+    /// Loads bytes at an offset.
     fn load(&mut self, at: Offset, more: u32, width: Width) -> ValueId {
         self.values.load(at.index, at.constant.wrapping_add(more), width)
     }
 
-    /// Whether bytes equal a number.
+    /// A test that holds if the bytes equal a number.
     fn equal(&mut self, at: Offset, more: u32, width: Width, number: u32) -> Condition {
         let value = self.load(at, more, width);
         test(value, Branch::Equal, number)
     }
 
-    /// Whether bytes equal a number in the bits of a mask.
+    /// A test that holds if the bytes, masked, equal a number.
     fn masked(&mut self, at: Offset, more: u32, width: Width, number: u32, mask: u32) -> Condition {
         let value = self.load(at, more, width);
         let mask = self.values.constant(mask);
@@ -185,7 +188,7 @@ impl<'a> Lowering<'a> {
         self.compare(value, Branch::Equal, number)
     }
 
-    /// A test that is decided at once if its value is constant.
+    /// A test, or its result if the value is constant.
     fn compare(&self, value: ValueId, branch: Branch, number: u32) -> Condition {
         match self.values.value(value) {
             crate::ir::Value::Constant(left) => Condition::Always(branch.holds(left, number)),

@@ -1,15 +1,15 @@
-//! What an expression looks at, as far as it decides how the expression is applied.
+//! The parts of a packet that an expression refers to, as far as they decide how it is applied.
 
 use crate::expression::{Arithmetic, Expression, Header, Primitive, Protocol, ProtocolLayer};
 
-/// The parts of packets that an expression mentions.
+/// The parts of packets that an expression refers to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mentions {
     /// A transport header, which only the first fragment of a datagram has.
     pub(crate) transport: bool,
-    /// Fields by which fragments are told from whole datagrams.
+    /// The fields that distinguish fragments from whole datagrams.
     pub(crate) fragmentation: bool,
-    /// IPv6 extension headers, or the bytes where they are.
+    /// IPv6 extension headers, or the bytes in which they would be.
     pub(crate) extension_headers: bool,
 }
 
@@ -66,7 +66,8 @@ impl Mentions {
 
     fn load(&mut self, header: Header, offset: &Arithmetic) {
         match (header, offset) {
-            // Identification, flags and offset of IPv4 (RFC 791), and where a fragment header of IPv6 would be.
+            // Identification, flags and offset of IPv4 (RFC 791), and the bytes of an IPv6 fragment
+            // header that follows the fixed header.
             (Header::Ip, Arithmetic::Number(4..=7))
             | (Header::Ip6, Arithmetic::Number(40..=47)) => {
                 self.fragmentation = true;

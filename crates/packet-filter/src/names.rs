@@ -1,14 +1,16 @@
 //! Names of ports and protocols.
 //!
-//! The tables hold facts of the IANA registries under the names and aliases that Debian's netbase gives them, so that
-//! an expression means the same on every machine. They are sorted by name.
+//! The tables contain facts of the IANA registries, under the names and aliases of Debian's
+//! netbase. They are built in, so that an expression means the same on every machine. They are
+//! sorted by name.
 
 mod services;
 
 use crate::expression::Transport;
 use services::SERVICES;
 
-/// The port of a service and the transports it is known for; a service may have several rows.
+/// The ports of a service, each with the transports it is registered for. A service may have
+/// several rows.
 pub(crate) fn services(name: &str) -> impl Iterator<Item = (u16, u8)> + '_ {
     let start = SERVICES.partition_point(|row| row.0 < name);
     SERVICES.iter().skip(start).take_while(move |row| row.0 == name).map(|row| (row.1, row.2))
@@ -35,7 +37,7 @@ pub(crate) fn iso_protocol(name: &str) -> Option<u8> {
     }
 }
 
-/// The value of a named header field or of a value of one.
+/// The value of a named header field, or of a named value of such a field.
 pub(crate) fn constant(name: &str) -> Option<u32> {
     if !name.starts_with("icmp") && !name.starts_with("tcp") {
         return None;
@@ -43,7 +45,7 @@ pub(crate) fn constant(name: &str) -> Option<u32> {
     CONSTANTS.iter().find(|row| row.0 == name).map(|row| row.1)
 }
 
-/// The bit of a transport in a row of services.
+/// The bit of a transport in the table of services.
 pub(crate) fn transport_bit(transport: Transport) -> u8 {
     match transport {
         Transport::Tcp => TCP,

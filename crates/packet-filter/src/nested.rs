@@ -1,15 +1,17 @@
-//! Link types whose header names the link type of what follows it, or holds it in attributes.
+//! Link types whose header names the link type of its payload, or holds the payload in attributes.
 //!
-//! A program cannot look for attributes, nor change its mind about where everything is, so the header is passed before the
-//! program for the inner link type runs.
+//! A BPF program cannot search attributes or switch to another layout. So the caller strips such a
+//! header first and then runs the program for the inner link type.
 
 const ETHERNET: u32 = 1;
 const RAW: u32 = 101;
 
-/// Passes a header that names, or always has, another link type behind it. Returns the number of that link type and where in
-/// the packet it begins; `None` for other link types, and for a header that makes no sense or was cut off.
+/// Skips a header that names another link type, or always precedes the same one. Returns the number
+/// of the inner link type and the offset of its header. `None` for other link types, and if the
+/// header is invalid or truncated.
 ///
-/// Known are per-packet information (192), PKTAP (258, 149), NFLOG (239), DOCSIS (143) and Juniper's Ethernet (178).
+/// Supported are per-packet information (192), PKTAP (258, 149), NFLOG (239), DOCSIS (143) and
+/// Juniper's Ethernet (178).
 ///
 /// ```
 /// // Per-packet information: version, flags, eight bytes long, then 802.11.
@@ -31,7 +33,7 @@ pub fn inner_link_type(number: u32, packet: &[u8]) -> Option<(u32, usize)> {
         143 => {
             let [control, parameter] = chunk(packet, 0)?;
             let extended = if control & 1 != 0 { usize::from(parameter) } else { 0 };
-            // Packet data, as opposed to ATM cells and messages of the link's own.
+            // Packet data, as opposed to ATM cells and the link's own messages.
             if control >> 6 != 0 {
                 return None;
             }
@@ -52,12 +54,13 @@ pub fn inner_link_type(number: u32, packet: &[u8]) -> Option<(u32, usize)> {
     (at <= packet.len()).then_some((inner, at))
 }
 
-/// The payload among the attributes of Netfilter's log, which are in the byte order of the host that captured.
+/// Finds the payload among Netfilter's log attributes, which are in the byte order of the capturing
+/// host.
 fn netfilter_payload(packet: &[u8]) -> Option<usize> {
     const PAYLOAD: u16 = 9;
     const MAX_ATTRIBUTES: usize = 64;
     let mut at = 4;
-    // The first attribute is short, which shows the byte order.
+    // The first attribute is short, so its length field reveals the byte order.
     let first = chunk(packet, at)?;
     let little = u16::from_le_bytes(first) <= u16::from_be_bytes(first);
     let number = if little { u16::from_le_bytes } else { u16::from_be_bytes };

@@ -1,4 +1,4 @@
-//! Addresses as filters write them.
+//! Link-layer addresses and networks.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,13 +8,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub struct MacAddress(pub [u8; 6]);
 
 impl MacAddress {
-    /// The address of every station.
+    /// The broadcast address.
     pub const BROADCAST: Self = Self([0xff; 6]);
 
-    /// Six groups of one or two hexadecimal digits, three of four, or twelve digits; groups parted by `:`, `.` or
-    /// `-`.
+    /// Parses six groups of one or two hexadecimal digits, three groups of four, or twelve digits.
+    /// Groups are separated by `:`, `.` or `-`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        // Shifted in from the right; the groups are all of the length that their number asks for.
+        // Digits are shifted in from the right. The number of groups determines the length that
+        // each may have.
         let (mut whole, mut groups) = (0u64, 0);
         let (mut shortest, mut longest) = (usize::MAX, 0);
         for group in text.split([':', '.', '-']) {
@@ -45,7 +46,7 @@ impl fmt::Display for MacAddress {
     }
 }
 
-/// An address and a mask, of which the address has no bit outside.
+/// An address and a mask. The address has no bits set outside the mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network(Kind);
 
@@ -74,7 +75,8 @@ impl Network {
         }
     }
 
-    /// The IPv4 addresses that equal `address` in the bits set in `mask`, which need not be contiguous.
+    /// The IPv4 addresses that equal `address` in the bits set in `mask`, which need not be
+    /// contiguous.
     ///
     /// `None` if the address has bits set outside the mask.
     pub fn with_mask(address: Ipv4Addr, mask: Ipv4Addr) -> Option<Self> {
@@ -82,7 +84,7 @@ impl Network {
         (address & !mask == 0).then_some(Self(Kind::V4 { address, mask }))
     }
 
-    /// Whether it is a network of IPv4 addresses.
+    /// Returns `true` if it is a network of IPv4 addresses.
     pub fn is_ipv4(self) -> bool {
         matches!(self.0, Kind::V4 { .. })
     }
@@ -95,7 +97,7 @@ impl Network {
         }
     }
 
-    /// Address and mask of an IPv6 network, in words from the front.
+    /// Address and mask of an IPv6 network, in 32-bit words, most significant first.
     pub(crate) fn v6(self) -> Option<[(u32, u32); 4]> {
         let Kind::V6 { address, prefix } = self.0 else { return None };
         let mask = u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0);

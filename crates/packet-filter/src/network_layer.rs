@@ -1,13 +1,13 @@
-//! The place of the IP header in a packet.
+//! Finds the IP header in a packet.
 
 use crate::link_type::LinkType;
 
-/// Headers between link layer and network layer that are passed: tags, labels, sessions.
+/// The maximum number of tags, labels and session headers between link layer and network layer.
 const MAX_TAGS: usize = 8;
 
 impl LinkType {
-    /// The offset of the outermost IPv4 or IPv6 header, behind VLAN tags, MPLS labels and PPPoE; `None` if the packet has
-    /// none or was cut off before it.
+    /// The offset of the outermost IPv4 or IPv6 header, after VLAN tags, MPLS labels and PPPoE.
+    /// `None` if the packet has none or is truncated before it.
     pub fn network_offset(self, data: &[u8]) -> Option<usize> {
         match self {
             Self::Ethernet => ether_type(data, 12, 14),
@@ -53,12 +53,12 @@ impl LinkType {
     }
 }
 
-/// The header behind an EtherType (or an 802.2 header, where the type is a length) and what stands before its payload.
+/// The header after an EtherType, or after an 802.2 header if the field is a length.
 fn ether_type(data: &[u8], mut field: usize, mut payload: usize) -> Option<usize> {
     for _ in 0..MAX_TAGS {
         match be16(data, field)? {
             0x0800 | 0x86dd => return ip(data, payload),
-            // A VLAN tag: IEEE 802.1Q, 802.1ad, and what came before that.
+            // VLAN tags: IEEE 802.1Q, 802.1ad, and the EtherType in use before 802.1ad.
             0x8100 | 0x88a8 | 0x9100 => (field, payload) = (payload + 2, payload + 4),
             0x8847 | 0x8848 => return mpls(data, payload),
             // RFC 2516: six bytes, then PPP.
@@ -70,7 +70,7 @@ fn ether_type(data: &[u8], mut field: usize, mut payload: usize) -> Option<usize
     None
 }
 
-/// The header in an 802.11 data frame, which some adapters pad to a multiple of four.
+/// The header in an 802.11 data frame. Some adapters pad the 802.11 header to a multiple of four.
 fn wireless(data: &[u8], at: usize, padded: bool) -> Option<usize> {
     let [control, flags] = *data.get(at..)?.first_chunk()?;
     if control & 0x0c != 0x08 {
@@ -82,7 +82,7 @@ fn wireless(data: &[u8], at: usize, padded: bool) -> Option<usize> {
     llc(data, if padded { end.next_multiple_of(4) } else { end })
 }
 
-/// The header behind an 802.2 header with the SNAP extension.
+/// The header after an 802.2 header with the SNAP extension.
 fn llc(data: &[u8], at: usize) -> Option<usize> {
     match data.get(at..at + 6)? {
         [0xaa, 0xaa, 0x03, 0, 0, 0 | 0xf8] => ether_type(data, at + 6, at + 8),
@@ -91,7 +91,7 @@ fn llc(data: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// The header behind the protocol field of PPP.
+/// The header after the protocol field of PPP.
 fn ppp(data: &[u8], at: usize) -> Option<usize> {
     match be16(data, at)? {
         0x0021 | 0x0057 => ip(data, at + 2),
@@ -100,14 +100,14 @@ fn ppp(data: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// The header behind labels, of which the bottom one has a bit set (RFC 3032).
+/// The header after MPLS labels. The bottom label has the S bit set (RFC 3032).
 fn mpls(data: &[u8], at: usize) -> Option<usize> {
     let labels = data.get(at..)?.chunks_exact(4);
     let above = labels.take_while(|label| label[2] & 1 == 0).count();
     ip(data, at + 4 * (above + 1))
 }
 
-/// The header at an offset, if it is one of IP.
+/// Returns the offset if it is that of an IP header.
 fn ip(data: &[u8], at: usize) -> Option<usize> {
     matches!(data.get(at)? >> 4, 4 | 6).then_some(at)
 }

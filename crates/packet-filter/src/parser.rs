@@ -1,4 +1,4 @@
-//! Tokens to a tree, by recursive descent over the grammar of pcap-filter(7).
+//! Parses tokens to a tree, by recursive descent over the grammar of pcap-filter(7).
 
 mod arithmetic;
 mod identifier;
@@ -9,27 +9,30 @@ use crate::expression::{Arithmetic, Expression, Operands, Relation};
 use crate::lexer::{self, Token, TokenKind};
 use qualifiers::Qualifiers;
 
-/// How deep conditions, parentheses and arithmetic may be nested.
+/// The maximum nesting depth of conditions, parentheses and arithmetic.
 pub const MAX_NESTING: usize = 256;
 
-/// How many bytes an expression may have, as it is written and as it is printed.
+/// The maximum length of an expression in bytes, both as written and as printed.
 pub const MAX_EXPRESSION_LEN: usize = 1 << 20;
 
-/// The depth of a tree that prints to a text within [`MAX_NESTING`] in any case. A level of the tree costs up to three
-/// levels of the parser in print, where every operand has parentheses: `a + (b + (c + …` is the worst.
+/// Trees up to this depth always print to a text that nests within [`MAX_NESTING`]. One level of
+/// the tree costs up to three levels of the parser, because every operand is printed in
+/// parentheses. The worst case is `a + (b + (c + …`.
 const SURELY_PRINTABLE_DEPTH: usize = MAX_NESTING / 4;
 
-/// The length of a text that prints to one within [`MAX_EXPRESSION_LEN`] in any case. Names without qualifiers inherit
-/// them in print, so that `||2` becomes ` or tcp src and dst port 2`: nine times as long.
+/// Texts up to this length always print within [`MAX_EXPRESSION_LEN`]. Names without qualifiers are
+/// printed with those they inherit: `||2` becomes ` or tcp src and dst port 2`, which is nine times
+/// as long.
 const SURELY_PRINTABLE_LEN: usize = MAX_EXPRESSION_LEN / 16;
 
-/// The tree of a text; `None` for a text of white space only, which matches everything.
+/// Parses a text. `None` for a text of white space only, which matches everything.
 pub(crate) fn parse(text: &str) -> Result<Option<Expression>, ParseError> {
     let expression = tree(text)?;
     if let Some(expression) = &expression
         && (text.len() > SURELY_PRINTABLE_LEN || !expression.is_within(SURELY_PRINTABLE_DEPTH))
     {
-        // What is accepted can be printed, logged and given to another process: it must parse there.
+        // An accepted expression may be printed, logged and passed to another process, which must
+        // be able to parse it. So the printed form is parsed here too.
         tree(&expression.to_string()).map_err(|error| ParseError { column: 1, ..error })?;
     }
     Ok(expression)
@@ -56,7 +59,8 @@ fn tree(text: &str) -> Result<Option<Expression>, ParseError> {
     Ok(Some(expression))
 }
 
-/// What a parenthesis can hold: `(tcp or udp)` or `(ip[0] & 15)`.
+/// The content of a parenthesis: a condition, as in `(tcp or udp)`, or a number, as in
+/// `(ip[0] & 15)`.
 enum Item {
     Condition(Expression),
     Number(Arithmetic),
@@ -75,11 +79,13 @@ struct Parser<'a> {
     depth: usize,
 }
 
-/// The qualifiers that a name without any inherits from what stands before it; `None` if there are none to inherit.
+/// The qualifiers that a name without any inherits from the name before it. `None` if there are
+/// none to inherit.
 type Inherited = Option<Qualifiers>;
 
 impl<'a> Parser<'a> {
-    /// Terms joined by `and` and `or`, which bind alike and from the left.
+    /// Parses terms joined by `and` and `or`, which have equal precedence and associate to the
+    /// left.
     fn expression(&mut self, inherited: Inherited) -> Result<(Item, Inherited), ParseError> {
         let depth = self.enter()?;
         let (first, mut scope) = self.term(inherited)?;
@@ -88,7 +94,8 @@ impl<'a> Parser<'a> {
             return Ok((first, scope));
         };
         let mut tree = self.condition(first, inherited)?;
-        // Only a chain begun here is continued: what was written in parentheses stays a tree of its own.
+        // Only a chain that started here is extended. An expression in parentheses stays a subtree
+        // of its own.
         let mut chain = None;
         loop {
             let (item, next) = self.term(scope)?;
@@ -114,7 +121,7 @@ impl<'a> Parser<'a> {
         Ok((Item::Condition(tree), scope))
     }
 
-    /// A condition without `and` and `or` outside parentheses, or a number in parentheses.
+    /// Parses a condition without `and` and `or` outside parentheses, or a number in parentheses.
     fn term(&mut self, inherited: Inherited) -> Result<(Item, Inherited), ParseError> {
         if self.accept("not") {
             let depth = self.enter()?;
@@ -150,7 +157,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// What follows a number: a comparison, or nothing.
+    /// Parses the comparison that may follow a number.
     fn relation(
         &mut self,
         left: Arithmetic,
@@ -163,7 +170,8 @@ impl<'a> Parser<'a> {
         Ok((Item::Condition(Relation { left, comparison, right }.into()), None))
     }
 
-    /// A number alone is a name that inherits its qualifiers: `port 80 or 443`.
+    /// Turns an item into a condition. A number alone is a name that inherits its qualifiers:
+    /// `port 80 or 443`.
     fn condition(&self, item: Item, inherited: Inherited) -> Result<Expression, ParseError> {
         match (item, inherited) {
             (Item::Condition(expression), _) => Ok(expression),
@@ -189,7 +197,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// One level deeper. Returns the depth to come back to.
+    /// Increments the depth. Returns the previous depth, to restore afterwards.
     fn enter(&mut self) -> Result<usize, ParseError> {
         if self.depth == MAX_NESTING {
             return Err(self.fail(ParseErrorKind::TooDeep { limit: MAX_NESTING }));
@@ -206,7 +214,7 @@ impl<'a> Parser<'a> {
         self.tokens.get(self.at + 1)
     }
 
-    /// Whether the next token is this symbol or keyword; if so, it is taken.
+    /// Consumes the next token if it is this symbol or keyword. Returns `true` if it was.
     fn accept(&mut self, text: &str) -> bool {
         let found = self.peek().is_some_and(|token| token.is(text));
         if found {
@@ -219,7 +227,7 @@ impl<'a> Parser<'a> {
         if self.accept(symbol) { Ok(()) } else { Err(self.unexpected(symbol)) }
     }
 
-    /// The error of not finding what was expected at the next token.
+    /// The error for a next token that is not one of those expected.
     fn unexpected(&self, expected: &'static str) -> ParseError {
         self.fail(match self.peek() {
             Some(token) => ParseErrorKind::Unexpected { expected, found: token.text.to_owned() },
@@ -232,7 +240,7 @@ impl<'a> Parser<'a> {
         lexer::error(self.text, self.peek().map_or(self.text.len(), |token| token.start), kind)
     }
 
-    /// Why the next token begins no term.
+    /// The error for a next token that cannot begin a term.
     fn no_term(&self) -> ParseError {
         let Some(token) = self.peek() else { return self.unexpected("a condition") };
         let text = token.text.to_owned();

@@ -11,16 +11,16 @@ use decode::Op;
 
 pub use interpreter::Ancillary;
 
-/// One instruction of a classic BPF program, laid out as `struct sock_filter` (linux/filter.h) and `struct bpf_insn`
-/// of libpcap.
+/// One instruction of a classic BPF program, laid out as `struct sock_filter` (linux/filter.h) and
+/// `struct bpf_insn` of libpcap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Instruction {
-    /// What to do.
+    /// The operation code.
     pub code: u16,
-    /// Instructions to skip if a jump's condition holds.
+    /// The number of instructions to skip if the jump's condition holds.
     pub jt: u8,
-    /// Instructions to skip if it does not.
+    /// The number of instructions to skip if it does not hold.
     pub jf: u8,
     /// The operand.
     pub k: u32,
@@ -29,7 +29,7 @@ pub struct Instruction {
 const _: () = assert!(size_of::<Instruction>() == 8);
 
 impl Instruction {
-    /// An instruction that is no conditional jump.
+    /// Creates an instruction other than a conditional jump.
     pub const fn new(code: u16, k: u32) -> Self {
         Self { code, jt: 0, jf: 0, k }
     }
@@ -37,7 +37,8 @@ impl Instruction {
 
 /// A verified classic BPF program, ready to run here or in the kernel.
 ///
-/// It ends: jumps only go forward. It prints as `tcpdump -d` prints programs.
+/// A program always terminates, because jumps only go forward. It prints in the format of
+/// `tcpdump -d`.
 ///
 /// ```
 /// use packet_filter::{Ancillary, Filter, LinkType, Options};
@@ -55,26 +56,26 @@ impl Instruction {
 pub struct Program {
     instructions: Vec<Instruction>,
     ops: Vec<Op>,
-    /// Whether it writes scratch memory.
+    /// `true` if the program writes scratch memory.
     scratch: bool,
 }
 
 impl Program {
-    /// The most instructions of a program that is interpreted. (Linux sockets take 4,096.)
+    /// The maximum number of instructions of an interpreted program. Linux sockets accept 4,096.
     pub const MAX_LEN: usize = u16::MAX as usize;
 
-    /// Verifies a program: the rules are those of the Linux kernel (net/core/filter.c, `bpf_check_classic`), except
-    /// that it may be longer.
+    /// Verifies a program. The rules are those of the Linux kernel (net/core/filter.c,
+    /// `bpf_check_classic`), except for the maximum length.
     ///
     /// # Errors
     ///
-    /// The first rule that is broken.
+    /// The first rule that the program breaks.
     pub fn from_instructions(instructions: Vec<Instruction>) -> Result<Self, ProgramError> {
         verify::verify(&instructions)?;
         Ok(Self::trusted(instructions))
     }
 
-    /// A program that is known to be valid.
+    /// Creates a program from instructions that are known to be valid.
     pub(crate) fn trusted(instructions: Vec<Instruction>) -> Self {
         debug_assert_eq!(verify::verify(&instructions), Ok(()));
         let ops = decode::decode(&instructions);
@@ -87,12 +88,14 @@ impl Program {
         &self.instructions
     }
 
-    /// Runs the program over a packet. Returns how many bytes of the packet to keep: 0 if it does not match.
+    /// Runs the program over a packet. Returns the number of bytes of the packet to keep, 0 if it
+    /// does not match.
     ///
-    /// `data` are the bytes captured, `wire_len` is the packet's length on the wire, which `len` means. A load beyond
-    /// `data` rejects the packet, as does a division by zero.
+    /// `data` is the captured part of the packet and `wire_len` its length on the wire, which is
+    /// the value of `len`. A load beyond the end of `data` rejects the packet, as does a division
+    /// by zero.
     pub fn run(&self, data: &[u8], wire_len: u32, ancillary: &Ancillary) -> u32 {
-        // What every packet passes costs no more than this.
+        // A filter that matches every packet must cost no more than this.
         if let [Op::Return(k)] = self.ops.as_slice() {
             *k
         } else if self.scratch {
@@ -102,7 +105,7 @@ impl Program {
         }
     }
 
-    /// Whether the program returns the same for every packet, without looking at it; and what.
+    /// The return value, if the program returns the same for every packet without looking at it.
     pub fn verdict(&self) -> Option<u32> {
         match self.instructions.as_slice() {
             [Instruction { code, k, .. }] if *code == code::RET | code::K => Some(*k),

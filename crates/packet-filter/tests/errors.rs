@@ -1,4 +1,4 @@
-//! Errors point at the column and say what is wrong.
+//! Errors point at the column and name the cause.
 
 use packet_filter::{CompileError, Filter, LinkType, MAX_NESTING, Options, ParseErrorKind};
 

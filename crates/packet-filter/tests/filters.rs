@@ -1,4 +1,4 @@
-//! Expressions, compiled and run over frames made here.
+//! Expressions, compiled and run over frames that are built here.
 
 use packet_filter::{Ancillary, ExtensionHeaders, Filter, Instruction, LinkType, Options, Program};
 
@@ -94,7 +94,8 @@ fn a_vlan_tag_is_found_in_the_frame_and_in_the_metadata() {
     }
 }
 
-/// Every kind of header, with lengths of its own; what stands in a fragment header's second byte is no length.
+/// Covers every kind of extension header with various lengths. The second byte of a fragment header
+/// is reserved, not a length.
 #[test]
 fn extension_headers_of_any_length_are_followed() {
     let header = |next, length, bytes: usize| {
@@ -182,7 +183,7 @@ fn programs_of_others_are_verified_and_run() {
     }
 }
 
-/// SLIP has a header of 16 bytes, which says nothing of the protocol.
+/// SLIP has a header of 16 bytes that does not name the protocol.
 #[test]
 fn slip_is_raw_ip_behind_a_header() {
     let ip = tcp_frame().split_off(14);

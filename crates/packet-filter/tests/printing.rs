@@ -1,8 +1,8 @@
-//! What is parsed prints to a text that parses to the same tree, at the limits too.
+//! The printed form of every accepted expression parses to the same tree, at the limits too.
 
 use packet_filter::{Filter, MAX_EXPRESSION_LEN, ParseErrorKind};
 
-/// The text of `depth` levels of one shape.
+/// Builds the text of `depth` levels of one shape.
 type Shape = fn(usize) -> String;
 
 const SHAPES: [(&str, Shape); 10] = [

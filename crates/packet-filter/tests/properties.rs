@@ -1,4 +1,4 @@
-//! What holds for every tree and every text.
+//! Properties of every tree and every text.
 
 mod trees;
 
@@ -28,7 +28,8 @@ proptest! {
         }
     }
 
-    /// The optimiser changes no verdict of a packet that has all the bytes that are looked at.
+    /// For packets that have all the bytes that the program reads, the optimiser changes no
+    /// verdict.
     #[test]
     fn the_optimiser_changes_no_verdict(
         expression in trees::expressions(),
@@ -47,7 +48,7 @@ proptest! {
         if let Some(moving) = moving {
             filter = Filter::from(moving) & filter;
         }
-        // As long as a chain of headers may reach.
+        // The maximum length of a chain of headers.
         let data: Vec<u8> = data.into_iter().cycle().take(20_000).collect();
         let ancillary = Ancillary::vlan(tag);
         for options in [Options::file(), Options::socket()] {
@@ -57,7 +58,7 @@ proptest! {
                 let optimised = filter.compile(LinkType::Ethernet, &options).expect("the shorter program");
                 prop_assert!(Program::from_instructions(optimised.instructions().to_vec()).is_ok());
                 let (a, b) = (plain.run(&data, 20_000, &ancillary), optimised.run(&data, 20_000, &ancillary));
-                // A load far beyond the packet may be asked for in another order.
+                // The optimiser may reorder a load far beyond the packet.
                 let far = filter.to_string().contains('[');
                 prop_assert!(a == b || far, "{filter}\n{plain}\n{optimised}");
             }

@@ -1,4 +1,5 @@
-//! Any text is parsed or refused; what is parsed prints to itself, compiles to a program that verifies, and runs.
+//! Any text is either parsed or rejected. A parsed expression prints to a text that parses to the
+//! same tree, and compiles to a program that verifies and runs.
 
 #![no_main]
 

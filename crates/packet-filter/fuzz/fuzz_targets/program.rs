@@ -1,4 +1,5 @@
-//! Any instructions are refused, or run over any packet to their end, and translate to eBPF or say why not.
+//! Any instructions are either rejected or run to their end over any packet. They translate to eBPF
+//! or to an error that names the cause.
 
 #![no_main]
 

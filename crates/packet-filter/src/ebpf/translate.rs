@@ -1,7 +1,7 @@
-//! Classic instructions to eBPF.
+//! Translates classic instructions to eBPF.
 //!
-//! The accumulator lives in `r0`, the index register in `r5`, the start and end of the packet in `r2` and `r3`; `r4`
-//! is for addresses. Scratch words are on the stack.
+//! Register use: `r0` is the accumulator, `r5` the index register, `r2` and `r3` the start and end
+//! of the packet, and `r4` holds addresses. Scratch words are on the stack.
 
 use super::EbpfInstruction;
 use crate::error::CompileError;
@@ -18,7 +18,7 @@ const ADDRESS: u8 = 4;
 const INDEX: u8 = 5;
 const FRAME: u8 = 10;
 
-/// Codes of eBPF that classic BPF has not (linux/bpf.h).
+/// eBPF codes that do not exist in classic BPF (linux/bpf.h).
 const ALU64: u8 = 0x07;
 const JMP32: u8 = 0x06;
 const MOV: u8 = 0xb0;
@@ -31,16 +31,16 @@ const LOAD_HALF: u8 = 0x69;
 const LOAD_BYTE: u8 = 0x71;
 const STORE_WORD: u8 = 0x63;
 
-/// `MAX_PACKET_OFF` of the kernel's verifier: what may be added to a packet pointer.
+/// `MAX_PACKET_OFF` of the kernel's verifier: the maximum that may be added to a packet pointer.
 const MAX_PACKET_OFFSET: u32 = 0xffff;
 
-/// A jump whose target is not known yet.
+/// The target of a jump that is not yet resolved.
 enum Target {
     /// The code of a classic instruction.
     Classic(usize),
     /// The end of the fragment, with zero.
     Reject,
-    /// The end of the fragment, with what the accumulator holds.
+    /// The end of the fragment, with the accumulator as its result.
     End,
 }
 
@@ -84,7 +84,7 @@ pub(super) fn translate(program: &[Instruction]) -> Result<Vec<EbpfInstruction>,
     Ok(out.code)
 }
 
-/// Which instructions can be reached: the verifier takes no others.
+/// The reachable instructions. The verifier rejects programs with unreachable ones.
 fn reachable(program: &[Instruction]) -> Vec<bool> {
     let mut reachable = vec![false; program.len()];
     let reach = |at: usize, reachable: &mut Vec<bool>| {
@@ -111,7 +111,7 @@ fn reachable(program: &[Instruction]) -> Vec<bool> {
     reachable
 }
 
-/// Whether an instruction loads from beyond any packet.
+/// Returns `true` if an instruction loads from beyond any packet.
 fn never_loads(code: u16, k: u32) -> bool {
     let bytes = match code & 0x18 {
         W => 4,
@@ -126,7 +126,7 @@ fn never_loads(code: u16, k: u32) -> bool {
     loads && k > MAX_PACKET_OFFSET - bytes
 }
 
-/// What follows a fragment: one of two actions.
+/// The code after a fragment, which returns one of two actions.
 pub(super) fn verdict(matching: i32, other: i32) -> [EbpfInstruction; 5] {
     [
         EbpfInstruction::new(JMP32 | code::JEQ as u8, ACCUMULATOR, 0, 2, 0),
@@ -176,7 +176,7 @@ impl Translation {
         Ok(())
     }
 
-    /// Bytes of the packet into a register, if the packet has them.
+    /// Loads bytes of the packet into a register. Rejects the packet if it is too short.
     fn load(&mut self, index: Option<u8>, k: u32, size: u16, register: u8) {
         let bytes = match size {
             W => 4,
@@ -189,7 +189,7 @@ impl Translation {
             }
             None => self.push(ALU64 | MOV | FROM_REGISTER, ADDRESS, DATA, 0, 0),
             Some(index) => {
-                // The verifier wants a bound that keeps the sum within its own.
+                // The verifier needs a bound on the index that keeps the sum within its own limit.
                 self.jump_to(
                     JMP32 | code::JGT as u8,
                     index,
@@ -201,7 +201,7 @@ impl Translation {
                 self.push(ALU64 | code::ADD as u8 | FROM_REGISTER, ADDRESS, DATA, 0, 0);
             }
         }
-        // A constant offset belongs to the pointer, where the verifier follows it.
+        // A constant offset is added to the pointer itself, where the verifier can track it.
         self.push(ALU64 | code::ADD as u8, ADDRESS, 0, 0, (k + bytes) as i32);
         self.jump_to(JMP as u8 | code::JGT as u8 | FROM_REGISTER, ADDRESS, END, 0, Target::Reject);
         let back = -(bytes as i16);
@@ -230,11 +230,11 @@ impl Translation {
         }
         match operation {
             code::DIV | code::MOD => {
-                // Classic BPF rejects the packet; eBPF would give zero.
+                // Classic BPF rejects the packet; eBPF's result would be zero.
                 self.jump_to(JMP32 | code::JEQ as u8, INDEX, 0, 0, Target::Reject);
             }
             code::LSH | code::RSH => {
-                // eBPF would shift by the lowest five bits.
+                // eBPF would use only the lowest five bits of the shift.
                 self.push(JMP32 | 0xb0, INDEX, 0, 1, 31);
                 self.set(ACCUMULATOR, 0);
             }
@@ -287,7 +287,7 @@ impl Translation {
     }
 }
 
-/// Where a scratch word is on the stack.
+/// The offset of a scratch word on the stack.
 fn scratch(word: u32) -> i16 {
     -64 + 4 * (word as i16)
 }

@@ -1,4 +1,4 @@
-//! Blocks to a program.
+//! Assembles blocks to a program.
 
 use std::hash::{Hash as _, Hasher as _};
 
@@ -7,7 +7,7 @@ use crate::graph::{Graph, NodeId};
 use crate::ir::{WordHasher, WordMap};
 use crate::program::{Instruction, code};
 
-/// A test: its code, and a jump that still lacks its targets.
+/// A test: its code, and a jump whose targets are not yet resolved.
 pub(super) struct Block {
     pub(super) id: NodeId,
     pub(super) code: Vec<Instruction>,
@@ -29,7 +29,7 @@ impl Block {
     }
 }
 
-/// Conditional jumps, one behind the other, of which the first that holds leads on.
+/// A sequence of conditional jumps to the same target. The first whose condition holds is taken.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Jumps {
     pub(super) code: u16,
@@ -51,10 +51,11 @@ impl Operands {
     }
 }
 
-/// How far a conditional jump can go, less the jumps of its block that may be put behind it.
+/// The maximum distance of a conditional jump, less a reserve for the jumps of its own block that
+/// may be inserted after it.
 const REACH: usize = 240;
 
-/// Takes out stores whose word nothing reads.
+/// Removes stores to words that are never read.
 pub(super) fn remove_dead_stores(blocks: &mut [Block], graph: &Graph) {
     let mut reading = vec![0u16; graph.len()];
     for block in blocks.iter_mut().rev() {
@@ -82,7 +83,7 @@ pub(super) fn remove_dead_stores(blocks: &mut [Block], graph: &Graph) {
     }
 }
 
-/// Makes blocks of the same code and the same targets one: whatever the registers hold, they do the same.
+/// Merges blocks with equal code and equal targets. They do the same whatever the registers hold.
 pub(super) fn merge_equal(blocks: &mut Vec<Block>, graph: &Graph) {
     let mut merged: Vec<Option<NodeId>> = vec![None; graph.len()];
     let mut known: WordMap<u64, usize> = WordMap::default();
@@ -94,7 +95,8 @@ pub(super) fn merge_equal(blocks: &mut Vec<Block>, graph: &Graph) {
         };
         let Some(block) = blocks.get_mut(at) else { continue };
         (block.yes, block.no) = (into(block.yes), into(block.no));
-        // Of different blocks with the same fingerprint only the first is found again: the program is longer, not wrong.
+        // If different blocks have the same fingerprint, only the first is found. The program is
+        // then longer than necessary, but correct.
         let first = *known.entry(block.fingerprint()).or_insert(at);
         let (Some(block), Some(first)) = (blocks.get(at), blocks.get(first)) else { continue };
         let is_gone = first.id != block.id && first.does_the_same(block);
@@ -110,7 +112,7 @@ pub(super) fn merge_equal(blocks: &mut Vec<Block>, graph: &Graph) {
     blocks.retain(|_| !gone.next().unwrap_or(false));
 }
 
-/// Lays the blocks out, last first, when the distance to every target is known.
+/// Lays out the blocks from the last to the first, so that the distance to every target is known.
 pub(super) fn assemble(
     blocks: &[Block],
     graph: &Graph,
@@ -143,12 +145,13 @@ pub(super) fn assemble(
     Ok(code.code)
 }
 
-/// A program from its end.
+/// A program, built from its end.
 struct Backwards {
     code: Vec<Instruction>,
-    /// For the ends and each block, instructions from its start to the end.
+    /// For each verdict and block, the number of instructions from its start to the end of the
+    /// program.
     starts: Vec<usize>,
-    /// The same for the last long jump to it.
+    /// The same for the latest long jump to it.
     relays: Vec<usize>,
 }
 
@@ -180,12 +183,13 @@ impl Backwards {
         }
     }
 
-    /// Instructions between here and a place.
+    /// The number of instructions between the current position and a target.
     fn distance(&self, start: usize) -> usize {
         self.code.len() - start
     }
 
-    /// A place from which a jump gets to a block: its start, or a long jump to it, put here if none is near.
+    /// A position within reach from which a block can be entered: its start, or a long jump to it.
+    /// Inserts a long jump if there is none in reach.
     fn within_reach(&mut self, id: NodeId) -> usize {
         let at = |places: &[usize]| places.get(id.place()).copied().unwrap_or(0);
         let (start, relay) = (at(&self.starts), at(&self.relays));

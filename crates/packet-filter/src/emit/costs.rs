@@ -1,17 +1,17 @@
-//! What values cost, and which are worth keeping.
+//! The cost of computing each value, which decides whether it is cached.
 
 use crate::expression::{BinaryOperator, Width};
 use crate::graph::{Graph, NodeId};
 use crate::ir::{Operand, Value, ValueId, Values};
 
-/// Instructions that a value must take to be kept in scratch memory.
+/// The minimum cost, in instructions, of a value that is cached in scratch memory.
 const WORTH_KEEPING: u32 = 2;
 
 #[derive(Clone, Copy, Default)]
 struct Cost {
-    /// Values and tests that use it.
+    /// The number of values and tests that use it.
     uses: u32,
-    /// Instructions to compute it, at most.
+    /// The maximum number of instructions to compute it.
     instructions: u32,
     takes_x: bool,
     tested: bool,
@@ -32,19 +32,20 @@ impl Costs {
         costs
     }
 
-    /// Whether computing the value may change the index register.
+    /// Returns `true` if computing the value may change the index register.
     pub(super) fn takes_x(&self, id: ValueId) -> bool {
         self.0.get(id.index()).is_none_or(|cost| cost.takes_x)
     }
 
-    /// Whether the value is worth a scratch word.
+    /// Returns `true` if the value is worth a scratch word.
     pub(super) fn is_kept(&self, id: ValueId) -> bool {
         self.0
             .get(id.index())
             .is_some_and(|cost| cost.uses >= 2 && cost.instructions >= WORTH_KEEPING)
     }
 
-    /// A value that is tested counts once, however often: its tests stand side by side.
+    /// Counts a use by tests. A value counts once however many tests use it, because its tests are
+    /// adjacent.
     fn test(&mut self, values: &Values, id: ValueId) {
         if let Some(cost) = self.0.get_mut(id.index())
             && !cost.tested
@@ -96,8 +97,8 @@ impl Costs {
     }
 }
 
-/// The offset of the byte whose lower half, times four, is the value: one instruction loads the length of an IPv4
-/// header.
+/// The offset of the byte whose lower half, times four, is the value. One instruction (`MSH`) loads
+/// such a value, which is the length of an IPv4 header.
 pub(super) fn header_length(values: &Values, id: ValueId) -> Option<u32> {
     let constant = |id| match values.value(id) {
         Value::Constant(number) => Some(number),

@@ -1,9 +1,9 @@
-//! What registers and scratch words hold.
+//! Tracks the contents of registers and scratch words.
 
 use crate::graph::{Graph, Node, NodeId};
 use crate::ir::ValueId;
 
-/// Words of scratch memory.
+/// The number of scratch words.
 pub(super) const SCRATCH: usize = 16;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub(super) struct State {
     pub(super) words: [Option<ValueId>; SCRATCH],
 }
 
-/// What holds on every way to a node. Nodes are left in topological order, so that all ways to a node are known when
-/// its turn comes.
+/// The contents that all paths to a node agree on. Nodes are visited in topological order, so all
+/// paths to a node are known when it is visited.
 pub(super) struct Arriving(Vec<Option<State>>);
 
 impl Arriving {

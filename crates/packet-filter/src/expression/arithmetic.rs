@@ -1,4 +1,4 @@
-//! Numbers computed from a packet.
+//! Numbers that are computed from a packet.
 
 use super::{Comparison, Expression, Relation};
 
@@ -9,21 +9,21 @@ pub enum Arithmetic {
     Number(u32),
     /// The length of the packet on the wire, in bytes: `len`.
     Length,
-    /// Bytes of a header, in network byte order: `tcp[2:2]`. A packet without that header does not match; a packet
-    /// too short for the bytes matches nothing at all.
+    /// Bytes of a header, in network byte order: `tcp[2:2]`. A packet without that header does not
+    /// match the relation. A packet too short for the bytes is rejected by the whole filter.
     Load {
         /// The header.
         header: Header,
-        /// Bytes from its start.
+        /// The offset from the start of the header, in bytes.
         offset: Box<Self>,
-        /// How many bytes.
+        /// The number of bytes.
         width: Width,
     },
     /// The negative number.
     Negate(Box<Self>),
-    /// Two numbers combined.
+    /// A binary operation.
     Binary {
-        /// How.
+        /// The operator.
         operator: BinaryOperator,
         /// The number on the left.
         left: Box<Self>,
@@ -38,18 +38,19 @@ impl Arithmetic {
         Self::Load { header, offset: Box::new(Self::Number(offset)), width }
     }
 
-    /// This number combined with another.
+    /// Combines this number with another.
     #[must_use]
     pub fn binary(self, operator: BinaryOperator, right: Self) -> Self {
         Self::Binary { operator, left: Box::new(self), right: Box::new(right) }
     }
 
-    /// The condition that this number compares so with another.
+    /// The condition that compares this number with another.
     pub fn compare(self, comparison: Comparison, right: Self) -> Expression {
         Expression::Relation(Relation { left: self, comparison, right })
     }
 
-    /// Whether nothing in the tree has more than `limit` ancestors; found without recursion.
+    /// Returns `true` if no node of the tree has more than `limit` ancestors. Not recursive, so a
+    /// deep tree cannot overflow the stack.
     pub(crate) fn is_within(&self, limit: usize) -> bool {
         let mut pending = vec![(self, 0)];
         while let Some((arithmetic, depth)) = pending.pop() {
@@ -77,7 +78,7 @@ impl From<u32> for Arithmetic {
     }
 }
 
-/// How two numbers are combined.
+/// A binary operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BinaryOperator {
     /// `+`
@@ -195,7 +196,7 @@ impl Header {
     }
 }
 
-/// How many bytes a number is read from.
+/// The number of bytes in a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Width {
     /// One byte.

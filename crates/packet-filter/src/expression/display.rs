@@ -1,4 +1,4 @@
-//! Printing: the text parses to the same tree.
+//! Prints expressions. The text parses to the same tree.
 
 use std::fmt;
 
@@ -32,8 +32,8 @@ fn chain(operands: &[Expression], word: &str, f: &mut fmt::Formatter<'_>) -> fmt
     Ok(())
 }
 
-/// `and` and `or` bind alike, from the left: parentheses say which is meant. A negated relation needs them because
-/// `not 1 + 1 = 2` is hard to read.
+/// Prints an operand. `and` and `or` have equal precedence, so parentheses show the grouping. A
+/// negated relation gets them because `not 1 + 1 = 2` is hard to read.
 fn operand(expression: &Expression, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match expression {
         Expression::Primitive(_) | Expression::Not(_) => write!(f, "{expression}"),

@@ -2,7 +2,7 @@
 
 macro_rules! llc_types {
     ($($(#[doc = $doc:literal])+ $name:ident = $keyword:literal, $mask:literal, $control:literal;)+) => {
-        /// The type of an 802.2 frame, told by its control field (IEEE 802.2, section 5).
+        /// The type of an 802.2 frame, which its control field encodes (IEEE 802.2, section 5).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum LlcType {
@@ -19,7 +19,8 @@ macro_rules! llc_types {
                 }
             }
 
-            /// The bits of the first control byte that tell the type, and their values.
+            /// The mask of the bits in the first control byte that encode the type, and their
+            /// value.
             pub(crate) fn control(self) -> (u32, u32) {
                 match self {
                     $(Self::$name => ($mask, $control),)+
@@ -61,7 +62,7 @@ llc_types! {
 }
 
 impl LlcType {
-    /// The type of this keyword, whose letters may be capitals.
+    /// The type for a keyword, in any case.
     pub(crate) fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|one| one.keyword().eq_ignore_ascii_case(word))
     }

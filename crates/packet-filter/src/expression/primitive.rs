@@ -14,50 +14,52 @@ pub enum Primitive {
     Protocol(Protocol),
     /// It comes from or goes to an address: `src host 192.0.2.1`.
     Host {
-        /// Where the address is looked for; by default in the IP header, and for IPv4 in ARP and RARP too.
+        /// The header that contains the address. Default: the IP header, and for IPv4 also ARP and
+        /// RARP.
         protocol: Option<HostProtocol>,
-        /// Which end.
+        /// The end of the packet's path.
         direction: Direction,
         /// The address.
         address: IpAddr,
     },
     /// It comes from or goes to a network: `dst net 192.0.2.0/24`.
     Net {
-        /// Where the address is looked for; by default in the IP header, and for IPv4 in ARP and RARP too.
+        /// The header that contains the address. Default: the IP header, and for IPv4 also ARP and
+        /// RARP.
         protocol: Option<HostProtocol>,
-        /// Which end.
+        /// The end of the packet's path.
         direction: Direction,
         /// The network.
         network: Network,
     },
     /// It comes from or goes to a link-layer address: `ether host 02:00:00:00:00:01`.
     EtherHost {
-        /// Which end.
+        /// The end of the packet's path.
         direction: Direction,
         /// The address.
         address: MacAddress,
     },
     /// It comes from or goes to a DECnet node: `decnet src host 10.123`.
     DecnetHost {
-        /// Which end.
+        /// The end of the packet's path.
         direction: Direction,
         /// The address.
         address: DecnetAddress,
     },
     /// It comes from or goes to a port: `tcp port 443`.
     Port {
-        /// The protocol; by default TCP, UDP and SCTP.
+        /// The protocol. Default: TCP, UDP and SCTP.
         transport: Option<Transport>,
-        /// Which end.
+        /// The end of the packet's path.
         direction: Direction,
         /// The port.
         port: u16,
     },
     /// It comes from or goes to a port of a range: `udp portrange 6000-6008`.
     PortRange {
-        /// The protocol; by default TCP, UDP and SCTP.
+        /// The protocol. Default: TCP, UDP and SCTP.
         transport: Option<Transport>,
-        /// Which end.
+        /// The end of the packet's path.
         direction: Direction,
         /// The lowest port.
         first: u16,
@@ -66,19 +68,19 @@ pub enum Primitive {
     },
     /// It carries a protocol, by number: `ip proto 47`.
     Proto {
-        /// Which header names the protocol.
+        /// The header that names the protocol.
         layer: ProtocolLayer,
         /// The number.
         number: u32,
     },
     /// A protocol is in its chain of headers: `ip6 protochain 6`.
     ProtoChain {
-        /// The IP version; by default both.
+        /// The IP version. Default: both.
         layer: Layer,
         /// The number.
         number: u8,
     },
-    /// It has an 802.2 header, of any or one type: `llc ui`.
+    /// It has an 802.2 header, of any type or one type: `llc ui`.
     Llc(Option<LlcType>),
     /// It is a link-layer broadcast: `ether broadcast`.
     Broadcast,
@@ -86,43 +88,46 @@ pub enum Primitive {
     IpBroadcast,
     /// It is a multicast: `ether multicast`, `ip multicast`, `ip6 multicast`.
     Multicast(MulticastLayer),
-    /// It has at most so many bytes: `less 128`.
+    /// Its length is at most this number of bytes: `less 128`.
     Less(u32),
-    /// It has at least so many bytes: `greater 128`.
+    /// Its length is at least this number of bytes: `greater 128`.
     Greater(u32),
-    /// It carries a VLAN tag, of any or one identifier; what follows is looked for behind the tag.
+    /// It has a VLAN tag, with any or one identifier. Later tests apply to the headers after the
+    /// tag.
     Vlan(Option<u16>),
-    /// It carries an MPLS label, any or one; what follows is looked for behind the label.
+    /// It has an MPLS label, any or one. Later tests apply to the headers after the label.
     Mpls(Option<u32>),
-    /// It is of the discovery stage of PPP over Ethernet.
+    /// It belongs to the discovery stage of PPP over Ethernet.
     PppoeDiscovery,
-    /// It is of the session stage of PPP over Ethernet, of any or one session; what follows is looked for inside.
+    /// It belongs to the session stage of PPP over Ethernet, with any or one session. Later tests
+    /// apply to the inner packet.
     PppoeSession(Option<u16>),
-    /// It is a Geneve packet (UDP port 6081, RFC 8926), of any or one network; what follows is looked for inside.
+    /// It is a Geneve packet (UDP port 6081, RFC 8926), with any or one network identifier. Later
+    /// tests apply to the inner packet.
     Geneve(Option<u32>),
     /// The capturing host received it.
     Inbound,
     /// The capturing host sent it.
     Outbound,
-    /// The interface with this index saw it: `ifindex 2`.
+    /// It was captured on the interface with this index: `ifindex 2`.
     InterfaceIndex(u32),
 }
 
-/// Which end of a packet an address or port belongs to.
+/// The end of a packet's path that an address or port belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// `src`
     Source,
     /// `dst`
     Destination,
-    /// `src or dst`, which may be left out.
+    /// `src or dst`, the default.
     #[default]
     Either,
     /// `src and dst`
     Both,
 }
 
-/// Where a network-layer address is looked for.
+/// The header that contains a network-layer address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HostProtocol {
     /// `ip`
@@ -164,7 +169,7 @@ impl Transport {
     }
 }
 
-/// Which header names the protocol of `proto`.
+/// The header that contains the protocol number of `proto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProtocolLayer {
     /// `proto`: IPv4 and IPv6.
@@ -181,7 +186,7 @@ pub enum ProtocolLayer {
     Isis,
 }
 
-/// The versions of IP.
+/// An IP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Layer {
     /// Both.
@@ -192,7 +197,7 @@ pub enum Layer {
     Ip6,
 }
 
-/// What kind of address is a multicast address.
+/// The layer of a multicast address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MulticastLayer {
     /// `ether multicast`

@@ -1,40 +1,43 @@
-//! Tests whose outcome is known from the tests before them.
+//! Removes tests whose outcome is known from earlier tests.
 //!
-//! A way from one test to the next carries a fact: the test held, or it did not. A test is passed over where the
-//! facts on the way to it decide it. Passing over is exact even for packets that are too short: a test is decided
-//! only by facts of the same value, so its bytes have been read before.
+//! An edge between two tests carries a fact: the first test held, or it did not. If the facts on
+//! the path to a test decide it, the edge skips that test. This is exact even for truncated
+//! packets: only facts about the same value decide a test, so the bytes of that value have been
+//! read before.
 
 use super::{Graph, Node, NodeId};
 use crate::ir::{Branch, Operand, Test, ValueId};
 
-/// How many facts of one value are looked through for a test, and for how many values facts are remembered: bounds
-/// on the work for chains of thousands of tests.
+/// The maximum number of facts about one value that are searched for a test, and the number of
+/// values whose facts are remembered. Both bound the work for chains of thousands of tests.
 const HORIZON: usize = 128;
 const VALUES: usize = 12;
 
-/// How far the common origin of two ways is searched.
+/// The maximum number of steps in the search for a common dominator.
 const MAX_CLIMB: usize = 4096;
 
-/// A test and whether it held.
+/// A test and its outcome.
 type Fact = (Test, bool);
 
-/// What is known on the way to a node: facts form a tree along the nodes that every way passes.
+/// The facts known at a node. Facts form a tree along the dominators.
 #[derive(Clone, Copy)]
 struct Known {
-    /// The last node that every way here passes; itself for the root.
+    /// The immediate dominator: the last node on every path to this one. The node itself for the
+    /// root.
     dominator: NodeId,
     depth: u32,
-    /// The fact of that node's test, if all ways here leave it on the same side; and the fact of the same value
-    /// before it.
+    /// The fact of the dominator's test, if all paths to this node leave it by the same edge, and
+    /// the node with the previous fact about the same value.
     fact: Option<(Fact, Option<NodeId>)>,
-    /// For each value the node with the last fact of it.
+    /// The node with the latest fact, for each value.
     last: [Option<(ValueId, NodeId)>; VALUES],
 }
 
-/// What is known at every node that has been reached.
+/// The facts known at every node that has been visited.
 struct Knowledge(Vec<Option<Known>>);
 
-/// Leads every way past tests that are decided on it. Returns whether anything changed.
+/// Redirects every edge past the tests whose outcome is known on it. Returns `true` if anything
+/// changed.
 pub(super) fn thread(graph: &mut Graph) -> bool {
     let order = graph.topological();
     let root = graph.root();
@@ -43,7 +46,7 @@ pub(super) fn thread(graph: &mut Graph) -> bool {
     let mut changed = false;
     for id in &order {
         let (Some(index), Some(mut node)) = (id.index(), graph.node(*id)) else { continue };
-        // A node that all ways have been led past is reached by none.
+        // If every edge to a node has been redirected, the node is unreachable.
         if known.at(*id).is_none() {
             continue;
         }
@@ -93,7 +96,7 @@ impl Knowledge {
         }
     }
 
-    /// One more way into a node.
+    /// Records one more edge into a node.
     fn arrive(&mut self, target: NodeId, from: NodeId, fact: Option<Fact>) {
         if target.index().is_none() {
             return;
@@ -105,7 +108,7 @@ impl Knowledge {
         self.set(target, known);
     }
 
-    /// What is known at a node behind a dominator.
+    /// The facts known at a node, given its dominator.
     fn below(&self, dominator: NodeId, target: NodeId, fact: Option<Fact>) -> Known {
         let (depth, mut last) =
             self.at(dominator).map_or((0, [None; VALUES]), |above| (above.depth, above.last));
@@ -115,7 +118,8 @@ impl Knowledge {
             let mut place =
                 last.iter().position(|last| last.is_none_or(|(value, _)| value == fact.0.value));
             if place.is_none() {
-                // The first, which tells the protocol, stays; the one after it is forgotten.
+                // The first entry identifies the protocol and stays. The oldest of the others is
+                // dropped.
                 last.copy_within(2.., 1);
                 place = Some(VALUES - 1);
             }
@@ -127,7 +131,7 @@ impl Knowledge {
         Known { dominator, depth: depth + 1, fact, last }
     }
 
-    /// The last node that the ways to both pass, or if it is far, one before it.
+    /// The last node on every path to both, or one of its dominators if the search gets too long.
     fn common(&self, mut a: NodeId, mut b: NodeId) -> NodeId {
         for _ in 0..MAX_CLIMB {
             let (Some(of_a), Some(of_b)) = (self.at(a), self.at(b)) else { return a };
@@ -151,7 +155,7 @@ impl Knowledge {
             .map_or(NodeId::REJECT, |known| known.dominator)
     }
 
-    /// The outcome of a test after a node that was left with a fact.
+    /// The outcome of a test that follows an edge with this fact, if it is known.
     fn decide(&self, from: NodeId, fact: Fact, test: Test) -> Option<bool> {
         if let Some(outcome) = implied(fact, test) {
             return Some(outcome);
@@ -169,7 +173,7 @@ impl Knowledge {
     }
 }
 
-/// The outcome of a test if the outcome of another is known.
+/// The outcome of a test, given the outcome of another test of the same value.
 fn implied((fact, holds): Fact, test: Test) -> Option<bool> {
     if fact == test {
         return Some(holds);
@@ -188,7 +192,8 @@ fn implied((fact, holds): Fact, test: Test) -> Option<bool> {
         (Operand::OneOf(known), Operand::OneOf(of)) => return among(known, holds, of),
         _ => return None,
     };
-    // What the fact leaves of the value: all of it, a range, or some bits.
+    // The values that are possible under the fact: all of them, a range, or those with some bits
+    // set.
     match (fact.comparison, holds) {
         (Branch::Equal, true) => Some(test.comparison.holds(a, b)),
         (Branch::Equal, false) => match test.comparison {
@@ -213,7 +218,7 @@ fn implied((fact, holds): Fact, test: Test) -> Option<bool> {
     }
 }
 
-/// Whether a value is one of some numbers, if it is or is not one of others.
+/// The outcome of a membership test in `of`, given that the value is (or is not) one of `known`.
 fn among(known: &[u32], holds: bool, of: &[u32]) -> Option<bool> {
     let none_left = if holds {
         known.iter().all(|number| !of.contains(number))
@@ -227,7 +232,7 @@ fn among(known: &[u32], holds: bool, of: &[u32]) -> Option<bool> {
     }
 }
 
-/// The outcome of a test of a value that lies in a range.
+/// The outcome of a test of a value that is known to lie in a range.
 fn in_range(low: u32, high: u32, comparison: Branch, number: u32) -> Option<bool> {
     match comparison {
         Branch::Equal if number < low || number > high => Some(false),

@@ -1,13 +1,14 @@
-//! Tests of one value side by side.
+//! Groups tests of the same value.
 //!
-//! In `a = 1 or b = 2 or a = 3` the tests can change places, so that `a` is loaded once. The test that moves up reads
-//! nothing that has not been read. (A packet cut off between `a` and `b` may then be accepted, for its `a` is 3,
-//! where before the failing load of `b` rejected it. libpcap's optimiser does the same.)
+//! In `a = 1 or b = 2 or a = 3` the tests can change places, so that `a` is loaded once. The test
+//! that moves forward reads only bytes that have been read before. This can change the verdict for
+//! a packet that is cut off between `a` and `b`: if its `a` is 3 it is now accepted, but without
+//! reordering the failing load of `b` would have rejected it. libpcap's optimiser does the same.
 
 use super::{Graph, Node, NodeId};
 use crate::ir::{Operand, WordMap};
 
-/// Groups the tests of every chain by value. Returns whether anything changed.
+/// Groups the tests of every chain by value. Returns `true` if anything changed.
 pub(super) fn group(graph: &mut Graph) -> bool {
     let order = graph.topological();
     let mut ways = vec![0u32; graph.nodes.len()];
@@ -59,7 +60,8 @@ fn is_done(done: &[bool], id: NodeId) -> bool {
     id.index().is_none_or(|index| done.get(index).copied().unwrap_or(true))
 }
 
-/// Tests that follow each other on one side, lead to the same place on the other, and are reached in no other way.
+/// The chain from `start`: tests that follow each other on one edge, share the target of the other
+/// edge, and have no other predecessors.
 fn chain(graph: &Graph, start: NodeId, side: bool, single: &dyn Fn(NodeId) -> bool) -> Vec<NodeId> {
     let Some(first) = graph.node(start) else { return Vec::new() };
     let exit = if side { first.no } else { first.yes };
@@ -75,13 +77,13 @@ fn chain(graph: &Graph, start: NodeId, side: bool, single: &dyn Fn(NodeId) -> bo
     chain
 }
 
-/// The chain with each test right behind the first of its value.
+/// The chain with each test moved right after the first test of the same value.
 fn by_value(graph: &Graph, chain: &[NodeId]) -> Vec<NodeId> {
     let mut ranks = WordMap::default();
     let mut ranked: Vec<(usize, NodeId)> = Vec::with_capacity(chain.len());
     for (position, id) in chain.iter().enumerate() {
         let rank = match graph.node(*id) {
-            // A test against a value reads that value, too: it stays where it is.
+            // A comparison with another value reads that value too, so it stays in place.
             Some(Node { test, .. }) if !matches!(test.right, Operand::Value(_)) => {
                 *ranks.entry(test.value).or_insert(position)
             }
@@ -93,8 +95,8 @@ fn by_value(graph: &Graph, chain: &[NodeId]) -> Vec<NodeId> {
     ranked.into_iter().map(|(_, id)| id).collect()
 }
 
-/// Puts the tests of `sorted` into the places of `chain`. Both ways of a chain's node keep their meaning, because the
-/// places have the same exit and the same continuation.
+/// Puts the tests of `sorted` into the positions of `chain`. Both edges of a position keep their
+/// meaning, because all positions share the same exit and the chain's continuation.
 fn permute(graph: &Graph, nodes: &mut [Node], chain: &[NodeId], sorted: &[NodeId]) {
     for (place, source) in chain.iter().zip(sorted) {
         if let (Some(index), Some(node)) = (place.index(), graph.node(*source))

@@ -1,4 +1,4 @@
-//! Hosts, networks, broadcasts.
+//! Lowers hosts, networks and broadcasts.
 
 use super::{Direction, Framing, HostProtocol, Lowering, MulticastLayer, Offset, link, test};
 use crate::error::CompileError;
@@ -127,7 +127,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// Whether there is an Ethernet header to look at.
+    /// An error unless the packet has an Ethernet header.
     fn ethernet_header(&self, primitive: &'static str) -> Result<Condition, CompileError> {
         match self.layout.framing {
             Framing::Ethernet => Ok(Condition::Always(true)),
@@ -153,7 +153,7 @@ impl Lowering<'_> {
     }
 }
 
-/// The test of one end or of both, source first.
+/// Tests one end, or both with the source first.
 pub(super) fn ends(direction: Direction, mut end: impl FnMut(bool) -> Condition) -> Condition {
     match direction {
         Direction::Source => end(true),

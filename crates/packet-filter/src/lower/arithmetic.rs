@@ -1,17 +1,19 @@
-//! Relations between numbers.
+//! Lowers relations between numbers.
 //!
-//! Bytes of a header are read only where the header is: a relation carries the tests of the headers that it names.
-//! As in libpcap, the tests of a sum or other operation are those of its left operand.
+//! Bytes of a header can be read only if the header is present, so a relation carries the tests for
+//! the headers that it names. As in libpcap, the tests of a binary operation are those of its left
+//! operand only.
 
 use super::{Lowering, link, test};
 use crate::error::CompileError;
 use crate::expression::{Arithmetic, BinaryOperator, Comparison, Header, Protocol, Relation};
 use crate::ir::{Branch, Condition, Operand, Test, Value, ValueId};
 
-/// Offsets above this are the kernel's own variables (linux/filter.h, `SKF_AD_OFF`, `SKF_NET_OFF`).
+/// The kernel treats offsets above this as its own variables (linux/filter.h, `SKF_AD_OFF`,
+/// `SKF_NET_OFF`).
 const MAX_OFFSET: u32 = i32::MAX as u32;
 
-/// A value and the tests that must hold for it to have a meaning.
+/// A value, and the tests that must hold for the value to be defined.
 struct Number {
     value: ValueId,
     present: Condition,
@@ -53,7 +55,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// `x & mask = 0` is a test of the machine's own.
+    /// Lowers a comparison of `x & mask` with zero to the machine's own bit test (`JSET`).
     fn masked_test(&mut self, value: ValueId, branch: Branch, number: u32) -> Condition {
         if let (Value::Binary(BinaryOperator::And, inner, mask), Branch::Equal, 0) =
             (self.values.value(value), branch, number)
@@ -124,7 +126,7 @@ impl Lowering<'_> {
         })
     }
 
-    /// Bytes at a computed offset, of which the constant part moves into the instruction.
+    /// Bytes at a computed offset. The constant part of the offset moves into the instruction.
     fn indexed(
         &mut self,
         index: ValueId,
@@ -134,7 +136,8 @@ impl Lowering<'_> {
         let (index, constant) = match self.values.value(index) {
             Value::Constant(more) => (None, constant.wrapping_add(more)),
             Value::Binary(BinaryOperator::Add, inner, more) => match self.values.value(more) {
-                // An instruction's offset is never negative: what reads before the header keeps its index.
+                // The offset in an instruction cannot be negative. A load before the header keeps
+                // its computed index.
                 Value::Constant(more) if constant.wrapping_add(more) <= MAX_OFFSET => {
                     (Some(inner), constant.wrapping_add(more))
                 }

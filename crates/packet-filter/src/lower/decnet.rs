@@ -1,4 +1,4 @@
-//! DECnet hosts.
+//! Lowers DECnet hosts.
 
 use super::address::ends;
 use super::{Direction, Lowering, link};
@@ -7,12 +7,12 @@ use crate::error::CompileError;
 use crate::expression::Width;
 use crate::ir::Condition;
 
-/// Flags of a routing header (DECnet Phase IV routing layer): a data packet with the short or the long header. Ahead
-/// of them stand two bytes of length and possibly one of padding.
+/// The flags of a routing header (DECnet Phase IV routing layer): a data packet with the short or
+/// the long header. Two bytes of length, and possibly one of padding, precede them.
 const SHORT: u32 = 0x02;
 const LONG: u32 = 0x06;
 const FORMAT: u32 = 0x07;
-/// One byte of padding.
+/// The value of the padding byte.
 const PADDING: u32 = 0x81;
 
 impl Lowering<'_> {
@@ -23,7 +23,7 @@ impl Lowering<'_> {
     ) -> Result<Condition, CompileError> {
         let decnet = self.ether_type(link::DECNET)?;
         let addresses = ends(direction, |is_source| {
-            // Where an address begins, from the flags on.
+            // The offset of the address from the flags.
             let (short, long) = if is_source { (3, 15) } else { (1, 7) };
             [(SHORT, short), (LONG, long)]
                 .into_iter()
@@ -34,7 +34,7 @@ impl Lowering<'_> {
         Ok(decnet.and(addresses))
     }
 
-    /// Whether a header of this format, padded or not, holds the address.
+    /// A test that holds if a header of this format, with or without padding, contains the address.
     fn decnet_header(&mut self, format: u32, offset: u32, address: DecnetAddress) -> Condition {
         let payload = self.layout.payload;
         let plain = self.masked(payload, 2, Width::One, format, FORMAT);

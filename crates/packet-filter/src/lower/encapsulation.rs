@@ -1,4 +1,4 @@
-//! Headers inside headers: these tests move where everything behind them is looked for.
+//! Lowers the tests of encapsulations, which move the offsets for everything after them.
 
 use super::{Framing, Layout, Lowering, Offset, Target, VLAN_TAG, VLAN_TAG_PRESENT, link, test};
 use crate::error::CompileError;
@@ -40,7 +40,8 @@ impl Lowering<'_> {
         Ok(condition)
     }
 
-    /// The kernel has taken the outermost tag out of the frame, or (on an old or odd driver) has not.
+    /// The outermost VLAN tag in the packet's metadata, to which the kernel moves it. Some old
+    /// drivers leave it in the frame, so that is tested as well.
     fn stripped_vlan(&mut self, identifier: Option<u32>, tagged: Condition) -> Condition {
         use BinaryOperator::{And, ShiftLeft, Xor};
         let present = self.values.ancillary(VLAN_TAG_PRESENT);
@@ -118,7 +119,8 @@ impl Lowering<'_> {
         let ports =
             self.ports(Some(Transport::Udp), Direction::Destination, GENEVE_PORT, GENEVE_PORT)?;
 
-        // 40 bytes if bit 5 of the first byte, where version 6 differs from 4, is set; else the length of IPv4.
+        // The length of the IP header: 40 bytes if bit 5 of the first byte, which distinguishes
+        // version 6 from 4, is set; otherwise that of IPv4.
         let first = self.load(network, 0, Width::One);
         let [one, four, five, fifteen, forty] =
             [1, 4, 5, 15, 40].map(|number| self.values.constant(number));
@@ -139,7 +141,7 @@ impl Lowering<'_> {
                 condition.and(self.masked(geneve, 4, Width::Four, identifier << 8, 0xffff_ff00));
         }
 
-        // RFC 8926, section 3.4: options in words, then the type of what follows.
+        // RFC 8926, section 3.4: the length of the options in words, then the payload type.
         let options = self.load(geneve, 0, Width::One);
         let mask = self.values.constant(0x3f);
         let options = self.values.binary(And, options, mask);
@@ -151,7 +153,7 @@ impl Lowering<'_> {
         let carried = self.load(geneve, 2, Width::Two);
         let ethernet = self.is_equal(carried, link::TRANSPARENT_ETHERNET);
 
-        // The type is in the Ethernet header inside if there is one, else in the Geneve header.
+        // The type is in the inner Ethernet header if there is one, otherwise in the Geneve header.
         let [eighteen, fourteen] = [18, 14].map(|number| self.values.constant(number));
         let ahead = self.values.binary(Add, options, eighteen);
         let ahead = self.values.binary(Multiply, ahead, ethernet);

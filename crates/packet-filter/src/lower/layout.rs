@@ -1,4 +1,4 @@
-//! Where the headers of a packet are.
+//! The offsets of a packet's headers.
 
 mod wireless;
 
@@ -6,7 +6,8 @@ use crate::expression::{BinaryOperator, Width};
 use crate::ir::{ValueId, Values};
 use crate::link_type::LinkType;
 
-/// Bytes from the start of the packet: a constant and possibly a number computed from the packet.
+/// An offset from the start of the packet: a constant, plus a number computed from the packet if
+/// needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Offset {
     pub(super) index: Option<ValueId>,
@@ -23,7 +24,7 @@ impl Offset {
     }
 }
 
-/// How the innermost link layer says what it carries.
+/// The field with which the innermost link layer identifies its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// An EtherType or an 802.3 length.
@@ -32,12 +33,12 @@ pub(super) enum Framing {
     EtherType,
     /// An 802.2 header, possibly with SNAP.
     Llc,
-    /// An 802.2 header in what is a data frame of 802.11.
+    /// An 802.2 header in an 802.11 data frame.
     Wireless {
         /// The first byte of the frame.
         control: ValueId,
     },
-    /// An 802.2 header, if the first byte of the packet says so.
+    /// An 802.2 header, if the first byte of the packet indicates one.
     SunAtm,
     /// ARCNET's own protocol number.
     Arcnet,
@@ -51,19 +52,20 @@ pub(super) enum Framing {
     Cooked,
     /// The version of IP.
     RawIp,
-    /// It is IPv4.
+    /// Always IPv4.
     Ipv4,
-    /// It is IPv6.
+    /// Always IPv6.
     Ipv6,
-    /// A protocol family of either byte order.
+    /// A protocol family in either byte order.
     Null,
     /// A protocol family.
     Loop,
     /// A PPP protocol number (RFC 1661).
     Ppp,
-    /// The protocol of a Geneve header, which is an EtherType; an Ethernet frame may or may not be inside.
+    /// The protocol of a Geneve header, which is an EtherType. There may be an inner Ethernet
+    /// frame.
     Geneve {
-        /// Whether one is inside: 1 or 0.
+        /// 1 if there is an inner Ethernet frame, 0 if not.
         ethernet: ValueId,
     },
 }
@@ -73,21 +75,21 @@ pub(super) struct Layout {
     pub(super) framing: Framing,
     /// The innermost link-layer header.
     pub(super) header: Offset,
-    /// The field of it that says what it carries, which may be an 802.2 header.
+    /// The header's field that identifies the payload, which may be an 802.2 header.
     pub(super) type_field: Offset,
-    /// What it carries.
+    /// The payload.
     pub(super) payload: Offset,
-    /// Bytes from there to the network layer: MPLS labels.
+    /// The number of bytes of MPLS labels between payload and network layer.
     pub(super) labels: u32,
-    /// VLAN tags that have been named so far.
+    /// The number of VLAN tags in the expression so far.
     pub(super) vlan_tags: u32,
-    /// Whether the link layer is the outermost.
+    /// `true` if this is the outermost link layer.
     pub(super) outermost: bool,
 }
 
 impl Layout {
     pub(super) fn new(link_type: LinkType, values: &mut Values) -> Self {
-        // Behind an 802.2 header with SNAP.
+        // The length of an 802.2 header with SNAP.
         const SNAP: u32 = 8;
         let (framing, type_field, payload) = match link_type {
             LinkType::Ethernet => (Framing::Ethernet, 12, 14),
@@ -135,7 +137,7 @@ impl Layout {
         Self::behind(framing, header, type_field, payload)
     }
 
-    /// The length of the header is its first byte, padded to four.
+    /// The length of the header is in its first byte, padded to four.
     fn pflog(values: &mut Values) -> Self {
         let len = values.load(None, 0, Width::One);
         let [three, mask] = [3, 0xfc].map(|number| values.constant(number));
@@ -150,7 +152,7 @@ impl Layout {
         Self { framing, header, type_field, payload, labels: 0, vlan_tags: 0, outermost: true }
     }
 
-    /// The 802.2 header where there is one.
+    /// The 802.2 header: the type field for framings that have it there, otherwise the payload.
     pub(super) fn llc(&self) -> Offset {
         match self.framing {
             Framing::Llc | Framing::Wireless { .. } | Framing::SunAtm => self.type_field,

@@ -1,4 +1,4 @@
-//! What the link layer says it carries.
+//! Lowers tests of the protocol that the link layer carries.
 
 use super::{Framing, Lowering, test};
 use crate::error::CompileError;
@@ -26,21 +26,21 @@ const APPLETALK_ARP: u32 = 0x80f3;
 const NOVELL: u32 = 0x8137;
 pub(super) const DECNET: u32 = 0x6003;
 
-/// The largest value of the type field that is a length (IEEE 802.3).
+/// The maximum value of the type field that is a length (IEEE 802.3).
 const MAX_LENGTH: u32 = 1500;
 
-/// What the type field of a cooked capture holds for 802.2 and for raw 802.3 frames (linux/if_ether.h).
+/// The type in a cooked capture for 802.2 and for raw 802.3 frames (linux/if_ether.h).
 const COOKED_802_2: u32 = 4;
 const COOKED_802_3: u32 = 1;
 
-/// An 802.2 frame in SunATM's first byte.
+/// The type of an 802.2 frame in the first byte of SunATM.
 const SUNATM_LLC: u32 = 2;
 
-/// `AF_INET`, the same everywhere; and in the other byte order.
+/// `AF_INET`, which is the same on every system, in both byte orders.
 const FAMILY_IP: u32 = 2;
 const FAMILIES_IP: &[u32] = &[FAMILY_IP.swap_bytes(), FAMILY_IP];
 
-/// `AF_INET6`: Linux; NetBSD and OpenBSD; FreeBSD; macOS.
+/// `AF_INET6` of Linux; of NetBSD and OpenBSD; of FreeBSD; of macOS.
 const FAMILIES_IP6: &[u32] = &[10, 24, 28, 30];
 const FAMILIES_IP6_OF_EITHER_ORDER: &[u32] = &[
     10u32.swap_bytes(),
@@ -54,7 +54,8 @@ const FAMILIES_IP6_OF_EITHER_ORDER: &[u32] = &[
 ];
 
 impl Lowering<'_> {
-    /// Whether the link layer carries this EtherType, or if it is at most 1,500, this LLC service access point.
+    /// A test that holds if the link layer carries this EtherType or, for numbers up to 1,500, this
+    /// LLC service access point.
     pub(super) fn ether_type(&mut self, number: u32) -> Result<Condition, CompileError> {
         if self.layout.labels > 0 {
             return self.behind_labels(number);
@@ -143,7 +144,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// Whether the type field is a length.
+    /// A test that holds if the type field is a length.
     pub(super) fn is_802_3(&mut self) -> Condition {
         let value = self.load(self.layout.type_field, 0, Width::Two);
         test(value, Branch::Greater, MAX_LENGTH).negated()
@@ -175,7 +176,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// An EtherType; OSI has its service access point in the upper byte (Cisco HDLC).
+    /// A test of an EtherType field. Cisco HDLC stores the OSI service access point in the upper
+    /// byte.
     fn plain_type(&mut self, number: u32) -> Condition {
         let number = if number == OSI { OSI << 8 | OSI } else { number };
         self.equal(self.layout.type_field, 0, Width::Two, number)
@@ -190,12 +192,13 @@ impl Lowering<'_> {
                 end.and(self.equal(llc, 0, Width::Four, 0xaaaa_0308))
             }
             number if number <= MAX_LENGTH => self.equal(llc, 0, Width::One, number),
-            // The type of SNAP, whatever the organisation.
+            // The SNAP type, whatever the organisation.
             number => self.equal(llc, 6, Width::Two, number),
         }
     }
 
-    /// ARCNET's protocol numbers (RFC 1051, RFC 1201, RFC 2497); what RFC 1051 has starts two bytes earlier.
+    /// A test of ARCNET's protocol number (RFC 1051, RFC 1201, RFC 2497). The payload of RFC 1051
+    /// starts two bytes earlier.
     fn arcnet_type(&mut self, number: u32) -> Condition {
         let numbers: &'static [u32] = match number {
             IP => &[212, 240],
@@ -209,7 +212,8 @@ impl Lowering<'_> {
         Condition::Test(Test { value, comparison: Branch::Equal, right: Operand::OneOf(numbers) })
     }
 
-    /// Whether an 802.2 header with SNAP extension (IEEE 802) names this organisation and type.
+    /// A test that holds if there is an 802.2 header with SNAP extension (IEEE 802) with this
+    /// organisation and type.
     fn snap(&mut self, organisation: u32, number: u32) -> Condition {
         let payload = self.layout.payload;
         let end = self.equal(payload, 4, Width::Four, organisation << 16 | number);
@@ -222,7 +226,8 @@ impl Lowering<'_> {
         Condition::Test(Test { value, comparison: Branch::Equal, right: Operand::OneOf(families) })
     }
 
-    /// The bottom label does not say what follows it: the version of IP does.
+    /// A test of the protocol after MPLS labels. No label names the protocol, so the IP version
+    /// decides.
     fn behind_labels(&mut self, number: u32) -> Result<Condition, CompileError> {
         let version = match number {
             IP => 0x40,
@@ -242,7 +247,7 @@ impl Lowering<'_> {
     }
 }
 
-/// What a network layer is in frame relay (ISO/IEC TR 9577).
+/// The identifier of a network layer in frame relay (ISO/IEC TR 9577).
 fn network_layer_identifier(number: u32) -> Option<u32> {
     match number {
         IP => Some(0xcc),
@@ -252,7 +257,7 @@ fn network_layer_identifier(number: u32) -> Option<u32> {
     }
 }
 
-/// The number that PPP has for an EtherType.
+/// The PPP protocol number for an EtherType.
 fn ppp_protocol(number: u32) -> u32 {
     match number {
         IP => 0x21,

@@ -1,11 +1,11 @@
-//! 802.2 frames.
+//! Lowers tests of 802.2 frames.
 
 use super::{Framing, Lowering, test};
 use crate::error::CompileError;
 use crate::expression::{LlcType, Width};
 use crate::ir::{Branch, Condition};
 
-/// What stands where an 802.2 header would in a frame of raw NetWare.
+/// The first two bytes of a raw NetWare frame, in place of an 802.2 header.
 const RAW_NETWARE: u32 = 0xffff;
 
 impl Lowering<'_> {

@@ -1,4 +1,4 @@
-//! Ports.
+//! Lowers tests of ports.
 
 use super::address::ends;
 use super::{Direction, Lowering, Offset, link, test};
@@ -36,8 +36,9 @@ impl Lowering<'_> {
         self.ports(transport, direction, first.min(last), first.max(last))
     }
 
-    /// IPv6, then IPv4, each with its transports and then its ports. The ports are tested anew for each transport, so
-    /// that the transport is known where they fail; what turns out equal becomes one again.
+    /// Tests IPv6, then IPv4, each with its transports and then its ports. The ports are tested
+    /// separately for each transport, so that the failure edge knows the transport. The optimiser
+    /// merges blocks that turn out equal.
     fn port_tests(
         &mut self,
         transport: Option<Transport>,
@@ -70,7 +71,7 @@ impl Lowering<'_> {
         Ok(ip6.or(ip.and(self.transports(network, 9, transport, &ports))))
     }
 
-    /// Whether the packet is of a transport and passes what is tested for it.
+    /// A test that holds if the packet is of a transport and passes the tests for it.
     fn transports(
         &mut self,
         network: Offset,
@@ -84,7 +85,8 @@ impl Lowering<'_> {
         })
     }
 
-    /// Whether an IPv4 packet is none or the first of its fragments (RFC 791, section 3.1).
+    /// A test that holds if an IPv4 packet is not a fragment or is the first one (RFC 791, section
+    /// 3.1).
     pub(super) fn first_fragment(&mut self) -> Condition {
         let value = self.load(self.layout.network(), 6, Width::Two);
         test(value, Branch::AnyBit, 0x1fff).negated()

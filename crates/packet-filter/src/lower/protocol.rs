@@ -1,4 +1,4 @@
-//! Protocols and chains of headers.
+//! Lowers protocols and chains of headers.
 
 use super::{Layer, Lowering, MAX_EXTENSION_HEADERS, Offset, ProtocolLayer, link, test};
 use crate::error::CompileError;
@@ -75,7 +75,7 @@ impl Lowering<'_> {
             ProtocolLayer::Ether => self.ether_type(number),
             ProtocolLayer::Iso => {
                 let iso = self.ether_type(link::OSI)?;
-                // Cisco HDLC has no 802.2 header, but a byte of padding.
+                // Cisco HDLC has a padding byte in place of the 802.2 header.
                 let at = if self.link_type == LinkType::CiscoHdlc { 1 } else { 3 };
                 Ok(iso.and(self.equal(self.layout.llc(), at, Width::One, number)))
             }
@@ -103,7 +103,8 @@ impl Lowering<'_> {
         Ok(ip6.and(inside))
     }
 
-    /// The type of an IS-IS packet, after the place of an 802.2 header. libpcap leaves out Cisco HDLC's padding here.
+    /// The offset of the IS-IS packet type, after the 802.2 header. As in libpcap, Cisco HDLC's
+    /// padding byte is not counted here.
     fn isis_type(&self) -> u32 {
         if self.link_type == LinkType::CiscoHdlc { 4 } else { 7 }
     }
@@ -146,7 +147,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// Whether a header in the chain of an IPv6 packet passes a test of its protocol and offset.
+    /// A test that holds if a header in the chain of an IPv6 packet passes a test of its protocol
+    /// and offset.
     pub(super) fn ip6_chain(
         &mut self,
         first_fragment: bool,
@@ -158,8 +160,8 @@ impl Lowering<'_> {
         self.chain(next, network.plus(40), 0, &options, first_fragment, found)
     }
 
-    /// Whether the header at an offset, or one behind it, passes. The number of headers is bounded because a BPF
-    /// program cannot loop.
+    /// A test that holds if the header at an offset, or one after it, passes. The number of headers
+    /// is bounded because a BPF program cannot loop.
     fn chain(
         &mut self,
         next: ValueId,
@@ -207,10 +209,14 @@ impl Lowering<'_> {
         here.or(extension.and(rest))
     }
 
-    /// What a header of an IPv6 packet measures: eight bytes, and `length` times eight more; four if it is an
-    /// authentication header (RFC 4302), and none if it is a fragment header, which has no length there but a byte that
-    /// anybody may fill (RFC 8200, section 4.5). Without a branch, because each branch would double the program for every
-    /// header behind it: a quarter of the factor stands in a word, two bits for each header, at half its number.
+    /// The length of an extension header: eight bytes plus eight times `length`. For an
+    /// authentication header (RFC 4302) the factor is four. For a fragment header it is zero: the
+    /// byte at the position of the length is reserved there, and a sender may fill it with anything
+    /// (RFC 8200, section 4.5).
+    ///
+    /// Computed without a branch, because each branch would double the program for every header
+    /// after it. The factors, divided by four, are packed into one word: two bits for each header,
+    /// at half its number.
     fn extension_size(&mut self, next: ValueId, length: ValueId) -> ValueId {
         use BinaryOperator::{Add, And, Multiply, ShiftRight};
         const fn place(number: u32) -> u32 {
@@ -231,7 +237,7 @@ impl Lowering<'_> {
         self.values.binary(Add, more, eight)
     }
 
-    /// One if a value below 2³¹ equals a number below 2³¹, else zero.
+    /// 1 if a value below 2³¹ equals a number below 2³¹, otherwise 0.
     pub(super) fn is_equal(&mut self, value: ValueId, number: u32) -> ValueId {
         use BinaryOperator::{ShiftRight, Subtract, Xor};
         let (number, one) = (self.values.constant(number), self.values.constant(1));

@@ -1,4 +1,4 @@
-//! Services: name, port, and the transports that the registry names.
+//! The table of services: name, port, and the registered transports.
 
 use super::{SCTP, TCP, UDP};
 

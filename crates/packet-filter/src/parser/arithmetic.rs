@@ -1,7 +1,8 @@
-//! Numbers computed from the packet.
+//! Parses numbers that are computed from the packet.
 //!
-//! `%` and `^` have no precedence of their own in libpcap's grammar: they take the operand right before them and
-//! everything after them. The same text must mean the same here.
+//! In libpcap's grammar `%` and `^` have no precedence of their own: they take the operand right
+//! before them and everything after them. This parser does the same, so that a text means the same
+//! in both.
 
 use super::Parser;
 use super::qualifiers::Scope;
@@ -13,7 +14,7 @@ use crate::names;
 const UNARY_MINUS: u8 = 6;
 
 impl Parser<'_> {
-    /// Whether the next tokens can only be a number.
+    /// Returns `true` if the next tokens can only begin a number.
     pub(super) fn starts_arithmetic(&self) -> bool {
         let Some(token) = self.peek() else { return false };
         match token.kind {
@@ -28,7 +29,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A number of operators that bind at least so tightly.
+    /// Parses a number with operators of at least this precedence.
     pub(super) fn arithmetic(&mut self, binding: u8) -> Result<Arithmetic, ParseError> {
         let depth = self.enter()?;
         let left = self.operand()?;
@@ -37,7 +38,7 @@ impl Parser<'_> {
         Ok(number)
     }
 
-    /// The number that begins with this operand.
+    /// Parses the rest of a number, given its first operand.
     pub(super) fn arithmetic_from(
         &mut self,
         mut left: Arithmetic,
@@ -114,7 +115,7 @@ impl Parser<'_> {
         Ok(number)
     }
 
-    /// `header [ offset : width ]`, from the header on.
+    /// Parses `header [ offset : width ]`, with the header already consumed.
     fn load(&mut self, scope: Scope) -> Result<Arithmetic, ParseError> {
         let Some(header) = header(scope) else {
             let protocol = match scope {

@@ -1,4 +1,4 @@
-//! Keywords that begin a condition, and the names that follow qualifiers.
+//! Parses keywords that begin a condition, and the names that follow qualifiers.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -10,7 +10,7 @@ use crate::lexer::{self, Token, TokenKind};
 use crate::network::Network;
 
 impl Parser<'_> {
-    /// A condition that begins with a keyword; `None` if the next token is none.
+    /// Parses a condition that begins with a keyword. `None` if the next token is not a keyword.
     pub(super) fn keyword(&mut self) -> Result<Option<(Expression, Inherited)>, ParseError> {
         let Some(Token { kind: TokenKind::Word(word), .. }) = self.peek() else { return Ok(None) };
         let scope = Scope::from_word(word);
@@ -46,7 +46,7 @@ impl Parser<'_> {
         Ok(Some((primitive.into(), None)))
     }
 
-    /// A name, or several in parentheses, under these qualifiers.
+    /// Parses a name, or several in parentheses, under these qualifiers.
     pub(super) fn identifier(&mut self, qualifiers: Qualifiers) -> Result<Expression, ParseError> {
         if self.accept("not") {
             let depth = self.enter()?;
@@ -132,7 +132,8 @@ impl Parser<'_> {
         }
     }
 
-    /// What a protocol keyword qualifies, or the keyword alone. The keyword itself is taken already.
+    /// Parses the rest of a condition that begins with a protocol keyword, which is already
+    /// consumed.
     fn qualified(&mut self, scope: Scope) -> Result<(Expression, Inherited), ParseError> {
         for keyword in ["broadcast", "multicast"] {
             if self.accept(keyword) {
@@ -216,7 +217,7 @@ impl Parser<'_> {
         Some(first)
     }
 
-    /// `/ length` after an address.
+    /// Parses `/ length` after an address.
     fn prefix(
         &mut self,
         qualifiers: Qualifiers,
@@ -245,7 +246,7 @@ impl Parser<'_> {
         self.masked(qualifiers, network).map_err(at)
     }
 
-    /// `mask address`, from the address on.
+    /// Parses the address after `mask`.
     fn mask(
         &mut self,
         qualifiers: Qualifiers,
@@ -276,7 +277,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A number that must stand here, and where it stands.
+    /// Parses a required number. Returns the number and its position.
     fn number(&mut self, expected: &'static str) -> Result<(u32, usize), ParseError> {
         match self.peek() {
             Some(Token { kind: TokenKind::Number(number), start, .. }) => {
@@ -287,7 +288,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The number that may follow the next keyword, in parentheses or not.
+    /// Parses the optional number after the next keyword, with or without parentheses.
     fn tag<T: TryFrom<u32>>(
         &mut self,
         what: &'static str,
@@ -319,7 +320,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The type that may follow `llc`.
+    /// Parses the optional type after `llc`.
     fn llc_type(&mut self) -> Result<Option<LlcType>, ParseError> {
         self.at += 1;
         let (TokenKind::Word(word) | TokenKind::Escaped(word)) = (match self.peek() {

@@ -1,4 +1,4 @@
-//! What stands before a name and says what it is.
+//! Qualifiers: the keywords before a name that determine its meaning.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -10,7 +10,7 @@ use crate::expression::{
 use crate::names;
 use crate::network::{MacAddress, Network};
 
-/// Protocol, direction and type of the names that follow.
+/// The protocol, direction and type of the names that follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Qualifiers {
     pub(super) scope: Scope,
@@ -18,7 +18,7 @@ pub(super) struct Qualifiers {
     pub(super) kind: Kind,
 }
 
-/// The protocol that qualifies.
+/// The protocol part of the qualifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     Any,
@@ -26,7 +26,7 @@ pub(super) enum Scope {
     Protocol(Protocol),
 }
 
-/// What a name is.
+/// The type of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Host,
@@ -87,7 +87,7 @@ impl Scope {
 type Made = Result<Expression, ParseErrorKind>;
 
 impl Qualifiers {
-    /// A number in the place of a name.
+    /// The condition for a number in the position of a name.
     pub(super) fn number(self, number: u32) -> Made {
         match self.kind {
             Kind::Host => self.address(Ipv4Addr::from_bits(number).into()),
@@ -136,7 +136,7 @@ impl Qualifiers {
         }
     }
 
-    /// A DECnet address, as its area and node.
+    /// The condition for a DECnet address, given as its area and node.
     pub(super) fn decnet(self, area: u16, node: u16) -> Made {
         if self.kind != Kind::Host {
             return Err(self.no_address());
@@ -152,12 +152,12 @@ impl Qualifiers {
         Ok(Primitive::DecnetHost { direction: self.direction, address }.into())
     }
 
-    /// Whether addresses are DECnet's.
+    /// Returns `true` if addresses under these qualifiers are those of DECnet.
     pub(super) fn is_decnet(self) -> bool {
         self.scope == Scope::Protocol(Protocol::Decnet)
     }
 
-    /// A name of a port or protocol.
+    /// The condition for the name of a port or protocol.
     pub(super) fn name(self, name: &str) -> Made {
         match self.kind {
             Kind::Host | Kind::Net => Err(ParseErrorKind::HostName { name: name.to_owned() }),
@@ -205,7 +205,8 @@ impl Qualifiers {
         Ok(Primitive::PortRange { transport, direction: self.direction, first, last }.into())
     }
 
-    /// Two ports joined by a dash, which may also be part of their names.
+    /// The condition for two ports joined by a dash. A dash may also be part of a name, so every
+    /// split is tried.
     fn named_range(self, text: &str) -> Made {
         let unknown = || ParseErrorKind::UnknownPort { name: text.to_owned() };
         for (dash, _) in text.match_indices('-') {
@@ -218,7 +219,7 @@ impl Qualifiers {
         self.port_range(self.named_transport(transports)?, port, port)
     }
 
-    /// The port of a name or number and the transports it is known for.
+    /// The port of a name or number, and the transports it is registered for.
     fn service(self, name: &str) -> Result<(u16, u8), ParseErrorKind> {
         if name.starts_with(|first: char| first.is_ascii_digit())
             && let Some(number) = crate::lexer::number(name)?
@@ -244,7 +245,8 @@ impl Qualifiers {
         Ok(row)
     }
 
-    /// The transport that is meant by a name: the one asked for, else the only one it is known for.
+    /// The transport of a named port: that of the qualifiers, otherwise the only one it is
+    /// registered for.
     fn named_transport(self, transports: u8) -> Result<Option<Transport>, ParseErrorKind> {
         let wanted = self.transport()?;
         Ok(wanted.or(match transports & (names::TCP | names::UDP) {
@@ -314,13 +316,13 @@ impl Qualifiers {
         }
     }
 
-    /// An address where a number or name must stand.
+    /// The error for an address in the position of a number or name.
     fn no_address(self) -> ParseErrorKind {
         ParseErrorKind::Qualifier { qualifier: self.kind_keyword(), what: "an address" }
     }
 }
 
-/// Why a keyword of pcap-filter(7) is not taken.
+/// The reason why a keyword of pcap-filter(7) is not supported. `None` for other words.
 pub(super) fn unsupported(word: &str) -> Option<&'static str> {
     Some(match word {
         "gateway" => {
@@ -344,7 +346,7 @@ pub(super) fn unsupported(word: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether a word has a meaning of its own, so that it is no name unless behind a backslash.
+/// Returns `true` if a word is a keyword, so that it is a name only after a backslash.
 pub(super) fn is_keyword(word: &str) -> bool {
     const OTHERS: &[&str] = &[
         "and",
@@ -376,12 +378,13 @@ pub(super) fn is_keyword(word: &str) -> bool {
         || names::constant(word).is_some()
 }
 
-/// A network number without dots: its first byte is its highest that is not zero.
+/// The network for a number without dots. Its most significant non-zero byte becomes the first byte
+/// of the network.
 fn short_network(number: u32) -> Network {
     let zeros = number.leading_zeros() / 8 * 8;
     let (address, mask) =
         if number == 0 { (0, u32::MAX) } else { (number << zeros, u32::MAX << zeros) };
-    // The shifted number has no bit below the shifted mask.
+    // The shifted number has no bits outside the shifted mask.
     Network::with_mask(Ipv4Addr::from_bits(address), Ipv4Addr::from_bits(mask))
         .unwrap_or_else(|| Network::from(IpAddr::from(Ipv4Addr::from_bits(address))))
 }

@@ -40,22 +40,22 @@ pub(crate) const JSET: u16 = 0x40;
 
 pub(crate) const K: u16 = 0x00;
 pub(crate) const X: u16 = 0x08;
-/// For `RET`: what the accumulator holds.
+/// For `RET`: return the accumulator.
 pub(crate) const A: u16 = 0x10;
 
 pub(crate) const TAX: u16 = 0x00;
 pub(crate) const TXA: u16 = 0x80;
 
-/// Loads from offsets above these are no loads from the start of the packet (`SKF_AD_OFF`, `SKF_NET_OFF`,
+/// Offsets above these do not count from the start of the packet (`SKF_AD_OFF`, `SKF_NET_OFF`,
 /// `SKF_LL_OFF`).
 pub(crate) const ANCILLARY: u32 = 0u32.wrapping_sub(0x1000);
 pub(crate) const NETWORK: u32 = 0u32.wrapping_sub(0x10_0000);
 pub(crate) const LINK: u32 = 0u32.wrapping_sub(0x20_0000);
 
-/// The class of a code.
+/// The instruction class of a code.
 pub(crate) fn class(code: u16) -> u16 {
     code & 0x07
 }
 
-/// Words of scratch memory.
+/// The number of scratch words.
 pub(crate) const SCRATCH: u32 = 16;

@@ -1,8 +1,8 @@
-//! Instructions in the form that the interpreter runs.
+//! Decodes instructions to the form that the interpreter runs.
 //!
-//! Every instruction becomes one operation at the same index, with its operand typed and its jumps absolute. A load
-//! followed by a comparison with a constant becomes one operation at the load's index; the comparison stays where it
-//! is, for jumps that lead to it.
+//! Every instruction becomes one operation at the same index, with a typed operand and absolute
+//! jump targets. A load followed by a comparison with a constant is fused into one operation at the
+//! index of the load. The comparison stays at its own index too, because jumps may lead to it.
 
 use super::Instruction;
 use super::code::{
@@ -10,7 +10,7 @@ use super::code::{
 };
 use crate::expression::BinaryOperator;
 
-/// Where a jump leads.
+/// The targets of a jump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ways {
     pub(super) yes: u16,
@@ -18,7 +18,8 @@ pub(super) struct Ways {
 }
 
 impl Ways {
-    /// A branch, not a selection: the processor goes on with the way it predicts instead of waiting for the packet.
+    /// The target for an outcome. A branch instead of a conditional move: the processor then
+    /// continues speculatively with the predicted target and does not wait for the packet's bytes.
     #[inline(always)]
     pub(super) fn way(self, holds: bool) -> usize {
         if holds {
@@ -38,9 +39,9 @@ pub(super) enum Op {
     IndexedWord(u32),
     IndexedHalf(u32),
     IndexedByte(u32),
-    /// A load of one datum of the packet's metadata.
+    /// A load of one field of the packet's metadata.
     Ancillary(u32),
-    /// A load from the link-layer or network-layer header on, by width.
+    /// A load relative to the link-layer or network-layer header, by width.
     Relative {
         k: u32,
         width: u8,
@@ -88,7 +89,7 @@ pub(super) enum Op {
 pub(super) fn decode(program: &[Instruction]) -> Vec<Op> {
     let mut ops: Vec<Op> =
         program.iter().enumerate().map(|(at, instruction)| one(at, instruction)).collect();
-    // From the back, so that the second of a pair is still alone.
+    // From the back, so that the second instruction of a pair is not yet fused itself.
     for at in (1..ops.len()).rev() {
         let (Some(first), Some(second)) = (ops.get(at - 1).copied(), ops.get(at).copied()) else {
             continue;

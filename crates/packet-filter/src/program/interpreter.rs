@@ -1,17 +1,17 @@
-//! Running a program.
+//! Interprets a program.
 
 use super::code;
 use super::decode::Op;
 use crate::ir;
 
-/// What the kernel knows of a packet beside its bytes, for the loads that ask for it (linux/filter.h, `SKF_AD_…`).
+/// Kernel metadata of a packet, for ancillary loads (linux/filter.h, `SKF_AD_…`).
 ///
-/// The default says nothing: no VLAN tag was taken out, and every number is zero.
+/// By default no VLAN tag was removed and every number is zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ancillary {
-    /// The tag control information of the VLAN tag that was taken out of the frame: priority, drop eligibility and
-    /// identifier (IEEE 802.1Q).
+    /// The tag control information of the VLAN tag that was removed from the frame: priority, drop
+    /// eligibility and identifier (IEEE 802.1Q).
     pub vlan_tag: Option<u16>,
     /// The EtherType of that tag.
     pub vlan_protocol: u16,
@@ -19,7 +19,7 @@ pub struct Ancillary {
     pub protocol: u16,
     /// `PACKET_HOST`, `PACKET_OUTGOING` … (linux/if_packet.h).
     pub packet_type: u8,
-    /// The interface.
+    /// The interface index.
     pub interface_index: u32,
     /// The hardware type of the interface (linux/if_arp.h).
     pub hardware_type: u16,
@@ -31,21 +31,22 @@ pub struct Ancillary {
     pub receive_hash: u32,
     /// The processor.
     pub cpu: u32,
-    /// Bytes before the payload of the transport layer.
+    /// The offset of the transport layer's payload.
     pub payload_offset: u32,
     /// A random number.
     pub random: u32,
-    /// Bytes before the network-layer header, for loads relative to it (`SKF_NET_OFF`).
+    /// The offset of the network-layer header, for loads relative to it (`SKF_NET_OFF`).
     pub network_offset: u32,
 }
 
 impl Ancillary {
-    /// Of a packet whose VLAN tag the kernel has taken out of the frame, if it had one.
+    /// The metadata of a packet from which the kernel has removed this VLAN tag, if any.
     pub fn vlan(tag: Option<u16>) -> Self {
         Self { vlan_tag: tag, ..Self::default() }
     }
 
-    /// A datum by its number; the exclusive or of both registers is one of them.
+    /// A metadata field by its number. One of the numbers stands for the exclusive or of both
+    /// registers.
     fn datum(&self, number: u32, a: u32, x: u32) -> u32 {
         match number {
             0 => self.protocol.into(),
@@ -67,9 +68,10 @@ impl Ancillary {
     }
 }
 
-/// Runs verified operations: every way leads forward and ends with a return.
+/// Runs verified operations. Every path goes forward and ends with a return.
 ///
-/// Most programs need no scratch memory, and clearing it would take as long as many a program.
+/// `SCRATCH` is the number of scratch words. Most programs use none, and clearing them would take
+/// as long as running a short program.
 pub(super) fn run<const SCRATCH: usize>(
     ops: &[Op],
     data: &[u8],
@@ -80,7 +82,7 @@ pub(super) fn run<const SCRATCH: usize>(
     let mut x = 0u32;
     let mut scratch = [0u32; SCRATCH];
     let mut at = 0;
-    // A packet that ends before a load, or a division by zero, is not matched.
+    // A load beyond the end of the packet, or a division by zero, rejects the packet.
     macro_rules! or_reject {
         ($value:expr) => {
             match $value {
@@ -193,7 +195,8 @@ fn byte(data: &[u8], offset: u64) -> Option<u32> {
     data.get(usize::try_from(offset).ok()?).map(|byte| (*byte).into())
 }
 
-/// A load from the link-layer header, which begins the data, or from the network-layer header on.
+/// A load relative to the link-layer header, which is at the start of the data, or to the
+/// network-layer header.
 #[cold]
 fn relative(data: &[u8], k: u32, width: u8, network_offset: u32) -> Option<u32> {
     let offset = match k.checked_sub(code::NETWORK) {

@@ -1,11 +1,11 @@
-//! Printing programs as `tcpdump -d` does.
+//! Prints programs in the format of `tcpdump -d`.
 
 use std::fmt;
 
 use super::code::{self, ABS, ALU, B, H, IND, JMP, LD, LDX, LEN, MEM, MISC, MSH, RET, ST, STX, X};
 use super::{Instruction, Program};
 
-/// One instruction a line: its index, name, operand, and where its jumps lead.
+/// Prints one instruction per line: its index, name, operand and jump targets.
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, instruction) in self.instructions().iter().enumerate() {

@@ -1,4 +1,5 @@
-//! What makes instructions a program: net/core/filter.c, `bpf_check_classic` and `check_load_and_stores`.
+//! Verifies programs by the rules of net/core/filter.c, `bpf_check_classic` and
+//! `check_load_and_stores`.
 
 use super::code::{
     self, ABS, ALU, B, H, IMM, IND, JMP, K, LD, LDX, LEN, MEM, MISC, MSH, RET, ST, STX, W, X,
@@ -6,7 +7,8 @@ use super::code::{
 use super::{Instruction, Program};
 use crate::error::ProgramError;
 
-/// Data that `SKF_AD_OFF` plus this names and that [`super::Ancillary`] has: all but netlink attributes.
+/// The ancillary offsets from `SKF_AD_OFF` that [`super::Ancillary`] supports: all but netlink
+/// attributes.
 const KNOWN_ANCILLARY: &[u32] = &[0, 4, 8, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60];
 
 pub(super) fn verify(program: &[Instruction]) -> Result<(), ProgramError> {
@@ -89,7 +91,8 @@ fn word(at: usize, word: u32) -> Result<(), ProgramError> {
 
 fn ancillary(at: usize, k: u32) -> Result<(), ProgramError> {
     match k.checked_sub(code::ANCILLARY) {
-        // Netlink attributes: the kernel walks them, with the accumulator and index register as arguments.
+        // Netlink attributes: the kernel searches them, with the accumulator and index register as
+        // arguments.
         Some(offset @ (12 | 16)) => Err(ProgramError::Ancillary { at, offset }),
         Some(offset) if offset < 64 && !KNOWN_ANCILLARY.contains(&offset) => {
             Err(ProgramError::Ancillary { at, offset })
@@ -98,7 +101,7 @@ fn ancillary(at: usize, k: u32) -> Result<(), ProgramError> {
     }
 }
 
-/// Every scratch word is written before it is read, on every way.
+/// Checks that every path writes a scratch word before it is read.
 fn scratch(program: &[Instruction]) -> Result<(), ProgramError> {
     let mut arriving = vec![u16::MAX; program.len()];
     let mut written = 0u16;

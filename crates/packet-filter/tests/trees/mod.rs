@@ -12,7 +12,8 @@ use packet_filter::{
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Trees of every kind of node. `constants` that occur in test packets make conditions hold at times.
+/// Trees of every kind of node. `constants` are values that occur in the test packets, so that
+/// conditions sometimes hold.
 pub(crate) fn expressions() -> impl Strategy<Value = Expression> {
     let leaf = prop_oneof![3 => primitives().prop_map(Expression::from), 1 => relations()];
     leaf.prop_recursive(5, 24, 4, |inner| {
@@ -146,7 +147,7 @@ fn primitives() -> impl Strategy<Value = Primitive> {
     ]
 }
 
-/// Primitives that move what follows them, or whose programs libpcap makes otherwise.
+/// Primitives that move the offsets of those after them, or that libpcap compiles differently.
 pub(crate) fn moving() -> impl Strategy<Value = Primitive> {
     prop_oneof![
         prop::option::of(0..0x1000u16).prop_map(Primitive::Vlan),
@@ -215,7 +216,7 @@ fn numbers() -> impl Strategy<Value = Arithmetic> {
             1 => (select(headers.clone()), inner, widths())
                 .prop_map(|(header, offset, width)| Arithmetic::Load {
                     header,
-                    // Within every packet that is long enough.
+                    // Keeps the offset within every packet that is long enough.
                     offset: Box::new(offset.binary(BinaryOperator::And, Arithmetic::Number(0xff))),
                     width,
                 }),

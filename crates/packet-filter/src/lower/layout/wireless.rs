@@ -1,6 +1,7 @@
-//! 802.11, whose header has no fixed length, behind headers that have none either.
+//! The layout of 802.11, whose header has a variable length, after capture headers of variable
+//! length.
 //!
-//! All of it is arithmetic without branches, as in an index of a load.
+//! Everything is computed without branches, so that it can be the index of a load.
 
 use super::{Framing, Layout, Offset};
 use crate::expression::{BinaryOperator, Width};
@@ -9,9 +10,10 @@ use crate::link_type::LinkType;
 
 use BinaryOperator::{Add, And, Multiply, ShiftLeft, ShiftRight, Subtract, Xor};
 
-/// Bytes of a data frame's header (IEEE 802.11, section 9.3.2.1) without fourth address and quality of service.
+/// The length of a data frame's header (IEEE 802.11, section 9.3.2.1) without the fourth address
+/// and quality of service.
 const HEADER: u32 = 24;
-/// Bytes of an 802.2 header with SNAP.
+/// The length of an 802.2 header with SNAP.
 const SNAP: u32 = 8;
 
 impl Layout {
@@ -34,7 +36,7 @@ impl Layout {
 struct Numbers<'a>(&'a mut Values);
 
 impl Numbers<'_> {
-    /// One or zero: a bit of a value.
+    /// Extracts one bit of a value: 1 or 0.
     fn bit(&mut self, value: ValueId, bit: u32) -> ValueId {
         let [bit, one] = [bit, 1].map(|number| self.0.constant(number));
         let shifted = self.0.binary(ShiftRight, value, bit);
@@ -46,19 +48,20 @@ impl Numbers<'_> {
         self.0.binary(ShiftLeft, value, bits)
     }
 
-    /// The length in a radiotap header: two bytes, the lower one first.
+    /// The length field of a radiotap header: two bytes, little-endian.
     fn radiotap(&mut self) -> ValueId {
         let [low, high] = [2, 3].map(|at| self.0.load(None, at, Width::One));
         let high = self.shifted(high, 8);
         self.0.binary(Add, high, low)
     }
 
-    /// The length in an AVS header.
+    /// The length field of an AVS header.
     fn avs(&mut self) -> ValueId {
         self.0.load(None, 4, Width::Four)
     }
 
-    /// The length of a Prism header, 144, unless it is an AVS header: drivers that changed over kept the link type.
+    /// The length of a Prism header: 144, unless it is an AVS header. Drivers that switched to AVS
+    /// kept the link type.
     fn prism(&mut self) -> ValueId {
         const MAGIC: u32 = 0x8021_1000;
         let first = self.0.load(None, 0, Width::Four);
@@ -66,7 +69,7 @@ impl Numbers<'_> {
             [MAGIC, 0xffff_f000, 1, 31].map(|number| self.0.constant(number));
         let kind = self.0.binary(And, first, mask);
         let difference = self.0.binary(Xor, kind, magic);
-        // 1 if they differ: then the negative number or the number itself has the highest bit.
+        // 1 if they differ: a non-zero number or its negation has the highest bit set.
         let negative = self.0.negate(difference);
         let either = self.0.binary(BinaryOperator::Or, difference, negative);
         let differs = self.0.binary(ShiftRight, either, most);
@@ -78,17 +81,17 @@ impl Numbers<'_> {
         self.0.binary(Add, len, prism)
     }
 
-    /// Where the 802.2 header begins, less [`HEADER`].
+    /// The offset of the 802.2 header, less [`HEADER`].
     fn end(&mut self, prefix: Option<ValueId>, control: ValueId, radiotap: bool) -> ValueId {
-        // Only data frames (section 9.2.4.1.3) have what follows.
+        // Only data frames (section 9.2.4.1.3) have the fields below.
         let one = self.0.constant(1);
         let [service, data, control_frame] = [7, 3, 2].map(|bit| self.bit(control, bit));
         let other = self.0.binary(Xor, control_frame, one);
         let data = self.0.binary(And, data, other);
-        // Quality of service has two bytes.
+        // Quality of service adds two bytes.
         let service = self.0.binary(And, service, data);
         let service = self.shifted(service, 1);
-        // A frame from one access point to another has a fourth address.
+        // A frame between two access points has a fourth address.
         let flags = self.0.load(prefix, 1, Width::One);
         let [to, from] = [0, 1].map(|bit| self.bit(flags, bit));
         let six = self.0.constant(6);
@@ -103,7 +106,8 @@ impl Numbers<'_> {
         if !radiotap {
             return end;
         }
-        // Some adapters pad to a multiple of four, and say so in a field that comes first but for a time stamp.
+        // Some adapters pad the header to a multiple of four. A radiotap field says so; it comes
+        // first, or second after a time stamp.
         let present = self.0.load(None, 4, Width::One);
         let [stamp, has_flags] = [0, 1].map(|bit| self.bit(present, bit));
         let stamp = self.shifted(stamp, 3);
