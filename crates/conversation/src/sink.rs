@@ -101,6 +101,7 @@ struct Slot<R> {
 }
 
 const _: () = assert!(size_of::<Option<Slot<Arc<()>>>>() == 64);
+const _: () = assert!(size_of::<Option<Slot<FlowId>>>() == 64);
 const _: () = assert!(size_of::<Option<Slot<()>>>() == 64);
 
 /// A conversation whose slot may have another by now.

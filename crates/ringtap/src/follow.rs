@@ -38,7 +38,6 @@ use crate::output::Output;
 use crate::report;
 use crate::selection::Shows;
 use crate::summary::{self, Shown, totals};
-use crate::text::clock::Clock;
 
 /// Show every TCP conversation of an interface or a capture file.
 ///
@@ -98,8 +97,7 @@ enum Format {
 struct Show {
     output: Output,
     style: Style,
-    palette: Palette,
-    clock: Clock,
+    page: Rc<print::Page>,
     folder: Option<Rc<Folder>>,
     copies: Copies,
     /// Conversations so far.
@@ -216,17 +214,16 @@ impl Show {
             None if arguments.quiet || folder.is_some() => Style::Person(print::Bytes::None),
             None => Style::Person(print::Bytes::Text),
         };
-        let palette = Palette::new(arguments.color, output.is_terminal());
-        let clock = arguments.input.clock();
-        Ok(Self {
-            output,
-            style,
-            palette,
-            clock,
-            folder,
-            copies: Copies::default(),
-            count: Cell::new(0),
-        })
+        let page = Rc::new(print::Page {
+            output: output.clone(),
+            bytes: match style {
+                Style::Person(bytes) => bytes,
+                _ => print::Bytes::None,
+            },
+            palette: Palette::new(arguments.color, output.is_terminal()),
+            clock: arguments.input.clock(),
+        });
+        Ok(Self { output, style, page, folder, copies: Copies::default(), count: Cell::new(0) })
     }
 
     /// Says how many conversations were left out since they are copies.
@@ -274,7 +271,7 @@ impl Show {
     fn begin(&self, talk: &Talk) {
         match self.style {
             Style::Json => json::begin(talk, &self.output),
-            Style::Person(_) => print::begin(talk, &self.output, &self.clock),
+            Style::Person(_) => print::begin(talk, &self.page),
             Style::Digest | Style::Raw => {}
         }
     }
@@ -285,12 +282,9 @@ impl Show {
             Style::Digest => Box::new(digest::Digest::new(*talk, output, self.copies.clone())),
             Style::Json => Box::new(json::Json::new(*talk, output)),
             Style::Raw => Box::new(raw::Raw::new(*talk, output)),
-            Style::Person(bytes) => {
-                let clock = self.clock.clone();
-                Box::new(print::Printer::new(*talk, output, bytes, self.palette, clock))
-            }
+            Style::Person(_) => Box::new(print::Printer::new(*talk, Rc::clone(&self.page))),
         };
         let written = self.folder.as_ref().map(|folder| Box::new(folder.files(talk)));
-        Views { shown, written }
+        Views { number: talk.number, shown, written }
     }
 }

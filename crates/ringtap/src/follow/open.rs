@@ -9,26 +9,50 @@ use super::view::{Talk, View};
 
 /// Conversations that go on. One that has said nothing yet takes little memory: of a flood of SYNs there may be as many as the
 /// table has flows.
-///
-/// Kept by the whole number and not by the slot in the table: a slot may begin its next flow before the reader has seen the
-/// end of the last one.
-#[derive(Default)]
-pub(super) struct Open(HashMap<FlowNumber, Box<One>>);
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    /// By source and by slot in its table.
+    slots: Vec<Vec<Option<One>>>,
+    /// Those whose slot has another one by now: a slot may begin its next flow before the reader has seen the end of the last.
+    left: HashMap<FlowNumber, One>,
+}
 
+#[derive(Debug)]
 struct One {
-    talk: Talk,
-    views: Option<Box<Views>>,
+    /// What tells it from others in its slot.
+    id: FlowNumber,
+    stage: Stage,
+}
+
+/// What there is of a conversation.
+#[derive(Debug)]
+enum Stage {
+    /// It has said nothing yet.
+    Begun(Box<Talk>),
+    /// What shows it.
+    Shown(Box<Views>),
 }
 
 /// What shows one conversation.
+#[derive(Debug)]
 pub(super) struct Views {
+    pub(super) number: u64,
     pub(super) shown: Box<dyn View>,
     pub(super) written: Option<Box<Files>>,
 }
 
 impl Open {
     pub(super) fn insert(&mut self, id: FlowNumber, talk: Talk) {
-        self.0.insert(id, Box::new(One { talk, views: None }));
+        let (source, slot) = (id.source(), id.id().slot());
+        if source >= self.slots.len() {
+            self.slots.resize_with(source + 1, Vec::new);
+        }
+        let slots = &mut self.slots[source];
+        if slot >= slots.len() {
+            slots.resize_with(slot + 1, || None);
+        }
+        let before = slots[slot].replace(One { id, stage: Stage::Begun(Box::new(talk)) });
+        self.left.extend(before.map(|before| (before.id, before)));
     }
 
     /// What shows a conversation, made if it is not there yet.
@@ -37,20 +61,51 @@ impl Open {
         id: FlowNumber,
         make: impl FnOnce(&Talk) -> Views,
     ) -> Option<&mut Views> {
-        let One { talk, views } = &mut **self.0.get_mut(&id)?;
-        Some(views.get_or_insert_with(|| Box::new(make(talk))))
+        let Self { slots, left } = self;
+        let one = match place(slots, id) {
+            Some(place) => place.as_mut(),
+            None => left.get_mut(&id),
+        }?;
+        if let Stage::Begun(talk) = &one.stage {
+            one.stage = Stage::Shown(Box::new(make(talk)));
+        }
+        match &mut one.stage {
+            Stage::Begun(_) => None,
+            Stage::Shown(views) => Some(views),
+        }
     }
 
     /// Forgets a conversation that has ended; what shows it, if it was made.
     pub(super) fn remove(&mut self, id: FlowNumber) -> Option<Views> {
-        self.0.remove(&id)?.views.map(|views| *views)
+        let one = match place(&mut self.slots, id) {
+            Some(place) => place.take(),
+            None => self.left.remove(&id),
+        };
+        one?.into_views()
     }
 
     /// What shows those that are left, in the order in which they began.
     pub(super) fn into_views(self) -> impl Iterator<Item = Views> {
-        let mut left: Vec<_> = self.0.into_values().collect();
-        left.sort_unstable_by_key(|one| one.talk.number);
-        left.into_iter().filter_map(|one| one.views.map(|views| *views))
+        let Self { slots, left } = self;
+        let ones = slots.into_iter().flatten().flatten().chain(left.into_values());
+        let mut views: Vec<_> = ones.filter_map(One::into_views).collect();
+        views.sort_unstable_by_key(|views| views.number);
+        views.into_iter()
+    }
+}
+
+/// The place of a conversation that is in its slot.
+fn place(slots: &mut [Vec<Option<One>>], id: FlowNumber) -> Option<&mut Option<One>> {
+    let place = slots.get_mut(id.source())?.get_mut(id.id().slot())?;
+    place.as_ref().is_some_and(|one| one.id == id).then_some(place)
+}
+
+impl One {
+    fn into_views(self) -> Option<Views> {
+        match self.stage {
+            Stage::Begun(_) => None,
+            Stage::Shown(views) => Some(*views),
+        }
     }
 }
 
@@ -67,5 +122,23 @@ impl Views {
         if let Some(written) = self.written {
             written.end();
         }
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The limit of what a conversation takes here that has said nothing yet: a place, and what is known of it.
+    #[test]
+    fn conversations_that_say_nothing_take_little() {
+        assert!(size_of::<Option<One>>() <= 32);
+        assert!(size_of::<Talk>() <= 80);
+    }
+
+    /// And of one that goes on.
+    #[test]
+    fn conversations_that_are_printed_take_little() {
+        assert!(size_of::<Views>() <= 32);
+        assert!(size_of::<crate::follow::print::Printer>() <= 152);
     }
 }

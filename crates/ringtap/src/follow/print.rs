@@ -2,6 +2,8 @@
 //!
 //! Each line about a conversation begins with its number in brackets, each line of its bytes with a mark.
 
+use std::rc::Rc;
+
 use conversation::{Chunk, ChunkData};
 use flow::{FiveTupleKey, FlowRecord, FlowSide, Scope, SideCounters, Timestamp};
 
@@ -25,14 +27,20 @@ pub(super) enum Bytes {
     None,
 }
 
+/// What all conversations are printed on, and how.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) output: Output,
+    pub(super) bytes: Bytes,
+    pub(super) palette: Palette,
+    pub(super) clock: Clock,
+}
+
 /// Prints a conversation as it happens.
 #[derive(Debug)]
 pub(super) struct Printer {
     talk: Talk,
-    output: Output,
-    bytes: Bytes,
-    palette: Palette,
-    clock: Clock,
+    page: Rc<Page>,
     /// The day that was shown last.
     day: i64,
     /// By side.
@@ -41,7 +49,8 @@ pub(super) struct Printer {
 }
 
 /// Prints that a conversation begins.
-pub(super) fn begin(talk: &Talk, output: &Output, clock: &Clock) {
+pub(super) fn begin(talk: &Talk, page: &Page) {
+    let Page { output, clock, .. } = page;
     let Talk { number, started, initiator, responder, scope, .. } = *talk;
     let (moment, scope) = (clock.at(started), names::Within(scope));
     let text = format!("[{number}] {} {initiator} > {responder}{scope} started", moment.dated());
@@ -58,21 +67,15 @@ fn heading(output: &Output, text: &str) {
 }
 
 impl Printer {
-    pub(super) fn new(
-        talk: Talk,
-        output: Output,
-        bytes: Bytes,
-        palette: Palette,
-        clock: Clock,
-    ) -> Self {
-        let day = clock.at(talk.started).day();
+    pub(super) fn new(talk: Talk, page: Rc<Page>) -> Self {
+        let day = page.clock.at(talk.started).day();
         let (text, runs) = (Default::default(), Runs::new(talk.started));
-        Self { talk, output, bytes, palette, clock, day, text, runs }
+        Self { talk, page, day, text, runs }
     }
 
     /// Prints a line: the conversation's number, the time, sender and receiver, and something about them.
     fn line(&mut self, side: FlowSide, time: Timestamp, what: std::fmt::Arguments<'_>) {
-        let moment = self.clock.at(time);
+        let moment = self.page.clock.at(time);
         let number = self.talk.number;
         let (from, to) = self.talk.ends(side);
         let same_day = moment.day() == std::mem::replace(&mut self.day, moment.day());
@@ -80,26 +83,26 @@ impl Printer {
             true => format!("[{number}] {} {from} > {to} {what}", moment.time()),
             false => format!("[{number}] {} {from} > {to} {what}", moment.dated()),
         };
-        heading(&self.output, &text);
+        heading(&self.page.output, &text);
     }
 
     /// Prints what is wrong, a line each.
     fn warn(&mut self, notices: Vec<Notice>) {
         for Notice { side, time, what } in notices {
             self.flush(side);
-            let style = self.palette.gap;
+            let style = self.page.palette.gap;
             self.line(side, time, format_args!("{style}{what}{style:#}"));
         }
     }
 
     fn data(&mut self, side: FlowSide, data: &ChunkData) {
-        if self.bytes == Bytes::None {
+        if self.page.bytes == Bytes::None {
             return;
         }
         let (offset, len, look) = (data.offset(), bytes(data.len() as u64), self.look(side));
         self.line(side, data.timestamp(), format_args!("{len} at {offset}"));
         let text = &mut self.text[side as usize];
-        self.output.write(|w| match self.bytes {
+        self.page.output.write(|w| match self.page.bytes {
             Bytes::Hex => payload::hex(w, look, offset, data),
             _ => text.write(w, look, offset, data),
         });
@@ -108,11 +111,11 @@ impl Printer {
     /// Shows the beginning of a character whose rest does not come.
     fn flush(&mut self, side: FlowSide) {
         let (look, text) = (self.look(side), &mut self.text[side as usize]);
-        self.output.write(|w| text.finish(w, look));
+        self.page.output.write(|w| text.finish(w, look));
     }
 
     fn look(&self, side: FlowSide) -> Look {
-        Look { side, style: self.palette.side(side), width: self.output.width() }
+        Look { side, style: self.page.palette.side(side), width: self.page.output.width() }
     }
 
     fn closed(&mut self, record: &FlowRecord<FiveTupleKey>) {

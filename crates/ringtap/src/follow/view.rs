@@ -1,5 +1,7 @@
 //! Whatever shows a conversation.
 
+use std::fmt;
+
 use conversation::Chunk;
 use flow::{Endpoint, FiveTupleKey, FlowRecord, FlowSide, Orientation, Scope, Timestamp};
 
@@ -18,7 +20,7 @@ pub(super) struct Talk {
 }
 
 /// Something that is shown what a conversation consists of, from its beginning to its end.
-pub(super) trait View {
+pub(super) trait View: fmt::Debug {
     fn chunk(&mut self, chunk: &Chunk);
 
     /// Nothing more comes, whether or not the end was seen.

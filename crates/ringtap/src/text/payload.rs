@@ -9,12 +9,17 @@ use flow::FlowSide;
 use super::escape;
 use super::wrap::{self, Width};
 
-/// The text of one direction.
+/// The text of one direction. Small while no character is cut in two: a command may follow a million conversations at once.
 #[derive(Debug, Default)]
 pub(crate) struct Text {
-    /// The beginning of a character whose rest is in the next bytes.
-    unfinished: Vec<u8>,
-    /// Position of those in the stream.
+    unfinished: Option<Box<Unfinished>>,
+}
+
+/// The beginning of a character whose rest is in the next bytes.
+#[derive(Debug)]
+struct Unfinished {
+    bytes: Vec<u8>,
+    /// Position of the next ones in the stream.
     next: u64,
 }
 
@@ -45,26 +50,30 @@ impl Text {
         offset: u64,
         bytes: &[u8],
     ) -> io::Result<()> {
-        if offset != self.next {
+        let next = offset.wrapping_add(bytes.len() as u64);
+        if self.unfinished.as_ref().is_some_and(|unfinished| unfinished.next != offset) {
             self.finish(w, look)?;
         }
-        self.next = offset.wrapping_add(bytes.len() as u64);
         let joined;
-        let bytes = if self.unfinished.is_empty() {
-            bytes
-        } else {
-            joined = [&std::mem::take(&mut self.unfinished), bytes].concat();
-            &joined
+        let bytes = match self.unfinished.take() {
+            None => bytes,
+            Some(unfinished) => {
+                joined = [&unfinished.bytes, bytes].concat();
+                &joined
+            }
         };
         let (whole, rest) = bytes.split_at(bytes.len() - escape::unfinished(bytes));
-        self.unfinished.extend_from_slice(rest);
+        if !rest.is_empty() {
+            let bytes = rest.to_vec();
+            self.unfinished = Some(Box::new(Unfinished { bytes, next }));
+        }
         lines(w, look, whole)
     }
 
     /// Writes what waits for its rest, which does not come.
     pub(crate) fn finish(&mut self, w: &mut dyn Write, look: Look) -> io::Result<()> {
-        let unfinished = std::mem::take(&mut self.unfinished);
-        if unfinished.is_empty() { Ok(()) } else { lines(w, look, &unfinished) }
+        let unfinished = self.unfinished.take();
+        unfinished.map_or(Ok(()), |unfinished| lines(w, look, &unfinished.bytes))
     }
 }
 
