@@ -1,5 +1,7 @@
 //! From the events of the flow table to the queues of the readers.
 
+mod places;
+
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use flow::{
     prefetch_bytes, protocol,
 };
 
+use self::places::Places;
 use crate::admission::{Admission, Excess};
 use crate::chunk::{self, ChunkData, Gap, GapCause};
 use crate::counters::Counters;
@@ -45,7 +48,7 @@ const TASK: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Sink<K: Clone, D: Delivery<K>> {
     /// By the slot of the flow's id.
-    slots: Vec<Option<Slot<D::Route>>>,
+    slots: Places<Slot<D::Route>>,
     /// Slots with something pending.
     touched: Vec<u32>,
     /// The cost of all that is pending.
@@ -122,7 +125,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
         counters: Arc<Counters>,
     ) -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Places::new(),
             touched: Vec::new(),
             collected: 0,
             ended: Vec::new(),
@@ -152,7 +155,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
 
     /// Hands over what is pending for a slot, and forgets the slot if nothing more is to follow.
     fn flush_slot(&mut self, index: usize, room: &Room) {
-        let Some(Some(slot)) = self.slots.get_mut(index) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         if slot.pending.is_empty() {
             return;
         }
@@ -192,7 +195,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
 
     /// Lets go of a conversation; what its reader has in the queue stays.
     fn forget(&mut self, index: usize) -> Option<Slot<D::Route>> {
-        let slot = self.slots.get_mut(index)?.take()?;
+        let slot = self.slots.remove(index)?;
         if self.admission.is_limited() {
             self.delivery.leave_place(&slot.route);
         }
@@ -209,11 +212,11 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
         let mut victim: Option<(u32, usize)> = None;
         for _ in 0..CANDIDATES.min(self.slots.len()) {
             self.hand = (self.hand + 1) % self.slots.len();
-            let slot = self.slots[self.hand].as_ref();
+            let slot = self.slots.get(self.hand);
             if slot.is_some_and(|slot| self.delivery.is_abandoned(&slot.route)) {
                 // It has no place any more.
                 self.forget(self.hand);
-            } else if let Some(slot) = &self.slots[self.hand]
+            } else if let Some(slot) = self.slots.get(self.hand)
                 && !slot.evicted
             {
                 let silent = self.batch.wrapping_sub(slot.last_batch);
@@ -222,7 +225,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
         }
         // Where all of these are about to go, there is room soon.
         if let Some((_, index)) = victim
-            && let Some(slot) = &mut self.slots[index]
+            && let Some(slot) = self.slots.get_mut(index)
         {
             slot.evicted = true;
             self.evicted.push(slot.id);
@@ -236,14 +239,14 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
 
     /// Returns `true` if a flow is a conversation that somebody may read.
     fn has(&self, flow: &Flow<'_, K>) -> bool {
-        matches!(self.slots.get(flow.id.slot()), Some(Some(_)))
+        self.slots.get(flow.id.slot()).is_some()
     }
 
     /// Collects something for a flow, if it is a conversation.
     #[inline]
     fn put(&mut self, flow: &Flow<'_, K>, side: FlowSide, item: Item) {
         let index = flow.id.slot();
-        let Some(Some(slot)) = self.slots.get_mut(index) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         slot.last_batch = self.batch;
         self.collected += item.cost();
         if slot.pending.is_empty() {
@@ -258,7 +261,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
     /// Makes the next bytes of a side wait for the other side's before an offset, unless its last
     /// bytes do already.
     fn await_other(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
-        let Some(Some(slot)) = self.slots.get_mut(flow.id.slot()) else { return };
+        let Some(slot) = self.slots.get_mut(flow.id.slot()) else { return };
         slot.await_up_to(side.opposite(), offset);
         let last = slot.pending.iter().rev().take(2).find(|entry| {
             entry.side != side || matches!(entry.item, Item::Barrier { .. } | Item::Gap { .. })
@@ -283,7 +286,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
 
     /// Copies a segment behind the one before it, if they follow each other.
     fn copy(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: &Data<'_>) {
-        let Some(Some(slot)) = self.slots.get_mut(flow.id.slot()) else { return };
+        let Some(slot) = self.slots.get_mut(flow.id.slot()) else { return };
         // A run must not reach beyond what the other side waits for: what follows may have been
         // said later.
         let is_awaited = self.settings.causal && slot.is_awaited(side, data.offset);
@@ -337,9 +340,6 @@ where
 
     fn on_start(&mut self, flow: &Flow<'_, K>) {
         let index = flow.id.slot();
-        if index >= self.slots.len() {
-            self.slots.resize_with(index + 1, || None);
-        }
         // A flow whose slot had another before it: that one's `on_end` has emptied it.
         self.forget(index);
         if !self.wants(flow) {
@@ -357,7 +357,7 @@ where
         if self.admission.is_limited() {
             self.delivery.take_place(&route);
         }
-        self.slots[index] = Some(Slot {
+        let slot = Slot {
             id: flow.id,
             route,
             pending: Entries::new(),
@@ -365,7 +365,8 @@ where
             last_batch: self.batch,
             usual_run: 0,
             offsets: None,
-        });
+        };
+        self.slots.insert(index, slot);
     }
 
     fn on_data(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
@@ -384,7 +385,7 @@ where
 
     fn on_awaited(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
         if self.settings.causal
-            && let Some(Some(slot)) = self.slots.get_mut(flow.id.slot())
+            && let Some(slot) = self.slots.get_mut(flow.id.slot())
         {
             slot.await_up_to(side, offset);
             self.put(flow, side.opposite(), Item::Barrier { other: offset });
@@ -439,7 +440,7 @@ where
     }
 
     fn on_datagram(&mut self, flow: &Flow<'_, K>, side: FlowSide, datagram: Datagram<'_>) {
-        let Some(Some(slot)) = self.slots.get_mut(flow.id.slot()) else { return };
+        let Some(slot) = self.slots.get_mut(flow.id.slot()) else { return };
         let captured = datagram.bytes.len() as u64;
         let len = u64::from(datagram.wire_len).max(captured);
         let offset = slot.datagram_offset(side, len);
@@ -458,9 +459,7 @@ where
 
     #[inline]
     fn expects(&mut self, slot: usize) {
-        if let Some(slot) = self.slots.get(slot) {
-            prefetch_bytes(slot, size_of::<Option<Slot<D::Route>>>());
-        }
+        self.slots.prefetch(slot);
     }
 
     fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
@@ -514,7 +513,7 @@ where
         for at in 0..touched.len() {
             // The queues lie anywhere in memory, and their locks would be waited for one by one.
             if let Some(next) = touched.get(at + QUEUES_AHEAD)
-                && let Some(Some(slot)) = self.slots.get(*next as usize)
+                && let Some(slot) = self.slots.get(*next as usize)
             {
                 D::prefetch(&slot.route);
             }
@@ -545,11 +544,11 @@ where
 
     fn is_abandoned(&self) -> bool {
         self.delivery.is_gone()
-            && self.slots.iter().flatten().all(|slot| self.delivery.is_abandoned(&slot.route))
+            && self.slots.iter().all(|slot| self.delivery.is_abandoned(&slot.route))
     }
 
     fn end(&mut self, error: Option<Error>) {
-        let open = self.slots.drain(..).flatten().map(|slot| slot.route);
+        let open = self.slots.drain().map(|slot| slot.route);
         // Some of these only where the engine panicked before it could hand their ends over.
         let ended = self.ended.drain(..).map(|ended| ended.route);
         for route in open.chain(ended) {

@@ -12,25 +12,19 @@ use super::view::{Talk, View};
 #[derive(Debug, Default)]
 pub(super) struct Open {
     /// By source and by slot in its table.
-    slots: Vec<Vec<Option<One>>>,
+    slots: Vec<Vec<Option<Stage>>>,
     /// Those whose slot has another one by now: a slot may begin its next flow before the reader has seen the end of the last.
-    left: HashMap<FlowNumber, One>,
+    left: HashMap<FlowNumber, Stage>,
 }
 
-#[derive(Debug)]
-struct One {
-    /// What tells it from others in its slot.
-    id: FlowNumber,
-    stage: Stage,
-}
-
-/// What there is of a conversation.
+/// What there is of a conversation, with what tells it from others in its slot. A slot takes its two words also if its flow has
+/// ended, so there is no more in it.
 #[derive(Debug)]
 enum Stage {
     /// It has said nothing yet.
-    Begun(Box<Talk>),
+    Begun(Box<(FlowNumber, Talk)>),
     /// What shows it.
-    Shown(Box<Views>),
+    Shown(Box<(FlowNumber, Views)>),
 }
 
 /// What shows one conversation.
@@ -51,8 +45,8 @@ impl Open {
         if slot >= slots.len() {
             slots.resize_with(slot + 1, || None);
         }
-        let before = slots[slot].replace(One { id, stage: Stage::Begun(Box::new(talk)) });
-        self.left.extend(before.map(|before| (before.id, before)));
+        let before = slots[slot].replace(Stage::Begun(Box::new((id, talk))));
+        self.left.extend(before.map(|before| (before.id(), before)));
     }
 
     /// What shows a conversation, made if it is not there yet.
@@ -66,12 +60,12 @@ impl Open {
             Some(place) => place.as_mut(),
             None => left.get_mut(&id),
         }?;
-        if let Stage::Begun(talk) = &one.stage {
-            one.stage = Stage::Shown(Box::new(make(talk)));
+        if let Stage::Begun(begun) = one {
+            *one = Stage::Shown(Box::new((id, make(&begun.1))));
         }
-        match &mut one.stage {
+        match one {
             Stage::Begun(_) => None,
-            Stage::Shown(views) => Some(views),
+            Stage::Shown(shown) => Some(&mut shown.1),
         }
     }
 
@@ -88,23 +82,30 @@ impl Open {
     pub(super) fn into_views(self) -> impl Iterator<Item = Views> {
         let Self { slots, left } = self;
         let ones = slots.into_iter().flatten().flatten().chain(left.into_values());
-        let mut views: Vec<_> = ones.filter_map(One::into_views).collect();
+        let mut views: Vec<_> = ones.filter_map(Stage::into_views).collect();
         views.sort_unstable_by_key(|views| views.number);
         views.into_iter()
     }
 }
 
 /// The place of a conversation that is in its slot.
-fn place(slots: &mut [Vec<Option<One>>], id: FlowNumber) -> Option<&mut Option<One>> {
+fn place(slots: &mut [Vec<Option<Stage>>], id: FlowNumber) -> Option<&mut Option<Stage>> {
     let place = slots.get_mut(id.source())?.get_mut(id.id().slot())?;
-    place.as_ref().is_some_and(|one| one.id == id).then_some(place)
+    place.as_ref().is_some_and(|stage| stage.id() == id).then_some(place)
 }
 
-impl One {
+impl Stage {
+    fn id(&self) -> FlowNumber {
+        match self {
+            Self::Begun(begun) => begun.0,
+            Self::Shown(shown) => shown.0,
+        }
+    }
+
     fn into_views(self) -> Option<Views> {
-        match self.stage {
-            Stage::Begun(_) => None,
-            Stage::Shown(views) => Some(*views),
+        match self {
+            Self::Begun(_) => None,
+            Self::Shown(shown) => Some(shown.1),
         }
     }
 }
@@ -131,7 +132,7 @@ mod tests {
     /// The limit of what a conversation takes here that has said nothing yet: a place, and what is known of it.
     #[test]
     fn conversations_that_say_nothing_take_little() {
-        assert!(size_of::<Option<One>>() <= 32);
+        assert!(size_of::<Option<Stage>>() <= 16);
         assert!(size_of::<Talk>() <= 80);
     }
 

@@ -1,0 +1,103 @@
+//! Conversations by the slots of their flows.
+
+use flow::prefetch_bytes;
+
+/// What is kept of the conversations that go on. Most slots of a flow table may be those of flows that have ended: such a slot
+/// takes four bytes here.
+#[derive(Debug)]
+pub(super) struct Places<T> {
+    /// By slot: the index into `kept`, or [`NONE`].
+    slots: Vec<u32>,
+    kept: Vec<Option<T>>,
+    free: Vec<u32>,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl<T> Places<T> {
+    pub(super) const fn new() -> Self {
+        Self { slots: Vec::new(), kept: Vec::new(), free: Vec::new() }
+    }
+
+    /// Slots so far, taken or not.
+    pub(super) const fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    #[inline]
+    pub(super) fn get(&self, slot: usize) -> Option<&T> {
+        let at = *self.slots.get(slot)?;
+        self.kept.get(at as usize)?.as_ref()
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, slot: usize) -> Option<&mut T> {
+        let at = *self.slots.get(slot)?;
+        self.kept.get_mut(at as usize)?.as_mut()
+    }
+
+    /// Loads what a slot has into the processor's cache, without looking at it.
+    #[inline]
+    pub(super) fn prefetch(&self, slot: usize) {
+        if let Some(kept) = self.slots.get(slot).and_then(|at| self.kept.get(*at as usize)) {
+            prefetch_bytes(kept, size_of::<Option<T>>());
+        }
+    }
+
+    /// Fills a slot that is empty.
+    pub(super) fn insert(&mut self, slot: usize, value: T) {
+        if slot >= self.slots.len() {
+            self.slots.resize(slot + 1, NONE);
+        }
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.kept.push(None);
+            (self.kept.len() - 1) as u32
+        });
+        self.kept[at as usize] = Some(value);
+        self.slots[slot] = at;
+    }
+
+    /// Empties a slot.
+    pub(super) fn remove(&mut self, slot: usize) -> Option<T> {
+        let at = std::mem::replace(self.slots.get_mut(slot)?, NONE);
+        let value = self.kept.get_mut(at as usize)?.take()?;
+        self.free.push(at);
+        Some(value)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.kept.iter().flatten()
+    }
+
+    /// Empties all slots.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = T> {
+        self.slots.clear();
+        self.free.clear();
+        self.kept.drain(..).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_has_what_was_put_into_it_last() {
+        let mut places = Places::new();
+        assert!(places.get(0).is_none() && places.remove(7).is_none());
+        places.insert(9, "nine");
+        places.insert(2, "two");
+        assert_eq!(
+            (places.get(9), places.get(2), places.get(3)),
+            (Some(&"nine"), Some(&"two"), None)
+        );
+        assert_eq!((places.remove(9), places.remove(9), places.len()), (Some("nine"), None, 10));
+        places.insert(4, "four");
+        assert_eq!((places.get(9), places.get(4)), (None, Some(&"four")));
+        assert_eq!(places.get_mut(4), Some(&mut "four"));
+        // The room of the one that is gone was used again.
+        assert_eq!((places.kept.len(), places.iter().count()), (2, 2));
+        assert_eq!(places.drain().count(), 2);
+        assert!(places.get(2).is_none() && places.len() == 0);
+    }
+}
