@@ -233,7 +233,7 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
     }
 
     /// Sets the memory in bytes for segments that do not fit their stream and wait for evidence, for one direction and for
-    /// the whole table; a segment counts 128 bytes besides its own. Beyond it the oldest is reported with
+    /// the whole table; what a segment takes besides its bytes counts, too: up to 600 bytes. Beyond it the oldest is reported with
     /// [`UnplacedCause::Limit`](crate::UnplacedCause::Limit). [default: 1 MiB and 16 MiB]
     pub const fn quarantine_limit(mut self, direction: usize, table: usize) -> Self {
         self.config.quarantine_bytes = direction;

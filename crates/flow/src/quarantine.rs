@@ -11,8 +11,10 @@ pub(crate) const NEAR: u32 = 1 << 24;
 const GROUPS: usize = 4;
 /// Other sequence spaces that are remembered for a direction.
 const SPACES: usize = 4;
-/// What a segment costs besides its bytes.
-const OVERHEAD: usize = 128;
+/// What a segment costs besides its bytes: its place in a queue that may be half empty, and the allocator's share.
+const OVERHEAD: usize = 2 * size_of::<Parked>() + 16;
+/// What a group costs besides its segments: its place likewise, and that of the quarantine.
+const GROUP: usize = 2 * size_of::<Group>() + size_of::<Quarantine>() + 48;
 
 /// The implausible segments of one direction, and what is known of the sequence spaces around it.
 #[derive(Debug, Default)]
@@ -145,9 +147,15 @@ impl Group {
 }
 
 impl Quarantine {
-    /// Memory in use, [`OVERHEAD`] counted.
+    /// Memory in use, what segments and groups cost besides their bytes counted: an attacker can put one byte into the
+    /// quarantine of each of a million flows.
     pub(crate) fn bytes(&self) -> usize {
-        self.groups.iter().map(|group| group.bytes).sum()
+        self.groups.iter().map(|group| GROUP + group.bytes).sum()
+    }
+
+    /// `true` if nothing is kept and nothing known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.spaces.is_empty() && self.claim.is_none()
     }
 
     /// When the oldest segment came.
@@ -180,8 +188,10 @@ impl Quarantine {
                 is_near(claim.acknowledgement, parked.end())
                     && !ahead(parked.sequence, claim.acknowledgement)
             });
+            // Most have one segment.
+            self.groups.reserve_exact(1);
             self.groups.push(Group {
-                segments: VecDeque::new(),
+                segments: VecDeque::with_capacity(1),
                 bytes: 0,
                 since: now,
                 quiet_since: claim.map_or(quiet_since, |claim| claim.quiet_since),
@@ -332,4 +342,46 @@ fn near(last: Option<&Parked>, sequence: u32) -> bool {
 /// `true` if two sequence numbers may be of one sequence space.
 pub(crate) const fn is_near(one: u32, other: u32) -> bool {
     one.wrapping_sub(other).cast_signed().unsigned_abs() < NEAR
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_byte_counts_what_it_takes() {
+        let parked = |sequence| Parked {
+            sequence,
+            bytes: Box::new([0]),
+            wire_len: 1,
+            pushed: false,
+            fin: false,
+            acknowledgement: None,
+            packet_len: 41,
+            timestamp: 0,
+            number: 0,
+            awaits: 0,
+        };
+        let mut quarantine = Quarantine::default();
+        assert!(quarantine.is_empty());
+        for (number, most) in [(0, 600), (1, 800), (2, 1000), (1 << 28, 1600)] {
+            quarantine.add(parked(number), 0, 0);
+            let taken = size_of::<Quarantine>()
+                + quarantine.groups.capacity() * size_of::<Group>()
+                + quarantine
+                    .groups
+                    .iter()
+                    .map(|group| {
+                        group.segments.capacity() * size_of::<Parked>() + group.segments.len()
+                    })
+                    .sum::<usize>();
+            let counted = quarantine.bytes();
+            assert!(
+                (taken..=most).contains(&counted),
+                "{number}: {taken} taken, {counted} counted"
+            );
+        }
+        while quarantine.evict().is_some() {}
+        assert!(quarantine.is_empty() && quarantine.bytes() == 0);
+    }
 }

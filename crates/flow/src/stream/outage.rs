@@ -322,6 +322,11 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         if quarantine.is_none_or(|quarantine| quarantine.is_idle()) {
             self.direction.flags.clear(F::QUARANTINE);
         }
+        if let Some(backlog) = self.backlog_mut()
+            && backlog.quarantine.as_ref().is_some_and(|quarantine| quarantine.is_empty())
+        {
+            backlog.quarantine = None;
+        }
     }
 
     fn reject_all(&mut self, group: Group, cause: UnplacedCause) {

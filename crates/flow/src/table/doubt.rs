@@ -55,8 +55,9 @@ enum Verdict {
 const TABLE_BYTES: usize = 4 << 20;
 /// Segments in doubt of one flow. A path that so many took without a word from the receiver is another way of its packets.
 const SEGMENTS: usize = 16;
-/// What one costs besides its bytes.
-const OVERHEAD: usize = 128;
+/// What one costs besides its bytes: its place in a list that may be half empty, a flow's place in the map likewise, and the
+/// allocator's share.
+const OVERHEAD: usize = 2 * size_of::<Held>() + 2 * size_of::<(u32, Vec<Held>)>() + 48;
 /// Segments of one flow beyond a window. There may be as many as a sender sends that does not keep to it.
 const BEYOND_WINDOW: usize = 512;
 /// How far beyond the window a segment may be: farther away it is in doubt for that.
@@ -317,7 +318,12 @@ impl<E: FlowExtractor> FlowTable<E> {
             return false;
         }
         self.doubts.bytes += held.cost();
-        self.doubts.flows.entry(slot).or_default().push(held);
+        let list = self.doubts.flows.entry(slot).or_default();
+        if list.is_empty() {
+            // Most have one.
+            list.reserve_exact(1);
+        }
+        list.push(held);
         self.slots[slot].last_seen = self.now;
         true
     }

@@ -31,6 +31,8 @@ const FAST_OPEN: u32 = 1 << 14;
 /// Payload that is kept for all pending SYNs of a table. SYNs seldom have any; beyond this it is reported as not placed, and
 /// if one of them is confirmed after all, its stream begins as if the capture had cut the segment short.
 const PAYLOAD: usize = 1 << 20;
+/// Flows that have any. What one SYN costs, an attacker could have for each flow of a full table.
+const FLOWS: usize = 1 << 16;
 /// Pending SYNs of a flow. An attacker may send any number; the right one is among the latest.
 const PER_FLOW: usize = 4;
 /// How far ahead of what was seen a connection goes on that is about to end.
@@ -165,8 +167,17 @@ impl<E: FlowExtractor> FlowTable<E> {
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         self.statistics.rivals += 1;
+        let side = self.slots[slot].side(segment.orientation);
+        if self.pending_syns.len() >= FLOWS && !self.pending_syns.contains_key(&slot) {
+            self.statistics.rivals_dropped += 1;
+            let (sequence, cause) = (segment.sequence.wrapping_add(1), UnplacedCause::Limit);
+            let (timestamp, number) = (segment.timestamp, segment.number);
+            let mut wake = u64::MAX;
+            let mut stream = self.stream(slot, side, handler, &mut wake);
+            stream.unplaced(segment.payload, sequence, timestamp, number, cause);
+            return;
+        }
         let entry = &mut self.slots[slot];
-        let side = entry.side(segment.orientation);
         entry.flags.set(SlotFlags::PENDING_SYN);
         entry.calm = Calm::NO;
         let fits = self.pending_syn_bytes + segment.payload.len() <= PAYLOAD;

@@ -180,7 +180,7 @@ fn limited(lab: &Lab, side: flow::FlowSide) -> usize {
 
 #[test]
 fn beyond_the_limit_of_a_direction_the_oldest_implausible_segments_are_reported() {
-    let mut lab = Lab::with(|builder| builder.quarantine_limit(2500, 1 << 20));
+    let mut lab = Lab::with(|builder| builder.quarantine_limit(3500, 1 << 20));
     lab.handshake(C, S);
     for number in 0..3 {
         forge(&mut lab, Client, number);
@@ -199,7 +199,7 @@ fn beyond_the_limit_of_a_direction_the_oldest_implausible_segments_are_reported(
 
 #[test]
 fn beyond_the_limit_of_the_table_the_oldest_implausible_segments_are_reported() {
-    let mut lab = Lab::with(|builder| builder.quarantine_limit(1 << 20, 2500));
+    let mut lab = Lab::with(|builder| builder.quarantine_limit(1 << 20, 3500));
     lab.handshake(C, S);
     forge(&mut lab, Client, 0);
     forge(&mut lab, Server, 0);
@@ -212,6 +212,33 @@ fn beyond_the_limit_of_the_table_the_oldest_implausible_segments_are_reported() 
     lab.finish();
     assert_eq!((lab.text(), &lab.side(0, Responder).text[..]), ("abcdef", "xyz"));
     assert_eq!(lab.table.statistics().unplaced_bytes, 3000);
+}
+
+#[test]
+fn one_byte_in_each_of_many_flows_stays_within_the_limit_of_the_table() {
+    const FLOWS: u32 = 2_000;
+    let mut lab = Lab::with(|builder| builder.quarantine_limit(1 << 20, 100_000));
+    for flow in 0..FLOWS {
+        for (sequence, payload) in [(C + 1, &b"a"[..]), (C + 2_000_000_000, b"b")] {
+            let mut frame = segment(Client, sequence, S + 1, "A", 60_000, payload);
+            // Another address of the client.
+            frame[13..16].copy_from_slice(&flow.to_be_bytes()[1..]);
+            frame[10..12].fill(0);
+            let sum = frame[..20]
+                .chunks(2)
+                .fold(0_u32, |sum, pair| sum + u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+            let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+            frame[10..12].copy_from_slice(&sum.to_be_bytes());
+            lab.frame(&frame);
+        }
+    }
+    assert_eq!(lab.seen.flows.len(), FLOWS as usize);
+    let reported = lab.table.statistics().unplaced_bytes;
+    // Each takes some hundred bytes, most of which are not its own.
+    assert!((1_700..2_000).contains(&reported), "{reported}");
+    lab.finish();
+    let statistics = lab.table.statistics();
+    assert_eq!(statistics.unplaced_bytes + statistics.delivered_bytes, 2 * u64::from(FLOWS));
 }
 
 #[test]
