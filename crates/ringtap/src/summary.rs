@@ -93,7 +93,8 @@ fn write(
         let fragments = count(table.fragment_conflicts, "IP fragment", "IP fragments");
         writeln!(w, "{fragments} with other bytes than an earlier one for the same place")?;
     }
-    if table.time_steps_back > 0 {
+    // Live, processors stamp packets before they queue for the ring.
+    if table.time_steps_back > 0 && !live {
         writeln!(
             w,
             "{} with an earlier time than a packet before, taken as simultaneous with it",
