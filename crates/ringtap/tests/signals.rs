@@ -6,11 +6,13 @@ mod process;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -289,8 +291,9 @@ fn at_any_moment() -> Result {
     let mut random = Random::new(u64::from(std::process::id()));
     let to = folder.0.join("to.pcap");
     for number in 0..moments {
-        for mode in ["file", "pipe", "rotated", "lines", "json", "streams"] {
+        for mode in ["file", "pipe", "fifo", "rotated", "lines", "json", "streams"] {
             let _ = fs::remove_file(&to);
+            let fifo = folder.0.join(format!("fifo{number}"));
             let streams = folder.0.join(format!("streams{number}"));
             let mut command = match mode {
                 "lines" => ringtap(&["capture"], &file),
@@ -301,14 +304,31 @@ fn at_any_moment() -> Result {
             match mode {
                 "file" => drop(command.arg("-w").arg(&to)),
                 "rotated" => drop(command.args(["-C", "1", "-w"]).arg(&to)),
+                "fifo" => {
+                    mkfifo(&fifo, Mode::S_IRWXU)?;
+                    command.arg("-w").arg(&fifo);
+                }
                 "pipe" => drop(command.args(["-w", "-"])),
                 "streams" => drop(command.arg("--write-dir").arg(&streams)),
                 _ => {}
             }
             let mut running = Running::start(command.stdout(Stdio::piped()))?;
-            let output = running.reads(random.below(200))?;
+            let mut output = running.reads(random.below(200))?;
+            if mode == "fifo" {
+                let (fifo, pause) = (fifo.clone(), random.below(200));
+                output = thread::spawn(move || process::read(File::open(fifo)?, pause));
+            }
             thread::sleep(Duration::from_micros(random.below(300_000)));
+            if number % 2 == 1 {
+                // As timeout(1) does, which signals its child and then the group that both are in.
+                running.kill(Signal::SIGINT)?;
+            }
             let ended = running.end_by(Signal::SIGINT)?;
+            if mode == "fifo" {
+                // The reader waits for a writer, and a signal may have come before there was one.
+                let flags = OFlag::O_NONBLOCK.bits();
+                let _ = File::options().write(true).custom_flags(flags).open(&fifo);
+            }
             let output = output.join().map_err(|_| "the reader failed")??;
             assert!(ended.after < LIMIT, "{mode}: {:?}", ended.after);
             // A signal that comes before it is taken over ends the process; one that comes after the end does nothing.
@@ -318,8 +338,8 @@ fn at_any_moment() -> Result {
             }
             match mode {
                 "file" => prefix(&packets(&to)?, &all),
-                "pipe" if output.is_empty() => {}
-                "pipe" => {
+                "pipe" | "fifo" if output.is_empty() => {}
+                "pipe" | "fifo" => {
                     fs::write(&to, &output)?;
                     prefix(&packets(&to)?, &all);
                 }

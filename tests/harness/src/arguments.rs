@@ -1,6 +1,6 @@
 //! The command line: what `cargo test -- …` users know.
 
-use std::time::Duration;
+use std::{num::NonZero, thread, time::Duration};
 
 /// What to run and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub(crate) struct Arguments {
     /// Only tests marked as ignored are wanted: there are none here.
     pub(crate) ignored: bool,
     pub(crate) show_output: bool,
+    /// How many tests run at a time, if the command line says so.
+    pub(crate) threads: Option<usize>,
     /// Time limit of each test.
     pub(crate) limit: Duration,
 }
@@ -28,6 +30,7 @@ impl Arguments {
             list: false,
             ignored: false,
             show_output: false,
+            threads: None,
             limit: Duration::from_secs(180),
         };
         let mut arguments = arguments.into_iter();
@@ -54,14 +57,31 @@ impl Arguments {
                         .map_err(|_| format!("--limit: {seconds:?} is no number of seconds"))?;
                     parsed.limit = Duration::from_secs(seconds);
                 }
-                // One test at a time, in plain text, whatever is asked for.
-                "--test-threads" | "--format" | "--color" | "-Z" => drop(value()?),
+                "--test-threads" => {
+                    let threads = value()?;
+                    let number = threads.parse().ok().filter(|number| *number > 0);
+                    let number =
+                        number.ok_or(format!("--test-threads: {threads:?} is no number"))?;
+                    parsed.threads = Some(number);
+                }
+                // Plain text, whatever is asked for.
+                "--format" | "--color" | "-Z" => drop(value()?),
                 "--include-ignored" | "--show-output" | "--quiet" | "-q" => {}
                 _ if option.starts_with('-') => return Err(format!("unknown option {option}")),
                 _ => parsed.filters.push(argument),
             }
         }
         Ok(parsed)
+    }
+
+    /// How many tests run at a time: most wait for most of their time, so twice as many as there are processors. One where
+    /// their output is shown as it comes.
+    pub(crate) fn jobs(&self) -> usize {
+        let usual = || match self.show_output {
+            true => 1,
+            false => 2 * thread::available_parallelism().map_or(1, NonZero::get),
+        };
+        self.threads.unwrap_or_else(usual)
     }
 
     /// Whether the test called `name` is asked for.
@@ -91,6 +111,8 @@ mod tests {
                 && !arguments.wants("iperf")
         );
         assert_eq!(arguments.limit, Duration::from_secs(5));
+        assert_eq!((arguments.jobs(), parse("--nocapture").unwrap().jobs()), (1, 1));
+        assert_eq!(parse("--nocapture --test-threads 3").unwrap().jobs(), 3);
         let exact = parse("--exact http").unwrap();
         assert!(exact.wants("http") && !exact.wants("http2"));
         assert!(
@@ -101,7 +123,10 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         assert!(
-            parse("--wrong").is_err() && parse("--skip").is_err() && parse("--limit soon").is_err()
+            parse("--wrong").is_err()
+                && parse("--skip").is_err()
+                && parse("--limit soon").is_err()
+                && parse("--test-threads 0").is_err()
         );
     }
 }

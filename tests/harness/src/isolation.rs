@@ -17,10 +17,13 @@ use nix::{
     sys::{prctl, signal::Signal},
 };
 
-use crate::{Test, missing};
+use crate::{Test, dropped, missing};
 
 /// Exit status of a test that could not run; the last line of its output says why.
 pub(crate) const SKIPPED: u8 = 77;
+
+/// Exit status of a test whose packets the kernel dropped.
+pub(crate) const DROPPED: u8 = 78;
 
 const ROLE: &str = "LIVE_HARNESS_ROLE";
 const TEST: &str = "LIVE_HARNESS_TEST";
@@ -72,6 +75,7 @@ fn report(error: &(dyn Error + Send + Sync + 'static)) -> ExitCode {
         println!("{reason}");
         return ExitCode::from(SKIPPED);
     }
+    let status = if dropped::is_cause(error) { ExitCode::from(DROPPED) } else { ExitCode::FAILURE };
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -79,5 +83,5 @@ fn report(error: &(dyn Error + Send + Sync + 'static)) -> ExitCode {
         cause = error.source();
     }
     println!("{text}");
-    ExitCode::FAILURE
+    status
 }

@@ -1,9 +1,8 @@
 //! What is printed: the lines of `cargo test`.
 
 use std::{
-    io::{self, Write as _},
     process::ExitCode,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// How a test ended.
@@ -20,7 +19,6 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Report {
     started: Instant,
-    name: &'static str,
     passed: usize,
     skipped: usize,
     filtered_out: usize,
@@ -30,36 +28,24 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn start(tests: usize, filtered_out: usize) -> Self {
         println!("\nrunning {tests} test{}", if tests == 1 { "" } else { "s" });
-        Self {
-            started: Instant::now(),
-            name: "",
-            passed: 0,
-            skipped: 0,
-            filtered_out,
-            failures: Vec::new(),
-        }
+        Self { started: Instant::now(), passed: 0, skipped: 0, filtered_out, failures: Vec::new() }
     }
 
-    pub(crate) fn begin(&mut self, name: &'static str) {
-        self.name = name;
-        print!("test {name} ... ");
-        // A lost line of progress is no reason to stop.
-        let _ = io::stdout().flush();
-    }
-
-    pub(crate) fn end(&mut self, outcome: Outcome) {
+    /// Prints a test's line when it has ended, with its time.
+    pub(crate) fn end(&mut self, name: &'static str, outcome: Outcome, time: Duration) {
+        let time = time.as_secs_f64();
         match outcome {
             Outcome::Passed => {
                 self.passed += 1;
-                println!("ok");
+                println!("test {name} ... ok <{time:.1}s>");
             }
             Outcome::Skipped(reason) => {
                 self.skipped += 1;
-                println!("ignored, {reason}");
+                println!("test {name} ... ignored, {reason}");
             }
             Outcome::Failed(output) => {
-                println!("FAILED");
-                self.failures.push((self.name, output));
+                println!("test {name} ... FAILED <{time:.1}s>");
+                self.failures.push((name, output));
             }
         }
     }

@@ -1,9 +1,10 @@
-//! One test after another.
+//! The order of the tests.
 
 use std::{
     env, io,
     io::Read as _,
     process::{Child, ExitCode, ExitStatus, Stdio},
+    sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -11,11 +12,13 @@ use std::{
 use crate::{
     Test,
     arguments::Arguments,
-    isolation::{self, SKIPPED},
+    dropped::TRIES,
+    isolation::{self, DROPPED, SKIPPED},
     report::{Outcome, Report},
 };
 
-/// Runs the tests that the command line asks for, one at a time; called by [`main!`](crate::main).
+/// Runs the tests that the command line asks for, several at a time, then those that are to be alone one by one; called
+/// by [`main!`](crate::main).
 ///
 /// The exit status is 0 if none failed, 101 if one did, 2 after a wrong command line.
 pub fn run(tests: &[Test]) -> ExitCode {
@@ -35,22 +38,60 @@ pub fn run(tests: &[Test]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let required = env::var_os("RINGTAP_REQUIRE_LIVE").is_some_and(|value| value == "1");
-    let mut report = Report::start(wanted.len(), tests.len() - wanted.len());
-    for test in wanted {
-        report.begin(test.name);
+    let report = Mutex::new(Report::start(wanted.len(), tests.len() - wanted.len()));
+    let run = |test: &Test| {
+        let started = Instant::now();
         let outcome =
-            isolated(test, &arguments).unwrap_or_else(|error| Outcome::Failed(error.to_string()));
-        report.end(match outcome {
+            tried(test, &arguments).unwrap_or_else(|error| Outcome::Failed(error.to_string()));
+        let outcome = match outcome {
             Outcome::Skipped(reason) if required => {
                 Outcome::Failed(format!("RINGTAP_REQUIRE_LIVE=1, but this could not run: {reason}"))
             }
             outcome => outcome,
-        });
-    }
-    report.finish()
+        };
+        let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.end(test.name, outcome, started.elapsed());
+    };
+    let (alone, together): (Vec<&Test>, Vec<&Test>) =
+        wanted.into_iter().partition(|test| test.alone || arguments.jobs() == 1);
+    let queue = Mutex::new(together.into_iter());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    thread::scope(|scope| {
+        for _ in 0..arguments.jobs() {
+            // A test's process dies with the thread that started it, which waits for it.
+            scope.spawn(|| {
+                while let Some(test) = next() {
+                    run(test);
+                }
+            });
+        }
+    });
+    alone.into_iter().for_each(run);
+    report.into_inner().unwrap_or_else(PoisonError::into_inner).finish()
 }
 
-fn isolated(test: &Test, arguments: &Arguments) -> io::Result<Outcome> {
+/// Runs a test again where the kernel dropped its packets.
+fn tried(test: &Test, arguments: &Arguments) -> io::Result<Outcome> {
+    let mut tries = 1;
+    loop {
+        match isolated(test, arguments)? {
+            Ended::Dropped(_) if tries < TRIES => tries += 1,
+            Ended::Dropped(output) => {
+                return Ok(Outcome::Failed(format!("{output}in each of {TRIES} tries")));
+            }
+            Ended::Said(outcome) => return Ok(outcome),
+        }
+    }
+}
+
+/// How a process ended that ran a test.
+enum Ended {
+    Said(Outcome),
+    /// The kernel dropped packets: what it printed.
+    Dropped(String),
+}
+
+fn isolated(test: &Test, arguments: &Arguments) -> io::Result<Ended> {
     let mut command = isolation::command(test.name)?;
     command.stdin(Stdio::null());
     let mut reader = None;
@@ -71,7 +112,10 @@ fn isolated(test: &Test, arguments: &Arguments) -> io::Result<Outcome> {
     });
     let status = wait(child, arguments.limit)?;
     let output = reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
-    Ok(match status {
+    Ok(Ended::Said(match status {
+        Some(status) if status.code() == Some(i32::from(DROPPED)) => {
+            return Ok(Ended::Dropped(output));
+        }
         None => {
             Outcome::Failed(format!("{output}still running after {:?}: ended", arguments.limit))
         }
@@ -80,7 +124,7 @@ fn isolated(test: &Test, arguments: &Arguments) -> io::Result<Outcome> {
             Outcome::Skipped(output.lines().last().unwrap_or("see above").to_owned())
         }
         Some(status) => Outcome::Failed(format!("{output}{status}")),
-    })
+    }))
 }
 
 /// Waits for `child`; kills it and returns `None` when `limit` is over.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use flow::EndReason;
-use live_harness::Result;
+use live_harness::{Result, none_dropped};
 use sha2::{Digest as _, Sha256};
 
 /// One direction's bytes, as far as they were captured.
@@ -97,6 +97,16 @@ pub struct Heard {
 }
 
 impl Heard {
+    /// The same, for who wants all bytes of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Dropped`](live_harness::Dropped) if the kernel dropped some, which has the test run again.
+    pub fn whole(self) -> Result<Self> {
+        none_dropped(self.drops)?;
+        Ok(self)
+    }
+
     /// The one direction to the port `port`.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use live_harness::Result;
+use live_harness::{Result, none_dropped};
 use netns::Namespace;
 use ring_core::{
     Capture, CaptureBuilder, Direction, Instruction, RawFilter, RingGeometry, Timeout,
@@ -21,7 +21,7 @@ pub(crate) fn open(host: &Namespace, builder: CaptureBuilder) -> Result<Capture>
     Ok(host.run(|| builder.block_timeout(Duration::from_millis(5)).open())??)
 }
 
-/// All packets until nothing comes for a while.
+/// All packets until nothing comes for a while, if the kernel has dropped none.
 pub(crate) fn drain(capture: &mut Capture) -> Result<Vec<Seen>> {
     let mut seen = Vec::new();
     while let Some(block) = capture.next_block(SHORT)? {
@@ -29,6 +29,7 @@ pub(crate) fn drain(capture: &mut Capture) -> Result<Vec<Seen>> {
             block.packets().map(|packet| (packet.data().to_vec(), packet.meta().direction)),
         );
     }
+    none_dropped(capture.statistics()?.drops)?;
     Ok(seen)
 }
 

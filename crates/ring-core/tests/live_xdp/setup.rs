@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use live_harness::{Missing, Result};
+use live_harness::{Missing, Result, none_dropped};
 use netns::Namespace;
 use ring_core::{
     Next, PacketBatch as _, PacketSource, Timeout, XdpAttach, XdpError, XdpSocket, XdpSocketBuilder,
@@ -40,7 +40,7 @@ pub(crate) fn need_root() -> Result {
     open(&Namespace::new()?, &XdpSocket::builder("lo").attach(XdpAttach::Generic)).map(drop)
 }
 
-/// The packets that come until there are so many, or nothing came for a while.
+/// The packets that come until there are so many, or nothing came for a while; fewer only if the kernel has dropped none.
 pub(crate) fn collect(source: &mut impl PacketSource, count: usize) -> Result<Vec<Vec<u8>>> {
     let mut seen = Vec::new();
     let started = Instant::now();
@@ -48,6 +48,9 @@ pub(crate) fn collect(source: &mut impl PacketSource, count: usize) -> Result<Ve
         if let Next::Batch(batch) = source.next_batch(Timeout::After(SHORT))? {
             seen.extend(batch.packets().map(|packet| packet.data().to_vec()));
         }
+    }
+    if seen.len() < count {
+        none_dropped(source.statistics()?.drops)?;
     }
     Ok(seen)
 }

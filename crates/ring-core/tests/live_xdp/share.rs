@@ -80,9 +80,9 @@ pub(crate) fn sockets_share_a_queue() -> Result {
         for burst in sent.chunks(100) {
             sender.send(burst)?;
             let other = thread::scope(|scope| -> Result<_> {
-                let other = scope.spawn(|| collect(&mut odd, 50).expect("packets"));
+                let other = scope.spawn(|| collect(&mut odd, 50));
                 part.extend(collect(&mut even, 50)?);
-                Ok(other.join().expect("the other"))
+                other.join().expect("the other")
             })?;
             rest.extend(other);
         }

@@ -73,17 +73,8 @@ impl Running {
     #[allow(dead_code)]
     pub(crate) fn reads(&mut self, pause: u64) -> io::Result<JoinHandle<io::Result<Vec<u8>>>> {
         let stdout = self.child.as_mut().and_then(|child| child.stdout.take());
-        let mut stdout = stdout.ok_or(io::ErrorKind::BrokenPipe)?;
-        Ok(thread::spawn(move || {
-            let (mut all, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
-            loop {
-                match stdout.read(&mut buffer)? {
-                    0 => return Ok(all),
-                    got => all.extend_from_slice(&buffer[..got]),
-                }
-                thread::sleep(Duration::from_micros(pause));
-            }
-        }))
+        let stdout = stdout.ok_or(io::ErrorKind::BrokenPipe)?;
+        Ok(thread::spawn(move || read(stdout, pause)))
     }
 
     pub(crate) fn end_by(self, signal: Signal) -> io::Result<Ended> {
@@ -107,6 +98,18 @@ impl Running {
         let errors = self.errors.take().expect("it was not waited for").join();
         let errors = errors.expect("the reader does not panic")?;
         Ok(Ended { status, errors, after })
+    }
+}
+
+/// Reads to the end, waiting for so many microseconds between two reads.
+pub(crate) fn read(mut from: impl io::Read, pause: u64) -> io::Result<Vec<u8>> {
+    let (mut all, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(all),
+            got => all.extend_from_slice(&buffer[..got]),
+        }
+        thread::sleep(Duration::from_micros(pause));
     }
 }
 

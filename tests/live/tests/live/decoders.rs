@@ -12,7 +12,7 @@ use conversation::{Conversation, FlowStreamExt as _, Half};
 use flow::FiveTuple;
 use futures::StreamExt as _;
 use live::{CLIENT, Folder, PATIENCE, Web, Wire};
-use live_harness::{Result, program};
+use live_harness::{Result, none_dropped, program};
 use ring_core::Capture;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
@@ -108,7 +108,9 @@ where
                 Capture::open(CLIENT)?.flow_conversations(FiveTuple::bidirectional());
             started.send(())?;
             let conversation = conversations.next().await.ok_or("no conversation")??;
-            tokio::time::timeout(2 * PATIENCE, work(conversation)).await?
+            let read = tokio::time::timeout(2 * PATIENCE, work(conversation)).await;
+            none_dropped(conversations.handle().statistics().source.drops)?;
+            read?
         })
     });
     drop(guard);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use live::{CLIENT, Ear, Folder, Follower, Heard, SERVER, Web, Wire};
-use live_harness::{Result, program};
+use live_harness::{Result, none_dropped, program};
 use netns::{Namespace, Process};
 
 /// A run of curl over one connection.
@@ -58,6 +58,7 @@ pub(crate) struct Fetched {
 impl Fetched {
     /// Fails unless both directions of the one conversation were heard to the last byte.
     pub(crate) fn is_all_that(&self, heard: &Heard) -> Result {
+        none_dropped(heard.drops)?;
         heard.to(80)?.is_all_of(self.requests.as_bytes())?;
         heard.from(80)?.is_all_of(File::open(&self.got)?)
     }
@@ -135,7 +136,7 @@ pub(crate) fn an_upload() -> Result {
     let web = Web::start(&wire)?;
     let follower = Follower::start(&wire.server, SERVER)?;
     let sent = upload(&wire, &web, 5, 10_000_000)?;
-    let heard = follower.finish(2)?;
+    let heard = follower.finish(2)?.whole()?;
     heard.to(80)?.is_all_of(File::open(sent)?)
 }
 
@@ -186,6 +187,7 @@ fn fetch(
 
 fn exactly(wire: &Wire, host: &str, names: &[&str], offer: impl FnOnce(&Web) -> Result) -> Result {
     let (_folder, fetched, heard) = fetch(wire, host, names, offer)?;
+    none_dropped(heard[0].drops)?;
     assert_eq!(heard[0].ends.len(), 1, "{heard:?}");
     assert_eq!(heard[0].ends[0].1, flow::EndReason::Fin);
     heard.iter().try_for_each(|heard| fetched.is_all_that(heard))

@@ -12,7 +12,7 @@ use flowscope::tls::{TlsMessage, TlsParser};
 use flowscope::{SessionParser, SessionParserFactory};
 use futures::StreamExt as _;
 use live::{CLIENT, Folder, PATIENCE, SERVER, Web, Wire};
-use live_harness::{Result, program};
+use live_harness::{Result, none_dropped, program};
 use netns::Namespace;
 use ring_core::Capture;
 
@@ -144,6 +144,7 @@ impl Listener {
         }
         self.handle.shutdown();
         self.thread.join().unwrap_or_else(|_| Err("the listener panicked".into()))?;
+        none_dropped(self.handle.statistics().source.drops)?;
         Ok(self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }

@@ -14,7 +14,7 @@ use conversation::{Chunk, FlowStreamExt as _};
 use flow::{EndReason, FiveTuple};
 use futures::StreamExt;
 use live::{Folder, PATIENCE, SERVER, Stream, Web, Wire};
-use live_harness::{Result, program};
+use live_harness::{Result, none_dropped, program};
 use ring_core::AsyncCapture;
 
 /// A hundred clients at once, and one task that reads one conversation after another.
@@ -115,5 +115,6 @@ async fn listen(started: &mpsc::Sender<()>, count: usize) -> Result<Heard> {
             break;
         }
     }
+    none_dropped(conversations.handle().statistics().source.drops)?;
     Ok(heard)
 }

@@ -18,7 +18,7 @@ use conversation::{
 use flow::{EndReason, FiveTuple};
 use futures::StreamExt as _;
 use live::{CLIENT, Folder, PATIENCE, SERVER, Stream, Web, Wire};
-use live_harness::{Result, program};
+use live_harness::{Result, none_dropped, program};
 use ring_core::{Capture, FanoutMode};
 
 /// The client whose conversation nobody reads.
@@ -99,7 +99,7 @@ fn transfers(form: Form, count: u16, stalled: bool) -> Result<Statistics> {
     let heard = listener.join().map_err(|_| "the listener panicked")??;
     let statistics = handle.statistics();
     println!("{statistics:?}");
-    assert_eq!(statistics.source.drops, 0, "the kernel dropped packets");
+    none_dropped(statistics.source.drops)?;
     assert_eq!(heard.len(), usize::from(count - u16::from(stalled)));
     for (client, (stream, reason)) in heard {
         let got = folder.join((client.port() - STALLED).to_string());

@@ -49,7 +49,7 @@ while s.recv(3) != b'all': pass
     assert!(client.wait()?.success());
     assert_eq!(server.output()?.stdout, b"reset\n", "the server saw it");
 
-    let (ear, follower) = (ear.finish(1)?, follower.finish(2)?);
+    let (ear, follower) = (ear.finish(1)?.whole()?, follower.finish(2)?.whole()?);
     assert_eq!(ear.ends.iter().map(|(_, reason)| *reason).collect::<Vec<_>>(), [EndReason::Rst]);
     for heard in [ear, follower] {
         heard.to(7)?.is_all_of(File::open(folder.join("sent"))?)?;
@@ -84,7 +84,7 @@ while left:
         .spawn(Command::new(&python).args(["-c", &client]).stdout(Stdio::piped()))?
         .output()?;
     assert!(client.status.success());
-    let heard = ear.finish(1)?;
+    let heard = ear.finish(1)?.whole()?;
     assert_eq!(heard.ends.iter().map(|(_, reason)| *reason).collect::<Vec<_>>(), [EndReason::Rst]);
     heard.to(80)?.is_all_of(&b"GET /large HTTP/1.0\r\n\r\n"[..])?;
 

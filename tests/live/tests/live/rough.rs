@@ -41,7 +41,7 @@ pub(crate) fn uploads_over_a_rough_path() -> Result {
     let ear = Ear::open(&wire.client, CLIENT)?;
     let sent = upload(&wire, &web, 12, 5_000_000)?;
     was_rough(&wire)?;
-    for heard in [follower.finish(2)?, ear.finish(1)?] {
+    for heard in [follower.finish(2)?.whole()?, ear.finish(1)?.whole()?] {
         heard.to(80)?.is_all_of(File::open(&sent)?)?;
     }
     Ok(())

@@ -73,7 +73,7 @@ pub(crate) fn openssl_with_openssl() -> Result {
         answers.len(),
         requests.len()
     );
-    for heard in [ear.finish(1)?, follower.finish(2)?] {
+    for heard in [ear.finish(1)?.whole()?, follower.finish(2)?.whole()?] {
         heard.from(443)?.is_all_of(&answers[..])?;
         heard.to(443)?.is_all_of(&requests[..])?;
     }
