@@ -16,7 +16,7 @@ use crate::Error;
 use crate::input::{Input, Source};
 use crate::interrupt;
 use crate::output::Output;
-use crate::report::{self, Counts};
+use crate::report::{self, Counts, Links};
 use crate::selection::Shows;
 use crate::summary;
 use crate::summary::totals::{self, Totals};
@@ -99,12 +99,13 @@ fn take<S: Described>(
         looked,
         warned: false,
         mtus,
+        links: Links::default(),
     };
     // What came before the damage is still reported.
     let mut result = match arguments.writing.open(&arguments.input, &source) {
         Ok(writer) => {
             run.writer = writer;
-            report::listening(&arguments.input);
+            run.links = report::listening(&arguments.input);
             run.packets(&mut source)
         }
         Err(error) if interrupt::is_requested() || error.is_broken_pipe() => Err(error),
@@ -147,6 +148,7 @@ struct Run<'a> {
     /// `true` once drops were reported.
     warned: bool,
     mtus: Option<XdpMtuReports>,
+    links: Links,
 }
 
 /// The moment at which the end was requested.
@@ -165,8 +167,8 @@ impl Run<'_> {
         let mut stopped: Option<Stopped> = None;
         let complete = |run: &Self| run.writer.as_ref().is_some_and(Writing::is_complete);
         while self.count < limit && !self.output.has_failed() && !complete(self) {
-            // A change of the MTU is reported though no packet comes.
-            let look = self.mtus.is_some().then_some(report::DROPS);
+            // What changes of the interface is reported though no packet comes.
+            let look = live.then_some(report::LOOK);
             let due = self.writer.as_ref().and_then(Writing::due);
             let mut timeout = due.into_iter().chain(look).min();
             if interrupt::is_requested() {
@@ -227,7 +229,7 @@ impl Run<'_> {
             None if flush || !source.never_waits() => self.output.flush(),
             None => {}
         }
-        if self.looked.is_some_and(|looked| looked.elapsed() >= report::DROPS) {
+        if self.looked.is_some_and(|looked| looked.elapsed() >= report::LOOK) {
             let statistics = source.statistics().map_err(|error| self.failed(error))?;
             self.counts.set_source(statistics);
             self.looked = Some(Instant::now());
@@ -236,8 +238,9 @@ impl Run<'_> {
                 report::dropped(statistics.drops, &self.arguments.input);
                 self.warned = true;
             }
+            report::raised_mtus(self.mtus.as_ref());
+            self.links.look();
         }
-        report::raised_mtus(self.mtus.as_ref());
         if interrupt::takes_counts() {
             let statistics = source.statistics().map_err(|error| self.failed(error))?;
             report::print_counts(self.count, source.is_live().then_some(&statistics));

@@ -18,7 +18,7 @@ use crate::interrupt;
 use crate::limits::Limits;
 use crate::names;
 use crate::output::Output;
-use crate::report;
+use crate::report::{self, Links};
 use crate::selection::Shows;
 use crate::summary::{self, Shown, totals};
 use crate::text::clock::Clock;
@@ -65,21 +65,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let key = arguments.keying.extractor();
     let source = arguments.input.open(!output.is_terminal(), Shows::Conversations)?;
     let (counters, mtus) = (source.counters(), source.mtu_reports());
-    report::listening(&arguments.input);
+    let watched = Watched { links: report::listening(&arguments.input), mtus };
     let style = if arguments.json { Style::Json } else { Style::Line(arguments.input.clock()) };
     let live = arguments.input.is_live();
     let (result, statistics) = match source {
         Source::Live(capture) => {
-            runtime.block_on(print(capture.flow_stream(key), arguments, &style, &output, mtus))
+            runtime.block_on(print(capture.flow_stream(key), arguments, &style, &output, watched))
         }
         Source::Xdp(group) => {
-            runtime.block_on(print(group.flow_stream(key), arguments, &style, &output, mtus))
+            runtime.block_on(print(group.flow_stream(key), arguments, &style, &output, watched))
         }
         Source::Tap(tap) => {
-            runtime.block_on(print(tap.flow_stream(key), arguments, &style, &output, mtus))
+            runtime.block_on(print(tap.flow_stream(key), arguments, &style, &output, watched))
         }
         Source::File(file) => {
-            runtime.block_on(print(file.flow_stream(key), arguments, &style, &output, mtus))
+            runtime.block_on(print(file.flow_stream(key), arguments, &style, &output, watched))
         }
     };
     let written = output.finish().map_err(Error::from);
@@ -98,12 +98,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     result.map_err(|source| Error::Follow { name, source })
 }
 
+/// What is watched of the interfaces while packets are captured.
+#[derive(Clone)]
+struct Watched {
+    links: Links,
+    mtus: Option<XdpMtuReports>,
+}
+
 async fn print<S>(
     stream: FlowStream<S, FiveTuple>,
     arguments: &Arguments,
     style: &Style,
     output: &Output,
-    mtus: Option<XdpMtuReports>,
+    interfaces: Watched,
 ) -> (Result<(), conversation::Error>, Option<Statistics>)
 where
     S: PacketSource + Send + Unpin + 'static,
@@ -120,7 +127,7 @@ where
             // There is one since the first poll.
             if !watched && let Some(handle) = stream.handle() {
                 watched = true;
-                watch(handle, &arguments.input, mtus.clone());
+                watch(handle, &arguments.input, interfaces.clone());
             }
             match next {
                 Poll::Ready(Some(Ok(FlowEvent::Conflict { id, .. }))) => {
@@ -150,10 +157,10 @@ where
 }
 
 /// Has signals end the engine or print its counts.
-fn watch(handle: Handle, input: &Input, mtus: Option<XdpMtuReports>) {
+fn watch(handle: Handle, input: &Input, Watched { links, mtus }: Watched) {
     let ended = handle.clone();
     interrupt::ends(move || ended.shutdown());
-    report::watch_source(handle.clone(), input, mtus);
+    report::watch_source(handle.clone(), input, links, mtus);
     report::print_counts_of(handle, input.is_live());
 }
 

@@ -127,7 +127,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
             "warning: raw bytes may change how this terminal works; use --output text, or send them to a file"
         ));
     }
-    report::listening(&arguments.input);
+    let links = report::listening(&arguments.input);
     let (counters, mtus) = (source.counters(), source.mtu_reports());
     let chunks = chunks(source, arguments);
     let handle = chunks.handle();
@@ -136,7 +136,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let ended = handle.clone();
     interrupt::ends(move || ended.shutdown());
     report::print_counts_of(handle.clone(), live);
-    report::watch_source(handle.clone(), &arguments.input, mtus);
+    report::watch_source(handle.clone(), &arguments.input, links, mtus);
     let result = runtime.block_on(follow(chunks, &show));
     let written = output.finish().map_err(Error::from);
     let has_enough = written.as_ref().is_err_and(Error::is_broken_pipe);

@@ -41,7 +41,7 @@ pub(crate) struct Input {
     /// Size of the ring that the kernel puts packets into, in KiB; a larger one holds longer bursts [default: 32768]
     #[arg(short = 'B', long, value_name = "KIB", value_parser = clap::value_parser!(u32).range(1..))]
     buffer_size: Option<u32>,
-    /// Say nothing of an interface that is down, and capture once it is up.
+    /// Say nothing of an interface that is down or goes down, and capture once it is up.
     #[arg(long)]
     wait: bool,
     /// Do not put the interface into promiscuous mode.

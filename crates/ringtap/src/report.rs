@@ -1,5 +1,7 @@
 //! What a command says on standard error besides its output: that it has begun, what is wrong, and the totals at its end.
 
+mod links;
+
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 use conversation::{Handle, Statistics};
 use ring_core::{RaisedMtu, Side, XdpMtuReports, XdpTapCounters};
 
+pub(crate) use self::links::Links;
 use crate::Error;
 use crate::input::Input;
 use crate::interrupt;
@@ -18,11 +21,8 @@ use crate::names::{bytes, count};
 use crate::text::escape::{Escaped, EscapedLines};
 use crate::text::wrap::{self, Width};
 
-/// `IFF_UP` of `linux/if.h`.
-const UP: u32 = 0x1;
-
-/// Time between two looks whether packets were dropped.
-pub(crate) const DROPS: Duration = Duration::from_secs(1);
+/// Time between two looks at what may have happened to the interfaces: drops, their MTU, whether they are up.
+pub(crate) const LOOK: Duration = Duration::from_secs(1);
 
 /// The time in which a thread that is not blocked answers SIGUSR1.
 const ANSWER: Duration = Duration::from_millis(200);
@@ -50,19 +50,16 @@ pub(crate) fn error(error: &Error) {
     }
 }
 
-/// Says that packets are captured from now on, for scripts that wait for it, and which interfaces are down. Of a file there is
-/// nothing to say.
-pub(crate) fn listening(input: &Input) {
+/// Says that packets are captured from now on, for scripts that wait for it, and which interfaces are down: these are to
+/// be looked at from now on. Of a file there is nothing to say.
+pub(crate) fn listening(input: &Input) -> Links {
+    let links = Links::of(input);
     if !input.is_live() {
-        return;
+        return links;
     }
-    for name in input.interfaces() {
-        let down = ring_sys::interface::find(name).is_ok_and(|found| found.flags & UP == 0);
-        if down && !input.waits() {
-            say(format_args!("{} is down; packets are captured once it is up", Escaped(name)));
-        }
-    }
+    links.say_down();
     say(format_args!("{}: listening; Ctrl-C ends", Escaped(&input.name())));
+    links
 }
 
 /// Warns that the kernel drops packets, and says what helps.
@@ -95,22 +92,29 @@ pub(crate) fn raised_mtus(reports: Option<&XdpMtuReports>) {
     }
 }
 
-/// Watches the engines' sources in a thread of its own: warns once when they drop packets, and says when an MTU changes.
-pub(crate) fn watch_source(handle: Handle, input: &Input, mtus: Option<XdpMtuReports>) {
+/// Watches the engines' sources in a thread of its own: warns once when they drop packets, and says what changes of the
+/// interfaces.
+pub(crate) fn watch_source(
+    handle: Handle,
+    input: &Input,
+    mut links: Links,
+    mtus: Option<XdpMtuReports>,
+) {
     if !input.is_live() {
         return;
     }
     let input = input.clone();
     let watch = move || {
         let mut warned = false;
-        while !handle.is_finished() && !(warned && mtus.is_none()) {
+        while !handle.is_finished() {
             let drops = handle.statistics().source.drops;
             if drops > 0 && !warned {
                 dropped(drops, &input);
                 warned = true;
             }
             raised_mtus(mtus.as_ref());
-            thread::sleep(DROPS);
+            links.look();
+            thread::sleep(LOOK);
         }
     };
     // Without the thread the totals at the end still say it.

@@ -190,15 +190,15 @@ pub(crate) fn every_mixture_of_any_is_readable() -> Result {
 }
 
 /// A capture that runs, from the line on that says so.
-struct Capturing {
+pub(crate) struct Capturing {
     process: Process,
-    errors: BufReader<ChildStderr>,
+    pub(crate) errors: BufReader<ChildStderr>,
     /// What it said before that line.
     said: String,
 }
 
 impl Capturing {
-    fn start(host: &Namespace, command: &mut Command) -> Result<Self> {
+    pub(crate) fn start(host: &Namespace, command: &mut Command) -> Result<Self> {
         let mut process = host.spawn(command.stderr(Stdio::piped()))?;
         let mut errors = BufReader::new(process.child().stderr.take().ok_or("no pipe")?);
         let mut said = String::new();
@@ -209,7 +209,7 @@ impl Capturing {
     }
 
     /// Sends SIGINT; what it says at its end, which comes within two seconds (more on a busy machine).
-    fn end(&mut self) -> Result<String> {
+    pub(crate) fn end(&mut self) -> Result<String> {
         let since = Instant::now();
         kill(Pid::from_raw(i32::try_from(self.process.child().id())?), Signal::SIGINT)?;
         let mut said = String::new();

@@ -13,6 +13,7 @@ mod reset;
 mod rough;
 mod throughput;
 mod tls;
+mod watched;
 mod xdp;
 
 live_harness::main!(
@@ -57,6 +58,8 @@ live_harness::main!(
     capture::a_signal_at_any_moment,
     capture::an_interface_that_is_down_is_named,
     capture::drops_are_announced_with_their_cure,
+    watched::an_interface_that_goes_down_is_named,
+    watched::a_raised_mtu_is_followed_by_the_command,
     demo::the_demonstration_works_for_an_ordinary_user,
     demo::without_privileges_the_command_says_what_to_do;
     // What these measure is the machine's.
