@@ -43,7 +43,7 @@ pub(crate) fn play(tests: &[Test]) -> Option<ExitCode> {
     };
     let result = match role.as_str() {
         "keeper" => keep(test),
-        _ => (test.body)().map(|()| ExitCode::SUCCESS),
+        _ => run(test),
     };
     Some(result.unwrap_or_else(|error| report(error.as_ref())))
 }
@@ -61,6 +61,13 @@ fn keep(test: &Test) -> crate::Result<ExitCode> {
             ExitCode::FAILURE
         }
     })
+}
+
+fn run(test: &Test) -> crate::Result<ExitCode> {
+    // Killed with the keeper, when the time is over: process 1 of a namespace outlives its parent otherwise, and keeps
+    // the pipe open that the runner reads to its end.
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    (test.body)().map(|()| ExitCode::SUCCESS)
 }
 
 fn process(role: &str, name: &str) -> io::Result<Command> {
