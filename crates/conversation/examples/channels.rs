@@ -9,12 +9,17 @@ use ring_core::CaptureFile;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+/// Bytes that may wait, for this program or behind holes.
+const MEMORY: usize = 64 << 20;
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("which file?")?;
     let mut readers = JoinSet::new();
     CaptureFile::open(path)?
-        .flow_conversations(FiveTuple::bidirectional())
+        .flow_stream(FiveTuple::bidirectional())
+        .memory(MEMORY)
+        .into_conversations()
         .into_channels(|conversation, side| {
             if side == FlowSide::Initiator {
                 return None;

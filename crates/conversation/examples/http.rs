@@ -11,9 +11,17 @@ use std::path::Path;
 use conversation::{Conversation, Conversations, FlowStreamExt as _, Half};
 use flow::{FiveTuple, FlowSide};
 use futures::StreamExt as _;
+use httparse::Status;
 use ring_core::{AsyncCapture, CaptureFile};
 use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinSet;
+
+/// Bytes that may wait, for this program or behind holes.
+const MEMORY: usize = 64 << 20;
+/// The longest head that is looked for.
+const LONGEST_HEAD: usize = 64 << 10;
+/// The longest word that a head begins with.
+const LONGEST_MARK: usize = 8;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -33,9 +41,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 fn open(input: &str) -> Result<Conversations, Box<dyn Error>> {
     let key = FiveTuple::bidirectional();
     Ok(if Path::new(input).is_file() {
-        CaptureFile::open(input)?.flow_stream(key).independent_readers(true).into_conversations()
+        let flows = CaptureFile::open(input)?.flow_stream(key).memory(MEMORY);
+        flows.independent_readers(true).into_conversations()
     } else {
-        AsyncCapture::open(input)?.flow_conversations(key)
+        AsyncCapture::open(input)?.flow_stream(key).memory(MEMORY).into_conversations()
     })
 }
 
@@ -60,47 +69,60 @@ async fn heads(mut half: Half, name: &str) {
                 None => return eprintln!("{name} {error}"),
             },
         }
-        while let Some((line, end)) = head(half.side(), &bytes) {
+        while let Some(line) = head(half.side(), &mut bytes) {
             println!("{name} {line}");
-            bytes.drain(..end);
-        }
-        if bytes.len() > 64 << 10 {
-            // A body: no head is so long.
-            bytes.drain(..bytes.len() - 4);
         }
     }
 }
 
-/// The next head in these bytes, and where it ends.
-fn head(side: FlowSide, bytes: &[u8]) -> Option<(String, usize)> {
+/// The first line of the next head. Takes off the bytes up to its end, and those that are part of
+/// no head.
+fn head(side: FlowSide, bytes: &mut Vec<u8>) -> Option<String> {
     let marks: &[&[u8]] = match side {
         FlowSide::Initiator => &[b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"OPTIONS "],
         FlowSide::Responder => &[b"HTTP/1."],
     };
-    (0..bytes.len())
-        .filter(|start| marks.iter().any(|mark| bytes[*start..].starts_with(mark)))
-        .find_map(|start| {
-            let (line, length) = parse(side, &bytes[start..])?;
-            Some((line, start + length))
-        })
+    let is_mark = |bytes: &[u8]| marks.iter().any(|mark| bytes.starts_with(mark));
+    loop {
+        let Some(start) = (0..bytes.len()).find(|start| is_mark(&bytes[*start..])) else {
+            // A mark may have begun at the end.
+            bytes.drain(..bytes.len().saturating_sub(LONGEST_MARK));
+            return None;
+        };
+        bytes.drain(..start);
+        match parse(side, bytes) {
+            Ok(Status::Complete((line, end))) => {
+                bytes.drain(..end);
+                return Some(line);
+            }
+            Ok(Status::Partial) if bytes.len() <= LONGEST_HEAD => return None,
+            // A body that happens to hold a mark.
+            _ => drop(bytes.drain(..1)),
+        }
+    }
 }
 
-fn parse(side: FlowSide, bytes: &[u8]) -> Option<(String, usize)> {
+/// The first line of the head at the start of these bytes, and the head's length.
+fn parse(side: FlowSide, bytes: &[u8]) -> httparse::Result<(String, usize)> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     match side {
         FlowSide::Initiator => {
             let mut request = httparse::Request::new(&mut headers);
-            let httparse::Status::Complete(length) = request.parse(bytes).ok()? else {
-                return None;
+            let Status::Complete(length) = request.parse(bytes)? else {
+                return Ok(Status::Partial);
             };
-            Some((format!("{} {}", request.method?, request.path?), length))
+            let (method, path) = (request.method, request.path);
+            let line = format!("{} {}", method.unwrap_or_default(), path.unwrap_or_default());
+            Ok(Status::Complete((line, length)))
         }
         FlowSide::Responder => {
             let mut response = httparse::Response::new(&mut headers);
-            let httparse::Status::Complete(length) = response.parse(bytes).ok()? else {
-                return None;
+            let Status::Complete(length) = response.parse(bytes)? else {
+                return Ok(Status::Partial);
             };
-            Some((format!("{} {}", response.code?, response.reason?), length))
+            let (code, reason) = (response.code, response.reason);
+            let line = format!("{} {}", code.unwrap_or_default(), reason.unwrap_or_default());
+            Ok(Status::Complete((line, length)))
         }
     }
 }
