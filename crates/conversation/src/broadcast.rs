@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 
+use crate::coop;
 use crate::error::Error;
 use crate::event_stream::Start;
 use crate::flow_event::FlowNumber;
@@ -172,7 +173,7 @@ impl<T: Clone> Stream for Subscription<T> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.shared.start();
-        self.shared.ring.poll(self.number, cx)
+        coop::poll(cx, |cx| self.shared.ring.poll(self.number, cx))
     }
 }
 

@@ -12,6 +12,7 @@ use flow::{EndReason, FiveTupleKey, Flow, FlowId, FlowRecord, FlowSide, Orientat
 use futures_core::Stream;
 
 use crate::chunk::{Chunk, GapCause};
+use crate::coop;
 #[cfg(not(loom))]
 use crate::counters::Statistics;
 use crate::delivery::Delivery;
@@ -189,13 +190,18 @@ impl<K: Clone> Stream for ChunkStream<K> {
     type Item = Result<ChunkEvent<K>, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        coop::poll(cx, |cx| self.poll_event(cx))
+    }
+}
+
+impl<K: Clone> ChunkStream<K> {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<ChunkEvent<K>, Error>>> {
         loop {
             let Some(step) = self.taken.pop_front() else {
                 if self.handed_out > 0 {
                     self.release();
                 }
-                let this = &mut *self;
-                match this.inbox.poll_all(&mut this.taken, cx) {
+                match self.inbox.poll_all(&mut self.taken, cx) {
                     Poll::Ready(Some(Ok(()))) => continue,
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
                     Poll::Ready(None) => return Poll::Ready(None),
@@ -215,10 +221,9 @@ impl<K: Clone> Stream for ChunkStream<K> {
 
 impl<K: Clone> Drop for ChunkStream<K> {
     fn drop(&mut self) {
-        let taken = std::mem::take(&mut self.taken);
-        self.handed_out += taken.iter().map(Step::cost).sum::<usize>();
+        let (taken, waiting) = (std::mem::take(&mut self.taken), self.inbox.abandon());
+        self.handed_out += taken.iter().chain(&waiting).map(Step::cost).sum::<usize>();
         self.release();
-        self.inbox.abandon();
         self.control.interrupt();
     }
 }
@@ -424,12 +429,15 @@ impl<K: Clone + Send + 'static> Delivery<K> for Merged<K> {
 
     fn flush(&mut self) {
         self.announced = 0;
-        self.gate.add(std::mem::take(&mut self.cost));
-        self.inbox.push(&mut self.batch);
+        let cost = std::mem::take(&mut self.cost);
+        // Before the reader can take it off.
+        self.gate.add(cost);
+        if !self.inbox.push(&mut self.batch) {
+            self.gate.remove(cost);
+        }
     }
 
     fn is_crowded(&mut self, settings: &Settings) -> bool {
-        // What an abandoned inbox gets is dropped, but counts as queued.
         self.gate.queued() > settings.total_limit.min(AHEAD) && !self.inbox.is_gone()
     }
 

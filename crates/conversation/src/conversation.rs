@@ -11,6 +11,7 @@ use futures_core::Stream;
 
 use crate::Error;
 use crate::chunk::Chunk;
+use crate::coop;
 use crate::half::Half;
 use crate::queue::{Queue, SideTotals, Taken};
 
@@ -142,7 +143,7 @@ impl<K: Clone> Stream for Conversation<K> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Reader { queue, taken, .. } = &mut self.get_mut().reader;
-        queue.poll_both(taken, cx)
+        coop::poll(cx, |cx| queue.poll_both(taken, cx))
     }
 }
 
@@ -190,10 +191,10 @@ impl<K: Clone> Future for Wait<'_, K> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { queue, whose, parked } = &mut *self;
-        let chunk = match whose {
+        let chunk = coop::poll(cx, |cx| match whose {
             Whose::Both(taken) => queue.poll_both(taken, cx),
             Whose::One(side) => queue.poll_side(*side, cx),
-        };
+        });
         *parked = chunk.is_pending();
         // A failed engine is told by the stream of conversations.
         chunk.map(|chunk| chunk?.ok())

@@ -10,6 +10,7 @@ use flow::FiveTupleKey;
 use futures_core::Stream;
 
 use crate::conversation::Conversation;
+use crate::coop;
 #[cfg(not(loom))]
 use crate::counters::Statistics;
 use crate::error::Error;
@@ -99,13 +100,13 @@ impl<K: Clone> Stream for Conversations<K> {
     type Item = Result<Conversation<K>, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.inbox.poll(cx)
+        coop::poll(cx, |cx| self.inbox.poll(cx))
     }
 }
 
 impl<K: Clone> Drop for Conversations<K> {
     fn drop(&mut self) {
-        self.inbox.abandon();
+        drop(self.inbox.abandon());
         self.control.interrupt();
     }
 }

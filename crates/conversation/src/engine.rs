@@ -149,6 +149,9 @@ where
         }
         match (turn, self.stopped) {
             (Turn::End(error), _) => Turn::End(error),
+            // A file holds all of the rest, and nobody waits for it: once it is stopped, its engine does
+            // not wait for readers, so that everything read from here on would be in memory.
+            (_, None) if self.control.is_stopped() && self.source.never_waits() => Turn::End(None),
             (_, None) if self.control.is_stopped() => {
                 // What the source holds by now is taken yet.
                 self.stopped = Some(Instant::now());

@@ -5,6 +5,7 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::coop;
 use crate::error::Error;
 use crate::gate::Gate;
 use crate::handle::{Control, Handle};
@@ -35,7 +36,7 @@ impl<T> EventStream<T> {
         Self(State::Ready(start))
     }
 
-    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Option<Result<T, Error>>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Error>>> {
         if let Some(start) = self.take_start() {
             let gate = Arc::new(Gate::default());
             let inbox = Arc::new(Inbox::new(Arc::clone(&gate), start.engines));
@@ -43,7 +44,8 @@ impl<T> EventStream<T> {
             self.0 = State::Running { inbox, control };
         }
         let State::Running { inbox, control } = &self.0 else { return Poll::Ready(None) };
-        let polled = inbox.poll(cx).map(|item| item.map(|item| item.map(Weighed::take)));
+        let polled = coop::poll(cx, |cx| inbox.poll(cx));
+        let polled = polled.map(|item| item.map(|item| item.map(Weighed::take)));
         control.gate().notify();
         polled
     }
@@ -70,7 +72,7 @@ impl<T> EventStream<T> {
 impl<T> Drop for EventStream<T> {
     fn drop(&mut self) {
         if let State::Running { inbox, control } = &self.0 {
-            inbox.abandon();
+            drop(inbox.abandon());
             control.interrupt();
         }
     }

@@ -12,6 +12,7 @@ use futures_core::Stream;
 
 use crate::chunk::{Chunk, ChunkData};
 use crate::conversation::Wait;
+use crate::coop;
 use crate::error::{Error, GapError};
 use crate::queue::Queue;
 
@@ -150,7 +151,7 @@ impl<K: Clone> Stream for Half<K> {
         self.gap = None;
         match self.take_rest() {
             Some(rest) => Poll::Ready(Some(Ok(rest))),
-            None => self.queue.poll_side(self.side, cx),
+            None => coop::poll(cx, |cx| self.queue.poll_side(self.side, cx)),
         }
     }
 }

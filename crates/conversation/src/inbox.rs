@@ -41,23 +41,25 @@ impl<T> Inbox<T> {
         Self { state: Mutex::new(state), gate }
     }
 
-    /// Appends a batch's items and wakes the stream once. Whoever sends keeps within the capacity.
-    pub(crate) fn push(&self, items: &mut Vec<T>) {
+    /// Appends a batch's items and wakes the stream once. The sender keeps within the capacity. Returns
+    /// `false` if the stream is gone; the items are dropped.
+    pub(crate) fn push(&self, items: &mut Vec<T>) -> bool {
         if items.is_empty() {
-            return;
+            return true;
         }
-        let waker = {
+        let (gone, waker) = {
             let mut state = self.lock();
             if !state.gone {
                 self.gate.announce(items.len());
                 state.items.extend(items.drain(..));
             }
-            state.take_waker(&self.gate)
+            (state.gone, state.take_waker(&self.gate))
         };
         // Where the stream is gone the items are dropped here: outside the lock, since they abandon
         // their queues.
         items.clear();
         waker.into_iter().for_each(Waker::wake);
+        !gone
     }
 
     /// One of the engines has nothing more to say; the stream ends with the last of them. Of
@@ -107,8 +109,10 @@ impl<T> Inbox<T> {
         polled
     }
 
-    /// The stream was dropped: nothing is announced any more.
-    pub(crate) fn abandon(&self) {
+    /// The stream was dropped: nothing is announced any more. Returns what it has not taken, for the
+    /// caller to drop without a lock.
+    #[must_use]
+    pub(crate) fn abandon(&self) -> VecDeque<T> {
         let items = {
             let mut state = self.lock();
             state.gone = true;
@@ -117,8 +121,8 @@ impl<T> Inbox<T> {
             self.gate.taken(state.items.len());
             mem::take(&mut state.items)
         };
-        drop(items);
         self.gate.notify();
+        items
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {

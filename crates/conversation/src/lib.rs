@@ -61,6 +61,7 @@ mod chunk_stream;
 mod conversation;
 mod conversations;
 mod convert;
+mod coop;
 mod counters;
 mod delivery;
 mod engine;

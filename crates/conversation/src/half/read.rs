@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Half;
 use crate::chunk::Chunk;
+use crate::coop;
 use crate::error::{GapError, OverrunError};
 
 impl<K: Clone> AsyncRead for Half<K> {
@@ -17,40 +18,46 @@ impl<K: Clone> AsyncRead for Half<K> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        coop::poll(cx, |cx| this.poll_bytes(cx, buf))
+    }
+}
+
+impl<K: Clone> Half<K> {
+    fn poll_bytes(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            if buf.remaining() == 0 || this.ended {
+            if buf.remaining() == 0 || self.ended {
                 return Poll::Ready(Ok(()));
             }
             // Not once, but until the reader moves on. `FramedRead`, for one, gives an error and
             // then `None`, and if it is polled again reads on with what it had in its buffer: the
             // bytes around the gap would become one message.
-            if let Some(gap) = this.gap {
+            if let Some(gap) = self.gap {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, gap)));
             }
-            if let Some(rest) = &mut this.rest {
+            if let Some(rest) = &mut self.rest {
                 let count = rest.len().min(buf.remaining());
-                this.read = Some((rest.offset(), rest.timestamp(), rest.packet_number()));
+                self.read = Some((rest.offset(), rest.timestamp(), rest.packet_number()));
                 buf.put_slice(&rest[..count]);
                 rest.advance(count);
                 if rest.is_empty() {
-                    this.rest = None;
+                    self.rest = None;
                 }
                 return Poll::Ready(Ok(()));
             }
-            match this.queue.poll_side(this.side, cx) {
+            match self.queue.poll_side(self.side, cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Err(error))) => {
-                    this.ended = true;
+                    self.ended = true;
                     return Poll::Ready(Err(io::Error::other(error)));
                 }
                 Poll::Ready(Some(Ok(Chunk::Initiator(data) | Chunk::Responder(data)))) => {
-                    this.rest = (!data.is_empty()).then_some(data);
+                    self.rest = (!data.is_empty()).then_some(data);
                 }
                 Poll::Ready(Some(Ok(Chunk::Gap { offset, len, cause, estimated, .. }))) => {
-                    this.gap = Some(GapError { offset, len, cause, estimated });
+                    self.gap = Some(GapError { offset, len, cause, estimated });
                 }
                 Poll::Ready(Some(Ok(Chunk::Overrun { side, offset }))) => {
-                    this.ended = true;
+                    self.ended = true;
                     let overrun = OverrunError { side, offset };
                     return Poll::Ready(Err(io::Error::new(
                         io::ErrorKind::ConnectionAborted,
@@ -62,7 +69,7 @@ impl<K: Clone> AsyncRead for Half<K> {
                     Chunk::Late { .. } | Chunk::Unplaced { .. } | Chunk::Conflict { .. },
                 ))) => {}
                 Poll::Ready(Some(Ok(Chunk::Finished { .. } | Chunk::Closed { .. })) | None) => {
-                    this.ended = true;
+                    self.ended = true;
                 }
             }
         }

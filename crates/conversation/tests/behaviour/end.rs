@@ -179,3 +179,32 @@ async fn a_stream_that_is_drained_stops_and_leaves_conversations_that_were_taken
     }
     assert!(matches!(conversations.drain().await, Err(Error::Source(_))));
 }
+
+#[tokio::test]
+async fn a_file_that_is_stopped_is_read_no_further() {
+    let mut connections: Vec<_> = (1..=500).map(|port| exchange(port, 1000, 100_000)).collect();
+    let packets: u64 = connections.iter().map(|connection| connection.packets.len() as u64).sum();
+    let conversations = interleave(&mut connections)
+        .flow_stream(FiveTuple::bidirectional())
+        .conversation_limit(10_000)
+        .begin();
+    let handle = conversations.handle();
+    // Nobody reads, so it waits somewhere at the beginning.
+    while handle.statistics().packets == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let before = handle.statistics().packets;
+    assert!(before < packets / 2, "{before} of {packets}");
+    let mut all: Vec<_> = {
+        handle.shutdown();
+        conversations.collect().await
+    };
+    // Only the batch that it was about to take.
+    let after = handle.statistics().packets;
+    assert!(after <= before + 16, "{before}, then {after} of {packets}");
+    for conversation in &mut all {
+        let heard = hear(conversation.as_mut().unwrap()).await;
+        assert_eq!(heard.reason, Some(EndReason::CaptureEnded));
+    }
+}

@@ -231,3 +231,27 @@ async fn the_end_of_a_conversation_comes_before_the_next_one_in_its_place() {
     assert_eq!(heard.len() as u64, statistics.conversations);
     assert!(heard.len() > 300 && statistics.table.ended_evicted > 250, "{statistics:?}");
 }
+
+#[tokio::test]
+async fn nothing_counts_as_queued_when_the_stream_is_gone() {
+    for live in [false, true] {
+        for taken in [0, 1, 50] {
+            let mut connections: Vec<_> =
+                (1..=40).map(|port| exchange(port, 3000, 20_000)).collect();
+            let source = interleave(&mut connections);
+            let mut events = if live {
+                Live(source).flow_stream(FiveTuple::bidirectional()).begin_chunks()
+            } else {
+                source.flow_stream(FiveTuple::bidirectional()).total_limit(50_000).begin_chunks()
+            };
+            let handle = events.handle();
+            for _ in 0..taken {
+                events.next().await.unwrap().unwrap();
+            }
+            drop(events);
+            handle.finished().await;
+            let statistics = handle.statistics();
+            assert_eq!((statistics.queued_bytes, statistics.waiting), (0, 0), "{live} {taken}");
+        }
+    }
+}

@@ -9,6 +9,7 @@ mod merged;
 mod order;
 mod sources;
 mod support;
+mod turns;
 
 use std::time::Duration;
 
