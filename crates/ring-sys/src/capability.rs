@@ -1,4 +1,4 @@
-//! What this process may do (capabilities(7)).
+//! Capabilities of this process (capabilities(7)).
 
 use std::fs;
 use std::io;
@@ -13,18 +13,18 @@ pub enum Capability {
     NetRaw,
     /// Lock more memory than `RLIMIT_MEMLOCK` allows.
     IpcLock,
-    /// Everything that has no capability of its own.
+    /// Privileged operations without a capability of their own.
     SysAdmin,
     /// Load BPF programs.
     Bpf,
 }
 
 impl Capability {
-    /// Those that this crate knows.
+    /// All capabilities that this crate knows.
     pub const ALL: [Self; 5] =
         [Self::NetAdmin, Self::NetRaw, Self::IpcLock, Self::SysAdmin, Self::Bpf];
 
-    /// Its number in `linux/capability.h`.
+    /// The number in `linux/capability.h`.
     #[must_use]
     pub const fn number(self) -> u32 {
         match self {
@@ -36,7 +36,7 @@ impl Capability {
         }
     }
 
-    /// Its name as `setcap` takes it.
+    /// The name that `setcap` takes.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -48,16 +48,17 @@ impl Capability {
         }
     }
 
-    /// Whether the calling thread has it in effect, in its own user namespace.
+    /// `true` if the calling thread has the capability in its effective set, in its own user
+    /// namespace.
     ///
     /// # Errors
-    /// When `/proc/thread-self/status` cannot be read.
+    /// If `/proc/thread-self/status` cannot be read.
     pub fn is_effective(self) -> io::Result<bool> {
         Ok(effective(&fs::read_to_string("/proc/thread-self/status")?)? & 1 << self.number() != 0)
     }
 }
 
-/// The line `CapEff:` of proc_pid_status(5).
+/// Parses the `CapEff:` line of proc_pid_status(5).
 fn effective(status: &str) -> io::Result<u64> {
     status
         .lines()

@@ -1,24 +1,27 @@
-//! What time it is, clock_gettime(2).
+//! Clocks, clock_gettime(2).
 
-/// Nanoseconds since 1970, by the system's clock (`CLOCK_REALTIME`). What
-/// [`SystemTime`](std::time::SystemTime) has, in a quarter of the instructions.
+/// Nanoseconds since 1970 by the system clock (`CLOCK_REALTIME`). Returns the same time as
+/// [`SystemTime`](std::time::SystemTime) in a quarter of the instructions.
 #[inline]
 #[must_use]
 pub fn wall() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is valid and writable for the time of the call. It cannot fail: the clock is always there.
+    // SAFETY: the pointer is valid and writable for the time of the call. It cannot fail: the clock
+    // is always there.
     unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now) };
-    // Till the year 2554.
+    // Overflows in the year 2554.
     (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
 }
 
-/// Nanoseconds of a clock that only runs forwards, as of the last tick of the kernel's timer: up to 10 ms old, for a
-/// quarter of what a precise time costs (`CLOCK_MONOTONIC_COARSE`). Its zero is no particular time.
+/// Nanoseconds of a monotonic clock, as of the last tick of the kernel's timer
+/// (`CLOCK_MONOTONIC_COARSE`). The value is up to 10 ms old, and reading it costs a quarter of a
+/// precise time. Its epoch is unspecified.
 #[inline]
 #[must_use]
 pub fn coarse() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is valid and writable for the time of the call. It cannot fail: the clock is always there.
+    // SAFETY: the pointer is valid and writable for the time of the call. It cannot fail: the clock
+    // is always there.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &raw mut now) };
     (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::socket_option::check;
 
-/// A counter on which others can wait; closed on drop.
+/// An eventfd(2) that other threads can wait on; closed on drop.
 #[derive(Debug)]
 pub struct Event {
     fd: OwnedFd,
 }
 
 impl Event {
-    /// An event that has not happened, `eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)`.
+    /// Creates an event that is not raised, `eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)`.
     ///
     /// # Errors
     /// As eventfd(2).
@@ -24,18 +24,19 @@ impl Event {
         Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
     }
 
-    /// Lets it happen: whoever waits wakes up.
+    /// Raises the event and wakes all waiters.
     pub fn raise(&self) {
         let one = 1_u64.to_ne_bytes();
-        // SAFETY: the buffer is valid for its length. The one possible failure is a counter at its limit, which wakes
-        // just the same.
+        // SAFETY: the buffer is valid for its length. The only possible failure is a counter at its
+        // maximum; waiters are awake then anyway.
         unsafe { libc::write(self.fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
     }
 
-    /// Takes it back; whether it had happened.
+    /// Resets the event. Returns `true` if it was raised.
     pub fn take(&self) -> bool {
         let mut count = [0_u8; 8];
-        // SAFETY: the buffer is valid and writable for its length. It fails where nothing has happened.
+        // SAFETY: the buffer is valid and writable for its length. The read fails if the event is
+        // not raised.
         unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) == 8 }
     }
 }
@@ -46,14 +47,15 @@ impl AsFd for Event {
     }
 }
 
-/// An event that happens again and again; closed on drop.
+/// A periodic timer; closed on drop.
 #[derive(Debug)]
 pub struct Ticker {
     fd: OwnedFd,
 }
 
 impl Ticker {
-    /// Happens each time that `interval` has passed, for the first time after it (`timerfd_create(CLOCK_MONOTONIC)`).
+    /// Creates a timer that fires every `interval`, for the first time after one `interval`
+    /// (`timerfd_create(CLOCK_MONOTONIC)`).
     ///
     /// # Errors
     /// As timerfd_create(2) and timerfd_settime(2).
@@ -63,10 +65,11 @@ impl Ticker {
         Ok(Self { fd })
     }
 
-    /// Takes what has happened back; how often that was.
+    /// Resets the timer. Returns how often it has fired since the last call.
     pub fn take(&self) -> u64 {
         let mut count = [0_u8; 8];
-        // SAFETY: the buffer is valid and writable for its length. It fails where nothing has happened.
+        // SAFETY: the buffer is valid and writable for its length. The read fails if the timer has
+        // not fired.
         let read =
             unsafe { libc::read(self.fd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
         if read == 8 { u64::from_ne_bytes(count) } else { 0 }
@@ -79,14 +82,14 @@ impl AsFd for Ticker {
     }
 }
 
-/// An event that happens once, some time after it was set; closed on drop.
+/// A one-shot timer; closed on drop.
 #[derive(Debug)]
 pub struct Alarm {
     fd: OwnedFd,
 }
 
 impl Alarm {
-    /// An alarm that is not set (`timerfd_create(CLOCK_MONOTONIC)`).
+    /// Creates a disarmed timer (`timerfd_create(CLOCK_MONOTONIC)`).
     ///
     /// # Errors
     /// As timerfd_create(2).
@@ -94,8 +97,8 @@ impl Alarm {
         Ok(Self { fd: timer()? })
     }
 
-    /// Happens when so much time has passed, at least a nanosecond; it has not happened until then, whatever was set
-    /// before.
+    /// Arms the timer to fire once `after` has passed, at least a nanosecond from now. This
+    /// replaces an earlier setting and clears an expiration that was not consumed.
     ///
     /// # Errors
     /// As timerfd_settime(2).
@@ -110,19 +113,20 @@ impl AsFd for Alarm {
     }
 }
 
-/// For [`poll`]: there is something to read.
+/// For [`poll`]: readable.
 pub const READABLE: i16 = libc::POLLIN;
-/// For [`poll`]: there is room to write.
+/// For [`poll`]: writable.
 pub const WRITABLE: i16 = libc::POLLOUT;
-/// From [`poll`]: an error is there to be taken, or the other end has gone.
+/// From [`poll`]: an error is pending, or the other end is closed.
 pub const FAILED: i16 = libc::POLLERR | libc::POLLHUP | libc::POLLNVAL;
 
-/// Waits until one of the descriptors is ready for what is asked of it, at most so long, `None` for ever; what each is
-/// ready for. Returns early, with nothing, when a signal comes. For a few descriptors that change from call to call;
-/// a [`Poller`] remembers them.
+/// Waits until one of the descriptors is ready for the events requested, and returns the ready
+/// events of each. Waits at most `timeout`, or without limit if `None`. Returns early, with no
+/// events, if a signal arrives. Meant for a few descriptors that change from call to call; a
+/// [`Poller`] remembers its descriptors.
 ///
 /// # Errors
-/// As poll(2), `EINTR` left out.
+/// As poll(2), without `EINTR`.
 pub fn poll<const N: usize>(
     descriptors: [(BorrowedFd<'_>, i16); N],
     timeout: Option<Duration>,
@@ -142,7 +146,8 @@ pub fn poll<const N: usize>(
                 tv_nsec: timeout.subsec_nanos().into(),
             });
             let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-            // SAFETY: the entries are valid and writable for their number, the time is valid or null, and so is the mask.
+            // SAFETY: the entries are valid and writable for their number, the time is valid or
+            // null, and so is the mask.
             check(unsafe { libc::ppoll(entries.as_mut_ptr(), count, timeout, std::ptr::null()) })
         }
     };
@@ -153,7 +158,8 @@ pub fn poll<const N: usize>(
     Ok(entries.map(|entry| entry.revents))
 }
 
-/// A time for poll(2), which is quicker than ppoll(2): that writes the time back that is left.
+/// The time in milliseconds, if it is a whole number that poll(2) takes. poll(2) is faster than
+/// ppoll(2), which writes the remaining time back.
 fn whole_millis(time: Duration) -> Option<libc::c_int> {
     const NANOS: u32 = 1_000_000;
     let (seconds, rest) = (libc::c_int::try_from(time.as_secs()).ok()?, time.subsec_nanos());
@@ -163,13 +169,13 @@ fn whole_millis(time: Duration) -> Option<libc::c_int> {
     seconds.checked_mul(1000)?.checked_add((rest / NANOS) as libc::c_int)
 }
 
-/// A set of descriptors to wait for; closed on drop.
+/// A set of descriptors to wait for, epoll(7); closed on drop.
 #[derive(Debug)]
 pub struct Poller {
     fd: OwnedFd,
 }
 
-/// What woke a [`Poller`]: the key under which the descriptor was added, and whether it reports an error.
+/// An event of a [`Poller`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Readiness {
     /// The key given to [`Poller::add_edge`].
@@ -179,7 +185,7 @@ pub struct Readiness {
 }
 
 impl Poller {
-    /// An empty set, `epoll_create1(EPOLL_CLOEXEC)`.
+    /// Creates an empty set, `epoll_create1(EPOLL_CLOEXEC)`.
     ///
     /// # Errors
     /// As epoll_create1(2).
@@ -190,8 +196,8 @@ impl Poller {
         Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
     }
 
-    /// Adds a descriptor, edge-triggered: it wakes once each time that something happens to it, not as long as
-    /// something is there (`EPOLLIN | EPOLLET`).
+    /// Adds a descriptor, edge-triggered (`EPOLLIN | EPOLLET`): each change wakes a waiter once,
+    /// even if data stays unread.
     ///
     /// # Errors
     /// As epoll_ctl(2).
@@ -199,15 +205,16 @@ impl Poller {
         self.add(descriptor, key, libc::EPOLLIN | libc::EPOLLET)
     }
 
-    /// Adds a descriptor, level-triggered: it wakes as long as something is there to be read (`EPOLLIN`).
+    /// Adds a descriptor, level-triggered (`EPOLLIN`): wakes as long as there is data to read.
     ///
     /// # Errors
-    /// As epoll_ctl(2): `EPERM` for regular files and what else is always readable.
+    /// As epoll_ctl(2): `EPERM` for descriptors that are always readable, such as regular files.
     pub fn add_level(&self, descriptor: BorrowedFd<'_>, key: u64) -> io::Result<()> {
         self.add(descriptor, key, libc::EPOLLIN)
     }
 
-    /// Whether a descriptor that was added edge-triggered wakes when there is something to read, or by errors only.
+    /// Changes a descriptor that was added edge-triggered: if `readable` is `true`, data and errors
+    /// wake a waiter, otherwise errors only.
     ///
     /// # Errors
     /// As epoll_ctl(2).
@@ -221,11 +228,12 @@ impl Poller {
         self.control(libc::EPOLL_CTL_MOD, descriptor, key, events)
     }
 
-    /// Waits until something happens, at most so long, `None` for ever; shows what it was to `seen`. Returns early,
-    /// with nothing, when a signal comes. Times are rounded up to milliseconds.
+    /// Waits for events and passes each one to `seen`. Waits at most `timeout`, or without limit if
+    /// `None`. Returns early, without events, if a signal arrives. Timeouts are rounded up to
+    /// milliseconds.
     ///
     /// # Errors
-    /// As epoll_wait(2), `EINTR` left out.
+    /// As epoll_wait(2), without `EINTR`.
     pub fn wait(
         &self,
         timeout: Option<Duration>,
@@ -292,7 +300,8 @@ fn set_timer(fd: &OwnedFd, first: Duration, interval: Duration) -> io::Result<()
         tv_nsec: time.subsec_nanos().into(),
     };
     let setting = libc::itimerspec { it_interval: time(interval), it_value: time(first) };
-    // SAFETY: the pointer to the setting is valid for the time of the call; the old setting is not asked for.
+    // SAFETY: the pointer to the setting is valid for the time of the call; the null pointer means
+    // that the old setting is not returned.
     check(unsafe { libc::timerfd_settime(fd.as_raw_fd(), 0, &setting, std::ptr::null_mut()) })?;
     Ok(())
 }
@@ -328,7 +337,7 @@ mod tests {
         alarm.set(Duration::ZERO).expect("set");
         assert_eq!(happened(Duration::from_secs(5)), 1);
         assert_eq!(happened(Duration::from_millis(20)), 0);
-        // Nobody has taken it back: it happens again all the same.
+        // The expiration was not consumed, yet arming the timer again produces a new event.
         alarm.set(Duration::from_millis(1)).expect("set");
         assert_eq!(happened(Duration::from_secs(5)), 1);
         alarm.set(Duration::from_millis(1)).expect("set");

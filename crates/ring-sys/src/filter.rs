@@ -1,4 +1,4 @@
-//! Classic BPF as sockets take it (`linux/filter.h`).
+//! Classic BPF programs for sockets (`linux/filter.h`).
 
 /// One instruction, `struct sock_filter`.
 #[repr(C)]
@@ -6,9 +6,9 @@
 pub struct Instruction {
     /// Operation, addressing mode and operand size.
     pub code: u16,
-    /// How many instructions to skip when a jump's condition holds.
+    /// Number of instructions to skip if a jump's condition is true.
     pub jump_true: u8,
-    /// How many to skip when it does not.
+    /// Number of instructions to skip if it is false.
     pub jump_false: u8,
     /// The operand.
     pub k: u32,
@@ -17,20 +17,20 @@ pub struct Instruction {
 const _: () = assert!(size_of::<Instruction>() == 8 && align_of::<Instruction>() == 4);
 
 impl Instruction {
-    /// A statement.
+    /// Creates a statement.
     #[must_use]
     pub const fn statement(code: u16, k: u32) -> Self {
         Self { code, jump_true: 0, jump_false: 0, k }
     }
 
-    /// A conditional jump.
+    /// Creates a conditional jump.
     #[must_use]
     pub const fn jump(code: u16, k: u32, jump_true: u8, jump_false: u8) -> Self {
         Self { code, jump_true, jump_false, k }
     }
 }
 
-/// Most instructions that the kernel takes, `BPF_MAXINSNS`.
+/// The maximum number of instructions in a program, `BPF_MAXINSNS`.
 pub const LONGEST_PROGRAM: usize = 4096;
 
 /// Load the operand.
@@ -39,18 +39,18 @@ pub const LD_IMM: u16 = 0x00;
 pub const LD_W_ABS: u16 = 0x20;
 /// Load a byte at an absolute offset.
 pub const LD_B_ABS: u16 = 0x30;
-/// Skip so many instructions.
+/// Skip as many instructions as the operand gives.
 pub const JMP_JA: u16 = 0x05;
 /// Jump if the accumulator equals the operand.
 pub const JMP_JEQ_K: u16 = 0x15;
-/// Return the operand: the bytes to keep of the packet, 0 to drop it.
+/// Return the operand: the number of bytes to keep of the packet, 0 to drop it.
 pub const RET_K: u16 = 0x06;
 /// Return the accumulator.
 pub const RET_A: u16 = 0x16;
 
 /// Offset of the ancillary data, `SKF_AD_OFF`.
 pub const ANCILLARY: u32 = 0xffff_f000;
-/// The packet's type: to this host, outgoing …, `SKF_AD_PKTTYPE`.
+/// The packet's type (to this host, outgoing, …), `SKF_AD_PKTTYPE`.
 pub const ANCILLARY_PACKET_TYPE: u32 = ANCILLARY + 4;
 /// The type of the interface's hardware, `SKF_AD_HATYPE`.
 pub const ANCILLARY_HARDWARE_TYPE: u32 = ANCILLARY + 28;

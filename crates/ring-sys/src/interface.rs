@@ -1,4 +1,4 @@
-//! What the kernel knows of network interfaces (netdevice(7), `/sys/class/net`, `linux/ethtool.h`).
+//! Properties of network interfaces (netdevice(7), `/sys/class/net`, `linux/ethtool.h`).
 
 mod spread;
 
@@ -15,37 +15,38 @@ use crate::xdp::attachment as link;
 pub use self::spread::ReceiveSpread;
 pub use libc::{ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_NONE};
 
-/// Everything that is found out about an interface; what the kernel or the driver does not tell is `None`.
+/// The properties of an interface. `None` stands for those that neither the kernel nor the driver
+/// reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Interface {
-    /// Its number, from 1.
+    /// The interface's index, from 1.
     pub index: u32,
-    /// Its name.
+    /// The interface's name.
     pub name: String,
     /// `IFF_*` of `linux/if.h`.
     pub flags: u32,
-    /// Longest packet in bytes, without the link-layer header.
+    /// The longest packet in bytes, without the link-layer header.
     pub mtu: u32,
-    /// Hardware address, where it has one of six bytes.
+    /// The hardware address, if it has six bytes.
     pub mac: Option<[u8; 6]>,
     /// `ARPHRD_*` of `linux/if_arp.h`.
     pub hardware_type: u16,
     /// The kernel driver.
     pub driver: Option<String>,
-    /// Megabits a second.
+    /// Megabits per second.
     pub speed: Option<u32>,
-    /// Receive and send queues, 0 where neither the driver nor `/sys` tells.
+    /// Number of receive and send queues, 0 if neither the driver nor `/sys` reports it.
     pub queues: (u32, u32),
-    /// The memory node that it is attached to.
+    /// The NUMA node that the adapter is attached to.
     pub numa_node: Option<u32>,
-    /// What changes packets on their way: receive offloads as ethtool tells them.
+    /// Offloads that change packets, as ethtool reports them.
     pub offloads: Offloads,
     /// `SOF_TIMESTAMPING_*` that it supports.
     pub timestamping: Option<u32>,
 }
 
-/// Offloads by which captured packets differ from those on the wire.
+/// Offloads that make captured packets differ from those on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Offloads {
@@ -73,7 +74,7 @@ pub const PROMISCUOUS: u32 = libc::IFF_PROMISC as u32;
 /// The index of an interface.
 ///
 /// # Errors
-/// `ENODEV` where there is none of that name.
+/// `ENODEV` if there is no interface of that name.
 pub fn index(name: &str) -> io::Result<u32> {
     let name = CString::new(name).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
     // SAFETY: the pointer leads to a string that ends in a null byte.
@@ -86,7 +87,7 @@ pub fn index(name: &str) -> io::Result<u32> {
 /// The name of the interface with this index.
 ///
 /// # Errors
-/// `ENXIO` where there is none.
+/// `ENXIO` if there is no such interface.
 pub fn name(index: u32) -> io::Result<String> {
     let mut name = [0 as libc::c_char; libc::IF_NAMESIZE];
     // SAFETY: the buffer has the size that the function asks for.
@@ -100,7 +101,7 @@ pub fn name(index: u32) -> io::Result<String> {
 /// The type of an interface's hardware, `ARPHRD_*` of `linux/if_arp.h`.
 ///
 /// # Errors
-/// `ENODEV` where there is none of that name.
+/// `ENODEV` if there is no interface of that name.
 pub fn hardware_type(name: &str) -> io::Result<u16> {
     let (_, request) = ask(name, libc::SIOCGIFHWADDR)?;
     // SAFETY: this request fills in the hardware address.
@@ -110,7 +111,7 @@ pub fn hardware_type(name: &str) -> io::Result<u16> {
 /// The flags of an interface, `IFF_*`.
 ///
 /// # Errors
-/// `ENODEV` where there is none of that name.
+/// `ENODEV` if there is no interface of that name.
 pub fn flags(name: &str) -> io::Result<u32> {
     let (_, request) = ask(name, libc::SIOCGIFFLAGS)?;
     // SAFETY: this request fills in the flags.
@@ -120,17 +121,17 @@ pub fn flags(name: &str) -> io::Result<u32> {
 /// The longest packet in bytes, without the link-layer header.
 ///
 /// # Errors
-/// `ENODEV` where there is none of that name.
+/// `ENODEV` if there is no interface of that name.
 pub fn mtu(name: &str) -> io::Result<u32> {
     let (_, request) = ask(name, libc::SIOCGIFMTU)?;
     // SAFETY: this request fills in the MTU.
     Ok(unsafe { request.ifr_ifru.ifru_mtu } as u32)
 }
 
-/// The network mask of an interface's first IPv4 address; `None` if it has no such address.
+/// The network mask of an interface's first IPv4 address. `None` if it has no IPv4 address.
 ///
 /// # Errors
-/// `ENODEV` where there is none of that name.
+/// `ENODEV` if there is no interface of that name.
 pub fn netmask(name: &str) -> io::Result<Option<Ipv4Addr>> {
     let mut request = request(name)?;
     let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
@@ -152,8 +153,9 @@ pub fn netmask(name: &str) -> io::Result<Option<Ipv4Addr>> {
     Ok((i32::from(mask.sa_family) == libc::AF_INET).then(|| Ipv4Addr::new(a, b, c, d)))
 }
 
-/// The size in bytes of the largest packet that the kernel makes of segments on an interface, sent or received. Above
-/// 65,536 this is BIG TCP: over IPv6, such packets have a hop-by-hop header with a jumbo payload option (RFC 2675).
+/// The size in bytes of the largest packet made of segments on an interface, sent or received.
+/// Above 65,536 this is BIG TCP: over IPv6, such packets have a hop-by-hop header with a jumbo
+/// payload option (RFC 2675).
 ///
 /// # Errors
 /// As netlink(7): `ENODEV`.
@@ -161,10 +163,10 @@ pub fn largest_segment(index: u32) -> io::Result<u32> {
     link::largest_segment(index)
 }
 
-/// All interfaces of this network namespace, in the order of their indexes.
+/// All interfaces of this network namespace, ordered by index.
 ///
 /// # Errors
-/// When the kernel does not list them.
+/// If the kernel does not list them.
 pub fn list() -> io::Result<Vec<Interface>> {
     // SAFETY: no pointers are passed.
     let names = unsafe { libc::if_nameindex() };
@@ -174,7 +176,7 @@ pub fn list() -> io::Result<Vec<Interface>> {
     let mut found = Vec::new();
     let mut at = names;
     loop {
-        // SAFETY: the list ends with an entry of index 0, which has not been passed.
+        // SAFETY: the list ends with an entry of index 0, which was not reached yet.
         let entry = unsafe { *at };
         if entry.if_index == 0 || entry.if_name.is_null() {
             break;
@@ -183,31 +185,32 @@ pub fn list() -> io::Result<Vec<Interface>> {
         let name =
             unsafe { std::ffi::CStr::from_ptr(entry.if_name) }.to_string_lossy().into_owned();
         found.push((entry.if_index, name));
-        // SAFETY: this was not the last entry, so there is another.
+        // SAFETY: this was not the last entry, so there is another one.
         at = unsafe { at.add(1) };
     }
-    // SAFETY: the list came from `if_nameindex` and is not used any more.
+    // SAFETY: the list came from `if_nameindex` and is no longer used.
     unsafe { libc::if_freenameindex(names) };
-    // One that went away meanwhile is left out.
+    // An interface that was removed in the meantime is left out.
     let mut interfaces: Vec<Interface> =
         found.into_iter().filter_map(|(index, name)| describe(index, name).ok()).collect();
     interfaces.sort_by_key(|interface| interface.index);
     Ok(interfaces)
 }
 
-/// Everything about one interface.
+/// Returns the properties of one interface.
 ///
 /// # Errors
-/// `ENODEV` where there is none of that name.
+/// `ENODEV` if there is no interface of that name.
 pub fn find(name: &str) -> io::Result<Interface> {
     describe(index(name)?, name.to_owned())
 }
 
-/// Switches the adapter's receive time stamps on, for everybody (`SIOCSHWTSTAMP` with `HWTSTAMP_FILTER_ALL`). Where they
-/// are on already nothing is changed; time stamps of what is sent stay as they are.
+/// Enables the adapter's receive timestamps, for all sockets (`SIOCSHWTSTAMP` with
+/// `HWTSTAMP_FILTER_ALL`). Changes nothing if they are enabled already. Send timestamps stay as
+/// they are.
 ///
 /// # Errors
-/// `EOPNOTSUPP` for adapters that have none, `EPERM` without `CAP_NET_ADMIN`, `ENODEV`.
+/// `EOPNOTSUPP` for adapters without timestamps, `EPERM` without `CAP_NET_ADMIN`, `ENODEV`.
 pub fn enable_hardware_timestamps(name: &str) -> io::Result<()> {
     const FILTER_ALL: i32 = 1;
     /// `struct hwtstamp_config` of `linux/net_tstamp.h`.
@@ -225,7 +228,7 @@ pub fn enable_hardware_timestamps(name: &str) -> io::Result<()> {
         // SAFETY: the request's pointer leads to the structure that both calls read and write.
         check(unsafe { libc::ioctl(socket.as_raw_fd(), what as _, &mut request) })
     };
-    // Not every driver tells how it is set; then all there is is off.
+    // Some drivers do not report their setting; both kinds of timestamps count as off then.
     if call(libc::SIOCGHWTSTAMP as _, &mut config).is_ok() && config.rx_filter == FILTER_ALL {
         return Ok(());
     }
@@ -242,7 +245,7 @@ fn describe(index: u32, name: String) -> io::Result<Interface> {
     let mac = matches!(hardware_type, ARPHRD_ETHER | ARPHRD_LOOPBACK)
         .then(|| std::array::from_fn(|at| address.sa_data[at] as u8));
     let sys = PathBuf::from("/sys/class/net").join(&name);
-    // Nothing is beneath this one, where the folder is another interface's.
+    // If the folder belongs to another interface, use a path with nothing below it.
     let sys = if is_of(&sys, index, mac) { sys } else { PathBuf::from("/dev/null") };
     let counted = |kind: &str| {
         let entries = fs::read_dir(sys.join("queues")).into_iter().flatten().flatten();
@@ -268,8 +271,8 @@ fn describe(index: u32, name: String) -> io::Result<Interface> {
     })
 }
 
-/// `true` if a folder of `/sys` is that of this interface. `/sys` shows the network namespace in which it was mounted, where
-/// another interface may have the name.
+/// `true` if a folder of `/sys` belongs to this interface. `/sys` shows the network namespace in
+/// which it was mounted, and another interface may have the name there.
 fn is_of(sys: &Path, index: u32, mac: Option<[u8; 6]>) -> bool {
     let read = |file: &str| fs::read_to_string(sys.join(file)).unwrap_or_default();
     let shown = |mac: [u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
@@ -277,7 +280,7 @@ fn is_of(sys: &Path, index: u32, mac: Option<[u8; 6]>) -> bool {
         && mac.is_none_or(|mac| read("address").trim() == shown(mac))
 }
 
-/// A socket that control requests go through; any would do.
+/// A socket for control requests; any socket will do.
 fn control_socket() -> io::Result<OwnedFd> {
     // SAFETY: no pointers are passed.
     let fd =
@@ -298,11 +301,12 @@ pub(crate) fn request(name: &str) -> io::Result<libc::ifreq> {
     Ok(request)
 }
 
-/// Requests that have a name and give a value, without pointers.
+/// Makes a request that takes a name and returns a value, without pointers.
 fn ask(name: &str, what: libc::c_ulong) -> io::Result<(OwnedFd, libc::ifreq)> {
     let socket = control_socket()?;
     let mut request = request(name)?;
-    // SAFETY: the requests made in this file take and fill in this structure, in which there are no pointers.
+    // SAFETY: the requests made in this file take and fill in this structure, in which there are no
+    // pointers.
     check(unsafe { libc::ioctl(socket.as_raw_fd(), what as _, &mut request) })?;
     Ok((socket, request))
 }
@@ -364,7 +368,7 @@ mod ethtool {
         (!driver.is_empty()).then(|| String::from_utf8_lossy(&driver).into_owned())
     }
 
-    /// `struct ethtool_channels`: what is possible, then what is.
+    /// `struct ethtool_channels`: the maximum numbers, then the current ones.
     #[repr(C)]
     #[derive(Default)]
     struct Channels {
@@ -378,7 +382,7 @@ mod ethtool {
 
     const _: () = assert!(size_of::<Channels>() == 36);
 
-    /// Receive and send queues, if the driver tells.
+    /// Number of receive and send queues, if the driver reports it.
     pub(super) fn queues(name: &str) -> Option<(u32, u32)> {
         let mut channels = Channels { command: GCHANNELS, ..Channels::default() };
         // SAFETY: the command fills in this structure.
@@ -415,7 +419,8 @@ mod ethtool {
         let socket = control_socket()?;
         let mut request = request(name)?;
         request.ifr_ifru.ifru_data = std::ptr::from_mut(structure).cast();
-        // SAFETY: the request's pointer leads to what the command reads and writes, as the caller promises.
+        // SAFETY: the request's pointer leads to what the command reads and writes, as the caller
+        // promises.
         check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &mut request) })?;
         Ok(())
     }
@@ -433,7 +438,7 @@ mod tests {
         assert_ne!(found.flags & LOOPBACK, 0);
         assert!(list().expect("a list").contains(&found));
         assert!(largest_segment(found.index).expect("an answer") >= 65_536);
-        // Whether it has an address is up to the namespace.
+        // The namespace decides if it has an address.
         let netmask = netmask("lo").expect("an answer");
         assert!(netmask.is_none_or(|mask| mask == Ipv4Addr::new(255, 0, 0, 0)), "{netmask:?}");
     }

@@ -1,27 +1,29 @@
 //! System calls, kernel structures and mappings for packet rings on Linux.
 //!
-//! Only what the kernel speaks: constants and structures, one safe function a system call, owned descriptors, raw
-//! mappings. No policy, nothing that parses packets, nothing asynchronous; `ring-core` is built on this, and so can
-//! other things be.
+//! This crate holds only the kernel's interface: constants and structures, one safe function per
+//! system call, owned descriptors, raw mappings. It has no policy, parses no packets and is not
+//! asynchronous. `ring-core` is built on it, and other crates can be, too.
 //!
-//! - [`packet`]: packet sockets and their rings, packet(7) and `Documentation/networking/packet_mmap.rst`
-//! - [`local_time`]: times as people write them, strftime(3)
+//! - [`packet`]: packet sockets and their rings, packet(7) and
+//!   `Documentation/networking/packet_mmap.rst`
+//! - [`local_time`]: formatting local time, strftime(3)
 //! - [`xdp`]: AF_XDP sockets, `Documentation/networking/af_xdp.rst`
 //! - [`bpf`]: maps, programs and links, bpf(2)
 //! - [`mmap`]: memory that the kernel writes
-//! - [`event`]: waiting, epoll(7) and eventfd(2)
-//! - [`writable`]: waiting for room, ppoll(2)
-//! - [`interface`]: what the kernel knows of network interfaces
-//! - [`processor`]: where a thread runs
-//! - [`capability`]: what this process may do
-//! - [`filter`]: classic BPF as sockets take it
-//! - [`clock`]: what time it is
+//! - [`event`]: waiting for descriptors and timers, epoll(7), eventfd(2), timerfd_create(2)
+//! - [`writable`]: waiting until a descriptor is writable, ppoll(2)
+//! - [`interface`]: properties of network interfaces
+//! - [`processor`]: CPU affinity of a thread
+//! - [`capability`]: capabilities of this process
+//! - [`filter`]: classic BPF programs for sockets
+//! - [`clock`]: clocks
 //!
 //! # Shared memory
 //!
-//! What the kernel may write is only ever touched through raw pointers and atomics. A [`mmap::Mapping`] hands out
-//! pointers that were checked against its bounds, never slices: whether a part of it is quiet enough for a slice is
-//! for the ring's protocol to say, in the crate that knows the protocol.
+//! Memory that the kernel may write is accessed only through raw pointers and atomics. A
+//! [`mmap::Mapping`] returns pointers that were checked against its bounds, never slices. Only the
+//! protocol of the ring decides when a part of it may be borrowed as a slice, and that is for the
+//! crate that implements the protocol.
 //!
 //! # Example
 //!

@@ -1,14 +1,14 @@
-//! Times as people write them, strftime(3).
+//! Formatting local time, strftime(3).
 
 use std::ffi::{CString, OsStr, OsString};
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
-/// Fills a time, in seconds since the Unix epoch, into a format of strftime(3), by the host's time zone and the C
-/// locale.
+/// Formats a time in seconds since the Unix epoch by a format of strftime(3), in the host's time
+/// zone and the C locale.
 ///
-/// `None` where that gives no text or one longer than 8 KiB, where the format has a null byte, and for times that the
-/// calendar does not reach.
+/// `None` if the result is empty or longer than 8 KiB, if the format has a null byte, and for times
+/// outside the range of the calendar.
 #[must_use]
 pub fn format_local(seconds: i64, format: &OsStr) -> Option<OsString> {
     const LONGEST: usize = 8 << 10;
@@ -20,11 +20,11 @@ pub fn format_local(seconds: i64, format: &OsStr) -> Option<OsString> {
     if filled.is_null() {
         return None;
     }
-    // SAFETY: the call above did not fail, so that it filled in the structure.
+    // SAFETY: the call above succeeded, so it filled in the structure.
     let broken_down = unsafe { broken_down.assume_init() };
     let mut text = vec![0_u8; LONGEST];
-    // SAFETY: the buffer is writable for its length; the format ends in a null byte, and glibc and musl copy what is no
-    // conversion as it is.
+    // SAFETY: the buffer is writable for its length. The format ends in a null byte, and glibc and
+    // musl copy unknown conversions as they are.
     let length = unsafe {
         libc::strftime(text.as_mut_ptr().cast(), text.len(), format.as_ptr(), &broken_down)
     };

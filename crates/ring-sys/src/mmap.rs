@@ -1,8 +1,8 @@
-//! Memory that somebody else may write.
+//! Memory that the kernel may write.
 //!
-//! **Rules.** No Rust reference to bytes that the kernel may write at the same time: this module hands out raw
-//! pointers only, checked against the bounds and the alignment. Words by which ownership passes are read and written
-//! as atomics.
+//! **Rules.** There are no Rust references to bytes that the kernel may write at the same time.
+//! This module returns only raw pointers, checked against bounds and alignment. Words that transfer
+//! ownership are read and written as atomics.
 
 use std::fmt;
 use std::io;
@@ -11,18 +11,18 @@ use std::ptr::NonNull;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
-/// A mapping, unmapped on drop. It keeps the memory but not the descriptor: a socket whose ring is mapped lives on
-/// until both are gone.
+/// A mapping, unmapped on drop. It keeps the memory but not the descriptor: the kernel keeps a
+/// socket alive until both the descriptor and the mapping of its ring are gone.
 ///
-/// A process that is forked does not get it (`MADV_DONTFORK` of madvise(2)): two processes cannot take turns with the
-/// kernel in one ring, and memory that the kernel has pinned must not become two copies.
+/// A forked process does not inherit it (`MADV_DONTFORK` of madvise(2)). Two processes cannot use
+/// one ring, and a fork must not make a second copy of memory that the kernel has pinned.
 pub struct Mapping {
     raw: MmapRaw,
 }
 
 impl Mapping {
-    /// Maps `len` bytes of a descriptor from offset 0, shared, readable and writable, with its pages present
-    /// (`MAP_SHARED | MAP_POPULATE`).
+    /// Maps `len` bytes of a descriptor from offset 0, shared, readable and writable, and populates
+    /// the pages (`MAP_SHARED | MAP_POPULATE`).
     ///
     /// # Errors
     /// As mmap(2).
@@ -30,7 +30,8 @@ impl Mapping {
         Self::of_descriptor_at(descriptor, 0, len)
     }
 
-    /// The same from another offset, a multiple of the page size.
+    /// Like [`of_descriptor`](Self::of_descriptor), from another offset, a multiple of the page
+    /// size.
     ///
     /// # Errors
     /// As mmap(2).
@@ -56,7 +57,7 @@ impl Mapping {
     /// Maps anonymous memory from huge pages of 2 MiB; `len` is rounded up to them.
     ///
     /// # Errors
-    /// As mmap(2): `ENOMEM` where no huge pages are reserved (`/proc/sys/vm/nr_hugepages`).
+    /// As mmap(2): `ENOMEM` if no huge pages are reserved (`/proc/sys/vm/nr_hugepages`).
     pub fn anonymous_huge(len: usize) -> io::Result<Self> {
         const PAGE: u8 = 21;
         let map =
@@ -78,13 +79,14 @@ impl Mapping {
         self.raw.len()
     }
 
-    /// Whether it has no bytes, which no mapping has.
+    /// `true` if the length is 0, which is never so.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// A pointer to `len` bytes at `offset`, if they lie within the mapping and `offset` is a multiple of `align`.
+    /// A pointer to `len` bytes at `offset`. `None` if they are not within the mapping or `offset`
+    /// is not a multiple of `align`.
     #[must_use]
     pub fn pointer(&self, offset: usize, len: usize, align: usize) -> Option<NonNull<u8>> {
         let end = offset.checked_add(len)?;
@@ -114,7 +116,7 @@ impl fmt::Debug for Mapping {
 mod tests {
     use super::*;
 
-    /// `dc` among the flags of proc_pid_smaps(5): not copied on fork.
+    /// The flag `dc` of proc_pid_smaps(5) means that the mapping is not copied on fork.
     #[test]
     fn a_child_does_not_get_it() {
         let mapping = Mapping::anonymous(1 << 16).expect("memory");

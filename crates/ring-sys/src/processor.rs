@@ -1,10 +1,10 @@
-//! Where a thread runs (sched_setaffinity(2)).
+//! CPU affinity of a thread (sched_setaffinity(2)).
 
 use std::io;
 
 use crate::socket_option::check;
 
-/// Has the calling thread run on this processor alone.
+/// Pins the calling thread to one processor.
 ///
 /// # Errors
 /// `EINVAL` for a processor that does not exist or that the process may not use.
@@ -14,7 +14,7 @@ pub fn pin(processor: usize) -> io::Result<()> {
     }
     // SAFETY: all zeroes are an empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the set has a place for the number, which was checked.
+    // SAFETY: the number was checked to lie within the set.
     unsafe { libc::CPU_SET(processor, &mut set) };
     // SAFETY: the pointer is valid for the size given.
     check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) })?;
@@ -31,7 +31,7 @@ pub fn allowed() -> io::Result<Vec<usize>> {
     // SAFETY: the pointer is valid and writable for the size given.
     check(unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) })?;
     let every = 0..libc::CPU_SETSIZE as usize;
-    // SAFETY: the set has a place for each of these numbers.
+    // SAFETY: each of these numbers lies within the set.
     Ok(every.filter(|&processor| unsafe { libc::CPU_ISSET(processor, &set) }).collect())
 }
 

@@ -1,4 +1,4 @@
-//! setsockopt(2) and getsockopt(2), typed.
+//! Typed wrappers of setsockopt(2) and getsockopt(2).
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -7,8 +7,8 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 /// Sets an option to the bytes of `value`.
 ///
 /// # Safety
-/// `T` must be the structure or integer that the kernel expects for this option; pointers within it must be valid for
-/// what the kernel does with them during the call.
+/// `T` must be the structure or integer that the kernel expects for this option. Pointers within it
+/// must be valid for what the kernel does with them during the call.
 pub(crate) unsafe fn set<T: Copy>(
     socket: BorrowedFd<'_>,
     level: libc::c_int,
@@ -16,17 +16,18 @@ pub(crate) unsafe fn set<T: Copy>(
     value: &T,
 ) -> io::Result<()> {
     let size = size_of::<T>() as libc::socklen_t;
-    // SAFETY: the pointer is valid for `size` bytes for the time of the call; the rest is the caller's promise.
+    // SAFETY: the pointer is valid for `size` bytes for the time of the call; the rest is the
+    // caller's promise.
     check(unsafe {
         libc::setsockopt(socket.as_raw_fd(), level, name, std::ptr::from_ref(value).cast(), size)
     })?;
     Ok(())
 }
 
-/// Reads an option; an error if the kernel fills in fewer bytes than `T` has.
+/// Reads an option. Fails if the kernel fills in fewer bytes than `T` has.
 ///
 /// # Safety
-/// Any bytes must make a valid `T`. What is in `value` beforehand is passed to the kernel.
+/// Every bit pattern must be a valid `T`. `value` is passed to the kernel as the initial content.
 pub(crate) unsafe fn get<T: Copy>(
     socket: BorrowedFd<'_>,
     level: libc::c_int,
@@ -45,11 +46,12 @@ pub(crate) unsafe fn get<T: Copy>(
             "the kernel's answer is too short",
         ));
     }
-    // SAFETY: all bytes are initialised, zeroed at first or filled in, and any bytes are a `T` as the caller promises.
+    // SAFETY: all bytes are initialised, zeroed at first or filled in, and the caller promises that
+    // any bytes are a valid `T`.
     Ok(unsafe { place.assume_init() })
 }
 
-/// The result of a system call that says -1 for an error.
+/// Turns the result of a system call that returns -1 on error into a `Result`.
 pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

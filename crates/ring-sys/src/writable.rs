@@ -1,4 +1,4 @@
-//! Waiting for room to write, ppoll(2).
+//! Waiting until a descriptor is writable, ppoll(2).
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use crate::socket_option::check;
 
-/// Waits until a descriptor can be written to, at most so long, `None` for ever; whether it can. Returns early, with
-/// false, when a signal comes or the descriptor has nothing but an error to tell.
+/// Waits until a descriptor is writable and returns `true` if it is. Waits at most `timeout`, or
+/// without limit if `None`. Returns `false` early if a signal arrives or the descriptor reports
+/// only an error.
 ///
 /// # Errors
-/// As ppoll(2), `EINTR` left out.
+/// As ppoll(2), without `EINTR`.
 pub fn wait(descriptor: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
     let mut poll = libc::pollfd { fd: descriptor.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
     let timeout = timeout.map(|timeout| libc::timespec {
@@ -18,7 +19,8 @@ pub fn wait(descriptor: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result
         tv_nsec: timeout.subsec_nanos().into(),
     });
     let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: the pointers are valid for one descriptor and for the time, or null where a null pointer is allowed.
+    // SAFETY: the pointers are valid for one descriptor and for the timeout, or null where null is
+    // allowed.
     match check(unsafe { libc::ppoll(&mut poll, 1, timeout, std::ptr::null()) }) {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
         Err(error) => Err(error),
@@ -40,7 +42,7 @@ mod tests {
         assert!(!wait(writer.as_fd(), Some(Duration::from_millis(1))).expect("waits"));
     }
 
-    /// Fills the pipe, of 64 KiB unless the system says otherwise, to less than a page from its end.
+    /// Fills the pipe, by default 64 KiB, except for less than a page.
     fn fill(mut writer: &io::PipeWriter) {
         use std::io::Write as _;
         // SAFETY: no pointers are passed.

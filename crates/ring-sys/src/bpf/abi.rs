@@ -1,10 +1,10 @@
-//! The parts of `union bpf_attr` (`linux/bpf.h`), one structure a command, and what goes with them.
+//! The parts of `union bpf_attr` (`linux/bpf.h`), one structure per command, and related constants.
 
 /// `BPF_MAP_CREATE`
 pub const MAP_CREATE: i32 = 0;
 /// `BPF_MAP_UPDATE_ELEM`
 pub const MAP_UPDATE_ELEM: i32 = 2;
-/// `BPF_NOEXIST`, of [`MAP_UPDATE_ELEM`]: only where there is nothing yet.
+/// `BPF_NOEXIST`, for [`MAP_UPDATE_ELEM`]: fails if the key has a value.
 pub const NO_EXIST: u64 = 1;
 /// `BPF_MAP_DELETE_ELEM`
 pub const MAP_DELETE_ELEM: i32 = 3;
@@ -39,11 +39,11 @@ pub const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
 /// Native mode, `XDP_FLAGS_DRV_MODE`.
 pub const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
-/// What an XDP program returns: drop.
+/// Return value of an XDP program: drop the packet.
 pub const XDP_DROP: u32 = 1;
-/// What an XDP program returns: to the kernel's stack.
+/// Return value of an XDP program: pass the packet to the kernel's network stack.
 pub const XDP_PASS: u32 = 2;
-/// What an XDP program returns: redirected.
+/// Return value of an XDP program: the packet was redirected.
 pub const XDP_REDIRECT: u32 = 4;
 
 #[repr(C)]
@@ -155,7 +155,7 @@ pub(super) struct ProgramInfo {
     pub(super) name: [u8; 16],
 }
 
-/// `struct bpf_link_info`, with the longest member of its union as long as it may become.
+/// `struct bpf_link_info`, with its union at the maximum length.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LinkInfo {

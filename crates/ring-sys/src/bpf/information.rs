@@ -1,34 +1,34 @@
-//! What is loaded and attached.
+//! Loaded programs and attached links.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use super::{Program, XdpLink, abi, call, open, text};
 
-/// What the kernel tells of a program.
+/// Properties of a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProgramInformation {
-    /// Its number.
+    /// The program's ID.
     pub id: u32,
-    /// Its name, at most 15 bytes.
+    /// The program's name, at most 15 bytes.
     pub name: String,
 }
 
-/// What the kernel tells of an XDP link.
+/// Properties of an XDP link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkInformation {
-    /// Its number.
+    /// The link's ID.
     pub id: u32,
-    /// The number of its program.
+    /// The ID of its program.
     pub program: u32,
-    /// The index of its interface, in that interface's network namespace; 0 once it is detached.
+    /// The index of its interface in that interface's network namespace; 0 once it is detached.
     pub interface: u32,
 }
 
 impl Program {
-    /// The program of this number, whoever loaded it.
+    /// Opens the program with this ID, which any process may have loaded.
     ///
     /// # Errors
     /// As bpf(2): `ENOENT`, `EPERM` without `CAP_SYS_ADMIN`.
@@ -39,7 +39,7 @@ impl Program {
         Ok(Self::from_descriptor(fd))
     }
 
-    /// What the kernel tells of it.
+    /// Returns the program's properties.
     ///
     /// # Errors
     /// As bpf(2).
@@ -50,10 +50,10 @@ impl Program {
 }
 
 impl XdpLink {
-    /// What the kernel tells of it.
+    /// Returns the link's properties.
     ///
     /// # Errors
-    /// As bpf(2); `InvalidData` for a link that is none of XDP.
+    /// As bpf(2); `InvalidData` for a link of another type.
     pub fn information(&self) -> io::Result<LinkInformation> {
         let information: abi::LinkInfo = object_information(self.as_fd())?;
         if information.kind != abi::LINK_TYPE_XDP {
@@ -64,7 +64,8 @@ impl XdpLink {
     }
 }
 
-/// All XDP links of the system, of every network namespace. Those that go away meanwhile are left out.
+/// All XDP links of the system, in every network namespace. Links that are closed in the meantime
+/// are left out.
 ///
 /// # Errors
 /// As bpf(2): `EPERM` without `CAP_SYS_ADMIN`.
@@ -95,13 +96,13 @@ fn object_information<T: Information>(object: BorrowedFd<'_>) -> io::Result<T> {
         info_len: size_of::<T>() as u32,
         info: std::ptr::from_mut(&mut information) as u64,
     };
-    // SAFETY: this is the command's structure; its pointer is valid and writable for the length given, and any bytes make
-    // such a structure.
+    // SAFETY: this is the command's structure. Its pointer is valid and writable for the length
+    // given, and any bytes are a valid structure.
     unsafe { call(abi::OBJ_GET_INFO_BY_FD, &mut attributes) }?;
     Ok(information)
 }
 
-/// The structures that are filled in: integers and arrays of them alone.
+/// Structures that the kernel fills in; they consist only of integers and arrays of integers.
 trait Information: Default + Copy {}
 
 impl Information for abi::ProgramInfo {}

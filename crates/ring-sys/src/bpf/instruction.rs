@@ -8,7 +8,8 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 pub struct Instruction {
     /// Class, operation and source.
     pub code: u8,
-    /// Destination register in the lower half, source register in the upper half (on little-endian machines).
+    /// Destination register in the lower half, source register in the upper half (on little-endian
+    /// machines).
     pub registers: u8,
     /// Offset of a memory operand or a jump.
     pub offset: i16,
@@ -73,7 +74,7 @@ pub const HELPER_REDIRECT_MAP: i32 = 51;
 pub const HELPER_XDP_ADJUST_META: i32 = 54;
 
 impl Instruction {
-    /// An instruction; what it does not use is 0.
+    /// Creates an instruction. Fields that it does not use are 0.
     #[must_use]
     pub const fn new(
         code: u8,
@@ -90,10 +91,11 @@ impl Instruction {
         Self { code, registers: high << 4 | low, offset, immediate }
     }
 
-    /// Puts a map's address into a register: two instructions. The map must live until the program is loaded.
+    /// Loads a map's address into a register, which takes two instructions. The map must live until
+    /// the program is loaded.
     #[must_use]
     pub fn load_map(destination: Register, map: BorrowedFd<'_>) -> [Self; 2] {
-        /// `BPF_PSEUDO_MAP_FD` in the place of the source register.
+        /// `BPF_PSEUDO_MAP_FD` in place of the source register.
         const PSEUDO_MAP: Register = Register::R1;
         [Self::new(LD_IMM_DW, destination, PSEUDO_MAP, 0, map.as_raw_fd()), Self::default()]
     }

@@ -1,23 +1,25 @@
-//! Attachments that go away with their owner.
+//! Attachments that end with their owner.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use super::{Program, abi, call, open};
 
-/// The attachment of a program to an interface; gone when the descriptor is closed, at the latest with the process.
+/// The attachment of a program to an interface. It ends when the descriptor is closed, at the
+/// latest when the process ends.
 #[derive(Debug)]
 pub struct XdpLink {
     fd: OwnedFd,
 }
 
 impl XdpLink {
-    /// Attaches a program. It never replaces one that is there. `flags`: [`abi::XDP_FLAGS_DRV_MODE`] or
-    /// [`abi::XDP_FLAGS_SKB_MODE`].
+    /// Attaches a program. Never replaces an attached one. `flags` is [`abi::XDP_FLAGS_DRV_MODE`]
+    /// or [`abi::XDP_FLAGS_SKB_MODE`].
     ///
     /// # Errors
-    /// As bpf(2): `EBUSY` where another program is attached, `EEXIST` where one is in the other mode, `EOPNOTSUPP` where
-    /// the driver knows no native mode, `ERANGE` or `EINVAL` where the MTU is too large for the program, `EPERM`.
+    /// As bpf(2): `EBUSY` if another program is attached, `EEXIST` if one is attached in the other
+    /// mode, `EOPNOTSUPP` if the driver has no native mode, `ERANGE` or `EINVAL` if the MTU is too
+    /// large for the program, `EPERM`.
     pub fn create(program: &Program, interface: u32, flags: u32) -> io::Result<Self> {
         let mut attributes = abi::LinkCreate {
             prog_fd: program.as_fd().as_raw_fd() as u32,
@@ -30,7 +32,7 @@ impl XdpLink {
         Ok(Self { fd })
     }
 
-    /// The link of this number, whoever made it.
+    /// Opens the link with this ID, which any process may have created.
     ///
     /// # Errors
     /// As bpf(2): `ENOENT`, `EPERM` without `CAP_SYS_ADMIN`.
@@ -41,7 +43,7 @@ impl XdpLink {
         Ok(Self { fd })
     }
 
-    /// Puts another program in the place of the one that is attached; no packet passes without one.
+    /// Replaces the attached program atomically, so that no packet passes without a program.
     ///
     /// # Errors
     /// As bpf(2).
@@ -56,7 +58,7 @@ impl XdpLink {
         Ok(())
     }
 
-    /// Takes the program off the interface, while others may still hold the link.
+    /// Detaches the program from the interface, even while other descriptors hold the link.
     ///
     /// # Errors
     /// As bpf(2): `EINVAL` before Linux 5.11.

@@ -1,23 +1,23 @@
-//! Maps.
+//! BPF maps.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use super::{abi, call, object_name, open};
 
-/// A map, closed on drop; it lives on while programs use it.
+/// A map, closed on drop. The kernel keeps it while programs use it.
 #[derive(Debug)]
 pub struct Map {
     fd: OwnedFd,
 }
 
-/// What a map is, `enum bpf_map_type`.
+/// The type of a map, `enum bpf_map_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MapKind {
-    /// Values by number.
+    /// Values indexed by number.
     Array,
-    /// AF_XDP sockets by number.
+    /// AF_XDP sockets indexed by number.
     XskMap,
 }
 
@@ -31,10 +31,11 @@ impl MapKind {
 }
 
 impl Map {
-    /// Makes a map with keys of four bytes.
+    /// Creates a map with keys of four bytes.
     ///
     /// # Errors
-    /// As bpf(2): `EPERM` without `CAP_BPF` or `CAP_SYS_ADMIN` (an XSKMAP also needs `CAP_NET_ADMIN`).
+    /// As bpf(2): `EPERM` without `CAP_BPF` or `CAP_SYS_ADMIN` (an XSKMAP also needs
+    /// `CAP_NET_ADMIN`).
     pub fn new(kind: MapKind, value_size: u32, entries: u32, name: &str) -> io::Result<Self> {
         let mut attributes = abi::MapCreate {
             map_type: kind.number(),
@@ -49,24 +50,25 @@ impl Map {
         Ok(Self { fd })
     }
 
-    /// A map that somebody else made. What it is shows when it is used.
+    /// Wraps a map that somebody else created. Its type is not checked here.
     #[must_use]
     pub fn from_descriptor(fd: OwnedFd) -> Self {
         Self { fd }
     }
 
-    /// Sets the descriptor stored under a key.
+    /// Stores a descriptor under a key.
     ///
     /// # Errors
-    /// As bpf(2): `E2BIG` for a key outside, `EOPNOTSUPP` or `EINVAL` for a map that does not take such descriptors.
+    /// As bpf(2): `E2BIG` for a key out of range, `EOPNOTSUPP` or `EINVAL` for a map that does not
+    /// take such descriptors.
     pub fn set_descriptor(&self, key: u32, descriptor: BorrowedFd<'_>) -> io::Result<()> {
         self.update(key, descriptor, 0)
     }
 
-    /// Stores a descriptor under a key that has none yet (`BPF_NOEXIST`).
+    /// Stores a descriptor under a key that has no value yet (`BPF_NOEXIST`).
     ///
     /// # Errors
-    /// As [`set_descriptor`](Self::set_descriptor); `EEXIST` where there is one.
+    /// As [`set_descriptor`](Self::set_descriptor); `EEXIST` if the key has a value.
     pub fn add_descriptor(&self, key: u32, descriptor: BorrowedFd<'_>) -> io::Result<()> {
         self.update(key, descriptor, abi::NO_EXIST)
     }
@@ -80,16 +82,16 @@ impl Map {
             flags,
             ..abi::MapElement::default()
         };
-        // SAFETY: this is the command's structure. Maps of descriptors have keys and values of four bytes, which the
-        // pointers lead to. The caller's map may be another, with longer ones: see `check_sizes`.
+        // SAFETY: this is the command's structure. Maps of descriptors have keys and values of four
+        // bytes, to which the pointers lead. `check_sizes` refuses a map with longer ones.
         self.check_sizes().and_then(|()| unsafe { call(abi::MAP_UPDATE_ELEM, &mut attributes) })?;
         Ok(())
     }
 
-    /// Takes away what is stored under a key.
+    /// Removes the value of a key.
     ///
     /// # Errors
-    /// As bpf(2): `ENOENT`, `EINVAL` where there is nothing.
+    /// As bpf(2): `ENOENT` or `EINVAL` if the key has no value.
     pub fn delete(&self, key: u32) -> io::Result<()> {
         let mut attributes = abi::MapElement {
             map_fd: self.fd.as_raw_fd() as u32,
@@ -101,24 +103,25 @@ impl Map {
         Ok(())
     }
 
-    /// What it is, `None` for kinds that are not known here.
+    /// The type of the map. `None` if it is not one of [`MapKind`].
     ///
     /// # Errors
-    /// As bpf(2): `EINVAL` for a descriptor that is no map.
+    /// As bpf(2): `EINVAL` if the descriptor is not a map.
     pub fn kind(&self) -> io::Result<Option<MapKind>> {
         let number = self.information()?[0];
         Ok([MapKind::Array, MapKind::XskMap].into_iter().find(|kind| kind.number() == number))
     }
 
-    /// How many entries it has room for.
+    /// The maximum number of entries.
     ///
     /// # Errors
-    /// As bpf(2): `EINVAL` for a descriptor that is no map.
+    /// As bpf(2): `EINVAL` if the descriptor is not a map.
     pub fn entries(&self) -> io::Result<u32> {
         Ok(self.information()?[4])
     }
 
-    /// That keys have four bytes and values no more than four, for what is read and written by pointers to such.
+    /// Checks that keys have four bytes and values at most four, since they are accessed by
+    /// pointers to `u32`.
     fn check_sizes(&self) -> io::Result<()> {
         let information = self.information()?;
         if information[2] == 4 && information[3] <= 4 {
@@ -136,8 +139,9 @@ impl Map {
             info_len: size_of_val(&words) as u32,
             info: words.as_mut_ptr() as u64,
         };
-        // SAFETY: this is the command's structure; its pointer is valid and writable for the length given. For another
-        // kind of object the words are those of its structure, of which no more are written.
+        // SAFETY: this is the command's structure. Its pointer is valid and writable for the length
+        // given. For another type of object the kernel writes that type's structure, up to the same
+        // length.
         unsafe { call(abi::OBJ_GET_INFO_BY_FD, &mut attributes) }?;
         Ok(words)
     }

@@ -1,4 +1,4 @@
-//! bpf(2): enough to load an XDP program and to attach it, without libbpf, clang or an object file.
+//! bpf(2): loading and attaching XDP programs without libbpf, clang or an object file.
 
 pub mod abi;
 mod information;
@@ -16,7 +16,7 @@ pub use self::program::{LoadError, Program, ProgramKind, TestRun};
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 
-/// The system call, with a structure that is the part of `union bpf_attr` that the command reads.
+/// Makes the system call. `T` is the part of `union bpf_attr` that the command reads.
 ///
 /// # Safety
 /// `T` must be that structure, its pointers valid for what the command does with them.
@@ -28,10 +28,10 @@ unsafe fn call<T>(command: libc::c_int, attributes: &mut T) -> io::Result<libc::
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as libc::c_int) }
 }
 
-/// The same for commands that make a descriptor.
+/// Like [`call`], for commands that create a descriptor.
 ///
 /// # Safety
-/// As [`call`]; the command must make a descriptor.
+/// As [`call`]; the command must create a descriptor.
 unsafe fn open<T>(command: libc::c_int, attributes: &mut T) -> io::Result<OwnedFd> {
     // SAFETY: the caller's promise.
     let fd = unsafe { call(command, attributes) }?;
@@ -39,7 +39,7 @@ unsafe fn open<T>(command: libc::c_int, attributes: &mut T) -> io::Result<OwnedF
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// A name as the kernel takes it: 15 letters, digits, `_` and `.`, and a null byte.
+/// A name in the kernel's form: up to 15 letters, digits, `_` and `.`, and a null byte.
 fn object_name(name: &str) -> [u8; 16] {
     let mut place = [0; 16];
     let letters = name.bytes().filter(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'));

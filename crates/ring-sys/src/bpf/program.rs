@@ -1,4 +1,4 @@
-//! Programs.
+//! BPF programs.
 
 use std::fmt;
 use std::io;
@@ -7,55 +7,56 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use super::instruction::Instruction;
 use super::{abi, call, object_name, open};
 
-/// A loaded program, closed on drop; it lives on while it is attached.
+/// A loaded program, closed on drop. The kernel keeps it while it is attached.
 #[derive(Debug)]
 pub struct Program {
     fd: OwnedFd,
 }
 
-/// What a program is for, `enum bpf_prog_type`.
+/// The type of a program, `enum bpf_prog_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProgramKind {
-    /// Filters of sockets, fanout.
+    /// Socket filters and fanout.
     SocketFilter,
-    /// XDP; whether it takes packets that span buffers.
+    /// XDP programs.
     Xdp {
-        /// `BPF_F_XDP_HAS_FRAGS`
+        /// `true` if the program takes packets that span buffers, `BPF_F_XDP_HAS_FRAGS`.
         fragments: bool,
     },
 }
 
-/// A program was not loaded.
+/// The error of a program that could not be loaded.
 #[derive(Debug)]
 pub struct LoadError {
-    /// What the kernel said.
+    /// The kernel's error.
     pub source: io::Error,
-    /// What the verifier had to say, empty where it was not reached.
+    /// The verifier's log, empty if the verifier did not run.
     pub log: String,
 }
 
-/// What came of running a program once over given bytes.
+/// The result of running a program once over given bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestRun {
-    /// What the program returned.
+    /// The program's return value.
     pub verdict: u32,
     /// The packet after the program ran.
     pub data: Vec<u8>,
 }
 
 impl Program {
-    /// Loads a program, under the licence GPL, which helpers ask for.
+    /// Loads a program under the GPL, which some kernel helpers require.
     ///
     /// # Errors
-    /// As bpf(2), with the verifier's log: `EPERM` without `CAP_BPF` and `CAP_NET_ADMIN`, `EINVAL` or `EACCES` for a
-    /// program that it refuses.
+    /// As bpf(2), with the verifier's log: `EPERM` without `CAP_BPF` and `CAP_NET_ADMIN`, `EINVAL`
+    /// or `EACCES` if the verifier rejects the program.
     pub fn load(
         kind: ProgramKind,
         instructions: &[Instruction],
         name: &str,
     ) -> Result<Self, LoadError> {
-        // First without a log, which costs time and fails by itself when the room is short.
+        // The first attempt has no log: a log costs time, and a buffer too short for it is an error
+        // of its own.
         let source = match attempt(kind, instructions, name, &mut []) {
             Ok(fd) => return Ok(Self { fd }),
             Err(error) => error,
@@ -63,7 +64,7 @@ impl Program {
         let mut log = vec![0_u8; 1 << 16];
         loop {
             match attempt(kind, instructions, name, &mut log) {
-                // What failed a moment ago works now: whatever it was, it has gone.
+                // The second attempt succeeded, so the cause of the first failure is gone.
                 Ok(fd) => return Ok(Self { fd }),
                 Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && log.len() < 1 << 24 => {
                     log.resize(log.len() * 4, 0);
@@ -73,18 +74,19 @@ impl Program {
         }
     }
 
-    /// A program that somebody else loaded. What it is shows when it is used.
+    /// Wraps a program that somebody else loaded. Its type is not checked here.
     #[must_use]
     pub fn from_descriptor(fd: OwnedFd) -> Self {
         Self { fd }
     }
 
-    /// Runs the program once over an Ethernet frame of at least 14 bytes, as if it had come in.
+    /// Runs the program once over an Ethernet frame of at least 14 bytes, as if it had been
+    /// received.
     ///
     /// # Errors
     /// As bpf(2): `EINVAL` for a frame that is too short, `EPERM` without the privilege.
     pub fn test_run(&self, frame: &[u8]) -> io::Result<TestRun> {
-        // A program may make room at the front.
+        // A program may add bytes at the front.
         let mut out = vec![0_u8; frame.len() + abi_headroom()];
         let mut attributes = abi::ProgramTestRun {
             prog_fd: self.fd.as_raw_fd() as u32,
@@ -95,7 +97,8 @@ impl Program {
             repeat: 1,
             ..abi::ProgramTestRun::default()
         };
-        // SAFETY: this is the command's structure; the pointers are valid for their lengths, the second is writable.
+        // SAFETY: this is the command's structure. The pointers are valid for their lengths, and
+        // the second one is writable.
         unsafe { call(abi::PROG_TEST_RUN, &mut attributes) }?;
         out.truncate(attributes.data_size_out as usize);
         Ok(TestRun { verdict: attributes.retval, data: out })
@@ -111,7 +114,7 @@ impl AsFd for Program {
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.source)?;
-        // The verifier tells the whole way that it went; what it stumbled over comes last.
+        // The verifier logs every step; the reason for the rejection comes last.
         let lines: Vec<&str> = self.log.lines().filter(|line| !line.is_empty()).collect();
         let last = &lines[lines.len().saturating_sub(4)..];
         if last.is_empty() { Ok(()) } else { write!(f, "; the verifier: {}", last.join(" | ")) }
@@ -155,8 +158,8 @@ fn attempt(
         attributes.log_size = log.len() as u32;
         attributes.log_buf = log.as_mut_ptr() as u64;
     }
-    // SAFETY: this is the command's structure; the pointers lead to so many instructions, to a text that ends in a null
-    // byte, and to a writable buffer of the length given.
+    // SAFETY: this is the command's structure. The pointers lead to `insn_cnt` instructions, to a
+    // text that ends in a null byte, and to a writable buffer of the length given.
     unsafe { open(abi::PROG_LOAD, &mut attributes) }
 }
 
@@ -169,7 +172,7 @@ mod tests {
         [Instruction::new(MOV_K, Register::R0, Register::R0, 0, value), Instruction::exit()]
     }
 
-    /// Loading needs a privilege; where it is lacking that is what must come back.
+    /// Loading needs a privilege. Without it, `EPERM` is the only correct result.
     fn load(instructions: &[Instruction]) -> Option<Result<Program, LoadError>> {
         let loaded = Program::load(ProgramKind::Xdp { fragments: false }, instructions, "test");
         match &loaded {

@@ -1,21 +1,23 @@
-//! How an adapter spreads what it receives over its queues (receive-side scaling, `ETHTOOL_GRSSH` of `linux/ethtool.h`).
+//! Receive-side scaling: how an adapter distributes received packets over its queues
+//! (`ETHTOOL_GRSSH` of `linux/ethtool.h`).
 
 use std::io;
 use std::os::fd::AsRawFd as _;
 
 use super::{check, control_socket, request};
 
-/// Which queue packets come on: the receive hash picks an entry of the table, and that names the queue.
+/// The mapping from packets to receive queues. The receive hash selects an entry of the table, and
+/// the entry names the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReceiveSpread {
-    /// Queues, one for each remainder of the hash by the table's length.
+    /// Queue numbers, indexed by the hash modulo the table's length.
     pub table: Vec<u32>,
     /// The key of the hash.
     pub key: Vec<u8>,
-    /// `ETH_RSS_HASH_*`, 0 where the driver does not tell.
+    /// `ETH_RSS_HASH_*`, or 0 if the driver does not report it.
     pub function: u8,
-    /// `RXH_XFRM_*`: what is done to the addresses and ports before.
+    /// `RXH_XFRM_*`: the transformation of addresses and ports before hashing.
     pub transformation: u8,
 }
 
@@ -26,16 +28,18 @@ const TOEPLITZ: u8 = 1 << 0;
 const SYMMETRIC: u8 = 1 << 0 | 1 << 1;
 /// Words of `struct ethtool_rxfh` before the table.
 const HEADER: usize = 6;
-/// No adapter has longer tables or keys, in words: what a driver says of them is not believed beyond.
+/// Maximum length of a table or key, in 32-bit words. Larger values from a driver are rejected as
+/// invalid, since no adapter has any.
 const MOST: u32 = 1 << 16;
 
 impl ReceiveSpread {
-    /// How an interface spreads packets.
+    /// Reads an interface's receive-side scaling.
     ///
     /// # Errors
-    /// `EOPNOTSUPP` for drivers that do not tell, which spread by rules of their own or have one queue.
+    /// `EOPNOTSUPP` if the driver does not report it. Such drivers use rules of their own or have
+    /// one queue.
     pub fn of(name: &str) -> io::Result<Self> {
-        // First the lengths, then as much.
+        // The first call returns the lengths, the second one the data.
         let mut words = vec![0_u32; HEADER];
         call(name, &mut words)?;
         let (table, key) = (words[2], words[3]);
@@ -48,7 +52,7 @@ impl ReceiveSpread {
         Self::read(&words).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    /// The queues that the table names, in order, each once.
+    /// The queues that the table names, sorted and without duplicates.
     #[must_use]
     pub fn queues(&self) -> Vec<u32> {
         let mut queues = self.table.clone();
@@ -57,8 +61,9 @@ impl ReceiveSpread {
         queues
     }
 
-    /// Whether both directions of a flow come on the same queue: the adapter makes source and destination
-    /// interchangeable, or the key of the Toeplitz hash does, which it does when it repeats every 16 bits.
+    /// `true` if both directions of a flow arrive on the same queue. That is so if the adapter
+    /// makes source and destination interchangeable, if the Toeplitz key repeats every 16 bits, or
+    /// if there is only one queue.
     #[must_use]
     pub fn is_symmetric(&self) -> bool {
         let repeats =
@@ -68,7 +73,7 @@ impl ReceiveSpread {
             || self.queues().len() == 1
     }
 
-    /// A filled-in `struct ethtool_rxfh`; `None` if it is shorter than it says.
+    /// Parses a filled-in `struct ethtool_rxfh`. `None` if it is shorter than its own lengths.
     fn read(words: &[u32]) -> Option<Self> {
         let [_, _, table, key, hash, _, rest @ ..] = words else { return None };
         let [function, transformation, ..] = hash.to_ne_bytes();
@@ -80,14 +85,15 @@ impl ReceiveSpread {
     }
 }
 
-/// One request. The words are a `struct ethtool_rxfh`, with room for what it says of its lengths.
+/// Makes one request. `words` is a `struct ethtool_rxfh` with room for the lengths in its header.
 fn call(name: &str, words: &mut [u32]) -> io::Result<()> {
     words[0] = GET_RECEIVE_HASH;
     let socket = control_socket()?;
     let mut request = request(name)?;
     request.ifr_ifru.ifru_data = words.as_mut_ptr().cast();
-    // SAFETY: the request's pointer leads to the structure that the command reads and fills in: its header, and behind it
-    // as many words and bytes as the header says, for which the caller made room.
+    // SAFETY: the request's pointer leads to the structure that the command reads and fills in. The
+    // command writes the header and the number of words and bytes that the header gives, for which
+    // the caller made room.
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL as _, &mut request) })?;
     Ok(())
 }

@@ -91,7 +91,7 @@ pub struct TpacketBlockDesc {
     pub ts_last_nsec: u32,
 }
 
-/// `struct tpacket_auxdata`: what is known of a packet that was received without a ring.
+/// `struct tpacket_auxdata`: metadata of a packet that was received without a ring.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TpacketAuxdata {
@@ -132,7 +132,8 @@ pub struct PacketMreq {
     pub mr_address: [u8; 8],
 }
 
-/// `struct fanout_args` on little-endian machines, where the id comes first; on others the two are swapped.
+/// `struct fanout_args`. The id comes first on little-endian machines; on big-endian ones the two
+/// fields are swapped.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FanoutArgs {
@@ -182,7 +183,8 @@ pub const ETH_P_ALL: u16 = 3;
 pub const TPACKET_V2: i32 = 1;
 pub const TPACKET_V3: i32 = 2;
 pub const TPACKET_ALIGNMENT: usize = 16;
-/// `TPACKET_ALIGN(sizeof(struct tpacket3_hdr))`: where `struct sockaddr_ll` follows a packet's header.
+/// `TPACKET_ALIGN(sizeof(struct tpacket3_hdr))`: the offset of `struct sockaddr_ll` from a packet's
+/// header.
 pub const TPACKET3_SOCKADDR: usize = 48;
 /// `TPACKET3_HDRLEN`.
 pub const TPACKET3_HDRLEN: usize = TPACKET3_SOCKADDR + size_of::<SockaddrLl>();

@@ -1,4 +1,4 @@
-//! Receiving without a ring, with what the kernel knows of a packet beside it.
+//! Receiving without a ring, with the kernel's metadata for each packet.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -10,15 +10,16 @@ use super::abi::{PACKET_AUXDATA, TpacketAuxdata};
 /// A packet that was received without a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// Bytes of the packet that passed the filter; more than the buffer has where it was too short.
+    /// Bytes of the packet that passed the filter. Larger than the buffer if the packet was
+    /// truncated.
     pub len: usize,
-    /// What is known of it, after [`PacketSocket::set_auxiliary_data`].
+    /// The kernel's metadata, if enabled by [`PacketSocket::set_auxiliary_data`].
     pub auxiliary: Option<TpacketAuxdata>,
 }
 
 impl PacketSocket {
-    /// Whether [`receive`](Self::receive) tells what the kernel knows of each packet, the VLAN tag that it took off for one
-    /// (`PACKET_AUXDATA`).
+    /// Enables or disables metadata in [`receive`](Self::receive), such as the VLAN tag that the
+    /// kernel removed from the packet (`PACKET_AUXDATA`).
     ///
     /// # Errors
     /// As setsockopt(2).
@@ -26,8 +27,8 @@ impl PacketSocket {
         self.set_int(PACKET_AUXDATA, i32::from(on))
     }
 
-    /// Receives one packet without waiting, where the socket has no receive ring (recvmsg(2) with `MSG_DONTWAIT` and
-    /// `MSG_TRUNC`). `None` if there is none.
+    /// Receives one packet without waiting, on a socket without a receive ring (recvmsg(2) with
+    /// `MSG_DONTWAIT` and `MSG_TRUNC`). `None` if no packet is there.
     ///
     /// # Errors
     /// As recvmsg(2): `ENETDOWN`.
@@ -35,7 +36,8 @@ impl PacketSocket {
         let mut control = MaybeUninit::<[u64; 16]>::zeroed();
         let mut vector =
             libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-        // SAFETY: null pointers and zero lengths are a message without address, data or control data.
+        // SAFETY: null pointers and zero lengths are a message without address, data or control
+        // data.
         let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
         message.msg_iov = &raw mut vector;
         message.msg_iovlen = 1;
@@ -43,8 +45,8 @@ impl PacketSocket {
         message.msg_controllen = size_of_val(&control) as _;
         let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
         let received = loop {
-            // SAFETY: the message points to a vector of a writable buffer and to a buffer for control data, both valid
-            // for the lengths given.
+            // SAFETY: the message points to a vector of a writable buffer and to a buffer for
+            // control data, both valid for the lengths given.
             let received = unsafe { libc::recvmsg(self.as_fd().as_raw_fd(), &mut message, flags) };
             if let Ok(len) = usize::try_from(received) {
                 break len;
@@ -60,7 +62,7 @@ impl PacketSocket {
     }
 }
 
-/// The control message of this kind, if the kernel added one.
+/// Finds the control message with the metadata, if the kernel added one.
 fn auxiliary(message: &libc::msghdr) -> Option<TpacketAuxdata> {
     // SAFETY: the message is as the kernel filled it in.
     let mut control = unsafe { libc::CMSG_FIRSTHDR(message) };
@@ -73,7 +75,8 @@ fn auxiliary(message: &libc::msghdr) -> Option<TpacketAuxdata> {
         {
             // SAFETY: as above.
             let data = unsafe { libc::CMSG_DATA(control) };
-            // SAFETY: the data are at least as long as the structure, which any bytes are.
+            // SAFETY: the data are at least as long as the structure, and any bytes are a valid
+            // one.
             return Some(unsafe { data.cast::<TpacketAuxdata>().read_unaligned() });
         }
         // SAFETY: as for the first.

@@ -1,4 +1,4 @@
-//! Packet sockets, packet(7): one method a socket option.
+//! Packet sockets, packet(7), one method per socket option.
 
 pub mod abi;
 mod auxiliary;
@@ -22,13 +22,14 @@ use crate::socket_option::{self, check};
 
 /// The error of a socket whose interface went down.
 pub const ENETDOWN: i32 = libc::ENETDOWN;
-/// The error of a send queue that is full.
+/// The error for a full send queue.
 pub const ENOBUFS: i32 = libc::ENOBUFS;
-/// The error of a packet that is too long.
+/// The error for a packet that is too long.
 pub const EMSGSIZE: i32 = libc::EMSGSIZE;
-/// A packet that cannot be: one that is shorter than its header, or whose virtio-net header contradicts it.
+/// The error for an invalid packet: shorter than its header, or contradicted by its virtio-net
+/// header.
 pub const EINVAL: i32 = libc::EINVAL;
-/// The interface that the socket is bound to is gone.
+/// The error if the interface that the socket is bound to is gone.
 pub const ENXIO: i32 = libc::ENXIO;
 
 /// A packet socket, closed on drop.
@@ -38,8 +39,8 @@ pub struct PacketSocket {
 }
 
 impl PacketSocket {
-    /// `socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)`: protocol 0 receives nothing before
-    /// [`bind`](Self::bind) names one.
+    /// Opens a socket, `socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)`. With
+    /// protocol 0 it receives nothing until [`bind`](Self::bind) names a protocol.
     ///
     /// # Errors
     /// As packet(7): `EPERM` without `CAP_NET_RAW`.
@@ -51,8 +52,8 @@ impl PacketSocket {
         Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
     }
 
-    /// Binds to an interface, 0 for all, and an Ethernet protocol in host byte order ([`abi::ETH_P_ALL`]; 0 to send
-    /// only).
+    /// Binds to an interface and an Ethernet protocol in host byte order. Interface 0 means all of
+    /// them. The protocol is [`abi::ETH_P_ALL`] to receive everything, 0 to send only.
     ///
     /// # Errors
     /// As packet(7): `ENODEV`, `ENETDOWN`.
@@ -65,12 +66,13 @@ impl PacketSocket {
         };
         let size = size_of::<SockaddrLl>() as libc::socklen_t;
         let pointer = std::ptr::from_ref(&address).cast();
-        // SAFETY: the pointer is valid for `size` bytes, and the structure is that of the address family.
+        // SAFETY: the pointer is valid for `size` bytes, and the structure is that of the address
+        // family.
         check(unsafe { libc::bind(self.fd.as_raw_fd(), pointer, size) })?;
         Ok(())
     }
 
-    /// The index of the interface that the socket is bound to: 0 for all, -1 once it has been deleted.
+    /// The index of the interface that the socket is bound to: 0 for all, -1 once it is deleted.
     ///
     /// # Errors
     /// As getsockname(2).
@@ -83,42 +85,44 @@ impl PacketSocket {
         Ok(address.sll_ifindex)
     }
 
-    /// The version of the ring, [`abi::TPACKET_V2`] or [`abi::TPACKET_V3`]; before any ring is made.
+    /// Sets the version of the ring, [`abi::TPACKET_V2`] or [`abi::TPACKET_V3`]. Must precede the
+    /// creation of a ring.
     ///
     /// # Errors
-    /// As setsockopt(2): `EBUSY` with a ring.
+    /// As setsockopt(2): `EBUSY` if the socket has a ring.
     pub fn set_version(&self, version: i32) -> io::Result<()> {
         self.set_int(abi::PACKET_VERSION, version)
     }
 
-    /// Bytes to leave before each packet of the ring.
+    /// Sets the number of bytes to reserve before each packet of the ring.
     ///
     /// # Errors
-    /// As setsockopt(2): `EBUSY` with a ring.
+    /// As setsockopt(2): `EBUSY` if the socket has a ring.
     pub fn set_reserve(&self, bytes: u32) -> io::Result<()> {
         // SAFETY: the option takes an unsigned int.
         unsafe { self.set(abi::PACKET_RESERVE, &bytes) }
     }
 
-    /// Makes a receive ring of version 3.
+    /// Creates a receive ring of version 3.
     ///
     /// # Errors
-    /// As setsockopt(2): `EINVAL` for a geometry that is none, `ENOMEM`.
+    /// As setsockopt(2): `EINVAL` for an invalid geometry, `ENOMEM`.
     pub fn set_rx_ring(&self, request: &TpacketReq3) -> io::Result<()> {
         // SAFETY: the option takes this structure, for the version set.
         unsafe { self.set(abi::PACKET_RX_RING, request) }
     }
 
-    /// Makes a send ring of version 2.
+    /// Creates a send ring of version 2.
     ///
     /// # Errors
     /// As [`set_rx_ring`](Self::set_rx_ring).
     pub fn set_tx_ring(&self, request: &TpacketReq) -> io::Result<()> {
-        // SAFETY: the option takes this structure. A version that wants a longer one is refused by the kernel.
+        // SAFETY: the option takes this structure. The kernel refuses it for a version with a
+        // longer one.
         unsafe { self.set(abi::PACKET_TX_RING, request) }
     }
 
-    /// Maps the socket's ring, which has `len` bytes.
+    /// Maps the socket's ring of `len` bytes.
     ///
     /// # Errors
     /// As mmap(2): `EINVAL` if the ring has another length.
@@ -126,15 +130,17 @@ impl PacketSocket {
         Mapping::of_descriptor(self.fd.as_fd(), len)
     }
 
-    /// Attaches a classic filter in place of the one that is there.
+    /// Attaches a classic BPF filter and replaces an attached one.
     ///
     /// # Errors
-    /// As socket(7): `EINVAL` for a program that the kernel's check refuses, `EPERM` when the filter is locked.
+    /// As socket(7): `EINVAL` for a program that fails the kernel's check, `EPERM` if the filter is
+    /// locked.
     pub fn attach_filter(&self, program: &[Instruction]) -> io::Result<()> {
         let len =
             u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
         let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut().cast() };
-        // SAFETY: the option takes this structure; its pointer is valid for `len` instructions, which the kernel reads.
+        // SAFETY: the option takes this structure; its pointer is valid for `len` instructions,
+        // which the kernel reads.
         unsafe {
             socket_option::set(self.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
         }
@@ -143,22 +149,22 @@ impl PacketSocket {
     /// Attaches an eBPF program of the type `SOCKET_FILTER`.
     ///
     /// # Errors
-    /// As socket(7): `EINVAL` for a descriptor that is no such program.
+    /// As socket(7): `EINVAL` for a descriptor of anything else.
     pub fn attach_program(&self, program: BorrowedFd<'_>) -> io::Result<()> {
         let program = program.as_raw_fd();
         // SAFETY: the option takes an int.
         unsafe { socket_option::set(self.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_BPF, &program) }
     }
 
-    /// Takes the filter away.
+    /// Detaches the filter.
     ///
     /// # Errors
-    /// As socket(7): `ENOENT` without a filter, `EPERM` when it is locked.
+    /// As socket(7): `ENOENT` without a filter, `EPERM` if it is locked.
     pub fn detach_filter(&self) -> io::Result<()> {
         self.set_socket_int(libc::SO_DETACH_FILTER, 0)
     }
 
-    /// Locks the filter: it can be neither replaced nor taken away any more.
+    /// Locks the filter, which can no longer be replaced or detached.
     ///
     /// # Errors
     /// As socket(7).
@@ -166,19 +172,20 @@ impl PacketSocket {
         self.set_socket_int(libc::SO_LOCK_FILTER, 1)
     }
 
-    /// Counts since the last call: reading resets them.
+    /// Returns the counters since the last call. Reading resets them.
     ///
     /// # Errors
     /// As getsockopt(2).
     pub fn take_statistics(&self) -> io::Result<TpacketStatsV3> {
-        // SAFETY: the option fills in this structure for version 3, which any bytes are; for others it is too short.
+        // SAFETY: the option fills in this structure for version 3, and any bytes are a valid one.
+        // For other versions the kernel returns too few bytes.
         unsafe { socket_option::get(self.as_fd(), libc::SOL_PACKET, abi::PACKET_STATISTICS, None) }
     }
 
-    /// How often fanout rolled over, since the socket joined.
+    /// Counters of fanout rollover since the socket joined the group.
     ///
     /// # Errors
-    /// As getsockopt(2): `EINVAL` outside a group with rollover.
+    /// As getsockopt(2): `EINVAL` if the socket is in no group with rollover.
     pub fn rollover_statistics(&self) -> io::Result<TpacketRolloverStats> {
         // SAFETY: the option fills in this structure, which any bytes are.
         unsafe {
@@ -186,7 +193,7 @@ impl PacketSocket {
         }
     }
 
-    /// Joins a multicast or promiscuous membership, counted by the kernel.
+    /// Adds a multicast or promiscuous membership; the kernel counts them.
     ///
     /// # Errors
     /// As packet(7).
@@ -195,7 +202,7 @@ impl PacketSocket {
         unsafe { self.set(abi::PACKET_ADD_MEMBERSHIP, request) }
     }
 
-    /// Leaves a membership.
+    /// Drops a membership.
     ///
     /// # Errors
     /// As packet(7).
@@ -204,16 +211,16 @@ impl PacketSocket {
         unsafe { self.set(abi::PACKET_DROP_MEMBERSHIP, request) }
     }
 
-    /// Joins a fanout group, making it if need be; after [`bind`](Self::bind).
+    /// Joins a fanout group and creates it if necessary. Must follow [`bind`](Self::bind).
     ///
     /// # Errors
-    /// As packet(7): `EINVAL` before bind or where the members differ.
+    /// As packet(7): `EINVAL` before bind, or if the group has other settings.
     pub fn join_fanout(&self, arguments: &FanoutArgs) -> io::Result<()> {
         // SAFETY: the option takes this structure.
         unsafe { self.set(abi::PACKET_FANOUT, arguments) }
     }
 
-    /// The id of the fanout group and its type and flags, in the lower and the upper half.
+    /// The id of the fanout group in the lower 16 bits, its type and flags in the upper ones.
     ///
     /// # Errors
     /// As getsockopt(2).
@@ -222,7 +229,7 @@ impl PacketSocket {
         unsafe { socket_option::get(self.as_fd(), libc::SOL_PACKET, abi::PACKET_FANOUT, None) }
     }
 
-    /// Gives the fanout group a classic program that chooses the member.
+    /// Sets the classic BPF program by which the fanout group chooses the member.
     ///
     /// # Errors
     /// As packet(7).
@@ -230,12 +237,12 @@ impl PacketSocket {
         let len =
             u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
         let program = libc::sock_fprog { len, filter: program.as_ptr().cast_mut().cast() };
-        // SAFETY: in this mode the option takes this structure; its pointer is valid for `len` instructions. In the
-        // eBPF mode the kernel refuses the length.
+        // SAFETY: in this mode the option takes this structure; its pointer is valid for `len`
+        // instructions. In the eBPF mode the kernel refuses the length.
         unsafe { self.set(abi::PACKET_FANOUT_DATA, &program) }
     }
 
-    /// Gives the fanout group an eBPF program that chooses the member.
+    /// Sets the eBPF program by which the fanout group chooses the member.
     ///
     /// # Errors
     /// As packet(7).
@@ -243,7 +250,7 @@ impl PacketSocket {
         self.set_int(abi::PACKET_FANOUT_DATA, program.as_raw_fd())
     }
 
-    /// Which time stamps packets get, `SOF_TIMESTAMPING_*` of `linux/net_tstamp.h`.
+    /// Selects the source of packet timestamps, `SOF_TIMESTAMPING_*` of `linux/net_tstamp.h`.
     ///
     /// # Errors
     /// As setsockopt(2).
@@ -252,7 +259,7 @@ impl PacketSocket {
         unsafe { self.set(abi::PACKET_TIMESTAMP, &flags) }
     }
 
-    /// Leaves out what this host sends.
+    /// Excludes packets sent by this host.
     ///
     /// # Errors
     /// As setsockopt(2): `ENOPROTOOPT` before Linux 4.20.
@@ -260,7 +267,7 @@ impl PacketSocket {
         self.set_int(abi::PACKET_IGNORE_OUTGOING, i32::from(ignore))
     }
 
-    /// Sends past the queueing discipline.
+    /// Sends packets without passing them through the queueing discipline.
     ///
     /// # Errors
     /// As setsockopt(2).
@@ -268,15 +275,17 @@ impl PacketSocket {
         self.set_int(abi::PACKET_QDISC_BYPASS, i32::from(bypass))
     }
 
-    /// Goes on after a malformed packet in the send ring instead of stopping there; before the ring is made.
+    /// Skips a malformed packet in the send ring instead of stopping there. Must precede the
+    /// creation of the ring.
     ///
     /// # Errors
-    /// As setsockopt(2): `EBUSY` with a ring.
+    /// As setsockopt(2): `EBUSY` if the socket has a ring.
     pub fn set_loss(&self, loss: bool) -> io::Result<()> {
         self.set_int(abi::PACKET_LOSS, i32::from(loss))
     }
 
-    /// Puts [`abi::VirtioNetHdr`] before each packet, both ways; before any ring is made.
+    /// Puts [`abi::VirtioNetHdr`] before each packet, sent or received. Must precede the creation
+    /// of a ring.
     ///
     /// # Errors
     /// As setsockopt(2).
@@ -284,7 +293,7 @@ impl PacketSocket {
         self.set_int(abi::PACKET_VNET_HDR, i32::from(present))
     }
 
-    /// The size of the buffer for what is not in a ring, in bytes (`SO_RCVBUF`).
+    /// Sets the size in bytes of the buffer for packets received without a ring (`SO_RCVBUF`).
     ///
     /// # Errors
     /// As socket(7).
@@ -292,7 +301,7 @@ impl PacketSocket {
         self.set_socket_int(libc::SO_RCVBUF, bytes)
     }
 
-    /// The size of the send buffer in bytes (`SO_SNDBUF`), which bounds what is under way.
+    /// Sets the size of the send buffer in bytes (`SO_SNDBUF`), which limits the data in flight.
     ///
     /// # Errors
     /// As socket(7).
@@ -300,10 +309,10 @@ impl PacketSocket {
         self.set_socket_int(libc::SO_SNDBUF, bytes)
     }
 
-    /// Microseconds to poll the device for when there is nothing (`SO_BUSY_POLL`).
+    /// Sets how many microseconds to poll the device for if no packet is there (`SO_BUSY_POLL`).
     ///
     /// # Errors
-    /// As socket(7): `EPERM` without `CAP_NET_ADMIN` when raised.
+    /// As socket(7): raising the value needs `CAP_NET_ADMIN`, otherwise `EPERM`.
     pub fn set_busy_poll(&self, microseconds: i32) -> io::Result<()> {
         self.set_socket_int(libc::SO_BUSY_POLL, microseconds)
     }
@@ -317,7 +326,7 @@ impl PacketSocket {
         self.set_socket_int(SO_PREFER_BUSY_POLL, i32::from(prefer))
     }
 
-    /// Packets to take at a time when busy polling (`SO_BUSY_POLL_BUDGET`).
+    /// Sets the maximum number of packets to take per busy poll (`SO_BUSY_POLL_BUDGET`).
     ///
     /// # Errors
     /// As socket(7).
@@ -326,10 +335,10 @@ impl PacketSocket {
         self.set_socket_int(SO_BUSY_POLL_BUDGET, packets)
     }
 
-    /// The error that the socket holds, which is thereby taken away (`SO_ERROR`).
+    /// Takes the pending error from the socket and returns it as `Err` (`SO_ERROR`).
     ///
     /// # Errors
-    /// When there is an error: that one, or that of getsockopt(2).
+    /// The pending error if there is one, or that of getsockopt(2).
     pub fn take_error(&self) -> io::Result<()> {
         // SAFETY: the option fills in an int.
         let error: i32 =
@@ -337,28 +346,29 @@ impl PacketSocket {
         if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
     }
 
-    /// Sends what is ready in the send ring, without waiting; how many bytes went.
+    /// Sends what is ready in the send ring, without waiting. Returns the number of bytes sent.
     ///
     /// # Errors
     /// As send(2).
     pub fn kick(&self) -> io::Result<usize> {
-        // SAFETY: a null buffer of no length is what a send ring is kicked with.
+        // SAFETY: no buffer is passed; the kernel takes the packets from the send ring.
         let sent =
             unsafe { libc::send(self.fd.as_raw_fd(), std::ptr::null(), 0, libc::MSG_DONTWAIT) };
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }
 
-    /// Sends packets, `sendmmsg(2)` with `MSG_DONTWAIT`; how many went, all from the start.
+    /// Sends packets with sendmmsg(2) and `MSG_DONTWAIT`. Returns how many were sent; these are the
+    /// first ones.
     ///
     /// # Errors
-    /// As send(2) when not even the first went: `ENOBUFS` and `EAGAIN` while queues are full, `EMSGSIZE` for one that
-    /// is too long, `ENETDOWN`.
+    /// As send(2), if not even the first packet was sent: `ENOBUFS` and `EAGAIN` while queues are
+    /// full, `EMSGSIZE` for a packet that is too long, `ENETDOWN`.
     pub fn send_packets(&self, packets: &mut SendBatch) -> io::Result<usize> {
         packets.point();
         let count = packets.messages.len() as u32;
         let messages = packets.messages.as_mut_ptr();
-        // SAFETY: the messages point to the vectors, which point to the bytes that the batch owns, as `point` has just
-        // made sure; nothing of that changes during the call.
+        // SAFETY: `point` has just made the messages point to the vectors and those to the bytes
+        // that the batch owns. None of them changes during the call.
         let sent =
             unsafe { libc::sendmmsg(self.fd.as_raw_fd(), messages, count, libc::MSG_DONTWAIT) };
         Ok(check(sent)? as usize)
@@ -388,30 +398,30 @@ impl AsFd for PacketSocket {
     }
 }
 
-/// Packets to be sent with one system call, copied into one buffer that is used again.
+/// Packets to be sent with one system call, copied into one reusable buffer.
 #[derive(Default)]
 pub struct SendBatch {
     bytes: Vec<u8>,
-    /// Where in `bytes` each packet lies.
+    /// Start and length of each packet in `bytes`.
     ranges: Vec<(usize, usize)>,
     vectors: Vec<libc::iovec>,
     messages: Vec<libc::mmsghdr>,
 }
 
-// SAFETY: the pointers within lead into the batch's own heap memory, are made anew before each use, and are used in
-// `send_packets` alone, which has the batch to itself.
+// SAFETY: the pointers lead into the batch's own heap memory and are set again before each use.
+// Only `send_packets` uses them, and it has exclusive access to the batch.
 unsafe impl Send for SendBatch {}
-// SAFETY: as above: a shared batch shows only its lengths.
+// SAFETY: as above; a shared reference gives access to lengths only.
 unsafe impl Sync for SendBatch {}
 
 impl SendBatch {
-    /// An empty batch.
+    /// Creates an empty batch.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a packet of `len` zeroed bytes, to be filled in.
+    /// Adds a packet of `len` zeroed bytes and returns them to be filled in.
     pub fn push(&mut self, len: usize) -> &mut [u8] {
         let start = self.bytes.len();
         self.bytes.resize(start + len, 0);
@@ -419,25 +429,25 @@ impl SendBatch {
         &mut self.bytes[start..]
     }
 
-    /// How many packets there are.
+    /// The number of packets.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ranges.len()
     }
 
-    /// Whether there are none.
+    /// `true` if there are no packets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
-    /// How many bytes the first packet has.
+    /// The length of the first packet in bytes.
     #[must_use]
     pub fn first_len(&self) -> Option<usize> {
         self.ranges.first().map(|&(_, len)| len)
     }
 
-    /// Takes away the first packets, which were sent or are given up.
+    /// Removes the first `count` packets, after they were sent or given up.
     pub fn remove_first(&mut self, count: usize) {
         self.ranges.drain(..count.min(self.ranges.len()));
         if self.ranges.is_empty() {
@@ -448,15 +458,16 @@ impl SendBatch {
     fn point(&mut self) {
         self.vectors.clear();
         self.messages.clear();
-        // All from one pointer, since a slice made later would end the right of those before. `push` made the ranges,
-        // which lie within the bytes.
+        // All pointers derive from this one, since making another slice would invalidate them.
+        // `push` made the ranges, which lie within the bytes.
         let first = self.bytes.as_mut_ptr();
         for &(start, len) in &self.ranges {
             let iov_base = first.wrapping_add(start).cast();
             self.vectors.push(libc::iovec { iov_base, iov_len: len });
         }
         for vector in &mut self.vectors {
-            // SAFETY: null pointers and zero lengths are a message without address, data or control data.
+            // SAFETY: null pointers and zero lengths are a message without address, data or control
+            // data.
             let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
             message.msg_hdr.msg_iov = vector;
             message.msg_hdr.msg_iovlen = 1;

@@ -1,4 +1,4 @@
-//! What an interface carries, asked through a socket.
+//! The MTU of an interface in a socket's network namespace.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -8,11 +8,11 @@ use crate::interface;
 use crate::socket_option::check;
 
 impl PacketSocket {
-    /// The longest packet of an interface in bytes, without the link-layer header: in the socket's network namespace,
-    /// which may be another than the thread's.
+    /// The MTU of an interface in bytes, without the link-layer header. Looks the name up in the
+    /// socket's network namespace, which may differ from the thread's.
     ///
     /// # Errors
-    /// `ENODEV` where there is none of that name.
+    /// `ENODEV` if there is no interface of that name.
     pub fn mtu(&self, name: &str) -> io::Result<u32> {
         let mut request = interface::request(name)?;
         let fd = self.as_fd().as_raw_fd();

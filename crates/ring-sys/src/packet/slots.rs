@@ -1,4 +1,4 @@
-//! Packets to be sent from places that stay where they are.
+//! Sending packets from fixed slots of memory.
 
 use std::fmt;
 use std::io;
@@ -10,29 +10,29 @@ use super::PacketSocket;
 use crate::mmap::Mapping;
 use crate::socket_option::check;
 
-/// As many places of one size, and what sendmmsg(2) needs to send them: made once, so that sending a packet costs no
-/// more than its bytes and its length.
+/// Slots of one size, together with the structures that sendmmsg(2) needs to send them. All are
+/// allocated once, so sending a packet only writes its bytes and its length.
 pub struct SendSlots {
     memory: Mapping,
     size: usize,
-    /// Each points to a place; only its length changes, through the messages' pointers. No box, which would claim to be
-    /// the only way to them.
+    /// Each vector points to a slot. Only its length changes, through the messages' pointers. This
+    /// is not a `Box`, which would assert unique access.
     vectors: Vec<libc::iovec>,
-    /// Each points to a vector.
+    /// Each message points to a vector.
     messages: Box<[libc::mmsghdr]>,
 }
 
-// SAFETY: the pointers within lead into the mapping and the vector, which move with the structure's ownership but stay
-// at their addresses; they are used in `send_slots` alone, which has the structure to itself.
+// SAFETY: the pointers lead into the mapping and the vector, which keep their addresses when the
+// structure moves. Only `send_slots` uses them, and it has exclusive access to the structure.
 unsafe impl Send for SendSlots {}
-// SAFETY: as above: a shared reference shows numbers only.
+// SAFETY: as above; a shared reference gives access to numbers only.
 unsafe impl Sync for SendSlots {}
 
 impl SendSlots {
-    /// `count` places of `size` bytes.
+    /// Allocates `count` slots of `size` bytes.
     ///
     /// # Errors
-    /// `EINVAL` for none of them or a size of 0, `ENOMEM`.
+    /// `EINVAL` if `count` or `size` is 0, `ENOMEM`.
     pub fn new(count: usize, size: usize) -> io::Result<Self> {
         let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
         let len = count.checked_mul(size).filter(|&len| len > 0).ok_or_else(invalid)?;
@@ -46,7 +46,8 @@ impl SendSlots {
         let first = vectors.as_mut_ptr();
         let messages = (0..count)
             .map(|slot| {
-                // SAFETY: null pointers and zero lengths are a message without address, data or control data.
+                // SAFETY: null pointers and zero lengths are a message without address, data or
+                // control data.
                 let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
                 // SAFETY: `slot` is less than the number of vectors.
                 message.msg_hdr.msg_iov = unsafe { first.add(slot) };
@@ -57,16 +58,16 @@ impl SendSlots {
         Ok(Self { memory, size, vectors, messages })
     }
 
-    /// How many places there are.
+    /// The number of slots.
     #[must_use]
     pub fn count(&self) -> usize {
         self.vectors.len()
     }
 
-    /// A place's bytes, to be read.
+    /// The bytes of a slot.
     ///
     /// # Panics
-    /// If there is no such place.
+    /// If there is no such slot.
     #[must_use]
     pub fn slot(&self, slot: usize) -> &[u8] {
         let start = self.start(slot);
@@ -74,23 +75,23 @@ impl SendSlots {
         unsafe { slice::from_raw_parts(start.as_ptr(), self.size) }
     }
 
-    /// A place's bytes.
+    /// The bytes of a slot, mutable.
     ///
     /// # Panics
-    /// If there is no such place.
+    /// If there is no such slot.
     pub fn slot_mut(&mut self, slot: usize) -> &mut [u8] {
         let start = self.start(slot);
-        // SAFETY: the memory is this structure's own, initialised with zeroes, and borrowed with it; the kernel reads
-        // it during `send_slots` only.
+        // SAFETY: the memory belongs to this structure, was initialised with zeroes, and is
+        // borrowed with it. The kernel reads it only during `send_slots`.
         unsafe { slice::from_raw_parts_mut(start.as_ptr(), self.size) }
     }
 
-    /// Says how many of a place's bytes are to be sent; more than it has count as that.
+    /// Sets the number of bytes of a slot to send. Larger values are reduced to the slot's size.
     ///
     /// # Panics
-    /// If there is no such place.
+    /// If there is no such slot.
     pub fn set_len(&mut self, slot: usize, len: usize) {
-        // Written through the pointer that the messages have.
+        // Written through the same pointer that the messages use.
         let vector = self.messages[slot].msg_hdr.msg_iov;
         let len = len.min(self.size);
         // SAFETY: the pointer leads to a vector of this structure, which is borrowed for writing.
@@ -103,16 +104,16 @@ impl SendSlots {
 }
 
 impl PacketSocket {
-    /// Sends the packets of `count` places from the place `first` on, without waiting (sendmmsg(2) with
-    /// `MSG_DONTWAIT`); how many went, all from the first.
+    /// Sends the packets in `count` slots starting at `first`, without waiting (sendmmsg(2) with
+    /// `MSG_DONTWAIT`). Returns how many were sent; these are the first ones.
     ///
     /// # Errors
-    /// As send(2), about the first packet: `ENOBUFS` where the device's queue is full, `EAGAIN` where the socket's send
-    /// buffer is, `EMSGSIZE` and `EINVAL` for a packet that cannot be sent, `ENETDOWN`, `ENXIO` where the interface is
-    /// gone.
+    /// As send(2), for the first packet: `ENOBUFS` if the device's queue is full, `EAGAIN` if the
+    /// socket's send buffer is full, `EMSGSIZE` and `EINVAL` for a packet that cannot be sent,
+    /// `ENETDOWN`, `ENXIO` if the interface is gone.
     ///
     /// # Panics
-    /// If there are no such places.
+    /// If there are no such slots.
     pub fn send_slots(
         &self,
         slots: &mut SendSlots,
@@ -122,8 +123,9 @@ impl PacketSocket {
         let messages = &mut slots.messages[first..first + count];
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let fd = self.as_fd().as_raw_fd();
-        // SAFETY: there are `count` messages; each points to its vector, and that to bytes of the mapping, of which it
-        // names no more than the place has. The kernel writes the messages' lengths, which are borrowed for writing.
+        // SAFETY: there are `count` messages. Each points to its vector, and the vector to bytes of
+        // the mapping, no more than the slot has. The kernel writes the messages' lengths, which
+        // are borrowed for writing.
         let sent = unsafe { libc::sendmmsg(fd, messages.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
         Ok(check(sent)? as usize)
     }

@@ -1,4 +1,4 @@
-//! When packets were sent (`Documentation/networking/timestamping.rst`).
+//! Send timestamps (`Documentation/networking/timestamping.rst`).
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -15,22 +15,23 @@ const REPORT: u32 = libc::SOF_TIMESTAMPING_SOFTWARE
     | libc::SOF_TIMESTAMPING_OPT_ID
     | libc::SOF_TIMESTAMPING_OPT_TSONLY;
 
-/// When a packet was sent.
+/// The time at which a packet was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendTimestamp {
-    /// How many packets the socket had sent before this one, in 32 bits.
+    /// The number of packets that the socket had sent before this one, modulo 2^32.
     pub key: u32,
     /// Seconds since the Unix epoch.
     pub seconds: i64,
     /// Nanoseconds within the second.
     pub nanoseconds: u32,
-    /// By the adapter's clock, raw; else by the kernel's, when it gave the packet to the driver.
+    /// `true` for the adapter's raw clock, `false` for the kernel's clock when it passed the packet
+    /// to the driver.
     pub hardware: bool,
 }
 
 impl PacketSocket {
-    /// Has a time stamp put into the socket's error queue for each packet that is sent from now on, by the kernel and, on
-    /// request, by the adapter (`SO_TIMESTAMPING`).
+    /// Enables send timestamps: from now on the kernel puts one into the socket's error queue for
+    /// each packet. With `hardware`, the adapter does so, too (`SO_TIMESTAMPING`).
     ///
     /// # Errors
     /// As socket(7).
@@ -40,19 +41,21 @@ impl PacketSocket {
         unsafe { socket_option::set(self.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &flags) }
     }
 
-    /// Takes the oldest time stamp from the error queue; `None` if there is none.
+    /// Takes the oldest timestamp from the error queue. `None` if the queue is empty.
     ///
     /// # Errors
     /// As recvmsg(2).
     pub fn take_send_timestamp(&self) -> io::Result<Option<SendTimestamp>> {
         loop {
             let mut control = MaybeUninit::<[u64; 32]>::zeroed();
-            // SAFETY: null pointers and zero lengths are a message without address, data or control data.
+            // SAFETY: null pointers and zero lengths are a message without address, data or control
+            // data.
             let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
             message.msg_control = control.as_mut_ptr().cast();
             message.msg_controllen = size_of_val(&control) as _;
             let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
-            // SAFETY: the message points to a buffer for control data that is writable for its length.
+            // SAFETY: the message points to a buffer for control data that is writable for its
+            // length.
             let received = unsafe { libc::recvmsg(self.as_fd().as_raw_fd(), &mut message, flags) };
             if received < 0 {
                 let error = io::Error::last_os_error();
@@ -69,7 +72,7 @@ impl PacketSocket {
     }
 }
 
-/// The key and the time are in two control messages. `None` for a message without them.
+/// Parses the two control messages that hold the key and the time. `None` if one is missing.
 fn parse(message: &libc::msghdr) -> Option<SendTimestamp> {
     let (mut key, mut times) = (None, None);
     // SAFETY: the message is as the kernel filled it in.
@@ -84,15 +87,16 @@ fn parse(message: &libc::msghdr) -> Option<SendTimestamp> {
             (libc::SOL_PACKET, PACKET_TX_TIMESTAMP)
                 if holds(size_of::<libc::sock_extended_err>()) =>
             {
-                // SAFETY: the data are at least as long as the structure, which any bytes are.
+                // SAFETY: the data are at least as long as the structure, and any bytes are a valid
+                // one.
                 let error = unsafe { data.cast::<libc::sock_extended_err>().read_unaligned() };
                 key = (error.ee_origin == libc::SO_EE_ORIGIN_TIMESTAMPING).then_some(error.ee_data);
             }
             (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING)
                 if holds(size_of::<[libc::timespec; 3]>()) =>
             {
-                // SAFETY: the data are at least as long as `struct scm_timestamping`, three times of which any bytes
-                // make valid ones.
+                // SAFETY: the data are at least as long as `struct scm_timestamping`, which is
+                // three times; any bytes are valid ones.
                 times = Some(unsafe { data.cast::<[libc::timespec; 3]>().read_unaligned() });
             }
             _ => {}

@@ -1,11 +1,11 @@
-//! `linux/if_xdp.h`, as of Linux 6.18: kernels take what they know of it.
+//! `linux/if_xdp.h` as of Linux 6.18. Older kernels support a subset.
 
 /// `AF_XDP`.
 pub const AF_XDP: i32 = 44;
 /// `SOL_XDP`.
 pub const SOL_XDP: i32 = 283;
 
-/// Where the rings' fields lie.
+/// Offsets of the rings' fields.
 pub const XDP_MMAP_OFFSETS: i32 = 1;
 /// Entries of the receive ring.
 pub const XDP_RX_RING: i32 = 2;
@@ -17,54 +17,55 @@ pub const XDP_UMEM_REG: i32 = 4;
 pub const XDP_UMEM_FILL_RING: i32 = 5;
 /// Entries of the completion ring.
 pub const XDP_UMEM_COMPLETION_RING: i32 = 6;
-/// Counts.
+/// Packet counters.
 pub const XDP_STATISTICS: i32 = 7;
-/// What came of the binding.
+/// Result of the binding.
 pub const XDP_OPTIONS: i32 = 8;
 
 /// Share the packet memory of another socket.
 pub const XDP_SHARED_UMEM: u16 = 1 << 0;
-/// Copy packets, always.
+/// Always copy packets.
 pub const XDP_COPY: u16 = 1 << 1;
 /// Never copy packets.
 pub const XDP_ZEROCOPY: u16 = 1 << 2;
-/// The kernel says when it must be woken.
+/// The kernel sets [`XDP_RING_NEED_WAKEUP`] when it must be woken.
 pub const XDP_USE_NEED_WAKEUP: u16 = 1 << 3;
 /// Packets may span frames.
 pub const XDP_USE_SG: u16 = 1 << 4;
 
-/// Frames may start anywhere.
+/// Frames may start at any offset.
 pub const XDP_UMEM_UNALIGNED_CHUNK_FLAG: u32 = 1 << 0;
-/// Checksums asked for in metadata are computed by the kernel where it copies.
+/// In copy mode, the kernel computes the checksums that metadata requests.
 pub const XDP_UMEM_TX_SW_CSUM: u32 = 1 << 1;
-/// `tx_metadata_len` is given.
+/// `tx_metadata_len` is set.
 pub const XDP_UMEM_TX_METADATA_LEN: u32 = 1 << 2;
 
-/// In a ring's flags word: the kernel waits to be woken.
+/// In a ring's flags word: the kernel must be woken with a system call.
 pub const XDP_RING_NEED_WAKEUP: u32 = 1 << 0;
 /// In [`XdpOptions::flags`]: packets are not copied.
 pub const XDP_OPTIONS_ZEROCOPY: u32 = 1 << 0;
 
-/// In a descriptor's options: the packet goes on in the next descriptor.
+/// In a descriptor's options: the packet continues in the next descriptor.
 pub const XDP_PKT_CONTD: u32 = 1 << 0;
 /// In a descriptor's options: [`XskTxMetadata`] precedes the packet.
 pub const XDP_TX_METADATA: u32 = 1 << 1;
 
-/// In [`XskTxMetadata::flags`]: say when the packet was sent.
+/// In [`XskTxMetadata::flags`]: request a send timestamp.
 pub const XDP_TXMD_FLAGS_TIMESTAMP: u64 = 1 << 0;
-/// In [`XskTxMetadata::flags`]: compute the checksum.
+/// In [`XskTxMetadata::flags`]: request a checksum.
 pub const XDP_TXMD_FLAGS_CHECKSUM: u64 = 1 << 1;
 
-/// Where the receive ring is mapped from.
+/// mmap(2) offset of the receive ring.
 pub const XDP_PGOFF_RX_RING: u64 = 0;
-/// Where the send ring is mapped from.
+/// mmap(2) offset of the send ring.
 pub const XDP_PGOFF_TX_RING: u64 = 0x8000_0000;
-/// Where the fill ring is mapped from.
+/// mmap(2) offset of the fill ring.
 pub const XDP_UMEM_PGOFF_FILL_RING: u64 = 0x1_0000_0000;
-/// Where the completion ring is mapped from.
+/// mmap(2) offset of the completion ring.
 pub const XDP_UMEM_PGOFF_COMPLETION_RING: u64 = 0x1_8000_0000;
 
-/// Bytes that the kernel keeps for itself before each received packet, `XDP_PACKET_HEADROOM` of `linux/bpf.h`.
+/// Bytes that the kernel reserves before each received packet, `XDP_PACKET_HEADROOM` of
+/// `linux/bpf.h`.
 pub const XDP_PACKET_HEADROOM: u32 = 256;
 
 /// `struct sockaddr_xdp`.
@@ -135,7 +136,8 @@ pub struct XdpOptions {
     pub flags: u32,
 }
 
-/// `struct xdp_desc`: an entry of the receive and send rings. Those of the others are addresses alone.
+/// `struct xdp_desc`: an entry of the receive and send rings. Entries of the fill and completion
+/// rings are bare addresses.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -145,17 +147,18 @@ pub struct XdpDesc {
     pub options: u32,
 }
 
-/// `struct xsk_tx_metadata`: what precedes a packet to be sent that asks for more. The kernel answers in the place of
-/// the request.
+/// `struct xsk_tx_metadata`: precedes a packet to be sent that requests a checksum, a timestamp or
+/// a launch time. The kernel writes its answer over the request.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct XskTxMetadata {
     /// `XDP_TXMD_FLAGS_*`.
     pub flags: u64,
-    /// Request: where the checksum starts (lowest 16 bits of the word in memory order) and where it goes, counted from
-    /// there (the next 16 bits). Answer: nanoseconds at which the packet was sent.
+    /// In a request: the start of the checksummed bytes (first 16 bits in memory order) and the
+    /// offset from there at which the checksum is stored (next 16 bits). In an answer: the send
+    /// time in nanoseconds.
     pub request_or_timestamp: [u8; 8],
-    /// Request: when to send.
+    /// In a request: the time at which to send.
     pub launch_time: u64,
 }
 
@@ -174,7 +177,7 @@ const _: () = {
     assert!(size_of::<XskTxMetadata>() == 24);
 };
 
-// What the C library's binding knows of the same header must be the same.
+// libc's definitions of the same header must agree.
 const _: () = {
     assert!(AF_XDP == libc::AF_XDP && SOL_XDP == libc::SOL_XDP);
     assert!(size_of::<SockaddrXdp>() == size_of::<libc::sockaddr_xdp>());

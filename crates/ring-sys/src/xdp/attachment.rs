@@ -1,11 +1,11 @@
-//! XDP programs on interfaces, as rtnetlink(7) knows them: also those that were attached without a link.
+//! XDP programs on interfaces, by rtnetlink(7). Includes programs attached without a link.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use crate::socket_option::check;
 
-/// Programs attached to an interface, by their numbers.
+/// IDs of the programs attached to an interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attached {
@@ -21,7 +21,7 @@ const NLMSG_ERROR: u16 = 2;
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
 const RTM_SETLINK: u16 = 19;
-/// `IFLA_XDP` and what is within, of `linux/if_link.h`.
+/// `IFLA_XDP` and its nested attributes, from `linux/if_link.h`.
 const IFLA_XDP: u16 = 43;
 const IFLA_GSO_MAX_SIZE: u16 = 41;
 const IFLA_GRO_MAX_SIZE: u16 = 58;
@@ -37,7 +37,7 @@ const IFLA_XDP_HW_PROG_ID: u16 = 7;
 const HEADER: usize = 16;
 const LINK_HEADER: usize = 16;
 
-/// What is attached to an interface.
+/// Returns the programs attached to an interface.
 ///
 /// # Errors
 /// As netlink(7): `ENODEV`.
@@ -59,7 +59,7 @@ pub fn attached(interface: u32) -> io::Result<Attached> {
             _ => {}
         }
     }
-    // `XDP_ATTACHED_DRV`, `_SKB`, `_HW`: kernels that do not name the number by its mode.
+    // `XDP_ATTACHED_DRV`, `_SKB`, `_HW`: older kernels report one ID and the mode separately.
     match single {
         (1, number) => attached.native = attached.native.or(number),
         (2, number) => attached.generic = attached.generic.or(number),
@@ -69,7 +69,7 @@ pub fn attached(interface: u32) -> io::Result<Attached> {
     Ok(attached)
 }
 
-/// The largest packet that is made of segments, sent or received.
+/// The size of the largest packet made of segments, sent or received.
 pub(crate) fn largest_segment(interface: u32) -> io::Result<u32> {
     let answer = ask(RTM_GETLINK, interface, &[], 0)?;
     let message = answer.get(HEADER + LINK_HEADER..).unwrap_or_default();
@@ -79,19 +79,20 @@ pub(crate) fn largest_segment(interface: u32) -> io::Result<u32> {
     Ok(sizes.max().unwrap_or(0))
 }
 
-/// Puts a program on an interface without a link: it stays there until somebody takes it off. `flags` say the mode and
-/// whether one that is there may be replaced, `XDP_FLAGS_*`.
+/// Attaches a program to an interface without a link, so that it stays until it is detached.
+/// `flags` (`XDP_FLAGS_*`) select the mode and allow or forbid replacing an attached program.
 ///
 /// # Errors
-/// As netlink(7): `EBUSY` where a program is attached, `EOPNOTSUPP`, `EPERM` without `CAP_NET_ADMIN`.
+/// As netlink(7): `EBUSY` if a program is attached already, `EOPNOTSUPP`, `EPERM` without
+/// `CAP_NET_ADMIN`.
 pub fn attach(interface: u32, program: BorrowedFd<'_>, flags: u32) -> io::Result<()> {
     set(interface, program.as_raw_fd(), flags)
 }
 
-/// Takes a program off an interface that was attached without a link; `flags` say the mode, `XDP_FLAGS_*`.
+/// Detaches a program that was attached without a link. `flags` (`XDP_FLAGS_*`) select the mode.
 ///
 /// # Errors
-/// As netlink(7): `EBUSY` where a link holds the program, `EPERM` without `CAP_NET_ADMIN`.
+/// As netlink(7): `EBUSY` if a link holds the program, `EPERM` without `CAP_NET_ADMIN`.
 pub fn detach(interface: u32, flags: u32) -> io::Result<()> {
     set(interface, -1, flags)
 }
@@ -105,7 +106,7 @@ fn set(interface: u32, descriptor: i32, flags: u32) -> io::Result<()> {
     ask(RTM_SETLINK, interface, &request, libc::NLM_F_ACK as u16).map(drop)
 }
 
-/// Sends one request about an interface and waits for the one answer.
+/// Sends one request about an interface and waits for its single answer.
 fn ask(kind: u16, interface: u32, attributes: &[u8], flags: u16) -> io::Result<Vec<u8>> {
     let mut message = Vec::with_capacity(HEADER + LINK_HEADER + attributes.len());
     let len = (HEADER + LINK_HEADER + attributes.len()) as u32;
@@ -151,7 +152,7 @@ fn attribute(to: &mut Vec<u8>, kind: u16, value: &[u8]) {
     to.resize(to.len().next_multiple_of(4), 0);
 }
 
-/// Kinds and values of attributes, as long as they fit.
+/// Yields the type and value of each attribute; stops at the first one that does not fit.
 fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let [a, b, c, d] = *bytes.first_chunk()?;

@@ -1,4 +1,4 @@
-//! AF_XDP sockets (`Documentation/networking/af_xdp.rst`): one method a socket option.
+//! AF_XDP sockets (`Documentation/networking/af_xdp.rst`), one method per socket option.
 
 pub mod abi;
 pub mod attachment;
@@ -53,7 +53,8 @@ impl Socket {
     /// `socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0)`.
     ///
     /// # Errors
-    /// As socket(2): `EPERM` without `CAP_NET_RAW`, `EAFNOSUPPORT` where the kernel has no AF_XDP.
+    /// As socket(2): `EPERM` without `CAP_NET_RAW`, `EAFNOSUPPORT` if the kernel is built without
+    /// AF_XDP.
     pub fn new() -> io::Result<Self> {
         let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
         // SAFETY: no pointers are passed.
@@ -62,12 +63,13 @@ impl Socket {
         Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
     }
 
-    /// Registers the first `len` bytes of a mapping as packet memory. The kernel holds its pages from then on, whether
-    /// they stay mapped here or not. Kernels before 6.8 take no `tx_metadata_len`: the structure is given to them
-    /// without, unless it is asked for.
+    /// Registers the first `len` bytes of a mapping as packet memory. The kernel pins the pages, so
+    /// they stay in use even if the mapping is dropped. Kernels before 6.8 have no
+    /// `tx_metadata_len`; the field is passed to the kernel only if it is not 0.
     ///
     /// # Errors
-    /// `EINVAL` for a geometry that is none, `ENOBUFS` above `RLIMIT_MEMLOCK`, `EBUSY` when done already.
+    /// `EINVAL` for an invalid geometry, `ENOBUFS` above `RLIMIT_MEMLOCK`, `EBUSY` if the socket
+    /// already has packet memory.
     pub fn register_umem(
         &self,
         memory: &Mapping,
@@ -85,33 +87,35 @@ impl Socket {
             flags: request.flags | if metadata { abi::XDP_UMEM_TX_METADATA_LEN } else { 0 },
             tx_metadata_len: request.tx_metadata_len,
         };
-        // SAFETY: the option takes this structure; the memory that it names is mapped, and what the kernel writes there
-        // is only ever read through raw pointers or by the protocol of the rings.
+        // SAFETY: the option takes this structure; the memory that it names is mapped, and what the
+        // kernel writes there is only ever read through raw pointers or by the protocol of the
+        // rings.
         unsafe { self.set(abi::XDP_UMEM_REG, &structure) }
     }
 
-    /// Makes a ring of so many entries, a power of two.
+    /// Creates a ring with `entries` entries, a power of two.
     ///
     /// # Errors
-    /// `EINVAL` for a number that is no power of two, `EBUSY` once the socket is bound.
+    /// `EINVAL` if `entries` is not a power of two, `EBUSY` once the socket is bound.
     pub fn set_ring(&self, ring: Ring, entries: u32) -> io::Result<()> {
         // SAFETY: the option takes an int.
         unsafe { self.set(ring.option(), &entries) }
     }
 
-    /// Where the fields of the rings lie in their mappings.
+    /// The offsets of the rings' fields in their mappings.
     ///
     /// # Errors
-    /// As getsockopt(2); the layout of kernels before 5.4 is not known here and gives `UnexpectedEof`.
+    /// As getsockopt(2). `UnexpectedEof` on kernels before 5.4, whose shorter layout is not
+    /// supported.
     pub fn offsets(&self) -> io::Result<XdpMmapOffsets> {
         // SAFETY: the option fills in this structure, which any bytes are.
         unsafe { socket_option::get(self.as_fd(), abi::SOL_XDP, abi::XDP_MMAP_OFFSETS, None) }
     }
 
-    /// Maps a ring, which has `len` bytes.
+    /// Maps a ring of `len` bytes.
     ///
     /// # Errors
-    /// As mmap(2): `EINVAL` where the ring has not been made or is shorter.
+    /// As mmap(2): `EINVAL` if the ring does not exist or is shorter.
     pub fn map_ring(&self, ring: Ring, len: usize) -> io::Result<Mapping> {
         Mapping::of_descriptor_at(self.fd.as_fd(), ring.page_offset(), len)
     }
@@ -119,8 +123,9 @@ impl Socket {
     /// Binds to a queue of an interface.
     ///
     /// # Errors
-    /// `EBUSY` where another socket has the queue, or had it a moment ago; `EOPNOTSUPP` for what the driver does not
-    /// do; `EINVAL` for a queue that there is not, and for flags that the kernel does not know.
+    /// `EBUSY` if another socket has the queue, or had it until a moment ago. `EOPNOTSUPP` for a
+    /// mode that the driver does not support. `EINVAL` for a queue that does not exist and for
+    /// flags that the kernel does not know.
     pub fn bind(&self, interface: u32, queue: u32, flags: u16) -> io::Result<()> {
         self.bind_address(&SockaddrXdp {
             sxdp_family: abi::AF_XDP as u16,
@@ -131,7 +136,8 @@ impl Socket {
         })
     }
 
-    /// Binds to a queue of an interface, with the packet memory of another socket, whose flags hold for this one, too.
+    /// Binds to a queue of an interface and shares the packet memory of `owner`. The flags that
+    /// `owner` was bound with apply to this socket, too.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
@@ -148,12 +154,13 @@ impl Socket {
     fn bind_address(&self, address: &SockaddrXdp) -> io::Result<()> {
         let size = size_of::<SockaddrXdp>() as libc::socklen_t;
         let pointer = std::ptr::from_ref(address).cast();
-        // SAFETY: the pointer is valid for `size` bytes, and the structure is that of the address family.
+        // SAFETY: the pointer is valid for `size` bytes, and the structure is that of the address
+        // family.
         check(unsafe { libc::bind(self.fd.as_raw_fd(), pointer, size) })?;
         Ok(())
     }
 
-    /// Counts since the socket was made.
+    /// Counters since the socket was created.
     ///
     /// # Errors
     /// As getsockopt(2).
@@ -162,7 +169,7 @@ impl Socket {
         unsafe { socket_option::get(self.as_fd(), abi::SOL_XDP, abi::XDP_STATISTICS, None) }
     }
 
-    /// What came of the binding.
+    /// The mode that the socket was bound in.
     ///
     /// # Errors
     /// As getsockopt(2).
@@ -171,11 +178,11 @@ impl Socket {
         unsafe { socket_option::get(self.as_fd(), abi::SOL_XDP, abi::XDP_OPTIONS, None) }
     }
 
-    /// Lets the kernel send what is in the send ring: a batch of it where packets are copied.
+    /// Wakes the kernel to send what is in the send ring. In copy mode one call sends one batch.
     ///
     /// # Errors
-    /// As send(2): `EAGAIN` where there is more to send or no room, `ENOBUFS`, `EBUSY`, `ENETDOWN`, `ENXIO` where the
-    /// interface has gone.
+    /// As send(2): `EAGAIN` if more is left to send or there is no room, `ENOBUFS`, `EBUSY`,
+    /// `ENETDOWN`, `ENXIO` if the interface is gone.
     pub fn wake_send(&self) -> io::Result<()> {
         let (fd, flags) = (self.fd.as_raw_fd(), libc::MSG_DONTWAIT);
         // SAFETY: no buffer and no address are passed.
@@ -183,10 +190,11 @@ impl Socket {
         if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Lets the kernel take frames from the fill ring, and poll the device where busy polling is on.
+    /// Wakes the kernel to take frames from the fill ring. With busy polling, also polls the
+    /// device.
     ///
     /// # Errors
-    /// As recv(2): `ENETDOWN`, `ENXIO` where the interface has gone.
+    /// As recv(2): `ENETDOWN`, `ENXIO` if the interface is gone.
     pub fn wake_receive(&self) -> io::Result<()> {
         let (fd, flags) = (self.fd.as_raw_fd(), libc::MSG_DONTWAIT);
         // SAFETY: no buffer is passed.
@@ -194,10 +202,10 @@ impl Socket {
         if received < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// The error that the socket holds, which is thereby taken away (`SO_ERROR`).
+    /// Takes the pending error from the socket and returns it as `Err` (`SO_ERROR`).
     ///
     /// # Errors
-    /// When there is an error: that one, or that of getsockopt(2).
+    /// The pending error if there is one, or that of getsockopt(2).
     pub fn take_error(&self) -> io::Result<()> {
         // SAFETY: the option fills in an int.
         let error: i32 =
@@ -205,8 +213,9 @@ impl Socket {
         if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
     }
 
-    /// Busy polling: microseconds to poll the device for (`SO_BUSY_POLL`), preferred to interrupts
-    /// (`SO_PREFER_BUSY_POLL`), packets to take at a time (`SO_BUSY_POLL_BUDGET`).
+    /// Enables busy polling: polls the device for `microseconds` (`SO_BUSY_POLL`), in preference to
+    /// interrupts (`SO_PREFER_BUSY_POLL`), and takes at most `budget` packets at a time
+    /// (`SO_BUSY_POLL_BUDGET`).
     ///
     /// # Errors
     /// As socket(7): `EPERM` without `CAP_NET_ADMIN`; `ENOPROTOOPT` before Linux 5.11.
@@ -239,16 +248,16 @@ impl AsFd for Socket {
     }
 }
 
-/// How packet memory is divided.
+/// The layout of packet memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UmemRequest {
-    /// Bytes of a frame: a power of two from 2048 to the page size, unless unaligned.
+    /// Bytes per frame. A power of two from 2048 to the page size, unless frames are unaligned.
     pub chunk_size: u32,
-    /// Bytes to leave free at the start of each frame, besides the kernel's own.
+    /// Bytes to leave free at the start of each frame, in addition to the kernel's own headroom.
     pub headroom: u32,
-    /// `XDP_UMEM_*`; the one for the metadata is set where there are any.
+    /// `XDP_UMEM_*`. The flag for metadata is added if `tx_metadata_len` is not 0.
     pub flags: u32,
-    /// Bytes before each packet to be sent that metadata may lie in: a multiple of 8 below 256, 0 for none.
+    /// Bytes for metadata before each packet to be sent: a multiple of 8 below 256, or 0 for none.
     pub tx_metadata_len: u32,
 }
 
@@ -258,7 +267,7 @@ mod tests {
 
     #[test]
     fn memory_that_is_not_there_is_refused() {
-        // Opening needs a privilege; where it is lacking there is nothing to test here.
+        // Opening the socket needs a privilege; without it there is nothing to test.
         let Ok(socket) = Socket::new() else { return };
         let memory = Mapping::anonymous(4096).expect("a page");
         let request = UmemRequest { chunk_size: 4096, ..UmemRequest::default() };
