@@ -1,4 +1,4 @@
-//! Numbers of the kernel's netlink families, named as in the headers they come from.
+//! Constants of the kernel's netlink families, named as in their headers.
 
 /// `linux/if_link.h`
 pub(crate) const IFLA_ADDRESS: u16 = 1;

@@ -1,10 +1,10 @@
-//! An address with the length of its network's prefix.
+//! IP addresses with a prefix length.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use thiserror::Error;
 
-/// An IP address and the length of its network's prefix in bits, as in `10.0.0.1/24` or `fd00::1/64`.
+/// An IP address and its prefix length in bits, such as `10.0.0.1/24` or `fd00::1/64`.
 ///
 /// # Examples
 ///
@@ -23,11 +23,11 @@ pub struct InterfaceAddress {
 }
 
 impl InterfaceAddress {
-    /// The address `ip` in a network of `prefix` bits.
+    /// Creates an address from `ip` and a prefix length of `prefix` bits.
     ///
     /// # Errors
     ///
-    /// [`ParseAddressError::Prefix`] if the address has fewer bits than that.
+    /// [`ParseAddressError::Prefix`] if `prefix` exceeds the number of bits in the address.
     pub fn new(ip: IpAddr, prefix: u8) -> Result<Self, ParseAddressError> {
         let limit = if ip.is_ipv4() { 32 } else { 128 };
         if prefix > limit {
@@ -36,12 +36,12 @@ impl InterfaceAddress {
         Ok(Self { ip, prefix })
     }
 
-    /// The address alone.
+    /// The address without the prefix length.
     pub fn ip(self) -> IpAddr {
         self.ip
     }
 
-    /// Length of the network's prefix in bits.
+    /// The prefix length in bits.
     pub fn prefix(self) -> u8 {
         self.prefix
     }
@@ -52,7 +52,7 @@ impl InterfaceAddress {
         Self { ip: IpAddr::from(ip), prefix: 64 }
     }
 
-    /// The address as the kernel takes it: 4 or 16 octets in network order.
+    /// The address in network byte order, 4 or 16 bytes.
     pub(crate) fn octets(self) -> Vec<u8> {
         octets(self.ip)
     }
@@ -80,7 +80,7 @@ impl fmt::Display for InterfaceAddress {
     }
 }
 
-/// A text that is no [`InterfaceAddress`].
+/// The error of a text that is not an [`InterfaceAddress`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ParseAddressError {
@@ -90,7 +90,7 @@ pub enum ParseAddressError {
     /// The prefix is longer than the address.
     #[error("a prefix of this family has at most {limit} bits")]
     Prefix {
-        /// Bits of an address of this family.
+        /// Bits in an address of this family.
         limit: u8,
     },
 }

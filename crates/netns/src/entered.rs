@@ -1,4 +1,4 @@
-//! A thread's stay in a namespace.
+//! The guard of a thread inside a namespace.
 
 use std::{fs::File, marker::PhantomData};
 
@@ -9,8 +9,8 @@ use crate::{
     namespace::{Namespace, OF_THIS_THREAD, refused},
 };
 
-/// Keeps the current thread inside a namespace; made by [`Namespace::enter`]. Dropping it takes the thread back to
-/// where it was. Guards nest: drop the inner one first.
+/// Keeps the current thread inside a namespace; returned by [`Namespace::enter`]. Dropping it moves
+/// the thread back to its previous namespace. Guards nest: drop the inner one first.
 ///
 /// It cannot be sent to another thread:
 ///
@@ -22,7 +22,8 @@ use crate::{
 #[must_use = "the thread leaves the namespace when the guard is dropped"]
 pub struct Entered<'n> {
     home: File,
-    /// The thread, not the guard, is in the namespace: so neither `Send` nor `Sync`.
+    /// The guard belongs to the thread that is in the namespace, so it is neither `Send` nor
+    /// `Sync`.
     namespace: PhantomData<(&'n Namespace, *const ())>,
 }
 
@@ -38,7 +39,7 @@ impl<'n> Entered<'n> {
 impl Drop for Entered<'_> {
     /// # Panics
     ///
-    /// If the kernel refuses the way back: to go on in the wrong network would be worse.
+    /// If the kernel refuses the way back, since continuing in the wrong network would be worse.
     fn drop(&mut self) {
         if let Err(errno) = setns(&self.home, CloneFlags::CLONE_NEWNET)
             && !std::thread::panicking()

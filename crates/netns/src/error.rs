@@ -1,53 +1,53 @@
-//! What can go wrong, and what to do about it.
+//! Errors, with advice on what to do.
 
 use std::{fmt, io, time::Duration};
 
 use thiserror::Error;
 
-/// The result of this crate's functions.
+/// Result type of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a namespace, a link or a process could not be had.
+/// The error type of this crate.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The kernel or its configuration forbids what namespaces need.
+    /// The kernel or its configuration forbids namespaces to this process.
     #[error("{operation}: {source}. {prohibition}")]
     Forbidden {
         /// The system call that was refused.
         operation: &'static str,
-        /// What forbids it, as far as can be found out.
+        /// The likely cause.
         prohibition: Prohibition,
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// A user namespace was asked for by a process that has threads already.
+    /// A process with other threads tried to enter a user namespace.
     #[error(
         "{running} threads are running: enter the user namespace first thing in main, before any thread starts"
     )]
     Threads {
-        /// Threads of this process, the main one included.
+        /// Threads of this process, including the main thread.
         running: usize,
     },
     /// A system call or a netlink request failed.
     #[error("{operation} {object}: {source}")]
     System {
-        /// What was tried.
+        /// The operation that failed.
         operation: &'static str,
-        /// The link, address, file or program that it was tried on.
+        /// The link, address, file or program that the operation applied to.
         object: String,
-        /// The kernel's answer.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// A link did not come up within the time given.
+    /// A link did not come up in time.
     #[error("link {link} has no carrier after {waited:?}; are both ends up?")]
     NotRunning {
         /// Name of the link.
         link: String,
-        /// How long it was waited for.
+        /// The time spent waiting.
         waited: Duration,
     },
-    /// The kernel does not let this offload of this link be changed.
+    /// The kernel does not allow this offload of this link to be changed.
     #[error("link {link}: the kernel keeps {feature} as it is")]
     OffloadFixed {
         /// Name of the link.
@@ -58,9 +58,9 @@ pub enum Error {
     /// The kernel answered a netlink request in a form that its headers do not allow.
     #[error("{operation} {object}: the kernel's answer lacks {missing}")]
     Answer {
-        /// What was asked for.
+        /// The requested operation.
         operation: &'static str,
-        /// The link that it was asked of.
+        /// The link that the request was about.
         object: String,
         /// The field that is missing.
         missing: &'static str,
@@ -77,7 +77,7 @@ impl Error {
     }
 }
 
-/// What forbids namespaces to this process. Its text says what to do.
+/// The cause that forbids namespaces to this process. Its text gives advice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Prohibition {
@@ -85,13 +85,15 @@ pub enum Prohibition {
     UnprivilegedClone,
     /// `kernel.apparmor_restrict_unprivileged_userns` is 1 (Ubuntu since 23.10).
     AppArmor,
-    /// `user.max_user_namespaces` is 0, or so many exist already.
+    /// `user.max_user_namespaces` is 0, or that number of them exists already.
     Limit,
     /// The kernel was built without user namespaces.
     NotBuilt,
-    /// This process has no right to make network namespaces and is in no user namespace of its own.
+    /// This process has no right to create network namespaces and is in no user namespace of its
+    /// own.
     NotEntered,
-    /// None of the known switches: a container's seccomp profile, a security module, a chroot.
+    /// None of the known settings. Possible causes are a container's seccomp profile, a security
+    /// module, or a chroot.
     Sandbox,
 }
 

@@ -35,22 +35,22 @@ impl<'n> Link<'n> {
         Ok(link)
     }
 
-    /// Its name.
+    /// The link's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its number within its namespace.
+    /// The link's index within its namespace.
     pub fn index(&self) -> u32 {
         self.index
     }
 
-    /// The namespace that it is in.
+    /// The namespace of the link.
     pub fn namespace(&self) -> &'n Namespace {
         self.namespace
     }
 
-    /// Switches it on.
+    /// Brings the link up.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl<'n> Link<'n> {
         self.set_flag("switch on", libc::IFF_UP as u32)
     }
 
-    /// Switches it off. IPv6 addresses are lost with that.
+    /// Brings the link down, which removes its IPv6 addresses.
     ///
     /// # Errors
     ///
@@ -68,7 +68,8 @@ impl<'n> Link<'n> {
         self.set_flag("switch off", 0)
     }
 
-    /// Whether it is up and has a carrier: frames sent now reach the other end.
+    /// Returns `true` if the link is up and has a carrier, so that frames sent now reach the other
+    /// end.
     ///
     /// # Errors
     ///
@@ -78,11 +79,11 @@ impl<'n> Link<'n> {
         Ok(self.word(&answer, 8, "its flags")? & libc::IFF_RUNNING as u32 != 0)
     }
 
-    /// Waits until it [is running](Self::is_running), at most for `limit`.
+    /// Waits at most `limit` until the link [is running](Self::is_running).
     ///
     /// # Errors
     ///
-    /// [`Error::NotRunning`] when the time is over.
+    /// [`Error::NotRunning`] if the time runs out.
     pub fn wait_until_running(&self, limit: Duration) -> Result<()> {
         let started = Instant::now();
         while !self.is_running()? {
@@ -94,7 +95,7 @@ impl<'n> Link<'n> {
         Ok(())
     }
 
-    /// Largest packet in bytes, without the Ethernet header.
+    /// The MTU in bytes, without the Ethernet header.
     ///
     /// # Errors
     ///
@@ -105,21 +106,21 @@ impl<'n> Link<'n> {
         mtu.map(|bytes| u32::from_ne_bytes(*bytes)).ok_or_else(|| self.lacks("the MTU"))
     }
 
-    /// Sets the largest packet in bytes, without the Ethernet header.
+    /// Sets the MTU in bytes, without the Ethernet header.
     ///
     /// # Errors
     ///
-    /// [`Error::System`] if the link does not take this size.
+    /// [`Error::System`] if the link does not support this size.
     pub fn set_mtu(&self, bytes: u32) -> Result<()> {
         let request = self.change(0, 0).attribute(abi::IFLA_MTU, &bytes.to_ne_bytes());
         self.command("set the MTU of", request)
     }
 
-    /// Its Ethernet address.
+    /// The link's Ethernet address.
     ///
     /// # Errors
     ///
-    /// [`Error::Answer`] if it has none.
+    /// [`Error::Answer`] if the link has none.
     pub fn mac(&self) -> Result<[u8; 6]> {
         let answer = self.state()?;
         let address = Attributes::at(&answer, HEADER).find(abi::IFLA_ADDRESS);
@@ -128,8 +129,8 @@ impl<'n> Link<'n> {
             .ok_or_else(|| self.lacks("an Ethernet address"))
     }
 
-    /// Adds an address, usable at once: IPv6 does not look for duplicates first. With the first IPv6 address the link
-    /// gets its link-local one as well, which routers cannot do without.
+    /// Adds an address, usable immediately because duplicate address detection is off. With its
+    /// first IPv6 address the link also gets its link-local address, which routers need.
     ///
     /// # Errors
     ///
@@ -152,16 +153,17 @@ impl<'n> Link<'n> {
         }
     }
 
-    /// Switches an offload on or off.
+    /// Turns an offload on or off.
     ///
     /// # Errors
     ///
-    /// [`Error::OffloadFixed`] if the kernel keeps it as it is, [`Error::System`] if it knows no such offload.
+    /// [`Error::OffloadFixed`] if the kernel does not allow the change, [`Error::System`] if it
+    /// does not know the offload.
     pub fn set_offload(&self, offload: Offload, on: bool) -> Result<()> {
         offload.set(self, on)
     }
 
-    /// Whether an offload is on.
+    /// Returns `true` if an offload is on.
     ///
     /// # Errors
     ///
@@ -170,7 +172,7 @@ impl<'n> Link<'n> {
         offload.is_on(self)
     }
 
-    /// Removes the link, and with it the other end of its pair.
+    /// Removes the link and, for a veth pair, its other end.
     ///
     /// # Errors
     ///
@@ -180,7 +182,7 @@ impl<'n> Link<'n> {
         self.command("delete", request)
     }
 
-    /// Stops the kernel from giving it an IPv6 address by itself when it goes up.
+    /// Stops the kernel from assigning an IPv6 link-local address when the link comes up.
     pub(crate) fn without_link_local_address(&self) -> Result<()> {
         let request = self.change(0, 0).nested(abi::IFLA_AF_SPEC, |families| {
             families.nested(libc::AF_INET6 as u16, |inet6| {

@@ -1,4 +1,4 @@
-//! A network namespace: a host of a test.
+//! Network namespaces, each of which is one test host.
 
 use std::{
     fs::{self, File},
@@ -24,13 +24,13 @@ use crate::{
     process::Process,
 };
 
-/// The network namespace of the thread that looks.
+/// The network namespace of the thread that opens the file.
 pub(crate) const OF_THIS_THREAD: &str = "/proc/thread-self/ns/net";
 
-/// A network namespace of its own: a host with a loopback interface that is up, and nothing else yet.
+/// A network namespace. It starts as a host with a loopback interface that is up, and nothing else.
 ///
-/// It has no name anywhere. When it is dropped, and nothing runs or is open in it any more, the kernel removes it
-/// together with its links.
+/// It has no name in the file system. Once it is dropped and nothing uses it any more, the kernel
+/// removes it and its links.
 ///
 /// # Examples
 ///
@@ -44,16 +44,17 @@ pub(crate) const OF_THIS_THREAD: &str = "/proc/thread-self/ns/net";
 #[derive(Debug)]
 pub struct Namespace {
     descriptor: File,
-    /// Opened inside, so that links can be changed from any thread.
+    /// Opened inside the namespace, so that any thread can change links.
     route: Mutex<Socket>,
 }
 
 impl Namespace {
-    /// Makes a namespace.
+    /// Creates a namespace.
     ///
     /// # Errors
     ///
-    /// [`Error::Forbidden`] if this process may not: see [`enter_user_namespace`](crate::enter_user_namespace).
+    /// [`Error::Forbidden`] if this process lacks the privilege: see
+    /// [`enter_user_namespace`](crate::enter_user_namespace).
     pub fn new() -> Result<Self> {
         let namespace = on_thread(|| {
             unshare(CloneFlags::CLONE_NEWNET).map_err(refused)?;
@@ -63,11 +64,11 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// The namespace that this thread is in.
+    /// The namespace of the calling thread.
     ///
     /// # Errors
     ///
-    /// [`Error::System`] if `/proc` is not there or no netlink socket can be opened.
+    /// [`Error::System`] if `/proc` is not mounted or no netlink socket can be opened.
     pub fn current() -> Result<Self> {
         let descriptor = File::open(OF_THIS_THREAD)
             .map_err(|source| Error::system("open", OF_THIS_THREAD, source))?;
@@ -76,13 +77,14 @@ impl Namespace {
         Ok(Self { descriptor, route: Mutex::new(route) })
     }
 
-    /// Runs `work` on a thread inside this namespace and waits for it. A panic of `work` goes on here.
+    /// Runs `work` on a thread inside this namespace and waits for it. A panic in `work` is resumed
+    /// in the caller.
     ///
-    /// Sockets that `work` opens and returns stay in this namespace, whoever uses them.
+    /// Sockets that `work` opens stay in this namespace, whichever thread uses them afterwards.
     ///
     /// # Errors
     ///
-    /// [`Error::Forbidden`] or [`Error::System`] if the thread cannot be started or may not enter.
+    /// [`Error::Forbidden`] or [`Error::System`] if the thread cannot be started or cannot enter.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         on_thread(|| {
             setns(&self.descriptor, CloneFlags::CLONE_NEWNET).map_err(refused)?;
@@ -90,21 +92,21 @@ impl Namespace {
         })?
     }
 
-    /// Moves this thread into the namespace until the guard is dropped. Threads and processes that it starts
-    /// meanwhile are inside for good.
+    /// Moves this thread into the namespace until the guard is dropped. Threads and processes that
+    /// it starts in the meantime stay inside for good.
     ///
     /// # Errors
     ///
-    /// [`Error::Forbidden`] if this process may not enter.
+    /// [`Error::Forbidden`] if this process lacks the privilege.
     pub fn enter(&self) -> Result<Entered<'_>> {
         Entered::new(self)
     }
 
-    /// Starts a program inside the namespace. Dropping the [`Process`] ends it.
+    /// Starts a program inside the namespace. Dropping the [`Process`] kills it.
     ///
     /// # Errors
     ///
-    /// [`Error::System`] if the program is not there or cannot be started.
+    /// [`Error::System`] if the program does not exist or cannot be started.
     pub fn spawn(&self, command: &mut Command) -> Result<Process> {
         let program = command.get_program().to_string_lossy().into_owned();
         let child = self.run(|| command.spawn())?;
@@ -113,21 +115,22 @@ impl Namespace {
             .map_err(|source| Error::system("start", program, source))
     }
 
-    /// The link called `name`.
+    /// Returns the link called `name`.
     ///
     /// # Errors
     ///
-    /// [`Error::System`] if there is none.
+    /// [`Error::System`] if there is no such link.
     pub fn link(&self, name: &str) -> Result<Link<'_>> {
         Link::find(self, name)
     }
 
-    /// Connects this namespace to `other` by a pair of virtual Ethernet links: `here` on this side, `there` on the
-    /// other. They are down and have no addresses, not even link-local ones.
+    /// Connects this namespace to `other` by a veth pair, with the end `here` on this side and the
+    /// end `there` on the other. Both ends are down and have no addresses, not even link-local
+    /// ones.
     ///
     /// # Errors
     ///
-    /// [`Error::System`] if a name is taken, too long (15 bytes at most), or the kernel has no veth.
+    /// [`Error::System`] if a name is taken or longer than 15 bytes, or if the kernel has no veth.
     pub fn veth_to<'a>(
         &'a self,
         other: &'a Self,
@@ -159,11 +162,11 @@ impl Namespace {
         Ok(ends)
     }
 
-    /// Adds a route to `network` by way of `gateway`, which must be of the same family.
+    /// Adds a route to `network` through `gateway`, which must be of the same family.
     ///
     /// # Errors
     ///
-    /// [`Error::System`] if the route exists or the gateway cannot be reached.
+    /// [`Error::System`] if the route exists or the gateway is unreachable.
     pub fn add_route(&self, network: InterfaceAddress, gateway: IpAddr) -> Result<()> {
         // struct rtmsg
         let header = [
@@ -189,7 +192,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// Lets this host pass on packets of others, IPv4 and IPv6, or not.
+    /// Enables or disables forwarding of IPv4 and IPv6 packets.
     ///
     /// # Errors
     ///
@@ -200,22 +203,23 @@ impl Namespace {
         self.set_sysctl("ipv6/conf/all/forwarding", value)
     }
 
-    /// Writes a setting of this namespace, named by its path below `/proc/sys/net`, as in `ipv4/tcp_sack`.
+    /// Writes a sysctl of this namespace. `name` is its path below `/proc/sys/net`, such as
+    /// `ipv4/tcp_sack`.
     ///
     /// # Errors
     ///
-    /// [`Error::System`] if it does not exist or cannot be written.
+    /// [`Error::System`] if the sysctl does not exist or cannot be written.
     pub fn set_sysctl(&self, name: &str, value: &str) -> Result<()> {
         let path = Path::new("/proc/sys/net").join(name);
         self.run(|| fs::write(&path, value))?
             .map_err(|source| Error::system("write", path.display(), source))
     }
 
-    /// Reads a setting of this namespace, named as in [`set_sysctl`](Self::set_sysctl).
+    /// Reads a sysctl of this namespace. `name` is as in [`set_sysctl`](Self::set_sysctl).
     ///
     /// # Errors
     ///
-    /// [`Error::System`] if it does not exist.
+    /// [`Error::System`] if the sysctl does not exist.
     pub fn sysctl(&self, name: &str) -> Result<String> {
         let path = Path::new("/proc/sys/net").join(name);
         let text = self.run(|| fs::read_to_string(&path))?;
@@ -223,9 +227,10 @@ impl Namespace {
             .map_err(|source| Error::system("read", path.display(), source))
     }
 
-    /// Asks rtnetlink of this namespace.
+    /// Sends a request to this namespace's rtnetlink.
     pub(crate) fn ask(&self, request: Request) -> io::Result<Vec<Vec<u8>>> {
-        // A panic while the lock was held leaves at worst an unread answer, which the next request skips.
+        // A panic while the lock was held leaves at worst an unread answer, which the next request
+        // skips.
         self.route.lock().unwrap_or_else(PoisonError::into_inner).ask(request)
     }
 }
@@ -236,7 +241,7 @@ impl AsFd for Namespace {
     }
 }
 
-/// Runs `work` on a thread of its own, which takes a namespace along when it ends.
+/// Runs `work` on a new thread, so that a change of namespace ends with the thread.
 fn on_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
     thread::scope(|scope| {
         let worker = thread::Builder::new()

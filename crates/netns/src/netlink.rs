@@ -1,4 +1,4 @@
-//! Netlink as far as links, addresses, routes and offloads need it; see netlink(7).
+//! Netlink requests for links, addresses, routes and offloads; see netlink(7).
 
 mod attributes;
 mod request;

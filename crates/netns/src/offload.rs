@@ -1,4 +1,4 @@
-//! What a link does for the stack: segmentation, coalescing, checksums.
+//! Offloads of a link: segmentation, coalescing, checksums.
 
 use std::io;
 
@@ -12,24 +12,25 @@ use crate::{
 /// Length of `struct genlmsghdr`.
 const HEADER: usize = 4;
 
-/// Work that a link can take from the stack, by ethtool's netlink interface
+/// Work that a link takes over from the network stack, set by ethtool's netlink interface
 /// (Documentation/networking/ethtool-netlink.rst).
 ///
-/// While segmentation is on, a veth pair carries segments of up to 64 KiB with unfinished checksums; without it,
-/// frames as they would be on a cable.
+/// With segmentation on, a veth pair carries segments of up to 64 KiB with unfinished checksums.
+/// With segmentation off, it carries the frames that a cable would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Offload {
-    /// Cutting what TCP and UDP send into segments (TSO, GSO, USO): at the sender.
+    /// Splitting large TCP and UDP sends into segments (TSO, GSO, USO), at the sender.
     Segmentation,
     /// Joining received segments (GRO): at the receiver.
     Coalescing,
-    /// Computing checksums of what is sent. Segmentation needs it.
+    /// Computing checksums of sent packets. Segmentation needs it.
     TransmitChecksum,
 }
 
 impl Offload {
-    /// The kernel's names, the leading one first. What a kernel does not know is left out.
+    /// The kernel's names for the features, the main one first. Names that the kernel does not know
+    /// are skipped.
     fn features(self) -> &'static [&'static str] {
         match self {
             Self::Segmentation => &[
@@ -66,7 +67,7 @@ impl Offload {
     }
 }
 
-/// ethtool's side of generic netlink, asked about one link.
+/// A generic netlink socket for the ethtool requests of one link.
 struct Ethtool<'l> {
     socket: Socket,
     family: u16,
@@ -93,13 +94,14 @@ impl<'l> Ethtool<'l> {
         Ok(Self { socket, family, link })
     }
 
-    /// Every feature's name and whether it is on.
+    /// The name of every feature, with `true` if it is on.
     fn active(&mut self) -> Result<Vec<(String, bool)>> {
         let request = self.request(abi::ETHTOOL_MSG_FEATURES_GET, 0);
         let answers = self.ask("read the offloads of", request)?;
         let mut features = Vec::new();
         for answer in &answers {
-            // The bits of the active set are those that are on; the other names are in the set of the hardware's.
+            // The active set holds only features that are on; the hardware's set has all other
+            // names.
             let on =
                 names(Attributes::at(answer, HEADER).inside(abi::ETHTOOL_A_FEATURES_ACTIVE), true);
             let all =
@@ -146,8 +148,8 @@ impl<'l> Ethtool<'l> {
     }
 }
 
-/// The names of a bit set in its verbose form; of those alone that are set if `only_set` (sets without a mask hold no
-/// others).
+/// The names in a bit set of the verbose form. With `only_set`, just the names whose bit is set;
+/// sets without a mask contain no others.
 fn names(set: Attributes<'_>, only_set: bool) -> Vec<String> {
     let masked = set.find(abi::ETHTOOL_A_BITSET_NOMASK).is_none();
     set.inside(abi::ETHTOOL_A_BITSET_BITS)

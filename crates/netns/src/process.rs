@@ -1,4 +1,4 @@
-//! A program that runs inside a namespace.
+//! Programs that run inside a namespace.
 
 use std::{
     io,
@@ -26,7 +26,7 @@ impl Process {
         Self { program, child: Some(child) }
     }
 
-    /// The process's number.
+    /// The process ID.
     pub fn id(&self) -> u32 {
         self.child.as_ref().map_or(0, Child::id)
     }
@@ -36,7 +36,7 @@ impl Process {
         self.child.as_mut().expect("only `output` takes the child, and it takes the process, too")
     }
 
-    /// Waits for its end.
+    /// Waits for the process to end.
     ///
     /// # Errors
     ///
@@ -46,7 +46,7 @@ impl Process {
         self.named("wait for", status)
     }
 
-    /// Waits for its end, at most for `limit`; `None` if it is still running then.
+    /// Waits at most `limit` for the process to end. `None` if it is still running then.
     ///
     /// # Errors
     ///
@@ -63,7 +63,7 @@ impl Process {
         }
     }
 
-    /// Waits for its end while reading what it writes to the pipes that it was given.
+    /// Waits for the process to end while reading its output from the pipes that it was given.
     ///
     /// # Errors
     ///
@@ -74,13 +74,14 @@ impl Process {
         self.named("read the output of", output)
     }
 
-    /// Sends it the signal `number` of signal(7), such as 2 for an interrupt.
+    /// Sends the signal `number` of signal(7) to the process, such as 2 for an interrupt.
     ///
     /// # Errors
     ///
     /// [`Error::System`] if there is no such signal.
     pub fn signal(&mut self, number: i32) -> Result<()> {
-        // A process that has ended but was not waited for keeps its number, so this hits nobody else.
+        // A process that ended keeps its ID until it is waited for, so this cannot reach another
+        // process.
         let pid = Pid::from_raw(self.child().id().cast_signed());
         let sent = Signal::try_from(number).and_then(|signal| signal::kill(pid, signal));
         self.named("signal", sent.map_err(Into::into))
@@ -94,7 +95,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
-            // Both fail only if it has ended and was waited for.
+            // Both calls fail only if the process has ended and was waited for.
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -1,4 +1,4 @@
-//! Privileges for an ordinary user: a user namespace of this process's own.
+//! Privileges for an ordinary user: a user namespace for this process.
 
 use std::{fs, io};
 
@@ -13,31 +13,33 @@ use crate::{
     namespace::Namespace,
 };
 
-/// Where this process's right to make network namespaces comes from.
+/// The source of this process's right to create network namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Privilege {
-    /// It had the right already (root, or a user namespace that was entered before); nothing was changed.
+    /// The process had the right already, as root or in a user namespace that it entered before.
+    /// Nothing was changed.
     Held,
-    /// It moved into a user namespace, where it is root over its own network namespaces, and into a first
-    /// network namespace of its own, without a way back.
+    /// The process moved into a user namespace, where it is root over its own network namespaces,
+    /// and into a first network namespace there. There is no way back.
     UserNamespace,
 }
 
-/// Gives this process the right to make network namespaces.
+/// Gives this process the right to create network namespaces.
 ///
-/// A process that has it (`CAP_SYS_ADMIN`, `CAP_NET_ADMIN` and `CAP_NET_RAW`) is left as it is. Any other
-/// moves into a new user namespace in which its user is mapped to root, and into a network namespace of that with
-/// nothing but a loopback interface; see user_namespaces(7). Programs that it starts are there, too. There is no way back: a
-/// program that needs the network of the host as well should start itself anew for the part that does not.
+/// A process that has `CAP_SYS_ADMIN`, `CAP_NET_ADMIN` and `CAP_NET_RAW` is left as it is. Any
+/// other process moves into a new user namespace in which its user is mapped to root, and into a
+/// network namespace with only a loopback interface; see user_namespaces(7). Programs that it
+/// starts are inside as well. There is no way back. A program that also needs the host's network
+/// should run the part that does not need it in a second process.
 ///
-/// Call it first thing in `main`: it is refused to a process with more than one thread.
+/// Call it at the start of `main`: the kernel refuses it to a process with more than one thread.
 ///
 /// # Errors
 ///
-/// [`Error::Threads`] if other threads are running; [`Error::Forbidden`] with what to do where the kernel, its
-/// configuration or a sandbox forbids user namespaces. After an error the process may be inside a user
-/// namespace without any right: it should report and end.
+/// [`Error::Threads`] if other threads are running. [`Error::Forbidden`], with advice, if the
+/// kernel, its configuration or a sandbox forbids user namespaces. After an error the process may
+/// be inside a user namespace without privileges, so it should report the error and exit.
 ///
 /// # Examples
 ///
@@ -62,20 +64,21 @@ pub fn enter_user_namespace() -> Result<Privilege> {
     let (user, group) = (Uid::effective(), Gid::effective());
     unshare(CloneFlags::CLONE_NEWUSER)
         .map_err(|errno| forbidden("unshare(CLONE_NEWUSER)", errno.into()))?;
-    // The files below belong to root if the program had file capabilities; this gives them back to the user.
+    // If this executable has file capabilities, the files below belong to root. This makes them the
+    // user's again.
     prctl::set_dumpable(true).map_err(|errno| Error::system("prctl", "PR_SET_DUMPABLE", errno))?;
     write("/proc/self/setgroups", "deny")?;
     write("/proc/self/uid_map", &format!("0 {user} 1"))?;
     write("/proc/self/gid_map", &format!("0 {group} 1"))?;
-    // Where AppArmor restricts user namespaces, this is the first call to fail.
+    // Under AppArmor's restriction of user namespaces, this is the first call to fail.
     unshare(CloneFlags::CLONE_NEWNET)
         .map_err(|errno| forbidden("unshare(CLONE_NEWNET)", errno.into()))?;
     Namespace::current()?.link("lo")?.up()?;
     Ok(Privilege::UserNamespace)
 }
 
-/// Whether the effective set has what network namespaces and packet sockets need: numbers from
-/// `linux/capability.h`.
+/// `true` if the effective set has the capabilities that network namespaces and packet sockets
+/// need. The numbers are from `linux/capability.h`.
 fn holds_privileges() -> bool {
     const NET_ADMIN: u64 = 1 << 12;
     const NET_RAW: u64 = 1 << 13;
@@ -100,7 +103,7 @@ fn forbidden(operation: &'static str, source: io::Error) -> Error {
     Error::Forbidden { operation, prohibition: prohibition(&source, &sysctl), source }
 }
 
-/// What stands behind `source`, given a way to read the kernel's switches.
+/// The likely cause of `source`. `sysctl` reads the kernel's settings.
 fn prohibition(source: &io::Error, sysctl: &dyn Fn(&str) -> Option<u64>) -> Prohibition {
     match source.raw_os_error() {
         Some(libc::EINVAL | libc::ENOSYS) => Prohibition::NotBuilt,
@@ -150,7 +153,7 @@ mod tests {
             assert_eq!(enter_user_namespace().unwrap(), Privilege::Held);
             return;
         }
-        // The test harness itself has a thread besides this one.
+        // The test harness has its own thread in addition to this one.
         assert!(matches!(enter_user_namespace(), Err(Error::Threads { running: 2.. })));
     }
 }

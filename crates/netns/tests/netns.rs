@@ -1,4 +1,4 @@
-//! Namespaces, links and programs against the real kernel.
+//! Namespaces, links and programs in a real kernel.
 
 use std::{
     fs,
@@ -33,7 +33,7 @@ live_harness::main!(
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// Two hosts joined by a pair of links with addresses of both families.
+/// Two hosts joined by a veth pair, with addresses of both families.
 fn pair<'a>(left: &'a Namespace, right: &'a Namespace) -> Result<(Link<'a>, Link<'a>)> {
     let (l, r) = left.veth_to(right, "left0", "right0")?;
     for (link, last) in [(&l, 1), (&r, 2)] {
@@ -147,7 +147,7 @@ fn everything_vanishes_on_drop() -> Result {
     let program = goes.spawn(Command::new("sleep").arg("1000"))?;
     drop(program);
     drop(goes);
-    // The kernel takes namespaces apart in the background; the other end of the pair goes with it.
+    // The kernel removes namespaces in the background, and the other end of the pair with them.
     let started = Instant::now();
     while stays.link("left0").is_ok() {
         assert!(started.elapsed() < SOON, "the pair is still there");
@@ -195,8 +195,8 @@ fn offloads_switch_off_and_on() -> Result {
 }
 
 fn without_segmentation_offload_frames_fit_the_mtu() -> Result {
-    // One datagram of segments (UDP_SEGMENT would need more than std has), so TCP: count frames by the receiver's
-    // own statistics.
+    // UDP_SEGMENT would need more than std has, so this uses TCP and counts frames by the
+    // receiver's own statistics.
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (l, r) = pair(&left, &right)?;
     let mut frames = Vec::new();
@@ -216,7 +216,8 @@ fn without_segmentation_offload_frames_fit_the_mtu() -> Result {
     Ok(())
 }
 
-/// Packets received by a host's links, from `/proc/net/dev`, which shows the namespace of the thread that opens it.
+/// Packets received by a host's links, from `/proc/net/dev`, which shows the namespace of the
+/// thread that opens it.
 fn received(host: &Namespace) -> Result<u64> {
     let table = host.run(|| fs::read_to_string("/proc/thread-self/net/dev"))??;
     let line = table
@@ -280,7 +281,7 @@ fn wrong_requests_are_typed_errors() -> Result {
     Ok(())
 }
 
-/// Error numbers of `asm-generic/errno-base.h`.
+/// Error numbers from `asm-generic/errno-base.h`.
 mod errno {
     pub(super) const EEXIST: i32 = 17;
     pub(super) const ENODEV: i32 = 19;

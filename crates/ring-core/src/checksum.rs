@@ -1,4 +1,5 @@
-//! The checksums of TCP and UDP, for frames that come without (RFC 9293, section 3.1; RFC 768; RFC 8200, section 8.1).
+//! TCP and UDP checksums for frames that lack them (RFC 9293, section 3.1; RFC 768; RFC 8200,
+//! section 8.1).
 
 use std::ops::Range;
 
@@ -9,25 +10,27 @@ pub(crate) const IPV6: u16 = 0x86dd;
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
 
-/// The TCP or UDP segment of a frame, as far as its checksum is concerned.
+/// The position of a frame's TCP or UDP segment and what its checksum needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
-    /// Where the network header starts.
+    /// Offset of the network header.
     pub(crate) network: usize,
-    /// Where it lies in the frame; what comes behind it is padding.
+    /// The segment's bytes in the frame. Bytes after it are padding.
     pub(crate) place: Range<usize>,
-    /// Bytes of its header.
+    /// Length of the segment's header in bytes.
     pub(crate) header: usize,
-    /// Where in it the checksum is.
+    /// Offset of the checksum in the segment.
     pub(crate) checksum: usize,
     pub(crate) protocol: u8,
     pub(crate) ethertype: u16,
-    /// The sum of the pseudo-header, which is what a frame has in the checksum's place when the rest is left to an adapter.
+    /// The sum of the pseudo-header. A frame whose checksum is left to an adapter has this value in
+    /// the checksum's place.
     pub(crate) pseudo: u16,
 }
 
 impl Segment {
-    /// `None` for other protocols, fragments and IPv6 extension headers, and for a frame that contradicts itself.
+    /// Finds the segment. `None` for other protocols, fragments, IPv6 extension headers, and frames
+    /// whose lengths contradict each other.
     pub(crate) fn of(frame: &[u8], link_type: LinkType) -> Option<Self> {
         let (network, ethertype) = network(frame, link_type)?;
         let packet = frame.get(network..)?;
@@ -66,48 +69,49 @@ impl Segment {
         Some(Self { network, place, header, checksum, protocol, ethertype, pseudo: fold(sum) })
     }
 
-    /// Where in the frame the checksum is.
+    /// The checksum's bytes in the frame.
     pub(crate) fn field(&self) -> Range<usize> {
         let at = self.place.start + self.checksum;
         at..at + 2
     }
 
-    /// The sum of the pseudo-header if the segment were of another length.
+    /// The sum of the pseudo-header for a segment of length `len`.
     pub(crate) fn pseudo_for(&self, len: usize) -> u16 {
         let without = u64::from(self.pseudo) + u64::from(!fold(self.place.len() as u64));
         fold(without + len as u64)
     }
 
-    /// Whether the checksum of the frame that this is of is left to an adapter: it has the pseudo-header's sum in its place,
-    /// and does not happen to be right.
+    /// `true` if the checksum of `frame` is left to an adapter: it equals the sum of the
+    /// pseudo-header and is not correct by coincidence.
     pub(crate) fn is_unfinished(&self, frame: &[u8]) -> bool {
         frame.get(self.field()) == Some(&self.pseudo.to_be_bytes())
             && fold(add(self.pseudo.into(), &frame[self.place.clone()])) != 0xffff
     }
 
-    /// The checksum of the frame that this is of.
+    /// Computes the checksum of `frame`, from which this segment was parsed.
     pub(crate) fn sum(&self, frame: &[u8]) -> [u8; 2] {
         let segment = &frame[self.place.clone()];
         let (before, behind) = (&segment[..self.checksum], &segment[self.checksum + 2..]);
-        // The checksum is at an even place in both protocols, and taken for 0.
+        // The checksum field counts as 0. It is at an even offset in both protocols.
         let sum = !fold(add(add(self.pseudo.into(), before), behind));
-        // UDP has 0 for none at all.
+        // In UDP, 0 means that there is no checksum.
         let sum = if self.protocol == UDP && sum == 0 { 0xffff } else { sum };
         sum.to_be_bytes()
     }
 }
 
-/// The length of an IP packet by its header, which for BIG TCP has no room for it and says 0.
+/// The length of an IP packet. BIG TCP packets exceed the header's length field, which is 0 then.
 fn len_of_large(length: usize, packet: &[u8]) -> usize {
     if length == 0 && packet.len() > usize::from(u16::MAX) { packet.len() } else { length }
 }
 
-/// The checksum of these bytes (RFC 1071), in which its own place is 0; 0 where it is there and right.
+/// The internet checksum (RFC 1071) of bytes whose checksum field is 0. With the correct checksum
+/// in place, the result is 0.
 pub(crate) fn internet_checksum(bytes: &[u8]) -> [u8; 2] {
     (!fold(add(0, bytes))).to_be_bytes()
 }
 
-/// Adds 16-bit words in network order; an odd byte at the end is the upper half of one.
+/// Adds 16-bit words in network byte order. An odd byte at the end is the upper half of a word.
 fn add(sum: u64, bytes: &[u8]) -> u64 {
     let (pairs, rest) = bytes.as_chunks::<2>();
     let words = pairs.iter().map(|&pair| u64::from(u16::from_be_bytes(pair)));
@@ -121,7 +125,7 @@ fn fold(mut sum: u64) -> u16 {
     sum as u16
 }
 
-/// Where the network header starts, and its Ethernet type; up to two VLAN tags are passed over.
+/// The offset and EtherType of the network header. Skips up to two VLAN tags.
 pub(crate) fn network(frame: &[u8], link_type: LinkType) -> Option<(usize, u16)> {
     if link_type == LinkType::RAW {
         return Some((0, if frame.first()? >> 4 == 6 { IPV6 } else { IPV4 }));
@@ -143,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// A datagram over IPv4 from 10.0.0.1 to 10.0.0.2.
+    /// An IPv4 datagram from 10.0.0.1 to 10.0.0.2.
     fn udp(payload: &[u8], padding: usize) -> Vec<u8> {
         let mut frame = vec![0; 42];
         frame[12..15].copy_from_slice(&[8, 0, 0x45]);
@@ -158,12 +162,13 @@ mod tests {
 
     #[test]
     fn known_sums_come_out() {
-        // "hello" to port 7 from port 4660, summed by hand.
+        // "hello" from port 4660 to port 7, summed by hand.
         let mut frame = udp(b"hello", 9);
         frame[34..38].copy_from_slice(&[0x12, 0x34, 0, 7]);
         let segment = Segment::of(&frame, LinkType::ETHERNET).expect("UDP");
         assert_eq!((segment.place.clone(), segment.field()), (34..47, 40..42));
-        // 1234 + 0007 + 000d + 6865 + 6c6c + 6f00, and of the pseudo-header 0a00 + 1 + 0a00 + 2 + 17 + 13.
+        // 1234 + 0007 + 000d + 6865 + 6c6c + 6f00, and of the pseudo-header 0a00 + 1 + 0a00 + 2 +
+        // 17 + 13.
         let sum: u32 = 0x1234 + 7 + 13 + 0x6865 + 0x6c6c + 0x6f00 + 0x1400 + 3 + 17 + 13;
         let expected = !((sum & 0xffff) + (sum >> 16)) as u16;
         assert_eq!(segment.sum(&frame), expected.to_be_bytes());

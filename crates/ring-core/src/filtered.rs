@@ -1,4 +1,4 @@
-//! Filtering what does not come through a kernel filter.
+//! Filter expressions for sources without a kernel filter.
 
 mod fragments;
 #[cfg(test)]
@@ -16,16 +16,18 @@ use crate::{
     Error, Interrupter, LinkType, Next, Packet, PacketBatch, PacketSource, Statistics, Timeout,
 };
 
-/// Another source's packets as far as they pass a filter expression: for files and memory, where there is no kernel to
-/// do it. (For a [`Capture`](crate::Capture) set the filter there: it costs less.)
+/// Packets of another source that match a filter expression. Meant for files and memory. For a
+/// [`Capture`](crate::Capture), set the filter there: the kernel does it at less cost.
 ///
-/// The expression is compiled for each link type when its first packet is read. A packet of a link type on which the
-/// expression cannot be tested does not pass ([`untestable`](Self::untestable) counts those); if there are no other packets,
-/// the source ends with that error. Packets keep their numbers. A batch of which nothing passes is delivered empty.
+/// The expression is compiled for each link type when its first packet is read. Packets of a link
+/// type for which the expression cannot be compiled do not pass, and
+/// [`untestable`](Self::untestable) counts them. If no packet could be tested, the source ends with
+/// that error. Packets keep their numbers. A batch in which no packet passes is delivered empty.
 ///
-/// Only the first fragment of an IP datagram has ports. Where the expression tests them ([`Filter::misses_fragments`]), the
-/// other fragments share the verdict on the first one, for a minute of the capture's time. Those that come before it in an
-/// earlier batch are copied and wait for it; they are then delivered ahead of the batch that the first one is in.
+/// Only the first fragment of an IP datagram has ports. If the expression tests them
+/// ([`Filter::misses_fragments`]), the other fragments get the verdict of the first one, for up to
+/// a minute of capture time. Fragments that precede the first one by a batch or more are copied and
+/// held back. They are then delivered ahead of the batch with the first fragment.
 ///
 /// ```
 /// use ring_core::{Filtered, LinkType, MemorySource, Next, PacketBatch as _, PacketSource as _, Timeout, Timestamp};
@@ -45,37 +47,39 @@ pub struct Filtered<S> {
     source: S,
     expression: Expression,
     programs: Vec<Compiled>,
-    /// Verdicts on the packets of the present batch.
+    /// Verdicts on the packets of the current batch.
     verdicts: Vec<bool>,
-    /// The memory of fragments, if the expression tests what only first fragments have.
+    /// State of fragmented datagrams, if the expression tests fields that only first fragments
+    /// have.
     fragments: Option<Box<Fragments>>,
-    /// Fragments of earlier batches that pass since the first fragment of their datagram is in this one.
+    /// Held fragments of earlier batches that pass because this batch has their first fragment.
     released: Vec<Held>,
-    /// Fragments of this batch that have no verdict yet, by their place in it.
+    /// Fragments of this batch without a verdict, with their index in the batch.
     waiting: Vec<(usize, Datagram)>,
     passed: u64,
     truncated: u64,
     untestable: u64,
 }
 
-/// Link types that [`packet_filter::inner_link_type`] passes.
+/// Link types that [`packet_filter::inner_link_type`] looks through.
 const NESTED: [LinkType; 6] =
     [LinkType(143), LinkType(149), LinkType(178), LinkType(192), LinkType(239), LinkType(258)];
 
-/// An expression and how it is compiled.
+/// An expression with its compile options.
 #[derive(Debug)]
 struct Expression {
     filter: Filter,
     options: Options,
 }
 
-/// The expression, compiled.
+/// The expression, compiled for one link type.
 #[derive(Debug)]
 struct Compiled {
     link_type: LinkType,
-    /// For packets whose VLAN tag is in their metadata, as opposed to in their bytes.
+    /// `true` if compiled for packets whose VLAN tag is in the metadata rather than in the bytes.
     tag_apart: bool,
-    /// `Err` if the expression cannot be tested on this link type, with the error until it is returned.
+    /// `Err` if the expression cannot be tested on this link type. Holds the error until it is
+    /// returned.
     program: Result<Program, Option<Error>>,
 }
 
@@ -91,20 +95,21 @@ impl<S: PacketSource> Filtered<S> {
     /// Filters a source.
     ///
     /// # Errors
-    /// [`Error::Compile`] and [`Error::FilterLinkType`] where the source has one link type and the expression cannot be
-    /// compiled for it.
+    /// [`Error::Compile`] and [`Error::FilterLinkType`] if the source has a single link type and
+    /// the expression cannot be compiled for it.
     pub fn new(source: S, filter: Filter) -> Result<Self, Error> {
         Self::with_options(source, filter, Options::file())
     }
 
-    /// Filters a source by an expression that is compiled with these settings; the target is that of a file.
+    /// Filters a source by an expression compiled with `options`. Their target is ignored; it is
+    /// always that of a file or socket, as the packets need.
     ///
     /// # Errors
     /// As [`new`](Self::new).
     pub fn with_options(source: S, filter: Filter, options: Options) -> Result<Self, Error> {
         let expression = Expression { filter, options };
         let mut programs = Vec::new();
-        // A header that names another link type is known with its packets.
+        // For these headers, the inner link type is known only from the packets.
         let known = source.link_type().filter(|link_type| !NESTED.contains(link_type));
         if let Some(link_type) = known
             && expression.filter.expression().is_some()
@@ -127,22 +132,24 @@ impl<S: PacketSource> Filtered<S> {
         })
     }
 
-    /// The source.
+    /// The underlying source.
     pub fn get_ref(&self) -> &S {
         &self.source
     }
 
-    /// The packets so far that did not pass because the expression cannot be tested on their link type.
+    /// The number of packets that failed because the expression cannot be tested on their link
+    /// type.
     pub fn untestable(&self) -> u64 {
         self.untestable
     }
 
-    /// The fragments so far that did not pass because the first fragment of their datagram was not captured.
+    /// The number of fragments that failed because the first fragment of their datagram was not
+    /// captured.
     pub fn undecided_fragments(&self) -> u64 {
         self.fragments.as_ref().map_or(0, |fragments| fragments.undecided())
     }
 
-    /// The source, no longer filtered.
+    /// Returns the underlying source.
     pub fn into_inner(self) -> S {
         self.source
     }
@@ -205,7 +212,8 @@ impl<S: PacketSource> PacketSource for Filtered<S> {
         Ok(Next::Batch(FilteredBatch { batch, verdicts, released }))
     }
 
-    /// As the source's, but for the packets that passed, and those that could not be tested.
+    /// The source's totals, except for the number of packets, which counts those that passed, and
+    /// the counters of untested packets.
     fn statistics(&mut self) -> Result<Statistics, Error> {
         let mut all = self.source.statistics()?;
         (all.packets, all.truncated) = (self.passed, self.truncated);
@@ -240,7 +248,7 @@ impl<S: PacketSource> PacketSource for Filtered<S> {
 }
 
 impl<B> FilteredBatch<'_, B> {
-    /// The batch, with what does not pass.
+    /// The underlying batch, including packets that do not pass.
     #[must_use]
     pub fn get_ref(&self) -> &B {
         &self.batch
@@ -258,7 +266,7 @@ impl<B: PacketBatch> PacketBatch for FilteredBatch<'_, B> {
     }
 
     fn retain(&self) -> Option<Bytes> {
-        // Released fragments do not lie in the memory of the batch.
+        // Released fragments are not in the batch's memory.
         self.released.is_empty().then(|| self.batch.retain())?
     }
 }
@@ -273,10 +281,10 @@ impl Expression {
     }
 }
 
-/// The link type that an expression is compiled for, and the bytes from its header on.
+/// The link type to compile the expression for, and the bytes from that header on.
 fn innermost<'p>(packet: &Packet<'p>) -> (LinkType, &'p [u8]) {
     let (mut link_type, mut data) = (packet.link_type(), packet.data());
-    // Headers of this kind inside each other are not made by any program.
+    // No program nests such headers more deeply.
     for _ in 0..2 {
         let inner = packet_filter::inner_link_type(link_type.0.into(), data);
         let Some((inner, at)) = inner else { break };
@@ -310,7 +318,7 @@ fn program<'p>(
     &programs[at]
 }
 
-/// The error of a source on none of whose packets the expression could be tested.
+/// The error to return if the expression could not be tested on any packet.
 fn never_tested(programs: &mut [Compiled]) -> Option<Error> {
     if programs.iter().any(|compiled| compiled.program.is_ok()) {
         return None;
@@ -318,7 +326,7 @@ fn never_tested(programs: &mut [Compiled]) -> Option<Error> {
     programs.iter_mut().find_map(|compiled| compiled.program.as_mut().err()?.take())
 }
 
-/// Gives the later fragments of a batch the verdict on the first fragment of their datagram.
+/// Applies the verdict on a datagram's first fragment to its later fragments.
 fn judge_fragments(
     batch: &impl PacketBatch,
     fragments: &mut Fragments,

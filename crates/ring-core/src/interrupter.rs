@@ -1,4 +1,4 @@
-//! Ending another thread's wait.
+//! Interrupting a wait from another thread.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ring_sys::event::Event;
 
-/// Ends a wait of the source that it came from, from any thread; cheap to clone.
+/// Interrupts waits of the source that returned it, from any thread. Cheap to clone.
 ///
-/// The interruption is remembered: a source that is not waiting now returns
-/// [`Next::Interrupted`](crate::Next::Interrupted) at its next call. Interrupting several times before that counts as
-/// once.
+/// An interruption is remembered: if the source is not waiting, its next call returns
+/// [`Next::Interrupted`](crate::Next::Interrupted). Several interruptions before that count as one.
 #[derive(Clone, Debug)]
 pub struct Interrupter {
     signal: Arc<Signal>,
@@ -19,7 +18,7 @@ pub struct Interrupter {
 
 #[derive(Debug)]
 struct Signal {
-    /// Looked at before the descriptor, so that a source that does not wait makes no system call for it.
+    /// Checked before the descriptor, so that a source that does not wait makes no system call.
     raised: AtomicBool,
     event: Event,
 }
@@ -31,26 +30,27 @@ impl Interrupter {
         })
     }
 
-    /// Ends the wait, or the next one.
+    /// Interrupts the current wait, or the next one.
     pub fn interrupt(&self) {
         self.signal.raised.store(true, Ordering::Release);
         self.signal.event.raise();
     }
 
-    /// Whether somebody has interrupted, without taking it back.
+    /// `true` if an interruption is pending. Does not clear it.
     #[inline]
     pub(crate) fn is_raised(&self) -> bool {
         self.signal.raised.load(Ordering::Relaxed)
     }
 
-    /// Whether somebody interrupted since the last call.
+    /// Clears the interruption and returns `true` if there was one.
     #[inline]
     pub(crate) fn take(&self) -> bool {
         if !self.signal.raised.load(Ordering::Relaxed) {
             return false;
         }
-        // The event first: one that is raised after it was taken wakes the next wait for nothing, whereas a flag
-        // taken first could leave an event behind whose flag is gone.
+        // The event is cleared before the flag. In the other order this could clear the event of a
+        // new interruption whose flag stays set. An event that is raised after it was cleared
+        // causes one spurious wake-up.
         self.signal.event.take();
         self.signal.raised.swap(false, Ordering::Acquire)
     }

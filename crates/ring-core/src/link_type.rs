@@ -1,16 +1,16 @@
-//! What the first byte of a packet belongs to.
+//! Link-layer header types.
 
-/// A link-layer header type, by its LINKTYPE number of the tcpdump group's registry
+/// A link-layer header type, as a LINKTYPE number of the tcpdump group's registry
 /// (<https://www.tcpdump.org/linktypes.html>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkType(pub u16);
 
 impl LinkType {
-    /// BSD loopback: a four-byte protocol family in the byte order of the host that captured.
+    /// BSD loopback: a four-byte protocol family in the byte order of the capturing host.
     pub const NULL: Self = Self(0);
     /// Ethernet.
     pub const ETHERNET: Self = Self(1);
-    /// IPv4 or IPv6 without any link-layer header.
+    /// IPv4 or IPv6 without a link-layer header.
     pub const RAW: Self = Self(101);
     /// OpenBSD loopback: a four-byte protocol family in network byte order.
     pub const LOOP: Self = Self(108);
@@ -18,25 +18,27 @@ impl LinkType {
     pub const LINUX_SLL: Self = Self(113);
     /// Linux cooked capture, version 2.
     pub const LINUX_SLL2: Self = Self(276);
-    /// IPv4 without any link-layer header.
+    /// IPv4 without a link-layer header.
     pub const IPV4: Self = Self(228);
-    /// IPv6 without any link-layer header.
+    /// IPv6 without a link-layer header.
     pub const IPV6: Self = Self(229);
 }
 
 impl LinkType {
-    /// Packets whose interface has a hardware type without a number in the registry; on `any` only.
+    /// Packets of an interface whose hardware type has no number in the registry. Seen on `any`
+    /// only.
     pub const UNKNOWN: Self = Self(u16::MAX);
 
-    /// The link type of an interface's packets, by its hardware type (`ARPHRD_*` of `linux/if_arp.h`); `None` where there
-    /// is none, so that the interface cannot be captured on but through `any`.
+    /// The link type of an interface's packets, by its hardware type (`ARPHRD_*` of
+    /// `linux/if_arp.h`). `None` if the registry has no number for it; such an interface can be
+    /// captured only through `any`.
     #[must_use]
     pub fn of_hardware(hardware_type: u16) -> Option<Self> {
         Some(of_hardware(hardware_type)).filter(|&link_type| link_type != Self::UNKNOWN)
     }
 }
 
-/// Hardware types without a header of their own: packets start with what they carry.
+/// Hardware types without a header of their own: packets start with the network header.
 pub(crate) const RAW_HARDWARE: [u16; 8] = [
     arphrd::NONE,
     arphrd::PPP,
@@ -51,8 +53,8 @@ pub(crate) const RAW_HARDWARE: [u16; 8] = [
 /// Hardware types whose packets are Ethernet frames.
 pub(crate) const ETHERNET_HARDWARE: [u16; 2] = [arphrd::ETHER, arphrd::LOOPBACK];
 
-/// The link type of packets of an interface by its hardware type (`ARPHRD_*` of `linux/if_arp.h`), as a packet socket
-/// of the type `SOCK_RAW` delivers them.
+/// The link type of an interface's packets by its hardware type (`ARPHRD_*` of `linux/if_arp.h`),
+/// as a packet socket of the type `SOCK_RAW` delivers them.
 #[inline]
 pub(crate) fn of_hardware(hardware_type: u16) -> LinkType {
     match hardware_type {

@@ -1,4 +1,4 @@
-//! Packets that a program made.
+//! Packets from memory.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -12,11 +12,11 @@ use crate::{
     Timestamp,
 };
 
-/// A source of packets that a program made: for tests, and for packets from elsewhere.
+/// A source of packets from memory, for tests and for packets from elsewhere.
 ///
-/// The packets come in batches as they were given: [`end_batch`](Self::end_batch) ends one, and so does
-/// [`batch_size`](Self::batch_size) (64 at first). Each batch lies in one piece of memory, so that
-/// [`retain`](crate::PacketBatch::retain) works as it does for a ring.
+/// Packets are delivered in the order in which they were added. [`end_batch`](Self::end_batch) ends
+/// a batch, and [`batch_size`](Self::batch_size) limits its size (default: 64). Each batch is one
+/// piece of memory, so [`retain`](crate::PacketBatch::retain) works as for a ring.
 ///
 /// ```
 /// use ring_core::{LinkType, MemorySource, Next, PacketBatch as _, PacketSource as _, Timeout, Timestamp};
@@ -45,7 +45,7 @@ pub struct MemorySource {
 }
 
 impl MemorySource {
-    /// An empty source.
+    /// Creates an empty source.
     #[must_use]
     pub fn new(link_type: LinkType) -> Self {
         Self {
@@ -61,7 +61,7 @@ impl MemorySource {
         }
     }
 
-    /// Sets how many packets a batch has at most; 0 counts as 1.
+    /// Sets the maximum number of packets in a batch; 0 counts as 1.
     #[must_use]
     pub fn batch_size(mut self, packets: usize) -> Self {
         self.batch_size = packets.max(1);
@@ -73,8 +73,8 @@ impl MemorySource {
         self.push_with(PacketMeta::new(self.next_number, timestamp, self.link_type), data);
     }
 
-    /// Adds a packet of which all is given, its number included; packets added later are numbered on from there.
-    /// `meta.wire_len` is raised to `data.len()` if it is less.
+    /// Adds a packet with its metadata, including the number. Later packets are numbered from
+    /// there. `meta.wire_len` is raised to `data.len()` if it is less.
     pub fn push_with(&mut self, meta: PacketMeta, data: &[u8]) {
         self.mixed |= meta.link_type != self.link_type;
         self.next_number = meta.number.saturating_add(1);
@@ -85,7 +85,7 @@ impl MemorySource {
         }
     }
 
-    /// Ends the batch that packets are being added to; the next packet starts another.
+    /// Ends the current batch; the next packet starts a new one.
     pub fn end_batch(&mut self) {
         if !self.records.is_empty() {
             self.waiting
@@ -136,7 +136,7 @@ impl PacketSource for MemorySource {
     }
 }
 
-/// The packets as if captured one nanosecond apart, from time zero.
+/// Gives the packets timestamps one nanosecond apart, starting at zero.
 impl<'a> FromIterator<&'a [u8]> for MemorySource {
     fn from_iter<I: IntoIterator<Item = &'a [u8]>>(packets: I) -> Self {
         let mut source = Self::new(LinkType::ETHERNET);

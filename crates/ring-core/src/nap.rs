@@ -1,4 +1,5 @@
-//! Sleeping for a while whatever comes, while somebody else waits with a poller's descriptor: a runtime's reactor.
+//! Pausing wake-ups of a socket for a fixed time, while a runtime's reactor waits with a poller's
+//! descriptor.
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -6,12 +7,12 @@ use std::time::Duration;
 
 use ring_sys::event::{Alarm, Poller};
 
-/// During a nap the socket wakes nobody who waits with the poller; an alarm does.
+/// A pause during which the socket does not wake waiters of the poller; a timer ends the pause.
 #[derive(Debug)]
 pub(crate) struct Nap {
-    /// The socket's key in the poller, and the alarm's.
+    /// The keys of the socket and of the timer in the poller.
     keys: [u64; 2],
-    /// Once there was a nap.
+    /// Created by the first pause.
     alarm: Option<Alarm>,
     state: State,
 }
@@ -21,7 +22,8 @@ enum State {
     #[default]
     Awake,
     Napping,
-    /// The time has passed, but the socket still wakes nobody: the nap is to be ended, unless another one begins.
+    /// The time has passed, but the socket's events are still disabled. The pause must be ended,
+    /// unless another one begins.
     Over,
 }
 
@@ -30,7 +32,7 @@ impl Nap {
         Self { keys, alarm: None, state: State::Awake }
     }
 
-    /// Begins a nap of so long; or goes on with one.
+    /// Begins a pause of length `time`, or extends the current one to it.
     pub(crate) fn start(
         &mut self,
         poller: &Poller,
@@ -53,19 +55,19 @@ impl Nap {
         Ok(())
     }
 
-    /// The alarm has happened.
+    /// Called when the timer fired.
     pub(crate) fn wake(&mut self) {
         if self.state == State::Napping {
             self.state = State::Over;
         }
     }
 
-    /// Whether the time has not passed.
+    /// `true` if a pause has not reached its end.
     pub(crate) fn is_under_way(&self) -> bool {
         self.state == State::Napping
     }
 
-    /// The socket wakes those who wait again, and does so at once if there is something.
+    /// Enables the socket's events again. If data is there, waiters wake up at once.
     #[inline]
     pub(crate) fn end(&mut self, poller: &Poller, socket: BorrowedFd<'_>) -> io::Result<()> {
         if self.state != State::Awake {

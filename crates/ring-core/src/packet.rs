@@ -1,4 +1,4 @@
-//! A captured packet, borrowed from where it was captured.
+//! A borrowed packet and its metadata.
 
 use crate::{LinkType, Timestamp, TimestampSource};
 
@@ -12,43 +12,45 @@ pub struct Packet<'a> {
     meta: PacketMeta,
 }
 
-/// What a source knows of a packet besides its bytes.
+/// Metadata of a packet.
 ///
-/// Made by [`PacketMeta::new`] and changed field by field, since sources know different things.
+/// Made by [`PacketMeta::new`], then changed field by field, since sources know different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PacketMeta {
-    /// Position in its source, counted from 1 as tshark and Wireshark count frames.
+    /// Position in the source, counted from 1 as in tshark and Wireshark.
     pub number: u64,
-    /// When the packet was seen.
+    /// The time at which the packet was captured.
     pub timestamp: Timestamp,
-    /// Which clock `timestamp` is from.
+    /// The clock of `timestamp`.
     pub timestamp_source: TimestampSource,
-    /// Bytes on the wire, at least as many as were captured.
+    /// Length on the wire in bytes, at least the captured length.
     pub wire_len: u32,
-    /// What the first byte of the data belongs to.
+    /// The type of the header that the data starts with.
     pub link_type: LinkType,
-    /// Where the layer-3 header starts in the data, if the source says so and so much was captured.
+    /// Offset of the layer-3 header in the data, if the source reports it and it was captured.
     pub network_offset: Option<u16>,
-    /// The interface's index: the kernel's for live captures, the file's own for pcapng, 0 where there is none.
+    /// The interface's index: the kernel's for live captures, the file's own for pcapng, 0 if there
+    /// is none.
     pub interface: u32,
-    /// Which way the packet went.
+    /// The direction of the packet.
     pub direction: Direction,
-    /// The VLAN tag that the adapter or the kernel took off the frame.
+    /// The VLAN tag that the adapter or the kernel removed from the frame.
     pub vlan: Option<VlanTag>,
-    /// The kernel's receive hash, when it was asked for.
+    /// The kernel's receive hash, if requested.
     pub hash: Option<u32>,
-    /// What the kernel knows of the transport checksum.
+    /// The state of the transport checksum, as the kernel reports it.
     pub checksum: ChecksumStatus,
-    /// Packets were lost between the previous one and this.
+    /// `true` if packets were lost just before this one.
     pub losing: bool,
-    /// Length in bytes of the frame check sequence that `wire_len` counts, and with which the data ends unless it was
-    /// cut: part of the link layer, no payload. 0 in nearly all captures, since adapters keep it to themselves.
+    /// Length in bytes of the frame check sequence. `wire_len` includes it, and the data ends with
+    /// it unless truncated. It belongs to the link layer, not to the payload. 0 in nearly all
+    /// captures, since adapters remove it.
     pub fcs_len: u8,
 }
 
 impl<'a> Packet<'a> {
-    /// A packet of these bytes; `meta.wire_len` is raised to `data.len()` if it is less.
+    /// Creates a packet of these bytes. `meta.wire_len` is raised to `data.len()` if it is less.
     #[inline]
     #[must_use]
     pub fn new(data: &'a [u8], mut meta: PacketMeta) -> Self {
@@ -56,28 +58,28 @@ impl<'a> Packet<'a> {
         Self { data, meta }
     }
 
-    /// The captured bytes, from the link-layer header on.
+    /// The captured bytes, starting with the link-layer header.
     #[inline]
     #[must_use]
     pub fn data(&self) -> &'a [u8] {
         self.data
     }
 
-    /// All that the source knows besides the bytes.
+    /// The packet's metadata.
     #[inline]
     #[must_use]
     pub fn meta(&self) -> &PacketMeta {
         &self.meta
     }
 
-    /// Bytes on the wire, at least as many as were captured.
+    /// Length on the wire in bytes, at least the captured length.
     #[inline]
     #[must_use]
     pub fn wire_len(&self) -> u32 {
         self.meta.wire_len
     }
 
-    /// The captured bytes without a frame check sequence, and their number on the wire.
+    /// The captured bytes and the wire length, both without the frame check sequence.
     #[inline]
     #[must_use]
     pub fn without_fcs(&self) -> (&'a [u8], u32) {
@@ -85,35 +87,35 @@ impl<'a> Packet<'a> {
         (self.data.get(..wire_len as usize).unwrap_or(self.data), wire_len)
     }
 
-    /// Position in its source, counted from 1.
+    /// Position in the source, counted from 1.
     #[inline]
     #[must_use]
     pub fn number(&self) -> u64 {
         self.meta.number
     }
 
-    /// When the packet was seen.
+    /// The time at which the packet was captured.
     #[inline]
     #[must_use]
     pub fn timestamp(&self) -> Timestamp {
         self.meta.timestamp
     }
 
-    /// What the first byte belongs to.
+    /// The type of the header that the data starts with.
     #[inline]
     #[must_use]
     pub fn link_type(&self) -> LinkType {
         self.meta.link_type
     }
 
-    /// The VLAN tag that the adapter or the kernel took off the frame.
+    /// The VLAN tag that the adapter or the kernel removed from the frame.
     #[inline]
     #[must_use]
     pub fn vlan(&self) -> Option<VlanTag> {
         self.meta.vlan
     }
 
-    /// Whether fewer bytes were captured than were on the wire.
+    /// `true` if fewer bytes were captured than were on the wire.
     #[inline]
     #[must_use]
     pub fn is_truncated(&self) -> bool {
@@ -122,7 +124,7 @@ impl<'a> Packet<'a> {
 }
 
 impl PacketMeta {
-    /// The least that a source knows; everything else is unknown.
+    /// Creates metadata with only what every source knows; all other fields are unknown.
     #[inline]
     #[must_use]
     pub fn new(number: u64, timestamp: Timestamp, link_type: LinkType) -> Self {
@@ -144,11 +146,11 @@ impl PacketMeta {
     }
 }
 
-/// Which way a packet went, seen from the host that captured (`sll_pkttype` of packet(7)).
+/// The direction of a packet, relative to the capturing host (`sll_pkttype` of packet(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Direction {
-    /// The source does not say.
+    /// Not reported by the source.
     #[default]
     Unknown,
     /// To this host.
@@ -157,7 +159,7 @@ pub enum Direction {
     Broadcast,
     /// A link-layer multicast.
     Multicast,
-    /// To another host, seen because of promiscuous mode.
+    /// To another host, captured in promiscuous mode.
     OtherHost,
     /// Sent by this host.
     Outgoing,
@@ -173,7 +175,7 @@ pub struct VlanTag {
 }
 
 impl VlanTag {
-    /// The VLAN's number, 0 to 4095.
+    /// The VLAN ID, 0 to 4095.
     #[inline]
     #[must_use]
     pub const fn id(self) -> u16 {
@@ -188,15 +190,15 @@ impl VlanTag {
     }
 }
 
-/// What the kernel knows of a packet's transport checksum (`TP_STATUS_CSUM*` of `linux/if_packet.h`).
+/// The state of a packet's transport checksum (`TP_STATUS_CSUM*` of `linux/if_packet.h`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ChecksumStatus {
-    /// Nothing: check it if it matters.
+    /// Not checked.
     #[default]
     Unknown,
-    /// The adapter or the kernel found it right.
+    /// Verified by the adapter or the kernel.
     Valid,
-    /// Not filled in yet: the sender left it to the adapter.
+    /// Not filled in yet, because the sender leaves it to the adapter.
     Partial,
 }

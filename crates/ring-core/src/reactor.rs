@@ -1,4 +1,4 @@
-//! Entering tokio's reactor.
+//! Registration with tokio's reactor.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
@@ -9,34 +9,35 @@ use tokio::io::unix::AsyncFd;
 use crate::Error;
 use crate::error::system;
 
-/// A source's [readiness](crate::PacketSource::readiness), watched by the runtime's reactor: for those who drive a
-/// source of any kind from a task.
+/// Registers a source's [readiness](crate::PacketSource::readiness) with tokio's reactor, to drive
+/// a source of any kind from a task.
 ///
-/// It has a descriptor of its own, and borrows nothing of the source.
+/// It duplicates the descriptor and borrows nothing from the source.
 #[derive(Debug)]
 pub struct Reactor {
     descriptor: AsyncFd<OwnedFd>,
 }
 
 impl Reactor {
-    /// Enters the reactor of the runtime that this is called in.
+    /// Registers with the reactor of the current runtime.
     ///
     /// # Errors
-    /// [`Error::NoRuntime`] outside a runtime; [`Error::System`] when the descriptor cannot be duplicated or watched.
+    /// [`Error::NoRuntime`] outside a runtime; [`Error::System`] if the descriptor cannot be
+    /// duplicated or watched.
     ///
     /// # Panics
-    /// In a runtime whose I/O is not enabled.
+    /// In a runtime without I/O enabled.
     pub fn watch(readiness: BorrowedFd<'_>) -> Result<Self, Error> {
         Ok(Self { descriptor: enter(readiness, Interest::READABLE)? })
     }
 
-    /// Ready once after each time that a batch may have become ready. The source is then to be asked, with
-    /// [`Timeout::Now`](crate::Timeout::Now), until nothing comes.
+    /// Becomes ready once each time that a batch may have become ready. Then call the source with
+    /// [`Timeout::Now`](crate::Timeout::Now) until it returns no more batches.
     ///
     /// # Errors
-    /// [`Error::System`] when the runtime shuts down.
+    /// [`Error::System`] if the runtime shuts down.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        // Cleared before the next look, which takes all events: one that comes after that look makes it ready again.
+        // Cleared before the caller takes all events, so an event after that makes it ready again.
         ready!(self.descriptor.poll_read_ready(cx))
             .map_err(system("wait for packets"))?
             .clear_ready();
@@ -44,10 +45,10 @@ impl Reactor {
     }
 }
 
-/// A second descriptor of this, watched by the reactor of the runtime that this is called in.
+/// Duplicates a descriptor and registers the duplicate with the reactor of the current runtime.
 ///
 /// # Panics
-/// In a runtime whose I/O is not enabled.
+/// In a runtime without I/O enabled.
 pub(crate) fn enter(
     descriptor: BorrowedFd<'_>,
     interest: Interest,
@@ -56,7 +57,7 @@ pub(crate) fn enter(
     if tokio::runtime::Handle::try_current().is_err() {
         return Err(Error::NoRuntime);
     }
-    // SAFETY: an `OwnedFd` is open as long as it lives and always gives the same descriptor.
+    // SAFETY: an `OwnedFd` stays open while it lives and always returns the same descriptor.
     let reactor = unsafe { AsyncFd::register_with_interest(descriptor, interest) };
     reactor.map_err(|error| system("enter the reactor")(error.into()))
 }

@@ -1,4 +1,4 @@
-//! One trait for everything that packets come from.
+//! The traits of packet sources.
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -7,114 +7,115 @@ use bytes::Bytes;
 
 use crate::{Error, Interrupter, LinkType, Packet, Statistics};
 
-/// Where packets come from: a ring, a file, memory.
+/// A source of packets, such as a ring, a file or memory.
 ///
-/// A source lends batches; a batch lends packets. What is borrowed from a batch cannot outlive it, and the next batch
-/// cannot be asked for while one is still in use.
+/// A source lends batches, and a batch lends packets. Nothing borrowed from a batch can outlive it,
+/// and the next batch can be requested only once the previous one is dropped.
 pub trait PacketSource {
-    /// A lent batch.
+    /// A borrowed batch.
     type Batch<'a>: PacketBatch
     where
         Self: 'a;
 
-    /// Waits for the next batch, at most as long as `timeout` says.
+    /// Waits for the next batch, at most as long as `timeout` allows.
     ///
     /// # Errors
-    /// What the source cannot go on after. A damaged file gives first all batches before the damage, then the error.
+    /// If the source cannot continue. A damaged file first returns all batches before the damage,
+    /// then the error.
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error>;
 
     /// Totals since the source was opened.
     ///
     /// # Errors
-    /// When the kernel refuses to tell.
+    /// If the kernel refuses to report them.
     fn statistics(&mut self) -> Result<Statistics, Error>;
 
-    /// The link type of the source's packets, `None` where each packet has its own.
+    /// The link type of the source's packets. `None` if each packet has its own.
     fn link_type(&self) -> Option<LinkType>;
 
-    /// Whether packets are lost when nobody takes them: true for a wire, false for a file. Consumers of a live source
-    /// must never make it wait.
+    /// `true` if packets are lost while nobody takes them, as from an interface, but not from a
+    /// file. Consumers must not make a live source wait.
     fn is_live(&self) -> bool;
 
-    /// Whether [`next_batch`](Self::next_batch) never waits for anybody, whatever the timeout, as where it reads a file
-    /// on a disk, or memory. Who uses such a source may take several batches before handing on what is in them: nobody
-    /// waits for it longer than that takes.
+    /// `true` if [`next_batch`](Self::next_batch) never blocks, whatever the timeout, as for a
+    /// regular file or memory. A consumer of such a source may take several batches before it
+    /// passes them on.
     fn never_waits(&self) -> bool {
         false
     }
 
-    /// How long a packet that was captured may lie in the source before a batch holds it, while the wire is silent: a
-    /// kernel hands over a block that is not full after a while only. Who ends a capture and wants all that came before
-    /// waits for so long.
+    /// The maximum time that a captured packet stays in the source before a batch contains it,
+    /// while no further packets arrive. The kernel delays a block that is not full. To get all
+    /// packets captured before the end of a capture, wait this long.
     fn held_back(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// A handle with which another thread ends a wait in [`next_batch`](Self::next_batch), `None` for sources that
-    /// never wait.
+    /// A handle with which another thread ends a wait in [`next_batch`](Self::next_batch). `None`
+    /// for sources that never wait.
     fn interrupter(&self) -> Option<Interrupter>;
 
-    /// A descriptor that becomes readable when a batch may be ready, for those who wait with `epoll`.
+    /// A descriptor that becomes readable when a batch may be ready, for use with `epoll`.
     fn readiness(&self) -> Option<BorrowedFd<'_>>;
 }
 
-/// Packets that were captured together.
+/// A batch of packets that were captured together.
 pub trait PacketBatch {
     /// The packets in the order in which they were captured.
     fn packets(&self) -> impl Iterator<Item = Packet<'_>>;
 
-    /// Keeps the memory that the packets' data lie in: a reference-counted handle from which
-    /// [`Bytes::slice_ref`] cuts any packet's bytes without a copy. For a ring this keeps the block from the
-    /// kernel until the last clone is dropped. `None` where the source has no such memory, or where it runs short and
-    /// the bytes are better copied.
+    /// Keeps the memory that holds the packets' data. [`Bytes::slice_ref`] cuts any packet's bytes
+    /// from the returned handle without a copy. For a ring, the kernel does not get the block back
+    /// until the last clone is dropped. `None` if the source has no such memory, or if memory is
+    /// short and the bytes should be copied.
     fn retain(&self) -> Option<Bytes>;
 
-    /// Keeps the bytes of one packet of this batch without a copy. For AF_XDP, whose packets lie in frames of their own,
-    /// this is the only way to keep them; elsewhere it is cut from what [`retain`](Self::retain) keeps. `None` where
-    /// the bytes are better copied.
+    /// Keeps the bytes of one packet of this batch without a copy. For AF_XDP, whose packets are in
+    /// frames of their own, this is the only way to keep them. For other sources the bytes are cut
+    /// from those that [`retain`](Self::retain) keeps. `None` if the bytes should be copied.
     ///
     /// # Panics
-    /// May panic for a packet that is not of this batch.
+    /// May panic for a packet of another batch.
     fn retain_packet(&self, packet: &Packet<'_>) -> Option<Bytes> {
         Some(self.retain()?.slice_ref(packet.data()))
     }
 }
 
-/// What came of waiting for a batch.
+/// The result of waiting for a batch.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Next<B> {
     /// Packets.
     Batch(B),
-    /// The time ran out first.
+    /// The timeout expired.
     TimedOut,
-    /// Another thread asked for an end of the wait through an [`Interrupter`].
+    /// Another thread ended the wait with an [`Interrupter`].
     Interrupted,
-    /// There will be no more: the end of a file.
+    /// There are no more packets: the end of a file.
     End,
 }
 
-/// How long to wait.
+/// A limit for a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timeout {
-    /// Not at all.
+    /// Do not wait.
     Now,
-    /// At most so long.
+    /// Wait at most this long.
     After(Duration),
-    /// Until something comes.
+    /// Wait until something arrives.
     Never,
 }
 
-/// Anything that can be turned into a source which an engine takes over, to another thread if need be: every source
-/// itself, and the asynchronous forms, which leave the reactor first.
+/// Conversion into a source that an engine can own and move to another thread. Implemented by all
+/// sources, and by the asynchronous forms, which leave the reactor first.
 pub trait IntoPacketSource {
     /// The source.
     type Source: PacketSource + Send + 'static;
 
-    /// Hands the source over.
+    /// Converts into the source.
     ///
     /// # Errors
-    /// When it cannot be taken out of the reactor.
+    /// If it cannot be removed from the reactor.
     fn into_packet_source(self) -> Result<Self::Source, Error>;
 }
 

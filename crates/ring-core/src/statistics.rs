@@ -1,30 +1,30 @@
-//! What a source counted.
+//! Counters of a source.
 
-/// Totals since a source was opened; none of them ever decreases, but for `blocks_on_loan`.
+/// Totals since a source was opened. They never decrease, except for `blocks_on_loan`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
     /// Packets that passed the filter, delivered or dropped.
     pub packets: u64,
-    /// Packets that the kernel had no room for.
+    /// Packets that the kernel dropped because there was no room.
     pub drops: u64,
-    /// How often the kernel found the whole ring in use.
+    /// Number of times that the kernel found the whole ring in use.
     pub freezes: u64,
     /// Packets of which fewer bytes were captured than were on the wire.
     pub truncated: u64,
-    /// Packets before which others were lost, as the kernel marked them.
+    /// Packets that the kernel marked as following a loss.
     pub losing: u64,
-    /// Blocks or records that broke off because what they said of themselves could not be.
+    /// Blocks or records that ended early because their own lengths or offsets are invalid.
     pub malformed: u64,
-    /// Packets that were thrown away because what a new filter would have said of them could not be known.
+    /// Packets discarded because it is unknown if a new filter would have accepted them.
     pub discarded: u64,
-    /// Packets that did not pass a filter in this process because it cannot be tested on their link type.
+    /// Packets that failed a filter in this process because it cannot be tested on their link type.
     pub untestable: u64,
-    /// Fragments that did not pass a filter in this process because the first fragment of their datagram, which has the
-    /// ports, was not captured; or has not come yet.
+    /// Fragments that failed a filter in this process because the first fragment of their datagram,
+    /// which has the ports, was not captured or has not arrived yet.
     pub undecided_fragments: u64,
-    /// How often the next block was still on loan when packets were asked for.
+    /// Number of times that packets were requested while the next block was still on loan.
     pub ring_exhausted: u64,
-    /// Blocks that users hold at this moment.
+    /// Blocks that are on loan now.
     pub blocks_on_loan: u64,
 }

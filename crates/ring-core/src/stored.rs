@@ -1,10 +1,10 @@
-//! Packets that lie in one piece of heap memory: what files and memory lend.
+//! Packets in one piece of heap memory, as files and memory sources lend them.
 
 use bytes::Bytes;
 
 use crate::{LinkType, Packet, PacketBatch, PacketMeta};
 
-/// A batch of packets that lie in one reference-counted piece of memory.
+/// A batch of packets in one reference-counted piece of memory.
 #[derive(Clone, Copy, Debug)]
 pub struct StoredBatch<'a> {
     memory: &'a Bytes,
@@ -18,17 +18,17 @@ pub struct StoredBatch<'a> {
 pub struct FileInterface {
     /// The link type of its packets.
     pub link_type: LinkType,
-    /// Bytes of a packet that were captured at most, 0 for no limit.
+    /// Maximum number of bytes captured of a packet, 0 for no limit.
     pub snaplen: u32,
-    /// Its name, if the file tells.
+    /// The interface's name, if the file has it.
     pub name: Option<String>,
-    /// Packets that were dropped there, as the file's statistics tell.
+    /// Packets dropped on this interface, from the file's statistics.
     pub drops: u64,
     /// Length in bytes of the frame check sequence at the end of its packets, 0 if there is none.
     pub fcs_len: u8,
 }
 
-/// Where a packet lies, and what is known of it.
+/// The position of a packet and its metadata.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record {
     pub(crate) start: usize,
@@ -46,20 +46,20 @@ impl<'a> StoredBatch<'a> {
         Self { memory, records, interfaces }
     }
 
-    /// The interfaces that the file has described so far, at the index that [`PacketMeta::interface`] has: all that the
-    /// packets belong to. Memory has none.
+    /// The interfaces that the file has described so far, including those of all these packets,
+    /// indexed by [`PacketMeta::interface`]. Empty for memory sources.
     #[must_use]
     pub fn interfaces(&self) -> &'a [FileInterface] {
         self.interfaces
     }
 
-    /// How many packets there are.
+    /// The number of packets.
     #[must_use]
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether there are none, which a source never delivers.
+    /// `true` if there are no packets, which no source delivers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()

@@ -1,23 +1,25 @@
-//! Time stamps of packets.
+//! Packet timestamps.
 
 use std::fmt;
 use std::time::Duration;
 
-/// When a packet was seen: nanoseconds since the Unix epoch.
+/// The time at which a packet was captured, in nanoseconds since the Unix epoch.
 ///
-/// Captures of AF_PACKET and files of every resolution are brought to nanoseconds; the range ends in the year 2554.
+/// Live captures and files of every resolution are converted to nanoseconds. The range ends in the
+/// year 2554.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// A time stamp from nanoseconds since the Unix epoch.
+    /// Creates a timestamp from nanoseconds since the Unix epoch.
     #[inline]
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// A time stamp from the seconds and nanoseconds that the kernel and capture files store; saturates.
+    /// Creates a timestamp from seconds and nanoseconds, as the kernel and capture files store it.
+    /// Saturates.
     #[inline]
     #[must_use]
     pub const fn from_parts(seconds: u64, nanoseconds: u32) -> Self {
@@ -45,7 +47,7 @@ impl Timestamp {
         (self.0 % 1_000_000_000) as u32
     }
 
-    /// The time from `earlier` to this, zero if `earlier` is later.
+    /// The time from `earlier` to this timestamp, or zero if `earlier` is later.
     #[inline]
     #[must_use]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
@@ -60,17 +62,17 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Which clock a [`Timestamp`] was read from.
+/// The clock from which a [`Timestamp`] was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TimestampSource {
-    /// The kernel's software time stamp.
+    /// The kernel's software timestamp.
     #[default]
     Software,
-    /// The adapter's clock, brought to system time.
+    /// The adapter's clock, converted to system time.
     Hardware,
     /// The adapter's clock, raw.
     RawHardware,
-    /// As stored in a capture file or given by the program.
+    /// A timestamp from a capture file or from the program.
     Recorded,
 }

@@ -1,13 +1,13 @@
-//! VLAN tags back in their places.
+//! Reinsertion of VLAN tags.
 
 use crate::{LinkType, Packet};
 
-/// A packet's bytes in pieces, with the tag back that was taken off on receiving.
+/// A packet's bytes in pieces, including the VLAN tag that was removed on receipt.
 #[derive(Clone, Copy)]
 pub(crate) struct Parts<'a> {
     before: &'a [u8],
     tag: Option<Tag<'a>>,
-    /// The packet has a tag, but not a place for it.
+    /// `true` if the packet has a tag but its link-layer header has no place for it.
     pub(crate) tag_lost: bool,
 }
 
@@ -40,12 +40,12 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Bytes that the tag adds.
+    /// The number of bytes that the tag adds.
     pub(crate) fn added(&self) -> usize {
         if self.tag.is_some() { 4 } else { 0 }
     }
 
-    /// Shows the pieces in their order.
+    /// Passes the pieces to `show`, in order.
     pub(crate) fn for_each(&self, mut show: impl FnMut(&[u8])) {
         show(self.before);
         if let Some(tag) = &self.tag {
@@ -56,8 +56,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Where a link-layer header has the protocol (two bytes), and where what follows the header starts. The tag's TPID
-/// takes the protocol's place; its TCI and the protocol come before the payload.
+/// The offset of the two-byte protocol field in a link-layer header, and the offset of the payload.
+/// The tag's TPID replaces the protocol; its TCI and the protocol are inserted before the payload.
 fn place(link_type: LinkType) -> Option<(usize, usize)> {
     match link_type {
         LinkType::ETHERNET => Some((12, 14)),

@@ -2,7 +2,8 @@
 
 use crate::abi::NLA_TYPE_MASK;
 
-/// Type and value of each attribute in a stretch of bytes. It ends early where a length makes no sense.
+/// Iterator over the attributes in a byte slice, as type and value. Ends early at an invalid
+/// length.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attributes<'a> {
     rest: &'a [u8],
@@ -19,7 +20,8 @@ impl<'a> Attributes<'a> {
         self.find_map(|(found, value)| (found == kind).then_some(value))
     }
 
-    /// The attributes inside the first one of the type `kind`; none if there is none.
+    /// The attributes nested in the first attribute of the type `kind`. Empty if there is no such
+    /// attribute.
     pub(crate) fn inside(self, kind: u16) -> Self {
         Self { rest: self.find(kind).unwrap_or_default() }
     }

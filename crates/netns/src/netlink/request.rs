@@ -5,7 +5,7 @@ use crate::abi::{NLA_F_NESTED, NLM_F_ACK, NLM_F_REQUEST};
 /// Length of `struct nlmsghdr`.
 pub(super) const HEADER: usize = 16;
 
-/// One message to the kernel, which is asked to acknowledge it.
+/// A message to the kernel that requests an acknowledgement.
 #[derive(Debug)]
 pub(crate) struct Request {
     bytes: Vec<u8>,
@@ -31,7 +31,7 @@ impl Request {
         self
     }
 
-    /// Appends a zero-terminated text.
+    /// Appends a null-terminated string attribute.
     pub(crate) fn text(self, kind: u16, value: &str) -> Self {
         let mut value = value.as_bytes().to_vec();
         value.push(0);
@@ -47,7 +47,7 @@ impl Request {
         filled
     }
 
-    /// Appends bytes that are no attribute: the fixed header inside a nested one.
+    /// Appends raw bytes, such as the fixed header inside a nested attribute.
     pub(crate) fn raw(mut self, value: &[u8]) -> Self {
         self.bytes.extend_from_slice(value);
         pad(&mut self.bytes);
@@ -67,7 +67,7 @@ impl Request {
         self.bytes.extend_from_slice(&kind.to_ne_bytes());
     }
 
-    /// Writes the length of the attribute that began at `start`; padding is not counted.
+    /// Writes the length of the attribute that began at `start`. The length excludes padding.
     fn close(&mut self, start: usize) {
         let length = (self.bytes.len() - start) as u16;
         self.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());

@@ -1,4 +1,4 @@
-//! A netlink socket and its conversation with the kernel.
+//! A netlink socket: requests and their answers.
 
 use std::{
     io,
@@ -16,7 +16,7 @@ use nix::sys::{
 use super::request::{HEADER, Request};
 use crate::abi::NLMSG_ERROR;
 
-/// Which part of the kernel a socket speaks to.
+/// The netlink family of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
     /// Links, addresses and routes.
@@ -25,7 +25,7 @@ pub(crate) enum Family {
     Generic,
 }
 
-/// A socket that asks and waits for the answer. It belongs for good to the network namespace of the thread
+/// A socket for synchronous requests. It belongs for good to the network namespace of the thread
 /// that opened it.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -46,7 +46,8 @@ impl Socket {
         Ok(Self { descriptor, sequence: 0 })
     }
 
-    /// Sends `request` and returns the payloads of the answers that come before its acknowledgement.
+    /// Sends `request` and returns the payloads of the answers that come before its
+    /// acknowledgement.
     pub(crate) fn ask(&mut self, request: Request) -> io::Result<Vec<Vec<u8>>> {
         self.sequence = self.sequence.wrapping_add(1);
         let bytes = request.into_bytes(self.sequence);
@@ -59,7 +60,8 @@ impl Socket {
                 Err(nix::Error::EINTR) => continue,
                 result => result?,
             };
-            // With MSG_TRUNC the kernel tells the length that it had, not the length that fitted.
+            // With MSG_TRUNC the kernel returns the full length of the message, not the bytes that
+            // fitted.
             let mut rest = buffer.get(..length).ok_or(io::ErrorKind::InvalidData)?;
             while let Some((kind, sequence, payload, next)) = split_message(rest) {
                 rest = next;

@@ -1,4 +1,4 @@
-//! A capture whose waits are awaited.
+//! Asynchronous captures.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -17,11 +17,11 @@ use crate::{
     Block, Capture, CaptureBuilder, Error, Interrupter, IntoPacketSource, LinkType, Statistics,
 };
 
-/// A [`Capture`] whose waits are awaited.
+/// A [`Capture`] with asynchronous waits.
 ///
-/// It enters the reactor of the runtime in which it is first awaited, which needs I/O enabled
-/// (`tokio::runtime::Builder::enable_io`). A busy link does not starve other tasks: each block counts against the
-/// task's budget.
+/// It registers with the reactor of the runtime in which it is first awaited. The runtime needs I/O
+/// enabled (`tokio::runtime::Builder::enable_io`). A busy link does not starve other tasks, since
+/// each block counts against the task's budget.
 ///
 /// ```no_run
 /// use ring_core::AsyncCapture;
@@ -41,16 +41,16 @@ pub struct AsyncCapture {
     reactor: Option<Reactor>,
 }
 
-/// What the reactor waits for.
+/// The capture's registration with the reactor.
 struct Reactor {
     arrivals: Arrivals,
-    /// Second descriptors of the arrivals, and of what the capture waits with for all else.
+    /// Duplicates of two descriptors: that of the arrivals, and that of all other events.
     blocks: AsyncFd<OwnedFd>,
     others: AsyncFd<OwnedFd>,
 }
 
 impl AsyncCapture {
-    /// Captures from an interface with the defaults; `any` is all interfaces.
+    /// Captures from an interface with the defaults; `any` means all interfaces.
     ///
     /// # Errors
     /// As [`CaptureBuilder::open`].
@@ -58,51 +58,51 @@ impl AsyncCapture {
         Capture::open(interface).map(Self::from)
     }
 
-    /// Sets up a capture, whose end is [`CaptureBuilder::open_async`].
+    /// Returns the settings of a capture. Open it with [`CaptureBuilder::open_async`].
     pub fn builder(interface: &str) -> CaptureBuilder {
         Capture::builder(interface)
     }
 
-    /// Waits for the next block; `None` when an [`Interrupter`] ended the wait.
+    /// Waits for the next block. `None` if an [`Interrupter`] ended the wait.
     ///
-    /// Cancel-safe: where the future is dropped before it is ready, no block has been taken.
+    /// Cancel-safe: if the future is dropped before it is ready, no block was taken.
     ///
     /// # Errors
     /// As [`Capture::next_block`]; [`Error::NoRuntime`] outside a runtime.
     ///
     /// # Panics
-    /// In a runtime whose I/O is not enabled.
+    /// In a runtime without I/O enabled.
     pub async fn next_block(&mut self) -> Result<Option<Block<'_>>, Error> {
         let found = poll_fn(|cx| self.poll_found(cx)).await?;
         Ok(found.map(|taken| self.lend(taken)))
     }
 
-    /// The packets as a stream of packets that own their bytes.
+    /// Converts into a stream of packets that own their bytes.
     pub fn into_packets(self) -> PacketStream {
         PacketStream::new(self)
     }
 
-    /// Leaves the reactor.
+    /// Leaves the reactor and returns the blocking capture.
     #[must_use]
     pub fn into_capture(mut self) -> Capture {
-        // An error would come again, and be told, where somebody waits for a block.
+        // An error is ignored here; the next wait for a block returns it again.
         let _ = self.capture.wait_alone();
         self.capture
     }
 
-    /// The capture, for what is not awaited.
+    /// The blocking capture, for operations that do not wait.
     #[must_use]
     pub fn capture(&self) -> &Capture {
         &self.capture
     }
 
-    /// The link type of the packets, `None` where each has its own.
+    /// The link type of the packets. `None` if each packet has its own.
     #[must_use]
     pub fn link_type(&self) -> Option<LinkType> {
         crate::PacketSource::link_type(&self.capture)
     }
 
-    /// Ends this capture's waits from other tasks and threads.
+    /// A handle that ends this capture's waits from other tasks and threads.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
         self.capture.interrupter()
@@ -116,7 +116,7 @@ impl AsyncCapture {
         self.capture.statistics()
     }
 
-    /// Puts another filter in place of the present one.
+    /// Replaces the filter.
     ///
     /// # Errors
     /// As [`Capture::set_filter`].
@@ -124,12 +124,13 @@ impl AsyncCapture {
         self.capture.set_filter(filter)
     }
 
-    /// The block that [`poll_found`](Self::poll_found) found.
+    /// Returns the block that [`poll_found`](Self::poll_found) found.
     pub(crate) fn lend(&mut self, taken: Taken) -> Block<'_> {
         self.capture.lend(taken)
     }
 
-    /// Looks for a block, and has the task woken when there may be one. `None` for an interruption.
+    /// Looks for a block and registers the task to be woken when there may be one. `None` if
+    /// interrupted.
     pub(crate) fn poll_found(
         &mut self,
         cx: &mut Context<'_>,
@@ -148,7 +149,7 @@ impl AsyncCapture {
                 Some(reactor) => reactor,
                 none => none.insert(Reactor::enter(&mut self.capture)?),
             };
-            // Both are cleared before the next look: what comes after it makes them ready again.
+            // Both are cleared before the next look, so any later event makes them ready again.
             if let Poll::Ready(ready) = blocks.poll_read_ready(cx) {
                 ready.map_err(system("wait for packets"))?.clear_ready();
                 arrivals.woke();
@@ -181,7 +182,7 @@ impl From<Capture> for AsyncCapture {
     }
 }
 
-/// Leaves the reactor: what takes the source over waits on its own.
+/// Leaves the reactor; the new owner of the source waits by itself.
 impl IntoPacketSource for AsyncCapture {
     type Source = Capture;
 
@@ -191,7 +192,7 @@ impl IntoPacketSource for AsyncCapture {
 }
 
 impl CaptureBuilder {
-    /// Opens the capture to be awaited.
+    /// Opens an asynchronous capture.
     ///
     /// # Errors
     /// As [`open`](Self::open).

@@ -9,17 +9,18 @@ use futures_core::Stream;
 use super::capture::AsyncCapture;
 use crate::{Error, Packet, PacketMeta, SharedBlock, Statistics};
 
-/// A packet with its own hold on its bytes: on those of its whole block, or of a copy of it.
+/// A packet that owns its bytes. They share the memory of their block, or of a copy of it.
 #[derive(Clone, Debug)]
 pub struct OwnedPacket {
     data: Bytes,
     meta: PacketMeta,
 }
 
-/// The packets of an [`AsyncCapture`], one by one. It ends when the capture is interrupted, and after an error.
+/// A stream of the packets of an [`AsyncCapture`]. Ends when the capture is interrupted, and after
+/// an error.
 ///
-/// Each block is copied once, in one piece, so that packets can be kept for as long as one likes; or not at all: see
-/// [`in_place`](Self::in_place).
+/// By default each block is copied once, as a whole, so packets can be kept without a limit. To
+/// avoid the copy, see [`in_place`](Self::in_place).
 #[derive(Debug)]
 #[must_use = "streams do nothing unless polled"]
 pub struct PacketStream {
@@ -34,25 +35,25 @@ impl OwnedPacket {
         Self { data, meta }
     }
 
-    /// The captured bytes, from the link-layer header on.
+    /// The captured bytes, starting with the link-layer header.
     #[must_use]
     pub fn data(&self) -> &Bytes {
         &self.data
     }
 
-    /// All that the source knows besides the bytes.
+    /// The packet's metadata.
     #[must_use]
     pub fn meta(&self) -> &PacketMeta {
         &self.meta
     }
 
-    /// The packet, borrowed.
+    /// Borrows the packet.
     #[must_use]
     pub fn as_packet(&self) -> Packet<'_> {
         Packet::new(&self.data, self.meta)
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     #[must_use]
     pub fn into_data(self) -> Bytes {
         self.data
@@ -64,8 +65,9 @@ impl PacketStream {
         Self { capture, block: None, in_place: false, ended: false }
     }
 
-    /// Whether packets lie in the ring while it has room: nothing is copied then, but a packet that is kept for long
-    /// keeps its block from the kernel, which stops there and drops packets. For packets that are soon done with.
+    /// Avoids the copy while the ring has room: packets then stay in the ring. A packet that is
+    /// kept too long keeps its block from the kernel, which stops there and drops packets. Use this
+    /// for packets that are dropped soon.
     pub fn in_place(mut self, in_place: bool) -> Self {
         self.in_place = in_place;
         self
@@ -79,7 +81,7 @@ impl PacketStream {
         self.capture.statistics()
     }
 
-    /// The capture; packets of a block that was begun are lost.
+    /// Returns the capture. The remaining packets of the current block are lost.
     #[must_use]
     pub fn into_inner(self) -> AsyncCapture {
         self.capture

@@ -1,4 +1,4 @@
-//! A bridge whose waits are awaited.
+//! Asynchronous bridges.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
@@ -11,10 +11,11 @@ use super::{Bridge, BridgeStatistics, STALLED, Transit, Verdict};
 use crate::error::system;
 use crate::{Error, Interrupter, Next, reactor};
 
-/// A [`Bridge`] whose waits are awaited. Packets are forwarded within the task that awaits; a busy link does not starve
-/// other tasks, since each go counts against the task's budget.
+/// A [`Bridge`] with asynchronous waits. The task that awaits it forwards the packets. A busy link
+/// does not starve other tasks, since each round counts against the task's budget.
 ///
-/// It enters the reactor of the runtime in which it is first awaited, which needs I/O and time enabled.
+/// It registers with the reactor of the runtime in which it is first awaited, which needs I/O and
+/// time enabled.
 ///
 /// ```no_run
 /// use ring_core::{AsyncBridge, Verdict};
@@ -28,7 +29,7 @@ use crate::{Error, Interrupter, Next, reactor};
 #[derive(Debug)]
 pub struct AsyncBridge {
     bridge: Bridge,
-    /// A second descriptor of what the bridge waits with.
+    /// A duplicate of the descriptor that the bridge waits with.
     reactor: Option<AsyncFd<OwnedFd>>,
 }
 
@@ -41,13 +42,14 @@ impl AsyncBridge {
         Bridge::open(left, right).map(Self::from)
     }
 
-    /// Forwards until an [`Interrupter`] ends it. Cancel-safe: each packet is forwarded or still in the receive ring.
+    /// Forwards until an [`Interrupter`] ends it. Cancel-safe: each packet is either forwarded or
+    /// still in the receive ring.
     ///
     /// # Errors
     /// As [`Bridge::run`]; [`Error::NoRuntime`] outside a runtime.
     ///
     /// # Panics
-    /// In a runtime whose I/O or time is not enabled.
+    /// In a runtime without I/O and time enabled.
     pub async fn run(
         &mut self,
         mut verdict: impl FnMut(&mut Transit<'_>) -> Verdict,
@@ -56,7 +58,7 @@ impl AsyncBridge {
         self.bridge.statistics()
     }
 
-    /// Forwards what is there, waiting for the first packet, as [`Bridge::forward`]. Cancel-safe.
+    /// Waits for packets and forwards them once, as [`Bridge::forward`]. Cancel-safe.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -81,7 +83,8 @@ impl AsyncBridge {
                 continue;
             }
             let mut ready = self.reactor()?.readable().await.map_err(system("wait for packets"))?;
-            // Cleared before the events are taken and the rings looked at: what comes then makes it ready again.
+            // Cleared before the events are taken and the rings examined, so any later event makes
+            // it ready again.
             ready.clear_ready();
             let poller = &self.bridge.poller;
             poller.wait(Some(Duration::ZERO), |_| {}).map_err(system("wait for packets"))?;
@@ -96,13 +99,14 @@ impl AsyncBridge {
         self.bridge.statistics()
     }
 
-    /// Ends [`run`](Self::run) and [`forward`](Self::forward) from other tasks and threads.
+    /// A handle that ends [`run`](Self::run) and [`forward`](Self::forward) from other tasks and
+    /// threads.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
         self.bridge.interrupter()
     }
 
-    /// Leaves the reactor.
+    /// Leaves the reactor and returns the blocking bridge.
     #[must_use]
     pub fn into_bridge(self) -> Bridge {
         self.bridge

@@ -1,4 +1,4 @@
-//! Setting up a bridge.
+//! Settings of a bridge.
 
 use std::os::fd::AsFd as _;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::{
     RingGeometry, RingProfile, SendPath,
 };
 
-/// A frame that the other side never takes holds up those behind it for so long.
+/// Maximum time that a frame which the other side does not accept delays those behind it.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// How a [`Bridge`] over AF_PACKET is set up: plain configuration with defaults, and one fallible end, [`open`](Self::open).
+/// Settings of a [`Bridge`] over AF_PACKET. [`open`](Self::open) opens it.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is forwarded before `open`"]
 pub struct BridgeBuilder {
@@ -42,32 +42,33 @@ impl BridgeBuilder {
         }
     }
 
-    /// The receive rings; [`RingProfile::LowLatency`] unless said otherwise. Each packet waits for its block to be handed
-    /// over: up to the ring's timeout.
+    /// Sets the shape of the receive rings (default: [`RingProfile::LowLatency`]). A packet is
+    /// forwarded once the kernel hands over its block, at the latest after the ring's timeout.
     pub fn geometry(mut self, geometry: RingGeometry) -> Self {
         self.geometry = geometry;
         self
     }
 
-    /// Which packets are forwarded at all, decided in the kernel; all unless said otherwise.
+    /// Selects the packets to forward, in the kernel (default: all).
     pub fn filter(mut self, filter: impl Into<CaptureFilter>) -> Self {
         self.filter = filter.into();
         self
     }
 
-    /// How packets get to the kernel.
+    /// Sets the way in which packets are passed to the kernel.
     pub fn send_path(mut self, path: SendPath) -> Self {
         self.path = path;
         self
     }
 
-    /// Sends past the queueing discipline (`PACKET_QDISC_BYPASS` of packet(7)).
+    /// Bypasses the queueing discipline (`PACKET_QDISC_BYPASS` of packet(7)).
     pub fn qdisc_bypass(mut self, bypass: bool) -> Self {
         self.qdisc_bypass = bypass;
         self
     }
 
-    /// Whether packets that are addressed to neither host nor all are seen, as a bridge must; yes unless said otherwise.
+    /// Enables promiscuous mode (default: on). A bridge needs it to receive packets addressed to
+    /// other hosts.
     pub fn promiscuous(mut self, promiscuous: bool) -> Self {
         self.promiscuous = promiscuous;
         self
@@ -76,8 +77,8 @@ impl BridgeBuilder {
     /// Opens the bridge.
     ///
     /// # Errors
-    /// [`Error::SameInterface`]; [`Error::SinkLinkType`] for interfaces whose packets start with different headers; those
-    /// of [`CaptureBuilder::open`](crate::CaptureBuilder::open) and
+    /// [`Error::SameInterface`]; [`Error::SinkLinkType`] if the interfaces have different
+    /// link-layer headers; the errors of [`CaptureBuilder::open`](crate::CaptureBuilder::open) and
     /// [`InjectorBuilder::open`](crate::InjectorBuilder::open).
     pub fn open(self) -> Result<Bridge, Error> {
         let (left_in, right_in) = (self.capture(&self.left)?, self.capture(&self.right)?);
@@ -109,7 +110,8 @@ impl BridgeBuilder {
     }
 
     fn capture(&self, interface: &str) -> Result<Capture, Error> {
-        // What the bridge sends through an interface is outgoing there: it never comes back.
+        // The bridge's own packets are outgoing on the interface, so excluding them prevents a
+        // loop.
         Capture::builder(interface)
             .geometry(self.geometry)
             .filter(self.filter.clone())

@@ -1,26 +1,27 @@
-//! A TCP packet that is longer than an interface takes, cut into several, where no adapter does it.
+//! Segmentation of large TCP packets in software.
 
 use crate::LinkType;
 use crate::checksum::{IPV4, IPV6, Segment, TCP, internet_checksum, network};
 
-/// How a packet is cut: as an adapter does that is given it whole (`NETIF_F_TSO` of the kernel). Each piece has the headers,
-/// with the lengths, the sequence number and the checksums put right.
+/// Splits a packet as an adapter with TCP segmentation offload does (`NETIF_F_TSO` of the kernel).
+/// Each piece has the headers, with lengths, sequence number and checksums adjusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
     segment: Segment,
-    /// Bytes of payload in a piece.
+    /// Bytes of payload per piece.
     size: usize,
-    /// The payload's next byte to be sent.
+    /// Offset of the next byte of the payload.
     at: usize,
 }
 
-/// Flags of TCP (RFC 9293, section 3.1) by their place in the header's 14th byte.
+/// TCP flags (RFC 9293, section 3.1), bits of the header's 14th byte.
 const FIN: u8 = 0x01;
 const PSH: u8 = 0x08;
 const CWR: u8 = 0x80;
 
 impl Cut {
-    /// `None` for what is not TCP, is a part of a packet, has no payload, or headers that leave no room for it.
+    /// `None` if the packet is not TCP, is a fragment, has no payload, or has headers that leave no
+    /// room for payload.
     pub(super) fn of(packet: &[u8], link_type: LinkType, longest: usize) -> Option<Self> {
         let segment = Segment::of(packet, link_type)?;
         let size = longest.checked_sub(segment.place.start + segment.header)?;
@@ -28,17 +29,17 @@ impl Cut {
         (cut.segment.protocol == TCP && size > 0 && cut.payload() > 0).then_some(cut)
     }
 
-    /// Whether nothing is left.
+    /// `true` if all pieces were written.
     pub(super) fn is_over(&self) -> bool {
         self.at >= self.payload()
     }
 
-    /// The next piece is sent.
+    /// Moves to the next piece.
     pub(super) fn advance(&mut self) {
         self.at += self.size;
     }
 
-    /// Writes the next piece.
+    /// Writes the current piece.
     pub(super) fn write(&self, packet: &[u8], piece: &mut Vec<u8>) {
         let Segment { place, header, ethertype, .. } = &self.segment;
         let end = self.payload().min(self.at + self.size);
@@ -83,8 +84,8 @@ impl Cut {
     }
 }
 
-/// Takes the hop-by-hop header out of an IPv6 packet of more than 64 KiB, which is there for the length alone (a jumbo
-/// payload option, RFC 2675): none of the pieces has one.
+/// Removes the hop-by-hop header from an IPv6 packet of more than 64 KiB. The header only holds the
+/// length (the jumbo payload option, RFC 2675), and no piece needs it.
 pub(super) fn without_jumbo_header(packet: &mut Vec<u8>, link_type: LinkType) {
     const HOP_BY_HOP: u8 = 0;
     const JUMBO_PAYLOAD: [u8; 3] = [0, 0xc2, 4];
@@ -102,7 +103,7 @@ mod tests {
 
     use super::*;
 
-    /// A packet over IPv4 (with options) or IPv6, behind VLAN tags, without its checksum.
+    /// A packet over IPv4 (with options) or IPv6, after VLAN tags, without its checksum.
     fn packet(v6: bool, tags: usize, options: usize, payload: &[u8], flags: u8) -> Vec<u8> {
         let mut packet = vec![2; 12];
         for _ in 0..tags {
@@ -128,7 +129,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever puts the pieces together has the packet again, and each piece is right in itself.
+        /// Reassembling the pieces gives the packet, and each piece is valid by itself.
         #[test]
         fn pieces_make_the_whole(
             v6 in any::<bool>(),

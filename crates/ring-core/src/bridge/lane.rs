@@ -6,15 +6,17 @@ use super::cut::{Cut, without_jumbo_header};
 use super::{LaneStatistics, Pumped, Side, Transit, Verdict};
 use crate::{Capture, ChecksumStatus, Error, Injector, Packet, PacketMeta, Timeout};
 
-/// Packets in one go at most, so that the other direction gets its turn.
+/// Maximum number of packets per round, so that the other direction gets its turn.
 pub(super) const ONE_GO: u64 = 256;
 
-/// The longest packet, with room for a VLAN tag, that a packet socket takes in one piece. Longer ones are BIG TCP.
+/// Maximum length of a packet, with room for a VLAN tag, that a packet socket accepts. Longer
+/// packets are BIG TCP.
 const MAX_WHOLE: usize = 65_531;
-/// The length of its pieces, with headers. The kernel cuts them as the interface needs it.
+/// The length of the pieces of longer packets, including headers. The kernel segments them further
+/// as the interface needs.
 const PIECE: usize = 61_440;
 
-/// A TCP packet of more than 64 KiB on its way out in pieces.
+/// A TCP packet of more than 64 KiB that is being sent in pieces.
 #[derive(Debug)]
 struct Pieces {
     packet: Vec<u8>,
@@ -24,7 +26,7 @@ struct Pieces {
 }
 
 impl Pieces {
-    /// `None` for what is not TCP.
+    /// `None` if the packet is not TCP.
     fn of(packet: &Packet<'_>) -> Option<Self> {
         let mut meta = *packet.meta();
         (meta.wire_len, meta.network_offset) = (0, None);
@@ -35,7 +37,8 @@ impl Pieces {
         Some(Self { packet, meta, cut, piece: Vec::new() })
     }
 
-    /// Puts the next piece in line, for which there is room; `false` after the last.
+    /// Queues the next piece; the caller has checked that there is room. `false` after the last
+    /// one.
     fn put_next(&mut self, injector: &mut Injector) -> Result<bool, Error> {
         self.cut.write(&self.packet, &mut self.piece);
         self.cut.advance();
@@ -46,15 +49,15 @@ impl Pieces {
     }
 }
 
-/// From one interface's receive ring to the other's send queue.
+/// Forwards from one interface's receive ring to the other's send queue.
 #[derive(Debug)]
 pub(crate) struct Lane {
     from: Side,
     capture: Capture,
     injector: Injector,
-    /// What the verdict makes of a packet.
+    /// The packet's bytes as changed by the verdict.
     changed: Vec<u8>,
-    /// A packet that is sent in pieces.
+    /// The packet that is being sent in pieces.
     pieces: Option<Pieces>,
     statistics: LaneStatistics,
 }
@@ -65,7 +68,8 @@ impl Lane {
         Self { from, capture, injector, changed, pieces: None, statistics }
     }
 
-    /// Forwards what is there, as far as the other interface takes it. What it does not take stays in the receive ring.
+    /// Forwards packets as long as the other interface accepts them. The rest stays in the receive
+    /// ring.
     pub(crate) fn pump(
         &mut self,
         verdict: &mut impl FnMut(&mut Transit<'_>) -> Verdict,
@@ -127,7 +131,7 @@ impl Lane {
         })
     }
 
-    /// `None` where the other interface is down: what is in line for it is given up then.
+    /// `None` if the other interface is down. Its queue is discarded then.
     fn unless_down<T>(&mut self, result: Result<T, Error>) -> Result<Option<T>, Error> {
         match result {
             Ok(value) => Ok(Some(value)),

@@ -1,4 +1,4 @@
-//! Two interfaces joined, with a say in each packet.
+//! Bridges between two interfaces, with a verdict on each packet.
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
@@ -22,20 +22,22 @@ use self::xdp::XdpLanes;
 use crate::error::system;
 use crate::{Error, Interrupter, Next, Timeout};
 
-/// How long to wait for an interface that takes no more: nobody says when it does.
+/// Time to wait for an interface that accepts no more packets, since there is no event for it.
 const STALLED: Duration = Duration::from_millis(1);
 
-/// Forwards packets between two interfaces, in both directions, asking a function about each.
+/// Forwards packets between two interfaces, in both directions, and calls a function for each one.
 ///
-/// Only what comes in from outside is forwarded: neither what the bridge itself sends nor what the host sends goes back to
-/// where it came from, or across. What comes in is forwarded as it would be on a cable: VLAN tags that were taken off come
-/// back, checksums left to an adapter are filled in, and TCP segments that were joined are cut to the other side's size.
-/// Datagrams that a host joined for an adapter to cut (`UDP_SEGMENT` of udp(7), over a virtual link) cross as one: the
-/// kernel does not tell where they are to be cut.
-/// While one side takes no more, its packets wait in the other's receive ring, and the opposite direction goes on.
+/// Only packets received from outside are forwarded; packets sent by the bridge or the host are
+/// not. They are forwarded as on a cable: VLAN tags that were removed are reinserted, checksums
+/// left to an adapter are filled in, and coalesced TCP segments are split to the other side's size.
+/// UDP datagrams that a host coalesced for an adapter to split (`UDP_SEGMENT` of udp(7), over a
+/// virtual link) cross as one, because the kernel does not report where to split them. While one
+/// side accepts no more packets, they wait in the other side's receive ring, and the opposite
+/// direction continues.
 ///
-/// The host's own stack sees the packets as well. Give the two interfaces no addresses, or it answers. Over AF_XDP
-/// ([`with_xdp`](Self::with_xdp)) it sees none of them.
+/// The host's own stack sees the packets as well and answers them if the interfaces have addresses,
+/// so give them none. Over AF_XDP ([`with_xdp`](Self::with_xdp)) the stack sees none of the
+/// packets.
 ///
 /// ```no_run
 /// use ring_core::{Bridge, Verdict};
@@ -55,26 +57,26 @@ pub struct Bridge {
     lanes: Lanes,
     poller: Poller,
     interrupter: Interrupter,
-    /// A direction waits for room on the other side.
+    /// `true` while a direction waits for room on the other side.
     stalled: bool,
 }
 
 /// Both directions.
 #[derive(Debug)]
 enum Lanes {
-    /// Over AF_PACKET: to the right, and to the left.
+    /// Over AF_PACKET: to the right and to the left.
     Packet(Box<[Lane; 2]>),
     /// Over AF_XDP.
     Xdp(XdpLanes),
 }
 
-/// What came of forwarding.
+/// The result of one round of forwarding.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pumped {
-    /// Packets that were looked at.
+    /// The number of packets processed.
     packets: u64,
-    /// There may be more, but the other interface takes none now, or something else is to be tried again of which nobody
-    /// tells.
+    /// `true` if packets may be left because the other interface accepts no more now, or if
+    /// something else must be retried for which there is no event.
     stalled: bool,
 }
 
@@ -88,29 +90,30 @@ pub struct BridgeStatistics {
     pub to_left: LaneStatistics,
 }
 
-/// Totals of one direction; none of them ever decreases.
+/// Totals of one direction. They never decrease.
 ///
-/// What was captured is what was forwarded, dropped and refused; what was forwarded is what the other interface took
-/// and rejected, and what still waits to be sent or was lost.
+/// Each captured packet is forwarded, dropped or refused. Each forwarded packet is sent, rejected,
+/// lost, or still waiting to be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LaneStatistics {
-    /// Packets that the verdict let through, changed ones included.
+    /// Packets that the verdict accepted, including changed ones.
     pub forwarded: u64,
-    /// Those of them that the verdict changed.
+    /// Forwarded packets that the verdict changed.
     pub rewritten: u64,
     /// Packets that the verdict dropped.
     pub dropped: u64,
-    /// Packets that cannot be sent on the other side: too long and not TCP, not captured as a whole, or left empty.
+    /// Packets that cannot be sent on the other side: too long and not TCP, truncated when
+    /// captured, or left empty by the verdict.
     pub refused: u64,
-    /// Packets that the other interface took.
+    /// Packets that the other interface accepted.
     pub sent: u64,
-    /// Packets that the other interface's kernel side refused.
+    /// Packets that the kernel refused to send on the other interface.
     pub rejected: u64,
-    /// Packets that were given up because the other interface was down; over AF_XDP also those that were to be copied while
-    /// the kernel had all frames, to receive into.
+    /// Packets discarded because the other interface was down. Over AF_XDP also packets that had to
+    /// be copied while all frames were in use for receiving.
     pub lost: u64,
-    /// Packets that the kernel had no room for on receiving.
+    /// Packets that the kernel dropped on receipt because there was no room.
     pub overrun: u64,
 }
 
@@ -123,7 +126,7 @@ impl Bridge {
         Self::builder(left, right).open()
     }
 
-    /// Sets up a bridge.
+    /// Returns the settings of a bridge.
     pub fn builder(left: &str, right: &str) -> BridgeBuilder {
         BridgeBuilder::new(left, right)
     }
@@ -131,8 +134,8 @@ impl Bridge {
     /// Forwards until an [`Interrupter`] ends it.
     ///
     /// # Errors
-    /// [`Error::InterfaceGone`]; [`Error::System`]. An interface that is down is none: what is to be sent there is lost
-    /// and counted until it is up again.
+    /// [`Error::InterfaceGone`]; [`Error::System`]. An interface that is down is not an error:
+    /// packets to it are lost and counted until it is up again.
     pub fn run(
         &mut self,
         mut verdict: impl FnMut(&mut Transit<'_>) -> Verdict,
@@ -141,8 +144,9 @@ impl Bridge {
         self.statistics()
     }
 
-    /// Forwards what is there, at most some hundreds of packets in each direction (and queue, over AF_XDP), waiting for
-    /// the first; how many packets were looked at. Never [`Next::End`].
+    /// Waits for packets and forwards those that are there, at most some hundreds in each direction
+    /// (and queue, over AF_XDP). Returns the number of packets processed. Never returns
+    /// [`Next::End`].
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -177,7 +181,7 @@ impl Bridge {
     /// Totals since the bridge was opened.
     ///
     /// # Errors
-    /// [`Error::System`] when the kernel refuses to tell.
+    /// [`Error::System`] if the kernel refuses to report them.
     pub fn statistics(&mut self) -> Result<BridgeStatistics, Error> {
         let [to_right, to_left] = match &mut self.lanes {
             Lanes::Packet(lanes) => [lanes[0].statistics()?, lanes[1].statistics()?],
@@ -186,13 +190,13 @@ impl Bridge {
         Ok(BridgeStatistics { to_right, to_left })
     }
 
-    /// Ends [`run`](Self::run) and [`forward`](Self::forward) from other threads.
+    /// A handle that ends [`run`](Self::run) and [`forward`](Self::forward) from other threads.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
         self.interrupter.clone()
     }
 
-    /// Forwards what is there without waiting; how many packets were looked at.
+    /// Forwards packets without waiting. Returns the number of packets processed.
     fn pump(
         &mut self,
         verdict: &mut impl FnMut(&mut Transit<'_>) -> Verdict,

@@ -1,31 +1,31 @@
-//! A packet on its way across.
+//! Packets that cross a bridge.
 
 use std::fmt;
 
 use crate::{ChecksumStatus, Packet};
 
-/// Which of a bridge's interfaces.
+/// One of a bridge's two interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// The one that was named first.
+    /// The first interface.
     Left,
-    /// The other.
+    /// The second interface.
     Right,
 }
 
-/// What becomes of a packet.
+/// The decision on a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// It goes across as it came.
+    /// Forward the packet unchanged.
     Forward,
-    /// It ends here.
+    /// Drop the packet.
     Drop,
-    /// It goes across as [`Transit::rewrite`] left it.
+    /// Forward the packet with the changes made by [`Transit::rewrite`].
     Rewrite,
 }
 
-/// A packet on its way across.
+/// A packet that is about to cross a bridge.
 pub struct Transit<'a> {
     packet: Packet<'a>,
     from: Side,
@@ -39,27 +39,28 @@ impl<'a> Transit<'a> {
         Self { packet, from, changed, copied: false, fill_checksum: false }
     }
 
-    /// The interface that it came in from.
+    /// The interface that the packet was received on.
     #[must_use]
     pub fn from(&self) -> Side {
         self.from
     }
 
-    /// The packet as it came.
+    /// The packet as received.
     #[must_use]
     pub fn packet(&self) -> &Packet<'a> {
         &self.packet
     }
 
-    /// The packet's bytes as they came.
+    /// The packet's bytes as received.
     #[must_use]
     pub fn data(&self) -> &'a [u8] {
         self.packet.data()
     }
 
-    /// The bytes to be sent with [`Verdict::Rewrite`], to be changed as one likes: the packet's own at first. The VLAN
-    /// tag that was taken off is not among them and comes back; checksums are as they are in the bytes, unless
-    /// [`fill_checksum`](Self::fill_checksum) says otherwise or the packet came with an unfinished one.
+    /// A buffer with the bytes to send for [`Verdict::Rewrite`], initially the packet's own. A VLAN
+    /// tag that was removed on receipt is not in the buffer; it is reinserted later. Checksums are
+    /// sent as they are in the buffer, unless [`fill_checksum`](Self::fill_checksum) was called or
+    /// the packet arrived with an unfinished checksum.
     pub fn rewrite(&mut self) -> &mut Vec<u8> {
         if !self.copied {
             self.changed.clear();
@@ -69,13 +70,14 @@ impl<'a> Transit<'a> {
         self.changed
     }
 
-    /// Has the checksum of a changed packet filled in, if it is TCP or UDP and neither a fragment nor IPv6 with extension
-    /// headers. That of the IPv4 header is not.
+    /// Requests that the transport checksum of the changed packet is filled in. This applies to TCP
+    /// and UDP, except for fragments and IPv6 extension headers. The IPv4 header checksum is not
+    /// changed.
     pub fn fill_checksum(&mut self) {
         self.fill_checksum = true;
     }
 
-    /// The packet to be sent.
+    /// The packet to send. `None` if the verdict drops it.
     pub(crate) fn outcome(&mut self, verdict: Verdict) -> Option<Packet<'_>> {
         match verdict {
             Verdict::Drop => None,

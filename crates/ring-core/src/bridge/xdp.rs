@@ -1,4 +1,4 @@
-//! A bridge over AF_XDP.
+//! Bridges over AF_XDP.
 
 use std::collections::VecDeque;
 use std::os::fd::AsFd as _;
@@ -16,61 +16,65 @@ use crate::{
     XdpFrame, XdpReceiver, XdpSender, XdpSocket, XdpSocketBuilder,
 };
 
-/// The sockets of all queues, and what is on its way between them.
+/// The sockets of all queues, and the packets between them.
 #[derive(Debug)]
 pub(super) struct XdpLanes {
     left: Vec<XdpSocket>,
     right: Vec<XdpSocket>,
     to_right: Vec<XdpLane>,
     to_left: Vec<XdpLane>,
-    /// How many packets were told of as sent: a packet that is refused later makes them no fewer.
+    /// The number of packets reported as sent. Keeps totals from decreasing if the kernel refuses a
+    /// packet later.
     sent: [u64; 2],
 }
 
-/// From one queue of an interface to one of the other.
+/// Forwards from one queue of an interface to one of the other.
 #[derive(Debug)]
 struct XdpLane {
     from: Side,
-    /// Received, and not looked at yet: frames that continue belong to one packet with the next.
+    /// Received frames that are not processed yet. A frame that continues belongs to the same
+    /// packet as the next frame.
     held: VecDeque<(XdpFrame, PacketMeta)>,
-    /// The frames of the packet that was looked at last.
+    /// The frames of the current packet.
     frames: Vec<XdpFrame>,
-    /// That packet's bytes, where they lie in several frames.
+    /// The current packet's bytes, if it has several frames.
     joined: Vec<u8>,
-    /// What the verdict made of it.
+    /// The current packet as changed by the verdict.
     changed: Vec<u8>,
-    /// One of the packets that it is cut into.
+    /// Buffer for a segment of the current packet.
     piece: Vec<u8>,
-    /// How it is to be sent, if it has not been yet.
+    /// The way to send the current packet, while it is not sent yet.
     waiting: Option<Outgoing>,
-    /// The other interface is down.
+    /// `true` if the other interface is down.
     down: bool,
-    /// The packet that waits found no frames to be copied into, and none are on their way back.
+    /// `true` if the current packet had no frames to be copied into, and none are in flight.
     stuck: bool,
     statistics: LaneStatistics,
 }
 
-/// How a packet is sent.
+/// The way to send a packet.
 #[derive(Debug)]
 enum Outgoing {
-    /// As the frames that it came in.
+    /// In the frames in which it was received.
     Frames,
     /// As a copy of the changed bytes.
     Changed,
-    /// The changed bytes in several packets.
+    /// The changed bytes, split into several packets.
     Cut(Cut),
 }
 
 impl Bridge {
-    /// Joins two interfaces over AF_XDP: what was received on one is sent on the other in the same frames, unless a verdict
-    /// changes it. All queues of both are served, with one packet memory: that is the left builder's, given to it or made as it
-    /// says once for each queue. Otherwise both are as their builders say, but for the queue, the direction (both),
-    /// promiscuous mode (on) and how to wait (asleep until a packet comes).
+    /// Joins two interfaces over AF_XDP. A packet received on one is sent on the other in the same
+    /// frames, unless a verdict changes it. The bridge serves all queues of both, with one packet
+    /// memory: the left builder's if it has one, otherwise one of the left builder's size for each
+    /// queue. The other settings of both builders apply, except for the queue, the direction
+    /// (both), promiscuous mode (on) and the wait strategy (sleep until a packet arrives).
     ///
-    /// The host's stack sees nothing of what is forwarded, unless the builders [steer](XdpSocketBuilder::steer) a part of
-    /// the traffic; VLAN tags are where the interface leaves them, in the packet's bytes; one that it
-    /// takes off (`ethtool -K eth0 rxvlan off` ends that) is lost. Checksums that a virtual link left
-    /// to an adapter are recognised by the pseudo-header's sum in their place.
+    /// The host's stack does not see forwarded packets, unless the builders
+    /// [steer](XdpSocketBuilder::steer) part of the traffic. VLAN tags stay in the packet's bytes.
+    /// If the interface removes the tags, they are lost; `ethtool -K eth0 rxvlan off` turns that
+    /// off. Checksums that a virtual link left to an adapter are recognised by the sum of the
+    /// pseudo-header in their place.
     ///
     /// ```no_run
     /// use ring_core::{Bridge, Verdict, XdpSocket};
@@ -83,14 +87,14 @@ impl Bridge {
     /// ```
     ///
     /// # Errors
-    /// As [`XdpSocketBuilder::open`], in [`Error::Xdp`]; [`Error::NoInterface`]; [`Error::SameInterface`];
-    /// [`Error::SinkLinkType`].
+    /// As [`XdpSocketBuilder::open`], in [`Error::Xdp`]; [`Error::NoInterface`];
+    /// [`Error::SameInterface`]; [`Error::SinkLinkType`].
     pub fn with_xdp(left: &XdpSocketBuilder, right: &XdpSocketBuilder) -> Result<Self, Error> {
         let [left, right] = open_both(left, right)?;
         Self::between(left, right)
     }
 
-    /// Joins two interfaces of which these are the sockets, by their queues.
+    /// Joins two interfaces, given the sockets of their queues.
     pub(crate) fn between(left: Vec<XdpSocket>, right: Vec<XdpSocket>) -> Result<Self, Error> {
         let (here, there) = (left[0].endpoint(), right[0].endpoint());
         if here.link_type != there.link_type {
@@ -117,7 +121,8 @@ impl Bridge {
 }
 
 impl XdpLanes {
-    /// Forwards what is there, as far as the other interface takes it. What it does not take stays in the receive rings.
+    /// Forwards packets as long as the other interface accepts them. The rest stays in the receive
+    /// rings.
     pub(super) fn pump(
         &mut self,
         from: Side,
@@ -204,24 +209,25 @@ impl XdpLane {
             self.look(sender, receiver.endpoint.link_type, verdict);
         }
         self.flush(sender)?;
-        // Nobody tells when there is room for what was queued, nor when frames that a receiver lacks were sent.
+        // There is no event for room in the send ring, nor for frames that the receiver lacks and
+        // that were sent.
         pumped.stalled |= !self.down && sender.is_behind()?;
         pumped.stalled |= receiver.wants_frames() && sender.endpoint.umem.in_flight() > 0;
         Ok(pumped)
     }
 
-    /// Takes the next packet's frames; `false` where there is none.
+    /// Receives the next frames. `false` if there are none.
     fn take(&mut self, receiver: &mut XdpReceiver) -> Result<bool, XdpError> {
         if self.held.is_empty() {
             let received = receiver.receive(Timeout::Now);
             let Some(Next::Batch(batch)) = unless_down(received)? else { return Ok(false) };
-            // Batches end where packets end.
+            // A batch never ends in the middle of a packet.
             self.held.extend(batch.into_frames());
         }
         Ok(!self.held.is_empty())
     }
 
-    /// Has the next packet judged, and says how it is to be sent.
+    /// Gets the verdict on the next packet and decides how to send it.
     fn look(
         &mut self,
         sender: &XdpSender,
@@ -229,7 +235,7 @@ impl XdpLane {
         verdict: &mut impl FnMut(&mut Transit<'_>) -> Verdict,
     ) {
         let Some((first, mut meta)) = self.held.pop_front() else { return };
-        // A verdict that panicked has left those of the packet before.
+        // If a verdict panicked, the frames of its packet are still here.
         self.frames.clear();
         self.frames.push(first);
         self.joined.clear();
@@ -291,7 +297,7 @@ impl XdpLane {
         }
     }
 
-    /// Queues the packet that was looked at last; `false` where there is no room for all of it.
+    /// Queues the current packet. `false` if there is no room for all of it.
     fn send(&mut self, sender: &mut XdpSender) -> Result<bool, XdpError> {
         if self.waiting.is_some() && self.down {
             return self.give_up();
@@ -309,7 +315,8 @@ impl XdpLane {
         Ok(true)
     }
 
-    /// Whether a packet waits for the second time for frames of which none is on its way back: the receivers have them all.
+    /// `true` if the current packet failed twice to get frames while none were in flight, so that
+    /// all of them are in use for receiving.
     fn is_stuck(&mut self, sender: &XdpSender) -> bool {
         let before = self.stuck;
         self.stuck = sender.endpoint.umem.in_flight() == 0;
@@ -323,10 +330,10 @@ impl XdpLane {
         Ok(true)
     }
 
-    /// Queues as much of it as there is room for; whether that is all.
+    /// Queues as much of the packet as there is room for. `true` if that is all of it.
     fn queue(&mut self, sender: &mut XdpSender, outgoing: &mut Outgoing) -> Result<bool, XdpError> {
         match outgoing {
-            // That it can be sent was asked before.
+            // `can_pass` was checked before.
             Outgoing::Frames => {
                 return Ok(!matches!(pass_on(sender, &mut self.frames)?, Passed::Full));
             }
@@ -344,7 +351,7 @@ impl XdpLane {
         Ok(true)
     }
 
-    /// Hands over what is queued, and learns whether the other interface is down.
+    /// Hands over what is queued, and records if the other interface is down.
     fn flush(&mut self, sender: &mut XdpSender) -> Result<(), XdpError> {
         self.down = unless_down(sender.flush())?.is_none();
         Ok(())

@@ -1,9 +1,9 @@
-//! Blocks that arrive while a runtime's reactor waits.
+//! Notification of blocks for a runtime's reactor.
 //!
-//! What else happens to a capture has to be asked for each time that it wakes somebody. So blocks have a poller to
-//! themselves here: when that wakes, the ring itself says all there is to know, without a system call. The poller is never
-//! emptied, since what comes later wakes whoever waits with its descriptor all the same (`ep_poll_callback` of
-//! fs/eventpoll.c).
+//! Other events of a capture need a system call after each wake-up. So blocks have a poller of
+//! their own: after it wakes a task, the ring itself shows if there is a block, without a system
+//! call. The poller is never drained. That is fine because each later event wakes waiters anyway
+//! (`ep_poll_callback` of fs/eventpoll.c).
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::nap::Nap;
 const SOCKET: u64 = 0;
 const NAPPED: u64 = 1;
 
-/// Its descriptor is readable when a block may have been closed, or the time of a nap has passed.
+/// Its descriptor is readable when a block may have been closed, or when a pause has ended.
 #[derive(Debug)]
 pub(crate) struct Arrivals {
     poller: Poller,
@@ -26,7 +26,7 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
-    /// Somebody was woken: during a nap that is because it is over.
+    /// Called after a wake-up, which ends a pause.
     pub(crate) fn woke(&mut self) {
         self.nap.wake();
     }
@@ -39,8 +39,8 @@ impl AsFd for Arrivals {
 }
 
 impl Capture {
-    /// From now on blocks are told of by the descriptor of what this returns, and all else by that of the
-    /// [`waiter`](Self::waiter).
+    /// From now on the returned descriptor reports blocks, and the [`waiter`](Self::waiter) reports
+    /// only other events.
     pub(crate) fn arrivals(&mut self) -> Result<Arrivals, Error> {
         let poller = Poller::new().map_err(system("make a poller"))?;
         let socket = self.socket.socket.as_fd();
@@ -49,19 +49,19 @@ impl Capture {
         Ok(Arrivals { poller, nap: Nap::new([SOCKET, NAPPED]) })
     }
 
-    /// From now on the [`waiter`](Self::waiter) tells of blocks again.
+    /// From now on the [`waiter`](Self::waiter) reports blocks again.
     pub(crate) fn wait_alone(&mut self) -> Result<(), Error> {
         self.waiter.hear_blocks(&self.socket.socket, true)
     }
 
-    /// Takes what has happened besides blocks, without waiting.
+    /// Takes pending events other than blocks, without waiting.
     pub(crate) fn take_events(&mut self) -> Result<(), Error> {
         self.failed |= self.waiter.wait(&self.ring.returned, Some(Duration::ZERO))?;
         Ok(())
     }
 
-    /// Before a reactor waits: it need not if there is a block now. Where several blocks are going to be full soon, none
-    /// wakes anybody until then.
+    /// Prepares a reactor's wait, or returns a block that is there already. If several blocks will
+    /// be full soon, suppresses wake-ups until then.
     pub(crate) fn prepare_to_wait(
         &mut self,
         arrivals: &mut Arrivals,

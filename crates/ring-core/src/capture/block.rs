@@ -1,4 +1,4 @@
-//! A block of the ring, lent or on loan.
+//! Blocks of the ring, lent or on loan.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::ring::{Extent, Ring};
 use super::walk::{Packets, Walk};
 use crate::{Packet, PacketBatch};
 
-/// A block of packets, lent by a [`Capture`](crate::Capture) until it is dropped; then it goes back to the kernel.
+/// A block of packets, lent by a [`Capture`](crate::Capture). Dropping it returns it to the kernel.
 ///
 /// ```compile_fail
 /// # fn packet_outlives_its_block(block: ring_core::Block<'_>) {
@@ -26,16 +26,16 @@ pub struct Block<'a> {
     extent: Extent,
     walk: Walk,
     filter: Option<Arc<Program>>,
-    /// The block's bytes, once it is on loan. It then goes back when the last of them is dropped.
+    /// The block's bytes, once it is on loan. The block is returned when the last clone is dropped.
     kept: OnceCell<Bytes>,
 }
 
-/// A block of packets that is kept from the kernel until the last clone of it, and the last
-/// [`Bytes`] cut from it, is dropped: on any thread.
+/// A block of packets that can be kept and moved to other threads. The kernel gets it back when its
+/// last clone and the last [`Bytes`] cut from it are dropped.
 ///
-/// The kernel fills blocks in turn and stops at one that is still kept, so that a single block kept for long makes
-/// it drop packets however many others are free. Keep blocks for as long as it takes to work on them; copy what is
-/// to stay.
+/// The kernel fills blocks in turn and stops at one that is still kept. A single block kept too
+/// long makes it drop packets, however many other blocks are free. Keep blocks only while working
+/// on them, and copy packets that must stay.
 #[derive(Clone)]
 pub struct SharedBlock {
     counts: Arc<Counts>,
@@ -45,51 +45,53 @@ pub struct SharedBlock {
     bytes: Bytes,
 }
 
-/// A block that was taken from the ring and goes back by hand.
+/// A block that was taken from the ring and must be returned explicitly.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) extent: Extent,
     pub(crate) walk: Walk,
-    /// The block was captured under another filter: packets that do not pass this one are left out.
+    /// A filter to apply to the packets, if the block was captured under another filter.
     pub(crate) filter: Option<Arc<Program>>,
 }
 
-/// What a block on loan is released by.
+/// Returns a block on loan when dropped.
 struct Loan {
     ring: Arc<Ring>,
     extent: Extent,
 }
 
 impl<'a> Block<'a> {
-    /// The block must have been taken from this ring, which gave the extent.
+    /// The block must have been taken from this ring, which returned the extent.
     #[inline]
     pub(crate) fn new(ring: &'a Arc<Ring>, taken: Taken) -> Self {
         let Taken { extent, walk, filter } = taken;
         Self { ring, extent, walk, filter, kept: OnceCell::new() }
     }
 
-    /// The packets in the order in which they came.
+    /// The packets in the order of capture.
     #[inline]
     #[must_use]
     pub fn packets(&self) -> Packets<'_> {
-        // SAFETY: the block was taken for this value, and goes back when this value is dropped, or later.
+        // SAFETY: the block was taken for this value, and is returned when this value is dropped,
+        // or later.
         let data = unsafe { self.ring.data(&self.extent) };
         Packets::new(&self.ring.counts, self.extent.index, data, self.walk, self.filter.as_deref())
     }
 
-    /// How many packets the block says to hold; after a change of the filter some of them may be left out.
+    /// The number of packets in the block. After a change of the filter, iteration may return
+    /// fewer.
     #[must_use]
     pub fn len(&self) -> usize {
         self.walk.left() as usize
     }
 
-    /// Whether it holds none.
+    /// `true` if the block has no packets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Keeps the block beyond the next one: see [`SharedBlock`].
+    /// Keeps the block beyond the next one; see [`SharedBlock`].
     #[must_use]
     pub fn share(self) -> SharedBlock {
         let bytes = self.keep().clone();
@@ -103,16 +105,17 @@ impl<'a> Block<'a> {
     }
 
     /// Keeps the packets beyond the next block: the block itself while the ring has room, as for
-    /// [`retain`](PacketBatch::retain), else a copy of it.
+    /// [`retain`](PacketBatch::retain), otherwise a copy.
     #[must_use]
     pub fn detach(self) -> SharedBlock {
         if self.retain().is_some() { self.share() } else { self.copy() }
     }
 
-    /// Copies the packets, all at once: the copy can be kept for as long as one likes, and the block goes back.
+    /// Copies the packets in one piece. The copy can be kept without a limit, and the block is
+    /// returned.
     #[must_use]
     pub fn copy(self) -> SharedBlock {
-        // In the copy nothing is counted: so it is counted here.
+        // Walking the copy counts nothing, so walk the block once to count its packets.
         self.packets().for_each(drop);
         // SAFETY: as in `packets`.
         let bytes = Bytes::copy_from_slice(unsafe { self.ring.data(&self.extent) });
@@ -140,15 +143,15 @@ impl PacketBatch for Block<'_> {
         Block::packets(self)
     }
 
-    /// `None` when a block that is still kept comes up within half the ring: then it is better to copy, and to give
-    /// back what is kept.
+    /// `None` if the next block that is still kept is less than half the ring ahead. Copy then, and
+    /// release what is kept.
     fn retain(&self) -> Option<Bytes> {
         if let Some(bytes) = self.kept.get() {
             return Some(bytes.clone());
         }
         let blocks = self.ring.block_count();
         let free = self.ring.loans.free_from((self.extent.index + 1) % blocks);
-        // All but this one are free, or half of them.
+        // All blocks but this one must be free, or half of the ring.
         if free + 1 < blocks.div_ceil(2).max(2) { None } else { Some(self.keep().clone()) }
     }
 }
@@ -181,7 +184,7 @@ impl fmt::Debug for Block<'_> {
 }
 
 impl SharedBlock {
-    /// The packets in the order in which they came.
+    /// The packets in the order of capture.
     #[must_use]
     pub fn packets(&self) -> Packets<'_> {
         Packets::new(
@@ -193,25 +196,27 @@ impl SharedBlock {
         )
     }
 
-    /// The memory in which all packets lie: [`Bytes::slice_ref`] cuts a packet's bytes from it without a copy.
+    /// The memory of all packets. [`Bytes::slice_ref`] cuts a packet's bytes from it without a
+    /// copy.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// How many packets the block says to hold; after a change of the filter some of them may be left out.
+    /// The number of packets in the block. After a change of the filter, iteration may return
+    /// fewer.
     #[must_use]
     pub fn len(&self) -> usize {
         self.walk.left() as usize
     }
 
-    /// Whether it holds none.
+    /// `true` if the block has no packets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Takes the first of the packets that are left.
+    /// Takes the first of the remaining packets.
     #[cfg(feature = "tokio")]
     pub(crate) fn take_next(&mut self) -> Option<crate::OwnedPacket> {
         let packet =
@@ -250,7 +255,8 @@ impl fmt::Debug for SharedBlock {
 
 impl AsRef<[u8]> for Loan {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: the block was taken and is given back when this value is dropped, after all slices of it.
+        // SAFETY: the block was taken, and is returned when this value is dropped, after all slices
+        // of it.
         unsafe { self.ring.data(&self.extent) }
     }
 }

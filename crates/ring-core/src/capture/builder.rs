@@ -1,4 +1,4 @@
-//! Setting up a capture.
+//! Settings of a capture.
 
 use std::io;
 use std::time::Duration;
@@ -24,14 +24,15 @@ const ANY: &str = "any";
 /// `SOF_TIMESTAMPING_RAW_HARDWARE` of `linux/net_tstamp.h`.
 const RAW_HARDWARE: u32 = 1 << 6;
 
-/// The kernel asks for a frame size, but version 3 packs packets of any size: all that counts is that it fits.
+/// The kernel requires a frame size, but version 3 packs packets of any size, so any valid value
+/// will do.
 const FRAME: usize = 2048;
 
-/// More than what is before a packet's bytes without headroom: descriptors of the block and the packet, an address, room for a
-/// link-layer header; and some bytes of the packet itself.
+/// More than what precedes a packet's bytes without headroom: the block's descriptor, the packet's
+/// header, an address, and room for a link-layer header. Leaves some bytes for the packet itself.
 const BEFORE_PACKET: usize = 512;
 
-/// How a [`Capture`] is set up: plain configuration with defaults, and one fallible end, [`open`](Self::open).
+/// Settings of a [`Capture`]. [`open`](Self::open) opens it.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is captured before `open`"]
 pub struct CaptureBuilder {
@@ -54,7 +55,7 @@ pub struct CaptureBuilder {
     busy_poll_budget: Option<u16>,
 }
 
-/// A capture whose filter holds everything back.
+/// A capture whose filter drops all packets.
 pub(crate) struct Closed {
     socket: CaptureSocket,
     ring: Ring,
@@ -68,7 +69,7 @@ pub(crate) struct Closed {
 }
 
 impl Closed {
-    /// Puts the filter in place that was asked for.
+    /// Attaches the requested filter.
     pub(crate) fn let_through(mut self) -> Result<Capture, Error> {
         self.socket.set_filter(&self.filter)?;
         let rest = self.socket.rest_of(&self.filter)?;
@@ -83,11 +84,13 @@ impl Closed {
 /// The shape of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RingGeometry {
-    /// Bytes in a block, whole pages. A packet that is longer than a block, less 130 bytes, is truncated.
+    /// Bytes per block, a multiple of the page size. Packets longer than a block less 130 bytes are
+    /// truncated.
     pub block_size: usize,
-    /// How many blocks.
+    /// Number of blocks.
     pub blocks: usize,
-    /// After how long a block that is not full is handed over; whole milliseconds, at least one.
+    /// Time after which a block that is not full is handed over, in whole milliseconds, at least
+    /// one.
     pub timeout: Duration,
 }
 
@@ -95,37 +98,37 @@ pub struct RingGeometry {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RingProfile {
-    /// 32 blocks of 1 MiB, handed over after 20 ms: for a laptop, and what is used unless said otherwise.
+    /// 32 blocks of 1 MiB, handed over after 20 ms. The default, for a laptop.
     #[default]
     Balanced,
-    /// 64 blocks of 4 MiB, handed over after 60 ms: for a sensor. Full blocks may wait as long as others do, so that
-    /// several are taken at one waking ([`coalesce`](CaptureBuilder::coalesce)).
+    /// 64 blocks of 4 MiB, handed over after 60 ms. For a sensor. Full blocks may wait up to the
+    /// timeout, so that one wake-up takes several ([`coalesce`](CaptureBuilder::coalesce)).
     Throughput,
     /// 64 blocks of 256 KiB, handed over after 1 ms.
     LowLatency,
-    /// 16 blocks of 128 KiB, handed over after 20 ms: still room for segments of 64 KiB.
+    /// 16 blocks of 128 KiB, handed over after 20 ms. Large enough for segments of 64 KiB.
     LowMemory,
-    /// 128 blocks of 2 MiB, handed over after 60 ms: for packets of 9,000 bytes and more. Full blocks may wait as with
-    /// `Throughput`.
+    /// 128 blocks of 2 MiB, handed over after 60 ms. For packets of 9,000 bytes and more. Full
+    /// blocks may wait as with `Throughput`.
     Jumbo,
 }
 
-/// Whether packets that this host sends are captured.
+/// The treatment of packets that this host sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outgoing {
-    /// Yes, but each packet once: on a loopback interface, where each is seen when it is sent and when it arrives, the
-    /// first is left out.
+    /// Captures them, each packet once: on a loopback interface, where each packet is seen when
+    /// sent and when received, the copy that is sent is left out.
     #[default]
     Once,
-    /// Yes, on loopback interfaces too: there each packet comes twice.
+    /// Captures them, on loopback interfaces as well, where each packet is then captured twice.
     Always,
-    /// No (`PACKET_IGNORE_OUTGOING`).
+    /// Does not capture them (`PACKET_IGNORE_OUTGOING`).
     Never,
 }
 
 impl RingProfile {
-    /// The profile's ring.
+    /// The profile's ring geometry.
     #[must_use]
     pub const fn geometry(self) -> RingGeometry {
         let (block_size, blocks, milliseconds) = match self {
@@ -140,7 +143,7 @@ impl RingProfile {
 }
 
 impl RingProfile {
-    /// How long full blocks may wait: see [`CaptureBuilder::coalesce`].
+    /// Maximum time that full blocks may wait; see [`CaptureBuilder::coalesce`].
     #[must_use]
     pub const fn coalesce(self) -> Duration {
         match self {
@@ -173,71 +176,75 @@ impl CaptureBuilder {
         }
     }
 
-    /// A ring for a common need.
+    /// Sets the ring and `coalesce` by a profile.
     pub fn profile(mut self, profile: RingProfile) -> Self {
         self.geometry = profile.geometry();
         self.coalesce = profile.coalesce();
         self
     }
 
-    /// A ring of a shape of your own (`PACKET_RX_RING` of packet(7), `struct tpacket_req3` of `linux/if_packet.h`).
+    /// Sets the ring's geometry (`PACKET_RX_RING` of packet(7), `struct tpacket_req3` of
+    /// `linux/if_packet.h`).
     pub fn geometry(mut self, geometry: RingGeometry) -> Self {
         self.geometry = geometry;
         self
     }
 
-    /// A ring of about so many bytes, in blocks of the size set; at least two of them.
+    /// Sets the ring's size to about `bytes`, in blocks of the current size, at least two of them.
     pub fn memory(mut self, bytes: usize) -> Self {
         self.geometry.blocks = (bytes / self.geometry.block_size.max(1)).max(2);
         self
     }
 
-    /// After how long a block that is not full is handed over; whole milliseconds, at least one (`tp_retire_blk_tov` of
-    /// `linux/if_packet.h`).
+    /// Sets the time after which a block that is not full is handed over, in whole milliseconds, at
+    /// least one (`tp_retire_blk_tov` of `linux/if_packet.h`).
     pub fn block_timeout(mut self, timeout: Duration) -> Self {
         self.geometry.timeout = timeout;
         self
     }
 
-    /// How long a wait may leave full blocks where they are, so as to take several at one waking: on a virtual machine,
-    /// where to be woken costs as much as hundreds of packets, that is much of what there is to save. Nothing is left for
-    /// longer than the block timeout, nor than four blocks, or an eighth of the ring, take to fill at the rate at which
-    /// they do; a block that is handed over by its timeout is taken at once. Zero unless a profile says otherwise: each
-    /// block is then taken when it is full. Only for waits of the capture itself: who waits with its
-    /// [`readiness`](crate::PacketSource::readiness) is woken for each block.
+    /// Sets the maximum time that a wait may leave full blocks unread, so that one wake-up takes
+    /// several. This matters on virtual machines, where a wake-up costs as much as hundreds of
+    /// packets. The wait is also limited by the block timeout and by the time in which four blocks
+    /// or an eighth of the ring fill up, whichever is less. A block that is handed over by its
+    /// timeout is taken immediately. Default: 0, or as the profile says; with 0, each block is
+    /// taken as soon as it is full. Applies only to the capture's own waits: a wait with its
+    /// [`readiness`](crate::PacketSource::readiness) ends at each block.
     pub fn coalesce(mut self, most: Duration) -> Self {
         self.coalesce = most;
         self
     }
 
-    /// Which packets to capture; all unless said otherwise (`SO_ATTACH_FILTER` and `SO_ATTACH_BPF` of socket(7)).
+    /// Selects the packets to capture (`SO_ATTACH_FILTER` and `SO_ATTACH_BPF` of socket(7);
+    /// default: all).
     pub fn filter(mut self, filter: impl Into<CaptureFilter>) -> Self {
         self.filter = filter.into();
         self
     }
 
-    /// Locks the filter, so that it cannot be changed any more (`SO_LOCK_FILTER` of socket(7)).
+    /// Locks the filter, so that it can no longer be changed (`SO_LOCK_FILTER` of socket(7)).
     pub fn lock_filter(mut self, lock: bool) -> Self {
         self.lock_filter = lock;
         self
     }
 
-    /// Bytes of a packet that are captured at most; 0 for no limit. It is the filter that tells the kernel, by what it
-    /// returns (`Documentation/networking/filter.rst`).
+    /// Sets the snap length, the maximum number of bytes to capture of a packet; 0 for no limit.
+    /// The filter implements it by its return value (`Documentation/networking/filter.rst`).
     pub fn snaplen(mut self, bytes: u32) -> Self {
         self.snaplen = if bytes == 0 { u32::MAX } else { bytes };
         self
     }
 
-    /// Captures what is addressed to others too. The interface stays in promiscuous mode until the last capture that
-    /// asked for it is dropped (`PACKET_MR_PROMISC` of packet(7)). Means nothing for `any`.
+    /// Enables promiscuous mode, to capture packets addressed to other hosts. The interface leaves
+    /// the mode when the last capture that requested it is dropped (`PACKET_MR_PROMISC` of
+    /// packet(7)). Has no effect on `any`.
     pub fn promiscuous(mut self, promiscuous: bool) -> Self {
         self.promiscuous = promiscuous;
         self
     }
 
-    /// Whether packets that this host sends are captured (`PACKET_IGNORE_OUTGOING` of packet(7); in a group
-    /// `PACKET_FANOUT_FLAG_IGNORE_OUTGOING`).
+    /// Sets the treatment of packets that this host sends (`PACKET_IGNORE_OUTGOING` of packet(7);
+    /// in a group `PACKET_FANOUT_FLAG_IGNORE_OUTGOING`).
     pub fn outgoing(mut self, outgoing: Outgoing) -> Self {
         self.outgoing = outgoing;
         self
@@ -249,43 +256,48 @@ impl CaptureBuilder {
         self
     }
 
-    /// Has the kernel compute a hash of each packet's flow (`TP_FT_REQ_FILL_RXHASH`), which costs it about 170 ns a
-    /// packet where the adapter has not done it.
+    /// Requests a hash of each packet's flow (`TP_FT_REQ_FILL_RXHASH`). Computing it costs the
+    /// kernel about 170 ns a packet, unless the adapter has done so.
     pub fn receive_hash(mut self, hash: bool) -> Self {
         self.hash = hash;
         self
     }
 
-    /// Whose clock gives the time stamps (`PACKET_TIMESTAMP` of packet(7), `SIOCSHWTSTAMP` of
-    /// `Documentation/networking/timestamping.rst`): [`TimestampSource::Software`], or [`TimestampSource::RawHardware`] to switch
-    /// the adapter's on, for everybody, which takes `CAP_NET_ADMIN` unless they are on already. An adapter that has none,
-    /// and `any`, are an error. Packets that come without one, as those do that this host sends, get the kernel's: each
-    /// packet says which it got. [`TimestampSource::Hardware`] counts as raw, [`TimestampSource::Recorded`] as software.
+    /// Selects the clock of the timestamps (`PACKET_TIMESTAMP` of packet(7), `SIOCSHWTSTAMP` of
+    /// `Documentation/networking/timestamping.rst`). [`TimestampSource::RawHardware`] enables the
+    /// adapter's timestamps, for all users of the adapter; that needs `CAP_NET_ADMIN` unless they
+    /// are enabled already. It is an error for adapters without timestamps and for `any`. Packets
+    /// without a hardware timestamp, such as those sent by this host, get the kernel's; each
+    /// packet's metadata says which. [`TimestampSource::Hardware`] counts as raw,
+    /// [`TimestampSource::Recorded`] as software.
     pub fn timestamps(mut self, source: TimestampSource) -> Self {
         self.timestamps = source;
         self
     }
 
-    /// Bytes to leave free before each packet (`PACKET_RESERVE`): 512 less than a block has, and less than 64 KiB, at most.
+    /// Sets the number of bytes to leave free before each packet (`PACKET_RESERVE`). The maximum is
+    /// the block size, or 64 KiB if that is less, minus 512.
     pub fn headroom(mut self, bytes: u32) -> Self {
         self.reserve = bytes;
         self
     }
 
-    /// Locks the ring into memory (mlock(2)). The pages of a packet ring are the kernel's own, there from the start and
-    /// never swapped, locked or not: the kernel takes the call and, today, has nothing to do for it.
+    /// Locks the ring into memory (mlock(2)). The kernel allocates the pages of a packet ring up
+    /// front and never swaps them, so today this changes nothing.
     pub fn lock_memory(mut self, lock: bool) -> Self {
         self.lock_memory = lock;
         self
     }
 
-    /// The socket's receive buffer in bytes (`SO_RCVBUF`). The ring does not use it.
+    /// Sets the size of the socket's receive buffer in bytes (`SO_RCVBUF`). The ring does not use
+    /// it.
     pub fn receive_buffer(mut self, bytes: u32) -> Self {
         self.receive_buffer = Some(bytes);
         self
     }
 
-    /// How long to poll the adapter where there is nothing, in whole microseconds (`SO_BUSY_POLL` of socket(7)).
+    /// Sets how long to poll the adapter if no packet is there, in whole microseconds
+    /// (`SO_BUSY_POLL` of socket(7)).
     pub fn busy_poll(mut self, time: Duration) -> Self {
         self.busy_poll = Some(time);
         self
@@ -297,7 +309,7 @@ impl CaptureBuilder {
         self
     }
 
-    /// Packets to take at a time when busy polling (`SO_BUSY_POLL_BUDGET`).
+    /// Sets the maximum number of packets to take per busy poll (`SO_BUSY_POLL_BUDGET`).
     pub fn busy_poll_budget(mut self, packets: u16) -> Self {
         self.busy_poll_budget = Some(packets);
         self
@@ -305,23 +317,25 @@ impl CaptureBuilder {
 
     /// Opens the capture.
     ///
-    /// No packet of another interface and none that the filter would drop is ever delivered: the socket receives
-    /// nothing before its ring is mapped, nothing passes before it has joined its fanout group, and then the filter
-    /// takes effect in one step.
+    /// No packet of another interface, and none that the filter drops, is ever delivered. The
+    /// socket receives nothing before its ring is mapped, no packet passes before it has joined its
+    /// fanout group, and then the filter takes effect in one step.
     ///
     /// # Errors
-    /// [`Error::Permission`] without `CAP_NET_RAW`; [`Error::NoInterface`]; [`Error::HardwareType`];
-    /// [`Error::Geometry`]; [`Error::Filter`] and its kin; [`Error::System`] for what else the kernel refuses.
+    /// [`Error::Permission`] without `CAP_NET_RAW`; [`Error::NoInterface`];
+    /// [`Error::HardwareType`]; [`Error::Geometry`]; [`Error::Filter`] and related errors;
+    /// [`Error::System`] for anything else that the kernel refuses.
     pub fn open(self) -> Result<Capture, Error> {
         self.open_closed()?.let_through()
     }
 
-    /// A capture for several members, which share the interface's packets: see [`CaptureGroup`](crate::CaptureGroup).
+    /// Returns the settings of several captures that share the interface's packets; see
+    /// [`CaptureGroup`](crate::CaptureGroup).
     pub fn group(self, members: usize, mode: FanoutMode) -> CaptureGroupBuilder {
         CaptureGroupBuilder::new(self, members, mode)
     }
 
-    /// Opens the capture as far as that a filter holds everything back.
+    /// Opens the capture with a filter that drops all packets.
     pub(crate) fn open_closed(self) -> Result<Closed, Error> {
         let (index, hardware_type) = self.find_interface()?;
         let link_type = self.link_type(hardware_type)?;
@@ -365,7 +379,7 @@ impl CaptureBuilder {
         };
         socket.drop_all().map_err(|source| Error::Filter { source })?;
         socket.socket.bind(index, ETH_P_ALL).map_err(system("bind to the interface"))?;
-        // In a group it is the group's option that counts, not the socket's.
+        // In a group, the group's option applies instead of the socket's.
         let fanout =
             self.fanout.map(|fanout| if incoming_only { fanout.ignore_outgoing() } else { fanout });
         let group = fanout.map(|fanout| fanout.join(&socket.socket)).transpose()?;
@@ -382,12 +396,12 @@ impl CaptureBuilder {
             lock_filter,
             hash,
             block_timeout,
-            // A block that is full does not wait longer than one that is not.
+            // A full block must not wait longer than one that is not full.
             coalesce: coalesce.min(block_timeout),
         })
     }
 
-    /// Index and hardware type, 0 and `None` for all interfaces.
+    /// Index and hardware type; 0 and `None` for all interfaces.
     fn find_interface(&self) -> Result<(u32, Option<u16>), Error> {
         if self.interface == ANY {
             return Ok((0, None));
@@ -421,7 +435,8 @@ impl CaptureBuilder {
         if block_size.checked_mul(blocks).is_none_or(|size| size > u32::MAX as usize) {
             return wrong(GeometryProblem::Size);
         }
-        // The kernel drops a packet that would start beyond what it counts in 16 bits (`tpacket_rcv` of af_packet.c).
+        // The kernel stores a packet's offset in 16 bits and drops packets beyond that
+        // (`tpacket_rcv` of af_packet.c).
         if self.reserve as usize > block_size.min(u16::MAX.into()) - BEFORE_PACKET {
             return wrong(GeometryProblem::Headroom);
         }
@@ -432,7 +447,7 @@ impl CaptureBuilder {
             tp_block_nr: blocks as u32,
             tp_frame_size: frame_size as u32,
             tp_frame_nr: (block_size / frame_size * blocks) as u32,
-            // 0 would let the kernel choose.
+            // With 0, the kernel would choose.
             tp_retire_blk_tov: u32::try_from(timeout.as_millis())
                 .unwrap_or(u32::MAX)
                 .clamp(1, i32::MAX as u32),

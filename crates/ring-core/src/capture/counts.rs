@@ -1,11 +1,12 @@
-//! What is counted while blocks are walked.
+//! Counters updated while blocks are walked.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// In place of a block's index: a copy of a block, in which nothing is counted any more.
+/// Index of a block's copy, in which nothing is counted any more.
 pub(crate) const COPY: usize = usize::MAX;
 
-/// Counts of a ring. Apart from the ring, so that a copy of a block does not keep the ring's memory.
+/// Counters of a ring. They are separate from the ring so that a copy of a block does not keep the
+/// ring's memory.
 #[derive(Debug)]
 pub(crate) struct Counts {
     blocks: Box<[BlockCounts]>,
@@ -13,18 +14,18 @@ pub(crate) struct Counts {
     malformed: AtomicU64,
 }
 
-/// What was counted in a block since it was taken, by all who walk it.
+/// Counters of a block since it was taken, shared by all walks of it.
 #[derive(Debug, Default)]
 struct BlockCounts {
-    /// A [`Cut`], in one word: several threads may walk the block at the same time.
+    /// A [`Cut`] packed into one word, since several threads may walk the block at the same time.
     cut: AtomicU64,
     malformed: AtomicBool,
 }
 
-/// Packets that were not captured whole.
+/// The number of truncated packets.
 #[derive(Clone, Copy)]
 struct Cut {
-    /// Packets up to here have been counted.
+    /// Packets up to this position have been counted.
     seen: u32,
     count: u32,
 }
@@ -52,7 +53,7 @@ impl Counts {
         self.blocks.len()
     }
 
-    /// The block is taken, with other packets than before.
+    /// Resets the block's counters after it was taken with new packets.
     #[inline]
     pub(crate) fn begin(&self, index: usize) {
         let counts = &self.blocks[index];
@@ -60,20 +61,20 @@ impl Counts {
         counts.malformed.store(false, Ordering::Relaxed);
     }
 
-    /// The block is given back: its counts go into the totals.
+    /// Adds the block's counters to the totals when it is returned.
     #[inline]
     pub(crate) fn end(&self, index: usize) {
         let counts = &self.blocks[index];
         let Cut { count, .. } = Cut::of(counts.cut.load(Ordering::Relaxed));
         if count != 0 {
             counts.cut.store(0, Ordering::Relaxed);
-            // Release: who sees them in the total does not see them in the block any more.
+            // Release: a thread that sees the new total does not see the block's old counter.
             self.truncated.fetch_add(u64::from(count), Ordering::Release);
         }
     }
 
-    /// Counts a packet that was not captured whole: the `position`-th of its block, once however often it is walked.
-    // Out of the walk's way.
+    /// Counts a truncated packet, the `position`-th of its block, once however often it is walked.
+    // Kept out of the hot loop.
     #[cold]
     pub(crate) fn count_truncated(&self, index: usize, position: u32) {
         let Some(counts) = self.blocks.get(index) else { return };
@@ -81,11 +82,11 @@ impl Counts {
             let Cut { seen, count } = Cut::of(word);
             (seen <= position).then(|| Cut { seen: position + 1, count: count + 1 }.word())
         };
-        // An error is a packet that somebody counted before.
+        // An error means that the packet was counted before.
         let _ = counts.cut.fetch_update(Ordering::Relaxed, Ordering::Relaxed, counted);
     }
 
-    /// Counts a block that broke off, once however often it is walked.
+    /// Counts a block that ended early, once however often it is walked.
     #[cold]
     pub(crate) fn count_malformed(&self, index: usize) {
         let Some(counts) = self.blocks.get(index) else { return };
@@ -94,9 +95,10 @@ impl Counts {
         }
     }
 
-    /// Less than it was for a moment, while another thread gives a block back; never more than it is.
+    /// The number of truncated packets. May be too low for a moment while another thread returns a
+    /// block, but never too high.
     pub(crate) fn truncated(&self) -> u64 {
-        // The total first: see `end`.
+        // The total is read first; see `end`.
         let total = self.truncated.load(Ordering::Acquire);
         let cut = |block: &BlockCounts| Cut::of(block.cut.load(Ordering::Relaxed)).count;
         total + self.blocks.iter().map(|block| u64::from(cut(block))).sum::<u64>()

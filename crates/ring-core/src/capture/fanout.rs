@@ -19,52 +19,53 @@ pub struct Fanout {
     pub(crate) most_members: u32,
 }
 
-/// How the member that gets a packet is chosen (`PACKET_FANOUT` of packet(7)).
+/// The rule that selects the member for a packet (`PACKET_FANOUT` of packet(7)).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum FanoutMode {
     /// By addresses and ports, the same for both directions of a flow (`PACKET_FANOUT_HASH`).
     Hash,
-    /// In turn (`PACKET_FANOUT_LB`).
+    /// Round-robin (`PACKET_FANOUT_LB`).
     LoadBalance,
     /// By the processor that the packet arrived on (`PACKET_FANOUT_CPU`).
     Cpu,
-    /// The first until it is full, then the next (`PACKET_FANOUT_ROLLOVER`).
+    /// The first member until it is full, then the next (`PACKET_FANOUT_ROLLOVER`).
     Rollover,
-    /// By chance (`PACKET_FANOUT_RND`).
+    /// Random (`PACKET_FANOUT_RND`).
     Random,
     /// By the adapter's receive queue (`PACKET_FANOUT_QM`).
     Queue,
-    /// By what a classic program returns, modulo the number of members (`PACKET_FANOUT_CBPF`). It sees packets from the
-    /// network header on.
+    /// By the return value of a classic BPF program, modulo the number of members
+    /// (`PACKET_FANOUT_CBPF`). The program sees packets from the network header on.
     Classic(RawFilter),
-    /// By what an eBPF program returns, modulo the number of members (`PACKET_FANOUT_EBPF`). It sees packets from the
-    /// network header on.
+    /// By the return value of an eBPF program, modulo the number of members (`PACKET_FANOUT_EBPF`).
+    /// The program sees packets from the network header on.
     Program(Arc<OwnedFd>),
 }
 
 impl Fanout {
-    /// Membership in the group with this number, made by the first to join. Numbers are shared by the whole network
-    /// namespace; [`unique`](Self::unique) has the kernel choose one.
+    /// Membership in the group with this number, which the first member creates. Numbers are shared
+    /// by the whole network namespace; with [`unique`](Self::unique) the kernel chooses one.
     #[must_use]
     pub fn group(number: u16, mode: FanoutMode) -> Self {
         Self { mode, group: Some(number), flags: 0, most_members: 0 }
     }
 
-    /// Membership in a new group, whose number the kernel chooses.
+    /// Membership in a new group whose number the kernel chooses.
     #[must_use]
     pub fn unique(mode: FanoutMode) -> Self {
         Self { mode, group: None, flags: 0, most_members: 0 }
     }
 
-    /// A member that has no room passes packets on to the next (`PACKET_FANOUT_FLAG_ROLLOVER` of packet(7)).
+    /// Lets a member without room pass packets on to the next (`PACKET_FANOUT_FLAG_ROLLOVER` of
+    /// packet(7)).
     #[must_use]
     pub fn rollover(mut self) -> Self {
         self.flags |= abi::PACKET_FANOUT_FLAG_ROLLOVER;
         self
     }
 
-    /// The kernel puts IPv4 fragments together first, so that all of them go to one member
+    /// Makes the kernel reassemble IPv4 fragments first, so that one member gets all of them
     /// (`PACKET_FANOUT_FLAG_DEFRAG`).
     #[must_use]
     pub fn defragment(mut self) -> Self {
@@ -72,15 +73,15 @@ impl Fanout {
         self
     }
 
-    /// Leaves out what this host sends, for the whole group (`PACKET_FANOUT_FLAG_IGNORE_OUTGOING` of
-    /// `linux/if_packet.h`).
+    /// Excludes packets that this host sends, for the whole group
+    /// (`PACKET_FANOUT_FLAG_IGNORE_OUTGOING` of `linux/if_packet.h`).
     #[must_use]
     pub fn ignore_outgoing(mut self) -> Self {
         self.flags |= abi::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
         self
     }
 
-    /// Joins; the group's number.
+    /// Joins the group and returns its number.
     pub(crate) fn join(&self, socket: &PacketSocket) -> Result<u16, Error> {
         let kind = match &self.mode {
             FanoutMode::Hash => abi::PACKET_FANOUT_HASH,

@@ -1,4 +1,4 @@
-//! Filters as a capture takes them.
+//! Filters of captures.
 
 use std::fmt;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -12,13 +12,13 @@ use ring_sys::packet::abi::PACKET_OUTGOING;
 use crate::link_type::{ETHERNET_HARDWARE, RAW_HARDWARE};
 use crate::{Direction, Error, LinkType, Packet};
 
-/// Which packets a capture delivers.
+/// Selects the packets that a capture delivers.
 ///
-/// An expression, a classic program, an eBPF program's descriptor, or everything. It runs in the kernel, before a packet
-/// takes any room in the ring.
+/// A filter is an expression, a classic BPF program, the descriptor of an eBPF program, or accepts
+/// everything. It runs in the kernel, before a packet takes any room in the ring.
 ///
-/// An expression is compiled for the interface's link type when the capture is opened. On `any` it holds for packets of
-/// Ethernet and of raw IP; of interfaces of other types nothing is captured then.
+/// An expression is compiled for the interface's link type when the capture is opened. On `any` it
+/// applies to Ethernet and raw IP packets; no packets of other link types are captured then.
 #[derive(Clone)]
 pub struct CaptureFilter(Kind);
 
@@ -32,11 +32,11 @@ enum Kind {
 
 /// A classic BPF program.
 ///
-/// It returns the number of bytes to keep of a packet, 0 to drop it.
+/// It returns the number of bytes to keep of a packet, or 0 to drop it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawFilter(Vec<Instruction>);
 
-/// A filter as the socket takes it.
+/// A filter in the form that a socket takes.
 #[derive(Debug)]
 pub(crate) enum Prepared<'a> {
     Nothing,
@@ -45,7 +45,7 @@ pub(crate) enum Prepared<'a> {
 }
 
 impl RawFilter {
-    /// A program of these instructions; the kernel checks it when it is attached.
+    /// Creates a program from instructions. The kernel checks it when it is attached.
     ///
     /// # Errors
     /// [`Error::FilterLength`].
@@ -63,7 +63,7 @@ impl RawFilter {
         &self.0
     }
 
-    /// The program with what it keeps limited to `snaplen`.
+    /// The program with its return values limited to `snaplen`.
     fn limited(&self, snaplen: u32) -> Result<Vec<Instruction>, Error> {
         let mut program = self.0.clone();
         if snaplen == u32::MAX {
@@ -81,13 +81,14 @@ impl RawFilter {
 }
 
 impl CaptureFilter {
-    /// Every packet.
+    /// Accepts every packet.
     #[must_use]
     pub const fn everything() -> Self {
         Self(Kind::Everything)
     }
 
-    /// An expression that is compiled with these settings. The target and the snap length are those of the capture.
+    /// An expression compiled with these options. Their target and snap length are replaced by
+    /// those of the capture.
     #[must_use]
     pub fn expression(filter: Filter, options: Options) -> Self {
         Self(if filter.expression().is_some() {
@@ -97,7 +98,7 @@ impl CaptureFilter {
         })
     }
 
-    /// An eBPF program of the type `SOCKET_FILTER`, loaded elsewhere.
+    /// An eBPF program of the type `SOCKET_FILTER`, loaded by other means.
     #[must_use]
     pub fn descriptor(program: OwnedFd) -> Self {
         Self(Kind::Descriptor(Arc::new(program)))
@@ -107,8 +108,9 @@ impl CaptureFilter {
         matches!(self.0, Kind::Descriptor(_))
     }
 
-    /// What to attach to a socket: no more than `snaplen` bytes a packet, `u32::MAX` for all; with `once`, outgoing
-    /// copies of loopback interfaces are left out. `link_type` is `None` for all interfaces.
+    /// Prepares the filter for a socket. It keeps at most `snaplen` bytes per packet, or all for
+    /// `u32::MAX`. With `once`, it drops outgoing copies on loopback interfaces. `link_type` is
+    /// `None` for all interfaces.
     pub(crate) fn prepare(
         &self,
         link_type: Option<LinkType>,
@@ -134,14 +136,14 @@ impl CaptureFilter {
     }
 }
 
-/// What makes a filter expression can be passed as it is.
+/// Accepts a filter expression.
 impl From<Filter> for CaptureFilter {
     fn from(filter: Filter) -> Self {
         Self::expression(filter, Options::socket())
     }
 }
 
-/// A program that was compiled for a socket and for the link type of the capture.
+/// Accepts a program compiled for a socket and for the capture's link type.
 impl From<Program> for CaptureFilter {
     fn from(program: Program) -> Self {
         Self(Kind::Classic(RawFilter(instructions(&program))))
@@ -165,7 +167,7 @@ impl fmt::Debug for CaptureFilter {
     }
 }
 
-/// Drops outgoing copies of loopback interfaces and goes on with the accumulator as a program starts with it.
+/// Drops outgoing copies on loopback interfaces, then restores the accumulator's initial value.
 const ONCE_ON_LOOPBACK: [Instruction; 6] = [
     Instruction::statement(bpf::LD_W_ABS, bpf::ANCILLARY_PACKET_TYPE),
     Instruction::jump(bpf::JMP_JEQ_K, PACKET_OUTGOING as u32, 0, 3),
@@ -175,7 +177,7 @@ const ONCE_ON_LOOPBACK: [Instruction; 6] = [
     Instruction::statement(bpf::LD_IMM, 0),
 ];
 
-/// Drops outgoing copies of loopback interfaces, and nothing else.
+/// Drops outgoing copies on loopback interfaces, and nothing else.
 pub(crate) fn once_on_loopback() -> Result<Program, Error> {
     interpretable(
         &[&ONCE_ON_LOOPBACK[..], &[Instruction::statement(bpf::RET_K, u32::MAX)]].concat(),
@@ -195,8 +197,8 @@ fn compile(
     Ok(instructions(&program.map_err(|source| Error::Compile { link_type, source })?))
 }
 
-/// Compiles an expression for a socket that receives from interfaces of all types: one program for Ethernet and one for
-/// raw IP, behind a look at the type.
+/// Compiles an expression for a socket that receives from interfaces of all types. The result tests
+/// the interface's type and contains one program for Ethernet and one for raw IP.
 fn compile_for_any(
     filter: &Filter,
     options: &Options,
@@ -204,13 +206,14 @@ fn compile_for_any(
 ) -> Result<Vec<Instruction>, Error> {
     let ethernet = compile(filter, options, LinkType::ETHERNET, snaplen)?;
     let raw = match compile(filter, options, LinkType::RAW, snaplen) {
-        // What cannot be said of raw IP holds for none of its packets.
+        // If the expression cannot be tested on raw IP, no raw IP packet matches it.
         Err(Error::Compile { .. }) => vec![Instruction::statement(bpf::RET_K, 0)],
         raw => raw?,
     };
     let reset = Instruction::statement(bpf::LD_IMM, 0);
     let mut program = vec![Instruction::statement(bpf::LD_W_ABS, bpf::ANCILLARY_HARDWARE_TYPE)];
-    // After the comparisons come: the end for others, the way to raw IP, Ethernet.
+    // The comparisons are followed by the return for other types, the jump to the raw IP program,
+    // and the Ethernet program.
     let types = RAW_HARDWARE
         .map(|raw| (raw, 1))
         .into_iter()
@@ -234,7 +237,7 @@ fn instructions(program: &Program) -> Vec<Instruction> {
     program.instructions().iter().map(convert).collect()
 }
 
-/// The program for the interpreter.
+/// Converts the program for the interpreter.
 pub(crate) fn interpretable(program: &[Instruction]) -> Result<Program, Error> {
     let convert = |i: &Instruction| packet_filter::Instruction {
         code: i.code,
@@ -245,7 +248,8 @@ pub(crate) fn interpretable(program: &[Instruction]) -> Result<Program, Error> {
     Ok(Program::from_instructions(program.iter().map(convert).collect())?)
 }
 
-/// What the kernel's filter knows of a packet besides its bytes. The processor, the queue and the mark are not recorded.
+/// The ancillary data of a packet for the kernel's filters. Processor, queue and mark are not
+/// recorded.
 pub(crate) fn ancillary(packet: &Packet<'_>, hardware_type: u16, protocol: u16) -> Ancillary {
     let meta = packet.meta();
     let mut ancillary = Ancillary::vlan(meta.vlan.map(|tag| tag.tci));

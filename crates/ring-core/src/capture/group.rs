@@ -1,4 +1,4 @@
-//! Several captures that share an interface's packets.
+//! Groups of captures that share an interface's packets.
 
 use std::io;
 use std::ops::AddAssign;
@@ -12,9 +12,9 @@ use super::fanout::{Fanout, FanoutMode};
 use crate::error::system;
 use crate::{Error, Statistics};
 
-/// Captures in one fanout group: each packet of the interface goes to one of them.
+/// Captures in one fanout group. Each packet of the interface is delivered to one of them.
 ///
-/// All members are there before the first packet comes, so that no flow changes its member.
+/// All members exist before the first packet arrives, so that no flow changes its member.
 ///
 /// ```no_run
 /// use ring_core::{Capture, FanoutMode, Timeout};
@@ -37,7 +37,7 @@ pub struct CaptureGroup {
     number: u16,
 }
 
-/// How a [`CaptureGroup`] is set up.
+/// Settings of a [`CaptureGroup`].
 #[derive(Clone, Debug)]
 #[must_use = "nothing is captured before `open`"]
 pub struct CaptureGroupBuilder {
@@ -47,18 +47,19 @@ pub struct CaptureGroupBuilder {
 }
 
 impl CaptureGroup {
-    /// The group's number, which the kernel chose.
+    /// The group's number, chosen by the kernel.
     #[must_use]
     pub fn number(&self) -> u16 {
         self.number
     }
 
-    /// The members, to be read from.
+    /// The members.
     pub fn members_mut(&mut self) -> &mut [Capture] {
         &mut self.members
     }
 
-    /// The members, each to be taken elsewhere. The group lasts as long as one of them.
+    /// Returns the members, for example to move them to threads. The group lasts until the last of
+    /// them is dropped.
     #[must_use]
     pub fn into_members(self) -> Vec<Capture> {
         self.members
@@ -72,7 +73,7 @@ impl CaptureGroup {
         self.members.iter_mut().map(Capture::statistics).collect()
     }
 
-    /// Totals of all members together.
+    /// Totals summed over all members.
     ///
     /// # Errors
     /// As [`Capture::statistics`].
@@ -84,12 +85,12 @@ impl CaptureGroup {
         Ok(total)
     }
 
-    /// Runs each member on a thread of its own: the first on the first of these processors, and so on; members beyond
-    /// the list run anywhere.
+    /// Runs each member on a thread of its own, the first one pinned to the first of these
+    /// processors, and so on. Members beyond the end of the list are not pinned.
     ///
     /// # Errors
-    /// [`Error::System`] where a thread cannot be made or may not run on its processor; threads that were started end
-    /// with their work.
+    /// [`Error::System`] if a thread cannot be started or may not run on its processor. Threads
+    /// that were started keep running until their work ends.
     pub fn spawn<T: Send + 'static>(
         self,
         processors: &[usize],
@@ -107,7 +108,8 @@ impl CaptureGroup {
             let thread = thread::Builder::new()
                 .name(format!("{}-{member}", capture.interface()))
                 .spawn(move || {
-                    // It was allowed a moment ago; where it no longer is, the thread runs elsewhere.
+                    // Pinning was possible a moment ago. If it is no longer, the thread runs
+                    // elsewhere.
                     processor.map(processor::pin);
                     work(member, capture)
                 });
@@ -122,21 +124,22 @@ impl CaptureGroupBuilder {
         Self { member, members: members.max(1), fanout: Fanout::unique(mode) }
     }
 
-    /// A member that has no room passes packets on to the next (`PACKET_FANOUT_FLAG_ROLLOVER` of packet(7)).
+    /// Lets a member without room pass packets on to the next (`PACKET_FANOUT_FLAG_ROLLOVER` of
+    /// packet(7)).
     pub fn rollover(mut self) -> Self {
         self.fanout = self.fanout.rollover();
         self
     }
 
-    /// The kernel puts IPv4 fragments together first, so that all of them go to one member
+    /// Makes the kernel reassemble IPv4 fragments first, so that one member gets all of them
     /// (`PACKET_FANOUT_FLAG_DEFRAG`).
     pub fn defragment(mut self) -> Self {
         self.fanout = self.fanout.defragment();
         self
     }
 
-    /// Leaves out what this host sends, for the whole group (`PACKET_FANOUT_FLAG_IGNORE_OUTGOING` of
-    /// `linux/if_packet.h`).
+    /// Excludes packets that this host sends, for the whole group
+    /// (`PACKET_FANOUT_FLAG_IGNORE_OUTGOING` of `linux/if_packet.h`).
     pub fn ignore_outgoing(mut self) -> Self {
         self.fanout = self.fanout.ignore_outgoing();
         self
@@ -147,7 +150,7 @@ impl CaptureGroupBuilder {
     /// # Errors
     /// As [`CaptureBuilder::open`].
     pub fn open(self) -> Result<CaptureGroup, Error> {
-        /// What the kernel takes where nothing is said.
+        /// The kernel's default for the maximum number of members.
         const USUAL: usize = 256;
         let mut fanout = self.fanout;
         if self.members > USUAL {
@@ -158,7 +161,7 @@ impl CaptureGroupBuilder {
         for _ in 0..self.members {
             let member = self.member.clone().fanout(fanout.clone()).open_closed()?;
             number = member.group.unwrap_or_default();
-            // The first made the group, the others join it.
+            // The first member created the group; the others join it.
             fanout.group = Some(number);
             closed.push(member);
         }

@@ -1,12 +1,14 @@
-//! Who has which block of a ring.
+//! Ownership of a ring's blocks.
 //!
-//! **Protocol.** A block is free, lent to the one who walks the ring, or on loan to anybody on any thread. Its status
-//! word says "user" in the last two cases, so that the walk must ask here before it believes the status word. Whoever
-//! gives a block back writes the status word first and frees it here after: a walk that finds it free then sees the
-//! kernel's status, or a newer one, and never the old "user" a second time.
+//! **Protocol.** A block is free, lent to the thread that walks the ring, or on loan to any thread.
+//! In the last two cases its status word says "user", so the walk must check here before it trusts
+//! the status word. To return a block, a thread first writes the status word and then marks the
+//! block free here. A walk that finds the block free therefore sees the kernel's status, or a newer
+//! one, and never the old "user" a second time.
 //!
-//! A walk that has to wait for a block says so in `wanted` and looks again; whoever gives one back looks at `wanted`
-//! after. Both orders are sequentially consistent, so that at least one of the two sees the other.
+//! A walk that must wait for a block sets `wanted` and checks again. A thread that returns a block
+//! checks `wanted` afterwards. Both orders are sequentially consistent, so at least one of the two
+//! sees the other.
 
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
@@ -34,30 +36,31 @@ impl Loans {
         }
     }
 
-    /// Whether nobody has the block. What was done before it was given back is visible after.
+    /// `true` if the block is free. Everything done before its return is visible then.
     #[inline]
     pub(crate) fn is_free(&self, index: usize) -> bool {
         self.blocks[index].load(Ordering::Acquire) == FREE
     }
 
-    /// The walk takes a block that is free.
+    /// Lends a free block to the walk.
     #[inline]
     pub(crate) fn lend(&self, index: usize) {
         self.blocks[index].store(LENT, Ordering::Relaxed);
     }
 
-    /// A lent block goes on loan.
+    /// Turns a lent block into one on loan.
     pub(crate) fn extend(&self, index: usize) {
         self.blocks[index].store(ON_LOAN, Ordering::Relaxed);
         self.on_loan.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A block comes back: `release` gives it to the kernel. Whether the walk waits for one and must be woken.
+    /// Returns a block; `release` gives it to the kernel. `true` if the walk waits for a block and
+    /// must be woken.
     #[inline]
     pub(crate) fn give_back(&self, index: usize, release: impl FnOnce()) -> bool {
         release();
         if self.blocks[index].load(Ordering::Relaxed) == LENT {
-            // By the thread that walks, which therefore does not wait.
+            // The walk's own thread returns it, so the walk is not waiting.
             self.blocks[index].store(FREE, Ordering::Release);
             return false;
         }
@@ -67,19 +70,20 @@ impl Loans {
         self.wanted.load(Ordering::Relaxed) && self.wanted.swap(false, Ordering::Relaxed)
     }
 
-    /// The walk is about to wait for a block; whether it still has to.
+    /// Announces that the walk will wait for a block. `false` if the block is free already.
     pub(crate) fn want(&self, index: usize) -> bool {
         self.wanted.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         !self.is_free(index)
     }
 
-    /// How many blocks are on loan.
+    /// The number of blocks on loan.
     pub(crate) fn count(&self) -> usize {
         self.on_loan.load(Ordering::Relaxed)
     }
 
-    /// How many blocks in a row, from this one on, nobody has: what the kernel can fill before it has to stop.
+    /// The number of consecutive free blocks from this one on, which the kernel can fill before it
+    /// stops.
     pub(crate) fn free_from(&self, index: usize) -> usize {
         if self.count() == 0 {
             return self.blocks.len();
@@ -100,8 +104,8 @@ mod loom {
     const KERNEL: u32 = 0;
     const USER: u32 = 1;
 
-    /// A block is given back on another thread while the walk comes round to it: the walk either finds it on loan, or
-    /// finds the kernel's status, never the old one.
+    /// A block is returned on another thread while the walk reaches it. The walk must find it on
+    /// loan, or with the kernel's status, but never with the old status.
     #[test]
     fn a_block_is_never_delivered_twice() {
         ::loom::model(|| {
@@ -122,7 +126,8 @@ mod loom {
         });
     }
 
-    /// The walk waits for a block that comes back at the same time: either it sees that it came back, or it is woken.
+    /// The walk waits for a block that is returned at the same time. It must see the return, or be
+    /// woken.
     #[test]
     fn no_wake_up_is_lost() {
         ::loom::model(|| {
@@ -139,7 +144,8 @@ mod loom {
         });
     }
 
-    /// Two holders of two blocks: the count ends at none, and a waiting walk is woken by the one it waits for.
+    /// Two holders return two blocks. The count must end at 0, and a waiting walk must be woken by
+    /// the block that it waits for.
     #[test]
     fn two_holders() {
         ::loom::model(|| {

@@ -43,14 +43,15 @@ use self::walk::Walk;
 use crate::error::system;
 use crate::{Error, Interrupter, LinkType, Next, Packet, PacketSource, Statistics, Timeout};
 
-/// Kernel counters have 32 bits: they are read at least once in so many packets.
+/// Number of packets after which to read the kernel's counters, since they have only 32 bits.
 const READ_COUNTERS: u64 = 1 << 30;
 
-/// Packets of an interface, through a ring that is shared with the kernel: `AF_PACKET` with `TPACKET_V3`
-/// (`Documentation/networking/packet_mmap.rst`).
+/// Captures packets of an interface through a ring shared with the kernel: `AF_PACKET` with
+/// `TPACKET_V3` (`Documentation/networking/packet_mmap.rst`).
 ///
-/// The kernel collects packets in blocks and hands over a block when it is full or a timeout has passed. Here a block
-/// is lent, and goes back when it is dropped; [`Block::share`] keeps it longer, on any thread.
+/// The kernel collects packets in blocks. It hands over a block when it is full or after a timeout.
+/// The capture lends the block, and dropping it returns it to the kernel. [`Block::share`] keeps a
+/// block longer, on any thread.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -71,55 +72,58 @@ const READ_COUNTERS: u64 = 1 << 30;
 ///
 /// | event | outcome |
 /// |---|---|
-/// | a signal arrives while waiting | the wait goes on for the rest of its time |
-/// | the interface goes down | the wait goes on; packets come again once it is up |
-/// | the interface is deleted | [`Error::InterfaceGone`], after all packets that were captured, and at each call from then on |
-/// | the MTU changes | nothing: packets longer than a block are truncated and counted, others fit |
-/// | the process forks | the ring is not there in the child (`MADV_DONTFORK` of madvise(2)), which may close what it inherits |
+/// | a signal arrives during a wait | the wait continues for the rest of its time |
+/// | the interface goes down | the wait continues; packets arrive again once it is up |
+/// | the interface is deleted | all captured packets, then [`Error::InterfaceGone`] at each call |
+/// | the MTU changes | nothing; packets longer than a block are truncated and counted |
+/// | the process forks | the child has no ring (`MADV_DONTFORK` of madvise(2)) and may close the descriptors that it inherits |
 /// | all blocks are full | the kernel drops packets, counts them, and marks the next packet as [`losing`](crate::PacketMeta::losing) |
-/// | the next block is kept by somebody | [`Statistics::ring_exhausted`] counts it, and the wait goes on until it comes back |
+/// | the next block is on loan | [`Statistics::ring_exhausted`] counts it, and the wait continues until the block is returned |
 pub struct Capture {
     socket: CaptureSocket,
     waiter: Waiter,
     ring: Arc<Ring>,
-    /// The block that comes next.
+    /// Index of the next block.
     cursor: usize,
-    /// What [`next_packet`](Self::next_packet) has left of its block.
+    /// The rest of the current block, for [`next_packet`](Self::next_packet).
     open: Option<Taken>,
     link_type: Option<LinkType>,
     hash: bool,
     next_number: u64,
     statistics: Statistics,
-    /// Blocks that come next and may hold packets of another filter, and what they are to be filtered by.
+    /// The number of next blocks that may hold packets of an earlier filter, and the filter for
+    /// them.
     stale: usize,
     program: Option<Arc<Program>>,
-    /// What the kernel's filter leaves to be done in every block.
+    /// A filter to apply to every block, for what the kernel's filter cannot do.
     rest: Option<Arc<Program>>,
     block_timeout: Duration,
     pace: Pace,
-    /// The socket reported an error that nobody has looked at.
+    /// `true` if the socket reported an error that is not handled yet.
     failed: bool,
-    /// Once the interface went down: until then a block may have been begun before.
+    /// Set once the interface went down: until this time, a block may have been started before
+    /// that.
     old_until: Option<Instant>,
-    /// Packets delivered when the kernel's counters were read last.
+    /// The number of packets delivered when the kernel's counters were last read.
     counted_at: u64,
-    /// The kernel dropped packets, and no packet has been marked for it.
+    /// `true` if the kernel dropped packets and no packet is marked for it yet.
     lost: bool,
 }
 
-/// How often packets went to another member of their group (`PACKET_ROLLOVER_STATS` of packet(7)).
+/// Counters of packets passed to another member of a fanout group (`PACKET_ROLLOVER_STATS` of
+/// packet(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rollovers {
-    /// Packets that the chosen member had no room for.
+    /// Packets for which the selected member had no room.
     pub all: u64,
-    /// Of these, packets of flows that fill the ring on their own.
+    /// Of these, packets of flows that fill the ring alone.
     pub huge: u64,
-    /// Packets that no member had room for.
+    /// Packets for which no member had room.
     pub failed: u64,
 }
 
-/// What came of looking for a block.
+/// The result of looking for a block.
 #[derive(Debug)]
 pub(crate) enum Found {
     Block(Taken),
@@ -128,7 +132,7 @@ pub(crate) enum Found {
 }
 
 impl Capture {
-    /// Captures from an interface with the defaults; `any` is all interfaces.
+    /// Captures from an interface with the defaults; `any` means all interfaces.
     ///
     /// # Errors
     /// As [`CaptureBuilder::open`].
@@ -136,7 +140,7 @@ impl Capture {
         Self::builder(interface).open()
     }
 
-    /// Sets up a capture from an interface; `any` is all interfaces.
+    /// Returns the settings of a capture from an interface; `any` means all interfaces.
     pub fn builder(interface: &str) -> CaptureBuilder {
         CaptureBuilder::new(interface)
     }
@@ -174,10 +178,11 @@ impl Capture {
         })
     }
 
-    /// Waits for the next block; `None` when the time ran out or an [`Interrupter`] ended the wait.
+    /// Waits for the next block. `None` if the timeout expired or an [`Interrupter`] ended the
+    /// wait.
     ///
     /// # Errors
-    /// [`Error::InterfaceGone`]; [`Error::System`] when the kernel refuses to wait.
+    /// [`Error::InterfaceGone`]; [`Error::System`] if the kernel refuses to wait.
     pub fn next_block(&mut self, timeout: Timeout) -> Result<Option<Block<'_>>, Error> {
         match self.find(timeout)? {
             Found::Block(taken) => Ok(Some(self.lend(taken))),
@@ -185,7 +190,8 @@ impl Capture {
         }
     }
 
-    /// Waits for the next packet; `None` as for [`next_block`](Self::next_block), which goes on where this leaves off.
+    /// Waits for the next packet. `None` as for [`next_block`](Self::next_block). A call of
+    /// `next_block` in between continues with the rest of the current block.
     ///
     /// ```compile_fail
     /// # fn a_packet_outlives_the_next(capture: &mut ring_core::Capture) -> Result<(), ring_core::Error> {
@@ -200,7 +206,7 @@ impl Capture {
     /// As [`next_block`](Self::next_block).
     pub fn next_packet(&mut self, timeout: Timeout) -> Result<Option<Packet<'_>>, Error> {
         loop {
-            // A block that has none left goes back before the next is waited for.
+            // An exhausted block is returned before waiting for the next one.
             if self.open.as_ref().is_some_and(|taken| taken.walk.left() == 0) {
                 self.close();
             }
@@ -211,8 +217,8 @@ impl Capture {
                 }
             }
             let Some(Taken { extent, walk, filter }) = &mut self.open else { continue };
-            // SAFETY: the block was taken and is given back by those who have `self` to themselves, which nobody has
-            // while the packet borrows it.
+            // SAFETY: the block was taken. Returning it needs exclusive access to `self`, which the
+            // packet borrows.
             let data = unsafe { self.ring.data(extent) };
             if let Some(packet) =
                 walk.next(&self.ring.counts, extent.index, data, filter.as_deref())
@@ -222,7 +228,7 @@ impl Capture {
         }
     }
 
-    /// The interface's name as it was given.
+    /// The interface's name as passed on opening.
     #[must_use]
     pub fn interface(&self) -> &str {
         &self.socket.interface
@@ -233,19 +239,19 @@ impl Capture {
         self.socket.index
     }
 
-    /// How many blocks the ring has.
+    /// The number of blocks in the ring.
     #[must_use]
     pub fn block_count(&self) -> usize {
         self.ring.block_count()
     }
 
-    /// How many blocks in a row the kernel can still fill before it comes to one that is kept.
+    /// The number of consecutive blocks that the kernel can fill before it reaches one on loan.
     #[must_use]
     pub fn free_blocks(&self) -> usize {
         self.ring.loans.free_from(self.cursor)
     }
 
-    /// Ends this capture's waits from other threads.
+    /// A handle that ends this capture's waits from other threads.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
         self.waiter.interrupter.clone()
@@ -254,10 +260,10 @@ impl Capture {
     /// Totals since the capture was opened.
     ///
     /// # Errors
-    /// [`Error::System`] when the kernel refuses to tell.
+    /// [`Error::System`] if the kernel refuses to report them.
     pub fn statistics(&mut self) -> Result<Statistics, Error> {
         self.read_counters()?;
-        // None of the totals ever decreases.
+        // Totals must never decrease.
         self.statistics.truncated = self.statistics.truncated.max(self.ring.counts.truncated());
         Ok(Statistics {
             malformed: self.ring.counts.malformed(),
@@ -266,10 +272,10 @@ impl Capture {
         })
     }
 
-    /// How often packets of this member of a group with rollover went to another, and why.
+    /// The number of packets that this member of a group with rollover passed on, by cause.
     ///
     /// # Errors
-    /// [`Error::System`] outside of such a group.
+    /// [`Error::System`] if the capture is in no such group.
     pub fn rollovers(&self) -> Result<Rollovers, Error> {
         let counted = self
             .socket
@@ -279,21 +285,23 @@ impl Capture {
         Ok(Rollovers { all: counted.tp_all, huge: counted.tp_huge, failed: counted.tp_failed })
     }
 
-    /// Puts another filter in place of the present one. From then on only packets that pass it are delivered: those in
-    /// the ring already, which were captured under the old filter, are filtered again here.
+    /// Replaces the filter. From then on only packets that pass it are delivered. Packets that are
+    /// in the ring already, captured under the old filter, are filtered again in this process.
     ///
-    /// With an expression or a classic program no packet that passes both is lost. What an eBPF program would say of
-    /// packets in the ring cannot be known: the ring is emptied for it, which takes twice the block timeout, and
-    /// [`Statistics::discarded`] counts what was thrown away. A classic program that asks for the processor, the queue or
-    /// the mark of a packet finds 0 for those that are in the ring: the kernel does not record them.
+    /// With an expression or a classic program, no packet that passes both filters is lost. An eBPF
+    /// program cannot run on packets in the ring, so the ring is emptied first, which takes twice
+    /// the block timeout; [`Statistics::discarded`] counts the discarded packets. A classic program
+    /// that reads a packet's processor, queue or mark gets 0 for packets in the ring, because the
+    /// kernel does not record them.
     ///
     /// # Errors
-    /// [`Error::Filter`] when the kernel refuses it, which leaves the old one in place, or nothing passing where the new
-    /// one is an eBPF program; [`Error::FilterLocked`], [`Error::Compile`] and its kin, which leave the old one in place.
+    /// [`Error::Filter`] if the kernel refuses the filter; the old one then stays in place, or, if
+    /// the new one is an eBPF program, no packet passes. [`Error::FilterLocked`],
+    /// [`Error::Compile`] and related errors, which leave the old filter in place.
     pub fn set_filter(&mut self, filter: impl Into<CaptureFilter>) -> Result<(), Error> {
         let filter = filter.into();
         if filter.is_descriptor() {
-            // Whatever can be known is found out before anything is thrown away.
+            // Check everything possible before any packet is discarded.
             self.socket.check_filter(&filter)?;
             self.socket.drop_all().map_err(|source| Error::Filter { source })?;
             self.discard()?;
@@ -305,8 +313,9 @@ impl Capture {
             let index = (self.cursor + ahead) % blocks;
             self.ring.loans.is_free(index) && self.ring.status(index) & TP_STATUS_USER != 0
         });
-        // After those that are closed comes the one that is being filled, and one more if that was just closed. To filter
-        // a block of the new filter again changes nothing.
+        // Blocks that were captured under the old filter: the closed ones, the one being filled,
+        // and one more in case that was just closed. Filtering a block of the new filter again does
+        // no harm.
         self.stale = if program.is_some() { full.count() + 2 } else { 0 };
         if let Some(open) = &mut self.open {
             open.filter.clone_from(&program);
@@ -315,7 +324,7 @@ impl Capture {
         Ok(())
     }
 
-    /// Throws away what was captured so far.
+    /// Discards all captured packets.
     fn discard(&mut self) -> Result<(), Error> {
         let waited = Instant::now() + self.held_back();
         self.close();
@@ -332,7 +341,7 @@ impl Capture {
         }
     }
 
-    /// The filter for a block that may have been captured under another.
+    /// The filter for a block that may have been captured under an earlier one.
     #[cold]
     fn refilter(&mut self) -> Option<Arc<Program>> {
         self.stale -= 1;
@@ -343,18 +352,18 @@ impl Capture {
         program
     }
 
-    /// The block that [`find`](Self::find) found.
+    /// Lends the block that [`find`](Self::find) found.
     #[inline]
     pub(crate) fn lend(&mut self, taken: Taken) -> Block<'_> {
         Block::new(&self.ring, taken)
     }
 
-    /// What becomes readable when there may be a block.
+    /// The descriptor that becomes readable when there may be a block.
     pub(crate) fn waiter(&self) -> BorrowedFd<'_> {
         self.waiter.as_fd()
     }
 
-    /// Looks for a block, and waits for one.
+    /// Waits for a block.
     pub(crate) fn find(&mut self, timeout: Timeout) -> Result<Found, Error> {
         match self.look()? {
             Found::TimedOut => self.wait(timeout),
@@ -414,7 +423,8 @@ impl Capture {
         }
     }
 
-    /// From here on a block that comes back raises the event; it may have come back just before.
+    /// Announces a wait: from now on a returned block raises the event. Returns a block that was
+    /// returned just before.
     fn about_to_wait(&mut self) -> Result<Option<Taken>, Error> {
         if !self.ring.loans.want(self.cursor)
             && let Some(taken) = self.ready()?
@@ -425,7 +435,7 @@ impl Capture {
         Ok(None)
     }
 
-    /// Takes the next block if the kernel has handed it over and nobody keeps it.
+    /// Takes the next block if the kernel has handed it over and it is not on loan.
     #[inline]
     fn ready(&mut self) -> Result<Option<Taken>, Error> {
         loop {
@@ -446,7 +456,7 @@ impl Capture {
             if self.pace.counts() {
                 self.pace.took(self.ring.filling(index, status));
             }
-            // The kernel marks blocks from a loss on until its counters are read.
+            // After a loss, the kernel marks all blocks until its counters are read.
             if extent.losing || self.next_number - self.counted_at >= READ_COUNTERS {
                 self.read_counters()?;
             }
@@ -480,8 +490,9 @@ impl Capture {
         if std::mem::take(&mut self.failed) { self.look_into_failure() } else { Ok(()) }
     }
 
-    /// Finds out why the socket reports an error: an interface that went down may come back, one that was deleted not.
-    /// Either way the block that was being filled is yet to come, closed by its timeout, before anybody is told.
+    /// Handles an error of the socket. An interface that went down may come back; a deleted one
+    /// will not. In both cases the block being filled still arrives, closed by its timeout, before
+    /// the error is returned.
     #[cold]
     fn look_into_failure(&mut self) -> Result<(), Error> {
         let gone = match self.socket.is_down() {
@@ -494,7 +505,7 @@ impl Capture {
         let until = now + self.held_back();
         match gone {
             Some(gone) if now >= *self.old_until.get_or_insert(until) => {
-                // For whoever asks again: the kernel tells of it once.
+                // The kernel reports the error only once, but later calls must return it, too.
                 self.failed = true;
                 return Err(gone);
             }
@@ -504,7 +515,8 @@ impl Capture {
         self.waiter.set_down(true)
     }
 
-    /// A block was waited for and came: if it cannot have been begun before the interface went down, that is up again.
+    /// Called when a block arrived. If it must have been started after the interface went down, the
+    /// interface is up again.
     #[inline]
     fn seems_up(&mut self) -> Result<(), Error> {
         if self.old_until.is_some_and(|until| Instant::now() >= until) {
@@ -539,8 +551,8 @@ impl PacketSource for Capture {
     }
 
     fn held_back(&self) -> Duration {
-        // The block that is being filled is closed by its timeout, which before Linux 6.18 is looked at once in a
-        // timeout: so it may take two.
+        // The timeout closes the block being filled. Before Linux 6.18 the kernel checks it only
+        // once per timeout, so it may take twice as long.
         self.block_timeout * 2 + Duration::from_millis(5)
     }
 
@@ -567,7 +579,8 @@ impl Drop for Capture {
     fn drop(&mut self) {
         self.close();
         if self.ring.loans.count() > 0 {
-            // Blocks that are kept keep the mapping, which keeps the socket: it must not go on collecting.
+            // Blocks on loan keep the mapping and so the socket, which must stop collecting
+            // packets.
             self.socket.silence();
         }
     }

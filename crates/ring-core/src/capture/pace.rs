@@ -1,24 +1,26 @@
-//! Taking several blocks at one waking.
+//! Wake-up coalescing.
 //!
-//! To be woken costs a thread some microseconds, and on a virtual machine fifty: as much as hundreds of packets. When
-//! blocks are closed because they are full, one after the other, the time that the last took to fill tells when several
-//! more will be: a wait may sleep until then, as adapters moderate their interrupts.
+//! A wake-up costs a thread some microseconds, and on a virtual machine fifty, as much as hundreds
+//! of packets. If blocks are closed because they are full, the time in which the last one filled up
+//! predicts when several more will be full. A wait may sleep until then, much like the interrupt
+//! moderation of adapters.
 
 use std::time::Duration;
 
-/// Blocks at one waking at most: no more than what the processors' caches hold.
+/// Maximum number of blocks per wake-up, limited by the size of the processors' caches.
 const BLOCKS: u32 = 4;
 
-/// The least part of the ring that stays free for the kernel meanwhile is all but this one.
+/// At most 1/8 of the ring may fill up during the sleep.
 const PART: usize = 8;
 
-/// How a capture waits for blocks that fill up.
+/// Decides how long a capture sleeps while blocks fill up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
-    /// How long a full block may wait.
+    /// Maximum time that a full block may wait.
     most: Duration,
     blocks: u32,
-    /// How long the last block took to fill; `None` if it did not, and once it was asked for.
+    /// The time in which the last block filled up. `None` if it was not full, and after it was used
+    /// once.
     filling: Option<Duration>,
 }
 
@@ -28,19 +30,20 @@ impl Pace {
         Self { most, blocks, filling: None }
     }
 
-    /// Whether there is anything to be gained.
+    /// `true` if coalescing is possible.
     #[inline]
     pub(crate) fn counts(&self) -> bool {
         self.blocks > 1 && !self.most.is_zero()
     }
 
-    /// A block was taken that took so long to fill; `None` if its time was over before it was full.
+    /// Records the time in which a block filled up. `None` if its timeout expired first.
     #[inline]
     pub(crate) fn took(&mut self, filling: Option<Duration>) {
         self.filling = filling;
     }
 
-    /// How long to sleep, whatever happens in the ring, before the next wait: once for each block that was full.
+    /// The time to sleep, regardless of the ring, before the next wait. Returned once per full
+    /// block.
     pub(crate) fn nap(&mut self) -> Option<Duration> {
         let filling = self.filling.take().filter(|filling| !filling.is_zero())?;
         let within = self.most.as_nanos() / filling.as_nanos();

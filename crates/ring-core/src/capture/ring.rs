@@ -1,10 +1,12 @@
 //! A receive ring of version 3 in memory that the kernel writes.
 //!
-//! **Rules.** The status word of a block is an atomic behind a raw pointer. It is read with Acquire before anything
-//! else in the block: the kernel writes it last, after a write barrier (`prb_flush_block` in
-//! `net/packet/af_packet.c`). It is written with Release after everything: the kernel may fill the block from then on.
-//! While it says "user" and nobody here has given the block back, the kernel does not write to the block, so that a
-//! slice of what follows the block's descriptor is sound. The descriptor, with the status word, is never in a slice.
+//! **Rules.** The status word of a block is an atomic behind a raw pointer. It is read with Acquire
+//! before anything else in the block, because the kernel writes it last, after a write barrier
+//! (`prb_flush_block` in `net/packet/af_packet.c`). It is written with Release after everything
+//! else, because the kernel may fill the block from then on. While it says "user" and this process
+//! has not returned the block, the kernel does not write to the block, so a slice of the bytes
+//! after the block's descriptor is sound. The descriptor, which contains the status word, is never
+//! in a slice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,7 +21,7 @@ use ring_sys::packet::abi::{
 use super::counts::Counts;
 use super::loans::Loans;
 
-/// Where the data of a block start: after its descriptor.
+/// Offset of a block's data, after its descriptor.
 pub(crate) const DATA: usize = size_of::<TpacketBlockDesc>();
 
 #[derive(Debug)]
@@ -28,11 +30,12 @@ pub(crate) struct Ring {
     block_size: usize,
     pub(crate) counts: Arc<Counts>,
     pub(crate) loans: Loans,
-    /// Raised when a block that the walk waits for comes back.
+    /// Raised when a block that the walk waits for is returned.
     pub(crate) returned: Event,
 }
 
-/// Has the processor fetch memory that will be read soon: a hint about any place, in the data or not.
+/// Prefetches memory that will be read soon. `at` may be outside of the data, since this is only a
+/// hint.
 #[inline(always)]
 pub(crate) fn prefetch(data: &[u8], at: usize) {
     let place = data.as_ptr().wrapping_add(at);
@@ -46,22 +49,23 @@ pub(crate) fn prefetch(data: &[u8], at: usize) {
     let _ = place;
 }
 
-/// What a block's descriptor says, checked against the ring's geometry.
+/// A block's descriptor, checked against the ring's geometry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) index: usize,
-    /// Packets in the block, by its own account.
+    /// Number of packets, as stated by the block.
     pub(crate) packets: u32,
-    /// Where the first packet's header starts, counted from [`DATA`].
+    /// Offset of the first packet's header, counted from [`DATA`].
     pub(crate) first: usize,
-    /// Bytes of the block from [`DATA`] on.
+    /// Length of the block's data, counted from [`DATA`].
     pub(crate) len: usize,
-    /// Packets were lost before those of this block.
+    /// `true` if packets were lost before those of this block.
     pub(crate) losing: bool,
 }
 
 impl Ring {
-    /// The mapping must have exactly `block_count` blocks of `block_size` bytes, more than a descriptor each.
+    /// The mapping must have exactly `block_count` blocks of `block_size` bytes, each larger than a
+    /// descriptor.
     pub(crate) fn new(
         mapping: Mapping,
         block_size: usize,
@@ -90,17 +94,18 @@ impl Ring {
         self.counts.block_count()
     }
 
-    /// The block's status; if it says "user", everything that the kernel wrote into the block is visible after.
+    /// The block's status. If it says "user", everything that the kernel wrote into the block is
+    /// visible afterwards.
     #[inline]
     pub(crate) fn status(&self, index: usize) -> u32 {
         let word = self.word(index, std::mem::offset_of!(TpacketBlockDesc, block_status));
-        // SAFETY: the pointer is valid and aligned as long as the mapping lives, and both sides treat the word as an
-        // atomic.
+        // SAFETY: the pointer is valid and aligned while the mapping lives, and both sides treat
+        // the word as an atomic.
         unsafe { AtomicU32::from_ptr(word) }.load(Ordering::Acquire)
     }
 
-    /// Takes the block, whose status must say "user", for the walk. `None` for a descriptor that cannot be: the block
-    /// has then gone back to the kernel.
+    /// Takes the block, whose status must say "user", for the walk. `None` if the descriptor is
+    /// invalid; the block is then returned to the kernel.
     #[inline]
     pub(crate) fn take(&self, index: usize, status: u32) -> Option<Extent> {
         debug_assert!(status & TP_STATUS_USER != 0);
@@ -119,8 +124,8 @@ impl Ring {
         Some(Extent { index, packets, first: first - DATA, len: len - DATA, losing })
     }
 
-    /// How long a block that was taken took to fill; `None` if it was handed over before it was full, or its clock went
-    /// back meanwhile. A hint: the kernel's word is taken for it.
+    /// The time in which a taken block filled up. `None` if it was handed over before it was full,
+    /// or if its clock went back. Only a hint, so the kernel's value is not checked.
     #[inline]
     pub(crate) fn filling(&self, index: usize, status: u32) -> Option<Duration> {
         if status & TP_STATUS_BLK_TMO != 0 {
@@ -141,22 +146,24 @@ impl Ring {
         last.checked_sub(first)
     }
 
-    /// The block's bytes after its descriptor.
+    /// The block's data after its descriptor.
     ///
     /// # Safety
-    /// The block must have been taken by [`take`](Self::take), which gave this extent. The caller chooses the lifetime:
-    /// within it the block must not be given back, nor the ring dropped.
+    /// The block must have been taken by [`take`](Self::take), which returned this extent. The
+    /// caller chooses the lifetime, during which the block must not be returned, nor the ring
+    /// dropped.
     #[inline]
     pub(crate) unsafe fn data<'d>(&self, extent: &Extent) -> &'d [u8] {
         let start = extent.index * self.block_size + DATA;
         let pointer =
             self.mapping.pointer(start, extent.len, 8).expect("blocks lie within the mapping");
-        // SAFETY: the bytes lie within the mapping, which lives as long as the ring; the kernel does not write them
-        // while the block is taken, and nobody else does.
+        // SAFETY: the bytes lie within the mapping, which lives as long as the ring. While the
+        // block is taken, neither the kernel nor anybody else writes to them.
         unsafe { std::slice::from_raw_parts(pointer.as_ptr(), extent.len) }
     }
 
-    /// Gives the block to the kernel. Whoever calls must have it, and have no slice of it any more.
+    /// Returns the block to the kernel. The caller must own the block and have no slices of it
+    /// left.
     #[inline]
     pub(crate) fn give_back(&self, index: usize) {
         self.counts.end(index);
@@ -172,11 +179,12 @@ impl Ring {
 
     #[inline]
     fn read(&self, index: usize, offset: usize) -> u32 {
-        // SAFETY: the pointer is valid and aligned; callers have the block, so that nobody writes the word.
+        // SAFETY: the pointer is valid and aligned. The caller owns the block, so nobody writes the
+        // word.
         unsafe { self.word(index, offset).read() }
     }
 
-    /// A word of a block's descriptor.
+    /// A pointer to a word of a block's descriptor.
     #[inline]
     fn word(&self, index: usize, offset: usize) -> *mut u32 {
         let at = index * self.block_size + offset;
@@ -184,13 +192,13 @@ impl Ring {
     }
 }
 
-/// The kernel's side of a ring in plain memory, for tests: what it writes may be as hostile as one likes.
+/// The kernel's side of a ring in plain memory, for tests. It can write arbitrary, hostile content.
 #[cfg(test)]
 pub(crate) mod fake {
     use super::*;
     use ring_sys::packet::abi::{SockaddrLl, TPACKET3_HDRLEN, Tpacket3Hdr};
 
-    /// A packet as the kernel lays it out.
+    /// A packet in the kernel's layout.
     pub(crate) struct Frame {
         pub(crate) header: Tpacket3Hdr,
         pub(crate) address: SockaddrLl,
@@ -222,7 +230,7 @@ pub(crate) mod fake {
     }
 
     impl Ring {
-        /// Fills a block as the kernel does and hands it to the user.
+        /// Fills a block as the kernel does and hands it over.
         pub(crate) fn fill(&self, index: usize, frames: &[Frame]) {
             let mut at = DATA;
             for (position, frame) in frames.iter().enumerate() {
@@ -246,7 +254,7 @@ pub(crate) mod fake {
             self.close(index, descriptor, TP_STATUS_USER);
         }
 
-        /// Writes a block's descriptor and hands the block to the user.
+        /// Writes a block's descriptor and hands the block over.
         pub(crate) fn close(&self, index: usize, descriptor: TpacketBlockDesc, status: u32) {
             self.put(index, 0, &descriptor);
             let word = self.word(index, std::mem::offset_of!(TpacketBlockDesc, block_status));
@@ -254,14 +262,16 @@ pub(crate) mod fake {
             unsafe { AtomicU32::from_ptr(word) }.store(status, Ordering::Release);
         }
 
-        /// Writes anywhere in a block that belongs to the kernel; outside of it nothing is written.
+        /// Writes anywhere in a block that belongs to the kernel. Writes outside of the block are
+        /// ignored.
         pub(crate) fn put<T: Copy>(&self, index: usize, offset: usize, value: &T) {
             if offset + size_of::<T>() > self.block_size {
                 return;
             }
             let at = index * self.block_size + offset;
             let place = self.mapping.pointer(at, size_of::<T>(), 1).expect("within the ring");
-            // SAFETY: the place is valid for the size of a `T`, and the block is the kernel's, which is this test.
+            // SAFETY: the place is valid for the size of a `T`. The block belongs to the kernel,
+            // which is this test.
             unsafe { place.as_ptr().cast::<T>().write_unaligned(*value) };
         }
     }

@@ -1,4 +1,4 @@
-//! The packet socket behind a capture, and what must be undone with it.
+//! The packet socket of a capture, and cleanup when it is dropped.
 
 use std::io;
 
@@ -11,37 +11,38 @@ use super::filter::{self, CaptureFilter, Prepared};
 use crate::error::system;
 use crate::{Error, LinkType};
 
-/// An Ethernet protocol that no packet has: reserved by RFC 1701 and never on a wire.
+/// An Ethernet protocol that no packet has: reserved by RFC 1701 and never sent.
 const NO_PROTOCOL: u16 = 0xffff;
 
 #[derive(Debug)]
 pub(crate) struct CaptureSocket {
     pub(crate) socket: PacketSocket,
     pub(crate) interface: String,
-    /// 0 for all interfaces.
+    /// The interface's index, 0 for all interfaces.
     pub(crate) index: u32,
-    /// Bytes of a packet that are kept at most.
+    /// Maximum number of bytes kept of a packet.
     pub(crate) snaplen: u32,
     pub(crate) link_type: Option<LinkType>,
-    /// Outgoing copies of loopback interfaces are left out by the filter, since the socket captures from all.
+    /// `true` if the filter must drop outgoing copies on loopback interfaces, because the socket
+    /// captures from all interfaces.
     pub(crate) once_on_loopback: bool,
     pub(crate) promiscuous: bool,
     pub(crate) locked: bool,
 }
 
 impl CaptureSocket {
-    /// Lets nothing through, until another filter is set.
+    /// Drops all packets until another filter is set.
     pub(crate) fn drop_all(&self) -> io::Result<()> {
         self.socket.attach_filter(&[Instruction::statement(RET_K, 0)])
     }
 
-    /// Whether the filter can be asked of the kernel.
+    /// Checks the filter without attaching it.
     pub(crate) fn check_filter(&self, filter: &CaptureFilter) -> Result<(), Error> {
         self.prepare(filter).map(drop)
     }
 
-    /// Attaches the filter in place of the one that is there; the program to filter older packets by, if it is a classic
-    /// one.
+    /// Attaches the filter and replaces the current one. For a classic program, returns the program
+    /// to apply to packets that are in the ring already.
     pub(crate) fn set_filter(&self, filter: &CaptureFilter) -> Result<Option<Program>, Error> {
         let refused = |source| Error::Filter { source };
         match self.prepare(filter)? {
@@ -61,8 +62,8 @@ impl CaptureSocket {
         Ok(None)
     }
 
-    /// What the filter leaves to be done here: an eBPF program is taken as it is, so that outgoing copies of loopback
-    /// interfaces are left out afterwards.
+    /// The part of the filter that must run in this process. An eBPF program is attached unchanged,
+    /// so outgoing copies on loopback interfaces are dropped afterwards.
     pub(crate) fn rest_of(&self, filter: &CaptureFilter) -> Result<Option<Program>, Error> {
         let left = filter.is_descriptor() && self.once_on_loopback;
         left.then(filter::once_on_loopback).transpose()
@@ -79,7 +80,7 @@ impl CaptureSocket {
         self.socket.take_statistics().map_err(system("read the packet statistics"))
     }
 
-    /// Whether the interface went down; an error if it was deleted.
+    /// Returns `true` if the interface went down, or an error if it was deleted.
     pub(crate) fn is_down(&self) -> Result<bool, Error> {
         let error = self.socket.take_error();
         if self.socket.bound_interface().map_err(system("ask for the interface"))? < 0 {
@@ -92,11 +93,11 @@ impl CaptureSocket {
         }
     }
 
-    /// Stops the socket from collecting, though it may live on for a while.
+    /// Stops the socket from collecting packets, since it may stay open for a while.
     pub(crate) fn silence(&self) {
         if self.drop_all().is_err() {
-            // A locked filter stays, but a protocol of which there are no packets does as well. In a fanout group the
-            // kernel refuses it; then the ring fills up and stays full.
+            // If the filter is locked, binding to a protocol without packets has the same effect.
+            // In a fanout group the kernel refuses that; the ring then fills up and stays full.
             let _ = self.socket.bind(self.index, NO_PROTOCOL);
         }
         if self.promiscuous {

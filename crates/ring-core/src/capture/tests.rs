@@ -1,4 +1,4 @@
-//! The ring against a kernel side in plain memory, which may write whatever it likes.
+//! Tests of the ring with a kernel side in plain memory, which may write arbitrary content.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -72,7 +72,7 @@ fn packets_and_all_that_is_known_of_them() {
     );
     assert!(packets[1].is_truncated() && !packets[0].is_truncated());
 
-    // However often a block is walked, what is wrong with it counts once.
+    // However often a block is walked, each defect counts once.
     assert_eq!(block.packets().count(), 3);
     assert_eq!((ring.counts.truncated(), ring.counts.malformed()), (1, 0));
     drop(block);
@@ -235,7 +235,7 @@ fn hardware_types_of_any_give_each_packet_its_link_type() {
     assert_eq!(block.packets().next().and_then(|packet| packet.meta().hash), Some(0));
 }
 
-/// Offsets and words that do not end a block are made harmless where they are read.
+/// Fields that do not end a block must be sanitised when they are read.
 #[test]
 fn what_a_packet_says_of_itself_is_within_its_bounds() {
     let ring = Arc::new(fake::ring(BLOCK, 2));
@@ -256,7 +256,8 @@ fn what_a_packet_says_of_itself_is_within_its_bounds() {
     assert_eq!((ring.counts.malformed(), ring.counts.truncated()), (0, 0));
 }
 
-/// Clones of a block that are walked at the same time: each packet counts once, and totals that were told stay.
+/// Clones of a block are walked at the same time. Each packet must count once, and totals must not
+/// decrease.
 #[test]
 fn what_several_threads_walk_counts_once() {
     const PACKETS: usize = 2500;
@@ -293,7 +294,8 @@ fn what_may_cross_threads() {
 }
 
 proptest! {
-    /// Whatever is in a block, the walk ends, every packet lies within the block, and the block goes back.
+    /// For any content of a block, the walk ends, every packet lies within the block, and the block
+    /// is returned.
     #[test]
     fn any_bytes_make_a_block(
         bytes in prop::collection::vec(any::<u8>(), 0..600),

@@ -1,8 +1,9 @@
 //! Waiting for a ring.
 //!
-//! poll(2) on a packet socket reports it readable for as long as the block before the kernel's current one is not
-//! back (`packet_poll` looks at the previous block), so that a ring whose newest block is on loan would be polled in a
-//! circle. Edge-triggered epoll reports each closed block once instead.
+//! poll(2) reports a packet socket as readable while the block before the kernel's current one has
+//! not been returned (`packet_poll` checks the previous block). A ring whose newest block is on
+//! loan would therefore be polled in a busy loop. Edge-triggered epoll reports each closed block
+//! once instead.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -18,22 +19,23 @@ const RETURNED: u64 = 1;
 const INTERRUPTED: u64 = 2;
 const TICKED: u64 = 3;
 
-/// How often a deleted interface is looked for once an interface went down: the kernel tells of the first only.
+/// Interval at which to check if an interface that went down was deleted, because the kernel
+/// reports only the first of the two events.
 const DOWN_CHECK: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
 pub(crate) struct Waiter {
     poller: Poller,
     pub(crate) interrupter: Interrupter,
-    /// Only while the interface is down.
+    /// Present only while the interface is down.
     ticker: Option<Ticker>,
-    /// Somebody else hears of blocks in its place.
+    /// `true` if blocks are reported to another poller instead.
     #[cfg(feature = "tokio")]
     deaf: bool,
 }
 
 impl Waiter {
-    /// Waits for this socket, for blocks that come back, and for an interruption.
+    /// Creates a waiter for this socket, for returned blocks, and for interruptions.
     pub(crate) fn new(socket: &PacketSocket, returned: &Event) -> Result<Self, Error> {
         let interrupter = Interrupter::new().map_err(system("make an event"))?;
         let poller = Poller::new().map_err(system("make a poller"))?;
@@ -54,7 +56,8 @@ impl Waiter {
         })
     }
 
-    /// Waits for anything, at most so long; whether the socket is to be asked for an error.
+    /// Waits for any event, at most `timeout`. Returns `true` if the socket must be checked for an
+    /// error.
     pub(crate) fn wait(
         &mut self,
         returned: &Event,
@@ -68,20 +71,22 @@ impl Waiter {
                 failed = true;
                 self.ticker.as_ref().map(Ticker::take);
             }
-            // Taken where it is asked for.
+            // The interruption is taken by the caller.
             _ => {}
         };
         self.poller.wait(timeout, seen).map_err(system("wait for packets"))?;
         Ok(failed)
     }
 
-    /// Sleeps for so long, whatever happens to the socket: only an interruption ends it, and a block that comes back.
+    /// Sleeps for `time` regardless of the socket. Only an interruption or a returned block ends it
+    /// early.
     pub(crate) fn nap(&self, returned: &Event, time: Duration) -> Result<(), Error> {
         let others = [(returned.as_fd(), READABLE), (self.interrupter.as_fd(), READABLE)];
         event::poll(others, Some(time)).map(drop).map_err(system("wait for packets"))
     }
 
-    /// Whether the socket wakes who waits here when a block is closed, at once if one is; or by errors only.
+    /// Enables or disables wake-ups by closed blocks. Errors always cause wake-ups. Enabling wakes
+    /// at once if a block is there.
     #[cfg(feature = "tokio")]
     #[inline]
     pub(crate) fn hear_blocks(&mut self, socket: &PacketSocket, hear: bool) -> Result<(), Error> {
@@ -93,7 +98,7 @@ impl Waiter {
         Ok(())
     }
 
-    /// From now on the wait ends from time to time, so that an interface that is down is looked at; or no longer.
+    /// Starts or stops periodic wake-ups, which check an interface that is down.
     pub(crate) fn set_down(&mut self, down: bool) -> Result<(), Error> {
         if down == self.ticker.is_some() {
             return Ok(());

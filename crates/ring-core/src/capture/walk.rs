@@ -1,7 +1,7 @@
-//! From packet to packet within a block.
+//! Iteration over the packets of a block.
 //!
-//! Nothing that a block says of itself is believed: every offset and length is checked against the bytes that are
-//! there, in release builds too. A packet that cannot be ends its block with a counted error.
+//! Nothing in a block is trusted: every offset and length is checked against the bytes that are
+//! there, in release builds too. An invalid packet ends its block, and the error is counted.
 
 use packet_filter::Program;
 use ring_sys::packet::abi;
@@ -14,21 +14,21 @@ use crate::{
     link_type,
 };
 
-/// Bytes of a packet's header and the address that follows it.
+/// Length of a packet's header and the address that follows it.
 const HEADER: usize = abi::TPACKET3_HDRLEN;
 
-/// Headers are at multiples of this (`V3_ALIGNMENT` of `af_packet.c`).
+/// Alignment of headers (`V3_ALIGNMENT` of `af_packet.c`).
 const ALIGNMENT: usize = 8;
 
-/// How many packets ahead memory is fetched: of the smallest packets, about a page. Where packets are close to each other the
-/// processor sees by itself that memory is read from one end to the other, but only up to the end of a page; and every page
-/// has to be looked up once.
+/// Number of packets to prefetch ahead, about a page of the smallest packets. If packets are close
+/// together, the hardware prefetcher recognises sequential reads, but only up to the end of a page.
+/// Each page also needs one address translation.
 const AHEAD: usize = 24;
 
-/// Bytes of a cache line.
+/// Size of a cache line.
 const LINE: usize = 64;
 
-/// The packets of a block, in the order in which they came.
+/// The packets of a block in the order of capture.
 #[derive(Clone, Debug)]
 pub struct Packets<'a> {
     counts: &'a Counts,
@@ -38,12 +38,12 @@ pub struct Packets<'a> {
     filter: Option<&'a Program>,
 }
 
-/// How far a walk has come, and what holds for all packets of the block.
+/// The state of a walk, and what all packets of the block have in common.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Walk {
-    /// Where the next packet's header starts in the block's data.
+    /// Offset of the next packet's header in the block's data.
     at: usize,
-    /// Packets that are still to come, by the block's account.
+    /// Number of packets left, as stated by the block.
     left: u32,
     packets: u32,
     /// The number of the block's first packet.
@@ -54,7 +54,8 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// From the start of a block whose first packet gets `number`; `link_type` is `None` where each packet has its own.
+    /// Starts at a block whose first packet gets `number`. `link_type` is `None` if each packet has
+    /// its own.
     pub(crate) fn new(
         extent: &Extent,
         number: u64,
@@ -65,13 +66,15 @@ impl Walk {
         Self { at: first, left: packets, packets, number, losing, hash, link_type }
     }
 
-    /// How many packets are still to come, by the block's account.
+    /// The number of packets left, as stated by the block.
     pub(crate) fn left(&self) -> u32 {
         self.left
     }
 
-    /// The next packet that passes the filter; `None` at the end, and where the block breaks off.
-    // Inlined into the caller's loop, so that what the caller does not look at is not even read.
+    /// The next packet that passes the filter. `None` at the end, or if the rest of the block is
+    /// invalid.
+    // Inlined into the caller's loop, so that fields which the caller does not use are not even
+    // read.
     #[inline(always)]
     pub(crate) fn next<'a>(
         &mut self,
@@ -90,7 +93,8 @@ impl Walk {
         }
     }
 
-    /// After a change of the filter. By value, so that a walk without a filter can stay in registers.
+    /// Used after a change of the filter. Takes the walk by value, so that a walk without a filter
+    /// can stay in registers.
     #[cold]
     #[inline(never)]
     fn next_passing<'a>(
@@ -208,7 +212,7 @@ impl<'a> Iterator for Packets<'a> {
 
 impl std::iter::FusedIterator for Packets<'_> {}
 
-/// Whether a packet that was captured under another filter passes this one.
+/// `true` if a packet that was captured under another filter passes this one.
 fn passes(filter: &Program, header: &[u8; HEADER], packet: &Packet<'_>) -> bool {
     let hardware_type = u16_at(header, abi::TPACKET3_SOCKADDR + 8);
     let protocol = u16::from_be(u16_at(header, abi::TPACKET3_SOCKADDR + 2));
@@ -219,26 +223,27 @@ fn passes(filter: &Program, header: &[u8; HEADER], packet: &Packet<'_>) -> bool 
     ) != 0
 }
 
-/// The header at `at`, the packet's bytes, and where the next header is. `None` if any of it would lie outside.
+/// The header at `at`, the packet's bytes, and the offset of the next header. `None` if any of it
+/// is outside of the data.
 #[inline(always)]
 fn frame(data: &[u8], at: usize) -> Option<(&[u8; HEADER], &[u8], usize)> {
     let rest = data.get(at..)?;
     let header = rest.first_chunk::<HEADER>()?;
     let next = u32_at(header, 0) as usize;
-    // Packets of a link come in runs of one length: a guess at where one that comes later has its header and its first
-    // bytes, which the kernel wrote on another processor.
+    // Packets often come in runs of equal length. Guess where a later packet has its header and its
+    // first bytes, and prefetch them, since the kernel wrote them on another processor.
     let later = at.wrapping_add(next.wrapping_mul(AHEAD));
     ring::prefetch(data, later);
     ring::prefetch(data, later.wrapping_add(LINE));
     let start = usize::from(u16_at(header, 24));
-    // Where an address has 32 bits a sum that is too great comes out less than `start`, which makes no range.
+    // On 32-bit targets a sum that overflows is less than `start`, so the range is invalid.
     let end = start.wrapping_add(u32_at(header, 12) as usize);
     if start < HEADER {
         return None;
     }
     let bytes = rest.get(start..end)?;
-    // Within the block each packet must come after the one before, aligned. Branches, not conditional moves: where the next
-    // header lies must not have to wait for these comparisons.
+    // Within the block, each packet must follow the previous one, aligned. These are branches, not
+    // conditional moves, so that the load of the next header does not wait for the comparisons.
     if next < end {
         return Some((header, bytes, nowhere(data)));
     }
@@ -251,7 +256,7 @@ fn frame(data: &[u8], at: usize) -> Option<(&[u8; HEADER], &[u8], usize)> {
     Some((header, bytes, at + next))
 }
 
-/// Where a step leads that is wrong, and the last one of a block: the end, where no header fits.
+/// The offset after an invalid step or the last packet: the end of the data, where no header fits.
 #[cold]
 fn nowhere(data: &[u8]) -> usize {
     data.len()

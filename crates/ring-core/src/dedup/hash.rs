@@ -1,10 +1,11 @@
-//! A hash of a packet's bytes that senders cannot aim at.
+//! A keyed hash of a packet's bytes, resistant to chosen collisions.
 
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 
-/// Multiplies and folds 16 bytes at a time under keys of this process. An attacker who does not know the keys cannot
-/// make packets collide on purpose; one who could would still find that only [so many](super::memory) are compared.
+/// Multiplies and folds 16 bytes at a time under random keys of this process. Without the keys, an
+/// attacker cannot construct packets that collide. Even with them, the number of comparisons per
+/// packet [is limited](super::memory).
 #[derive(Clone, Copy)]
 pub(crate) struct ContentHash {
     keys: [u64; 3],
@@ -13,7 +14,7 @@ pub(crate) struct ContentHash {
 impl ContentHash {
     pub(crate) fn new() -> Self {
         let state = RandomState::new();
-        // Odd keys have an inverse: no bits are lost by the multiplication itself.
+        // Odd keys are invertible modulo a power of two, so the multiplication loses no bits.
         Self { keys: [1_u8, 2, 3].map(|number| state.hash_one(number) | 1) }
     }
 
@@ -34,7 +35,7 @@ impl ContentHash {
     }
 }
 
-/// Without the keys, which are a secret of a kind.
+/// Omits the keys, which must stay secret.
 impl fmt::Debug for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ContentHash").finish_non_exhaustive()

@@ -1,26 +1,27 @@
-//! The packets seen last, found by their hashes.
+//! A bounded store of recent packets, indexed by hash.
 
 use crate::{LinkType, Packet, Timestamp, VlanTag};
 
-/// Packets of one bucket that are looked at: a bound for the work on packets that were made to collide.
+/// Maximum number of packets to compare in one bucket. Limits the work if packets collide.
 const LOOKED_AT: usize = 32;
 
-/// A queue of packets in two circles, one of bytes and one of entries, with chains through the entries by hash.
-/// Everything is numbered for ever, so that a link to what is gone tells by its number, and nothing is ever unlinked.
+/// A queue of packets in two ring buffers, one for bytes and one for entries, with hash chains
+/// through the entries. Positions and entry numbers only ever increase. A link to an evicted entry
+/// is recognised by its number, so no chain ever needs unlinking.
 #[derive(Debug)]
 pub(crate) struct Memory {
     bytes: Box<[u8]>,
     entries: Box<[Entry]>,
-    /// One more than the number of the newest entry of the bucket, 0 for none.
+    /// Per bucket, the number of its newest entry plus one, or 0 if it is empty.
     buckets: Box<[u64]>,
-    /// Numbers of the oldest entry and of the next.
+    /// The numbers of the oldest entry and of the next one to be added.
     oldest: u64,
     next: u64,
-    /// Where the next packet's bytes go, counted for ever.
+    /// The position of the next packet's bytes. Only ever increases.
     position: u64,
 }
 
-/// A packet that was seen.
+/// A recent packet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Entry {
     pub(crate) hash: u64,
@@ -29,10 +30,10 @@ pub(crate) struct Entry {
     wire_len: u32,
     link_type: u16,
     vlan: Option<VlanTag>,
-    /// Where its bytes are, counted for ever.
+    /// The position of its bytes, not reduced to the buffer's size.
     position: u64,
     len: u32,
-    /// One more than the number of the entry before in the bucket, 0 for none.
+    /// The number of the previous entry in the bucket plus one, or 0 for none.
     before: u64,
 }
 
@@ -50,7 +51,7 @@ impl Entry {
         }
     }
 
-    /// The same, but for the bytes.
+    /// `true` if everything but hash, time, interface and bytes is equal.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         (self.wire_len, self.link_type, self.vlan) == (other.wire_len, other.link_type, other.vlan)
     }
@@ -58,7 +59,7 @@ impl Entry {
 
 impl Memory {
     pub(crate) fn new(bytes: usize) -> Self {
-        // One packet of 640 bytes on average, with an entry and two buckets.
+        // Assumes packets of 640 bytes on average, each with one entry and two buckets.
         let per_packet = size_of::<Entry>() + 2 * size_of::<u64>() + 640;
         let entries = (bytes / per_packet).next_power_of_two() / 2;
         let buckets = entries * 2;
@@ -73,11 +74,11 @@ impl Memory {
         }
     }
 
-    /// Whether `is_it` says so of one of the packets with this hash, the newest first.
+    /// Returns `true` if `is_it` does for a packet with this hash. Tries the newest first.
     pub(crate) fn find(&self, hash: u64, mut is_it: impl FnMut(&Entry, &[u8]) -> bool) -> bool {
         let mut link = self.buckets[self.bucket(hash)];
         for _ in 0..LOOKED_AT {
-            // 0 stands for none, and what is gone has a lower number than the oldest.
+            // 0 is the end of the chain; numbers below the oldest belong to evicted entries.
             if link <= self.oldest {
                 return false;
             }
@@ -93,10 +94,12 @@ impl Memory {
         false
     }
 
-    /// Keeps a packet, showing what has to go for it; false if it is too long.
+    /// Adds a packet and passes each entry evicted for it to `gone`. Returns `false` if it is too
+    /// long.
     pub(crate) fn keep(&mut self, entry: Entry, data: &[u8], mut gone: impl FnMut(&Entry)) -> bool {
         let (len, room) = (data.len() as u64, self.bytes.len() as u64);
-        // Half, since what is left before the end of the circle may be too short and is skipped.
+        // At most half of the buffer, because a packet that does not fit before the buffer's end
+        // starts again at the beginning.
         if len > room / 2 || data.len() > u32::MAX as usize {
             return false;
         }
@@ -123,7 +126,7 @@ impl Memory {
     }
 
     fn bucket(&self, hash: u64) -> usize {
-        // A power of two.
+        // The number of buckets is a power of two.
         hash as usize & (self.buckets.len() - 1)
     }
 

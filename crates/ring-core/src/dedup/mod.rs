@@ -1,4 +1,4 @@
-//! Packets that were captured more than once.
+//! Detection of packets that were captured more than once.
 
 mod hash;
 mod memory;
@@ -13,16 +13,18 @@ use self::memory::{Entry, Memory};
 pub use self::source::{Deduplicated, DeduplicatedBatch};
 use crate::{Packet, Timestamp};
 
-/// Tells packets that were captured before: a tap or a mirror port that copies a packet on its way in and on its way
-/// out, two members of a bond, two interfaces of a bridge.
+/// Detects packets that were captured more than once. Such duplicates come from taps and mirror
+/// ports that copy a packet on its way in and out, from two members of a bond, or from two
+/// interfaces of a bridge.
 ///
-/// A packet is a duplicate if one with the same bytes, the same length on the wire, link type and VLAN tag was seen
-/// within the window, and was none itself. So the third copy is one as well, but a packet that is sent again and again
-/// is let through once a window. Contents are found by a hash and then compared byte by byte.
+/// A packet is a duplicate if an original with the same bytes, wire length, link type and VLAN tag
+/// was seen within the window. Duplicates do not extend the window: a third copy is a duplicate as
+/// well, but of a packet that is sent again and again, one copy per window passes. Contents are
+/// found by a hash and then compared byte by byte.
 ///
-/// Memory is allocated once and bounded: where packets come faster than it can keep them for the window, the oldest are
-/// forgotten, which [counts](DedupStatistics::forgotten). What of a packet was not captured cannot be compared: two
-/// long packets that differ only there are taken for one.
+/// Memory is allocated once. If packets arrive faster than it can keep them for the window, the
+/// oldest are evicted and [counted](DedupStatistics::forgotten). Bytes that were not captured
+/// cannot be compared: two long packets that differ only there count as duplicates.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,32 +45,32 @@ pub struct Dedup {
     statistics: DedupStatistics,
 }
 
-/// Totals of a [`Dedup`]; none of them ever decreases.
+/// Totals of a [`Dedup`]. They never decrease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DedupStatistics {
-    /// Packets that were looked at.
+    /// Packets that were checked.
     pub packets: u64,
-    /// Those of them that were duplicates.
+    /// Packets that were duplicates.
     pub duplicates: u64,
-    /// Packets that were forgotten before the window was over, or that were too long to be kept: copies of them were
-    /// let through. Give it more memory, or a shorter window.
+    /// Packets that were evicted before the window ended, or that were too long to be kept. Their
+    /// copies pass. A larger memory or a shorter window avoids this.
     pub forgotten: u64,
-    /// Different packets whose hashes were the same.
+    /// Different packets with equal hashes.
     pub collisions: u64,
 }
 
 impl Dedup {
-    /// Memory unless said otherwise: some 10,000 packets of ordinary length.
+    /// The default memory size, enough for about 10,000 packets of average length.
     const MEMORY: usize = 8 << 20;
 
-    /// Remembers packets for so long, in 8 MiB.
+    /// Creates a detector that remembers packets for `window`, in 8 MiB of memory.
     #[must_use]
     pub fn new(window: Duration) -> Self {
         Self::with_memory(window, Self::MEMORY)
     }
 
-    /// Remembers packets for so long, in about so many bytes; less than 64 KiB counts as that.
+    /// Creates a detector with about `bytes` of memory, at least 64 KiB.
     #[must_use]
     pub fn with_memory(window: Duration, bytes: usize) -> Self {
         Self {
@@ -80,15 +82,15 @@ impl Dedup {
         }
     }
 
-    /// Whether only a copy from another interface is a duplicate: for bonds and bridges, where the same packet twice on
-    /// one interface was sent twice. A tap needs `false`, as it is at first.
+    /// Restricts duplicates to copies from another interface. Use this for bonds and bridges, where
+    /// two equal packets on one interface were sent twice. A tap needs `false`, the default.
     #[must_use]
     pub fn between_interfaces(mut self, only: bool) -> Self {
         self.between_interfaces = only;
         self
     }
 
-    /// Whether this packet was seen within the window; if not, it is remembered.
+    /// Returns `true` if this packet was seen within the window. Otherwise remembers it.
     pub fn is_duplicate(&mut self, packet: &Packet<'_>) -> bool {
         self.statistics.packets += 1;
         let entry = Entry::of(packet, self.hash.of(packet.data()));
@@ -115,14 +117,15 @@ impl Dedup {
         false
     }
 
-    /// What was counted.
+    /// Returns the totals.
     #[must_use]
     pub fn statistics(&self) -> DedupStatistics {
         self.statistics
     }
 }
 
-/// Clocks of interfaces differ a little, so that the copy may have the earlier time.
+/// The absolute difference. The copy may have the earlier time, since clocks of interfaces differ a
+/// little.
 fn distance(a: Timestamp, b: Timestamp) -> Duration {
     Duration::from_nanos(a.as_nanos().abs_diff(b.as_nanos()))
 }

@@ -1,4 +1,4 @@
-//! A source without its duplicates.
+//! A packet source without duplicates.
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use crate::{
     Error, Interrupter, LinkType, Next, Packet, PacketBatch, PacketSource, Statistics, Timeout,
 };
 
-/// A source whose duplicates are left out. Nothing is copied but what the [`Dedup`] remembers.
+/// A packet source without duplicates. It copies nothing except into the [`Dedup`].
 ///
-/// A batch of nothing but duplicates is delivered as one without packets. Packets keep the numbers that they have in
-/// the source, whose statistics count duplicates as well.
+/// A batch that consists of duplicates is delivered empty. Packets keep their numbers in the
+/// underlying source, whose statistics include duplicates.
 #[derive(Debug)]
 pub struct Deduplicated<S> {
     source: S,
     dedup: Dedup,
-    /// Which packets of the batch are duplicates.
+    /// For each packet of the batch, `true` if it is a duplicate.
     duplicates: Vec<bool>,
 }
 
-/// A batch whose duplicates are left out.
+/// A batch without its duplicates.
 #[derive(Debug)]
 pub struct DeduplicatedBatch<'a, B> {
     batch: B,
@@ -30,19 +30,19 @@ pub struct DeduplicatedBatch<'a, B> {
 }
 
 impl<S> Deduplicated<S> {
-    /// Leaves out what `dedup` finds to be duplicates.
+    /// Creates a source that omits the packets that `dedup` recognises as duplicates.
     #[must_use]
     pub fn new(source: S, dedup: Dedup) -> Self {
         Self { source, dedup, duplicates: Vec::new() }
     }
 
-    /// What was found.
+    /// Returns the totals of the detector.
     #[must_use]
     pub fn dedup_statistics(&self) -> DedupStatistics {
         self.dedup.statistics()
     }
 
-    /// The source.
+    /// Returns the underlying source.
     #[must_use]
     pub fn into_inner(self) -> S {
         self.source

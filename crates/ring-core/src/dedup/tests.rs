@@ -14,7 +14,7 @@ fn nanos(nanos: u64) -> Duration {
     Duration::from_nanos(nanos)
 }
 
-/// What a simple list of all packets says: whether a packet is one, and which were kept.
+/// The oracle: a plain list of all packets that were kept.
 struct Model {
     window: u64,
     between_interfaces: bool,
@@ -35,7 +35,7 @@ impl Model {
     }
 }
 
-/// Few contents, so that there are many duplicates, of lengths that wrap the circle.
+/// Few different contents, for many duplicates, and lengths that make the ring buffer wrap.
 fn any_packets() -> impl Strategy<Value = Vec<(u64, u32, usize, u8)>> {
     vec((0..20_u64, 0..3_u32, prop_oneof![0..40_usize, 1000..9000_usize], 0..4_u8), 1..400)
 }
@@ -58,7 +58,7 @@ proptest! {
             Dedup::with_memory(nanos(25), 16 << 20).between_interfaces(between_interfaces);
         let mut time = 100;
         for (step, interface, len, content) in packets {
-            // Two steps forward, one back.
+            // Times mostly increase but sometimes go back.
             time = time + step - 6.min(step * 2 % 13);
             let data = bytes(len % 50, content);
             let mut meta = meta(time);

@@ -1,4 +1,4 @@
-//! Telling formats apart.
+//! Detection of capture file formats.
 
 use std::array;
 
@@ -12,24 +12,24 @@ use crate::{Damage, Error, FileInterface, ForeignFormat, LinkType};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FileFormat {
-    /// pcap with time stamps of microseconds.
+    /// pcap with timestamps in microseconds.
     PcapMicroseconds,
-    /// pcap with time stamps of nanoseconds.
+    /// pcap with timestamps in nanoseconds.
     PcapNanoseconds,
-    /// pcap as patched by Alexey Kuznetsov: eight more bytes a record.
+    /// pcap as modified by Alexey Kuznetsov, with eight more bytes per record.
     PcapModified,
     /// pcapng.
     PcapNg,
 }
 
-/// The parser of one of the formats.
+/// The parser of one format.
 pub(crate) enum Parser {
     Pcap(PcapParser),
     PcapNg(PcapNgParser),
 }
 
 impl Parser {
-    /// Reads as much as it takes to tell, and the header.
+    /// Detects the format and reads the file header. Reads no further than necessary.
     pub(crate) fn detect(reader: &mut ChunkReader) -> Result<Self, Error> {
         let mut magic = [0; 16];
         while reader.unread().len() < magic.len() && reader.read(magic.len())? {}
@@ -55,7 +55,7 @@ impl Parser {
         Err(Error::UnknownFormat { magic: magic[..8].try_into().expect("eight of sixteen") })
     }
 
-    /// Parses what is unread until a batch is full.
+    /// Parses unread bytes until the batch is full.
     pub(crate) fn parse(
         &mut self,
         reader: &mut ChunkReader,
@@ -78,7 +78,7 @@ impl Parser {
         }
     }
 
-    /// Records that were parsed with the header: the section header of pcapng is one.
+    /// Records that were parsed as part of the header, such as pcapng's first section header.
     pub(crate) fn header_records(&self) -> u64 {
         match self {
             Self::Pcap(_) => 0,
@@ -105,7 +105,7 @@ impl Parser {
     }
 }
 
-/// Takes steps over what is unread, each of which moves the place it is given behind what it parsed.
+/// Calls `step` repeatedly. Each call parses one record and moves the offset past it.
 #[inline]
 fn each(
     reader: &mut ChunkReader,
@@ -128,7 +128,7 @@ fn each(
     stopped
 }
 
-/// The first words of bytes that hold so many.
+/// The first `N` 32-bit words of `bytes`, which must be long enough.
 #[inline]
 pub(crate) fn words<const N: usize>(bytes: &[u8], big_endian: bool) -> [u32; N] {
     let bytes = &bytes[..4 * N];
@@ -137,9 +137,9 @@ pub(crate) fn words<const N: usize>(bytes: &[u8], big_endian: bool) -> [u32; N] 
     if big_endian { words.map(u32::swap_bytes) } else { words }
 }
 
-/// The link type in a file's 32-bit field: what is above the low 16 bits is the length of a frame check sequence and
-/// reserved (draft-ietf-opsawg-pcap, section 4). 12 and 14 are what systems used for raw IP before it had a number in
-/// the registry.
+/// The link type in a file's 32-bit field, whose upper 16 bits are the length of a frame check
+/// sequence and reserved bits (draft-ietf-opsawg-pcap, section 4). Some systems used 12 and 14 for
+/// raw IP before the registry had a number for it.
 pub(crate) fn link_type(field: u32) -> LinkType {
     match field as u16 {
         12 | 14 => LinkType::RAW,
@@ -147,14 +147,15 @@ pub(crate) fn link_type(field: u32) -> LinkType {
     }
 }
 
-/// The length in bytes of the frame check sequence that a pcap file's field of the link type states: in words of 16 bits,
-/// if a flag says that it is known (draft-ietf-opsawg-pcap, section 4).
+/// The length of the frame check sequence in bytes, from the link type field of a pcap file. The
+/// field holds 16-bit words, and a flag that says if the length is known (draft-ietf-opsawg-pcap,
+/// section 4).
 pub(crate) const fn fcs_len(field: u32) -> u8 {
     const KNOWN: u32 = 0x0400_0000;
     if field & KNOWN != 0 { 2 * (field >> 28) as u8 } else { 0 }
 }
 
-/// The longest packet that a capture holds, by the limits that libpcap and Wireshark share.
+/// The maximum captured length of a packet, as in libpcap and Wireshark.
 pub(crate) fn longest_packet(link_type: LinkType) -> u32 {
     const USBPCAP: LinkType = LinkType(249);
     const DBUS: LinkType = LinkType(231);

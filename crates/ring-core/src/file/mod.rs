@@ -26,18 +26,19 @@ use crate::{
     StoredBatch, Timeout,
 };
 
-/// Packets a batch has at most: enough to spread the cost of a batch, few enough that their records stay in the
-/// processor's cache between being parsed and being used.
+/// Maximum number of packets in a batch. Enough to amortise the cost of a batch, yet few enough
+/// that their records are still in the processor's cache when they are used.
 const BATCH: usize = 512;
 
-/// A capture file: pcap in both byte orders, with time stamps of microseconds or nanoseconds, and in the "modified"
-/// form; pcapng with any number of sections and interfaces.
+/// A capture file. Reads pcap in both byte orders, with timestamps in microseconds or nanoseconds,
+/// including the "modified" form, and pcapng with any number of sections and interfaces.
 ///
-/// The file is read, never mapped: one that is truncated while it is read ends early instead of killing the process.
-/// Packets lie in chunks of 256 KiB, or what a larger packet needs, that [`retain`](crate::PacketBatch::retain) keeps
-/// without a copy.
+/// The file is read, not mapped: if it is truncated while it is read, it ends early instead of
+/// killing the process. Packets are stored in chunks of 256 KiB, or larger for a larger packet.
+/// [`retain`](crate::PacketBatch::retain) keeps a chunk without a copy.
 ///
-/// A damaged file gives all packets before the damage, then one [`Error::Damaged`], then [`Next::End`].
+/// A damaged file returns all packets before the damage, then one [`Error::Damaged`], then
+/// [`Next::End`].
 ///
 /// ```
 /// use ring_core::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout};
@@ -59,9 +60,9 @@ const BATCH: usize = 512;
 /// # }
 /// ```
 pub struct CaptureFile {
-    /// For what has to be waited for, unlike a file on a disk.
+    /// Waits for input, if reading can block.
     pipe: Option<PipeWait>,
-    /// It is a file on a disk, or something else that is always ready.
+    /// `true` if reading never blocks, as for a regular file.
     ready: bool,
     reader: ChunkReader,
     parser: Parser,
@@ -69,7 +70,7 @@ pub struct CaptureFile {
     finished: bool,
 }
 
-/// What came of reading on.
+/// The result of reading and parsing further.
 enum Filled {
     Packets,
     TimedOut,
@@ -77,21 +78,21 @@ enum Filled {
     End,
 }
 
-/// What parsers find.
+/// The output of the parsers.
 #[derive(Default)]
 pub(crate) struct Found {
-    /// The packets of a batch, where they lie in the chunk.
+    /// The packets of a batch, as positions in the chunk.
     records: Vec<Record>,
-    /// The number of the last frame, which need not be a packet.
+    /// The number of the last frame. Not every frame is a packet.
     frames: u64,
-    /// Records parsed: packets of pcap, blocks of pcapng.
+    /// The number of parsed records: packets of pcap, blocks of pcapng.
     parsed: u64,
     statistics: Statistics,
 }
 
-/// Why a parser gets no further.
+/// The reason why a parser stopped.
 pub(crate) enum Stop {
-    /// So many unread bytes must be there before anything can be said.
+    /// This number of unread bytes is needed to continue.
     Need(usize),
     Damaged(Damage),
 }
@@ -100,8 +101,8 @@ impl CaptureFile {
     /// Opens a file and reads its header; `-` is standard input.
     ///
     /// # Errors
-    /// [`Error::Open`]; [`Error::ForeignFormat`] and [`Error::UnknownFormat`] for what is not read;
-    /// [`Error::Damaged`] for a header that makes no sense.
+    /// [`Error::Open`]. [`Error::ForeignFormat`] and [`Error::UnknownFormat`] for unsupported
+    /// formats. [`Error::Damaged`] for an invalid header.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         if path.as_os_str() == "-" {
@@ -113,8 +114,9 @@ impl CaptureFile {
         Self::from_file(file)
     }
 
-    /// Reads a capture from an open file, a pipe or a socket. The latter two are waited for as the timeout says, and
-    /// have an [`Interrupter`]; only the header is waited for in any case.
+    /// Reads a capture from an open file, a pipe or a socket. Reads from pipes and sockets wait no
+    /// longer than the timeout, and an [`Interrupter`] ends the wait. Only reading the header
+    /// always waits.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -124,13 +126,13 @@ impl CaptureFile {
         Ok(Self { pipe, ready, ..Self::from_reader(file)? })
     }
 
-    /// Reads a capture from anything that can be read, best without a buffer of its own. Where it has to be waited for,
-    /// the wait cannot be ended: see [`from_file`](Self::from_file) for what has a descriptor.
+    /// Reads a capture from any reader, preferably an unbuffered one. A read that blocks cannot be
+    /// interrupted; use [`from_file`](Self::from_file) for anything that has a descriptor.
     ///
-    /// What a pipe has so far is delivered at once: nothing waits for a chunk to fill.
+    /// Data from a pipe is delivered as it arrives, before a chunk is full.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`Error::System`] when reading fails.
+    /// As [`open`](Self::open); [`Error::System`] if reading fails.
     pub fn from_reader(reader: impl Read + Send + 'static) -> Result<Self, Error> {
         let mut reader = ChunkReader::new(Box::new(reader));
         let parser = Parser::detect(&mut reader)?;
@@ -138,27 +140,28 @@ impl CaptureFile {
         Ok(Self { pipe: None, ready: false, reader, parser, found, finished: false })
     }
 
-    /// Which format was found.
+    /// The format that was detected.
     #[must_use]
     pub fn format(&self) -> FileFormat {
         self.parser.format()
     }
 
-    /// The interfaces described so far: one for pcap; for pcapng those of all sections read, at the index that
-    /// [`PacketMeta::interface`](crate::PacketMeta::interface) has.
+    /// The interfaces described so far, indexed by
+    /// [`PacketMeta::interface`](crate::PacketMeta::interface). pcap has one; pcapng has those of
+    /// all sections read so far.
     #[must_use]
     pub fn interfaces(&self) -> &[FileInterface] {
         self.parser.interfaces()
     }
 
-    /// The frame number that was given last, as Wireshark counts: custom blocks and journal entries of a pcapng file
-    /// are no packets and are not delivered, but they take a number.
+    /// The number of the last frame, counted as in Wireshark. Custom blocks and journal entries of
+    /// a pcapng file are not delivered as packets, but they have frame numbers.
     #[must_use]
     pub fn frames(&self) -> u64 {
         self.found.frames
     }
 
-    /// How many bytes of the file have been delivered or skipped, for a progress display.
+    /// The number of bytes of the file delivered or skipped so far, for progress displays.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.reader.position()
@@ -168,7 +171,8 @@ impl CaptureFile {
     fn fill(&mut self, timeout: Timeout) -> Result<Filled, Error> {
         self.found.records.clear();
         while let Err(stop) = self.parser.parse(&mut self.reader, &mut self.found) {
-            // What comes before the end or the damage first: the next call finds the same again.
+            // Deliver the packets before the end or the damage first; the next call gets the same
+            // result again.
             if !self.found.records.is_empty() {
                 break;
             }
@@ -224,7 +228,7 @@ impl PacketSource for CaptureFile {
         })
     }
 
-    /// Packets delivered so far; `drops` are those that a pcapng file's own statistics report.
+    /// Totals of the packets delivered so far. `drops` are those in a pcapng file's own statistics.
     fn statistics(&mut self) -> Result<Statistics, Error> {
         Ok(Statistics { drops: self.parser.drops(), ..self.found.statistics })
     }
@@ -265,13 +269,13 @@ impl Found {
         Self { records: Vec::with_capacity(BATCH), ..Self::default() }
     }
 
-    /// The records never outgrow the memory that they were given.
+    /// Full at the allocated capacity, so that the vector never grows.
     #[inline]
     fn is_full(&self) -> bool {
         self.records.len() == self.records.capacity()
     }
 
-    /// A packet, which gets the next frame's number.
+    /// Adds a packet, which gets the next frame number.
     #[inline]
     fn packet(&mut self, mut record: Record) {
         self.frames += 1;

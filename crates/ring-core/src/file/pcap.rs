@@ -8,7 +8,8 @@ use crate::{Damage, Error, FileInterface, LinkType, PacketMeta, Timestamp};
 
 const HEADER: usize = 24;
 const RECORD_HEADER: usize = 16;
-/// Interface index, protocol, packet type and padding follow the record header of the modified form.
+/// In the modified form, the interface index, the protocol, the packet type and padding follow the
+/// record header.
 const MODIFIED_RECORD_HEADER: usize = 24;
 
 const MICROSECONDS: u32 = 0xa1b2_c3d4;
@@ -19,19 +20,19 @@ pub(crate) struct PcapParser {
     format: FileFormat,
     big_endian: bool,
     record_header: usize,
-    /// Nanoseconds in a unit of the records' second time field.
+    /// Nanoseconds per unit of a record's second time field.
     unit: u32,
     lengths: Lengths,
     longest: u32,
     interface: [FileInterface; 1],
 }
 
-/// Which of a record's two length fields is which. Writers before version 2.4 had them the other way round.
+/// The order of a record's two length fields. Writers before version 2.4 swapped them.
 #[derive(Clone, Copy)]
 enum Lengths {
     CapturedFirst,
     WireFirst,
-    /// Of version 2.3 both are about: the smaller is the captured length.
+    /// Version 2.3 files have either order, so the smaller value is the captured length.
     SmallerIsCaptured,
 }
 
@@ -40,7 +41,7 @@ impl PcapParser {
         flavour(u32::from_le_bytes(magic)).or_else(|| flavour(u32::from_be_bytes(magic))).is_some()
     }
 
-    /// Reads the file header, of which [`recognises`](Self::recognises) has seen the start.
+    /// Reads the file header. [`recognises`](Self::recognises) has checked its magic number.
     pub(crate) fn open(reader: &mut ChunkReader) -> Result<Self, Error> {
         while reader.unread().len() < HEADER {
             if !reader.read(HEADER)? {
@@ -62,14 +63,14 @@ impl PcapParser {
         let big_endian = flavour(magic).is_none();
         let [ordered, version, _, _, snaplen, link_type] = words(header, big_endian);
         let (format, unit, record_header) = flavour(ordered).ok_or(Damage::ByteOrder(magic))?;
-        // Two 16-bit numbers, of which the first is in the upper half only in big-endian files.
+        // Two 16-bit numbers. The major version is in the upper half in big-endian files.
         let version = if big_endian { version.rotate_left(16) } else { version };
         let (major, minor) = (version as u16, (version >> 16) as u16);
         let lengths = match (major, minor) {
             (2, 4..) => Lengths::CapturedFirst,
             (2, 3) => Lengths::SmallerIsCaptured,
             (2, ..3) => Lengths::WireFirst,
-            // A version of a tcpdump that wrote its own number, with the old order of lengths.
+            // A tcpdump that wrote its own version number, with the old order of lengths.
             (543, _) => Lengths::WireFirst,
             _ => return Err(Damage::Version { major, minor }),
         };
@@ -86,7 +87,7 @@ impl PcapParser {
         })
     }
 
-    /// Parses a record and moves `at` behind it.
+    /// Parses one record and moves `at` past it.
     #[inline]
     pub(crate) fn step(&self, chunk: &[u8], at: &mut usize, found: &mut Found) -> Result<(), Stop> {
         let bytes = &chunk[*at..];
@@ -130,7 +131,7 @@ impl PcapParser {
     }
 }
 
-/// What a magic number stands for: format, nanoseconds in a unit, length of a record header.
+/// The meaning of a magic number: format, nanoseconds per unit, length of a record header.
 fn flavour(magic: u32) -> Option<(FileFormat, u32, usize)> {
     match magic {
         MICROSECONDS => Some((FileFormat::PcapMicroseconds, 1_000, RECORD_HEADER)),

@@ -17,28 +17,28 @@ const CUSTOM: u32 = 0xbad;
 const CUSTOM_NOT_COPIED: u32 = 0x4000_0bad;
 
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
-/// Nanoseconds in a second.
+/// Nanoseconds per second.
 const SECOND: u128 = 1_000_000_000;
-/// Type and length before a block's body; the length again after it.
+/// Length of a block's type and first length field. The length is repeated after the body.
 const BLOCK_START: usize = 8;
 const BLOCK_FRAME: usize = 12;
-/// Longest block that is not a packet's, as in Wireshark.
+/// Maximum length of a block that holds no packet, as in Wireshark.
 const LONGEST_BLOCK: u32 = 16 << 20;
-/// Interfaces that a file describes at most, over all its sections: a bound for memory.
+/// Maximum number of interfaces in a file, over all sections. Bounds memory.
 const MOST_INTERFACES: usize = 1 << 16;
-/// Bytes of an interface's name that are kept.
+/// Maximum length of an interface's name; the rest is cut off.
 const LONGEST_NAME: usize = 256;
 
 pub(crate) struct PcapNgParser {
     big_endian: bool,
-    /// Of all sections: `interfaces[section_start..]` are those of this one.
+    /// Interfaces of all sections; `interfaces[section_start..]` are those of the current one.
     interfaces: Vec<FileInterface>,
-    /// Of all sections, too.
+    /// Parsing state for each of `interfaces`.
     origins: Vec<Origin>,
     section_start: usize,
 }
 
-/// What an interface means for its packets.
+/// The properties of an interface that parsing its packets needs.
 struct Origin {
     link_type: LinkType,
     longest_packet: u32,
@@ -46,32 +46,32 @@ struct Origin {
     fcs_len: u8,
 }
 
-/// How an interface's time stamps become nanoseconds.
+/// Converts an interface's timestamps to nanoseconds.
 #[derive(Clone, Copy)]
 struct Clock {
     tick: Tick,
-    /// Seconds to add.
+    /// Seconds to add to each timestamp.
     offset: i64,
 }
 
-/// What a unit of the time stamps lasts.
+/// The duration of one timestamp unit.
 #[derive(Clone, Copy)]
 enum Tick {
     Nanoseconds(u64),
-    /// One of so many in a second.
+    /// A fraction of a second with this denominator.
     OfSecond(u128),
 }
 
-/// A block's body, cut from bytes that hold the whole block.
+/// The body of a block.
 struct Body<'a> {
     bytes: &'a [u8],
-    /// Where in the chunk it starts.
+    /// Offset of the body in the chunk.
     start: usize,
     big_endian: bool,
 }
 
 impl PcapNgParser {
-    /// Reads up to the end of the first section header, of which the type has been seen.
+    /// Reads the first section header, whose type was checked already.
     pub(crate) fn open(reader: &mut ChunkReader) -> Result<Self, Error> {
         let mut parser = Self {
             big_endian: false,
@@ -95,7 +95,7 @@ impl PcapNgParser {
         }
     }
 
-    /// Parses a block and moves `at` behind it.
+    /// Parses one block and moves `at` past it.
     #[inline]
     pub(crate) fn step(
         &mut self,
@@ -109,7 +109,7 @@ impl PcapNgParser {
         }
         let mut big_endian = self.big_endian;
         let [block_type, mut length] = words(bytes, big_endian);
-        // A section header's type is the same in both byte orders.
+        // The type of a section header reads the same in both byte orders.
         if block_type == SECTION_HEADER {
             let Some(magic) = bytes.get(BLOCK_START..BLOCK_FRAME) else {
                 return Err(Stop::Need(BLOCK_FRAME));
@@ -125,7 +125,7 @@ impl PcapNgParser {
         if length < least || length > limit {
             return Err(Damage::BlockLength { block_type, length, least, limit }.into());
         }
-        // Some writers do not count the padding of the body.
+        // Some writers do not include the body's padding in the length.
         let total = (length as usize).next_multiple_of(4);
         let Some(block) = bytes.get(..total) else { return Err(Stop::Need(total)) };
         let (body, last) = block[BLOCK_START..].split_at(total - BLOCK_FRAME);
@@ -139,7 +139,7 @@ impl PcapNgParser {
                 self.packet(&body, block_type == ENHANCED_PACKET, found)?;
             }
             SIMPLE_PACKET => self.simple_packet(&body, found)?,
-            // No packets, but Wireshark numbers them as frames.
+            // These are not packets, but Wireshark assigns frame numbers to them.
             JOURNAL_EXPORT | CUSTOM | CUSTOM_NOT_COPIED => found.frames += 1,
             SECTION_HEADER => self.section(&body)?,
             INTERFACE_DESCRIPTION => self.interface(&body)?,
@@ -154,7 +154,8 @@ impl PcapNgParser {
         &self.interfaces
     }
 
-    /// Enhanced and obsolete packet blocks: they differ in the first word alone, and in the number of the options.
+    /// Parses an enhanced or an obsolete packet block. They differ only in the first word and the
+    /// code of one option.
     #[inline]
     fn packet(&self, body: &Body<'_>, enhanced: bool, found: &mut Found) -> Result<(), Damage> {
         const FIXED: usize = 20;
@@ -171,16 +172,16 @@ impl PcapNgParser {
         let options = FIXED + len.next_multiple_of(4);
         if options < body.bytes.len() {
             body.options(options, |code, value| match (code, value) {
-                // Of both blocks option 2 holds the flags.
+                // Option 2 holds the flags in both block types.
                 (2, &[_, _, _, _]) => {
                     let [flags] = words(value, body.big_endian);
                     direction = self::direction(flags);
-                    // 0 stands for unknown: then the interface's counts.
+                    // 0 means unknown; the interface's length applies then.
                     if flags & FCS != 0 {
                         fcs_len = ((flags & FCS) >> 5) as u8;
                     }
                 }
-                // epb_dropcount: packets lost between this and the one before.
+                // epb_dropcount: packets lost since the previous packet.
                 (4, value) if value.len() == 8 => losing = value.iter().any(|&byte| byte != 0),
                 _ => {}
             });
@@ -193,7 +194,8 @@ impl PcapNgParser {
         Ok(())
     }
 
-    /// A packet of the section's first interface without a time stamp.
+    /// Parses a simple packet block: a packet of the section's first interface, without a
+    /// timestamp.
     fn simple_packet(&self, body: &Body<'_>, found: &mut Found) -> Result<(), Damage> {
         const FIXED: usize = 4;
         let (interface, origin) = self.known(0)?;
@@ -213,7 +215,7 @@ impl PcapNgParser {
 
     fn section(&mut self, body: &Body<'_>) -> Result<(), Damage> {
         let (major, minor) = (body.u16(4), body.u16(6));
-        // 1.2 is what some writers put for 1.0 (draft-ietf-opsawg-pcapng, section 4.1).
+        // Some writers use 1.2 for 1.0 (draft-ietf-opsawg-pcapng, section 4.1).
         if major != 1 || !matches!(minor, 0 | 2) {
             return Err(Damage::Version { major, minor });
         }
@@ -256,7 +258,8 @@ impl PcapNgParser {
         Ok(())
     }
 
-    /// Statistics are totals, so that the last block of an interface counts. One of an unknown interface says nothing.
+    /// Parses interface statistics. They are totals, so each block replaces the previous one.
+    /// Blocks of an unknown interface are ignored.
     fn interface_statistics(&mut self, body: &Body<'_>) {
         let [interface] = words(body.bytes, body.big_endian);
         let Ok((at, ..)) = self.known(interface) else { return };
@@ -276,7 +279,7 @@ impl PcapNgParser {
         self.interfaces[at].drops = drops;
     }
 
-    /// An interface of this section, with its index over all sections.
+    /// Finds an interface of this section and returns its index over all sections.
     #[inline]
     fn known(&self, index: u32) -> Result<(usize, &Origin), Damage> {
         let at = self.section_start + index as usize;
@@ -301,7 +304,7 @@ impl Origin {
 }
 
 impl Clock {
-    /// `if_tsresol`: the negative power of ten, or of two where the highest bit is set, of a second.
+    /// `if_tsresol`: a negative power of ten, or of two if the highest bit is set, in seconds.
     fn new(resolution: u8) -> Self {
         let exponent = u32::from(resolution & 0x7f);
         let ticks = if resolution & 0x80 != 0 {
@@ -335,15 +338,15 @@ impl Clock {
 }
 
 impl Body<'_> {
-    /// The callers read within what [`bounds`] has checked.
+    /// Callers must stay within the minimum length that [`bounds`] guarantees.
     #[inline]
     fn u16(&self, at: usize) -> u16 {
         let bytes = [self.bytes[at], self.bytes[at + 1]];
         if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
     }
 
-    /// Shows each option from `at` on; a list that breaks off is taken as far as it goes, since packets do not hang
-    /// on it.
+    /// Passes each option from `at` on to `show`. Stops silently at a malformed option, because
+    /// packets do not depend on options.
     fn options(&self, mut at: usize, mut show: impl FnMut(u16, &[u8])) {
         while at + 4 <= self.bytes.len() {
             let (code, len) = (self.u16(at), usize::from(self.u16(at + 2)));
@@ -357,7 +360,7 @@ impl Body<'_> {
     }
 }
 
-/// The least length of a block of this type, and the most.
+/// The minimum and maximum length of a block of this type.
 #[inline]
 fn bounds(block_type: u32) -> (u32, u32) {
     const LONGEST_PACKET_BLOCK: u32 = (128 << 20) + LONGEST_BLOCK;
@@ -374,13 +377,14 @@ fn bounds(block_type: u32) -> (u32, u32) {
 /// The bits of `epb_flags` that hold the length of the frame check sequence in bytes.
 const FCS: u32 = 0x0000_01e0;
 
-/// `if_fcslen` in bytes. The draft says bits, Wireshark writes and reads bytes; no check sequence is so long, or so short,
-/// that one could be taken for the other.
+/// Converts `if_fcslen` to bytes. The draft counts bits, but Wireshark writes and reads bytes. No
+/// check sequence has a length that is plausible in both units.
 const fn check_sequence(len: u8) -> u8 {
     if len > 8 { len / 8 } else { len }
 }
 
-/// `epb_flags`: the lowest two bits are inbound and outbound, the next three the reception type.
+/// Parses `epb_flags`: the lowest two bits are inbound and outbound, the next three the reception
+/// type.
 fn direction(flags: u32) -> Direction {
     match (flags & 3, flags >> 2 & 7) {
         (2, _) => Direction::Outgoing,

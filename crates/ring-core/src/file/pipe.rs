@@ -1,4 +1,4 @@
-//! Waiting for a pipe, so that the wait can end.
+//! Waiting for a pipe, with a timeout and interruption.
 
 use std::fs::File;
 use std::io;
@@ -13,16 +13,16 @@ use crate::{Error, Interrupter, Timeout};
 const PIPE: u64 = 0;
 const INTERRUPTED: u64 = 1;
 
-/// Waits until there is something to read.
+/// Waits until a pipe is readable.
 #[derive(Debug)]
 pub(crate) struct PipeWait {
     poller: Poller,
     pub(crate) interrupter: Interrupter,
-    /// Another descriptor of the pipe, so that it stays what the poller watches.
+    /// A duplicate of the pipe's descriptor, which keeps it open while the poller watches it.
     _pipe: OwnedFd,
 }
 
-/// What came of waiting.
+/// The result of waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
     Readable,
@@ -31,7 +31,8 @@ pub(crate) enum Waited {
 }
 
 impl PipeWait {
-    /// For a pipe, a socket or a terminal; `None` for a file, which is never waited for.
+    /// Creates a waiter for a pipe, a socket or a terminal. `None` for a regular file, which never
+    /// blocks.
     pub(crate) fn new(file: &File) -> Result<Option<Self>, Error> {
         if file.metadata().map_err(system("ask what kind of file it is"))?.is_file() {
             return Ok(None);
@@ -39,7 +40,7 @@ impl PipeWait {
         let pipe = file.as_fd().try_clone_to_owned().map_err(system("duplicate a descriptor"))?;
         let poller = Poller::new().map_err(system("make a poller"))?;
         match poller.add_level(pipe.as_fd(), PIPE) {
-            // A device that is always readable.
+            // epoll_ctl(2) refuses devices that are always readable.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
             added => added.map_err(system("watch a descriptor"))?,
         }

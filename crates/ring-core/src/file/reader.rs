@@ -1,4 +1,4 @@
-//! A file's bytes in chunks that can be kept.
+//! A file's bytes in reference-counted chunks.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -8,29 +8,32 @@ use bytes::{Bytes, BytesMut};
 
 use crate::Error;
 
-/// The first chunk, and the least that a pipe of few packets is given.
+/// Size of the first chunk, and of all chunks for a pipe with little data.
 const SMALLEST: usize = 64 << 10;
-/// What the chunks of a file that fills them grow to: they should still be in a processor's own cache when they have been
-/// read and are parsed.
+/// Maximum size of a chunk. Small enough that the bytes are still in the processor's cache when
+/// they are parsed.
 const LARGEST: usize = 256 << 10;
-/// How many chunks that somebody keeps are remembered, to be used again when they come back.
+/// Maximum number of lent chunks to remember for reuse.
 const REMEMBERED: usize = 32;
-/// Where reads begin, in memory as in the file. The string instructions with which kernels copy are four times slower on some
-/// processors (AMD's Zen 3) where the target lies a few bytes further within its page than the source.
+/// Alignment of reads, in memory and in the file. On some processors (AMD's Zen 3), the string
+/// instructions with which the kernel copies are four times slower if the destination is a few
+/// bytes further into its page than the source.
 const PAGE: usize = 4096;
 
-/// Reads into heap memory, hands it out for keeping, and carries an unfinished record over to the next chunk.
+/// Reads into heap memory that can be retained. Carries an incomplete record over to the next
+/// chunk.
 ///
-/// While nobody keeps a chunk its memory is used again; one that is kept is replaced by another.
+/// A chunk that nobody retains is reused. One that is retained is replaced.
 pub(crate) struct ChunkReader {
     source: Box<dyn Read + Send>,
-    /// Chunks that were in use when the next was needed, oldest first: fresh memory costs a page fault for every page.
+    /// Chunks that were retained when the next one was needed, oldest first. Reusing them avoids a
+    /// page fault per page of fresh memory.
     lent: VecDeque<Bytes>,
-    /// The chunk; only `parsed..filled` has been read and not yet been parsed.
+    /// The current chunk. The bytes in `parsed..filled` are read but not yet parsed.
     chunk: Bytes,
     filled: usize,
     parsed: usize,
-    /// Where in the file the unread bytes start.
+    /// Position of the unparsed bytes in the file.
     position: u64,
     chunk_size: usize,
     ended: bool,
@@ -50,24 +53,24 @@ impl ChunkReader {
         }
     }
 
-    /// What was read and not yet parsed.
+    /// Bytes that are read but not yet parsed.
     #[inline]
     pub(crate) fn unread(&self) -> &[u8] {
         &self.chunk[self.parsed..self.filled]
     }
 
-    /// The chunk as far as it was read, and where in it the unread bytes start.
+    /// The filled part of the chunk, and the offset of the unparsed bytes in it.
     #[inline]
     pub(crate) fn filled(&self) -> (&[u8], usize) {
         (&self.chunk[..self.filled], self.parsed)
     }
 
-    /// Where in the file the unread bytes start.
+    /// Position of the unparsed bytes in the file.
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
-    /// Marks so many of the unread bytes as parsed.
+    /// Marks `len` bytes as parsed.
     #[inline]
     pub(crate) fn advance(&mut self, len: usize) {
         let len = len.min(self.filled - self.parsed);
@@ -75,14 +78,16 @@ impl ChunkReader {
         self.position += len as u64;
     }
 
-    /// The memory in which everything since the last [`read`](Self::read) lies.
+    /// The memory that holds everything since the last [`read`](Self::read).
     pub(crate) fn chunk(&self) -> &Bytes {
         &self.chunk
     }
 
-    /// Reads once more towards `needed` unread bytes, which must be more than there are; false at the end of the file.
+    /// Reads once, aiming at `needed` unparsed bytes in total, which must exceed those present.
+    /// Returns `false` at the end of the file.
     ///
-    /// A chunk grows no faster than bytes arrive, so that a length that lies costs no memory.
+    /// A chunk grows no faster than bytes arrive, so a false length field cannot make it allocate
+    /// much.
     pub(crate) fn read(&mut self, needed: usize) -> Result<bool, Error> {
         if self.ended {
             return Ok(false);
@@ -125,7 +130,8 @@ impl ChunkReader {
         Ok(got > 0)
     }
 
-    /// Another chunk with room for so many bytes behind the unread bytes of the old, and where that begins.
+    /// A new chunk that starts with the unparsed bytes, with room for `size` more. Also returns the
+    /// offset of that room.
     fn moved(&mut self, unread: &[u8], size: usize) -> (BytesMut, usize) {
         let kept = unread.len();
         let (mut buffer, start) = self.returned(kept, size).unwrap_or_else(|| {
@@ -137,7 +143,7 @@ impl ChunkReader {
         (buffer, start)
     }
 
-    /// Remembers a chunk that somebody keeps.
+    /// Remembers a retained chunk.
     fn lend(&mut self, chunk: Bytes) {
         if self.lent.len() == REMEMBERED {
             self.lent.pop_front();
@@ -145,8 +151,9 @@ impl ChunkReader {
         self.lent.push_back(chunk);
     }
 
-    /// The newest remembered chunk that nobody keeps any more, if it is large enough, and where a read into it begins: of all
-    /// of them it is the most likely to be in a cache yet, and those that are never needed stay out of it.
+    /// The newest remembered chunk that is no longer retained, if it is large enough, and the
+    /// offset for a read into it. The newest is the most likely to be in a cache, and always
+    /// choosing it keeps spare chunks out of the cache.
     fn returned(&mut self, kept: usize, size: usize) -> Option<(BytesMut, usize)> {
         let newest = self.lent.iter().rposition(Bytes::is_unique)?;
         let buffer = self.lent.remove(newest)?.try_into_mut().ok()?;
@@ -154,8 +161,8 @@ impl ChunkReader {
     }
 }
 
-/// Where in a buffer a read of `size` bytes begins so that there is room for `kept` before it; `None` where that is too
-/// much.
+/// The offset in `buffer` for a read of `size` bytes with room for `kept` bytes before it. `None`
+/// if the buffer is too small.
 fn start(buffer: &[u8], kept: usize, size: usize) -> Option<usize> {
     let address = buffer.as_ptr() as usize;
     let start = (address + kept).next_multiple_of(PAGE) - address;
@@ -177,14 +184,14 @@ mod tests {
             let len = reader.unread().len();
             reader.advance(len);
             first = first.or_else(|| Some(reader.chunk().clone()));
-            // The newest is kept until the next has come.
+            // Each chunk is retained until the next one is read.
             before = Some(reader.chunk().clone());
             places.insert(reader.chunk().as_ptr());
         }
         assert_eq!(reader.position(), 64 << 20);
         assert!(first.unwrap().iter().filter(|byte| **byte == 1).count() >= SMALLEST);
         drop(before);
-        // Three sizes, and two of each that take turns.
+        // Three sizes, with two alternating chunks of each.
         assert!(places.len() <= 8, "{} chunks", places.len());
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     ChecksumStatus, Direction, ForeignFormat, Packet, PacketBatch as _, PacketMeta, Timestamp,
 };
 
-/// A pcapng writer of a few lines, for what the real one never writes.
+/// A minimal pcapng writer, for files that the real one never produces.
 #[derive(Default)]
 struct Blocks {
     bytes: Vec<u8>,
@@ -88,7 +88,7 @@ fn pcap_record(file: &mut Vec<u8>, big_endian: bool, fields: [u32; 4], extra: us
     file.extend(data);
 }
 
-/// Everything a file gives: packets with their bytes, and how it ended.
+/// Reads a whole file: its packets with their bytes, and the error that ended it.
 fn read(file: impl Into<Vec<u8>>) -> (Vec<(PacketMeta, Vec<u8>)>, Option<Error>) {
     read_from(Cursor::new(file.into()))
 }
@@ -191,8 +191,8 @@ fn what_comes_before_the_damage_is_delivered() {
     );
 }
 
-/// In pcap in the header, in words of 16 bits; in pcapng with the interface, in bytes or, by the letter of the draft, in
-/// bits, and with each packet.
+/// pcap has the length in the file header, in 16-bit words. pcapng has it with the interface, in
+/// bytes or (as the draft says) in bits, and with each packet.
 #[test]
 fn check_sequences_are_no_data() {
     let frame = b"frame-and-check";
@@ -226,7 +226,7 @@ fn check_sequences_are_no_data() {
         let rest = &frame[..15 - usize::from(len)];
         assert_eq!(Packet::new(data, *meta).without_fcs(), (rest, rest.len() as u32));
     }
-    // Of a frame that was cut, the check sequence may be missing in part or altogether.
+    // A truncated frame may lack its check sequence, in part or altogether.
     let mut meta = PacketMeta::new(1, Timestamp::default(), LinkType::ETHERNET);
     (meta.wire_len, meta.fcs_len) = (15, 4);
     for captured in 0..=frame.len() {
@@ -534,7 +534,7 @@ fn a_file_is_not_waited_for() {
     pcap_record(&mut bytes, false, [1, 1, 4, 4], 0, b"file");
     std::fs::write(&path, &bytes).expect("written");
     let mut source = CaptureFile::open(&path).expect("opened");
-    // Truncated while it is read: it ends, nothing worse.
+    // If the file is truncated while it is read, reading just ends.
     std::fs::write(&path, b"").expect("truncated");
     assert!(source.interrupter().is_none() && source.readiness().is_none());
     assert!(matches!(source.next_batch(Timeout::Never), Ok(Next::Batch(_))));

@@ -1,4 +1,4 @@
-//! Later fragments of datagrams, which have no ports: the first fragment's verdict holds for them.
+//! Verdicts for later fragments, which have no ports: they share the verdict of the first fragment.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use crate::{Packet, PacketMeta, Timestamp};
 
-/// The time for which a receiver collects the fragments of a datagram (RFC 8200, section 4.5).
+/// Reassembly timeout of a receiver (RFC 8200, section 4.5).
 const LIFETIME: Duration = Duration::from_secs(60);
-/// Datagrams whose verdict is remembered.
+/// Maximum number of datagrams with a remembered verdict.
 const MAX_DATAGRAMS: usize = 1 << 16;
-/// Fragments that wait for the first one of their datagram, and their bytes.
+/// Maximum number of fragments held until the first one of their datagram, and of their bytes.
 const MAX_HELD: usize = 4096;
 const MAX_HELD_BYTES: usize = 16 << 20;
-/// Extension headers before the fragment header that are looked through.
+/// Maximum number of extension headers before the fragment header to look through.
 const MAX_EXTENSION_HEADERS: usize = 8;
 
-/// What the fragments of one datagram have in common (RFC 791, section 3.2; RFC 8200, section 4.5).
+/// Identifies the datagram of a fragment (RFC 791, section 3.2; RFC 8200, section 4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Datagram {
     V4 { source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, id: u16 },
@@ -28,18 +28,19 @@ pub(super) enum Datagram {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fragment {
     pub(super) datagram: Datagram,
-    /// It holds the beginning of the datagram, and so the ports.
+    /// `true` if the fragment holds the start of the datagram and so the ports.
     pub(super) is_first: bool,
 }
 
-/// A memory of verdicts, and of later fragments that came before their first one. Both have a limit in number and in the
-/// time of the capture.
+/// Remembers verdicts, and holds later fragments that precede their first one. Both are limited in
+/// number and in capture time.
 #[derive(Debug, Default)]
 pub(super) struct Fragments {
     verdicts: HashMap<Datagram, (bool, Timestamp)>,
     /// Datagrams in the order in which their verdicts became known.
     known: VecDeque<(Datagram, Timestamp)>,
-    /// Fragments that wait, by their datagram; and the order in which they came, also of those that wait no longer.
+    /// Held fragments by datagram, and the order in which they arrived. The order also has
+    /// fragments that are no longer held.
     held: HashMap<Datagram, VecDeque<Held>>,
     order: VecDeque<(Datagram, Timestamp)>,
     held_count: usize,
@@ -47,7 +48,7 @@ pub(super) struct Fragments {
     undecided: u64,
 }
 
-/// A fragment that waits, copied.
+/// A copy of a held fragment.
 #[derive(Debug)]
 pub(super) struct Held {
     data: Box<[u8]>,
@@ -55,7 +56,7 @@ pub(super) struct Held {
 }
 
 impl Fragment {
-    /// The fragment in an IP packet; `None` for a packet that is whole.
+    /// Parses the fragment in an IP packet. `None` if the packet is not fragmented.
     pub(super) fn parse(ip: &[u8]) -> Option<Self> {
         match ip.first()? >> 4 {
             4 => Self::v4(ip.first_chunk()?),
@@ -121,8 +122,8 @@ impl Fragment {
 }
 
 impl Fragments {
-    /// Remembers the verdict on a first fragment. An identification that is used again has its latest verdict. Fragments
-    /// that came before are appended to `released` if the datagram passes.
+    /// Remembers the verdict on a first fragment. If an identification is reused, the latest
+    /// verdict applies. Fragments held for the datagram are appended to `released` if it passes.
     pub(super) fn decide(
         &mut self,
         datagram: Datagram,
@@ -142,13 +143,13 @@ impl Fragments {
         }
     }
 
-    /// The verdict on a datagram; `None` while its first fragment was not seen.
+    /// The verdict on a datagram. `None` if its first fragment was not seen yet.
     pub(super) fn verdict(&self, datagram: Datagram, now: Timestamp) -> Option<bool> {
         let (passes, since) = *self.verdicts.get(&datagram)?;
         (now.saturating_duration_since(since) <= LIFETIME).then_some(passes)
     }
 
-    /// Keeps a fragment until the verdict on its datagram is known.
+    /// Holds a fragment until the verdict on its datagram is known.
     pub(super) fn hold(&mut self, datagram: Datagram, packet: &Packet<'_>) {
         self.expire(packet.timestamp());
         self.held_count += 1;
@@ -161,7 +162,7 @@ impl Fragments {
         }
     }
 
-    /// Fragments that were left out because the first one of their datagram was not captured.
+    /// The number of fragments dropped because the first one of their datagram was not captured.
     pub(super) fn undecided(&self) -> u64 {
         self.undecided + self.held_count as u64
     }
@@ -172,7 +173,7 @@ impl Fragments {
             && (is_old(since) || self.known.len() >= MAX_DATAGRAMS)
         {
             self.known.pop_front();
-            // A later verdict on the same identification has an entry of its own.
+            // A later verdict on the same identification has its own entry.
             if self.verdicts.get(&datagram).is_some_and(|(_, at)| *at == since) {
                 self.verdicts.remove(&datagram);
             }
@@ -182,7 +183,7 @@ impl Fragments {
         }
     }
 
-    /// Drops the oldest fragment that waits, or the memory of one that waits no longer.
+    /// Drops the oldest held fragment, or its place in the order if it is no longer held.
     fn give_up(&mut self) {
         let Some((datagram, _)) = self.order.pop_front() else { return };
         let Entry::Occupied(mut entry) = self.held.entry(datagram) else { return };

@@ -39,7 +39,7 @@ fn each_link_type_and_place_of_the_tag_has_its_program() {
     let filter = "vlan 7 and ip proto 6".parse().expect("parses");
     let mut vlan = Filtered::new(ethernet_alone, filter).expect("compiles");
     assert_eq!(numbers(&mut vlan).expect("no error"), [2, 3]);
-    // On raw IP there is no tag to test, so no packet of it passes.
+    // Raw IP has no VLAN tag, so no such packet passes.
     let mut vlan = Filtered::new(source(), "vlan 7".parse().expect("parses")).expect("compiles");
     assert_eq!(numbers(&mut vlan).expect("no error"), [3, 4]);
     assert_eq!(vlan.untestable(), 1);
@@ -51,7 +51,7 @@ fn what_cannot_be_filtered_is_an_error_if_there_is_nothing_else() {
     let filter: Filter = "tcp".parse().expect("parses");
     let refused = Filtered::new(MemorySource::new(usb), filter.clone());
     assert!(matches!(refused, Err(Error::FilterLinkType { link_type }) if link_type == usb));
-    // A source that does not know its link types before its packets, such as a pcapng file.
+    // A source that learns link types only from its packets, such as a pcapng file.
     let mut later = Unknowing(MemorySource::new(usb));
     later.0.push(Timestamp::default(), b"usb");
     let mut later = Filtered::new(later, filter.clone()).expect("nothing to compile yet");
@@ -71,7 +71,7 @@ fn what_cannot_be_filtered_is_an_error_if_there_is_nothing_else() {
     assert_eq!(numbers(&mut everything).expect("no error"), [1]);
 }
 
-/// A source of which nothing is known before its packets.
+/// A source that knows no link type before its packets.
 struct Unknowing(MemorySource);
 
 impl PacketSource for Unknowing {
@@ -102,7 +102,7 @@ impl PacketSource for Unknowing {
     }
 }
 
-/// An IPv4 packet of TCP: a fragment at this offset in units of eight bytes, of a datagram with this identification.
+/// An IPv4 packet of TCP. It is a fragment at `offset`, in units of eight bytes, of datagram `id`.
 fn datagram(offset: u16, more: bool, id: u16, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x45, 0, 0, 20 + payload.len() as u8];
     packet.extend(id.to_be_bytes());
@@ -112,7 +112,7 @@ fn datagram(offset: u16, more: bool, id: u16, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// The same over IPv6, behind destination options.
+/// The same over IPv6, after a destination options header.
 fn datagram6(offset: u16, more: bool, id: u32, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x60, 0, 0, 0, 0, 16 + payload.len() as u8, 60, 64];
     packet.extend([0xfd; 32]);
@@ -124,12 +124,12 @@ fn datagram6(offset: u16, more: bool, id: u32, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// The beginning of a segment to a port.
+/// The start of a TCP segment to `port`.
 fn segment(port: u16) -> Vec<u8> {
     [&[0x9c, 0x40][..], &port.to_be_bytes(), &[0; 20]].concat()
 }
 
-/// Packets of raw IP with the second in which they come; `None` ends a batch.
+/// Packets of raw IP with their time in seconds; `None` ends a batch.
 fn fragments(packets: &[Option<(u64, Vec<u8>)>]) -> MemorySource {
     let mut source = MemorySource::new(LinkType::RAW);
     for packet in packets {
@@ -161,7 +161,7 @@ fn later_fragments_share_the_verdict_on_the_first() {
         at(1, datagram6(3, false, 7, b"end")),
         at(1, datagram6(3, false, 8, b"other")),
         at(1, datagram(4, false, 7, b"end")),
-        // The identification is used again.
+        // The identification is reused.
         at(2, datagram(0, true, 7, &segment(81))),
         at(2, datagram(3, false, 7, b"end")),
         at(2, datagram(0, false, 9, &segment(80))),
@@ -184,7 +184,7 @@ fn later_fragments_that_come_first_are_kept() {
         at(2, datagram(0, true, 8, &segment(81))),
         at(2, datagram(0, true, 7, &segment(80))),
         None,
-        // In one batch the order stays.
+        // Within a batch the order is kept.
         at(3, datagram(3, false, 9, b"end")),
         at(3, datagram(0, false, 1, &segment(80))),
         at(3, datagram(0, true, 9, &segment(80))),
@@ -249,7 +249,7 @@ fn an_expression_about_fragments_says_which_ones_it_wants() {
     }
 }
 
-/// Headers, by their link type, in front of an IPv4 packet.
+/// Link-layer headers for an IPv4 packet, by link type.
 fn link_headers() -> Vec<(u16, Vec<u8>)> {
     let llc = [0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
     let ethernet = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0];

@@ -1,4 +1,4 @@
-//! An injector whose waits are awaited.
+//! Asynchronous injectors.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
@@ -13,11 +13,11 @@ use super::{
 use crate::error::system;
 use crate::{Error, LinkType, Packet, SinkStatistics, Timeout, reactor};
 
-/// An [`Injector`] whose waits are awaited.
+/// An [`Injector`] with asynchronous waits.
 ///
-/// It enters the reactor of the runtime in which it first has to wait, which needs I/O and time enabled. An interface
-/// that takes everything does not starve other tasks: each frame counts against the task's budget. Nothing is allocated
-/// per frame.
+/// It registers with the reactor of the runtime in which it first has to wait, which needs I/O and
+/// time enabled. An interface that accepts everything does not starve other tasks, since each frame
+/// counts against the task's budget. Sending a frame allocates nothing.
 ///
 /// ```no_run
 /// use ring_core::AsyncInjector;
@@ -34,7 +34,7 @@ use crate::{Error, LinkType, Packet, SinkStatistics, Timeout, reactor};
 #[derive(Debug)]
 pub struct AsyncInjector {
     injector: Injector,
-    /// A second descriptor of the socket.
+    /// A duplicate of the socket's descriptor.
     reactor: Option<AsyncFd<OwnedFd>>,
 }
 
@@ -47,29 +47,29 @@ impl AsyncInjector {
         Injector::open(interface).map(Self::from)
     }
 
-    /// Sets up an injector, whose end is [`InjectorBuilder::open_async`].
+    /// Returns the settings of an injector. Open it with [`InjectorBuilder::open_async`].
     pub fn builder(interface: &str) -> InjectorBuilder {
         Injector::builder(interface)
     }
 
-    /// A place for a frame of `len` bytes, once there is one.
+    /// Waits for room and returns a slot for a frame of `len` bytes.
     ///
-    /// Cancel-safe: where the future is dropped before it is ready, nothing was put in line.
+    /// Cancel-safe: if the future is dropped before it is ready, nothing was queued.
     ///
     /// # Errors
     /// As [`Injector::reserve`]; [`Error::NoRuntime`] outside a runtime.
     ///
     /// # Panics
-    /// In a runtime whose I/O or time is not enabled.
+    /// In a runtime without I/O and time enabled.
     pub async fn reserve(&mut self, len: usize) -> Result<Slot<'_>, Error> {
         self.injector.check_reservation(len)?;
         self.room().await?;
         Ok(Slot::new(&mut self.injector, len))
     }
 
-    /// Puts a copy of a frame in line, once there is room.
+    /// Waits for room and queues a copy of a frame.
     ///
-    /// Cancel-safe: where the future is dropped before it is ready, the frame is not in line.
+    /// Cancel-safe: if the future is dropped before it is ready, the frame was not queued.
     ///
     /// # Errors
     /// As [`reserve`](Self::reserve) and [`Slot::commit`].
@@ -82,8 +82,8 @@ impl AsyncInjector {
         slot.commit()
     }
 
-    /// Puts a packet in line, once there is room, as [`PacketSink::send`](crate::PacketSink::send) of [`Injector`] does.
-    /// Cancel-safe as [`send_frame`](Self::send_frame).
+    /// Waits for room and queues a packet, as [`PacketSink::send`](crate::PacketSink::send) of
+    /// [`Injector`] does. Cancel-safe as [`send_frame`](Self::send_frame).
     ///
     /// # Errors
     /// As [`send_frame`](Self::send_frame), and [`Error::SinkLinkType`].
@@ -96,9 +96,10 @@ impl AsyncInjector {
         self.injector.put(packet)
     }
 
-    /// Hands everything in line to the kernel.
+    /// Hands all queued frames to the kernel.
     ///
-    /// Cancel-safe: where the future is dropped before it is ready, what was not handed over is still in line.
+    /// Cancel-safe: if the future is dropped before it is ready, the remaining frames are still
+    /// queued.
     ///
     /// # Errors
     /// As [`Injector::flush`].
@@ -110,19 +111,19 @@ impl AsyncInjector {
         self.wait_until(|injector| injector.pending() == 0).await
     }
 
-    /// The injector, for what is not awaited.
+    /// The blocking injector, for operations that do not wait.
     #[must_use]
     pub fn injector(&self) -> &Injector {
         &self.injector
     }
 
-    /// Leaves the reactor.
+    /// Leaves the reactor and returns the blocking injector.
     #[must_use]
     pub fn into_injector(self) -> Injector {
         self.injector
     }
 
-    /// Frames in line: committed, and not yet taken by the kernel.
+    /// The number of queued frames: committed, but not yet accepted by the kernel.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.injector.pending()
@@ -140,7 +141,7 @@ impl AsyncInjector {
         self.injector.rejection()
     }
 
-    /// Takes the oldest time stamp of a frame that was sent: see [`Injector::take_timestamp`].
+    /// Takes the oldest timestamp of a sent frame; see [`Injector::take_timestamp`].
     ///
     /// # Errors
     /// As there.
@@ -148,13 +149,13 @@ impl AsyncInjector {
         self.injector.take_timestamp()
     }
 
-    /// What frames start with.
+    /// The link type of frames.
     #[must_use]
     pub fn link_type(&self) -> LinkType {
         self.injector.link_type()
     }
 
-    /// Waits for a free place.
+    /// Waits for a free slot.
     async fn room(&mut self) -> Result<(), Error> {
         coop::consume_budget().await;
         if self.injector.make_room(Timeout::Now)? {
@@ -184,8 +185,8 @@ impl AsyncInjector {
         }
     }
 
-    /// Waits until the socket says that there is room. It may have said so before the kernel was asked last, and then says
-    /// nothing more: so not for ever.
+    /// Waits until the socket reports room, at most `longest`. The event may have happened before
+    /// the kernel was last called and is then not repeated, so an unlimited wait could hang.
     async fn writable(&mut self, longest: Duration) -> Result<(), Error> {
         let ready = tokio::time::timeout(longest, self.reactor()?.writable()).await;
         if let Ok(ready) = ready {
@@ -210,7 +211,7 @@ impl From<Injector> for AsyncInjector {
 }
 
 impl InjectorBuilder {
-    /// Opens the injector to be awaited.
+    /// Opens an asynchronous injector.
     ///
     /// # Errors
     /// As [`open`](Self::open).

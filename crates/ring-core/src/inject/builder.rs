@@ -1,4 +1,4 @@
-//! Setting up an injector.
+//! Settings of an injector.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use super::{Injector, Limits};
 use crate::error::{no_interface, privileged, system};
 use crate::{Error, LinkType, link_type};
 
-/// Longest frame that offloads take: what the fields of IP and of `struct virtio_net_hdr` can say.
+/// Maximum length of a frame with offloads, by the fields of IP and of `struct virtio_net_hdr`.
 const LONGEST: usize = u16::MAX as usize;
 
-/// How an [`Injector`] is set up: plain configuration with defaults, and one fallible end, [`open`](Self::open).
+/// Settings of an [`Injector`]. [`open`](Self::open) opens it.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is sent before `open`"]
 pub struct InjectorBuilder {
@@ -35,16 +35,16 @@ pub struct InjectorBuilder {
     patience: Duration,
 }
 
-/// How frames get to the kernel.
+/// The way in which frames are passed to the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendPath {
-    /// Many frames a system call, sendmmsg(2).
+    /// Many frames per system call, sendmmsg(2).
     #[default]
     Messages,
-    /// A ring that is shared with the kernel, `PACKET_TX_RING` with `TPACKET_V2`. Unless it is asked for
-    /// [zero copy](InjectorBuilder::zero_copy), the kernel is told by a virtio-net header to copy each frame in one piece,
-    /// which makes this the faster path on virtual interfaces.
+    /// A ring shared with the kernel, `PACKET_TX_RING` with `TPACKET_V2`. Unless [zero
+    /// copy](InjectorBuilder::zero_copy) is requested, a virtio-net header makes the kernel copy
+    /// each frame in one piece, so this is the faster path on virtual interfaces.
     Ring,
 }
 
@@ -66,80 +66,86 @@ impl InjectorBuilder {
         }
     }
 
-    /// How frames get to the kernel.
+    /// Sets the way in which frames are passed to the kernel.
     pub fn path(mut self, path: SendPath) -> Self {
         self.path = path;
         self
     }
 
-    /// How many frames there is room for; 256 unless said otherwise, 64 with offloads. 0 counts as 1; a ring may get a
-    /// few more.
+    /// Sets the number of slots for frames (default: 256, or 64 with offloads). 0 counts as 1. A
+    /// ring may get a few more.
     pub fn slots(mut self, count: usize) -> Self {
         self.slots = Some(count.max(1));
         self
     }
 
-    /// After how many frames they are handed to the kernel without a [`flush`](Injector::flush); 64 unless said
-    /// otherwise, at most the number of slots. 0 counts as 1.
+    /// Sets the number of frames after which they are handed to the kernel without a
+    /// [`flush`](Injector::flush) (default: 64). The maximum is the number of slots. 0 counts as 1.
     pub fn batch(mut self, frames: usize) -> Self {
         self.batch = frames.max(1);
         self
     }
 
-    /// Sends past the queueing discipline (`PACKET_QDISC_BYPASS` of packet(7)): faster, but out of turn, and nothing
-    /// holds frames while the adapter is busy.
+    /// Bypasses the queueing discipline (`PACKET_QDISC_BYPASS` of packet(7)). This is faster, but
+    /// frames overtake queued ones, and no queue holds them while the adapter is busy.
     pub fn qdisc_bypass(mut self, bypass: bool) -> Self {
         self.qdisc_bypass = bypass;
         self
     }
 
-    /// Has the kernel skip frames of the ring that it refuses instead of stopping there (`PACKET_LOSS` of packet(7)). It
-    /// does not say which: the statistics take the longest for those. Without this the injector takes them out itself.
-    /// Means nothing for [`SendPath::Messages`].
+    /// Makes the kernel skip frames of the ring that it refuses, instead of stopping there
+    /// (`PACKET_LOSS` of packet(7)). It does not report which ones; the statistics assume the
+    /// longest. Without this option, the injector removes refused frames itself. Has no effect on
+    /// [`SendPath::Messages`].
     pub fn loss(mut self, loss: bool) -> Self {
         self.loss = loss;
         self
     }
 
-    /// Lets the kernel send frames of the ring from where they lie, without a copy: for real adapters. On virtual
-    /// interfaces (veth, loopback) the kernel copies them all the same before it gives the place back, at more cost. Means
-    /// nothing for [`SendPath::Messages`].
+    /// Lets the kernel send frames of the ring in place, without a copy. Use it with real adapters.
+    /// On virtual interfaces (veth, loopback) the kernel copies frames anyway, at a higher cost.
+    /// Has no effect on [`SendPath::Messages`].
     pub fn zero_copy(mut self, zero_copy: bool) -> Self {
         self.zero_copy = zero_copy;
         self
     }
 
-    /// Allows [`Offload`](super::Offload)s (`PACKET_VNET_HDR` of packet(7)) and frames of up to 65,535 bytes with them.
+    /// Enables [`Offload`](super::Offload)s (`PACKET_VNET_HDR` of packet(7)), with frames of up to
+    /// 65,535 bytes.
     pub fn offloads(mut self, offloads: bool) -> Self {
         self.offloads = offloads;
         self
     }
 
-    /// Has the kernel tell when it gave each frame to the driver (`SOF_TIMESTAMPING_TX_SOFTWARE` of
-    /// `Documentation/networking/timestamping.rst`): see [`Injector::take_timestamp`]. Frames are then handed over one by
-    /// one on [`SendPath::Messages`].
+    /// Enables timestamps of when the kernel passed each frame to the driver
+    /// (`SOF_TIMESTAMPING_TX_SOFTWARE` of `Documentation/networking/timestamping.rst`); see
+    /// [`Injector::take_timestamp`]. Frames are then sent one by one through
+    /// [`SendPath::Messages`].
     pub fn timestamps(mut self, timestamps: bool) -> Self {
         self.timestamps = timestamps;
         self
     }
 
-    /// Has the adapter tell when it sent each frame (`SOF_TIMESTAMPING_TX_HARDWARE`), by its own clock, which must have been
-    /// switched on (`hwstamp_ctl`). Includes [`timestamps`](Self::timestamps).
+    /// Enables timestamps of when the adapter sent each frame, by the adapter's clock
+    /// (`SOF_TIMESTAMPING_TX_HARDWARE`). They must be enabled on the adapter (`hwstamp_ctl`).
+    /// Includes [`timestamps`](Self::timestamps).
     pub fn hardware_timestamps(mut self, timestamps: bool) -> Self {
         self.hardware_timestamps = timestamps;
         self.timestamps |= timestamps;
         self
     }
 
-    /// The socket's send buffer in bytes (`SO_SNDBUF` of socket(7)), which bounds what the interface has not sent yet.
+    /// Sets the size of the socket's send buffer in bytes (`SO_SNDBUF` of socket(7)), which limits
+    /// the data that the interface has not sent yet.
     pub fn send_buffer(mut self, bytes: u32) -> Self {
         self.send_buffer = Some(bytes);
         self
     }
 
-    /// For how long the interface may refuse a frame with `ENOBUFS` before it is given up as rejected; a second unless said
-    /// otherwise. A queue that is full and a driver that drops this very frame say the same, and only the first passes: so
-    /// this should be longer than the interface needs for one frame.
+    /// Sets how long the interface may refuse a frame with `ENOBUFS` before the frame is given up
+    /// as rejected (default: one second). The error has two possible causes, a full queue and a
+    /// driver that drops this very frame, and only the first is temporary. So this should exceed
+    /// the time that the interface needs for one frame.
     pub fn patience(mut self, time: Duration) -> Self {
         self.patience = time;
         self
@@ -148,8 +154,9 @@ impl InjectorBuilder {
     /// Opens the injector.
     ///
     /// # Errors
-    /// [`Error::Permission`] without `CAP_NET_RAW`; [`Error::NoInterface`]; [`Error::HardwareType`] for interfaces that
-    /// are neither Ethernet nor IP without a header; [`Error::System`] for what else the kernel refuses.
+    /// [`Error::Permission`] without `CAP_NET_RAW`; [`Error::NoInterface`]; [`Error::HardwareType`]
+    /// for interfaces that are neither Ethernet nor raw IP; [`Error::System`] for anything else
+    /// that the kernel refuses.
     pub fn open(self) -> Result<Injector, Error> {
         let missing = |error| no_interface(&self.interface, error);
         let index = interface::index(&self.interface).map_err(missing)?;
@@ -199,7 +206,7 @@ impl InjectorBuilder {
                 Path::Ring(ring.map_err(system("make the send ring"))?)
             }
         };
-        // After the ring: what is bound without a protocol receives nothing.
+        // Bound after the ring exists, without a protocol, so that nothing is received.
         socket.bind(index, 0).map_err(system("bind to the interface"))?;
         Ok(Injector {
             socket,

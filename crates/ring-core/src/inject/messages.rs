@@ -7,17 +7,17 @@ use ring_sys::packet::{PacketSocket, SendSlots};
 use super::offload::{Offload, VIRTIO_HEADER, virtio_header};
 use super::path::Handed;
 
-/// Frames in places that are sent in a circle.
+/// Frames in slots that are used as a ring.
 #[derive(Debug)]
 pub(crate) struct Messages {
     slots: SendSlots,
     lens: Box<[u32]>,
-    /// The oldest frame that is committed, and how many are, in a circle.
+    /// The oldest committed frame, and the number of committed frames.
     first: usize,
     pending: usize,
-    /// A virtio-net header comes before each frame.
+    /// `true` if a virtio-net header precedes each frame.
     headers: bool,
-    /// Frames given to one system call at most.
+    /// Maximum number of frames per system call.
     at_once: usize,
 }
 
@@ -47,14 +47,14 @@ impl Messages {
         self.pending < self.lens.len()
     }
 
-    /// The bytes of the next free place.
+    /// The bytes of the next free slot, mutable.
     pub(crate) fn frame(&mut self, len: usize) -> &mut [u8] {
         let before = self.before();
         let slot = self.at(self.pending);
         &mut self.slots.slot_mut(slot)[before..before + len]
     }
 
-    /// The same, to be read.
+    /// The bytes of the next free slot.
     pub(crate) fn frame_ref(&self, len: usize) -> &[u8] {
         let before = self.before();
         &self.slots.slot(self.at(self.pending))[before..before + len]
@@ -73,7 +73,7 @@ impl Messages {
 
     pub(crate) fn hand_over(&mut self, socket: &PacketSocket) -> Handed {
         let mut handed = Handed::default();
-        // The circle in at most two pieces.
+        // At most two calls, because the ring wraps around.
         while self.pending > 0 {
             let count = self.pending.min(self.lens.len() - self.first).min(self.at_once);
             match socket.send_slots(&mut self.slots, self.first, count) {
@@ -98,7 +98,7 @@ impl Messages {
         self.lens[self.first]
     }
 
-    /// Gives up the oldest frame; its length.
+    /// Gives up the oldest frame and returns its length.
     pub(crate) fn reject(&mut self) -> u32 {
         let len = self.first_len();
         self.remove(1);

@@ -34,11 +34,11 @@ use crate::{
     TimestampSource,
 };
 
-/// Sends frames through an interface as they are, by one of two [ways](SendPath).
+/// Sends raw frames through an interface, by one of two [paths](SendPath).
 ///
-/// Frames are filled in where they are sent from: [`reserve`](Self::reserve) lends a place, [`Slot::commit`] puts it in
-/// line, and the line is handed to the kernel when it is [long enough](InjectorBuilder::batch), and by
-/// [`flush`](Self::flush).
+/// Frames are written directly into send slots. [`reserve`](Self::reserve) lends a slot, and
+/// [`Slot::commit`] queues it. The queue is handed to the kernel when it is [long
+/// enough](InjectorBuilder::batch), and by [`flush`](Self::flush).
 ///
 /// ```no_run
 /// use ring_core::Injector;
@@ -62,10 +62,10 @@ use crate::{
 ///
 /// | event | outcome |
 /// |---|---|
-/// | the interface's queue or the socket's send buffer is full | `reserve` and `flush` wait, `try_reserve` and `try_flush` tell |
-/// | a frame is longer than the MTU at opening, or shorter than the link-layer header | [`Error::FrameLength`], nothing is sent |
-/// | the kernel refuses a frame all the same, or the interface does not take it [for long](InjectorBuilder::patience) | it is given up and counted: [`SinkStatistics::rejected`], [`Injector::rejection`] |
-/// | the interface is down | [`Error::System`] with `ENETDOWN`; what is in line stays there for another try |
+/// | the interface's queue or the socket's send buffer is full | `reserve` and `flush` wait; `try_reserve` and `try_flush` report it |
+/// | a frame is longer than the MTU at opening, or shorter than the link-layer header | [`Error::FrameLength`]; nothing is sent |
+/// | the kernel refuses another frame, or the interface does not accept it [for long](InjectorBuilder::patience) | it is given up and counted: [`SinkStatistics::rejected`], [`Injector::rejection`] |
+/// | the interface is down | [`Error::System`] with `ENETDOWN`; queued frames stay for another try |
 /// | the interface was deleted | [`Error::InterfaceGone`] |
 pub struct Injector {
     socket: PacketSocket,
@@ -76,11 +76,11 @@ pub struct Injector {
     batch: usize,
     statistics: SinkStatistics,
     rejection: Option<Rejection>,
-    /// Frames that the kernel took or refused.
+    /// The number of frames that the kernel accepted or refused.
     handed: u64,
     timestamps: Option<Timestamps>,
     patience: Duration,
-    /// How many frames had been handed over when the interface refused the next for the first time, and when that was.
+    /// The value of `handed` when the interface first refused the next frame, and the time of that.
     refused: Option<(u64, Instant)>,
 }
 
@@ -88,12 +88,12 @@ pub struct Injector {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rejection {
-    /// Which one, counted from 1 in the order of the commits.
+    /// The frame's number, counted from 1 in the order of commits.
     pub number: u64,
-    /// Its length in bytes.
+    /// The frame's length in bytes.
     pub len: u32,
-    /// What the kernel said, as a number of errno(3): `EMSGSIZE` for one that is too long, `ENOBUFS` for one that the
-    /// interface did not take within the [patience](InjectorBuilder::patience).
+    /// The kernel's error, a number of errno(3): `EMSGSIZE` for a frame that is too long, `ENOBUFS`
+    /// for one that the interface did not accept within the [patience](InjectorBuilder::patience).
     pub errno: i32,
 }
 
@@ -106,16 +106,16 @@ struct Limits {
     offloads: bool,
 }
 
-/// Why the kernel takes no more for now.
+/// The reason why the kernel accepts no more frames now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stall {
-    /// The socket's send buffer is full: it says when there is room.
+    /// The socket's send buffer is full; there is an event for room.
     Buffer,
-    /// The interface's queue is full, or frames are under way: nobody says when.
+    /// The interface's queue is full, or frames are in flight; there is no event for room.
     Queue,
 }
 
-/// How long to wait where nobody says when there is room: at first, and at most.
+/// The first and the longest wait if there is no event for room.
 const SHORTEST_WAIT: Duration = Duration::from_micros(20);
 const LONGEST_WAIT: Duration = Duration::from_millis(2);
 
@@ -128,23 +128,23 @@ impl Injector {
         Self::builder(interface).open()
     }
 
-    /// Sets up an injector.
+    /// Returns the settings of an injector.
     pub fn builder(interface: &str) -> InjectorBuilder {
         InjectorBuilder::new(interface)
     }
 
-    /// A place for a frame of `len` bytes, waiting until there is one.
+    /// Waits for room and returns a slot for a frame of `len` bytes.
     ///
     /// # Errors
-    /// [`Error::FrameLength`]; [`Error::InterfaceGone`]; [`Error::System`] where the kernel takes nothing, as while the
-    /// interface is down.
+    /// [`Error::FrameLength`]; [`Error::InterfaceGone`]; [`Error::System`] if the kernel accepts
+    /// nothing, for example while the interface is down.
     pub fn reserve(&mut self, len: usize) -> Result<Slot<'_>, Error> {
         self.check_reservation(len)?;
         self.make_room(Timeout::Never)?;
         Ok(Slot::new(self, len))
     }
 
-    /// A place for a frame of `len` bytes, `None` if there is none now.
+    /// Returns a slot for a frame of `len` bytes, or `None` if there is no room now.
     ///
     /// # Errors
     /// As [`reserve`](Self::reserve).
@@ -152,7 +152,7 @@ impl Injector {
         self.reserve_within(len, Timeout::Now)
     }
 
-    /// A place for a frame of `len` bytes, `None` when the time ran out.
+    /// Returns a slot for a frame of `len` bytes, or `None` if the timeout expired.
     ///
     /// # Errors
     /// As [`reserve`](Self::reserve).
@@ -165,7 +165,7 @@ impl Injector {
         Ok(if self.make_room(timeout)? { Some(Slot::new(self, len)) } else { None })
     }
 
-    /// Puts a copy of a frame in line, waiting until there is room.
+    /// Waits for room and queues a copy of a frame.
     ///
     /// # Errors
     /// As [`reserve`](Self::reserve) and [`Slot::commit`].
@@ -175,15 +175,15 @@ impl Injector {
         slot.commit()
     }
 
-    /// Hands everything in line to the kernel, waiting until it has taken it.
+    /// Hands all queued frames to the kernel, and waits until it has accepted them.
     ///
     /// # Errors
-    /// [`Error::InterfaceGone`]; [`Error::System`]. What was not handed over stays in line.
+    /// [`Error::InterfaceGone`]; [`Error::System`]. Frames that were not handed over stay queued.
     pub fn flush(&mut self) -> Result<(), Error> {
         self.flush_within(Timeout::Never).map(|_| ())
     }
 
-    /// Hands over what the kernel takes now; whether that was everything.
+    /// Hands over as many frames as the kernel accepts now. Returns `true` if that was all of them.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
@@ -191,7 +191,7 @@ impl Injector {
         Ok(self.push()?.is_none())
     }
 
-    /// Hands everything in line to the kernel; false when the time ran out.
+    /// Hands all queued frames to the kernel. Returns `false` if the timeout expired.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
@@ -199,13 +199,13 @@ impl Injector {
         self.wait_until(timeout, |injector| injector.path.pending() == 0)
     }
 
-    /// Frames in line: committed, and not yet taken by the kernel.
+    /// The number of queued frames: committed, but not yet accepted by the kernel.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.path.pending()
     }
 
-    /// Gives up the frames in line; how many.
+    /// Discards the queued frames and returns their number.
     pub fn discard(&mut self) -> usize {
         let pending = self.pending();
         self.path.discard();
@@ -225,11 +225,11 @@ impl Injector {
         self.rejection
     }
 
-    /// Takes the oldest time stamp of a frame that was sent; `None` if there is none (yet). The kernel keeps some hundreds
-    /// (`SO_RCVBUF`) and drops what comes then: take them as you go.
+    /// Takes the oldest timestamp of a sent frame. `None` if there is none yet. The kernel keeps
+    /// some hundreds of them (`SO_RCVBUF`) and drops later ones, so take them regularly.
     ///
     /// # Errors
-    /// [`Error::System`] when the kernel refuses to tell.
+    /// [`Error::System`] if the kernel refuses to report it.
     pub fn take_timestamp(&mut self) -> Result<Option<SentTimestamp>, Error> {
         let Some(timestamps) = &self.timestamps else { return Ok(None) };
         let taken = self.socket.take_send_timestamp().map_err(system("take a send time stamp"))?;
@@ -246,25 +246,26 @@ impl Injector {
         }))
     }
 
-    /// The interface's name as it was given.
+    /// The interface's name as passed on opening.
     #[must_use]
     pub fn interface(&self) -> &str {
         &self.interface
     }
 
-    /// What frames start with: [`LinkType::ETHERNET`], or [`LinkType::RAW`] for interfaces without a header.
+    /// The link type of frames: [`LinkType::ETHERNET`], or [`LinkType::RAW`] for interfaces without
+    /// a link-layer header.
     #[must_use]
     pub fn link_type(&self) -> LinkType {
         self.link_type
     }
 
-    /// The longest frame in bytes, without a VLAN tag and offloads.
+    /// Maximum length of a frame in bytes, without a VLAN tag and offloads.
     #[must_use]
     pub fn longest_frame(&self) -> usize {
         self.limits.plain
     }
 
-    /// Hands over what the kernel takes; why it does not take the rest, if there is one.
+    /// Hands over as many frames as the kernel accepts. If some are left, returns the reason.
     pub(crate) fn push(&mut self) -> Result<Option<Stall>, Error> {
         while self.path.pending() > 0 {
             let handed = self.path.hand_over(&self.socket);
@@ -305,7 +306,7 @@ impl Injector {
         Ok(None)
     }
 
-    /// Makes sure that there is a free place.
+    /// Waits for a free slot.
     pub(crate) fn make_room(&mut self, timeout: Timeout) -> Result<bool, Error> {
         if self.path.pending() >= self.batch {
             self.push()?;
@@ -322,7 +323,7 @@ impl Injector {
         if (least..=most).contains(&len) { Ok(()) } else { Err(self.wrong_length(len)) }
     }
 
-    /// Checks the frame in the next free place.
+    /// Checks the length of the frame in the next free slot.
     fn check_length(&mut self, len: usize, offload: Option<&Offload>) -> Result<(), Error> {
         let cut = offload.is_some_and(|offload| offload.segmentation.is_some());
         let Limits { least, plain, .. } = self.limits;
@@ -338,11 +339,12 @@ impl Injector {
         Error::FrameLength { interface: self.interface.clone(), len, least, limit: plain }
     }
 
-    /// The interface refused the oldest frame in line as if its queue were full: why that will not change, if so.
+    /// Called when the interface refused the oldest queued frame as if its queue were full. Returns
+    /// an error if waiting will not help.
     #[cold]
     fn hopeless(&mut self) -> Option<i32> {
         let len = self.path.first_len() as usize;
-        // One that is longer than any plain frame is to be cut: its length says nothing.
+        // A frame longer than any plain frame will be segmented, so its length does not matter.
         if len <= self.limits.tagged()
             && let Ok(mtu) = self.socket.mtu(&self.interface)
             && len > mtu as usize + self.limits.header + 4
@@ -360,7 +362,7 @@ impl Injector {
         }
     }
 
-    /// The oldest frame in line cannot be sent.
+    /// Gives up the oldest queued frame, which cannot be sent.
     #[cold]
     fn reject(&mut self, errno: i32) {
         let len = self.path.reject();
@@ -404,7 +406,7 @@ impl Injector {
                 _ => false,
             };
             if !ready {
-                // Unread time stamps end that wait at once.
+                // Unread timestamps would end the other kind of wait at once.
                 thread::sleep(now);
                 wait = (wait * 2).min(LONGEST_WAIT);
             }
@@ -412,9 +414,10 @@ impl Injector {
     }
 }
 
-/// Packets go out as they were captured: with their VLAN tags, with the checksum filled in where it was left to an adapter
-/// that they never came to, and cut into packets of this interface's size where an adapter had joined them, if the
-/// injector was opened for [offloads](InjectorBuilder::offloads). What of a packet was not captured is not sent.
+/// Packets are sent as they were on the wire. VLAN tags are reinserted, and checksums that were
+/// left to an adapter are filled in. Coalesced segments are split to this interface's size, if the
+/// injector was opened for [offloads](InjectorBuilder::offloads). Bytes that were not captured are
+/// not sent.
 impl PacketSink for Injector {
     fn send(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
         self.check_packet(packet)?;
@@ -432,7 +435,7 @@ impl PacketSink for Injector {
 }
 
 impl Injector {
-    /// Whether the packet can be put in line.
+    /// Checks if the packet can be queued.
     pub(crate) fn check_packet(&self, packet: &Packet<'_>) -> Result<(), Error> {
         let link_type = packet.link_type();
         if link_type != self.link_type {
@@ -445,7 +448,8 @@ impl Injector {
         self.check_reservation(packet.data().len() + Parts::of(packet).added())
     }
 
-    /// Puts a packet that was [checked](Self::check_packet) into the next place, which is free.
+    /// Writes a packet that was [checked](Self::check_packet) into the next slot, which must be
+    /// free.
     pub(crate) fn put(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
         let parts = Parts::of(packet);
         let len = packet.data().len() + parts.added();
@@ -469,7 +473,7 @@ impl Injector {
 }
 
 impl Limits {
-    /// The longest frame with a VLAN tag.
+    /// Maximum length of a frame with a VLAN tag.
     fn tagged(self) -> usize {
         self.plain + 4
     }
@@ -485,7 +489,8 @@ impl AsFd for Injector {
     }
 }
 
-/// Hands over what the kernel takes without waiting. Whoever wants to know calls [`flush`](Injector::flush).
+/// Hands over as many frames as the kernel accepts without waiting. Errors are ignored here; call
+/// [`flush`](Injector::flush) to get them.
 impl Drop for Injector {
     fn drop(&mut self) {
         let _ = self.push();

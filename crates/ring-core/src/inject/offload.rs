@@ -1,4 +1,5 @@
-//! What the kernel or the adapter does to a frame on its way out (`struct virtio_net_hdr` of `linux/virtio_net.h`).
+//! Work that the kernel or the adapter does on a frame when sending it (`struct virtio_net_hdr` of
+//! `linux/virtio_net.h`).
 
 use crate::LinkType;
 use crate::checksum::{IPV4, Segment, TCP};
@@ -7,28 +8,28 @@ use crate::checksum::{IPV4, Segment, TCP};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Offload {
-    /// Where in the frame the bytes start that the checksum is of; it goes to the end.
+    /// Offset in the frame of the bytes to checksum, which extend to the end.
     pub checksum_start: u16,
-    /// Where in these bytes the checksum itself is. The frame has the sum of the pseudo-header there.
+    /// Offset of the checksum in these bytes. The frame has the sum of the pseudo-header there.
     pub checksum_offset: u16,
-    /// How to cut the frame into packets, if it is longer than the interface takes.
+    /// Segmentation, if the frame is longer than the interface accepts.
     pub segmentation: Option<Segmentation>,
 }
 
-/// How a frame is cut into packets.
+/// The kind of segmentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Segmentation {
     /// TCP over IPv4.
     TcpV4 {
-        /// Bytes of payload in a packet.
+        /// Bytes of payload per packet.
         size: u16,
         /// Bytes before the payload.
         header: u16,
     },
     /// TCP over IPv6.
     TcpV6 {
-        /// Bytes of payload in a packet.
+        /// Bytes of payload per packet.
         size: u16,
         /// Bytes before the payload.
         header: u16,
@@ -36,10 +37,12 @@ pub enum Segmentation {
 }
 
 impl Offload {
-    /// What a TCP or UDP frame needs: its checksum, of which the pseudo-header's part is put into the frame, and where
-    /// it is longer than `limit` bytes and TCP, to be cut into packets of at most these.
+    /// Computes the offload of a TCP or UDP frame and writes the pseudo-header's sum into the
+    /// frame. A TCP frame longer than `limit` bytes is segmented into packets of at most `limit`
+    /// bytes.
     ///
-    /// `None` for other protocols, fragments and IPv6 extension headers, and for a frame that contradicts itself.
+    /// `None` for other protocols, fragments, IPv6 extension headers, and frames whose lengths
+    /// contradict each other.
     #[must_use]
     pub fn of_frame(frame: &mut [u8], link_type: LinkType, limit: usize) -> Option<Self> {
         let segment = Segment::of(frame, link_type)?;
@@ -61,8 +64,8 @@ impl Offload {
     }
 }
 
-/// A `struct virtio_net_hdr` in the host's byte order; `header` is how much of the frame the kernel is to have in one
-/// piece, at least.
+/// A `struct virtio_net_hdr` in the host's byte order. `header` is the minimum number of bytes that
+/// the kernel should keep in one piece.
 pub(crate) fn virtio_header(offload: Option<&Offload>, header: u16) -> [u8; VIRTIO_HEADER] {
     const NEEDS_CHECKSUM: u8 = 1;
     const TCP_V4: u8 = 1;

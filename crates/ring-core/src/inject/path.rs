@@ -1,4 +1,4 @@
-//! The two ways to the kernel behind one interface.
+//! A common interface to the two paths to the kernel.
 
 use std::io;
 
@@ -14,14 +14,14 @@ pub(crate) enum Path {
     Ring(Ring),
 }
 
-/// What came of handing frames to the kernel.
+/// The result of handing frames to the kernel.
 #[derive(Debug, Default)]
 pub(crate) struct Handed {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
-    /// Frames that the kernel took and refused without saying which.
+    /// Frames that the kernel accepted and then refused without reporting which.
     pub(crate) skipped: u64,
-    /// Why it did not take more: about the oldest that is left.
+    /// The reason why it did not accept more, which concerns the oldest frame left.
     pub(crate) error: Option<io::Error>,
 }
 
@@ -42,30 +42,30 @@ macro_rules! either {
 }
 
 impl Path {
-    /// Frames that are committed and that the kernel has not taken.
+    /// Committed frames that the kernel has not accepted yet.
     #[inline]
     pub(crate) fn pending(&self) -> usize {
         either!(self, path => path.pending())
     }
 
-    /// There is a free place.
+    /// `true` if there is a free slot.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
         either!(self, path => path.has_room())
     }
 
-    /// Bytes of the next free place.
+    /// The bytes of the next free slot, mutable.
     #[inline]
     pub(crate) fn frame(&mut self, len: usize) -> &mut [u8] {
         either!(self, path => path.frame(len))
     }
 
-    /// The same, to be read.
+    /// The bytes of the next free slot.
     pub(crate) fn frame_ref(&self, len: usize) -> &[u8] {
         either!(self, path => path.frame_ref(len))
     }
 
-    /// The next free place is filled.
+    /// Commits the next free slot.
     #[inline]
     pub(crate) fn commit(&mut self, len: usize, offload: Option<&Offload>) {
         either!(self, path => path.commit(len, offload));
@@ -75,17 +75,17 @@ impl Path {
         either!(self, path => path.hand_over(socket))
     }
 
-    /// Length of the oldest frame in line.
+    /// Length of the oldest queued frame.
     pub(crate) fn first_len(&self) -> u32 {
         either!(self, path => path.first_len())
     }
 
-    /// Gives up the oldest frame; its length.
+    /// Gives up the oldest frame and returns its length.
     pub(crate) fn reject(&mut self) -> u32 {
         either!(self, path => path.reject())
     }
 
-    /// Gives up all that the kernel has not taken.
+    /// Discards all frames that the kernel has not accepted.
     pub(crate) fn discard(&mut self) {
         either!(self, path => path.discard());
     }

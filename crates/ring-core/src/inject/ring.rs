@@ -1,9 +1,10 @@
-//! Sending through a ring that is shared with the kernel: `PACKET_TX_RING` with `TPACKET_V2`
+//! Sending through a ring shared with the kernel: `PACKET_TX_RING` with `TPACKET_V2`
 //! (`Documentation/networking/packet_mmap.rst`).
 //!
-//! A place belongs to us while its status is `TP_STATUS_AVAILABLE`, and to the kernel from `TP_STATUS_SEND_REQUEST` on
-//! until the kernel says `TP_STATUS_AVAILABLE` again. The kernel takes places in their order, within send(2) only, and
-//! stops at the first that it cannot take. It never writes a frame's bytes.
+//! A slot belongs to this process while its status is `TP_STATUS_AVAILABLE`. It belongs to the
+//! kernel from `TP_STATUS_SEND_REQUEST` on until the kernel sets `TP_STATUS_AVAILABLE` again. The
+//! kernel takes slots in order, only within send(2), and stops at the first that it cannot take. It
+//! never writes a frame's bytes.
 
 use std::io;
 use std::ptr::NonNull;
@@ -20,37 +21,39 @@ use ring_sys::packet::abi::{
 use super::offload::{Offload, VIRTIO_HEADER, virtio_header};
 use super::path::Handed;
 
-/// Where a place's data start: the kernel counts an address after its header into `TPACKET2_HDRLEN` that is not there on
-/// sending.
+/// Offset of a slot's data. `TPACKET2_HDRLEN` includes an address after the header, which is absent
+/// when sending.
 const DATA: usize = TPACKET2_HDRLEN - size_of::<ring_sys::packet::abi::SockaddrLl>();
 const _: () = assert!(DATA == 32 && DATA.is_multiple_of(16));
 
 const PAGE: usize = 4096;
-/// A block holds places for about so many bytes.
+/// Approximate size of a block in bytes.
 const BLOCK: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Ring {
     mapping: Mapping,
     geometry: Geometry,
-    /// The frames' lengths, which the kernel could change in the mapping.
+    /// The frames' lengths. Kept here because the kernel could change them in the mapping.
     lens: Box<[u32]>,
-    /// The oldest place that the kernel has not taken, and the next to fill, counted for ever.
+    /// The oldest slot that the kernel has not taken, and the next one to fill. Not reduced to the
+    /// ring's size.
     first: u64,
     next: u64,
     headers: Headers,
-    /// The kernel skips frames that it refuses (`PACKET_LOSS`).
+    /// `true` if the kernel skips frames that it refuses (`PACKET_LOSS`).
     skips: bool,
 }
 
-/// How much of a frame the kernel copies, by the virtio-net header before it.
+/// How much of a frame the kernel copies, set by a virtio-net header before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Headers {
-    /// No header: the link-layer header is copied, the rest stays in the ring while it is under way.
+    /// No header. The link-layer header is copied; the rest stays in the ring while it is in
+    /// flight.
     None,
-    /// The same with a header.
+    /// The same, with a header.
     Present,
-    /// A header that has the kernel copy all of the frame.
+    /// A header that makes the kernel copy the whole frame.
     CopyAll,
 }
 
@@ -63,7 +66,7 @@ struct Geometry {
 }
 
 impl Ring {
-    /// Makes and maps a ring for `count` frames of up to `longest` bytes.
+    /// Creates and maps a ring for `count` frames of up to `longest` bytes.
     pub(crate) fn new(
         socket: &PacketSocket,
         count: usize,
@@ -106,14 +109,14 @@ impl Ring {
         self.pending() < self.geometry.count && state(self.status(self.next)) == TP_STATUS_AVAILABLE
     }
 
-    /// The bytes of the next place, which [has room](Self::has_room).
+    /// The bytes of the next slot, mutable. The slot must be [free](Self::has_room).
     pub(crate) fn frame(&mut self, len: usize) -> &mut [u8] {
         debug_assert!(self.has_room());
         let start = DATA + self.before();
         self.place_mut(self.next, start, len)
     }
 
-    /// The same, to be read.
+    /// The bytes of the next slot.
     pub(crate) fn frame_ref(&self, len: usize) -> &[u8] {
         let pointer = self.bytes(self.next, DATA + self.before(), len);
         // SAFETY: as in `place_mut`.
@@ -139,7 +142,8 @@ impl Ring {
         let result = socket.kick();
         let before = self.first;
         while self.first < self.next {
-            // The kernel took all whose status it changed, of which it may be done with some.
+            // The kernel has taken all slots whose status changed. It may have sent some of them
+            // already.
             match state(self.status(self.first)) {
                 TP_STATUS_SEND_REQUEST | TP_STATUS_WRONG_FORMAT => break,
                 _ => {
@@ -160,19 +164,20 @@ impl Ring {
         self.lens[self.index(self.first)]
     }
 
-    /// Gives up the oldest frame, which the kernel refuses and before which it would stop for ever; its length. Those
-    /// behind it move up, since the kernel takes no place before this.
+    /// Gives up the oldest frame, which the kernel refuses and at which it would stop forever.
+    /// Returns its length. Later frames move up, since the kernel takes no slot before this one.
     pub(crate) fn reject(&mut self) -> u32 {
         let rejected = self.first_len();
         let before = self.before();
         for place in self.first..self.next - 1 {
             let len = self.lens[self.index(place + 1)];
-            // None of them is the kernel's before the next system call.
+            // None of these slots belongs to the kernel before the next system call.
             let (from, to) = (place + 1, place);
             let size = before + len as usize;
             let source = self.place_mut(from, DATA, size).as_ptr();
             let target = self.place_mut(to, DATA, size).as_mut_ptr();
-            // SAFETY: both are places of the mapping, which do not overlap, and were checked for `size` bytes.
+            // SAFETY: both are slots of the mapping, do not overlap, and were checked for `size`
+            // bytes.
             unsafe { source.copy_to_nonoverlapping(target, size) };
             self.request(place, len);
         }
@@ -181,7 +186,7 @@ impl Ring {
         rejected
     }
 
-    /// Takes back what the kernel has not taken.
+    /// Takes back all slots that the kernel has not taken.
     pub(crate) fn discard(&mut self) {
         while self.next > self.first {
             self.next -= 1;
@@ -189,8 +194,8 @@ impl Ring {
         }
     }
 
-    /// The kernel says how many bytes it took, but not which frames it skipped. It skips those that are too long: so the
-    /// longest are those.
+    /// Counts skipped frames. The kernel reports how many bytes it took, but not which frames it
+    /// skipped. It skips those that are too long, so assume the longest.
     fn count_skipped(&self, handed: &mut Handed, before: u64, bytes: u64) {
         let mut missing = handed.bytes.saturating_sub(bytes);
         if missing == 0 {
@@ -216,7 +221,7 @@ impl Ring {
         let total = len + self.before() as u32;
         let at = std::mem::offset_of!(Tpacket2Hdr, tp_len);
         self.place_mut(place, at, 4).copy_from_slice(&total.to_ne_bytes());
-        // Release: everything above is there before the kernel sees the request.
+        // Release: everything above is written before the kernel sees the request.
         self.status(place).store(TP_STATUS_SEND_REQUEST, Ordering::Release);
     }
 
@@ -224,21 +229,21 @@ impl Ring {
         let at = self.geometry.offset(self.index(place));
         let pointer = self.mapping.pointer(at, size_of::<AtomicU32>(), align_of::<AtomicU32>());
         let pointer = pointer.expect("places lie within the mapping").cast::<AtomicU32>();
-        // SAFETY: the pointer is aligned and within the mapping, which lives as long as `self`; the word is accessed
-        // atomically by both sides.
+        // SAFETY: the pointer is aligned and within the mapping, which lives as long as `self`.
+        // Both sides access the word atomically.
         unsafe { pointer.as_ref() }
     }
 
-    /// Bytes of a place that is ours.
+    /// The bytes of a slot that belongs to this process.
     fn place_mut(&mut self, place: u64, start: usize, len: usize) -> &mut [u8] {
         let pointer = self.bytes(place, start, len);
-        // SAFETY: the bytes are within the mapping, and of a place that the kernel does not write: it is ours, or was
-        // requested and no system call is under way, since those take the ring mutably. The status word is not among
-        // them.
+        // SAFETY: the bytes are within the mapping, and the kernel does not write the slot: it
+        // belongs to this process, or was requested while no system call is in progress, since
+        // those borrow the ring mutably. The status word is not among the bytes.
         unsafe { slice::from_raw_parts_mut(pointer.as_ptr(), len) }
     }
 
-    /// A pointer to bytes of a place, but not to its status word.
+    /// A pointer to bytes of a slot, excluding its status word.
     fn bytes(&self, place: u64, start: usize, len: usize) -> NonNull<u8> {
         assert!(start >= size_of::<AtomicU32>() && start + len <= self.geometry.place);
         let at = self.geometry.offset(self.index(place)) + start;
@@ -254,19 +259,20 @@ impl Ring {
     }
 }
 
-/// Who has a place. Acquire: what the kernel did before is seen. Other bits tell of a time stamp.
+/// The owner of a slot. Acquire: everything that the kernel did before is visible. Other bits
+/// report timestamps.
 fn state(status: &AtomicU32) -> u32 {
     const STATE: u32 = TP_STATUS_SEND_REQUEST | TP_STATUS_SENDING | TP_STATUS_WRONG_FORMAT;
     status.load(Ordering::Acquire) & STATE
 }
 
 impl Geometry {
-    /// At least `count` places; `None` for more than the kernel can count.
+    /// A geometry with at least `count` slots. `None` for more than the kernel can count.
     fn new(count: usize, longest: usize) -> Option<Self> {
         let place = (DATA + VIRTIO_HEADER + longest).next_multiple_of(16);
         let per_block = (BLOCK / place).max(1);
         let block = (place * per_block).next_multiple_of(PAGE);
-        // The kernel counts as many places a block as fit.
+        // The kernel requires as many slots per block as fit.
         let per_block = block / place;
         let blocks = count.div_ceil(per_block).max(1);
         let count = blocks.checked_mul(per_block).filter(|&count| u32::try_from(count).is_ok())?;
@@ -303,7 +309,8 @@ mod tests {
 
     #[test]
     fn more_places_than_can_be_counted_are_none() {
-        // Blocks whose number has nothing but a 1 in its lowest 32 bits, and as many bytes in its lowest 64.
+        // Block counts whose lowest 32 bits are just 1, and sizes for which the same is true of 64
+        // bits.
         for count in [1 << 32, (1 << 32) + 1, usize::MAX / 2, usize::MAX - 1, usize::MAX] {
             assert!(Geometry::new(count, 1518).is_none(), "{count}");
         }

@@ -1,14 +1,14 @@
-//! A place for a frame.
+//! Slots for frames.
 
 use std::ops::{Deref, DerefMut};
 
 use super::{Injector, Offload};
 use crate::Error;
 
-/// Room for a frame, lent by [`Injector::reserve`]: fill it, then [`commit`](Self::commit). Dropped without that,
-/// nothing is sent.
+/// A slot for a frame, lent by [`Injector::reserve`]. Fill it, then [`commit`](Self::commit) it. If
+/// it is dropped without a commit, nothing is sent.
 ///
-/// Its bytes are what an earlier frame left there.
+/// It initially contains the bytes of an earlier frame.
 #[derive(Debug)]
 #[must_use = "nothing is sent before `commit`"]
 pub struct Slot<'a> {
@@ -22,7 +22,7 @@ impl<'a> Slot<'a> {
         Self { injector, len, offload: None }
     }
 
-    /// Makes the frame shorter; longer it cannot get.
+    /// Shortens the frame to `len` bytes. Does nothing if it is not longer.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
     }
@@ -30,7 +30,7 @@ impl<'a> Slot<'a> {
     /// Leaves work on the frame to the kernel or the adapter.
     ///
     /// # Errors
-    /// [`Error::NoOffloads`] where the injector was not opened for them.
+    /// [`Error::NoOffloads`] if the injector was not opened for them.
     pub fn set_offload(&mut self, offload: Offload) -> Result<(), Error> {
         if !self.injector.limits.offloads {
             return Err(Error::NoOffloads);
@@ -39,10 +39,10 @@ impl<'a> Slot<'a> {
         Ok(())
     }
 
-    /// The frame is to be sent, with the next [`flush`](Injector::flush) at the latest.
+    /// Queues the frame. It is sent by the next [`flush`](Injector::flush) at the latest.
     ///
     /// # Errors
-    /// [`Error::FrameLength`]; the frame is given up then.
+    /// [`Error::FrameLength`]; the frame is discarded then.
     pub fn commit(self) -> Result<(), Error> {
         let Self { injector, len, offload } = self;
         injector.check_length(len, offload.as_ref())?;

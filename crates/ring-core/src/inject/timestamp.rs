@@ -1,41 +1,42 @@
-//! When frames were sent.
+//! Send timestamps.
 
 use std::collections::VecDeque;
 
 use crate::{Timestamp, TimestampSource};
 
-/// Changes of the numbering that are remembered.
+/// Maximum number of renumberings to remember.
 const REMEMBERED: usize = 256;
 
-/// When a frame was sent.
+/// The time at which a frame was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SentTimestamp {
-    /// Which frame, counted from 1 as the kernel took them: the [packets](crate::SinkStatistics::packets) that had
-    /// gone out by then.
+    /// The frame's number, counted from 1 in the order in which the kernel accepted frames, as
+    /// [packets](crate::SinkStatistics::packets) counts them.
     pub number: u64,
-    /// When.
+    /// The time.
     pub timestamp: Timestamp,
-    /// By which clock.
+    /// The clock of the timestamp.
     pub source: TimestampSource,
 }
 
-/// From the kernel's numbers of time stamps to those of frames. The kernel counts attempts as well, in 32 bits.
+/// Maps the kernel's timestamp keys to frame numbers. The kernel's keys have 32 bits and also count
+/// failed attempts.
 #[derive(Debug, Default)]
 pub(crate) struct Timestamps {
-    /// From which attempt on a frame's number is the attempt's number less so many.
+    /// Pairs of an attempt and the number of failed attempts before it, in ascending order.
     shifts: VecDeque<(u64, u64)>,
     attempts: u64,
     failed: u64,
 }
 
 impl Timestamps {
-    /// The kernel took so many frames.
+    /// The kernel accepted `frames` frames.
     pub(crate) fn taken(&mut self, frames: u64) {
         self.attempts += frames;
     }
 
-    /// The kernel numbered a frame but then did not take it.
+    /// The kernel counted a frame but then refused it.
     pub(crate) fn refused(&mut self) {
         self.attempts += 1;
         self.failed += 1;
@@ -45,16 +46,16 @@ impl Timestamps {
         self.shifts.push_back((self.attempts, self.failed));
     }
 
-    /// The number of the frame that was this attempt, of which the lower 32 bits are known.
+    /// The number of the frame whose attempt has these lower 32 bits.
     pub(crate) fn number(&self, key: u32) -> u64 {
-        // The latest attempt with these bits: no time stamp is four billion frames old.
+        // The latest attempt with these bits, since no timestamp is four billion frames old.
         let newest = self.attempts.saturating_sub(1);
         let back = (newest as u32).wrapping_sub(key);
         let attempt = newest.saturating_sub(u64::from(back));
         let shift = self.shifts.iter().rev().find(|&&(from, _)| from <= attempt);
         let failed = match (shift, self.shifts.front()) {
             (Some(&(_, failed)), _) => failed,
-            // Before the oldest change that is remembered.
+            // Earlier than the oldest remembered renumbering.
             (None, Some(&(_, failed))) => failed - 1,
             (None, None) => 0,
         };

@@ -1,4 +1,4 @@
-//! A capture in several files.
+//! Captures in several files.
 
 mod name;
 #[cfg(test)]
@@ -21,18 +21,20 @@ use crate::{
 
 type Finished = Box<dyn FnMut(&Path) + Send>;
 
-/// When a capture goes on in another file, and what the files are called.
+/// Settings for a capture in several files: when to start a new file, and how to name it.
 ///
-/// Names are made as tcpdump makes them:
-/// - By size alone: `name`, `name1`, `name2` … With a [number of files](Self::files) the count starts at 0, has leading
-///   zeros, and starts again: `name0` to `name9`, then `name0` anew.
-/// - By time, with conversions of strftime(3) in the name: the local time at which the file starts is filled in. Where
-///   that name was given already a count follows it. Files that are there are never overwritten.
-/// - By time without a conversion in the name: as by size. (tcpdump overwrites its only file.)
+/// Names follow tcpdump:
 ///
-/// The clock is that of the packets, so that a file that is read is split as the live capture would have been. Who captures
-/// from a wire can have the first interval [begin](RotatingWriter::begin) before the first packet, and intervals
-/// [end](RotatingWriter::advance) though no packet comes.
+/// - By size alone: `name`, `name1`, `name2` … With a maximum [number of files](Self::files), the
+///   count starts at 0, has leading zeros and wraps around: `name0` to `name9`, then `name0` again.
+/// - By time, with strftime(3) conversions in the name: they are replaced by the local time at
+///   which the file starts. If the name is taken, a count is appended. Existing files are never
+///   overwritten.
+/// - By time, without a conversion in the name: as by size. (tcpdump overwrites its only file.)
+///
+/// The clock is that of the packets, so reading a file splits it as the live capture would have. A
+/// live capture can [begin](RotatingWriter::begin) the first interval before the first packet, and
+/// [end](RotatingWriter::advance) intervals while no packets arrive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rotation {
     size: Option<u64>,
@@ -42,69 +44,72 @@ pub struct Rotation {
     pub(crate) digits: usize,
 }
 
-/// Writes a capture into several files, one after another, each complete in itself. Made by
+/// Writes a capture into a sequence of files, each complete in itself. Made by
 /// [`CaptureWriterBuilder::rotate`].
 ///
-/// A packet is in exactly one file. When the next file cannot be made, the packet that was to go there is refused with
-/// the error, and the next call tries again. So is the first packet of a file for which the oldest cannot be removed: that
-/// one stays, and the next call goes on in the new file.
+/// Each packet is in exactly one file. If the next file cannot be created, the packet that was to
+/// go there is refused with the error, and the next call tries again. If the oldest file cannot be
+/// removed, the first packet of the new file is refused in the same way; the oldest file stays, and
+/// the next call continues in the new file.
 pub struct RotatingWriter {
     builder: CaptureWriterBuilder,
     rotation: Rotation,
     names: Names,
     writer: CaptureWriter,
-    /// The file that is being written; none before the first packet if its name has a time.
+    /// The current file. `None` before the first packet if its name contains a time.
     path: Option<PathBuf>,
-    /// Start of the file's interval, from the first packet on.
+    /// Start of the current interval, set by the first packet at the latest.
     start: Option<Timestamp>,
-    /// Packets in the file.
+    /// Packets in the current file.
     packets: u64,
-    /// Intervals that are over.
+    /// The number of intervals that ended.
     past: u32,
-    /// The last interval is over, and its file is complete.
+    /// `true` once the last interval ended and its file is complete.
     complete: bool,
     on_finish: Option<Finished>,
 }
 
 impl Rotation {
-    /// No rotation: one file.
+    /// Creates settings without rotation: one file.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Another file when this one has at least so many bytes: it exceeds them by at most one packet and what ends a
-    /// file. 0 for never.
+    /// Starts a new file once the current one has at least this number of bytes. A file exceeds it
+    /// by at most one packet and the trailing blocks of the format. 0 disables rotation by size.
     #[must_use]
     pub fn size(mut self, bytes: u64) -> Self {
         self.size = (bytes > 0).then_some(bytes);
         self
     }
 
-    /// Another file every so often, counted from the first packet. Zero for never.
+    /// Starts a new file at each interval, counted from the first packet. Zero disables rotation by
+    /// time.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = (!interval.is_zero()).then_some(interval);
         self
     }
 
-    /// The capture is complete after so many intervals: a later packet is refused with [`Unwritable::Complete`]. So `tcpdump
-    /// -G seconds -W count` ends. 0 for never.
+    /// Completes the capture after this number of intervals; later packets are refused with
+    /// [`Unwritable::Complete`]. Corresponds to `tcpdump -G seconds -W count`. 0 means no limit.
     #[must_use]
     pub fn intervals(mut self, count: u32) -> Self {
         self.intervals = (count > 0).then_some(count);
         self
     }
 
-    /// The least number of digits that the count in a name has, from the first file on; 0 for a first file without one.
+    /// Sets the minimum number of digits of the count in a name, from the first file on. With 0 the
+    /// first file has no count.
     #[must_use]
     pub fn digits(mut self, digits: usize) -> Self {
         self.digits = digits;
         self
     }
 
-    /// At most so many files of this capture: names without a time are used again, of others the oldest file is
-    /// removed. 0 for any number.
+    /// Sets the maximum number of files of this capture. Names without a time are reused; with a
+    /// time, the oldest file is removed. 0 means no limit.
     #[must_use]
     pub fn files(mut self, count: u32) -> Self {
         self.files = (count > 0).then_some(count);
@@ -138,20 +143,21 @@ impl RotatingWriter {
         Ok(rotating)
     }
 
-    /// Calls this with each file that is complete, as tcpdump runs the command of its option `-z`.
+    /// Sets a function to call with the path of each complete file, as tcpdump's option `-z` runs a
+    /// command.
     #[must_use]
     pub fn on_finish(mut self, finished: impl FnMut(&Path) + Send + 'static) -> Self {
         self.on_finish = Some(Box::new(finished));
         self
     }
 
-    /// The file that is being written; `None` before the first packet if its name has a time.
+    /// The current file. `None` before the first packet if its name contains a time.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 
-    /// As [`CaptureWriter::add_interface`], for this file and all after it.
+    /// As [`CaptureWriter::add_interface`], for this file and all later ones.
     ///
     /// # Errors
     /// As there.
@@ -163,15 +169,15 @@ impl RotatingWriter {
         self.writer.add_interface(source, description)
     }
 
-    /// Writes a packet, in another file if it is time for that.
+    /// Writes a packet, in a new file if rotation is due.
     ///
     /// # Errors
-    /// As [`CaptureWriter::write`]; [`Error::Open`] when the next file cannot be made.
+    /// As [`CaptureWriter::write`]; [`Error::Open`] if the next file cannot be created.
     pub fn write(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
         self.write_annotated(packet, &Annotation::new())
     }
 
-    /// Writes a packet and what there is to say of it.
+    /// Writes a packet with an annotation.
     ///
     /// # Errors
     /// As [`write`](Self::write), and for a comment longer than 65,535 bytes.
@@ -194,7 +200,8 @@ impl RotatingWriter {
         Ok(())
     }
 
-    /// Begins the first interval at this time, unless it has begun: otherwise it begins with the first packet.
+    /// Begins the first interval at this time. Without this call it begins with the first packet;
+    /// once it has begun, the call has no effect.
     ///
     /// # Errors
     /// As [`CaptureWriterBuilder::create`].
@@ -206,15 +213,15 @@ impl RotatingWriter {
         Ok(())
     }
 
-    /// When the present interval ends; `None` without intervals, and before the first has begun.
+    /// The end of the current interval. `None` without intervals and before the first one begins.
     #[must_use]
     pub fn interval_end(&self) -> Option<Timestamp> {
         let interval = u64::try_from(self.rotation.interval?.as_nanos()).ok()?;
         Some(Timestamp::from_nanos(self.start?.as_nanos().saturating_add(interval)))
     }
 
-    /// Goes on in the next file if the interval is over at this time. A packet does the same; this is for a wire that
-    /// is silent, and may leave a file without packets.
+    /// Starts the next file if the interval is over at `now`, as a packet would. Meant for times
+    /// without packets; it may leave a file empty.
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -234,13 +241,14 @@ impl RotatingWriter {
         Ok(())
     }
 
-    /// `true` once the last of the [intervals](Rotation::intervals) is over: nothing more is written.
+    /// `true` once the last of the [intervals](Rotation::intervals) is over. Nothing more is
+    /// written then.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// As [`CaptureWriter::set_statistics`]; each file gets the totals that were set last.
+    /// As [`CaptureWriter::set_statistics`]. Each file gets the latest totals.
     pub fn set_statistics(&mut self, source: u32, totals: &Statistics, at: Timestamp) {
         self.writer.set_statistics(source, totals, at);
     }
@@ -275,10 +283,10 @@ impl RotatingWriter {
         self.writer.sync()
     }
 
-    /// Ends the last file. A capture without packets leaves one file as well, of the present time.
+    /// Ends the last file. A capture without packets still creates one file, with the current time.
     ///
     /// # Errors
-    /// As [`CaptureWriter::finish`], and [`Error::Open`] for a file that was not made before.
+    /// As [`CaptureWriter::finish`], and [`Error::Open`] for a file that did not exist yet.
     pub fn finish(mut self) -> Result<SinkStatistics, Error> {
         if self.complete {
             return Ok(self.writer.statistics());
@@ -292,7 +300,8 @@ impl RotatingWriter {
         Ok(self.writer.statistics())
     }
 
-    /// The start of the interval that a time belongs to, if it is a later one than that which starts at `start`.
+    /// The start of the interval that contains `time`, if it is later than the one that starts at
+    /// `start`.
     fn interval_of(&self, start: Timestamp, time: Timestamp) -> Option<Timestamp> {
         let interval = u64::try_from(self.rotation.interval?.as_nanos()).ok()?;
         let past = time.as_nanos().checked_sub(start.as_nanos())?;
@@ -300,7 +309,7 @@ impl RotatingWriter {
     }
 
     fn is_full(&self) -> bool {
-        // A file whose headers alone are too large holds one packet all the same.
+        // At least one packet per file, even if the headers alone exceed the limit.
         self.packets > 0 && self.rotation.size.is_some_and(|size| self.writer.position() >= size)
     }
 
@@ -311,8 +320,8 @@ impl RotatingWriter {
         Ok(())
     }
 
-    /// Ends the file before the next is made: the two may have the same name. If then the next cannot be made, nothing
-    /// more is written to this one, since each call comes here again.
+    /// Ends the file before the next one is created, since both may have the same name. If creating
+    /// it fails, each later call tries it again, so nothing more is written to the old file.
     fn rotate(&mut self, at: Timestamp) -> Result<(), Error> {
         self.writer.end()?;
         let (path, file) = self.names.open(at, self.builder.read_from())?;

@@ -1,4 +1,4 @@
-//! What the files of a capture are called.
+//! Names of a capture's files.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -13,16 +13,16 @@ use super::Rotation;
 use crate::write::{Identity, create};
 use crate::{Error, Timestamp, Unwritable};
 
-/// Gives each file its name, and makes it.
+/// Names the files and creates them.
 pub(crate) struct Names {
     name: PathBuf,
     timed: bool,
     files: Option<u32>,
-    /// Digits of the count at least; with 0 the first file has none.
+    /// Minimum number of digits of the count. With 0 the first file has no count.
     width: usize,
-    /// The name of the file before, with the time filled in but without the count, and the count.
+    /// The previous file's name, with the time filled in but without the count, and its count.
     last: Option<(OsString, u32)>,
-    /// Files that were made, where the oldest are to be removed.
+    /// The files that exist, if the oldest are to be removed.
     kept: VecDeque<PathBuf>,
 }
 
@@ -43,12 +43,12 @@ impl Names {
         }
     }
 
-    /// The names have a time in them.
+    /// `true` if the names contain a time.
     pub(crate) fn are_timed(&self) -> bool {
         self.timed
     }
 
-    /// Makes the next file, which starts at this time.
+    /// Creates the next file, which starts at this time.
     pub(crate) fn open(
         &mut self,
         at: Timestamp,
@@ -66,7 +66,8 @@ impl Names {
             let path = self.path(&stem, count);
             let mut options = OpenOptions::new();
             options.write(true);
-            // A time may come again, be it that the clock was set or that summer ended: its files stay.
+            // The same local time can occur twice, after a change of the clock or the end of summer
+            // time. The earlier files must not be overwritten.
             if self.timed {
                 options.create_new(true);
             } else {
@@ -92,7 +93,7 @@ impl Names {
         }
     }
 
-    /// The oldest file, if there is one more than there may be.
+    /// Removes the oldest file from the list and returns it, if there are too many.
     pub(crate) fn superfluous(&mut self) -> Option<PathBuf> {
         let files = self.files? as usize;
         if self.kept.len() > files { self.kept.pop_front() } else { None }

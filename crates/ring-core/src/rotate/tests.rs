@@ -8,7 +8,7 @@ use crate::{
     Timeout, Unwritable,
 };
 
-/// A folder that goes away again.
+/// A temporary directory.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -18,7 +18,7 @@ impl Folder {
         Self(path)
     }
 
-    /// The packets of each file, as the seconds of their times.
+    /// The packets of each file, as the seconds of their timestamps.
     fn files(&self) -> BTreeMap<String, Vec<u64>> {
         let entries = fs::read_dir(&self.0).expect("it is there");
         let read = |path: &Path| {
@@ -99,7 +99,7 @@ fn by_size_in_a_circle() {
     assert_eq!((&files["x00"], &files["x02"], &files["x03"]), (&vec![22], &vec![24], &vec![14]));
     assert_eq!(files["x10"], [21]);
 
-    // One file is the smallest circle.
+    // The smallest ring of files has one file.
     let folder = Folder::new("point");
     let mut writer = folder.writer("x", Rotation::new().size(1).files(1));
     for at in 0..3 {
@@ -126,7 +126,7 @@ fn by_time() {
     ]);
     assert_eq!(folder.files(), expected, "a step back stays where it is");
 
-    // Another capture of the same time overwrites nothing.
+    // A second capture with the same names overwrites nothing.
     let mut writer = folder.writer("at-%s.pcapng", rotation);
     write(&mut writer, 1005).unwrap();
     writer.finish().unwrap();

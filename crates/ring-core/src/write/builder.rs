@@ -1,4 +1,4 @@
-//! How a capture file is to be written.
+//! Settings of a capture file writer.
 
 use std::fs::Metadata;
 use std::io::Write;
@@ -20,7 +20,7 @@ pub struct CaptureWriterBuilder {
     cooked: bool,
 }
 
-/// What a pcapng file says of itself as a whole.
+/// Metadata of a pcapng section.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Section {
     pub(crate) application: Option<String>,
@@ -40,68 +40,71 @@ impl CaptureWriterBuilder {
         }
     }
 
-    /// The format; pcapng at first.
+    /// Sets the format (default: pcapng).
     pub fn format(mut self, format: FileFormat) -> Self {
         self.format = format;
         self
     }
 
-    /// Bytes that are collected before they are written; 256 KiB at first. 0 writes each packet by itself.
+    /// Sets the number of bytes to buffer before writing (default: 256 KiB). 0 writes each packet
+    /// separately.
     pub fn buffer(mut self, bytes: usize) -> Self {
         self.buffer = bytes;
         self
     }
 
-    /// The program that writes, of which pcapng files tell.
+    /// Sets the name of the writing program, for pcapng.
     pub fn application(mut self, name: impl Into<String>) -> Self {
         self.section.application = Some(name.into());
         self
     }
 
-    /// The hardware of the host, of which pcapng files tell.
+    /// Sets a description of the host's hardware, for pcapng.
     pub fn hardware(mut self, name: impl Into<String>) -> Self {
         self.section.hardware = Some(name.into());
         self
     }
 
-    /// The operating system of the host, of which pcapng files tell.
+    /// Sets the name of the host's operating system, for pcapng.
     pub fn os(mut self, name: impl Into<String>) -> Self {
         self.section.os = Some(name.into());
         self
     }
 
-    /// A remark on the file as a whole, for pcapng.
+    /// Sets a comment on the whole file, for pcapng.
     pub fn comment(mut self, text: impl Into<String>) -> Self {
         self.section.comment = Some(text.into());
         self
     }
 
-    /// The file that packets are read from. It is never written to, whatever link or descriptor leads to it.
+    /// Sets the file that packets are read from. It is never written to, whatever link or
+    /// descriptor leads to it.
     pub fn input(mut self, file: &Metadata) -> Self {
         self.input = Some(output::identity(file));
         self
     }
 
-    /// Writes packets of all link types as Linux cooked ones ([`LinkType::LINUX_SLL2`](crate::LinkType::LINUX_SLL2)): the
-    /// header names interface, direction and protocol, and what follows the link-layer header comes after it. For packets
-    /// of several link types, which pcap cannot hold and of which libpcap reads the first one's only.
+    /// Converts packets of all link types to Linux cooked packets
+    /// ([`LinkType::LINUX_SLL2`](crate::LinkType::LINUX_SLL2)). Their header has interface,
+    /// direction and protocol, and the network header follows it. Useful for captures of several
+    /// link types: pcap cannot hold them, and libpcap reads only packets of the first one.
     pub fn cooked(mut self, cooked: bool) -> Self {
         self.cooked = cooked;
         self
     }
 
-    /// Makes a file, or empties the one that is there; `-` is standard output.
+    /// Creates a file, or truncates an existing one; `-` is standard output.
     ///
     /// # Errors
-    /// [`Error::Open`]; [`Error::Unwritable`] for texts longer than 65,535 bytes, for [`FileFormat::PcapModified`], and
-    /// for the [`input`](Self::input).
+    /// [`Error::Open`]; [`Error::Unwritable`] for texts longer than 65,535 bytes, for
+    /// [`FileFormat::PcapModified`], and if the file is the [`input`](Self::input).
     pub fn create(self, path: impl AsRef<Path>) -> Result<CaptureWriter, Error> {
-        // Before a file is emptied for nothing.
+        // Checks the settings before it truncates the file.
         self.encoder()?;
         CaptureWriter::start(&self, Output::create(path.as_ref(), self.buffer, self.input)?)
     }
 
-    /// Writes to anything that can be written.
+    /// Writes to any writer.
     ///
     /// # Errors
     /// As [`create`](Self::create).
@@ -109,7 +112,7 @@ impl CaptureWriterBuilder {
         CaptureWriter::start(&self, Output::to_writer(Box::new(writer), self.buffer))
     }
 
-    /// Writes several files, one after another, whose names are made of `name`: see [`Rotation`].
+    /// Writes a sequence of files whose names derive from `name`: see [`Rotation`].
     ///
     /// # Errors
     /// As [`create`](Self::create).

@@ -1,12 +1,13 @@
-//! Packets of any link type as Linux cooked ones, for files that hold one link type only.
+//! Conversion of packets of any link type to Linux cooked packets, for files that hold only one
+//! link type.
 
 use crate::{Direction, LinkType, Packet};
 
-/// Bytes of the header that comes before a packet's own protocol (LINKTYPE_LINUX_SLL2 of the tcpdump group's registry).
+/// Length of the header (LINKTYPE_LINUX_SLL2 of the tcpdump group's registry).
 const HEADER: usize = 20;
-/// Bytes of an Ethernet header.
+/// Length of an Ethernet header.
 const ETHERNET: usize = 14;
-/// The lowest EtherType: below are lengths of IEEE 802.3.
+/// The lowest EtherType; lower values are lengths of IEEE 802.3.
 const LOWEST_TYPE: u16 = 0x0600;
 
 /// `ETH_P_802_3` and `ETH_P_802_2` of `linux/if_ether.h`: frames with a length instead of a type.
@@ -28,8 +29,8 @@ mod hardware {
     pub(super) const VOID: u16 = 0xffff;
 }
 
-/// The packet with a cooked header, which `memory` holds, in place of its own link-layer header. A tag that was taken off
-/// on receiving stays beside it.
+/// Replaces the packet's link-layer header by a cooked one. The new packet is in `memory`. A VLAN
+/// tag that was removed on receipt stays in the metadata.
 pub(crate) fn cook<'a>(packet: &Packet<'a>, memory: &'a mut Vec<u8>) -> Packet<'a> {
     if packet.link_type() == LinkType::LINUX_SLL2 {
         return *packet;
@@ -54,7 +55,7 @@ pub(crate) fn cook<'a>(packet: &Packet<'a>, memory: &'a mut Vec<u8>) -> Packet<'
     Packet::new(memory, meta)
 }
 
-/// Protocol, hardware type, bytes of the header that is left out, and the sender's address.
+/// Protocol, hardware type, length of the replaced header, and the sender's address.
 fn parts(link_type: LinkType, data: &[u8]) -> (u16, u16, usize, &[u8]) {
     match link_type {
         LinkType::ETHERNET if data.len() >= ETHERNET => {
@@ -65,7 +66,7 @@ fn parts(link_type: LinkType, data: &[u8]) -> (u16, u16, usize, &[u8]) {
             };
             (protocol, hardware::ETHERNET, ETHERNET, &data[6..12])
         }
-        // Without a whole header nothing is known of it.
+        // If the header is incomplete, none of its fields are known.
         LinkType::ETHERNET => (0, hardware::ETHERNET, 0, &[]),
         LinkType::RAW | LinkType::IPV4 | LinkType::IPV6 => {
             let protocol = match data.first().map(|first| first >> 4) {

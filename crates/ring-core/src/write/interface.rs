@@ -1,39 +1,41 @@
-//! What a capture file says of an interface.
+//! Descriptions of interfaces in capture files.
 
 use crate::{FileInterface, LinkType};
 
-/// An interface as a pcapng file is to describe it (Interface Description Block of draft-ietf-opsawg-pcapng).
+/// The description of an interface in a pcapng file (Interface Description Block of
+/// draft-ietf-opsawg-pcapng).
 ///
-/// The header of a pcap file has a place for the link type, the length limit and the length of the frame check sequence.
+/// A pcap file stores only the link type, the snap length and the length of the frame check
+/// sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InterfaceDescription {
     /// The link type of its packets.
     pub link_type: LinkType,
-    /// Bytes of a packet that are stored at most, 0 for as many as readers take.
+    /// Maximum number of bytes stored of a packet, 0 for the maximum that readers accept.
     pub snaplen: u32,
     /// Length in bytes of the frame check sequence at the end of its packets, 0 if there is none.
     pub fcs_len: u8,
-    /// Its name, as `eth0`.
+    /// The interface's name, such as `eth0`.
     pub name: Option<String>,
-    /// What it is, for people.
+    /// A description for humans.
     pub description: Option<String>,
-    /// The filter expression that its packets passed.
+    /// The filter expression of the capture.
     pub filter: Option<String>,
-    /// The operating system that captured.
+    /// The capturing host's operating system.
     pub os: Option<String>,
     /// The interface's hardware.
     pub hardware: Option<String>,
-    /// Its Ethernet address.
+    /// The interface's Ethernet address.
     pub mac: Option<[u8; 6]>,
-    /// Bits a second.
+    /// Bits per second.
     pub speed: Option<u64>,
-    /// A remark.
+    /// A comment.
     pub comment: Option<String>,
 }
 
 impl InterfaceDescription {
-    /// An interface of which only the link type is known.
+    /// Creates a description with only the link type.
     #[must_use]
     pub const fn new(link_type: LinkType) -> Self {
         Self {
@@ -51,42 +53,43 @@ impl InterfaceDescription {
         }
     }
 
-    /// With this name.
+    /// Sets the name.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// With at most so many bytes a packet; longer ones are cut. 0 for as many as readers take.
+    /// Sets the maximum number of bytes stored of a packet; longer packets are truncated. 0 stands
+    /// for the maximum that readers accept.
     #[must_use]
     pub fn snaplen(mut self, bytes: u32) -> Self {
         self.snaplen = bytes;
         self
     }
 
-    /// With the filter expression that its packets passed.
+    /// Sets the filter expression of the capture.
     #[must_use]
     pub fn filter(mut self, expression: impl Into<String>) -> Self {
         self.filter = Some(expression.into());
         self
     }
 
-    /// With the operating system that captured.
+    /// Sets the capturing host's operating system.
     #[must_use]
     pub fn os(mut self, name: impl Into<String>) -> Self {
         self.os = Some(name.into());
         self
     }
 
-    /// With the interface's hardware.
+    /// Sets the interface's hardware.
     #[must_use]
     pub fn hardware(mut self, name: impl Into<String>) -> Self {
         self.hardware = Some(name.into());
         self
     }
 
-    /// With a remark.
+    /// Sets a comment.
     #[must_use]
     pub fn comment(mut self, text: impl Into<String>) -> Self {
         self.comment = Some(text.into());
@@ -94,7 +97,7 @@ impl InterfaceDescription {
     }
 }
 
-/// What another file says of the interface, for copies.
+/// Copies the description from another file.
 impl From<&FileInterface> for InterfaceDescription {
     fn from(interface: &FileInterface) -> Self {
         Self {

@@ -1,21 +1,22 @@
-//! A packet in a file's buffer.
+//! Writing a packet's bytes into a buffer.
 
 use crate::Packet;
 use crate::vlan::Parts;
 
-/// What of a packet came to lie in a file.
+/// What was written of a packet.
 pub(crate) struct Laid {
-    /// Bytes that are there.
+    /// Bytes written.
     pub(crate) captured: u32,
-    /// Bytes on the wire, the tag included.
+    /// Length on the wire in bytes, including the VLAN tag.
     pub(crate) wire: u32,
-    /// Not all that was given is there.
+    /// `true` if the bytes were truncated.
     pub(crate) truncated: bool,
-    /// The packet has a tag, but not a place for it.
+    /// `true` if the packet has a VLAN tag but its link-layer header has no place for it.
     pub(crate) tag_lost: bool,
 }
 
-/// Appends a packet's bytes to `out`, at most `limit` of them, with the tag back that was taken off on receiving.
+/// Appends at most `limit` bytes of a packet to `out`, and reinserts the VLAN tag that was removed
+/// on receipt.
 pub(crate) fn lay(out: &mut Vec<u8>, packet: &Packet<'_>, limit: u32) -> Laid {
     let start = out.len();
     let parts = Parts::of(packet);
@@ -24,7 +25,7 @@ pub(crate) fn lay(out: &mut Vec<u8>, packet: &Packet<'_>, limit: u32) -> Laid {
     out.truncate(start.saturating_add(limit as usize));
     let captured = out.len() - start;
     Laid {
-        // At most `limit`, so that it fits.
+        // At most `limit`, so it fits.
         captured: captured as u32,
         wire: packet.wire_len().saturating_add(parts.added() as u32),
         truncated: captured < whole,

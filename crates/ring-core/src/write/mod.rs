@@ -24,17 +24,18 @@ use self::pcapng::PcapNgEncoder;
 use crate::file::longest_packet;
 use crate::{Error, LinkType, Packet, PacketSink, SinkStatistics, Statistics, Timestamp};
 
-/// Writes a capture file: pcapng, or pcap with time stamps of nanoseconds or microseconds.
+/// Writes a capture file: pcapng, or pcap with timestamps in nanoseconds or microseconds.
 ///
-/// Records are collected in a buffer and handed to the kernel whole, so that a file whose writer crashed is a valid one
-/// up to the last [`flush`](Self::flush) at least; headers are handed over at once. A record that has been in the buffer
-/// for a second is handed over with the next one; a program that waits for packets in between flushes when
-/// [`flush_due`](Self::flush_due) says so. [`finish`](Self::finish) writes what
-/// is left and tells whether that went well; a writer that is dropped does the same but cannot tell.
+/// Records are buffered and written whole, so a file whose writer crashed is valid at least up to
+/// the last [`flush`](Self::flush). Headers are written at once. A record that has been in the
+/// buffer for a second is written with the next record. Programs that wait for packets should flush
+/// in between when [`flush_due`](Self::flush_due) says so. [`finish`](Self::finish) writes the rest
+/// and reports errors. Dropping a writer also writes the rest, but cannot report errors.
 ///
-/// VLAN tags that were taken off on receiving are put back into Ethernet frames and cooked packets, which get four
-/// bytes longer by that. Packets are cut at their interface's limit. What the formats have no place for is not
-/// written: the receive hash, the checksum's status, and of pcap the direction and the interface.
+/// VLAN tags that were removed on receipt are reinserted into Ethernet frames and cooked packets,
+/// which makes them four bytes longer. Packets are truncated at their interface's limit. Metadata
+/// without a place in the format is not written: the receive hash, the checksum's status and, in
+/// pcap, the direction and the interface.
 ///
 /// ```
 /// use ring_core::{CaptureWriter, InterfaceDescription, LinkType, Packet, PacketMeta, Timestamp};
@@ -58,17 +59,17 @@ pub struct CaptureWriter {
     encoder: Encoder,
     statistics: SinkStatistics,
     finished: bool,
-    /// Memory for cooked packets, if they are to be.
+    /// Buffer for cooked packets, if the writer converts to them.
     cooked: Option<Vec<u8>>,
 }
 
-/// What there is to say of a packet besides the packet itself; pcap files have no place for it.
+/// Additional information on a packet, for pcapng; pcap has no place for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Annotation<'a> {
-    /// A remark.
+    /// A comment.
     pub comment: Option<&'a str>,
-    /// How many packets were lost between the previous packet of this interface and this one.
+    /// The number of packets lost between the previous packet of this interface and this one.
     pub dropped: Option<u64>,
 }
 
@@ -78,12 +79,12 @@ pub(crate) enum Encoder {
 }
 
 impl CaptureWriter {
-    /// Settings for a writer.
+    /// Returns the settings for a writer.
     pub fn builder() -> CaptureWriterBuilder {
         CaptureWriterBuilder::new()
     }
 
-    /// A pcapng file with the defaults: shorthand for [`builder`](Self::builder) and
+    /// Creates a pcapng file with the defaults. Shorthand for [`builder`](Self::builder) and
     /// [`create`](CaptureWriterBuilder::create).
     ///
     /// # Errors
@@ -92,15 +93,15 @@ impl CaptureWriter {
         Self::builder().create(path)
     }
 
-    /// Describes an interface. Packets whose [`PacketMeta::interface`](crate::PacketMeta::interface) is `source` and
-    /// that have its link type belong to it from now on. One that nobody described is described by its first packet,
-    /// without a name.
+    /// Describes an interface. From now on, packets with this link type whose
+    /// [`PacketMeta::interface`](crate::PacketMeta::interface) is `source` belong to it. An
+    /// interface without a description gets one from its first packet, without a name.
     ///
-    /// A pcap file has the link type and the length limit of the first that is described.
+    /// A pcap file has the link type and the snap length of the first described interface.
     ///
     /// # Errors
-    /// [`Error::Unwritable`]: another link type in a pcap file, a text longer than 65,535 bytes, more than 65,536
-    /// interfaces. [`Error::System`] when writing fails.
+    /// [`Error::Unwritable`] for another link type in a pcap file, a text longer than 65,535 bytes,
+    /// or more than 65,536 interfaces. [`Error::System`] if writing fails.
     pub fn add_interface(
         &mut self,
         source: u32,
@@ -123,13 +124,13 @@ impl CaptureWriter {
     /// Writes a packet.
     ///
     /// # Errors
-    /// [`Error::Unwritable`] for one that the format cannot hold; [`Error::System`] when what was written before does
-    /// not get onto the disk. The packet is not written then, and one more try is possible.
+    /// [`Error::Unwritable`] for a packet that the format cannot hold. [`Error::System`] if earlier
+    /// packets cannot be written; this packet is not written then and may be tried again.
     pub fn write(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
         self.write_annotated(packet, &Annotation::default())
     }
 
-    /// Writes a packet and what there is to say of it.
+    /// Writes a packet with an annotation.
     ///
     /// # Errors
     /// As [`write`](Self::write), and for a comment longer than 65,535 bytes.
@@ -151,19 +152,19 @@ impl CaptureWriter {
         Ok(())
     }
 
-    /// Takes the totals of a source's interface at a time. The file gets them with the next
-    /// [`write_statistics`](Self::write_statistics), at the latest at its end; pcap has no place for them. An
-    /// interface that is not described has none.
+    /// Sets the totals of a source's interface at a time. They are written by the next
+    /// [`write_statistics`](Self::write_statistics), at the latest at the end of the file. Ignored
+    /// for pcap and for interfaces that are not described.
     pub fn set_statistics(&mut self, source: u32, totals: &Statistics, at: Timestamp) {
         if let Encoder::PcapNg(encoder) = &mut self.encoder {
             encoder.set_statistics(source, *totals, at);
         }
     }
 
-    /// Writes the totals that were [set](Self::set_statistics) since they were written last.
+    /// Writes the totals that were [set](Self::set_statistics) since the last call.
     ///
     /// # Errors
-    /// [`Error::System`] when writing fails.
+    /// [`Error::System`] if writing fails.
     pub fn write_statistics(&mut self) -> Result<(), Error> {
         let encoder = &mut self.encoder;
         self.output.append(|out| {
@@ -174,7 +175,8 @@ impl CaptureWriter {
         })
     }
 
-    /// Hands everything to the kernel: from then on the file is complete up to here, also if this process crashes.
+    /// Hands all buffered data to the kernel. The file is then complete up to here, even if this
+    /// process crashes.
     ///
     /// # Errors
     /// [`Error::System`]; what was not written stays in the buffer.
@@ -182,15 +184,16 @@ impl CaptureWriter {
         self.output.flush()
     }
 
-    /// The time until what is in the buffer should be [flushed](Self::flush), zero if it should be now; `None` while the
-    /// buffer is empty. For programs that wait for packets: nothing is written while none is.
+    /// The time until the buffer should be [flushed](Self::flush), zero if that is due now, `None`
+    /// if the buffer is empty. For programs that wait for packets, since nothing is written while
+    /// none arrive.
     #[must_use]
     pub fn flush_due(&self) -> Option<Duration> {
         self.output.flush_due()
     }
 
-    /// Waits until the disk has everything: from then on the file is complete up to here, also if the host crashes.
-    /// Of what is no file it is the same as [`flush`](Self::flush).
+    /// Waits until all data is on the disk. The file is then complete up to here, even if the host
+    /// crashes. Same as [`flush`](Self::flush) for anything that is not a file.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
@@ -198,16 +201,16 @@ impl CaptureWriter {
         self.output.sync()
     }
 
-    /// Ends the file: statistics, then everything to the kernel.
+    /// Ends the file: writes statistics, then hands everything to the kernel.
     ///
     /// # Errors
-    /// [`Error::System`] when writing fails; what was not written is lost then.
+    /// [`Error::System`] if writing fails; what was not written is lost then.
     pub fn finish(mut self) -> Result<SinkStatistics, Error> {
         self.end()?;
         Ok(self.statistics)
     }
 
-    /// Bytes of this file so far, those in the buffer included.
+    /// The length of this file so far in bytes, including the buffer.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.output.position()
@@ -222,7 +225,7 @@ impl CaptureWriter {
         Ok(writer)
     }
 
-    /// Ends this file and goes on in another, which has the same interfaces.
+    /// Ends this file and continues in another one with the same interfaces.
     pub(crate) fn go_on(&mut self, output: Output) -> Result<(), Error> {
         self.end()?;
         self.output = output;
@@ -288,7 +291,7 @@ impl PacketSink for CaptureWriter {
 impl Drop for CaptureWriter {
     fn drop(&mut self) {
         if !self.finished {
-            // Whoever wants to know calls `finish`.
+            // Errors are ignored here; `finish` reports them.
             let _ = self.end();
         }
     }
@@ -304,20 +307,20 @@ impl fmt::Debug for CaptureWriter {
 }
 
 impl<'a> Annotation<'a> {
-    /// Nothing to say.
+    /// Creates an empty annotation.
     #[must_use]
     pub const fn new() -> Self {
         Self { comment: None, dropped: None }
     }
 
-    /// With this remark.
+    /// Sets the comment.
     #[must_use]
     pub const fn comment(mut self, text: &'a str) -> Self {
         self.comment = Some(text);
         self
     }
 
-    /// After so many lost packets.
+    /// Sets the number of packets lost before this one.
     #[must_use]
     pub const fn dropped(mut self, packets: u64) -> Self {
         self.dropped = Some(packets);
@@ -329,7 +332,7 @@ impl<'a> Annotation<'a> {
     }
 }
 
-/// Bytes of a packet that a file stores at most.
+/// Maximum number of bytes that a file stores of a packet.
 fn limit(interface: &InterfaceDescription) -> u32 {
     let longest = longest_packet(interface.link_type);
     match interface.snaplen {

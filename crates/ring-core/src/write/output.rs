@@ -1,4 +1,4 @@
-//! What is written, in a buffer of whole records.
+//! A buffer of whole records in front of a file or writer.
 
 use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
@@ -12,39 +12,40 @@ use ring_sys::clock;
 
 use crate::{Error, Unwritable};
 
-/// A file or anything else that can be written, behind a buffer that only whole records enter. So what has been handed
-/// to the kernel ends with a whole record, unless the kernel itself stopped within a write.
+/// A file or another writer behind a buffer of whole records. The data handed to the kernel always
+/// ends with a whole record, except if the kernel accepted only part of a write.
 pub(crate) struct Output {
     target: Target,
     buffer: Vec<u8>,
-    /// The kernel has so much of the buffer, where it did not take all of it.
+    /// The number of bytes at the start of the buffer that the kernel already accepted.
     handed: usize,
     capacity: usize,
-    /// Bytes of this output so far, the buffered ones included.
+    /// Bytes of this output so far, including the buffer.
     position: u64,
-    /// When the oldest buffered record is to be handed over, by [`clock::coarse`]; `None` while the buffer is empty.
+    /// The time at which the oldest buffered record is due, by [`clock::coarse`]. `None` while the
+    /// buffer is empty.
     due: Option<u64>,
 }
 
-/// The limit for the time that a record lies in the buffer. Without it a slow capture has nothing on the disk when its
-/// process is killed.
+/// Maximum time that a record stays in the buffer. Without it, a slow capture has nothing on the
+/// disk when its process is killed.
 const DELAY: Duration = Duration::from_secs(1);
 
 enum Target {
-    /// The buffer keeps everything until it is known where to.
+    /// The buffer keeps everything until the file is known.
     Nowhere,
     File(File),
     Other(Box<dyn Write + Send>),
 }
 
-/// Device and inode of a file: the same for all its names.
+/// Device and inode of a file, which are the same for all its names.
 pub(crate) type Identity = (u64, u64);
 
 pub(crate) fn identity(file: &Metadata) -> Identity {
     (file.dev(), file.ino())
 }
 
-/// Opens a file and empties it, unless it is the one that is read.
+/// Opens a file and truncates it, unless it is the input.
 pub(crate) fn create(
     path: &Path,
     options: &OpenOptions,
@@ -68,7 +69,7 @@ fn is_not(input: Option<Identity>, file: &File, path: &Path) -> Result<(), Error
 }
 
 impl Output {
-    /// Makes a file, or empties the one that is there; `-` is standard output.
+    /// Creates a file, or truncates an existing one; `-` is standard output.
     pub(crate) fn create(
         path: &Path,
         capacity: usize,
@@ -87,7 +88,7 @@ impl Output {
         Self::new(Target::File(file), capacity)
     }
 
-    /// Collects until [`direct_to`](Self::direct_to).
+    /// Buffers everything until [`direct_to`](Self::direct_to).
     pub(crate) fn nowhere_yet() -> Self {
         Self::new(Target::Nowhere, 0)
     }
@@ -110,8 +111,8 @@ impl Output {
         self.position
     }
 
-    /// Makes room first, so that a record is taken whole or not at all; then `record` appends it. What a record that
-    /// fails has appended is taken back.
+    /// Makes room in the buffer, then lets `record` append to it. A record is accepted whole or not
+    /// at all: if `record` fails, its bytes are removed.
     pub(crate) fn append<T>(
         &mut self,
         record: impl FnOnce(&mut Vec<u8>) -> Result<T, Error>,
@@ -135,24 +136,24 @@ impl Output {
         appended
     }
 
-    /// The time until what is buffered is to be handed over; `None` if nothing is.
+    /// The time until the buffer is due. `None` if it is empty.
     pub(crate) fn flush_due(&self) -> Option<Duration> {
         self.due.map(|due| Duration::from_nanos(due.saturating_sub(clock::coarse())))
     }
 
-    /// Gives everything to the kernel.
+    /// Hands all buffered data to the kernel.
     pub(crate) fn flush(&mut self) -> Result<(), Error> {
         self.hand_over()?;
         self.target.writer().map_or(Ok(()), |writer| writer.flush().map_err(failed))
     }
 
-    /// Gives everything to the kernel that takes it. What it does not take stays in the buffer, and whoever needs it to be
-    /// written is told the error.
+    /// Hands as much to the kernel as it accepts. The rest stays in the buffer, and the next call
+    /// that must write it returns the error.
     pub(crate) fn hand_over_early(&mut self) {
         let _ = self.flush();
     }
 
-    /// Waits until the disk has everything.
+    /// Waits until all data is on the disk.
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
         self.flush()?;
         match &self.target {
@@ -161,7 +162,7 @@ impl Output {
         }
     }
 
-    /// After an error, trying again goes on with the first byte that the kernel did not take.
+    /// After an error, the next try continues with the first byte that the kernel did not accept.
     fn hand_over(&mut self) -> Result<(), Error> {
         let Some(writer) = self.target.writer() else { return Ok(()) };
         while self.handed < self.buffer.len() {

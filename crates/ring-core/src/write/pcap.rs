@@ -1,4 +1,4 @@
-//! The pcap format, written: little-endian order (draft-ietf-opsawg-pcap).
+//! The pcap writer, in little-endian byte order (draft-ietf-opsawg-pcap).
 
 use super::laid::{self, Laid};
 use super::{InterfaceDescription, limit};
@@ -6,7 +6,7 @@ use crate::{Error, LinkType, Packet, Unwritable};
 
 pub(crate) struct PcapEncoder {
     nanoseconds: bool,
-    /// What the header says, or is going to say.
+    /// The interface that the file header describes.
     interface: Option<InterfaceDescription>,
     begun: bool,
 }
@@ -16,7 +16,7 @@ impl PcapEncoder {
         Self { nanoseconds, interface: None, begun: false }
     }
 
-    /// The start of another file. Its header is written as soon as the link type is known.
+    /// Starts a new file. Its header is written once the link type is known.
     pub(crate) fn begin(&mut self, out: &mut Vec<u8>) {
         self.begun = false;
         if self.interface.is_some() {
@@ -24,7 +24,7 @@ impl PcapEncoder {
         }
     }
 
-    /// The first interface makes the header; others are welcome if they have its link type.
+    /// Adds an interface. The first one determines the header; later ones need the same link type.
     pub(crate) fn add(
         &mut self,
         description: InterfaceDescription,
@@ -61,7 +61,7 @@ impl PcapEncoder {
         Ok(laid)
     }
 
-    /// A file without a packet or an interface is still one: of Ethernet.
+    /// A file without packets or interfaces gets a header with link type Ethernet.
     pub(crate) fn end(&mut self, out: &mut Vec<u8>) {
         if !self.begun {
             self.interface.get_or_insert(InterfaceDescription::new(LinkType::ETHERNET));
@@ -74,16 +74,16 @@ impl PcapEncoder {
         let magic: u32 = if self.nanoseconds { 0xa1b2_3c4d } else { 0xa1b2_c3d4 };
         out.extend(magic.to_le_bytes());
         out.extend([2_u16, 4].map(u16::to_le_bytes).as_flattened());
-        // Two fields that nobody uses.
+        // Two unused fields.
         out.extend([0; 8]);
-        // Never 0, which libpcap takes for a limit of no bytes at all in some versions.
+        // Never 0, which some versions of libpcap interpret as a limit of 0 bytes.
         let fields = [limit(interface), u32::from(interface.link_type.0) | fcs(interface.fcs_len)];
         out.extend(fields.map(u32::to_le_bytes).as_flattened());
         self.begun = true;
     }
 }
 
-/// The flag and the length of the frame check sequence, in words of 16 bits, above the link type.
+/// The flag and the length of the frame check sequence in 16-bit words, stored above the link type.
 const fn fcs(len: u8) -> u32 {
     if len == 0 { 0 } else { 0x0400_0000 | (len as u32).div_ceil(2) << 28 }
 }

@@ -1,4 +1,4 @@
-//! The pcapng format, written: one section in little-endian order, time stamps in nanoseconds
+//! The pcapng writer: one section in little-endian byte order, timestamps in nanoseconds
 //! (draft-ietf-opsawg-pcapng).
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ const INTERFACE_STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
 
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
-/// As many as our reader takes.
+/// The limit of this crate's reader.
 const MOST_INTERFACES: usize = 1 << 16;
 /// `if_tsresol`: ten to the power of minus nine seconds.
 const NANOSECONDS: u8 = 9;
@@ -23,18 +23,18 @@ const COMMENT: u16 = 1;
 pub(crate) struct PcapNgEncoder {
     section: Section,
     interfaces: Vec<Interface>,
-    /// From the source's interface and the link type to the interface's number in the file.
+    /// Maps the source's interface and the link type to the interface's number in the file.
     numbers: HashMap<(u32, LinkType), u32>,
-    /// The first of a source's interfaces in the file: it has the source's statistics.
+    /// The first interface in the file for each of the source's interfaces. It gets the statistics.
     first: HashMap<u32, u32>,
-    /// The pair of the packet before: mostly that of the next.
+    /// The key and number of the previous packet, since the next packet usually has the same.
     last: Option<((u32, LinkType), u32)>,
 }
 
 struct Interface {
     description: InterfaceDescription,
     statistics: Option<(Statistics, Timestamp)>,
-    /// This file has these statistics.
+    /// `true` if this file has these statistics already.
     told: bool,
 }
 
@@ -51,7 +51,7 @@ impl PcapNgEncoder {
         })
     }
 
-    /// The start of a file: a section, and the interfaces known so far.
+    /// Starts a file with a section and the interfaces known so far.
     pub(crate) fn begin(&mut self, out: &mut Vec<u8>) {
         block(out, SECTION_HEADER, |out| {
             out.extend(BYTE_ORDER_MAGIC.to_le_bytes());
@@ -67,7 +67,8 @@ impl PcapNgEncoder {
         }
     }
 
-    /// Makes an interface known; packets of this source's interface with its link type belong to it from now on.
+    /// Adds an interface. From now on, packets with its source interface and link type belong to
+    /// it.
     pub(crate) fn add(
         &mut self,
         source: u32,
@@ -81,7 +82,7 @@ impl PcapNgEncoder {
             name, description: about, filter, os, hardware, comment, ..
         } = &description;
         check([name, about, os, hardware, comment])?;
-        // The filter has a byte of its own before it.
+        // The filter option starts with one more byte.
         limited(filter.as_ref().map_or(0, |filter| filter.len() + 1))?;
         let number = self.interfaces.len() as u32;
         describe(out, &description);
@@ -114,7 +115,7 @@ impl PcapNgEncoder {
         self.last = Some((key, number));
         let description = &self.interfaces[number as usize].description;
         let limit = super::limit(description);
-        // Only one that is not the interface's has to be said.
+        // Written only if it differs from the interface's.
         let fcs_len = packet.meta().fcs_len;
         let fcs_len = if fcs_len == description.fcs_len { 0 } else { fcs_len };
         Ok(block(out, ENHANCED_PACKET, |out| {
@@ -143,7 +144,8 @@ impl PcapNgEncoder {
         }))
     }
 
-    /// Takes a source interface's totals, for the next statistics block. False if it is not known.
+    /// Sets the totals of a source's interface for the next statistics block. Returns `false` if
+    /// the interface is unknown.
     pub(crate) fn set_statistics(
         &mut self,
         source: u32,
@@ -168,10 +170,12 @@ impl PcapNgEncoder {
                 let time = at.as_nanos();
                 let fields = [number as u32, (time >> 32) as u32, time as u32];
                 out.extend(fields.map(u32::to_le_bytes).as_flattened());
-                // The end of the capture so far, the upper half first, as all times of the format.
+                // The end time of the capture so far. Times have their upper half first in this
+                // format.
                 let end = [(time >> 32) as u32, time as u32].map(u32::to_le_bytes);
                 option(out, 3, end.as_flattened());
-                // isb_ifrecv, isb_ifdrop and isb_usrdeliv: Wireshark and dumpcap count the kernel's drops under the
+                // isb_ifrecv, isb_ifdrop and isb_usrdeliv. Like Wireshark and dumpcap, this counts
+                // the kernel's drops as those of the interface.
                 // interface's as well.
                 option(out, 4, &totals.packets.to_le_bytes());
                 option(out, 5, &totals.drops.to_le_bytes());
@@ -198,7 +202,7 @@ fn describe(out: &mut Vec<u8>, description: &InterfaceDescription) {
         if description.fcs_len != 0 {
             option(out, 13, &[description.fcs_len]);
         }
-        // Zero: the filter is an expression, not a program.
+        // A zero byte says that the filter is an expression, not a program.
         let filter = description.filter.as_ref().map(|filter| format!("\0{filter}"));
         let InterfaceDescription { name, description, os, hardware, comment, .. } = description;
         texts(
@@ -215,7 +219,7 @@ fn describe(out: &mut Vec<u8>, description: &InterfaceDescription) {
     });
 }
 
-/// `epb_flags`: inbound or outbound in the lowest two bits, how it was addressed in the next three.
+/// `epb_flags`: inbound or outbound in the lowest two bits, the reception type in the next three.
 fn flags(direction: Direction) -> u32 {
     const INBOUND: u32 = 1;
     match direction {
@@ -228,7 +232,7 @@ fn flags(direction: Direction) -> u32 {
     }
 }
 
-/// A block: its type, its length, the body, its length again.
+/// Appends a block: its type, its length, the body, and the length again.
 fn block<T>(out: &mut Vec<u8>, block_type: u32, body: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     let start = out.len();
     out.extend(block_type.to_le_bytes());
@@ -241,12 +245,12 @@ fn block<T>(out: &mut Vec<u8>, block_type: u32, body: impl FnOnce(&mut Vec<u8>) 
     result
 }
 
-/// Records start at multiples of four in the buffer, since all before them have such lengths.
+/// Pads to a multiple of four. All blocks have such lengths, so the buffer's length will do.
 fn pad(out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(4), 0);
 }
 
-/// An option; that its length fits was checked before.
+/// Appends an option. The caller has checked that its length fits.
 fn option(out: &mut Vec<u8>, code: u16, value: &[u8]) {
     out.extend(code.to_le_bytes());
     out.extend((value.len() as u16).to_le_bytes());
@@ -254,7 +258,7 @@ fn option(out: &mut Vec<u8>, code: u16, value: &[u8]) {
     pad(out);
 }
 
-/// The texts that there are as options, and the end of the options.
+/// Appends the texts that are present as options, and the end of the options.
 fn texts<const N: usize>(out: &mut Vec<u8>, texts: [(u16, &Option<String>); N]) {
     for (code, text) in texts {
         if let Some(text) = text {

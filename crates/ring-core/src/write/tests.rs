@@ -11,11 +11,11 @@ use crate::{
     PacketSource as _, Timeout, Unwritable, VlanTag,
 };
 
-/// Where a writer's bytes go while it lives, with an error now and then.
+/// A writer into shared memory that fails once on request.
 #[derive(Clone, Default)]
 struct Shared {
     bytes: Arc<Mutex<Vec<u8>>>,
-    /// Bytes that are taken before the next error, of which there is one.
+    /// Bytes that are accepted before the one error.
     room: Arc<Mutex<Option<usize>>>,
 }
 
@@ -49,7 +49,7 @@ impl Shared {
         CaptureFile::from_reader(Cursor::new(bytes)).expect("a header")
     }
 
-    /// All packets; that the file is damaged nowhere is checked.
+    /// Reads all packets and checks that the file is not damaged.
     fn packets(&self) -> Vec<(PacketMeta, Vec<u8>)> {
         let mut file = self.file();
         let mut packets = Vec::new();
@@ -71,7 +71,7 @@ fn unwritable(error: Error) -> Unwritable {
     }
 }
 
-/// A packet of one of three interfaces, what belongs to it, and whether packets were lost before it.
+/// A packet of one of three interfaces, its comment, and the number of packets lost before it.
 fn any_packet() -> impl Strategy<Value = (PacketMeta, Vec<u8>, Option<String>, Option<u64>)> {
     let direction = prop_oneof![
         Just(Direction::Unknown),
@@ -114,7 +114,7 @@ proptest! {
         let shared = Shared { room: Arc::new(Mutex::new(room)), ..Shared::default() };
         let builder = CaptureWriter::builder().buffer(buffer).application("a test");
         let mut writer = builder.to_writer(shared.clone()).expect("the buffer is empty");
-        // In the file they are numbered in the order in which they are described.
+        // The file numbers interfaces in the order in which they are described.
         for source in 0..3 {
             for link_type in [LinkType::ETHERNET, LinkType::RAW] {
                 let description = InterfaceDescription::new(link_type).name(format!("if{source}"));
@@ -344,7 +344,7 @@ fn statistics_of_many_interfaces_cost_no_search() {
             writer.set_statistics(source, &Statistics::default(), Timestamp::from_nanos(round));
         }
     }
-    // A search for each looks at 8.6 thousand million interfaces.
+    // A linear search for each packet would look at 8.6 billion interfaces.
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
 }
 
