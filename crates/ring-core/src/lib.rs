@@ -1,45 +1,55 @@
-//! Zero-copy packet capture and injection on Linux: AF_PACKET rings, capture files, one trait for both.
+//! Zero-copy packet capture and injection on Linux: AF_PACKET rings, AF_XDP, capture files, and one
+//! trait for all sources.
 //!
 //! # Where to start
 //!
-//! - [`Capture`] receives from an interface; [`Capture::builder`] lists all that can be set. [`CaptureGroup`] shares an
-//!   interface between threads.
-//! - [`Block::share`] hands blocks to other threads, without a runtime and without a copy: `examples/workers.rs` has a
-//!   thread that captures and several that work, with bounded queues between them.
-//! - With the feature `tokio`, `AsyncCapture` is awaited, and gives a stream of packets that own their bytes.
-//! - With the feature `pcap`, `CaptureFile` reads pcap and pcapng.
-//! - [`MemorySource`] gives packets that a program made: for tests, or from elsewhere.
-//! - [`Filtered`] filters what does not come through a kernel filter.
-//! - [`PacketSource`] is what all of these are; [`Packet`] is what they lend, and [`PacketMeta`] what they know of it.
+//! - [`Capture`] receives from an interface; [`Capture::builder`] lists all settings.
+//!   [`CaptureGroup`] shares an interface between threads.
+//! - [`Block::share`] passes blocks to other threads without a runtime and without a copy.
+//!   `examples/workers.rs` has one capturing thread and several workers, with bounded queues between
+//!   them.
+//! - [`Injector`] sends frames through an interface.
+//! - [`Bridge`] forwards packets between two interfaces, with a verdict on each packet.
+//! - [`XdpSocket`] receives and sends through AF_XDP, [`XdpGroup`] on all queues of an interface.
+//! - With the feature `tokio`, `AsyncCapture` is an asynchronous capture and offers a stream of
+//!   packets that own their bytes.
+//! - With the feature `pcap`, `CaptureFile` reads pcap and pcapng, and `CaptureWriter` writes them.
+//! - [`MemorySource`] delivers packets from memory, for tests or from elsewhere.
+//! - [`Filtered`] filters sources without a kernel filter.
+//! - [`PacketSource`] is the trait of all sources. They lend [`Packet`]s with their [`PacketMeta`].
 //!
 //! # How packets are lent
 //!
-//! A source lends a batch of packets, which lie where they were captured: in a block of the ring, in a chunk of a file.
-//! The batch borrows the source, the packets borrow the batch, and the next batch cannot be asked for while one is in
-//! use. This costs nothing, and the compiler checks it.
+//! A source lends a batch of packets, which stay where they were captured: in a block of the ring or
+//! in a chunk of a file. The batch borrows the source, the packets borrow the batch, and the next
+//! batch can be requested only once the previous one is dropped. This costs nothing, and the
+//! compiler checks it.
 //!
-//! What is to live longer is kept by [`PacketBatch::retain`]: a reference-counted handle to the memory of the whole batch,
-//! from which any packet's bytes are cut without a copy. A ring has only so many blocks, and the kernel fills them in
-//! turn: it stops at one that is kept, whatever is free beyond. So `retain` gives `None` once a kept block comes up within
-//! half the ring; then copy, and let go of what is kept.
+//! To keep packets longer, call [`PacketBatch::retain`]. It returns a reference-counted handle to
+//! the memory of the whole batch, from which any packet's bytes are cut without a copy. A ring has a
+//! fixed number of blocks, and the kernel fills them in turn. It stops at a block that is kept, even
+//! if later ones are free. So `retain` returns `None` if the next kept block is less than half the
+//! ring ahead; copy the packets then, and release kept blocks.
 //!
 //! # Waiting
 //!
-//! [`Capture::next_block`] waits for a block, for a time, or for good; an [`Interrupter`] ends the wait from another
-//! thread. Those who wait for several things find a descriptor for `epoll` in [`PacketSource::readiness`]; they must ask
-//! with [`Timeout::Now`] until nothing comes, and not poll the socket itself: poll(2) reports it readable for as long as
-//! its newest block is kept.
+//! [`Capture::next_block`] waits for a block, with or without a timeout, and an [`Interrupter`] ends
+//! the wait from another thread. To wait for several things, use the descriptor of
+//! [`PacketSource::readiness`] with `epoll`. When it is readable, call the source with
+//! [`Timeout::Now`] until it returns no more batches. Do not poll the socket itself: poll(2) reports
+//! it readable as long as its newest block is kept.
 //!
 //! # Time stamps
 //!
-//! Nanoseconds since the Unix epoch, whatever the source: [`Timestamp`]. Each packet says which clock it was.
+//! A [`Timestamp`] counts nanoseconds since the Unix epoch, for every source. Each packet's metadata
+//! names the clock that the timestamp is from.
 //!
 //! # Soundness
 //!
-//! Unsafe code is in the files that touch the memory of a ring, and in one that hands a descriptor to the reactor. The
-//! rules are stated at the top of each: status words are atomics behind raw pointers; a slice of a block exists only
-//! between the moment the kernel handed it over and the moment it is given back. A process that forks keeps its rings to
-//! itself: the child does not get the mapping.
+//! Unsafe code is only in the files that access the memory of a ring, and in one that passes a
+//! descriptor to the reactor. The rules are stated at the top of each file. Status words are atomics
+//! behind raw pointers. A slice of a block exists only from the time when the kernel hands the block
+//! over until it is returned. A forked process does not inherit the mapping of a ring.
 
 #[cfg(feature = "tokio")]
 mod asynchronous;

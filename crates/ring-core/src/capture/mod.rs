@@ -76,9 +76,11 @@ const READ_COUNTERS: u64 = 1 << 30;
 /// | the interface goes down | the wait continues; packets arrive again once it is up |
 /// | the interface is deleted | all captured packets, then [`Error::InterfaceGone`] at each call |
 /// | the MTU changes | nothing; packets longer than a block are truncated and counted |
-/// | the process forks | the child has no ring (`MADV_DONTFORK` of madvise(2)) and may close the descriptors that it inherits |
-/// | all blocks are full | the kernel drops packets, counts them, and marks the next packet as [`losing`](crate::PacketMeta::losing) |
-/// | the next block is on loan | [`Statistics::ring_exhausted`] counts it, and the wait continues until the block is returned |
+/// | the process forks | the child has no ring (`MADV_DONTFORK`) and may close its descriptors |
+/// | all blocks are full | the kernel drops and counts packets, and marks the next one as [losing] |
+/// | the next block is on loan | the wait continues; [`Statistics::ring_exhausted`] counts it |
+///
+/// [losing]: crate::PacketMeta::losing
 pub struct Capture {
     socket: CaptureSocket,
     waiter: Waiter,

@@ -62,11 +62,14 @@ use crate::{
 ///
 /// | event | outcome |
 /// |---|---|
-/// | the interface's queue or the socket's send buffer is full | `reserve` and `flush` wait; `try_reserve` and `try_flush` report it |
-/// | a frame is longer than the MTU at opening, or shorter than the link-layer header | [`Error::FrameLength`]; nothing is sent |
-/// | the kernel refuses another frame, or the interface does not accept it [for long](InjectorBuilder::patience) | it is given up and counted: [`SinkStatistics::rejected`], [`Injector::rejection`] |
-/// | the interface is down | [`Error::System`] with `ENETDOWN`; queued frames stay for another try |
+/// | the interface's queue or the send buffer is full | calls wait; those with `try_` report it |
+/// | a frame exceeds the MTU at opening, or has no whole link-layer header | [`Error::FrameLength`] |
+/// | the kernel refuses another frame | it is given up, see [`Injector::rejection`] |
+/// | the interface does not accept a frame within the [patience] | the same |
+/// | the interface is down | [`Error::System`] with `ENETDOWN`; queued frames stay |
 /// | the interface was deleted | [`Error::InterfaceGone`] |
+///
+/// [patience]: InjectorBuilder::patience
 pub struct Injector {
     socket: PacketSocket,
     path: Path,

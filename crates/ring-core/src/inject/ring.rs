@@ -45,7 +45,7 @@ pub(crate) struct Ring {
     skips: bool,
 }
 
-/// How much of a frame the kernel copies, set by a virtio-net header before it.
+/// The part of a frame that the kernel copies, set by a virtio-net header before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Headers {
     /// No header. The link-layer header is copied; the rest stays in the ring while it is in

@@ -3,7 +3,7 @@
 use crate::Packet;
 use crate::vlan::Parts;
 
-/// What was written of a packet.
+/// The part of a packet that was written.
 pub(crate) struct Laid {
     /// Bytes written.
     pub(crate) captured: u32,

@@ -1,12 +1,13 @@
-//! The XDP program that hands packets to sockets, assembled here.
+//! The XDP program that redirects packets to sockets, in assembly.
 //!
 //! ```text
 //! if the steering filter does not match: return XDP_PASS
 //! return bpf_redirect_map(sockets, ctx->rx_queue_index, XDP_PASS)
 //! ```
 //!
-//! The last argument of the helper is what it returns where no socket stands under the queue's number (Linux 5.3): so
-//! packets of queues without a socket, and those that are not steered, go to the kernel's stack.
+//! The last argument of the helper is its return value if no socket is stored under the queue's
+//! number (Linux 5.3). So packets of queues without a socket, and those that the filter rejects, go
+//! to the kernel's stack.
 
 use std::os::fd::BorrowedFd;
 
@@ -16,11 +17,12 @@ use ring_sys::bpf::instruction::{HELPER_REDIRECT_MAP, JEQ_K, LDX_W, MOV_K, MOV_X
 
 use Register::{R0, R1, R2, R3, R6};
 
-/// Where the number of the receive queue lies in `struct xdp_md` (`linux/bpf.h`).
+/// Offset of the receive queue's number in `struct xdp_md` (`linux/bpf.h`).
 const RX_QUEUE_INDEX: i16 = 16;
 
-/// The program, for a map of sockets. `steering` is code that finds the context in register 1 and goes on behind its
-/// end with something else than 0 in register 0 for packets that are to be redirected; it may use every register but 6.
+/// Assembles the program for a map of sockets. `steering` is code that gets the context in register
+/// 1, and continues after its end with a non-zero value in register 0 for packets to redirect. It
+/// may use every register but 6.
 pub(crate) fn redirect(sockets: BorrowedFd<'_>, steering: &[Instruction]) -> Vec<Instruction> {
     let mut code = Vec::with_capacity(steering.len() + 10);
     let context = if steering.is_empty() {
@@ -53,7 +55,7 @@ mod tests {
     use super::super::error::XdpError;
     use super::*;
 
-    /// Loading needs privileges; without them there is nothing to run, which is said aloud.
+    /// Loading needs privileges. Without them the test is skipped, with a message.
     fn loaded(steering: &[Instruction]) -> Option<Program> {
         let map = match Map::new(MapKind::XskMap, 4, 4, "test") {
             Ok(map) => map,
@@ -77,7 +79,8 @@ mod tests {
 
     #[test]
     fn steering_code_falls_through_to_either_end() {
-        // Not the length but the first word of the frame decides, so that both ways are verified.
+        // The decision depends on the first word of the frame, not on the length, so that the
+        // verifier checks both branches.
         let steering = [
             Instruction::new(LDX_W, R2, R1, 0, 0),
             Instruction::new(LDX_W, R3, R1, 4, 0),
@@ -99,7 +102,7 @@ mod tests {
         if loaded(&[]).is_none() {
             return;
         }
-        // It reads of a packet whose length nobody looked at.
+        // Reads from a packet whose length was not checked.
         let code = [
             Instruction::new(LDX_W, R0, R1, 0, 0),
             Instruction::new(LDX_W, R0, R0, 0, 0),

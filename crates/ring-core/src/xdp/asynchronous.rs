@@ -1,4 +1,4 @@
-//! A socket whose waits are awaited.
+//! Asynchronous AF_XDP sockets.
 
 use std::future::poll_fn;
 use std::os::fd::OwnedFd;
@@ -18,10 +18,11 @@ use crate::{
     Error, Interrupter, IntoPacketSource, PacketSource as _, Statistics, Timeout, reactor,
 };
 
-/// An [`XdpSocket`] whose waits are awaited.
+/// An [`XdpSocket`] with asynchronous waits.
 ///
-/// It enters the reactor of the runtime in which it is first awaited, which needs I/O enabled. A busy link does not
-/// starve other tasks: each batch counts against the task's budget.
+/// It registers with the reactor of the runtime in which it is first awaited, which needs I/O
+/// enabled. A busy link does not starve other tasks, since each batch counts against the task's
+/// budget.
 ///
 /// ```no_run
 /// use ring_core::{AsyncXdp, PacketBatch as _, XdpSocket};
@@ -39,21 +40,22 @@ use crate::{
 #[derive(Debug)]
 pub struct AsyncXdp {
     socket: XdpSocket,
-    /// A second descriptor of what the socket waits with.
+    /// A duplicate of the descriptor that the socket waits with.
     reactor: Option<AsyncFd<OwnedFd>>,
 }
 
 impl AsyncXdp {
-    /// Waits for the next batch; `None` when an [`Interrupter`] ended the wait.
+    /// Waits for the next batch. `None` if an [`Interrupter`] ended the wait.
     ///
-    /// Cancel-safe: where the future is dropped before it is ready, no packet has been taken. What was queued to be
-    /// sent is flushed first.
+    /// Cancel-safe: if the future is dropped before it is ready, no packet was taken. Queued
+    /// packets are flushed before the wait.
     ///
     /// # Errors
-    /// As [`PacketSource::next_batch`](crate::PacketSource::next_batch); [`Error::NoRuntime`] outside a runtime.
+    /// As [`PacketSource::next_batch`](crate::PacketSource::next_batch); [`Error::NoRuntime`]
+    /// outside a runtime.
     ///
     /// # Panics
-    /// In a runtime whose I/O is not enabled.
+    /// In a runtime without I/O enabled.
     pub async fn next_batch(&mut self) -> Result<Option<XdpBatch<'_>>, Error> {
         if let Some(sender) = &mut self.socket.sender
             && sender.is_staged()
@@ -67,7 +69,7 @@ impl AsyncXdp {
         Ok(Some(self.socket.receiver()?.lend()))
     }
 
-    /// The sending half, none of whose calls but those with a time limit wait.
+    /// The sending half. Its calls do not wait, except for those that take a timeout.
     ///
     /// # Errors
     /// [`XdpError::WrongDirection`].
@@ -75,19 +77,20 @@ impl AsyncXdp {
         self.socket.sender()
     }
 
-    /// The socket, for what is not awaited.
+    /// The blocking socket, for operations that do not wait.
     #[must_use]
     pub fn socket(&self) -> &XdpSocket {
         &self.socket
     }
 
-    /// Leaves the reactor.
+    /// Leaves the reactor and returns the blocking socket.
     #[must_use]
     pub fn into_socket(self) -> XdpSocket {
         self.socket
     }
 
-    /// Ends this socket's waits from other tasks and threads; `None` for one that sends only.
+    /// A handle that ends this socket's waits from other tasks and threads. `None` for a socket
+    /// that only sends.
     #[must_use]
     pub fn interrupter(&self) -> Option<Interrupter> {
         self.socket.interrupter()
@@ -101,11 +104,12 @@ impl AsyncXdp {
         self.socket.statistics()
     }
 
-    /// Takes packets, and has the task woken when there may be some. `false` for an interruption.
+    /// Receives packets and registers the task to be woken when there may be some. `false` if
+    /// interrupted.
     fn poll_taken(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
         let budget = ready!(coop::poll_proceed(cx));
         loop {
-            // First, so that the socket knows that somebody waits for its descriptor.
+            // Done first, so that the socket knows that its descriptor is waited for.
             self.reactor()?;
             match self.socket.receiver()?.take(Timeout::Now)? {
                 Woken::Packets => {
@@ -115,8 +119,8 @@ impl AsyncXdp {
                 Woken::Interrupted => return Poll::Ready(Ok(false)),
                 Woken::TimedOut => {}
             }
-            // Readiness is cleared before the next look, which takes all events: one that comes after that look makes
-            // it ready again.
+            // Readiness is cleared before the next look, which takes all events, so any later event
+            // makes it ready again.
             ready!(self.reactor()?.poll_read_ready(cx))
                 .map_err(system("wait for packets"))?
                 .clear_ready();
@@ -142,7 +146,7 @@ impl From<XdpSocket> for AsyncXdp {
     }
 }
 
-/// Leaves the reactor: what takes the source over waits on its own.
+/// Leaves the reactor; the new owner of the source waits by itself.
 impl IntoPacketSource for AsyncXdp {
     type Source = XdpSocket;
 

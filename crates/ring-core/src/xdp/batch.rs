@@ -1,4 +1,4 @@
-//! Packets that were received together.
+//! Batches of received packets.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,7 +10,7 @@ use super::memory::{Lease, Memory};
 use super::receiver::XdpReceiver;
 use crate::{Packet, PacketBatch, PacketMeta, Timestamp, TimestampSource};
 
-/// Packets lent by an [`XdpReceiver`] until this is dropped; then their frames go back to the kernel.
+/// Packets lent by an [`XdpReceiver`]. Dropping the batch returns their frames to the kernel.
 ///
 /// ```compile_fail
 /// # fn packet_outlives_its_batch(batch: ring_core::XdpBatch<'_>) {
@@ -25,11 +25,12 @@ pub struct XdpBatch<'a> {
     /// The number of the first packet.
     number: u64,
     timestamp: Timestamp,
-    /// Which packets were kept, and their bytes: they must live as long as packets are borrowed from here.
+    /// The retained packets and their bytes. They must live as long as packets borrow from the
+    /// batch.
     kept: RefCell<Vec<(u32, Bytes)>>,
 }
 
-/// A part of a packet that lies in one frame.
+/// The part of a packet in one frame.
 #[derive(Debug)]
 pub(crate) struct Piece {
     /// `None` once it was taken out of the batch.
@@ -39,7 +40,7 @@ pub(crate) struct Piece {
     pub(crate) continues: bool,
 }
 
-/// A packet: its pieces, and where they were joined if there are several.
+/// A packet: its pieces, and their joined bytes if there are several.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record {
     pub(crate) first: u32,
@@ -53,13 +54,13 @@ impl<'a> XdpBatch<'a> {
         Self { receiver, number, timestamp, kept: RefCell::new(Vec::new()) }
     }
 
-    /// How many packets there are.
+    /// The number of packets.
     #[must_use]
     pub fn len(&self) -> usize {
         self.receiver.packets()
     }
 
-    /// Whether there are none, which a receiver never delivers.
+    /// `true` if there are no packets, which no receiver delivers.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -71,9 +72,10 @@ impl<'a> XdpBatch<'a> {
         self.number
     }
 
-    /// Takes the frames, each with what is known of its packet: to be kept, changed, or sent on. A packet that is longer
-    /// than a frame comes in several, all but the last of which [continue](XdpFrame::continues). Packets that were
-    /// kept before are left out, and frames that are not taken go back to the kernel.
+    /// Takes the frames with their packets' metadata, to keep, change or send them. A packet longer
+    /// than a frame has several frames, and all but the last [continue](XdpFrame::continues).
+    /// Packets that were retained before are left out. Frames that the iterator does not return go
+    /// back to the kernel.
     pub fn into_frames(self) -> impl Iterator<Item = (XdpFrame, PacketMeta)> {
         let (mut position, mut place) = (0, 0);
         std::iter::from_fn(move || {
@@ -129,13 +131,15 @@ impl PacketBatch for XdpBatch<'_> {
         }
     }
 
-    /// `None`: the packets of a batch lie in frames of their own. See [`retain_packet`](Self::retain_packet).
+    /// Always `None`, because the packets of a batch are in frames of their own. See
+    /// [`retain_packet`](Self::retain_packet).
     fn retain(&self) -> Option<Bytes> {
         None
     }
 
-    /// Keeps a packet's frame from the kernel. `None` while the kernel has less than half of the frames that it is to
-    /// have and none is free: then the bytes are better copied. A packet that is longer than a frame is copied here.
+    /// Keeps a packet's frame from the kernel. `None` if no frame is free and the kernel has less
+    /// than half of its target; the bytes should be copied then. A packet longer than a frame is
+    /// copied here.
     fn retain_packet(&self, packet: &Packet<'_>) -> Option<Bytes> {
         let position = u32::try_from(packet.number().checked_sub(self.number)?).ok()?;
         let record = self.record(position)?;
@@ -156,7 +160,7 @@ impl PacketBatch for XdpBatch<'_> {
         }
         let piece = &self.receiver.lent()[record.first as usize];
         let umem = self.receiver.endpoint.umem.clone();
-        // The batch forgets its own lease when it ends, and holds the bytes until then.
+        // The batch forgets its own lease when it ends, and keeps the bytes until then.
         let twin = piece.lease.as_ref()?.twin();
         let bytes = XdpFrame::new(umem, twin, piece.start, piece.len, false).into_bytes();
         kept.push((position, bytes.clone()));
@@ -164,11 +168,12 @@ impl PacketBatch for XdpBatch<'_> {
     }
 }
 
-/// The packets of a batch. A loop over it is what every packet goes through: so it is written out.
+/// The packets of a batch. Written by hand instead of with adapters, since every packet passes
+/// through this loop.
 struct XdpPackets<'a> {
     receiver: &'a XdpReceiver,
     memory: &'a Memory,
-    /// What is known of the next packet, but for its length.
+    /// The next packet's metadata, except for its length.
     meta: PacketMeta,
     position: usize,
 }
@@ -187,7 +192,7 @@ impl<'a> Iterator for XdpPackets<'a> {
         let meta = self.meta;
         self.position += 1;
         self.meta.number += 1;
-        // It raises the length to that of the data.
+        // `Packet::new` raises the length to that of the data.
         Some(Packet::new(data, meta))
     }
 
@@ -198,7 +203,7 @@ impl<'a> Iterator for XdpPackets<'a> {
 }
 
 impl XdpReceiver {
-    /// The bytes of a packet that was taken to be lent.
+    /// The bytes of a packet that was received to be lent.
     fn data(&self, record: &Record) -> &[u8] {
         if record.count == 1 {
             self.lent()[record.first as usize].data(&self.endpoint.umem.memory)
@@ -210,14 +215,14 @@ impl XdpReceiver {
 }
 
 impl Record {
-    /// A packet that lies in one piece.
+    /// A packet in one piece.
     pub(crate) fn single(first: u32, len: u32) -> Self {
         Self { first, count: 1, joined: 0, len }
     }
 }
 
 impl Piece {
-    /// Its bytes; none once it was taken out of the batch.
+    /// The packet's bytes. Empty once it was taken out of the batch.
     #[inline]
     pub(crate) fn data<'m>(&'m self, memory: &'m Memory) -> &'m [u8] {
         self.lease.as_ref().map_or(&[], |lease| memory.bytes(lease, self.start, self.len))
@@ -229,7 +234,7 @@ impl Drop for XdpBatch<'_> {
     fn drop(&mut self) {
         let receiver = &mut *self.receiver;
         for (position, _) in self.kept.get_mut() {
-            // The bytes have the lease now, and give it back; packets that were kept are of one piece.
+            // The retained bytes own the lease now and return it. Retained packets have one piece.
             let record = receiver.records.get(*position as usize);
             let place = record.map_or(*position, |record| record.first);
             receiver.pieces[receiver.over + place as usize].lease = None;

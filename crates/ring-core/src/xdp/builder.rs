@@ -1,4 +1,4 @@
-//! What can be chosen of a socket. How it is then opened is in [`opening`](super::opening).
+//! Settings of a socket. [`opening`](super::opening) opens it.
 
 use std::time::Duration;
 
@@ -10,44 +10,45 @@ use super::steering::{Steering, hardware_type};
 use super::umem::{Umem, UmemConfig};
 use super::waiting::XdpWait;
 
-/// Which way packets go through a socket.
+/// The directions in which a socket passes packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum XdpDirection {
-    /// Both ways.
+    /// Both directions.
     #[default]
     Both,
-    /// From the interface only.
+    /// Receives only.
     Receive,
-    /// To the interface only: no program is attached.
+    /// Sends only. No program is attached.
     Send,
 }
 
-/// Whether the device reads and writes the frames itself.
+/// The use of zero-copy, in which the device accesses the frames directly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ZeroCopy {
-    /// Where the driver can; [`XdpOutcome::zero_copy`](super::XdpOutcome::zero_copy) tells.
+    /// If the driver supports it; [`XdpOutcome::zero_copy`](super::XdpOutcome::zero_copy) shows the
+    /// result.
     #[default]
     Wanted,
-    /// An error where the driver cannot.
+    /// Fails if the driver does not support it.
     Required,
-    /// Packets are copied, whatever the driver can.
+    /// Always copies packets.
     Forbidden,
 }
 
-/// Whether packets may span frames.
+/// The use of multi-buffer packets, which span frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum MultiBuffer {
-    /// Where packets longer than a frame are to be expected (the MTU, generic mode), the kernel can (Linux 6.6) and
-    /// zero-copy is not required.
+    /// If packets longer than a frame are expected (by the MTU or in generic mode), the kernel
+    /// supports it (Linux 6.6), and zero-copy is not required.
     #[default]
     Auto,
-    /// Yes.
+    /// Always.
     On,
-    /// No: packets longer than a frame are dropped, and counted.
+    /// Never. Packets longer than a frame are dropped and counted.
     Off,
 }
 
-/// Everything that can be chosen of an [`XdpSocket`](super::XdpSocket).
+/// Settings of an [`XdpSocket`](super::XdpSocket).
 #[derive(Clone, Debug)]
 #[must_use = "nothing is opened before `open`"]
 pub struct XdpSocketBuilder {
@@ -67,7 +68,7 @@ pub struct XdpSocketBuilder {
     pub(crate) program: Option<XdpProgram>,
     pub(crate) key: Option<u32>,
     pub(crate) wanted: Wanted,
-    /// What is steered to the socket, as it was written.
+    /// The filter for packets to redirect to the socket, with its compile options.
     steering: Option<(Filter, Options)>,
     pub(crate) promiscuous: bool,
     pub(crate) reopen: bool,
@@ -98,125 +99,130 @@ impl XdpSocketBuilder {
         }
     }
 
-    /// The queue, 0 at first. Which packets come on which queue is up to the interface (`ethtool -x`).
+    /// Sets the queue (default: 0). The interface decides which queue a packet arrives on
+    /// (`ethtool -x`).
     pub fn queue(mut self, queue: u32) -> Self {
         self.queue = queue;
         self
     }
 
-    /// Which way packets go, both at first.
+    /// Sets the direction (default: both).
     pub fn direction(mut self, direction: XdpDirection) -> Self {
         self.direction = direction;
         self
     }
 
-    /// Entries of each ring, a power of two; 2,048 at first.
+    /// Sets the number of entries of each ring, a power of two (default: 2,048).
     pub fn ring_size(mut self, entries: u32) -> Self {
         self.ring_size = entries;
         self
     }
 
-    /// How many frames the kernel is to have for receiving, at most as many as the ring has entries. At first that
-    /// many, or half of the memory's frames if those are fewer.
+    /// Sets how many frames the kernel should have for receiving. The maximum is the number of
+    /// entries of the ring. Default: the maximum, or half of the memory's frames if that is less.
     pub fn fill_target(mut self, frames: u32) -> Self {
         self.fill_target = Some(frames);
         self
     }
 
-    /// How the socket's own packet memory is made.
+    /// Sets the configuration of the socket's own packet memory.
     pub fn memory(mut self, config: UmemConfig) -> Self {
         self.memory = config;
         self.umem = None;
         self
     }
 
-    /// Uses this packet memory, which other sockets may use as well: on the same queue, on other queues, on other
-    /// interfaces. Whether packets are copied and may span frames is then decided by the first of them.
+    /// Uses this packet memory, which other sockets may share: on the same queue, on other queues,
+    /// on other interfaces. The first socket decides if packets are copied and may span frames.
     ///
-    /// Sockets on one queue have its fill ring and its completion ring in common, which are as long as the first of them
-    /// wanted. Any number may send. Only one receives, unless a program of your own spreads the queue's packets: see
-    /// [`key`](Self::key).
+    /// Sockets on one queue share its fill ring and its completion ring, which have the size that
+    /// the first of them requested. Any number of them may send. Only one receives, unless a
+    /// program of your own distributes the queue's packets; see [`key`](Self::key).
     pub fn umem(mut self, umem: &Umem) -> Self {
         self.umem = Some(umem.clone());
         self
     }
 
-    /// Whether the device reads and writes the frames itself.
+    /// Sets the use of zero-copy.
     pub fn zero_copy(mut self, zero_copy: ZeroCopy) -> Self {
         self.zero_copy = zero_copy;
         self
     }
 
-    /// Whether packets may span frames.
+    /// Sets the use of multi-buffer packets.
     pub fn multi_buffer(mut self, multi_buffer: MultiBuffer) -> Self {
         self.multi_buffer = multi_buffer;
         self
     }
 
-    /// Whether the kernel says when it must be woken, which saves system calls; yes at first.
+    /// Makes the kernel report when it must be woken, which saves system calls (default: on).
     pub fn need_wakeup(mut self, need_wakeup: bool) -> Self {
         self.need_wakeup = need_wakeup;
         self
     }
 
-    /// Polls the device from this process instead of waiting for interrupts: for so long at a time, so many packets at
-    /// most. It needs `napi_defer_hard_irqs` and `gro_flush_timeout` of the interface to be set (see
-    /// `Documentation/networking/napi.rst`), and Linux 5.11.
+    /// Enables busy polling: polls the device from this process instead of waiting for interrupts,
+    /// for `time` at most and for at most `packets` packets. Needs Linux 5.11, and
+    /// `napi_defer_hard_irqs` and `gro_flush_timeout` set on the interface (see
+    /// `Documentation/networking/napi.rst`).
     pub fn busy_poll(mut self, time: Duration, packets: u16) -> Self {
         self.busy_poll = Some((time, packets));
         self
     }
 
-    /// How the receiver waits.
+    /// Sets the receiver's wait strategy.
     pub fn wait(mut self, wait: XdpWait) -> Self {
         self.wait = wait;
         self
     }
 
-    /// For how long a queue that is taken is tried again, 500 ms at first: a socket that was closed keeps its queue for
-    /// some milliseconds.
+    /// Sets for how long opening retries if the queue is taken (default: 500 ms). A closed socket
+    /// keeps its queue for some milliseconds.
     pub fn busy_retry(mut self, time: Duration) -> Self {
         self.busy_retry = time;
         self
     }
 
-    /// Takes what is addressed to others, too. The interface stays in promiscuous mode until the last socket that wants it
-    /// so is dropped.
+    /// Enables promiscuous mode, to receive packets addressed to other hosts. The interface leaves
+    /// the mode when the last socket that requested it is dropped.
     pub fn promiscuous(mut self, promiscuous: bool) -> Self {
         self.promiscuous = promiscuous;
         self
     }
 
-    /// In an [`XdpGroup`](super::XdpGroup) or an [`XdpTap`](super::XdpTap): opens the sockets again when the MTU of an
-    /// interface was raised and they have no room for the packets of now, with frames that have. It is noticed within half
-    /// a second; what comes in the milliseconds in between goes to the host. It takes the privileges of opening, in a thread
-    /// that is in the interface's network namespace. Without this the kernel drops packets that are too long, and counts
-    /// them ([`Statistics::drops`](crate::Statistics::drops)).
+    /// In an [`XdpGroup`](super::XdpGroup) or an [`XdpTap`](super::XdpTap), reopens the sockets if
+    /// the MTU of an interface was raised and packets no longer fit into their frames. The new
+    /// frames are large enough. The change is noticed within half a second. Packets that arrive
+    /// while the sockets are closed, for some milliseconds, go to the host. Reopening needs the
+    /// privileges of opening, in a thread that is in the interface's network namespace. Without
+    /// this setting, the kernel drops packets that are too long and counts them
+    /// ([`Statistics::drops`](crate::Statistics::drops)).
     pub fn reopen(mut self, reopen: bool) -> Self {
         self.reopen = reopen;
         self
     }
 
-    /// In which mode the program is attached.
+    /// Sets the mode in which the program is attached.
     pub fn attach(mut self, attach: XdpAttach) -> Self {
         self.wanted.attach = attach;
         self
     }
 
-    /// Only packets that pass this filter come to the socket; all others go on to the kernel's stack. It is part of the
-    /// program, and so the same for all sockets of this process on the interface.
+    /// Redirects only packets that match this filter to the socket; all others go to the kernel's
+    /// stack. The filter is part of the program, so all sockets of this process on the interface
+    /// share it.
     ///
-    /// It sees the first part of a packet that spans frames (a page or so), and VLAN tags as they are in the frame: an
-    /// adapter that takes them off hides them from it.
+    /// The filter sees only the first part of a packet that spans frames, about a page. It sees
+    /// VLAN tags only if they are in the frame, not if the adapter removes them.
     ///
     /// # Errors
-    /// [`XdpError::Filter`] for what cannot be said in an XDP program.
+    /// [`XdpError::Filter`] if the filter cannot be compiled into an XDP program.
     pub fn steer(self, filter: &Filter) -> Result<Self, XdpError> {
         self.steer_with(filter, Options::file())
     }
 
-    /// As [`steer`](Self::steer), with settings of the compilation. The filter is compiled when the socket is opened, for
-    /// the link type that the interface has then.
+    /// As [`steer`](Self::steer), with compile options. The filter is compiled when the socket is
+    /// opened, for the link type that the interface has then.
     ///
     /// # Errors
     /// As [`steer`](Self::steer), for the link type that the interface has now.
@@ -226,27 +232,30 @@ impl XdpSocketBuilder {
         Ok(self)
     }
 
-    /// The code of the filter for an interface of this hardware type; `None` if every packet passes.
+    /// The filter's code for an interface of this hardware type. `None` if every packet passes.
     pub(crate) fn steering(&self, hardware_type: u16) -> Result<Option<Steering>, XdpError> {
         let compile = |(filter, options)| Steering::new(filter, options, hardware_type);
         self.steering.as_ref().map(|(filter, options)| (filter, options)).map(compile).transpose()
     }
 
-    /// Takes off somebody else's program that is on the interface. Without this such a program is an error.
+    /// Detaches an existing program from the interface. Without this setting, such a program is an
+    /// error.
     pub fn replace_program(mut self, replace: bool) -> Self {
         self.wanted.replace = replace;
         self
     }
 
-    /// Uses this program instead of one of our own: somebody else's, or that of another socket.
+    /// Uses this program instead of the built-in one. It may come from another loader or from
+    /// another socket.
     pub fn program(mut self, program: &XdpProgram) -> Self {
         self.program = Some(program.clone());
         self
     }
 
-    /// Under which number the socket stands in the map of the program, that of its queue at first. To be chosen where
-    /// somebody else's program tells the sockets of one queue apart; our own knows queues alone. Where several are to
-    /// receive from one queue, the first that is opened on it must have such a number, too.
+    /// Sets the socket's key in the program's map (default: the queue's number). Needed if a
+    /// program of your own distributes one queue's packets over several sockets; the built-in
+    /// program uses queue numbers only. If several sockets should receive from one queue, the first
+    /// one opened on it needs such a key, too.
     pub fn key(mut self, key: u32) -> Self {
         self.key = Some(key);
         self

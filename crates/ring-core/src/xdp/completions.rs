@@ -1,7 +1,8 @@
-//! Frames that the kernel has sent, or is about to.
+//! The completion ring: frames that the kernel has sent or is sending.
 //!
-//! The ring stands behind a lock, so that a receiver which runs out of frames can take back what another socket of the
-//! same memory has sent: it must not depend on that socket's next call. All sockets of a queue have the same one.
+//! The ring is behind a lock, so that a receiver that runs out of frames can take back those that
+//! another socket of the same memory has sent. It must not depend on that socket's next call. All
+//! sockets of a queue share the ring.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -11,17 +12,18 @@ use super::cursor::Jumped;
 use super::memory::{Holder, Lease, Memory};
 use super::ring::Ring;
 
-/// When a packet was sent.
+/// The time at which a packet was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SendTimestamp {
-    /// The number that [`XdpSender::send_with`](crate::XdpSender::send_with) gave to the packet.
+    /// The packet's number, as returned by [`XdpSender::send_with`](crate::XdpSender::send_with).
     pub number: u64,
-    /// Nanoseconds, by the clock of the adapter, or the kernel's TAI clock where that sends.
+    /// Nanoseconds by the adapter's clock, or by the kernel's TAI clock if the kernel does the
+    /// sending.
     pub nanoseconds: u64,
 }
 
-/// Time stamps that nobody has taken are kept up to this number; older ones are dropped.
+/// Maximum number of timestamps kept until they are taken; older ones are dropped.
 const STAMPS: usize = 4096;
 
 #[derive(Debug)]
@@ -37,11 +39,12 @@ pub(crate) struct Completions {
 #[derive(Debug)]
 struct Inner {
     ring: Ring<u64>,
-    /// By the socket's number on the queue.
+    /// Each with the socket's number on the queue.
     stamps: VecDeque<(u16, SendTimestamp)>,
 }
 
-/// A packet whose time of sending is to be reported: its number, and that of its socket on the queue, in one word.
+/// Packs a packet's number and its socket's number on the queue into one word, to report its send
+/// time.
 pub(crate) fn tag(socket: u16, number: u64) -> u64 {
     u64::from(socket) << NUMBER_BITS | number & NUMBERS
 }
@@ -56,7 +59,7 @@ impl Completions {
         Self { holder, inner, in_flight: AtomicU32::new(0), completed, malformed }
     }
 
-    /// Takes back what was sent; how many frames.
+    /// Takes back sent frames. Returns their number.
     pub(crate) fn reap(
         &self,
         memory: &Memory,
@@ -87,13 +90,14 @@ impl Completions {
         ring.advance(ready);
         ring.publish();
         self.completed.fetch_add(count.into(), Ordering::Relaxed);
-        // A kernel that gives back what it was not told of yet must not make it wrap around.
+        // Saturates, so that a kernel that returns frames not counted yet cannot make it wrap
+        // around.
         let left = |flying: u32| Some(flying.saturating_sub(count));
         let _ = self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
         Ok(count)
     }
 
-    /// The oldest time stamp of a socket that nobody has taken.
+    /// Takes the oldest timestamp of a socket.
     pub(crate) fn stamp(&self, socket: u16) -> Option<SendTimestamp> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps = &mut inner.as_mut()?.stamps;
@@ -101,7 +105,7 @@ impl Completions {
         stamps.remove(at).map(|(_, stamp)| stamp)
     }
 
-    /// Counts frames that are given to the kernel.
+    /// Counts frames passed to the kernel.
     #[inline]
     pub(crate) fn sent(&self, count: u32) {
         self.in_flight.fetch_add(count, Ordering::Relaxed);
@@ -112,17 +116,17 @@ impl Completions {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Frames that the kernel gave back.
+    /// Number of frames that the kernel returned.
     pub(crate) fn completed(&self) -> u64 {
         self.completed.load(Ordering::Relaxed)
     }
 
-    /// Entries that could not be.
+    /// Number of invalid entries.
     pub(crate) fn malformed(&self) -> u64 {
         self.malformed.load(Ordering::Relaxed)
     }
 
-    /// Unmaps the ring, for good.
+    /// Unmaps the ring for good.
     pub(crate) fn close(&self) {
         *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

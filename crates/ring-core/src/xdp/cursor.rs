@@ -1,14 +1,17 @@
-//! The indexes of a ring, as one of its two sides sees them.
+//! The indexes of a ring, from one of its two sides.
 //!
-//! **Protocol** (`net/xdp/xsk_queue.h`). A ring has two index words that only ever grow, modulo 2³². The producer writes
-//! entries and then its index with Release; the consumer reads that with Acquire and then the entries. The consumer is
-//! done with entries and then writes its index with Release; the producer reads that with Acquire before it writes the
-//! same entries anew. So each side's word is the other's permission, and both sides are the same but for one number:
-//! the consumer may go up to the other's index, the producer that much and the ring's size further.
+//! **Protocol** (`net/xdp/xsk_queue.h`). A ring has two index words that only ever grow, modulo
+//! 2³². The producer writes entries and then its index with Release; the consumer reads that index
+//! with Acquire and then the entries. When the consumer is done with entries, it writes its own
+//! index with Release; the producer reads that index with Acquire before it overwrites the entries.
+//! So each side's word limits the other side. Both sides are symmetric except for one number: the
+//! consumer may advance to the other's index, the producer to the other's index plus the ring's
+//! size.
 //!
-//! The other side is not believed: an index that goes back, or further than there are entries, is refused.
+//! The other side is not trusted: an index that moves back, or further than the ring allows, is
+//! refused.
 
-/// The two index words.
+/// Access to the two index words.
 pub(crate) trait Words {
     /// Reads the other side's index with Acquire.
     fn other(&self) -> u32;
@@ -16,42 +19,43 @@ pub(crate) trait Words {
     fn publish(&self, own: u32);
 }
 
-/// Which of the two sides one is on.
+/// One of the two sides of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Producer,
     Consumer,
 }
 
-/// The other side's index is none that it could have.
+/// The error of an invalid index from the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Jumped {
     pub(crate) own: u32,
     pub(crate) other: u32,
 }
 
-/// One side's place in a ring.
+/// One side's position in a ring.
 #[derive(Debug)]
 pub(crate) struct Cursor<W> {
     words: W,
     size: u32,
-    /// What a producer is ahead of the other side: the ring's size. 0 for a consumer.
+    /// The distance by which a producer may lead: the ring's size. 0 for a consumer.
     lead: u32,
     own: u32,
-    /// Up to where this side may go, by what is known of the other.
+    /// The index up to which this side may advance, as far as it knows.
     limit: u32,
 }
 
 impl<W: Words> Cursor<W> {
-    /// `size` entries, a power of two; `own` and `other` are where the two sides start.
+    /// Creates a cursor for `size` entries, a power of two. `own` and `other` are the initial
+    /// indexes.
     pub(crate) fn new(words: W, side: Side, size: u32, own: u32, other: u32) -> Self {
         assert!(size.is_power_of_two(), "rings have a power of two of entries");
         let lead = if side == Side::Producer { size } else { 0 };
         Self { words, size, lead, own, limit: other.wrapping_add(lead) }
     }
 
-    /// How many entries this side may work on: to write for a producer, to read for a consumer. The other side is asked
-    /// only where fewer than `wanted` are known of.
+    /// The number of entries that this side may write (producer) or read (consumer). The other
+    /// side's index is read only if fewer than `wanted` are known.
     #[inline]
     pub(crate) fn ready(&mut self, wanted: u32) -> Result<u32, Jumped> {
         let known = self.limit.wrapping_sub(self.own);
@@ -68,32 +72,33 @@ impl<W: Words> Cursor<W> {
         Ok(ready)
     }
 
-    /// The place of the entry so many after the next, in entries from the ring's start.
+    /// The slot of the entry `ahead` entries after the next one.
     #[inline]
     pub(crate) fn slot(&self, ahead: u32) -> u32 {
         self.own.wrapping_add(ahead) & (self.size - 1)
     }
 
-    /// Steps over entries that were worked on, no more than are ready; the other side does not know yet.
+    /// Advances past `count` processed entries, which must be ready. Not visible to the other side
+    /// yet.
     #[inline]
     pub(crate) fn advance(&mut self, count: u32) {
         assert!(count <= self.limit.wrapping_sub(self.own), "more entries than are ready");
         self.own = self.own.wrapping_add(count);
     }
 
-    /// Tells the other side of everything that was stepped over.
+    /// Makes all advances visible to the other side.
     #[inline]
     pub(crate) fn publish(&self) {
         self.words.publish(self.own);
     }
 
-    /// For a producer: how many entries it wrote that the other side has not taken yet.
+    /// For a producer: the number of written entries that the other side has not consumed yet.
     pub(crate) fn outstanding(&mut self) -> Result<u32, Jumped> {
         let ready = self.ready(self.size)?;
         Ok(self.size - ready)
     }
 
-    /// How many entries the ring has.
+    /// The number of entries in the ring.
     pub(crate) fn size(&self) -> u32 {
         self.size
     }
@@ -109,7 +114,7 @@ mod tests {
 
     use super::*;
 
-    /// A ring's words on one thread.
+    /// A ring's index words, for tests on one thread.
     #[derive(Clone, Default)]
     struct Shared {
         words: Rc<[Cell<u32>; 2]>,
@@ -151,7 +156,7 @@ mod tests {
     }
 
     proptest! {
-        /// A ring is a bounded queue, wherever its indexes start.
+        /// A ring is a bounded queue, at any initial index.
         #[test]
         fn a_ring_is_a_queue(
             start in prop_oneof![any::<u32>(), (0..20_u32).prop_map(|back| 0_u32.wrapping_sub(back))],
@@ -163,7 +168,8 @@ mod tests {
             let mut producer = Cursor::new(producing, Side::Producer, size, start, start);
             let mut consumer = Cursor::new(consuming, Side::Consumer, size, start, start);
             let mut slots = vec![0_u64; size as usize];
-            // What the other side may not see yet, what it may, and what has been read but not given back.
+            // Entries that are not published, entries that are published, and the number of entries
+            // that were read but not released.
             let (mut written, mut queue, mut taken) = (VecDeque::new(), VecDeque::new(), 0_u32);
             let mut next = 1_u64;
             for step in steps {
@@ -204,7 +210,7 @@ mod tests {
             }
         }
 
-        /// Whatever the other side's index is, what is ready fits the ring.
+        /// For any index of the other side, the ready entries fit the ring.
         #[test]
         fn an_index_is_not_believed(start: u32, other: u32, log in 0..16_u32, consumer: bool) {
             let (mine, theirs) = Shared::pair(start);
@@ -256,7 +262,7 @@ mod loom_models {
         slots: [UnsafeCell<u32>; 2],
     }
 
-    // SAFETY: that the slots are never touched by both at the same time is what the model is for: loom tells otherwise.
+    // SAFETY: loom verifies that the two sides never access a slot at the same time.
     unsafe impl Sync for Memory {}
 
     struct End {
@@ -274,8 +280,8 @@ mod loom_models {
         }
     }
 
-    /// Producer and consumer on two threads, over the wrap-around: each value comes once, in order, and loom sees no two
-    /// accesses to a slot at the same time.
+    /// Producer and consumer run on two threads, across the wrap-around. Each value must arrive
+    /// once, in order, and loom must see no concurrent accesses to a slot.
     #[test]
     fn loom_entries_are_handed_over() {
         loom::model(|| {

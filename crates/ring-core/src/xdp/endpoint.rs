@@ -1,4 +1,4 @@
-//! A socket on a queue: what its receiving and its sending half have in common.
+//! The state that the receiving and the sending half of a socket share.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
@@ -16,19 +16,19 @@ use super::queue::QueueRings;
 use super::umem::Shared;
 use crate::LinkType;
 
-/// Dropped by the last half, after that has unmapped its rings: a socket lives on while one of its rings is mapped. The
-/// order of the fields is that in which they go.
+/// Dropped with the last half, after that has unmapped its rings, since the kernel keeps a socket
+/// alive while one of its rings is mapped. The fields are dropped in declaration order.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
-    /// The socket's place in the map of the program. Taken away first, so that nothing is redirected to a socket that
-    /// is being closed.
+    /// The socket's entry in the program's map. Removed first, so that nothing is redirected to a
+    /// socket that is being closed.
     pub(crate) entry: Option<Entry>,
-    /// `None` only where a test plays the kernel.
+    /// `None` only in tests that simulate the kernel.
     pub(crate) socket: Option<Arc<Socket>>,
     pub(crate) umem: Arc<Shared>,
-    /// After the socket: whoever drops the last clone closes the queue.
+    /// After the socket: dropping the last clone closes the queue.
     pub(crate) rings: Arc<QueueRings>,
-    /// The socket's number among those of the queue.
+    /// The socket's number among those on the queue.
     pub(crate) ordinal: u16,
     pub(crate) interface: Arc<str>,
     pub(crate) index: u32,
@@ -41,8 +41,8 @@ pub(crate) struct Endpoint {
     pub(crate) _promiscuous: Option<Promiscuous>,
 }
 
-/// An interface in promiscuous mode. AF_XDP knows nothing of that: a packet socket without a protocol, which receives
-/// nothing, holds it, and the kernel undoes it when that is closed.
+/// Keeps an interface in promiscuous mode. AF_XDP cannot do that, so a packet socket without a
+/// protocol, which receives nothing, holds the membership until it is closed.
 #[derive(Debug)]
 pub(crate) struct Promiscuous {
     _socket: PacketSocket,
@@ -63,24 +63,25 @@ impl Promiscuous {
 }
 
 impl Endpoint {
-    /// The descriptor, for waiting.
+    /// The socket's descriptor, for waiting.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.socket.as_ref().map(|socket| socket.as_fd())
     }
 
-    /// For taking received frames from the kernel.
+    /// Used to take received frames from the kernel.
     #[inline]
     pub(crate) fn claims(&self) -> Claims<'_> {
         self.umem.memory.claims(self.rings.fill_holder(), self.rings.many_receive)
     }
 
-    /// `true` in a thread that is in the interface's network namespace, and so can open sockets on it again.
+    /// `true` if this thread is in the interface's network namespace and so can reopen sockets on
+    /// it.
     pub(crate) fn is_here(&self) -> bool {
         Place::here(self.index).is_ok_and(|place| place == self.rings.place.interface)
     }
 
-    /// The longest packet that the interface sends of those that start like this one, link-layer header included: the room
-    /// for a VLAN tag is for packets that have one.
+    /// Maximum length of a packet that the interface sends, including the link-layer header. Only a
+    /// packet whose `start` has a VLAN tag may use the room for the tag.
     pub(crate) fn longest_like(&self, start: &[u8]) -> usize {
         let longest = self.mtu.longest() as usize;
         match start.get(12..14) {
@@ -90,22 +91,23 @@ impl Endpoint {
         }
     }
 
-    /// Looks whether the interface is still there, and what its MTU is: the kernel tells neither.
+    /// Checks if the interface still exists and reads its MTU, because the kernel reports neither
+    /// change.
     pub(crate) fn look(&self) -> Result<(), XdpError> {
         self.take_error()?;
         self.mtu.look(&self.interface);
         Ok(())
     }
 
-    /// The longest packet that the interface sends, link-layer header and a VLAN tag included. For a longer one of `len`
-    /// bytes the kernel is asked again.
+    /// Maximum length of a packet that the interface sends, including link-layer header and VLAN
+    /// tag. Asks the kernel again if `len` exceeds it.
     #[inline]
     pub(crate) fn longest_for(&self, len: usize) -> usize {
         self.mtu.look_for(&self.interface, len);
         self.mtu.longest() as usize
     }
 
-    /// Lets the kernel take frames, or poll the device.
+    /// Wakes the kernel to take frames from the fill ring, or to poll the device.
     pub(crate) fn wake_receive(&self) -> Result<(), XdpError> {
         let Some(socket) = &self.socket else { return Ok(()) };
         match socket.wake_receive() {
@@ -117,8 +119,8 @@ impl Endpoint {
         }
     }
 
-    /// The error of a system call on the socket. An interface that goes away leaves an error in the socket and takes it off
-    /// its queue; one that is down does neither.
+    /// Converts the error of a system call on the socket. If the interface is removed, the kernel
+    /// sets an error in the socket and unbinds it; if it only goes down, the kernel does neither.
     pub(crate) fn failure(&self, operation: &'static str, source: std::io::Error) -> XdpError {
         let gone = || XdpError::InterfaceGone { interface: self.interface.to_string() };
         match source.raw_os_error() {
@@ -127,7 +129,7 @@ impl Endpoint {
             {
                 gone()
             }
-            // The error was taken before.
+            // An earlier call may have taken the error.
             Some(libc_errno::ENXIO | libc_errno::ENODEV)
                 if ring_sys::interface::name(self.index).is_err() =>
             {
@@ -137,7 +139,7 @@ impl Endpoint {
         }
     }
 
-    /// The error that the socket holds, if it holds one: the interface has gone.
+    /// Takes the socket's pending error, which means that the interface is gone.
     pub(crate) fn take_error(&self) -> Result<(), XdpError> {
         let Some(socket) = &self.socket else { return Ok(()) };
         socket

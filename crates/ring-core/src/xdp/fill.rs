@@ -1,6 +1,6 @@
-//! Frames that the kernel has to receive into.
+//! The fill ring: frames for the kernel to receive into.
 //!
-//! The ring stands behind a lock, since all sockets of a queue give frames to the same one.
+//! The ring is behind a lock, since all sockets of a queue share it.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,18 +11,19 @@ use super::error::XdpError;
 use super::memory::{Holder, Lease, Memory};
 use super::ring::Ring;
 
-/// A portion is this part of what the kernel is to have, and no more than so many frames.
+/// A portion is this fraction of the target, up to a maximum number of frames.
 const PORTIONS: u32 = 32;
 const PORTION: u32 = 64;
 
 #[derive(Debug)]
 pub(crate) struct Fill {
     inner: Mutex<Inner>,
-    /// How many frames the kernel is to have, and how many it has: in the ring, or received and not read.
+    /// The target for the kernel's number of frames, and the number that it has. These frames are
+    /// in the ring, or filled but not read yet.
     target: AtomicU32,
     filled: AtomicU32,
     malformed: AtomicU64,
-    /// Whether the kernel waited to be woken when it was last given frames.
+    /// `true` if the kernel needed to be woken when it last got frames.
     wakeup: AtomicBool,
 }
 
@@ -30,7 +31,7 @@ pub(crate) struct Fill {
 struct Inner {
     /// `None` once the queue is closed.
     ring: Option<Ring<u64>>,
-    /// An index that could not be: nothing more is done with the ring.
+    /// An invalid index of the kernel's. The ring is no longer used then.
     broken: Option<Jumped>,
 }
 
@@ -41,8 +42,8 @@ impl Fill {
         Self { inner, target, filled, malformed: AtomicU64::new(0), wakeup: AtomicBool::new(false) }
     }
 
-    /// One more receives from the queue: so many more frames are to be with the kernel, as far as the ring has room.
-    /// How many more it became.
+    /// Raises the target for another receiver by `frames`, limited by the ring's size. Returns by
+    /// how much it was raised.
     pub(crate) fn want(&self, frames: u32) -> u32 {
         let inner = self.lock();
         let target = self.target();
@@ -52,13 +53,14 @@ impl Fill {
         frames
     }
 
-    /// One less receives: the same number as it wanted.
+    /// Lowers the target when a receiver ends, by the number that [`want`](Self::want) returned.
     pub(crate) fn want_less(&self, frames: u32) {
         let _inner = self.lock();
         self.target.store(self.target().saturating_sub(frames), Ordering::Relaxed);
     }
 
-    /// Gives the kernel frames, as long as it lacks some and there are any; how many.
+    /// Passes frames to the kernel until the target is reached or `next` has no more. Returns their
+    /// number.
     pub(crate) fn give(
         &self,
         memory: &Memory,
@@ -88,7 +90,8 @@ impl Fill {
             written += 1;
         }
         ring.advance(written);
-        // First, since another socket of the queue may have the first of them back at once.
+        // Counted before they are published, since another socket of the queue may get the first
+        // frame back immediately.
         self.filled.fetch_add(written, Ordering::Relaxed);
         ring.publish();
         if ring.needs_wakeup() {
@@ -97,49 +100,50 @@ impl Fill {
         Ok(written)
     }
 
-    /// The kernel gave so many frames back.
+    /// Counts frames that the kernel returned.
     #[inline]
     pub(crate) fn took(&self, frames: u32) {
         self.filled.fetch_sub(frames, Ordering::Relaxed);
     }
 
-    /// How many frames the kernel has.
+    /// The number of frames that the kernel has.
     #[inline]
     pub(crate) fn filled(&self) -> u32 {
         self.filled.load(Ordering::Relaxed)
     }
 
-    /// How many frames the kernel is to have.
+    /// The target for the kernel's number of frames.
     #[inline]
     pub(crate) fn target(&self) -> u32 {
         self.target.load(Ordering::Relaxed)
     }
 
-    /// Indexes that could not be.
+    /// The number of invalid indexes.
     pub(crate) fn malformed(&self) -> u64 {
         self.malformed.load(Ordering::Relaxed)
     }
 
-    /// How many frames it must lack before it is given any: the kernel's index of the ring is looked at once for all of
-    /// them, and fetched from the processor that fills frames.
+    /// The number of missing frames at which to pass more to the kernel. Batching them reads the
+    /// kernel's index, which another processor writes, only once per portion.
     #[inline]
     pub(crate) fn portion(&self) -> u32 {
         (self.target() / PORTIONS).clamp(1, PORTION)
     }
 
-    /// Whether the kernel waited to be woken when it was last given frames; to be done by the caller.
+    /// Returns `true` once if the kernel needed to be woken when it last got frames. The caller
+    /// must wake it.
     #[inline]
     pub(crate) fn takes_wakeup(&self) -> bool {
         self.wakeup.load(Ordering::Relaxed) && self.wakeup.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether the kernel waits to be woken.
+    /// `true` if the kernel needs to be woken.
     #[inline]
     pub(crate) fn needs_wakeup(&self) -> bool {
         self.lock().ring.as_ref().is_some_and(Ring::needs_wakeup)
     }
 
-    /// Unmaps the ring, for good.
+    /// Unmaps the ring for good.
     pub(crate) fn close(&self) {
         self.lock().ring = None;
     }

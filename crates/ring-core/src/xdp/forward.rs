@@ -1,4 +1,4 @@
-//! From one interface to another, frame by frame.
+//! Forwarding from one interface to another, frame by frame.
 
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
@@ -16,11 +16,12 @@ use super::wait::STARVED;
 use crate::checksum::Segment;
 use crate::{Interrupter, LinkType, Next, PacketMeta, Side, Timeout, Verdict};
 
-/// Forwards packets between two interfaces: a frame that was received on one is sent on the other as it is. Nothing is
-/// copied here, and nothing ever goes back to where it came from.
+/// Forwards packets between two interfaces. A frame received on one is sent on the other without a
+/// copy. No packet is sent back to the interface that it came from.
 ///
-/// Both sockets take everything that comes on their queue, unless they are steered: the host's own stack sees nothing of
-/// it. What finds no room on the other side is dropped and counted; while that is down, what fills its send ring waits there.
+/// Both sockets take all packets of their queue, unless they are steered, so the host's own stack
+/// sees none of them. A packet without room on the other side is dropped and counted. While the
+/// other side is down, packets wait in its send ring until that is full.
 /// [`Bridge::with_xdp`](crate::Bridge::with_xdp) serves all queues, and waits for room.
 ///
 /// ```no_run
@@ -34,24 +35,24 @@ use crate::{Interrupter, LinkType, Next, PacketMeta, Side, Timeout, Verdict};
 pub struct XdpForwarder {
     sides: [(XdpReceiver, XdpSender); 2],
     statistics: [ForwardStatistics; 2],
-    /// The pieces of a packet whose last one has not come, by the side that it came from.
+    /// Per side of origin, the pieces of a packet that is not complete yet.
     open: [Vec<XdpFrame>; 2],
     interrupter: Interrupter,
 }
 
-/// Counts of one direction; none ever decreases.
+/// Counters of one direction. They never decrease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ForwardStatistics {
-    /// Packets that came.
+    /// Packets received.
     pub received: u64,
-    /// Packets that were handed to the other interface.
+    /// Packets queued on the other interface.
     pub forwarded: u64,
     /// Packets that the verdict dropped.
     pub dropped: u64,
-    /// Packets for which the other interface had no room.
+    /// Packets dropped because the other interface had no room.
     pub full: u64,
-    /// Packets that the other interface cannot send: they are too long for it.
+    /// Packets that are too long for the other interface.
     pub refused: u64,
 }
 
@@ -64,8 +65,8 @@ impl XdpForwarder {
         Self::with(&XdpSocket::builder(left), &XdpSocket::builder(right))
     }
 
-    /// The same with everything else as the builders say, but for the memory: it is that of the left one, if that was
-    /// given one.
+    /// Forwards between two interfaces with the builders' settings. The memory is that of the left
+    /// builder, if it has one.
     ///
     /// # Errors
     /// As [`XdpSocketBuilder::open`].
@@ -85,8 +86,8 @@ impl XdpForwarder {
     /// Forwards between two sockets that share one packet memory.
     ///
     /// # Errors
-    /// [`XdpError::ForeignFrame`] where they do not share one, [`XdpError::WrongDirection`] where one does not receive
-    /// and send.
+    /// [`XdpError::ForeignFrame`] if they do not share a memory, [`XdpError::WrongDirection`] if
+    /// one does not receive and send.
     pub fn new(left: XdpSocket, right: XdpSocket) -> Result<Self, XdpError> {
         if !left.umem().is_same(&right.umem()) {
             return Err(XdpError::ForeignFrame);
@@ -103,12 +104,12 @@ impl XdpForwarder {
         Ok(Self { sides, statistics, open: [Vec::new(), Vec::new()], interrupter })
     }
 
-    /// Forwards what there is, after a wait if there is nothing; `false` when an [`Interrupter`] ended the wait. Also
-    /// returns when the time is over.
+    /// Forwards the packets that are there, and waits if there are none. `false` if an
+    /// [`Interrupter`] ended the wait. Also returns when the timeout expires.
     ///
-    /// `verdict` is asked for each packet, with the side that it came from; of one that is longer than a frame it sees
-    /// the first. It may change the bytes and their length where they are, which makes [`Verdict::Rewrite`] the same as
-    /// [`Verdict::Forward`].
+    /// Calls `verdict` for each packet, with the side that it came from. For a packet longer than a
+    /// frame, it gets the first frame. It may change the bytes and their length in place, so
+    /// [`Verdict::Rewrite`] is the same as [`Verdict::Forward`].
     ///
     /// # Errors
     /// [`XdpError::InterfaceGone`], [`XdpError::RingIndex`], [`XdpError::System`].
@@ -136,19 +137,19 @@ impl XdpForwarder {
         }
     }
 
-    /// Totals of what came from one side.
+    /// Totals of the packets from one side.
     #[must_use]
     pub fn statistics(&self, from: Side) -> ForwardStatistics {
         self.statistics[from as usize]
     }
 
-    /// Ends a wait from another thread.
+    /// A handle that ends a wait from another thread.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
         self.interrupter.clone()
     }
 
-    /// Forwards one batch; whether there was one.
+    /// Forwards one batch. `false` if there was none.
     fn one_way(
         &mut self,
         from: Side,
@@ -163,7 +164,7 @@ impl XdpForwarder {
         let received = unless_down(receiver.receive(Timeout::Now))?;
         let Some(Next::Batch(batch)) = received else { return Ok(false) };
         counts.received += batch.len() as u64;
-        // What is dropped of a packet in pieces is dropped whole.
+        // If the first frame is dropped, all frames of the packet are.
         let mut judged = None;
         for (mut frame, meta) in batch.into_frames() {
             let last = !frame.continues();
@@ -186,7 +187,8 @@ impl XdpForwarder {
     }
 
     fn sleep(&mut self, left: Option<Duration>) -> Result<(), XdpError> {
-        /// The kernel wakes nobody when an interface goes away, nor when frames that a receiver lacks were sent.
+        /// Interval of checks, since the kernel has no event for a removed interface, nor for sent
+        /// frames that a receiver lacks.
         const CHECKED: Duration = Duration::from_millis(100);
         let [(one, _), (other, _)] = &self.sides;
         let starving = one.wants_frames() || other.wants_frames();
@@ -204,24 +206,25 @@ impl XdpForwarder {
             other.endpoint.take_error()?;
         }
         for (_, sender) in &mut self.sides {
-            // What the kernel had no room for before.
+            // Flushes packets that the kernel had no room for before.
             unless_down(sender.flush())?;
         }
         Ok(())
     }
 }
 
-/// What came of sending a packet's frames.
+/// The result of sending a packet's frames.
 pub(crate) enum Passed {
-    /// They are queued.
+    /// The frames are queued.
     On,
-    /// There is no room for them now, so they are still there.
+    /// There is no room now; the caller still has the frames.
     Full,
-    /// They cannot be sent; they are given back.
+    /// The frames cannot be sent and were released.
     Refused,
 }
 
-/// Whether the interface takes a packet's frames as they are. A verdict may have left nothing of one.
+/// `true` if the interface accepts a packet's frames unchanged. A verdict may have made the packet
+/// empty.
 pub(crate) fn can_pass(sender: &XdpSender, frames: &[XdpFrame]) -> bool {
     let len: usize = frames.iter().map(XdpFrame::len).sum();
     let start = frames.first().map_or(&[][..], XdpFrame::data);
@@ -230,7 +233,7 @@ pub(crate) fn can_pass(sender: &XdpSender, frames: &[XdpFrame]) -> bool {
         && !frames.iter().any(XdpFrame::is_empty)
 }
 
-/// Sends a packet's frames, all or none.
+/// Sends all frames of a packet, or none.
 pub(crate) fn pass_on(
     sender: &mut XdpSender,
     frames: &mut Vec<XdpFrame>,
@@ -248,7 +251,7 @@ pub(crate) fn pass_on(
     if room < pieces {
         return Ok(Passed::Full);
     }
-    // All of it was looked at before, so that only a ring that breaks is in the way now.
+    // Everything else was checked before, so only a broken ring can make this fail.
     for frame in frames.drain(..) {
         if let Err(SendRejected { reason: RejectReason::Refused(error), .. }) = sender.send(frame) {
             return Err(error);
@@ -257,8 +260,8 @@ pub(crate) fn pass_on(
     Ok(Passed::On)
 }
 
-/// Fills in the checksum of a packet that a virtual link left to an adapter, which is recognised by the pseudo-header's sum
-/// in its place. AF_XDP sends frames as they are: no adapter completes it on the other side.
+/// Fills in a checksum that a virtual link left to an adapter, recognised by the sum of the
+/// pseudo-header in its place. AF_XDP sends frames as they are, and no adapter completes them.
 pub(crate) fn complete_checksum(
     frames: &mut [XdpFrame],
     link_type: LinkType,
@@ -279,7 +282,7 @@ pub(crate) fn complete_checksum(
     }
 }
 
-/// Puts two bytes in their place in a packet that lies in these frames.
+/// Writes two bytes at an offset of a packet, which may be spread over several frames.
 pub(crate) fn put_in_place(frames: &mut [XdpFrame], mut at: usize, bytes: [u8; 2]) {
     for byte in bytes {
         let mut place = at;
@@ -294,7 +297,7 @@ pub(crate) fn put_in_place(frames: &mut [XdpFrame], mut at: usize, bytes: [u8; 2
     }
 }
 
-/// `None` where the interface is down.
+/// `None` if the interface is down.
 pub(crate) fn unless_down<T>(result: Result<T, XdpError>) -> Result<Option<T>, XdpError> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -308,7 +311,7 @@ pub(crate) fn unless_down<T>(result: Result<T, XdpError>) -> Result<Option<T>, X
 }
 
 impl ForwardStatistics {
-    /// Sends a packet's frames or gives them back, and counts what it was.
+    /// Sends a packet's frames or releases them, and counts the result.
     pub(crate) fn pass_on(
         &mut self,
         sender: &mut XdpSender,

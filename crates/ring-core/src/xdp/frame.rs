@@ -1,4 +1,4 @@
-//! A frame that a user has.
+//! Frames owned by a user.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +10,11 @@ use super::error::XdpError;
 use super::memory::Lease;
 use super::umem::{Shared, Umem};
 
-/// A frame of packet memory that is yours: received and taken out of its batch, or taken to be filled and sent.
+/// A frame of packet memory owned by the caller. It was received and taken out of its batch, or
+/// allocated to be filled and sent.
 ///
-/// It goes back to its memory when it is dropped, on whichever thread, and to the kernel when it is sent. There is no
-/// other way to get one, and no second one of the same frame.
+/// Dropping it, on any thread, returns it to its memory; sending passes it to the kernel. There is
+/// never a second `XdpFrame` of the same frame.
 ///
 /// ```compile_fail
 /// # fn used_after_it_was_sent(mut sender: ring_core::XdpSender, mut frame: ring_core::XdpFrame) {
@@ -29,7 +30,7 @@ use super::umem::{Shared, Umem};
 /// ```
 pub struct XdpFrame {
     umem: Arc<Shared>,
-    /// `None` only while the frame is being taken apart.
+    /// `None` only while the frame is being consumed.
     lease: Option<Lease>,
     start: u32,
     len: u32,
@@ -37,7 +38,7 @@ pub struct XdpFrame {
 }
 
 impl XdpFrame {
-    /// Makes a frame of a lease of the same memory.
+    /// Wraps a lease of the same memory.
     pub(crate) fn new(
         umem: Arc<Shared>,
         lease: Lease,
@@ -56,7 +57,7 @@ impl XdpFrame {
         self.umem.memory.bytes(lease, self.start, self.len)
     }
 
-    /// The packet's bytes, to be changed.
+    /// The packet's bytes, mutable.
     #[must_use]
     pub fn data_mut(&mut self) -> &mut [u8] {
         let Some(lease) = &mut self.lease else { return &mut [] };
@@ -69,25 +70,25 @@ impl XdpFrame {
         self.len as usize
     }
 
-    /// Whether there are no bytes in it.
+    /// `true` if the packet has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// How long the packet may become where it starts now, in bytes.
+    /// The maximum length of the packet at its current start, in bytes.
     #[must_use]
     pub fn capacity(&self) -> usize {
         (self.umem.memory.layout().frame_size - self.start) as usize
     }
 
-    /// Bytes before the packet that [`extend_front`](Self::extend_front) can take.
+    /// The number of bytes before the packet that [`extend_front`](Self::extend_front) can add.
     #[must_use]
     pub fn headroom(&self) -> usize {
         (self.start - self.umem.memory.layout().metadata.min(self.start)) as usize
     }
 
-    /// Puts these bytes in the place of the packet.
+    /// Replaces the packet by these bytes.
     ///
     /// # Errors
     /// [`XdpError::PacketTooLong`] above [`capacity`](Self::capacity).
@@ -97,7 +98,7 @@ impl XdpFrame {
         Ok(())
     }
 
-    /// Makes the packet shorter or longer at its end. Bytes that are added hold what was there before.
+    /// Changes the packet's length at its end. Added bytes keep the frame's previous content.
     ///
     /// # Errors
     /// [`XdpError::PacketTooLong`] above [`capacity`](Self::capacity).
@@ -110,7 +111,7 @@ impl XdpFrame {
         Ok(())
     }
 
-    /// Makes the packet longer at its front, for another header.
+    /// Extends the packet at its front, for another header.
     ///
     /// # Errors
     /// [`XdpError::PacketTooLong`] above [`headroom`](Self::headroom).
@@ -124,32 +125,32 @@ impl XdpFrame {
         Ok(())
     }
 
-    /// Takes bytes away from the packet's front, all of them where there are no more.
+    /// Removes bytes from the packet's front, at most all of them.
     pub fn trim_front(&mut self, bytes: usize) {
         let bytes = bytes.min(self.len()) as u32;
         self.start += bytes;
         self.len -= bytes;
     }
 
-    /// Whether the packet goes on in the next frame: for packets that are longer than a frame.
+    /// `true` if the packet continues in the next frame, because it is longer than a frame.
     #[must_use]
     pub fn continues(&self) -> bool {
         self.continues
     }
 
-    /// Says that the packet goes on in the next frame that is sent.
+    /// Sets if the packet continues in the next frame that is sent.
     pub fn set_continues(&mut self, continues: bool) {
         self.continues = continues;
     }
 
-    /// The memory that it is of.
+    /// The frame's memory.
     #[must_use]
     pub fn umem(&self) -> Umem {
         Umem { shared: self.umem.clone() }
     }
 
-    /// Turns it into bytes that can be shared and cut, without a copy. The frame goes back when the last of them is
-    /// dropped.
+    /// Converts into bytes that can be shared and sliced without a copy. The frame is released when
+    /// the last of them is dropped.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self)
@@ -167,7 +168,7 @@ impl XdpFrame {
         self.lease.as_mut()
     }
 
-    /// Takes the frame apart.
+    /// Converts into the lease.
     pub(crate) fn into_lease(mut self) -> Option<Lease> {
         self.umem.memory.held.fetch_sub(1, Ordering::Relaxed);
         self.lease.take()

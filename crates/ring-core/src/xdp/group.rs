@@ -1,4 +1,4 @@
-//! All queues of an interface.
+//! Sockets on all queues of an interface.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 
@@ -15,30 +15,32 @@ use super::socket::XdpSocket;
 use super::waiting::XdpWait;
 use crate::{Error, Interrupter, LinkType, Next, PacketSource, Statistics, Timeout};
 
-/// A socket for each queue of an interface, so that nothing that the interface receives is missed. They share one
-/// program and one packet memory: a frame that came on one queue can be sent on any.
+/// A socket for each queue of an interface, to receive all of its packets. The sockets share one
+/// program and one packet memory, so a frame received on one queue can be sent on any.
 ///
-/// Which packets come on which queue is up to the interface; where it spreads them symmetrically (`ethtool -X`, and see
-/// [`is_symmetric`](Self::is_symmetric)), both directions of a flow come to the same member. Each member is a source of its own, for a thread of its own. The group
-/// is a source, too, for one thread that takes everything: it asks its members in turn.
+/// The interface decides which queue a packet arrives on. If it distributes packets symmetrically
+/// (`ethtool -X`, and see [`is_symmetric`](Self::is_symmetric)), one member gets both directions of
+/// a flow. Each member is a source of its own, for a thread of its own. The group is also a source,
+/// for one thread that takes everything, round-robin.
 #[derive(Debug)]
 pub struct XdpGroup {
     members: Vec<XdpSocket>,
     rota: Rota,
     spread: Option<ReceiveSpread>,
     builder: XdpSocketBuilder,
-    /// The totals of the members that were replaced.
+    /// The totals of replaced members.
     before: Statistics,
     mtu: Watched,
 }
 
 impl XdpGroup {
-    /// Opens a socket for each queue. What the builder says of the queue is not looked at, and what it says of the
-    /// memory is what each queue has: the group's is that many times as large, unless the builder was given one. Where the
-    /// interface has fewer queues for sending than for receiving, the others only receive.
+    /// Opens a socket for each queue. The builder's queue is ignored. The builder's memory
+    /// configuration is per queue, and the group's memory is larger by the number of queues, unless
+    /// the builder was given a memory. If the interface has fewer send queues than receive queues,
+    /// the remaining sockets only receive.
     ///
     /// # Errors
-    /// As [`XdpSocketBuilder::open`], of the first queue that cannot be opened.
+    /// As [`XdpSocketBuilder::open`], for the first queue that cannot be opened.
     pub fn open(builder: &XdpSocketBuilder) -> Result<Self, XdpError> {
         let members = Self::open_members(builder)?;
         let spread = ReceiveSpread::of(&builder.interface).ok();
@@ -47,16 +49,19 @@ impl XdpGroup {
         Ok(Self { members, rota: Rota::new()?, spread, builder, before, mtu })
     }
 
-    /// Opens the sockets again, as the group was opened, for an interface that has changed: with frames for a raised MTU, and a
-    /// socket for each queue that it has now. Totals, numbers of packets and whoever waits for the group go on. What comes
-    /// meanwhile, for some milliseconds, goes to the host.
+    /// Reopens the sockets with the same settings, for an interface that has changed: with frames
+    /// for a raised MTU, and a socket for each queue that it has now. Totals, packet numbers and
+    /// waits for the group continue. Packets that arrive in the meantime, some milliseconds, go to
+    /// the host.
     ///
     /// # Errors
-    /// As [`open`](Self::open). The group has no members then, and its waits try to open them again.
+    /// As [`open`](Self::open). The group has no members then, and its waits try to open them
+    /// again.
     pub fn reopen(&mut self) -> Result<(), XdpError> {
         if !self.members.is_empty() {
             self.before = sum(&self.members, self.before)?;
-            // First, since a queue and its interface's program are for one at a time.
+            // The old sockets are closed first, since two cannot share a queue or an interface's
+            // program.
             self.members.clear();
         }
         self.members = Self::open_members(&self.builder)?;
@@ -64,13 +69,13 @@ impl XdpGroup {
         self.rota.replaced(&self.members)
     }
 
-    /// The raised MTUs of the interface, to be asked for wherever the group has gone.
+    /// Reports of raised MTUs. The handle stays valid when the group moves to another thread.
     #[must_use]
     pub fn mtu_reports(&self) -> XdpMtuReports {
         self.mtu.reports.clone()
     }
 
-    /// Waits for a socket's turn, and follows changes of the MTU meanwhile.
+    /// Waits until a socket has packets, and follows changes of the MTU meanwhile.
     fn turn(&mut self, timeout: Timeout) -> Result<Turn, XdpError> {
         let deadline = deadline(timeout);
         loop {
@@ -84,7 +89,7 @@ impl XdpGroup {
         }
     }
 
-    /// Looks whether the MTU was raised, and opens the members again if that was asked for.
+    /// Checks if the MTU was raised, and reopens the members if that was requested.
     #[inline]
     fn follow_mtu(&mut self) -> Result<(), XdpError> {
         if self.members.is_empty() {
@@ -112,41 +117,43 @@ impl XdpGroup {
             Some(umem) => umem.clone(),
             None => builder.memory.times(count).allocate_for(mtu)?,
         };
-        // Each gets the same part of what there is: the last must not find the pool empty.
+        // Each member gets an equal part of the memory, so that the last one does not find it
+        // empty.
         let part = u32::try_from(umem.free_frames()).unwrap_or(u32::MAX) / count;
         let fill = builder.fill_target.unwrap_or(part.div_ceil(2));
         let builder = builder.clone().umem(&umem).fill_target(fill);
         (0..count)
             .map(|queue| {
                 let member = builder.clone().queue(queue);
-                // What is queued for sending where there is no queue for it the kernel leaves there.
+                // Without a send queue, the kernel would leave queued packets unsent.
                 if queue < queues.send { member } else { member.direction(XdpDirection::Receive) }
                     .open()
             })
             .collect()
     }
 
-    /// The members, in the order of their queues.
+    /// The members, ordered by queue.
     #[must_use]
     pub fn members(&mut self) -> &mut [XdpSocket] {
         &mut self.members
     }
 
-    /// The members, each for a thread of its own.
+    /// Returns the members, for example to move each to a thread of its own.
     #[must_use]
     pub fn into_members(self) -> Vec<XdpSocket> {
         self.members
     }
 
-    /// The queues that the interface spreads packets over by their hash, as it was when the group was opened (`ethtool -x`);
-    /// `None` where its driver does not tell. The others get what rules send there (`ethtool -n`), or nothing.
+    /// The queues that the interface distributes packets over by hash, as of the opening of the
+    /// group (`ethtool -x`). `None` if its driver does not report them. Other queues get only
+    /// packets that rules direct to them (`ethtool -n`).
     #[must_use]
     pub fn spread_over(&self) -> Option<Vec<u32>> {
         self.spread.as_ref().map(ReceiveSpread::queues)
     }
 
-    /// Whether both directions of a flow come to the same member, by the interface's hash and its key; `None` where its
-    /// driver does not tell, unless there is one member alone.
+    /// `true` if one member gets both directions of a flow, by the interface's hash and its key.
+    /// `None` if its driver does not report them, unless there is only one member.
     #[must_use]
     pub fn is_symmetric(&self) -> Option<bool> {
         if self.len() == 1 {
@@ -155,28 +162,28 @@ impl XdpGroup {
         self.spread.as_ref().map(ReceiveSpread::is_symmetric)
     }
 
-    /// How many members there are.
+    /// The number of members.
     #[must_use]
     pub fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// Whether there are none: only after [`reopen`](Self::reopen) has failed.
+    /// `true` if there are no members, which is so only after [`reopen`](Self::reopen) has failed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    /// The sum of the members' totals; frames on loan are those of the memory that they share.
+    /// The sum of the members' totals. The number of frames on loan is that of the shared memory.
     ///
     /// # Errors
-    /// When the kernel refuses to tell.
+    /// If the kernel refuses to report them.
     pub fn statistics(&self) -> Result<Statistics, Error> {
         Ok(sum(&self.members, self.before)?)
     }
 }
 
-/// Each batch is of one member; packets are numbered through.
+/// Each batch is from one member; packet numbers are unique within the group.
 impl PacketSource for XdpGroup {
     type Batch<'a> = XdpBatch<'a>;
 
@@ -209,8 +216,9 @@ impl PacketSource for XdpGroup {
     }
 }
 
-/// A socket for each queue of two interfaces that are to be joined: they share one packet memory, take everything that comes
-/// ([`XdpSocketBuilder::promiscuous`]) and are woken by each packet, since others wait for it.
+/// Opens a socket for each queue of two interfaces to be joined. They share one packet memory, are
+/// in promiscuous mode ([`XdpSocketBuilder::promiscuous`]) and wake up for each packet, because
+/// other hosts wait for the packets.
 pub(crate) fn open_both(
     left: &XdpSocketBuilder,
     right: &XdpSocketBuilder,
@@ -236,7 +244,7 @@ pub(crate) fn open_both(
     Ok([open(left)?, open(right)?])
 }
 
-/// How many queues an interface has, one of each kind at least.
+/// The number of an interface's queues, at least one of each kind.
 struct Queues {
     receive: u32,
     send: u32,
@@ -252,7 +260,8 @@ impl Queues {
     }
 }
 
-/// Who sends what came on a queue of another interface: one of these sockets, the first of which can.
+/// The socket that sends packets from a queue of the other interface, or the first one that can
+/// send.
 pub(crate) fn counterpart(
     sockets: &mut [XdpSocket],
     queue: usize,
@@ -261,7 +270,7 @@ pub(crate) fn counterpart(
     sockets[queue % senders.max(1)].sender()
 }
 
-/// The sum of the totals of sockets that share their memory, and of those before them.
+/// The sum of the totals of sockets that share a memory, and of `before`.
 pub(crate) fn sum(sockets: &[XdpSocket], before: Statistics) -> Result<Statistics, XdpError> {
     let mut sum = Statistics { blocks_on_loan: 0, ..before };
     for socket in sockets {

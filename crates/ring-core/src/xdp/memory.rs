@@ -1,13 +1,16 @@
-//! The memory that packets lie in, and who has which frame of it.
+//! Packet memory and the ownership of its frames.
 //!
-//! **Invariant.** Each frame is in exactly one place: in the pool, with a user (who then has its [`Lease`]), with the
-//! kernel to be filled, or with the kernel to be sent. A word a frame says which, and with which queue. Only the one
-//! who has a frame moves it on: the holder of the lease, or, for frames that the kernel has, the one who reads the ring
-//! by which that kernel side gives them back; where several receive from one queue, whoever of them is first. What the kernel gives back is checked against the word, so that a frame
-//! that it names twice, or was never given, never gets a second lease.
+//! **Invariant.** Each frame is in exactly one place: in the pool, with a user (who has its
+//! [`Lease`]), with the kernel to be filled, or with the kernel to be sent. One word per frame
+//! records the place and the queue. Only the owner moves a frame on. That is the holder of the
+//! lease or, for frames that the kernel has, the thread that reads the ring through which the
+//! kernel returns them. If several threads receive from one queue, the first one wins. A frame
+//! returned by the kernel is checked against its word, so a frame that the kernel returns twice, or
+//! never got, never has a second lease.
 //!
-//! **Rules.** A lease is neither copied nor made anywhere but here. While one exists, neither the kernel nor anybody else
-//! reads or writes its frame: so slices of the frame are sound for as long as the lease is borrowed.
+//! **Rules.** Leases are created only here and never copied. While a lease exists, neither the
+//! kernel nor anybody else reads or writes its frame, so slices of the frame are sound while the
+//! lease is borrowed.
 
 use std::num::NonZeroU32;
 use std::ptr::NonNull;
@@ -19,25 +22,25 @@ use ring_sys::xdp::abi::{XDP_PACKET_HEADROOM, XskTxMetadata};
 
 use super::returns::Returns;
 
-/// A frame that is with a user: the right to use its bytes.
+/// The right to use the bytes of a frame.
 #[derive(Debug)]
 #[must_use = "a lease that is forgotten is a frame lost"]
 pub(crate) struct Lease {
     index: u32,
-    /// Which memory it is of.
+    /// The number of the frame's memory.
     memory: NonZeroU32,
 }
 
-/// With whom the kernel has a frame: which ring, of which queue.
+/// The kernel's ring that has a frame, and its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Holder {
-    /// To be filled for the sockets of a queue.
+    /// To be filled, for the sockets of a queue.
     Fill(u16),
-    /// To be sent by a socket of a queue.
+    /// To be sent, for a socket of a queue.
     Send(u16),
 }
 
-/// The most queues that may ever use a memory.
+/// Maximum number of queues that may ever use a memory.
 pub(crate) const MOST_QUEUES: u16 = 1 << 14;
 
 /// `XSK_UNALIGNED_BUF_OFFSET_SHIFT` and `XSK_UNALIGNED_BUF_ADDR_MASK` of `linux/if_xdp.h`.
@@ -49,22 +52,23 @@ const WITH_USER: u16 = 1;
 const TO_FILL: u16 = 1 << 14;
 const TO_SEND: u16 = 1 << 15;
 
-/// How memory is divided. All in bytes.
+/// The division of memory into frames. All sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// A power of two, unless frames are unaligned.
     pub(crate) frame_size: u32,
-    /// Frames lie one behind the other whatever their size (`XDP_UMEM_UNALIGNED_CHUNK_FLAG`): the kernel then says where a
-    /// packet is by the start of the frame and, in the highest 16 bits, the offset within it.
+    /// Frames are adjacent, of any size (`XDP_UMEM_UNALIGNED_CHUNK_FLAG`). The kernel's addresses
+    /// then contain the start of the frame and, in the upper 16 bits, the packet's offset in the
+    /// frame.
     pub(crate) unaligned: bool,
     pub(crate) frames: u32,
-    /// Left free before each received packet, besides the kernel's own.
+    /// Bytes to leave free before each received packet, in addition to the kernel's own headroom.
     pub(crate) headroom: u32,
-    /// Before each packet to be sent, for metadata; 0 for none.
+    /// Bytes for metadata before each packet to be sent, or 0.
     pub(crate) metadata: u32,
 }
 
-/// For taking frames of one holder from the kernel: what is needed of the memory, looked up once.
+/// Takes frames of one holder from the kernel. Caches what it needs of the memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claims<'m> {
     states: &'m [AtomicU16],
@@ -72,41 +76,43 @@ pub(crate) struct Claims<'m> {
     frame_size: u32,
     shift: u32,
     unaligned: bool,
-    /// Of a frame that is with the holder.
+    /// The state word of a frame with this holder.
     state: u16,
-    /// Several threads take frames of the holder, each from a ring of its own: the kernel may name a frame in two of them.
+    /// Several threads take frames of the holder, each from a ring of its own: the kernel may name
+    /// a frame in two of them.
     among_many: bool,
 }
 
-/// A descriptor of the kernel's that cannot be: an address outside, a length too long, or a frame that it does not have.
+/// The error of an invalid descriptor from the kernel: an address out of range, a length that is
+/// too large, or a frame that the kernel does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused;
 
 #[derive(Debug)]
 pub(crate) struct Memory {
     id: NonZeroU32,
-    /// Where the mapping starts.
+    /// Start of the mapping.
     base: NonNull<u8>,
     mapping: Mapping,
     layout: Layout,
     shift: u32,
     states: Box<[AtomicU16]>,
-    /// Where time stamps of sending were asked for: the number of the packet, 0 where they were not.
+    /// Per frame, the packet's number if a send timestamp was requested, otherwise 0.
     stamped: Box<[AtomicU64]>,
     pool: ArrayQueue<u32>,
     pub(crate) returns: Returns,
-    /// Frames that users hold beyond a batch.
+    /// Number of frames that users hold beyond a batch.
     pub(crate) held: AtomicUsize,
 }
 
-// SAFETY: the pointer leads into the mapping, which may be used from any thread; who may use which bytes is what this
-// module keeps account of.
+// SAFETY: the pointer leads into the mapping, which any thread may use. This module tracks who may
+// access which bytes.
 unsafe impl Send for Memory {}
 // SAFETY: as above.
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    /// The mapping must have room for the frames.
+    /// The mapping must have room for all frames.
     pub(crate) fn new(mapping: Mapping, layout: Layout) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         assert!(layout.frame_size.is_power_of_two() || layout.unaligned);
@@ -140,28 +146,28 @@ impl Memory {
         &self.mapping
     }
 
-    /// Bytes that are registered with the kernel.
+    /// The number of bytes to register with the kernel.
     pub(crate) fn len(&self) -> usize {
         self.layout.frame_size as usize * self.layout.frames as usize
     }
 
-    /// How many bytes of a received packet fit into one frame.
+    /// The number of bytes of a received packet that fit into one frame.
     pub(crate) fn receive_room(&self) -> u32 {
         self.layout.frame_size.saturating_sub(XDP_PACKET_HEADROOM + self.layout.headroom)
     }
 
-    /// Where packets to be sent start in a frame.
+    /// The offset in a frame of packets to be sent.
     pub(crate) fn send_start(&self) -> u32 {
         self.layout.headroom.max(self.layout.metadata)
     }
 
-    /// How many frames are in the pool.
+    /// The number of frames in the pool.
     #[inline]
     pub(crate) fn pooled(&self) -> usize {
         self.pool.len()
     }
 
-    /// Takes a frame out of the pool.
+    /// Takes a frame from the pool.
     #[inline]
     pub(crate) fn take(&self) -> Option<Lease> {
         let index = self.pool.pop()?;
@@ -169,7 +175,7 @@ impl Memory {
         Some(Lease { index, memory: self.id })
     }
 
-    /// Puts a frame back into the pool, and wakes who waits for one. Any thread may.
+    /// Returns a frame to the pool, from any thread, and wakes waiters.
     #[inline]
     pub(crate) fn give_back(&self, lease: Lease) {
         self.check(&lease);
@@ -177,7 +183,7 @@ impl Memory {
         self.returns.returned();
     }
 
-    /// Puts frames back into the pool, and wakes who waits for one, once.
+    /// Returns frames to the pool and wakes waiters once.
     pub(crate) fn give_all_back(&self, leases: impl Iterator<Item = Lease>) {
         for lease in leases {
             self.check(&lease);
@@ -186,7 +192,7 @@ impl Memory {
         self.returns.returned();
     }
 
-    /// Gives a frame to the kernel; its address, to which an offset may be added.
+    /// Passes a frame to the kernel. Returns its address, to which an offset may be added.
     #[inline]
     pub(crate) fn lend(&self, lease: Lease, holder: Holder) -> u64 {
         self.check(&lease);
@@ -194,9 +200,10 @@ impl Memory {
         self.start(lease.index)
     }
 
-    /// Takes a frame from the kernel: what it says is checked. The lease, and where the bytes start in the frame.
+    /// Takes a frame from the kernel after checking its descriptor. Returns the lease and the
+    /// offset of the bytes in the frame.
     ///
-    /// Only one thread at a time may take frames of this holder. Where several do, see
+    /// Only one thread at a time may take frames of this holder. If several do, see
     /// [`claims`](Self::claims).
     #[inline]
     pub(crate) fn claim(
@@ -208,7 +215,8 @@ impl Memory {
         self.claims(holder, false).claim(address, len)
     }
 
-    /// For taking frames of a holder one after the other; whether several threads do so, each from a ring of its own.
+    /// Creates a [`Claims`] to take frames of one holder. `among_many` is `true` if several threads
+    /// do so, each from a ring of its own.
     #[inline]
     pub(crate) fn claims(&self, holder: Holder, among_many: bool) -> Claims<'_> {
         let Layout { frame_size, unaligned, .. } = self.layout;
@@ -217,8 +225,8 @@ impl Memory {
         Claims { states, memory, frame_size, shift, unaligned, state, among_many }
     }
 
-    /// Brings the first bytes of a frame nearer, which are going to be read: they were written by another processor, or by
-    /// a device. It only saves time; what is read later is what is there then.
+    /// Prefetches the first bytes of a frame that will be read soon. Another processor or a device
+    /// has written them. This is only a hint and does not affect what is read later.
     #[inline]
     pub(crate) fn prefetch(&self, lease: &Lease, start: u32) {
         #[cfg(target_arch = "x86_64")]
@@ -233,7 +241,8 @@ impl Memory {
         let _ = (lease, start);
     }
 
-    /// Takes back everything that the kernel had with a holder and will not touch any more; how many frames.
+    /// Takes back all frames that the kernel has for a holder and no longer touches. Returns their
+    /// number.
     pub(crate) fn reclaim(&self, holder: Holder) -> usize {
         let mut count = 0;
         for (index, state) in self.states.iter().enumerate() {
@@ -250,12 +259,13 @@ impl Memory {
     #[inline]
     pub(crate) fn bytes<'a>(&'a self, lease: &'a Lease, start: u32, len: u32) -> &'a [u8] {
         let pointer = self.place(lease, start, len);
-        // SAFETY: the bytes lie within the mapping, which lives as long as `self`, and were zeroed at first. Who has the
-        // lease has the frame, so that nobody writes them, and the lease is borrowed for as long as the slice lives.
+        // SAFETY: the bytes are within the mapping, which lives as long as `self`, and were
+        // initialised with zeroes. The holder of the lease owns the frame, so nobody else writes
+        // the bytes, and the lease is borrowed while the slice lives.
         unsafe { std::slice::from_raw_parts(pointer, len as usize) }
     }
 
-    /// The bytes of a frame, to be written.
+    /// The bytes of a frame, mutable.
     #[inline]
     #[allow(clippy::mut_from_ref, reason = "the right to write comes from the lease")]
     pub(crate) fn bytes_mut<'a>(
@@ -265,12 +275,12 @@ impl Memory {
         len: u32,
     ) -> &'a mut [u8] {
         let pointer = self.place(lease, start, len);
-        // SAFETY: as in `bytes`; the lease is borrowed mutably, so that there is no other slice.
+        // SAFETY: as in `bytes`. The lease is borrowed mutably, so there is no other slice.
         unsafe { std::slice::from_raw_parts_mut(pointer, len as usize) }
     }
 
-    /// Writes metadata before a packet that starts at `start`, with the number under which the time of sending is to be
-    /// reported, 0 for not at all. `false` if there is no room for metadata.
+    /// Writes metadata before a packet that starts at `start`. The send time is reported under
+    /// `number`, or not at all if that is 0. `false` if there is no room for metadata.
     pub(crate) fn request(
         &self,
         lease: &mut Lease,
@@ -290,7 +300,7 @@ impl Memory {
         true
     }
 
-    /// Of a frame that came back from being sent: the number of its packet and when it was sent, if that was asked for.
+    /// The number and send time of the packet in a sent frame, if a timestamp was requested.
     pub(crate) fn stamp(&self, lease: &Lease, start: u32) -> Option<(u64, u64)> {
         let stamped = self.stamped.get(lease.index as usize)?;
         let number = stamped.swap(0, Ordering::Relaxed);
@@ -302,7 +312,7 @@ impl Memory {
         Some((number, u64::from_ne_bytes(*answer)))
     }
 
-    /// Where a frame starts, in bytes.
+    /// Offset of a frame in the memory.
     #[inline]
     fn start(&self, index: u32) -> u64 {
         if self.layout.unaligned {
@@ -314,7 +324,7 @@ impl Memory {
 
     fn pool_up(&self, index: u32) {
         self.states[index as usize].store(IN_POOL, Ordering::Relaxed);
-        // The pool has room for all frames, and each is in it once.
+        // The pool has room for all frames, and contains each at most once.
         let _ = self.pool.push(index);
     }
 
@@ -326,8 +336,9 @@ impl Memory {
             "outside of the frame"
         );
         let at = self.start(lease.index) as usize + start as usize;
-        // SAFETY: a lease's index is below the number of frames, and the place is within that frame, as was checked: so
-        // it is within the mapping, whose length was checked against the frames'.
+        // SAFETY: a lease's index is less than the number of frames, and the offset was checked to
+        // be within the frame. So the pointer is within the mapping, whose length was checked
+        // against the frames.
         unsafe { self.base.as_ptr().add(at) }
     }
 
@@ -359,7 +370,7 @@ impl Claims<'_> {
         Ok((Lease { index: index as u32, memory: self.memory }, start))
     }
 
-    /// The number of the frame that an address is in, and where in it that is.
+    /// The index of the frame that contains an address, and the offset within the frame.
     #[inline]
     fn find(&self, address: u64) -> (u64, u32) {
         let size = u64::from(self.frame_size);
@@ -373,8 +384,9 @@ impl Claims<'_> {
 }
 
 impl Lease {
-    /// A second lease of the same frame, for a reader that is to outlive this one. Until the first is forgotten (not
-    /// given back) both may only be read through, and the second must be kept.
+    /// Creates a second lease of the same frame, for a reader that outlives this one. Until the
+    /// first lease is forgotten (not returned), both may be used only for reading, and the second
+    /// must be kept.
     pub(super) fn twin(&self) -> Self {
         Self { index: self.index, memory: self.memory }
     }

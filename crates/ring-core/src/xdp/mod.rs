@@ -1,10 +1,10 @@
-//! AF_XDP: packets past the kernel's stack (`Documentation/networking/af_xdp.rst`).
+//! AF_XDP: packets that bypass the kernel's stack (`Documentation/networking/af_xdp.rst`).
 //!
-//! A socket stands on one queue of an interface. A program at the driver hands it packets, which the kernel writes into
-//! frames of a packet memory ([`Umem`]); frames that are filled here are sent from there. A frame is always in exactly
-//! one place, see [`memory`].
+//! A socket is bound to one queue of an interface. A program in the driver redirects packets to it,
+//! which the kernel writes into frames of a packet memory ([`Umem`]). Frames filled by this process
+//! are sent from the same memory. A frame is always in exactly one place, see [`memory`].
 //!
-//! Unsafe code is in [`ring`] (shared words and entries) and [`memory`] (slices of frames) alone.
+//! Only [`ring`] (shared words and entries) and [`memory`] (slices of frames) contain unsafe code.
 
 mod assembly;
 #[cfg(feature = "tokio")]

@@ -1,8 +1,9 @@
-//! An interface's MTU, which others may change while a socket is bound.
+//! An interface's MTU, which may change while a socket is bound.
 //!
-//! The kernel tells a bound socket nothing of it. In generic mode and on virtual links the change is taken, and from then
-//! on packets come that a frame may have no room for: `__xsk_rcv` of net/xdp/xsk.c drops those, unless packets may span
-//! frames. Drivers of adapters refuse an MTU that their receive buffers have no room for while a program is attached.
+//! The kernel does not report the change to a bound socket. In generic mode and on virtual links
+//! the change takes effect, and from then on packets may arrive that do not fit into a frame.
+//! `__xsk_rcv` of net/xdp/xsk.c drops those, unless packets may span frames. Drivers of adapters
+//! refuse an MTU that is too large for their receive buffers while a program is attached.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,38 +14,39 @@ use ring_sys::packet::PacketSocket;
 
 use super::socket::XdpSocket;
 
-/// The least time between two looks because of packets that are too long to be sent: each may be followed by another.
+/// Minimum time between two checks caused by packets that are too long to be sent, since many may
+/// come in a row.
 const BETWEEN: Duration = Duration::from_millis(20);
-/// Changes that are kept for whoever asks: an MTU may change again and again while nobody does.
+/// Maximum number of changes to keep until they are taken.
 const KEPT: usize = 16;
 
-/// The MTU of an interface was raised while AF_XDP sockets were open on it.
+/// Reports that the MTU of an interface was raised while AF_XDP sockets were open on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RaisedMtu {
-    /// The interface.
+    /// The interface's name.
     pub interface: String,
-    /// What it was before, in bytes.
+    /// The previous MTU in bytes.
     pub before: u32,
-    /// What it is now, in bytes.
+    /// The new MTU in bytes.
     pub now: u32,
-    /// `true` if the longest packets of now are received: in one frame, or in several. Otherwise the kernel drops and
-    /// counts them, until the sockets are opened again.
+    /// `true` if packets of the new maximum length can be received, in one frame or in several.
+    /// Otherwise the kernel drops and counts them, until the sockets are reopened.
     pub fits: bool,
-    /// `true` if the sockets were opened again because of it, see
+    /// `true` if the sockets were reopened because of the change, see
     /// [`XdpSocketBuilder::reopen`](super::XdpSocketBuilder::reopen).
     pub reopened: bool,
 }
 
-/// The raised MTUs of a source's interfaces, to be asked for wherever the source has gone; cheap to clone. Each is
-/// noticed within half a second while the source is waited with.
+/// Reports of raised MTUs of a source's interfaces. Cheap to clone, and valid when the source moves
+/// to another thread. A change is noticed within half a second while the source is waiting.
 #[derive(Clone, Debug, Default)]
 pub struct XdpMtuReports {
     reports: Arc<Mutex<VecDeque<RaisedMtu>>>,
 }
 
 impl XdpMtuReports {
-    /// The next change that nobody has taken yet; the oldest of more than 16 are forgotten.
+    /// Takes the oldest report. Only the newest 16 are kept.
     #[must_use]
     pub fn take(&self) -> Option<RaisedMtu> {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
@@ -59,15 +61,16 @@ impl XdpMtuReports {
     }
 }
 
-/// The MTU as it was when it was last looked at.
+/// The MTU as of the last check.
 #[derive(Debug)]
 pub(crate) struct Mtu {
     now: AtomicU32,
-    /// Bytes of the link-layer header, a VLAN tag included.
+    /// Length of the link-layer header, including a VLAN tag.
     header: u32,
     looked: Mutex<Instant>,
-    /// A packet socket without a protocol, which receives nothing: it asks in the network namespace of the interface,
-    /// which may be another than the thread's. `None` only where a test plays the kernel.
+    /// A packet socket without a protocol, which receives nothing. It queries the network namespace
+    /// of the interface, which may differ from the thread's. `None` only in tests that simulate the
+    /// kernel.
     socket: Option<PacketSocket>,
 }
 
@@ -76,19 +79,19 @@ impl Mtu {
         Self { now: AtomicU32::new(mtu), header, looked: Mutex::new(Instant::now()), socket }
     }
 
-    /// In bytes.
+    /// The MTU in bytes.
     #[inline]
     pub(crate) fn now(&self) -> u32 {
         self.now.load(Ordering::Relaxed)
     }
 
-    /// The longest packet of the interface, link-layer header and a VLAN tag included.
+    /// Maximum length of a packet, including link-layer header and VLAN tag.
     #[inline]
     pub(crate) fn longest(&self) -> u32 {
         self.now().saturating_add(self.header)
     }
 
-    /// Asks the kernel. An interface that has gone, or has another name now, stays as it was.
+    /// Reads the MTU. If the interface is gone or was renamed, the value is unchanged.
     pub(crate) fn look(&self, interface: &str) {
         if let Some(Ok(mtu)) = self.socket.as_ref().map(|socket| socket.mtu(interface)) {
             self.now.store(mtu, Ordering::Relaxed);
@@ -96,8 +99,8 @@ impl Mtu {
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// Asks the kernel if a packet of this length would be too long for the interface, not counting a tag that it does
-    /// not have.
+    /// Reads the MTU if a packet of this length is too long for the interface, assuming that it has
+    /// no VLAN tag.
     #[inline]
     pub(crate) fn look_for(&self, interface: &str, len: usize) {
         const TAG: usize = 4;
@@ -115,7 +118,7 @@ impl Mtu {
     }
 }
 
-/// The MTUs that were reported of the interfaces of a source.
+/// The MTUs of a source's interfaces as last reported.
 #[derive(Debug, Default)]
 pub(crate) struct Watched {
     known: Vec<u32>,
@@ -123,25 +126,25 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Watches these sockets' interfaces, one socket of each.
+    /// Watches the interfaces of these sockets, given one socket for each.
     pub(crate) fn of<'a>(sockets: impl IntoIterator<Item = &'a XdpSocket>) -> Self {
         let mut watched = Self::default();
         watched.accept(sockets);
         watched
     }
 
-    /// Nothing of before is reported any more: the sockets are new.
+    /// Takes the current MTUs of new sockets as reported.
     pub(crate) fn accept<'a>(&mut self, sockets: impl IntoIterator<Item = &'a XdpSocket>) {
         self.known = sockets.into_iter().map(|socket| socket.endpoint().mtu.now()).collect();
     }
 
-    /// `true` if [`raised`](Self::raised) has something to look at.
+    /// `true` if an MTU changed since the last report.
     pub(crate) fn is_news<'a>(&self, sockets: impl IntoIterator<Item = &'a XdpSocket>) -> bool {
         let now = sockets.into_iter().map(|socket| socket.endpoint().mtu.now());
         self.known.iter().zip(now).any(|(known, now)| *known != now)
     }
 
-    /// The interfaces whose MTU was raised since this was last called.
+    /// The interfaces whose MTU was raised since the last call.
     #[inline]
     pub(crate) fn raised<'a>(
         &mut self,
@@ -160,13 +163,13 @@ impl Watched {
 }
 
 impl RaisedMtu {
-    /// The sockets were opened again, this one for the interface.
+    /// Records that the sockets were reopened; `socket` is the new one of the interface.
     pub(crate) fn settle(&mut self, socket: Option<&XdpSocket>) {
         self.reopened = true;
         self.fits = socket.is_some_and(fits);
     }
 
-    /// The change from one MTU to another, if it is a raised one.
+    /// The report of a changed MTU. `None` unless it was raised.
     pub(crate) fn of(socket: &XdpSocket, before: u32, now: u32) -> Option<Self> {
         let interface = || socket.endpoint().interface.to_string();
         (now > before).then(|| Self {
@@ -179,7 +182,7 @@ impl RaisedMtu {
     }
 }
 
-/// `true` if the longest packets of the interface come whole.
+/// `true` if the longest packets of the interface are received whole.
 fn fits(socket: &XdpSocket) -> bool {
     let endpoint = socket.endpoint();
     endpoint.multi_buffer || endpoint.mtu.longest() <= endpoint.umem.memory.receive_room()

@@ -31,31 +31,32 @@ use super::steering::link_type;
 use super::umem::{Umem, check};
 use crate::{Interrupter, LinkType};
 
-/// A socket that is bound, and its rings. Given up half-way it leaves nothing behind: the fields go in this order, the
-/// rings that keep the socket alive before it, and then those of the queue.
+/// A bound socket and its rings. If opening fails half-way, dropping this undoes everything. The
+/// fields are dropped in order: the rings, which keep the socket alive, then the socket, then the
+/// rings of the queue.
 struct Bound {
     rx: Option<Ring<XdpDesc>>,
     tx: Option<Ring<XdpDesc>>,
     socket: Arc<Socket>,
     rings: Arc<QueueRings>,
-    /// How many frames the kernel is to have on this socket's behalf.
+    /// The number of frames that the kernel should have for this socket.
     share: u32,
     multi_buffer: bool,
 }
 
 impl XdpSocketBuilder {
-    /// Opens the socket: packets come from now on.
+    /// Opens the socket. Packets arrive from now on.
     ///
     /// # Errors
-    /// [`XdpError`], which says what is lacking: a privilege, the driver's support, a newer kernel, a free queue,
-    /// memory that may be locked.
+    /// [`XdpError`], which tells what is missing: a privilege, support by the driver, a newer
+    /// kernel, a free queue, or memory that may be locked.
     pub fn open(&self) -> Result<XdpSocket, XdpError> {
         let index = find(&self.interface)?;
         let found = interface::find(&self.interface).map_err(|source| {
             XdpError::NoSuchInterface { interface: self.interface.clone(), source }
         })?;
         let queues = found.queues.0.max(found.queues.1);
-        // Where nobody tells how many there are, the kernel will.
+        // If the number of queues is unknown, the kernel checks the queue.
         if self.queue >= queues && queues > 0 {
             let interface = self.interface.clone();
             return Err(XdpError::NoSuchQueue { interface, queue: self.queue, queues });
@@ -75,7 +76,8 @@ impl XdpSocketBuilder {
         })?;
         let receives = self.direction != XdpDirection::Send;
         let fill_target = if receives { self.fill(&umem)? } else { 0 };
-        // The program first: whether packets may be longer than a frame depends on its mode.
+        // The program is attached first, because its mode decides if packets may be longer than a
+        // frame.
         let program = match (&self.program, receives) {
             (_, false) => None,
             (Some(program), true) => Some(program.clone()),
@@ -146,7 +148,8 @@ impl XdpSocketBuilder {
         Ok(XdpSocket { receiver, sender: tx.map(|tx| XdpSender::new(tx, endpoint)) })
     }
 
-    /// A socket on the queue: with rings of its own for it, or with those of another socket of the same memory.
+    /// Creates a socket on the queue, with rings of its own or those of another socket of the same
+    /// memory.
     fn bound(
         &self,
         umem: &Umem,
@@ -156,7 +159,7 @@ impl XdpSocketBuilder {
     ) -> Result<Bound, XdpError> {
         let place = QueuePlace { interface: Place::here(index)?, queue: self.queue };
         let shared = &umem.shared;
-        // Sockets that come at the same time wait for each other.
+        // Serialises sockets that are opened at the same time.
         let _opening = shared.opening();
         let living = shared.queues();
         let same = living.iter().find(|rings| rings.place == place);
@@ -201,7 +204,7 @@ impl XdpSocketBuilder {
             self.key.is_some(),
         ));
         let mut bound = Bound { rx, tx, socket, rings, share: 0, multi_buffer };
-        // Before the socket is bound: some drivers want to find frames then.
+        // Filled before the socket is bound, because some drivers expect frames then.
         bound.share = fill(&bound.rings)?;
         let owner = living.iter().find_map(|rings| rings.owner.as_deref());
         if owner.is_none() {
@@ -245,8 +248,8 @@ impl XdpSocketBuilder {
         })
     }
 
-    /// Entries of the fill and of the completion ring. The kernel wants both in any case; where others may join, they are
-    /// not only for what this socket does.
+    /// The numbers of entries of the fill ring and the completion ring. The kernel requires both.
+    /// If other sockets may join the queue, they must suffice for those as well.
     fn queue_ring_sizes(&self) -> [u32; 2] {
         const UNUSED: u32 = 64;
         let shared = self.umem.is_some();
@@ -254,7 +257,7 @@ impl XdpSocketBuilder {
         [size(self.receives()), size(self.sends())]
     }
 
-    /// Makes the socket's rings, and those of the queue if it is the first on it.
+    /// Creates the socket's rings, and those of the queue if it is the first on it.
     fn make_rings(&self, socket: &Socket, first: bool) -> Result<(), XdpError> {
         let system = |source| XdpError::System { operation: "making the rings", source };
         if first {
@@ -293,7 +296,7 @@ impl XdpSocketBuilder {
         Ok(socket)
     }
 
-    /// How many frames the kernel is to have.
+    /// The number of frames that the kernel should have.
     fn fill(&self, umem: &Umem) -> Result<u32, XdpError> {
         let left = umem.free_frames();
         let target = self
@@ -320,7 +323,7 @@ impl XdpSocketBuilder {
         }
     }
 
-    /// Binds the socket, and waits for a queue that somebody is just giving up.
+    /// Binds the socket, and retries while the queue's previous socket is closing.
     fn bind(
         &self,
         socket: &Socket,
@@ -357,13 +360,13 @@ impl XdpSocketBuilder {
         }
     }
 
-    /// How many queues the interface has by its own account.
+    /// The number of queues, as the interface reports it.
     fn queues(&self) -> Option<u32> {
         let found = interface::find(&self.interface).ok()?;
         Some(found.queues.0.max(found.queues.1))
     }
 
-    /// What stands behind an error of bind(2).
+    /// Explains an error of bind(2).
     fn refused(&self, source: io::Error, shared: bool, multi_buffer: bool) -> XdpError {
         let driver = || interface::find(&self.interface).ok().and_then(|found| found.driver);
         match source.raw_os_error() {
@@ -411,11 +414,11 @@ fn map<T: Copy>(
 ) -> Result<Ring<T>, XdpError> {
     let failed = |source| XdpError::System { operation: "mapping a ring", source };
     let mapping = socket.map_ring(which, Ring::<T>::len(offsets, size)).map_err(failed)?;
-    // Offsets that lead out of the mapping are none that a kernel gives.
+    // The kernel never returns offsets outside of the mapping.
     Ring::new(mapping, offsets, side, size).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))
 }
 
-/// What an interface's packets may have before what its MTU counts.
+/// Maximum length of an interface's headers, which its MTU does not include.
 fn header(found: &Interface) -> u32 {
     if link_type(found.hardware_type) == LinkType::RAW { 0 } else { LINK_HEADER }
 }

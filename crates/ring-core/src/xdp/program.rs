@@ -1,4 +1,4 @@
-//! The program that hands packets to sockets, and its place on an interface.
+//! The program that redirects packets to sockets, and its attachment to an interface.
 
 use std::fmt;
 use std::io;
@@ -17,34 +17,37 @@ use super::assembly;
 use super::error::{KernelVersion, XdpError, explain, libc_errno};
 use super::steering::Steering;
 
-/// Where on a packet's way a program runs.
+/// The hook at which a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum XdpMode {
-    /// In the driver, before the kernel makes a buffer of its own of the packet.
+    /// In the driver, before the kernel allocates a buffer for the packet.
     Native,
-    /// In the kernel's stack, for drivers that know no XDP: slower, and after the kernel has joined segments.
+    /// In the kernel's stack, for drivers without XDP support. Slower, and after the kernel has
+    /// coalesced segments.
     Generic,
 }
 
-/// In which mode to attach.
+/// The mode in which to attach the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum XdpAttach {
-    /// Native where the driver can, generic elsewhere; [`XdpProgram::mode`] tells which.
+    /// Native if the driver supports it, otherwise generic; [`XdpProgram::mode`] shows the result.
     #[default]
     Auto,
-    /// Native or not at all.
+    /// Native only; fails if the driver does not support it.
     Native,
     /// Generic.
     Generic,
 }
 
-/// A program on an interface that hands packets to the AF_XDP sockets of its queues. Cheap to clone; it is taken off the
-/// interface when the last clone and the last socket are dropped, at the latest with the process.
+/// A program on an interface that redirects packets to the AF_XDP sockets of its queues. Cheap to
+/// clone. It is detached when the last clone and the last socket are dropped, at the latest when
+/// the process ends.
 ///
-/// Sockets attach one by themselves, and share it with the others of this process on the same interface. It is made
-/// explicitly for other people's programs: [`of_map`](Self::of_map), [`attach`](Self::attach).
+/// Sockets attach a program automatically and share it with the process's other sockets on the same
+/// interface. Use this type only for programs of your own: [`of_map`](Self::of_map),
+/// [`attach`](Self::attach).
 #[derive(Clone, Debug)]
 pub struct XdpProgram {
     attached: Arc<Attached>,
@@ -52,7 +55,7 @@ pub struct XdpProgram {
 
 #[derive(Debug)]
 struct Attached {
-    /// `None` for a program that somebody else attached.
+    /// `None` for a program that was attached elsewhere.
     link: Option<XdpLink>,
     sockets: Map,
     mode: Option<XdpMode>,
@@ -60,7 +63,7 @@ struct Attached {
     steering: Option<Steering>,
 }
 
-/// What a socket wants of its program.
+/// A socket's requirements for its program.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     pub(crate) attach: XdpAttach,
@@ -68,7 +71,7 @@ pub(crate) struct Wanted {
     pub(crate) steering: Option<Steering>,
 }
 
-/// A socket's place in the map; taken away on drop.
+/// A socket's entry in the map. Removed on drop.
 #[derive(Debug)]
 pub(crate) struct Entry {
     program: XdpProgram,
@@ -78,12 +81,12 @@ pub(crate) struct Entry {
 
 const CAPABILITIES: &str = "cap_net_admin and cap_bpf";
 const LINKS: (&str, KernelVersion) = ("attaching XDP programs by a link", KernelVersion::new(5, 9));
-/// How many queues a map has room for at least: interfaces may get more while it is in use.
+/// Minimum number of entries of a map, since interfaces may get more queues while it is in use.
 const LEAST_ENTRIES: u32 = 256;
-/// How long to wait for a program of this process that is being taken off.
+/// Maximum time to wait for a program of this process that is being detached.
 const GOING: Duration = Duration::from_millis(200);
 
-/// An interface of a network namespace.
+/// An interface in a network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     namespace: (u64, u64),
@@ -91,7 +94,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// An interface of the network namespace that this thread is in.
+    /// An interface in the network namespace of this thread.
     pub(crate) fn here(interface: u32) -> Result<Self, XdpError> {
         let metadata = std::fs::metadata("/proc/thread-self/ns/net").map_err(|source| {
             XdpError::System { operation: "looking at the network namespace", source }
@@ -105,12 +108,12 @@ impl Place {
     }
 }
 
-/// The programs of this process.
+/// The attached programs of this process.
 static PROGRAMS: Mutex<Vec<(Place, Weak<Attached>)>> = Mutex::new(Vec::new());
 
 impl XdpProgram {
-    /// The map of somebody else's program, which is attached already: sockets are entered under the numbers of their
-    /// queues. It must be an XSKMAP.
+    /// Uses the map of a program that is attached already. Sockets are stored under the numbers of
+    /// their queues. The map must be an XSKMAP.
     ///
     /// # Errors
     /// [`XdpError::Geometry`] for another kind of map.
@@ -118,7 +121,8 @@ impl XdpProgram {
         Self::foreign(sockets, None, None)
     }
 
-    /// Attaches somebody else's program (one that was loaded by aya or libbpf) with its map of sockets, an XSKMAP.
+    /// Attaches a program loaded by other means, such as aya or libbpf, with its map of sockets, an
+    /// XSKMAP.
     ///
     /// # Errors
     /// As opening a socket.
@@ -138,25 +142,25 @@ impl XdpProgram {
         Ok(made)
     }
 
-    /// In which mode it runs, `None` where somebody else attached it.
+    /// The mode in which the program runs. `None` if it was attached elsewhere.
     #[must_use]
     pub fn mode(&self) -> Option<XdpMode> {
         self.attached.mode
     }
 
-    /// Why native mode was not taken, where it was tried.
+    /// The reason why native mode was not used, if it was tried.
     #[must_use]
     pub fn native_refused(&self) -> Option<&io::Error> {
         self.attached.native_refused.as_ref()
     }
 
-    /// The map of sockets, by the numbers of their queues.
+    /// The map of sockets, by queue number.
     #[must_use]
     pub fn sockets(&self) -> BorrowedFd<'_> {
         self.attached.sockets.as_fd()
     }
 
-    /// The program of this process on an interface: the one that is there, or a new one.
+    /// Returns this process's program on an interface, and attaches one if there is none.
     pub(crate) fn shared(name: &str, index: u32, wanted: &Wanted) -> Result<Self, XdpError> {
         let place = Place::here(index)?;
         let mut programs = PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -188,7 +192,7 @@ impl XdpProgram {
         Ok(Self { attached })
     }
 
-    /// Enters a socket under a number. Never in the place of another: `EEXIST`.
+    /// Stores a socket under a key. Never replaces another socket: `EEXIST`.
     pub(crate) fn enter(&self, key: u32, socket: BorrowedFd<'_>) -> io::Result<Entry> {
         self.attached.sockets.add_descriptor(key, socket)?;
         Ok(Entry { program: self.clone(), key, is_set: AtomicBool::new(true) })
@@ -229,15 +233,15 @@ impl XdpProgram {
 }
 
 impl Entry {
-    /// The program whose map it is in.
+    /// The program that the map belongs to.
     pub(crate) fn program(&self) -> &XdpProgram {
         &self.program
     }
 
-    /// Takes it away: nothing more is redirected to the socket.
+    /// Removes the entry, so that nothing more is redirected to the socket.
     pub(crate) fn remove(&self) {
         if self.is_set.swap(false, Ordering::Relaxed) {
-            // A map that has gone, or an entry that somebody else took away, is as good.
+            // Errors are ignored: if the map or the entry is gone already, the result is the same.
             let _ = self.program.attached.sockets.delete(self.key);
         }
     }
@@ -252,7 +256,7 @@ impl Drop for Entry {
 impl Drop for Attached {
     fn drop(&mut self) {
         if let Some(link) = self.link.take() {
-            // Closing it does the same, on some kernels a while later.
+            // Closing the link does the same, but with a delay on some kernels.
             let _ = link.detach();
         }
     }
@@ -283,7 +287,7 @@ pub(crate) fn find(name: &str) -> Result<u32, XdpError> {
 
 pub(super) fn load(code: &[bpf::Instruction]) -> Result<Program, XdpError> {
     let load = |fragments| Program::load(ProgramKind::Xdp { fragments }, code, "ringtap_redirect");
-    // Taking packets that span buffers costs nothing; kernels before 5.18 do not know what it is.
+    // Support for multi-buffer packets costs nothing, but kernels before 5.18 do not know the flag.
     load(true).or_else(|_| load(false)).map_err(|error| {
         let LoadError { source, log } = error;
         match source.raw_os_error() {
@@ -355,7 +359,7 @@ fn attach_in(
             Err(error) => error,
         };
         if !matches!(source.raw_os_error(), Some(libc_errno::EBUSY | libc_errno::EEXIST)) {
-            // Unlike other errors these say something of the driver: the caller looks at them.
+            // These errors depend on the driver, so the caller examines them.
             return Err(match source.raw_os_error() {
                 Some(libc_errno::EOPNOTSUPP | libc_errno::ERANGE) => {
                     XdpError::System { operation, source }
@@ -382,13 +386,13 @@ fn attach_in(
                     name: program_name(id),
                 });
             }
-            // One of this process that is being taken off, or one that has just gone.
+            // Either a program of this process is being detached, or one is gone already.
             _ => std::thread::sleep(Duration::from_millis(1)),
         }
     }
 }
 
-/// The program that is attached, and in which mode.
+/// The attached program and its mode.
 fn present(index: u32) -> Option<(XdpMode, u32)> {
     let attached = attachment::attached(index).ok()?;
     let native = attached.native.map(|id| (XdpMode::Native, id));
@@ -400,13 +404,13 @@ fn program_name(id: u32) -> String {
     information.map_or(String::new(), |information| information.name)
 }
 
-/// Whether a program may be one of this process that is about to go: by its name, which is also that of other processes
-/// of this kind. Those do not go, which shows soon.
+/// `true` if a program may be one of this process that is being detached. It is recognised by its
+/// name, which other processes use as well. Their programs stay, so waiting for one ends soon.
 fn is_ours(id: u32) -> bool {
     program_name(id).starts_with("ringtap")
 }
 
-/// Takes somebody else's program off an interface, whether a link holds it or not.
+/// Detaches a program from an interface, with or without a link.
 fn remove(index: u32, mode: XdpMode, id: u32) -> Result<(), XdpError> {
     let failed =
         |source| explain("removing the program", "cap_net_admin and cap_sys_admin", None, source);

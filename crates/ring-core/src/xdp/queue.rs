@@ -1,5 +1,5 @@
-//! What the sockets on one queue of an interface have in common, if they share a packet memory: the fill ring and the
-//! completion ring. The kernel has one of each for the queue, however many sockets stand on it.
+//! The fill ring and the completion ring of a queue. The kernel has one of each per queue, and all
+//! sockets on the queue that use the same packet memory share them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -12,18 +12,19 @@ use super::memory::Holder;
 use super::program::Place;
 use super::umem::Shared;
 
-/// The rings of a queue. The last of its sockets unmaps them, closes the queue, and takes back what the kernel had.
+/// The rings of a queue. When its last socket is dropped, the rings are unmapped, the queue is
+/// closed, and the kernel's frames are taken back.
 #[derive(Debug)]
 pub(crate) struct QueueRings {
     umem: Arc<Shared>,
-    /// The queue's number within its packet memory, by which frames remember where they are.
+    /// The queue's number within its packet memory, which frames store as their holder.
     number: u16,
     pub(crate) place: QueuePlace,
     pub(crate) fill: Fill,
     pub(crate) completions: Completions,
-    /// The socket that the rings were made with. `None` only where a test plays the kernel.
+    /// The socket that the rings were created with. `None` only in tests that simulate the kernel.
     pub(crate) owner: Option<Arc<Socket>>,
-    /// Whether more than one socket may receive, at the same time, from threads of their own.
+    /// `true` if several sockets may receive at the same time, on threads of their own.
     pub(crate) many_receive: bool,
     receivers: AtomicU16,
     zero_copy: AtomicBool,
@@ -60,23 +61,24 @@ impl QueueRings {
         }
     }
 
-    /// One more receives, if it may. To be told of its end by [`receiver_left`](Self::receiver_left).
+    /// Registers a receiver. `false` if no more are allowed. Must be undone by
+    /// [`receiver_left`](Self::receiver_left).
     pub(crate) fn receiver_came(&self) -> bool {
         let next = |count: u16| (count == 0 || self.many_receive).then_some(count + 1);
         self.receivers.fetch_update(Ordering::Acquire, Ordering::Relaxed, next).is_ok()
     }
 
-    /// One less receives.
+    /// Unregisters a receiver.
     pub(crate) fn receiver_left(&self) {
         self.receivers.fetch_sub(1, Ordering::Release);
     }
 
-    /// Says that the device reads and writes the frames itself.
+    /// Records that the device accesses the frames directly.
     pub(crate) fn set_zero_copy(&self) {
         self.zero_copy.store(true, Ordering::Relaxed);
     }
 
-    /// A number for a socket of the queue.
+    /// Allocates a number for a socket of the queue.
     pub(crate) fn ordinal(&self) -> u16 {
         self.next_ordinal.fetch_add(1, Ordering::Relaxed)
     }
@@ -92,15 +94,16 @@ impl QueueRings {
 
 impl Drop for QueueRings {
     fn drop(&mut self) {
-        // A socket lives on while one of its rings is mapped.
+        // The kernel keeps a socket alive while one of its rings is mapped.
         self.fill.close();
         self.completions.close();
         let closed = match self.owner.take() {
             Some(owner) => Arc::into_inner(owner).is_some(),
             None => true,
         };
-        // Closing waits until the kernel's copying is over. A device that writes to the frames itself may go on for a
-        // while: what it has is lost to the memory, until that is dropped.
+        // Closing waits until the kernel has finished copying. In zero-copy mode the device may
+        // write to the frames for a while longer, so its frames are lost until the memory is
+        // dropped.
         if closed && !self.zero_copy.load(Ordering::Relaxed) {
             self.umem.memory.reclaim(self.fill_holder());
             self.umem.memory.reclaim(self.send_holder());

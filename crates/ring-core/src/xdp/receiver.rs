@@ -18,35 +18,37 @@ use super::wait::Watch;
 use super::waiting::{Naps, Spin, XdpWait};
 use crate::{Error, Interrupter, LinkType, Next, PacketSource, Statistics, Timeout, Timestamp};
 
-/// A packet of more pieces than this is none: the kernel's own packets have at most 18.
+/// Maximum number of pieces of a packet; more are invalid. The kernel's own packets have at most
+/// 18.
 const MOST_PIECES: usize = 64;
-/// Packets are joined into one piece of memory no further than this in one batch.
+/// Maximum number of bytes of multi-frame packets to join in one batch.
 const JOINED_IN_A_BATCH: usize = 1 << 20;
-/// The most packets of a batch, unless another number is set.
+/// Default for the maximum number of packets in a batch.
 const BATCH: u32 = 64;
 
 /// The receiving half of an AF_XDP socket, a [`PacketSource`].
 ///
-/// Batches are lent: when one is dropped its frames go back to the kernel. To keep packets, take their frames
-/// ([`XdpBatch::into_frames`]) or their bytes ([`PacketBatch::retain_packet`](crate::PacketBatch::retain_packet)).
+/// Batches are lent, and dropping one returns its frames to the kernel. To keep packets, take their
+/// frames ([`XdpBatch::into_frames`]) or their bytes
+/// ([`PacketBatch::retain_packet`](crate::PacketBatch::retain_packet)).
 #[derive(Debug)]
 pub struct XdpReceiver {
     pub(crate) rx: Ring<XdpDesc>,
-    /// What the last batches consist of: those that are over, less than a portion, whose frames are on their way back to
-    /// the kernel, and the one that is lent.
+    /// The pieces of recent batches: first those of finished batches, less than a portion, which
+    /// wait to be returned to the kernel, then those of the current batch.
     pub(crate) pieces: Vec<Piece>,
-    /// How many pieces are of batches that are over.
+    /// The number of pieces of finished batches.
     pub(crate) over: usize,
-    /// The packets that they make; none where each piece is a packet.
+    /// The packets of the current batch. Empty if each piece is a packet.
     pub(crate) records: Vec<Record>,
     pub(crate) joined: Vec<u8>,
-    /// The first pieces of a packet of which the last has not come.
+    /// The pieces of a packet that is not complete yet.
     open: Vec<Piece>,
-    /// A packet that had too many pieces goes on.
+    /// `true` while skipping the rest of a packet with too many pieces.
     skipping: bool,
-    /// How many frames the kernel is to have on this socket's behalf.
+    /// The number of frames that the kernel should have for this socket.
     share: u32,
-    /// Frames taken from the kernel that the fill ring has not been told of.
+    /// Frames taken from the kernel that the fill ring has not counted yet.
     claimed: u32,
     batch_size: u32,
     /// The number of the next packet.
@@ -55,7 +57,7 @@ pub struct XdpReceiver {
     malformed: u64,
     starved: u64,
     pub(crate) starving: bool,
-    /// An index of the receive ring that could not be: nothing more is done with it.
+    /// An invalid index of the receive ring, which is no longer used then.
     broken: Option<Jumped>,
     pub(crate) spin: Spin,
     pub(crate) naps: Naps,
@@ -65,32 +67,34 @@ pub struct XdpReceiver {
     pub(crate) endpoint: Arc<Endpoint>,
 }
 
-/// Counts of a receiver since it was opened; none ever decreases but the last two.
+/// Counters of a receiver since it was opened. They never decrease, except for the last two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct XdpReceiverStatistics {
     /// Packets delivered.
     pub delivered: u64,
-    /// Packets dropped by the kernel: longer than a frame, or no frame was there to be filled.
+    /// Packets dropped by the kernel because they are longer than a frame or because it had no
+    /// frame.
     pub dropped: u64,
     /// Packets dropped by the kernel because the receive ring was full.
     pub ring_full: u64,
-    /// How often the kernel found the fill ring empty.
+    /// Number of times that the kernel found the fill ring empty.
     pub fill_empty: u64,
     /// Frames in the fill ring that the kernel refused.
     pub invalid: u64,
-    /// Descriptors of the kernel's that could not be, and packets of too many pieces.
+    /// Invalid descriptors from the kernel, and packets with too many pieces.
     pub malformed: u64,
-    /// How often the kernel had no frame left, and none was free.
+    /// Number of times that the kernel had no frames left and none were free.
     pub starved: u64,
-    /// Frames that the kernel has at this moment, to be filled.
+    /// Frames that the kernel has now, to be filled.
     pub filled: u64,
-    /// Frames of the memory that users hold at this moment.
+    /// Frames of the memory that users hold now.
     pub held: u64,
 }
 
 impl XdpReceiver {
-    /// The receive ring, and how many frames the fill ring was made to have for it.
+    /// Creates a receiver from its ring and the number of frames that the fill ring's target was
+    /// raised by.
     pub(crate) fn new(
         rx: Ring<XdpDesc>,
         share: u32,
@@ -125,15 +129,15 @@ impl XdpReceiver {
         }
     }
 
-    /// The most packets of a batch, 64 at first.
+    /// Sets the maximum number of packets in a batch (default: 64).
     pub fn set_batch_size(&mut self, packets: u32) {
         self.batch_size = packets.max(1);
     }
 
-    /// What was counted.
+    /// Returns the receiver's counters.
     ///
     /// # Errors
-    /// When the kernel refuses to tell.
+    /// If the kernel refuses to report them.
     pub fn receiver_statistics(&self) -> Result<XdpReceiverStatistics, XdpError> {
         let kernel = match &self.endpoint.socket {
             Some(socket) => socket
@@ -141,7 +145,7 @@ impl XdpReceiver {
                 .map_err(|source| XdpError::System { operation: "XDP_STATISTICS", source })?,
             None => Default::default(),
         };
-        // What is dropped may be what a raised MTU lets through.
+        // Drops may be due to a raised MTU, so check it.
         self.endpoint.mtu.look(&self.endpoint.interface);
         Ok(XdpReceiverStatistics {
             delivered: self.delivered,
@@ -156,7 +160,7 @@ impl XdpReceiver {
         })
     }
 
-    /// The same as for any other source.
+    /// The totals in the form common to all sources.
     pub(crate) fn totals(&self) -> Result<Statistics, XdpError> {
         let counted = self.receiver_statistics()?;
         let drops = counted.dropped + counted.ring_full;
@@ -177,13 +181,13 @@ impl XdpReceiver {
         super::umem::Umem { shared: self.endpoint.umem.clone() }
     }
 
-    /// The ring through which the kernel gets frames.
+    /// The queue's fill ring.
     #[inline]
     pub(crate) fn fill(&self) -> &Fill {
         &self.endpoint.rings.fill
     }
 
-    /// Gives the kernel frames, up to what it is to have, if it lacks a portion.
+    /// Passes frames to the kernel up to its target, if it lacks at least a portion.
     #[inline]
     pub(crate) fn refill(&mut self) -> Result<(), XdpError> {
         let fill = self.fill();
@@ -196,14 +200,14 @@ impl XdpReceiver {
         if self.fill().filled() == 0 { self.find_frames() } else { Ok(()) }
     }
 
-    /// The kernel has no frame left, and none is free.
+    /// Called when the kernel has no frames left and none are free.
     #[cold]
     fn find_frames(&mut self) -> Result<(), XdpError> {
         let umem = &self.endpoint.umem;
-        // Nobody else may be going to look after what was sent.
+        // No other socket may be about to collect sent frames.
         umem.reap_all(|lease| umem.memory.give_back(lease));
         if umem.memory.pooled() == 0 && !self.open.is_empty() {
-            // A packet without end has taken them all.
+            // A packet that never ends has taken all frames.
             self.malformed += 1;
             self.skip(true);
         }
@@ -215,19 +219,19 @@ impl XdpReceiver {
         Ok(())
     }
 
-    /// Ends the batch that is lent.
+    /// Ends the current batch.
     #[inline]
     pub(crate) fn end_batch(&mut self) {
         self.records.clear();
         self.over = self.pieces.len();
         if self.over >= self.fill().portion() as usize {
-            // The error is told by the next call.
+            // An error is ignored here; the next call returns it.
             let _ = self.give_over(false);
         }
     }
 
-    /// Gives the kernel the frames of batches that are over, and more from the pool if it is to have more; what it does
-    /// not take goes to the pool.
+    /// Passes the frames of finished batches to the kernel and, if `more` is set, frames of the
+    /// pool up to its target. Frames that the kernel does not take go to the pool.
     fn give_over(&mut self, more: bool) -> Result<(), XdpError> {
         let (memory, rings) = (&self.endpoint.umem.memory, &self.endpoint.rings);
         let mut leases = self.pieces.drain(..self.over).filter_map(|piece| piece.lease);
@@ -247,18 +251,19 @@ impl XdpReceiver {
         Ok(())
     }
 
-    /// Gives frames of packets that are not delivered back to the kernel; what it does not take goes to the pool.
+    /// Returns frames of packets that are not delivered to the kernel. Frames that it does not take
+    /// go to the pool.
     #[cold]
     fn recycle(&mut self, mut leases: impl Iterator<Item = Lease>) {
         let (memory, rings) = (&self.endpoint.umem.memory, &self.endpoint.rings);
         if self.broken.is_none() {
-            // The error is told by the next call.
+            // An error is ignored here; the next call returns it.
             let _ = rings.fill.give(memory, rings.fill_holder(), || leases.next());
         }
         memory.give_all_back(leases);
     }
 
-    /// Takes what was received, at most a batch; whether there is anything.
+    /// Receives at most a batch. `false` if nothing was received.
     pub(crate) fn take_received(&mut self) -> Result<bool, XdpError> {
         if self.pieces.len() > self.over {
             self.forget();
@@ -298,16 +303,16 @@ impl XdpReceiver {
         Ok(packets > 0)
     }
 
-    /// A batch was forgotten instead of dropped. Somebody may still have bytes of its packets, so that its frames are lost
-    /// for good, as is all memory that is forgotten.
+    /// Called if a batch was forgotten instead of dropped. Bytes of its packets may still be in
+    /// use, so its frames are lost for good, like all forgotten memory.
     #[cold]
     fn forget(&mut self) {
         self.pieces.drain(self.over..).for_each(std::mem::forget);
         self.records.clear();
     }
 
-    /// Takes packets of one piece each, as long as they come, which is what mostly comes: how many, at most so many, and
-    /// the first entry that is something else.
+    /// Takes up to `most` packets of one piece each, the common case. Returns their number and the
+    /// first descriptor that is something else.
     #[inline]
     fn take_whole(&mut self, most: u32) -> (u32, Option<XdpDesc>) {
         if self.skipping || !self.open.is_empty() {
@@ -338,7 +343,7 @@ impl XdpReceiver {
         let continues = options & XDP_PKT_CONTD != 0;
         let claimed = self.endpoint.claims().claim(addr, len);
         let Ok((lease, start)) = claimed else {
-            // The packet that it was a piece of is lost as well.
+            // The rest of the packet is lost as well.
             self.malformed += 1;
             self.skip(continues);
             return;
@@ -358,7 +363,7 @@ impl XdpReceiver {
         }
     }
 
-    /// A packet of several pieces is joined when its last one is there.
+    /// Adds a piece to a packet of several pieces, and joins them after the last one.
     #[cold]
     fn join(&mut self, piece: Piece) {
         let continues = piece.continues;
@@ -371,7 +376,7 @@ impl XdpReceiver {
             return;
         }
         if self.records.is_empty() {
-            // So far each piece was a packet, which needs no record.
+            // Until now each piece was a packet and needed no record.
             let before = self.pieces[self.over..].iter().zip(0..);
             self.records.extend(before.map(|(piece, at)| Record::single(at, piece.len)));
         }
@@ -396,36 +401,37 @@ impl XdpReceiver {
         self.recycle(open.into_iter().filter_map(|piece| piece.lease));
     }
 
-    /// How many packets have been taken so far.
+    /// The number of packets taken so far.
     pub(crate) fn taken(&self) -> u64 {
         self.delivered
     }
 
-    /// Whether the kernel has so few frames that it is worth being woken for one that comes back.
+    /// `true` if the kernel has so few frames that a wait should also end when a frame is returned.
     pub(crate) fn wants_frames(&self) -> bool {
         self.fill().filled() < self.fill().target().div_ceil(2)
     }
 
-    /// Whether frames are better not kept: the kernel has less than half of those that it is to have, and none is free.
+    /// `true` if frames should not be retained: none is free, and the kernel has less than half of
+    /// its target.
     pub(crate) fn runs_short(&self) -> bool {
-        // What batches consist of goes back to the kernel.
+        // The frames of the current batch count, since they go back to the kernel.
         let filled = self.fill().filled() as usize + self.pieces.len();
         self.endpoint.umem.memory.pooled() == 0 && filled < self.fill().target() as usize / 2
     }
 
-    /// How many packets have been taken to be lent.
+    /// The number of packets in the current batch.
     #[inline]
     pub(crate) fn packets(&self) -> usize {
         if self.records.is_empty() { self.lent().len() } else { self.records.len() }
     }
 
-    /// The pieces of the batch that is lent.
+    /// The pieces of the current batch.
     #[inline]
     pub(crate) fn lent(&self) -> &[Piece] {
         self.pieces.get(self.over..).unwrap_or_default()
     }
 
-    /// Lends what [`take_received`](Self::take_received) took.
+    /// Lends the packets that [`take_received`](Self::take_received) took.
     pub(crate) fn lend(&mut self) -> XdpBatch<'_> {
         let timestamp = Timestamp::from_nanos(ring_sys::clock::wall());
         let number = self.number;
@@ -442,8 +448,9 @@ impl PacketSource for XdpReceiver {
         Ok(self.receive(timeout)?)
     }
 
-    /// `drops` are the kernel's, for want of frames, of room in the receive ring, or because a packet was longer than a
-    /// frame; `ring_exhausted` counts how often no frame was free; `blocks_on_loan` are frames that users hold.
+    /// `drops` are packets that the kernel dropped because there was no frame, because the receive
+    /// ring was full, or because they were longer than a frame. `ring_exhausted` counts how often
+    /// no frame was free. `blocks_on_loan` is the number of frames that users hold.
     fn statistics(&mut self) -> Result<Statistics, Error> {
         Ok(self.totals()?)
     }
@@ -467,7 +474,7 @@ impl PacketSource for XdpReceiver {
 
 impl Drop for XdpReceiver {
     fn drop(&mut self) {
-        // Nothing more is redirected here, while the sending half may go on.
+        // Stops redirection to this socket, while the sending half may stay in use.
         if let Some(entry) = &self.endpoint.entry {
             entry.remove();
         }

@@ -1,8 +1,9 @@
-//! How a thread that waits for frames learns that some came back.
+//! Notification of threads that wait for returned frames.
 //!
-//! **Protocol.** Whoever gives a frame back puts it into the pool first and looks after whether anybody wants one.
-//! Whoever wants one says so first and looks into the pool after. Both orders are sequentially consistent, so that at
-//! least one of the two sees the other: no wake-up is lost, and while nobody waits giving back costs one load.
+//! **Protocol.** A thread that returns a frame first puts it into the pool and then checks if a
+//! frame is wanted. A thread that wants a frame first announces that and then checks the pool. Both
+//! orders are sequentially consistent, so at least one of the two sees the other, and no wake-up is
+//! lost. While nobody waits, returning a frame costs one load.
 
 use std::io;
 use std::sync::Arc;
@@ -21,19 +22,19 @@ use loom::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering, fence},
 };
 
-/// Those who may wait for frames of a pool.
+/// The potential waiters for frames of a pool.
 #[derive(Debug)]
 pub(crate) struct Returns {
-    /// How many want a frame at this moment.
+    /// The number of waiters that want a frame now.
     wanting: AtomicUsize,
     waiters: Mutex<Vec<Arc<Waiter>>>,
 }
 
-/// One who may wait. Not to be used by two threads at a time.
+/// A potential waiter. Must not be used by two threads at a time.
 #[derive(Debug)]
 pub(crate) struct Waiter {
     wants: AtomicBool,
-    /// Raised when a frame came back while one was wanted.
+    /// Raised when a frame was returned while one was wanted.
     pub(crate) event: Event,
 }
 
@@ -42,21 +43,22 @@ impl Returns {
         Self { wanting: AtomicUsize::new(0), waiters: Mutex::new(Vec::new()) }
     }
 
-    /// Adds one who may wait.
+    /// Adds a waiter.
     pub(crate) fn join(&self) -> io::Result<Arc<Waiter>> {
         let waiter = Arc::new(Waiter { wants: AtomicBool::new(false), event: Event::new()? });
         self.waiters.lock().unwrap_or_else(|poison| poison.into_inner()).push(waiter.clone());
         Ok(waiter)
     }
 
-    /// Takes one away.
+    /// Removes a waiter.
     pub(crate) fn leave(&self, waiter: &Arc<Waiter>) {
         self.have(waiter);
         let mut waiters = self.waiters.lock().unwrap_or_else(|poison| poison.into_inner());
         waiters.retain(|other| !Arc::ptr_eq(other, waiter));
     }
 
-    /// Says that a frame is wanted. The caller looks into the pool after, and waits only if that is empty.
+    /// Announces that a frame is wanted. The caller must check the pool afterwards, and wait only
+    /// if it is empty.
     pub(crate) fn want(&self, waiter: &Waiter) {
         if !waiter.wants.swap(true, Ordering::Relaxed) {
             self.wanting.fetch_add(1, Ordering::Relaxed);
@@ -64,7 +66,7 @@ impl Returns {
         fence(Ordering::SeqCst);
     }
 
-    /// Says that no frame is wanted any more.
+    /// Withdraws the announcement.
     pub(crate) fn have(&self, waiter: &Waiter) {
         if waiter.wants.swap(false, Ordering::Relaxed) {
             self.wanting.fetch_sub(1, Ordering::Relaxed);
@@ -72,13 +74,13 @@ impl Returns {
         waiter.event.take();
     }
 
-    /// Whether somebody wants a frame.
+    /// `true` if a frame is wanted.
     #[inline]
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanting.load(Ordering::Relaxed) != 0
     }
 
-    /// To be called after a frame was put into the pool.
+    /// Must be called after a frame was put into the pool.
     #[inline]
     pub(crate) fn returned(&self) {
         fence(Ordering::SeqCst);
@@ -105,7 +107,7 @@ mod loom_models {
 
     use super::*;
 
-    /// A stand-in for the pool, which knows no loom: how many frames are in it.
+    /// The pool does not support loom, so a counter of its frames stands in for it.
     fn model(waiters: usize) {
         loom::model(move || {
             let returns = Arc::new(Returns::new());

@@ -1,8 +1,8 @@
-//! A ring in memory that the kernel shares.
+//! A ring in memory shared with the kernel.
 //!
-//! **Rules.** Index words and the flags word are atomics behind raw pointers. Entries are read and written through raw
-//! pointers, each once, and only those that the cursor says are this side's. What an entry says is checked by whoever
-//! reads it: see [`Memory`](super::memory::Memory).
+//! **Rules.** Index words and the flags word are atomics behind raw pointers. Entries are read and
+//! written through raw pointers, each once, and only while the cursor assigns them to this side.
+//! The reader of an entry checks its content: see [`Memory`](super::memory::Memory).
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +12,7 @@ use ring_sys::xdp::abi::{XDP_RING_NEED_WAKEUP, XdpRingOffset};
 
 use super::cursor::{Cursor, Jumped, Side, Words};
 
-/// One of the four rings of a socket; `T` is what its entries are.
+/// One of the four rings of a socket, with entries of type `T`.
 #[derive(Debug)]
 pub(crate) struct Ring<T> {
     cursor: Cursor<SharedWords>,
@@ -33,12 +33,13 @@ struct SharedWords {
 unsafe impl<T: Send> Send for Ring<T> {}
 
 impl<T: Copy> Ring<T> {
-    /// The bytes that a ring of so many entries has.
+    /// The length in bytes of a ring with `size` entries.
     pub(crate) fn len(offsets: &XdpRingOffset, size: u32) -> usize {
         offsets.desc as usize + size as usize * size_of::<T>()
     }
 
-    /// A ring of `size` entries, a power of two, in a mapping laid out so. `None` if it does not fit.
+    /// A ring of `size` entries, a power of two, in a mapping with this layout. `None` if it does
+    /// not fit.
     pub(crate) fn new(
         mapping: Mapping,
         offsets: &XdpRingOffset,
@@ -57,10 +58,11 @@ impl<T: Copy> Ring<T> {
         };
         let words = SharedWords { own, other };
         let cursor = {
-            // SAFETY: the pointer is valid and aligned, and the word is only ever accessed as an atomic.
+            // SAFETY: the pointer is valid and aligned, and the word is only ever accessed as an
+            // atomic.
             let at = unsafe { AtomicU32::from_ptr(own.as_ptr()) }.load(Ordering::Relaxed);
-            // A consumer starts where the producer is, so that what was there before it is not taken for new; a
-            // producer starts where it left off.
+            // A consumer starts at the producer's index, so that older entries are not read as new
+            // ones. A producer continues where it stopped.
             Cursor::new(words, side, size, at, at)
         };
         Some(Self { cursor, entries, flags, _mapping: mapping })
@@ -77,18 +79,19 @@ impl<T: Copy> Ring<T> {
         self.cursor.outstanding()
     }
 
-    /// Reads the entry so many after the next, which must be ready.
+    /// Reads the entry `ahead` entries after the next one, which must be ready.
     #[inline]
     pub(crate) fn read(&self, ahead: u32) -> T {
-        // SAFETY: a slot is below the ring's size, and so many entries are within the mapping. The read is volatile so
-        // that the entry is read once: what is checked is what is used, whatever the other side does meanwhile.
+        // SAFETY: a slot is less than the ring's size, and all entries are within the mapping. The
+        // volatile read happens exactly once, so the value that is checked is the value that is
+        // used, whatever the other side writes meanwhile.
         unsafe { self.entry(ahead).read_volatile() }
     }
 
-    /// Writes the entry so many after the next, which must be ready.
+    /// Writes the entry `ahead` entries after the next one, which must be ready.
     #[inline]
     pub(crate) fn write(&mut self, ahead: u32, entry: T) {
-        // SAFETY: as in `read`; the entry is this side's until it is published.
+        // SAFETY: as in `read`; the entry belongs to this side until it is published.
         unsafe { self.entry(ahead).write(entry) };
     }
 
@@ -104,22 +107,23 @@ impl<T: Copy> Ring<T> {
         self.cursor.publish();
     }
 
-    /// Whether the kernel waits to be woken.
+    /// `true` if the kernel needs to be woken.
     #[inline]
     pub(crate) fn needs_wakeup(&self) -> bool {
-        // SAFETY: the pointer is valid and aligned, and the word is only ever accessed as an atomic.
+        // SAFETY: the pointer is valid and aligned, and the word is only ever accessed as an
+        // atomic.
         let flags = unsafe { AtomicU32::from_ptr(self.flags.as_ptr()) };
         flags.load(Ordering::Relaxed) & XDP_RING_NEED_WAKEUP != 0
     }
 
-    /// How many entries it has.
+    /// The number of entries.
     pub(crate) fn size(&self) -> u32 {
         self.cursor.size()
     }
 
     #[inline]
     fn entry(&self, ahead: u32) -> *mut T {
-        // SAFETY: a slot is below the ring's size, and so many entries are within the mapping.
+        // SAFETY: a slot is less than the ring's size, and all entries are within the mapping.
         unsafe { self.entries.as_ptr().add(self.cursor.slot(ahead) as usize) }
     }
 }
@@ -127,18 +131,20 @@ impl<T: Copy> Ring<T> {
 impl Words for SharedWords {
     #[inline]
     fn other(&self) -> u32 {
-        // SAFETY: the pointer is valid and aligned, and the word is only ever accessed as an atomic.
+        // SAFETY: the pointer is valid and aligned, and the word is only ever accessed as an
+        // atomic.
         unsafe { AtomicU32::from_ptr(self.other.as_ptr()) }.load(Ordering::Acquire)
     }
 
     #[inline]
     fn publish(&self, own: u32) {
-        // SAFETY: the pointer is valid and aligned, and the word is only ever accessed as an atomic.
+        // SAFETY: the pointer is valid and aligned, and the word is only ever accessed as an
+        // atomic.
         unsafe { AtomicU32::from_ptr(self.own.as_ptr()) }.store(own, Ordering::Release);
     }
 }
 
-/// The kernel's side of a ring in plain memory, for tests: what it writes may be as hostile as one likes.
+/// The kernel's side of a ring in plain memory, for tests. It can write arbitrary, hostile content.
 #[cfg(test)]
 pub(crate) mod fake {
     use super::*;
@@ -146,7 +152,7 @@ pub(crate) mod fake {
     pub(crate) const OFFSETS: XdpRingOffset =
         XdpRingOffset { producer: 0, consumer: 64, desc: 192, flags: 128 };
 
-    /// What the kernel sees of a ring. The test must drop it before the ring.
+    /// The kernel's view of a ring. The test must drop it before the ring.
     pub(crate) struct KernelRing<T> {
         producer: NonNull<u32>,
         consumer: NonNull<u32>,
@@ -192,12 +198,13 @@ pub(crate) mod fake {
             Self::store(self.flags, u32::from(needed) * XDP_RING_NEED_WAKEUP);
         }
 
-        /// Produces an entry, whether there is room or not.
+        /// Produces an entry, even if there is no room.
         pub(crate) fn push(&self, entry: T) {
             let at = self.producer();
             // SAFETY: the slot is within the ring's mapping, which the test keeps.
             let slot = unsafe { self.entries.as_ptr().add((at & (self.size - 1)) as usize) };
-            // SAFETY: the place is valid; the other side does not touch it before the index says so.
+            // SAFETY: the place is valid; the other side does not touch it before the index says
+            // so.
             unsafe { slot.write(entry) };
             self.set_producer(at.wrapping_add(1));
         }
@@ -216,7 +223,7 @@ pub(crate) mod fake {
             Some(entry)
         }
 
-        /// The entry after the last that was published.
+        /// The entry after the last published one.
         pub(crate) fn peek_beyond(&self) -> T {
             let at = (self.producer() & (self.size - 1)) as usize;
             // SAFETY: the slot is within the ring's mapping, which the test keeps.
@@ -226,7 +233,8 @@ pub(crate) mod fake {
         }
 
         fn load(word: NonNull<u32>) -> u32 {
-            // SAFETY: the pointer is valid while the ring is, and the word is only ever accessed as an atomic.
+            // SAFETY: the pointer is valid while the ring is, and the word is only ever accessed as
+            // an atomic.
             unsafe { AtomicU32::from_ptr(word.as_ptr()) }.load(Ordering::Acquire)
         }
 

@@ -1,4 +1,4 @@
-//! Several sockets, asked in turn.
+//! Round-robin over several sockets.
 
 use std::cell::OnceCell;
 use std::os::fd::AsFd as _;
@@ -13,10 +13,10 @@ use super::socket::XdpSocket;
 use super::wait::{STARVED, Woken};
 use crate::{Interrupter, Timeout};
 
-/// Whose turn it is, and what all are waited for with.
+/// The next socket in turn, and the descriptors to wait for.
 #[derive(Debug)]
 pub(crate) struct Rota {
-    /// Who is asked first the next time: each is asked before one is asked again.
+    /// The socket to try first next time. Each socket is tried before one is tried again.
     next: usize,
     /// The number of the next packet, over all sockets.
     number: u64,
@@ -24,14 +24,14 @@ pub(crate) struct Rota {
     poller: OnceCell<Poller>,
 }
 
-/// What came of asking.
+/// The result of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// This socket has taken packets, which are to be lent.
+    /// This socket has taken packets, which must be lent next.
     Packets(usize),
     TimedOut,
     Interrupted,
-    /// The caller wants to look at something that has changed.
+    /// `has_changed` returned `true`.
     Changed,
 }
 
@@ -46,15 +46,16 @@ impl Rota {
         &self.interrupter
     }
 
-    /// Waits until one of the sockets, which are those of before unless they were [replaced](Self::replaced), has taken
-    /// packets. `has_changed` is asked before each wait, at least twice a second.
+    /// Waits until one of the sockets has taken packets. The sockets must be the same in each call,
+    /// unless they were [replaced](Self::replaced). `has_changed` is called before each wait, at
+    /// least twice a second.
     pub(crate) fn take(
         &mut self,
         sockets: &mut [XdpSocket],
         deadline: Option<Instant>,
         has_changed: impl Fn(&[XdpSocket]) -> bool,
     ) -> Result<Turn, XdpError> {
-        // First, so that each socket knows that its descriptor is waited for.
+        // Done first, so that each socket knows that its descriptor is waited for.
         self.poller(sockets)?;
         loop {
             if self.interrupter.take() {
@@ -75,7 +76,7 @@ impl Rota {
                 return Ok(Turn::TimedOut);
             }
             for sender in sockets.iter_mut().filter_map(|socket| socket.sender.as_mut()) {
-                // What was queued, and what the kernel had no room for before.
+                // Flushes packets that were queued, or that the kernel had no room for before.
                 unless_down(sender.flush())?;
                 if sender.endpoint.rings.completions.in_flight() > 0 {
                     limit = Some(limit.map_or(STARVED, |limit| limit.min(STARVED)));
@@ -87,7 +88,7 @@ impl Rota {
         }
     }
 
-    /// Lends what a socket has taken, numbered through.
+    /// Lends the packets that a socket has taken, numbered over all sockets.
     pub(crate) fn lend<'a>(&mut self, socket: &'a mut XdpSocket) -> Result<XdpBatch<'a>, XdpError> {
         let receiver = socket.receiver()?;
         receiver.number = self.number;
@@ -95,14 +96,14 @@ impl Rota {
         Ok(receiver.lend())
     }
 
-    /// The sockets have been replaced: whoever waits with the set of descriptors waits for the new ones. Those of the
-    /// old ones left it when they were closed.
+    /// Adds replaced sockets to the set of descriptors, so that its waiters get their events. The
+    /// old sockets left the set when they were closed.
     pub(crate) fn replaced(&mut self, sockets: &[XdpSocket]) -> Result<(), XdpError> {
         let Some(poller) = self.poller.get() else { return Ok(()) };
         add(poller, sockets)
     }
 
-    /// The set of descriptors that tells when one of the sockets may have something.
+    /// The set of descriptors that becomes readable when a socket may have packets.
     pub(crate) fn poller(&self, sockets: &[XdpSocket]) -> Result<&Poller, XdpError> {
         if let Some(poller) = self.poller.get() {
             return Ok(poller);
@@ -115,7 +116,7 @@ impl Rota {
     }
 }
 
-/// When a wait that begins now ends; `None` for never.
+/// The end of a wait that begins now. `None` if it is unlimited.
 pub(crate) fn deadline(timeout: Timeout) -> Option<Instant> {
     match timeout {
         Timeout::Now => Some(Instant::now()),

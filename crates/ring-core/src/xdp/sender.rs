@@ -20,18 +20,18 @@ use crate::Timeout;
 
 /// The sending half of an AF_XDP socket.
 ///
-/// Packets are queued first and handed to the kernel by [`flush`](Self::flush), in batches. Frames come back by
-/// themselves after they were sent.
+/// Packets are queued first, and [`flush`](Self::flush) hands them to the kernel in batches. Frames
+/// return to the memory automatically after they were sent.
 #[derive(Debug)]
 pub struct XdpSender {
     tx: Ring<XdpDesc>,
-    /// Frames at hand, so that not each comes from the pool.
+    /// A local cache of free frames, which saves accesses to the pool.
     free: Vec<Lease>,
     /// Entries written since the last flush.
     staged: u32,
-    /// The last frame sent continues: the next belongs to the same packet.
+    /// `true` if the last frame continues, so that the next belongs to the same packet.
     continues: bool,
-    /// Bytes of the packet so far whose last frame has not been sent.
+    /// Length of the incomplete packet so far.
     open_len: usize,
     number: u64,
     pub(crate) statistics: XdpSenderStatistics,
@@ -39,40 +39,40 @@ pub struct XdpSender {
     pub(crate) endpoint: Arc<Endpoint>,
 }
 
-/// A frame that was not sent, and why.
+/// The error of a frame that was not sent.
 #[derive(Debug, thiserror::Error)]
 #[error("not sent: {reason}")]
 pub struct SendRejected {
     /// The frame, to be sent again or dropped.
     pub frame: XdpFrame,
-    /// Why.
+    /// The reason.
     pub reason: RejectReason,
 }
 
-/// Why a frame was not sent.
+/// The reason why a frame was not sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RejectReason {
-    /// The send ring is full: flush, and try again.
+    /// The send ring is full. Flush and try again.
     #[error("the send ring is full")]
     Full,
-    /// It never will be.
+    /// This frame can never be sent on this socket; do not retry.
     #[error(transparent)]
     Refused(XdpError),
 }
 
-/// What is asked for with a packet to be sent.
+/// Options for a packet to be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendRequest {
-    /// The checksum to be computed: where the bytes that it covers start, and where it goes, counted from there (for
-    /// UDP over IPv4 in Ethernet 34 and 6). The sum of the pseudo header must be in its place, as for
-    /// `CHECKSUM_PARTIAL` in the kernel.
+    /// The checksum to compute: the offset of the covered bytes, and the offset of the checksum
+    /// within them (34 and 6 for UDP over IPv4 in Ethernet). Its place must contain the sum of the
+    /// pseudo-header, as for `CHECKSUM_PARTIAL` in the kernel.
     pub checksum: Option<(u16, u16)>,
-    /// Whether to report when the packet was sent: see [`XdpSender::next_timestamp`].
+    /// `true` to report the send time, see [`XdpSender::next_timestamp`].
     pub timestamp: bool,
 }
 
-/// Counts of a sender since it was opened.
+/// Counters of a sender since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct XdpSenderStatistics {
@@ -80,24 +80,25 @@ pub struct XdpSenderStatistics {
     pub sent: u64,
     /// Bytes of these packets.
     pub bytes: u64,
-    /// Frames that the kernel is done with, of all sockets on the queue that share the memory. What became of the
-    /// packets is not known to it.
+    /// Frames that the kernel is done with, for all sockets on the queue that share the memory.
+    /// Includes frames of packets that were dropped later.
     pub completed: u64,
-    /// Frames that the kernel refused: they were not sent.
+    /// Frames that the kernel refused and did not send.
     pub invalid: u64,
-    /// How often the send ring was full when a packet was to be queued.
+    /// Number of times that the send ring was full when a packet was queued.
     pub full: u64,
-    /// Entries of the completion ring that could not be.
+    /// Invalid entries of the completion ring.
     pub malformed: u64,
-    /// Frames that the kernel has at this moment, of all sockets on the queue that share the memory.
+    /// Frames that the kernel has now, for all sockets on the queue that share the memory.
     pub in_flight: u64,
 }
 
-/// The most frames to take from the pool at a time. Of a small memory it is less: what is at hand here is not to be had
-/// elsewhere.
+/// Maximum number of frames to take from the pool at a time. Less for a small memory, since other
+/// sockets cannot use cached frames.
 const HANDFUL: usize = 64;
 
-/// A packet in more frames is refused by the kernel where it copies (`xsk_build_skb`: one, and `MAX_SKB_FRAGS`).
+/// Maximum number of frames per packet in copy mode; the kernel refuses more (`xsk_build_skb`: one,
+/// and `MAX_SKB_FRAGS`).
 const MOST_PIECES: usize = 18;
 
 impl XdpSender {
@@ -115,14 +116,14 @@ impl XdpSender {
         }
     }
 
-    /// The longest packet that can be sent in one frame, in bytes.
+    /// Maximum length in bytes of a packet in one frame.
     #[must_use]
     pub fn frame_capacity(&self) -> usize {
         let memory = &self.endpoint.umem.memory;
         (memory.layout().frame_size - memory.send_start()) as usize
     }
 
-    /// An empty frame to be filled, `None` while all are in use.
+    /// Returns an empty frame to be filled. `None` while all are in use.
     ///
     /// # Errors
     /// [`XdpError::RingIndex`].
@@ -135,17 +136,18 @@ impl XdpSender {
     /// Queues a packet, or a part of one that [continues](XdpFrame::continues).
     ///
     /// # Errors
-    /// [`SendRejected`] with the frame: while the ring is full, for a frame of another memory, for a packet longer than
-    /// the interface sends, for one that continues on a socket without `multi_buffer`.
+    /// [`SendRejected`] with the frame: if the ring is full, for a frame of another memory, for a
+    /// packet longer than the interface sends, or for one that continues on a socket without
+    /// `multi_buffer`.
     pub fn send(&mut self, frame: XdpFrame) -> Result<(), SendRejected> {
         self.send_frame(frame, 0)
     }
 
-    /// Queues a packet and asks for more: a checksum, the time of sending. The packet's number, by which the time is
-    /// reported.
+    /// Queues a packet with options: a checksum, a send timestamp. Returns the packet's number,
+    /// under which the timestamp is reported.
     ///
     /// # Errors
-    /// As [`send`](Self::send); [`XdpError::NoMetadata`] where the memory has no room for the request.
+    /// As [`send`](Self::send); [`XdpError::NoMetadata`] if the memory has no room for metadata.
     pub fn send_with(
         &mut self,
         mut frame: XdpFrame,
@@ -176,16 +178,17 @@ impl XdpSender {
         self.send_frame(frame, XDP_TX_METADATA).map(|()| number)
     }
 
-    /// Copies a packet into frames and queues it; `false` while there is no room for it.
+    /// Copies a packet into frames and queues it. `false` if there is no room for it now.
     ///
     /// # Errors
-    /// [`XdpError::PacketTooLong`] for a packet longer than the interface sends, or longer than a frame on a socket
-    /// without `multi_buffer`.
+    /// [`XdpError::PacketTooLong`] for a packet longer than the interface sends, or longer than a
+    /// frame on a socket without `multi_buffer`.
     pub fn send_bytes(&mut self, packet: &[u8]) -> Result<bool, XdpError> {
         self.send_pieces(packet.len(), |show| show(packet))
     }
 
-    /// The same for a packet of `len` bytes in pieces, which `pieces` shows one after another.
+    /// Like [`send_bytes`](Self::send_bytes), for a packet of `len` bytes in pieces. `pieces`
+    /// passes them to a callback in order.
     pub(crate) fn send_pieces(
         &mut self,
         len: usize,
@@ -208,7 +211,7 @@ impl XdpSender {
         if self.free.len() < frames {
             self.replenish(frames)?;
             if self.free.len() < frames {
-                // What does not suffice here may elsewhere.
+                // The cached frames are too few here, but other sockets may use them.
                 endpoint.umem.memory.give_all_back(self.free.drain(..));
                 return Ok(false);
             }
@@ -244,8 +247,8 @@ impl XdpSender {
         Ok(true)
     }
 
-    /// Hands what was queued to the kernel, and takes back what it is done with. What it has no room for at the moment
-    /// stays queued: the next call goes on.
+    /// Hands queued packets to the kernel, and takes back sent frames. Packets that the kernel has
+    /// no room for stay queued for the next call.
     ///
     /// # Errors
     /// [`XdpError::InterfaceGone`], [`XdpError::RingIndex`], [`XdpError::System`].
@@ -261,13 +264,13 @@ impl XdpSender {
             let Some(socket) = &endpoint.socket else { break };
             if let Err(source) = socket.wake_send() {
                 match source.raw_os_error() {
-                    // More to send than goes at once, or no room somewhere on the way.
+                    // More is queued than the kernel sends per call, or there is no room somewhere.
                     Some(libc_errno::EAGAIN | libc_errno::EBUSY | libc_errno::ENOBUFS) => {}
                     _ => return Err(endpoint.failure("sending", source)),
                 }
             }
             let now = self.outstanding()?;
-            // Without room for what was sent nothing more is sent.
+            // The kernel stops sending while the completion ring is full.
             let reaped = self.reap()?;
             if now == last && reaped == 0 {
                 break;
@@ -278,7 +281,8 @@ impl XdpSender {
         Ok(())
     }
 
-    /// Flushes, and waits until the kernel is done with everything that was sent; `false` when the time is over.
+    /// Flushes, and waits until the kernel is done with all queued packets. `false` if the timeout
+    /// expired.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
@@ -293,13 +297,13 @@ impl XdpSender {
             if is_over(deadline) {
                 return Ok(false);
             }
-            // The kernel tells of room in the send ring, not of frames that it is done with.
+            // The kernel has an event for room in the send ring, but not for completed frames.
             std::thread::sleep(nap);
             nap = (nap * 2).min(Duration::from_millis(1));
         }
     }
 
-    /// Waits until a packet can be queued; `false` when the time is over.
+    /// Waits until a packet can be queued. `false` if the timeout expired.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
@@ -331,7 +335,7 @@ impl XdpSender {
         }
     }
 
-    /// When a packet was sent for which that was asked, the oldest first. Takes back what the kernel is done with.
+    /// Takes the oldest send timestamp that was requested. Also takes back sent frames.
     ///
     /// # Errors
     /// [`XdpError::RingIndex`].
@@ -340,10 +344,10 @@ impl XdpSender {
         Ok(self.endpoint.rings.completions.stamp(self.endpoint.ordinal))
     }
 
-    /// What was counted.
+    /// Returns the sender's counters.
     ///
     /// # Errors
-    /// When the kernel refuses to tell.
+    /// If the kernel refuses to report them.
     pub fn sender_statistics(&self) -> Result<XdpSenderStatistics, XdpError> {
         let kernel = match &self.endpoint.socket {
             Some(socket) => socket
@@ -366,27 +370,29 @@ impl XdpSender {
         Umem { shared: self.endpoint.umem.clone() }
     }
 
-    /// Whether the interface takes a packet of so many bytes in so many frames.
+    /// `true` if the interface accepts a packet of `len` bytes in `frames` frames.
     pub(crate) fn can_send(&self, len: usize, frames: usize) -> bool {
         (1..=self.endpoint.longest_for(len)).contains(&len) && frames <= self.most_pieces()
     }
 
-    /// The longest packet that can be copied into frames and sent, where one of `len` bytes is to be.
+    /// Maximum length of a packet that can be copied into frames and sent. Checks the MTU again if
+    /// `len` exceeds it.
     pub(crate) fn longest_packet(&self, len: usize) -> usize {
         self.endpoint.longest_for(len).min(self.frame_capacity() * self.most_pieces())
     }
 
-    /// In how many frames a packet can be: no more than the ring has entries, or it would never have room.
+    /// Maximum number of frames per packet. Limited by the entries of the ring, which could never
+    /// hold more.
     fn most_pieces(&self) -> usize {
         if self.endpoint.multi_buffer { (self.tx.size() as usize).min(MOST_PIECES) } else { 1 }
     }
 
-    /// Whether the kernel has not taken all that was queued.
+    /// `true` if the kernel has not taken all queued entries.
     pub(crate) fn is_behind(&mut self) -> Result<bool, XdpError> {
         Ok(self.outstanding()? > 0)
     }
 
-    /// Packets that were queued and not handed to the kernel.
+    /// `true` if packets are queued but not handed to the kernel.
     pub(crate) fn is_staged(&self) -> bool {
         self.staged > 0
     }
@@ -412,7 +418,7 @@ impl XdpSender {
             Err(error) => return Err(reject(frame, error)),
         }
         let (start, len) = (frame.start(), frame.len() as u32);
-        // Not sending an empty descriptor: the kernel refuses it, and the frame would be lost to its ring.
+        // The kernel refuses an empty descriptor, and its frame would be lost.
         if len == 0 {
             let error = XdpError::Geometry { what: "a packet", value: 0, rule: "at least 1 byte" };
             return Err(reject(frame, error));
@@ -430,7 +436,7 @@ impl XdpSender {
         Ok(())
     }
 
-    /// Writes an entry, for which there must be room.
+    /// Writes an entry. The caller must have checked for room.
     #[inline]
     pub(crate) fn put(&mut self, lease: Lease, start: u32, len: u32, options: u32) {
         let endpoint = &self.endpoint;
@@ -447,7 +453,7 @@ impl XdpSender {
         self.statistics.bytes += len as u64;
     }
 
-    /// Room in the send ring for new entries.
+    /// The number of entries that can be written to the send ring.
     pub(crate) fn tx_room(&mut self, wanted: u32) -> Result<u32, XdpError> {
         let size = self.tx.size();
         let room = self.tx.ready(wanted).map_err(|error| jumped("send", size, error))?;
@@ -457,7 +463,7 @@ impl XdpSender {
         Ok(room)
     }
 
-    /// A frame at hand, from the pool, or of those that were sent.
+    /// A free frame, from the local cache, the pool, or those that were sent.
     fn lease(&mut self) -> Result<Option<Lease>, XdpError> {
         if self.free.is_empty() {
             self.replenish(1)?;
@@ -465,7 +471,8 @@ impl XdpSender {
         Ok(self.free.pop())
     }
 
-    /// Takes frames from the pool, and of those that were sent, until at least so many are at hand, as far as there are any.
+    /// Refills the local cache to at least `least` frames, if possible, from the pool and from sent
+    /// frames.
     fn replenish(&mut self, least: usize) -> Result<(), XdpError> {
         let frames = self.endpoint.umem.memory.layout().frames as usize;
         let handful = HANDFUL.min(frames / 16).max(least);
@@ -476,14 +483,14 @@ impl XdpSender {
         Ok(())
     }
 
-    /// Takes frames from the pool until so many are at hand, or none is left.
+    /// Takes frames from the pool until the local cache has `count`, or the pool is empty.
     fn take_handful(&mut self, count: usize) {
         let memory = &self.endpoint.umem.memory;
         let missing = count.saturating_sub(self.free.len());
         self.free.extend(std::iter::from_fn(|| memory.take()).take(missing));
     }
 
-    /// Takes back what the kernel is done with.
+    /// Takes back sent frames.
     pub(crate) fn reap(&mut self) -> Result<u32, XdpError> {
         let endpoint = &self.endpoint;
         let memory = &endpoint.umem.memory;
@@ -492,7 +499,7 @@ impl XdpSender {
         Ok(count)
     }
 
-    /// How many entries the kernel has not taken yet.
+    /// The number of entries that the kernel has not taken yet.
     fn outstanding(&mut self) -> Result<u32, XdpError> {
         let size = self.tx.size();
         self.tx.outstanding().map_err(|error| jumped("send", size, error))
@@ -501,7 +508,7 @@ impl XdpSender {
 
 impl Drop for XdpSender {
     fn drop(&mut self) {
-        // What was queued is sent if it can be, without waiting.
+        // Queued packets are sent if possible, without waiting.
         if self.staged > 0 {
             let _ = self.flush();
         }
@@ -513,7 +520,7 @@ fn reject(frame: XdpFrame, error: XdpError) -> SendRejected {
     SendRejected { frame, reason: RejectReason::Refused(error) }
 }
 
-/// `None` for never.
+/// `None` if unlimited.
 fn deadline(timeout: Timeout) -> Option<Instant> {
     match timeout {
         Timeout::Now => Some(Instant::now()),

@@ -1,12 +1,12 @@
-//! A socket as a place that packets go to.
+//! Sockets as packet sinks.
 
 use super::sender::XdpSender;
 use super::socket::XdpSocket;
 use crate::vlan::Parts;
 use crate::{Error, Packet, PacketSink, SinkStatistics, Timeout};
 
-/// Packets are copied into frames; VLAN tags that were taken off on receiving are put back. The packet's link type must
-/// be the interface's.
+/// Packets are copied into frames. VLAN tags that were removed on receipt are reinserted. The
+/// packet's link type must be the interface's.
 impl PacketSink for XdpSender {
     fn send(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
         let expected = self.endpoint.link_type;
@@ -26,13 +26,13 @@ impl PacketSink for XdpSender {
         Ok(())
     }
 
-    /// Returns when the kernel has taken everything.
+    /// Returns once the kernel has taken everything.
     fn flush(&mut self) -> Result<(), Error> {
         self.drain(Timeout::Never)?;
         Ok(())
     }
 
-    /// What the kernel refused is counted where it tells.
+    /// Packets that the kernel refused are counted only as far as it reports them.
     fn statistics(&self) -> SinkStatistics {
         let counted = self.sender_statistics().unwrap_or(self.statistics);
         SinkStatistics {
@@ -45,7 +45,8 @@ impl PacketSink for XdpSender {
     }
 }
 
-/// As its sending half; a socket that was opened to receive only gives [`XdpError::WrongDirection`](crate::XdpError::WrongDirection).
+/// As the sending half. A socket that only receives returns
+/// [`XdpError::WrongDirection`](crate::XdpError::WrongDirection).
 impl PacketSink for XdpSocket {
     fn send(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
         PacketSink::send(self.sender()?, packet)

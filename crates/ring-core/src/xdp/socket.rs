@@ -14,7 +14,8 @@ use super::sender::{SendRejected, XdpSender};
 use super::umem::Umem;
 use crate::{Error, Interrupter, LinkType, Next, PacketSource, Statistics, Timeout};
 
-/// An AF_XDP socket: packets of one queue of an interface, past the kernel's stack, received, sent or both.
+/// An AF_XDP socket. It receives packets from one queue of an interface, sends them, or both,
+/// bypassing the kernel's stack.
 ///
 /// ```no_run
 /// use ring_core::{Next, PacketBatch as _, PacketSource as _, Timeout, XdpSocket};
@@ -33,20 +34,22 @@ pub struct XdpSocket {
     pub(crate) sender: Option<XdpSender>,
 }
 
-/// What came of opening a socket.
+/// The settings that an open socket actually has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct XdpOutcome {
-    /// Whether packets go without a copy between the device and the frames.
+    /// `true` if the device accesses the frames directly, without a copy.
     pub zero_copy: bool,
-    /// Whether packets may span frames.
+    /// `true` if packets may span frames.
     pub multi_buffer: bool,
-    /// In which mode the program runs, `None` without one, and for one that somebody else attached.
+    /// The mode in which the program runs. `None` without a program, and for one that was attached
+    /// elsewhere.
     pub mode: Option<XdpMode>,
 }
 
 impl XdpSocket {
-    /// Opens a socket on a queue for receiving and sending, with the defaults of [`builder`](Self::builder).
+    /// Opens a socket on a queue for receiving and sending, with the defaults of
+    /// [`builder`](Self::builder).
     ///
     /// # Errors
     /// As [`XdpSocketBuilder::open`].
@@ -54,12 +57,12 @@ impl XdpSocket {
         Self::builder(interface).queue(queue).open()
     }
 
-    /// Everything that can be chosen.
+    /// Returns the settings of a socket.
     pub fn builder(interface: &str) -> XdpSocketBuilder {
         XdpSocketBuilder::new(interface)
     }
 
-    /// What came of opening: copy or not, the program's mode.
+    /// The settings that the socket actually has: zero-copy or not, the program's mode.
     #[must_use]
     pub fn outcome(&self) -> XdpOutcome {
         let endpoint = self.endpoint();
@@ -70,7 +73,7 @@ impl XdpSocket {
         }
     }
 
-    /// The program that hands packets to this socket.
+    /// The program that redirects packets to this socket.
     #[must_use]
     pub fn program(&self) -> Option<&XdpProgram> {
         self.endpoint().entry.as_ref().map(|entry| entry.program())
@@ -97,7 +100,7 @@ impl XdpSocket {
     /// The receiving half.
     ///
     /// # Errors
-    /// [`XdpError::WrongDirection`] for a socket that was opened to send only.
+    /// [`XdpError::WrongDirection`] for a socket that only sends.
     pub fn receiver(&mut self) -> Result<&mut XdpReceiver, XdpError> {
         self.receiver.as_mut().ok_or(XdpError::WrongDirection("receive"))
     }
@@ -105,12 +108,12 @@ impl XdpSocket {
     /// The sending half.
     ///
     /// # Errors
-    /// [`XdpError::WrongDirection`] for a socket that was opened to receive only.
+    /// [`XdpError::WrongDirection`] for a socket that only receives.
     pub fn sender(&mut self) -> Result<&mut XdpSender, XdpError> {
         self.sender.as_mut().ok_or(XdpError::WrongDirection("send"))
     }
 
-    /// Both halves at a time, to answer packets of a batch that is still lent.
+    /// Both halves at once, for example to answer packets of a batch that is still borrowed.
     ///
     /// # Errors
     /// [`XdpError::WrongDirection`].
@@ -122,13 +125,13 @@ impl XdpSocket {
         }
     }
 
-    /// The halves on their own, for two threads.
+    /// Splits into the two halves, for two threads.
     #[must_use]
     pub fn split(self) -> (Option<XdpReceiver>, Option<XdpSender>) {
         (self.receiver, self.sender)
     }
 
-    /// An empty frame to be filled and sent: as [`XdpSender::frame`].
+    /// Returns an empty frame to be filled and sent, as [`XdpSender::frame`].
     ///
     /// # Errors
     /// As there, and [`XdpError::WrongDirection`].
@@ -136,7 +139,7 @@ impl XdpSocket {
         self.sender()?.frame()
     }
 
-    /// Queues a packet: as [`XdpSender::send`].
+    /// Queues a packet, as [`XdpSender::send`].
     ///
     /// # Errors
     /// As there, and [`XdpError::WrongDirection`].
@@ -150,7 +153,7 @@ impl XdpSocket {
         }
     }
 
-    /// Copies a packet into a frame and queues it: as [`XdpSender::send_bytes`].
+    /// Copies a packet into frames and queues it, as [`XdpSender::send_bytes`].
     ///
     /// # Errors
     /// As there, and [`XdpError::WrongDirection`].
@@ -158,7 +161,7 @@ impl XdpSocket {
         self.sender()?.send_bytes(packet)
     }
 
-    /// Hands what was queued to the kernel: as [`XdpSender::flush`].
+    /// Hands queued packets to the kernel, as [`XdpSender::flush`].
     ///
     /// # Errors
     /// As there, and [`XdpError::WrongDirection`].
@@ -166,10 +169,10 @@ impl XdpSocket {
         self.sender()?.flush()
     }
 
-    /// Totals of what was received.
+    /// Totals of received packets.
     ///
     /// # Errors
-    /// When the kernel refuses to tell, and [`XdpError::WrongDirection`].
+    /// If the kernel refuses to report them, and [`XdpError::WrongDirection`].
     pub fn statistics(&self) -> Result<Statistics, Error> {
         let receiver = self.receiver.as_ref().ok_or(XdpError::WrongDirection("receive"))?;
         Ok(receiver.totals()?)
@@ -184,7 +187,7 @@ impl XdpSocket {
     }
 }
 
-/// A socket that was opened to send only gives [`XdpError::WrongDirection`]. What was queued to be sent is flushed before
+/// A socket that only sends returns [`XdpError::WrongDirection`]. Queued packets are flushed before
 /// the wait.
 impl PacketSource for XdpSocket {
     type Batch<'a> = XdpBatch<'a>;
@@ -223,7 +226,7 @@ impl PacketSource for XdpSocket {
     }
 }
 
-/// The socket's own descriptor, for options that are not known here. For waiting see
+/// The socket's own descriptor, for options that this crate does not offer. For waiting, use
 /// [`readiness`](PacketSource::readiness).
 impl AsFd for XdpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {

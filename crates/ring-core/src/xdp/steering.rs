@@ -1,4 +1,4 @@
-//! Which packets go to the sockets: the others go on to the kernel's stack.
+//! Selection of the packets for sockets; all others go to the kernel's stack.
 
 use packet_filter::{EbpfInstruction, Filter, Options};
 use ring_sys::bpf::Instruction;
@@ -8,10 +8,10 @@ use super::error::XdpError;
 use crate::LinkType;
 use crate::link_type;
 
-/// A filter as code of an XDP program.
+/// A filter compiled for an XDP program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Steering {
-    /// As [`assembly::redirect`](super::assembly::redirect) wants it.
+    /// Code in the form that [`assembly::redirect`](super::assembly::redirect) takes.
     pub(crate) code: Vec<Instruction>,
 }
 
@@ -37,7 +37,7 @@ impl Steering {
     }
 }
 
-/// The header that packets of an interface begin with where an XDP program sees them.
+/// The link type of packets of an interface, as an XDP program sees them.
 pub(crate) fn link_type(hardware_type: u16) -> LinkType {
     match link_type::of_hardware(hardware_type) {
         LinkType::RAW => LinkType::RAW,
@@ -45,7 +45,8 @@ pub(crate) fn link_type(hardware_type: u16) -> LinkType {
     }
 }
 
-/// The hardware type of an interface. One that is missing counts as Ethernet: opening it fails anyway.
+/// The hardware type of an interface. A missing interface counts as Ethernet; opening it fails
+/// anyway.
 pub(crate) fn hardware_type(interface: &str) -> u16 {
     interface::hardware_type(interface).unwrap_or(interface::ARPHRD_ETHER)
 }

@@ -1,4 +1,4 @@
-//! Between two interfaces, seeing everything that passes.
+//! A wire tap between two interfaces.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,16 +21,18 @@ use crate::{
     Timeout,
 };
 
-/// A wire between two interfaces that can be looked into: what comes on one is lent, and goes out on the other when its
-/// batch is dropped, in the same frames. So it sees both directions of every conversation, as no socket on a single
-/// interface can: AF_XDP knows nothing of what the host itself sends.
+/// A wire between two interfaces that shows all packets. Packets received on one are lent, and sent
+/// on the other in the same frames when their batch is dropped. A tap sees both directions of every
+/// conversation. No socket on a single interface does so, because AF_XDP does not see packets that
+/// the host itself sends.
 ///
-/// Checksums that a virtual link left to an adapter are filled in on the way out, as [`Bridge::with_xdp`](crate::Bridge::with_xdp)
-/// does: otherwise the other side would discard what local programs sent.
+/// Checksums that a virtual link left to an adapter are filled in before sending, as
+/// [`Bridge::with_xdp`](crate::Bridge::with_xdp) does. Otherwise the other side would discard
+/// packets of local programs.
 ///
-/// All queues of both interfaces are served, with one packet memory. Packets wait for whoever looks at them: who is slow
-/// slows down the wire, and what finds no room is lost to both, and counted ([`forwarded`](Self::forwarded),
-/// [`Statistics::drops`]).
+/// The tap serves all queues of both interfaces, with one packet memory. Packets wait for the
+/// reader, so a slow reader slows down the wire. Packets without room are lost to both, and counted
+/// ([`forwarded`](Self::forwarded), [`Statistics::drops`]).
 ///
 /// ```no_run
 /// use ring_core::{Next, PacketBatch as _, PacketSource as _, Timeout, XdpTap};
@@ -45,42 +47,42 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct XdpTap {
-    /// Those of the left interface, then those of the right one, each in the order of their queues.
+    /// Those of the left interface, then those of the right one, each ordered by queue.
     sockets: Vec<XdpSocket>,
-    /// How many are the left one's.
+    /// The number of the left interface's sockets.
     left: usize,
     rota: Rota,
     ways: [Way; 2],
     counters: XdpTapCounters,
     umem: Umem,
     builders: [XdpSocketBuilder; 2],
-    /// The totals of the sockets that were replaced.
+    /// The totals of replaced sockets.
     before: Statistics,
     mtu: Watched,
-    /// What went wrong when the last batch was dropped.
+    /// The error of dropping the last batch.
     failed: Option<XdpError>,
 }
 
-/// What became of packets, to be asked for wherever the tap has gone; cheap to clone.
+/// Counters of a tap. Cheap to clone, and valid when the tap moves to another thread.
 #[derive(Clone, Debug, Default)]
 pub struct XdpTapCounters {
     counts: Arc<[Mutex<ForwardStatistics>; 2]>,
 }
 
-/// What comes from one side.
+/// The state of one direction.
 #[derive(Debug, Default)]
 struct Way {
     counts: ForwardStatistics,
-    /// The frames of a packet that is being put together.
+    /// The frames of a packet that is not complete yet.
     frames: Vec<XdpFrame>,
-    /// Its bytes, if they lie in several frames.
+    /// The packet's bytes, if it has several frames.
     joined: Vec<u8>,
 }
 
-/// Packets lent by an [`XdpTap`]: when this is dropped they go out on the other interface.
+/// Packets lent by an [`XdpTap`]. Dropping the batch sends them on the other interface.
 #[derive(Debug)]
 pub struct XdpTapBatch<'a> {
-    /// `None` only while it is dropped.
+    /// `None` only while the batch is being dropped.
     batch: Option<XdpBatch<'a>>,
     sender: &'a mut XdpSender,
     way: &'a mut Way,
@@ -91,7 +93,7 @@ pub struct XdpTapBatch<'a> {
 }
 
 impl XdpTapCounters {
-    /// Totals of what came from one side.
+    /// Totals of the packets from one side.
     #[must_use]
     pub fn forwarded(&self, from: Side) -> ForwardStatistics {
         *self.counts[from as usize].lock().unwrap_or_else(PoisonError::into_inner)
@@ -103,7 +105,7 @@ impl XdpTapCounters {
 }
 
 impl XdpTap {
-    /// Joins two interfaces, with the defaults of [`XdpSocket::builder`] and promiscuous.
+    /// Joins two interfaces, with the defaults of [`XdpSocket::builder`] and in promiscuous mode.
     ///
     /// # Errors
     /// As [`XdpSocketBuilder::open`].
@@ -111,9 +113,10 @@ impl XdpTap {
         Self::with(&XdpSocket::builder(left), &XdpSocket::builder(right))
     }
 
-    /// The same with everything else as the builders say, but for the queue, the direction, how to wait (asleep until a
-    /// packet comes: others wait for it), and the memory: that is the left one's, given to it or made as it says, once for
-    /// each queue.
+    /// Joins two interfaces with the builders' settings, except for the queue, the direction, the
+    /// wait strategy (sleep until a packet arrives, because other hosts wait for the packets), and
+    /// the memory. The memory is the left builder's if it has one, otherwise one of the left
+    /// builder's size for each queue.
     ///
     /// # Errors
     /// As [`XdpSocketBuilder::open`]; [`XdpError::SameInterface`].
@@ -137,8 +140,9 @@ impl XdpTap {
         })
     }
 
-    /// Opens the sockets again, as the tap was opened, for interfaces that have changed: see
-    /// [`XdpGroup::reopen`](super::XdpGroup::reopen). What comes meanwhile goes to the host, and not to the other side.
+    /// Reopens the sockets with the same settings, for interfaces that have changed: see
+    /// [`XdpGroup::reopen`](super::XdpGroup::reopen). Packets that arrive in the meantime go to the
+    /// host, not to the other side.
     ///
     /// # Errors
     /// As [`with`](Self::with). The tap has no sockets then, and its waits try to open them again.
@@ -155,13 +159,14 @@ impl XdpTap {
         self.rota.replaced(&self.sockets)
     }
 
-    /// The raised MTUs of both interfaces, to be asked for wherever the tap has gone.
+    /// Reports of raised MTUs of both interfaces. The handle stays valid when the tap moves to
+    /// another thread.
     #[must_use]
     pub fn mtu_reports(&self) -> XdpMtuReports {
         self.mtu.reports.clone()
     }
 
-    /// Waits for a socket's turn, and follows changes of the MTUs meanwhile.
+    /// Waits until a socket has packets, and follows changes of the MTUs meanwhile.
     fn turn(&mut self, timeout: Timeout) -> Result<Turn, XdpError> {
         let deadline = deadline(timeout);
         loop {
@@ -175,7 +180,7 @@ impl XdpTap {
         }
     }
 
-    /// Looks whether an MTU was raised, and opens the sockets again if that was asked for.
+    /// Checks if an MTU was raised, and reopens the sockets if that was requested.
     #[inline]
     fn follow_mtu(&mut self) -> Result<(), XdpError> {
         if self.sockets.is_empty() {
@@ -195,13 +200,13 @@ impl XdpTap {
         Ok(())
     }
 
-    /// What became of the packets that came from one side.
+    /// Totals of the packets from one side.
     #[must_use]
     pub fn forwarded(&self, from: Side) -> ForwardStatistics {
         self.ways[from as usize].counts
     }
 
-    /// The same for whoever has not got the tap.
+    /// A handle to the same totals, independent of the tap.
     #[must_use]
     pub fn counters(&self) -> XdpTapCounters {
         self.counters.clone()
@@ -233,7 +238,8 @@ impl XdpTap {
     }
 }
 
-/// A socket of each interface: the first of the left one, and the last, which is of the right one.
+/// One socket of each interface: the first one is the left interface's, the last one the right
+/// interface's.
 fn ends(sockets: &[XdpSocket]) -> impl Iterator<Item = &XdpSocket> {
     sockets.first().into_iter().chain(sockets.last())
 }
@@ -252,7 +258,7 @@ impl PacketSource for XdpTap {
         })
     }
 
-    /// The sum of all sockets'. What was lent and could not be sent on is no drop: see
+    /// The sum over all sockets. Packets that were lent but could not be sent are not drops: see
     /// [`forwarded`](XdpTap::forwarded).
     fn statistics(&mut self) -> Result<Statistics, Error> {
         Ok(super::group::sum(&self.sockets, self.before)?)
@@ -281,12 +287,12 @@ impl PacketBatch for XdpTapBatch<'_> {
         self.batch.iter().flat_map(PacketBatch::packets)
     }
 
-    /// `None`: the frames are wanted elsewhere.
+    /// Always `None`, because the frames are sent on the other interface.
     fn retain(&self) -> Option<Bytes> {
         None
     }
 
-    /// `None`: the frames are wanted elsewhere.
+    /// Always `None`, because the frames are sent on the other interface.
     fn retain_packet(&self, _packet: &Packet<'_>) -> Option<Bytes> {
         None
     }
@@ -305,7 +311,7 @@ impl Drop for XdpTapBatch<'_> {
                     counts.pass_on(self.sender, frames)?;
                 }
             }
-            // While the other interface is down, its ring keeps what it has room for.
+            // While the other interface is down, its ring keeps as many packets as it has room for.
             unless_down(self.sender.flush()).map(drop)
         };
         if let Err(error) = send() {

@@ -1,4 +1,4 @@
-//! Sockets whose kernel is played by the test, which may write whatever it likes.
+//! Sockets with a simulated kernel, which may write arbitrary content.
 
 mod forward;
 mod hostile;
@@ -25,7 +25,7 @@ use super::ring::fake::{self, KernelRing};
 use super::*;
 use crate::{Interrupter, LinkType, Next, PacketBatch as _, PacketSource as _, Timeout};
 
-/// What the kernel has of a socket.
+/// The kernel's side of a socket.
 struct Kernel {
     rx: KernelRing<XdpDesc>,
     fill: KernelRing<u64>,
@@ -53,7 +53,7 @@ fn socket_with(umem: &Umem, size: u32, start: u32) -> (XdpSocket, Kernel) {
     (socket, Kernel { rx, fill: fill_kernel, tx, completion: completion_kernel })
 }
 
-/// A socket on a queue whose rings were made before, and the kernel's side of its own rings.
+/// A socket on a queue whose rings exist already, and the kernel's side of its own rings.
 fn socket_on(
     rings: &Arc<QueueRings>,
     umem: &Umem,
@@ -92,20 +92,21 @@ fn umem(frames: u32) -> Umem {
 }
 
 impl Kernel {
-    /// Receives a packet as the kernel does: into a frame of the fill ring.
+    /// Receives a packet as the kernel does, into a frame of the fill ring.
     fn receive(&self, umem: &Umem, data: &[u8], options: u32) -> Option<u64> {
         let frame = self.fill.pop()?;
         let memory = &umem.shared.memory;
         let addr = if memory.layout().unaligned { frame | (256 << 48) } else { frame + 256 };
         let at = frame as usize + 256;
         let place = memory.mapping().pointer(at, data.len(), 1).expect("within");
-        // SAFETY: the place is within the mapping, and the frame is the kernel's, which is this test.
+        // SAFETY: the place is within the mapping, and the frame belongs to the kernel, which is
+        // this test.
         unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), place.as_ptr(), data.len()) };
         self.rx.push(XdpDesc { addr, len: data.len() as u32, options });
         Some(addr)
     }
 
-    /// Sends everything.
+    /// Sends all queued packets.
     fn send(&self) -> Vec<XdpDesc> {
         let sent: Vec<XdpDesc> = std::iter::from_fn(|| self.tx.pop()).collect();
         sent.iter().for_each(|descriptor| self.completion.push(descriptor.addr));
@@ -124,7 +125,7 @@ fn malformed(socket: &mut XdpSocket) -> u64 {
     socket.statistics().expect("counts").malformed
 }
 
-/// All frames of a memory, wherever they are, once nobody has any.
+/// Checks that all frames of a memory come back once nobody has any.
 fn assert_complete(umem: &Umem) {
     assert_eq!(umem.held_frames(), 0);
     assert_eq!(umem.free_frames(), umem.frames() as usize);

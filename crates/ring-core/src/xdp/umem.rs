@@ -1,4 +1,4 @@
-//! Packet memory, of one socket or shared.
+//! Packet memory, for one socket or shared.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -12,16 +12,17 @@ use super::error::{KernelVersion, XdpError, explain, libc_errno};
 use super::memory::{Layout, Lease, MOST_QUEUES, Memory};
 use super::queue::QueueRings;
 
-/// Memory that packets are received into and sent from, divided into frames of equal size. Cheap to clone.
+/// Memory that packets are received into and sent from, divided into frames of equal size. Cheap to
+/// clone.
 ///
-/// A socket makes its own unless it is given one. Sockets that share one (on several queues, on several interfaces)
-/// pass frames to each other without a copy.
+/// A socket allocates its own memory unless it is given one. Sockets that share a memory, on
+/// several queues or interfaces, pass frames to each other without a copy.
 #[derive(Clone, Debug)]
 pub struct Umem {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// How a [`Umem`] is made: plain configuration.
+/// Settings of a [`Umem`].
 ///
 /// ```
 /// use ring_core::{HugePages, UmemConfig};
@@ -41,27 +42,27 @@ pub struct UmemConfig {
     software_checksum: bool,
 }
 
-/// Whether packet memory is made of pages of 2 MiB.
+/// The use of huge pages of 2 MiB for packet memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HugePages {
-    /// No.
+    /// Ordinary pages only.
     #[default]
     No,
-    /// Where there are any; [`Umem::has_huge_pages`] tells.
+    /// Huge pages if available; [`Umem::has_huge_pages`] shows the result.
     Preferred,
-    /// An error where there are none.
+    /// Fails if no huge pages are available.
     Required,
 }
 
-/// What the clones of a [`Umem`], its sockets and its frames have in common.
+/// The state shared by the clones of a [`Umem`], its sockets and its frames.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) memory: Memory,
-    /// Of the kernel's `XDP_UMEM_*`.
+    /// Flags of the kernel, `XDP_UMEM_*`.
     flags: u32,
     huge: bool,
-    /// What the first socket was bound with, which holds for those that share its memory.
+    /// The setting of the first bound socket, which applies to all sockets that share its memory.
     multi_buffer: AtomicBool,
     next_queue: AtomicU16,
     /// Held while a socket is opened.
@@ -77,7 +78,7 @@ impl Default for UmemConfig {
 }
 
 impl UmemConfig {
-    /// 4,096 frames that fit the interface's MTU, ordinary pages, no metadata.
+    /// Defaults: 4,096 frames that fit the interface's MTU, ordinary pages, no metadata.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -91,55 +92,57 @@ impl UmemConfig {
         }
     }
 
-    /// How many frames there are.
+    /// Sets the number of frames.
     #[must_use]
     pub const fn frames(mut self, frames: u32) -> Self {
         self.frames = frames;
         self
     }
 
-    /// Bytes of a frame: 2,048 or 4,096 (up to the size of a page), or any multiple of 64 between them where frames are
-    /// [unaligned](Self::unaligned). Of these the kernel takes 256 for itself when it receives. By default what the MTU of the socket's interface needs; 4,096 for memory made by
-    /// [`allocate`](Self::allocate).
+    /// Sets the frame size in bytes: 2,048 or 4,096 (up to the page size), or any multiple of 64
+    /// between them if frames are [unaligned](Self::unaligned). For receiving, the kernel reserves
+    /// 256 of these bytes. Default: as the MTU of the socket's interface requires; 4,096 for memory
+    /// made by [`allocate`](Self::allocate).
     #[must_use]
     pub const fn frame_size(mut self, bytes: u32) -> Self {
         self.frame_size = Some(bytes);
         self
     }
 
-    /// Bytes left free before each received packet, for a header to be put there.
+    /// Sets the number of bytes to leave free before each received packet, for another header.
     #[must_use]
     pub const fn headroom(mut self, bytes: u32) -> Self {
         self.headroom = bytes;
         self
     }
 
-    /// Whether frames may lie across the boundaries of pages, and so have any size (`XDP_UMEM_UNALIGNED_CHUNK_FLAG`): a
-    /// packet of 2,500 bytes then takes 2,816 of memory instead of 4,096. Packets are always copied, since a device may find
-    /// the pages of such a frame apart.
+    /// Allows frames to cross page boundaries and so to have any size
+    /// (`XDP_UMEM_UNALIGNED_CHUNK_FLAG`). A packet of 2,500 bytes then takes 2,816 bytes of memory
+    /// instead of 4,096. Packets are always copied, since the pages of such a frame may not be
+    /// contiguous for a device.
     #[must_use]
     pub const fn unaligned(mut self, unaligned: bool) -> Self {
         self.unaligned = unaligned;
         self
     }
 
-    /// Whether to use pages of 2 MiB: fewer misses of the address cache with much memory.
+    /// Sets the use of pages of 2 MiB, which cause fewer TLB misses with much memory.
     #[must_use]
     pub const fn huge_pages(mut self, pages: HugePages) -> Self {
         self.huge_pages = pages;
         self
     }
 
-    /// Leaves room for metadata before each packet to be sent: checksums and times of sending can then be asked for
-    /// (Linux 6.8).
+    /// Reserves room for metadata before each packet to be sent, so that checksums and send
+    /// timestamps can be requested (Linux 6.8).
     #[must_use]
     pub const fn metadata(mut self, room: bool) -> Self {
         self.metadata = room;
         self
     }
 
-    /// Lets the kernel compute checksums that are asked for where packets are copied anyhow: in tests, and for drivers
-    /// without (`XDP_UMEM_TX_SW_CSUM`). Implies [`metadata`](Self::metadata).
+    /// Lets the kernel compute requested checksums in copy mode, for tests and for drivers without
+    /// support (`XDP_UMEM_TX_SW_CSUM`). Implies [`metadata`](Self::metadata).
     #[must_use]
     pub const fn software_checksum(mut self, software: bool) -> Self {
         self.software_checksum = software;
@@ -147,20 +150,21 @@ impl UmemConfig {
         self
     }
 
-    /// Makes the memory. It is registered with the kernel when the first socket uses it.
+    /// Allocates the memory. It is registered with the kernel when the first socket uses it.
     ///
     /// # Errors
-    /// [`XdpError::Geometry`], [`XdpError::HugePages`], [`XdpError::System`] where there is not enough memory.
+    /// [`XdpError::Geometry`], [`XdpError::HugePages`], [`XdpError::System`] if there is not enough
+    /// memory.
     pub fn allocate(&self) -> Result<Umem, XdpError> {
         self.allocate_for(None)
     }
 
-    /// So many times as many frames.
+    /// The same settings with `count` times as many frames.
     pub(crate) fn times(&self, count: u32) -> Self {
         Self { frames: self.frames.saturating_mul(count), ..self.clone() }
     }
 
-    /// For an interface of this MTU, if there is one.
+    /// Allocates memory for an interface of this MTU, if given.
     pub(crate) fn allocate_for(&self, mtu: Option<u32>) -> Result<Umem, XdpError> {
         /// Ethernet header and two VLAN tags.
         const LINK_HEADER: u32 = 14 + 4 + 4;
@@ -226,37 +230,37 @@ impl UmemConfig {
 }
 
 impl Umem {
-    /// How many frames there are.
+    /// The number of frames.
     #[must_use]
     pub fn frames(&self) -> u32 {
         self.shared.memory.layout().frames
     }
 
-    /// Bytes of a frame.
+    /// The frame size in bytes.
     #[must_use]
     pub fn frame_size(&self) -> u32 {
         self.shared.memory.layout().frame_size
     }
 
-    /// How many frames neither a user nor the kernel has at this moment.
+    /// The number of frames that neither a user nor the kernel has now.
     #[must_use]
     pub fn free_frames(&self) -> usize {
         self.shared.memory.pooled()
     }
 
-    /// How many frames users hold at this moment, as [`XdpFrame`](crate::XdpFrame) or as `Bytes`.
+    /// The number of frames that users hold now, as [`XdpFrame`](crate::XdpFrame) or as `Bytes`.
     #[must_use]
     pub fn held_frames(&self) -> usize {
         self.shared.memory.held.load(Ordering::Relaxed)
     }
 
-    /// Whether the memory is made of huge pages.
+    /// `true` if the memory consists of huge pages.
     #[must_use]
     pub fn has_huge_pages(&self) -> bool {
         self.shared.huge
     }
 
-    /// Whether both are the same memory.
+    /// `true` if both are the same memory.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
@@ -264,7 +268,7 @@ impl Umem {
 }
 
 impl Shared {
-    /// A number for a queue that is to use the memory.
+    /// Allocates a number for a queue that will use the memory.
     pub(crate) fn number(&self) -> Result<u16, XdpError> {
         let next = |number| (number < MOST_QUEUES).then_some(number + 1);
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
@@ -273,24 +277,25 @@ impl Shared {
             .map_err(|limit| XdpError::TooManySockets { limit })
     }
 
-    /// To be held while a socket is opened, so that those that come at the same time wait for each other.
+    /// Must be held while a socket is opened, so that concurrent openings wait for each other.
     pub(crate) fn opening(&self) -> MutexGuard<'_, ()> {
         self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The queues that use the memory at this moment. With none of them left, it is registered with the next socket.
+    /// The queues that use the memory now. If none are left, it is registered again with the next
+    /// socket.
     pub(crate) fn queues(&self) -> Vec<Arc<QueueRings>> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         queues.retain(|queue| queue.strong_count() > 0);
         queues.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// One more queue uses the memory.
+    /// Adds a queue that uses the memory.
     pub(crate) fn add(&self, queue: &Arc<QueueRings>) {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(queue));
     }
 
-    /// Whether packets may span frames, which is as the first socket wanted it.
+    /// `true` if packets may span frames, as the first socket requested it.
     pub(crate) fn is_multi_buffer(&self) -> bool {
         self.multi_buffer.load(Ordering::Relaxed)
     }
@@ -299,16 +304,17 @@ impl Shared {
         self.multi_buffer.store(multi_buffer, Ordering::Relaxed);
     }
 
-    /// Takes frames that were sent from the completion rings of all queues: one who starves must not depend on another's
-    /// next call.
+    /// Takes sent frames from the completion rings of all queues. A socket without frames must not
+    /// depend on another socket's next call.
     pub(crate) fn reap_all(&self, mut to: impl FnMut(Lease)) {
         for queue in self.queues() {
-            // A ring that is broken is reported to its own sockets.
+            // A broken ring is reported to its own sockets.
             let _ = queue.completions.reap(&self.memory, &mut to);
         }
     }
 
-    /// How many frames the kernel has to send, or has sent without anybody having taken them back.
+    /// The number of frames that the kernel has to send, or has sent and that were not taken back
+    /// yet.
     pub(crate) fn in_flight(&self) -> u32 {
         let queues = self.queues();
         queues.iter().map(|queue| queue.completions.in_flight()).fold(0, u32::saturating_add)

@@ -12,19 +12,20 @@ use super::receiver::XdpReceiver;
 use crate::nap::Nap;
 use crate::{Next, Timeout};
 
-/// How long to sleep at most in any case: the kernel wakes nobody when the interface goes away.
+/// Maximum time to sleep, since the kernel has no event for a removed interface.
 const CHECKED: Duration = Duration::from_millis(500);
-/// How long to sleep at most while frames are wanted that the kernel has not sent yet: it does not say when it has.
+/// Maximum time to sleep while waiting for frames that the kernel is sending, since it has no event
+/// for their completion.
 pub(crate) const STARVED: Duration = Duration::from_millis(1);
 
-/// What tells others when there is something to do.
+/// The descriptors that other waiters use.
 #[derive(Debug)]
 pub(crate) struct Watch {
     poller: Poller,
-    /// Makes them look whether the interface is still there.
+    /// Makes them check if the interface still exists.
     ticker: Ticker,
     nap: Nap,
-    /// Since when others wait until the socket wakes them.
+    /// The time since when other waiters wait for the socket.
     asleep: Option<Instant>,
 }
 
@@ -34,13 +35,13 @@ const RETURNED: u64 = 2;
 const TICKED: u64 = 3;
 const NAPPED: u64 = 4;
 
-/// What ended a wait.
+/// The reason why a wait ended.
 pub(crate) enum Woken {
-    /// Packets have been taken, which are to be lent.
+    /// Packets have been taken and must be lent next.
     Packets,
-    /// The time is over.
+    /// The timeout expired.
     TimedOut,
-    /// Somebody interrupted.
+    /// An [`Interrupter`] ended the wait.
     Interrupted,
 }
 
@@ -55,7 +56,7 @@ impl XdpReceiver {
         })
     }
 
-    /// Takes what was received, if need be after a wait. What was taken must be lent next.
+    /// Takes received packets, and waits for some if necessary. They must be lent next.
     #[inline]
     pub(crate) fn take(&mut self, timeout: Timeout) -> Result<Woken, XdpError> {
         self.refill()?;
@@ -77,20 +78,20 @@ impl XdpReceiver {
             self.want_for_others();
             self.nap_for_others()?;
         } else if let Some(watch) = self.poller.get_mut() {
-            // Nobody else waited.
+            // No other waiter was asleep.
             watch.asleep = None;
         }
         Ok(woken)
     }
 
-    /// What the set of descriptors has to tell is what is looked at now.
+    /// Consumes the events of the set of descriptors, since all their causes are checked now.
     fn take_events(&mut self) -> Result<(), XdpError> {
         let Some(watch) = self.poller.get_mut() else { return Ok(()) };
         let mut ticked = false;
         let seen = |readiness: Readiness| match readiness.key {
             TICKED => ticked = true,
             NAPPED => watch.nap.wake(),
-            // Looked at in any case.
+            // Checked in any case.
             _ => {}
         };
         watch
@@ -104,7 +105,7 @@ impl XdpReceiver {
         Ok(())
     }
 
-    /// Waits until packets have been taken, the time is over, or somebody interrupts.
+    /// Waits until packets have been taken, the timeout expires, or an interruption.
     fn wait(&mut self, timeout: Timeout) -> Result<Woken, XdpError> {
         if self.fill().needs_wakeup() {
             self.endpoint.wake_receive()?;
@@ -130,7 +131,7 @@ impl XdpReceiver {
             }
             left = patience.map(remaining);
         }
-        // Waking up is what waiting costs: so the clock is asked no more often than it must be.
+        // Waiting is dominated by the cost of wake-ups, so the clock is read only when necessary.
         loop {
             if self.interrupter.take() {
                 return Ok(Woken::Interrupted);
@@ -146,7 +147,8 @@ impl XdpReceiver {
         }
     }
 
-    /// Sleeps whatever comes, if the link is busy; whether it did. An interruption ends this, too.
+    /// On a busy link, sleeps for a fixed time regardless of packets, and returns `true`. An
+    /// interruption ends the sleep early.
     fn nap(&mut self, left: Option<Duration>) -> Result<bool, XdpError> {
         if !self.naps.learns() || self.endpoint.busy_poll || self.wants_frames() {
             return Ok(false);
@@ -159,7 +161,7 @@ impl XdpReceiver {
         Ok(true)
     }
 
-    /// A sleep that began then was ended by packets.
+    /// Records that packets ended a sleep that began at `started`.
     fn learn(&mut self, started: Instant) {
         if self.spin.learns() || self.naps.learns() {
             let waited = started.elapsed();
@@ -168,7 +170,7 @@ impl XdpReceiver {
         }
     }
 
-    /// Looks again and again, as long as that pays; whether packets came.
+    /// Spins while that is worthwhile. `true` if packets arrived.
     fn look(&mut self, started: Instant, deadline: Option<Instant>) -> Result<bool, XdpError> {
         let until = match (self.spin.until(started), deadline) {
             (Some(until), Some(deadline)) => Some(until.min(deadline)),
@@ -194,8 +196,8 @@ impl XdpReceiver {
         }
     }
 
-    /// Sleeps until packets come, a frame comes back that is wanted, somebody interrupts, or at most so long; whether
-    /// packets came.
+    /// Sleeps until packets arrive, a wanted frame is returned, an interruption, or for at most
+    /// `left`. `true` if packets arrived.
     fn sleep(&mut self, left: Option<Duration>) -> Result<bool, XdpError> {
         if self.wants_frames() {
             return self.sleep_short_of_frames(left);
@@ -207,7 +209,7 @@ impl XdpReceiver {
         self.awake(socket)
     }
 
-    /// The same where frames are wanted, too.
+    /// Like [`sleep`](Self::sleep), if frames are wanted, too.
     #[cold]
     fn sleep_short_of_frames(&mut self, left: Option<Duration>) -> Result<bool, XdpError> {
         let endpoint = self.endpoint.clone();
@@ -230,7 +232,7 @@ impl XdpReceiver {
         self.awake(socket)
     }
 
-    /// After a sleep, with what the socket was ready for.
+    /// Called after a sleep, with the ready events of the socket.
     #[inline]
     fn awake(&mut self, socket: i16) -> Result<bool, XdpError> {
         let packets = self.take_received()?;
@@ -244,8 +246,8 @@ impl XdpReceiver {
         Ok(packets)
     }
 
-    /// Whoever waits for the descriptor of [`readiness`](PacketSource::readiness) must be woken when frames that are
-    /// wanted come back.
+    /// Makes the descriptor of [`readiness`](PacketSource::readiness) report when wanted frames are
+    /// returned.
     fn want_for_others(&mut self) {
         let returns = &self.endpoint.umem.memory.returns;
         if self.poller.get().is_none() {
@@ -261,7 +263,8 @@ impl XdpReceiver {
         }
     }
 
-    /// The same that [`nap`](Self::nap) does, for whoever waits for that descriptor.
+    /// Like [`nap`](Self::nap), for waiters on the descriptor of
+    /// [`readiness`](PacketSource::readiness).
     #[inline]
     fn nap_for_others(&mut self) -> Result<(), XdpError> {
         let (short, taken, frames) = (self.wants_frames(), self.taken(), self.fill().target());
@@ -283,7 +286,7 @@ impl XdpReceiver {
         .map_err(|source| XdpError::System { operation: "sleep with a timer", source })
     }
 
-    /// Packets came for which others may have waited.
+    /// Called when packets arrived, which may have ended another waiter's sleep.
     #[inline]
     fn woke_others(&mut self) {
         if let Some(watch) = self.poller.get_mut()
@@ -293,7 +296,7 @@ impl XdpReceiver {
         }
     }
 
-    /// The set of descriptors that tells when there is something to do, made when it is first asked for.
+    /// The set of descriptors for other waiters, created on first use.
     pub(crate) fn poller(&self) -> Result<&Poller, XdpError> {
         if let Some(watch) = self.poller.get() {
             return Ok(&watch.poller);

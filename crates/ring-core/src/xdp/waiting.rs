@@ -1,37 +1,39 @@
-//! How a receiver waits: by looking again and again, asleep, or asleep for a while whatever comes.
+//! Wait strategies of a receiver: spinning, sleeping, or sleeping for a fixed time.
 
 use std::time::{Duration, Instant};
 
-/// How a receiver waits for packets.
+/// The wait strategy of a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum XdpWait {
-    /// Asleep until a packet comes. Each wake-up costs both sides some microseconds, and on a busy link there is one for
-    /// every few packets.
+    /// Sleeps until a packet arrives. Each wake-up costs both sides some microseconds, and a busy
+    /// link causes one for every few packets.
     Sleep,
-    /// Looking again and again, a whole core: the lowest latency.
+    /// Spins, which occupies a whole core, for the lowest latency.
     Spin,
-    /// Looking again and again for as long as that pays, at most so long, then asleep. For how long it is worth
-    /// while is learned: from waits that ended while looking, and from those that slept for less than the limit.
+    /// Spins while that is worthwhile, at most for this time, then sleeps. The spin time is learned
+    /// from waits that ended while spinning, and from sleeps that were shorter than the limit.
     Adaptive(Duration),
-    /// Asleep, on a busy link for so long whatever comes, so that many packets are taken at one waking, as adapters
-    /// moderate their interrupts (`ethtool -C`, `rx-usecs`). The first packet after a pause is not delayed; those that
-    /// follow are by at most this time and what the kernel adds to a short sleep (`PR_SET_TIMERSLACK`, 50 µs unless set
-    /// otherwise). The time is shortened where the kernel would use up half of the frames that it has meanwhile.
+    /// Sleeps; on a busy link for this fixed time, so that one wake-up takes many packets, like
+    /// the interrupt moderation of adapters (`ethtool -C`, `rx-usecs`). The first packet after a
+    /// pause is not delayed. Later ones are delayed by at most this time plus the kernel's timer
+    /// slack (`PR_SET_TIMERSLACK`, default: 50 µs). The time is reduced if the kernel would use up
+    /// half of its frames meanwhile.
     Coalesce(Duration),
 }
 
 impl Default for XdpWait {
-    /// Packets of 200 µs at one waking: what the two sides pay for waking up is otherwise most of what receiving costs.
+    /// Coalesces packets for 200 µs, because the cost of wake-ups on both sides otherwise dominates
+    /// receiving.
     fn default() -> Self {
         Self::Coalesce(Duration::from_micros(200))
     }
 }
 
-/// The least to look for before sleeping, and the least to sleep whatever comes, so that there is something to learn from.
+/// Minimum time to spin or to sleep, so that there is always something to learn from.
 const PROBE: Duration = Duration::from_micros(1);
 
-/// What has been learned of the time between packets.
+/// Learns the spin time from the time between packets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spin {
     limit: Duration,
@@ -50,22 +52,22 @@ impl Spin {
         }
     }
 
-    /// Until when to look, from now on.
+    /// The end of a spin that starts now. `None` if it is unlimited.
     pub(crate) fn until(&self, now: Instant) -> Option<Instant> {
         if self.budget == Duration::MAX { None } else { Some(now + self.budget) }
     }
 
-    /// Whether to look at all.
+    /// `true` if spinning is off.
     pub(crate) fn is_off(&self) -> bool {
         self.budget.is_zero()
     }
 
-    /// Whether it makes a difference after how long packets came.
+    /// `true` if waiting times must be reported.
     pub(crate) fn learns(&self) -> bool {
         !self.fixed
     }
 
-    /// Packets came after so long a time, looking or asleep.
+    /// Records that packets arrived after `waited`, while spinning or asleep.
     pub(crate) fn came_after(&mut self, waited: Duration) {
         if self.fixed {
             return;
@@ -78,16 +80,17 @@ impl Spin {
     }
 }
 
-/// For how long a wait sleeps whatever comes.
+/// Learns how long to sleep regardless of packets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Naps {
-    /// What was asked for; none are taken where it is zero.
+    /// The configured maximum; zero turns this off.
     most: Duration,
-    /// What the ring has room for.
+    /// The current time, limited by the number of frames.
     nap: Duration,
-    /// The link is busy: the last wait was shorter than a nap, or the last nap brought several packets.
+    /// `true` if the link is busy: the last wait was shorter than the maximum, or the last fixed
+    /// sleep brought several packets.
     busy: bool,
-    /// How many packets had been taken when the last nap began, if there was one since the last ordinary sleep.
+    /// The number of packets taken before the last fixed sleep, unless an ordinary sleep followed.
     begun: Option<u64>,
 }
 
@@ -97,13 +100,13 @@ impl Naps {
         Self { most, nap: most, busy: false, begun: None }
     }
 
-    /// Whether it makes a difference after how long packets came.
+    /// `true` if waiting times must be reported.
     pub(crate) fn learns(&self) -> bool {
         !self.most.is_zero()
     }
 
-    /// For how long to sleep now whatever comes: so many packets have been taken until now, and the kernel is to have so
-    /// many frames to put them in.
+    /// The time to sleep now regardless of packets, if any. `taken` packets have arrived so far,
+    /// and the kernel should have `frames` frames.
     pub(crate) fn next(&mut self, taken: u64, frames: u32) -> Option<Duration> {
         if !self.busy {
             return None;
@@ -111,12 +114,12 @@ impl Naps {
         if let Some(begun) = self.begun {
             let came = taken.saturating_sub(begun);
             if came < 2 {
-                // As well be woken for each.
+                // With so few packets, waking up for each one is as good.
                 (self.busy, self.begun) = (false, None);
                 return None;
             }
             if came >= u64::from(frames / 2) {
-                // Not to nothing, of which there is no way back.
+                // Not to zero, which could never grow again.
                 self.nap = (self.nap / 2).max(PROBE.min(self.most));
             } else if came < u64::from(frames / 8) {
                 self.nap = (self.nap * 2).min(self.most);
@@ -126,7 +129,7 @@ impl Naps {
         Some(self.nap)
     }
 
-    /// A sleep that a packet ends took so long.
+    /// Records that a packet ended an ordinary sleep after `waited`.
     pub(crate) fn came_after(&mut self, waited: Duration) {
         self.begun = None;
         self.busy = waited <= self.most;

@@ -1,9 +1,9 @@
-//! From one interface to another, in the same frames.
+//! Forwarding between interfaces, in the same frames.
 
 use super::*;
 use crate::{Bridge, Verdict};
 
-/// Where the entries that the kernel is to send start.
+/// The addresses of the entries that the kernel should send.
 fn sent(kernel: &Kernel) -> Vec<u64> {
     kernel.send().iter().map(|descriptor| descriptor.addr).collect()
 }
@@ -13,7 +13,7 @@ fn a_forwarder_copies_nothing() {
     let umem = umem(64);
     let ((left, one), (right, other)) = (socket(&umem, 0), socket(&umem, 5));
     let mut forwarder = XdpForwarder::new(left, right).expect("one memory");
-    // It gives the kernel frames to receive into.
+    // The first call fills the kernel's fill ring.
     assert!(forwarder.forward(Timeout::Now, |_, _, _| Verdict::Forward).expect("no error"));
     let came: Vec<u64> =
         (0..5).map(|n| one.receive(&umem, &[n; 60], 0).expect("a frame")).collect();
@@ -66,7 +66,7 @@ fn a_bridge_waits_for_room_and_asks_once() {
     forward(&mut bridge);
     let came: Vec<u64> =
         (0..20).map(|n| one.receive(&umem, &[n; 60], 0).expect("a frame")).collect();
-    // The ring has eight entries, of which the kernel takes none.
+    // The ring has eight entries, and the kernel takes none of them.
     for _ in 0..3 {
         forward(&mut bridge);
     }

@@ -1,4 +1,4 @@
-//! A kernel that says what cannot be.
+//! A kernel that writes invalid descriptors and indexes.
 
 use super::*;
 
@@ -89,7 +89,7 @@ fn a_packet_that_is_completed_before_it_was_handed_over_counts_for_none() {
     let (mut socket, kernel) = socket(&umem, 0);
     assert!(socket.send_bytes(b"one").expect("taken"));
     socket.flush().expect("flushed");
-    // It is written to the ring, but the kernel has not been told.
+    // The entry is in the ring, but the kernel was not woken.
     assert!(socket.send_bytes(b"two").expect("taken"));
     let first = kernel.tx.pop().expect("a packet").addr;
     let second = kernel.tx.peek_beyond();
@@ -103,7 +103,8 @@ fn a_packet_that_is_completed_before_it_was_handed_over_counts_for_none() {
     assert_complete(&umem);
 }
 
-/// Frames that are delivered while the fill ring still has them: it has no room for others, and none is tried for ever.
+/// The kernel delivers frames that are still in the fill ring. The ring has no room for others, and
+/// trying to add some must end.
 #[test]
 fn frames_that_were_not_taken_from_the_fill_ring_leave_no_room() {
     let umem = umem(32);

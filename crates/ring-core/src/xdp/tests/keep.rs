@@ -28,7 +28,7 @@ fn kept_packets_outlive_their_batch() {
         .collect();
     drop(batch);
     assert_eq!(umem.held_frames(), 2);
-    // Frames go round; those that are kept are not written.
+    // Frames circulate, but retained ones must not be overwritten.
     for round in 0..20 {
         assert!(packets(&mut socket).is_empty());
         for _ in 0..4 {
@@ -107,7 +107,7 @@ fn frames_come_back_from_other_threads() {
         }
     }
     drop(to);
-    // What was received last may be in the ring still.
+    // The last received packets may still be in the ring.
     let got = worker.join().expect("the worker");
     let rest: u64 = packets(&mut socket).iter().map(|packet| u64::from(packet[0])).sum();
     assert_eq!(got + rest, expected);
@@ -157,7 +157,7 @@ fn a_batch_that_is_forgotten_is_not_lent_again() {
     let Next::Batch(batch) = socket.next_batch(Timeout::Now).expect("no error") else {
         panic!("packets")
     };
-    // A frame of the first batch would be writable here, while somebody reads it.
+    // A frame of the first batch would be writable here while it is being read.
     let frames: Vec<_> = batch.into_frames().map(|(frame, _)| frame).collect();
     assert_eq!(frames.iter().map(XdpFrame::data).collect::<Vec<_>>(), [b"the next"]);
     assert_eq!(kept[..], *b"kept");

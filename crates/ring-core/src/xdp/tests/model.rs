@@ -1,10 +1,10 @@
-//! Whatever the kernel does.
+//! A model test with arbitrary behaviour of the kernel.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// What the kernel does next.
+/// An action of the kernel.
 #[derive(Clone, Debug)]
 enum Act {
     Receive(u8, bool),
@@ -37,7 +37,8 @@ fn act() -> impl Strategy<Value = Act> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Whatever the kernel does, nothing panics or hangs, no frame is in two places, and each comes back in the end.
+    /// For any behaviour of the kernel, nothing panics or hangs, no frame is in two places, and
+    /// each one comes back in the end.
     #[test]
     fn no_frame_is_lost_or_doubled(
         start: u32,
@@ -45,7 +46,7 @@ proptest! {
         long: bool,
         acts in proptest::collection::vec(act(), 1..120),
     ) {
-        // With many frames they go back in portions.
+        // With many frames, they are returned in portions.
         let (size, frames) = if long { (64, 100) } else { (SIZE, 16) };
         let umem = if unaligned {
             let config = UmemConfig::new().frames(frames).frame_size(2112).unaligned(true);

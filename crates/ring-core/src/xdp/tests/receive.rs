@@ -22,7 +22,7 @@ fn packets_come_and_frames_go_round() {
     assert_complete(&umem);
 }
 
-/// Of 128 frames the kernel lacks less than four at any time, and is told of four or more at once.
+/// With 128 frames, the kernel always lacks fewer than four, and gets at least four at once.
 #[test]
 fn frames_go_back_in_portions() {
     let umem = umem(256);
@@ -120,7 +120,7 @@ fn a_packet_of_endless_pieces_is_refused() {
     let umem = umem(16);
     let (mut socket, kernel) = socket(&umem, 0);
     assert!(packets(&mut socket).is_empty());
-    // The packet takes all frames that there are: it is given up, and things go on.
+    // The packet uses all frames. It is given up, and receiving continues.
     let mut given = 0;
     while malformed(&mut socket) == 0 {
         given += u32::from(kernel.receive(&umem, &[0; 10], XDP_PKT_CONTD).is_some());
@@ -134,7 +134,7 @@ fn a_packet_of_endless_pieces_is_refused() {
     drop(socket);
     assert_complete(&umem);
 
-    // With more frames than that, it is its number of pieces that ends it.
+    // With more frames, the maximum number of pieces ends the packet.
     let umem = self::umem(128);
     let (mut socket, kernel) = self::socket(&umem, 0);
     for _ in 0..100 {

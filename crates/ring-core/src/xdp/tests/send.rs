@@ -53,7 +53,7 @@ fn the_kernel_is_woken_only_where_it_asks() {
     let umem = umem(SIZE);
     let (mut socket, kernel) = socket(&umem, 0);
     for needed in [true, false] {
-        // Without a kernel there is nobody to wake: that it ends is what is tested.
+        // There is no kernel to wake; the test is that the call ends.
         kernel.tx.set_needs_wakeup(needed);
         assert!(socket.send_bytes(b"packet").expect("taken"));
         socket.flush().expect("flushed");
@@ -84,7 +84,7 @@ fn headers_are_put_before_and_taken_away() {
     assert_eq!((kernel.send()[0].len as usize, data), (5, b"whole".to_vec()));
 }
 
-/// A packet that takes more frames than there are is put off, and none of them is kept from others.
+/// A packet that needs more frames than are free is put off, and does not keep frames from others.
 #[test]
 fn too_few_frames_for_a_packet_are_left_to_others() {
     let umem = umem(3);
@@ -97,13 +97,13 @@ fn too_few_frames_for_a_packet_are_left_to_others() {
     assert!(sender.send_bytes(&[1; 5000]).expect("no error"));
     sender.flush().expect("flushed");
     assert!(!sender.send_bytes(&[1; 2049]).expect("no error"));
-    // Those that the kernel is done with are found.
+    // Frames that the kernel has sent are found.
     assert_eq!(kernel.send().len(), 3);
     assert!(sender.send_bytes(&[1; 2049]).expect("no error"));
     drop(socket);
 }
 
-/// A packet that the ring never has room for is refused, not put off.
+/// A packet with more pieces than the ring has entries is refused, not put off.
 #[test]
 fn a_packet_of_more_pieces_than_the_ring_has_entries_is_refused() {
     let umem = umem(16);

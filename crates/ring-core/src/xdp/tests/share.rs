@@ -1,8 +1,9 @@
-//! Several sockets on one queue, and what is left when a device goes on.
+//! Several sockets on one queue, and frames left behind while a device is still active.
 
 use super::*;
 
-/// Two sockets on one queue, the kernel's side of the first, and that of the second one's own rings.
+/// Two sockets on one queue, the kernel's side of the first, and that of the second one's own
+/// rings.
 fn two(umem: &Umem) -> ([XdpSocket; 2], Kernel, [KernelRing<XdpDesc>; 2]) {
     let (first, kernel) = socket(umem, u32::MAX - 1);
     let rings = first.endpoint().rings.clone();
@@ -22,7 +23,7 @@ fn both_fill_one_ring_and_each_gets_its_own_packets() {
         assert_eq!(packets(&mut second)[0].len(), 7);
         assert_eq!(packets(&mut first), [[round, 1]]);
     }
-    // What one of them drops is not reclaimed while the other has the queue.
+    // Frames of a dropped socket are not reclaimed while the other one uses the queue.
     drop(first);
     assert!(packets(&mut second).is_empty());
     let addr = kernel.fill.pop().expect("a frame");
@@ -69,7 +70,7 @@ fn both_send_and_either_takes_back() {
 fn frames_that_a_device_may_still_write_to_are_not_given_out_again() {
     let umem = umem(16);
     let (mut socket, kernel) = socket(&umem, 0);
-    // As after binding without a copy.
+    // As after binding in zero-copy mode.
     socket.endpoint().rings.set_zero_copy();
     assert!(packets(&mut socket).is_empty());
     kernel.receive(&umem, b"received", 0).expect("a frame");
@@ -107,7 +108,7 @@ fn a_frame_that_is_named_to_two_sockets_at_once_goes_to_one() {
             });
             threads.map(|thread| thread.join().expect("no panic"))
         });
-        // Both still have what they got.
+        // Both sockets still have the frames that they received.
         assert_eq!(taken[0].len() + taken[1].len(), 1);
         got += 1;
     }
