@@ -5,26 +5,27 @@ use std::net::IpAddr;
 use crate::Headers;
 use crate::headers::protocol;
 
-/// What a checksum says.
+/// The result of verifying a checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Checksum {
-    /// It is right.
+    /// The checksum is right.
     Valid,
-    /// It is wrong: the receiver dropped this packet.
+    /// The checksum is wrong, so the receiver dropped this packet.
     Invalid,
-    /// It covers the pseudo-header alone: the sender left the rest to its adapter, and the packet was captured before.
+    /// The checksum covers only the pseudo-header. The sender left the rest to its adapter, and the
+    /// packet was captured before that.
     Partial,
-    /// It cannot be told: part of the packet was not captured, or the sender made none (UDP), or the protocol has none
-    /// that is known here.
+    /// The checksum cannot be verified: part of the packet was not captured, the sender computed
+    /// none (UDP), or the protocol is not supported.
     Unknown,
 }
 
 impl Headers {
     /// Verifies the transport checksum of TCP and UDP. `data` are the bytes that were parsed.
     ///
-    /// A pseudo-header with the destination that is left in a routing header, or with a home address, is taken into
-    /// account: those are the addresses in these headers (RFC 8200, section 8.1).
+    /// The pseudo-header contains the final destination of a routing header, and a home address, if
+    /// there are any; `self` has these addresses (RFC 8200, section 8.1).
     #[must_use]
     pub fn verify_checksum(&self, data: &[u8]) -> Checksum {
         let start = self.transport_offset as usize;
@@ -44,7 +45,8 @@ impl Headers {
         if fold(addresses + len + u64::from(sum(segment))) == 0xffff {
             return Checksum::Valid;
         }
-        // Linux leaves the pseudo-header's sum in the field, without the length where segmentation is left as well.
+        // Linux stores the sum of the pseudo-header in the field. With segmentation offload, the
+        // sum excludes the length.
         let stored = u16::from_be_bytes([high, low]);
         if stored == fold(addresses + len) || stored == fold(addresses) {
             return Checksum::Partial;
@@ -52,8 +54,9 @@ impl Headers {
         Checksum::Invalid
     }
 
-    /// Verifies the transport checksum of a datagram that was joined from fragments. Hosts compute it before they cut, so
-    /// that it is never left to an adapter; one of 0 in TCP was not computed at all.
+    /// Verifies the transport checksum of a datagram that was joined from fragments. Hosts compute
+    /// it before they fragment, so it is never left to an adapter. A checksum of 0 in TCP was not
+    /// computed at all.
     pub(crate) fn verify_joined(&self, datagram: &[u8]) -> Checksum {
         let Some(segment) = datagram.get(self.transport_offset as usize..) else {
             return Checksum::Unknown;
@@ -64,7 +67,8 @@ impl Headers {
                 let pseudo = self.addresses_sum() + u64::from(self.protocol) + segment.len() as u64;
                 fold(pseudo + u64::from(sum(segment))) == 0xffff
             }
-            // The length covers all of the datagram, but for options (RFC 9868), which need a checksum.
+            // The length covers the whole datagram, except for options (RFC 9868), which require a
+            // checksum.
             (protocol::UDP, &[_, _, _, _, high, low, 0, 0, ..]) => {
                 match usize::from(u16::from_be_bytes([high, low])) {
                     0 => return Checksum::Unknown,
@@ -100,9 +104,11 @@ pub fn verify_ipv4_header(header: &[u8]) -> Checksum {
     if sum(header) == 0xffff { Checksum::Valid } else { Checksum::Invalid }
 }
 
-/// The ones' complement sum of 16-bit big-endian words; an odd last byte is the high half of a word.
+/// The ones' complement sum of 16-bit big-endian words. An odd last byte is the high half of a
+/// word.
 pub(crate) fn sum(bytes: &[u8]) -> u16 {
-    // Sums do not depend on the byte order until the end, nor on the width of the words (RFC 1071, section 2).
+    // The sum does not depend on byte order until the end, nor on the width of the words (RFC 1071,
+    // section 2).
     let (words, rest) = bytes.as_chunks::<4>();
     let mut total: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
     let mut last = [0; 4];
@@ -111,7 +117,7 @@ pub(crate) fn sum(bytes: &[u8]) -> u16 {
     u16::from_be_bytes(fold(total).to_ne_bytes())
 }
 
-/// Adds the carries back in until none is left.
+/// Folds the carries back in until there are none.
 fn fold(sum: u64) -> u16 {
     let sum = (sum >> 32) + (sum & 0xffff_ffff);
     let sum = (sum >> 32) + (sum & 0xffff_ffff);
@@ -125,7 +131,7 @@ mod tests {
     use super::*;
     use crate::{LinkType, Packet, Parsed, Timestamp, parse};
 
-    /// RFC 1071, section 1, word by word.
+    /// Implements RFC 1071, section 1, word by word.
     fn slow(bytes: &[u8]) -> u16 {
         let mut total = 0_u32;
         for pair in bytes.chunks(2) {
@@ -162,19 +168,20 @@ mod tests {
                 };
                 proptest::prop_assert_eq!(check(&datagram), Checksum::Valid);
                 let start = if six { 40 } else { 20 };
-                // Not in what the parser judges by: the offset of TCP's data and UDP's length.
+                // The bit is outside the fields that the parser checks: TCP's data offset and UDP's
+                // length.
                 let at = start + bit % (datagram.len() - start);
                 let kept = if protocol == protocol::TCP { start + 12..start + 13 } else { start + 4..start + 8 };
                 if !kept.contains(&at) {
                     datagram[at] ^= 1 << (bit % 8);
-                    // Of some the field is by chance what an adapter is left with.
+                    // By chance, the field of some datagrams equals the partial sum for an adapter.
                     proptest::prop_assert_ne!(check(&datagram), Checksum::Valid);
                 }
             }
         }
     }
 
-    /// With a checksum made by the slow sum.
+    /// Builds a datagram whose checksum the slow sum computes.
     fn datagram(payload: &[u8], protocol: u8, six: bool) -> Vec<u8> {
         let mut segment = vec![0x30, 0x39, 0x40, 0x01];
         if protocol == protocol::TCP {

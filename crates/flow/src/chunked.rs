@@ -1,12 +1,13 @@
-//! A vector that grows without moving what it holds.
+//! A vector that grows without moving its elements.
 
 use std::ops::{Index, IndexMut};
 
-/// Elements a chunk holds.
+/// The number of elements in a chunk.
 const CHUNK: usize = 4096;
 const SHIFT: u32 = CHUNK.trailing_zeros();
 
-/// A vector in chunks: growing costs one allocation, no copy and no pause, and wastes at most one chunk.
+/// A vector in chunks. Growing costs one allocation, without a copy or a pause, and wastes at most
+/// one chunk.
 #[derive(Debug)]
 pub(crate) struct Chunked<T> {
     chunks: Vec<Vec<T>>,
@@ -32,7 +33,8 @@ impl<T> Chunked<T> {
 
     pub(crate) fn push(&mut self, value: T) {
         if self.len.is_multiple_of(CHUNK) {
-            // The first chunk grows from little: most tables of a short capture hold a handful of flows.
+            // The first chunk starts small, because most tables of a short capture have only a few
+            // flows.
             let capacity = if self.len == 0 { 4 } else { CHUNK };
             self.chunks.push(Vec::with_capacity(capacity));
         }

@@ -1,4 +1,4 @@
-//! Community ID: one name for a flow in every tool that sees it.
+//! Community ID: the same name for a flow in every tool that captures it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,16 +6,19 @@ use std::net::IpAddr;
 use crate::headers::protocol;
 use crate::{FiveTupleKey, FlowRecord};
 
-/// A Community ID, version 1 (<https://github.com/corelight/community-id-spec>): a hash of addresses, ports and protocol,
-/// the same for both directions, printed as `1:LQU9qZlK+B5F3KDmev6m5PMibrg=`.
+/// A Community ID, version 1 (<https://github.com/corelight/community-id-spec>): a hash of
+/// addresses, ports and protocol, equal for both directions. Prints as
+/// `1:LQU9qZlK+B5F3KDmev6m5PMibrg=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommunityId([u8; 20]);
 
 impl FiveTupleKey {
-    /// The flow's Community ID. The seed is 0 unless a site has agreed on another one. VLANs and tunnels are left out, as
-    /// the specification says, so flows in two of them share an ID; the key's [`scope`](Self::scope) tells them apart.
+    /// The flow's Community ID. The seed is 0 unless a site has agreed on another one.
     ///
-    /// `None` for ICMP, whose ID is made of message types, which are no part of the key.
+    /// The specification leaves out VLANs and tunnels, so flows in two of them share an ID. The
+    /// key's [`scope`](Self::scope) distinguishes them.
+    ///
+    /// `None` for ICMP. Its ID is computed from message types, which are not part of the key.
     ///
     /// # Examples
     ///
@@ -61,7 +64,7 @@ impl FlowRecord<FiveTupleKey> {
     }
 }
 
-/// The version, a colon, and the hash in Base64 (RFC 4648, section 4).
+/// Prints the version, a colon, and the hash in Base64 (RFC 4648, section 4).
 impl fmt::Display for CommunityId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const ALPHABET: &[u8; 64] =
@@ -80,7 +83,8 @@ impl fmt::Display for CommunityId {
     }
 }
 
-/// SHA-1 (FIPS 180-4, section 6.1): what the specification of Community ID asks for; nothing here relies on its strength.
+/// SHA-1 (FIPS 180-4, section 6.1), which the Community ID specification prescribes. Nothing here
+/// relies on its strength.
 fn sha1(message: &[u8]) -> [u8; 20] {
     let mut padded = message.to_vec();
     padded.push(0x80);

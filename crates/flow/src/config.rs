@@ -1,11 +1,11 @@
-//! How a table is set up.
+//! Configuration of a flow table.
 
 use std::time::Duration;
 
 use crate::overlap::Policies;
 use crate::{DefragmentOptions, FlowExtractor, FlowTable, Network, OverlapPolicy, ParseOptions};
 
-/// Sets up a [`FlowTable`]; every setting has a default that suits a laptop.
+/// Configures a [`FlowTable`]. The defaults suit a laptop.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct FlowTableBuilder<E> {
@@ -33,32 +33,33 @@ pub(crate) struct Config {
     pub(crate) active_timeout: Option<u64>,
     pub(crate) expiry_budget: usize,
     pub(crate) verify_checksums: VerifyChecksums,
-    /// Of a direction and of the table.
+    /// The limits for a direction and for the table.
     pub(crate) remembered_bytes: Option<(usize, usize)>,
     pub(crate) fragments: DefragmentOptions,
     pub(crate) parse: ParseOptions,
 }
 
-/// How long a flow may be silent, by class.
+/// The time that a flow may be idle, by class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timeouts {
-    /// TCP: a SYN that nobody answered. 30 seconds.
+    /// TCP: a SYN without an answer. [default: 30 seconds]
     pub half_open: Duration,
-    /// TCP: open. An hour.
+    /// TCP: open connections. [default: one hour]
     pub established: Duration,
-    /// TCP: both sides sent a FIN, but something before one of them is missing. A minute. Counts even where idle flows do
-    /// not expire.
+    /// TCP: both sides sent a FIN, but something before one of them is missing. Applies even if
+    /// idle flows do not expire. [default: one minute]
     pub closing: Duration,
-    /// TCP: after a reset, or until the last FIN is acknowledged; data that arrives meanwhile still belongs to the flow. Two
-    /// seconds. Counts even where idle flows do not expire.
+    /// TCP: after a reset, or until the last FIN is acknowledged. Data that arrives in this time
+    /// still belongs to the flow. Applies even if idle flows do not expire. [default: two seconds]
     pub linger: Duration,
-    /// TCP: how long after a flow's end its stragglers are recognised (RFC 9293 names twice the longest life of a
-    /// segment). A minute. Counts even where idle flows do not expire.
+    /// TCP: the time after a flow's end in which its late packets are recognised. RFC 9293, section
+    /// 3.4.1, requires twice the maximum lifetime of a segment. Applies even if idle flows do not
+    /// expire. [default: one minute]
     pub time_wait: Duration,
-    /// UDP. A minute.
+    /// UDP. [default: one minute]
     pub udp: Duration,
-    /// Everything else. A minute.
+    /// Everything else. [default: one minute]
     pub other: Duration,
 }
 
@@ -69,8 +70,9 @@ pub enum VerifyChecksums {
     /// None.
     #[default]
     Never,
-    /// Those of senders whose checksums have proved to be real: the first four in a row were right. It serves captures of
-    /// which it is not known whether an adapter finishes the checksums.
+    /// Those of senders whose checksums are known to be real, because their first four in a row
+    /// were right. For captures that may contain packets whose checksums an adapter had yet to fill
+    /// in.
     Auto,
     /// All.
     Always,
@@ -124,16 +126,19 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
         Self { extractor, config }
     }
 
-    /// The table.
+    /// Builds the table.
     #[must_use]
     pub fn build(self) -> FlowTable<E> {
         FlowTable::new(self.extractor, self.config)
     }
 
-    /// Flows that the table holds at most, 2²⁰ by default; at least 1. When another one begins, the table looks at a
-    /// few flows and evicts the best of them: one that has ended, else one half open, else the one silent longest.
+    /// Sets the maximum number of flows, at least 1 [default: 2²⁰].
+    ///
+    /// When the table is full and another flow begins, it examines a few flows and evicts the best
+    /// candidate: a flow that has ended, else a half-open one, else the one that has been idle
+    /// longest.
     pub const fn max_flows(mut self, flows: usize) -> Self {
-        // Slots are counted in 32 bits, and the last number says "none".
+        // Slots are numbered with 32 bits, and the highest number stands for "none".
         let most = u32::MAX as usize - 1;
         self.config.max_flows = if flows == 0 {
             1
@@ -145,132 +150,150 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
         self
     }
 
-    /// How long flows may be silent.
+    /// Sets the time that flows may be idle.
     pub const fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.config.timeouts = timeouts;
         self
     }
 
-    /// Whether silent flows end, as they should live (the default); in a capture file silence costs nothing.
+    /// Sets whether idle flows expire [default: yes]. Turn it off for capture files, in which a
+    /// pause costs nothing.
     pub const fn idle_expiry(mut self, on: bool) -> Self {
         self.config.idle_expiry = on;
         self
     }
 
-    /// Hands out a record of each flow at this interval while it goes on; by default only its end does.
+    /// Sets the interval at which an interim record of each active flow is reported [default:
+    /// none].
     pub fn active_timeout(mut self, interval: Option<Duration>) -> Self {
         self.config.active_timeout = interval.map(|interval| nanos(interval).max(1));
         self
     }
 
-    /// How much one call of [`advance`](FlowTable::advance) does at most: so many timers are worked off, each of which may
-    /// end a flow; 1,024 by default (below a millisecond, without what the handler does), at least 1. What is due
-    /// beyond that stays due, [`next_deadline`](FlowTable::next_deadline) says so, and a flow whose time is over ends
-    /// before it is given another packet. A packet works off 32 timers at most.
+    /// Sets the maximum number of timers that one call of [`advance`](FlowTable::advance)
+    /// processes, at least 1 [default: 1,024]. Each timer may end a flow. The default takes less
+    /// than a millisecond, without the time spent in the handler.
+    ///
+    /// Further timers stay due, and [`next_deadline`](FlowTable::next_deadline) accounts for them.
+    /// A flow whose timeout has passed ends before it gets another packet. A packet processes at
+    /// most 32 timers.
     pub const fn expiry_budget(mut self, timers: usize) -> Self {
         self.config.expiry_budget = if timers == 0 { 1 } else { timers };
         self
     }
 
-    /// Sets how the hosts that receive treat segments and IPv4 fragments that overlap
-    /// [default: [`OverlapPolicy::First`]]. It replaces the overlap of [`fragments`](Self::fragments) set before.
+    /// Sets how receiving hosts treat overlapping TCP segments and IPv4 fragments [default:
+    /// [`OverlapPolicy::First`]]. Replaces the overlap policy of an earlier call of
+    /// [`fragments`](Self::fragments).
     pub const fn overlap_policy(mut self, policy: OverlapPolicy) -> Self {
         self.config.overlap.default = policy;
         self.config.fragments.overlap = policy.fragments();
         self
     }
 
-    /// Sets the same for the receivers in a network. The longest prefix decides. A key without
-    /// [receiver](FlowExtractor::receiver) belongs to no network.
+    /// Sets the overlap policy for receivers in a network. The longest matching prefix wins.
+    /// Applies only if the key has a [receiver](FlowExtractor::receiver).
     pub fn overlap_policy_for(mut self, network: Network, policy: OverlapPolicy) -> Self {
         self.config.overlap.set(network, policy);
         self
     }
 
-    /// How long a hole that the receiver has acknowledged may still be filled before it becomes a gap, since captures
-    /// reorder: so many packets of the flow, or so much time, whichever is over first. 64 packets and two seconds by
-    /// default; 0 packets for none.
+    /// Sets the time in which a hole that the receiver has acknowledged may still be filled,
+    /// because captures reorder packets [default: 64 packets and two seconds]. The hole becomes a
+    /// gap after this number of packets of the flow or after this time, whichever comes first. 0
+    /// packets turn the grace period off.
     pub fn grace(mut self, packets: u32, time: Duration) -> Self {
         self.config.grace_packets = packets;
         self.config.grace_time = nanos(time);
         self
     }
 
-    /// How long the first bytes of a stream without a SYN are held back, since earlier ones may still come: so many
-    /// packets of the flow, or so much time, whichever is over first. 16 packets and 100 milliseconds by default; 0
-    /// packets for none. They are not held back where an acknowledgement, or an earlier segment without payload, shows
-    /// that nothing comes before them.
+    /// Sets the time for which the first bytes of a stream without a SYN are held back, because
+    /// earlier ones may still arrive [default: 16 packets and 100 milliseconds]. The hold ends
+    /// after this number of packets of the flow or after this time, whichever comes first. 0
+    /// packets turn it off.
+    ///
+    /// The bytes are not held back if an acknowledgement, or an earlier segment without payload,
+    /// shows that nothing precedes them.
     pub fn pickup_grace(mut self, packets: u32, time: Duration) -> Self {
         self.config.pickup_packets = packets;
         self.config.pickup_time = nanos(time);
         self
     }
 
-    /// Ends the [hold](Self::pickup_grace) of a stream without a SYN when the other side answers it: sends payload that
-    /// acknowledges bytes that are held back. Off by default.
+    /// Ends the [hold](Self::pickup_grace) of a stream without a SYN when the other side answers,
+    /// that is, sends payload that acknowledges held bytes [default: off].
     ///
-    /// For handlers that care for the order between the two sides, as in
-    /// [`on_awaited`](crate::FlowHandler::on_awaited): otherwise the answer comes before what it answers. Bytes from before the
-    /// first that was seen, if any turn up after the answer, are late.
+    /// For handlers that depend on the order of events between the two sides, as with
+    /// [`on_awaited`](crate::FlowHandler::on_awaited). Without it, an answer is delivered before
+    /// the request that is still held. Bytes from before the first one that arrive after the answer
+    /// are late.
     pub const fn answer_ends_pickup(mut self, yes: bool) -> Self {
         self.config.answer_ends_pickup = yes;
         self
     }
 
-    /// What may wait behind a hole in one direction: memory in bytes and segments. 8 MiB and 65,536 by default; a segment
-    /// counts 128 bytes besides its own, the first of a direction 600 more. Beyond it the oldest hole becomes a gap.
+    /// Sets the memory in bytes, and the number of segments, that may be pending behind holes in
+    /// one direction [default: 8 MiB and 65,536]. A segment counts 128 bytes besides its own, and
+    /// the first of a direction 600 more. Beyond the limit the oldest hole becomes a gap.
     pub const fn direction_limit(mut self, bytes: usize, segments: usize) -> Self {
         self.config.direction_bytes = bytes;
         self.config.direction_segments = segments;
         self
     }
 
-    /// What may wait behind holes in the whole table, in bytes, counted in the same way. 256 MiB by default. Beyond it the
-    /// oldest holes become gaps.
+    /// Sets the memory in bytes that may be pending behind holes in the whole table, counted in the
+    /// same way [default: 256 MiB]. Beyond the limit the oldest holes become gaps.
     pub const fn table_limit(mut self, bytes: usize) -> Self {
         self.config.table_bytes = bytes;
         self
     }
 
-    /// Sets the memory in bytes for segments that do not fit their stream and wait for evidence, for one direction and for
-    /// the whole table; what a segment takes besides its bytes counts, too: up to 600 bytes. Beyond it the oldest is reported with
-    /// [`UnplacedCause::Limit`](crate::UnplacedCause::Limit). [default: 1 MiB and 16 MiB]
+    /// Sets the memory in bytes for segments that do not fit their stream and await evidence, for
+    /// one direction and for the whole table [default: 1 MiB and 16 MiB]. The overhead of a segment
+    /// counts as well, up to 600 bytes. Beyond the limit the oldest segment is reported with
+    /// [`UnplacedCause::Limit`](crate::UnplacedCause::Limit).
     pub const fn quarantine_limit(mut self, direction: usize, table: usize) -> Self {
         self.config.quarantine_bytes = direction;
         self.config.quarantine_table_bytes = table;
         self
     }
 
-    /// How long bytes wait behind a hole that nobody acknowledges. Two minutes by default.
+    /// Sets the time for which bytes are pending behind a hole that is not acknowledged [default:
+    /// two minutes].
     pub fn hole_timeout(mut self, time: Duration) -> Self {
         self.config.hole_timeout = nanos(time);
         self
     }
 
-    /// Sets how packets are parsed: whether tunnels are opened, and what is taken for one.
+    /// Sets the options of the parser: the tunnels to decapsulate and how they are recognised.
     pub const fn parse_options(mut self, options: ParseOptions) -> Self {
         self.config.parse = options;
         self
     }
 
-    /// How fragments of IP datagrams are joined: limits, and whose bytes count where they overlap.
+    /// Sets the options for joining fragments of IP datagrams: limits, and the overlap policy.
     pub const fn fragments(mut self, options: DefragmentOptions) -> Self {
         self.config.fragments = options;
         self
     }
 
-    /// Keeps the latest bytes that were delivered, so many of a direction and in all, and compares repetitions with them: those
-    /// that differ are passed to [`on_conflict`](crate::FlowHandler::on_conflict) instead of
-    /// [`on_repeat`](crate::FlowHandler::on_repeat) [default: off]. Nothing else shows that a segment was forged whose
-    /// bytes came first. Beyond the total, the direction that was remembered first is forgotten.
+    /// Sets the number of delivered bytes to keep, for one direction and for the whole table
+    /// [default: none]. Repeated bytes are compared with them. Bytes that differ are passed to
+    /// [`on_conflict`](crate::FlowHandler::on_conflict) instead of
+    /// [`on_repeat`](crate::FlowHandler::on_repeat). This is the only way to detect that the bytes
+    /// that arrived first were forged. Beyond the total, the direction that has been remembered
+    /// longest is dropped.
     pub const fn remember_delivered(mut self, direction_bytes: usize, table_bytes: usize) -> Self {
         self.config.remembered_bytes = Some((direction_bytes, table_bytes));
         self
     }
 
-    /// Sets which packets with a wrong checksum are dropped, as their receiver does: TCP, UDP and IPv4 headers; `true` for
-    /// all [default: none]. On the host that sends, captures show packets before the adapter has filled in their checksum.
-    /// Packets that the capture cut short, or that are marked as not finished, are never dropped.
+    /// Sets the packets that are dropped if the checksum of TCP, UDP or the IPv4 header is wrong,
+    /// as the receiver does; `true` means all [default: none].
+    ///
+    /// On the sending host, captures see packets before the adapter has filled in their checksums.
+    /// Packets that were truncated or are marked as unfinished are never dropped.
     pub fn verify_checksums(mut self, packets: impl Into<VerifyChecksums>) -> Self {
         self.config.verify_checksums = packets.into();
         self

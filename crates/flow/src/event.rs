@@ -1,9 +1,9 @@
-//! What the flow table tells its handler.
+//! Events of the flow table.
 
 use crate::{FlowSide, TcpFlags, Timestamp};
 
-/// A flow's number in its table: a slot that is used again after the flow's end, and a generation that tells the
-/// flows in it apart.
+/// Identifies a flow in its table: a slot, which is reused after the flow's end, and a generation
+/// that separates the flows in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FlowId {
     pub(crate) slot: u32,
@@ -11,7 +11,7 @@ pub struct FlowId {
 }
 
 impl FlowId {
-    /// The slot, dense from 0: an index for state that a handler keeps for each flow.
+    /// The slot, dense from 0. Use it as an index for per-flow state of a handler.
     #[must_use]
     pub const fn slot(self) -> usize {
         self.slot as usize
@@ -22,17 +22,22 @@ impl FlowId {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Data<'a> {
-    /// The bytes: a slice of the packet that brought them where nothing had to wait, else of a buffer.
+    /// The bytes. Borrowed from the packet that carried them if they arrived in order, otherwise
+    /// from a buffer.
     pub bytes: &'a [u8],
-    /// Position of the first byte in its direction's stream, gaps counted; the first byte after the SYN is 0.
+    /// Offset of the first byte in its direction's stream, including gaps. The first byte after the
+    /// SYN has offset 0.
     pub offset: u64,
-    /// Time stamp of the packet that brought the bytes.
+    /// Time stamp of the packet that carried the bytes.
     pub timestamp: Timestamp,
-    /// Number of the packet that brought the bytes.
+    /// Number of the packet that carried the bytes.
     pub packet_number: u64,
-    /// The sender had the other side's bytes before this offset when it sent these. Set where these waited behind a hole
-    /// in their own stream, so that the order of events does not show it; 0 elsewhere, and where
-    /// [`on_awaited`](crate::FlowHandler::on_awaited) told it.
+    /// When it sent these bytes, the sender had already received the other side's stream up to this
+    /// offset.
+    ///
+    /// Set if the bytes were pending behind a hole in their own stream, because the order of events
+    /// does not show it then. Otherwise 0, as for offsets that
+    /// [`on_awaited`](crate::FlowHandler::on_awaited) has reported.
     pub awaits: u64,
 }
 
@@ -40,37 +45,40 @@ pub struct Data<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
-    /// Position of the first missing byte in its direction's stream.
+    /// Offset of the first missing byte in its direction's stream.
     pub offset: u64,
-    /// How many bytes are missing.
+    /// The number of missing bytes.
     pub len: u64,
-    /// How the table came to know.
+    /// The evidence for the gap.
     pub cause: GapCause,
-    /// `true` if the capture missed so much that sequence numbers, which count modulo 2³², do not tell the length alone: it
-    /// is at least the remainder of `len` modulo 2³², and `len` is the likeliest of the lengths with this remainder by what
-    /// the source has lost, see [`FlowTable::note_drops`](crate::FlowTable::note_drops), or else by the flow's rate.
+    /// `true` if the length is an estimate: the capture missed so much that sequence numbers, which
+    /// count modulo 2³², allow several lengths.
+    ///
+    /// The length is then at least the remainder of `len` modulo 2³². `len` is the most likely
+    /// length with this remainder, judging by the packets that the source has dropped (see
+    /// [`FlowTable::note_drops`](crate::FlowTable::note_drops)) or else by the flow's rate.
     pub estimated: bool,
 }
 
-/// Why a gap was declared.
+/// The reason for a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GapCause {
-    /// The receiver acknowledged bytes that were not seen.
+    /// The receiver acknowledged bytes that were not captured.
     Acknowledged,
-    /// The limit of bytes or segments that wait for a hole to be filled was reached.
+    /// The limit of bytes or segments pending behind a hole was reached.
     Limit,
     /// The hole was not filled in time.
     Timeout,
     /// The flow ended before the hole was filled.
     End,
-    /// The sender went on far ahead, beyond what the receiver's window could take at that point, and nothing was seen in
-    /// between: the capture missed a stretch of the connection, the acknowledgements as well.
+    /// The sender continued far ahead, beyond the receiver's window, and nothing was captured in
+    /// between. The capture missed a stretch of the connection, including the acknowledgements.
     Outage,
-    /// The capture cut the packet short.
+    /// The capture truncated the packet.
     Truncated,
-    /// An urgent byte, which the receiving host hands to the application out of band (RFC 6093): it was captured, see
-    /// [`UnplacedCause::OutOfBand`].
+    /// An urgent byte. The receiving host passes it to the application out of band (RFC 6093), so
+    /// it is not part of the stream. It was captured; see [`UnplacedCause::OutOfBand`].
     OutOfBand,
 }
 
@@ -82,23 +90,23 @@ pub struct Datagram<'a> {
     pub bytes: &'a [u8],
     /// Payload bytes on the wire.
     pub wire_len: u32,
-    /// When it was captured.
+    /// The time of capture.
     pub timestamp: Timestamp,
     /// The packet's number.
     pub packet_number: u64,
 }
 
-/// The packet that a flow begins with.
+/// The first packet of a flow.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Opening<'a> {
-    /// Who sent it.
+    /// The sender.
     pub side: FlowSide,
-    /// The captured payload. The first packet of a TCP connection has none as a rule.
+    /// The captured payload. Usually empty for the first packet of a TCP connection.
     pub payload: &'a [u8],
-    /// The control bits of a TCP segment; none of them is set in other packets.
+    /// The control bits of a TCP segment. All zero for other packets.
     pub flags: TcpFlags,
-    /// When it was captured.
+    /// The time of capture.
     pub timestamp: Timestamp,
     /// The packet's number.
     pub packet_number: u64,
@@ -108,24 +116,24 @@ pub struct Opening<'a> {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Conflict<'a> {
-    /// Position of the first differing range in its direction's stream.
+    /// Offset of the first byte that differs, in its direction's stream.
     pub offset: u64,
-    /// The bytes that stay (or were delivered).
+    /// The bytes that stay in the stream, or were delivered.
     pub kept: &'a [u8],
-    /// The bytes that give way, as long as `kept`.
+    /// The bytes that are discarded. Of the same length as `kept`.
     pub discarded: &'a [u8],
-    /// Number of the packet that brought the bytes that stay.
+    /// Number of the packet that carried the bytes that stay.
     pub kept_packet_number: u64,
-    /// Number of the packet that brought the bytes that give way.
+    /// Number of the packet that carried the discarded bytes.
     pub discarded_packet_number: u64,
-    /// Time stamp of the packet that brought the second version.
+    /// Time stamp of the packet that carried the second version.
     pub timestamp: Timestamp,
-    /// Number of the packet that brought the second version.
+    /// Number of the packet that carried the second version.
     pub packet_number: u64,
 }
 
-/// Captured bytes that have no place in their direction's stream: no evidence showed where they belong, or the evidence
-/// speaks against them.
+/// Captured bytes that are not part of their direction's stream, because no evidence showed where
+/// they belong, or the evidence contradicts them.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Unplaced<'a> {
@@ -135,13 +143,13 @@ pub struct Unplaced<'a> {
     pub sequence: u32,
     /// The reason.
     pub cause: UnplacedCause,
-    /// Time stamp of the packet that brought the bytes.
+    /// Time stamp of the packet that carried the bytes.
     pub timestamp: Timestamp,
-    /// Number of the packet that brought the bytes.
+    /// Number of the packet that carried the bytes.
     pub packet_number: u64,
 }
 
-/// Why captured bytes have no place in their stream.
+/// The reason why captured bytes are not part of their stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UnplacedCause {
@@ -151,34 +159,36 @@ pub enum UnplacedCause {
     AfterFin,
     /// After the end of the connection, or after its reset.
     AfterEnd,
-    /// Of another sequence space on the same addresses and ports: the other side of a middlebox, or a forged handshake.
+    /// Of another sequence space on the same addresses and ports: the other side of a middlebox, or
+    /// a forged handshake.
     OtherSequenceSpace,
     /// On a SYN that was not confirmed, or that the receiver did not accept.
     SynNotConfirmed,
     /// In a segment that the receiving host discards; [`TableStatistics`](crate::TableStatistics) counts the causes.
     Discarded,
-    /// An urgent byte, which the receiving host hands to the application out of band (RFC 6093).
+    /// An urgent byte, which the receiving host passes to the application out of band (RFC 6093).
     OutOfBand,
-    /// The budget for segments that wait for evidence was used up.
+    /// The memory limit for segments that await evidence was reached.
     Limit,
 }
 
-/// Why a flow ended.
+/// The reason why a flow ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndReason {
-    /// Both sides said that they had no more data.
+    /// Both sides sent a FIN.
     Fin,
     /// A side reset the connection.
     Rst,
-    /// Nothing was seen for the time that its state allows.
+    /// The flow was idle for the timeout of its state.
     IdleTimeout,
-    /// The table was full and this flow had to make room.
+    /// The table was full and the flow was evicted.
     Evicted,
-    /// The capture ended while the flow was going on.
+    /// The capture ended while the flow was active.
     CaptureEnded,
     /// A new connection took over the same addresses and ports.
     Replaced,
-    /// It did not: this is a record of a flow that goes on, handed out at the interval that was asked for.
+    /// Not an end: an interim record of an active flow, emitted every
+    /// [`active_timeout`](crate::FlowTableBuilder::active_timeout).
     ActiveTimeout,
 }

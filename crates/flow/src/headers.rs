@@ -1,17 +1,18 @@
-//! What the parser found in a packet.
+//! The parsed headers of a packet.
 
 use std::net::IpAddr;
 
 use crate::Defect;
 
-/// The innermost network and transport headers of a packet, with every offset relative to the captured frame.
+/// The innermost network and transport headers of a packet. Every offset is relative to the
+/// captured frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Headers {
     /// Address of the sender.
     pub source: IpAddr,
     /// Address of the receiver.
     pub destination: IpAddr,
-    /// The protocol above IP, as IANA numbers it (after IPv6 extension headers).
+    /// The IANA number of the protocol above IP, after IPv6 extension headers.
     pub protocol: u8,
     /// Port of the sender, 0 for protocols without ports.
     pub source_port: u16,
@@ -19,18 +20,18 @@ pub struct Headers {
     pub destination_port: u16,
     /// The VLANs and tunnels around the innermost packet.
     pub scope: Scope,
-    /// Where the innermost IP header starts.
+    /// Offset of the innermost IP header.
     pub network_offset: u32,
-    /// Where the transport header starts.
+    /// Offset of the transport header.
     pub transport_offset: u32,
-    /// Where the transport payload starts; link-layer padding is never part of it.
+    /// Offset of the transport payload. Link-layer padding is never part of the payload.
     pub payload_offset: u32,
-    /// Payload bytes that were captured.
+    /// Number of payload bytes that were captured.
     pub payload_len: u32,
-    /// Payload bytes that were on the wire, by the IP header's length (by the frame's where the length is 0 because
-    /// of segmentation offload).
+    /// Number of payload bytes on the wire, by the IP header's length. That length is 0 with
+    /// segmentation offload; then by the frame's length.
     pub payload_wire_len: u32,
-    /// The TCP header's fields; all zero for other protocols.
+    /// Fields of the TCP header. All zero for other protocols.
     pub tcp: TcpHeader,
     /// The reason why the receiving host discards the packet, if the headers below TCP show one.
     pub defect: Option<Defect>,
@@ -39,9 +40,9 @@ pub struct Headers {
 /// The fields of a TCP header that reassembly needs (RFC 9293, section 3.1), in host byte order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TcpHeader {
-    /// Sequence number of the first byte (of the SYN, if set).
+    /// Sequence number of the first byte, or of the SYN if it is set.
     pub sequence: u32,
-    /// Acknowledgement number, meaningful with [`TcpFlags::ACK`].
+    /// Acknowledgement number. Valid with [`TcpFlags::ACK`].
     pub acknowledgement: u32,
     /// Control bits.
     pub flags: TcpFlags,
@@ -51,7 +52,7 @@ pub struct TcpHeader {
     pub window_scale: Option<u8>,
     /// The options of a SYN, or of a segment with payload, that reassembly looks at.
     pub options: TcpOptions,
-    /// The value of the time stamp option (RFC 7323) with [`TcpOptions::TIMESTAMP`].
+    /// The value of the time stamp option (RFC 7323). Valid with [`TcpOptions::TIMESTAMP`].
     pub timestamp: u32,
 }
 
@@ -64,9 +65,9 @@ impl TcpOptions {
     pub const TIMESTAMP: Self = Self(1);
     /// A signature: MD5 (RFC 2385) or the TCP Authentication Option (RFC 5925).
     pub const SIGNATURE: Self = Self(2);
-    /// Options that contradict themselves, in a place where a signature may follow.
+    /// Options that contradict each other, in a position at which a signature may follow.
     pub const MALFORMED: Self = Self(4);
-    /// There are options, but none was read: never in what a parser returns.
+    /// The header has options that were not read. Never in the result of a parser.
     pub(crate) const UNREAD: Self = Self(128);
 
     /// Returns `true` if all bits of `other` are set here.
@@ -95,7 +96,7 @@ impl TcpFlags {
     pub const SYN: Self = Self(0x02);
     /// Reset the connection.
     pub const RST: Self = Self(0x04);
-    /// Push.
+    /// Deliver the data to the application at once.
     pub const PSH: Self = Self(0x08);
     /// The acknowledgement number is meaningful.
     pub const ACK: Self = Self(0x10);
@@ -106,13 +107,13 @@ impl TcpFlags {
     /// Congestion window reduced.
     pub const CWR: Self = Self(0x80);
 
-    /// Whether all bits of `other` are set here.
+    /// Returns `true` if all bits of `other` are set here.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether any bit of `other` is set here.
+    /// Returns `true` if any bit of `other` is set here.
     #[must_use]
     pub const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -127,19 +128,24 @@ impl std::ops::BitOr for TcpFlags {
     }
 }
 
-/// Which VLANs and tunnels a packet was in, the same for both directions of a flow; [`Scope::NONE`] for plain packets.
+/// The VLANs and tunnels of a packet, equal for both directions of a flow. [`Scope::NONE`] for
+/// plain packets.
 ///
-/// What counts, from the outside in: VLAN identifiers (not priorities); PPPoE sessions and backbone service instances;
-/// each tunnel's kind, its two ends in no order, and the number that tells networks in it apart (VXLAN, Geneve and LISP
-/// instance, GRE key without NVGRE's flow byte, EoIP tunnel, ERSPAN session). What does not, since it may differ by
-/// direction: MPLS labels, GTP endpoint identifiers, L2TP and PPTP call numbers, service paths, and the authentication
-/// header.
+/// The scope covers, from the outside in: VLAN identifiers (without priorities), PPPoE sessions,
+/// backbone service instances, and for each tunnel its kind, its two ends in no particular order,
+/// and the number that separates networks in it (VXLAN, Geneve and LISP instance, GRE key without
+/// NVGRE's flow byte, EoIP tunnel, ERSPAN session).
 ///
-/// Up to four VLANs are kept as they are; everything else holds a hash with a seed of its [`Parser`](crate::Parser): scopes of
-/// different parsers, or of different runs, do not compare.
+/// It leaves out everything that may differ by direction: MPLS labels, GTP endpoint identifiers,
+/// L2TP and PPTP call numbers, service paths, and the authentication header.
 ///
-/// Printed, a scope is the name of its VLANs and tunnels, as in `vlan 5`, `vxlan 42` or `erspan 7 vlan 5`; [`Scope::NONE`] is
-/// the empty text. Tunnels that differ in their ends alone have the same name.
+/// Up to four VLANs are stored as they are. Everything else is a hash with a seed of its
+/// [`Parser`](crate::Parser), so scopes of different parsers, or of different runs, cannot be
+/// compared.
+///
+/// A scope prints as the name of its VLANs and tunnels, such as `vlan 5`, `vxlan 42` or
+/// `erspan 7 vlan 5`. [`Scope::NONE`] prints as the empty text. Tunnels that differ only in their
+/// ends have the same name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(pub u64);
 
@@ -148,7 +154,9 @@ impl Scope {
     pub const NONE: Self = Self(0);
 }
 
-/// A time to live below this one may end between the capture and the receiver.
+/// Below this value, a packet's time to live may expire between the capture and the receiver. An
+/// attacker can insert such segments for the capture alone (Ptacek and Newsham, "Insertion,
+/// Evasion, and Denial of Service", 1998).
 pub(crate) const LOW_TIME_TO_LIVE: u8 = 5;
 
 /// Protocol numbers that this crate treats specially (IANA, "Assigned Internet Protocol Numbers").

@@ -2,7 +2,7 @@
 
 use crate::FlowSide;
 
-/// An event that the history tells, once a side.
+/// An event in the history. Each side notes it once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Letter {
@@ -18,14 +18,16 @@ pub(crate) enum Letter {
 
 const LETTERS: [u8; 8] = *b"SHADFRTG";
 
-/// The letters of a flow, in order. How many of them there are is not in here: each of the sides' [`Seen`] has one bit a
-/// letter. So a letter is stored without a look at those before it, which are seldom in the processor's caches.
+/// The letters of a flow, in order.
 ///
-/// There is room for all but one of the sixteen.
+/// The number of letters is not stored here: each side's [`Seen`] has one bit for each letter. So a
+/// letter is appended without reading those before it, which are rarely in the processor's cache.
+///
+/// There are 16 letters, but only 15 fit. The last is dropped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct History([u8; 15]);
 
-/// The letters that a side has brought.
+/// The letters that a side has noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seen(u8);
 
@@ -41,7 +43,7 @@ impl Seen {
 impl History {
     pub(crate) const NONE: Self = Self([0; 15]);
 
-    /// Appends a letter, unless the side has brought it before. `peer` is what the other side has.
+    /// Appends a letter unless the side has noted it before. `peer` is the other side's.
     #[inline(always)]
     pub(crate) fn note(&mut self, seen: &mut Seen, peer: Seen, side: FlowSide, letter: Letter) {
         if !seen.has(letter) {
@@ -52,7 +54,7 @@ impl History {
         }
     }
 
-    /// The history in letters.
+    /// The history as text.
     pub(crate) fn spell(&self, seen: Seen, peer: Seen) -> String {
         let letters = self.0.get(..count(seen, peer)).unwrap_or(&self.0);
         String::from_utf8(letters.to_vec()).unwrap_or_default()

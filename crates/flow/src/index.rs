@@ -1,12 +1,15 @@
-//! From a key's hash to its slot.
+//! A hash index from keys to slots.
 
 use crate::prefetch::prefetch;
 
-/// Open addressing with linear probing. A bucket is 8 bytes, the slot and 32 bits of the hash, so that neither growing
-/// nor removing touches the flows themselves; eight buckets share a cache line, so that a lookup costs one line.
+/// A hash table with open addressing and linear probing.
+///
+/// A bucket has 8 bytes: the slot and 32 bits of the hash. So neither growing nor removing touches
+/// the flows themselves. Eight buckets share a cache line, so a lookup usually touches only one.
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// `0` where empty, else the slot plus one in the upper half and the hash in the lower.
+    /// `0` for an empty bucket. Otherwise the slot plus one in the upper half and the hash in the
+    /// lower.
     buckets: Vec<u64>,
     mask: usize,
     len: usize,
@@ -19,7 +22,7 @@ impl Index {
         Self { buckets: vec![0; SMALLEST], mask: SMALLEST - 1, len: 0 }
     }
 
-    /// Asks the processor for the bucket that a lookup of this hash begins with.
+    /// Prefetches the first bucket of a lookup for this hash.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u32) {
         if let Some(bucket) = self.buckets.get(hash as usize & self.mask) {
@@ -27,19 +30,20 @@ impl Index {
         }
     }
 
-    /// Loads the bucket that a lookup of this hash begins with.
+    /// Loads the first bucket of a lookup for this hash.
     #[inline(always)]
     pub(crate) fn touch(&self, hash: u32) -> u64 {
         self.buckets[hash as usize & self.mask]
     }
 
-    /// The first slot whose hash matches: nearly always the one, to be verified by its key.
+    /// The first slot whose hash matches. It nearly always is the right one; the caller verifies
+    /// the key.
     #[inline]
     pub(crate) fn candidate(&self, hash: u32) -> Option<u32> {
         self.find(hash, |_| true)
     }
 
-    /// The slot with this hash that `is_it` confirms.
+    /// Finds the slot with this hash that `is_it` confirms.
     #[inline]
     pub(crate) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let mut at = hash as usize & self.mask;
@@ -58,7 +62,7 @@ impl Index {
         }
     }
 
-    /// Adds a slot that is not in the index.
+    /// Inserts a slot that is not in the index.
     pub(crate) fn insert(&mut self, hash: u32, slot: u32) {
         if (self.len + 1) * 4 > self.buckets.len() * 3 {
             self.grow();
@@ -67,7 +71,7 @@ impl Index {
         place(&mut self.buckets, self.mask, bucket(hash, slot));
     }
 
-    /// Takes a slot out, and moves what was displaced by it back towards its home.
+    /// Removes a slot. Moves the buckets that it had displaced back towards their home.
     pub(crate) fn remove(&mut self, hash: u32, slot: u32) {
         let wanted = bucket(hash, slot);
         let mut hole = hash as usize & self.mask;
@@ -87,7 +91,8 @@ impl Index {
                 break;
             }
             let home = hash_of(bucket) as usize & self.mask;
-            // The hole must not lie before the home of what moves into it, around the end of the table.
+            // A bucket may move into the hole only if the hole is not before the bucket's home,
+            // modulo the size of the table.
             if (at.wrapping_sub(home) & self.mask) >= (at.wrapping_sub(hole) & self.mask) {
                 self.buckets[hole] = bucket;
                 hole = at;
@@ -136,7 +141,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Few distinct hashes, so that runs of displaced buckets are the rule.
+        /// Few distinct hashes, so that displaced buckets are common.
         #[test]
         fn agrees_with_a_map(operations in prop::collection::vec((any::<bool>(), 0u32..80), 1..400), spread in 1u32..9) {
             let mut index = Index::new();

@@ -1,4 +1,4 @@
-//! What makes two packets belong to one flow.
+//! Flow keys: the part of a packet that determines its flow.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -7,10 +7,11 @@ use std::num::NonZeroU128;
 
 use crate::{Headers, Packet, Scope};
 
-/// Takes the key of a flow out of a packet.
+/// Extracts the key of a flow from a packet.
 ///
-/// [`FiveTuple`], [`IpPair`](crate::IpPair) and [`MacPair`](crate::MacPair) are such keys, and any type can be one. Both
-/// directions of a flow must give the same key, with opposite orientations.
+/// [`FiveTuple`], [`IpPair`](crate::IpPair) and [`MacPair`](crate::MacPair) are extractors, and any
+/// type can be one. Both directions of a flow must produce the same key, with opposite
+/// orientations.
 ///
 /// # Examples
 ///
@@ -48,15 +49,17 @@ use crate::{Headers, Packet, Scope};
 /// # assert!(table.is_empty());
 /// ```
 pub trait FlowExtractor {
-    /// The key.
+    /// The type of the keys.
     type Key: Clone + Eq + Hash + fmt::Debug + Send + 'static;
 
-    /// The packet's key and which way it goes, `None` for packets that belong to no flow.
+    /// Returns the packet's key and its direction relative to the key. `None` for packets that
+    /// belong to no flow.
     fn extract(&self, packet: &Packet<'_>, headers: &Headers) -> Option<(Self::Key, Orientation)>;
 
-    /// The same for a datagram that was joined from fragments. `datagram` begins with the IP header, and `headers` are
-    /// about it; `fragment` is the packet that came last. To be implemented where the key needs more than the datagram,
-    /// such as link-layer addresses.
+    /// Returns the key of a datagram that was joined from fragments. `datagram` begins with the IP
+    /// header, and the offsets in `headers` refer to it. `fragment` is the fragment that arrived
+    /// last. Override it if the key needs fields from outside the datagram, such as link-layer
+    /// addresses.
     fn extract_joined(
         &self,
         fragment: &Packet<'_>,
@@ -67,45 +70,49 @@ pub trait FlowExtractor {
         self.extract(datagram, headers)
     }
 
-    /// Whether a key has no more than one TCP connection at a time, which is the default. If not, nothing is put
-    /// together: the payload of each segment comes as a [`Datagram`](crate::Datagram), and flows end as those of other
-    /// protocols do.
+    /// Returns `true` if a key has at most one TCP connection at a time, which is the default. If
+    /// not, nothing is reassembled: the payload of each segment is reported as a
+    /// [`Datagram`](crate::Datagram), and flows end in the same way as those of other protocols.
     fn is_connection(&self) -> bool {
         true
     }
 
-    /// The address of the host that receives the packets of this orientation, if the key has it. It selects the
-    /// [policy](crate::FlowTableBuilder::overlap_policy_for) of the host. `None` by default.
+    /// The address of the host that receives packets of this orientation, if the key contains it.
+    /// It selects the host's [overlap policy](crate::FlowTableBuilder::overlap_policy_for).
+    /// Default: `None`.
     fn receiver(key: &Self::Key, orientation: Orientation) -> Option<IpAddr> {
         let _ = (key, orientation);
         None
     }
 
-    /// The whole key as a number, where it fits into one: [`expand`](Self::expand) gives it back. The table then hashes and
-    /// compares the number, and neither makes nor touches the key until the flow's events show it. By default no key fits.
+    /// The whole key as a number, if it fits into one. [`expand`](Self::expand) is the inverse. The
+    /// table then hashes and compares the number, and does not build or read the key until it is
+    /// needed for an event. Default: `None`.
     #[inline(always)]
     fn compact(key: &Self::Key) -> Option<NonZeroU128> {
         let _ = key;
         None
     }
 
-    /// The key of a number that [`compact`](Self::compact) gave; `None` for other numbers.
+    /// The key for a number that [`compact`](Self::compact) returned. `None` for other numbers.
     fn expand(number: NonZeroU128) -> Option<Self::Key> {
         let _ = number;
         None
     }
 
-    /// The same key outside all VLANs and tunnels; `None` if the key is outside already, or holds no scope.
+    /// The same key outside all VLANs and tunnels. `None` if it already is outside, or if the key
+    /// contains no scope.
     ///
-    /// Extractors that implement this let the table join a TCP connection whose directions were captured in different
-    /// VLANs or tunnels, as [`FiveTuple`] describes. By default nothing is joined.
+    /// Extractors that implement this allow the table to join a TCP connection whose directions
+    /// were captured in different VLANs or tunnels; see [`FiveTuple`]. By default nothing is
+    /// joined.
     fn without_scope(&self, key: &Self::Key) -> Option<Self::Key> {
         let _ = key;
         None
     }
 }
 
-/// Which way a packet goes, relative to its key.
+/// The direction of a packet relative to its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Orientation {
     /// From the key's `a` to its `b`.
@@ -115,7 +122,7 @@ pub enum Orientation {
 }
 
 impl Orientation {
-    /// The other way.
+    /// The opposite direction.
     #[must_use]
     pub const fn reversed(self) -> Self {
         match self {
@@ -125,11 +132,14 @@ impl Orientation {
     }
 }
 
-/// Which end of a flow.
+/// One of the two ends of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FlowSide {
-    /// The end that opened the connection. Where its beginning was not captured, the end with the higher port, since servers
-    /// have the lower one as a rule; of two equal ports, and in other protocols than TCP, the end that sent first.
+    /// The end that opened the connection.
+    ///
+    /// If the beginning was not captured, it is the end with the higher port, since servers usually
+    /// have the lower one. If the ports are equal, and in other protocols than TCP, it is the end
+    /// that sent first.
     Initiator,
     /// The other end.
     Responder,
@@ -146,13 +156,14 @@ impl FlowSide {
     }
 }
 
-/// Keys flows by addresses, ports, protocol and scope: both directions are one flow.
+/// Keys flows by addresses, ports, protocol and scope. Both directions are one flow.
 ///
-/// The same addresses and ports in two VLANs or tunnels are two flows, with one exception: a TCP connection whose directions
-/// differ in VLAN, tunnel or mirror session is one flow. Its directions are joined when the sequence and acknowledgement
-/// numbers of one continue those of the other, and each scope has brought one direction alone. The flow has the key of the
-/// scope that was seen first; [`FlowRecord::joined`](crate::FlowRecord::joined) tells the other one. Other protocols carry
-/// nothing that shows this, so their flows are never joined.
+/// The same addresses and ports in two VLANs or tunnels are two flows, with one exception: a TCP
+/// connection whose directions differ in VLAN, tunnel or mirror session is one flow. The directions
+/// are joined if the sequence and acknowledgement numbers of one continue those of the other, and
+/// each scope has carried only one direction. The flow keeps the key of the scope that was seen
+/// first. [`FlowRecord::joined`](crate::FlowRecord::joined) contains the other one. Flows of other
+/// protocols are never joined, because they have no such numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct FiveTuple {
     scoped: bool,
@@ -160,19 +171,21 @@ pub struct FiveTuple {
 }
 
 impl FiveTuple {
-    /// Both directions of a conversation are one flow; the same five-tuple in two VLANs or tunnels is two.
+    /// Creates an extractor that joins both directions. The same five-tuple in two VLANs or tunnels
+    /// is two flows.
     #[must_use]
     pub const fn bidirectional() -> Self {
         Self { scoped: true, joins: true }
     }
 
-    /// Leaves VLANs and tunnels out of the key: every packet with the same addresses and ports belongs to one flow.
+    /// Removes VLANs and tunnels from the key: all packets with the same addresses and ports belong
+    /// to one flow.
     #[must_use]
     pub const fn ignoring_scope(self) -> Self {
         Self { scoped: false, ..self }
     }
 
-    /// Keeps VLANs and tunnels apart even if each has one direction of the same connection.
+    /// Keeps VLANs and tunnels separate even if each carries one direction of the same connection.
     #[must_use]
     pub const fn without_joins(self) -> Self {
         Self { joins: false, ..self }
@@ -191,7 +204,8 @@ impl FlowExtractor for FiveTuple {
         let (source_port, destination_port) = (headers.source_port, headers.destination_port);
         let scope = if self.scoped { headers.scope } else { Scope::NONE };
         let protocol = headers.protocol;
-        // The same twice over: with the addresses' kind known, the key is a handful of stores, and in its number none.
+        // Duplicates the code below for IPv4: with the kind of address known, building the key
+        // takes a few stores, and packing it into a number takes none.
         if let (IpAddr::V4(source), IpAddr::V4(destination)) = (headers.source, headers.destination)
         {
             let source = u64::from(source.to_bits()) << 16 | u64::from(source_port);
@@ -222,7 +236,7 @@ impl FlowExtractor for FiveTuple {
         })
     }
 
-    /// Plain IPv4 fits, in 104 bits and one that says so.
+    /// Plain IPv4 takes 104 bits, and one more keeps the number from being zero.
     #[inline(always)]
     fn compact(key: &FiveTupleKey) -> Option<NonZeroU128> {
         let (IpAddr::V4(a), IpAddr::V4(b)) = (key.a.address, key.b.address) else { return None };
@@ -254,21 +268,21 @@ impl FlowExtractor for FiveTuple {
     }
 }
 
-/// The key of [`FiveTuple`]: `a` is the lesser endpoint, whoever opened the connection.
+/// The key of [`FiveTuple`]. `a` is the lesser endpoint, whichever opened the connection.
 #[derive(Clone, Copy, Debug)]
 pub struct FiveTupleKey {
     /// The lesser endpoint.
     pub a: Endpoint,
     /// The greater endpoint.
     pub b: Endpoint,
-    /// The protocol above IP, as IANA numbers it.
+    /// The IANA number of the protocol above IP.
     pub protocol: u8,
     /// The VLANs and tunnels around the flow.
     pub scope: Scope,
 }
 
 impl FiveTupleKey {
-    /// Ports and protocol in one number.
+    /// Packs ports and protocol into one number.
     #[inline(always)]
     fn rest(&self) -> u64 {
         u64::from(self.a.port) << 32 | u64::from(self.b.port) << 16 | u64::from(self.protocol)
@@ -276,7 +290,7 @@ impl FiveTupleKey {
 }
 
 impl PartialEq for FiveTupleKey {
-    /// What `derive` would say, with fewer branches.
+    /// Equal to the derived implementation, with fewer branches.
     #[inline(always)]
     fn eq(&self, other: &Self) -> bool {
         let ports = self.a.port == other.a.port && self.b.port == other.b.port;
@@ -294,7 +308,8 @@ impl PartialEq for FiveTupleKey {
 impl Eq for FiveTupleKey {}
 
 impl Hash for FiveTupleKey {
-    /// Two words for plain IPv4, where `derive` would feed the hasher a dozen pieces.
+    /// Hashes two words for plain IPv4. The derived implementation would call the hasher a dozen
+    /// times.
     #[inline(always)]
     fn hash<H: Hasher>(&self, state: &mut H) {
         match (self.a.address, self.b.address) {
@@ -317,12 +332,12 @@ impl Hash for FiveTupleKey {
     }
 }
 
-/// An address and a port, printed as `192.0.2.1:80` or `[2001:db8::1]:80`.
+/// An address and a port. Prints as `192.0.2.1:80` or `[2001:db8::1]:80`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
     /// The address.
     pub address: IpAddr,
-    /// The port, 0 for protocols without ports.
+    /// The port. 0 for protocols without ports.
     pub port: u16,
 }
 

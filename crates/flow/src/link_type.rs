@@ -1,12 +1,12 @@
-//! What the first byte of a packet belongs to.
+//! Link-layer header types.
 
-/// A link-layer header type, by its LINKTYPE number of the tcpdump group's registry
+/// A link-layer header type, by its LINKTYPE number in the tcpdump group's registry
 /// (<https://www.tcpdump.org/linktypes.html>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkType(pub u16);
 
 impl LinkType {
-    /// BSD loopback: a four-byte protocol family in the byte order of the host that captured.
+    /// BSD loopback: a four-byte protocol family in the byte order of the capturing host.
     pub const NULL: Self = Self(0);
     /// Ethernet.
     pub const ETHERNET: Self = Self(1);
@@ -22,15 +22,15 @@ impl LinkType {
     pub const PPP: Self = Self(9);
     /// FDDI.
     pub const FDDI: Self = Self(10);
-    /// IPv4 or IPv6 without any link-layer header, as some BSD captures number it.
+    /// IPv4 or IPv6 without a link-layer header, with the number of some BSD captures.
     pub const RAW_BSD: Self = Self(12);
-    /// IPv4 or IPv6 without any link-layer header, as OpenBSD captures number it.
+    /// IPv4 or IPv6 without a link-layer header, with the number of OpenBSD captures.
     pub const RAW_OPENBSD: Self = Self(14);
     /// PPP in HDLC-like framing, or Cisco HDLC.
     pub const PPP_HDLC: Self = Self(50);
     /// PPPoE session packets without the Ethernet header.
     pub const PPP_ETHER: Self = Self(51);
-    /// What Symantec's firewall captures.
+    /// Captures of Symantec's firewall.
     pub const SYMANTEC_FIREWALL: Self = Self(99);
     /// LLC/SNAP over ATM.
     pub const ATM_RFC1483: Self = Self(100);
@@ -72,17 +72,17 @@ impl LinkType {
     pub const USER_2: Self = Self(149);
     /// IEEE 802.11 after an AVS header.
     pub const IEEE802_11_AVS: Self = Self(163);
-    /// PPP as pppd logs it, with the direction.
+    /// PPP in pppd's log format, with the direction.
     pub const PPP_PPPD: Self = Self(166);
-    /// PPPoE over Ethernet as Juniper routers capture it.
+    /// PPPoE over Ethernet, in the format of Juniper routers.
     pub const JUNIPER_PPPOE: Self = Self(167);
-    /// Ethernet as Juniper routers capture it.
+    /// Ethernet, in the format of Juniper routers.
     pub const JUNIPER_ETHER: Self = Self(178);
-    /// PPP as Juniper routers capture it.
+    /// PPP, in the format of Juniper routers.
     pub const JUNIPER_PPP: Self = Self(179);
-    /// Frame relay as Juniper routers capture it.
+    /// Frame relay, in the format of Juniper routers.
     pub const JUNIPER_FRELAY: Self = Self(180);
-    /// Cisco HDLC as Juniper routers capture it.
+    /// Cisco HDLC, in the format of Juniper routers.
     pub const JUNIPER_CHDLC: Self = Self(181);
     /// Multilink frame relay.
     pub const MFR: Self = Self(182);
@@ -100,7 +100,7 @@ impl LinkType {
     pub const FRELAY_WITH_DIR: Self = Self(206);
     /// MPLS label stacks without any link-layer header.
     pub const MPLS: Self = Self(219);
-    /// What Solaris passes between its zones.
+    /// Traffic between Solaris zones.
     pub const IPNET: Self = Self(226);
     /// IPv4 without any link-layer header.
     pub const IPV4: Self = Self(228);
@@ -124,7 +124,7 @@ impl LinkType {
     pub const LINUX_SLL2: Self = Self(276);
     /// Ethernet with a Broadcom switch tag.
     pub const DSA_TAG_BRCM: Self = Self(281);
-    /// Ethernet behind a Broadcom switch tag.
+    /// Ethernet after a Broadcom switch tag.
     pub const DSA_TAG_BRCM_PREPEND: Self = Self(282);
     /// Ethernet with a Marvell DSA tag.
     pub const DSA_TAG_DSA: Self = Self(284);

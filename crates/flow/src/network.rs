@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// The IP addresses that share their leading bits: `192.0.2.0/24`, `2001:db8::/32`, or a single address.
+/// A range of IP addresses that share their leading bits: `192.0.2.0/24`, `2001:db8::/32`, or a
+/// single address.
 ///
 /// # Examples
 ///
@@ -61,7 +62,7 @@ impl Network {
         }
     }
 
-    /// The leading bits, right-aligned in as many bits as the address has.
+    /// The mask of the leading bits, right-aligned to the width of the address.
     fn mask(&self) -> u128 {
         let free = u32::from(self.width() - self.prefix);
         let all = u128::MAX >> (128 - u32::from(self.width()));
@@ -101,14 +102,14 @@ impl fmt::Display for Network {
     }
 }
 
-/// The reason why a text is no [`Network`].
+/// The reason why a text is not a [`Network`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetworkError {
-    /// The part before the slash is no IP address.
+    /// The part before the slash is not an IP address.
     #[error("not an IP address; write a network as 192.0.2.0/24 or 2001:db8::/32")]
     Address,
-    /// The part after the slash is no number.
+    /// The part after the slash is not a number.
     #[error("the prefix length is not a number; write a network as 192.0.2.0/24")]
     Prefix,
     /// The prefix is longer than the address.

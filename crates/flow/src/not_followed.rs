@@ -8,10 +8,11 @@ use crate::parse::{Name, ip_protocol};
 
 /// Packets that were not followed, counted by cause.
 ///
-/// The number of distinct causes is bounded, since hostile traffic can make up thousands (EtherTypes, protocols). A cause
-/// that is new when all places are taken replaces the rarest one, whose packets are then counted as
-/// [`other`](Self::other). So frequent causes keep their place, no packet is lost from the [`total`](Self::total), and a
-/// cause's count is exact, or too low by at most what `other` says.
+/// The number of distinct causes is bounded, because hostile traffic can contain thousands of
+/// EtherTypes and protocols. When all entries are in use, a new cause replaces the rarest one,
+/// whose packets are then counted as [`other`](Self::other). So frequent causes keep their entry
+/// and no packet is missing from the [`total`](Self::total). The count of a cause is exact, or too
+/// low by at most `other`.
 ///
 /// # Examples
 ///
@@ -27,26 +28,27 @@ use crate::parse::{Name, ip_protocol};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct NotFollowed {
-    /// The first `len` are in use, in the order of their causes.
+    /// The first `len` are in use, sorted by cause.
     entries: [(Cause, u64); CAPACITY],
     len: u8,
     other: u64,
 }
 
-/// Distinct causes that are counted.
+/// The maximum number of distinct causes.
 const CAPACITY: usize = 40;
 
-/// The reason for which a packet was not followed. [`Display`](fmt::Display) names it in plain words.
+/// The reason why a packet was not followed. [`Display`](fmt::Display) names it in plain words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Cause {
     /// The parser found no flow in it.
     Unparsed(Unparsed),
-    /// The extractor made no key for it.
+    /// The extractor returned no key for it.
     NoKey,
-    /// It is of this IP protocol, which is not TCP: followed as datagrams, but in no stream.
+    /// It is of this IP protocol, which is not TCP. It is followed as a datagram, but belongs to no
+    /// stream.
     Protocol(u8),
-    /// A fragment of a datagram that never became whole, or that was void.
+    /// It is a fragment of a datagram that was never complete, or that was discarded.
     IncompleteDatagram,
 }
 
@@ -65,7 +67,7 @@ impl fmt::Display for Cause {
 }
 
 impl NotFollowed {
-    /// Counts packets.
+    /// Adds packets to the count of a cause.
     pub fn add(&mut self, cause: Cause, packets: u64) {
         let len = usize::from(self.len);
         let place = match self.used().binary_search_by_key(&cause, |(cause, _)| *cause) {
@@ -97,7 +99,8 @@ impl NotFollowed {
         }
     }
 
-    /// Returns the causes and their packets, the most frequent cause first. [`other`](Self::other) is not among them.
+    /// Returns the causes and their packet counts, the most frequent cause first.
+    /// [`other`](Self::other) is not included.
     pub fn iter(&self) -> impl Iterator<Item = (Cause, u64)> + use<> {
         let Self { mut entries, len, .. } = *self;
         let len = usize::from(len);
@@ -105,20 +108,20 @@ impl NotFollowed {
         entries.into_iter().take(len)
     }
 
-    /// Packets of one cause.
+    /// The number of packets of a cause.
     #[must_use]
     pub fn packets(&self, cause: Cause) -> u64 {
         let used = self.used();
         used.binary_search_by_key(&cause, |(cause, _)| *cause).map_or(0, |at| used[at].1)
     }
 
-    /// Packets of causes that have no place of their own.
+    /// The number of packets of causes without an entry of their own.
     #[must_use]
     pub const fn other(&self) -> u64 {
         self.other
     }
 
-    /// All packets.
+    /// The number of all packets.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.used().iter().map(|(_, packets)| packets).sum::<u64>() + self.other
@@ -207,7 +210,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn counts_are_those_of_a_map(added: Vec<(u8, u8)>, split: u8) {
-            // Few enough for all to have a place.
+            // Few enough distinct causes for each to have an entry.
             let added: Vec<_> = added.iter().map(|(cause, n)| (cause % 30, u64::from(*n))).collect();
             let mut expected = std::collections::BTreeMap::new();
             let mut halves = [NotFollowed::default(); 2];

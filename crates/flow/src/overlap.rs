@@ -1,4 +1,4 @@
-//! Which bytes stay where segments overlap.
+//! Overlap policies: the bytes that win if segments overlap.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,13 +7,14 @@ use std::str::FromStr;
 
 use crate::{FragmentOverlap, Network};
 
-/// How a receiving host treats a segment that overlaps one in its out-of-order queue, after J. Novak and S. Sturges,
-/// "Target-Based TCP Stream Reassembly" (2007).
+/// The way a receiving host treats a segment that overlaps one in its out-of-order queue, after J.
+/// Novak and S. Sturges, "Target-Based TCP Stream Reassembly" (2007).
 ///
-/// It matters only if the two differ, and then it is nearly always an attack on whoever watches. Bytes that were
-/// delivered stay, whatever the policy: no host takes back what the application has read.
+/// It matters only if the overlapping bytes differ, which is nearly always an attack on the
+/// monitoring system. Delivered bytes stay under every policy, because no host takes back what the
+/// application has read.
 ///
-/// A policy also says how the host joins [IP fragments](Self::fragments).
+/// A policy also determines how the host joins [IP fragments](Self::fragments).
 ///
 /// # Examples
 ///
@@ -26,21 +27,24 @@ use crate::{FragmentOverlap, Network};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OverlapPolicy {
-    /// The bytes that came first stay (Windows since Vista, and a sound choice if the host is unknown).
+    /// The bytes that arrived first stay (Windows since Vista, and a safe choice if the host is
+    /// unknown).
     #[default]
     First,
-    /// The bytes that came last stay.
+    /// The bytes that arrived last stay.
     Last,
     /// The held segment stays unless the new one begins before it (FreeBSD, NetBSD, OpenBSD, macOS, IRIX, HP-UX 10).
     Bsd,
-    /// The new segment stays unless it begins before the held one: [`Bsd`](Self::Bsd) the other way round.
+    /// The new segment stays unless it begins before the held one: the opposite of
+    /// [`Bsd`](Self::Bsd).
     BsdRight,
-    /// As [`Bsd`](Self::Bsd), and the new segment also stays if both begin together and it ends later (Linux 2.4
-    /// and later; compared with Linux 6.18).
+    /// As [`Bsd`](Self::Bsd), but the new segment also stays if both begin together and it ends
+    /// later (Linux 2.4 and later; compared with Linux 6.18).
     Linux,
     /// As [`Bsd`](Self::Bsd) (Windows 95 to Server 2003).
     Windows,
-    /// The new segment stays if it ends after the held one, or with it without beginning after it (Solaris, HP-UX 11).
+    /// The new segment stays if it ends after the held one, or if both end together and it does not
+    /// begin later (Solaris, HP-UX 11).
     Solaris,
 }
 
@@ -56,7 +60,7 @@ impl OverlapPolicy {
         Self::Solaris,
     ];
 
-    /// The name by which [`FromStr`] knows the policy.
+    /// The name that [`FromStr`] parses.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -70,8 +74,8 @@ impl OverlapPolicy {
         }
     }
 
-    /// How hosts of this kind join IP fragments (J. Novak, "Target-Based Fragmentation Reassembly", 2005; Linux as it is
-    /// since 4.20).
+    /// The way hosts of this kind join IP fragments (J. Novak, "Target-Based Fragmentation
+    /// Reassembly", 2005; Linux since 4.20).
     #[must_use]
     pub const fn fragments(self) -> FragmentOverlap {
         match self {
@@ -83,7 +87,7 @@ impl OverlapPolicy {
         }
     }
 
-    /// Returns `true` if the new segment's bytes replace those of the held one where both have some.
+    /// Returns `true` if the new segment's bytes replace those of the held one in the overlap.
     pub(crate) const fn prefers_new(self, new: &Range<u64>, held: &Range<u64>) -> bool {
         match self {
             Self::First => false,
@@ -112,17 +116,17 @@ impl FromStr for OverlapPolicy {
     }
 }
 
-/// A text that names no [`OverlapPolicy`].
+/// The text is not the name of an [`OverlapPolicy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a policy; one of first, last, bsd, bsd-right, linux, windows, solaris")]
 pub struct OverlapPolicyError;
 
-/// The policies of the hosts that receive.
+/// The overlap policies of receiving hosts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Policies {
-    /// The policy of hosts that no network names.
+    /// The policy of hosts in none of the networks.
     pub(crate) default: OverlapPolicy,
-    /// The longest prefix first; of equal networks the one that was named last.
+    /// The longest prefix first. Of equal networks, the one set last is first.
     networks: Vec<(Network, OverlapPolicy)>,
 }
 
@@ -133,13 +137,13 @@ impl Policies {
         self.networks.insert(at, (network, policy));
     }
 
-    /// The policy that was set for the receiver's network.
+    /// The policy of the receiver's network, if one was set.
     pub(crate) fn of_network(&self, receiver: IpAddr) -> Option<OverlapPolicy> {
         let (_, policy) = self.networks.iter().find(|(network, _)| network.contains(receiver))?;
         Some(*policy)
     }
 
-    /// The policy of a receiver; `receiver` is called only if it matters.
+    /// The policy of a receiver. `receiver` is called only if networks were set.
     #[inline]
     pub(crate) fn of(&self, receiver: impl FnOnce() -> Option<IpAddr>) -> OverlapPolicy {
         if self.networks.is_empty() {

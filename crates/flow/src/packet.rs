@@ -1,30 +1,31 @@
-//! What the flow table is fed with.
+//! The input of the flow table.
 
 use crate::{LinkType, Timestamp};
 
-/// A packet, borrowed from wherever it was captured.
+/// A packet, borrowed from the buffer that it was captured to.
 ///
-/// Plain data, so that capture files, tun devices, DPDK and tests can make it without ceremony.
+/// All fields are public and plain, so that capture files, tun devices, DPDK and tests can build it
+/// directly.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     /// The captured bytes, from the link-layer header on.
     pub data: &'a [u8],
-    /// Bytes on the wire; more than `data.len()` where the capture cut the packet short.
+    /// Bytes on the wire. Greater than `data.len()` if the capture truncated the packet.
     pub wire_len: u32,
-    /// When it was captured.
+    /// The time of capture.
     pub timestamp: Timestamp,
-    /// What the first byte of `data` belongs to.
+    /// The type of the header at the start of `data`.
     pub link_type: LinkType,
-    /// Tag control information of a VLAN tag that the adapter took off the frame.
+    /// Tag control information of a VLAN tag that the adapter removed from the frame.
     pub vlan_tci: Option<u16>,
     /// Position in its source, counted from 1.
     pub number: u64,
-    /// The transport checksum was left to the adapter, so it cannot be verified.
+    /// `true` if the transport checksum was left to the adapter, so that it cannot be verified.
     pub checksum_partial: bool,
 }
 
 impl<'a> Packet<'a> {
-    /// A whole packet, number 0, without a stripped tag.
+    /// Creates a packet that was captured whole, with number 0 and no removed tag.
     #[must_use]
     pub fn new(data: &'a [u8], timestamp: Timestamp, link_type: LinkType) -> Self {
         Self {

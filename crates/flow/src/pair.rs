@@ -1,11 +1,12 @@
-//! Keys that hold many connections: the traffic between two hosts.
+//! Keys for the traffic between two hosts, which covers many connections.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use crate::{FlowExtractor, Headers, LinkType, Orientation, Packet, Scope};
 
-/// Keys flows by the two addresses of the innermost IP packet: everything between two hosts is one flow.
+/// Keys flows by the two addresses of the innermost IP packet: everything between two hosts is one
+/// flow.
 ///
 /// # Examples
 ///
@@ -21,20 +22,21 @@ pub struct IpPair {
 }
 
 impl IpPair {
-    /// Both directions are one flow; the same pair in two VLANs or tunnels is two.
+    /// Creates an extractor that joins both directions. The same pair in two VLANs or tunnels is
+    /// two flows.
     #[must_use]
     pub const fn bidirectional() -> Self {
         Self { scoped: true }
     }
 
-    /// Leaves VLANs and tunnels out of the key.
+    /// Removes VLANs and tunnels from the key.
     #[must_use]
     pub const fn ignoring_scope(self) -> Self {
         Self { scoped: false }
     }
 }
 
-/// The key of [`IpPair`]: `a` is the lesser address, whoever sent first.
+/// The key of [`IpPair`]. `a` is the lesser address, whichever sent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IpPairKey {
     /// The lesser address.
@@ -59,31 +61,31 @@ impl FlowExtractor for IpPair {
     }
 }
 
-/// Keys flows by the two addresses in the Ethernet header: the IP traffic between two stations, or between a station and
-/// its router.
+/// Keys flows by the two addresses in the Ethernet header: the IP traffic between two stations, or
+/// between a station and its router.
 ///
-/// What has no Ethernet header (cooked captures, raw IP) has no key and counts as unparsed; so does, as with every key,
-/// what is not IP.
+/// Packets without an Ethernet header (cooked captures, raw IP) have no key and count as unparsed.
+/// As with every key, so do packets that are not IP.
 #[derive(Clone, Copy, Debug)]
 pub struct MacPair {
     scoped: bool,
 }
 
 impl MacPair {
-    /// Both directions are one flow; the same pair in two VLANs is two.
+    /// Creates an extractor that joins both directions. The same pair in two VLANs is two flows.
     #[must_use]
     pub const fn bidirectional() -> Self {
         Self { scoped: true }
     }
 
-    /// Leaves VLANs, and tunnels inside the frame, out of the key.
+    /// Removes VLANs, and tunnels inside the frame, from the key.
     #[must_use]
     pub const fn ignoring_scope(self) -> Self {
         Self { scoped: false }
     }
 }
 
-/// The key of [`MacPair`]: `a` is the lesser address, whoever sent first.
+/// The key of [`MacPair`]. `a` is the lesser address, whichever sent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MacPairKey {
     /// The lesser address.
@@ -94,7 +96,7 @@ pub struct MacPairKey {
     pub scope: Scope,
 }
 
-/// An address of a network adapter, printed as `02:00:00:00:00:01`.
+/// The address of a network adapter. Prints as `02:00:00:00:00:01`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MacAddress(pub [u8; 6]);
 

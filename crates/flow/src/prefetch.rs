@@ -1,12 +1,14 @@
-//! Asking the processor for memory before it is needed: the one place in this crate that is not safe code.
+//! Memory prefetching, which is the only unsafe code in this crate.
 
-/// Starts loading the cache line of `target`; no effect but on time. A no-op where no instruction for it is known.
+/// Starts loading the cache line of `target`. Has no effect except on time. A no-op on
+/// architectures without a known instruction.
 #[inline(always)]
 pub(crate) fn prefetch<T>(target: &T) {
     prefetch_bytes(target, 1);
 }
 
-/// Starts loading the cache lines of so many bytes from `target` on. It need not point to anything.
+/// Starts loading the cache lines of this number of bytes from `target` on. The pointer need not be
+/// valid.
 #[inline(always)]
 pub fn prefetch_bytes<T>(target: *const T, bytes: usize) {
     #[cfg(target_arch = "x86_64")]

@@ -1,4 +1,4 @@
-//! What is known of a flow when it ends.
+//! The summary of a flow.
 
 use std::time::Duration;
 
@@ -10,25 +10,27 @@ use crate::{EndReason, FlowSide, Orientation, Timestamp};
 pub struct FlowRecord<K> {
     /// The flow's key.
     pub key: K,
-    /// Which way packets of the initiator go, relative to the key.
+    /// The direction of the initiator's packets relative to the key.
     pub initiator_orientation: Orientation,
     /// Time stamp of the first packet.
     pub started: Timestamp,
     /// Time stamp of the last packet.
     pub ended: Timestamp,
-    /// Why it ended.
+    /// The reason for the end.
     pub reason: EndReason,
-    /// What the initiator sent.
+    /// Counters of the initiator's packets.
     pub initiator: SideCounters,
-    /// What the responder sent.
+    /// Counters of the responder's packets.
     pub responder: SideCounters,
-    /// From the SYN to the acknowledgement of the SYN-ACK, if the whole handshake was seen.
+    /// Time from the SYN to the acknowledgement of the SYN-ACK, if the whole handshake was
+    /// captured.
     pub handshake_rtt: Option<Duration>,
-    /// The TCP history string: one letter an event, upper case for the initiator, lower case for the responder
-    /// (S SYN, H SYN-ACK, A pure acknowledgement, D data, F FIN, R reset, T retransmission, G gap).
+    /// The TCP history string: one letter for each kind of event, in order of first occurrence.
+    /// Upper case for the initiator, lower case for the responder: S SYN, H SYN-ACK, A pure
+    /// acknowledgement, D data, F FIN, R reset, T retransmission, G gap.
     pub history: String,
-    /// The side whose packets came in another VLAN or tunnel than the key's, and the key that they had there; `None` for a
-    /// flow in a single scope. See [`FiveTuple`](crate::FiveTuple).
+    /// The side whose packets were in another VLAN or tunnel than the key's, and their key there.
+    /// `None` for a flow in a single scope. See [`FiveTuple`](crate::FiveTuple).
     pub joined: Option<(FlowSide, K)>,
 }
 
@@ -43,28 +45,28 @@ impl<K> FlowRecord<K> {
     }
 }
 
-/// What one side of a flow sent.
+/// Counters of the packets of one side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SideCounters {
     /// Packets.
     pub packets: u64,
-    /// Bytes of payload on the wire, retransmissions counted.
+    /// Bytes of payload on the wire, including retransmissions.
     pub payload_bytes: u64,
     /// Bytes of the frames on the wire.
     pub wire_bytes: u64,
-    /// TCP: the sequence number of the first byte of the stream, if it is known.
+    /// TCP: the sequence number of the first byte of the stream, if known.
     pub first_sequence: Option<u32>,
     /// Bytes of the stream that were delivered.
     pub delivered_bytes: u64,
-    /// Segments that brought nothing new.
+    /// Segments without new bytes.
     pub retransmitted: u64,
-    /// Segments that came before their turn.
+    /// Segments ahead of the next expected byte.
     pub reordered: u64,
     /// Bytes of the stream that are missing.
     pub gap_bytes: u64,
-    /// Captured bytes that have no place in the stream: see [`Unplaced`](crate::Unplaced).
+    /// Captured bytes that could not be placed in the stream; see [`Unplaced`](crate::Unplaced).
     pub unplaced_bytes: u64,
-    /// Window-is-closed announcements.
+    /// Segments that announced a window of zero.
     pub zero_windows: u64,
 }

@@ -1,80 +1,85 @@
-//! What a table has seen.
+//! Counters of a flow table.
 
 use std::ops::AddAssign;
 
 use crate::{Discarded, NotFollowed};
 
-/// Totals of a [`FlowTable`](crate::FlowTable) since it was built. Nothing that a packet brought is left out in
-/// silence: where it is not delivered, one of these counts it.
+/// Totals of a [`FlowTable`](crate::FlowTable) since it was built. Every captured byte is either
+/// delivered or counted in one of these.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableStatistics {
-    /// Packets given to the table.
+    /// Packets passed to the table.
     pub packets: u64,
     /// Their bytes on the wire.
     pub bytes: u64,
-    /// Packets that belong to no flow: not IP, cut within the headers, malformed, or refused by the extractor.
+    /// Packets that belong to no flow: not IP, truncated within the headers, malformed, or without
+    /// a key from the extractor.
     pub unparsed: u64,
-    /// The same by cause, and the fragments of datagrams that never became whole. The parts of an aggregate (A-MSDU)
-    /// count one by one.
+    /// The same packets by cause, and the fragments of datagrams that were never complete. The
+    /// parts of an aggregate (A-MSDU) count individually.
     pub not_followed: NotFollowed,
-    /// Packets of flows of other protocols than TCP, by [`Cause::Protocol`](crate::Cause::Protocol). They are followed
-    /// as datagrams; a program that shows streams alone adds these to [`not_followed`](Self::not_followed).
+    /// Packets of flows of other protocols than TCP, by
+    /// [`Cause::Protocol`](crate::Cause::Protocol). They are followed as datagrams. A program that
+    /// shows only streams adds these to [`not_followed`](Self::not_followed).
     pub not_streams: NotFollowed,
-    /// Fragments of IP datagrams, and pieces of frames of the link layer.
+    /// Fragments of IP datagrams and of link-layer frames.
     pub fragments: u64,
-    /// Datagrams and frames joined from them.
+    /// Datagrams and frames joined from fragments.
     pub datagrams: u64,
-    /// Fragments with other bytes than an earlier one had in the same place.
+    /// Fragments whose bytes differ from those of an earlier fragment at the same offset.
     pub fragment_conflicts: u64,
-    /// Datagrams that had to make room for others before all of their fragments were there.
+    /// Incomplete datagrams that were evicted to make room for others.
     pub datagrams_evicted: u64,
-    /// Flows begun.
+    /// Flows that began.
     pub flows_started: u64,
     /// Flows that the handler did not admit.
     pub flows_refused: u64,
-    /// Flows ended, by [`EndReason`](crate::EndReason): FIN on both sides.
+    /// Flows that ended, by [`EndReason`](crate::EndReason): FIN on both sides.
     pub ended_fin: u64,
     /// Flows ended by a reset.
     pub ended_rst: u64,
-    /// Flows ended because nothing was seen of them.
+    /// Flows that ended because they were idle.
     pub ended_idle: u64,
-    /// Flows ended because the table was full.
+    /// Flows that ended because the table was full.
     pub ended_evicted: u64,
-    /// Flows that were going on when the capture ended.
+    /// Flows that were still active when the capture ended.
     pub ended_capture: u64,
-    /// Flows whose addresses and ports a new connection took over.
+    /// Flows whose addresses and ports were taken over by a new connection.
     pub ended_replaced: u64,
-    /// Packets of flows that had ended (retransmitted FINs, last acknowledgements) or were not admitted.
+    /// Packets of flows that had ended (retransmitted FINs, last acknowledgements) or were not
+    /// admitted.
     pub after_end: u64,
-    /// Segments and acknowledgements far outside the window, ignored.
+    /// Segments and acknowledgements far outside the window, which were ignored.
     pub out_of_window: u64,
-    /// Payload beyond a FIN, ignored: segments.
+    /// Segments with payload beyond a FIN, which was ignored.
     pub after_fin: u64,
-    /// FINs that the receiver's acknowledgements, or what the sender sent afterwards, showed to be false.
+    /// FINs that turned out to be false, by the receiver's acknowledgements or by later data of the
+    /// sender.
     pub refuted_fins: u64,
-    /// Captured payload bytes of packets counted in [`after_end`](Self::after_end).
+    /// Captured payload bytes of the packets counted in [`after_end`](Self::after_end).
     pub after_end_bytes: u64,
     /// Resets that belong to no flow.
     pub orphan_resets: u64,
     /// Resets within the window but not at the next expected sequence number (RFC 5961, section 3).
     pub doubtful_resets: u64,
-    /// SYN segments on an open flow with a sequence number of another connection.
+    /// SYN segments on an open flow with a sequence number that does not belong to it.
     pub rivals: u64,
-    /// Rivals that nothing confirmed.
+    /// Such SYN segments that no later segment confirmed.
     pub rivals_dropped: u64,
-    /// TCP connections whose directions were captured in different VLANs or tunnels and are one flow.
+    /// TCP connections that are one flow although their directions were captured in different VLANs
+    /// or tunnels.
     pub scopes_joined: u64,
-    /// Scopes that were joined to a flow and then turned out to have a connection of their own.
+    /// Scopes that were joined to a flow and later turned out to carry a connection of their own.
     pub scopes_parted: u64,
-    /// Combinations of control bits that no host sends (SYN and RST), ignored.
+    /// Segments with control bits that no host sends (SYN and RST), which were ignored.
     pub invalid_flags: u64,
-    /// Segments dropped because their checksum is wrong, where checksums are verified.
+    /// Segments dropped because of a wrong checksum, if checksums are verified.
     pub bad_checksums: u64,
-    /// Packets that their receiver discards, by cause. Of those in connections, the payload is passed to
-    /// [`on_unplaced`](crate::FlowHandler::on_unplaced).
+    /// Packets that the receiving host discards, by cause. If they belong to a connection, their
+    /// payload is passed to [`on_unplaced`](crate::FlowHandler::on_unplaced).
     pub discarded: Discarded,
-    /// Packets whose time stamp lies before that of an earlier packet.
+    /// Packets with an earlier time stamp than a packet before them.
     pub time_steps_back: u64,
     /// Bytes delivered.
     pub delivered_bytes: u64,
@@ -82,22 +87,23 @@ pub struct TableStatistics {
     pub gaps: u64,
     /// Bytes in gaps.
     pub gap_bytes: u64,
-    /// Bytes that came after their gap had been declared, or before the first byte of a stream picked up midway.
+    /// Bytes that arrived after their gap had been declared, or from before the first byte of a
+    /// stream picked up midway.
     pub late_bytes: u64,
-    /// Captured bytes that repeat bytes already delivered, or held back with the same content.
+    /// Captured bytes that repeat bytes already delivered, or pending bytes with the same content.
     pub repeated_bytes: u64,
     /// Captured bytes passed to [`on_unplaced`](crate::FlowHandler::on_unplaced).
     pub unplaced_bytes: u64,
-    /// Overlaps whose bytes differ.
+    /// Overlaps with different bytes.
     pub conflicts: u64,
-    /// Memory in use for bytes that wait behind a hole.
+    /// Memory in use for bytes that are pending behind a hole.
     pub pending_bytes: u64,
-    /// The most memory that was ever in use for them.
+    /// The maximum of [`pending_bytes`](Self::pending_bytes).
     pub pending_bytes_peak: u64,
 }
 
-/// Adds what another table has seen. The peak of the sum is that of both tables together if they reached theirs at the
-/// same time, else an upper bound.
+/// Adds the counters of another table. The peak of the sum is exact if both tables reached theirs
+/// at the same time, otherwise an upper bound.
 impl AddAssign for TableStatistics {
     fn add_assign(&mut self, other: Self) {
         let Self {

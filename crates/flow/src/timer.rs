@@ -1,25 +1,27 @@
-//! When each flow wants to be looked at again.
+//! Per-flow timers.
 
 use crate::chunked::Chunked;
 use crate::prefetch::prefetch;
 
-/// A hierarchical timer wheel over the slots of a table, one timer a slot.
+/// A hierarchical timer wheel over the slots of a table, with one timer for each slot.
 ///
-/// The lists of the wheel run through the slots' nodes, so that setting, moving and cancelling a timer are a handful
-/// of stores, nothing is ever stale and memory is 16 bytes a slot. It is meant to be used lazily: a timer is set for the
-/// earliest time at which a flow *could* expire, and whoever is told looks whether it has.
+/// The wheel's lists are linked through the slots' nodes. Setting, moving and cancelling a timer
+/// take a few stores, there are no stale entries, and the memory is 16 bytes for each slot. Use it
+/// lazily: set a timer for the earliest time at which a flow *could* expire, and check the flow
+/// when the timer fires.
 #[derive(Debug)]
 pub(crate) struct Wheel {
     nodes: Chunked<Node>,
     heads: [[u32; SLOTS]; LEVELS],
-    /// One bit a slot that is not empty.
+    /// One bit for each wheel slot that is not empty.
     occupied: [u64; LEVELS],
-    /// The tick up to which everything has been fired.
+    /// The tick up to which all timers have fired.
     elapsed: u64,
-    /// The first of the slots that were taken off a level and wait for their place on the levels below, all of them due
-    /// for it: [`expired`](Self::expired) puts so many there at a time as it may.
+    /// The head of the list of timers that were taken off a level and are still to be moved to the
+    /// levels below. [`expired`](Self::expired) moves as many at a time as its budget allows.
     spreading: u32,
-    /// Set once the first time is known: before it there is no telling how far away a deadline is.
+    /// `true` once the first time is known. Before that, the distance to a deadline cannot be
+    /// computed.
     started: bool,
 }
 
@@ -36,10 +38,10 @@ const UNSET: u64 = u64::MAX;
 const SLOTS: usize = 64;
 const BITS: u32 = 6;
 const LEVELS: usize = 6;
-/// A tick is 2²⁰ nanoseconds, about a millisecond; the wheel reaches over 2.3 years.
+/// A tick is 2²⁰ nanoseconds, about a millisecond. The wheel covers 2.3 years.
 const TICK_SHIFT: u32 = 20;
-/// Ticks that a deadline may be away: one slot of the last level less than a round, so that no tick shares the present
-/// slot of the last level with another round.
+/// The maximum distance of a deadline in ticks. It is one slot of the last level less than a full
+/// turn, so that the current slot of the last level never contains ticks of two turns.
 const REACH: u64 = (1 << (BITS as usize * LEVELS)) - (1 << (BITS as usize * (LEVELS - 1)));
 
 impl Wheel {
@@ -54,24 +56,24 @@ impl Wheel {
         }
     }
 
-    /// Makes room for one more slot.
+    /// Adds one slot.
     pub(crate) fn push(&mut self) {
         self.nodes.push(Node { previous: NONE, next: NONE, tick: UNSET });
     }
 
-    /// Asks the processor for the slot's timer.
+    /// Prefetches the slot's timer.
     #[inline(always)]
     pub(crate) fn prefetch(&self, slot: u32) {
         prefetch(&self.nodes[slot]);
     }
 
-    /// When the slot's timer is set for, at the earliest.
+    /// The earliest time at which the slot's timer fires.
     pub(crate) fn deadline(&self, slot: u32) -> Option<u64> {
         let tick = self.nodes[slot].tick;
         (tick != UNSET).then_some(tick << TICK_SHIFT)
     }
 
-    /// Sets or moves the slot's timer; it fires at the deadline or up to a tick later.
+    /// Sets or moves the slot's timer. It fires at the deadline or up to a tick later.
     pub(crate) fn schedule(&mut self, slot: u32, now: u64, deadline: u64) {
         self.start(now);
         self.cancel(slot);
@@ -79,7 +81,7 @@ impl Wheel {
         self.link(slot, tick.clamp(self.elapsed + 1, self.elapsed + REACH));
     }
 
-    /// Takes the slot's timer away.
+    /// Cancels the slot's timer.
     pub(crate) fn cancel(&mut self, slot: u32) {
         let Node { previous, next, tick } = self.nodes[slot];
         if tick == UNSET {
@@ -102,8 +104,8 @@ impl Wheel {
         self.nodes[slot].tick = UNSET;
     }
 
-    /// The next slot whose deadline has passed; its timer is no longer set. Each step towards it takes one off the
-    /// budget; without budget there is none.
+    /// Returns the next slot whose deadline has passed, and cancels its timer. Each step takes one
+    /// from the budget. Returns `None` when the budget is used up.
     pub(crate) fn expired(&mut self, now: u64, budget: &mut usize) -> Option<u32> {
         self.start(now);
         let now = now >> TICK_SHIFT;
@@ -130,7 +132,7 @@ impl Wheel {
                 self.cancel(slot);
                 return Some(slot);
             }
-            // Spread the list over the levels below, now that it is near.
+            // The list's time has come: distribute it over the levels below.
             self.heads[level][position] = NONE;
             self.occupied[level] &= !(1 << position);
             self.spreading = slot;
@@ -138,7 +140,7 @@ impl Wheel {
         None
     }
 
-    /// No timer fires before this time; `None` if none is set.
+    /// The earliest time at which a timer may fire. `None` if no timer is set.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         if self.spreading != NONE {
             return Some(self.elapsed << TICK_SHIFT);
@@ -164,12 +166,14 @@ impl Wheel {
         self.occupied[level] |= 1 << position;
     }
 
-    /// The level is that of the highest group of bits in which the tick differs from the present. It stays the same
-    /// until time enters the tick's slot on that level, and then the slot is spread.
+    /// The level is that of the highest group of bits in which the tick differs from the current
+    /// one. It does not change until the current tick enters the timer's slot on that level; then
+    /// the slot is distributed.
     const fn place(&self, tick: u64) -> (usize, usize) {
         let differing = (tick ^ self.elapsed) | 1;
         let level = (differing.ilog2() / BITS) as usize;
-        // A tick within reach may still differ in a higher group: it goes round on the last level.
+        // A tick within reach may still differ in a higher group. Then it wraps around on the last
+        // level.
         let level = if level < LEVELS { level } else { LEVELS - 1 };
         (level, (tick >> (level as u32 * BITS)) as usize & (SLOTS - 1))
     }

@@ -1,22 +1,24 @@
-//! Time, as packets tell it.
+//! Packet time stamps.
 
 use std::fmt;
 use std::time::Duration;
 
 /// A point in time: nanoseconds since the Unix epoch.
 ///
-/// The crate reads no clock: every time comes in with a packet or a call. The range ends in the year 2554.
+/// The crate never reads a clock: every time is passed in with a packet or a call. The range ends
+/// in the year 2554.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// A time stamp from nanoseconds since the Unix epoch.
+    /// Creates a time stamp from nanoseconds since the Unix epoch.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// A time stamp from the seconds and nanoseconds that the kernel and capture files store; saturates.
+    /// Creates a time stamp from seconds and nanoseconds, as the kernel and capture files store
+    /// them. Saturates.
     #[must_use]
     pub const fn from_parts(seconds: u64, nanoseconds: u32) -> Self {
         Self(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds as u64))
@@ -40,14 +42,14 @@ impl Timestamp {
         (self.0 % 1_000_000_000) as u32
     }
 
-    /// The time from `earlier` to this, zero if `earlier` is later.
+    /// The duration from `earlier` to this time. Zero if `earlier` is later.
     #[must_use]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Seconds with nine decimals, as `1700000000.000000001`.
+/// Prints seconds with nine decimals, such as `1700000000.000000001`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:09}", self.seconds(), self.subsec_nanos())

@@ -9,7 +9,7 @@ enum Operation {
     Schedule(u32, u64),
     Cancel(u32),
     Advance(u64),
-    /// The same, with so much budget.
+    /// The same, with this budget.
     AdvanceAWhile(u64, usize),
 }
 
@@ -25,7 +25,8 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 proptest! {
-    /// Against a sorted list of deadlines: what fires, fires at its deadline or up to a tick later, and nothing is lost.
+    /// Compares the wheel with a sorted list of deadlines: each timer fires at its deadline or up
+    /// to a tick later, and none is lost.
     #[test]
     fn agrees_with_a_sorted_list(
         start in 0u64..1 << 61,
