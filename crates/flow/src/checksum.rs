@@ -98,7 +98,8 @@ impl Headers {
     }
 }
 
-/// Verifies the checksum of an IPv4 header, options included. `header` must end where the header ends.
+/// Verifies the checksum of an IPv4 header, options included. `header` must end where the header
+/// ends.
 #[must_use]
 pub fn verify_ipv4_header(header: &[u8]) -> Checksum {
     if sum(header) == 0xffff { Checksum::Valid } else { Checksum::Invalid }

@@ -1,4 +1,4 @@
-//! IP fragments joined to the datagrams that they were cut from (RFC 791, section 3.2; RFC 8200, section 4.5).
+//! Joins IP fragments to datagrams (RFC 791, section 3.2; RFC 8200, section 4.5).
 
 mod assembly;
 mod compressed;
@@ -22,14 +22,16 @@ use crate::{Checksum, Fragment, FrameFragment, Scope, Timestamp, parse};
 
 /// Joins the fragments of IP datagrams.
 ///
-/// Identifications are used again soon (RFC 4963), so fragments with the same one may be of different datagrams if the
-/// capture, or the network, lost some. The transport checksum decides: fragments are joined to the datagram for which it is
-/// right, and to none if there is no such datagram. Where there is no checksum, fragments are joined only if nothing else
-/// fits in their place, or if they came much closer to each other than to the others.
+/// Identifications are reused soon (RFC 4963). If the capture or the network lost some fragments,
+/// those with the same identification may belong to different datagrams. The transport checksum
+/// decides: fragments are joined only to a datagram for which it is right. Without a checksum,
+/// fragments are joined only if nothing else fits in their place, or if they arrived much closer to
+/// each other than to the others.
 ///
-/// Time comes in with the fragments. Memory is bounded by [`DefragmentOptions`], whatever comes in; so is the work for a
-/// fragment: logarithmic in the pieces of its datagram, plus what it overlaps, which is no more than its length. A
-/// fragment that is whole (IPv6, RFC 6946) never comes here, and one that the capture cut is refused by the parser.
+/// Time is passed in with the fragments. [`DefragmentOptions`] bounds the memory, whatever arrives.
+/// The work for a fragment is bounded too: logarithmic in the number of fragments of its datagram,
+/// plus the bytes that it overlaps, at most its own length. Atomic fragments (IPv6, RFC 6946) never
+/// get here, and the parser rejects truncated ones.
 ///
 /// # Examples
 ///
@@ -62,11 +64,11 @@ use crate::{Checksum, Fragment, FrameFragment, Scope, Timestamp, parse};
 pub struct Defragmenter {
     options: DefragmentOptions,
     datagrams: HashMap<Key, Assembly, ahash::RandomState>,
-    /// Every datagram of the map, by when it is given up.
+    /// The datagrams of the map, ordered by deadline.
     deadlines: BTreeMap<(Timestamp, u64), Key>,
-    /// Tells a datagram from an earlier one with the same key.
+    /// Distinguishes a datagram from an earlier one with the same key.
     next_generation: u64,
-    /// What the datagrams of the map hold.
+    /// The memory that the datagrams of the map use.
     bytes: usize,
     recent: Recent,
     frames: Frames,
@@ -77,7 +79,7 @@ pub struct Defragmenter {
 }
 
 impl Defragmenter {
-    /// A defragmenter with these limits.
+    /// Creates a defragmenter with these limits.
     #[must_use]
     pub fn new(options: DefragmentOptions) -> Self {
         Self {
@@ -94,17 +96,18 @@ impl Defragmenter {
         }
     }
 
-    /// Takes a fragment; gives the datagram, from its rebuilt IP header on, if this was the last one missing. A compressed
-    /// datagram is given as it was before, if it is no more than 64 times as long.
+    /// Adds a fragment. If it completes a datagram, returns the datagram, starting with its rebuilt
+    /// IP header. A compressed datagram is returned decompressed, unless it would grow to more than
+    /// 64 times its length.
     ///
-    /// `frame` are the bytes that `fragment` was parsed from. The datagram holds until the next call: one that is itself
-    /// within a fragment (of a tunnel) has to be copied before that fragment is pushed.
+    /// `frame` are the bytes that `fragment` was parsed from. The datagram is valid until the next
+    /// call. If it contains another fragment (of a tunnel), copy it before that fragment is pushed.
     pub fn push(&mut self, fragment: &Fragment, frame: &[u8], now: Timestamp) -> Option<&[u8]> {
         self.push_for(fragment, frame, now, self.options.overlap)
     }
 
-    /// Takes a piece of a link-layer frame. Returns the frame, without the headers that each piece repeats, if this was the
-    /// last one missing. It holds until the next call.
+    /// Adds a fragment of a link-layer frame. If it completes the frame, returns the frame without
+    /// the headers that each fragment repeats. The frame is valid until the next call.
     pub fn push_frame(
         &mut self,
         fragment: &FrameFragment,
@@ -133,7 +136,7 @@ impl Defragmenter {
         }
     }
 
-    /// The same as [`push`](Self::push) for a receiver that treats overlaps in its own way.
+    /// Does the same as [`push`](Self::push), with the overlap policy of the receiver.
     pub(crate) fn push_for(
         &mut self,
         fragment: &Fragment,
@@ -168,6 +171,8 @@ impl Defragmenter {
         }
         let assembly = self.datagrams.get_mut(&key)?;
         let before = assembly.cost();
+        // RFC 5722, section 4: overlapping fragments make an IPv6 datagram void. Linux tolerates
+        // those that earlier fragments cover completely, because networks duplicate packets.
         let overlap = match overlap {
             FragmentOverlap::RejectPartial => overlap,
             _ if key.source.is_ipv6() => FragmentOverlap::Reject,
@@ -208,6 +213,8 @@ impl Defragmenter {
                 return Some(&self.output);
             }
         }
+        // The key is kept only for late fragments; a reused identification must not be void as
+        // well.
         if void && deadline > now + VOID_TIMEOUT {
             self.defer(key, now + VOID_TIMEOUT);
         }
@@ -215,7 +222,8 @@ impl Defragmenter {
         None
     }
 
-    /// Gives up fragments whose time is over. Called by [`push`](Self::push); only needed where no fragments come.
+    /// Drops fragments whose timeout has passed. [`push`](Self::push) calls it, so it is only
+    /// needed when no fragments arrive.
     pub fn advance(&mut self, now: Timestamp) {
         while let Some((&(deadline, _), &key)) = self.deadlines.first_key_value() {
             if deadline > now {
@@ -226,7 +234,7 @@ impl Defragmenter {
         self.statistics.abandoned += self.frames.advance(now);
     }
 
-    /// Gives up all datagrams that are waited for: no more fragments will come.
+    /// Drops all incomplete datagrams, because no more fragments will arrive.
     pub fn finish(&mut self) {
         while let Some((_, &key)) = self.deadlines.first_key_value() {
             self.statistics.expired += u64::from(self.give_up(&key));
@@ -234,13 +242,13 @@ impl Defragmenter {
         self.statistics.abandoned += self.frames.finish();
     }
 
-    /// Datagrams of which pieces are missing.
+    /// The number of incomplete datagrams.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.datagrams.len()
     }
 
-    /// Bytes held for them, everything included.
+    /// The memory in use for them, in bytes, including overhead.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
         self.bytes + self.frames.bytes()
@@ -253,6 +261,8 @@ impl Defragmenter {
     }
 
     fn start(&mut self, key: Key, now: Timestamp) {
+        // An attacker can begin any number of datagrams without completing one. So a new one evicts
+        // the oldest instead of being refused: genuine datagrams are complete within milliseconds.
         self.shrink_to(self.options.max_datagrams.max(1) - 1, self.options.max_bytes);
         let generation = self.next_generation;
         self.next_generation += 1;
@@ -262,7 +272,7 @@ impl Defragmenter {
         self.datagrams.insert(key, assembly);
     }
 
-    /// Takes a datagram's fragments out of those with the same identification.
+    /// Removes the fragments of one datagram from those with the same identification.
     fn take(&mut self, key: Key, row: &[usize], now: Timestamp) {
         let mut hashes = Vec::with_capacity(row.len());
         let Some(assembly) = self.datagrams.get_mut(&key) else { return };
@@ -278,7 +288,8 @@ impl Defragmenter {
         }
     }
 
-    /// Drops the fragments of this key whose time is over, with a void datagram all.
+    /// Drops the fragments of this key whose timeout has passed. A void datagram is dropped as a
+    /// whole.
     fn expire(&mut self, key: Key, now: Timestamp) {
         let timeout = self.timeout(&key);
         let Some(assembly) = self.datagrams.get_mut(&key) else { return };
@@ -294,12 +305,12 @@ impl Defragmenter {
         self.statistics.abandoned += dropped;
         self.statistics.expired += 1;
         self.statistics.abandoned_first += u64::from(had_first && !has_first);
-        // Later than now in any case, so that this ends.
+        // Always later than now, so that `advance` terminates.
         let deadline = (began + timeout).max(now + Duration::from_nanos(1));
         self.defer(key, deadline);
     }
 
-    /// Moves the time at which a datagram is given up.
+    /// Moves the deadline of a datagram.
     fn defer(&mut self, key: Key, deadline: Timestamp) {
         let Some(assembly) = self.datagrams.get_mut(&key) else { return };
         self.deadlines.remove(&(assembly.deadline, assembly.generation));
@@ -318,7 +329,7 @@ impl Defragmenter {
         }
     }
 
-    /// Forgets a datagram. Returns `true` if it was still waited for.
+    /// Drops a datagram. Returns `true` if it was incomplete and not void.
     fn give_up(&mut self, key: &Key) -> bool {
         let Some(assembly) = self.remove(key) else { return false };
         self.statistics.abandoned += assembly.fragments;
@@ -334,8 +345,9 @@ impl Defragmenter {
     }
 }
 
-/// How long a void datagram's identification is remembered, so that what is still to come of it is not taken for another
-/// datagram (RFC 5722, section 4). A busy host uses it again soon.
+/// The time for which the identification of a void datagram is remembered, because its later
+/// fragments are void too (RFC 5722, section 4). It is short because a busy host reuses the
+/// identification soon.
 const VOID_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Default for Defragmenter {
@@ -348,20 +360,24 @@ impl Default for Defragmenter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DefragmentOptions {
-    /// Datagrams waited for at a time; the one that would be given up next gives way. 4,096 by default.
+    /// The maximum number of incomplete datagrams [default: 4,096]. Beyond it, the datagram with
+    /// the earliest deadline is evicted.
     pub max_datagrams: usize,
-    /// Bytes held at a time, everything included; the datagram that would be given up next gives way. While a fragment is placed, one
-    /// datagram's worth more. 16 MiB by default.
+    /// The maximum memory in bytes, including overhead [default: 16 MiB]. Beyond it, the datagram
+    /// with the earliest deadline is evicted. While a fragment is added, one more datagram may be
+    /// held.
     pub max_bytes: usize,
-    /// How long an IPv4 fragment waits for the rest of its datagram. 30 s by default, as in Linux (RFC 1122, section
-    /// 3.3.2, wants 60 s or more, RFC 4963 less).
+    /// The time that an IPv4 fragment waits for the rest of its datagram [default: 30 s, as in
+    /// Linux]. RFC 1122, section 3.3.2, requires at least 60 s, but RFC 4963 recommends less.
     pub timeout: Duration,
-    /// How long an IPv6 fragment does. 60 s by default (RFC 8200, section 4.5).
+    /// The time that an IPv6 fragment waits for the rest of its datagram [default: 60 s, RFC 8200,
+    /// section 4.5].
     pub ipv6_timeout: Duration,
-    /// How far apart the first and the last fragment of a datagram may come that has no checksum to prove that they belong
-    /// together: UDP without one, most tunnels. 5 s by default, since identifications repeat soon (RFC 4963, section 2).
+    /// The maximum time between the first and the last fragment of a datagram without a checksum,
+    /// such as UDP without one and most tunnels [default: 5 s]. It is short because identifications
+    /// are reused soon (RFC 4963, section 2).
     pub unverified_timeout: Duration,
-    /// Whose bytes count where IPv4 fragments overlap.
+    /// The overlap policy for IPv4 fragments.
     pub overlap: FragmentOverlap,
 }
 
@@ -378,67 +394,73 @@ impl Default for DefragmentOptions {
     }
 }
 
-/// Whose bytes count where IPv4 fragments overlap (Novak, "Target-Based Fragmentation Reassembly", 2005). Overlapping
-/// IPv6 fragments make their datagram void (RFC 5722).
+/// The overlap policy for IPv4 fragments: the fragment whose bytes are used (Novak, "Target-Based
+/// Fragmentation Reassembly", 2005). Overlapping IPv6 fragments make their datagram void (RFC
+/// 5722).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FragmentOverlap {
-    /// Those that came first: Windows before version 10, HP-UX.
+    /// The one that arrived first: Windows before version 10, HP-UX.
     #[default]
     First,
-    /// Those that came last: Cisco routers.
+    /// The one that arrived last: Cisco routers.
     Last,
-    /// The earlier fragment's where it starts at or before the later one: BSD, AIX.
+    /// The earlier fragment if it starts at or before the later one: BSD, AIX.
     Bsd,
-    /// The later fragment's where the earlier one starts at or before it: printers, some embedded systems.
+    /// The later fragment if the earlier one starts at or before it: printers, some embedded
+    /// systems.
     BsdRight,
-    /// The earlier fragment's where it starts before the later one: Linux before 4.20.
+    /// The earlier fragment if it starts before the later one: Linux before 4.20.
     Linux,
-    /// Nobody's, the datagram is dropped: Windows since version 10.
+    /// None: the datagram is dropped. Windows since version 10.
     Reject,
-    /// The earlier fragments' if they have all bytes of the later one; else the datagram is dropped: Linux since 4.20. It
-    /// compares no bytes, so a fragment with other bytes counts as a copy, in IPv6 as well.
+    /// The earlier fragments if they cover the later one completely. Otherwise the datagram is
+    /// dropped. Linux since 4.20, which does not compare bytes: a covered fragment with other bytes
+    /// counts as a copy, also in IPv6.
     RejectPartial,
 }
 
-/// Totals of a [`Defragmenter`]. Every fragment that is counted in none of the reasons was put to use.
+/// Totals of a [`Defragmenter`]. Fragments that were joined to a datagram are in none of the
+/// counters of failures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DefragmentStatistics {
-    /// Fragments that came in.
+    /// Fragments that were pushed.
     pub fragments: u64,
     /// Datagrams that were joined.
     pub datagrams: u64,
     /// Compressed datagrams that were expanded.
     pub expanded: u64,
-    /// Fragments that brought nothing new, also those of a datagram joined a moment before.
+    /// Fragments without new bytes, including those of a datagram that was joined a moment before.
     pub duplicates: u64,
-    /// Fragments with other bytes than an earlier one had in the same place.
+    /// Fragments whose bytes differ from those of an earlier fragment at the same offset.
     pub conflicts: u64,
-    /// Fragments without payload, or with an end that does not fit to the datagram's other fragments, and what could not
-    /// be expanded.
+    /// Fragments without payload, fragments whose end contradicts the datagram's other fragments,
+    /// and payloads that could not be decompressed.
     pub malformed: u64,
-    /// Times that fragments seemed to be a datagram, but turned out to be of several: the transport checksum is wrong, or
-    /// there is none and others came that fit as well. They go on waiting.
+    /// Times that fragments formed a datagram, but turned out to belong to several: the transport
+    /// checksum was wrong, or there was none and other fragments fit as well. The fragments stay
+    /// pending.
     pub mismatched: u64,
-    /// Datagrams made void because they would be longer than IP allows.
+    /// Datagrams that became void because they would be longer than IP allows.
     pub too_long: u64,
-    /// Datagrams made void because fragments overlap.
+    /// Datagrams that became void because their fragments overlap.
     pub overlapping: u64,
-    /// Fragments of datagrams that had been made void.
+    /// Fragments of datagrams that were already void.
     pub discarded: u64,
-    /// Datagrams whose missing fragments did not come in time.
+    /// Datagrams whose missing fragments did not arrive in time.
     pub expired: u64,
-    /// Datagrams that had to make room.
+    /// Datagrams that were evicted.
     pub evicted: u64,
-    /// Fragments that never became part of a datagram: all that came for datagrams that were given up or void, and those
-    /// that were malformed.
+    /// Fragments that never became part of a datagram: those of dropped and void datagrams, and
+    /// malformed ones.
     pub abandoned: u64,
-    /// Those of the expired and evicted whose first fragment, with the ports, was there.
+    /// Expired and evicted datagrams whose first fragment, which has the ports, had arrived.
     pub abandoned_first: u64,
 }
 
-/// What the fragments of a datagram have in common. IPv6 leaves the protocol out (RFC 8200, section 4.5).
+/// The fields that the fragments of a datagram share. IPv6 does not include the protocol (RFC 8200,
+/// section 4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     source: IpAddr,
@@ -460,8 +482,9 @@ impl Key {
     }
 }
 
-/// Whether checksums of joined datagrams mean anything. In captures whose addresses were changed they never do: the
-/// tools that change them cannot mend a checksum that covers several packets.
+/// Tracks if the checksums of joined datagrams can be trusted. In captures with rewritten addresses
+/// they are always wrong, because the rewriting tools cannot correct a checksum that covers several
+/// packets.
 #[derive(Debug, Default)]
 struct Trust {
     valid: u64,
@@ -477,7 +500,7 @@ impl Trust {
         }
     }
 
-    /// `true` unless nearly all were wrong.
+    /// Returns `false` if nearly all checksums were wrong.
     const fn holds(&self) -> bool {
         const ENOUGH: u64 = 4;
         self.invalid < ENOUGH || self.valid >= self.invalid / ENOUGH

@@ -164,7 +164,8 @@ pub enum UnplacedCause {
     OtherSequenceSpace,
     /// On a SYN that was not confirmed, or that the receiver did not accept.
     SynNotConfirmed,
-    /// In a segment that the receiving host discards; [`TableStatistics`](crate::TableStatistics) counts the causes.
+    /// In a segment that the receiving host discards; [`TableStatistics`](crate::TableStatistics)
+    /// counts the causes.
     Discarded,
     /// An urgent byte, which the receiving host passes to the application out of band (RFC 6093).
     OutOfBand,

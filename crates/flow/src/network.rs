@@ -26,7 +26,8 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// Fails if the prefix is longer than the address, or the address has bits set after the prefix.
+    /// Fails if the prefix is longer than the address, or the address has bits set after the
+    /// prefix.
     pub fn new(address: IpAddr, prefix: u8) -> Result<Self, NetworkError> {
         let network = Self { address, prefix };
         if prefix > network.width() {
@@ -38,7 +39,8 @@ impl Network {
         Ok(network)
     }
 
-    /// Returns `true` if the address lies in the network. An IPv4 address never lies in an IPv6 network, nor the reverse.
+    /// Returns `true` if the address lies in the network. An IPv4 address never lies in an IPv6
+    /// network, nor the reverse.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         address.is_ipv4() == self.address.is_ipv4()

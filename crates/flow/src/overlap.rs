@@ -33,7 +33,8 @@ pub enum OverlapPolicy {
     First,
     /// The bytes that arrived last stay.
     Last,
-    /// The held segment stays unless the new one begins before it (FreeBSD, NetBSD, OpenBSD, macOS, IRIX, HP-UX 10).
+    /// The held segment stays unless the new one begins before it (FreeBSD, NetBSD, OpenBSD, macOS,
+    /// IRIX, HP-UX 10).
     Bsd,
     /// The new segment stays unless it begins before the held one: the opposite of
     /// [`Bsd`](Self::Bsd).

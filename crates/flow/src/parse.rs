@@ -1,4 +1,4 @@
-//! From a captured frame to its innermost flow.
+//! Parses a captured frame down to its innermost flow.
 
 mod ax25;
 mod batman;
@@ -47,11 +47,11 @@ pub(crate) use self::unparsed::{Name, ip_protocol};
 use self::walk::{Layer, Walk};
 use crate::{Checksum, Defect, Headers, LinkType, Packet, Scope, TcpHeader, TcpOptions};
 
-/// Parses a packet with the default options and a seed that is chosen once a process.
+/// Parses a packet with the default options. The seed for scopes is chosen once for the process.
 ///
 /// # Errors
 ///
-/// Returns the reason for which the packet belongs to no flow.
+/// Returns the reason why the packet belongs to no flow.
 ///
 /// # Examples
 ///
@@ -72,16 +72,20 @@ pub fn parse(packet: &Packet<'_>) -> Result<Parsed, Unparsed> {
     PARSER.parse(packet)
 }
 
-/// Parses packets: walks the headers of one in place, link layer, tags and tunnels, IP, transport. It copies and
-/// allocates nothing, believes no length that it has not checked, and does a bounded amount of work
-/// ([`ParseOptions::max_layers`]). Every offset in what it returns lies within the bytes that it was given.
+/// Parses packets.
 ///
-/// Tunnels are opened where the outer header says so (IP protocol, Ethertype, well-known UDP port) *and* an IP header
-/// that fits turns up inside. Whatever fails that is reported as the outer flow: a UDP payload is never taken for a
-/// tunnel on the strength of its port alone.
+/// A parser walks the headers of a packet in place: link layer, tags and tunnels, IP, transport. It
+/// copies and allocates nothing, uses no length that it has not checked, and does a bounded amount
+/// of work ([`ParseOptions::max_layers`]). Every offset in a result is within the bytes that were
+/// passed in.
 ///
-/// IP fragments come back as [`Parsed::Fragment`]; a [`Defragmenter`](crate::Defragmenter) joins them, and
-/// [`Parser::parse_datagram`] goes on where the walk stopped. Compressed datagrams (IPComp) take the same way.
+/// A tunnel is decapsulated if the outer header indicates one (IP protocol, EtherType, well-known
+/// UDP port) *and* there is a valid IP header inside. Otherwise the outer flow is reported: a UDP
+/// payload is never treated as a tunnel because of its port alone.
+///
+/// IP fragments are returned as [`Parsed::Fragment`]. A [`Defragmenter`](crate::Defragmenter) joins
+/// them, and [`Parser::parse_datagram`] continues where the walk stopped. Compressed datagrams
+/// (IPComp) are handled in the same way.
 #[derive(Clone, Debug, Default)]
 pub struct Parser {
     options: ParseOptions,
@@ -89,20 +93,20 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// A parser with these options. Its seed for [`Scope`]s is random: scopes of different parsers do not compare.
-    /// Clones share the seed.
+    /// Creates a parser with these options. Its seed for [`Scope`]s is random, so scopes of
+    /// different parsers cannot be compared. Clones share the seed.
     #[must_use]
     pub fn new(mut options: ParseOptions) -> Self {
         options.max_layers = options.max_layers.max(1);
         Self { options, scopes: scope::Scopes::default() }
     }
 
-    /// Finds the innermost flow of a packet. Of an aggregate of 802.11 (A-MSDU) that is the first packet's; a
-    /// [`FlowTable`](crate::FlowTable) takes all of them.
+    /// Finds the innermost flow of a packet. For an 802.11 aggregate (A-MSDU), that is the flow of
+    /// the first packet in it. A [`FlowTable`](crate::FlowTable) processes all of them.
     ///
     /// # Errors
     ///
-    /// Returns the reason for which the packet belongs to no flow.
+    /// Returns the reason why the packet belongs to no flow.
     #[inline]
     pub fn parse(&self, packet: &Packet<'_>) -> Result<Parsed, Unparsed> {
         if let Some(mut headers) = Self::plain(packet) {
@@ -115,7 +119,8 @@ impl Parser {
         self.parse_subframe(packet, 0).0
     }
 
-    /// The same for a packet of an aggregate, counted from 0; and whether another one follows.
+    /// Parses one packet of an aggregate, counted from 0. Also returns `true` if another packet
+    /// follows it.
     #[inline]
     pub(crate) fn parse_subframe(
         &self,
@@ -136,8 +141,8 @@ impl Parser {
         self.walk(packet, number)
     }
 
-    /// The common case of [`parse`](Self::parse) alone, TCP over IPv4 over Ethernet: where it is inlined, the headers
-    /// never leave the processor's registers. Options may be [unread](TcpOptions::UNREAD).
+    /// The common case of [`parse`](Self::parse) only: TCP over IPv4 over Ethernet. When it is
+    /// inlined, the headers stay in registers. Options may be [unread](TcpOptions::UNREAD).
     #[inline(always)]
     pub(crate) fn plain(packet: &Packet<'_>) -> Option<Headers> {
         if packet.link_type == LinkType::ETHERNET && packet.vlan_tci.is_none() {
@@ -147,8 +152,8 @@ impl Parser {
         }
     }
 
-    /// Reads the options that [`plain`](Self::plain) left [unread](TcpOptions::UNREAD): they end at `end`, and the
-    /// segment `carries` payload or not.
+    /// Reads the options that [`plain`](Self::plain) left [unread](TcpOptions::UNREAD). `end` is
+    /// the offset of their end, and `carries` is `true` if the segment has payload.
     pub(crate) fn read_plain_options(
         packet: &Packet<'_>,
         end: usize,
@@ -158,14 +163,15 @@ impl Parser {
         quick::read_options(packet.data, end, carries, tcp);
     }
 
-    /// Finds the innermost flow of a datagram that begins with its IP header: one that a
-    /// [`Defragmenter`](crate::Defragmenter) joined. `scope` and `layers` are those of its fragments.
+    /// Finds the innermost flow of a datagram that begins with its IP header, as returned by a
+    /// [`Defragmenter`](crate::Defragmenter). `scope` and `layers` are those of its fragments.
     ///
-    /// Offsets in the result are relative to `datagram`; it may itself hold a fragment, of a tunnelled packet.
+    /// Offsets in the result are relative to `datagram`. The result may itself be a fragment, of a
+    /// tunnelled packet.
     ///
     /// # Errors
     ///
-    /// Returns the reason for which the datagram belongs to no flow.
+    /// Returns the reason why the datagram belongs to no flow.
     pub fn parse_datagram(
         &self,
         datagram: &[u8],
@@ -175,13 +181,14 @@ impl Parser {
         Walk::new(self, datagram, datagram.len(), scope, layers).run(Layer::Ip)
     }
 
-    /// Finds the innermost flow of a frame that a [`Defragmenter`](crate::Defragmenter) joined; `fragment` is any piece of it.
+    /// Finds the innermost flow of a frame that a [`Defragmenter`](crate::Defragmenter) joined.
+    /// `fragment` is any fragment of it.
     ///
-    /// Offsets in the result are relative to `frame`; it may itself hold a fragment.
+    /// Offsets in the result are relative to `frame`. The result may itself be a fragment.
     ///
     /// # Errors
     ///
-    /// Returns the reason for which the frame belongs to no flow.
+    /// Returns the reason why the frame belongs to no flow.
     pub fn parse_frame(&self, frame: &[u8], fragment: &FrameFragment) -> Result<Parsed, Unparsed> {
         let FrameFragment { scope, layers, content, .. } = *fragment;
         Walk::new(self, frame, frame.len(), scope, layers).run(content.layer())
@@ -195,7 +202,7 @@ impl Parser {
         (parsed, walk.more_subframes())
     }
 
-    /// Takes no short way, for tests.
+    /// Parses without the fast path, for tests.
     #[cfg(test)]
     fn walk_slowly(&self, packet: &Packet<'_>) -> Result<Parsed, Unparsed> {
         let mut walk = Walk::new(self, packet.data, wire_len(packet), Scope::NONE, 0);
@@ -212,8 +219,9 @@ impl Parser {
     }
 }
 
-/// What checksums say of an IP datagram that was joined from fragments: that of its transport header and, unless it is right,
-/// that of the innermost packet. Outer headers often have none, and a wrong one where addresses were changed.
+/// Verifies the checksum of an IP datagram that was joined from fragments: that of the outer
+/// transport header and, unless it is valid, that of the innermost packet. Outer headers often have
+/// no checksum, or a wrong one if addresses were rewritten.
 pub(crate) fn verify(datagram: &[u8]) -> Checksum {
     static OUTER: LazyLock<Parser> = LazyLock::new(|| {
         Parser::new(ParseOptions { decapsulate: false, ..ParseOptions::default() })
@@ -236,19 +244,20 @@ fn wire_len(packet: &Packet<'_>) -> usize {
     usize::try_from(packet.wire_len).unwrap_or(usize::MAX)
 }
 
-/// How far a [`Parser`] goes.
+/// Options of a [`Parser`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParseOptions {
-    /// Look into tunnels (everything that has an IP header around it). Tags and labels below the first IP header are
-    /// passed either way. On by default.
+    /// Decapsulate tunnels, that is, protocols that are carried inside IP [default: yes]. Tags and
+    /// labels below the first IP header are skipped in any case.
     pub decapsulate: bool,
-    /// Tags, labels, tunnels and IP headers that a packet may have before it is refused with [`Unparsed::TooDeep`];
-    /// at least 1. 32 by default.
+    /// The maximum number of tags, labels, tunnels and IP headers, at least 1 [default: 32]. A
+    /// packet with more is reported as [`Unparsed::TooDeep`].
     pub max_layers: u8,
-    /// Take ESP packets (RFC 4303) for such with NULL encryption (RFC 2410): what they carry is read if it agrees with its
-    /// own lengths and with the padding. Off by default, since nothing in a packet says so, and encrypted bytes may agree by
-    /// chance once in many thousand packets.
+    /// Assume that ESP packets (RFC 4303) use NULL encryption (RFC 2410) [default: no]. The payload
+    /// is parsed if it is consistent with its own lengths and with the padding. Nothing in a packet
+    /// indicates NULL encryption, and encrypted bytes are consistent by chance once in many
+    /// thousand packets.
     pub esp_null: bool,
 }
 
@@ -258,49 +267,51 @@ impl Default for ParseOptions {
     }
 }
 
-/// What a packet turned out to be.
+/// The result of parsing a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// A packet of a flow.
     Transport(Headers),
-    /// A piece of an IP datagram, which belongs to a flow once it is whole; or a datagram that has to be expanded first.
+    /// A fragment of an IP datagram, which belongs to a flow once the datagram is complete. Also a
+    /// whole datagram that has to be decompressed first.
     Fragment(Fragment),
-    /// A piece of a frame of the link layer.
+    /// A fragment of a link-layer frame.
     FrameFragment(FrameFragment),
 }
 
-/// A piece of an IP datagram (RFC 791, section 3.2; RFC 8200, section 4.5), with offsets relative to the bytes parsed.
+/// A fragment of an IP datagram (RFC 791, section 3.2; RFC 8200, section 4.5). Offsets are relative
+/// to the bytes that were parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fragment {
     /// Address of the sender.
     pub source: IpAddr,
     /// Address of the receiver.
     pub destination: IpAddr,
-    /// What IPv4 says is above it; the next header of an IPv6 fragment header.
+    /// The protocol field of the IPv4 header, or the next header of the IPv6 fragment header.
     pub protocol: u8,
-    /// What the pieces of a datagram have in common: 16 bits in IPv4, 32 in IPv6.
+    /// The identification that the fragments of a datagram share: 16 bits in IPv4, 32 in IPv6.
     pub identification: u32,
     /// The VLANs and tunnels around it.
     pub scope: Scope,
-    /// Layers passed so far, for [`Parser::parse_datagram`].
+    /// The number of layers so far, for [`Parser::parse_datagram`].
     pub layers: u8,
-    /// Where the IP header starts.
+    /// Offset of the IP header.
     pub network_offset: u32,
-    /// Bytes that every fragment repeats: the IPv4 header, or the IPv6 header and the extension headers before the
-    /// fragment header.
+    /// Length of the part that every fragment repeats: the IPv4 header, or the IPv6 header and the
+    /// extension headers before the fragment header.
     pub header_len: u32,
-    /// Position of the field that names the fragment header, from the start of the IPv6 header; 9, that of the
-    /// protocol field, for IPv4.
+    /// Offset from the start of the IPv6 header to the field that names the fragment header. For
+    /// IPv4 it is 9, that of the protocol field.
     pub next_header_offset: u32,
-    /// Position of this piece in the datagram's payload, in bytes, at most 65,528.
+    /// Offset of this fragment in the datagram's payload, in bytes. At most 65,528.
     pub fragment_offset: u32,
-    /// More pieces follow.
+    /// `true` if more fragments follow.
     pub more: bool,
-    /// Where the piece starts. All of it was captured.
+    /// Offset of the fragment's payload, all of which was captured.
     pub payload_offset: u32,
-    /// How long the piece is.
+    /// Length of the fragment's payload.
     pub payload_len: u32,
-    /// It is the whole payload, but compressed (IPComp, RFC 3173).
+    /// `true` if this is the whole payload, but compressed (IPComp, RFC 3173).
     pub compressed: bool,
     /// The reason why the receiving host discards it, if the headers show one.
     pub defect: Option<Defect>,

@@ -16,8 +16,8 @@ pub fn prefetch_bytes<T>(target: *const T, bytes: usize) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         for at in (0..bytes).step_by(64) {
             let line = target.cast::<i8>().wrapping_add(at);
-            // SAFETY: a prefetch reads nothing into the program and cannot fault, whatever the address. SSE is part of
-            // x86_64.
+            // SAFETY: a prefetch reads nothing into the program and cannot fault, whatever the
+            // address. SSE is part of x86_64.
             #[allow(unsafe_code)]
             unsafe {
                 _mm_prefetch::<_MM_HINT_T0>(line);

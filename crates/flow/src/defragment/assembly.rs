@@ -1,4 +1,5 @@
-//! The fragments that have an identification in common: of one datagram as a rule, of several if it was used again.
+//! The fragments that share an identification. Usually they belong to one datagram; to several if
+//! it was reused.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,100 +9,107 @@ use super::kept::{self, Kept};
 use super::piece::{Header, IPV6_HEADER_LEN, Piece};
 use crate::{Checksum, Timestamp};
 
-/// Fragments, and where in a datagram's payload they belong.
+/// Fragments, and their positions in a datagram's payload.
 ///
-/// The overlap policy is applied to each of them as it comes. Its result is the datagram, unless something speaks for
-/// fragments of several. Therefore the first [`MAX_KEPT`] fragments are also kept as they came.
+/// The overlap policy is applied to each fragment when it arrives. The result is the datagram,
+/// unless there is evidence that the fragments belong to several datagrams. For that case, the
+/// first [`MAX_KEPT`] fragments are also kept as they arrived.
 #[derive(Debug)]
 pub(super) struct Assembly {
     pub(super) generation: u64,
-    /// When it is given up, or at least its oldest fragments.
+    /// The time at which the datagram, or at least its oldest fragments, are dropped.
     pub(super) deadline: Timestamp,
-    /// Fragments that came for it and are in no datagram, copies not counted.
+    /// Fragments that are part of no datagram so far, without copies.
     pub(super) fragments: u64,
-    /// Void: nothing but its key is kept, so that the rest is not taken for a datagram.
+    /// `true` if the datagram is void. Only its key is kept, so that later fragments do not form a
+    /// datagram.
     rejected: bool,
-    /// Fragments contradict each other, or the checksum says that they are of several datagrams.
+    /// `true` if fragments contradict each other, or the checksum shows that they belong to several
+    /// datagrams.
     contested: bool,
-    /// Contradicting fragments begin at different places. Those of datagrams that were cut in the same way do not:
-    /// somebody wants hosts to see different things, and the overlap policy says what they see.
+    /// `true` if contradicting fragments begin at different offsets. Datagrams of one sender are
+    /// split at the same offsets, so this is an attack that shows different data to different hosts
+    /// (Ptacek and Newsham, 1998). The overlap policy then determines the data of the receiver.
     misaligned: bool,
-    /// When its oldest fragment came.
+    /// Arrival of the oldest fragment.
     pub(super) began: Timestamp,
-    /// Fragments as they came, in this order.
+    /// The fragments as they arrived, in this order.
     kept: Vec<Kept>,
-    /// Not all of them are there.
+    /// `true` if `kept` is not complete.
     overflowed: bool,
-    /// Bytes that may still be looked at in search of a datagram.
+    /// The number of bytes that may still be read in search of a datagram.
     budget: usize,
     header: Option<Header>,
-    /// By position in the payload; they do not overlap.
+    /// The bytes by offset in the payload, without overlaps.
     pieces: BTreeMap<u32, Stored>,
-    /// The fragments' bytes, in the order in which they came.
+    /// The bytes of the fragments, in order of arrival.
     arena: Vec<u8>,
-    /// Payload bytes that are there.
+    /// The number of payload bytes that have arrived.
     covered: u32,
-    /// Length of the payload, once the last fragment came.
+    /// The length of the payload, once the last fragment has arrived.
     total: Option<u32>,
 }
 
-/// What came of a fragment.
+/// The result of adding a fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It was needed.
+    /// It had new bytes.
     Kept,
-    /// The same, and it contradicts an earlier one.
+    /// It had new bytes or won an overlap, and contradicts an earlier one.
     Conflict,
-    /// It was there before.
+    /// It had arrived before.
     Duplicate,
-    /// It does not fit to the others.
+    /// It contradicts the length of the datagram.
     Malformed,
-    /// It makes the datagram longer than IP allows: void.
+    /// It would make the datagram longer than IP allows, so the datagram is void.
     TooLong,
-    /// It overlaps another where that makes the datagram void.
+    /// It overlaps another one, so by the policy the datagram is void.
     Overlap,
-    /// The datagram is void.
+    /// The datagram was already void.
     Discarded,
 }
 
-/// What the fragments make.
+/// The result of looking for a datagram.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Whole {
     /// No datagram yet.
     Nothing,
-    /// No datagram, though they look like one, with what its checksum says.
+    /// The fragments look like a datagram, but this checksum speaks against it.
     Refuted(Checksum),
-    /// All of them together a datagram.
+    /// All fragments together form a datagram.
     All(Checksum),
-    /// Those in this row a datagram.
+    /// The fragments of this row form a datagram.
     Row(Vec<usize>),
 }
 
-/// What a datagram is.
+/// The evidence that is required for a datagram.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
-    /// A wrong checksum shows that fragments are of several datagrams.
+    /// `true` if a wrong checksum shows that fragments belong to several datagrams.
     pub(super) checksums: bool,
-    /// How far apart the fragments of a datagram may come that has no checksum.
+    /// The maximum time between the fragments of a datagram without a checksum.
     pub(super) unverified: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Stored {
     end: u32,
-    /// Where in the arena.
+    /// The position in the arena.
     at: u32,
-    /// Where the fragment that it came with started.
+    /// The start of the fragment that contained these bytes.
     origin: u32,
 }
 
-/// The most that an IPv4 packet, and the payload of an IPv6 packet, can have.
+/// The maximum length of an IPv4 packet, and of the payload of an IPv6 packet.
 const MAX_LEN: u32 = 65_535;
-/// Fragments kept one by one: as many as the longest datagram has with an MTU of 1,050 bytes.
+/// The maximum number of fragments kept as they arrived. The longest datagram has that many with an
+/// MTU of 1,050 bytes.
 const MAX_KEPT: usize = 64;
-/// Rows of fragments that are tried when one came.
+/// The maximum number of rows to try for one new fragment.
 const ATTEMPTS: usize = 32;
-/// Bytes that are looked at in search of a datagram among contradicting fragments, before they are void.
+/// The maximum number of bytes to read in search of a datagram among contradicting fragments.
+/// Without it, an attacker could make each fragment cost as much as 32 whole datagrams. When it is
+/// used up, the datagram is void.
 const BUDGET: usize = 4 << 20;
 
 impl Assembly {
@@ -143,6 +151,7 @@ impl Assembly {
         let outcome = if self.rejected {
             Outcome::Discarded
         } else if piece.end().saturating_add(before_payload) > MAX_LEN {
+            // The "ping of death": hosts without this check wrote past their reassembly buffer.
             self.reject();
             Outcome::TooLong
         } else {
@@ -152,7 +161,7 @@ impl Assembly {
         outcome
     }
 
-    /// Looks for a datagram of which the newest fragment is a part, and writes it.
+    /// Looks for a datagram that contains the newest fragment, and writes it to `output`.
     pub(super) fn whole(
         &mut self,
         rules: Rules,
@@ -174,13 +183,14 @@ impl Assembly {
             let checksum = verify(output);
             let in_time = now.saturating_duration_since(self.began) <= rules.unverified;
             match checksum {
-                // Fragments that lie crosswise are somebody's intent: the policy says what the receiver makes of them.
+                // Misaligned fragments are an attack, not a reused identification, so the overlap
+                // policy stands: the receiver joins them in this way even if the checksum is wrong.
                 Checksum::Invalid if !self.misaligned => {}
                 Checksum::Unknown if !in_time || (self.contested && !self.misaligned) => {}
                 _ => return Whole::All(checksum),
             }
             refuted = Some(checksum);
-            // Nothing else to try: every fragment has its place.
+            // There is nothing else to try, because no two fragments compete for a position.
             if !std::mem::replace(&mut self.contested, true) {
                 return Whole::Refuted(checksum);
             }
@@ -216,20 +226,22 @@ impl Assembly {
         }
         match (found, refuted) {
             (Some(row), _) => Whole::Row(row),
-            // That there is a row for which the checksum is wrong says nothing about checksums.
+            // The row's checksum is wrong because it mixes datagrams, so it must not count against
+            // checksums in general.
             (None, Some(_)) => Whole::Refuted(Checksum::Unknown),
             (None, None) => Whole::Nothing,
         }
     }
 
-    /// Takes fragments out that are a datagram, and shows the hash of each. Returns `false` if none is left.
+    /// Removes the fragments that form a datagram, and calls `joined` with the hash of each.
+    /// Returns `false` if none are left.
     pub(super) fn take(&mut self, row: &[usize], mut joined: impl FnMut(u64)) -> bool {
         row.iter().for_each(|at| joined(self.kept[*at].hash));
         self.retain(|at, _| !row.contains(&at))
     }
 
-    /// Drops the fragments that came by this time. Returns how many they were; `None`, with nothing done, if none would be
-    /// left.
+    /// Drops the fragments that arrived at or before this time. Returns their number. Returns
+    /// `None` and changes nothing if none would be left.
     pub(super) fn expire(&mut self, by: Timestamp) -> Option<u64> {
         let stays = |one: &Kept| one.arrived > by;
         if self.rejected || self.overflowed || !self.kept.iter().any(stays) {
@@ -252,9 +264,9 @@ impl Assembly {
         self.header.is_some()
     }
 
-    /// Bytes of memory.
+    /// The memory in use, in bytes.
     pub(super) fn cost(&self) -> usize {
-        // A tree's nodes are at least half full.
+        // The nodes of a B-tree are at least half full.
         const PIECE: usize = 2 * (size_of::<u32>() + size_of::<Stored>() + size_of::<usize>());
         const ENTRY: usize = 2 * size_of::<Assembly>() + 192;
         let headers = self.kept.iter().filter_map(|one| one.header.as_ref()).chain(&self.header);
@@ -272,7 +284,7 @@ impl Assembly {
         };
     }
 
-    /// Takes bytes off the budget; void without any left.
+    /// Takes bytes from the budget. If it is used up, makes the datagram void and returns `false`.
     fn pay(&mut self, len: u32) -> bool {
         let rest = self.budget.checked_sub(len as usize);
         match rest {
@@ -282,7 +294,7 @@ impl Assembly {
         rest.is_some()
     }
 
-    /// Starts afresh with some of the fragments.
+    /// Rebuilds the assembly from the fragments that stay. Returns `false` if there are none.
     fn retain(&mut self, mut stays: impl FnMut(usize, &Kept) -> bool) -> bool {
         let mut rest = Self { contested: true, ..Self::new(self.generation, self.deadline) };
         for (at, one) in self.kept.iter().enumerate() {
@@ -294,7 +306,7 @@ impl Assembly {
         self.fragments > 0
     }
 
-    /// Adds a fragment that was kept before. What became of it then does not count any more.
+    /// Adds a fragment that was kept before. Its earlier outcome no longer matters.
     fn again(&mut self, one: &Kept, bytes: &[u8]) {
         self.fragments += 1;
         self.began = self.began.min(one.arrived);
@@ -313,7 +325,7 @@ impl Assembly {
         self.kept.push(Kept { at, ..one.clone() });
     }
 
-    /// Writes the datagram that the policy makes of the fragments, as if it had never been cut.
+    /// Writes the datagram according to the policy, as if it had never been fragmented.
     fn write(&self, output: &mut Vec<u8>) {
         let Some(header) = &self.header else { return };
         output.clear();
@@ -335,8 +347,8 @@ impl Assembly {
         header.complete(output);
     }
 
-    /// Whether the fragments of a row came so close to each other, and so far from all others, that they are of one
-    /// datagram, though it has no checksum to prove it.
+    /// Returns `true` if the fragments of a row arrived so close to each other, and so far from all
+    /// others, that they belong to one datagram. Needed for datagrams without a checksum.
     fn stands_apart(&self, row: &[usize], rules: Rules, now: Timestamp) -> bool {
         const LEAST: Duration = Duration::from_millis(5);
         let first = row.iter().map(|at| self.kept[*at].arrived).min().unwrap_or(now);
@@ -352,7 +364,8 @@ impl Assembly {
         &self.arena[stored.at as usize..][..(stored.end - start) as usize]
     }
 
-    /// Whether a fragment that ends there agrees with what is known of the datagram's length.
+    /// Returns `true` if a fragment with this end is consistent with the known length of the
+    /// datagram.
     fn fits(&self, end: u32, more: bool) -> bool {
         match self.total {
             Some(total) if more => end <= total,
@@ -379,7 +392,7 @@ impl Assembly {
         if let Some(copy) = copy {
             copy.arrived = now;
             let at = copy.at;
-            // A copy changes nothing where the first fragments win anyway.
+            // A copy changes nothing under policies that keep the earlier bytes.
             if !first_wins(overlap) && self.fits(end, more) {
                 self.place(piece, at, overlap);
             }
@@ -403,13 +416,15 @@ impl Assembly {
         }
         let (taken, conflict) = self.compare(start, piece.bytes);
         if taken > 0 && overlap == FragmentOverlap::Reject {
-            // A copy that the fragments kept no longer show.
+            // A copy of a fragment that is no longer among those kept.
             if taken == end - start && !conflict && self.overflowed {
                 return Outcome::Duplicate;
             }
             self.reject();
             return Outcome::Overlap;
         }
+        // A duplicate overlaps completely. Linux treats a partial overlap as an attack
+        // (`inet_frag_queue_insert` in net/ipv4/inet_fragment.c).
         if overlap == FragmentOverlap::RejectPartial && taken > 0 && taken < end - start {
             self.reject();
             return Outcome::Overlap;
@@ -433,7 +448,7 @@ impl Assembly {
         }
     }
 
-    /// Keeps a fragment as it came. Returns where in the arena it is.
+    /// Stores a fragment as it arrived. Returns its position in the arena.
     fn keep(&mut self, piece: &Piece<'_>, hash: u64, now: Timestamp) -> u32 {
         let at = self.remember(piece.bytes);
         if self.kept.len() >= MAX_KEPT {
@@ -458,7 +473,7 @@ impl Assembly {
         at
     }
 
-    /// The pieces that a fragment overlaps, with where they start.
+    /// The stored ranges that overlap this one, with their starts.
     fn overlapped(&self, start: u32, end: u32) -> Vec<(u32, Stored)> {
         let first = match self.pieces.range(..=start).next_back() {
             Some((at, stored)) if stored.end > start => *at,
@@ -467,7 +482,8 @@ impl Assembly {
         self.pieces.range(first..end).map(|(at, stored)| (*at, *stored)).collect()
     }
 
-    /// How many bytes of a fragment have their place taken, and whether by others.
+    /// The number of bytes of a fragment that are already present. Also returns `true` if some of
+    /// them differ.
     fn compare(&self, start: u32, bytes: &[u8]) -> (u32, bool) {
         let end = start + bytes.len() as u32;
         let (mut taken, mut conflict) = (0, false);
@@ -480,7 +496,7 @@ impl Assembly {
         (taken, conflict)
     }
 
-    /// Puts a fragment, which is in the arena already, in its place, as the policy says.
+    /// Applies the policy to a fragment whose bytes are already in the arena.
     fn place(&mut self, piece: &Piece<'_>, in_arena: u32, overlap: FragmentOverlap) {
         let (start, end) = (piece.start, piece.end());
         let merge = starts_are_irrelevant(overlap);
@@ -507,7 +523,8 @@ impl Assembly {
         }
     }
 
-    /// Adds a piece where none is. What comes in order becomes one piece, if it may.
+    /// Stores a range that is still free. Extends the previous range if the bytes are contiguous in
+    /// the arena and `merge` allows it.
     fn store(&mut self, start: u32, end: u32, at: u32, origin: u32, merge: bool) {
         self.covered += end - start;
         if merge
@@ -521,7 +538,7 @@ impl Assembly {
         self.pieces.insert(start, Stored { end, at, origin });
     }
 
-    /// Drops bytes that gave way to others, once there are many.
+    /// Drops bytes that lost an overlap, once there are many.
     fn compact(&mut self) {
         const SLACK: usize = 128 << 10;
         if self.arena.len() <= 2 * self.covered as usize + SLACK {
@@ -540,7 +557,8 @@ impl Assembly {
     }
 }
 
-/// Whether the bytes of a fragment that started at `old` stay where a later one that starts at `new` overlaps it.
+/// Returns `true` if the bytes of a fragment that starts at `old` stay when a later one that starts
+/// at `new` overlaps it.
 const fn old_wins(overlap: FragmentOverlap, old: u32, new: u32) -> bool {
     match overlap {
         FragmentOverlap::First | FragmentOverlap::Reject | FragmentOverlap::RejectPartial => true,
@@ -551,7 +569,7 @@ const fn old_wins(overlap: FragmentOverlap, old: u32, new: u32) -> bool {
     }
 }
 
-/// Whether it does not matter which fragment brought which bytes.
+/// Returns `true` if the policy does not depend on where fragments start.
 const fn starts_are_irrelevant(overlap: FragmentOverlap) -> bool {
     matches!(
         overlap,

@@ -1,53 +1,54 @@
-//! Frames of the link layer that were sent in pieces.
+//! Joins fragments of link-layer frames.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::{FrameFragment, Timestamp};
 
-/// Joins the pieces of frames. Memory is bounded by [`MAX_FRAMES`] and [`MAX_BYTES`].
+/// Joins the fragments of frames. [`MAX_FRAMES`] and [`MAX_BYTES`] bound the memory.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     waiting: HashMap<u64, Frame, ahash::RandomState>,
-    /// Every frame of the map once, and some that are gone, by the time of the first piece.
+    /// Every incomplete frame once, and some that are gone, ordered by the arrival of the first
+    /// fragment.
     by_age: VecDeque<(Timestamp, u64, u64)>,
     next_generation: u64,
     bytes: usize,
 }
 
-/// A frame in the making.
+/// An incomplete frame.
 #[derive(Debug)]
 struct Frame {
     generation: u64,
-    /// By number or position.
+    /// By number or offset.
     pieces: BTreeMap<u32, Vec<u8>>,
-    /// The number or position of the last one.
+    /// The number or offset of the last fragment.
     last: Option<u32>,
 }
 
-/// What came of a piece.
+/// The result of adding a fragment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Joined {
-    /// It was needed, and is not the last one missing.
+    /// It had new bytes, and the frame is still incomplete.
     Kept,
-    /// It was there before.
+    /// It had arrived before.
     Copy,
-    /// With it, the frame is whole.
+    /// It completed the frame.
     Whole,
 }
 
-/// Frames waited for at a time; the oldest gives way.
+/// The maximum number of incomplete frames. Beyond it, the oldest is evicted.
 const MAX_FRAMES: usize = 1024;
-/// Bytes held for them.
+/// The maximum memory for them, in bytes.
 const MAX_BYTES: usize = 4 << 20;
-/// The longest frame.
+/// The maximum length of a frame.
 const MAX_LEN: u32 = 65_535;
-/// How long the rest of a frame is waited for. A sender gives up after half a second (IEEE 802.11, `dot11MaxReceiveLifetime`),
-/// and sequence numbers come again after 4,096 frames.
+/// The time to wait for the rest of a frame. A sender gives up after half a second (IEEE 802.11,
+/// `dot11MaxReceiveLifetime`), and sequence numbers repeat after 4,096 frames.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Frames {
-    /// Takes a piece. If the frame is whole, it is in `output`.
+    /// Adds a fragment. If it completes the frame, writes the frame to `output`.
     pub(super) fn push(
         &mut self,
         fragment: &FrameFragment,
@@ -63,7 +64,7 @@ impl Frames {
                 !fragment.more && frame.pieces.range(fragment.place + 1..).next().is_some();
             other || behind || frame.last.is_some_and(|last| fragment.place > last)
         };
-        // The sequence number is used again: what is left of the frame before will not become one.
+        // The sequence number was reused, so the rest of the previous frame will never be complete.
         if frame.as_ref().is_some_and(contradicts) {
             *lost += self.forget(fragment.key);
         }
@@ -89,7 +90,7 @@ impl Frames {
         while self.waiting.len() > MAX_FRAMES || self.bytes > MAX_BYTES {
             *lost += self.forget_oldest();
         }
-        // Frames that were joined leave their entries behind.
+        // The entries of joined frames are removed lazily.
         if self.by_age.len() > 2 * self.waiting.len() + 64 {
             let waiting = &self.waiting;
             self.by_age.retain(|(_, key, generation)| {
@@ -99,7 +100,7 @@ impl Frames {
         Joined::Kept
     }
 
-    /// Gives up frames whose time is over. Returns how many pieces they had.
+    /// Drops frames whose timeout has passed. Returns the number of their fragments.
     pub(super) fn advance(&mut self, now: Timestamp) -> u64 {
         let mut lost = 0;
         while let Some((began, ..)) = self.by_age.front()
@@ -110,7 +111,7 @@ impl Frames {
         lost
     }
 
-    /// Gives up all frames. Returns how many pieces they had.
+    /// Drops all frames. Returns the number of their fragments.
     pub(super) fn finish(&mut self) -> u64 {
         let mut lost = 0;
         while !self.by_age.is_empty() {
@@ -134,7 +135,7 @@ impl Frames {
         }
     }
 
-    /// Returns how many pieces the frame had.
+    /// Drops a frame. Returns the number of its fragments.
     fn forget(&mut self, key: u64) -> u64 {
         let Some(frame) = self.waiting.remove(&key) else { return 0 };
         let bytes: usize = frame.pieces.values().map(|piece| piece.len() + PIECE).sum();
@@ -143,7 +144,7 @@ impl Frames {
     }
 }
 
-/// What a piece costs besides its bytes.
+/// The memory of a fragment besides its bytes.
 const PIECE: usize = 64;
 
 impl Frame {

@@ -1,32 +1,35 @@
-//! Fragments that are kept one by one, and the datagrams that they may be joined to.
+//! Fragments that are kept one by one, and the datagrams that they may form.
 //!
-//! A sender has 65,536 identifications for IPv4 and uses them up in less than a second at 1 Gbit/s (RFC 4963). If the
-//! capture lost a fragment, what is left of its datagram meets the fragments of another one with the same
-//! identification. Nothing in their headers tells them apart; whether a row of fragments is one datagram shows only in
-//! its transport checksum.
+//! A sender has 65,536 identifications for IPv4 and at 1 Gbit/s uses all of them in less than a
+//! second (RFC 4963). If the capture lost a fragment, the rest of its datagram meets the fragments
+//! of another one with the same identification. Their headers do not differ. Only the transport
+//! checksum shows if a row of fragments is one datagram.
 
 use crate::Timestamp;
 
 use super::piece::Header;
 
-/// A fragment as it came.
+/// A fragment as it arrived.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     pub(super) start: u32,
     pub(super) end: u32,
     pub(super) more: bool,
-    /// Where its bytes are in the arena.
+    /// The position of its bytes in the arena.
     pub(super) at: u32,
     pub(super) arrived: Timestamp,
-    /// For recognising copies of it.
+    /// The hash that identifies copies of it.
     pub(super) hash: u64,
-    /// Of one that begins a datagram.
+    /// The header, if the fragment begins a datagram.
     pub(super) header: Option<Header>,
 }
 
-/// Shows rows of fragments that reach from the beginning to the end of a datagram without overlap and contain the newest
-/// one, until `is_it` returns `true` or has been called `attempts` times. Of several fragments that fit somewhere, the
-/// latest is tried first, since the fragments of a datagram are sent one right after another.
+/// Searches rows of fragments that contain the newest one and reach from the beginning to the end
+/// of a datagram without overlap. Calls `is_it` with each, until it returns `true` or has been
+/// called `attempts` times.
+///
+/// If several fragments fit somewhere, the latest is tried first, because the fragments of a
+/// datagram are sent right after one another.
 pub(super) fn rows(kept: &[Kept], attempts: usize, is_it: impl FnMut(&[usize]) -> bool) {
     let Some(newest) = kept.len().checked_sub(1) else { return };
     let mut search = Search {
@@ -46,8 +49,8 @@ pub(super) fn rows(kept: &[Kept], attempts: usize, is_it: impl FnMut(&[usize]) -
     }
 }
 
-/// Which fragments have an unbroken row from themselves to a fragment for which `ends` holds; `joins` says whether the
-/// first of two may be next to the second on the way there.
+/// Computes for each fragment if it has an unbroken row to a fragment for which `ends` holds.
+/// `joins` returns `true` if the first of two fragments may be next to the second on the way there.
 fn reachable(
     kept: &[Kept],
     ends: impl Fn(&Kept) -> bool,
@@ -68,9 +71,9 @@ fn reachable(
 
 struct Search<'k, F> {
     kept: &'k [Kept],
-    /// Fragments from which there is a way back to the beginning of a datagram.
+    /// `true` for fragments from which a row reaches back to the beginning of a datagram.
     before: Vec<bool>,
-    /// Fragments from which there is a way to the end of one.
+    /// `true` for fragments from which a row reaches the end of a datagram.
     after: Vec<bool>,
     row: Vec<usize>,
     attempts: usize,
@@ -78,7 +81,7 @@ struct Search<'k, F> {
 }
 
 impl<F: FnMut(&[usize]) -> bool> Search<'_, F> {
-    /// Puts what may come before the row in front of it. Returns `true` once the search is over.
+    /// Prepends each fragment that may precede the row. Returns `true` once the search is over.
     fn backwards(&mut self) -> bool {
         let kept = self.kept;
         let first = &kept[self.row[0]];
@@ -97,7 +100,7 @@ impl<F: FnMut(&[usize]) -> bool> Search<'_, F> {
         false
     }
 
-    /// Appends what may come after the row.
+    /// Appends each fragment that may follow the row. Returns `true` once the search is over.
     fn forwards(&mut self) -> bool {
         let kept = self.kept;
         let Some(last) = self.row.last().map(|at| &kept[*at]) else { return true };

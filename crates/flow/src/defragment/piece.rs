@@ -1,9 +1,9 @@
-//! A fragment and the header that it repeats.
+//! A fragment, and the header that it repeats.
 
 use crate::Fragment;
 use crate::checksum;
 
-/// A fragment, checked against its frame.
+/// A fragment, validated against its frame.
 #[derive(Debug)]
 pub(super) struct Piece<'a> {
     pub(super) start: u32,
@@ -17,7 +17,7 @@ pub(super) struct Piece<'a> {
 pub(super) struct Header {
     pub(super) bytes: Vec<u8>,
     is_ipv4: bool,
-    /// Position of the field that the fragment header takes up, and what comes there in its place (IPv6).
+    /// IPv6: the offset of the field that names the fragment header, which `protocol` replaces.
     next_header_offset: usize,
     protocol: u8,
 }
@@ -26,13 +26,14 @@ pub(super) struct Header {
 pub(super) const IPV6_HEADER_LEN: u32 = 40;
 
 impl<'a> Piece<'a> {
-    /// `None` if there is nothing in it, or if it is not in the frame.
+    /// Creates a piece. `None` if the fragment is empty or not within the frame.
     pub(super) fn of(fragment: &'a Fragment, frame: &'a [u8]) -> Option<Self> {
         let slice = |start: u32, len: u32| frame.get(start as usize..)?.get(..len as usize);
         let mut bytes = slice(fragment.payload_offset, fragment.payload_len)?;
         let header = slice(fragment.network_offset, fragment.header_len)?;
         if fragment.more && bytes.len() % 8 != 0 {
-            // A host that speaks IPv6 discards it (RFC 8200, section 4.5); in IPv4, the odd bytes are cut off.
+            // An IPv6 host discards the fragment (RFC 8200, section 4.5). In IPv4, the excess bytes
+            // are ignored.
             if fragment.source.is_ipv6() {
                 return None;
             }
@@ -66,7 +67,8 @@ impl Header {
         }
     }
 
-    /// Makes the header of a datagram that starts with it fit to the rest.
+    /// Completes the header at the start of a datagram: length, protocol and checksum of the whole
+    /// datagram.
     pub(super) fn complete(&self, datagram: &mut [u8]) {
         if self.is_ipv4 {
             let len = datagram.len() as u16;

@@ -1,22 +1,24 @@
-//! Fragments of datagrams that were joined a moment ago.
+//! Fragments of datagrams that were joined recently.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::Timestamp;
 
-/// Remembers them, so that a copy of one (captures on two ports of a switch hold every packet twice) starts no datagram
-/// that would lie in wait for the next one with the same identification.
+/// Remembers recently joined fragments to recognise copies.
+///
+/// Captures on two ports of a switch contain every packet twice. Without this, a late copy would
+/// start a new datagram, which would then mix with the next one of the same identification.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    /// When each was joined, by seeded hash.
+    /// The time at which each fragment was joined, by seeded hash.
     joined: HashMap<u64, Timestamp, ahash::RandomState>,
     by_age: VecDeque<(Timestamp, u64)>,
 }
 
-/// How long copies are expected.
+/// The time in which copies are recognised.
 const WINDOW: Duration = Duration::from_millis(100);
-/// How many fragments are remembered.
+/// The maximum number of fragments that are remembered.
 const CAPACITY: usize = 8192;
 
 impl Recent {

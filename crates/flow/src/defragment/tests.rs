@@ -1,4 +1,4 @@
-//! What cannot be seen from outside.
+//! Tests of internal behaviour.
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -3,7 +3,8 @@
 use super::Unparsed;
 use super::walk::{Layer, Walk};
 
-/// A frame: addresses of seven bytes, the last of which has its lowest bit set, a control field and a protocol identifier.
+/// Parses a frame: addresses of seven bytes, the last of which has its lowest bit set, a control
+/// field and a protocol identifier.
 pub(super) fn frame(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     const ADDRESS: usize = 7;
     /// Two stations and eight repeaters.

@@ -3,7 +3,8 @@
 use super::walk::{Layer, Walk};
 use super::{Encapsulation, Unparsed, tag};
 
-/// A packet: its type, version and what the type adds, then the Ethernet frame that it carries through the mesh.
+/// Parses a packet: its type, its version, fields by type, then the Ethernet frame that it carries
+/// through the mesh.
 pub(super) fn packet(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     const VERSION: u8 = 15;
     let [kind, version] = *walk.header::<2>()?;

@@ -6,7 +6,7 @@ use super::scope::Kind;
 use super::walk::{Layer, Walk, be16};
 use crate::Headers;
 
-/// A frame in a datagram of `outer` (RFC 5415, sections 4.2 and 4.3).
+/// Parses a frame in a datagram of `outer` (RFC 5415, sections 4.2 and 4.3).
 pub(super) fn data(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     /// Version 0 and type 0: not encrypted.
     const PLAIN: u8 = 0;
@@ -30,9 +30,10 @@ pub(super) fn data(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparse
     };
     walk.skip(len)?;
     walk.tunnel_in(outer, Kind::Capwap, 0)?;
-    // A fragment cannot prove itself before it is joined, so that all bits that are reserved have to be zero.
+    // A fragment cannot be validated by its payload before it is joined, so all reserved bits must
+    // be zero.
     if header[3] & FRAGMENT != 0 && header[7] & RESERVED == 0 {
-        // Fragment identifiers are the sender's own (section 4.3).
+        // Each sender numbers its fragments independently (section 4.3).
         let key = (outer.source, outer.destination, outer.source_port, &header[4..6]);
         let place = u32::from(be16(header[6], header[7]) & 0xfff8);
         let place = Place { place, in_bytes: true, more: header[3] & LAST == 0 };

@@ -3,7 +3,8 @@
 use super::walk::{Layer, Walk, be16};
 use super::{Unparsed, ppp};
 
-/// A record: time stamp, type, flags, lengths, extension headers where the type's highest bit says so, then a frame.
+/// Parses a record: time stamp, type, flags, lengths, extension headers if the type's highest bit
+/// is set, then a frame.
 pub(super) fn record(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     const EXTENDED: u8 = 0x80;
     const CHECK_SEQUENCE: usize = 4;
@@ -16,12 +17,12 @@ pub(super) fn record(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
         walk.skip(8)?;
     }
     match kind & !EXTENDED {
-        // HDLC, as it comes from a serial line: PPP or Cisco's.
+        // HDLC from a serial line: PPP or Cisco HDLC.
         1 | 10 | 15 | 17 | 19 => {
             walk.limit(wire_len);
             ppp::serial(walk)
         }
-        // Ethernet after two bytes of padding, with its check sequence.
+        // Ethernet after two bytes of padding, with its frame check sequence.
         2 | 11 | 16 | 20 => {
             walk.skip(2)?;
             walk.limit(wire_len.saturating_sub(CHECK_SEQUENCE));

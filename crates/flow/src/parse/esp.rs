@@ -1,4 +1,4 @@
-//! ESP (RFC 4303) with NULL encryption (RFC 2410), where the program says that it is used.
+//! ESP (RFC 4303) with NULL encryption (RFC 2410), if the configuration expects it.
 
 use super::scope::Kind;
 use super::walk::{Layer, Walk};
@@ -6,16 +6,17 @@ use super::{Unparsed, ip};
 use crate::headers::protocol;
 use crate::{Headers, checksum};
 
-/// A packet of the flow `outer`, or one that stays opaque.
+/// Parses a packet of the flow `outer`. Without a match, it stays opaque.
 ///
-/// How long the initialisation vector and the check value at the end are is agreed on elsewhere. Those of the usual algorithms are
-/// tried, and that pair is right for which padding, next header and what they announce agree.
+/// The lengths of the initialisation vector and of the check value are negotiated out of band. So
+/// the lengths of the common algorithms are tried. The first pair is used for which the padding,
+/// the next header and the payload's own lengths are consistent.
 pub(super) fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     if !walk.parser.options.esp_null {
         return Err(Unparsed::NotIp);
     }
-    /// HMAC-SHA-256-128 and AES-GMAC, HMAC-SHA-1-96 and -MD5-96, HMAC-SHA-512-256, HMAC-SHA-384-192, none, and AES-GMAC's
-    /// shorter one (RFC 8221, section 6; RFC 4543).
+    /// HMAC-SHA-256-128 and AES-GMAC; HMAC-SHA-1-96 and HMAC-MD5-96; HMAC-SHA-512-256;
+    /// HMAC-SHA-384-192; none; the short check value of AES-GMAC (RFC 8221, section 6; RFC 4543).
     const CHECK_VALUES: [usize; 6] = [16, 12, 32, 24, 0, 8];
     walk.skip(8)?;
     if !walk.is_whole() {
@@ -45,7 +46,8 @@ pub(super) fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unpar
 const IPV4: u8 = 4;
 const IPV6: u8 = 41;
 
-/// A packet in a datagram of `outer` (RFC 3948, section 2.1), or a message of the key exchange, which begins with zeros.
+/// Parses a packet in a datagram of `outer` (RFC 3948, section 2.1). A message of the key exchange
+/// begins with four zero bytes and is not ESP.
 pub(super) fn over_udp(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     if *walk.header::<4>()? == [0; 4] {
         return Err(Unparsed::NotIp);
@@ -53,19 +55,21 @@ pub(super) fn over_udp(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unp
     header(walk, outer)
 }
 
-/// The length of the payload and its protocol, if these bytes are one with padding and a next header behind it.
+/// The length and the protocol of the payload, if these bytes are a payload followed by padding and
+/// a next header.
 fn payload(bytes: &[u8]) -> Option<(usize, u8)> {
     let (&[padding, next], before) =
         bytes.split_last_chunk::<2>().map(|(rest, last)| (last, rest))?;
     let (payload, pad) =
         before.split_at_checked(before.len().checked_sub(usize::from(padding))?)?;
-    // RFC 4303, section 2.4: counted from 1, and what ends on a boundary of four bytes.
+    // RFC 4303, section 2.4: the padding bytes count from 1, and the total is a multiple of four
+    // bytes.
     let counted = pad.iter().zip(1..=u8::MAX).all(|(byte, number)| *byte == number);
     if !counted || !bytes.len().is_multiple_of(4) {
         return None;
     }
     let fits = match next {
-        // Padding may follow that hides how much traffic there is (section 2.7).
+        // Padding for traffic flow confidentiality may follow (section 2.7).
         IPV4 | IPV6 => {
             ip::plausible(payload, payload.len())
                 && (payload[0] >> 4 == 4) == (next == IPV4)
@@ -86,11 +90,12 @@ fn payload(bytes: &[u8]) -> Option<(usize, u8)> {
 fn is_tcp(bytes: &[u8]) -> bool {
     let Some(header) = bytes.first_chunk::<20>() else { return false };
     let len = usize::from(header[12] >> 4) * 4;
-    // The reserved bits are zero, and so is the urgent pointer without its flag, in what real hosts send.
+    // Real hosts set the reserved bits to zero, and the urgent pointer too if its flag is not set.
     len >= 20 && len <= bytes.len() && header[12] & 0x0e == 0
 }
 
-/// A packet whose end was not captured: nothing but an IP header at its beginning can prove itself.
+/// Parses a packet whose end was not captured. Without the padding, only a valid IP header at its
+/// start is proof.
 fn cut(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     let (bytes, wire_len) = (walk.captured(), walk.wire_remaining());
     for vector in [0, 8] {

@@ -12,14 +12,14 @@ pub(super) mod ether_type {
     pub(crate) const BATMAN: u16 = 0x4305;
 }
 
-/// An Ethernet frame from its destination address on.
+/// Parses an Ethernet frame from its destination address on.
 pub(super) fn frame(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 14] = walk.header()?;
     walk.skip(14)?;
     Ok(Layer::EtherType(be16(header[12], header[13])))
 }
 
-/// What follows an Ethertype, or the length that stands in its place (802.3, section 3.2.6).
+/// The layer after an EtherType, or after the length in its place (802.3, section 3.2.6).
 pub(super) fn payload(walk: &mut Walk<'_>, ether_type: u16) -> Result<Layer, Unparsed> {
     const MAX_LENGTH: u16 = 1500;
     match ether_type {
@@ -54,16 +54,16 @@ fn rare_payload(walk: &mut Walk<'_>, ether_type: u16) -> Result<Layer, Unparsed>
         0x88e5 => tag::macsec(walk),
         0x894f => Ok(Layer::ServiceHeader),
         0x22f3 => tag::trill(walk),
-        // Cisco FabricPath: forwarding tag and time to live, then the frame.
+        // Cisco FabricPath: a forwarding tag and a time to live, then the frame.
         0x8903 => before_frame(walk, 2),
         // VN-Tag, bridge port extension (802.1BR), HSR (IEC 62439-3).
         0x8926 => tag::fixed::<6>(walk),
         0x893f => tag::fixed::<8>(walk),
         0x892f => tag::fixed::<6>(walk),
-        // Redundancy tag (802.1CB); Marvell's switch tag behind an EtherType of its own.
+        // Redundancy tag (802.1CB); Marvell's switch tag with an EtherType of its own.
         0xf1c1 => tag::fixed::<6>(walk),
         0xdada => tag::fixed::<8>(walk),
-        // LLC frames too long for a length (draft-ietf-isis-ext-eth-01).
+        // LLC frames longer than the length field allows (draft-ietf-isis-ext-eth-01).
         0x8870 => Ok(Layer::Llc),
         // Bridged frame relay in GRE (RFC 1701).
         0x6559 => link::frame_relay(walk),
@@ -72,7 +72,8 @@ fn rare_payload(walk: &mut Walk<'_>, ether_type: u16) -> Result<Layer, Unparsed>
     }
 }
 
-/// Whether these bytes are an Ethernet frame with an IP packet that fits, below two VLAN tags at most.
+/// Returns `true` if these bytes are an Ethernet frame that contains a valid IP packet, with at
+/// most two VLAN tags.
 pub(super) fn is_ip(bytes: &[u8], wire_len: usize) -> bool {
     let types = bytes.get(12..).unwrap_or_default();
     let mut at = 0;
@@ -91,8 +92,8 @@ pub(super) fn is_ip(bytes: &[u8], wire_len: usize) -> bool {
     false
 }
 
-/// Whether these bytes look like an Ethernet frame with something in it that can be read: for places where nothing says
-/// what they are.
+/// Returns `true` if these bytes look like an Ethernet frame with a supported payload. For
+/// positions where no header indicates the type.
 pub(super) fn plausible(bytes: &[u8]) -> bool {
     let Some([_, _, _, _, _, _, _, _, _, _, _, _, high, low]) = bytes.first_chunk::<14>() else {
         return false;

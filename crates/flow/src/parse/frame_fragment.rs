@@ -1,23 +1,24 @@
-//! Pieces of link-layer frames.
+//! Fragments of link-layer frames.
 
 use super::Unparsed;
 use super::walk::{Layer, Walk};
 use crate::Scope;
 
-/// A piece of a frame of the link layer that was sent in several: by a wireless station (IEEE 802.11, section 10.4), or by an
-/// access point to its controller (RFC 5415, section 3.4).
+/// A fragment of a link-layer frame that was sent in several: by a wireless station (IEEE 802.11,
+/// section 10.4), or by an access point to its controller (RFC 5415, section 3.4).
 ///
-/// [`Defragmenter::push_frame`](crate::Defragmenter::push_frame) joins them, and [`Parser::parse_frame`](crate::Parser::parse_frame)
-/// goes on where the walk stopped.
+/// [`Defragmenter::push_frame`](crate::Defragmenter::push_frame) joins the fragments, and
+/// [`Parser::parse_frame`](crate::Parser::parse_frame) continues where the walk stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameFragment {
-    /// What the pieces of a frame have in common: a seeded hash of the addresses and the frame's number.
+    /// The identity that the fragments of a frame share: a seeded hash of the addresses and the
+    /// frame's number.
     pub(crate) key: u64,
-    /// Number of the piece, or its position in bytes.
+    /// Number of the fragment, or its offset in bytes.
     pub(crate) place: u32,
-    /// `place` is a position in bytes.
+    /// `true` if `place` is an offset in bytes.
     pub(crate) in_bytes: bool,
-    /// More pieces follow.
+    /// `true` if more fragments follow.
     pub(crate) more: bool,
     pub(crate) payload_offset: u32,
     pub(crate) payload_len: u32,
@@ -26,7 +27,7 @@ pub struct FrameFragment {
     pub(crate) layers: u8,
 }
 
-/// What the joined frame begins with.
+/// The first layer of the joined frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     Llc,
@@ -44,7 +45,7 @@ impl Content {
     }
 }
 
-/// The place of a piece in its frame.
+/// The position of a fragment in its frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub(super) place: u32,
@@ -52,7 +53,7 @@ pub(super) struct Place {
     pub(super) more: bool,
 }
 
-/// The piece that starts here, if all of it was captured.
+/// Ends the walk with the fragment that starts here, if all of it was captured.
 pub(super) fn piece(
     walk: &mut Walk<'_>,
     key: impl std::hash::Hash,
@@ -76,7 +77,7 @@ pub(super) fn piece(
     Ok(walk.frame_fragment(fragment))
 }
 
-/// What four bits add to the remainder of the division.
+/// The remainder of the polynomial division for four bits.
 const FOUR_BITS: [u32; 16] = {
     let mut table = [0; 16];
     let mut at = 0;
@@ -94,7 +95,8 @@ const FOUR_BITS: [u32; 16] = {
     table
 };
 
-/// Whether these bytes end with the check sequence of what is before it (IEEE 802.3, section 3.2.9).
+/// Returns `true` if these bytes end with the frame check sequence of those before it (IEEE 802.3,
+/// section 3.2.9).
 pub(super) fn ends_with_check_sequence(bytes: &[u8]) -> bool {
     let Some((frame, sequence)) = bytes.split_last_chunk::<4>() else { return false };
     let mut remainder = u32::MAX;

@@ -1,4 +1,5 @@
-//! GRE (RFC 2784, 2890; routing as in RFC 1701), PPTP (RFC 2637), ERSPAN, EoIP, and Ethernet over IP (RFC 3378).
+//! GRE (RFC 2784, 2890; routing as in RFC 1701), PPTP (RFC 2637), ERSPAN, EoIP, and Ethernet over
+//! IP (RFC 3378).
 
 use super::Unparsed;
 use super::scope::Kind;
@@ -19,7 +20,7 @@ const ERSPAN_3: u16 = 0x22eb;
 const EOIP: u16 = 0x6400;
 const WCCP: u16 = 0x883e;
 
-/// A GRE packet of the flow `outer`.
+/// Parses a GRE packet of the flow `outer`.
 pub(super) fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     let header: &[u8; 4] = walk.header()?;
     let flags = be16(header[0], header[1]);
@@ -37,7 +38,7 @@ pub(super) fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unpar
     let key = if flags & KEY != 0 {
         let key = u32::from_be_bytes(*walk.header()?);
         walk.skip(4)?;
-        // NVGRE (RFC 7637): the last byte is the flow, not the network.
+        // NVGRE (RFC 7637): the last byte identifies the flow, not the network.
         u64::from(if protocol == BRIDGING { key >> 8 } else { key })
     } else {
         0
@@ -68,13 +69,13 @@ fn payload(walk: &mut Walk<'_>, protocol: u16) -> Result<Layer, Unparsed> {
             }
             Ok(Layer::Ipv4)
         }
-        // Aruba access points hand 802.11 frames to their controller.
+        // Aruba access points send 802.11 frames to their controller.
         0x8200..=0x83ff | 0x9000 => Ok(Layer::Wlan),
         _ => Ok(Layer::EtherType(protocol)),
     }
 }
 
-/// Source route entries until the empty one.
+/// Skips source route entries up to the empty one.
 fn source_routes(walk: &mut Walk<'_>) -> Result<(), Unparsed> {
     loop {
         let entry: &[u8; 4] = walk.header()?;
@@ -86,7 +87,7 @@ fn source_routes(walk: &mut Walk<'_>) -> Result<(), Unparsed> {
     }
 }
 
-/// PPTP: the key is a length and a call identifier, which differs by direction.
+/// Parses PPTP: the key is a length and a call identifier, which differs by direction.
 fn point_to_point(
     walk: &mut Walk<'_>,
     outer: Headers,
@@ -107,7 +108,7 @@ fn point_to_point(
     Ok(Layer::Ppp)
 }
 
-/// MikroTik's Ethernet over IP: where the key would be, a length and a little-endian tunnel number.
+/// Parses MikroTik's Ethernet over IP. A length and a little-endian tunnel number replace the key.
 fn ethernet_over_ip(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     let key: &[u8; 4] = walk.header()?;
     walk.skip(4)?;
@@ -116,7 +117,8 @@ fn ethernet_over_ip(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unpars
     Ok(Layer::Ethernet)
 }
 
-/// Mirrored frames: type I has no header of its own, II and III do; the session number tells mirrors apart.
+/// Parses mirrored frames. Type I has no header of its own, types II and III do. The session number
+/// separates mirrors.
 fn erspan(
     walk: &mut Walk<'_>,
     outer: Headers,
@@ -149,7 +151,7 @@ fn erspan(
     Ok(Layer::Ethernet)
 }
 
-/// Ethernet in IP: version 3 and twelve reserved bits.
+/// Parses Ethernet in IP: version 3 and twelve reserved bits.
 pub(super) fn ether_ip(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     if *walk.header::<2>()? != [0x30, 0] {
         return Err(Unparsed::NotIp);

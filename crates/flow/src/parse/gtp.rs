@@ -5,10 +5,11 @@ use super::scope::Kind;
 use super::walk::{Layer, Walk, be16};
 use crate::Headers;
 
-/// The message that carries a user's packet.
+/// The type of the message that carries a user's packet.
 const USER_PACKET: u8 = 0xff;
 
-/// A user packet in a datagram of `outer`. Tunnel endpoint identifiers differ by direction: not in the scope.
+/// Parses a user packet in a datagram of `outer`. Tunnel endpoint identifiers differ by direction,
+/// so they are not part of the scope.
 pub(super) fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     const VERSION_1: u8 = 0x30;
     const EXTENSION: u8 = 0x04;
@@ -30,7 +31,8 @@ pub(super) fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unpar
     Ok(Layer::Ip)
 }
 
-/// Each extension header begins with its length in words of four and ends with the type of the next.
+/// Skips extension headers. Each begins with its length in words of four bytes and ends with the
+/// type of the next.
 fn extensions(walk: &mut Walk<'_>, mut next: u8) -> Result<(), Unparsed> {
     while next != 0 {
         let len = usize::from(walk.header::<1>()?[0]) * 4;
@@ -42,7 +44,7 @@ fn extensions(walk: &mut Walk<'_>, mut next: u8) -> Result<(), Unparsed> {
     Ok(())
 }
 
-/// A user packet of version 0.
+/// Parses a user packet of version 0.
 pub(super) fn version_0(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     let header: &[u8; 20] = walk.header()?;
     if header[0] & 0xfe != 0x1e || header[1] != USER_PACKET {

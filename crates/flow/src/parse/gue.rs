@@ -5,9 +5,11 @@ use super::walk::{Layer, Walk};
 use super::{Unparsed, gre};
 use crate::Headers;
 
-/// A packet in a datagram of `outer`: an IP header at once (variant 1), or a header with a protocol number (variant 0).
+/// Parses a packet in a datagram of `outer`: an IP header right away (variant 1), or a header with
+/// a protocol number (variant 0).
 ///
-/// Any protocol may be in there; those that are followed are the ones that prove themselves with an IP header.
+/// The payload may be any protocol. Only those are followed that can be validated by an inner IP
+/// header.
 pub(super) fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     const CONTROL: u8 = 0x20;
     let first = walk.header::<1>()?[0];
@@ -24,7 +26,8 @@ pub(super) fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unpar
     match header[1] {
         4 => Ok(Layer::Ipv4),
         41 => Ok(Layer::Ipv6),
-        // The packet of another flow than `outer` would be one that no IP header proves.
+        // GRE inside gets `outer` too: only an inner IP header can prove that there is another
+        // flow.
         47 => gre::header(walk, outer),
         97 => gre::ether_ip(walk, outer),
         137 => Ok(Layer::Mpls),

@@ -1,4 +1,4 @@
-//! IPv4 (RFC 791) and the choice between IPv4 and IPv6.
+//! IPv4 (RFC 791), and the dispatch between IPv4 and IPv6.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -8,7 +8,7 @@ use crate::Defect;
 use crate::checksum;
 use crate::headers::protocol;
 
-/// An IP packet of the version that its first four bits say.
+/// Parses an IP packet of the version in its first four bits.
 pub(super) fn any(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     match walk.header::<1>()?[0] >> 4 {
         4 => Ok(Layer::Ipv4),
@@ -17,21 +17,21 @@ pub(super) fn any(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     }
 }
 
-/// An IPv4 packet.
+/// Parses an IPv4 packet.
 #[inline]
 pub(super) fn v4(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let start = walk.offset();
     let header: &[u8; 20] = walk.header()?;
     let header_len = usize::from(header[0] & 0x0f) * 4;
     if header[0] >> 4 == 6 {
-        // Some programs put IPv6 where the layer below says IPv4.
+        // Some programs send IPv6 where the layer below indicates IPv4.
         return Ok(Layer::Ipv6);
     }
     if header[0] >> 4 != 4 || header_len < 20 {
         return Err(Unparsed::Malformed);
     }
     let total_len = usize::from(be16(header[2], header[3]));
-    // Hosts that leave segmentation to the adapter capture a length of 0: the packet then ends with its frame.
+    // With segmentation offload, hosts capture a length of 0. The packet then ends with its frame.
     if total_len == 0 {
         walk.note(Defect::NoLength);
     } else {
@@ -92,22 +92,24 @@ pub(super) fn v4(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     Ok(Layer::Protocol(header[9]))
 }
 
-/// A packet that does not fit into the tunnel around it is none, unless its header's checksum is right: then it was cut.
+/// Accepts an IP packet that is longer than the tunnel around it only if its header checksum is
+/// right. Then it was truncated.
 #[cold]
 fn believable(header: &[u8]) -> Result<(), Unparsed> {
     if checksum::sum(header) == 0xffff { Ok(()) } else { Err(Unparsed::Malformed) }
 }
 
-/// What tools cut off that take the end of a frame for its check sequence: the rest is truncated, and no receiver saw it so.
+/// The bytes that some tools remove because they mistake the end of a frame for its check sequence.
+/// The missing bytes count as truncated, because every receiver got them.
 pub(super) const FRAME_CHECK: usize = 4;
 
-/// A fragment, if all of it was captured.
+/// Ends the walk with a fragment, if all of it was captured.
 pub(super) fn piece(walk: &mut Walk<'_>, fragment: Fragment) -> Result<Layer, Unparsed> {
     if walk.is_whole() { Ok(walk.fragment(fragment)) } else { Err(Unparsed::TruncatedFragment) }
 }
 
-/// The last stop of a source route that is not exhausted (RFC 791, section 3.1): that is the destination that the
-/// transport checksum covers, and that the answers come from.
+/// The last hop of a source route that is not exhausted (RFC 791, section 3.1). It is the
+/// destination that the transport checksum covers, and the source address of the answers.
 #[cold]
 fn final_hop(mut options: &[u8]) -> Option<Ipv4Addr> {
     const END: u8 = 0;
@@ -133,7 +135,7 @@ fn final_hop(mut options: &[u8]) -> Option<Ipv4Addr> {
     }
 }
 
-/// The reason for which hosts discard a packet with these options (RFC 791, section 3.1).
+/// The reason why hosts discard a packet with these options (RFC 791, section 3.1).
 #[cold]
 fn options_defect(mut options: &[u8]) -> Option<Defect> {
     const END: u8 = 0;
@@ -175,7 +177,8 @@ fn options_defect(mut options: &[u8]) -> Option<Defect> {
     }
 }
 
-/// Whether these bytes look like an IP header, for places where nothing says what they are; `wire_len` bytes were there.
+/// Returns `true` if these bytes look like an IP header. For positions where no header indicates
+/// the type. `wire_len` is the number of bytes on the wire.
 pub(super) fn plausible(bytes: &[u8], wire_len: usize) -> bool {
     match bytes {
         [first @ 0x45..=0x4f, _, high, low, ..] => {
@@ -187,8 +190,8 @@ pub(super) fn plausible(bytes: &[u8], wire_len: usize) -> bool {
     }
 }
 
-/// Whether the header that these bytes begin with is right, where chance has to be ruled out: an IPv4 header has a
-/// checksum; the address of an IPv6 packet's sender is none that several hosts have.
+/// Returns `true` if the header at the start of these bytes is valid, to rule out chance. An IPv4
+/// header has a checksum. An IPv6 packet's source must not be a multicast address.
 pub(super) fn header_holds(bytes: &[u8]) -> bool {
     match bytes {
         [first @ 0x45..=0x4f, ..] => {
@@ -199,7 +202,7 @@ pub(super) fn header_holds(bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether an IP packet with this protocol number is one in which ports follow.
+/// Returns `true` if the header of this protocol begins with two ports.
 pub(super) const fn has_ports(number: u8) -> bool {
     const DCCP: u8 = 33;
     const UDP_LITE: u8 = 136;

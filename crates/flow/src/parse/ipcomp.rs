@@ -4,11 +4,12 @@ use super::walk::{Layer, Walk, be16};
 use super::{Fragment, Unparsed};
 use crate::Headers;
 
-/// A compressed payload, to be expanded by a [`Defragmenter`](crate::Defragmenter); a packet of the flow `outer` if the
-/// algorithm is another or if it was cut.
+/// Ends the walk with a compressed payload, which a [`Defragmenter`](crate::Defragmenter)
+/// decompresses. For another algorithm, or if it was truncated, it is a packet of the flow `outer`.
 pub(super) fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     const DEFLATE: u16 = 2;
-    /// Numbers that the ends agreed on stand for DEFLATE in practice; there is nobody to ask.
+    /// Numbers that the two ends negotiate, which a capture does not show. In practice they stand
+    /// for DEFLATE.
     const NEGOTIATED: std::ops::RangeInclusive<u16> = 256..=61_439;
     let header: &[u8; 4] = walk.header()?;
     let algorithm = be16(header[2], header[3]);

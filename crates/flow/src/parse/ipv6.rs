@@ -16,7 +16,7 @@ const MOBILITY: u8 = 135;
 const HOST_IDENTITY: u8 = 139;
 const SHIM6: u8 = 140;
 
-/// An IPv6 packet.
+/// Parses an IPv6 packet.
 pub(super) fn header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let start = walk.offset();
     let header: &[u8; 40] = walk.header()?;
@@ -24,9 +24,10 @@ pub(super) fn header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
         return Err(Unparsed::Malformed);
     }
     let payload_len = usize::from(be16(header[4], header[5]));
-    // 0 stands for a jumbogram (RFC 2675) or for segmentation left to the adapter: it ends with its frame.
+    // 0 means a jumbogram (RFC 2675) or segmentation offload. Either way the packet ends with its
+    // frame.
     if payload_len == 0 {
-        // Without an option that says how long it is.
+        // Without a hop-by-hop header there is no jumbo payload option with a length.
         if header[6] != HOP_BY_HOP {
             walk.note(Defect::NoLength);
         }
@@ -54,11 +55,13 @@ pub(super) fn header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     }
 }
 
-/// Passes extension headers; `next` names the first. Their number has no limit but the packet's length (RFC 8200, section
-/// 4.1: a host attempts to process them in any order and number), and the work for each is in proportion to its own.
+/// Skips extension headers. `next` is the number of the first.
+///
+/// Only the packet's length limits their number, because a host must process them in any order and
+/// number (RFC 8200, section 4.1). The work for each is proportional to its length.
 #[cold]
 fn extensions(walk: &mut Walk<'_>, mut network: Network, mut next: u8) -> Result<Layer, Unparsed> {
-    /// Position of the field that names the first header, from the start of the IPv6 header.
+    /// Offset from the start of the IPv6 header to the field that names the first extension header.
     const FIRST: usize = 6;
     let mut next_at = FIRST;
     loop {
@@ -79,7 +82,7 @@ fn extensions(walk: &mut Walk<'_>, mut network: Network, mut next: u8) -> Result
                     if head[2] == 0 && head[3] > 0 {
                         walk.note(Defect::SourceRoute);
                     }
-                    // Segments left: the transport checksum covers the last one.
+                    // Segments are left, so the transport checksum covers the last one.
                     if let Some(last) = final_segment(walk.bytes(len)?) {
                         network.destination = IpAddr::V6(last);
                     }
@@ -101,7 +104,7 @@ fn extensions(walk: &mut Walk<'_>, mut network: Network, mut next: u8) -> Result
                 let head: &[u8; 8] = walk.header()?;
                 let word = be16(head[2], head[3]);
                 walk.skip(8)?;
-                // An atomic fragment (RFC 6946) is whole.
+                // An atomic fragment (RFC 6946) is a whole datagram.
                 if word & 0xfff9 != 0 {
                     let fragment = Fragment {
                         source: network.source,
@@ -130,7 +133,8 @@ fn extensions(walk: &mut Walk<'_>, mut network: Network, mut next: u8) -> Result
     }
 }
 
-/// Where a routing header with segments left finally goes: types 0 (RFC 2460), 2 (RFC 6275) and 4 (RFC 8754).
+/// The final destination of a routing header with segments left: types 0 (RFC 2460), 2 (RFC 6275)
+/// and 4 (RFC 8754).
 fn final_segment(header: &[u8]) -> Option<Ipv6Addr> {
     let [_, _, kind, left, rest @ ..] = header else { return None };
     if *left == 0 {
@@ -139,14 +143,14 @@ fn final_segment(header: &[u8]) -> Option<Ipv6Addr> {
     let segments = rest.get(4..)?.as_chunks::<16>().0;
     match kind {
         0 | 2 => segments.last(),
-        // Segments of type 4 stand in reverse order.
+        // Type 4 lists its segments in reverse order.
         4 => segments.first(),
         _ => None,
     }
     .map(|segment| Ipv6Addr::from(*segment))
 }
 
-/// The home address option (RFC 6275, section 6.3): who the sender is to the transport layer.
+/// The home address option (RFC 6275, section 6.3): the sender's address for the transport layer.
 fn home_address(header: &[u8]) -> Option<Ipv6Addr> {
     const PAD_1: u8 = 0;
     const HOME_ADDRESS: u8 = 0xc9;
@@ -166,16 +170,18 @@ fn home_address(header: &[u8]) -> Option<Ipv6Addr> {
     }
 }
 
-/// The reason for which hosts discard a packet with these hop-by-hop or destination options (RFC 8200, section 4.2).
+/// The reason why hosts discard a packet with these hop-by-hop or destination options (RFC 8200,
+/// section 4.2).
 fn options_defect(header: &[u8], hop_by_hop: bool) -> Option<Defect> {
     const PAD_1: u8 = 0;
     const PAD_N: u8 = 1;
     const JUMBO: u8 = 0xc2;
     const HOME_ADDRESS: u8 = 0xc9;
-    /// The bits of a type that say what becomes of a packet whose receiver does not know it; 0 for nothing.
+    /// The bits of an option type that determine how a receiver treats a packet with an unknown
+    /// option. 0 means that it ignores the option.
     const ACTION: u8 = 0xc0;
-    /// RPL, MPL, identifier-locator and line identifier options, and depth-first forwarding (IANA, "Destination Options and
-    /// Hop-by-Hop Options"): hosts of some networks know them.
+    /// RPL, MPL, identifier-locator and line identifier options, and depth-first forwarding (IANA,
+    /// "Destination Options and Hop-by-Hop Options"). The hosts of some networks know them.
     const SOMETIMES_KNOWN: [u8; 7] = [0x63, 0x6d, 0x4d, 0x8a, 0x8b, 0x8c, 0xee];
     let mut options = header.get(2..)?;
     let (mut padding, mut defect) = (0, None);

@@ -5,7 +5,8 @@ use super::scope::Kind;
 use super::walk::{Layer, Walk};
 use crate::Headers;
 
-/// A Teredo packet: authentication and origin indications may come before the IPv6 header (RFC 4380, section 5.1.1).
+/// Parses a Teredo packet. Authentication and origin indications may precede the IPv6 header (RFC
+/// 4380, section 5.1.1).
 pub(super) fn teredo(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     if let [0, 1, client_len, authentication_len] = *walk.header::<4>()? {
         walk.skip(4 + usize::from(client_len) + usize::from(authentication_len) + 9)?;
@@ -17,7 +18,7 @@ pub(super) fn teredo(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unpar
     Ok(Layer::Ipv6)
 }
 
-/// An AYIYA packet that is to be forwarded.
+/// Parses an AYIYA packet that is to be forwarded.
 pub(super) fn ayiya(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     const FORWARD: u8 = 1;
     let header: &[u8; 8] = walk.header()?;

@@ -1,11 +1,12 @@
-//! L2TP version 2 data messages (RFC 2661, section 3.1), and the choice between versions over UDP.
+//! L2TP version 2 data messages (RFC 2661, section 3.1), and the dispatch between the versions over
+//! UDP.
 
 use super::scope::Kind;
 use super::walk::{Layer, Walk, be16};
 use super::{Unparsed, l2tpv3};
 use crate::Headers;
 
-/// A message in a datagram of `outer`, of the version that it says.
+/// Parses a message in a datagram of `outer`, by its version.
 pub(super) fn any(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     match walk.header::<2>()?[1] & 0x0f {
         3 => l2tpv3::over_udp(walk, outer),
@@ -13,7 +14,8 @@ pub(super) fn any(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed
     }
 }
 
-/// A message of version 2. Tunnel and session numbers differ by direction: not in the scope.
+/// Parses a message of version 2. Tunnel and session numbers differ by direction, so they are not
+/// part of the scope.
 fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     const CONTROL: u16 = 0x8000;
     const LENGTH: u16 = 0x4000;

@@ -5,7 +5,8 @@ use super::walk::{Layer, Walk};
 use super::{Unparsed, ethernet, ip};
 use crate::Headers;
 
-/// A message over IP (RFC 3931, section 4.1.1) of the flow `outer`: a session, or 0 and a control message.
+/// Parses a message over IP (RFC 3931, section 4.1.1) of the flow `outer`: a session, or 0 and a
+/// control message.
 pub(super) fn over_ip(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     if *walk.header::<4>()? == [0; 4] {
         return Err(Unparsed::NotIp);
@@ -14,7 +15,7 @@ pub(super) fn over_ip(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unpa
     payload(walk, outer)
 }
 
-/// A message over UDP (section 4.1.2): flags and version, two reserved bytes, the session.
+/// Parses a message over UDP (section 4.1.2): flags and version, two reserved bytes, the session.
 pub(super) fn over_udp(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     let [0, 3, _, _, session @ ..] = *walk.header::<8>()? else { return Err(Unparsed::NotIp) };
     if session == [0; 4] {
@@ -24,11 +25,13 @@ pub(super) fn over_udp(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unp
     payload(walk, outer)
 }
 
-/// What a session carries. How long its cookie is (0, 4 or 8 bytes), whether there is a sublayer of 4 bytes, and what
-/// kind of frames there are was agreed on when the session began, which nobody may have seen (sections 4.1 and 4.6): that
-/// place and kind are taken at which an IP packet fits.
+/// Parses the payload of a session.
+///
+/// The length of its cookie (0, 4 or 8 bytes), a possible sublayer of 4 bytes, and the type of the
+/// frames were negotiated when the session began, which may not have been captured (sections 4.1
+/// and 4.6). So the offset and type are used at which there is a valid IP packet.
 fn payload(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
-    // Session numbers differ by direction: not in the scope.
+    // Session numbers differ by direction, so they are not part of the scope.
     walk.tunnel_in(outer, Kind::L2tp, 0)?;
     let (bytes, wire_len) = (walk.captured(), walk.wire_remaining());
     for at in [0, 4, 8, 12] {

@@ -1,10 +1,10 @@
-//! Link-layer header types, up to the first Ethertype or IP header.
+//! Link-layer headers, up to the first EtherType or IP header.
 
 use super::walk::{Layer, Walk, be16};
 use super::{Encapsulation, Unparsed, ax25, erf, llc, ppp, slip, tzsp, wireless};
 use crate::LinkType;
 
-/// Passes the link-layer header.
+/// Skips the link-layer header.
 pub(super) fn first_layer(walk: &mut Walk<'_>, link_type: LinkType) -> Result<Layer, Unparsed> {
     match link_type {
         LinkType::ETHERNET => Ok(Layer::Ethernet),
@@ -25,7 +25,7 @@ pub(super) fn first_layer(walk: &mut Walk<'_>, link_type: LinkType) -> Result<La
         LinkType::PPP | LinkType::PPP_HDLC => ppp::serial(walk),
         LinkType::PPP_ETHER => ppp::over_ethernet(walk),
         LinkType::PPP_PPPD | LinkType::PPP_WITH_DIR => {
-            // One byte says which way the frame went; pppd's puts the rest of the address field's place to use.
+            // The first byte is the direction. In pppd's log it replaces the address byte.
             walk.skip(1)?;
             if link_type == LinkType::PPP_PPPD && walk.captured().starts_with(&[0x03]) {
                 walk.skip(1)?;
@@ -114,8 +114,9 @@ pub(super) fn first_layer(walk: &mut Walk<'_>, link_type: LinkType) -> Result<La
     }
 }
 
-/// A four-byte protocol family, in the byte order of the host that captured (NULL) or of the network (LOOP). Real
-/// values are small, so the order shows. A few programs wrote other four-byte headers that end with an Ethertype.
+/// Parses a four-byte protocol family, in the byte order of the capturing host (NULL) or of the
+/// network (LOOP). Real values are small, which reveals the byte order. A few programs wrote other
+/// four-byte headers that end with an EtherType.
 fn loopback(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 4] = walk.header()?;
     walk.skip(4)?;
@@ -125,13 +126,13 @@ fn loopback(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     };
     match family {
         2 => Ok(Layer::Ipv4),
-        // BSD, FreeBSD, Darwin, Linux, Windows: each has a number of its own for IPv6.
+        // BSD, FreeBSD, Darwin, Linux and Windows each have their own number for IPv6.
         10 | 23 | 24 | 28 | 30 => Ok(Layer::Ipv6),
         _ => Err(Unparsed::NotIp),
     }
 }
 
-/// A cooked capture's device type (`linux/if_arp.h`) and protocol.
+/// The layer for a cooked capture's device type (`linux/if_arp.h`) and protocol.
 const fn cooked(device: u16, protocol: u16) -> Result<Layer, Unparsed> {
     const ARPHRD_IEEE80211: u16 = 801;
     const ARPHRD_IEEE80211_RADIOTAP: u16 = 803;
@@ -145,7 +146,8 @@ const fn cooked(device: u16, protocol: u16) -> Result<Layer, Unparsed> {
     }
 }
 
-/// A header that names the link type of what follows it; it cannot name one of its own kind.
+/// Parses a header that names the link type of its payload. The payload cannot have the same link
+/// type.
 fn nested(
     walk: &mut Walk<'_>,
     header: fn(&mut Walk<'_>) -> Result<LinkType, Unparsed>,
@@ -156,7 +158,7 @@ fn nested(
     }
 }
 
-/// Apple's header: its length, a record type and the link type of what follows, little-endian.
+/// Skips Apple's header: its length, a record type and the link type of the payload, little-endian.
 fn pktap(walk: &mut Walk<'_>) -> Result<LinkType, Unparsed> {
     let header: &[u8; 12] = walk.header()?;
     let len = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
@@ -168,8 +170,8 @@ fn pktap(walk: &mut Walk<'_>) -> Result<LinkType, Unparsed> {
     u16::try_from(link_type).map(LinkType).map_err(|_| Unparsed::Malformed)
 }
 
-/// Frame relay (RFC 2427): an address that ends with a byte whose lowest bit is set, then an unnumbered frame with a
-/// protocol identifier, or, in Cisco's way, an Ethertype.
+/// Parses frame relay (RFC 2427): an address that ends with a byte whose lowest bit is set, then an
+/// unnumbered frame with a protocol identifier or, in Cisco's encapsulation, an EtherType.
 pub(super) fn frame_relay(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let address = walk.captured().iter().take(4).take_while(|byte| **byte & 1 == 0).count() + 1;
     walk.skip(address)?;
@@ -190,7 +192,8 @@ pub(super) fn frame_relay(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     }
 }
 
-/// Multilink frame relay (FRF.16): a frame that is whole, behind two bytes with its beginning and end marked.
+/// Parses multilink frame relay (FRF.16): two bytes that mark the beginning and end of a frame,
+/// then the frame. Only whole frames are supported.
 fn multilink_frame_relay(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     const WHOLE: u8 = 0xc0;
     const CONTROL: u8 = 0x20;
@@ -205,7 +208,8 @@ fn multilink_frame_relay(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     frame_relay(walk)
 }
 
-/// Symantec's firewall: the EtherType is at 6 in a header of 44 bytes, or at 20 in one of 56.
+/// Parses the header of Symantec's firewall: the EtherType is at 6 in a header of 44 bytes, or at
+/// 20 in one of 56.
 fn symantec(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 44] = walk.header()?;
     match (be16(header[6], header[7]), be16(header[20], header[21])) {
@@ -221,7 +225,7 @@ fn symantec(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     }
 }
 
-/// Solaris: version, address family, and where the packet came from and goes to within the host.
+/// Parses a Solaris header: version, address family, and the packet's source and destination zones.
 fn ipnet(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let family = walk.header::<24>()?[1];
     walk.skip(24)?;
@@ -232,7 +236,8 @@ fn ipnet(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     }
 }
 
-/// The link layer of ATSC 3.0 (A/330, section 5.1) with a whole IPv4 packet: type, flags, a length of 11 or 16 bits.
+/// Parses the link layer of ATSC 3.0 (A/330, section 5.1) with a whole IPv4 packet: type, flags, a
+/// length of 11 or 16 bits.
 fn broadcast(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     const SEGMENTED: u8 = 0x10;
     const LONG: u8 = 0x08;
@@ -255,14 +260,15 @@ fn broadcast(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     Ok(Layer::Ipv4)
 }
 
-/// FDDI: frame control and two addresses, then LLC.
+/// Skips FDDI: frame control and two addresses, then LLC.
 fn fddi(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let control = walk.header::<13>()?[0];
     walk.skip(13)?;
     if control & 0x70 == 0x50 { Ok(Layer::Llc) } else { Err(Unparsed::NotIp) }
 }
 
-/// Token ring: access and frame control, two addresses, a route where the source address says so, then LLC.
+/// Skips token ring: access and frame control, two addresses, a route if the source address has its
+/// first bit set, then LLC.
 fn token_ring(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 14] = walk.header()?;
     walk.skip(14)?;
@@ -276,7 +282,8 @@ fn token_ring(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     Ok(Layer::Llc)
 }
 
-/// ARCNET with the protocol `at` bytes into the frame (RFC 1051; RFC 1201 where the packet was not split).
+/// Parses ARCNET with the protocol `at` bytes into the frame (RFC 1051; RFC 1201 if the packet was
+/// not split).
 fn arcnet(walk: &mut Walk<'_>, at: usize) -> Result<Layer, Unparsed> {
     const EXCEPTION: u8 = 0xff;
     const WHOLE: u8 = 0;
@@ -304,8 +311,8 @@ fn arcnet(walk: &mut Walk<'_>, at: usize) -> Result<Layer, Unparsed> {
     }
 }
 
-/// Netfilter's log: four bytes, then attributes in the byte order of the host that captured, padded to four. Lengths
-/// are small, so little-endian is tried first.
+/// Parses Netfilter's log: four bytes, then attributes in the byte order of the capturing host,
+/// padded to four. Lengths are small, so little-endian is tried first.
 fn nflog(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     const PAYLOAD: u16 = 9;
     walk.skip(4)?;
@@ -331,7 +338,7 @@ fn nflog(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     }
 }
 
-/// Juniper's header: magic number, flags, attributes where a flag says so.
+/// Skips Juniper's header: magic number, flags, and attributes if a flag is set.
 fn juniper(
     walk: &mut Walk<'_>,
     frame: fn(&mut Walk<'_>) -> Result<Layer, Unparsed>,
@@ -352,7 +359,8 @@ fn juniper(
     frame(walk)
 }
 
-/// DOCSIS: frame control, a parameter, a length, and an extended header of the parameter's length where a bit says so.
+/// Skips a DOCSIS header: frame control, a parameter, a length, and an extended header with the
+/// parameter as its length if a bit is set.
 fn docsis(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 6] = walk.header()?;
     if header[0] >> 6 != 0 {
@@ -367,7 +375,8 @@ fn ethernet_after(walk: &mut Walk<'_>, len: usize) -> Result<Layer, Unparsed> {
     Ok(Layer::Ethernet)
 }
 
-/// A switch's tag of Marvell's, `len` bytes long, of which the last four hold what a VLAN tag holds, if the frame had one.
+/// Parses Marvell's switch tag of `len` bytes. Its last four bytes have the layout of a VLAN tag,
+/// if the frame had one.
 fn marvell_tag(walk: &mut Walk<'_>, len: usize) -> Result<Layer, Unparsed> {
     const TAGGED: u8 = 0x20;
     if let [flags, _, high, low] = walk.bytes(12 + len)?[8 + len..]
@@ -378,7 +387,7 @@ fn marvell_tag(walk: &mut Walk<'_>, len: usize) -> Result<Layer, Unparsed> {
     switch_tag(walk, len)
 }
 
-/// A switch's tag of `len` bytes between the addresses and the Ethertype.
+/// Skips a switch tag of `len` bytes between the addresses and the EtherType.
 fn switch_tag(walk: &mut Walk<'_>, len: usize) -> Result<Layer, Unparsed> {
     walk.skip(12 + len)?;
     let next: &[u8; 2] = walk.header()?;

@@ -3,7 +3,7 @@
 use super::Unparsed;
 use super::walk::{Layer, Walk, be16};
 
-/// An LLC header.
+/// Parses an LLC header.
 pub(super) fn header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 3] = walk.header()?;
     match header {
@@ -25,21 +25,21 @@ pub(super) fn header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     }
 }
 
-/// An organisation and its protocol.
+/// Parses a SNAP header: an organisation and its protocol.
 pub(super) fn snap(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 5] = walk.header()?;
     let protocol = be16(header[3], header[4]);
     walk.skip(5)?;
     match [header[0], header[1], header[2]] {
-        // Ethertypes as such, and those that bridges carry (802.1H).
+        // EtherTypes, also of bridged frames (802.1H).
         [0, 0, 0] | [0, 0, 0xf8] => Ok(Layer::EtherType(protocol)),
-        // Bridged Ethernet (RFC 2684, RFC 2427) with and without check sequence.
+        // Bridged Ethernet (RFC 2684, RFC 2427) with and without a frame check sequence.
         [0x00, 0x80, 0xc2] if matches!(protocol, 1 | 7) => Ok(Layer::Ethernet),
         [a, b, c] => Err(Unparsed::Snap { organisation: [a, b, c], protocol }),
     }
 }
 
-/// A network layer protocol identifier (ISO/IEC TR 9577).
+/// Parses a network layer protocol identifier (ISO/IEC TR 9577).
 pub(super) fn nlpid(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let id = walk.header::<1>()?[0];
     walk.skip(1)?;

@@ -1,4 +1,5 @@
-//! Mobile IP: minimal encapsulation (RFC 2004) and tunnels through address translation (RFC 3519).
+//! Mobile IP: minimal encapsulation (RFC 2004) and tunnels through network address translation (RFC
+//! 3519).
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,8 +8,8 @@ use super::walk::{Layer, Network, Walk, be16};
 use super::{Unparsed, gre};
 use crate::{Headers, checksum};
 
-/// A packet of the flow `outer` whose header gave up what the outer one repeats: the addresses of the inner packet, and
-/// what follows them.
+/// Parses a packet of the flow `outer` with a minimal header. It contains only the fields in which
+/// the inner IP header differs from the outer one: the addresses and the protocol.
 pub(super) fn minimal(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     const HAS_SOURCE: u8 = 0x80;
     let network = walk.network.ok_or(Unparsed::NotIp)?;
@@ -29,7 +30,7 @@ pub(super) fn minimal(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unpa
     Ok(Layer::Protocol(number))
 }
 
-/// A data message in a datagram of `outer` (RFC 3519, section 3.3).
+/// Parses a data message in a datagram of `outer` (RFC 3519, section 3.3).
 pub(super) fn over_udp(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     const TUNNEL_DATA: u8 = 4;
     let header: &[u8; 4] = walk.header()?;

@@ -1,9 +1,10 @@
-//! MPLS label stacks (RFC 3032) and what is below them.
+//! MPLS label stacks (RFC 3032) and their payloads.
 
 use super::walk::{Layer, Walk};
 use super::{Encapsulation, Unparsed, ethernet, ip};
 
-/// A label stack entry. Labels differ by direction, and the last hop may go without: they are no part of the scope.
+/// Skips a label stack entry. Labels differ by direction, and the last hop may have none, so they
+/// are not part of the scope.
 pub(super) fn label(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let bottom = loop {
         let entry: &[u8; 4] = walk.header()?;
@@ -13,8 +14,9 @@ pub(super) fn label(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
             break walk.captured();
         }
     };
-    // Nothing says what is below the last label. IP shows by its version (RFC 4928); the rest is a pseudowire, with
-    // Ethernet as the only kind that holds IP: behind a control word (RFC 4385, section 3) or at once.
+    // The label does not name the payload. IP is recognised by its version (RFC 4928). Anything
+    // else is a pseudowire, and only Ethernet pseudowires carry IP, with or without a control word
+    // (RFC 4385, section 3).
     if ip::plausible(bottom, walk.wire_remaining()) {
         return Ok(Layer::Ip);
     }

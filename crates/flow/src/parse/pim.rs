@@ -1,11 +1,13 @@
-//! Multicast packets on their way to the rendezvous point: PIM register messages (RFC 7761, section 4.9.3).
+//! PIM register messages (RFC 7761, section 4.9.3): multicast packets on their way to the
+//! rendezvous point.
 
 use super::Unparsed;
 use super::scope::Kind;
 use super::walk::{Layer, Walk};
 use crate::Headers;
 
-/// A register message of the flow `outer`: type and version, checksum, flags, then the sender's packet.
+/// Parses a register message of the flow `outer`: type and version, checksum, flags, then the
+/// sender's packet.
 pub(super) fn register(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     const VERSION_2_REGISTER: u8 = 0x21;
     const NULL: u8 = 0x40;

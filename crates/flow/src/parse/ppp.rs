@@ -4,7 +4,7 @@ use super::scope::Kind;
 use super::walk::{Layer, Walk, be16};
 use super::{Encapsulation, Unparsed};
 
-/// A PPPoE session packet.
+/// Parses a PPPoE session packet.
 pub(super) fn over_ethernet(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 6] = walk.header()?;
     if header[0] != 0x11 || header[1] != 0 {
@@ -18,7 +18,8 @@ pub(super) fn over_ethernet(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     Ok(Layer::Ppp)
 }
 
-/// A PPP frame: address and control field may be left out, the protocol field may be one byte long.
+/// Parses a PPP frame. The address and control fields may be missing, and the protocol field may
+/// have one byte.
 pub(super) fn frame(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     if walk.captured().starts_with(&[0xff, 0x03]) {
         walk.skip(2)?;
@@ -52,7 +53,7 @@ pub(super) fn frame(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     }
 }
 
-/// A serial line's frame: PPP or Cisco's HDLC, told apart by the address.
+/// Parses a frame of a serial line: PPP or Cisco HDLC, distinguished by the address.
 pub(super) fn serial(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     match walk.header::<1>()?[0] {
         0x0f | 0x8f => cisco_hdlc(walk),
@@ -60,7 +61,7 @@ pub(super) fn serial(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     }
 }
 
-/// Cisco HDLC: address, a zero, an Ethertype.
+/// Parses Cisco HDLC: address, a zero byte, an EtherType.
 pub(super) fn cisco_hdlc(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 4] = walk.header()?;
     walk.skip(4)?;

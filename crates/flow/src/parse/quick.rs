@@ -1,7 +1,8 @@
-//! The common case in one go: IP without options, extension headers or fragments, TCP or UDP, all of it captured.
+//! The fast path for common packets: IP without options, extension headers or fragments, with TCP
+//! or UDP, captured whole.
 //!
-//! A second program for what [`ip`](super::ip), [`ipv6`](super::ipv6), [`udp`](super::udp) and
-//! [`transport`](super::transport) do step by step; tests hold the two against each other.
+//! It duplicates the step-by-step parsers in [`ip`](super::ip), [`ipv6`](super::ipv6),
+//! [`udp`](super::udp) and [`transport`](super::transport). Tests check that the results are equal.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,15 +11,15 @@ use super::{tcp_options, udp};
 use crate::headers::{LOW_TIME_TO_LIVE, protocol};
 use crate::{Headers, Scope, TcpFlags, TcpHeader, TcpOptions};
 
-/// TCP over IPv4 over Ethernet with a header of 20 bytes, a time to live that is not low, at least one header of TCP's
-/// size, the commonest packet of all: one check of the length, then every field is at a fixed offset. Options that are more than
-/// a time stamp are left to [`read_options`].
+/// Parses the most common packet: TCP over IPv4 over Ethernet, with an IP header of 20 bytes and a
+/// time to live that is not low. After one check of the length, every field is at a fixed offset.
+/// Options other than a time stamp are left to [`read_options`].
 #[inline(always)]
 pub(super) fn ethernet_tcp(data: &[u8]) -> Option<Headers> {
     let head: &[u8; 54] = data.first_chunk()?;
     let total_len = u32::from(be16(head[16], head[17]));
     let header_len = u32::from(head[46] >> 4) * 4;
-    // Ethertype, version and header length.
+    // EtherType, version and header length.
     let kind = u32::from_be_bytes([head[12], head[13], head[14], 0]);
     let fragment = be16(head[20], head[21]) & 0x3fff;
     if kind != 0x0800_4500
@@ -76,7 +77,8 @@ pub(super) fn read_options(data: &[u8], end: usize, carries: bool, tcp: &mut Tcp
         (read.window_scale, read.options, read.timestamp);
 }
 
-/// The flow of the IPv4 packet that starts at `at` and ends within `data`; `None` for whatever takes a closer look.
+/// The flow of the IPv4 packet that starts at `at` and ends within `data`. `None` for packets that
+/// need the slow path.
 #[inline(always)]
 pub(super) fn v4(data: &[u8], at: usize, scope: Scope, decapsulate: bool) -> Option<Headers> {
     let packet = data.get(at..)?;
@@ -91,7 +93,7 @@ pub(super) fn v4(data: &[u8], at: usize, scope: Scope, decapsulate: bool) -> Opt
     above(segment, head[9], (source, destination), at, at + 20, scope, decapsulate)
 }
 
-/// The same for IPv6.
+/// The flow of an IPv6 packet, in the same way.
 #[inline(always)]
 pub(super) fn v6(data: &[u8], at: usize, scope: Scope, decapsulate: bool) -> Option<Headers> {
     let packet = data.get(at..)?;

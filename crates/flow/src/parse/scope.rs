@@ -5,11 +5,14 @@ use std::net::IpAddr;
 
 use crate::Scope;
 
-/// Makes [`Scope`]s.
+/// Builds [`Scope`]s.
 ///
-/// Up to four VLAN identifiers are kept as they are, 13 bits each with a marker bit. Anything else has the top bit set, then
-/// the [`Layers`] that a name is made of, and in the bits that these leave a seeded hash over the scope so far and the new
-/// layer. The hash covers what the name leaves out, such as a tunnel's ends; nobody who sends packets can aim at a collision.
+/// Up to four VLAN identifiers are stored as they are, 13 bits each with a marker bit. Any other
+/// scope has the top bit set, followed by the [`Layers`] for its name. The remaining bits are a
+/// seeded hash over the previous scope and the new layer.
+///
+/// The hash covers the parts that the name leaves out, such as a tunnel's ends. It is seeded so
+/// that an attacker who sends packets cannot produce a collision.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scopes {
     hasher: ahash::RandomState,
@@ -24,13 +27,13 @@ impl Scopes {
         self.hashed(scope, Layer { kind: Kind::Vlan, id: u64::from(id) }, ())
     }
 
-    /// Enters a network that a number tells apart on the same wire, without addresses around it.
+    /// Enters a network that a number identifies on the same wire, without tunnel addresses.
     pub(super) fn segment(&self, scope: Scope, kind: Kind, id: u64) -> Scope {
         self.hashed(scope, Layer { kind, id }, ())
     }
 
-    /// Enters a tunnel between two hosts, with the number that tells its networks apart, if it has one that is the
-    /// same in both directions.
+    /// Enters a tunnel between two hosts. `id` is the number that separates the tunnel's networks,
+    /// if it has one that is equal in both directions.
     pub(super) fn tunnel(
         &self,
         scope: Scope,
@@ -44,7 +47,7 @@ impl Scopes {
         self.hashed(scope, Layer { kind, id }, ends)
     }
 
-    /// What the pieces of a frame are told apart by.
+    /// The identity of a fragmented frame.
     pub(super) fn frame(&self, parts: impl std::hash::Hash) -> u64 {
         self.hasher.hash_one(parts)
     }
@@ -57,21 +60,21 @@ impl Scopes {
     }
 }
 
-/// Twelve bits of identifier and one that is always set.
+/// Twelve bits of identifier and a marker bit.
 const VLAN_BITS: u32 = 13;
-/// Bits of hash that remain, at least. Scopes that are named alike differ in a tunnel's ends or in a layer further out alone;
-/// with the innermost two layers equal, these are nearly always parts of one network.
+/// The minimum number of hash bits. Scopes of the same name differ only in a tunnel's ends or in an
+/// outer layer. If the innermost two layers are equal, they are nearly always parts of one network.
 const HASH_BITS: u32 = 16;
 const KIND_BITS: u32 = 5;
 
-/// The layers that a hashed scope names.
+/// The layers that a hashed scope can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Layers {
     inner: Layer,
     outer: Option<Layer>,
 }
 
-/// A VLAN or a tunnel with its number, 0 if it has none.
+/// A VLAN or a tunnel with its number. 0 if it has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Layer {
     kind: Kind,
@@ -79,8 +82,8 @@ struct Layer {
 }
 
 impl Layers {
-    /// A bit that says whether there is an outer layer, then both; and how many bits that are. The outer layer is left
-    /// out if it does not fit.
+    /// Packs a bit that is set if there is an outer layer, then both layers. Also returns the
+    /// number of bits. The outer layer is left out if it does not fit.
     fn packed(self) -> (u64, u32) {
         let (inner, inner_bits) = self.inner.packed();
         if let Some((outer, outer_bits)) = self.outer.map(Layer::packed)
@@ -108,11 +111,11 @@ impl Layer {
         ((self.kind as u64) << id_bits | id, KIND_BITS + id_bits)
     }
 
-    /// The layer in the uppermost bits, and how many these are.
+    /// Unpacks the layer in the highest bits. Also returns the number of its bits.
     fn unpack(bits: u64) -> Option<(Self, u32)> {
         let kind = *Kind::ALL.get((bits >> (64 - KIND_BITS)) as usize)?;
         let id_bits = kind.id_bits();
-        // In two steps: a shift by 64 would be one by none.
+        // In two steps, because a shift by 64 overflows.
         let id = (bits << KIND_BITS) >> 1 >> (63 - id_bits);
         Some((Self { kind, id }, KIND_BITS + id_bits))
     }
@@ -127,7 +130,7 @@ fn innermost(scope: Scope) -> Option<Layer> {
     }
 }
 
-/// The VLANs of a scope that has nothing else, from the outside in.
+/// The VLANs of a scope without other layers, from the outside in.
 fn vlans(scope: Scope) -> impl Iterator<Item = Layer> {
     (0..4).rev().filter_map(move |place| {
         let tag = scope.0 >> (place * VLAN_BITS);
@@ -136,8 +139,9 @@ fn vlans(scope: Scope) -> impl Iterator<Item = Layer> {
     })
 }
 
-/// From the outside in, as in `vlan 5`, `vlan 5 vlan 6`, `vxlan 42` or `erspan 7 vlan 5`; nothing for [`Scope::NONE`]. Of more
-/// than four VLANs, and where there are tunnels, the innermost two layers are named, or the innermost alone.
+/// Prints the layers from the outside in, as in `vlan 5`, `vlan 5 vlan 6`, `vxlan 42` or
+/// `erspan 7 vlan 5`. [`Scope::NONE`] prints nothing. With more than four VLANs, or with tunnels,
+/// only the innermost two layers are printed, or the innermost if the other does not fit.
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut name = String::new();
@@ -160,7 +164,7 @@ impl fmt::Display for Scope {
 impl Layer {
     fn name(self, to: &mut impl fmt::Write) -> fmt::Result {
         to.write_str(self.kind.name())?;
-        // 0 also stands for none where a number may be missing.
+        // For kinds with an optional number, 0 also stands for no number.
         let optional = matches!(self.kind, Kind::Gre | Kind::Erspan | Kind::Lisp);
         if self.kind.id_bits() > 0 && !(optional && self.id == 0) {
             write!(to, " {}", self.id)?;
@@ -169,7 +173,7 @@ impl Layer {
     }
 }
 
-/// What separates a network from the one around it.
+/// The kind of a layer that separates a network from the one around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Vlan,
@@ -198,7 +202,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// In the order of their numbers.
+    /// All kinds, ordered by number.
     const ALL: [Self; 23] = [
         Self::Vlan,
         Self::Ip,
@@ -225,7 +229,8 @@ impl Kind {
         Self::MobileIp,
     ];
 
-    /// The width of the number that tells networks of the kind apart; 0 if it has none that both directions share.
+    /// The width of the number that separates networks of this kind. 0 if there is none that both
+    /// directions share.
     const fn id_bits(self) -> u32 {
         match self {
             Self::Erspan => 10,
@@ -250,7 +255,7 @@ impl Kind {
         }
     }
 
-    /// What a person calls it.
+    /// The common name.
     const fn name(self) -> &'static str {
         match self {
             Self::Vlan => "vlan",
@@ -348,7 +353,7 @@ mod tests {
         assert_ne!(deep(8), deep(9));
     }
 
-    /// Any value has a name, though it was not made here.
+    /// Any value prints, even if it was not built here.
     #[test]
     fn no_scope_is_without_a_name() {
         for bits in 0..64 {

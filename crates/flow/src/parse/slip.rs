@@ -1,9 +1,10 @@
-//! SLIP (RFC 1055) and CSLIP (RFC 1144) as BSD captures them.
+//! SLIP (RFC 1055) and CSLIP (RFC 1144) in BSD's capture format.
 
 use super::walk::{Layer, Walk};
 use super::{Encapsulation, Unparsed};
 
-/// A direction, the packet's first byte as it was on the line, and what else a compressed header had there.
+/// Parses the header: a direction, the packet's first byte on the line, and the rest of a
+/// compressed header.
 pub(super) fn frame(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     const COMPRESSED: u8 = 0x80;
     const UNCOMPRESSED: u8 = 0x70;

@@ -1,11 +1,11 @@
-//! Tags between the Ethernet addresses and the packet that are no VLANs.
+//! Tags between the Ethernet addresses and the packet, other than VLAN tags.
 
 use super::scope::Kind;
 use super::vxlan::next_protocol;
 use super::walk::{Layer, Walk, be16};
 use super::{Encapsulation, Unparsed};
 
-/// A tag of a fixed length that ends with the next Ethertype.
+/// Skips a tag of a fixed length that ends with the next EtherType.
 pub(super) fn fixed<const N: usize>(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let tag: &[u8; N] = walk.header()?;
     walk.enter()?;
@@ -13,14 +13,14 @@ pub(super) fn fixed<const N: usize>(walk: &mut Walk<'_>) -> Result<Layer, Unpars
     Ok(Layer::EtherType(be16(tag[N - 2], tag[N - 1])))
 }
 
-/// A tag of a fixed length with a whole Ethernet frame behind it.
+/// Skips a tag of a fixed length that precedes a whole Ethernet frame.
 pub(super) fn before_frame(walk: &mut Walk<'_>, len: usize) -> Result<Layer, Unparsed> {
     walk.enter()?;
     walk.skip(len)?;
     Ok(Layer::Ethernet)
 }
 
-/// Cisco's metadata (security group): version, length in words of four, options.
+/// Skips Cisco's metadata (security group): version, length in words of four bytes, options.
 pub(super) fn cisco_metadata(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let words = usize::from(walk.header::<2>()?[1]);
     walk.enter()?;
@@ -30,7 +30,8 @@ pub(super) fn cisco_metadata(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     Ok(Layer::EtherType(be16(next[0], next[1])))
 }
 
-/// A backbone service instance tag (802.1Q, section 9.7) and the customer's frame.
+/// Parses a backbone service instance tag (802.1Q, section 9.7), which precedes the customer's
+/// frame.
 pub(super) fn backbone(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let tag: &[u8; 4] = walk.header()?;
     let instance = u64::from(u32::from_be_bytes([0, tag[1], tag[2], tag[3]]));
@@ -38,7 +39,7 @@ pub(super) fn backbone(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     before_frame(walk, 4)
 }
 
-/// A MACsec tag (802.1AE, section 9.3) over a frame that is authenticated, but not encrypted.
+/// Parses a MACsec tag (802.1AE, section 9.3) of a frame that is authenticated but not encrypted.
 pub(super) fn macsec(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     const CHANNEL: u8 = 0x20;
     const ENCRYPTED_OR_CHANGED: u8 = 0x0c;
@@ -55,7 +56,7 @@ pub(super) fn macsec(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     Ok(Layer::EtherType(be16(next[0], next[1])))
 }
 
-/// A TRILL header (RFC 6325, section 3) and the frame behind it.
+/// Skips a TRILL header (RFC 6325, section 3), which precedes a frame.
 pub(super) fn trill(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 6] = walk.header()?;
     if header[0] >> 6 != 0 {
@@ -65,7 +66,8 @@ pub(super) fn trill(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     before_frame(walk, 6 + option_words * 4)
 }
 
-/// A network service header (RFC 8300). Service paths differ by direction: not in the scope.
+/// Parses a network service header (RFC 8300). Service paths differ by direction, so they are not
+/// part of the scope.
 pub(super) fn service_header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 8] = walk.header()?;
     let words = usize::from(header[1] & 0x3f);

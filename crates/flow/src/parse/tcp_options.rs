@@ -1,4 +1,4 @@
-//! TCP options that reassembly looks at (RFC 9293, section 3.1; RFC 7323; RFC 2385; RFC 5925).
+//! The TCP options that reassembly needs (RFC 9293, section 3.1; RFC 7323; RFC 2385; RFC 5925).
 
 use crate::{TcpFlags, TcpOptions};
 
@@ -9,11 +9,12 @@ const TIMESTAMP: u8 = 8;
 const MD5_SIGNATURE: u8 = 19;
 const AUTHENTICATION: u8 = 29;
 
-/// The bytes of an MD5 signature option. Linux looks for one only while as many bytes are left, and drops a segment in which it
-/// meets a malformed option on the way (`tcp_do_parse_auth_options` in net/ipv4/tcp_input.c).
+/// The length of an MD5 signature option. Linux looks for one only while at least this number of
+/// bytes is left, and drops a segment if it finds a malformed option before that
+/// (`tcp_do_parse_auth_options` in net/ipv4/tcp_input.c).
 const SIGNATURE_LEN: usize = 18;
 
-/// What the options of a segment say.
+/// The options of a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Read {
     pub(super) options: TcpOptions,
@@ -21,8 +22,8 @@ pub(super) struct Read {
     pub(super) window_scale: Option<u8>,
 }
 
-/// Reads options: those of a SYN and of a segment with payload. Of other segments only a time stamp that stands where all
-/// common hosts put it is read, since nothing depends on the rest.
+/// Reads the options of a SYN or of a segment with payload. From other segments it reads only a
+/// time stamp in the usual position, because nothing depends on the rest.
 #[inline]
 pub(super) fn read(options: &[u8], whole: bool, flags: TcpFlags, carries: bool) -> Read {
     if let Some(timestamp) = aligned_timestamp(options) {
@@ -38,7 +39,8 @@ pub(super) fn read(options: &[u8], whole: bool, flags: TcpFlags, carries: bool) 
     read
 }
 
-/// The value of a time stamp option behind two bytes of padding, with nothing else (RFC 7323, appendix A).
+/// The value of a time stamp option that follows two bytes of padding and is the only option (RFC
+/// 7323, appendix A).
 #[inline(always)]
 pub(super) fn aligned_timestamp(options: &[u8]) -> Option<u32> {
     let options: &[u8; 12] = options.try_into().ok()?;
@@ -50,8 +52,8 @@ pub(super) fn aligned_timestamp(options: &[u8]) -> Option<u32> {
 }
 
 fn read_all(mut options: &[u8], whole: bool) -> Read {
-    // Most SYNs have the options of Linux and Android, in this order: maximum segment size, selective acknowledgements
-    // permitted, time stamp, window scale.
+    // Most SYNs have the options of Linux and Android, in this order: maximum segment size,
+    // selective acknowledgements permitted, time stamp, window scale.
     if let [2, 4, _, _, 4, 2, TIMESTAMP, 10, a, b, c, d, _, _, _, _, rest @ ..] = options
         && let [NO_OPERATION, WINDOW_SCALE, 3, shift] = *rest
     {

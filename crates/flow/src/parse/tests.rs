@@ -1,4 +1,4 @@
-//! Frames made here, taken apart again.
+//! Parses frames that are built here.
 
 use std::net::IpAddr;
 
@@ -34,7 +34,7 @@ impl Frame {
         }
     }
 
-    /// The payload of the flow that it is found to be of.
+    /// The payload of the flow that was found.
     fn payload(&self, headers: &Headers) -> &[u8] {
         &self.0[headers.payload_offset as usize..][..headers.payload_len as usize]
     }
@@ -75,7 +75,8 @@ fn tcp_over_ipv4_over_ethernet() {
     );
 }
 
-/// The short way and the long way are two programs for one job: whatever the short one finds, the long one finds as well.
+/// The fast path and the slow path must agree: the slow path finds everything that the fast path
+/// finds.
 #[test]
 fn the_short_way_finds_what_the_long_way_finds() {
     let options = [1, 1, 4, 2, 1, 3, 3, 7, 0, 0, 0, 0];
@@ -365,8 +366,8 @@ fn udp_believes_its_own_length_only_within_the_packet() {
     assert_eq!(frame.parse(), Err(Unparsed::Malformed));
 }
 
-/// ESP with NULL encryption is read if it is asked for, with every length of check value and initialisation vector, in
-/// tunnels and between hosts, over IP and UDP.
+/// With the option set, ESP with NULL encryption is parsed: with every length of check value and
+/// initialisation vector, in tunnels and between hosts, over IP and UDP.
 #[test]
 fn esp_without_encryption_is_read_on_request() {
     let parser = Parser::new(ParseOptions { esp_null: true, ..ParseOptions::default() });
@@ -413,7 +414,7 @@ fn esp_without_encryption_is_read_on_request() {
             }
         }
     }
-    // Noise is not taken for a packet but by chance.
+    // Noise is accepted as a packet only by chance.
     let mut noise = 1_u32;
     let mut found = 0;
     for _ in 0..20_000 {
@@ -432,7 +433,8 @@ fn esp_without_encryption_is_read_on_request() {
     assert!(found < 20, "{found}");
 }
 
-/// Whatever is around it, it is the same segment; and tunnels look alike from both ends.
+/// The inner segment is the same inside every encapsulation, and a tunnel has the same scope from
+/// both ends.
 #[test]
 fn every_wrapping_comes_off() {
     for exhibit in gallery::gallery() {
@@ -447,7 +449,8 @@ fn every_wrapping_comes_off() {
     }
 }
 
-/// The scope of a tunnel names its ends in no order, and what tells networks in it apart.
+/// A tunnel's scope covers its ends, in no particular order, and the number that separates networks
+/// in it.
 #[test]
 fn tunnels_are_told_apart_by_ends_and_identifier() {
     let inner = || Frame::new(b"hello").tcp(&[], 0x18).ipv4(6).ethernet(0x0800);
@@ -473,7 +476,7 @@ fn tunnels_are_told_apart_by_ends_and_identifier() {
     assert_eq!(mpls(1), mpls(2), "labels differ by direction");
 }
 
-/// What comes to a tunnel's port and is no tunnel stays a datagram of that port.
+/// A payload on a tunnel's port that is not a tunnel stays a datagram of that port.
 #[test]
 fn payloads_that_are_no_tunnels_stay_payloads() {
     let ports = [
@@ -516,7 +519,7 @@ fn without_decapsulation_the_outermost_ip_packet_counts() {
             assert_eq!(
                 Ok(Parsed::Transport(headers)),
                 parse(&packet).map(|mut parsed| {
-                    // Scopes of two parsers do not compare.
+                    // Scopes of two parsers cannot be compared.
                     if let Parsed::Transport(found) = &mut parsed {
                         found.scope = headers.scope;
                     }

@@ -1,4 +1,4 @@
-//! What is above IP: TCP (RFC 9293) and the way into tunnels.
+//! Protocols above IP: TCP (RFC 9293), and the dispatch to tunnels.
 
 use super::scope::Kind;
 use super::walk::{Layer, Walk, be16};
@@ -6,13 +6,14 @@ use super::{Unparsed, esp, gre, ip, ipcomp, l2tpv3, mobile_ip, pim, tcp_options,
 use crate::headers::protocol;
 use crate::{Headers, TcpFlags, TcpHeader};
 
-/// What an IP header with this protocol number carries.
+/// Parses the payload of an IP header with this protocol number.
 pub(super) fn above_ip(walk: &mut Walk<'_>, number: u8) -> Result<Layer, Unparsed> {
     match number {
         protocol::TCP => tcp(walk),
         protocol::UDP => udp::header(walk),
         AUTHENTICATION => {
-            // RFC 4302: authenticated, not encrypted. Its length is in words of four, less two.
+            // RFC 4302: authenticated, not encrypted. The length is in words of four bytes, less
+            // two.
             let head: &[u8; 12] = walk.header()?;
             walk.enter()?;
             walk.skip((usize::from(head[1]) + 2) * 4)?;
@@ -73,7 +74,7 @@ fn tcp(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
         return Err(Unparsed::Malformed);
     }
     let flags = TcpFlags(header[13]);
-    // Options that the capture cut off are not needed to place the segment.
+    // Options that the capture truncated are not needed to place the segment.
     let captured = walk.captured();
     let options = &captured[20..header_len.min(captured.len())];
     let carries = header_len < walk.wire_remaining();
@@ -92,7 +93,7 @@ fn tcp(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     Ok(walk.flow(headers))
 }
 
-/// Any other protocol: ports where it has them, all that follows the IP header as payload.
+/// Parses any other protocol: ports if it has them, and everything after the IP header as payload.
 fn other(walk: &mut Walk<'_>, number: u8) -> Result<Layer, Unparsed> {
     let headers = other_headers(walk, number)?;
     Ok(walk.flow(headers))

@@ -1,24 +1,25 @@
-//! TZSP, in which access points and routers mirror frames.
+//! TZSP, with which access points and routers mirror frames.
 
 use super::scope::Kind;
 use super::walk::{Layer, Walk, be16};
 use super::{Unparsed, wireless};
 use crate::Headers;
 
-/// A mirrored frame in a datagram of `outer`.
+/// Parses a mirrored frame in a datagram of `outer`.
 pub(super) fn over_udp(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     let layer = fields(walk)?;
     walk.tunnel_in(outer, Kind::Tzsp, 0)?;
     frame(walk, layer)
 }
 
-/// A mirrored frame as a capture file has it.
+/// Parses a mirrored frame in a capture file.
 pub(super) fn captured(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let kind = fields(walk)?;
     frame(walk, kind)
 }
 
-/// Passes the header: version, type, kind of frame; then tagged fields, each but the end and the padding with a length.
+/// Skips the header: version, type, frame type, then tagged fields. Each field has a length, except
+/// for end and padding.
 fn fields(walk: &mut Walk<'_>) -> Result<u16, Unparsed> {
     const PADDING: u8 = 0;
     const END: u8 = 1;

@@ -6,11 +6,11 @@ use super::{Unparsed, capwap, esp, gre, gtp, gue, ipv6_over_udp, l2tp, mobile_ip
 use crate::headers::protocol;
 use crate::{Headers, TcpHeader};
 
-/// A UDP header.
+/// Parses a UDP header.
 pub(super) fn header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 8] = walk.header()?;
     let len = usize::from(be16(header[4], header[5]));
-    // 0 is a jumbogram (RFC 2675, section 4) or segmentation left to the adapter.
+    // 0 means a jumbogram (RFC 2675, section 4) or segmentation offload.
     if len != 0 {
         if len < 8 {
             return Err(Unparsed::Malformed);
@@ -40,7 +40,7 @@ fn tunnel_at(port: u16) -> Option<Tunnel> {
         4341 => lisp,
         4500 => esp::over_udp,
         4754 => gre::header,
-        // 8472 is the port of Linux before there was one.
+        // 8472 is the port that Linux used before one was assigned.
         4789 | 8472 => vxlan::header,
         4790 => vxlan::generic,
         5072 => ipv6_over_udp::ayiya,
@@ -53,13 +53,13 @@ fn tunnel_at(port: u16) -> Option<Tunnel> {
     })
 }
 
-/// Whether a tunnel is to be looked for in datagrams from or to this port.
+/// Returns `true` if datagrams from or to this port may be a tunnel.
 #[inline]
 pub(super) fn is_tunnel(port: u16) -> bool {
     tunnel_at(port).is_some()
 }
 
-/// Enters a tunnel; a payload that is none makes this a packet of the flow `outer`, which is all that it said.
+/// Enters a tunnel. If the payload turns out not to be one, the packet belongs to the flow `outer`.
 #[cold]
 fn inside(walk: &mut Walk<'_>, outer: Headers, tunnel: Tunnel) -> Result<Layer, Unparsed> {
     walk.skip(8)?;
@@ -70,7 +70,7 @@ fn inside(walk: &mut Walk<'_>, outer: Headers, tunnel: Tunnel) -> Result<Layer, 
     }
 }
 
-/// A LISP data packet (RFC 9300, section 5): eight bytes, then IP.
+/// Parses a LISP data packet (RFC 9300, section 5): eight bytes, then IP.
 fn lisp(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     const INSTANCE: u8 = 0x08;
     let header: &[u8; 8] = walk.header()?;
@@ -84,7 +84,7 @@ fn lisp(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     Ok(Layer::Ip)
 }
 
-/// MPLS in UDP (RFC 7510).
+/// Parses MPLS in UDP (RFC 7510).
 fn mpls(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     walk.tunnel_in(outer, Kind::Mpls, 0)?;
     Ok(Layer::Mpls)

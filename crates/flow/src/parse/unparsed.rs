@@ -1,23 +1,24 @@
-//! Reasons for which a packet belongs to no flow, and their names.
+//! The reasons why a packet belongs to no flow, and their names.
 
 use std::fmt;
 
 use crate::LinkType;
 
-/// The reason for which a packet belongs to no flow.
+/// The reason why a packet belongs to no flow.
 ///
-/// Displayed in plain words: `ARP`, `EtherType 0x88cc (LLDP)`, `link type 189 (USB)`. Nothing of what it displays is
-/// captured text.
+/// It prints in plain words: `ARP`, `EtherType 0x88cc (LLDP)`, `link type 189 (USB)`. The text
+/// never contains captured bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unparsed {
-    /// A link-layer header type that the parser does not know.
+    /// A link-layer header type that the parser does not support.
     #[error("link type {}{}", .0.0, Name(link_type(*.0)))]
     UnsupportedLinkType(LinkType),
-    /// An EtherType that leads to no IP packet.
+    /// An EtherType that does not lead to an IP packet.
     #[error("{}", EtherType(*.0))]
     EtherType(u16),
-    /// An LLC frame (IEEE 802.2) of another protocol; the number is the destination service access point.
+    /// An LLC frame (IEEE 802.2) of another protocol; the number is the destination service access
+    /// point.
     #[error("LLC frame to 0x{:02x}{}", .0, Name(service_access_point(*.0)))]
     Llc(u8),
     /// A SNAP frame of another protocol.
@@ -43,27 +44,29 @@ pub enum Unparsed {
     /// An 802.11 frame without readable data.
     #[error("802.11 {0} frame")]
     Wireless(WirelessFrame),
-    /// A header that is recognised, but what is behind it cannot be read.
+    /// A header that is recognised but whose payload cannot be parsed.
     #[error("{0}")]
     Encapsulation(Encapsulation),
-    /// A frame that holds no IP packet for another reason, such as the address family of a loopback header.
+    /// A frame without an IP packet for another reason, such as the address family of a loopback
+    /// header.
     #[error("not an IP packet")]
     NotIp,
-    /// The capture cut the packet within a header that is needed.
+    /// The capture truncated the packet within a required header.
     #[error("the capture ends within the headers")]
     Truncated,
-    /// A piece of a datagram, cut short by the capture: it can never be joined.
+    /// A fragment of a datagram that the capture truncated, so that it can never be joined.
     #[error("the capture ends within a fragment")]
     TruncatedFragment,
     /// A header contradicts itself or does not fit into the layer around it.
     #[error("a header contradicts itself or the layer around it")]
     Malformed,
-    /// More tags and tunnels than [`ParseOptions::max_layers`](crate::ParseOptions::max_layers).
+    /// The packet has more tags and tunnels than
+    /// [`ParseOptions::max_layers`](crate::ParseOptions::max_layers).
     #[error("more tags and tunnels than the parser's limit")]
     TooDeep,
 }
 
-/// The kind of an 802.11 frame (IEEE 802.11, section 9.2.4.1.3) that carries no readable data.
+/// The type of an 802.11 frame (IEEE 802.11, section 9.2.4.1.3) that carries no readable data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum WirelessFrame {
@@ -71,7 +74,7 @@ pub enum WirelessFrame {
     Management,
     /// Acknowledgements, requests to send, polls.
     Control,
-    /// Data, but none in it.
+    /// Data frames without data.
     Null,
     /// Encrypted data.
     Encrypted,
@@ -91,23 +94,23 @@ impl fmt::Display for WirelessFrame {
     }
 }
 
-/// An encapsulation that is recognised, but not followed.
+/// An encapsulation that is recognised but not decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Encapsulation {
-    /// A MACsec frame (IEEE 802.1AE) that is encrypted.
+    /// An encrypted MACsec frame (IEEE 802.1AE).
     EncryptedMacsec,
     /// An MPLS label stack with neither IP nor Ethernet below it.
     MplsPayload,
-    /// A packet that PPP multilink (RFC 1990) spread over several frames.
+    /// A fragment of a packet that PPP multilink (RFC 1990) sent in several frames.
     MultilinkFragment,
-    /// A packet that ARCNET (RFC 1201) spread over several frames.
+    /// A fragment of a packet that ARCNET (RFC 1201) sent in several frames.
     ArcnetFragment,
-    /// A TCP header that was compressed (RFC 1144); what is left out is known to the receiver alone.
+    /// A compressed TCP header (RFC 1144). Only the receiver knows the omitted fields.
     CompressedTcp,
-    /// A frame that B.A.T.M.A.N. advanced spread over several packets.
+    /// A fragment of a frame that B.A.T.M.A.N. advanced sent in several packets.
     MeshFragment,
-    /// A frame of another version of a protocol than the one that is known.
+    /// A frame of an unsupported version of a protocol.
     UnknownVersion,
 }
 
@@ -125,7 +128,7 @@ impl fmt::Display for Encapsulation {
     }
 }
 
-/// A name in parentheses behind a number, if there is one.
+/// Prints a name in parentheses after a number, if there is one.
 pub(crate) struct Name(pub(crate) &'static str);
 
 impl fmt::Display for Name {
@@ -145,7 +148,7 @@ impl fmt::Display for EtherType {
     }
 }
 
-/// Names of the IEEE's registry that people know, empty for the rest.
+/// The names of common EtherTypes in the IEEE's registry. Empty for the rest.
 const fn ether_type(number: u16) -> &'static str {
     match number {
         0x0806 => "ARP",
@@ -264,7 +267,7 @@ const fn ppp(protocol: u16) -> &'static str {
     }
 }
 
-/// Link types of the tcpdump group's registry that people may come across.
+/// The names of some link types in the tcpdump group's registry.
 const fn link_type(link_type: LinkType) -> &'static str {
     match link_type.0 {
         147..=162 => "private use",
@@ -286,7 +289,7 @@ const fn link_type(link_type: LinkType) -> &'static str {
     }
 }
 
-/// IANA's names of IP protocols that people know, empty for the rest.
+/// IANA's names of common IP protocols. Empty for the rest.
 pub(crate) const fn ip_protocol(number: u8) -> &'static str {
     match number {
         1 => "ICMP",

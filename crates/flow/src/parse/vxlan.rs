@@ -5,16 +5,17 @@ use super::scope::Kind;
 use super::walk::{Layer, Walk, be16};
 use crate::Headers;
 
-/// A VXLAN header in a datagram of `outer`.
+/// Parses a VXLAN header in a datagram of `outer`.
 pub(super) fn header(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     let header: &[u8; 8] = walk.header()?;
-    // Senders set flags and reserved bits as they like: the frame inside has to prove itself.
+    // Senders set flags and reserved bits arbitrarily, so only the frame inside can be validated.
     walk.skip(8)?;
     walk.tunnel_in(outer, Kind::Vxlan, network(header))?;
     Ok(Layer::Ethernet)
 }
 
-/// A header of the generic protocol extension, which says what follows (draft-ietf-nvo3-vxlan-gpe, section 3).
+/// Parses a header of the generic protocol extension, which names the next protocol
+/// (draft-ietf-nvo3-vxlan-gpe, section 3).
 pub(super) fn generic(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     const NEXT_PROTOCOL: u8 = 0x04;
     const VERSION: u8 = 0x30;
@@ -30,7 +31,8 @@ pub(super) fn generic(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unpa
     next_protocol(header[3])
 }
 
-/// The numbers that VXLAN-GPE and the network service header (RFC 8300, section 11.2.5) share.
+/// The layer for a protocol number of VXLAN-GPE or of the network service header (RFC 8300, section
+/// 11.2.5), which share their numbers.
 pub(super) const fn next_protocol(number: u8) -> Result<Layer, Unparsed> {
     match number {
         1 => Ok(Layer::Ipv4),
@@ -42,7 +44,7 @@ pub(super) const fn next_protocol(number: u8) -> Result<Layer, Unparsed> {
     }
 }
 
-/// A Geneve header in a datagram of `outer`.
+/// Parses a Geneve header in a datagram of `outer`.
 pub(super) fn geneve(walk: &mut Walk<'_>, outer: Headers) -> Result<Layer, Unparsed> {
     let header: &[u8; 8] = walk.header()?;
     walk.skip(8 + usize::from(header[0] & 0x3f) * 4)?;

@@ -10,20 +10,20 @@ use super::{
 use crate::headers::protocol;
 use crate::{Checksum, Defect, Headers, Scope, TcpHeader};
 
-/// What the bytes at the walk's position are.
+/// The type of the bytes at the walk's position.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Layer {
     /// An Ethernet frame without its preamble.
     Ethernet,
     /// The payload of an Ethernet frame with this type, or with this length (802.3).
     EtherType(u16),
-    /// An IP packet, of the version that its first four bits say.
+    /// An IP packet of the version in its first four bits.
     Ip,
     /// An IPv4 packet.
     Ipv4,
     /// An IPv6 packet.
     Ipv6,
-    /// An IPv4 packet with TCP that has another number in the protocol field (RFC 1144, section 3.2.3).
+    /// An IPv4 packet with TCP but another number in the protocol field (RFC 1144, section 3.2.3).
     UncompressedTcp,
     /// An MPLS label stack.
     Mpls,
@@ -33,15 +33,15 @@ pub(super) enum Layer {
     Llc,
     /// An 802.11 frame.
     Wlan,
-    /// An 802.11 frame whose first two bytes may have changed places.
+    /// An 802.11 frame whose first two bytes may be swapped.
     SwappedWlan,
     /// An 802.11 frame with a radiotap header.
     Radiotap,
     /// A network service header.
     ServiceHeader,
-    /// What an IP header with this protocol number carries.
+    /// The payload of an IP header with this protocol number.
     Protocol(u8),
-    /// The end of the walk: [`Walk::found`] says what it is.
+    /// The end of the walk. The result is in [`Walk::found`].
     Found,
 }
 
@@ -53,27 +53,27 @@ pub(super) struct Network {
     pub(super) offset: usize,
 }
 
-/// A position within a packet and what was learnt on the way there.
+/// A position within a packet, and the state collected on the way there.
 #[derive(Debug)]
 pub(super) struct Walk<'a> {
     pub(super) parser: &'a Parser,
     /// All captured bytes.
     data: &'a [u8],
-    /// Where the next layer starts. May lie past the captured bytes, never past `end`.
+    /// Offset of the next layer. May be past the captured bytes, but never past `end`.
     offset: usize,
-    /// Where the next layer ended on the wire.
+    /// Offset of the end of the next layer on the wire.
     end: usize,
     pub(super) scope: Scope,
     layers: u8,
     pub(super) network: Option<Network>,
-    /// The flow to report if no IP header turns up within the tunnel that was entered last.
+    /// The flow to report if there is no IP header within the tunnel that was entered last.
     outer: Option<Headers>,
     found: Option<Parsed>,
-    /// The first reason that showed for the receiver to discard the packet.
+    /// The first reason found for the receiver to discard the packet.
     defect: Option<Defect>,
-    /// Which packet of an aggregate is to be found, counted from 0.
+    /// The packet of an aggregate to find, counted from 0.
     subframe: u8,
-    /// That was not the last of its aggregate.
+    /// `true` if more packets follow in the aggregate.
     more_subframes: bool,
     #[cfg(test)]
     pub(super) slow: bool,
@@ -87,7 +87,7 @@ impl<'a> Walk<'a> {
         scope: Scope,
         layers: u8,
     ) -> Self {
-        // Offsets are handed out as 32-bit numbers; no packet is that long.
+        // Offsets are 32-bit numbers. No real packet is longer.
         let data = &data[..data.len().min(MAX_LEN)];
         let end = wire_len.clamp(data.len(), MAX_LEN);
         Self {
@@ -108,7 +108,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Goes from layer to layer until a flow or a fragment is found.
+    /// Walks from layer to layer until it finds a flow or a fragment.
     pub(super) fn run(&mut self, mut layer: Layer) -> Result<Parsed, Unparsed> {
         loop {
             let next = match layer {
@@ -145,7 +145,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The flow, where an IP packet of the common kind starts here.
+    /// The flow, if an IP packet of the common kind starts here.
     #[inline(always)]
     fn quick(&self, ip: impl Fn(&[u8], usize, Scope, bool) -> Option<Headers>) -> Option<Headers> {
         #[cfg(test)]
@@ -170,8 +170,9 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Which packet of an aggregate is wanted, once: one within another gives its first. The flow that an aggregate is
-    /// tunnelled in was reported with the first, if at all.
+    /// Takes the number of the wanted packet of an aggregate. A nested aggregate then yields its
+    /// first packet. The flow of a tunnel around the aggregate is dropped after the first packet,
+    /// because it was reported with that one, if at all.
     pub(super) fn take_subframe(&mut self) -> u8 {
         if self.subframe > 0 {
             self.outer = None;
@@ -195,7 +196,7 @@ impl<'a> Walk<'a> {
         self.layers
     }
 
-    /// Passes a VLAN tag. Identifier 0 is a priority without a VLAN (802.1Q, table 9-2).
+    /// Enters a VLAN. Identifier 0 is a priority without a VLAN (802.1Q, table 9-2).
     pub(super) fn vlan(&mut self, tci: u16) -> Result<(), Unparsed> {
         self.enter()?;
         if tci & 0x0fff != 0 {
@@ -204,14 +205,14 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// An IP header holds up: this is a packet inside whatever is around it.
+    /// Records a valid IP header: there is a packet inside the layers so far.
     #[inline]
     pub(super) fn arrive(&mut self, network: Network) {
         self.network = Some(network);
         self.outer = None;
     }
 
-    /// The flow whose transport header starts here and is `header_len` bytes long.
+    /// The headers of the flow whose transport header starts here and is `header_len` bytes long.
     #[inline]
     pub(super) fn headers(
         &self,
@@ -244,8 +245,8 @@ impl<'a> Walk<'a> {
     /// Ends the walk with a packet of a flow.
     #[inline]
     pub(super) fn flow(&mut self, mut headers: Headers) -> Layer {
-        // An adapter that is left to cut a packet into segments finishes their checksums as well. So a length of 0 beside a
-        // finished checksum is what was on the wire, and the receiver finds no segment.
+        // An adapter that does the segmentation also computes the checksums. So if the checksum is
+        // complete, the length of 0 was on the wire, and the receiver finds no segment.
         if self.defect == Some(Defect::NoLength)
             && headers.verify_checksum(self.data) != Checksum::Valid
         {
@@ -255,7 +256,7 @@ impl<'a> Walk<'a> {
         Layer::Found
     }
 
-    /// Notes a reason for the receiver to discard the packet.
+    /// Records a reason for the receiver to discard the packet.
     #[cold]
     pub(super) fn note(&mut self, defect: Defect) {
         self.defect.get_or_insert(defect);
@@ -271,14 +272,14 @@ impl<'a> Walk<'a> {
         Layer::Found
     }
 
-    /// Ends the walk with a piece of a frame.
+    /// Ends the walk with a fragment of a frame.
     pub(super) fn frame_fragment(&mut self, fragment: FrameFragment) -> Layer {
         self.found = Some(Parsed::FrameFragment(fragment));
         Layer::Found
     }
 
-    /// Enters a tunnel whose packets belong to the flow `outer`, until an IP header turns up inside; `id` is what tells
-    /// the networks in it apart.
+    /// Enters a tunnel whose packets belong to the flow `outer` until there is an IP header inside.
+    /// `id` is the number that separates the networks in it.
     pub(super) fn tunnel_in(
         &mut self,
         outer: Headers,
@@ -292,7 +293,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Whether the next IP header would be the first within a tunnel.
+    /// Returns `true` if the next IP header would be the first within a tunnel.
     #[inline]
     pub(super) const fn in_tunnel(&self) -> bool {
         self.outer.is_some()
@@ -303,7 +304,7 @@ impl<'a> Walk<'a> {
         self.offset
     }
 
-    /// Bytes left on the wire in this layer.
+    /// The number of bytes left on the wire in this layer.
     #[inline]
     pub(super) const fn wire_remaining(&self) -> usize {
         self.end - self.offset
@@ -316,12 +317,12 @@ impl<'a> Walk<'a> {
         self.data.get(self.offset..end).unwrap_or_default()
     }
 
-    /// Whether this layer was captured to its end, what was passed included.
+    /// Returns `true` if this layer was captured to its end, including the part already skipped.
     pub(super) const fn is_whole(&self) -> bool {
         self.end <= self.data.len()
     }
 
-    /// A byte that was passed.
+    /// A byte that was already skipped.
     pub(super) fn byte(&self, at: usize) -> Result<u8, Unparsed> {
         self.data.get(at).copied().ok_or(Unparsed::Truncated)
     }
@@ -338,7 +339,7 @@ impl<'a> Walk<'a> {
         self.captured().get(..len).ok_or_else(|| self.missing(len))
     }
 
-    /// Moves on by `len` bytes, captured or not.
+    /// Skips `len` bytes, captured or not.
     #[inline]
     pub(super) fn skip(&mut self, len: usize) -> Result<(), Unparsed> {
         if len > self.wire_remaining() {
@@ -348,23 +349,23 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Ends this layer `len` bytes from here, or where the layer around it ends, if that comes first.
+    /// Ends this layer after `len` bytes, or at the end of the layer around it if that is earlier.
     #[inline]
     pub(super) fn limit(&mut self, len: usize) {
         self.end = self.end.min(self.offset.saturating_add(len));
     }
 
-    /// Why `len` bytes are not there.
+    /// The reason why `len` bytes are not available.
     #[cold]
     fn missing(&self, len: usize) -> Unparsed {
         if len > self.wire_remaining() { Unparsed::Malformed } else { Unparsed::Truncated }
     }
 }
 
-/// The longest packet that is looked at: offsets are 32 bits wide.
+/// The maximum length of a packet, because offsets have 32 bits.
 const MAX_LEN: usize = u32::MAX as usize;
 
-/// Big-endian numbers at fixed places.
+/// A big-endian number from two bytes.
 #[inline]
 pub(super) const fn be16(high: u8, low: u8) -> u16 {
     u16::from_be_bytes([high, low])

@@ -1,18 +1,18 @@
-//! IEEE 802.11 data frames and the headers that capture programs put before them.
+//! IEEE 802.11 data frames, and the headers that capture programs prepend to them.
 
 use super::frame_fragment::{self, Content, Place};
 use super::walk::{Layer, Walk, be16};
 use super::{Encapsulation, Unparsed, WirelessFrame};
 use crate::LinkType;
 
-/// An 802.11 frame (IEEE 802.11, section 9.2): data, not encrypted. Of an aggregate (A-MSDU, section 9.3.2.2) that packet is
-/// taken that was asked for.
+/// Parses an unencrypted 802.11 data frame (IEEE 802.11, section 9.2). For an aggregate (A-MSDU,
+/// section 9.3.2.2), parses the packet that the walk asks for.
 pub(super) fn frame(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let control = *walk.header::<2>()?;
     data(walk, control)
 }
 
-/// The type of data frames, with the protocol's version.
+/// The type of data frames, combined with the protocol version.
 const DATA: u8 = 0x08;
 
 fn data(walk: &mut Walk<'_>, [kind, flags]: [u8; 2]) -> Result<Layer, Unparsed> {
@@ -31,7 +31,7 @@ fn data(walk: &mut Walk<'_>, [kind, flags]: [u8; 2]) -> Result<Layer, Unparsed> 
         0x00 => Some(WirelessFrame::Management),
         0x04 => Some(WirelessFrame::Control),
         0x0c => Some(WirelessFrame::Extension),
-        // The protocol version is another one (section 9.2.4.1.2).
+        // Another protocol version (section 9.2.4.1.2).
         _ => return Err(Unparsed::Encapsulation(Encapsulation::UnknownVersion)),
     };
     if let Some(frame) = unreadable {
@@ -47,7 +47,8 @@ fn data(walk: &mut Walk<'_>, [kind, flags]: [u8; 2]) -> Result<Layer, Unparsed> 
         traffic = Some(service[0] & 0x0f);
         len += if flags & ORDER != 0 { 6 } else { 2 };
         if mesh && !aggregate {
-            // Flags, time to live, sequence number, and up to two more addresses (section 9.2.4.8.3).
+            // Flags, time to live, sequence number, and up to two more addresses (section
+            // 9.2.4.8.3).
             len += 6 + 6 * usize::from(walk.bytes(len + 1)?[len] & 0x03);
         }
     }
@@ -64,7 +65,7 @@ fn data(walk: &mut Walk<'_>, [kind, flags]: [u8; 2]) -> Result<Layer, Unparsed> 
         more: flags & MORE_FRAGMENTS != 0,
     };
     if !aggregate && (place.more || place.place != 0) {
-        // A check sequence that was captured, too, would end up in the middle of the frame.
+        // A captured check sequence would end up in the middle of the joined frame.
         if walk.is_whole() && frame_fragment::ends_with_check_sequence(walk.captured()) {
             walk.limit(walk.wire_remaining() - 4);
         }
@@ -80,7 +81,8 @@ fn data(walk: &mut Walk<'_>, [kind, flags]: [u8; 2]) -> Result<Layer, Unparsed> 
             walk.skip(len.next_multiple_of(4))?;
         }
         let len = subframe(walk)?;
-        // More than a checksum, captured as far as to its header.
+        // Another subframe follows if there are enough bytes for its header, not just for a
+        // checksum.
         let behind = walk.captured().get(len.next_multiple_of(4)..).unwrap_or_default();
         walk.set_more_subframes(behind.len() >= SUBFRAME_HEADER);
         walk.skip(SUBFRAME_HEADER)?;
@@ -89,7 +91,8 @@ fn data(walk: &mut Walk<'_>, [kind, flags]: [u8; 2]) -> Result<Layer, Unparsed> 
     Ok(Layer::Llc)
 }
 
-/// A frame as access points hand it to their controller: some change the places of the two bytes of the frame control field.
+/// Parses a frame as access points send it to their controller. Some swap the two bytes of the
+/// frame control field.
 pub(super) fn swapped(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let [first, second] = *walk.header::<2>()?;
     let is_data = |kind: u8| kind & 0x0f == DATA;
@@ -103,7 +106,8 @@ pub(super) fn swapped(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
 /// Two addresses and a length, as in an 802.3 frame.
 const SUBFRAME_HEADER: usize = 14;
 
-/// Bytes of the subframe of an aggregate that starts here, its header included; padding comes behind it.
+/// The length of the subframe of an aggregate that starts here, including its header but not the
+/// padding after it.
 fn subframe(walk: &Walk<'_>) -> Result<usize, Unparsed> {
     let head: &[u8; SUBFRAME_HEADER] = walk.header()?;
     Ok(SUBFRAME_HEADER + usize::from(be16(head[12], head[13])))
@@ -111,7 +115,7 @@ fn subframe(walk: &Walk<'_>) -> Result<usize, Unparsed> {
 
 const LLC: &[u8] = &[0xaa, 0xaa, 0x03];
 
-/// A radiotap header: its length is little-endian, at 2.
+/// Skips a radiotap header. Its length is at 2, little-endian.
 pub(super) fn radiotap(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 8] = walk.header()?;
     let len = usize::from(be16(header[3], header[2]));
@@ -122,7 +126,7 @@ pub(super) fn radiotap(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     Ok(Layer::Wlan)
 }
 
-/// An AVS header: magic number and length, big-endian.
+/// Skips an AVS header: magic number and length, big-endian.
 pub(super) fn avs(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let header: &[u8; 8] = walk.header()?;
     let len = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
@@ -130,7 +134,7 @@ pub(super) fn avs(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     Ok(Layer::Wlan)
 }
 
-/// A Prism header, 144 bytes; drivers that switched to AVS kept the link type.
+/// Skips a Prism header of 144 bytes. Drivers that switched to AVS kept the link type.
 pub(super) fn prism(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     if let [0x80, 0x21, 0x10, _] = *walk.header::<4>()? {
         return avs(walk);
@@ -139,7 +143,8 @@ pub(super) fn prism(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     Ok(Layer::Wlan)
 }
 
-/// A per-packet information header: length and the link type of what follows, little-endian.
+/// Skips a per-packet information header: its length and the link type of the payload,
+/// little-endian.
 pub(super) fn per_packet_information(walk: &mut Walk<'_>) -> Result<LinkType, Unparsed> {
     let header: &[u8; 8] = walk.header()?;
     let len = usize::from(be16(header[3], header[2]));
