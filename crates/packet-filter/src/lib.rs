@@ -121,7 +121,7 @@ pub use expression::{
 pub use filter::Filter;
 pub use link_type::LinkType;
 pub use lower::MAX_EXTENSION_HEADERS;
-pub use nested::inner_link_type;
+pub use nested::{has_inner_link_type, inner_link_type};
 pub use network::{MacAddress, Network};
 pub use options::{ExtensionHeaders, Options, Target};
 pub use parser::{MAX_EXPRESSION_LEN, MAX_NESTING};

@@ -4,14 +4,35 @@
 //! header first and then runs the program for the inner link type.
 
 const ETHERNET: u32 = 1;
+const PPP: u32 = 50;
+const ATM: u32 = 100;
 const RAW: u32 = 101;
+const CISCO_HDLC: u32 = 104;
+const FRAME_RELAY: u32 = 107;
+const IPV4: u32 = 228;
+const IPV6: u32 = 229;
+
+/// The link types that [`inner_link_type`] knows.
+const NESTED: [u32; 21] = [
+    3, 99, 128, 143, 149, 167, 178, 179, 180, 181, 182, 192, 197, 202, 205, 206, 219, 239, 258,
+    259, 289,
+];
+
+/// Returns `true` for link types that have another one behind their header, which [`inner_link_type`] passes. No expression
+/// is compiled for such a link type itself.
+#[must_use]
+pub fn has_inner_link_type(number: u32) -> bool {
+    NESTED.contains(&number)
+}
 
 /// Skips a header that names another link type, or always precedes the same one. Returns the number
-/// of the inner link type and the offset of its header. `None` for other link types, and if the
-/// header is invalid or truncated.
+/// of the inner link type and the offset of its header. `None` for other link types, for a header
+/// that is invalid or truncated, and for a payload that no expression can test.
 ///
-/// Supported are per-packet information (192), PKTAP (258, 149), NFLOG (239), DOCSIS (143) and
-/// Juniper's Ethernet (178).
+/// Supported are AX.25 with and without KISS (3, 202), Symantec's firewall (99), TZSP (128), DOCSIS
+/// (143), PKTAP (149, 258), Juniper's Ethernet, PPP, frame relay and Cisco HDLC (167, 178 to 181),
+/// multilink frame relay (182), per-packet information (192), ERF (197), Cisco HDLC and frame relay
+/// behind a direction (205, 206), MPLS (219), NFLOG (239), EPON (259) and ATSC (289).
 ///
 /// ```
 /// // Per-packet information: version, flags, eight bytes long, then 802.11.
@@ -21,15 +42,10 @@ const RAW: u32 = 101;
 /// ```
 pub fn inner_link_type(number: u32, packet: &[u8]) -> Option<(u32, usize)> {
     let (inner, at) = match number {
-        192 => {
-            let len = u16::from_le_bytes(chunk(packet, 2)?);
-            (u32::from_le_bytes(chunk(packet, 4)?), usize::from(len.max(8)))
-        }
-        149 | 258 => {
-            let len = u32::from_le_bytes(chunk(packet, 0)?).max(12);
-            (u32::from_le_bytes(chunk(packet, 8)?), usize::try_from(len).ok()?)
-        }
-        239 => (RAW, netfilter_payload(packet)?),
+        3 => (RAW, amateur_payload(packet, 0)?),
+        202 => (RAW, amateur_payload(packet, 1)?),
+        99 => firewall(packet)?,
+        128 => mirrored(packet)?,
         143 => {
             let [control, parameter] = chunk(packet, 0)?;
             let extended = if control & 1 != 0 { usize::from(parameter) } else { 0 };
@@ -39,19 +55,131 @@ pub fn inner_link_type(number: u32, packet: &[u8]) -> Option<(u32, usize)> {
             }
             (ETHERNET, 6 + extended)
         }
-        178 => {
-            const WITHOUT_LINK_LAYER: u8 = 0x02;
-            const ATTRIBUTES: u8 = 0x80;
-            let [b'M', b'G', b'C', flags] = chunk(packet, 0)? else { return None };
-            let mut at = 4;
-            if flags & ATTRIBUTES != 0 {
-                at += 2 + usize::from(u16::from_be_bytes(chunk(packet, 4)?));
-            }
-            if flags & WITHOUT_LINK_LAYER != 0 { (RAW, at + 4) } else { (ETHERNET, at) }
+        149 | 258 => {
+            let len = u32::from_le_bytes(chunk(packet, 0)?).max(12);
+            (u32::from_le_bytes(chunk(packet, 8)?), usize::try_from(len).ok()?)
         }
+        167 | 178 => juniper(packet, ETHERNET)?,
+        179 => juniper(packet, PPP)?,
+        180 => juniper(packet, FRAME_RELAY)?,
+        181 => juniper(packet, CISCO_HDLC)?,
+        // A frame that is whole (FRF.16), no control message.
+        182 if packet.first()? & 0xe0 == 0xc0 => (FRAME_RELAY, 2),
+        192 => {
+            let len = u16::from_le_bytes(chunk(packet, 2)?);
+            (u32::from_le_bytes(chunk(packet, 4)?), usize::from(len.max(8)))
+        }
+        197 => card(packet)?,
+        205 => (CISCO_HDLC, 1),
+        206 => (FRAME_RELAY, 1),
+        219 => {
+            // The bottom label has a bit set (RFC 3032).
+            let above = packet.chunks_exact(4).position(|label| label[2] & 1 != 0)?;
+            (RAW, 4 * (above + 1))
+        }
+        239 => (RAW, netfilter_payload(packet)?),
+        259 => (ETHERNET, 8),
+        289 => (IPV4, broadcast_payload(packet)?),
         _ => return None,
     };
     (at <= packet.len()).then_some((inner, at))
+}
+
+/// Juniper's header (magic number, flags, attributes where a flag says so), then a frame, or four bytes and IP.
+fn juniper(packet: &[u8], inner: u32) -> Option<(u32, usize)> {
+    const WITHOUT_LINK_LAYER: u8 = 0x02;
+    const ATTRIBUTES: u8 = 0x80;
+    let [b'M', b'G', b'C', flags] = chunk(packet, 0)? else { return None };
+    let mut at = 4;
+    if flags & ATTRIBUTES != 0 {
+        at += 2 + usize::from(u16::from_be_bytes(chunk(packet, 4)?));
+    }
+    Some(if flags & WITHOUT_LINK_LAYER != 0 { (RAW, at + 4) } else { (inner, at) })
+}
+
+/// AX.25 (version 2.2, section 3): addresses of seven bytes, the last of which has a bit set, a control field, and a protocol
+/// identifier, here that of IP.
+fn amateur_payload(packet: &[u8], start: usize) -> Option<usize> {
+    const MAX_ADDRESSES: usize = 10;
+    let addresses = packet.get(start..)?.chunks_exact(7).take(MAX_ADDRESSES);
+    let above = addresses.clone().position(|address| address[6] & 1 != 0)?;
+    let at = start + 7 * (above + 1);
+    let [control, identifier] = chunk(packet, at)?;
+    let has_information = control & !0x10 == 0x03 || control & 1 == 0;
+    (has_information && identifier == 0xcc).then_some(at + 2)
+}
+
+/// Symantec's firewall: an EtherType in a header of 44 bytes, or in another place of one of 56.
+fn firewall(packet: &[u8]) -> Option<(u32, usize)> {
+    let [short, long] = [6, 20].map(|at| chunk(packet, at).map(u16::from_be_bytes));
+    let (ether_type, at) = if short? == 0 { (long?, 56) } else { (short?, 44) };
+    match ether_type {
+        0x0800 => Some((IPV4, at)),
+        0x86dd => Some((IPV6, at)),
+        _ => None,
+    }
+}
+
+/// TZSP: version, type and kind of the frame; then fields with a kind and a length, but for the padding and the end.
+fn mirrored(packet: &[u8]) -> Option<(u32, usize)> {
+    let [1, 0 | 1, high, low] = chunk(packet, 0)? else { return None };
+    let inner = match u16::from_be_bytes([high, low]) {
+        1 => ETHERNET,
+        18 => 105,
+        119 => 119,
+        127 => 163,
+        _ => return None,
+    };
+    let mut at = 4;
+    loop {
+        match chunk(packet, at)? {
+            [1] => return Some((inner, at + 1)),
+            [0] => at += 1,
+            [_] => {
+                let [len] = chunk(packet, at + 1)?;
+                at += 2 + usize::from(len);
+            }
+        }
+    }
+}
+
+/// A record of Endace's cards: a time stamp, a type, lengths, and extensions where the highest bit of the type says so.
+fn card(packet: &[u8]) -> Option<(u32, usize)> {
+    const EXTENDED: u8 = 0x80;
+    let [kind] = chunk(packet, 8)?;
+    let (mut more, mut at) = (kind & EXTENDED != 0, 16);
+    while more {
+        let [next] = chunk(packet, at)?;
+        (more, at) = (next & EXTENDED != 0, at + 8);
+    }
+    match kind & !EXTENDED {
+        // HDLC with the address and control bytes of PPP, or with those of Cisco's.
+        1 | 10 | 15 | 17 | 19 => match chunk(packet, at)? {
+            [0x0f | 0x8f, 0] => Some((CISCO_HDLC, at)),
+            _ => Some((PPP, at)),
+        },
+        2 | 11 | 16 | 20 => Some((ETHERNET, at + 2)),
+        4 | 18 => Some((ATM, at + 4)),
+        22 => Some((IPV4, at)),
+        23 => Some((IPV6, at)),
+        _ => None,
+    }
+}
+
+/// A whole IPv4 packet in the link layer of ATSC 3.0 (A/330, section 5.1).
+fn broadcast_payload(packet: &[u8]) -> Option<usize> {
+    const SEGMENTED: u8 = 0x10;
+    const LONG: u8 = 0x08;
+    const EXTENDED: u8 = 0x03;
+    let [first, _] = chunk(packet, 0)?;
+    if first >> 5 != 0 || first & SEGMENTED != 0 {
+        return None;
+    }
+    if first & LONG == 0 {
+        return Some(2);
+    }
+    let [third] = chunk(packet, 2)?;
+    (third & EXTENDED == 0).then_some(3)
 }
 
 /// Finds the payload among Netfilter's log attributes, which are in the byte order of the capturing

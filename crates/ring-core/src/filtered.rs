@@ -61,10 +61,6 @@ pub struct Filtered<S> {
     untestable: u64,
 }
 
-/// Link types that [`packet_filter::inner_link_type`] looks through.
-const NESTED: [LinkType; 6] =
-    [LinkType(143), LinkType(149), LinkType(178), LinkType(192), LinkType(239), LinkType(258)];
-
 /// An expression with its compile options.
 #[derive(Debug)]
 struct Expression {
@@ -110,7 +106,8 @@ impl<S: PacketSource> Filtered<S> {
         let expression = Expression { filter, options };
         let mut programs = Vec::new();
         // For these headers, the inner link type is known only from the packets.
-        let known = source.link_type().filter(|link_type| !NESTED.contains(link_type));
+        let nests = |link_type: &LinkType| packet_filter::has_inner_link_type(link_type.0.into());
+        let known = source.link_type().filter(|link_type| !nests(link_type));
         if let Some(link_type) = known
             && expression.filter.expression().is_some()
         {

@@ -268,10 +268,13 @@ fn link_headers() -> Vec<(u16, Vec<u8>)> {
     let padded = [&plain[..24], &[7, 7, 0, 0], &llc].concat();
     let radiotap_padded =
         [&[0, 0, 12, 0, 2, 0, 0, 0, 0x20, 0, 0, 0, 0x88][..], &padded[1..]].concat();
+    let amateur = [&[2; 6][..], &[0x60], &[4; 6], &[0x61, 0x03, 0xcc]].concat();
+    let record = |kind: u8| [&[0; 8][..], &[kind], &[0; 7]].concat();
     let nflog = [2, 0, 0, 0, 8, 0, 1, 0, 8, 0, 3, 0, 48, 0, 9, 0];
     vec![
         (0, vec![2, 0, 0, 0]),
         (1, ethernet.to_vec()),
+        (3, amateur.clone()),
         (6, behind(&[0x10, 0x40, 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1], &llc)),
         (7, vec![1, 2, 212, 0, 0, 1]),
         (8, vec![0; 16]),
@@ -279,6 +282,8 @@ fn link_headers() -> Vec<(u16, Vec<u8>)> {
         (10, behind(&[0x50, 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1], &llc)),
         (50, vec![0xff, 3, 0, 0x21]),
         (51, vec![0x11, 0, 0, 7, 0, 48, 0, 0x21]),
+        (99, behind(&[0, 0, 0, 0, 0, 0, 8, 0], &[0; 36])),
+        (99, behind(&[0; 20], &[&[8, 0][..], &[0; 34]].concat())),
         (100, llc.to_vec()),
         (101, vec![]),
         (104, vec![0x0f, 0, 8, 0]),
@@ -297,15 +302,32 @@ fn link_headers() -> Vec<(u16, Vec<u8>)> {
         (123, behind(&[2, 0, 0, 5], &llc)),
         (127, behind(&[0, 0, 8, 0, 0, 0, 0, 0], &plain)),
         (127, radiotap_padded),
+        (128, behind(&[1, 0, 0, 1, 10, 1, 5, 0, 1], &ethernet)),
+        (128, behind(&[1, 0, 0, 18, 1], &plain)),
         (129, vec![1, 2, 0, 0, 212, 0, 0, 1]),
         (138, behind(&[2; 16], &[8, 0])),
         (143, behind(&[0, 0, 0, 60, 0, 0], &ethernet)),
         (149, pktap.clone()),
         (163, behind(&avs, &plain)),
         (166, vec![0, 3, 0, 0x21]),
+        (167, behind(b"MGC\x80\0\x02\x01\x02", &ethernet)),
         (178, behind(b"MGC\0", &ethernet)),
+        (178, behind(b"MGC\x02", &[0; 4])),
+        (179, behind(b"MGC\0", &[0xff, 3, 0, 0x21])),
+        (180, behind(b"MGC\0", &[0x18, 0x41, 3, 0xcc])),
+        (181, behind(b"MGC\0", &[0x0f, 0, 8, 0])),
+        (182, vec![0xc0, 1, 0x18, 0x41, 3, 0xcc]),
         (192, ppi),
+        (197, behind(&record(2), &[&[0, 0][..], &ethernet].concat())),
+        (197, behind(&record(1), &[0xff, 3, 0, 0x21])),
+        (197, behind(&record(0x81), &[&[0x80; 8][..], &[0; 8], &[0x0f, 0, 8, 0]].concat())),
+        (197, behind(&record(4), &[&[0; 4][..], &llc].concat())),
+        (197, record(22)),
+        (202, behind(&[0], &amateur)),
         (204, vec![1, 0xff, 3, 0, 0x21]),
+        (205, vec![1, 0x0f, 0, 8, 0]),
+        (206, vec![1, 0x18, 0x41, 3, 0xcc]),
+        (219, vec![0, 1, 0, 64, 0, 2, 1, 64]),
         (226, behind(&[1, 2, 0, 1], &[0; 20])),
         (228, vec![]),
         (239, nflog.to_vec()),
@@ -313,12 +335,15 @@ fn link_headers() -> Vec<(u16, Vec<u8>)> {
         (241, behind(&[0; 12], &ethernet)),
         (242, behind(&[0; 40], &[8, 0, 0, 0])),
         (258, pktap),
+        (259, behind(&[0x55; 8], &ethernet)),
         (274, behind(&[0x55; 8], &ethernet)),
         (276, vec![8, 0, 0, 0, 0, 0, 0, 3, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0]),
         (281, [&ethernet[..12], &[1, 2, 3, 4, 8, 0]].concat()),
         (282, behind(&[1, 2, 3, 4], &ethernet)),
         (284, [&ethernet[..12], &[1, 2, 3, 4, 8, 0]].concat()),
         (285, [&ethernet[..12], &[1, 2, 3, 4, 5, 6, 7, 8, 8, 0]].concat()),
+        (289, vec![0, 44]),
+        (289, vec![8, 44, 0]),
     ]
 }
 
