@@ -23,14 +23,16 @@
 //!   link type.
 //! - **Addresses:** `host`, `net` (dotted with one to four parts, `/length`, `mask`, IPv6), with
 //!   `src`, `dst`, `src or dst`, `src and dst`, under `ip`, `ip6`, `arp`, `rarp`; `ether host`
-//!   (also `link`, `fddi`, `tr`, `wlan`, `ppp`, `slip`, which mean the same); `decnet host`.
+//!   (also `link`, `fddi`, `tr`, `wlan`, `ppp`, `slip`, which mean the same) on Ethernet, FDDI,
+//!   token ring, IP over Fibre Channel and 802.11; `decnet host`.
 //! - **Ports:** `port`, `portrange`, under `tcp`, `udp`, `sctp`, by number or name. The table of
 //!   service names is built in, so that an expression means the same on every machine.
 //! - **Protocols:** every keyword of [`Protocol`]; `proto` under `ip`, `ip6`, `ether`, `iso`,
 //!   `isis`, by number or name; `protochain`. A keyword may follow `proto` without a backslash.
 //! - **Encapsulation:** `vlan`, `mpls`, `pppoed`, `pppoes`, `geneve`. They move the offsets of
 //!   everything to their right, whether `and` or `or` joins them.
-//! - **802.2 frames:** `llc`, alone or with one of the types of [`LlcType`], on Ethernet.
+//! - **802.2 frames:** `llc`, alone or with one of the types of [`LlcType`], on Ethernet, FDDI,
+//!   token ring, ATM and 802.11.
 //! - **Others:** `broadcast`, `multicast`, `ip broadcast` (with [`Options::netmask`]),
 //!   `ip multicast`, `ip6 multicast`, `less`, `greater`, `inbound`, `outbound`, `ifindex`.
 //! - **Arithmetic:** `+ - * / % & | ^ << >>`, negation, `len`, bytes of every [`Header`], the named
@@ -50,9 +52,8 @@
 //! - `decnet net`, a DECnet address that is a bare number, and numbers above 255 after
 //!   `protochain`.
 //! - Other link types.
-//! - Primitives that only some link types have: link-layer addresses and `llc` on anything but
-//!   Ethernet (802.11 has more than two addresses), those of 802.11 (`type`, `subtype`, `dir`, `ra`
-//!   …), ATM, SS7, `pf` logs, and `radio`.
+//! - Primitives that only some link types have: those of 802.11 (`type`, `subtype`, `dir`, `ra` …),
+//!   ATM, SS7, `pf` logs, and `radio`.
 //! - `vxlan`, which libpcap 1.10 does not have either.
 //! - `llc`, `vlan` and `mpls` on cooked captures and raw IP (unless inside Geneve), and `inbound`
 //!   and `ifindex` on Ethernet files.

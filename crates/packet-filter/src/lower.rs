@@ -109,11 +109,7 @@ impl<'a> Lowering<'a> {
             Primitive::Proto { layer, number } => self.proto(layer, number),
             Primitive::ProtoChain { layer, number } => self.protochain(layer, number),
             Primitive::Llc(kind) => self.llc(kind),
-            Primitive::Broadcast => self.mac(
-                Direction::Destination,
-                crate::network::MacAddress::BROADCAST,
-                "ether broadcast",
-            ),
+            Primitive::Broadcast => self.broadcast(),
             Primitive::IpBroadcast => self.ip_broadcast(),
             Primitive::Multicast(layer) => self.multicast(layer),
             Primitive::Less(length) => Ok(self.length(Branch::Greater, length).negated()),

@@ -98,7 +98,8 @@ pub fn frames(link_type: i32) -> Vec<Packet> {
         }
     }
     if link_type == 1 {
-        for frame in logical_link_control() {
+        for body in logical_link_control() {
+            let frame = ethernet(&MACS, body.len() as u16, &body);
             let mut tagged = frame[..12].to_vec();
             tagged.extend([0x81, 0, 0, 100]);
             tagged.extend(&frame[12..]);
@@ -108,7 +109,9 @@ pub fn frames(link_type: i32) -> Vec<Packet> {
             whole.extend([frame, tagged]);
         }
     }
-    let mut packets: Vec<Packet> = Vec::new();
+    let bodies = logical_link_control();
+    let framed = bodies.iter().filter_map(|body| others::with_llc(link_type, body, true)).flatten();
+    let mut packets: Vec<Packet> = framed.map(Packet::whole).collect();
     for frame in whole {
         let packet = Packet::whole(frame);
         packets.extend(
@@ -205,7 +208,7 @@ fn logical_link_control() -> Vec<Vec<u8>> {
     for kind in 14..29 {
         bodies.push([&[0xfe, 0xfe, 3, 0x83, 27, 1, 0, kind][..], &[0; 35]].concat());
     }
-    bodies.into_iter().map(|body| ethernet(&MACS, body.len() as u16, &body)).collect()
+    bodies
 }
 
 /// DECnet packets with the short and the long header, padded or not, from 10.123 to 1.1023.

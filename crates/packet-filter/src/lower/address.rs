@@ -4,6 +4,7 @@ use super::{Direction, Framing, HostProtocol, Lowering, MulticastLayer, Offset, 
 use crate::error::CompileError;
 use crate::expression::Width;
 use crate::ir::{Branch, Condition};
+use crate::link_type::LinkType;
 use crate::network::{MacAddress, Network};
 
 impl Lowering<'_> {
@@ -85,17 +86,60 @@ impl Lowering<'_> {
         address: MacAddress,
         primitive: &'static str,
     ) -> Result<Condition, CompileError> {
-        let inside = self.ethernet_header(primitive)?;
-        let header = self.layout.header;
         let [a, b, c, d, e, f] = address.0;
         let (start, end) =
             (u32::from(u16::from_be_bytes([a, b])), u32::from_be_bytes([c, d, e, f]));
+        let is_address = |this: &mut Self, offset: u32| {
+            let header = this.layout.header;
+            let end = this.equal(header, offset + 2, Width::Four, end);
+            end.and(this.equal(header, offset, Width::Two, start))
+        };
+        if matches!(self.layout.framing, Framing::Wireless { .. }) {
+            return Ok(ends(direction, |is_source| self.wireless_end(is_source, is_address)));
+        }
+        let (inside, [destination, source]) = self.addresses(primitive)?;
         let addresses = ends(direction, |is_source| {
-            let offset = if is_source { 6 } else { 0 };
-            let end = self.equal(header, offset + 2, Width::Four, end);
-            end.and(self.equal(header, offset, Width::Two, start))
+            is_address(self, if is_source { source } else { destination })
         });
         Ok(inside.and(addresses))
+    }
+
+    pub(super) fn broadcast(&mut self) -> Result<Condition, CompileError> {
+        const PRIMITIVE: &str = "ether broadcast";
+        match self.layout.framing {
+            Framing::Arcnet => Ok(self.to_all_of_arcnet()),
+            _ => self.mac(Direction::Destination, MacAddress::BROADCAST, PRIMITIVE),
+        }
+    }
+
+    /// The address of ARCNET's only group, which is that of everybody.
+    fn to_all_of_arcnet(&mut self) -> Condition {
+        self.equal(self.layout.header, 1, Width::One, 0)
+    }
+
+    /// Whether the sender's or the receiver's address of an 802.11 frame passes a test of its place (IEEE 802.11, sections
+    /// 9.2.4.1.4 and 9.3.2.1). Control frames have neither.
+    fn wireless_end(
+        &mut self,
+        is_source: bool,
+        mut found: impl FnMut(&mut Self, u32) -> Condition,
+    ) -> Condition {
+        let header = self.layout.header;
+        let control = self.load(header, 0, Width::One);
+        let flags = self.load(header, 1, Width::One);
+        let [to_system, from_system] = [1, 2].map(|bit| test(flags, Branch::AnyBit, bit));
+        let [control_frame, data] = [4, 8].map(|bit| test(control, Branch::AnyBit, bit));
+        let among_data = if is_source {
+            let to_and_from = to_system.clone().and(found(self, 24));
+            let from = to_system.negated().and(found(self, 16)).or(to_and_from);
+            from_system.clone().negated().and(found(self, 10)).or(from_system.and(from))
+        } else {
+            let to = to_system.clone().and(found(self, 16));
+            to_system.negated().and(found(self, 4)).or(to)
+        };
+        let management = data.clone().negated();
+        let of_management = management.and(found(self, if is_source { 10 } else { 4 }));
+        control_frame.negated().and(of_management.or(data.and(among_data)))
     }
 
     pub(super) fn ip_broadcast(&mut self) -> Result<Condition, CompileError> {
@@ -111,9 +155,17 @@ impl Lowering<'_> {
     pub(super) fn multicast(&mut self, layer: MulticastLayer) -> Result<Condition, CompileError> {
         match layer {
             MulticastLayer::Ether => {
-                let inside = self.ethernet_header("ether multicast")?;
-                let value = self.load(self.layout.header, 0, Width::One);
-                Ok(inside.and(test(value, Branch::AnyBit, 1)))
+                let is_group = |this: &mut Self, offset: u32| {
+                    let value = this.load(this.layout.header, offset, Width::One);
+                    test(value, Branch::AnyBit, 1)
+                };
+                match self.layout.framing {
+                    Framing::Arcnet => return Ok(self.to_all_of_arcnet()),
+                    Framing::Wireless { .. } => return Ok(self.wireless_end(false, is_group)),
+                    _ => {}
+                }
+                let (inside, [destination, _]) = self.addresses("ether multicast")?;
+                Ok(inside.and(is_group(self, destination)))
             }
             MulticastLayer::Ip => {
                 let protocol = self.ether_type(link::IP)?;
@@ -127,13 +179,18 @@ impl Lowering<'_> {
         }
     }
 
-    /// An error unless the packet has an Ethernet header.
-    fn ethernet_header(&self, primitive: &'static str) -> Result<Condition, CompileError> {
-        match self.layout.framing {
-            Framing::Ethernet => Ok(Condition::Always(true)),
-            Framing::Geneve { ethernet } => Ok(test(ethernet, Branch::Equal, 1)),
-            Framing::Ppp => Err(CompileError::Encapsulated { primitive, inside: "PPP" }),
-            _ => Err(CompileError::LinkType { primitive, link_type: self.link_type }),
+    /// A test for a link-layer header with addresses, and the offsets of destination and source in
+    /// it. An error if the link type has none.
+    fn addresses(&self, primitive: &'static str) -> Result<(Condition, [u32; 2]), CompileError> {
+        let always = Condition::Always(true);
+        match (self.layout.framing, self.link_type) {
+            (Framing::Ethernet, _) => Ok((always, [0, 6])),
+            (Framing::Geneve { ethernet }, _) => Ok((test(ethernet, Branch::Equal, 1), [0, 6])),
+            (Framing::Llc, LinkType::Fddi) => Ok((always, [1, 7])),
+            (Framing::Llc, LinkType::TokenRing) => Ok((always, [2, 8])),
+            (Framing::Llc, LinkType::IpOverFibreChannel) => Ok((always, [2, 10])),
+            (Framing::Ppp, _) => Err(CompileError::Encapsulated { primitive, inside: "PPP" }),
+            (_, link_type) => Err(CompileError::LinkType { primitive, link_type }),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{Framing, Lowering, test};
 use crate::error::CompileError;
 use crate::expression::Width;
-use crate::ir::{Branch, Condition, Operand, Test};
+use crate::ir::{Branch, Condition, Operand, Test, ValueId};
 
 pub(super) const IP: u32 = 0x0800;
 pub(super) const ARP: u32 = 0x0806;
@@ -66,15 +66,10 @@ impl Lowering<'_> {
             Framing::EtherType => self.plain_type(number),
             Framing::Llc => self.llc_type(number),
             Framing::SunAtm => {
-                let kind = self.masked(self.layout.header, 0, Width::One, SUNATM_LLC, 0xf);
+                let kind = self.carries_llc();
                 kind.and(self.llc_type(number))
             }
-            Framing::Wireless { control } => {
-                // A data frame (IEEE 802.11, section 9.2.4.1.3).
-                let data = test(control, Branch::AnyBit, 0x08);
-                let control_frame = test(control, Branch::AnyBit, 0x04);
-                data.and(control_frame.negated()).and(self.llc_type(number))
-            }
+            Framing::Wireless { control } => is_data_frame(control).and(self.llc_type(number)),
             Framing::Arcnet => self.arcnet_type(number),
             Framing::FrameRelay => match network_layer_identifier(number) {
                 Some(identifier) => {
@@ -142,6 +137,11 @@ impl Lowering<'_> {
             }
             number => test(value, Branch::Equal, number),
         }
+    }
+
+    /// A test that holds if a SunATM packet is an 802.2 frame.
+    pub(super) fn carries_llc(&mut self) -> Condition {
+        self.masked(self.layout.header, 0, Width::One, SUNATM_LLC, 0xf)
     }
 
     /// A test that holds if the type field is a length.
@@ -245,6 +245,14 @@ impl Lowering<'_> {
         let version = self.masked(network, 0, Width::One, version, 0xf0);
         Ok(bottom.and(version))
     }
+}
+
+/// A test that holds if an 802.11 frame with this first byte carries data (IEEE 802.11, section
+/// 9.2.4.1.3).
+pub(super) fn is_data_frame(control: ValueId) -> Condition {
+    let data = test(control, Branch::AnyBit, 0x08);
+    let control_frame = test(control, Branch::AnyBit, 0x04);
+    data.and(control_frame.negated())
 }
 
 /// The identifier of a network layer in frame relay (ISO/IEC TR 9577).

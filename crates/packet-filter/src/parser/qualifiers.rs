@@ -331,13 +331,13 @@ pub(super) fn unsupported(word: &str) -> Option<&'static str> {
         "byte" => "write `ether[offset] & mask != 0`",
         "type" | "subtype" | "dir" | "direction" | "ra" | "ta" | "addr1" | "addr2" | "addr3"
         | "addr4" | "address1" | "address2" | "address3" | "address4" | "radio" => {
-            "802.11 link types cannot be filtered"
+            "this keyword of 802.11 is not known here"
         }
         "on" | "ifname" | "rset" | "ruleset" | "rnr" | "rulenum" | "srnr" | "subrulenum"
-        | "reason" | "action" => "packet filter logs cannot be filtered",
+        | "reason" | "action" => "this keyword of packet filter logs is not known here",
         "lane" | "metac" | "bcc" | "oam" | "oamf4" | "oamf4ec" | "oamf4sc" | "oamf4s"
         | "oamf4e" | "sc" | "ilmic" | "vpi" | "vci" | "connectmsg" | "metaconnect" => {
-            "ATM link types cannot be filtered"
+            "this keyword of ATM is not known here"
         }
         "fisu" | "lssu" | "lsu" | "msu" | "sio" | "opc" | "dpc" | "sls" | "hfisu" | "hlssu"
         | "hmsu" | "hsio" | "hopc" | "hdpc" | "hsls" => "SS7 link types cannot be filtered",
