@@ -2,25 +2,29 @@
 
 mod described;
 mod line;
+mod lines;
 mod writing;
 
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ring_core::{Next, PacketBatch as _, Timeout, Timestamp, XdpMtuReports};
+use packet_filter::Program;
+use ring_core::{Direction, Next, Packet, PacketBatch as _, Timeout, Timestamp, XdpMtuReports};
 use ring_sys::clock;
 
 use self::described::Described;
+use self::line::Printer;
 use self::writing::Writing;
 use crate::Error;
-use crate::input::{Input, Source};
+use crate::input::{self, Input, Source};
+use crate::interfaces;
 use crate::interrupt;
 use crate::output::Output;
 use crate::report::{self, Counts, Links};
 use crate::selection::Shows;
 use crate::summary;
 use crate::summary::totals::{self, Totals};
-use crate::text::clock::Clock;
 
 /// The limit for taking what came before an interrupt, beyond the time for which the source may hold it back.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -44,18 +48,62 @@ pub(crate) struct Arguments {
     /// Print only how many packets there are.
     #[arg(long, conflicts_with = "write")]
     count: bool,
+    #[command(flatten)]
+    lines: lines::Arguments,
+    /// With -w: print a line for each packet as well.
+    #[arg(long, requires = "write")]
+    print: bool,
+    /// Take only packets that the interface receives (in) or sends (out).
+    #[arg(short = 'Q', long, value_enum, value_name = "WAY", default_value_t = Way::Inout)]
+    direction: Way,
     /// Print the program of the expression, as `tcpdump -d` does, and stop: that for the interface or the file, or if
-    /// there is neither, for Ethernet.
-    #[arg(short = 'd', long)]
-    dump_filter: bool,
+    /// there is neither, for Ethernet. Twice: as a part of a C program; three times: as numbers.
+    #[arg(short = 'd', long, action = clap::ArgAction::Count)]
+    dump_filter: u8,
+    /// List the interfaces that packets can be captured on, and stop. `ringtap interfaces` says more of them.
+    #[arg(short = 'D', long)]
+    list_interfaces: bool,
+    /// List the link-layer headers that packets of the interface can be written with (-y), and stop.
+    #[arg(short = 'L', long, requires = "interface")]
+    list_data_link_types: bool,
+}
+
+/// Which way packets go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Way {
+    In,
+    Out,
+    Inout,
+}
+
+impl Way {
+    fn takes(self, packet: &Packet<'_>) -> bool {
+        let is_sent = packet.meta().direction == Direction::Outgoing;
+        match self {
+            Self::In => !is_sent,
+            Self::Out => is_sent,
+            Self::Inout => true,
+        }
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
-    let output = Output::stdout()?;
-    if arguments.dump_filter {
-        let program = arguments.input.program()?;
-        output.write(|w| writeln!(w, "{program}"));
+    let output = Output::stdout(arguments.input.is_line_buffered())?;
+    if arguments.list_interfaces {
+        interfaces::print_names(&output)?;
         return Ok(output.finish()?);
+    }
+    if arguments.list_data_link_types {
+        writing::list(&arguments.input, &output)?;
+        return Ok(output.finish()?);
+    }
+    if arguments.dump_filter > 0 {
+        let program = arguments.input.program()?;
+        output.write(|w| dump(w, &program, arguments.dump_filter));
+        return Ok(output.finish()?);
+    }
+    if arguments.direction != Way::Inout && !arguments.input.is_live() {
+        input::wrong("--direction needs --interface: a file does not say which way packets went");
     }
     let totals = arguments.totals.open()?;
     let source = arguments.input.open(!output.is_terminal() || arguments.count, Shows::Packets)?;
@@ -81,7 +129,7 @@ fn take<S: Described>(
     if let Some(interrupter) = source.interrupter() {
         interrupt::wakes(interrupter);
     }
-    let clock = arguments.input.clock();
+    let printer = arguments.lines.printer(arguments.input.clock(), arguments.writing.nanoseconds());
     let last = Timestamp::default();
     let looked = arguments.input.is_live().then(Instant::now);
     let counts = Counts::new();
@@ -91,7 +139,7 @@ fn take<S: Described>(
     let mut run = Run {
         arguments,
         output,
-        clock,
+        printer,
         writer: None,
         count: 0,
         counts,
@@ -135,8 +183,7 @@ fn take<S: Described>(
 struct Run<'a> {
     arguments: &'a Arguments,
     output: &'a Output,
-    /// How times are printed.
-    clock: Clock,
+    printer: Printer,
     writer: Option<Writing>,
     count: u64,
     /// The same for other threads.
@@ -197,15 +244,17 @@ impl Run<'_> {
             writer.describe(S::before(batch))?;
         }
         let most = usize::try_from(limit - self.count).unwrap_or(usize::MAX);
-        for packet in batch.packets().take(most) {
-            match &mut self.writer {
-                Some(writer) => {
-                    if !writer.write(&packet)? {
-                        break;
-                    }
-                }
-                None if self.arguments.count => {}
-                None => self.output.write(|w| line::print(w, &self.clock, &packet)),
+        let way = self.arguments.direction;
+        let width = self.output.width();
+        for packet in batch.packets().filter(|packet| way.takes(packet)).take(most) {
+            if let Some(writer) = &mut self.writer
+                && !writer.write(&packet)?
+            {
+                break;
+            }
+            if !self.arguments.count && (self.writer.is_none() || self.arguments.print) {
+                let printer = &mut self.printer;
+                self.output.write(|w| printer.print(w, width, &packet));
             }
             self.count += 1;
             self.counts.set_captured(self.count);
@@ -225,6 +274,9 @@ impl Run<'_> {
                     writer.set_statistics(&statistics, source.interfaces());
                 }
                 writer.batch_ended(flush)?;
+                if self.arguments.print && !source.never_waits() {
+                    self.output.flush();
+                }
             }
             None if flush || !source.never_waits() => self.output.flush(),
             None => {}
@@ -256,6 +308,22 @@ impl Run<'_> {
 impl Stopped {
     fn now() -> Self {
         Self { since: Instant::now(), at: Timestamp::from_nanos(clock::wall()) }
+    }
+}
+
+/// Prints a program for people, for C, or as numbers.
+fn dump(w: &mut dyn Write, program: &Program, form: u8) -> io::Result<()> {
+    let all = program.instructions();
+    match form {
+        1 => writeln!(w, "{program}"),
+        2 => all.iter().try_for_each(|one| {
+            writeln!(w, "{{ 0x{:x}, {}, {}, 0x{:08x} }},", one.code, one.jt, one.jf, one.k)
+        }),
+        _ => {
+            writeln!(w, "{}", all.len())?;
+            all.iter()
+                .try_for_each(|one| writeln!(w, "{} {} {} {}", one.code, one.jt, one.jf, one.k))
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::text::escape::Escaped;
+
 /// An error that is reported to the user.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -49,7 +51,7 @@ pub(crate) enum Error {
     #[error("too few open files are allowed: raise the limit (`ulimit -n 64`)")]
     Descriptors,
     /// The filter expression is not one.
-    #[error("{source}\n  {expression}")]
+    #[error("{source}\n  {}", Escaped(expression))]
     Expression {
         /// The expression.
         expression: String,

@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         .build()
         .map_err(Error::Runtime)?;
     let name = arguments.input.name();
-    let output = Output::stdout()?;
+    let output = Output::stdout(arguments.input.is_line_buffered())?;
     let totals = arguments.totals.open()?;
     let key = arguments.keying.extractor();
     let source = arguments.input.open(!output.is_terminal(), Shows::Conversations)?;

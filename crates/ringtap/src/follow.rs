@@ -201,7 +201,7 @@ async fn follow(mut chunks: ChunkStream, show: &Show) -> Result<(), conversation
 
 impl Show {
     fn new(arguments: &Arguments) -> Result<Self, Error> {
-        let output = Output::stdout()?;
+        let output = Output::stdout(arguments.input.is_line_buffered())?;
         let folder = arguments.write_dir.as_deref();
         let folder = folder.map(|path| Folder::create(path, arguments.overwrite));
         let folder = folder.transpose()?.map(Rc::new);

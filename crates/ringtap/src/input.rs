@@ -52,6 +52,18 @@ pub(crate) struct Input {
     utc: bool,
     #[command(flatten)]
     selection: Selection,
+    /// Names are never looked up: this is taken, and does nothing.
+    #[arg(short = 'n', action = clap::ArgAction::Count, hide = true)]
+    numeric: u8,
+    /// Hand over each line at once, also of a file.
+    #[arg(short, long)]
+    line_buffered: bool,
+    /// Hand over packets at once, at the cost of waking up for each few: with a ring of 16 MiB unless -B says otherwise.
+    #[arg(long)]
+    immediate_mode: bool,
+    /// Take times from here; the host is the only source.
+    #[arg(short = 'j', long, value_name = "SOURCE", value_parser = ["host"])]
+    time_stamp_type: Option<String>,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -144,6 +156,11 @@ impl Input {
             fs::metadata(path)
         };
         metadata.ok().filter(fs::Metadata::is_file)
+    }
+
+    /// Returns `true` if each line is handed over at once, whatever is read.
+    pub(crate) fn is_line_buffered(&self) -> bool {
+        self.line_buffered
     }
 
     /// The expression as one text, as tcpdump joins its arguments.
@@ -244,7 +261,9 @@ impl Input {
 
     /// The ring, in blocks that are small enough for it to have some.
     fn ring(&self) -> RingGeometry {
-        let mut geometry = RingProfile::default().geometry();
+        let profile =
+            if self.immediate_mode { RingProfile::LowLatency } else { RingProfile::default() };
+        let mut geometry = profile.geometry();
         if let Some(kib) = self.buffer_size {
             let bytes = kib as usize * 1024;
             // A block holds the longest packet, of 64 KiB and its headers, at least.
@@ -318,7 +337,7 @@ fn read(file: File, condition: &Condition, bar: bool) -> Result<Source, ring_cor
 }
 
 /// Options that do not go together: says so as the command line's parser does, and ends.
-fn wrong(message: &str) -> ! {
+pub(crate) fn wrong(message: &str) -> ! {
     crate::Arguments::command().error(ErrorKind::ArgumentConflict, message).exit()
 }
 

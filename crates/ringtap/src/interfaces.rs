@@ -39,7 +39,7 @@ const TIMESTAMPING: [(u32, &str); 4] = [
 ];
 
 pub(crate) fn run(_: &Arguments) -> Result<(), Error> {
-    let output = Output::stdout()?;
+    let output = Output::stdout(false)?;
     for interface in interface::list().map_err(Error::Interfaces)? {
         output.write(|w| writeln!(w, "{}", describe(&interface)));
     }
@@ -52,6 +52,21 @@ pub(crate) fn run(_: &Arguments) -> Result<(), Error> {
         });
     }
     Ok(output.finish()?)
+}
+
+/// Prints a numbered line for each interface, as tcpdump does.
+pub(crate) fn print_names(output: &Output) -> Result<(), Error> {
+    let all = interface::list().map_err(Error::Interfaces)?;
+    for (number, Interface { name, flags, .. }) in (1..).zip(&all) {
+        let named: Vec<_> = FLAGS[..3]
+            .iter()
+            .filter(|(flag, _)| flags & flag != 0)
+            .map(|(_, name)| *name)
+            .collect();
+        output.write(|w| writeln!(w, "{number}.{} [{}]", Escaped(name), named.join(", ")));
+    }
+    output.write(|w| writeln!(w, "{}.any (all interfaces at once)", all.len() + 1));
+    Ok(())
 }
 
 /// Returns one line with everything that is known of an interface.

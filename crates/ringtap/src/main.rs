@@ -22,6 +22,7 @@ mod text;
 
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::error::Error;
@@ -43,8 +44,19 @@ enum Command {
     Demo(demo::Arguments),
 }
 
+/// The command line, or the end.
+fn parse() -> Arguments {
+    Arguments::try_parse().unwrap_or_else(|mut error| {
+        // An unknown option is no part of an expression, as clap suggests.
+        if error.kind() == ErrorKind::UnknownArgument {
+            error.remove(ContextKind::Suggested);
+        }
+        error.exit()
+    })
+}
+
 fn main() -> ExitCode {
-    let result = descriptors::check().and_then(|()| match Arguments::parse().command {
+    let result = descriptors::check().and_then(|()| match parse().command {
         Command::Follow(arguments) => interrupt::listen().and_then(|()| follow::run(&arguments)),
         Command::Capture(arguments) => interrupt::listen().and_then(|()| capture::run(&arguments)),
         Command::Flows(arguments) => interrupt::listen().and_then(|()| flows::run(&arguments)),

@@ -18,25 +18,28 @@ pub(crate) struct Output {
 #[derive(Debug)]
 struct Inner {
     writer: BufWriter<Patient>,
+    /// Nothing stays in the buffer.
+    lines: bool,
     error: Option<io::Error>,
 }
 
 impl Output {
-    /// Standard output.
+    /// Standard output, on which what is written at once is shown at once if `lines`.
     ///
     /// # Errors
     /// When no descriptor is left.
-    pub(crate) fn stdout() -> io::Result<Self> {
+    pub(crate) fn stdout(lines: bool) -> io::Result<Self> {
         let writer = BufWriter::with_capacity(64 << 10, Patient::stdout()?);
-        Ok(Self { inner: Rc::new(RefCell::new(Inner { writer, error: None })) })
+        Ok(Self { inner: Rc::new(RefCell::new(Inner { writer, lines, error: None })) })
     }
 
     /// Writes something whole: nothing of another task comes between.
     pub(crate) fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
         let mut inner = self.inner.borrow_mut();
-        let Inner { writer, error } = &mut *inner;
+        let Inner { writer, lines, error } = &mut *inner;
         if error.is_none() {
-            *error = write(writer).err();
+            let written = write(writer);
+            *error = if *lines { written.and_then(|()| writer.flush()) } else { written }.err();
         }
     }
 

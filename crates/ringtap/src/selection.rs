@@ -1,5 +1,6 @@
 //! The expression of the command line: which packets a command takes.
 
+use std::io::Read as _;
 use std::net::Ipv4Addr;
 
 use clap::ValueEnum;
@@ -22,9 +23,21 @@ pub(crate) struct Selection {
     /// The network mask for `ip broadcast` [default: that of the interface]
     #[arg(long, value_name = "MASK")]
     netmask: Option<Ipv4Addr>,
+    /// Read the expression from this file.
+    #[arg(short = 'F', long, value_name = "FILE", conflicts_with = "expression", value_parser = read)]
+    filter_file: Option<String>,
     /// Packets to take, as an expression of pcap-filter(7) [default: all packets]
     #[arg(value_name = "EXPRESSION")]
     expression: Vec<String>,
+}
+
+/// The text of a file, without the comments that tcpdump's may have.
+fn read(path: &str) -> Result<String, String> {
+    let limit = packet_filter::MAX_EXPRESSION_LEN as u64 + 1;
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    file.take(limit).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    Ok(text.trim().to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -57,7 +70,7 @@ pub(crate) struct Condition {
 impl Selection {
     /// The expression as one text, as tcpdump joins its arguments.
     pub(crate) fn text(&self) -> String {
-        self.expression.join(" ")
+        self.filter_file.clone().unwrap_or_else(|| self.expression.join(" "))
     }
 
     /// The condition for packets of an interface, or of a file if there is none.

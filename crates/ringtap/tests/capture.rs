@@ -1,6 +1,7 @@
 //! `ringtap capture` on files: what of a file comes to lie in the next.
 
 mod folder;
+mod packets;
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -16,6 +17,8 @@ use ring_core::{
 };
 
 use folder::Folder;
+use packets::Host::Client;
+use packets::{ACK, Packets};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -234,5 +237,113 @@ fn link_types_are_made_one_on_request() -> Result {
     let (code, errors) = try_copy(&from, &pcap, &["-y", "EN10MB"])?;
     assert_eq!(code, Some(2), "{errors}");
     assert!(errors.contains("LINUX_SLL2"), "{errors}");
+    Ok(())
+}
+
+/// What `ringtap capture` prints of a file.
+fn printed(file: &Path, arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+    command.args(["capture", "--utc", "-r"]).arg(file).args(arguments).env("TZ", "XYZ-05:30");
+    let output = command.output()?;
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[test]
+fn letters_of_tcpdump_print_what_they_print_there() -> Result {
+    let folder = Folder::new("letters")?;
+    let hidden = b"text\n[1] 22:13:20 forged\x1b[2J";
+    let mut packets = Packets::ethernet();
+    packets.time += 123_456_789;
+    let file = packets.handshake().tcp(Client, ACK, 0, 0, hidden).write(&folder.0)?;
+    let line = "IP 192.0.2.10.40000 > 198.51.100.20.8080";
+    for (arguments, expected) in [
+        (&["-c1"][..], format!("22:13:20.123456 {line}: Flags [S], seq 999, win 65535, length 0")),
+        (
+            &["-nn", "-l", "-S", "-K", "-c", "1", "-t"],
+            format!("{line}: Flags [S], seq 999, win 65535, length 0"),
+        ),
+        (&["-c1", "-tt", "-q"], format!("1700000000.123456 {line}: tcp 0")),
+        (&["-c1", "-ttq", "--nano"], format!("1700000000.123456789 {line}: tcp 0")),
+        (&["-c1", "-ttttq"], format!("2023-11-14 22:13:20.123456 {line}: tcp 0")),
+        (&["-c1", "-#tq"], format!("    1  {line}: tcp 0")),
+        (
+            &["-c1", "-tqvv"],
+            "IP (ttl 64, id 0, length 40) 192.0.2.10.40000 > 198.51.100.20.8080: tcp 0".to_owned(),
+        ),
+        (
+            &["-c1", "-tqe"],
+            format!(
+                "02:00:00:00:00:02 > 02:00:00:00:00:01, ethertype 0x0800, length 54: {line}: tcp 0"
+            ),
+        ),
+    ] {
+        assert_eq!(printed(&file, arguments)?, format!("{expected}\n"), "{arguments:?}");
+    }
+    let since = |letters: &str| -> Result<Vec<String>> {
+        Ok(printed(&file, &[letters])?.lines().map(|line| line[..16].to_owned()).collect())
+    };
+    let steps = [" 00:00:00.000000", " 00:00:00.001000", " 00:00:00.001000", " 00:00:00.001000"];
+    assert_eq!(since("-ttt")?, steps);
+    assert_eq!(since("-ttttt")?[3], " 00:00:00.003000");
+    // Bytes are marked, so that none of them can be a line of its own.
+    for letters in ["-A", "-x", "-xx", "-X", "-XX"] {
+        let text = printed(&file, &["-tq", letters])?;
+        let lines = text.lines().filter(|line| !line.starts_with('\t'));
+        assert!(lines.clone().all(|line| line.starts_with("IP ")), "{letters}: {text}");
+        assert_eq!(lines.count(), 4, "{letters}: {text}");
+        assert!(!text.contains('\x1b'), "{letters}: {text:?}");
+    }
+    let text = printed(&file, &["-tqA"])?;
+    assert!(text.ends_with("text\n\t[1] 22:13:20 forged.[2J\n"), "{text}");
+    assert!(printed(&file, &["-tqX", "-c1"])?.contains("\n\t0x000000:  4500 0028 0000 4000 4006 "));
+    assert!(printed(&file, &["-tqxx", "-c1"])?.contains("\n\t0x000000:  0200 0000 0001 0200 "));
+    Ok(())
+}
+
+#[test]
+fn letters_of_tcpdump_choose_what_they_choose_there() -> Result {
+    let folder = Folder::new("choices")?;
+    let file = Packets::ethernet().exchange(b"ping", b"pong").write(&folder.0)?;
+    let filter = folder.0.join("filter.txt");
+    fs::write(&filter, "tcp[tcpflags] & tcp-syn != 0\n")?;
+    let filter = filter.to_str().ok_or("no text")?;
+    assert_eq!(printed(&file, &["--count", "-F", filter])?, "2 packets\n");
+    let to = folder.0.join("to.pcap");
+    let name = to.to_str().ok_or("no text")?;
+    assert_eq!(printed(&file, &["-w", name, "--print", "-tq", "-c2"])?.lines().count(), 2);
+    assert_eq!(seconds(&to)?.len(), 2);
+    // The precision of a pcap file is in its magic number.
+    for (option, magic) in
+        [("--micro", 0xa1b2_c3d4_u32), ("--time-stamp-precision=nano", 0xa1b2_3c4d)]
+    {
+        printed(&file, &["-w", name, option])?;
+        assert_eq!(fs::read(&to)?[..4], magic.to_le_bytes(), "{option}");
+    }
+    for arguments in [
+        &["-Q", "in"][..],
+        &["-F", "/nonexistent"],
+        &["-F", filter, "tcp"],
+        &["-j", "adapter"],
+        &["-z", "gzip"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+        let output = command.args(["capture", "-r"]).arg(&file).args(arguments).output()?;
+        let errors = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
+        assert!(!errors.contains("use '-- "), "an option is no expression: {errors}");
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+    let program = String::from_utf8(command.args(["capture", "-ddd", "icmp"]).output()?.stdout)?;
+    assert_eq!(program, "6\n40 0 0 12\n21 0 3 2048\n48 0 0 23\n21 0 1 1\n6 0 0 262144\n6 0 0 0\n");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+    let program = String::from_utf8(command.args(["capture", "-dd", "icmp"]).output()?.stdout)?;
+    assert!(program.starts_with("{ 0x28, 0, 0, 0x0000000c },\n"), "{program}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+    let list = String::from_utf8(command.args(["capture", "-D"]).output()?.stdout)?;
+    assert!(list.contains(".lo [") && list.contains(".any ("), "{list}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+    let list = String::from_utf8(command.args(["capture", "-L", "-i", "lo"]).output()?.stdout)?;
+    assert!(list.contains("\n  EN10MB\n  LINUX_SLL2\n"), "{list}");
     Ok(())
 }

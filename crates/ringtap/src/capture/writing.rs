@@ -15,7 +15,9 @@ use ring_sys::clock;
 
 use crate::Error;
 use crate::input::Input;
+use crate::output::Output;
 use crate::output::patient::Patient;
+use crate::text::escape::Escaped;
 
 /// The options for files.
 #[derive(Debug, clap::Args)]
@@ -40,8 +42,26 @@ pub(crate) struct Arguments {
     #[arg(short = 'y', long = "linktype", value_name = "TYPE")]
     link_type: Option<String>,
     /// Hand each batch of packets to the file at once.
-    #[arg(short = 'U', long, requires = "write")]
+    #[arg(short = 'U', long)]
     packet_buffered: bool,
+    /// Print times, and write those of a pcap file, in this precision; pcapng always has nanoseconds.
+    #[arg(long, value_enum, value_name = "PRECISION", default_value_t = Precision::Micro)]
+    time_stamp_precision: Precision,
+    /// The same as --time-stamp-precision=nano.
+    #[arg(long, conflicts_with_all = ["micro", "time_stamp_precision"])]
+    nano: bool,
+    /// The same as --time-stamp-precision=micro.
+    #[arg(long, conflicts_with = "time_stamp_precision")]
+    micro: bool,
+}
+
+/// Decimals of time stamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Precision {
+    /// Six.
+    Micro,
+    /// Nine.
+    Nano,
 }
 
 /// Of files that are rotated each has the totals, no older than this where packets come.
@@ -101,7 +121,11 @@ impl Arguments {
         let failed = |source| Error::Save { name: name.clone(), source };
         let pcap =
             path.extension().is_some_and(|extension| extension == "pcap" || extension == "cap");
-        let format = if pcap { FileFormat::PcapMicroseconds } else { FileFormat::PcapNg };
+        let format = match (pcap, self.nanoseconds()) {
+            (true, false) => FileFormat::PcapMicroseconds,
+            (true, true) => FileFormat::PcapNanoseconds,
+            (false, _) => FileFormat::PcapNg,
+        };
         let application = concat!("ringtap ", env!("CARGO_PKG_VERSION"));
         let mut builder = CaptureWriter::builder().format(format).application(application);
         if let Some(file) = input.file() {
@@ -170,6 +194,11 @@ impl Arguments {
         }))
     }
 
+    /// `true` if times have all nine decimals.
+    pub(crate) fn nanoseconds(&self) -> bool {
+        self.nano || self.time_stamp_precision == Precision::Nano
+    }
+
     /// When another file is begun, and when the last is complete, as `-C`, `-G` and `-W` mean it in tcpdump.
     fn rotation(&self) -> Rotation {
         let rotation = Rotation::new();
@@ -218,6 +247,23 @@ const LINK_TYPES: [(&str, LinkType); 9] = [
     ("IEEE802_11_RADIO", LinkType(127)),
     ("NULL", LinkType::NULL),
 ];
+
+/// Lists what packets of the interface can be written with.
+pub(crate) fn list(input: &Input, output: &Output) -> Result<(), Error> {
+    let name = input.name();
+    let own = if name == "any" {
+        None
+    } else {
+        let hardware = ring_sys::interface::hardware_type(&name).map_err(Error::Interfaces)?;
+        LinkType::of_hardware(hardware)
+    };
+    output.write(|w| {
+        writeln!(w, "Link-layer headers for {} (-y):", Escaped(&name))?;
+        own.map_or(Ok(()), |own| writeln!(w, "  {}", name_of(own)))?;
+        writeln!(w, "  LINUX_SLL2")
+    });
+    Ok(())
+}
 
 fn name_of(link_type: LinkType) -> String {
     let known = LINK_TYPES.iter().find(|known| known.1 == link_type);

@@ -69,6 +69,19 @@ fn parse(zone: &str) -> Option<i64> {
 }
 
 impl Moment {
+    /// The time without its date, with so many decimals of seconds.
+    pub(crate) fn precise(self, decimals: usize) -> String {
+        let (time, nanos) = (Time(self).to_string(), format!("{:09}", self.nanos));
+        let whole = time.split('.').next().unwrap_or_default();
+        format!("{whole}.{}", &nanos[..decimals.min(nanos.len())])
+    }
+
+    /// The date alone.
+    pub(crate) fn day_of_calendar(self) -> String {
+        let (year, month, day) = self.date();
+        format!("{year:04}-{month:02}-{day:02}")
+    }
+
     /// A number for the day, which tells days apart.
     pub(crate) const fn day(&self) -> i64 {
         self.local.div_euclid(86_400)

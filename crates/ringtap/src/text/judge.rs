@@ -72,7 +72,7 @@ fn lines(printed: &str, marks: &[char], width: Width) {
 }
 
 /// Nothing in it but characters that are shown, and tabs.
-fn one_line(line: &str) {
+pub(crate) fn one_line(line: &str) {
     for c in line.chars() {
         let dangerous = c.is_control() && c != '\t'
             || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}')

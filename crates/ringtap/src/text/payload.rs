@@ -99,9 +99,37 @@ fn lines(w: &mut dyn Write, look: Look, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Sixteen bytes a line, as `tcpdump -X` shows them; fewer where the terminal is narrow.
+/// Captured bytes as text that is not part of a stream: each line begins with a tab.
+pub(crate) fn ascii(w: &mut dyn Write, width: Width, bytes: &[u8]) -> io::Result<()> {
+    let mut text = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        text.clear();
+        let shown = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
+        text.extend(line.iter().map(|byte| if shown(byte) { *byte } else { b'.' }));
+        wrap::line(w, width, ["\t", "\t"], &String::from_utf8_lossy(&text))?;
+        w.write_all(b"\n")?;
+    }
+    Ok(())
+}
+
+/// Bytes of a stream in hexadecimal and as text.
 pub(crate) fn hex(w: &mut dyn Write, look: Look, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    let Look { style, width, .. } = look;
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    write!(w, "{}", look.style)?;
+    dump(w, look.width, offset, bytes, true)?;
+    write!(w, "{:#}", look.style)
+}
+
+/// Sixteen bytes a line, as `tcpdump -X` shows them; fewer where the terminal is narrow.
+pub(crate) fn dump(
+    w: &mut dyn Write,
+    width: Width,
+    offset: u64,
+    bytes: &[u8],
+    text: bool,
+) -> io::Result<()> {
     let digits = format!("{:06x}", offset.saturating_add(bytes.len() as u64)).len();
     // A tab, the offset, two columns and a half for each byte, and the text.
     let needed = |count: usize| 8 + (digits + 4) + count / 2 * 5 + 2 + count;
@@ -109,19 +137,22 @@ pub(crate) fn hex(w: &mut dyn Write, look: Look, offset: u64, bytes: &[u8]) -> i
     let fits = |count: &usize| width.columns().is_none_or(|columns| needed(*count) <= columns);
     let count = counts.into_iter().find(fits).unwrap_or(2);
     for (line, row) in bytes.chunks(count).enumerate() {
-        write!(w, "{style}\t0x{:06x}: ", offset.wrapping_add((count * line) as u64))?;
+        write!(w, "\t0x{:06x}: ", offset.wrapping_add((count * line) as u64))?;
         for pair in 0..count / 2 {
             match row.get(2 * pair..) {
                 Some([a, b, ..]) => write!(w, " {a:02x}{b:02x}")?,
                 Some([a]) => write!(w, " {a:02x}  ")?,
+                _ if !text => break,
                 _ => w.write_all(b"     ")?,
             }
         }
-        let text: String = row
-            .iter()
-            .map(|byte| if (b' '..=b'~').contains(byte) { char::from(*byte) } else { '.' })
-            .collect();
-        writeln!(w, "  {text}{style:#}")?;
+        if text {
+            let shown = |byte: &u8| (b' '..=b'~').contains(byte);
+            let text: String =
+                row.iter().map(|byte| if shown(byte) { char::from(*byte) } else { '.' }).collect();
+            write!(w, "  {text}")?;
+        }
+        w.write_all(b"\n")?;
     }
     Ok(())
 }
