@@ -59,7 +59,7 @@ const SEGMENTS: usize = 16;
 /// allocator's share.
 const OVERHEAD: usize = 2 * size_of::<Held>() + 2 * size_of::<(u32, Vec<Held>)>() + 48;
 /// Segments of one flow beyond a window. There may be as many as a sender sends that does not keep to it.
-const BEYOND_WINDOW: usize = 512;
+const BEYOND_WINDOW: usize = 128;
 /// How far beyond the window a segment may be: farther away it is in doubt for that.
 const SLACK: i64 = 1 << 20;
 /// How long a flow's other way is doubted, if nothing contradicts it. Nanoseconds.
