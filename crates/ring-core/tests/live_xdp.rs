@@ -50,6 +50,7 @@ live_harness::main!(
     program::the_program_goes_with_the_process,
     program::somebody_elses_program_stays,
     program::somebody_elses_program_goes_on_request,
+    program::too_few_queues_for_native_mode,
     program::sockets_of_all_queues_share_a_program,
     program::a_program_of_another_filter_is_refused,
     program::a_foreign_program_and_map_are_used,

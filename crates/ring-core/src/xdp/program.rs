@@ -319,7 +319,15 @@ fn attach_program(
             if attach == XdpAttach::Auto
                 && matches!(
                     source.raw_os_error(),
-                    Some(libc_errno::EOPNOTSUPP | libc_errno::EINVAL | libc_errno::ERANGE)
+                    Some(
+                        libc_errno::EOPNOTSUPP
+                            | libc_errno::EINVAL
+                            | libc_errno::ERANGE
+                            // Too few queues: of a virtual link that receives with fewer than its peer sends with
+                            // (veth_xdp_set of drivers/net/veth.c), or of an adapter.
+                            | libc_errno::ENOSPC
+                            | libc_errno::ENOMEM
+                    )
                 ) =>
         {
             generic(Some(source))
@@ -330,6 +338,12 @@ fn attach_program(
                 driver: interface::find(name).ok().and_then(|found| found.driver),
                 what: "XDP in native mode",
                 hint: "use generic mode, or leave the choice to us",
+            },
+            Some(libc_errno::ENOSPC) => XdpError::NoDriverSupport {
+                interface: name.to_owned(),
+                driver: interface::find(name).ok().and_then(|found| found.driver),
+                what: "XDP in native mode with so few receive queues",
+                hint: "give it as many as its peer sends with (`ethtool -L`), use generic mode, or leave the choice to us",
             },
             Some(libc_errno::ERANGE | libc_errno::EINVAL)
                 if interface::mtu(name).is_ok_and(|mtu| mtu > 3000) =>
