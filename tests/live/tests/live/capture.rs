@@ -259,46 +259,56 @@ pub(crate) fn a_killed_capture_leaves_its_packets() -> Result {
     Ok(())
 }
 
-/// Nothing that came before the signal is missing, whatever the moment.
 pub(crate) fn a_signal_at_any_moment() -> Result {
+    at_any_moment(&[])
+}
+
+pub(crate) fn a_signal_at_any_moment_unbuffered() -> Result {
+    at_any_moment(&["-U"])
+}
+
+pub(crate) fn a_signal_at_any_moment_with_rotation() -> Result {
+    at_any_moment(&["-C", "1"])
+}
+
+/// Nothing that came before the signal is missing, whatever the moment.
+fn at_any_moment(options: &[&str]) -> Result {
     let moments = std::env::var("RINGTAP_MOMENTS").map_or(Ok(4), |text| text.parse::<u32>())?;
     let host = Namespace::new()?;
     let folder = Folder::new()?;
     let socket = host.run(|| UdpSocket::bind("127.0.0.1:0"))??;
     for moment in 0..moments {
-        for options in [&[][..], &["-U"], &["-C", "1"]] {
-            let file = folder.join(format!("{moment}-{}.pcap", options.len()));
-            let mut command = Command::new(ringtap()?);
-            command.args(["capture", "-i", "lo", "udp port 9"]).args(options).arg("-w").arg(&file);
-            let mut capture = Capturing::start(&host, &mut command)?;
-            // Moments that spread over some blocks of the ring and over the time of a flush.
-            let until = Instant::now() + Duration::from_millis(u64::from(moment * 337 % 1300));
-            let mut sent = 0_u64;
-            while sent < 10 || Instant::now() < until {
-                socket.send_to(&sent.to_be_bytes(), "127.0.0.1:9")?;
-                sent += 1;
-                if sent.is_multiple_of(64) {
-                    thread::sleep(Duration::from_millis(1));
-                }
+        let file = folder.join(format!("{moment}.pcap"));
+        let mut command = Command::new(ringtap()?);
+        command.args(["capture", "-i", "lo", "udp port 9"]).args(options).arg("-w").arg(&file);
+        let mut capture = Capturing::start(&host, &mut command)?;
+        // Moments that spread over some blocks of the ring and over the time of a flush.
+        let until = Instant::now() + Duration::from_millis(u64::from(moment * 337 % 1300));
+        let mut sent = 0_u64;
+        while sent < 10 || Instant::now() < until {
+            socket.send_to(&sent.to_be_bytes(), "127.0.0.1:9")?;
+            sent += 1;
+            if sent.is_multiple_of(64) {
+                thread::sleep(Duration::from_millis(1));
             }
-            let said = capture.end()?;
-            none_dropped(dropped(&said)?)?;
-            let mut numbers = Vec::new();
-            // The first of several files has no number.
-            for count in [String::new()].into_iter().chain((1..).map(|count| count.to_string())) {
-                let path = file.with_extension(format!("pcap{count}"));
-                if !path.exists() {
-                    break;
-                }
-                let mut source = CaptureFile::open(path)?;
-                while let Next::Batch(batch) = source.next_batch(Timeout::Never)? {
-                    // After the headers of Ethernet, IPv4 and UDP.
-                    numbers.extend(batch.packets().map(|packet| packet.data()[42..50].to_vec()));
-                }
-            }
-            let expected: Vec<_> = (0..sent).map(|number| number.to_be_bytes().to_vec()).collect();
-            assert!(numbers == expected, "{} of {sent} packets", numbers.len());
         }
+        let said = capture.end()?;
+        none_dropped(dropped(&said)?)?;
+        let mut numbers = Vec::new();
+        // The first of several files has no number.
+        for count in [String::new()].into_iter().chain((1..).map(|count| count.to_string())) {
+            let path = file.with_extension(format!("pcap{count}"));
+            if !path.exists() {
+                break;
+            }
+            let mut source = CaptureFile::open(path)?;
+            while let Next::Batch(batch) = source.next_batch(Timeout::Never)? {
+                // After the headers of Ethernet, IPv4 and UDP.
+                numbers.extend(batch.packets().map(|packet| packet.data()[42..50].to_vec()));
+            }
+        }
+        let expected: Vec<_> = (0..sent).map(|number| number.to_be_bytes().to_vec()).collect();
+        assert!(numbers == expected, "{} of {sent} packets", numbers.len());
     }
     Ok(())
 }

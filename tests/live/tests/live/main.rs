@@ -56,6 +56,8 @@ live_harness::main!(
     capture::intervals_end_on_a_silent_wire,
     capture::a_killed_capture_leaves_its_packets,
     capture::a_signal_at_any_moment,
+    capture::a_signal_at_any_moment_unbuffered,
+    capture::a_signal_at_any_moment_with_rotation,
     capture::an_interface_that_is_down_is_named,
     capture::drops_are_announced_with_their_cure,
     watched::an_interface_that_goes_down_is_named,
