@@ -1,10 +1,11 @@
-//! Packets of an interface, worked on by several threads without a runtime: `workers eth0 4`.
+//! Several threads process the packets of an interface, without a runtime: `workers eth0 4`.
 //!
-//! One thread captures and hands whole blocks on, each to the next worker with room in its queue. Nothing is copied: a
-//! block goes back to the kernel when the worker drops it. The queues are short, since the kernel stops at a block that
-//! is kept; when all are full the capturing thread waits, the ring fills up, and the kernel counts what it drops.
+//! One thread captures, and passes whole blocks to the next worker with room in its queue. Nothing
+//! is copied: the kernel gets a block back when the worker drops it. The queues are short, since
+//! the kernel stops at a block that is kept. If all queues are full, the capturing thread waits,
+//! the ring fills up, and the kernel counts the packets that it drops.
 //!
-//! Ends with a line on standard input, or at its end.
+//! Ends at a line on standard input, or at its end.
 
 use std::collections::HashMap;
 use std::env;
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use ring_core::{Capture, RingProfile, SharedBlock, Timeout};
 
-/// Blocks that may wait for a worker. Together they are less than half of the ring.
+/// Maximum number of blocks queued per worker. All queues together hold less than half of the ring.
 const QUEUE: usize = 4;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -41,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     while let Some(block) = capture.next_block(Timeout::Never)? {
         turn = hand_on(&queues, turn, block.share());
     }
-    // What the kernel had handed over by then.
+    // Blocks that the kernel has handed over already.
     while let Some(block) = capture.next_block(Timeout::Now)? {
         turn = hand_on(&queues, turn, block.share());
     }
@@ -66,8 +67,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Gives the block to the first worker from `turn` on that has room, else to that whose turn it is as soon as it has.
-/// Whose turn is next.
+/// Passes the block to the first worker with room, starting at `turn`. If none has room, waits for
+/// the worker whose turn it is. Returns the next turn.
 fn hand_on(queues: &[SyncSender<SharedBlock>], turn: usize, block: SharedBlock) -> usize {
     let mut block = block;
     for step in 0..queues.len() {
@@ -77,12 +78,12 @@ fn hand_on(queues: &[SyncSender<SharedBlock>], turn: usize, block: SharedBlock) 
             Err(TrySendError::Full(back) | TrySendError::Disconnected(back)) => block = back,
         }
     }
-    // Fails only where the worker has panicked, which is told at the end.
+    // Fails only if the worker has panicked, which is reported at the end.
     let _ = queues[turn].send(block);
     (turn + 1) % queues.len()
 }
 
-/// Counts packets by Ethernet type.
+/// Counts packets by EtherType.
 fn count(blocks: Receiver<SharedBlock>) -> (HashMap<u16, u64>, Duration) {
     let (mut ethertypes, mut busy) = (HashMap::new(), Duration::ZERO);
     for block in blocks {

@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! Errors.
 
 use std::fmt;
 use std::io;
@@ -9,85 +9,85 @@ use ring_sys::capability::Capability;
 use crate::xdp::libc_errno;
 use crate::{LinkType, Timestamp, XdpError};
 
-/// An error of this crate.
+/// The error type of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A system call failed.
     #[error("{operation}: {source}")]
     System {
-        /// What was attempted.
+        /// The operation that failed.
         operation: &'static str,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// A system call was refused for want of a capability.
+    /// A system call was refused because a capability is missing.
     #[error("{operation}: needs {}; run as root, or `setcap {}+ep PROGRAM`, or in a user namespace of your own (`unshare -rn`), which sees only its own traffic",
         needs.name().to_uppercase(), needs.name())]
     Permission {
-        /// What was attempted.
+        /// The operation that failed.
         operation: &'static str,
-        /// The capability that it takes.
+        /// The missing capability.
         needs: Capability,
     },
     /// There is no interface of this name in this network namespace.
     #[error("there is no interface {name:?}; `ip link` lists those of this network namespace")]
     NoInterface {
-        /// The name.
+        /// The requested name.
         name: String,
     },
     /// The interface was deleted while packets were captured from it.
     #[error("the interface {name} was deleted")]
     InterfaceGone {
-        /// Its name.
+        /// The interface's name.
         name: String,
     },
-    /// The interface's packets start with a header that has no link type here.
+    /// The interface's hardware type has no link type here.
     #[error(
         "packets of {name} are of hardware type {hardware_type} (linux/if_arp.h), which has no link type here"
     )]
     HardwareType {
-        /// The interface.
+        /// The interface's name.
         name: String,
         /// `ARPHRD_*`.
         hardware_type: u16,
     },
-    /// Time stamps of the adapter were asked for, which it does not have for what it receives. Those of
-    /// [`TimestampSource::Software`](crate::TimestampSource::Software) are always there.
+    /// Hardware timestamps were requested, but the adapter has none for received packets.
+    /// [`TimestampSource::Software`](crate::TimestampSource::Software) is always available.
     #[error(
         "{name} has no hardware time stamps for received packets: {source}; those of the kernel's clock are possible"
     )]
     NoHardwareTimestamps {
-        /// The interface.
+        /// The interface's name.
         name: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// A ring geometry that the kernel cannot have.
+    /// The kernel cannot have a ring of this geometry.
     #[error("a ring of {blocks} blocks of {block_size} bytes: {problem}")]
     Geometry {
-        /// Bytes in a block.
+        /// Bytes per block.
         block_size: usize,
-        /// How many blocks.
+        /// Number of blocks.
         blocks: usize,
-        /// What is wrong with it.
+        /// The problem with the geometry.
         problem: GeometryProblem,
     },
-    /// The kernel did not take the filter.
+    /// The kernel refused the filter.
     #[error("set the packet filter: {source}")]
     Filter {
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// The filter expression cannot be compiled for the packets.
+    /// The filter expression cannot be compiled for this link type.
     #[error("filter for packets of link type {}: {source}", link_type.0)]
     Compile {
         /// The link type of the packets.
         link_type: LinkType,
-        /// What stands against it.
+        /// The compiler's error.
         source: packet_filter::CompileError,
     },
-    /// There are no filter expressions for packets of this link type.
+    /// Filter expressions do not support this link type.
     #[error("packets of link type {} cannot be filtered by an expression", link_type.0)]
     FilterLinkType {
         /// The link type.
@@ -99,22 +99,23 @@ pub enum Error {
     /// The filter was locked when the capture was opened.
     #[error("the filter is locked: it was asked for when the capture was opened")]
     FilterLocked,
-    /// A filter program is longer than the kernel takes.
+    /// A filter program has more instructions than the kernel accepts.
     #[error("a filter of {len} instructions, where the kernel takes at most {limit}")]
     FilterLength {
-        /// How many it has.
+        /// Its number of instructions.
         len: usize,
-        /// The limit.
+        /// The maximum.
         limit: usize,
     },
-    /// A limit on captured bytes cannot be combined with a filter that computes its own, or that is an eBPF program.
+    /// A snap length cannot be combined with an eBPF program, or with a filter that computes its
+    /// own limit.
     #[error("a snap length cannot be put on a filter that decides itself how many bytes to keep")]
     FilterSnaplen,
-    /// AF_XDP cannot do what is asked of it. What is the same for every backend, as an interface that is not there, has
-    /// the variants of its own above.
+    /// An error of AF_XDP. Errors common to all backends, such as a missing interface, use the
+    /// variants above.
     #[error(transparent)]
     Xdp(XdpError),
-    /// Something was awaited outside a tokio runtime, or in one whose `Builder` was not given `enable_io`.
+    /// An operation was awaited outside a tokio runtime, or in one without `enable_io`.
     #[error(
         "awaited outside a tokio runtime with input and output enabled: enable them, or use the form that waits itself"
     )]
@@ -122,147 +123,147 @@ pub enum Error {
     /// A file could not be opened.
     #[error("{}: {source}", path.display())]
     Open {
-        /// Which file.
+        /// The file's path.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// A capture file cannot be read on from some point. All packets before it have been delivered.
+    /// A capture file is damaged. All packets before the damage have been delivered.
     #[error("{}: {damage}", Place { record: *record, offset: *offset })]
     Damaged {
-        /// The damaged record: a packet of a pcap file, a block of a pcapng file, counted from 1. 0 is the header of a
-        /// pcap file, or of a file too short to tell.
+        /// The damaged record, counted from 1: a packet of a pcap file or a block of a pcapng file.
+        /// 0 is the header of a pcap file, or of a file that is too short to recognise.
         record: u64,
-        /// Where the damaged record starts, in bytes from the start of the file.
+        /// Offset of the damaged record in the file, in bytes.
         offset: u64,
-        /// What is wrong there.
+        /// The kind of damage.
         damage: Damage,
     },
-    /// A capture file of a known format that this crate does not read.
+    /// A capture file of a known format that this crate does not support.
     #[error("{format} files are not read; {}", format.hint())]
     ForeignFormat {
-        /// Which format.
+        /// The format.
         format: ForeignFormat,
     },
-    /// A file that is no capture file of a known format.
+    /// A file of an unknown format.
     #[error("not a capture file: it starts with {}, which is neither pcap nor pcapng", hex(magic))]
     UnknownFormat {
-        /// Its first bytes, zero where it has fewer.
+        /// The first bytes of the file, padded with zeroes.
         magic: [u8; 8],
     },
-    /// A frame that is too long or too short for the interface. It was not taken.
+    /// A frame is too long or too short for the interface. It was not sent.
     #[error("a frame of {len} bytes, where {interface} takes {least} to {limit}")]
     FrameLength {
-        /// The interface.
+        /// The interface's name.
         interface: String,
         /// The frame's length in bytes.
         len: usize,
-        /// The shortest: the link-layer header.
+        /// The minimum: the length of the link-layer header.
         least: usize,
-        /// The longest: the MTU and the link-layer header, a VLAN tag not counted.
+        /// The maximum: the MTU and the link-layer header, without a VLAN tag.
         limit: usize,
     },
-    /// A packet that starts with another header than the interface's packets.
+    /// The packet's link type differs from the interface's.
     #[error("a packet of link type {}, where {interface} sends such of link type {}", packet.0, expected.0)]
     SinkLinkType {
-        /// The interface.
+        /// The interface's name.
         interface: String,
-        /// The packet's.
+        /// The packet's link type.
         packet: LinkType,
-        /// The interface's.
+        /// The interface's link type.
         expected: LinkType,
     },
-    /// A bridge from an interface to itself.
+    /// A bridge was to join an interface to itself.
     #[error("{name} cannot be bridged with itself")]
     SameInterface {
-        /// The interface.
+        /// The interface's name.
         name: String,
     },
-    /// An offload was asked of an injector that was not opened for it, with
+    /// An offload was requested of an injector opened without
     /// [`InjectorBuilder::offloads`](crate::InjectorBuilder::offloads).
     #[error("offloads need an injector that was opened for them")]
     NoOffloads,
-    /// A capture file cannot hold what it was given to write. Nothing of it was written.
+    /// A capture file cannot hold the given data. Nothing of it was written.
     #[error(transparent)]
     Unwritable(#[from] Unwritable),
 }
 
-/// What a capture file cannot hold.
+/// Data or settings that a capture file cannot have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unwritable {
-    /// A packet of another link type than the file's, in a format that has one for all packets.
+    /// The packet's link type differs from the file's, and the format allows only one.
     #[error(
         "a packet of link type {} in a pcap file of link type {}; write pcapng, which holds several", packet.0, file.0
     )]
     LinkType {
-        /// The file's.
+        /// The file's link type.
         file: LinkType,
-        /// The packet's.
+        /// The packet's link type.
         packet: LinkType,
     },
-    /// A time that the seconds of pcap are too short for: they end in the year 2106.
+    /// The time exceeds the range of pcap, which ends in the year 2106.
     #[error("the time stamp {0} is later than pcap can tell; write pcapng")]
     Time(Timestamp),
-    /// More interfaces than readers take.
+    /// There are more interfaces than readers accept.
     #[error("more than {limit} interfaces")]
     TooManyInterfaces {
-        /// The limit.
+        /// The maximum.
         limit: u32,
     },
-    /// A name, a comment or another text that is too long.
+    /// A name, a comment or another text is too long.
     #[error("a text of {length} bytes, where {limit} are possible")]
     TextLength {
-        /// Its length.
+        /// The text's length in bytes.
         length: usize,
-        /// The limit.
+        /// The maximum.
         limit: usize,
     },
-    /// The "modified" pcap format, which is read but not written.
+    /// The "modified" pcap format, which can be read but not written.
     #[error("modified pcap is not written; write pcap or pcapng")]
     ModifiedPcap,
-    /// A file's name, with the time filled in, that is empty or too long.
+    /// The file's name, with the time filled in, is empty or too long.
     #[error("{} with the time filled in is no file name", name.display())]
     FileName {
-        /// The name as it was given.
+        /// The name before the time is filled in.
         name: PathBuf,
     },
-    /// All intervals of a capture in several files are over.
+    /// All intervals of a rotated capture are over.
     #[error("the last interval of the capture is over")]
     Complete,
-    /// The file that packets are read from.
+    /// The output is the file that packets are read from.
     #[error("{} is the file that is read, and would be lost; write to another file", path.display())]
     Input {
-        /// The name that leads to it.
+        /// The path of the output.
         path: PathBuf,
     },
 }
 
-/// What is wrong with a ring's geometry.
+/// A problem with a ring's geometry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GeometryProblem {
-    /// Blocks are whole pages, 4 KiB to 1 GiB of them.
+    /// The block size is not a multiple of the page size from 4 KiB to 1 GiB.
     #[error("blocks have whole pages, from 4 KiB to 1 GiB")]
     BlockSize,
-    /// A ring that lends needs another block to go on with.
+    /// There are too few blocks. While one is lent, the kernel needs another.
     #[error("a ring has at least two blocks")]
     BlockCount,
-    /// More than 4 GiB.
+    /// The ring exceeds 4 GiB.
     #[error("a ring has at most 4 GiB")]
     Size,
-    /// So much room before each packet leaves none for the packet.
+    /// The headroom leaves no room for packets.
     #[error("room before packets leaves 512 bytes of a block, and of 64 KiB, for the rest")]
     Headroom,
 }
 
-/// Bytes as a person reads them: `0a 0d 0d 0a`.
+/// Formats bytes in hexadecimal: `0a 0d 0d 0a`.
 fn hex(bytes: &[u8]) -> String {
     let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     bytes.join(" ")
 }
 
-/// The error of looking for an interface: that there is none, or that the question failed.
+/// The error of looking up an interface: it does not exist, or the lookup failed.
 pub(crate) fn no_interface(name: &str, source: io::Error) -> Error {
     match source.kind() {
         io::ErrorKind::NotFound => Error::NoInterface { name: name.to_owned() },
@@ -273,12 +274,12 @@ pub(crate) fn no_interface(name: &str, source: io::Error) -> Error {
     }
 }
 
-/// The error of a system call, by what was attempted.
+/// The error of a system call for an operation.
 pub(crate) fn system(operation: &'static str) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::System { operation, source }
 }
 
-/// The error of a system call that takes a capability, by what was attempted.
+/// The error of a system call that needs a capability, for an operation.
 pub(crate) fn privileged(
     operation: &'static str,
     needs: Capability,
@@ -304,60 +305,60 @@ impl fmt::Display for Place {
     }
 }
 
-/// What is wrong with a record of a capture file.
+/// The kind of damage of a record in a capture file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Damage {
     /// The file ends within the record.
     #[error("the file was cut short: {present} of at least {needed} bytes are there")]
     CutShort {
-        /// Bytes of the record that are there.
+        /// Bytes of the record that are present.
         present: u64,
-        /// Bytes that the record has at least.
+        /// Minimum length of the record in bytes.
         needed: u64,
     },
-    /// A packet says that more of it was captured than a capture holds.
+    /// A packet's captured length exceeds the maximum.
     #[error("a packet of {length} bytes, more than the {limit} that are possible")]
     PacketLength {
-        /// What it says.
+        /// The packet's captured length.
         length: u32,
-        /// The limit for this link type.
+        /// The maximum for this link type.
         limit: u32,
     },
-    /// A pcapng block is shorter than its type needs or longer than the limit.
+    /// A pcapng block is shorter than the minimum of its type or longer than the maximum.
     #[error(
         "a block of type {block_type:#x} with {length} bytes, where {least} to {limit} are possible"
     )]
     BlockLength {
         /// The block's type.
         block_type: u32,
-        /// What it says.
+        /// The block's length.
         length: u32,
-        /// The least for its type.
+        /// The minimum for its type.
         least: u32,
-        /// The most.
+        /// The maximum.
         limit: u32,
     },
-    /// The length at the end of a pcapng block is not that of its start.
+    /// The two length fields of a pcapng block differ.
     #[error("a block whose length is {first} at its start and {last} at its end")]
     BlockEnd {
-        /// The length at the start.
+        /// The length at the start of the block.
         first: u32,
-        /// The length at the end.
+        /// The length at the end of the block.
         last: u32,
     },
-    /// A packet in a pcapng block is longer than the block has room for.
+    /// A packet in a pcapng block is longer than the block's room for it.
     #[error("a packet of {length} bytes in a block with room for {room}")]
     PacketInBlock {
-        /// What the packet says.
+        /// The packet's captured length.
         length: u32,
-        /// What there is room for.
+        /// The room in the block.
         room: u32,
     },
-    /// The byte-order magic of a pcapng section is none.
+    /// A pcapng section has an invalid byte-order magic.
     #[error("a section with the byte-order magic {0:#010x}")]
     ByteOrder(u32),
-    /// A version that this crate does not know how to read.
+    /// The format version is not supported.
     #[error("version {major}.{minor} of the format")]
     Version {
         /// Major version.
@@ -365,23 +366,23 @@ pub enum Damage {
         /// Minor version.
         minor: u16,
     },
-    /// A packet of an interface that the section has not described.
+    /// A packet belongs to an interface that the section has not described.
     #[error("a packet of interface {index}, where {known} are described")]
     UnknownInterface {
-        /// The interface's number in its section.
+        /// The interface's index in its section.
         index: u32,
-        /// How many the section has described so far.
+        /// Number of interfaces that the section has described so far.
         known: u32,
     },
-    /// More interfaces than the limit.
+    /// The file has more interfaces than the maximum.
     #[error("more than {limit} interfaces")]
     TooManyInterfaces {
-        /// The limit.
+        /// The maximum.
         limit: u32,
     },
 }
 
-/// Formats that are recognised in order to be refused by name.
+/// Unsupported formats that are recognised, to name them in the error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForeignFormat {
@@ -403,7 +404,7 @@ pub enum ForeignFormat {
     /// Solaris snoop, RFC 1761.
     #[error("snoop")]
     Snoop,
-    /// Bluetooth snoop, of Android among others.
+    /// Bluetooth snoop, used by Android and others.
     #[error("btsnoop")]
     BtSnoop,
     /// nettl of HP-UX.
@@ -433,7 +434,7 @@ pub enum ForeignFormat {
     /// K12 of Tektronix.
     #[error("K12")]
     K12,
-    /// pcap in the dialect of Ixia.
+    /// The pcap variant of Ixia.
     #[error("Ixia lcap")]
     Ixia,
 }
@@ -454,7 +455,7 @@ impl From<XdpError> for Error {
 }
 
 impl ForeignFormat {
-    /// What a person can do about it.
+    /// Advice on how to read such a file.
     #[must_use]
     pub const fn hint(self) -> &'static str {
         match self {

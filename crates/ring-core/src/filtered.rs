@@ -30,14 +30,15 @@ use crate::{
 /// held back. They are then delivered ahead of the batch with the first fragment.
 ///
 /// ```
-/// use ring_core::{Filtered, LinkType, MemorySource, Next, PacketBatch as _, PacketSource as _, Timeout, Timestamp};
+/// use ring_core::{Filtered, LinkType, MemorySource, Next, Timeout, Timestamp};
+/// use ring_core::{PacketBatch as _, PacketSource as _};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut source = MemorySource::new(LinkType::ETHERNET);
 /// source.push(Timestamp::default(), b"short");
 /// source.push(Timestamp::default(), &[0; 64]);
 /// let mut source = Filtered::new(source, "greater 60".parse()?)?;
-/// let Next::Batch(batch) = source.next_batch(Timeout::Now)? else { panic!("two packets are there") };
+/// let Next::Batch(batch) = source.next_batch(Timeout::Now)? else { panic!("no batch") };
 /// assert_eq!(batch.packets().map(|packet| packet.number()).collect::<Vec<_>>(), [2]);
 /// # Ok(())
 /// # }

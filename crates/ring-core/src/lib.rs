@@ -6,8 +6,8 @@
 //! - [`Capture`] receives from an interface; [`Capture::builder`] lists all settings.
 //!   [`CaptureGroup`] shares an interface between threads.
 //! - [`Block::share`] passes blocks to other threads without a runtime and without a copy.
-//!   `examples/workers.rs` has one capturing thread and several workers, with bounded queues between
-//!   them.
+//!   `examples/workers.rs` has one capturing thread and several workers, with bounded queues
+//!   between them.
 //! - [`Injector`] sends frames through an interface.
 //! - [`Bridge`] forwards packets between two interfaces, with a verdict on each packet.
 //! - [`XdpSocket`] receives and sends through AF_XDP, [`XdpGroup`] on all queues of an interface.
@@ -20,36 +20,36 @@
 //!
 //! # How packets are lent
 //!
-//! A source lends a batch of packets, which stay where they were captured: in a block of the ring or
-//! in a chunk of a file. The batch borrows the source, the packets borrow the batch, and the next
-//! batch can be requested only once the previous one is dropped. This costs nothing, and the
+//! A source lends a batch of packets, which stay where they were captured: in a block of the ring
+//! or in a chunk of a file. The batch borrows the source, the packets borrow the batch, and the
+//! next batch can be requested only once the previous one is dropped. This costs nothing, and the
 //! compiler checks it.
 //!
 //! To keep packets longer, call [`PacketBatch::retain`]. It returns a reference-counted handle to
-//! the memory of the whole batch, from which any packet's bytes are cut without a copy. A ring has a
-//! fixed number of blocks, and the kernel fills them in turn. It stops at a block that is kept, even
-//! if later ones are free. So `retain` returns `None` if the next kept block is less than half the
-//! ring ahead; copy the packets then, and release kept blocks.
+//! the memory of the whole batch, from which any packet's bytes are cut without a copy. A ring has
+//! a fixed number of blocks, and the kernel fills them in turn. It stops at a block that is kept,
+//! even if later ones are free. So `retain` returns `None` if the next kept block is less than half
+//! the ring ahead; copy the packets then, and release kept blocks.
 //!
 //! # Waiting
 //!
-//! [`Capture::next_block`] waits for a block, with or without a timeout, and an [`Interrupter`] ends
-//! the wait from another thread. To wait for several things, use the descriptor of
+//! [`Capture::next_block`] waits for a block, with or without a timeout, and an [`Interrupter`]
+//! ends the wait from another thread. To wait for several things, use the descriptor of
 //! [`PacketSource::readiness`] with `epoll`. When it is readable, call the source with
-//! [`Timeout::Now`] until it returns no more batches. Do not poll the socket itself: poll(2) reports
-//! it readable as long as its newest block is kept.
+//! [`Timeout::Now`] until it returns no more batches. Do not poll the socket itself: poll(2)
+//! reports it readable as long as its newest block is kept.
 //!
 //! # Time stamps
 //!
-//! A [`Timestamp`] counts nanoseconds since the Unix epoch, for every source. Each packet's metadata
-//! names the clock that the timestamp is from.
+//! A [`Timestamp`] counts nanoseconds since the Unix epoch, for every source. Each packet's
+//! metadata names the clock that the timestamp is from.
 //!
 //! # Soundness
 //!
 //! Unsafe code is only in the files that access the memory of a ring, and in one that passes a
-//! descriptor to the reactor. The rules are stated at the top of each file. Status words are atomics
-//! behind raw pointers. A slice of a block exists only from the time when the kernel hands the block
-//! over until it is returned. A forked process does not inherit the mapping of a ring.
+//! descriptor to the reactor. The rules are stated at the top of each file. Status words are
+//! atomics behind raw pointers. A slice of a block exists only from the time when the kernel hands
+//! the block over until it is returned. A forked process does not inherit the mapping of a ring.
 
 #[cfg(feature = "tokio")]
 mod asynchronous;

@@ -19,13 +19,14 @@ use crate::{
 /// piece of memory, so [`retain`](crate::PacketBatch::retain) works as for a ring.
 ///
 /// ```
-/// use ring_core::{LinkType, MemorySource, Next, PacketBatch as _, PacketSource as _, Timeout, Timestamp};
+/// use ring_core::{LinkType, MemorySource, Next, Timeout, Timestamp};
+/// use ring_core::{PacketBatch as _, PacketSource as _};
 ///
 /// # fn main() -> Result<(), ring_core::Error> {
 /// let mut source = MemorySource::new(LinkType::ETHERNET);
 /// source.push(Timestamp::from_nanos(1), b"first");
 /// source.push(Timestamp::from_nanos(2), b"second");
-/// let Next::Batch(batch) = source.next_batch(Timeout::Now)? else { panic!("two packets are there") };
+/// let Next::Batch(batch) = source.next_batch(Timeout::Now)? else { panic!("no batch") };
 /// let numbers: Vec<u64> = batch.packets().map(|packet| packet.number()).collect();
 /// assert_eq!(numbers, [1, 2]);
 /// # Ok(())

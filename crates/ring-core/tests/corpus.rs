@@ -1,6 +1,7 @@
-//! Captures that others wrote, counted against what tshark and libpcap count in them.
+//! Captures from other programs: packet counts are compared with those of tshark and libpcap.
 //!
-//! `RINGTAP_CORPUS` names a folder with an `INDEX.tsv` whose columns `file` and `packets` are used.
+//! `RINGTAP_CORPUS` is a folder with an `INDEX.tsv`, of which the columns `file` and `packets` are
+//! used.
 
 #![cfg(feature = "pcap")]
 
@@ -15,7 +16,7 @@ fn every_file_has_as_many_packets_as_tshark_counts() {
     let Some(corpus) = corpus() else { return };
     let (mut files, mut wrong, mut damaged) = (0, Vec::new(), 0);
     for (name, expected) in listed(&corpus) {
-        // tshark counts nothing in files of link types that it does not know.
+        // tshark counts no packets in files of link types that it does not know.
         if expected == 0 {
             continue;
         }
@@ -35,7 +36,7 @@ fn every_file_has_as_many_packets_as_tshark_counts() {
     assert!(wrong.is_empty(), "the files above are counted otherwise");
 }
 
-/// Where tshark counts nothing, libpcap is asked. What neither reads may be read here or not.
+/// If tshark counts no packets, libpcap decides. A file that neither can read may have any result.
 #[test]
 fn where_tshark_counts_none_there_are_as_many_as_libpcap_counts() {
     let Some(corpus) = corpus() else { return };
@@ -78,7 +79,7 @@ fn corpus() -> Option<PathBuf> {
     corpus
 }
 
-/// Files of the corpus, and how many packets tshark counts in each.
+/// Files of the corpus with tshark's packet count.
 fn listed(corpus: &Path) -> Vec<(String, u64)> {
     let index = std::fs::read_to_string(corpus.join("INDEX.tsv")).expect("the corpus has an index");
     let mut lines = index.lines();

@@ -1,6 +1,7 @@
-//! Captures that others wrote: lengths and times of their packets against what capinfos and tshark find in them.
+//! Captures from other programs: lengths and times of packets are compared with capinfos and
+//! tshark.
 //!
-//! `RINGTAP_CORPUS` names a folder with an `INDEX.tsv` whose column `file` is used.
+//! `RINGTAP_CORPUS` is a folder with an `INDEX.tsv`, of which the column `file` is used.
 
 #![cfg(feature = "pcap")]
 
@@ -11,18 +12,18 @@ use ring_core::{
     CaptureFile, LinkType, Next, Packet, PacketBatch as _, PacketSource as _, Timeout, Timestamp,
 };
 
-/// tshark takes a moment to start: every so manieth file is shown to it.
+/// tshark is slow to start, so it only gets one file out of this many.
 const SHOWN_TO_TSHARK: usize = 100;
 
-/// Wireshark takes the header of four bytes before these packets for no part of them.
+/// Wireshark does not count the four-byte header of these packets as part of them.
 const SUN_ATM: LinkType = LinkType(123);
 
-/// What a file has in all.
+/// Totals of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Totals {
     packets: u64,
     wire_bytes: u64,
-    /// Microseconds since the epoch of the earliest and the latest packet.
+    /// Timestamps of the earliest and the latest packet, in microseconds since the Unix epoch.
     times: Option<(u64, u64)>,
 }
 
@@ -33,7 +34,8 @@ fn lengths_and_times_are_those_that_capinfos_finds() {
     let mut wrong = Vec::new();
     let (mut judged, mut odd_ones) = (0, 0);
     for files in files.chunks(200) {
-        // A file that ends within a packet has an exit status of 1, and all that comes before it in the table.
+        // For a file that ends within a packet, the exit status is 1, and the table has all earlier
+        // packets.
         let Some(table) = run("capinfos", &["-TMQr", "-cdSaeK"], files, &corpus) else { return };
         for row in table.lines() {
             let fields: Vec<&str> = row.split('\t').map(|field| field.trim_matches('"')).collect();
@@ -65,7 +67,8 @@ fn lengths_and_times_are_those_that_capinfos_finds() {
                 assert_eq!(found.packets, expected.packets, "{name}");
                 continue;
             }
-            // capinfos tells no times where a packet has none, as simple packet blocks have not.
+            // capinfos reports no times if a packet has none, such as those in simple packet
+            // blocks.
             if expected.times.is_none() || !timed {
                 found.times = expected.times;
             }
@@ -104,7 +107,7 @@ fn each_packet_is_as_tshark_has_it() {
                 packet.timestamp()
             );
         });
-        // Frames that are no packets have a number but no bytes: we do not deliver them.
+        // Frames that are not packets have a number but no bytes; ring-core does not deliver them.
         let expected: Vec<&str> = table.lines().filter(|line| !line.ends_with('\t')).collect();
         assert_eq!(found.lines().collect::<Vec<_>>(), expected, "{name}");
         judged += 1;
@@ -130,7 +133,7 @@ fn files(corpus: &Path) -> Vec<String> {
     lines.filter_map(|line| line.split('\t').nth(column)).map(str::to_owned).collect()
 }
 
-/// Standard output of a judge; `None` if it is not installed and nobody demands it.
+/// Standard output of a judge. `None` if it is not installed and not required.
 fn run(program: &str, options: &[&str], files: &[String], folder: &Path) -> Option<String> {
     let mut command = Command::new(program);
     command.args(options).args(files).current_dir(folder).stderr(Stdio::null());
@@ -147,9 +150,9 @@ fn run(program: &str, options: &[&str], files: &[String], folder: &Path) -> Opti
     }
 }
 
-/// Whether a pcap file has records that contradict themselves, of which each reader makes something else: fewer bytes on
-/// the wire than were captured (we raise them), or a second with more than a million microseconds (Wireshark's sum
-/// overflows).
+/// `true` if a pcap file has contradictory records, which each reader interprets differently: a
+/// wire length below the captured length (ring-core raises it), or more than a million microseconds
+/// (Wireshark's sum overflows).
 fn has_odd_records(path: &Path) -> bool {
     let bytes = std::fs::read(path).expect("readable");
     let Some(magic) = bytes.first_chunk() else { return false };
@@ -178,7 +181,7 @@ fn micros(seconds: &str) -> Option<u64> {
     Some(whole.parse::<u64>().ok()? * 1_000_000 + fraction.get(..6)?.parse::<u64>().ok()?)
 }
 
-/// Shows the packets up to the end or the damage.
+/// Passes packets to `show` up to the end or the damage.
 fn read(path: &Path, mut show: impl FnMut(&Packet<'_>)) {
     let Ok(mut source) = CaptureFile::open(path) else { return };
     while let Ok(Next::Batch(batch)) = source.next_batch(Timeout::Never) {

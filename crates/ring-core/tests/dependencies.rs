@@ -1,4 +1,5 @@
-//! Who picks this crate alone gets no runtime, no flow tracking and no command line along.
+//! A program that uses only this crate gets no runtime, no flow tracking and no command line with
+//! it.
 
 use std::process::Command;
 

@@ -1,4 +1,5 @@
-//! What must not compile: a packet that outlives its block, a block that outlives its capture.
+//! Programs that must not compile: a packet that outlives its block, a block that outlives its
+//! capture.
 
 #[test]
 fn nothing_outlives_what_it_borrows_from() {

@@ -1,4 +1,4 @@
-//! Captures inside a tokio runtime, in network namespaces of their own.
+//! Captures inside a tokio runtime, each test in network namespaces of its own.
 
 #[path = "live/counting.rs"]
 mod counting;
@@ -59,7 +59,7 @@ async fn next(
 
 fn every_packet_comes() -> Result {
     every_packet_comes_in(&runtime()?)?;
-    // Where the reactor is on another thread than the task.
+    // The reactor runs on another thread than the task.
     every_packet_comes_in(
         &tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
     )
@@ -98,8 +98,8 @@ fn every_packet_comes_in(runtime: &tokio::runtime::Runtime) -> Result {
     Ok(())
 }
 
-/// Full blocks that may wait are taken several at a waking, and none is left behind: not when frames come more slowly, nor
-/// when the reactor is left in the middle of a nap.
+/// Full blocks that may wait are taken several per wake-up. None is left behind, neither if frames
+/// arrive more slowly, nor if the capture leaves the reactor during a pause.
 fn full_blocks_are_taken_together() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -216,7 +216,7 @@ fn packets_of_a_stream_can_be_kept() -> Result {
     wire(&left, &right)?;
     let sender = Sender::new(&left, "left0")?;
     for in_place in [false, true] {
-        // In place no more than half of the ring is kept.
+        // In place, at most half of the ring is kept.
         let count = if in_place { 4 } else { 40 };
         let mut stream = open(&right)?.into_packets().in_place(in_place);
         let mut kept = Vec::new();
@@ -253,7 +253,7 @@ fn a_busy_link_does_not_starve_others() -> Result {
         Ok(())
     });
     let ticks = runtime()?.block_on(async {
-        // Both in one task: only by yielding can the reader let the ticks through.
+        // Both run in one task, so the ticks run only if the reader yields.
         let reader = tokio::spawn(async move {
             loop {
                 let block = capture.next_block().await?.expect("nobody interrupts");
@@ -278,7 +278,7 @@ fn a_busy_link_does_not_starve_others() -> Result {
     Ok(())
 }
 
-/// Nothing for a packet; for a block of packets that own their bytes a few times.
+/// No allocation per packet; a few per block of packets that own their bytes.
 fn nothing_is_allocated_per_packet() -> Result {
     const PACKETS: usize = 3000;
     let (left, right) = (Namespace::new()?, Namespace::new()?);
@@ -290,7 +290,8 @@ fn nothing_is_allocated_per_packet() -> Result {
                 sender.send(frames)?;
                 thread::sleep(Duration::from_millis(1));
             }
-            // The kernel drops packets on a busy machine: whoever waits for all of them would wait for ever.
+            // The kernel drops packets on a busy machine, so waiting for all of them could last
+            // forever.
             thread::sleep(Duration::from_millis(100));
             interrupter.interrupt();
             Ok(())
@@ -298,8 +299,8 @@ fn nothing_is_allocated_per_packet() -> Result {
     };
     let mut capture = open(&right)?;
     let runtime_of_all = runtime()?;
-    // A wait of each kind sets something up when it comes for the first time, and which kinds come is up to the pace of the
-    // packets. What is allocated for each packet, block or wait shows in every round.
+    // The first wait of each kind allocates something, and the timing of packets decides which
+    // kinds occur. Allocations per packet, block or wait would show in every round.
     let mut rounds = Vec::new();
     while rounds.len() < 6 && !rounds.contains(&0) {
         let sending = send(capture.interrupter())?;
@@ -348,7 +349,7 @@ fn interruptions_and_deletion() -> Result {
         let ended = tokio::time::timeout(SOON, capture.next_block()).await?;
         assert!(ended?.is_none());
         other.join().expect("the other thread");
-        // Down first, which the kernel tells of, then deleted, which it does not.
+        // First down, which the kernel reports, then deleted, which it does not.
         r.down()?;
         assert!(
             tokio::time::timeout(Duration::from_millis(100), capture.next_block()).await.is_err()
@@ -360,7 +361,7 @@ fn interruptions_and_deletion() -> Result {
     })
 }
 
-/// What happened besides blocks is not forgotten where both were told at once.
+/// Other events are not forgotten if they were reported together with a block.
 fn a_deletion_is_noticed_together_with_a_block() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (_l, r) = wire(&left, &right)?;
@@ -381,7 +382,7 @@ fn a_deletion_is_noticed_together_with_a_block() -> Result {
     })
 }
 
-/// A ring all of whose blocks are kept goes on when they come back, on whichever thread.
+/// If all blocks of a ring are kept, capturing continues when they are returned, on any thread.
 fn blocks_that_come_back_are_waited_for() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -429,7 +430,7 @@ fn the_reactor_is_left() -> Result {
     })?;
     let mut source = capture.into_packet_source()?;
     sender.send(&[frame(2, 80)])?;
-    // Nobody has asked the source for anything, and its descriptor tells of the block.
+    // The source was not called yet, and its descriptor reports the block.
     let runtime = runtime()?;
     let entered = runtime.enter();
     let reactor = Reactor::watch(source.readiness().expect("one to wait on"))?;

@@ -56,7 +56,7 @@ fn peer(host: &Namespace) -> Result<Capture> {
     Ok(host.run(|| Capture::builder("right0").geometry(LARGE).open())??)
 }
 
-/// All frames until nothing comes for a while.
+/// Collects frames until none arrive for a while.
 fn arrived(capture: &mut Capture) -> Result<Vec<Vec<u8>>> {
     let mut seen = Vec::new();
     while let Some(block) = capture.next_block(QUIET)? {
@@ -67,8 +67,8 @@ fn arrived(capture: &mut Capture) -> Result<Vec<Vec<u8>>> {
 }
 
 fn limit_rate(host: &Namespace, rate: &str) -> Result {
-    // A frame that this interface has held back goes on where its timer runs: were that another processor, it might be
-    // overtaken on its way to the peer.
+    // The timer that releases a delayed frame runs on the processor of this interface. On another
+    // processor the frame might be overtaken on its way to the peer.
     ring_sys::processor::pin(ring_sys::processor::allowed()?[0])?;
     let mut tc = Command::new(program("tc", "iproute2")?);
     tc.args(["qdisc", "replace", "dev", "left0", "root", "tbf", "rate", rate]);
@@ -109,7 +109,7 @@ fn every_frame_arrives() -> Result {
     Ok(())
 }
 
-/// Counts how often another task gets its turn while the work is awaited.
+/// Counts how often another task runs while the work is awaited.
 fn turns<T>(work: impl AsyncFnOnce() -> T) -> Result<(T, u64)> {
     let turns = Rc::new(Cell::new(0));
     let local = tokio::task::LocalSet::new();
@@ -185,7 +185,7 @@ async fn once<F: Future>(future: F) -> Option<F::Output> {
 fn what_is_cancelled_is_not_sent() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
-    // So slow that frames wait on a busy machine as well, where the pauses below are long.
+    // So slow that frames wait even on a busy machine, where the pauses below take longer.
     limit_rate(&left, "4mbit")?;
     for path in PATHS {
         let mut injector = open(&left, |builder| builder.path(path).slots(16))?;
@@ -243,7 +243,7 @@ fn nothing_is_allocated_per_frame() -> Result {
         let allocated = runtime()?.block_on(async {
             let mut before = 0;
             for number in 0..600 {
-                // The first have to wait as well, for which the reactor and the timer are set up.
+                // The first frames must wait as well, so that the reactor and the timer are set up.
                 if number == 100 {
                     before = allocations();
                 }
@@ -319,7 +319,7 @@ fn cross(open: impl FnOnce() -> std::result::Result<Bridge, Error> + Send) -> Re
         result
     });
     let (statistics, turns) = turns(async || {
-        // One that is cancelled leaves everything where it is.
+        // A cancelled call leaves everything in its place.
         for _ in 0..20 {
             let some = awaited.forward(|_| Verdict::Forward);
             let _ = tokio::time::timeout(Duration::from_millis(1), some).await;
@@ -329,10 +329,10 @@ fn cross(open: impl FnOnce() -> std::result::Result<Bridge, Error> + Send) -> Re
     let statistics = statistics?;
     watching.join().expect("no panic").expect("no panic")?;
     assert!(statistics.to_right.sent >= 200 && statistics.to_left.sent >= 200, "{statistics:?}");
-    // There is one packet on the way at a time, and others have their turn before the next.
+    // Only one packet is in flight at a time, and other tasks run before the next.
     assert!(turns > 200, "{turns} turns");
 
-    // Frames that come in while nobody awaits stay in the ring.
+    // Frames that arrive while nobody awaits stay in the ring.
     Sender::new(&client, "eth0")?.send(&[frame(9, 100)])?;
     let mut bridge = awaited.into_bridge();
     let mut seen = 0;

@@ -1,4 +1,4 @@
-//! Two hosts that know of each other through a bridge of ours only.
+//! Two hosts that are connected only by a bridge of this crate.
 
 #[path = "live_bridge/xdp.rs"]
 mod xdp;
@@ -58,7 +58,7 @@ live_harness::main!(
     interruptions_and_timeouts_over_xdp,
 );
 
-/// What the bridge is made of.
+/// The kind of a bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Over {
     Packet(SendPath),
@@ -82,7 +82,7 @@ impl Hosts {
         Ok(Self { client: Namespace::new()?, bridge: Namespace::new()?, server: Namespace::new()? })
     }
 
-    /// Wires them up: the links of client and server, then the bridge's.
+    /// Connects the hosts. Returns the links of client and server, then the bridge's.
     fn wire(&self) -> Result<[Link<'_>; 4]> {
         for host in [&self.client, &self.bridge, &self.server] {
             host.set_sysctl("ipv6/conf/default/disable_ipv6", "1")?;
@@ -109,7 +109,7 @@ impl Hosts {
         }
     }
 
-    /// Without real root it cannot be opened, which is said.
+    /// Without real root it cannot be opened; the test then reports that.
     fn open_xdp(&self, [left, right]: [XdpSocketBuilder; 2]) -> Result<Bridge> {
         match self.bridge.run(|| Bridge::with_xdp(&left, &right))? {
             Err(Error::Xdp(XdpError::MissingCapability { operation, capabilities, .. })) => {
@@ -119,7 +119,7 @@ impl Hosts {
         }
     }
 
-    /// Does the work while a bridge forwards.
+    /// Runs `work` while a bridge forwards.
     fn while_bridged<T>(
         &self,
         over: Over,
@@ -138,7 +138,7 @@ impl Hosts {
         let interrupter = bridge.interrupter();
         thread::scope(|scope| {
             let forwarding = scope.spawn(move || bridge.run(verdict));
-            // A bridge that went on for ever would hide a failure.
+            // A bridge that never ends would hide a failure.
             let end = Ended(interrupter);
             let done = work();
             drop(end);
@@ -155,7 +155,7 @@ impl Drop for Ended {
     }
 }
 
-/// Bytes that do not repeat soon.
+/// Bytes without short repetitions.
 fn content() -> Vec<u8> {
     let mut state = 1_u64;
     let next = || {
@@ -165,7 +165,7 @@ fn content() -> Vec<u8> {
     std::iter::repeat_with(next).take(SIZE).collect()
 }
 
-/// Fetches the content over HTTP; panics if it comes out differently.
+/// Fetches the content over HTTP and panics if it differs.
 fn fetch(hosts: &Hosts) -> Result {
     let curl = program("curl", "curl")?;
     let listener = hosts.server.run(|| TcpListener::bind("10.9.0.2:80"))??;
@@ -192,7 +192,7 @@ fn a_transfer_of_curl_crosses() -> Result {
     transfer(PACKET)
 }
 
-/// In generic mode packets come joined, and so are cut; checksums are missing in both.
+/// In generic mode packets arrive coalesced and so are split. Checksums are missing in both modes.
 fn a_transfer_of_curl_crosses_over_xdp() -> Result {
     transfer(XDP)
 }
@@ -208,7 +208,8 @@ fn transfer(over: [Over; 2]) -> Result {
             Verdict::Forward
         };
         let ((), statistics) = hosts.while_bridged(path, watch, || fetch(&hosts))?;
-        // Segments as an adapter would get them, joined and without checksums. A native program ends the joining.
+        // Segments as an adapter would get them, coalesced and without checksums. A native program
+        // disables coalescing.
         let joined = *longest.lock().unwrap() > 10_000;
         assert_eq!(joined, path != Over::Xdp(XdpAttach::Native), "{path:?}");
         let BridgeStatistics { to_right, to_left, .. } = statistics;
@@ -249,12 +250,12 @@ fn a_transfer_over_ipv6_crosses_over_xdp() -> Result {
     XDP.into_iter().try_for_each(|over| ipv6(over, false))
 }
 
-/// Packets of more than 64 KiB, which a packet socket does not take as they are.
+/// Packets of more than 64 KiB, which a packet socket cannot send whole.
 fn a_transfer_of_big_tcp_crosses() -> Result {
     PACKET.into_iter().try_for_each(|over| ipv6(over, true))
 }
 
-/// Checksums and cutting are others than with IPv4; the hosts' kernels judge them.
+/// Checksums and segmentation differ from IPv4; the hosts' kernels are the judges.
 fn ipv6(over: Over, big: bool) -> Result {
     let hosts = Hosts::new()?;
     let [client, server, ..] = hosts.wire()?;
@@ -303,7 +304,7 @@ fn ipv6(over: Over, big: bool) -> Result {
     Ok(())
 }
 
-/// The client's side carries less than the server sends: what is joined is cut to fit.
+/// The client's side has a smaller MTU than the server's, so coalesced packets are split to fit.
 fn a_narrower_side_gets_smaller_segments() -> Result {
     narrower(PACKET[0])
 }
@@ -356,12 +357,13 @@ fn dropped(over: Over) -> Result {
     Ok(())
 }
 
-/// Whether it is of this protocol: an ARP packet has an address in the protocol's place.
+/// `true` for IPv4 packets of this protocol. An ARP packet has part of an address in the protocol's
+/// place.
 fn is_ipv4(frame: &[u8], protocol: u8) -> bool {
     frame.get(12..14) == Some(&[8, 0]) && frame.get(23) == Some(&protocol)
 }
 
-/// A server's socket, and a client's that is connected to it.
+/// A server's socket, and a client's socket connected to it.
 fn sockets(hosts: &Hosts) -> Result<(UdpSocket, UdpSocket)> {
     let server = hosts.server.run(|| UdpSocket::bind("10.9.0.2:7"))??;
     server.set_read_timeout(Some(SOON))?;
@@ -435,7 +437,7 @@ fn adds_up(over: Over) -> Result {
         Ok(received)
     })?;
     let BridgeStatistics { to_right, to_left, .. } = statistics;
-    // And a question of the address resolution or two.
+    // And perhaps an ARP request or two.
     assert!((received..received + 5).contains(&to_right.forwarded), "{statistics:?}");
     assert!(to_left.forwarded < 5, "nothing of the client's came back: {statistics:?}");
     for lane in [to_right, to_left] {
@@ -471,7 +473,8 @@ fn down(over: [Over; 2]) -> Result {
             right.up()?;
             right.wait_until_running(SOON)?;
             client.send(b"3")?;
-            // What lay in a send ring of AF_XDP before it was known that the interface is down cannot be taken back.
+            // Packets in an AF_XDP send ring cannot be taken back if the interface turns out to be
+            // down.
             let late = matches!(path, Over::Xdp(_));
             if late {
                 assert_eq!((server.recv(&mut buffer)?, buffer[0]), (1, b'2'));
@@ -547,7 +550,7 @@ fn interruptions(over: Over) -> Result {
     hosts.wire()?;
     let mut bridge = hosts.open(over)?;
     let all = |_: &mut Transit<'_>| Verdict::Forward;
-    // What the hosts said when they came up.
+    // Packets that the hosts sent when they came up.
     while let Next::Batch(_) = bridge.forward(Timeout::After(Duration::from_millis(50)), all)? {}
     assert!(matches!(bridge.forward(Timeout::Now, all)?, Next::TimedOut));
     bridge.interrupter().interrupt();

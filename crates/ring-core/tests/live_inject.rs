@@ -1,4 +1,4 @@
-//! Sending, judged at the peer: what an injector says of itself is compared with what arrived.
+//! Sending, judged at the peer: the injector's reports are compared with what arrived.
 
 #[path = "live/hosts.rs"]
 mod hosts;
@@ -51,7 +51,7 @@ fn peer(host: &Namespace) -> Result<Capture> {
     Ok(host.run(|| Capture::builder("right0").geometry(LARGE).open())??)
 }
 
-/// All frames until nothing comes for a while, with their tags.
+/// Collects frames with their tags until none arrive for a while.
 fn arrived(capture: &mut Capture) -> Result<Vec<(Vec<u8>, Option<VlanTag>)>> {
     let mut seen = Vec::new();
     while let Some(block) = capture.next_block(QUIET)? {
@@ -65,7 +65,7 @@ fn frames_of(seen: Vec<(Vec<u8>, Option<VlanTag>)>) -> Vec<Vec<u8>> {
     seen.into_iter().map(|(data, _)| data).collect()
 }
 
-/// Frames of different lengths, each with its number in all of its payload.
+/// Frames of different lengths, each filled with its number.
 fn numbered(count: u16) -> Vec<Vec<u8>> {
     let frame = |number: u16| {
         let mut frame = frame(number, 60 + usize::from(number) * 37 % 1455);
@@ -114,8 +114,8 @@ fn every_frame_arrives_as_it_was() -> Result {
     Ok(())
 }
 
-/// A receiver of the same host keeps frames for as long as it likes: they must not change when their place in the ring is
-/// used again.
+/// A receiver on the same host may keep a frame for any time. It must not change when its slot in
+/// the ring is used again.
 fn a_frame_stays_as_it_was_sent() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (_, r) = wire(&left, &right)?;
@@ -139,7 +139,7 @@ fn a_frame_stays_as_it_was_sent() -> Result {
             injector.send_frame(&datagram)?;
         }
         injector.flush()?;
-        // All lie in the socket's queue before the first is read.
+        // All frames are in the socket's queue before the first is read.
         thread::sleep(Duration::from_millis(100));
         let mut payload = [0; 2000];
         for number in 0..sent {
@@ -222,7 +222,7 @@ fn tagged_frames_may_be_longer() -> Result {
     Ok(())
 }
 
-/// Lengths are checked against the MTU at opening: here the kernel has the last word.
+/// Lengths are checked against the MTU at opening, but here the kernel decides.
 fn refused_frames_are_counted_and_the_others_arrive() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (l, _) = wire(&left, &right)?;
@@ -257,8 +257,8 @@ fn refused_frames_are_counted_and_the_others_arrive() -> Result {
     Ok(())
 }
 
-/// With virtio-net headers the kernel leaves lengths of frames in a ring to the interface, which says that its queue is
-/// full.
+/// With virtio-net headers the kernel leaves checking the lengths of frames in a ring to the
+/// interface, which reports a full queue.
 fn a_lowered_mtu_does_not_hold_a_copying_ring_up() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (l, r) = wire(&left, &right)?;
@@ -281,7 +281,7 @@ fn a_lowered_mtu_does_not_hold_a_copying_ring_up() -> Result {
     Ok(())
 }
 
-/// What the other end of the wire never takes, for a reason that nobody tells, is given up.
+/// A frame that the other end never accepts, without any reported reason, is given up.
 fn a_frame_that_is_never_taken_is_given_up() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (_, r) = wire(&left, &right)?;
@@ -297,7 +297,7 @@ fn a_frame_that_is_never_taken_is_given_up() -> Result {
         injector.flush()?;
         let seen = frames_of(arrived(&mut capture)?);
         assert_eq!(seen, [frame(1, 100), frame(3, 100)], "{path:?}");
-        // Whether a driver that drops says so is its own affair.
+        // It depends on the driver if it reports drops.
         if injector.statistics().rejected > 0 {
             assert!(started.elapsed() >= patience);
             let rejection = injector.rejection().expect("one");
@@ -308,8 +308,8 @@ fn a_frame_that_is_never_taken_is_given_up() -> Result {
 }
 
 fn limit_rate(host: &Namespace, limit: &str) -> Result {
-    // A frame that this interface has held back goes on where its timer runs: were that another processor, it might be
-    // overtaken on its way to the peer.
+    // The timer that releases a delayed frame runs on the processor of this interface. On another
+    // processor the frame might be overtaken on its way to the peer.
     ring_sys::processor::pin(ring_sys::processor::allowed()?[0])?;
     let mut tc = Command::new(program("tc", "iproute2")?);
     tc.args(["qdisc", "replace", "dev", "left0", "root", "tbf", "rate", "40mbit"]);
@@ -329,7 +329,7 @@ fn held_back(limit: &str, buffer: Option<u32>) -> Result {
             buffer.map_or(builder.clone(), |bytes| builder.send_buffer(bytes))
         })?;
         let mut capture = peer(&right)?;
-        // 10 Mbit: at least a fifth of a second at this rate, and no slot is free all the time.
+        // At 10 Mbit/s this takes at least a fifth of a second, during which no slot is free.
         let frames: Vec<_> = (0..1250).map(|number| frame(number, 1000)).collect();
         let started = Instant::now();
         let mut full = false;
@@ -410,7 +410,7 @@ fn time_stamps_have_numbers() -> Result {
             }
         }
         injector.flush()?;
-        // The queue empties behind our backs.
+        // The error queue is emptied concurrently.
         thread::sleep(Duration::from_millis(100));
         while let Some(timestamp) = injector.take_timestamp()? {
             taken.push(timestamp);
@@ -444,7 +444,7 @@ fn packets_of_a_source_go_out_with_their_tags() -> Result {
     Ok(())
 }
 
-/// A socket that receives what it never reads costs the whole host.
+/// A socket that receives packets without reading them costs the whole host.
 fn an_injector_receives_nothing() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -453,7 +453,7 @@ fn an_injector_receives_nothing() -> Result {
         let sender = Sender::new(&right, "right0")?;
         sender.send(&[frame(1, 100)])?;
         let sockets = left.run(|| std::fs::read_to_string("/proc/thread-self/net/packet"))??;
-        // Received memory is the seventh column.
+        // The seventh column is the memory of received packets.
         for line in sockets.lines().skip(1) {
             assert_eq!(line.split_whitespace().nth(6), Some("0"), "{path:?}: {line}");
         }

@@ -1,4 +1,4 @@
-//! Files that we wrote, judged by tshark and capinfos.
+//! Files written by this crate, judged by tshark and capinfos.
 
 use std::fs;
 use std::io::{self, BufRead as _};
@@ -21,7 +21,7 @@ live_harness::main!(
     a_writer_that_is_killed_leaves_all_that_it_flushed,
 );
 
-/// An address resolution request, tagged or not on its way; 42 bytes.
+/// An ARP request of 42 bytes, possibly tagged on the wire.
 fn arp() -> Vec<u8> {
     let mut frame = vec![0xff; 6];
     frame.extend([2, 0, 0, 0, 0, 1, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
@@ -34,12 +34,12 @@ fn meta(nanos: u64, link_type: LinkType) -> PacketMeta {
     PacketMeta::new(1, time, link_type)
 }
 
-/// A folder that goes away again.
+/// A temporary directory.
 struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Result<Self> {
-        // Each test is process 1 of a namespace of its own: the time tells them apart.
+        // Each test is process 1 of its own namespace, so the names differ by time.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         let path = std::env::temp_dir().join(format!("ring-core-judged-{}", now.as_nanos()));
         fs::create_dir(&path)?;
@@ -53,7 +53,7 @@ impl Drop for Folder {
     }
 }
 
-/// What the judge says, which must have no complaint.
+/// The judge's output, which must contain no complaint.
 fn judge(name: &'static str, arguments: &[&str], file: &Path) -> Result<String> {
     let mut command = Command::new(program(name, "tshark")?);
     let command = match name {
@@ -68,7 +68,7 @@ fn judge(name: &'static str, arguments: &[&str], file: &Path) -> Result<String> 
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// The fields of each packet, as tshark sees them.
+/// Fields of each packet, as tshark prints them.
 fn fields(file: &Path, fields: &[&str]) -> Result<Vec<Vec<String>>> {
     let mut arguments = vec!["-T", "fields"];
     fields.iter().for_each(|field| arguments.extend(["-e", field]));
@@ -182,7 +182,7 @@ fn pcapng_blocks_are_as_written() -> Result {
     let folder = Folder::new()?;
     let path = folder.0.join("x.pcapng");
     write_pcapng(&path)?;
-    // The file itself dissected, block by block.
+    // Dissects the file itself, block by block.
     let blocks = judge("tshark", &["-X", "read_format:MIME Files Format", "-V"], &path)?;
     for line in [
         "Block: Section Header Block",
@@ -250,7 +250,7 @@ fn a_writer_that_was_killed_leaves_a_valid_file() -> Result {
                 writer.flush()?;
             }
         }
-        // No destructor runs, nothing is flushed.
+        // No destructor runs, and nothing is flushed.
         std::process::abort();
     }
     let folder = Folder::new()?;
@@ -265,7 +265,8 @@ fn a_writer_that_was_killed_leaves_a_valid_file() -> Result {
     Ok(())
 }
 
-/// Killed at any moment, in the middle of a write too: all that was flushed is there, and before that nothing is missing.
+/// The writer is killed at any moment, even within a write. All flushed packets are there, and none
+/// before them is missing.
 fn a_writer_that_is_killed_leaves_all_that_it_flushed() -> Result {
     const FILE: &str = "RING_CORE_TEST_KILLED";
     if let Some(path) = std::env::var_os(FILE) {
@@ -297,7 +298,8 @@ fn a_writer_that_is_killed_leaves_all_that_it_flushed() -> Result {
         child.wait()?;
         let flushed: usize = last.parse()?;
 
-        // The judge may complain of the end, where the kernel stopped within a record, but not of what comes before.
+        // The judge may complain about the end, where the kernel stopped within a record, but not
+        // about anything before.
         let output = Command::new(program("tshark", "tshark")?)
             .args(["-n", "-T", "fields", "-e", "frame.time_epoch", "-r"])
             .arg(&path)

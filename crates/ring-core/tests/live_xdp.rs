@@ -1,4 +1,5 @@
-//! AF_XDP on real interfaces, in network namespaces of their own. It needs real root: a user namespace is not enough.
+//! AF_XDP on real interfaces, each test in network namespaces of its own. Needs real root: a user
+//! namespace is not enough.
 
 #[path = "live_xdp/aya.rs"]
 mod aya;

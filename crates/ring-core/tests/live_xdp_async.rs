@@ -119,7 +119,7 @@ fn frames_that_come_back_wake_the_task() -> Result {
         let giver = thread::spawn(move || -> Result {
             thread::sleep(SHORT);
             drop(kept);
-            // Woken, the task gives the kernel its frames.
+            // After it wakes up, the task gives the kernel its frames.
             thread::sleep(SHORT);
             sender.send(&[last]).map(|()| drop(sender))
         });

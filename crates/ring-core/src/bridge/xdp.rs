@@ -80,7 +80,8 @@ impl Bridge {
     /// use ring_core::{Bridge, Verdict, XdpSocket};
     ///
     /// # fn main() -> Result<(), ring_core::Error> {
-    /// let mut bridge = Bridge::with_xdp(&XdpSocket::builder("eth0"), &XdpSocket::builder("eth1"))?;
+    /// let (left, right) = (XdpSocket::builder("eth0"), XdpSocket::builder("eth1"));
+    /// let mut bridge = Bridge::with_xdp(&left, &right)?;
     /// bridge.run(|_| Verdict::Forward)?;
     /// # Ok(())
     /// # }

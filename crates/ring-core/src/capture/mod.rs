@@ -77,7 +77,7 @@ const READ_COUNTERS: u64 = 1 << 30;
 /// | the interface is deleted | all captured packets, then [`Error::InterfaceGone`] at each call |
 /// | the MTU changes | nothing; packets longer than a block are truncated and counted |
 /// | the process forks | the child has no ring (`MADV_DONTFORK`) and may close its descriptors |
-/// | all blocks are full | the kernel drops and counts packets, and marks the next one as [losing] |
+/// | all blocks are full | the kernel drops and counts packets, and marks the next as [losing] |
 /// | the next block is on loan | the wait continues; [`Statistics::ring_exhausted`] counts it |
 ///
 /// [losing]: crate::PacketMeta::losing
@@ -196,7 +196,8 @@ impl Capture {
     /// `next_block` in between continues with the rest of the current block.
     ///
     /// ```compile_fail
-    /// # fn a_packet_outlives_the_next(capture: &mut ring_core::Capture) -> Result<(), ring_core::Error> {
+    /// # use ring_core::{Capture, Error};
+    /// # fn a_packet_outlives_the_next(capture: &mut Capture) -> Result<(), Error> {
     /// let first = capture.next_packet(ring_core::Timeout::Never)?;
     /// let second = capture.next_packet(ring_core::Timeout::Never)?;
     /// println!("{first:?}");

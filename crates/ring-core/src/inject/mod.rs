@@ -48,7 +48,8 @@ use crate::{
 /// for number in 0..1_000_u16 {
 ///     let mut frame = injector.reserve(60)?;
 ///     frame.fill(0);
-///     frame[..14].copy_from_slice(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 0x88, 0xb5]);
+///     frame[..6].copy_from_slice(&[0xff; 6]);
+///     frame[6..14].copy_from_slice(&[2, 0, 0, 0, 0, 1, 0x88, 0xb5]);
 ///     frame[14..16].copy_from_slice(&number.to_be_bytes());
 ///     frame.commit()?;
 /// }
@@ -63,7 +64,7 @@ use crate::{
 /// | event | outcome |
 /// |---|---|
 /// | the interface's queue or the send buffer is full | calls wait; those with `try_` report it |
-/// | a frame exceeds the MTU at opening, or has no whole link-layer header | [`Error::FrameLength`] |
+/// | a frame exceeds the MTU at opening, or lacks a whole header | [`Error::FrameLength`] |
 /// | the kernel refuses another frame | it is given up, see [`Injector::rejection`] |
 /// | the interface does not accept a frame within the [patience] | the same |
 /// | the interface is down | [`Error::System`] with `ENETDOWN`; queued frames stay |

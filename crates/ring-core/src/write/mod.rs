@@ -46,7 +46,8 @@ use crate::{Error, LinkType, Packet, PacketSink, SinkStatistics, Statistics, Tim
 /// # let path = folder.join("one.pcapng");
 /// let mut writer = CaptureWriter::builder().application("example").create(&path)?;
 /// writer.add_interface(3, InterfaceDescription::new(LinkType::ETHERNET).name("eth0"))?;
-/// let mut meta = PacketMeta::new(1, Timestamp::from_nanos(1_700_000_000_000_000_001), LinkType::ETHERNET);
+/// let time = Timestamp::from_nanos(1_700_000_000_000_000_001);
+/// let mut meta = PacketMeta::new(1, time, LinkType::ETHERNET);
 /// meta.interface = 3;
 /// writer.write(&Packet::new(b"at least fourteen bytes", meta))?;
 /// writer.finish()?;

@@ -1,4 +1,4 @@
-//! What can go wrong with AF_XDP.
+//! Errors of AF_XDP.
 
 use std::io;
 
@@ -6,36 +6,36 @@ use ring_sys::bpf::LoadError;
 
 use super::program::XdpMode;
 
-/// An error of AF_XDP.
+/// The error type of AF_XDP operations.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum XdpError {
     /// A system call failed.
     #[error("{operation}: {source}")]
     System {
-        /// What was attempted.
+        /// The operation that failed.
         operation: &'static str,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
     /// The process lacks a privilege.
     #[error("{operation} needs {capabilities}: run as root, or `setcap {}=ep PROGRAM`", .capabilities.replace(" and ", ","))]
     MissingCapability {
-        /// What was attempted.
+        /// The operation that failed.
         operation: &'static str,
-        /// What it needs, as `setcap` takes it.
+        /// The needed capabilities, in the form that `setcap` takes.
         capabilities: &'static str,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// The kernel is older than what was asked for.
+    /// The kernel is too old for a requested feature.
     #[error("{feature} needs Linux {needs}, and this is {have}")]
     KernelTooOld {
-        /// What was asked for.
+        /// The feature.
         feature: &'static str,
-        /// The first version that has it.
+        /// The first version with the feature.
         needs: KernelVersion,
-        /// The version that runs.
+        /// The running version.
         have: KernelVersion,
     },
     /// The kernel was built without AF_XDP.
@@ -44,176 +44,177 @@ pub enum XdpError {
     /// There is no such interface.
     #[error("{interface}: {source}")]
     NoSuchInterface {
-        /// Its name.
+        /// The requested name.
         interface: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// The interface has fewer queues.
+    /// The interface has no such queue.
     #[error("{interface} has no queue {queue}, it has {queues} (`ethtool -l {interface}`)")]
     NoSuchQueue {
-        /// The interface.
+        /// The interface's name.
         interface: String,
-        /// The queue that was asked for, counted from 0.
+        /// The requested queue, counted from 0.
         queue: u32,
-        /// How many it has.
+        /// The number of the interface's queues.
         queues: u32,
     },
-    /// Another socket has the queue.
+    /// Another socket uses the queue.
     #[error(
         "queue {queue} of {interface} is taken by another AF_XDP socket; tried again for {waited:?}"
     )]
     QueueBusy {
-        /// The interface.
+        /// The interface's name.
         interface: String,
         /// The queue.
         queue: u32,
-        /// For how long it was tried again: a socket that was just closed keeps its queue for some milliseconds.
+        /// The time spent on retries. A socket that was just closed keeps its queue for some
+        /// milliseconds.
         waited: std::time::Duration,
     },
-    /// The interface's driver does not do what is required.
+    /// The interface's driver does not support a required feature.
     #[error(
         "the driver of {interface} ({}) has no {what}; {hint}", driver.as_deref().unwrap_or("unknown")
     )]
     NoDriverSupport {
-        /// The interface.
+        /// The interface's name.
         interface: String,
-        /// Its driver, where the kernel tells.
+        /// The driver's name, if the kernel reports it.
         driver: Option<String>,
-        /// What it lacks.
+        /// The missing feature.
         what: &'static str,
-        /// What a person can do.
+        /// Advice on what to do.
         hint: &'static str,
     },
-    /// The MTU is larger than the driver takes with this program.
+    /// The MTU is too large for the driver with this program.
     #[error(
         "the MTU of {interface}, {mtu}, is too large for XDP in native mode: lower it, or use generic mode"
     )]
     MtuTooLarge {
-        /// The interface.
+        /// The interface's name.
         interface: String,
-        /// Its MTU in bytes.
+        /// The MTU in bytes.
         mtu: u32,
     },
-    /// The packet memory is more than the process may lock.
+    /// The packet memory exceeds the limit of locked memory.
     #[error(
         "{needed} bytes of packet memory are more than may be locked ({}): raise `ulimit -l`, \
          give the program cap_ipc_lock, or take fewer frames",
         limit.map_or("no limit is set".to_owned(), |limit| format!("{limit} bytes"))
     )]
     LockedMemory {
-        /// Bytes that are needed.
+        /// The needed number of bytes.
         needed: u64,
         /// `RLIMIT_MEMLOCK` in bytes, `None` if it is unlimited.
         limit: Option<u64>,
     },
-    /// No huge pages for packet memory that was to have them.
+    /// Huge pages were required for packet memory, but are not available.
     #[error("no huge pages for {needed} bytes: reserve some in /proc/sys/vm/nr_hugepages")]
     HugePages {
-        /// Bytes that are needed.
+        /// The needed number of bytes.
         needed: u64,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// Somebody else's program is attached to the interface; with
-    /// [`replace_program`](super::XdpSocketBuilder::replace_program) it is taken off.
+    /// Another program is attached to the interface.
+    /// [`replace_program`](super::XdpSocketBuilder::replace_program) detaches it.
     #[error(
         "{interface} has an XDP program already ({mode}, number {id}, {name:?}): end the program that attached it, or \
          detach it with `ip link set dev {interface} xdp off`"
     )]
     ProgramPresent {
-        /// The interface.
+        /// The interface's name.
         interface: String,
-        /// In which mode it is attached.
+        /// The mode in which it is attached.
         mode: XdpMode,
-        /// Its number.
+        /// The program's ID.
         id: u32,
-        /// Its name, empty where it may not be asked for.
+        /// The program's name, empty if this process lacks the privilege to read it.
         name: String,
     },
-    /// This process has attached a program to the interface that does something else than the one asked for.
+    /// This process has attached a program to the interface that differs from the requested one.
     #[error(
         "this process has a program on {interface} with another {difference}: sockets on one interface share one program"
     )]
     ProgramDiffers {
-        /// The interface.
+        /// The interface's name.
         interface: String,
-        /// What is different.
+        /// The difference.
         difference: &'static str,
     },
     /// The filter cannot be compiled into an XDP program.
     #[error("the filter as a part of an XDP program: {0}")]
     Filter(#[source] packet_filter::CompileError),
-    /// The kernel does not take the program.
+    /// The kernel refused the program.
     #[error("loading the XDP program: {0}")]
     Program(#[source] LoadError),
-    /// A number that cannot be.
+    /// A number is invalid.
     #[error("{what} of {value} is not possible: {rule}")]
     Geometry {
-        /// Which number.
+        /// A description of the number.
         what: &'static str,
         /// Its value.
         value: u64,
-        /// What it must be.
+        /// The valid values.
         rule: &'static str,
     },
-    /// The memory has fewer frames left than the socket needs at least.
+    /// The memory has fewer frames left than the socket needs.
     #[error("the packet memory has {left} frames left, and the socket needs {needed}")]
     TooFewFrames {
-        /// How many are left.
+        /// Number of frames left.
         left: usize,
-        /// How many are needed.
+        /// Number of frames needed.
         needed: usize,
     },
-    /// So many queues have used one packet memory that there are no numbers left.
+    /// Too many queues have used one packet memory.
     #[error("a packet memory is good for {limit} queues, one after another")]
     TooManySockets {
-        /// How many.
+        /// The maximum.
         limit: u16,
     },
-    /// The kernel's index of a ring is none that it could be. The ring is not used any more.
+    /// The kernel's index of a ring is invalid. The ring is no longer used.
     #[error(
         "the kernel's index of the {ring} ring is {theirs}, where ours is {ours} of {size} entries"
     )]
     RingIndex {
-        /// Which ring.
+        /// The name of the ring.
         ring: &'static str,
-        /// Our index.
+        /// The index of this process.
         ours: u32,
-        /// The kernel's.
+        /// The kernel's index.
         theirs: u32,
         /// Entries of the ring.
         size: u32,
     },
-    /// The interface went away while the socket was open.
+    /// The interface was removed while the socket was open.
     #[error("{interface} has gone")]
     InterfaceGone {
-        /// The interface.
+        /// The interface's name.
         interface: String,
     },
-    /// One interface was named for both sides.
+    /// Both sides are the same interface.
     #[error("{interface} cannot be joined with itself")]
     SameInterface {
-        /// The interface.
+        /// The interface's name.
         interface: String,
     },
-    /// A packet longer than can be sent.
+    /// A packet is too long to be sent.
     #[error("a packet of {len} bytes, where at most {limit} can be sent")]
     PacketTooLong {
         /// Its length in bytes.
         len: usize,
-        /// The most, in bytes.
+        /// The maximum in bytes.
         limit: usize,
     },
-    /// A frame of another packet memory than the socket's.
+    /// A frame belongs to another packet memory than the socket's.
     #[error("the frame belongs to another packet memory than the socket's")]
     ForeignFrame,
-    /// Metadata were asked for of a packet memory that has no room for them.
+    /// Metadata were requested, but the packet memory has no room for them.
     #[error(
         "the packet memory was made without room for metadata, or the frame has none before its packet"
     )]
     NoMetadata,
-    /// The socket was opened for the other direction alone.
+    /// The socket was opened only for the other direction.
     #[error("the socket does not {0}")]
     WrongDirection(&'static str),
 }
@@ -221,9 +222,9 @@ pub enum XdpError {
 /// A version of Linux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KernelVersion {
-    /// The first number.
+    /// The major version.
     pub major: u16,
-    /// The second number.
+    /// The minor version.
     pub minor: u16,
 }
 
@@ -232,7 +233,7 @@ impl KernelVersion {
         Self { major, minor }
     }
 
-    /// The version that runs, from `/proc/sys/kernel/osrelease`.
+    /// The running version, from `/proc/sys/kernel/osrelease`.
     pub(crate) fn running() -> io::Result<Self> {
         let text = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
         Self::parse(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
@@ -251,7 +252,7 @@ impl std::fmt::Display for KernelVersion {
     }
 }
 
-/// What stands behind an error of a system call, if it is a privilege or the kernel's age; the error itself otherwise.
+/// Converts an error of a system call. Recognises a missing privilege and a kernel that is too old.
 pub(crate) fn explain(
     operation: &'static str,
     capabilities: &'static str,
@@ -271,8 +272,8 @@ pub(crate) fn explain(
     }
 }
 
-/// Numbers of errors (`asm-generic/errno-base.h`, `asm-generic/errno.h`), the same on all machines that Rust's Linux
-/// targets have but MIPS and SPARC, which no AF_XDP driver runs on.
+/// Error numbers (`asm-generic/errno-base.h`, `asm-generic/errno.h`). They are the same on all of
+/// Rust's Linux targets except MIPS and SPARC, which have no AF_XDP drivers.
 pub(crate) mod libc_errno {
     pub(crate) const EPERM: i32 = 1;
     pub(crate) const ENXIO: i32 = 6;

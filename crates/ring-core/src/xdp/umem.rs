@@ -27,7 +27,8 @@ pub struct Umem {
 /// ```
 /// use ring_core::{HugePages, UmemConfig};
 ///
-/// let umem = UmemConfig::new().frames(1024).frame_size(2048).huge_pages(HugePages::Preferred).allocate()?;
+/// let config = UmemConfig::new().frames(1024).frame_size(2048);
+/// let umem = config.huge_pages(HugePages::Preferred).allocate()?;
 /// assert_eq!(umem.frames(), 1024);
 /// # Ok::<(), ring_core::XdpError>(())
 /// ```

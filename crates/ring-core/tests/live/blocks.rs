@@ -1,4 +1,4 @@
-//! Blocks on loan, and a ring that has no room.
+//! Blocks on loan, and a ring without room.
 
 use std::sync::mpsc;
 use std::thread;
@@ -27,7 +27,7 @@ pub(crate) fn kept_blocks_exhaust_the_ring_and_come_back() -> Result {
     let statistics = capture.statistics()?;
     assert_eq!(statistics.ring_exhausted, 1);
     assert_eq!(statistics.drops, 1, "the kernel had no room");
-    // Kept packets are as they were, and the wait ends when the block that comes next is given back elsewhere.
+    // Kept packets are unchanged, and the wait ends when another thread returns the next block.
     let ports: Vec<_> = kept.iter().flat_map(|b| b.packets().map(|p| p.data().to_vec())).collect();
     assert_eq!(ports, (1..=4).map(|port| frame(port, 60)).collect::<Vec<_>>());
     let giver = thread::spawn(move || {
@@ -55,7 +55,7 @@ pub(crate) fn an_idle_link_with_its_newest_block_kept_costs_nothing() -> Result 
     for blocks in [2, 8] {
         let geometry = RingGeometry { blocks, ..FEW };
         let mut capture = open(&right, Capture::builder("right0").geometry(geometry))?;
-        // The newest block kept; then every block kept.
+        // First only the newest block is kept, then all blocks.
         for keep in [1, blocks] {
             let mut kept = Vec::new();
             for port in 0..keep {
@@ -119,7 +119,7 @@ pub(crate) fn a_dropped_capture_with_a_kept_block_stops_collecting() -> Result {
     Ok(())
 }
 
-/// A capture thread hands blocks to workers over a bounded queue, and nothing is copied.
+/// A capturing thread passes blocks to workers over a bounded queue, and nothing is copied.
 pub(crate) fn shared_blocks_go_to_workers() -> Result {
     const SENT: u16 = 30_000;
     let (left, right) = (Namespace::new()?, Namespace::new()?);
@@ -163,8 +163,8 @@ pub(crate) fn shared_blocks_go_to_workers() -> Result {
     Ok(())
 }
 
-/// The capture goes while another thread is in the middle of one of its blocks: the ring stays until that is done, and no
-/// longer.
+/// The capture is dropped while another thread reads one of its blocks. The ring must stay until
+/// that is done, and no longer.
 pub(crate) fn a_thread_reads_on_while_the_capture_goes() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -198,7 +198,7 @@ pub(crate) fn a_thread_reads_on_while_the_capture_goes() -> Result {
         sender.send(&frames)?;
         gone.send(())?;
         assert!(reader.join().expect("nothing was wrong with the packets") > 0);
-        // What was cut from the block keeps it, from whichever thread.
+        // Bytes cut from the block keep it, on any thread.
         assert_eq!(rings_mapped()?, 1);
         let last = thread::spawn(move || first.to_vec());
         assert_eq!(last.join().expect("a copy"), frames[0]);
@@ -207,7 +207,8 @@ pub(crate) fn a_thread_reads_on_while_the_capture_goes() -> Result {
     Ok(())
 }
 
-/// A copy of a block can be kept for as long as one likes: neither the ring's memory nor its socket stay for it.
+/// A copy of a block can be kept without a limit: it keeps neither the ring's memory nor its
+/// socket.
 pub(crate) fn a_copy_keeps_nothing_of_the_ring() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -223,13 +224,13 @@ pub(crate) fn a_copy_keeps_nothing_of_the_ring() -> Result {
     Ok(())
 }
 
-/// Packet sockets whose ring this process has mapped.
+/// Number of packet sockets whose ring is mapped in this process.
 fn rings_mapped() -> Result<usize> {
     let maps = std::fs::read_to_string("/proc/self/maps")?;
     Ok(maps.lines().filter(|line| line.contains(" socket:[")).count())
 }
 
-/// However packets are taken, nothing is allocated for one of them; a block that goes on loan costs a few allocations.
+/// No way of receiving allocates memory per packet; a block on loan costs a few allocations.
 pub(crate) fn nothing_is_allocated_per_packet() -> Result {
     const PACKETS: u64 = 10_000;
     let (left, right) = (Namespace::new()?, Namespace::new()?);

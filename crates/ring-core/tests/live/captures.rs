@@ -1,4 +1,4 @@
-//! Opening captures, and looking at what they get.
+//! Opening captures and collecting their packets.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use ring_core::{
 
 pub(crate) const SHORT: Timeout = Timeout::After(Duration::from_millis(300));
 
-/// What a packet was: its bytes and direction.
+/// A packet's bytes and direction.
 pub(crate) type Seen = (Vec<u8>, Direction);
 
 pub(crate) const FEW: RingGeometry =
@@ -21,7 +21,7 @@ pub(crate) fn open(host: &Namespace, builder: CaptureBuilder) -> Result<Capture>
     Ok(host.run(|| builder.block_timeout(Duration::from_millis(5)).open())??)
 }
 
-/// All packets until nothing comes for a while, if the kernel has dropped none.
+/// Collects packets until none arrive for a while, and checks that the kernel has dropped none.
 pub(crate) fn drain(capture: &mut Capture) -> Result<Vec<Seen>> {
     let mut seen = Vec::new();
     while let Some(block) = capture.next_block(SHORT)? {
@@ -39,7 +39,7 @@ pub(crate) fn count_with(seen: &[Seen], needle: &[u8]) -> usize {
         .count()
 }
 
-/// Keeps UDP datagrams to one port, in Ethernet and IPv4 without options.
+/// Accepts UDP datagrams to one port, in Ethernet and IPv4 without options.
 pub(crate) fn to_port(port: u16) -> RawFilter {
     let program = vec![
         Instruction::statement(0x28, 36),
@@ -61,7 +61,7 @@ pub(crate) fn thread_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// A datagram to oneself, through the loopback interface.
+/// Sends datagrams to the host itself, through the loopback interface.
 pub(crate) fn talk_to_self(host: &Namespace, datagrams: &[&[u8]]) -> Result {
     let (to, from) = host.run(|| -> std::io::Result<_> {
         Ok((UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?))

@@ -1,9 +1,9 @@
-//! How often memory was allocated.
+//! Counting of memory allocations.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// Allocations of this thread so far.
+/// Number of allocations by this thread so far.
 pub(crate) fn allocations() -> u64 {
     ALLOCATIONS.get()
 }
@@ -12,10 +12,10 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The system's allocator, counting for each thread.
+/// The system's allocator with a counter per thread.
 struct Counting;
 
-// SAFETY: all is left to the system's allocator.
+// SAFETY: all calls are passed to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));

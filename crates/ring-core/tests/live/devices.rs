@@ -17,8 +17,8 @@ use ring_core::{
 use crate::captures::{SHORT, open, talk_to_self};
 use crate::hosts::{SOON, frame};
 
-/// A tun device, `Documentation/networking/tuntap.rst`: what is written to the file comes in, and what is sent is read
-/// from it.
+/// A tun device, `Documentation/networking/tuntap.rst`. Packets written to the file are received on
+/// the interface, and packets sent on the interface are read from the file.
 struct Tun<'n> {
     file: File,
     link: Link<'n>,
@@ -62,7 +62,7 @@ impl<'n> Tun<'n> {
         Ok(Self { file, link })
     }
 
-    /// Packets that were sent through it.
+    /// Packets that were sent through the interface.
     fn sent(&mut self) -> Vec<Vec<u8>> {
         let (mut packets, mut buffer) = (Vec::new(), [0; 2000]);
         while let Ok(len) = self.file.read(&mut buffer) {
@@ -83,7 +83,7 @@ fn datagram(port: u16, len: usize) -> Vec<u8> {
     frame(port, len + 14).split_off(14)
 }
 
-/// An IPv6 packet with nothing in it.
+/// An IPv6 packet without a payload.
 fn six() -> Vec<u8> {
     let mut packet = vec![0; 40];
     packet[0] = 0x60;
@@ -125,7 +125,7 @@ pub(crate) fn packets_of_a_tun_device_start_with_their_ip_header() -> Result {
     Ok(())
 }
 
-/// What is steered to an AF_XDP socket is chosen by the headers that the interface has, as for a packet socket.
+/// A filter for an AF_XDP socket is compiled for the interface's headers, as for a packet socket.
 pub(crate) fn an_xdp_filter_on_a_tun_device_is_one_for_raw_ip() -> Result {
     let host = host()?;
     let mut tun = Tun::new(&host)?;
@@ -161,7 +161,8 @@ pub(crate) fn an_xdp_filter_on_a_tun_device_is_one_for_raw_ip() -> Result {
     Ok(())
 }
 
-/// On `any` each packet has the link type and the network offset of its interface, and an expression holds for both.
+/// On `any` each packet has the link type and the network offset of its interface, and an
+/// expression applies to both.
 pub(crate) fn any_tells_packets_of_a_tun_device_from_ethernet() -> Result {
     let host = host()?;
     let mut tun = Tun::new(&host)?;
@@ -187,7 +188,7 @@ pub(crate) fn any_tells_packets_of_a_tun_device_from_ethernet() -> Result {
     Ok(())
 }
 
-/// Counted at the other end: what the device was given to send.
+/// Counted at the other end: the packets that the device got to send.
 pub(crate) fn raw_packets_are_injected_into_a_tun_device() -> Result {
     let host = host()?;
     let mut tun = Tun::new(&host)?;

@@ -32,14 +32,14 @@ fn group(
     Ok(host.run(|| more(builder).open())??)
 }
 
-/// What each member got, if the kernel has dropped nothing.
+/// The packets of each member. Checks that the kernel has dropped none.
 fn drain(group: &mut CaptureGroup) -> Result<Vec<Vec<Vec<u8>>>> {
     let seen = drain_all(group)?;
     none_dropped(group.statistics()?.drops)?;
     Ok(seen)
 }
 
-/// What each member got.
+/// The packets of each member.
 fn drain_all(group: &mut CaptureGroup) -> Result<Vec<Vec<Vec<u8>>>> {
     let mut seen = Vec::new();
     for member in group.members_mut() {
@@ -127,7 +127,7 @@ pub(crate) fn every_mode_delivers_each_packet_to_one_member() -> Result {
     Ok(())
 }
 
-/// On a virtual link a packet arrives on the processor of its sender.
+/// On a virtual link a packet arrives on the sender's processor.
 pub(crate) fn the_processor_chooses_the_member() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -155,7 +155,7 @@ pub(crate) fn rollover_is_counted() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
     let mut group = group(&right, 2, FanoutMode::Queue, CaptureGroupBuilder::rollover)?;
-    // More than one ring of a MiB holds, less than two.
+    // More than one ring of 1 MiB holds, less than two.
     let frames: Vec<_> = (0..5_000).map(|port| frame(port, 200)).collect();
     Sender::new(&left, "left0")?.send(&frames)?;
     let rollovers = group
@@ -166,8 +166,9 @@ pub(crate) fn rollover_is_counted() -> Result {
     let seen = drain_all(&mut group)?;
     let (seen_packets, total) =
         (seen.iter().map(Vec::len).sum::<usize>() as u64, group.statistics()?);
-    // The kernel's look for room is not exact: packets that find the block just filled are lost, and counted. Without
-    // rollover it would be those that the first ring has no room for, more than a third.
+    // The kernel's check for room is not exact: packets that find a block just filled are lost and
+    // counted. Without rollover, all packets without room in the first ring would be lost, more
+    // than a third.
     assert_eq!((total.packets, seen_packets + total.drops), (5_000, 5_000));
     assert!(total.drops < 500, "{total:?}");
     assert!(seen.iter().all(|frames| !frames.is_empty()));
@@ -178,7 +179,8 @@ pub(crate) fn rollover_is_counted() -> Result {
 pub(crate) fn a_program_chooses_the_member() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
-    // The destination port, from the network header on: modulo two members its lowest bit.
+    // The destination port, at its offset from the network header. Modulo two members, its lowest
+    // bit decides.
     let program =
         RawFilter::new(vec![Instruction::statement(0x28, 22), Instruction::statement(0x16, 0)])?;
     let mut group = group(&right, 2, FanoutMode::Classic(program), |group| group)?;
@@ -211,7 +213,8 @@ pub(crate) fn members_run_on_their_processors() -> Result {
     Ok(())
 }
 
-/// No member gets a packet before all have joined: else flows would move from one to another as the group grows.
+/// No member gets a packet before all have joined. Otherwise flows would change their member while
+/// the group grows.
 pub(crate) fn a_group_is_whole_before_its_first_packet() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -250,7 +253,7 @@ pub(crate) fn a_group_is_whole_before_its_first_packet() -> Result {
     Ok(())
 }
 
-/// In a group the kernel looks at the group's option, not at that of the socket.
+/// In a group the kernel uses the group's option, not the socket's.
 pub(crate) fn a_group_on_loopback_gets_each_packet_once() -> Result {
     let host = Namespace::new()?;
     for (outgoing, copies) in [(Outgoing::Once, 1), (Outgoing::Always, 2), (Outgoing::Never, 1)] {
@@ -261,7 +264,7 @@ pub(crate) fn a_group_on_loopback_gets_each_packet_once() -> Result {
         let found = seen.iter().filter(|data| data.ends_with(b"once and only once")).count();
         assert_eq!(found, copies, "{outgoing:?}");
     }
-    // What is sent on a wire, on request only.
+    // On a wire, sent packets are captured only on request.
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
     for (outgoing, copies) in [(Outgoing::Once, 2), (Outgoing::Never, 1)] {
@@ -274,7 +277,8 @@ pub(crate) fn a_group_on_loopback_gets_each_packet_once() -> Result {
     Ok(())
 }
 
-/// Fragments of a datagram have no ports but in the first: put together they go to the member of their flow.
+/// Only the first fragment of a datagram has ports. Reassembled, all go to the member of their
+/// flow.
 pub(crate) fn fragments_are_put_together_on_request() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -310,7 +314,8 @@ pub(crate) fn fragments_are_put_together_on_request() -> Result {
     Ok(())
 }
 
-/// Numbers that the kernel chooses are nobody else's; who knows one can join, in the same mode only.
+/// Numbers chosen by the kernel are unique. Another capture can join by number, in the same mode
+/// only.
 pub(crate) fn groups_have_numbers_of_their_own() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -340,7 +345,7 @@ pub(crate) fn groups_have_numbers_of_their_own() -> Result {
     Ok(())
 }
 
-/// Totals are those of the members, each of which has its own.
+/// Totals are sums over the members, which have their own.
 pub(crate) fn statistics_of_members_add_up() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;

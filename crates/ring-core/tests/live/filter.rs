@@ -36,7 +36,8 @@ pub(crate) fn a_raw_filter_runs_in_the_kernel() -> Result {
     Ok(())
 }
 
-/// Sockets that are opened for all protocols and only then bound and filtered deliver other packets at first.
+/// A socket opened for all protocols, and only then bound and filtered, delivers other packets
+/// first.
 pub(crate) fn no_packet_slips_through_before_the_filter() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -121,7 +122,8 @@ pub(crate) fn a_new_filter_holds_for_what_is_in_the_ring() -> Result {
     while let Some(packet) = capture.next_packet(SHORT)? {
         ports[usize::from(packet.data()[37])] += 1;
     }
-    // Those of both before the change, of the new one after; one of the first three was among both.
+    // Before the change, packets that pass both filters; afterwards, those that pass the new one.
+    // One of the first three passes both.
     assert_eq!(ports, [0, 0, 599, 600, 600, 300, 300, 300, 0, 0]);
     capture.set_filter(CaptureFilter::everything())?;
     sender.send(&mixed[..10])?;

@@ -9,7 +9,7 @@ use ring_sys::packet::{PacketSocket, SendBatch};
 
 pub(crate) const SOON: Duration = Duration::from_secs(5);
 
-/// A wire from `left` to `right` that carries nothing but what a test sends.
+/// A wire from `left` to `right` without any traffic but the test's.
 pub(crate) fn wire<'a>(left: &'a Namespace, right: &'a Namespace) -> Result<(Link<'a>, Link<'a>)> {
     for host in [left, right] {
         host.set_sysctl("ipv6/conf/default/disable_ipv6", "1")?;
@@ -24,7 +24,7 @@ pub(crate) fn wire<'a>(left: &'a Namespace, right: &'a Namespace) -> Result<(Lin
     Ok((l, r))
 }
 
-/// A UDP datagram in an Ethernet frame of `len` bytes, without checksums, to nobody in particular.
+/// A UDP datagram in an Ethernet frame of `len` bytes, without checksums, to an unused address.
 pub(crate) fn frame(port: u16, len: usize) -> Vec<u8> {
     let mut frame = vec![0; len.max(42)];
     frame[..12].copy_from_slice(&[2, 0, 0, 0, 0, 0x99, 2, 0, 0, 0, 0, 1]);
@@ -40,7 +40,7 @@ pub(crate) fn frame(port: u16, len: usize) -> Vec<u8> {
     frame
 }
 
-/// Sends frames as they are, all of them.
+/// Sends raw frames, all of them.
 pub(crate) struct Sender(PacketSocket);
 
 impl Sender {

@@ -1,4 +1,4 @@
-//! What interfaces do while they are captured from.
+//! Changes of an interface during a capture.
 
 use std::thread;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use crate::captures::{SHORT, drain, open, thread_time};
 use crate::hosts::{SOON, Sender, frame, wire};
 
 fn is_promiscuous(host: &Namespace, interface: &str) -> Result<bool> {
-    // `IFF_PROMISC` shows in the flags of netdevice(7) only where it was set by them: the count is in the link's data.
+    // The flags of netdevice(7) show `IFF_PROMISC` only if it was set through them, so read the
+    // count in the link's data.
     let output = host.spawn(
         std::process::Command::new("ip")
             .args(["-d", "link", "show", interface])
@@ -83,7 +84,8 @@ pub(crate) fn a_deleted_interface_is_an_error() -> Result {
     Ok(())
 }
 
-/// The block that is being filled when the interface goes is handed over by its timeout, later than the error.
+/// The timeout hands over the block that was being filled when the interface was deleted, which is
+/// later than the error.
 pub(crate) fn what_was_captured_last_comes_before_the_end() -> Result {
     let timeout = Duration::from_millis(300);
     let geometry = RingGeometry { block_size: 1 << 16, blocks: 4, timeout };
@@ -103,7 +105,7 @@ pub(crate) fn what_was_captured_last_comes_before_the_end() -> Result {
         let block = capture.next_block(Timeout::After(SOON))?.expect("what was captured");
         assert_eq!(block.packets().count(), 1);
         drop(block);
-        // That a block came does not mean that the interface is up.
+        // The arrival of a block does not mean that the interface is up.
         link.map(Link::delete).transpose()?;
         match capture.next_block(Timeout::After(SOON)) {
             Err(Error::InterfaceGone { name }) => assert_eq!(name, "right0"),
@@ -130,7 +132,8 @@ pub(crate) fn wrong_interfaces_and_geometries_are_typed_errors() -> Result {
     Ok(())
 }
 
-/// Packets of any length come, whatever the MTU was when the capture was opened; longer than a block they are truncated.
+/// Packets of any length are captured, whatever the MTU was at opening. Those longer than a block
+/// are truncated.
 pub(crate) fn a_changed_mtu_changes_nothing() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (l, r) = wire(&left, &right)?;

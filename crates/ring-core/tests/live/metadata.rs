@@ -1,4 +1,4 @@
-//! What is known of a packet besides its bytes.
+//! Metadata of packets.
 
 use std::net::UdpSocket;
 use std::time::SystemTime;
@@ -63,7 +63,7 @@ pub(crate) fn time_stamps_are_the_kernels() -> Result {
     assert_eq!(metas.len(), 2);
     for meta in &metas {
         let time = meta.timestamp.as_nanos();
-        // The kernel's coarse clock lags behind by a tick at most.
+        // The kernel's coarse clock is at most one tick behind.
         assert!((before - 10_000_000..=after + 10_000_000).contains(&time), "{time}");
         assert_eq!(meta.timestamp_source, TimestampSource::Software);
     }
@@ -71,7 +71,7 @@ pub(crate) fn time_stamps_are_the_kernels() -> Result {
     Ok(())
 }
 
-/// Neither veth nor loopback has a clock of its own.
+/// Neither veth nor loopback has a hardware clock.
 pub(crate) fn hardware_time_stamps_that_are_not_there_are_a_typed_error() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -87,7 +87,8 @@ pub(crate) fn hardware_time_stamps_that_are_not_there_are_a_typed_error() -> Res
     Ok(())
 }
 
-/// Two packets of a flow and the answer have the same hash, another flow another; none is computed unless asked for.
+/// Two packets of a flow and the answer have the same hash, another flow a different one. Without a
+/// request no hash is computed.
 pub(crate) fn the_receive_hash_is_that_of_the_flow() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -110,7 +111,7 @@ pub(crate) fn the_receive_hash_is_that_of_the_flow() -> Result {
     Ok(())
 }
 
-/// A checksum that the sender left to the adapter is told from one that nobody has looked at.
+/// Distinguishes a checksum that the sender left to the adapter from one that was not checked.
 pub(crate) fn checksums_left_to_the_adapter_are_marked() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (l, _r) = wire(&left, &right)?;
@@ -134,7 +135,7 @@ pub(crate) fn checksums_left_to_the_adapter_are_marked() -> Result {
     Ok(())
 }
 
-/// The socket below, without a ring: the tag that the kernel took off comes beside the packet.
+/// On a socket without a ring, the metadata contain the tag that the kernel removed.
 pub(crate) fn without_a_ring_the_tag_comes_beside_the_packet() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;

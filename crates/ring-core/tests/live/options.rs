@@ -1,4 +1,4 @@
-//! What a capture can be opened with.
+//! Settings of a capture.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -17,7 +17,8 @@ fn open_as_is(host: &Namespace, builder: CaptureBuilder) -> Result<Capture> {
     Ok(host.run(|| builder.open())??)
 }
 
-/// Each profile is the ring that it says, takes packets of 9,000 bytes, and hands a single packet over in its time.
+/// Each profile has the documented ring, captures packets of 9,000 bytes, and hands over a single
+/// packet within its timeout.
 pub(crate) fn every_profile_receives() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (l, r) = wire(&left, &right)?;
@@ -51,14 +52,15 @@ pub(crate) fn a_ring_has_the_size_that_is_asked_for() -> Result {
         let capture = open_as_is(&host, Capture::builder("lo").memory(bytes))?;
         assert_eq!((capture.block_count(), mapped_bytes()?), (blocks, blocks << 20));
     }
-    // The kernel takes any whole pages, powers of two or not, and any time.
+    // The kernel accepts any number of whole pages, not only powers of two, and any time.
     let odd = RingGeometry { block_size: 3 * 4096, blocks: 7, timeout: Duration::MAX };
     let capture = open_as_is(&host, Capture::builder("lo").geometry(odd))?;
     assert_eq!((capture.block_count(), mapped_bytes()?), (7, 21 * 4096));
     Ok(())
 }
 
-/// A packet that comes alone is handed over when the time that was asked for has passed, not before and not much after.
+/// A single packet is handed over once the requested time has passed, not before and not much
+/// later.
 pub(crate) fn the_block_timeout_is_that_of_the_builder() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -76,14 +78,14 @@ pub(crate) fn the_block_timeout_is_that_of_the_builder() -> Result {
     Ok(())
 }
 
-/// Room before each packet takes from the block, not from the packets.
+/// Headroom before each packet reduces the room in the block, not the packets.
 pub(crate) fn headroom_leaves_packets_as_they_are() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
     let sender = Sender::new(&left, "left0")?;
     let frames: Vec<_> = (0..100).map(|port| frame(port, 60 + usize::from(port))).collect();
     let mut room = Vec::new();
-    // Without room for the packets the kernel would drop them all.
+    // Without room for packets the kernel would drop them all.
     for (block_size, bytes) in [(1 << 20, 65_024), (1 << 20, u32::MAX), (4096, 3585)] {
         let geometry = RingGeometry { block_size, ..FEW };
         let builder = Capture::builder("right0").geometry(geometry).headroom(bytes);
@@ -117,8 +119,8 @@ pub(crate) fn headroom_leaves_packets_as_they_are() -> Result {
     Ok(())
 }
 
-/// All of a ring is in memory from the start, locked or not: its pages are the kernel's own, which has nothing to lock
-/// there and counts nothing.
+/// The whole ring is in memory from the start, locked or not. Its pages belong to the kernel, which
+/// neither locks nor counts them.
 pub(crate) fn all_of_a_ring_is_in_memory() -> Result {
     let host = Namespace::new()?;
     for lock in [false, true] {
@@ -131,11 +133,12 @@ pub(crate) fn all_of_a_ring_is_in_memory() -> Result {
     Ok(())
 }
 
-/// Each option is as the kernel has it; the budget is taken by it, but not told.
+/// Each option has the requested value in the kernel. The kernel accepts the budget but does not
+/// report it.
 pub(crate) fn socket_options_reach_the_kernel() -> Result {
     let host = Namespace::new()?;
     let capture = open(&host, Capture::builder("lo").geometry(FEW).receive_buffer(50_000))?;
-    // The kernel doubles it, for its own needs.
+    // The kernel doubles the value for its own needs.
     assert_eq!(option(libc::AF_PACKET, libc::SO_RCVBUF)?, 100_000);
     assert_eq!(
         (
@@ -174,7 +177,7 @@ pub(crate) fn no_snap_length_is_no_limit() -> Result {
     Ok(())
 }
 
-/// Bytes of packet rings that this process has mapped.
+/// Bytes of packet rings mapped in this process.
 fn mapped_bytes() -> Result<usize> {
     let mut bytes = 0;
     for line in fs::read_to_string("/proc/self/maps")?.lines() {

@@ -1,4 +1,4 @@
-//! eBPF programs that were loaded elsewhere: as filters, and to choose members of a group.
+//! eBPF programs loaded by other means, as filters and to select members of a group.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -42,7 +42,7 @@ fn load(program: &[bpf::Instruction]) -> Result<OwnedFd> {
     }
 }
 
-/// Keeps UDP datagrams to one port, in Ethernet and IPv4 without options.
+/// Accepts UDP datagrams to one port, in Ethernet and IPv4 without options.
 fn to_port(port: u16) -> Result<CaptureFilter> {
     use Register::{R0, R1, R6};
     let program = load(&[
@@ -57,7 +57,7 @@ fn to_port(port: u16) -> Result<CaptureFilter> {
     Ok(CaptureFilter::descriptor(program))
 }
 
-/// Keeps everything.
+/// Accepts everything.
 fn everything() -> Result<CaptureFilter> {
     use Register::R0;
     let program = load(&[instruction(MOV_K, R0, R0, 0, -1), instruction(EXIT, R0, R0, 0, 0)])?;
@@ -83,14 +83,14 @@ pub(crate) fn an_ebpf_program_filters_in_the_kernel() -> Result {
         )
     })??;
     assert!(matches!(refused, Err(Error::FilterSnaplen)));
-    // A descriptor of something else.
+    // A descriptor that is not a BPF program.
     let other = CaptureFilter::descriptor(std::fs::File::open("/dev/null")?.into());
     let refused = right.run(|| Capture::builder("right0").filter(other).open())?;
     assert!(matches!(refused, Err(Error::Filter { .. })), "{refused:?}");
     Ok(())
 }
 
-/// What an eBPF program would say of packets in the ring cannot be known: they are thrown away, and counted.
+/// An eBPF program cannot run on packets in the ring, so they are discarded and counted.
 pub(crate) fn a_swap_to_an_ebpf_program_empties_the_ring() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -110,7 +110,7 @@ pub(crate) fn a_swap_to_an_ebpf_program_empties_the_ring() -> Result {
     assert_eq!((statistics.packets, statistics.drops), (750 + 250, 0));
     assert!((1..750).contains(&statistics.discarded), "{statistics:?}");
 
-    // Back to an expression: what was captured under the program is filtered again.
+    // Back to an expression: packets captured under the program are filtered again.
     sender.send(&mixed)?;
     capture.set_filter("udp dst port 53 or udp dst port 52".parse::<Filter>()?)?;
     sender.send(&mixed)?;
@@ -123,7 +123,7 @@ pub(crate) fn a_swap_to_an_ebpf_program_empties_the_ring() -> Result {
     Ok(())
 }
 
-/// A program that cannot be the filter is refused before anything is thrown away for it.
+/// A program that cannot be attached is refused before any packet is discarded.
 pub(crate) fn an_ebpf_program_that_is_refused_changes_nothing() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -145,7 +145,7 @@ pub(crate) fn an_ebpf_program_that_is_refused_changes_nothing() -> Result {
     Ok(())
 }
 
-/// While packets come all the time, none of the old filter is seen after the call.
+/// Under continuous traffic, no packet of the old filter is delivered after the call.
 pub(crate) fn ebpf_programs_are_swapped_under_traffic() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -174,7 +174,7 @@ pub(crate) fn ebpf_programs_are_swapped_under_traffic() -> Result {
             capture.set_filter(to_port(port)?)?;
         }
         let (started, mut seen) = (Instant::now(), 0);
-        // Some of it in any case, on a busy machine too.
+        // At least some of it, even on a busy machine.
         while started.elapsed() < Duration::from_millis(10) || seen == 0 && started.elapsed() < SOON
         {
             if let Some(block) = capture.next_block(Timeout::After(Duration::from_millis(20)))? {
@@ -190,7 +190,8 @@ pub(crate) fn ebpf_programs_are_swapped_under_traffic() -> Result {
     traffic.join().expect("the sender")
 }
 
-/// The kernel takes an eBPF program as it is: that packets of the loopback interface come once is seen to afterwards.
+/// The kernel takes an eBPF program unchanged, so duplicates on the loopback interface are removed
+/// afterwards.
 pub(crate) fn an_ebpf_program_on_any_delivers_loopback_once() -> Result {
     let host = Namespace::new()?;
     let classic = RawFilter::new(vec![Instruction::statement(0x06, u32::MAX)])?;

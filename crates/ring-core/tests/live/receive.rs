@@ -1,4 +1,4 @@
-//! Which packets come, and how.
+//! Captured packets: their number, order and content.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -73,8 +73,8 @@ pub(crate) fn what_is_sent_is_left_out_on_request() -> Result {
     Ok(())
 }
 
-/// TCP over veth moves segments of up to 64 KiB as one packet: they must arrive whole, by default and with the smallest
-/// profile.
+/// TCP over veth moves segments of up to 64 KiB as one packet. They must be captured whole, with
+/// the defaults and with the smallest profile.
 pub(crate) fn large_segments_fit() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -183,8 +183,9 @@ pub(crate) fn packets_one_by_one_and_by_block_mix() -> Result {
     Ok(())
 }
 
-/// Packets that are captured twice come once: on loopback, where each is seen when it is sent and when it arrives, and
-/// on `any`, at both ends of a wire. What was sent twice stays twice, where only copies from another interface count.
+/// Packets that are captured twice are delivered once: on loopback, where each is seen when sent
+/// and when received, and on `any`, at both ends of a wire. Packets that are sent twice stay, if
+/// only copies from another interface count.
 pub(crate) fn duplicates_are_left_out() -> Result {
     let host = Namespace::new()?;
     host.set_sysctl("ipv6/conf/default/disable_ipv6", "1")?;

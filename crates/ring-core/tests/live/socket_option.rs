@@ -1,14 +1,14 @@
-//! What the kernel has of a socket's options.
+//! The kernel's values of a socket's options.
 
 use std::os::fd::RawFd;
 use std::{fs, io};
 
 use live_harness::Result;
 
-/// Of `asm-generic/socket.h`; the libc crate does not have it.
+/// From `asm-generic/socket.h`; the libc crate does not have it.
 pub(crate) const SO_PREFER_BUSY_POLL: i32 = 69;
 
-/// An option of the one socket of this domain that this process has.
+/// Reads an option of this process's only socket in this domain.
 pub(crate) fn option(domain: i32, name: i32) -> Result<i32> {
     let get = |fd: RawFd, name: i32| -> io::Result<i32> {
         let (mut value, mut len) = (0_i32, size_of::<i32>() as libc::socklen_t);

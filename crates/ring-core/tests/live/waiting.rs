@@ -1,4 +1,4 @@
-//! How waits end.
+//! Ends of waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,7 +46,7 @@ pub(crate) fn timeouts_are_kept() -> Result {
     Ok(())
 }
 
-/// A signal whose handler does nothing and has system calls interrupted (`EINTR`).
+/// A signal whose handler does nothing and interrupts system calls (`EINTR`).
 pub(crate) fn signals_do_not_end_a_wait() -> Result {
     extern "C" fn handler(_: libc::c_int) {}
     let (left, right) = (Namespace::new()?, Namespace::new()?);
@@ -54,7 +54,8 @@ pub(crate) fn signals_do_not_end_a_wait() -> Result {
     let mut capture = open(&right, Capture::builder("right0"))?;
     let sender = Sender::new(&left, "left0")?;
 
-    // SAFETY: all zeroes are an action without flags, so without `SA_RESTART`, and with an empty mask.
+    // SAFETY: all zeroes are an action without flags, so without `SA_RESTART`, and with an empty
+    // mask.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handler as extern "C" fn(libc::c_int) as usize;
     // SAFETY: the pointer is valid, and the handler does nothing.
@@ -68,7 +69,7 @@ pub(crate) fn signals_do_not_end_a_wait() -> Result {
         thread::spawn(move || {
             let mut sent = 0;
             while !done.load(Ordering::Relaxed) {
-                // SAFETY: the thread lives until this one was joined.
+                // SAFETY: the thread lives until it is joined.
                 assert_eq!(unsafe { libc::pthread_kill(waiting, libc::SIGUSR1) }, 0);
                 sent += 1;
                 if sent == 200 {
@@ -92,7 +93,8 @@ pub(crate) fn signals_do_not_end_a_wait() -> Result {
 const SMALL: RingGeometry =
     RingGeometry { block_size: 4096, blocks: 64, timeout: Duration::from_secs(5) };
 
-/// Full blocks that may wait are taken several at a waking: every packet comes, and the thread sleeps much less often.
+/// Full blocks that may wait are taken several per wake-up: every packet arrives, and the thread
+/// sleeps much less often.
 pub(crate) fn full_blocks_are_taken_together() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -124,7 +126,8 @@ pub(crate) fn full_blocks_are_taken_together() -> Result {
     Ok(())
 }
 
-/// A wait that sleeps until several blocks are full ends at once when it is interrupted, and when its time is over.
+/// A wait that sleeps until several blocks are full ends immediately when interrupted, and when its
+/// timeout expires.
 pub(crate) fn a_nap_ends_when_a_wait_has_to() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     wire(&left, &right)?;
@@ -158,7 +161,7 @@ pub(crate) fn a_nap_ends_when_a_wait_has_to() -> Result {
     Ok(())
 }
 
-/// How often this thread has slept.
+/// The number of times that this thread has slept.
 fn waits_of_this_thread() -> i64 {
     // SAFETY: all zeroes are a valid value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };

@@ -1,4 +1,4 @@
-//! What is particular to AF_XDP.
+//! Tests specific to AF_XDP.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,7 +13,8 @@ fn ethtool(link: &Link<'_>, arguments: &[&str]) -> Result {
     Ok(())
 }
 
-/// What comes on a queue that has no counterpart is sent on another: where there is none, the kernel would leave it.
+/// Packets of a queue without a counterpart are sent on another queue. Otherwise the kernel would
+/// leave them unsent.
 pub(super) fn fewer_queues_send_than_receive_over_xdp() -> Result {
     for over in XDP {
         let hosts = Hosts::new()?;
@@ -38,7 +39,8 @@ pub(super) fn fewer_queues_send_than_receive_over_xdp() -> Result {
     Ok(())
 }
 
-/// The kernel has all frames, to receive into: what is to be copied into several would wait for ever, and all behind it.
+/// The kernel has all frames, to receive into. A packet that needs several copies would wait
+/// forever and block all later packets.
 pub(super) fn a_packet_without_frames_is_given_up_over_xdp() -> Result {
     let hosts = Hosts::new()?;
     hosts.wire()?.iter().try_for_each(|link| link.set_mtu(9000))?;
@@ -104,7 +106,7 @@ pub(super) fn a_verdict_that_panics_spoils_nothing_over_xdp() -> Result {
     Ok(())
 }
 
-/// The room that there is for a VLAN tag is not for packets without.
+/// Packets without a VLAN tag must not use the room for the tag.
 pub(super) fn pieces_fit_the_mtu_over_xdp() -> Result {
     let hosts = Hosts::new()?;
     let [client, _, left, _] = hosts.wire()?;
@@ -123,7 +125,7 @@ pub(super) fn pieces_fit_the_mtu_over_xdp() -> Result {
     Ok(())
 }
 
-/// Tags stay in the bytes, and a whole packet may have one.
+/// Tags stay in the bytes, and a packet of the maximum length may have one.
 pub(super) fn tagged_packets_cross_over_xdp() -> Result {
     let tag = VlanTag { tpid: 0x8100, tci: 0x2005 };
     for over in XDP {
@@ -146,7 +148,7 @@ pub(super) fn tagged_packets_cross_over_xdp() -> Result {
                     let Some(block) = capture.next_block(Timeout::After(SOON))? else { continue };
                     if let Some(packet) = block.packets().find(|packet| packet.vlan() == Some(tag))
                     {
-                        // The kernel took it off.
+                        // The kernel removed the tag.
                         assert_eq!(packet.data()[12..], tagged[16..]);
                         return Ok(());
                     }
@@ -158,7 +160,7 @@ pub(super) fn tagged_packets_cross_over_xdp() -> Result {
     Ok(())
 }
 
-/// A header that is put before what the client sends makes the packets longer than they were, up to several frames.
+/// A header added to the client's packets makes them longer, up to several frames.
 pub(super) fn rewriting_may_lengthen_over_xdp() -> Result {
     for over in XDP {
         let hosts = Hosts::new()?;
@@ -204,7 +206,7 @@ pub(super) fn rewriting_may_lengthen_over_xdp() -> Result {
     Ok(())
 }
 
-/// What finds no room waits, and the other direction goes on.
+/// Packets without room wait, and the other direction continues.
 pub(super) fn few_frames_and_short_rings_lose_nothing_over_xdp() -> Result {
     let hosts = Hosts::new()?;
     hosts.wire()?;
@@ -229,7 +231,7 @@ pub(super) fn every_queue_is_served_over_xdp() -> Result {
         }
         let all = |_: &mut Transit<'_>| Verdict::Forward;
         let ((), statistics) = hosts.while_bridged(over, all, || {
-            // Each client has its port, by which the virtual link chooses the queue.
+            // Each client has its own port, by which the virtual link selects the queue.
             for number in 0..50_u8 {
                 let (server, client) = sockets(&hosts)?;
                 client.send(&[number; 100])?;

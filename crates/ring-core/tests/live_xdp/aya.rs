@@ -21,7 +21,7 @@ pub(crate) fn a_program_in_c_that_aya_loads_is_used() -> Result {
         .arg(&target)
         .current_dir(source)
         .env("CLANG", clang)
-        // What this test was built with is nothing to a program of its own.
+        // The flags of this test's build must not affect the example.
         .env_remove("RUSTFLAGS")
         .output()?;
     if !built.status.success() {
@@ -29,7 +29,7 @@ pub(crate) fn a_program_in_c_that_aya_loads_is_used() -> Result {
     }
     let program = target.join("debug/ring-core-with-aya");
 
-    // Ten for the sockets, and two that are none of theirs.
+    // Ten packets for the sockets, and two others.
     let mut sent: Vec<_> = (0..12).map(|port| frame(port, 100)).collect();
     sent[3][12..14].copy_from_slice(&0x88b5_u16.to_be_bytes());
     sent[7][23] = 6;

@@ -1,4 +1,4 @@
-//! What is said where something is not to be had.
+//! Errors if something is not available.
 
 use std::env;
 use std::process::{Command, Stdio};
@@ -11,10 +11,10 @@ use ring_core::{UmemConfig, XdpAttach, XdpDirection, XdpError, XdpMode, XdpSocke
 use crate::hosts::wire;
 use crate::setup::{need_root, open, opened};
 
-/// What a process is told that is started for a test.
+/// The environment variable with the role of a process started for a test.
 const ROLE: &str = "RINGTAP_XDP_TEST_ROLE";
 
-/// Runs this test once more in a process that lacks something: that is the judge.
+/// Runs this test again in a process that lacks something. The outcome there is the result.
 fn again(host: &Namespace, role: &str, tool: &'static str, arguments: &[&str]) -> Result {
     let program = live_harness::program(tool, "util-linux")?;
     let mut command = Command::new(program);
@@ -55,7 +55,7 @@ pub(crate) fn locked_memory_is_named() -> Result {
     let XdpError::LockedMemory { needed, limit } = error else { panic!("{error}") };
     assert_eq!((needed, limit), (16 << 20, Some(1 << 20)));
     assert!(error.to_string().contains("ulimit -l"), "{error}");
-    // What fits is not refused.
+    // A memory that fits is not refused.
     builder.memory(UmemConfig::new().frames(64)).open()?;
     Ok(())
 }
@@ -76,7 +76,7 @@ pub(crate) fn what_the_driver_cannot_do_is_named() -> Result {
     let XdpError::NoDriverSupport { driver, what, .. } = &error else { panic!("{error:?}") };
     assert_eq!(driver.as_deref(), Some("veth"));
     assert!(what.contains("without copying"), "{error}");
-    // After that failure nothing is left behind: the same queue opens at once.
+    // Nothing is left behind after that failure: the same queue opens immediately.
     let socket = open(&right, &XdpSocket::builder("right0"))?;
     assert!(!socket.outcome().zero_copy);
     Ok(())
@@ -119,7 +119,7 @@ pub(crate) fn a_busy_queue_is_named() -> Result {
     assert!(matches!(error, XdpError::QueueBusy { queue: 0, .. }), "{error:?}");
     assert!(started.elapsed() >= time);
     drop(socket);
-    // Its last frames went back although it failed half-way.
+    // The last frames were returned although opening failed half-way.
     open(&right, &builder.busy_retry(Duration::from_secs(2)))?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! An interface whose MTU is raised while sockets are open on it.
+//! Raising an interface's MTU while sockets are open on it.
 
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::hosts::{Sender, frame, wire};
 use crate::setup::{SHORT, SOON, assert_silent, collect, need_root, open};
 use crate::together::Line;
 
-/// Waits with the source, as whoever captures does, until a raised MTU is reported.
+/// Waits with the source, as a capturing program does, until a raised MTU is reported.
 fn report(source: &mut impl PacketSource, reports: &XdpMtuReports) -> Result<RaisedMtu> {
     let started = Instant::now();
     while started.elapsed() < SOON {
@@ -34,7 +34,7 @@ fn report(source: &mut impl PacketSource, reports: &XdpMtuReports) -> Result<Rai
     Err("nothing is reported".into())
 }
 
-/// Frames of which two are longer than the memory's.
+/// Frames, two of which are longer than the memory's frames.
 fn long() -> Vec<Vec<u8>> {
     vec![frame(1, 60), frame(2, 8900), frame(3, 1514), frame(4, 9014)]
 }
@@ -64,7 +64,7 @@ pub(crate) fn packets_of_a_raised_mtu_are_counted() -> Result {
         live_harness::assert_same(&seen, &expected, "what fits");
         let statistics = group.statistics()?;
         assert_eq!((statistics.packets, statistics.drops), (4, 4 - expected.len() as u64));
-        // By hand, whatever the builder says.
+        // Reopened explicitly, whatever the builder's setting.
         if !fits && pieces == MultiBuffer::Auto {
             right.run(|| group.reopen())??;
             Sender::new(&left, "left0")?.send(&long())?;
@@ -101,7 +101,7 @@ pub(crate) fn a_group_is_opened_again_for_a_raised_mtu() -> Result {
     drop(batch);
     l.set_mtu(9000)?;
     r.set_mtu(9000)?;
-    // From another namespace the interface cannot be opened: it is left as it is.
+    // The interface cannot be opened from another namespace, so it is left unchanged.
     let raised = left.run(|| report(&mut group, &reports))??;
     assert_eq!((raised.fits, raised.reopened), (false, false));
     r.set_mtu(9001)?;
@@ -110,7 +110,7 @@ pub(crate) fn a_group_is_opened_again_for_a_raised_mtu() -> Result {
     assert_eq!((raised.fits, raised.reopened), (true, true));
     assert_eq!(kept[..], frame(9, 100), "what is kept of before stays");
     sender.send(&long())?;
-    // The same descriptor wakes whoever waits with it.
+    // The same descriptor wakes its waiters.
     let ready = event::poll(
         [(&readiness, READABLE)].map(|(fd, events)| (std::os::fd::AsFd::as_fd(fd), events)),
         Some(SOON),
@@ -131,7 +131,7 @@ pub(crate) fn a_group_is_opened_again_for_a_raised_mtu() -> Result {
     assert_eq!(numbers, [2, 3, 4, 5]);
     let statistics = group.statistics()?;
     assert_eq!((statistics.packets, statistics.drops), (5, 0));
-    // One that cannot be opened again is an error each time, and goes on when it can.
+    // A socket that cannot be reopened returns an error each time, and continues once it can.
     r.delete()?;
     for _ in 0..2 {
         let error = right.run(|| group.reopen())?.expect_err("the interface has gone");
@@ -199,7 +199,7 @@ pub(crate) fn a_tap_is_opened_again_for_a_raised_mtu() -> Result {
     })
 }
 
-/// The limit of what can be sent is the interface's of now, not that of when the socket was opened.
+/// The limit for sending is the interface's current MTU, not that at opening.
 pub(crate) fn a_sender_follows_the_mtu() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (l, r) = wire(&left, &right)?;
@@ -213,7 +213,7 @@ pub(crate) fn a_sender_follows_the_mtu() -> Result {
     r.set_mtu(9000)?;
     let started = Instant::now();
     let sent = [frame(2, 9014), frame(3, 1600)];
-    // Noticed by the packet that is too long, though not for each of many.
+    // A packet that is too long triggers a check of the MTU, but not each of many does.
     while socket.send_bytes(&sent[0]).is_err() {
         assert!(started.elapsed() < SOON);
         std::thread::sleep(Duration::from_millis(5));

@@ -1,4 +1,4 @@
-//! The program: attached, shared, steered, and never in the place of somebody else's.
+//! The program: attached, shared, with a filter, and never replacing that of another process.
 
 use std::env;
 use std::io::{Read as _, Write as _};
@@ -29,7 +29,7 @@ fn attached(link: &Link<'_>) -> Result<Attached> {
     Ok(link.namespace().run(|| attachment::attached(index))??)
 }
 
-/// A program that lets everything pass, called so.
+/// A program of this name that lets all packets pass.
 fn pass(name: &str) -> Result<Program> {
     let code = [
         Instruction::new(MOV_K, Register::R0, Register::R0, 0, XDP_PASS as i32),
@@ -54,7 +54,7 @@ pub(crate) fn the_program_goes_with_the_last_socket() -> Result {
     Ok(())
 }
 
-/// What a process is told that is started for a test, by the name of the variable.
+/// The environment variable with the role of a process started for a test.
 const ROLE: &str = "RINGTAP_XDP_TEST_ROLE";
 
 pub(crate) fn the_program_goes_with_the_process() -> Result {
@@ -199,7 +199,7 @@ pub(crate) fn sockets_of_all_queues_share_a_program() -> Result {
             none_dropped(counted.drops)?;
         }
         assert_same(&seen, &sent);
-        // A frame that one received is sent by the other.
+        // A frame received by one socket is sent by the other.
         let mut taken = Vec::new();
         sender.send(&sent[..10])?;
         for socket in &mut sockets {
@@ -213,7 +213,8 @@ pub(crate) fn sockets_of_all_queues_share_a_program() -> Result {
         }
         assert!(sockets[1].sender()?.drain(Timeout::After(SOON))?);
         assert_eq!(sockets[1].sender()?.sender_statistics()?.completed, 10);
-        // When one goes the other stays, and so does the program; and the memory is whole in the end.
+        // When one socket is dropped, the other stays, and so does the program. In the end all
+        // memory is returned.
         sockets.remove(0);
         assert_eq!([attached(&r)?.native, attached(&r)?.generic], ids);
         sockets.clear();
@@ -243,7 +244,8 @@ pub(crate) fn a_program_of_another_filter_is_refused() -> Result {
     Ok(())
 }
 
-/// A program of other people's: it redirects what is for port 7, in Ethernet and IPv4 without options, and nothing else.
+/// A program from elsewhere. It redirects only packets to port 7, in Ethernet and IPv4 without
+/// options.
 fn foreign_program(map: &Map) -> Result<Program> {
     use Register::{R0, R1, R2, R3, R4, R6};
     const ADD_K: u8 = 0x07;
@@ -285,7 +287,7 @@ pub(crate) fn a_foreign_program_and_map_are_used() -> Result {
     let descriptor =
         |fd: std::os::fd::BorrowedFd<'_>| -> Result<OwnedFd> { Ok(fd.try_clone_to_owned()?) };
 
-    // Attached by somebody else: only the map is ours to fill.
+    // Attached by other means; this process only fills the map.
     let map = Map::new(MapKind::XskMap, 4, 1, "foreign")?;
     let program = foreign_program(&map)?;
     let link = right.run(|| XdpLink::create(&program, index, XDP_FLAGS_DRV_MODE))??;
@@ -299,7 +301,7 @@ pub(crate) fn a_foreign_program_and_map_are_used() -> Result {
     assert!(attached(&r)?.native.is_some(), "it is not ours to take off");
     drop(link);
 
-    // Attached by us, and gone with the socket.
+    // Attached by this process, and detached with the socket.
     let given = right.run(|| -> Result<XdpProgram> {
         let (program, map) = (descriptor(program.as_fd())?, descriptor(map.as_fd())?);
         Ok(XdpProgram::attach("right0", program, map, XdpAttach::Auto)?)
@@ -351,7 +353,7 @@ pub(crate) fn steered_packets_come_and_others_go_on() -> Result {
     Ok(())
 }
 
-/// Serves the same bytes by HTTP, once a connection.
+/// Serves the same bytes over HTTP, one request per connection.
 fn serve(listener: TcpListener, body: Vec<u8>, times: usize) -> std::io::Result<()> {
     for _ in 0..times {
         let mut stream = listener.accept()?.0;
@@ -387,7 +389,7 @@ pub(crate) fn a_steered_port_leaves_http_alone() -> Result {
         let client = left.spawn(&mut command)?;
         let fetched = thread::scope(|scope| -> Result<_> {
             let fetched = scope.spawn(|| client.output());
-            // Meanwhile the steered port is busy.
+            // The steered port is busy during the transfer.
             let sender = Sender::new(&left, "left0")?;
             let mut sent = 0;
             let mut seen = 0;

@@ -136,13 +136,13 @@ pub(crate) fn a_receiver_that_starves_goes_on_when_frames_come_back() -> Result 
         assert_eq!(statistics.blocks_on_loan, 64);
         assert!(statistics.ring_exhausted >= 1 && statistics.drops == 6, "{statistics:?}");
 
-        // They come back while the receiver sleeps, from another thread.
+        // Another thread returns the frames while the receiver sleeps.
         let (started, pause) = (Instant::now(), Duration::from_millis(100));
         let last = sent[127].clone();
         let giver = thread::spawn(move || -> Result {
             thread::sleep(pause);
             drop(kept);
-            // The wake-up gives the kernel its frames; then a packet can come.
+            // After the wake-up the kernel gets its frames, and a packet can arrive.
             thread::sleep(pause);
             sender.send(&[last]).map(|()| drop(sender))
         });
@@ -168,7 +168,7 @@ pub(crate) fn drops_are_counted() -> Result {
     assert_silent(&mut socket)?;
     let statistics = socket.statistics()?;
     assert_eq!((statistics.packets, statistics.drops), (1000, 872), "{statistics:?}");
-    // The next ones come as if nothing had been.
+    // Later packets are received normally.
     sender.send(&sent[..100])?;
     assert_eq!(collect(&mut socket, 100)?, sent[..100]);
     Ok(())
@@ -220,7 +220,8 @@ pub(crate) fn large_segments_come_whole_in_generic_mode() -> Result {
             .attach(XdpAttach::Generic)
             .steer(&"tcp dst port 80".parse()?)?,
     )?;
-    // Packets that are steered away are never acknowledged: it is the first flight that comes, as the stack joined it.
+    // Steered packets are never acknowledged, so only the first flight arrives, coalesced by the
+    // stack.
     let listener = right.run(|| TcpListener::bind("10.9.0.2:81"))??;
     let echo = thread::spawn(move || -> std::io::Result<Vec<u8>> {
         let mut got = Vec::new();
@@ -245,7 +246,8 @@ pub(crate) fn memory_of_huge_pages() -> Result {
     let _links = wire(&left, &right)?;
     let preferred = UmemConfig::new().frames(1024).huge_pages(HugePages::Preferred);
     let mut socket = open(&right, &XdpSocket::builder("right0").memory(preferred.clone()))?;
-    // 2 MiB of frames are one page of that size, if the machine has any to spare (`/proc/sys/vm/nr_hugepages`).
+    // 2 MiB of frames are one huge page, if the machine has a free one
+    // (`/proc/sys/vm/nr_hugepages`).
     let free = free_huge_pages()?;
     println!("huge pages: {}, {free} more", socket.umem().has_huge_pages());
     assert!(socket.umem().has_huge_pages() || free < 2);
@@ -269,7 +271,7 @@ pub(crate) fn unaligned_frames_of_any_size() -> Result {
         let mut peer = left.run(|| {
             ring_core::Capture::builder("left0").block_timeout(Duration::from_millis(5)).open()
         })??;
-        // Most frames lie across the boundary of two pages.
+        // Most frames cross a page boundary.
         let memory = UmemConfig::new().frames(333).frame_size(2816).unaligned(true);
         let builder = XdpSocket::builder("right0").attach(mode).ring_size(128).memory(memory);
         let required = builder.clone().zero_copy(ZeroCopy::Required);
@@ -289,7 +291,7 @@ pub(crate) fn unaligned_frames_of_any_size() -> Result {
                 got.extend(batch.into_frames().map(|(frame, _)| frame));
             }
             assert!(got.iter().map(|frame| frame.data()).eq(part.iter().map(|frame| &frame[..])));
-            // Back where they came from, the sent frames among them.
+            // Frames are sent back to their origin in the same memory.
             assert_same(&collect(&mut peer, part.len())?, part);
             for mut frame in got {
                 frame.data_mut()[..12].rotate_left(6);

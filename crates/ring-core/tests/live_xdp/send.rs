@@ -1,4 +1,4 @@
-//! Sending: what counts is what the peer sees.
+//! Sending, judged by what the peer receives.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use ring_core::{
 use crate::hosts::{Sender, wire};
 use crate::setup::{MODES, SOON, assert_same, collect, frames, open};
 
-/// A capture at the peer that sees all that comes.
+/// A capture of all packets at the peer.
 fn peer(host: &Namespace, interface: &str) -> Result<Capture> {
     let builder = Capture::builder(interface).block_timeout(Duration::from_millis(5));
     Ok(host.run(|| builder.open())??)
@@ -33,7 +33,7 @@ pub(crate) fn packets_arrive_at_the_peer() -> Result {
         }
         socket.flush()?;
         assert_same(&collect(&mut peer, sent.len())?, &sent);
-        // The same without a copy on our side.
+        // The same without a copy on the sending side.
         for packet in &sent {
             let mut frame = socket.frame()?.expect("frames came back");
             frame.write(packet)?;
@@ -54,7 +54,7 @@ pub(crate) fn packets_are_answered_on_one_socket() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
     let mut peer = peer(&left, "left0")?;
-    // Fewer frames than packets: it only goes on if those that were sent come back.
+    // Fewer frames than packets, so this completes only if sent frames are returned.
     let memory = UmemConfig::new().frames(64);
     let builder = XdpSocket::builder("right0").ring_size(64).fill_target(64).memory(memory);
     let mut socket = open(&right, &builder)?;
@@ -108,7 +108,7 @@ pub(crate) fn more_than_the_ring_holds_is_sent() -> Result {
     assert!(waits >= 100, "16 frames, and only {waits} waits");
     assert!(socket.sender()?.drain(Timeout::After(SOON))?);
     assert_same(&collect(&mut peer, sent.len())?, &sent);
-    // What is queued when the socket is dropped is sent.
+    // Queued packets are sent when the socket is dropped.
     assert!(socket.send_bytes(&sent[0])?);
     drop(socket);
     assert_eq!(collect(&mut peer, 1)?, sent[..1]);
@@ -146,7 +146,7 @@ pub(crate) fn checksums_and_times_of_sending() -> Result {
     let builder = XdpSocket::builder("right0").direction(XdpDirection::Send).memory(memory);
     let mut socket = open(&right, &builder)?;
     let mut packet = crate::hosts::frame(9, 99);
-    // The sum of the pseudo header, in the place of the checksum.
+    // The sum of the pseudo-header, in the checksum's place.
     let udp_len = (packet.len() - 34) as u16;
     let pseudo = sum(&packet[26..34]) + 17 + u32::from(udp_len);
     packet[40..42].copy_from_slice(&fold(pseudo).to_be_bytes());
@@ -186,7 +186,8 @@ pub(crate) fn a_socket_that_only_sends_attaches_nothing() -> Result {
     let attached = right.run(|| ring_sys::xdp::attachment::attached(index))??;
     assert_eq!(attached, Default::default());
     assert!(socket.receiver().is_err() && socket.next_batch(Timeout::Now).is_err());
-    // So another may receive, with whatever program, on another queue or interface; here in generic mode on this one.
+    // So another socket may receive, with any program, on another queue or interface; here in
+    // generic mode on this one.
     drop(socket);
     let builder = XdpSocket::builder("right0").attach(XdpAttach::Generic);
     let mut socket = open(&right, &builder.direction(XdpDirection::Receive))?;

@@ -1,4 +1,4 @@
-//! What the tests have in common.
+//! Common parts of the tests.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -10,14 +10,14 @@ use ring_core::{
     Next, PacketBatch as _, PacketSource, Timeout, XdpAttach, XdpError, XdpSocket, XdpSocketBuilder,
 };
 
-/// How long to wait for what should come at once.
+/// Timeout for events that should happen immediately.
 pub(crate) const SOON: Duration = Duration::from_secs(5);
-/// How long to wait for what should not come.
+/// Time to wait for events that should not happen.
 pub(crate) const SHORT: Duration = Duration::from_millis(200);
 
 pub(crate) const MODES: [XdpAttach; 2] = [XdpAttach::Native, XdpAttach::Generic];
 
-/// Opens a socket inside a namespace. Without real root the test cannot run, which is said.
+/// Opens a socket inside a namespace. Without real root the test cannot run, and reports that.
 pub(crate) fn open(host: &Namespace, builder: &XdpSocketBuilder) -> Result<XdpSocket> {
     match opened(host, builder)? {
         Err(XdpError::MissingCapability { operation, capabilities, .. }) => {
@@ -27,7 +27,7 @@ pub(crate) fn open(host: &Namespace, builder: &XdpSocketBuilder) -> Result<XdpSo
     }
 }
 
-/// The same for tests of what cannot be opened.
+/// Like [`open`], for tests of sockets that cannot be opened.
 pub(crate) fn opened(
     host: &Namespace,
     builder: &XdpSocketBuilder,
@@ -35,12 +35,13 @@ pub(crate) fn opened(
     Ok(host.run(|| builder.open())?)
 }
 
-/// Says that the test cannot run where AF_XDP is not to be had.
+/// Reports that the test cannot run if AF_XDP is not available.
 pub(crate) fn need_root() -> Result {
     open(&Namespace::new()?, &XdpSocket::builder("lo").attach(XdpAttach::Generic)).map(drop)
 }
 
-/// The packets that come until there are so many, or nothing came for a while; fewer only if the kernel has dropped none.
+/// Collects `count` packets, or fewer if none arrive for a while. Checks that the kernel has
+/// dropped none if there are fewer.
 pub(crate) fn collect(source: &mut impl PacketSource, count: usize) -> Result<Vec<Vec<u8>>> {
     let mut seen = Vec::new();
     let started = Instant::now();
@@ -55,7 +56,7 @@ pub(crate) fn collect(source: &mut impl PacketSource, count: usize) -> Result<Ve
     Ok(seen)
 }
 
-/// That nothing comes.
+/// Checks that nothing arrives.
 pub(crate) fn assert_silent(source: &mut impl PacketSource) -> Result {
     if let Next::Batch(batch) = source.next_batch(Timeout::After(SHORT))? {
         let data: Vec<_> = batch.packets().map(|packet| packet.data().to_vec()).collect();
@@ -64,7 +65,7 @@ pub(crate) fn assert_silent(source: &mut impl PacketSource) -> Result {
     Ok(())
 }
 
-/// Frames with different ports and lengths: 60 bytes to `longest`.
+/// Frames with different ports, and lengths from 60 bytes to `longest`.
 pub(crate) fn frames(count: usize, longest: usize) -> Vec<Vec<u8>> {
     (0..count)
         .map(|n| {
@@ -76,7 +77,7 @@ pub(crate) fn frames(count: usize, longest: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// That both are the same packets, in whatever order.
+/// Checks that both are the same packets, in any order.
 pub(crate) fn assert_same(seen: &[Vec<u8>], expected: &[Vec<u8>]) {
     fn counted(packets: &[Vec<u8>]) -> BTreeMap<&[u8], usize> {
         packets.iter().fold(BTreeMap::new(), |mut counts, packet| {
@@ -88,7 +89,7 @@ pub(crate) fn assert_same(seen: &[Vec<u8>], expected: &[Vec<u8>]) {
     assert!(counted(seen) == counted(expected), "the same number, but not the same packets");
 }
 
-/// Runs a program inside a namespace to its end.
+/// Runs a program inside a namespace until it ends.
 pub(crate) fn run(host: &Namespace, name: &'static str, arguments: &[&str]) -> Result<String> {
     let program = live_harness::program(name, name)?;
     let mut command = Command::new(program);

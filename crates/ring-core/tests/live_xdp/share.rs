@@ -1,4 +1,4 @@
-//! Several sockets on one queue; all queues as one source.
+//! Several sockets on one queue, and all queues as one source.
 
 use std::os::fd::AsFd as _;
 use std::thread;
@@ -17,7 +17,8 @@ use crate::setup::{
     MODES, SHORT, SOON, assert_same, assert_silent, collect, frames, need_root, open, opened, run,
 };
 
-/// A program that hands packets to the sockets 4 and 5 of a map, by the last bit of the port that they go to.
+/// A program that distributes packets to the sockets 4 and 5 of a map, by the last bit of the
+/// destination port.
 fn by_port(map: &Map) -> Result<Program> {
     use Register::{R0, R1, R2, R3, R4};
     const ADD_K: u8 = 0x07;
@@ -73,7 +74,8 @@ pub(crate) fn sockets_share_a_queue() -> Result {
         let sending = builder.clone().direction(XdpDirection::Send);
         let mut only_sends = open(&right, &sending)?;
 
-        // Both receive at the same time, on threads of their own, each its own packets in their order.
+        // Both receive at the same time, each on a thread of its own, each its own packets in
+        // order.
         let sender = Sender::new(&left, "left0")?;
         let sent: Vec<_> = (0..2000).map(|n| frame(2000 + n, 60 + usize::from(n) % 700)).collect();
         let (mut part, mut rest) = (Vec::new(), Vec::new());
@@ -90,7 +92,7 @@ pub(crate) fn sockets_share_a_queue() -> Result {
             |bit| -> Vec<_> { sent.iter().filter(|frame| frame[37] & 1 == bit).cloned().collect() };
         assert!(part == of(0) && rest == of(1), "{} and {} packets", part.len(), rest.len());
 
-        // All three send; frames of one are sent by another.
+        // All three send, and frames of one are sent by another.
         let builder = Capture::builder("left0").block_timeout(SHORT / 20);
         let mut peer = left.run(|| builder.open())??;
         let out = frames(300, 200);
@@ -107,7 +109,7 @@ pub(crate) fn sockets_share_a_queue() -> Result {
         let counted = odd.sender()?.sender_statistics()?;
         assert_eq!((counted.sent, counted.completed, counted.malformed), (100, 300, 0));
 
-        // The rings were the first one's, but stay while any is left.
+        // The rings were created for the first socket, but stay while any is left.
         drop(even);
         sender.send(&sent[..100])?;
         assert_eq!(collect(&mut odd, 50)?, of(1)[..50]);
@@ -134,7 +136,7 @@ pub(crate) fn our_own_program_knows_one_receiver_a_queue() -> Result {
     let sent = frames(100, 200);
     sender.send(&sent)?;
     assert_eq!(collect(&mut first, 100)?, sent);
-    // Frames that were received by one are sent by the other, from another thread.
+    // Frames received by one are sent by the other, on another thread.
     sender.send(&sent)?;
     let mut frames = Vec::new();
     while frames.len() < 100 {
@@ -198,7 +200,7 @@ pub(crate) fn a_group_is_a_source() -> Result {
     Ok(())
 }
 
-/// As ip(8) tells.
+/// As reported by ip(8).
 fn is_promiscuous(host: &Namespace) -> Result<bool> {
     Ok(!run(host, "ip", &["-details", "link", "show", "right0"])?.contains("promiscuity 0"))
 }

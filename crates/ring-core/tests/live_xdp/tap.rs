@@ -1,4 +1,4 @@
-//! Looking into a wire.
+//! Tapping a wire.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -16,7 +16,7 @@ use crate::hosts::frame;
 use crate::setup::{MODES, SHORT, SOON, need_root, run};
 use crate::together::Line;
 
-/// The interfaces and bytes of packets.
+/// Interface and bytes of packets.
 type Seen = Vec<(u32, Vec<u8>)>;
 
 pub(crate) fn a_tap_shows_both_directions() -> Result {
@@ -47,7 +47,7 @@ pub(crate) fn a_tap_shows_both_directions() -> Result {
                     assert_eq!(Some(packet.number()), numbers.next());
                     assert!(batch.retain_packet(&packet).is_none());
                     let data = packet.data();
-                    // ARP packets have an address in the protocol's place.
+                    // ARP packets have part of an address in the protocol's place.
                     if data.get(12..14) == Some(&[8, 0]) && data.get(23) == Some(&17) {
                         seen.push((packet.meta().interface, data.to_vec()));
                     }
@@ -91,7 +91,8 @@ pub(crate) fn a_tap_shows_both_directions() -> Result {
     Ok(())
 }
 
-/// Local programs leave checksums to an adapter, which no virtual link has. What passes a tap is taken by the other end anyway.
+/// Local programs leave checksums to an adapter, which no virtual link has. The other end accepts
+/// packets through a tap anyway.
 pub(crate) fn a_tap_completes_checksums() -> Result {
     need_root()?;
     for (mode, mtu) in
@@ -156,7 +157,7 @@ pub(crate) fn a_taps_ends_are_two() -> Result {
     assert!(matches!(error, XdpError::SameInterface { .. }), "{error}");
     let error = right.run(|| XdpTap::open("right0", "nothing0"))?.expect_err("no interface");
     assert!(matches!(error, XdpError::NoSuchInterface { .. }), "{error}");
-    // An end that goes away is told, by whichever call.
+    // A removed interface is reported by any call.
     let (there, here) = (Namespace::new()?, &right);
     let (_other, two) = there.veth_to(here, "far0", "two")?;
     two.up()?;
@@ -175,7 +176,7 @@ pub(crate) fn a_taps_ends_are_two() -> Result {
     Ok(())
 }
 
-/// While one end is down nothing is an error, and both directions go on after.
+/// While one end is down there is no error, and both directions continue afterwards.
 pub(crate) fn a_tap_outlives_an_end_that_is_down() -> Result {
     need_root()?;
     for mode in MODES {

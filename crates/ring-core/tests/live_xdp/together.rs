@@ -1,4 +1,4 @@
-//! Several sockets: groups and forwarding. Sockets as sinks.
+//! Several sockets: groups and forwarding, and sockets as sinks.
 
 use std::net::UdpSocket;
 use std::thread;
@@ -69,7 +69,7 @@ pub(crate) fn a_group_takes_every_queue() -> Result {
     Ok(())
 }
 
-/// Two hosts and one between them that forwards: its links' names are `one` and `two`.
+/// Two hosts, and one between them that forwards through its links `one` and `two`.
 pub(crate) struct Line<'a> {
     pub(crate) left: &'a Namespace,
     pub(crate) middle: &'a Namespace,
@@ -93,7 +93,8 @@ impl<'a> Line<'a> {
         for link in &links {
             link.wait_until_running(SOON)?;
         }
-        // The stack leaves checksums to the adapter, which a veth pair is not: what is forwarded would not be valid.
+        // The stack leaves checksums to the adapter, but a veth pair does not fill them in, so
+        // forwarded packets would be invalid.
         for link in [&links[0], &links[2]] {
             link.set_offload(Offload::TransmitChecksum, false)?;
         }
@@ -119,7 +120,7 @@ pub(crate) fn packets_are_forwarded_between_interfaces() -> Result {
         let worker = thread::spawn(move || -> std::result::Result<XdpForwarder, XdpError> {
             while forwarder.forward(Timeout::Never, |from, frame, _| {
                 let data = frame.data_mut();
-                // What is for port 9 goes nowhere; port 8 becomes port 7, from the left alone.
+                // Packets to port 9 are dropped; port 8 becomes port 7, only from the left.
                 match (data.get(36..38), from) {
                     (Some([0, 9]), _) => Verdict::Drop,
                     (Some([0, 8]), Side::Left) => {
@@ -132,7 +133,7 @@ pub(crate) fn packets_are_forwarded_between_interfaces() -> Result {
             Ok(forwarder)
         });
 
-        // Real hosts talk through it: address resolution, then datagrams both ways.
+        // Real hosts communicate through it: ARP, then datagrams in both directions.
         let (one, other) = (
             left.run(|| UdpSocket::bind("10.9.0.1:4000"))??,
             right.run(|| UdpSocket::bind("10.9.0.2:4000"))??,
@@ -152,7 +153,7 @@ pub(crate) fn packets_are_forwarded_between_interfaces() -> Result {
             assert!(buffer[..len] == data);
         }
 
-        // Frames as they are, seen by a capture at the other end.
+        // Raw frames, seen by a capture at the other end.
         let builder = Capture::builder("right0").block_timeout(Duration::from_millis(5));
         let mut peer = right.run(|| {
             builder
@@ -212,7 +213,7 @@ pub(crate) fn forwarding_goes_on_with_few_frames() -> Result {
     Ok(())
 }
 
-/// While one end is down nothing is an error, and both directions go on after.
+/// While one end is down there is no error, and both directions continue afterwards.
 pub(crate) fn a_forwarder_outlives_an_end_that_is_down() -> Result {
     need_root()?;
     for mode in MODES {
@@ -271,7 +272,7 @@ pub(crate) fn a_socket_is_a_sink() -> Result {
     assert_eq!((totals.packets, totals.rejected), (500, 0));
     assert_eq!(totals.bytes, sent.iter().map(|frame| frame.len() as u64).sum());
 
-    // A tag that was taken off on receiving is on the wire again.
+    // A tag that was removed on receipt is on the wire again.
     let mut source = MemorySource::new(LinkType::ETHERNET);
     let mut meta = PacketMeta::new(1, Timestamp::default(), LinkType::ETHERNET);
     meta.vlan = Some(VlanTag { tpid: 0x8100, tci: 0x2005 });

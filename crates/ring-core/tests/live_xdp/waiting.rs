@@ -33,7 +33,7 @@ pub(crate) fn each_way_of_waiting_sees_every_packet() -> Result {
         base.busy_poll(Duration::from_micros(20), 16),
     ] {
         let mut socket = open(&right, &builder)?;
-        // One at a time, with pauses around what an adaptive wait looks for.
+        // One at a time, with pauses around the learned spin time.
         for (n, frame) in sent.iter().enumerate() {
             let pause = Duration::from_micros([0, 10, 40, 60, 500][n % 5]);
             thread::sleep(pause);
@@ -45,7 +45,7 @@ pub(crate) fn each_way_of_waiting_sees_every_packet() -> Result {
     Ok(())
 }
 
-/// The budget is taken by the kernel, but not told.
+/// The kernel accepts the budget but does not report it.
 pub(crate) fn busy_polling_is_asked_of_the_kernel() -> Result {
     let host = Namespace::new()?;
     let builder = XdpSocket::builder("lo").attach(XdpAttach::Generic);
@@ -111,7 +111,7 @@ pub(crate) fn the_readiness_descriptor_wakes() -> Result {
     while ready(&socket)? {
         assert!(matches!(socket.next_batch(Timeout::Now)?, Next::TimedOut));
     }
-    // Nothing can come before a frame comes back: that is readiness, too.
+    // Nothing can arrive before a frame is returned, so that must be reported as well.
     drop(kept);
     assert!(ready(&socket)?, "frames came back");
     assert!(matches!(socket.next_batch(Timeout::Now)?, Next::TimedOut));
@@ -121,17 +121,17 @@ pub(crate) fn the_readiness_descriptor_wakes() -> Result {
     Ok(())
 }
 
-/// How the tests of coalescing wait for packets.
+/// The way in which the tests of coalescing wait for packets.
 #[derive(Clone, Copy, Debug)]
 enum By {
     /// In the source.
     Itself,
-    /// Outside, with its descriptor.
+    /// Outside, with the source's descriptor.
     Descriptor,
 }
 
 impl By {
-    /// The next packets, however many are there at the same time; none if none come.
+    /// The next packets that arrive together. Empty if none arrive.
     fn next(self, socket: &mut XdpSocket) -> Result<Vec<Vec<u8>>> {
         let timeout = match self {
             Self::Itself => Timeout::After(SOON),
@@ -149,7 +149,7 @@ impl By {
     }
 }
 
-/// None of an interruption.
+/// `None` if interrupted.
 fn taken(next: Next<XdpBatch<'_>>) -> Option<Vec<Vec<u8>>> {
     match next {
         Next::Batch(batch) => Some(batch.packets().map(|packet| packet.data().to_vec()).collect()),
@@ -210,7 +210,8 @@ pub(crate) fn no_packet_is_slept_through() -> Result {
             while seen.len() < sent.len() {
                 let started = Instant::now();
                 seen.extend(by.next(&mut socket)?);
-                // The ticker that looks after the interface would have them found in half a second.
+                // Otherwise the ticker that checks the interface would find them after half a
+                // second.
                 let waited = started.elapsed();
                 assert!(waited < Duration::from_millis(400), "{by:?}: {waited:?}");
             }
