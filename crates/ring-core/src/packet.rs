@@ -30,8 +30,7 @@ pub struct PacketMeta {
     pub link_type: LinkType,
     /// Offset of the layer-3 header in the data, if the source reports it and it was captured.
     pub network_offset: Option<u16>,
-    /// The interface's index: the kernel's for live captures, the file's own for pcapng, 0 if there
-    /// is none.
+    /// The interface's index: the kernel's for live captures, the file's own for pcapng, or 0.
     pub interface: u32,
     /// The direction of the packet.
     pub direction: Direction,

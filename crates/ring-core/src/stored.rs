@@ -24,7 +24,7 @@ pub struct FileInterface {
     pub name: Option<String>,
     /// Packets dropped on this interface, from the file's statistics.
     pub drops: u64,
-    /// Length in bytes of the frame check sequence at the end of its packets, 0 if there is none.
+    /// Length in bytes of the frame check sequence at the end of its packets, or 0.
     pub fcs_len: u8,
 }
 

@@ -67,8 +67,8 @@ fn arrived(capture: &mut Capture) -> Result<Vec<Vec<u8>>> {
 }
 
 fn limit_rate(host: &Namespace, rate: &str) -> Result {
-    // The timer that releases a delayed frame runs on the processor of this interface. On another
-    // processor the frame might be overtaken on its way to the peer.
+    // A delayed frame is sent on the processor whose timer releases it. With only one processor, no
+    // other frame can overtake it before it reaches the peer.
     ring_sys::processor::pin(ring_sys::processor::allowed()?[0])?;
     let mut tc = Command::new(program("tc", "iproute2")?);
     tc.args(["qdisc", "replace", "dev", "left0", "root", "tbf", "rate", rate]);

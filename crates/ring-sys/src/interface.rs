@@ -90,7 +90,7 @@ pub fn index(name: &str) -> io::Result<u32> {
 /// `ENXIO` if there is no such interface.
 pub fn name(index: u32) -> io::Result<String> {
     let mut name = [0 as libc::c_char; libc::IF_NAMESIZE];
-    // SAFETY: the buffer has the size that the function asks for.
+    // SAFETY: the buffer has the size that the function requires.
     let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr()) };
     if found.is_null() {
         return Err(io::Error::last_os_error());

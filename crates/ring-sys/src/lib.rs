@@ -16,7 +16,7 @@
 //! - [`processor`]: CPU affinity of a thread
 //! - [`capability`]: capabilities of this process
 //! - [`filter`]: classic BPF programs for sockets
-//! - [`clock`]: clocks
+//! - [`clock`]: the system's clocks
 //!
 //! # Shared memory
 //!

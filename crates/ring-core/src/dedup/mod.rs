@@ -14,8 +14,8 @@ pub use self::source::{Deduplicated, DeduplicatedBatch};
 use crate::{Packet, Timestamp};
 
 /// Detects packets that were captured more than once. Such duplicates come from taps and mirror
-/// ports that copy a packet on its way in and out, from two members of a bond, or from two
-/// interfaces of a bridge.
+/// ports that copy a packet when it arrives and when it leaves, from two members of a bond, or from
+/// two interfaces of a bridge.
 ///
 /// A packet is a duplicate if an original with the same bytes, wire length, link type and VLAN tag
 /// was seen within the window. Duplicates do not extend the window: a third copy is a duplicate as

@@ -229,7 +229,7 @@ impl Injector {
         self.rejection
     }
 
-    /// Takes the oldest timestamp of a sent frame. `None` if there is none yet. The kernel keeps
+    /// Takes the oldest timestamp of a sent frame. `None` if the queue is empty. The kernel keeps
     /// some hundreds of them (`SO_RCVBUF`) and drops later ones, so take them regularly.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ pub struct InterfaceDescription {
     pub link_type: LinkType,
     /// Maximum number of bytes stored of a packet, 0 for the maximum that readers accept.
     pub snaplen: u32,
-    /// Length in bytes of the frame check sequence at the end of its packets, 0 if there is none.
+    /// Length in bytes of the frame check sequence at the end of its packets, or 0.
     pub fcs_len: u8,
     /// The interface's name, such as `eth0`.
     pub name: Option<String>,

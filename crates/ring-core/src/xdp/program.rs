@@ -160,7 +160,7 @@ impl XdpProgram {
         self.attached.sockets.as_fd()
     }
 
-    /// Returns this process's program on an interface, and attaches one if there is none.
+    /// Returns this process's program on an interface, and attaches one if necessary.
     pub(crate) fn shared(name: &str, index: u32, wanted: &Wanted) -> Result<Self, XdpError> {
         let place = Place::here(index)?;
         let mut programs = PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner);
