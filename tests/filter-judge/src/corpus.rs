@@ -1,4 +1,4 @@
-//! Captures that others wrote.
+//! Captures written by other programs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,12 +15,12 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// A packet of which all bytes were captured.
+    /// Creates a packet that was captured whole.
     pub fn whole(data: Vec<u8>) -> Self {
         Self { wire_len: data.len() as u32, data }
     }
 
-    /// The packet as a capture with a snap length has it.
+    /// Truncates the packet to a snap length.
     #[must_use]
     pub fn cut(&self, len: usize) -> Self {
         let len = len.min(self.data.len());
@@ -28,8 +28,8 @@ impl Packet {
     }
 }
 
-/// The packets of all captures under a folder, by link type in libpcap's numbering. A file that libpcap cannot read
-/// to its end counts as far as it goes.
+/// Reads the packets of all captures in a folder, by link type in libpcap's numbering. A file that
+/// libpcap cannot read to its end counts up to the error.
 pub fn packets(libpcap: &Libpcap, folder: &Path) -> BTreeMap<i32, Vec<Packet>> {
     let mut by_link_type: BTreeMap<i32, Vec<Packet>> = BTreeMap::new();
     let mut files = Vec::new();

@@ -1,6 +1,6 @@
-//! The expressions that are judged.
+//! The expressions under test.
 
-/// The list and combinations of its parts: more than five hundred.
+/// A list of expressions, and combinations of their parts: more than five hundred.
 pub fn expressions() -> Vec<String> {
     let lines = include_str!("expressions.txt").lines().map(str::trim);
     let list: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect();

@@ -1,4 +1,5 @@
-//! Packets made here: what the primitives name, wrapped in each other and cut off at many lengths.
+//! Generated packets: the headers that primitives name, nested in each other and truncated at many
+//! lengths.
 
 mod others;
 
@@ -6,7 +7,8 @@ use crate::corpus::Packet;
 
 const MACS: [u8; 12] = [0x02, 0, 0, 0, 0, 2, 0x02, 0, 0, 0, 0, 1];
 
-/// Packets that begin with a header of this link type (in libpcap's numbering), whole and cut off.
+/// Packets that begin with a header of this link type (in libpcap's numbering), whole and
+/// truncated.
 pub fn frames(link_type: i32) -> Vec<Packet> {
     let mut whole = Vec::new();
     for (ether_type, payload) in payloads() {
@@ -202,7 +204,7 @@ fn logical_link_control() -> Vec<Vec<u8>> {
     ] {
         bodies.push([&[0x04, 0x04, control][..], &[0; 35]].concat());
     }
-    // Lengths on either side of what is a type.
+    // Lengths on both sides of the limit between a length and an EtherType.
     bodies.push([&[0x04, 0x04, 3][..], &[0; 1497]].concat());
     bodies.push([&[0x04, 0x04, 3][..], &[0; 1498]].concat());
     for kind in 14..29 {
@@ -211,7 +213,8 @@ fn logical_link_control() -> Vec<Vec<u8>> {
     bodies
 }
 
-/// DECnet packets with the short and the long header, padded or not, from 10.123 to 1.1023.
+/// DECnet packets with the short and the long header, with and without padding, from 10.123 to
+/// 1.1023.
 fn decnet() -> impl Iterator<Item = Vec<u8>> {
     let (source, destination) = ([0x7b, 0x28], [0xff, 0x07]);
     let short = [&[0x02][..], &destination, &source, &[0, 0]].concat();

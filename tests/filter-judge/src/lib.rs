@@ -1,5 +1,5 @@
-//! What judges packet-filter: libpcap, opened at run time, and the kernel's BPF, over packets of the corpus and
-//! packets made here.
+//! The references for packet-filter: libpcap, opened at run time, and the kernel's BPF, over
+//! packets of the corpus and generated packets.
 
 mod corpus;
 mod expressions;
@@ -13,12 +13,12 @@ pub use frames::frames;
 pub use libpcap::{Compiled, Libpcap};
 pub use xdp::{LoadError, XdpProgram};
 
-/// Whether what a test needs must be there: then its absence is a failure.
+/// Returns `true` if the requirements of a test must be met, so that a missing one is a failure.
 pub fn required() -> bool {
     std::env::var("RINGTAP_REQUIRE_LIVE").is_ok_and(|value| value == "1")
 }
 
-/// Says that a test is skipped, or fails if it must not be.
+/// Reports that a test is skipped. Fails if skipping is not allowed.
 pub fn skip(reason: &str) {
     assert!(!required(), "{reason}");
     eprintln!("SKIPPED: {reason}");

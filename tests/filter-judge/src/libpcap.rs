@@ -1,4 +1,4 @@
-//! libpcap, opened at run time: machines without it still build the workspace.
+//! libpcap, opened at run time, so that the workspace also builds on machines without it.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_uchar, c_uint, c_void};
 use std::path::Path;
@@ -26,7 +26,7 @@ struct Header {
 
 type Handle = *mut c_void;
 
-/// The functions that are used.
+/// The functions in use.
 pub struct Libpcap {
     open_dead: unsafe extern "C" fn(c_int, c_int) -> Handle,
     open_live: unsafe extern "C" fn(*const c_char, c_int, c_int, c_int, *mut c_char) -> Handle,
@@ -41,7 +41,7 @@ pub struct Libpcap {
     offline_filter: unsafe extern "C" fn(*const BpfProgram, *const Header, *const c_uchar) -> c_int,
 }
 
-/// A program of libpcap's making.
+/// A program that libpcap compiled.
 pub struct Compiled<'a> {
     library: &'a Libpcap,
     program: BpfProgram,
@@ -58,7 +58,7 @@ macro_rules! symbol {
 }
 
 impl Libpcap {
-    /// The library; `None` if the machine has none.
+    /// Opens the library. `None` if the machine has none.
     #[expect(clippy::missing_transmute_annotations, reason = "the field names the function's type")]
     pub fn open() -> Option<Self> {
         // SAFETY: the name is a C string; loading libpcap runs no code of ours.
@@ -91,7 +91,7 @@ impl Libpcap {
         self.compile_dead(link_type, expression, true)
     }
 
-    /// The same with the optimiser off.
+    /// Compiles with the optimiser off.
     ///
     /// # Errors
     ///
@@ -118,7 +118,8 @@ impl Libpcap {
         compiled
     }
 
-    /// Compiles for a live capture on an interface, where the kernel takes VLAN tags out of the frames.
+    /// Compiles for a live capture on an interface, for which the kernel removes VLAN tags from the
+    /// frames.
     ///
     /// # Errors
     ///
@@ -161,7 +162,8 @@ impl Libpcap {
         Err(unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned())
     }
 
-    /// The packets of a capture file and their link type in libpcap's numbering; as far as the file can be read.
+    /// Reads the packets of a capture file, up to the first error. Returns the link type in
+    /// libpcap's numbering.
     pub(crate) fn read(&self, path: &Path, packets: &mut Vec<Packet>) -> Option<i32> {
         let path = CString::new(path.as_os_str().as_encoded_bytes()).ok()?;
         let mut message = [0 as c_char; 256];
@@ -178,7 +180,8 @@ impl Libpcap {
         while unsafe { (self.next)(handle, &raw mut header, &raw mut data) } == 1 {
             // SAFETY: libpcap returned 1: the header is valid until the next call.
             let header: Header = unsafe { *header };
-            // SAFETY: libpcap returned 1: the data has as many bytes as the header says, until the next call.
+            // SAFETY: libpcap returned 1: the data has the length in the header, until the next
+            // call.
             let data = unsafe { std::slice::from_raw_parts(data, header.captured as usize) };
             packets.push(Packet { data: data.to_vec(), wire_len: header.length });
         }
@@ -191,22 +194,22 @@ impl Libpcap {
 impl Compiled<'_> {
     /// The instructions.
     pub fn instructions(&self) -> &[Instruction] {
-        // SAFETY: libpcap allocated so many instructions of this layout; they live until `drop`.
+        // SAFETY: libpcap allocated `len` instructions of this layout; they live until `drop`.
         unsafe { std::slice::from_raw_parts(self.program.instructions, self.program.len as usize) }
     }
 
-    /// What libpcap's interpreter returns for a packet.
+    /// The result of libpcap's interpreter for a packet.
     pub fn run(&self, packet: &Packet) -> u32 {
         let (data, len) = (packet.data.as_ptr(), packet.data.len() as c_uint);
         // SAFETY: the program is libpcap's own; the data has `len` bytes.
         unsafe { (self.library.filter)(self.program.instructions, data, packet.wire_len, len) }
     }
 
-    /// The same through `pcap_offline_filter`, which takes the lengths from a packet header.
+    /// The result of `pcap_offline_filter`, which takes the lengths from a packet header.
     pub fn run_offline(&self, packet: &Packet) -> bool {
         let time = libc::timeval { tv_sec: 0, tv_usec: 0 };
         let header = Header { time, captured: packet.data.len() as u32, length: packet.wire_len };
-        // SAFETY: the program is libpcap's own; the data has as many bytes as the header says.
+        // SAFETY: the program is libpcap's own; the data has the length in the header.
         unsafe {
             (self.library.offline_filter)(
                 &raw const self.program,

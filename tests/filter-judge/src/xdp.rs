@@ -1,4 +1,5 @@
-//! XDP programs in the kernel, run over packets that are made up: `BPF_PROG_LOAD` and `BPF_PROG_TEST_RUN` of bpf(2).
+//! Runs XDP programs in the kernel over generated packets: `BPF_PROG_LOAD` and `BPF_PROG_TEST_RUN`
+//! of bpf(2).
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -46,12 +47,12 @@ struct TestRun {
     padding: u32,
 }
 
-/// Why a program was not loaded.
+/// The reason why a program was not loaded.
 #[derive(Debug)]
 pub struct LoadError {
-    /// What the system call said.
+    /// The error of the system call.
     pub error: io::Error,
-    /// What the verifier said.
+    /// The verifier's log.
     pub log: String,
 }
 
@@ -63,7 +64,7 @@ impl XdpProgram {
     ///
     /// # Errors
     ///
-    /// If the process may not, or the verifier does not take the program.
+    /// If the process lacks the privilege, or the verifier rejects the program.
     pub fn load(instructions: &[EbpfInstruction]) -> Result<Self, LoadError> {
         let mut log = vec![0u8; 1 << 20];
         let attributes = Load {
@@ -88,15 +89,15 @@ impl XdpProgram {
                 log: String::from_utf8_lossy(&log[..end]).into_owned(),
             });
         }
-        // SAFETY: the kernel returned a descriptor that nobody else has.
+        // SAFETY: the kernel returned a new descriptor, which nothing else owns.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(result as i32) }))
     }
 
-    /// The action for a packet, of at least 14 bytes.
+    /// Runs the program over a packet of at least 14 bytes. Returns the action.
     ///
     /// # Errors
     ///
-    /// If the kernel does not run the program over this packet.
+    /// If the kernel cannot run the program over this packet.
     pub fn run(&self, packet: &[u8]) -> io::Result<u32> {
         let mut attributes = TestRun {
             program: self.0.as_raw_fd() as u32,

@@ -1,4 +1,5 @@
-//! Every expression, compiled by libpcap and by packet-filter, run by both over the same packets.
+//! Compiles every expression with libpcap and with packet-filter, and runs both programs over the
+//! same packets.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,8 +21,8 @@ const LINK_TYPES: &[(i32, LinkType)] = &[
     (108, LinkType::Loop),
 ];
 
-/// Link types of which libpcap cannot compile everything that is compiled here, nor the other way round. SLIP is not among
-/// them: libpcap takes its first byte, the direction, for the version of IP.
+/// Link types for which each of the two compilers lacks some of the other's primitives. SLIP is not
+/// among them: libpcap mistakes its first byte, the direction, for the version of IP.
 const RARE_LINK_TYPES: &[(i32, LinkType)] = &[
     (6, LinkType::TokenRing),
     (7, LinkType::Arcnet),
@@ -47,9 +48,10 @@ const RARE_LINK_TYPES: &[(i32, LinkType)] = &[
     (241, LinkType::NetAnalyzerTransparent),
 ];
 
-/// Why a verdict differs from libpcap's, where that is intended; `None` where it must not.
+/// The reason for an intended difference from libpcap's verdict. `None` if the verdicts must be
+/// equal.
 ///
-/// The documentation of packet-filter lists the same.
+/// The documentation of packet-filter has the same list.
 fn intended(
     link_type: LinkType,
     expression: &str,
@@ -86,7 +88,7 @@ fn intended(
     None
 }
 
-/// The same where libpcap optimises less, or not at all, or wrongly.
+/// The same for link types with which libpcap's optimiser is off, limited or wrong.
 fn intended_if_rare(
     filter: &Filter,
     link_type: LinkType,
@@ -123,12 +125,12 @@ fn intended_if_rare(
         .then_some("libpcap writes a constant over the length of a header that it has stored")
 }
 
-/// Whether libpcap does not have something, as opposed to refusing it.
+/// Returns `true` if libpcap does not support an expression, as opposed to rejecting it as invalid.
 fn is_unsupported(error: &str) -> bool {
     ["not supported", "no MPLS support", "not implemented"].iter().any(|text| error.contains(text))
 }
 
-/// How many options, routing and fragment headers an IPv6 packet on Ethernet begins with.
+/// The number of options, routing and fragment headers at the start of an IPv6 packet on Ethernet.
 fn extension_headers(data: &[u8]) -> usize {
     let (mut next, mut at) = (data.get(20).copied().unwrap_or(59), 54);
     let mut count = 0;
@@ -146,7 +148,8 @@ struct Tally {
     intended: BTreeMap<&'static str, u64>,
     differences: BTreeMap<String, (u64, String)>,
     errors: Vec<String>,
-    /// Instructions, ours and libpcap's; those of programs with a loop of libpcap's left out.
+    /// The number of instructions, ours and libpcap's. Programs in which libpcap has a loop are
+    /// left out.
     lengths: (usize, usize),
     longest: Vec<(f64, String)>,
 }
@@ -186,7 +189,7 @@ impl Tally {
             (Ok(ours), _) => ours,
             (Err(_), Err(_)) => return,
             (Err(CompileError::LinkType { .. }), Ok(_)) if is_rare => return,
-            // A handle without a device lets libpcap compile what needs a live capture.
+            // Without a device, libpcap compiles expressions that need a live capture.
             (Err(_), Ok(theirs))
                 if filter.compile(link_type, &options.target(Target::Socket)).is_ok() =>
             {

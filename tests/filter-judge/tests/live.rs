@@ -1,5 +1,5 @@
-//! Programs for sockets: libpcap compiles for the loopback interface, where the kernel takes VLAN tags out of the
-//! frames, and both programs run with the same metadata.
+//! Programs for sockets. libpcap compiles for the loopback interface, for which the kernel removes
+//! VLAN tags from the frames. Both programs run with the same metadata.
 
 use filter_judge::{Libpcap, frames, skip};
 use packet_filter::{Ancillary, Filter, LinkType, Options, Program};
@@ -46,7 +46,8 @@ fn tags_in_the_metadata_are_found_as_libpcap_finds_them() {
         "port 80",
         "host 192.0.2.1",
     ];
-    // Each is cut off at 18 lengths: every fifth is of every length.
+    // Each packet is truncated at 18 lengths. A step of five, which is coprime to 18, keeps every
+    // length.
     let packets: Vec<_> = frames(1).into_iter().step_by(5).collect();
     let mut verdicts = 0;
     for expression in expressions {

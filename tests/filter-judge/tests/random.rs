@@ -1,4 +1,4 @@
-//! Random trees, printed and compiled by libpcap.
+//! Compiles the printed form of random trees with libpcap.
 
 #[path = "../../../crates/packet-filter/tests/trees/mod.rs"]
 mod trees;
@@ -16,7 +16,8 @@ fn random_trees_get_the_same_verdicts() {
     for (number, link_type) in
         [(1, LinkType::Ethernet), (113, LinkType::LinuxSll), (12, LinkType::RawIp)]
     {
-        // So long that no load fails: where one does, it matters in which order an optimiser asks.
+        // Long enough that no load fails. If a load fails, the verdict depends on the order in
+        // which an optimiser puts the loads.
         let mut packets: Vec<Packet> = frames(number);
         packets.retain(|packet| packet.data.len() as u32 == packet.wire_len);
         packets.iter_mut().for_each(|packet| packet.data.resize(2048, 0));
@@ -39,7 +40,8 @@ fn random_trees_get_the_same_verdicts() {
                     (Ok(ours), Err(error)) if error == "expression rejects all packets" => {
                         (ours, None)
                     }
-                    // libpcap gives up on large expressions before we do, or folds a constant that we do not.
+                    // libpcap rejects large expressions at a lower limit, or folds a constant that
+                    // we do not.
                     _ => {
                         refused.update(|count| count + 1);
                         return Ok(());
@@ -58,7 +60,7 @@ fn random_trees_get_the_same_verdicts() {
                             .compile_plainly(number, &text)
                             .is_ok_and(|plain| (plain.run(packet) > 0) == our)
                     {
-                        // libpcap contradicts itself: its optimiser has changed the meaning.
+                        // libpcap contradicts itself: its optimiser changed the meaning.
                         optimiser.update(|count| count + 1);
                         return Ok(());
                     }

@@ -1,11 +1,12 @@
-//! Filters as XDP programs: the kernel's verifier takes them, and they give the verdicts of the interpreter.
+//! Filters as XDP programs: the kernel's verifier accepts them, and their verdicts are those of the
+//! interpreter.
 
 use filter_judge::{Packet, XdpProgram, expressions, frames, skip};
 use packet_filter::{
     Ancillary, CompileError, ExtensionHeaders, Filter, LinkType, Options, XdpAction, XdpFragment,
 };
 
-/// Whether this process may load programs.
+/// Returns `true` if this process may load programs.
 fn may_load() -> bool {
     let fragment = Filter::everything().xdp(&Options::file()).expect("the shortest fragment");
     match XdpProgram::load(&fragment.program(XdpAction::Drop, XdpAction::Pass)) {
@@ -23,7 +24,8 @@ fn may_load() -> bool {
     }
 }
 
-/// Packets that the kernel takes for a test run: an Ethernet header at least. One of each length and kind suffices.
+/// Packets that the kernel accepts for a test run, which requires an Ethernet header. One of each
+/// length and kind is enough.
 fn packets() -> Vec<Packet> {
     let mut packets: Vec<Packet> =
         frames(1).into_iter().filter(|packet| packet.data.len() >= 15).collect();

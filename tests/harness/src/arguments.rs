@@ -1,18 +1,18 @@
-//! The command line: what `cargo test -- …` users know.
+//! The command line, with the options of `cargo test -- …`.
 
 use std::{num::NonZero, thread, time::Duration};
 
-/// What to run and how.
+/// The tests to run, and the options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
     pub(crate) filters: Vec<String>,
     pub(crate) skipped: Vec<String>,
     pub(crate) exact: bool,
     pub(crate) list: bool,
-    /// Only tests marked as ignored are wanted: there are none here.
+    /// `true` if only tests marked as ignored are wanted. There are none here.
     pub(crate) ignored: bool,
     pub(crate) show_output: bool,
-    /// How many tests run at a time, if the command line says so.
+    /// The number of tests to run at a time, if it was set.
     pub(crate) threads: Option<usize>,
     /// Time limit of each test.
     pub(crate) limit: Duration,
@@ -64,7 +64,7 @@ impl Arguments {
                         number.ok_or(format!("--test-threads: {threads:?} is no number"))?;
                     parsed.threads = Some(number);
                 }
-                // Plain text, whatever is asked for.
+                // The output is plain text with every value of these options.
                 "--format" | "--color" | "-Z" => drop(value()?),
                 "--include-ignored" | "--show-output" | "--quiet" | "-q" => {}
                 _ if option.starts_with('-') => return Err(format!("unknown option {option}")),
@@ -74,8 +74,8 @@ impl Arguments {
         Ok(parsed)
     }
 
-    /// How many tests run at a time: most wait for most of their time, so twice as many as there are processors. One where
-    /// their output is shown as it comes.
+    /// The number of tests to run at a time. Default: twice the number of processors, because most
+    /// tests spend most of their time waiting. One if their output is shown as it is written.
     pub(crate) fn jobs(&self) -> usize {
         let usual = || match self.show_output {
             true => 1,
@@ -84,7 +84,7 @@ impl Arguments {
         self.threads.unwrap_or_else(usual)
     }
 
-    /// Whether the test called `name` is asked for.
+    /// Returns `true` if the test called `name` is selected.
     pub(crate) fn wants(&self, name: &str) -> bool {
         let fits =
             |pattern: &String| if self.exact { name == pattern } else { name.contains(pattern) };

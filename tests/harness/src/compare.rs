@@ -1,11 +1,12 @@
-//! Comparisons that print where two lists differ, not the lists.
+//! Comparisons that print the difference between two lists, not the lists.
 
 use std::fmt::Write as _;
 
-/// Items of the longest excerpt.
+/// The maximum number of bytes in an excerpt.
 const EXCERPT: usize = 32;
 
-/// Panics unless two lists of packets or other bytes are equal; says how many there are and shows the first that differ.
+/// Panics unless two lists of packets or other bytes are equal. Prints their lengths and the first
+/// difference.
 ///
 /// # Panics
 /// If they differ.

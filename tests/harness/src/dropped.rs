@@ -1,23 +1,23 @@
-//! Packets that the kernel dropped before the test could see them.
+//! Handles packets that the kernel dropped before a test could receive them.
 
 use std::error::Error;
 
 use thiserror::Error;
 
-/// How often a test runs whose packets the kernel drops.
+/// The maximum number of runs of a test whose packets are dropped.
 pub(crate) const TRIES: u32 = 5;
 
-/// The kernel dropped packets that a test was to see, as it does on a busy machine, so that nothing can be said of them.
-/// Returned from a test, it has the test run again, up to five times in all.
+/// The kernel dropped packets that a test needs, as happens on a busy machine, so the test has no
+/// result. A test that returns this error is run again, up to five times in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the kernel dropped {packets} packets")]
 pub struct Dropped {
-    /// How many, by its counters.
+    /// The number of dropped packets, by the kernel's counters.
     pub packets: u64,
 }
 
-/// To be asked of a source's counter before anything is said of the packets that came. A test that has asked, and found
-/// none, fails for packets that are missing.
+/// Checks a source's drop counter. Call it before checking the packets that were received. If it
+/// reports no drops, missing packets are a failure of the test.
 ///
 /// # Errors
 /// [`Dropped`], to be returned from the test.
@@ -25,7 +25,7 @@ pub fn none_dropped(packets: u64) -> Result<(), Dropped> {
     if packets == 0 { Ok(()) } else { Err(Dropped { packets }) }
 }
 
-/// `true` if a test that ended with `error` is to run again.
+/// Returns `true` if a test that ended with `error` is to be run again.
 pub(crate) fn is_cause(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {

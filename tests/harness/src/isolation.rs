@@ -1,8 +1,9 @@
 //! The processes around a test.
 //!
-//! The runner starts the *keeper*: this program again, which enters the user namespace while it has but one thread, and
-//! makes the process namespace. The keeper starts the *body*: this program once more, process 1 of that namespace. When
-//! it ends, by itself or killed, the kernel ends every process that came from it. Both die with whoever started them.
+//! The runner starts the *keeper*: this program again. The keeper enters the user namespace while
+//! it is still single-threaded, and creates the process namespace. Then it starts the *body*: this
+//! program once more, as process 1 of that namespace. When the body ends or is killed, the kernel
+//! kills every process that it started. Both die together with their parents.
 
 use std::{
     env,
@@ -19,7 +20,7 @@ use nix::{
 
 use crate::{Test, dropped, missing};
 
-/// Exit status of a test that could not run; the last line of its output says why.
+/// Exit status of a test that could not run. The last line of its output is the reason.
 pub(crate) const SKIPPED: u8 = 77;
 
 /// Exit status of a test whose packets the kernel dropped.
@@ -33,7 +34,7 @@ pub(crate) fn command(name: &str) -> io::Result<Command> {
     process("keeper", name)
 }
 
-/// Does the part of this process if it is a keeper or a body; `None` in the runner.
+/// Plays the part of this process if it is a keeper or a body. `None` in the runner.
 pub(crate) fn play(tests: &[Test]) -> Option<ExitCode> {
     let role = env::var(ROLE).ok()?;
     let name = env::var(TEST).unwrap_or_default();
@@ -50,7 +51,7 @@ pub(crate) fn play(tests: &[Test]) -> Option<ExitCode> {
 
 fn keep(test: &Test) -> crate::Result<ExitCode> {
     netns::enter_user_namespace()?;
-    // After the change of credentials, which would cancel it.
+    // After the change of credentials, which would reset it.
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     unshare(CloneFlags::CLONE_NEWPID)?;
     let status = process("body", test.name)?.status()?;
@@ -64,8 +65,8 @@ fn keep(test: &Test) -> crate::Result<ExitCode> {
 }
 
 fn run(test: &Test) -> crate::Result<ExitCode> {
-    // Killed with the keeper, when the time is over: process 1 of a namespace outlives its parent otherwise, and keeps
-    // the pipe open that the runner reads to its end.
+    // Kills the body together with the keeper when the time limit is reached. Otherwise process 1
+    // of a namespace outlives its parent and keeps the pipe open that the runner reads to its end.
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     (test.body)().map(|()| ExitCode::SUCCESS)
 }
@@ -76,7 +77,7 @@ fn process(role: &str, name: &str) -> io::Result<Command> {
     Ok(command)
 }
 
-/// Prints why a test ended with an error, causes included.
+/// Prints the error of a test, with its causes.
 fn report(error: &(dyn Error + Send + Sync + 'static)) -> ExitCode {
     if let Some(reason) = missing::reason(error) {
         println!("{reason}");

@@ -1,6 +1,6 @@
 //! Runs tests that need network namespaces.
 //!
-//! A test target with `harness = false` names its tests once:
+//! A test target with `harness = false` lists its tests:
 //!
 //! ```no_run
 //! use live_harness::Result;
@@ -14,14 +14,18 @@
 //! live_harness::main!(a_host_has_a_loopback);
 //! ```
 //!
-//! Several tests run at a time, unless they are to be alone. Each runs in a process of its own, as root of a user namespace if it is not root already, in an empty network
-//! namespace and a process namespace. So it starts from nothing, a crash costs one test, and whatever it leaves running
-//! is gone when it ends, by its time limit too. Options and output are those of `cargo test`.
+//! Several tests run at a time, except for those marked as `alone`. Each test runs in its own
+//! process, as root (of a user namespace if necessary), in an empty network namespace and a process
+//! namespace. So every test starts from a clean state, a crash affects only one test, and all
+//! processes that it started are killed when it ends or reaches its time limit. Options and output
+//! are those of `cargo test`.
 //!
-//! A test whose packets the kernel drops, as it does on a busy machine, runs again if it says so with [`none_dropped`].
+//! On a busy machine the kernel may drop a test's packets. A test that checks for this with
+//! [`none_dropped`] is then run again.
 //!
-//! A test that lacks a program or a privilege says so with [`Missing`] (or one of netns's errors): it is then reported
-//! as ignored, with the reason; with `RINGTAP_REQUIRE_LIVE=1` in the environment it fails instead.
+//! A test that needs a program or a privilege that is missing returns [`Missing`] or one of netns's
+//! errors. It is then reported as ignored, with the reason. With `RINGTAP_REQUIRE_LIVE=1` in the
+//! environment it fails instead.
 
 #![forbid(unsafe_code)]
 
@@ -38,23 +42,23 @@ pub use dropped::{Dropped, none_dropped};
 pub use missing::{Missing, program};
 pub use runner::run;
 
-/// What a test returns. An `Err` fails it (or skips it, see [`Missing`], or has it run again, see [`Dropped`]), a panic
-/// fails it.
+/// The result of a test. An `Err` fails it, except that [`Missing`] skips it and [`Dropped`] runs
+/// it again. A panic fails it.
 pub type Result<T = (), E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
 /// A test: its name and its body.
 #[derive(Clone, Copy, Debug)]
 pub struct Test {
-    /// Its name, as a filter sees it.
+    /// Its name, to which filters apply.
     pub name: &'static str,
-    /// `true` if no other test runs beside it: what it measures is the machine's.
+    /// `true` if no other test may run beside it, because it measures the whole machine.
     pub alone: bool,
     /// Its body.
     pub body: fn() -> Result,
 }
 
-/// Makes `main` out of test functions, which may be paths into modules. Those behind `alone:`, if any, run one by one after
-/// the others.
+/// Defines `main` from a list of test functions, which may be paths into modules. Those after
+/// `alone:`, if any, run one by one after the others.
 #[macro_export]
 macro_rules! main {
     ($($test:path),+ $(,)? $(; alone: $($alone:path),+ $(,)?)?) => {

@@ -1,53 +1,53 @@
-//! What a test needs and does not find.
+//! Requirements of a test that are not met.
 
 use std::{env, error::Error, path::PathBuf};
 
 use thiserror::Error;
 
-/// Something that a test needs is not on this machine. Returned from a test, it skips the test loudly, or fails it
-/// where `RINGTAP_REQUIRE_LIVE=1`.
+/// A requirement of a test that this machine does not meet. Returned from a test, it skips the test
+/// with a message, or fails it if `RINGTAP_REQUIRE_LIVE=1` is set.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Missing {
     /// A program is not in the search path.
     #[error("{name} is not installed (Debian: apt-get install {package})")]
     Program {
-        /// What the program is called.
+        /// The name of the program.
         name: &'static str,
-        /// The Debian package that has it.
+        /// The Debian package that contains it.
         package: &'static str,
     },
-    /// This process may not do something that the test does.
+    /// This process lacks a privilege.
     #[error("{what} needs {privilege}: run this as root")]
     Privilege {
-        /// What the test does.
+        /// The action that needs the privilege.
         what: &'static str,
-        /// What it takes.
+        /// The missing privilege.
         privilege: &'static str,
     },
-    /// A file that the build or the caller should have made.
+    /// A file that the build or the caller should have created.
     #[error("{path} is not there: {remedy}")]
     File {
-        /// Where it was looked for.
+        /// The path at which it was expected.
         path: String,
-        /// How to make it.
+        /// The way to create it.
         remedy: &'static str,
     },
-    /// An environment variable names nothing.
+    /// An environment variable is not set.
     #[error("{name} is not set: {remedy}")]
     Variable {
         /// The variable.
         name: &'static str,
-        /// What it should name.
+        /// The meaning of its value.
         remedy: &'static str,
     },
 }
 
-/// Finds a program in `PATH`, or in the places of system programs that ordinary users' paths leave out.
+/// Finds a program in `PATH`, or in the system directories that ordinary users' paths leave out.
 ///
 /// # Errors
 ///
-/// [`Missing::Program`] with the Debian package that has it.
+/// [`Missing::Program`] with the Debian package that contains it.
 pub fn program(name: &'static str, package: &'static str) -> Result<PathBuf, Missing> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -57,7 +57,7 @@ pub fn program(name: &'static str, package: &'static str) -> Result<PathBuf, Mis
         .ok_or(Missing::Program { name, package })
 }
 
-/// The reason why a test that ended with `error` could not run at all, if that is what it says.
+/// The reason why a test that ended with `error` could not run, if the error is of this kind.
 pub(crate) fn reason(error: &(dyn Error + 'static)) -> Option<String> {
     let mut cause = Some(error);
     while let Some(error) = cause {

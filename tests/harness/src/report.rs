@@ -1,17 +1,17 @@
-//! What is printed: the lines of `cargo test`.
+//! Prints results in the format of `cargo test`.
 
 use std::{
     process::ExitCode,
     time::{Duration, Instant},
 };
 
-/// How a test ended.
+/// The outcome of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Passed,
     /// It could not run, for this reason.
     Skipped(String),
-    /// What it printed.
+    /// It failed. Contains its output.
     Failed(String),
 }
 
@@ -31,7 +31,7 @@ impl Report {
         Self { started: Instant::now(), passed: 0, skipped: 0, filtered_out, failures: Vec::new() }
     }
 
-    /// Prints a test's line when it has ended, with its time.
+    /// Prints the line of a test that has ended, with its duration.
     pub(crate) fn end(&mut self, name: &'static str, outcome: Outcome, time: Duration) {
         let time = time.as_secs_f64();
         match outcome {

@@ -1,4 +1,4 @@
-//! The order of the tests.
+//! Schedules the tests.
 
 use std::{
     env, io,
@@ -17,10 +17,10 @@ use crate::{
     report::{Outcome, Report},
 };
 
-/// Runs the tests that the command line asks for, several at a time, then those that are to be alone one by one; called
-/// by [`main!`](crate::main).
+/// Runs the selected tests: several at a time, then those marked as `alone` one by one. Called by
+/// [`main!`](crate::main).
 ///
-/// The exit status is 0 if none failed, 101 if one did, 2 after a wrong command line.
+/// The exit status is 0 if all passed, 101 if one failed, and 2 if the command line is invalid.
 pub fn run(tests: &[Test]) -> ExitCode {
     if let Some(code) = isolation::play(tests) {
         return code;
@@ -58,7 +58,7 @@ pub fn run(tests: &[Test]) -> ExitCode {
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     thread::scope(|scope| {
         for _ in 0..arguments.jobs() {
-            // A test's process dies with the thread that started it, which waits for it.
+            // A test's process dies with the thread that started it, so that thread waits for it.
             scope.spawn(|| {
                 while let Some(test) = next() {
                     run(test);
@@ -70,7 +70,7 @@ pub fn run(tests: &[Test]) -> ExitCode {
     report.into_inner().unwrap_or_else(PoisonError::into_inner).finish()
 }
 
-/// Runs a test again where the kernel dropped its packets.
+/// Runs a test, and runs it again if the kernel dropped its packets.
 fn tried(test: &Test, arguments: &Arguments) -> io::Result<Outcome> {
     let mut tries = 1;
     loop {
@@ -84,10 +84,10 @@ fn tried(test: &Test, arguments: &Arguments) -> io::Result<Outcome> {
     }
 }
 
-/// How a process ended that ran a test.
+/// The way in which a test's process ended.
 enum Ended {
     Said(Outcome),
-    /// The kernel dropped packets: what it printed.
+    /// The kernel dropped packets. Contains the output.
     Dropped(String),
 }
 
@@ -101,7 +101,8 @@ fn isolated(test: &Test, arguments: &Arguments) -> io::Result<Ended> {
         reader = Some(output);
     }
     let child = command.spawn()?;
-    // It holds the ends of the pipe that are for writing; the reader would wait for it.
+    // The command holds the write ends of the pipe, so without this the reader would never see its
+    // end.
     drop(command);
     let reader = reader.map(|mut output| {
         thread::spawn(move || {
@@ -127,7 +128,7 @@ fn isolated(test: &Test, arguments: &Arguments) -> io::Result<Ended> {
     }))
 }
 
-/// Waits for `child`; kills it and returns `None` when `limit` is over.
+/// Waits for `child`. Kills it and returns `None` when `limit` is reached.
 fn wait(mut child: Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
     let started = Instant::now();
     loop {

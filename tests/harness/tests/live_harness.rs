@@ -1,4 +1,4 @@
-//! The harness, run by itself with tests that do not end well.
+//! Runs the harness itself with tests that end badly.
 
 use std::{
     env,
@@ -9,11 +9,11 @@ use std::{
 
 use live_harness::{Result, Test, none_dropped, run};
 
-/// Set in the processes whose tests are those below.
+/// Set in the processes that run the tests below.
 const INNER: &str = "LIVE_HARNESS_INNER";
 
 fn hangs() -> Result {
-    // It has a process of its own that holds its output open, as the commands have that a test runs.
+    // Starts a process that keeps its output open, like the commands in real tests.
     let _child = Command::new("sleep").arg("600").spawn()?;
     thread::sleep(Duration::from_secs(600));
     Ok(())
@@ -28,7 +28,7 @@ fn passes() -> Result {
     Ok(())
 }
 
-/// What a run of the tests above prints, and its exit status.
+/// Runs the tests above. Returns the output and the exit status.
 fn inner(arguments: &[&str]) -> Result<(String, Option<i32>)> {
     let mut command = Command::new(env::current_exe()?);
     command.args(arguments).env(INNER, "1");

@@ -1,4 +1,4 @@
-//! Connections without end, from memory.
+//! An unlimited number of connections, from memory.
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -18,14 +18,15 @@ const PROFILE: Profile = Profile {
     reorder_one_of: 50,
     repeat_one_of: 50,
 };
-/// Connections of a round.
+/// The number of connections in a round.
 pub(crate) const ROUND: u64 = 20_000;
-/// Packets of a batch.
+/// The number of packets in a batch.
 const BATCH: usize = 256;
-/// Time between the beginnings of two rounds, by the packets' clock: more than the flow table remembers ended flows.
+/// The time between the beginnings of two rounds, by the packets' clock. It is longer than the flow
+/// table remembers ended flows.
 const APART: Duration = Duration::from_secs(600);
 
-/// A capture whose clients have other addresses each time it is played.
+/// A capture that gives its clients new addresses each time it is replayed.
 pub(crate) struct Churn<F> {
     capture: Capture,
     next: usize,
@@ -34,12 +35,12 @@ pub(crate) struct Churn<F> {
     until: Instant,
     memory: MemorySource,
     frame: Vec<u8>,
-    /// Called between rounds with the connections so far.
+    /// Called between rounds with the number of connections so far.
     between: F,
 }
 
 impl<F: FnMut(u64)> Churn<F> {
-    /// At least so many connections, and for at least so long.
+    /// Replays until this number of connections and this duration are both reached.
     pub(crate) fn new(connections: u64, duration: Duration, between: F) -> Self {
         let capture = Traffic::new(PROFILE).connections(ROUND as u32).at_once(2000).capture();
         Self {
@@ -54,7 +55,7 @@ impl<F: FnMut(u64)> Churn<F> {
         }
     }
 
-    /// Bytes of the streams of one round.
+    /// The number of bytes in the streams of one round.
     pub(crate) fn round_bytes(&self) -> u64 {
         self.capture.payload_bytes()
     }
@@ -89,7 +90,7 @@ impl<F: FnMut(u64)> PacketSource for Churn<F> {
             self.next = 0;
             (self.between)(self.round * ROUND);
             if self.round >= self.rounds && Instant::now() >= self.until {
-                // Nothing is left in memory: this is the end.
+                // The source has no more packets, so this returns the end of the capture.
                 return self.memory.next_batch(timeout);
             }
         }

@@ -1,4 +1,4 @@
-//! Connections out of memory.
+//! Churn of connections from memory.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,12 +14,12 @@ use crate::report::{Report, Sample};
 use crate::tally::{Reader, Tally};
 
 const PHASE: &str = "generated";
-/// How long readers have to come to the end of a round.
+/// The time that readers have to reach the end of a round.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(connections: u64, duration: Duration, report: &mut Report) -> Result {
     let started = Instant::now();
-    // What the standard library and the runtime allocate once is not the churn's.
+    // The first run is for one-time allocations of the standard library and the runtime.
     churn(2 * ROUND, Duration::ZERO, &Arc::default())?;
     let before = Sample::settled(PHASE, 0, started.elapsed());
     let tally = Arc::new(Tally::default());
@@ -35,7 +35,7 @@ pub(crate) fn run(connections: u64, duration: Duration, report: &mut Report) -> 
     Ok(())
 }
 
-/// Samples between rounds, bytes said, and connections.
+/// Returns the samples between rounds, the number of bytes sent, and the number of connections.
 fn churn(
     connections: u64,
     duration: Duration,
@@ -52,7 +52,7 @@ fn churn(
         let sample = Sample::settled(PHASE, connections, started.elapsed());
         taken.lock().unwrap_or_else(PoisonError::into_inner).push(sample);
     };
-    // A place for the samples: else they are what grows.
+    // Reserve memory for the samples, or they would be the growth that is measured.
     samples.lock().unwrap_or_else(PoisonError::into_inner).reserve(10_000);
     let source = Churn::new(connections, duration, between);
     let round_bytes = source.round_bytes();

@@ -17,7 +17,7 @@ use crate::report::{Report, Sample};
 use crate::tally::{Reader, Tally};
 
 const PHASE: &str = "live";
-/// Servers, each with a client of its own.
+/// The number of servers. Each has its own client.
 const PORTS: u16 = 8;
 const FIRST_PORT: u16 = 9000;
 const REQUEST: [u8; 100] = [b'q'; 100];
@@ -25,7 +25,7 @@ const RESPONSE: [u8; 500] = [b'r'; 500];
 
 pub(crate) fn run(connections: u64, duration: Duration, report: &mut Report) -> Result {
     let started = Instant::now();
-    // The first time is for what is allocated once.
+    // The first run is for one-time allocations.
     churn(1000, Duration::from_secs(5), &mut Report::default())?;
     let before = Sample::settled(PHASE, 0, started.elapsed());
     let seen = churn(connections, duration, report)?;
@@ -34,7 +34,7 @@ pub(crate) fn run(connections: u64, duration: Duration, report: &mut Report) -> 
     Ok(())
 }
 
-/// How many connections there were.
+/// Returns the number of connections.
 fn churn(connections: u64, duration: Duration, report: &mut Report) -> Result<u64> {
     let started = Instant::now();
     let (server, client) = (Namespace::new()?, Namespace::new()?);
@@ -46,7 +46,7 @@ fn churn(connections: u64, duration: Duration, report: &mut Report) -> Result<u6
     left.wait_until_running(Duration::from_secs(5))?;
     right.wait_until_running(Duration::from_secs(5))?;
     for host in [&server, &client] {
-        // Ports come round within a minute, so hosts must not keep what has ended.
+        // Ports are reused within a minute, so hosts must not keep ended connections.
         host.set_sysctl("ipv4/tcp_max_tw_buckets", "1000")?;
     }
 
@@ -59,7 +59,7 @@ fn churn(connections: u64, duration: Duration, report: &mut Report) -> Result<u6
     let reading =
         runtime.spawn(conversations.reassemble(move |_, _| Some(Reader(Arc::clone(&readers)))));
 
-    // Servers go on until all clients are done.
+    // Servers run until all clients are done.
     let [stop, closed] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
     let done = Arc::new(AtomicU64::new(0));
     let servers = in_threads(&server, |port| {
@@ -84,7 +84,7 @@ fn churn(connections: u64, duration: Duration, report: &mut Report) -> Result<u6
     for client in clients {
         client.join().map_err(|_| "a client panicked")??;
     }
-    // Each server waits for one more.
+    // Each server is blocked in accept(2): wake it with one more connection.
     closed.store(true, Relaxed);
     let wake = |port| TcpStream::connect(("10.7.0.1", port)).map(drop);
     client.run(|| (FIRST_PORT..FIRST_PORT + PORTS).try_for_each(wake))??;
@@ -112,7 +112,7 @@ fn churn(connections: u64, duration: Duration, report: &mut Report) -> Result<u6
     Ok(done)
 }
 
-/// A thread on `host` for each port.
+/// Starts a thread on `host` for each port.
 fn in_threads<W>(
     host: &Namespace,
     mut work: impl FnMut(u16) -> io::Result<W>,
@@ -120,7 +120,7 @@ fn in_threads<W>(
 where
     W: FnOnce() -> io::Result<()> + Send + 'static,
 {
-    // Threads and sockets that begin here stay on the host.
+    // Threads and sockets that are created here stay on the host.
     let _guard = host.enter()?;
     (FIRST_PORT..FIRST_PORT + PORTS).map(|port| Ok(thread::spawn(work(port)?))).collect()
 }

@@ -1,5 +1,5 @@
-//! Connections come and go, generated in memory and live over a veth pair, while their conversations are read; memory
-//! must return to where it was.
+//! Opens and closes connections, generated in memory and live over a veth pair, while their
+//! conversations are read. Memory must return to its initial level.
 
 mod churn;
 mod generated;
@@ -21,10 +21,11 @@ static ALLOCATOR: memory::Counting = memory::Counting;
 /// Churn of connections.
 #[derive(Parser)]
 struct Arguments {
-    /// Connections of each kind, generated and live.
+    /// The number of connections of each kind, generated and live.
     #[arg(long, default_value_t = 1_000_000)]
     connections: u64,
-    /// Go on with more generated connections for so long, and give up live ones after so long.
+    /// The time in minutes: half of it is the minimum for generated connections, half the maximum
+    /// for live ones.
     #[arg(long, default_value_t = 5)]
     minutes: u64,
 }
@@ -43,9 +44,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether all held.
+/// Returns `true` if all checks passed.
 fn run(arguments: &Arguments) -> Result<bool> {
-    // Before there are threads.
+    // Must precede the creation of threads.
     let namespaces = netns::enter_user_namespace();
     let duration = Duration::from_secs(60 * arguments.minutes / 2);
     let mut report = Report::default();

@@ -1,11 +1,11 @@
-//! What is allocated.
+//! Allocation counters.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The system's allocator, which counts the bytes in use.
+/// The system's allocator with a counter of the bytes in use.
 pub(crate) struct Counting;
 
 static BYTES: AtomicU64 = AtomicU64::new(0);
@@ -15,7 +15,7 @@ pub(crate) fn in_use() -> u64 {
     BYTES.load(Relaxed)
 }
 
-/// Bytes that the process has in memory, as the kernel counts them; 0 where it does not tell.
+/// The resident memory of the process, by the kernel's count. 0 if the kernel does not report it.
 pub(crate) fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -23,7 +23,8 @@ pub(crate) fn resident() -> u64 {
     kibibytes.unwrap_or(0) << 10
 }
 
-// SAFETY: every call is handed to the system's allocator unchanged, and counting neither allocates nor fails.
+// SAFETY: every call is passed to the system's allocator unchanged, and counting neither allocates
+// nor fails.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         BYTES.fetch_add(layout.size() as u64, Relaxed);

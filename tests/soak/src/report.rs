@@ -1,23 +1,23 @@
-//! What was measured, and whether it holds.
+//! Results, and checks of them.
 
 use std::thread;
 use std::time::Duration;
 
 use crate::memory;
 
-/// Memory that a program may keep for good where a phase has passed: thread locals, buffers of standard output.
+/// Memory that a program may keep after a phase: thread locals, buffers of standard output.
 const KEPT_AT_MOST: u64 = 256 << 10;
-/// How much more may be in use at the end of the churn than in its beginning, of which nothing is a leak: hash tables and
-/// queues that grew to the size that the busiest moment asked for.
+/// The maximum growth during the churn. It is not a leak: hash tables and queues keep the size of
+/// their peak load.
 const GROWTH_AT_MOST: u64 = 1 << 20;
 
-/// Samples and verdicts.
+/// Samples and results of checks.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     failed: Vec<String>,
 }
 
-/// Bytes in use at a moment.
+/// The number of bytes in use at a point in time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
     pub(crate) connections: u64,
@@ -25,9 +25,10 @@ pub(crate) struct Sample {
 }
 
 impl Sample {
-    /// Looks when nobody is busy any more, and prints what it sees.
+    /// Waits until all tasks are idle, then takes a sample and prints it.
     pub(crate) fn settled(phase: &str, connections: u64, elapsed: Duration) -> Self {
-        // Tasks that ended are still to be taken away, and an engine that said its last word to let go of its table.
+        // Ended tasks are still to be reaped, and an engine that has reported its end is still to
+        // release its table.
         let mut before = memory::in_use();
         for _ in 0..100 {
             thread::sleep(Duration::from_millis(50));
@@ -40,7 +41,7 @@ impl Sample {
         Self::take(phase, connections, elapsed)
     }
 
-    /// Looks, and prints what it sees.
+    /// Takes a sample and prints it.
     pub(crate) fn take(phase: &str, connections: u64, elapsed: Duration) -> Self {
         let in_use = memory::in_use();
         println!(
@@ -54,7 +55,8 @@ impl Sample {
 }
 
 impl Report {
-    /// All that the phase held was dropped: as much must be in use as before.
+    /// Checks that memory in use is back at its level before the phase, now that everything from
+    /// the phase was dropped.
     pub(crate) fn returned(&mut self, phase: &str, before: Sample, after: Sample) {
         let kept = after.in_use.saturating_sub(before.in_use);
         self.judge(
@@ -63,8 +65,10 @@ impl Report {
         );
     }
 
-    /// While connections come and go, no more is in use in the end than in the beginning. Of each fifth the least counts:
-    /// what grows for good raises that, what a busy moment borrowed does not. The first is for what grows once.
+    /// Checks that memory in use does not grow while connections open and close.
+    ///
+    /// Compares the minimum of each fifth of the samples: a leak raises the minimum, a busy moment
+    /// does not. The first fifth is left out because of one-time growth.
     pub(crate) fn flat(&mut self, phase: &str, samples: &[Sample]) {
         let fifth = samples.len().div_ceil(5);
         let least = |samples: &[Sample]| samples.iter().map(|sample| sample.in_use).min();

@@ -1,4 +1,4 @@
-//! What readers of conversations heard, added up.
+//! Totals of all readers of conversations.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use conversation::{AsyncReassembler, Chunk};
 pub(crate) struct Tally {
     pub(crate) bytes: AtomicU64,
     pub(crate) gap_bytes: AtomicU64,
-    /// Sides whose end was heard.
+    /// The number of sides whose end was read.
     pub(crate) closed: AtomicU64,
 }
 
@@ -27,7 +27,7 @@ impl<K: Send + 'static> AsyncReassembler<K> for Reader {
             Chunk::Closed { .. } => (&self.0.closed, 1),
             _ => return ControlFlow::Continue(()),
         };
-        // What was heard is gone when it counts.
+        // Release the bytes before they are counted.
         drop(chunk);
         counter.fetch_add(count, Relaxed);
         ControlFlow::Continue(())

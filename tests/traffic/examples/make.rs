@@ -1,4 +1,4 @@
-//! Writes a made-up capture: `make mixed|bulk CONNECTIONS FILE`.
+//! Writes a generated capture: `make mixed|bulk CONNECTIONS FILE`.
 
 use std::fs::File;
 use std::io::BufWriter;

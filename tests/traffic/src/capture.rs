@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 
-/// Nanoseconds from one packet to the next: a million packets a second.
+/// The time between two packets in nanoseconds: a million packets a second.
 const STEP: u64 = 1000;
 /// Time stamp of the first packet in nanoseconds since the Unix epoch.
 const START: u64 = 1_700_000_000_000_000_000;
 
-/// Ethernet frames in one piece of memory.
+/// Ethernet frames in one buffer.
 #[derive(Clone, Debug, Default)]
 pub struct Capture {
     bytes: Vec<u8>,
@@ -22,7 +22,7 @@ impl Capture {
         self.payload += payload;
     }
 
-    /// Changes the places of the last two packets.
+    /// Swaps the last two packets.
     pub(crate) fn swap_last(&mut self) {
         let [.., before, middle, end] = self.ends[..] else { return };
         self.bytes[before..end].rotate_left(middle - before);
@@ -30,7 +30,7 @@ impl Capture {
         self.ends[len - 2] = before + (end - middle);
     }
 
-    /// Appends the last packet once more.
+    /// Appends a copy of the last packet.
     pub(crate) fn repeat_last(&mut self) {
         if let [.., start, end] = self.ends[..] {
             self.bytes.extend_from_within(start..end);
@@ -47,31 +47,31 @@ impl Capture {
             .map(|(i, (start, end))| (START + i as u64 * STEP, &self.bytes[start..*end]))
     }
 
-    /// How many frames there are.
+    /// The number of frames.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Returns `true` if there are no frames.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Bytes of all frames.
+    /// The number of bytes in all frames.
     #[must_use]
     pub fn wire_bytes(&self) -> u64 {
         self.bytes.len() as u64
     }
 
-    /// Bytes of all streams, each counted once.
+    /// The number of bytes in all streams, without retransmissions.
     #[must_use]
     pub fn payload_bytes(&self) -> u64 {
         self.payload
     }
 
-    /// Writes a pcap file with microseconds, which every program reads.
+    /// Writes a pcap file with microseconds, which every program can read.
     ///
     /// # Errors
     /// Those of `writer`.

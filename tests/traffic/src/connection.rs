@@ -23,9 +23,9 @@ enum Step {
     Syn,
     SynAck,
     Ack,
-    /// A side has so many bytes still to send.
+    /// The side has this number of bytes left to send.
     Send(usize, u64),
-    /// The receiver of what this side sent acknowledges it; then so many bytes follow.
+    /// The peer acknowledges what this side sent. Then this number of bytes follows.
     Acknowledge(usize, u64),
     Fin(usize),
     LastAck,
@@ -43,7 +43,7 @@ impl Connection {
         }
     }
 
-    /// Appends the next packet; false when there is none.
+    /// Appends the next packet. Returns `false` if there is none.
     pub(crate) fn next_packet(
         &mut self,
         profile: &Profile,

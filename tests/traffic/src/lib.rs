@@ -1,4 +1,5 @@
-//! Captures made up for benches and tests: many TCP connections at once, the same every time.
+//! Generated captures for benchmarks and tests: many concurrent TCP connections, the same in every
+//! run.
 //!
 //! ```
 //! use traffic::{Profile, Traffic};
@@ -16,27 +17,27 @@ pub use capture::Capture;
 use connection::Connection;
 pub use random::Random;
 
-/// What connections look like.
+/// The shape of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile {
-    /// Requests and responses of a connection, at most.
+    /// The maximum number of requests and responses of a connection.
     pub exchanges: u64,
-    /// Bytes of a request, at most.
+    /// The maximum number of bytes in a request.
     pub request: u64,
-    /// Bytes of a response, at most; their logarithm is evenly distributed.
+    /// The maximum number of bytes in a response. The logarithm is uniformly distributed.
     pub response: u64,
     /// Payload of a full segment in bytes.
     pub segment: usize,
-    /// Segments that one acknowledgement covers.
+    /// The number of segments that one acknowledgement covers.
     pub acknowledge_every: u64,
-    /// One of so many segments changes place with the next; 0 for none.
+    /// One in this number of segments is swapped with the next. 0 for none.
     pub reorder_one_of: u64,
-    /// One of so many segments is sent twice; 0 for none.
+    /// One in this number of segments is sent twice. 0 for none.
     pub repeat_one_of: u64,
 }
 
 impl Profile {
-    /// Web-like traffic: about 330 bytes a packet, a little reordering and retransmission.
+    /// Web-like traffic: about 330 bytes per packet, with some reordering and retransmission.
     pub const MIXED: Self = Self {
         exchanges: 5,
         request: 1200,
@@ -47,7 +48,7 @@ impl Profile {
         repeat_one_of: 300,
     };
 
-    /// Downloads: about 950 bytes a packet.
+    /// Downloads: about 950 bytes per packet.
     pub const BULK: Self = Self {
         exchanges: 1,
         request: 400,
@@ -59,7 +60,7 @@ impl Profile {
     };
 }
 
-/// Many connections at once.
+/// A generator of many concurrent connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Traffic {
     profile: Profile,
@@ -69,34 +70,34 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// A thousand connections of this profile, of which 500 go on at any time.
+    /// A thousand connections of this profile, 500 of which are open at any time.
     #[must_use]
     pub fn new(profile: Profile) -> Self {
         Self { profile, connections: 1000, at_once: 500, seed: 1 }
     }
 
-    /// How many connections there are, at most sixteen million.
+    /// Sets the number of connections, at most sixteen million.
     #[must_use]
     pub fn connections(mut self, count: u32) -> Self {
         self.connections = count.min(1 << 24);
         self
     }
 
-    /// How many go on at the same time.
+    /// Sets the number of connections that are open at the same time.
     #[must_use]
     pub fn at_once(mut self, count: usize) -> Self {
         self.at_once = count.max(1);
         self
     }
 
-    /// Another seed makes another capture of the same kind.
+    /// Sets the seed. Another seed produces another capture of the same kind.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Makes the packets.
+    /// Generates the packets.
     #[must_use]
     pub fn capture(&self) -> Capture {
         let mut random = Random::new(self.seed);
@@ -112,7 +113,7 @@ impl Traffic {
                 return capture;
             }
             let chosen = random.below(open.len() as u64) as usize;
-            // A window's worth at a time, as senders do.
+            // A window at a time, as senders do.
             for _ in 0..=random.below(8) {
                 if !open[chosen].next_packet(&self.profile, &mut random, &mut capture) {
                     open.swap_remove(chosen);

@@ -1,17 +1,17 @@
-//! Random numbers that are the same everywhere.
+//! Random numbers that are the same on every machine.
 
 /// The SplitMix64 generator.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// Starts from this seed.
+    /// Creates a generator with this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// Any number.
+    /// Returns any number.
     pub fn any(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -20,17 +20,17 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`; 0 if that is 0.
+    /// Returns a number below `bound`, or 0 if `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.any()) * u128::from(bound)) >> 64) as u64
     }
 
-    /// True once in `count` times, never if that is 0.
+    /// Returns `true` once in `count` times on average. Never if `count` is 0.
     pub fn one_of(&mut self, count: u64) -> bool {
         count > 0 && self.below(count) == 0
     }
 
-    /// A number from 1 to `most` whose logarithm is evenly distributed.
+    /// Returns a number from 1 to `most` whose logarithm is uniformly distributed.
     pub fn logarithmic(&mut self, most: u64) -> u64 {
         let bits = self.below(u64::from(most.max(1).ilog2()) + 1);
         (1 << bits | self.below(1 << bits)).min(most)

@@ -1,8 +1,8 @@
-//! Interpreter and compiler against libpcap's, side by side in one run.
+//! Compares the speed of the interpreter and the compiler with libpcap's, side by side in one run.
 //!
-//! `filter-bench [FOLDER]`: packets come from the captures under FOLDER, else they are made here. Each figure is the
-//! fastest of many short rounds in which the subjects take turns, with the median in brackets: other work on the machine
-//! only ever adds time.
+//! `filter-bench [FOLDER]`: packets come from the captures in FOLDER, or are generated. Each figure
+//! is the fastest of many short rounds in which the subjects take turns, with the median in
+//! brackets. The fastest round is reported because other work on the machine can only add time.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -41,7 +41,7 @@ fn main() {
         Some(folder) => packets(&libpcap, Path::new(&folder)).remove(&1).unwrap_or_default(),
         None => frames(1),
     };
-    // So few that they stay in the cache: the programs are measured, not the memory.
+    // Few enough to stay in the cache, so that the programs are measured and not the memory.
     let packets: Vec<Packet> =
         packets.into_iter().filter(|packet| packet.data.len() >= 60).take(2000).collect();
     println!(
@@ -104,7 +104,7 @@ fn main() {
     println!("geometric means: run {:.2} {:.2}, compile {:.2}", mean[0], mean[1], mean[2]);
 }
 
-/// Lowest and median nanoseconds of a call of each, taking turns.
+/// The lowest and the median number of nanoseconds per call, for subjects that take turns.
 fn medians(mut subjects: [&mut dyn FnMut() -> usize; 3]) -> [[f64; 2]; 3] {
     let mut times: [Vec<f64>; 3] = Default::default();
     for round in 0..=ROUNDS {

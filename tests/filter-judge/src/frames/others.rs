@@ -1,6 +1,7 @@
-//! Headers of link types that few captures have.
+//! Headers of rare link types.
 
-/// Headers that say that a payload of this EtherType follows; `None` for link types without any. The numbers are libpcap's.
+/// Headers that precede a payload of this EtherType. `None` for link types without any. The numbers
+/// are libpcap's.
 pub(super) fn headers(link_type: i32, ether_type: u16) -> Option<Vec<Vec<u8>>> {
     let kind = ether_type.to_be_bytes();
     let ppp = match ether_type {
@@ -75,7 +76,8 @@ pub(super) fn with_llc(link_type: i32, llc: &[u8], addresses: bool) -> Option<Ve
         }
         123 => vec![behind(&[0x82, 0, 0, 5], llc), behind(&[0x85, 0, 0, 5], llc)],
         127 => {
-            // Without and with flags, with a time stamp before them; the second of each says that frames are padded.
+            // Without and with flags, with a time stamp before them. The second of each pair has
+            // the flag for padded frames.
             let radiotap = |present: u8, fields: &[u8]| {
                 let len = 8 + fields.len() as u8;
                 [&[0, 0, len, 0, present, 0, 0, 0], fields].concat()
