@@ -154,7 +154,8 @@ fn payloads() -> Vec<(u16, Vec<u8>)> {
         options[0] = 0x47;
         payloads.push((0x0800, options));
         payloads.push((0x86dd, ip6(*protocol, transport)));
-        // Hop-by-hop options, destination options, a fragment, an authentication header, and several of them.
+        // Hop-by-hop options, destination options, a fragment, an authentication header, and
+        // several of them.
         let extension = |next: u8, body: &[u8]| [&[next, 0, 1, 4, 0, 0, 0, 0][..], body].concat();
         let authentication = |next: u8, body: &[u8]| [&[next, 4][..], &[0u8; 22], body].concat();
         let fragment = |next: u8, offset: u16, body: &[u8]| {

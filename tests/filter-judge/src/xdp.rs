@@ -77,7 +77,8 @@ impl XdpProgram {
             log: log.as_mut_ptr().addr() as u64,
             ..Load::default()
         };
-        // SAFETY: the attributes point to memory that lives through the call and has the lengths given.
+        // SAFETY: the attributes point to memory that lives through the call and has the lengths
+        // given.
         let result = unsafe {
             libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw const attributes, size_of::<Load>())
         };
@@ -106,7 +107,8 @@ impl XdpProgram {
             repeat: 1,
             ..TestRun::default()
         };
-        // SAFETY: the attributes point to memory that lives through the call and has the lengths given.
+        // SAFETY: the attributes point to memory that lives through the call and has the lengths
+        // given.
         let result = unsafe {
             libc::syscall(libc::SYS_bpf, PROG_TEST_RUN, &raw mut attributes, size_of::<TestRun>())
         };

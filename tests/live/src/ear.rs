@@ -1,4 +1,5 @@
-//! A listener in this process: the library's conversations, read one after another in one task.
+//! A listener in this process, which reads the library's conversations one after another in one
+//! task.
 
 use std::{
     net::SocketAddr,
@@ -20,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{Direction, Heard, PATIENCE, Stream};
 
-/// Listens at a link until it [is asked what it heard](Ear::finish).
+/// Listens on a link until [`finish`](Ear::finish).
 #[derive(Debug)]
 pub struct Ear {
     handle: Handle,
@@ -28,11 +29,11 @@ pub struct Ear {
     thread: JoinHandle<Result>,
 }
 
-/// A listener's state as it starts.
+/// The result of starting a listener.
 pub type Listening = std::result::Result<Handle, String>;
 
 impl Ear {
-    /// Begins to listen; when it returns, nothing is missed any more.
+    /// Starts to listen. When it returns, every further packet is captured.
     ///
     /// # Errors
     ///
@@ -44,11 +45,11 @@ impl Ear {
         })
     }
 
-    /// The same with whatever source `open` opens on the host.
+    /// Listens with the source that `open` opens on the host.
     ///
     /// # Errors
     ///
-    /// If it does not.
+    /// If `open` fails.
     pub fn at<S: IntoPacketSource>(
         host: &Namespace,
         open: impl FnOnce() -> std::result::Result<S, String> + Send + 'static,
@@ -56,11 +57,11 @@ impl Ear {
         Self::of(host, move || Ok(open()?.flow_conversations(FiveTuple::bidirectional())))
     }
 
-    /// The same with whatever conversations `begin` begins on the host.
+    /// Listens to the conversations that `begin` starts on the host.
     ///
     /// # Errors
     ///
-    /// If it does not.
+    /// If `begin` fails.
     pub fn of(
         host: &Namespace,
         begin: impl FnOnce() -> std::result::Result<Conversations, String> + Send + 'static,
@@ -68,7 +69,7 @@ impl Ear {
         let (started, ready) = mpsc::channel();
         let heard = Arc::new(Mutex::new(Heard::default()));
         let shared = Arc::clone(&heard);
-        // Threads that start here stay on the host; so does the capture that is opened there.
+        // Threads that start here stay on the host, and so does a capture that they open.
         let guard = host.enter()?;
         let thread = thread::Builder::new().name("ear".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -85,13 +86,13 @@ impl Ear {
         }
     }
 
-    /// What tells how far the engines are.
+    /// The handle for the engines' progress.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Waits until `conversations` have ended, then stops, and tells all that was heard. Conversations that were still
-    /// open then end with the capture.
+    /// Waits until `conversations` have ended, then stops and returns everything that was captured.
+    /// Conversations that are still open then end with the capture.
     ///
     /// # Errors
     ///
@@ -124,7 +125,7 @@ async fn listen(
             return Ok(());
         }
     };
-    // Whoever waits for this is gone only if the test is.
+    // The receiver is gone only if the test is.
     let _ = started.send(Ok(conversations.handle()));
     while let Some(conversation) = conversations.next().await {
         let (directions, end) = hear(conversation?).await;

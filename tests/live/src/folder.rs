@@ -1,4 +1,4 @@
-//! A folder that is gone after the test.
+//! A folder that is removed after the test.
 
 use std::{
     env, fs, io,
@@ -8,18 +8,18 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// A new folder for temporary files; removed with all that is in it when dropped.
+/// A new folder for temporary files. Removed with its contents when dropped.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
 }
 
 impl Folder {
-    /// Makes one that others may read, since servers may run as another user.
+    /// Creates a folder that is readable by others, because servers may run as another user.
     ///
     /// # Errors
     ///
-    /// If the place for temporary files cannot be written.
+    /// If the directory for temporary files is not writable.
     pub fn new() -> io::Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
@@ -29,12 +29,12 @@ impl Folder {
         Ok(Self { path })
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The path of something in it.
+    /// The path of an entry.
     pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
         self.path.join(name)
     }
@@ -42,7 +42,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What is left is for the system's own clearing of temporary files.
+        // The system cleans up temporary files that cannot be removed here.
         let _ = fs::remove_dir_all(&self.path);
     }
 }

@@ -1,4 +1,4 @@
-//! A listener in a process of its own: the command `ringtap follow --digest`.
+//! A listener in a separate process: the command `ringtap follow --digest`.
 
 use std::{
     env, fs,
@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::{Direction, Heard, PATIENCE, Stream};
 
-/// Runs `ringtap follow` at a link until it [is asked what it heard](Follower::finish).
+/// Runs `ringtap follow` on a link until [`finish`](Follower::finish).
 #[derive(Debug)]
 pub struct Follower {
     process: Process,
@@ -39,7 +39,7 @@ struct Line {
     gaps: Vec<(u64, u64)>,
 }
 
-/// Finds the command: where `RINGTAP_COMMAND` says, or beside this test's own folder.
+/// Finds the command: in `RINGTAP_COMMAND`, or next to this test's own folder.
 ///
 /// # Errors
 ///
@@ -57,24 +57,25 @@ pub fn ringtap() -> Result<PathBuf> {
 }
 
 impl Follower {
-    /// Begins to listen; when it returns, nothing is missed any more.
+    /// Starts to listen. When it returns, every further packet is captured.
     ///
     /// # Errors
     ///
-    /// If the command does not begin to capture.
+    /// If the command does not start to capture.
     pub fn start(host: &Namespace, link: &str) -> Result<Self> {
         Self::start_with(host, link, &[], captures)
     }
 
-    /// The same by AF_XDP; with the name of another link, packets are passed on to that, and back.
+    /// Listens with AF_XDP. With the name of another link, packets are forwarded to that link and
+    /// back.
     ///
     /// # Errors
     ///
-    /// If the command does not begin to capture.
+    /// If the command does not start to capture.
     pub fn start_xdp(host: &Namespace, link: &str, forward: Option<&str>) -> Result<Self> {
         let mut options = vec!["--backend", "xdp"];
         options.extend(forward.iter().flat_map(|other| ["--forward", other]));
-        // The other one is opened last.
+        // The second link is opened last.
         let last = forward.unwrap_or(link).to_owned();
         Self::start_with(host, link, &options, move |host, _| has_program(host, &last))
     }
@@ -111,11 +112,12 @@ impl Follower {
         Ok(follower)
     }
 
-    /// Waits until `directions` were told, interrupts the command, and tells all that it heard.
+    /// Waits until the command has printed `directions` lines, interrupts it, and returns
+    /// everything that it captured.
     ///
     /// # Errors
     ///
-    /// If it does not end as it should, or tells something else than digests.
+    /// If it does not end properly, or prints anything but digests.
     pub fn finish(mut self, directions: usize) -> Result<Heard> {
         let started = Instant::now();
         while self.told() < directions && !self.output.is_finished() && started.elapsed() < PATIENCE
@@ -159,13 +161,14 @@ impl Follower {
             }
             thread::sleep(Duration::from_millis(5));
         }
-        // From bound to filtered there are some system calls more.
+        // There are a few system calls between binding the socket and attaching the filter.
         thread::sleep(Duration::from_millis(100));
         Ok(())
     }
 }
 
-/// A capture shows in the host's list of packet sockets; see packet(7).
+/// Returns `true` if the host's list of packet sockets contains a capture on the link; see
+/// packet(7).
 fn captures(host: &Namespace, link: &str) -> Result<bool> {
     let index = host.link(link)?.index().to_string();
     let sockets = host.run(|| fs::read_to_string("/proc/thread-self/net/packet"))??;
@@ -175,7 +178,7 @@ fn captures(host: &Namespace, link: &str) -> Result<bool> {
     }))
 }
 
-/// A program on a link shows in what ip(8) tells of it.
+/// Returns `true` if ip(8) shows a program on the link.
 fn has_program(host: &Namespace, link: &str) -> Result<bool> {
     let mut command = Command::new(program("ip", "iproute2")?);
     command.args(["link", "show", "dev", link]).stdout(Stdio::piped());

@@ -1,4 +1,4 @@
-//! A host that passes frames on between two links, and not always well.
+//! A host that forwards frames between two links, with losses.
 
 use std::{
     collections::VecDeque,
@@ -25,39 +25,40 @@ use nix::{
 
 use crate::Random;
 
-/// What happens to TCP segments, in each direction, out of a thousand. Other frames pass.
+/// The rates, in a thousandth, at which TCP segments of each direction are disturbed. Other frames
+/// are forwarded unchanged.
 #[derive(Clone, Copy, Debug)]
 pub struct Roughness {
     /// Lost.
     pub lost: u64,
-    /// Passed on twice.
+    /// Forwarded twice.
     pub doubled: u64,
     /// Overtaken by up to eight others, or late by up to four milliseconds.
     pub overtaken: u64,
-    /// Where the sequence of decisions begins.
+    /// The seed of the sequence of decisions.
     pub seed: u64,
 }
 
-/// The longest that a segment is held back, so that the last of a burst arrives as well.
+/// The maximum time for which a segment is held back, so that the last of a burst arrives as well.
 const LATE: Duration = Duration::from_millis(4);
 
-/// Bytes that may wait for the forwarder in each direction.
+/// The receive buffer in bytes for each direction.
 const RECEIVE_BUFFER: usize = 16 << 20;
 
-/// What a forwarder did to segments.
+/// Counters of disturbed segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Toll {
-    /// Passed on at least once.
+    /// Forwarded at least once.
     pub passed: u64,
-    /// Not passed on.
+    /// Not forwarded.
     pub lost: u64,
-    /// Passed on twice.
+    /// Forwarded twice.
     pub doubled: u64,
     /// Held back.
     pub overtaken: u64,
 }
 
-/// Passes frames on in both directions, on a thread of its own, until it is dropped.
+/// Forwards frames in both directions, on its own thread, until it is dropped.
 #[derive(Debug)]
 pub struct Forwarder {
     state: Arc<State>,
@@ -74,11 +75,11 @@ struct State {
 }
 
 impl Forwarder {
-    /// Joins two links of `middle`, which must not have addresses.
+    /// Connects two links of `middle`, which must not have addresses.
     ///
     /// # Errors
     ///
-    /// If a packet socket cannot be had.
+    /// If a packet socket cannot be opened.
     pub fn start(middle: Namespace, links: [&str; 2], roughness: Roughness) -> Result<Self> {
         let [left, right] = links.map(|link| middle.run(|| raw_socket(link)));
         let (left, right) = (left??, right??);
@@ -101,7 +102,7 @@ impl Forwarder {
         Ok(Self { state, thread: Some(thread) })
     }
 
-    /// What it did so far.
+    /// The counters so far.
     pub fn toll(&self) -> Toll {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Toll {
@@ -122,7 +123,7 @@ impl Drop for Forwarder {
     }
 }
 
-/// Waits for frames and moves those that are there.
+/// Waits for frames and forwards those that are available.
 fn turn(lanes: &mut [Lane; 2], state: &State) -> io::Result<()> {
     let waiting = lanes.iter().any(|lane| !lane.held.is_empty());
     let timeout = PollTimeout::from(if waiting { 1_u8 } else { 50 });
@@ -140,7 +141,8 @@ struct Lane {
     to: OwnedFd,
     roughness: Roughness,
     random: Random,
-    /// Frames that others overtake: how many more may, and since when they wait.
+    /// Frames that others overtake, each with the number that still may and the time since when it
+    /// is held.
     held: VecDeque<(Vec<u8>, u64, Instant)>,
     buffer: Vec<u8>,
 }
@@ -151,7 +153,7 @@ impl Lane {
     }
 
     fn turn(&mut self, state: &State) -> io::Result<()> {
-        // Not for ever: the other direction waits meanwhile.
+        // Bounded, because the other direction must get its turn.
         for _ in 0..64 {
             let length = match recv(self.from.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT)
             {
@@ -205,7 +207,7 @@ impl Lane {
     }
 }
 
-/// Whether this Ethernet frame carries TCP without IPv6 extension headers.
+/// Returns `true` if this Ethernet frame carries TCP without IPv6 extension headers.
 fn is_tcp(frame: &[u8]) -> bool {
     match frame.get(12..14) {
         Some([0x08, 0x00]) => frame.get(23) == Some(&6),
@@ -214,14 +216,15 @@ fn is_tcp(frame: &[u8]) -> bool {
     }
 }
 
-/// A packet socket that sees and sends whole frames of one link, on the namespace of this thread. What it sends itself
-/// it does not see.
+/// Opens a packet socket for whole frames of one link, in the namespace of this thread. It does not
+/// receive the frames that it sends itself.
 fn raw_socket(link: &str) -> io::Result<OwnedFd> {
     let descriptor =
         socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::EthAll)?;
     let address = link_address(link)?.ok_or(io::ErrorKind::NotFound)?;
     bind(descriptor.as_raw_fd(), &address)?;
-    // Beyond the system's limit only for the real root. What does not fit is lost, as on any path.
+    // Only the real root may exceed the system's limit. Frames that do not fit are lost, as on any
+    // path.
     setsockopt(&descriptor, sockopt::RcvBufForce, &RECEIVE_BUFFER)
         .or_else(|_| setsockopt(&descriptor, sockopt::RcvBuf, &RECEIVE_BUFFER))?;
     Ok(descriptor)

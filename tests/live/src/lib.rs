@@ -1,5 +1,5 @@
-//! What the live tests are made of: a wire between two hosts, a rough path, servers, listeners, and streams of bytes
-//! that are compared by length, SHA-256 and gaps.
+//! Building blocks of the live tests: a wire between two hosts, a lossy path, servers, listeners,
+//! and byte streams that are compared by length, SHA-256 and gaps.
 
 #![forbid(unsafe_code)]
 
@@ -23,7 +23,7 @@ pub use stream::{Direction, Heard, Stream};
 pub use web::Web;
 pub use wire::{CLIENT, SERVER, Wire};
 
-/// How long anything that should happen is waited for.
+/// The maximum time to wait for any expected event.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 
 #[cfg(doctest)]

@@ -1,4 +1,4 @@
-//! Numbers that look random and are the same in each run.
+//! Pseudo-random numbers that are the same in every run.
 
 use std::{fs::File, io, io::Write as _, path::Path};
 
@@ -9,7 +9,7 @@ pub struct Random {
 }
 
 impl Random {
-    /// A sequence of its own for each seed.
+    /// Creates the sequence of a seed.
     pub fn new(seed: u64) -> Self {
         Self { state: seed }
     }
@@ -28,7 +28,7 @@ impl Random {
         self.number() % limit
     }
 
-    /// Whether something happens that happens `permille` times in a thousand.
+    /// Returns `true` for `permille` out of a thousand calls on average.
     pub fn happens(&mut self, permille: u64) -> bool {
         self.below(1000) < permille
     }

@@ -1,4 +1,4 @@
-//! A program between a client and the wire that remembers what it passes on.
+//! A program between a client and the wire that records what it forwards.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -9,7 +9,7 @@ use std::{
 use live_harness::Result;
 use netns::Namespace;
 
-/// Passes one connection on, from the loopback interface of a host to a server elsewhere.
+/// Forwards one connection from the loopback interface of a host to a server elsewhere.
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
@@ -17,7 +17,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Waits for a client on `host`, for whom it will connect to `server`.
+    /// Waits for a client on `host` and then connects to `server`.
     ///
     /// # Errors
     ///
@@ -40,12 +40,12 @@ impl Relay {
         Ok(Self { address, thread })
     }
 
-    /// Where it waits for its client.
+    /// The address at which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What the client said and what the server said, when both have ended.
+    /// The bytes sent by the client and by the server, once both have ended.
     ///
     /// # Errors
     ///

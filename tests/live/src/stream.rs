@@ -1,4 +1,4 @@
-//! What was heard, and whether it is what was said.
+//! Captured streams, and their comparison with the bytes that were sent.
 
 use std::{
     fmt,
@@ -15,14 +15,14 @@ use sha2::{Digest as _, Sha256};
 pub struct Stream {
     /// Captured bytes.
     pub length: u64,
-    /// Over exactly those.
+    /// The hash of exactly those bytes.
     pub sha256: [u8; 32],
-    /// Offset and length of each hole, earlier holes counted.
+    /// Offset and length of each gap. The offset includes earlier gaps.
     pub gaps: Vec<(u64, u64)>,
 }
 
 impl Stream {
-    /// What `Stream` would be of all that `said` yields, less these holes.
+    /// The stream of all that `said` yields, less these gaps.
     ///
     /// # Errors
     ///
@@ -38,11 +38,11 @@ impl Stream {
         Ok(Self { length, sha256: hash.finalize().into(), gaps: gaps.to_vec() })
     }
 
-    /// Fails unless this is exactly what `said` yields, without a hole.
+    /// Fails unless this is exactly what `said` yields, without a gap.
     ///
     /// # Errors
     ///
-    /// What differs.
+    /// The difference.
     pub fn is_all_of(&self, said: impl Read) -> Result {
         self.is_what_was_captured_of(said)?;
         match self.gaps[..] {
@@ -51,11 +51,11 @@ impl Stream {
         }
     }
 
-    /// Fails unless this is exactly what `said` yields, less the holes that it tells of.
+    /// Fails unless this is exactly what `said` yields, less the gaps.
     ///
     /// # Errors
     ///
-    /// What differs.
+    /// The difference.
     pub fn is_what_was_captured_of(&self, said: impl Read) -> Result {
         let expected = Self::of(said, &self.gaps)?;
         if *self == expected {
@@ -77,37 +77,37 @@ impl fmt::Debug for Stream {
 /// One direction of one conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Direction {
-    /// Who says it.
+    /// The sender.
     pub from: SocketAddr,
-    /// To whom.
+    /// The receiver.
     pub to: SocketAddr,
-    /// What.
+    /// The captured bytes.
     pub stream: Stream,
 }
 
-/// All that a listener heard.
+/// Everything that a listener captured.
 #[derive(Clone, Debug, Default)]
 pub struct Heard {
-    /// Each direction that carried data or has a gap.
+    /// Each direction with data or a gap.
     pub directions: Vec<Direction>,
-    /// How each conversation ended and who had opened it, if the listener tells.
+    /// The initiator and the end reason of each conversation, if the listener reports them.
     pub ends: Vec<(SocketAddr, EndReason)>,
     /// Packets that the kernel dropped.
     pub drops: u64,
 }
 
 impl Heard {
-    /// The same, for who wants all bytes of it.
+    /// Checks that the kernel dropped no packets, for tests that need all bytes.
     ///
     /// # Errors
     ///
-    /// [`Dropped`](live_harness::Dropped) if the kernel dropped some, which has the test run again.
+    /// [`Dropped`](live_harness::Dropped) if the kernel dropped some. The test is then run again.
     pub fn whole(self) -> Result<Self> {
         none_dropped(self.drops)?;
         Ok(self)
     }
 
-    /// The one direction to the port `port`.
+    /// The only direction to the port `port`.
     ///
     /// # Errors
     ///
@@ -116,7 +116,7 @@ impl Heard {
         self.only(|direction| direction.to.port() == port)
     }
 
-    /// The one direction from the port `port`.
+    /// The only direction from the port `port`.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl Heard {
         self.only(|direction| direction.from.port() == port)
     }
 
-    /// The one direction for which `wanted` holds.
+    /// The only direction for which `wanted` holds.
     ///
     /// # Errors
     ///
@@ -140,11 +140,11 @@ impl Heard {
         }
     }
 
-    /// Bytes that were missed, in all directions. They are what the kernel dropped, or there are none.
+    /// The number of missing bytes in all directions.
     ///
     /// # Errors
     ///
-    /// If bytes were missed though the kernel dropped nothing.
+    /// If bytes are missing although the kernel dropped no packets.
     pub fn missed(&self) -> Result<u64> {
         let missed = self
             .directions
@@ -161,7 +161,7 @@ impl Heard {
     }
 }
 
-/// Hands at most `limit` bytes of `said` to `each`, part by part, and returns how many there were.
+/// Passes at most `limit` bytes of `said` to `each`, in parts, and returns their number.
 fn take(said: &mut impl Read, limit: u64, mut each: impl FnMut(&[u8])) -> io::Result<u64> {
     let (mut buffer, mut taken) = (vec![0; 1 << 16], 0);
     while taken < limit {

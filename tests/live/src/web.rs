@@ -1,4 +1,4 @@
-//! nginx, told to stay in the foreground, as one process, within one folder.
+//! nginx in the foreground, as one process, within one folder.
 
 use std::{fs, path::Path, process};
 
@@ -7,9 +7,10 @@ use netns::Process;
 
 use crate::{Folder, Random, Wire};
 
-/// A web server at port 80 of a wire's server, both families.
+/// A web server at port 80 of a wire's server, for both IP versions.
 ///
-/// What is put below `/chunked` is sent in chunks, since it goes through server-side includes; below `/up` PUT works.
+/// Content below `/chunked` is sent in chunks, because it passes through server-side includes. PUT
+/// works below `/up`.
 #[derive(Debug)]
 pub struct Web {
     process: Process,
@@ -17,11 +18,11 @@ pub struct Web {
 }
 
 impl Web {
-    /// Starts it.
+    /// Starts the server.
     ///
     /// # Errors
     ///
-    /// [`Missing`](live_harness::Missing) if there is no nginx.
+    /// [`Missing`](live_harness::Missing) if nginx is not installed.
     pub fn start(wire: &Wire) -> Result<Self> {
         let nginx = program("nginx", "nginx")?;
         let folder = Folder::new()?;
@@ -36,7 +37,7 @@ impl Web {
         Ok(web)
     }
 
-    /// Its number, to see that it lives.
+    /// Its process identifier, to check that it is alive.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
@@ -51,7 +52,8 @@ impl Web {
         Ok(())
     }
 
-    /// Offers a text of `length` bytes at `/name`, without anything that server-side includes would act on.
+    /// Offers a text of `length` bytes at `/name`, without anything that server-side includes would
+    /// interpret.
     ///
     /// # Errors
     ///
@@ -64,7 +66,7 @@ impl Web {
         Ok(())
     }
 
-    /// What `/name` was uploaded as.
+    /// The path of the file that was uploaded as `/name`.
     pub fn path(&self, name: &str) -> std::path::PathBuf {
         self.folder.join(Path::new("root").join(name))
     }

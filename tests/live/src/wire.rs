@@ -1,4 +1,4 @@
-//! Two hosts, and what lies between them.
+//! Two hosts, and the path between them.
 
 use std::{
     io,
@@ -16,10 +16,10 @@ pub const SERVER: &str = "server0";
 /// The client's link, on its host.
 pub const CLIENT: &str = "client0";
 
-/// A server's host and a client's, with a wire or a rough path between them.
+/// A server's host and a client's, with a wire or a lossy path between them.
 #[derive(Debug)]
 pub struct Wire {
-    /// Dropped first, since its thread works in the namespace between the hosts.
+    /// Dropped first, because its thread works in the namespace between the hosts.
     forwarder: Option<Forwarder>,
     /// The server's host: 10.7.0.1 and fd07::1, on the link [`SERVER`].
     pub server: Namespace,
@@ -28,29 +28,31 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// A veth pair as the kernel makes it: segments of up to 64 KiB, checksums left unfinished.
+    /// Creates a veth pair with the kernel's defaults: segments of up to 64 KiB, checksums left
+    /// unfinished.
     ///
     /// # Errors
     ///
-    /// If the hosts cannot be made.
+    /// If the hosts cannot be created.
     pub fn new() -> Result<Self> {
         Self::direct(true)
     }
 
-    /// A veth pair that carries frames as a cable would: 1,500 bytes at most, checksums finished.
+    /// Creates a veth pair that carries frames as a cable would: at most 1,500 bytes, with complete
+    /// checksums.
     ///
     /// # Errors
     ///
-    /// If the hosts cannot be made.
+    /// If the hosts cannot be created.
     pub fn with_plain_frames() -> Result<Self> {
         Self::direct(false)
     }
 
-    /// A path with a host in its middle that loses, doubles and reorders TCP segments.
+    /// Creates a path with a host in the middle that loses, duplicates and reorders TCP segments.
     ///
     /// # Errors
     ///
-    /// If the hosts cannot be made.
+    /// If the hosts cannot be created.
     pub fn rough(roughness: Roughness) -> Result<Self> {
         let middle = Namespace::new()?;
         let mut wire = Self::through(&middle)?;
@@ -58,12 +60,12 @@ impl Wire {
         Ok(wire)
     }
 
-    /// A path with a host in its middle, which passes nothing on by itself: frames as on a cable end at its links `left`,
-    /// to the server, and `right`, to the client.
+    /// Creates a path with a host in the middle that forwards nothing on its own. Frames as on a
+    /// cable end at its links `left`, to the server, and `right`, to the client.
     ///
     /// # Errors
     ///
-    /// If the hosts cannot be made.
+    /// If the hosts cannot be created.
     pub fn through(middle: &Namespace) -> Result<Self> {
         let (server, client) = (Namespace::new()?, Namespace::new()?);
         let ends =
@@ -81,12 +83,12 @@ impl Wire {
         self.forwarder.as_ref()
     }
 
-    /// Waits until something on the server's host accepts connections at `port`. The trial goes over loopback, so
-    /// nobody sees it on the wire.
+    /// Waits until a program on the server's host accepts connections at `port`. The attempts go
+    /// over loopback, so they do not appear on the wire.
     ///
     /// # Errors
     ///
-    /// If nobody does in time.
+    /// If nothing accepts connections in time.
     pub fn wait_for_server(&self, port: u16) -> Result {
         let started = Instant::now();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
@@ -114,7 +116,7 @@ impl Wire {
     }
 }
 
-/// Gives the two ends their addresses and switches them on.
+/// Assigns addresses to the two ends and sets them up.
 fn plug(server: &Link<'_>, client: &Link<'_>, offloads: bool) -> Result {
     for (link, host) in [(server, 1), (client, 2)] {
         if !offloads {

@@ -1,8 +1,8 @@
-//! What a crate may pull in.
+//! Restrictions on the dependencies of each crate.
 
 use std::process::Command;
 
-/// Somebody who embeds only the ring layer gets no runtime, no tracker and no command line.
+/// A program that embeds only the ring layer gets no runtime, no flow tracker and no command line.
 #[test]
 fn ring_core_alone_stays_small() {
     let names = dependencies("ring-core");
@@ -45,12 +45,13 @@ fn packet_filter_stands_alone() {
     }
 }
 
-/// Procedural macros run in the compiler, and are no part of what is built.
+/// Returns `true` for packages that are part of the build. Procedural macros run in the compiler
+/// and are not.
 fn is_of_the_build(name: &str) -> bool {
     ["thiserror-impl", "proc-macro2", "quote", "syn", "unicode-ident"].contains(&name)
 }
 
-/// Names of all packages that `package` needs to run, itself included.
+/// The names of all packages that `package` needs at run time, including itself.
 fn dependencies(package: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "-e", "normal", "--prefix", "none", "-p", package])

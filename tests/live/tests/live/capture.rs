@@ -1,4 +1,4 @@
-//! `ringtap capture`: what its files say of interfaces, by Wireshark's account.
+//! `ringtap capture`: the interfaces in its files, as Wireshark's tools report them.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
@@ -18,7 +18,8 @@ use nix::{
 };
 use ring_core::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout};
 
-/// What `capinfos` says of a file's interfaces: the name of each, its packets and its blocks of statistics.
+/// The interfaces of a file by `capinfos`: the name of each, its number of packets and its number
+/// of statistics blocks.
 fn interfaces(file: &Path) -> Result<Vec<(String, u64, u64)>> {
     let mut command = Command::new(program("capinfos", "tshark")?);
     let output = command.arg("-I").arg(file).stderr(Stdio::null()).output()?;
@@ -36,7 +37,8 @@ fn interfaces(file: &Path) -> Result<Vec<(String, u64, u64)>> {
     Ok(found)
 }
 
-/// Runs the command, which ends by itself, while datagrams go to each of these addresses from time to time.
+/// Runs the command, which ends on its own, while datagrams are sent to each of these addresses
+/// from time to time.
 fn run(host: &Namespace, arguments: &[&str], file: &Path, addresses: &[&str]) -> Result {
     let socket = host.run(|| UdpSocket::bind("0.0.0.0:0"))??;
     let mut command = Command::new(ringtap()?);
@@ -56,7 +58,8 @@ fn run(host: &Namespace, arguments: &[&str], file: &Path, addresses: &[&str]) ->
     Err("the command does not end".into())
 }
 
-/// Interfaces have their names, and the totals, which are of all together, are there.
+/// Checks that interfaces have their names, and that the totals, which are of all interfaces
+/// together, are present.
 pub(crate) fn files_name_the_interfaces_of_any() -> Result {
     let (host, other) = (Namespace::new()?, Namespace::new()?);
     let (near, far) = host.veth_to(&other, "near0", "far0")?;
@@ -81,7 +84,7 @@ pub(crate) fn files_name_the_interfaces_of_any() -> Result {
     Ok(())
 }
 
-/// Each of several files has the totals so far, not only the last.
+/// Checks that each of several files contains the totals so far, not only the last.
 pub(crate) fn every_file_has_the_totals() -> Result {
     let host = Namespace::new()?;
     let folder = Folder::new()?;
@@ -98,7 +101,7 @@ pub(crate) fn every_file_has_the_totals() -> Result {
     Ok(())
 }
 
-/// Nothing of what the ring has is lost when the capture is told to end.
+/// Checks that packets in the ring are written when the capture is interrupted.
 pub(crate) fn what_came_before_an_interrupt_is_written() -> Result {
     const DATAGRAMS: u64 = 1000;
     let host = Namespace::new()?;
@@ -108,7 +111,7 @@ pub(crate) fn what_came_before_an_interrupt_is_written() -> Result {
     let mut command = Command::new(ringtap()?);
     command.args(["capture", "-i", "lo", "udp port 9", "-w"]).arg(&file).stderr(Stdio::null());
     let mut process = host.spawn(&mut command)?;
-    // There is a file once there is a capture.
+    // The file exists once the capture does.
     let asked = Instant::now();
     while interfaces(&file).is_ok_and(|found| found.is_empty()) {
         assert!(asked.elapsed() < PATIENCE, "no file");
@@ -125,7 +128,7 @@ pub(crate) fn what_came_before_an_interrupt_is_written() -> Result {
     Ok(())
 }
 
-/// Runs a program on a host; what it prints, if it succeeds.
+/// Runs a program on a host. Returns its output if it succeeds.
 fn on(
     host: &Namespace,
     name: &'static str,
@@ -140,7 +143,8 @@ fn on(
     if status.success() { Ok(text) } else { Err(format!("{name} {arguments:?}: {status}").into()) }
 }
 
-/// Ethernet and raw IP in one file, which tcpdump and tshark read to its end; and a file without packets.
+/// Checks that tcpdump and tshark can read Ethernet and raw IP in one file to its end, and a file
+/// without packets.
 pub(crate) fn every_mixture_of_any_is_readable() -> Result {
     let (host, other) = (Namespace::new()?, Namespace::new()?);
     let (near, far) = host.veth_to(&other, "near0", "far0")?;
@@ -151,7 +155,7 @@ pub(crate) fn every_mixture_of_any_is_readable() -> Result {
     far.add_address("10.8.0.2/24".parse()?)?;
     near.wait_until_running(PATIENCE)?;
     let ip = |words: &str| on(&host, "ip", "iproute2", &words.split(' ').collect::<Vec<_>>());
-    // A tun device has a carrier as long as a process has it open; TUNSETIFF with IFF_TUN and IFF_NO_PI.
+    // A tun device has a carrier while a process has it open; TUNSETIFF with IFF_TUN and IFF_NO_PI.
     let open = "import fcntl, os, struct, time; fd = os.open('/dev/net/tun', os.O_RDWR); \
                 fcntl.ioctl(fd, 0x400454ca, struct.pack('16sH14x', b'tunnel0', 0x1001)); time.sleep(600)";
     let _tunnel = host.spawn(Command::new(program("python3", "python3")?).args(["-c", open]))?;
@@ -189,11 +193,11 @@ pub(crate) fn every_mixture_of_any_is_readable() -> Result {
     Ok(())
 }
 
-/// A capture that runs, from the line on that says so.
+/// A running capture that has reported its start.
 pub(crate) struct Capturing {
     process: Process,
     pub(crate) errors: BufReader<ChildStderr>,
-    /// What it said before that line.
+    /// The output before the report of the start.
     said: String,
 }
 
@@ -208,7 +212,8 @@ impl Capturing {
         Ok(Self { process, errors, said })
     }
 
-    /// Sends SIGINT; what it says at its end, which comes within two seconds (more on a busy machine).
+    /// Sends SIGINT. Returns the final output, which must appear within two seconds (more on a busy
+    /// machine).
     pub(crate) fn end(&mut self) -> Result<String> {
         let since = Instant::now();
         kill(Pid::from_raw(i32::try_from(self.process.child().id())?), Signal::SIGINT)?;
@@ -221,7 +226,7 @@ impl Capturing {
     }
 }
 
-/// `-G 1 -W 2` makes two files and ends, though there is no packet.
+/// Checks that `-G 1 -W 2` creates two files and ends even if there are no packets.
 pub(crate) fn intervals_end_on_a_silent_wire() -> Result {
     let host = Namespace::new()?;
     let folder = Folder::new()?;
@@ -237,7 +242,7 @@ pub(crate) fn intervals_end_on_a_silent_wire() -> Result {
     Ok(())
 }
 
-/// Whatever ends the process: what is a second old is in the file.
+/// Checks that a killed capture leaves all packets older than a second in its file.
 pub(crate) fn a_killed_capture_leaves_its_packets() -> Result {
     let host = Namespace::new()?;
     let folder = Folder::new()?;
@@ -250,7 +255,7 @@ pub(crate) fn a_killed_capture_leaves_its_packets() -> Result {
         for _ in 0..20 {
             socket.send_to(b"a datagram", "127.0.0.1:9")?;
         }
-        // No packet comes that would push them out.
+        // No further packet arrives that would flush them.
         thread::sleep(Duration::from_millis(1500));
         capture.process.child().kill()?;
         capture.process.child().wait()?;
@@ -271,7 +276,7 @@ pub(crate) fn a_signal_at_any_moment_with_rotation() -> Result {
     at_any_moment(&["-C", "1"])
 }
 
-/// Nothing that came before the signal is missing, whatever the moment.
+/// Checks that a signal at any moment loses no packet from before it.
 fn at_any_moment(options: &[&str]) -> Result {
     let moments = std::env::var("RINGTAP_MOMENTS").map_or(Ok(4), |text| text.parse::<u32>())?;
     let host = Namespace::new()?;
@@ -282,7 +287,7 @@ fn at_any_moment(options: &[&str]) -> Result {
         let mut command = Command::new(ringtap()?);
         command.args(["capture", "-i", "lo", "udp port 9"]).args(options).arg("-w").arg(&file);
         let mut capture = Capturing::start(&host, &mut command)?;
-        // Moments that spread over some blocks of the ring and over the time of a flush.
+        // The moments cover several blocks of the ring and the interval of a flush.
         let until = Instant::now() + Duration::from_millis(u64::from(moment * 337 % 1300));
         let mut sent = 0_u64;
         while sent < 10 || Instant::now() < until {
@@ -313,13 +318,13 @@ fn at_any_moment(options: &[&str]) -> Result {
     Ok(())
 }
 
-/// The packets that the kernel dropped, as the command says at its end.
+/// The number of packets that the kernel dropped, from the command's final output.
 fn dropped(said: &str) -> Result<u64> {
     let line = said.lines().find_map(|line| line.strip_suffix(" dropped by kernel"));
     Ok(line.and_then(|line| line.split(' ').next()).ok_or("no word of drops")?.parse()?)
 }
 
-/// An interface that is down is named, unless one says that one waits for it.
+/// Checks that an interface that is down is named, unless waiting for it was requested.
 pub(crate) fn an_interface_that_is_down_is_named() -> Result {
     let (host, other) = (Namespace::new()?, Namespace::new()?);
     let _ends = host.veth_to(&other, "down0", "far0")?;
@@ -335,14 +340,14 @@ pub(crate) fn an_interface_that_is_down_is_named() -> Result {
     Ok(())
 }
 
-/// A ring of the size that was asked for drops when nobody reads, and that is said at once, with what helps.
+/// Checks that drops are reported immediately, with a remedy, when nobody reads a small ring.
 pub(crate) fn drops_are_announced_with_their_cure() -> Result {
     let host = Namespace::new()?;
     let socket = host.run(|| UdpSocket::bind("127.0.0.1:0"))??;
     let mut command = Command::new(ringtap()?);
     command.args(["capture", "-i", "lo", "-B", "256", "-s", "0", "-w", "-", "udp port 9"]);
     let mut capture = Capturing::start(&host, command.stdout(Stdio::piped()))?;
-    // Four times what ring, buffer and pipe hold.
+    // Four times the capacity of ring, buffer and pipe.
     for _ in 0..4000 {
         socket.send_to(&[b'x'; 1000], "127.0.0.1:9")?;
     }

@@ -1,4 +1,4 @@
-//! What a live command says on standard error.
+//! The messages of a live command on standard error.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
@@ -12,7 +12,8 @@ use live_harness::Result;
 /// Number of the signal that Ctrl-C sends; see signal(7).
 const INTERRUPT: i32 = 2;
 
-/// A script can wait for the word that a command captures, and hears that nothing can come yet.
+/// Checks that a script can wait for the message that a command captures, and that the message
+/// warns if no packet can arrive yet.
 pub(crate) fn a_command_says_when_it_captures() -> Result {
     for subcommand in ["follow", "flows"] {
         let wire = Wire::new()?;

@@ -1,4 +1,4 @@
-//! Real decoders over halves: HTTP by httparse, TLS by its records.
+//! Real decoders on halves of conversations: HTTP by httparse, TLS by its records.
 
 use std::{
     fs::{self, File},
@@ -16,7 +16,7 @@ use live_harness::{Result, none_dropped, program};
 use ring_core::Capture;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// A few files over one connection: each request and each response as httparse reads them.
+/// Fetches a few files over one connection and decodes each request and response with httparse.
 pub(crate) fn http_by_httparse() -> Result {
     let curl = program("curl", "curl")?;
     let (wire, folder) = (Wire::new()?, Folder::new()?);
@@ -46,7 +46,8 @@ pub(crate) fn http_by_httparse() -> Result {
     Ok(())
 }
 
-/// A session of openssl: records of known types follow each other without a byte between them, to the end of both halves.
+/// Records an openssl session: records of known types follow each other without a byte between
+/// them, to the end of both halves.
 pub(crate) fn tls_by_its_records() -> Result {
     let openssl = program("openssl", "openssl")?;
     let (wire, folder) = (Wire::new()?, Folder::new()?);
@@ -82,7 +83,7 @@ pub(crate) fn tls_by_its_records() -> Result {
     drop(input);
     assert!(client.wait()?.success(), "openssl s_client");
     let (client, server) = reader.join().map_err(|_| "the reader panicked")??;
-    // Handshake first; then, encrypted, application data (RFC 8446, section 5.1).
+    // Handshake first. The encrypted rest has the type of application data (RFC 8446, section 5.1).
     assert_eq!((client[0].0, server[0].0), (22, 22));
     assert!(client.iter().any(|record| record.0 == 23));
     let data: usize = server.iter().filter(|record| record.0 == 23).map(|record| record.1).sum();
@@ -167,7 +168,7 @@ async fn bodies(mut half: Half) -> Result<Vec<Vec<u8>>> {
     Ok(bodies)
 }
 
-/// Reads until a head is complete; its length, or `None` at the end of the stream.
+/// Reads until a head is complete. Returns its length, or `None` at the end of the stream.
 async fn head(
     half: &mut (impl AsyncRead + Unpin),
     buffer: &mut Vec<u8>,

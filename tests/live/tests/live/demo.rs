@@ -1,4 +1,4 @@
-//! The command as somebody meets it first.
+//! The command in a new user's first steps.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use live::{Folder, ringtap};
 use live_harness::Result;
 use netns::Namespace;
 
-/// The user that owns nothing, on any Linux.
+/// The user without files of its own, on every Linux.
 const NOBODY: u32 = 65534;
 
 pub(crate) fn the_demonstration_works_for_an_ordinary_user() -> Result {
@@ -37,10 +37,11 @@ pub(crate) fn without_privileges_the_command_says_what_to_do() -> Result {
     Ok(())
 }
 
-/// Runs the command in an empty namespace as a user without privileges, if that can be told apart here.
+/// Runs the command in an empty namespace as a user without privileges, if this user namespace has
+/// other users.
 fn as_nobody(arguments: &[&str]) -> Result<Output> {
     let folder = Folder::new()?;
-    // Where it was built it may be out of the user's reach.
+    // The build folder may be inaccessible to that user.
     let command = copy(&folder)?;
     let mut command = Command::new(command);
     command.args(arguments).current_dir("/");
@@ -59,7 +60,7 @@ fn copy(folder: &Folder) -> Result<PathBuf> {
     Ok(copy)
 }
 
-/// Whether other users exist in this user namespace; see user_namespaces(7).
+/// Returns `true` if other users exist in this user namespace; see user_namespaces(7).
 fn is_real_root() -> Result<bool> {
     let map = fs::read_to_string("/proc/self/uid_map")?;
     let count = map.split_whitespace().nth(2).ok_or("no uid_map")?;

@@ -11,7 +11,7 @@ use live::{CLIENT, Ear, Folder, Follower, Heard, SERVER, Web, Wire};
 use live_harness::{Result, none_dropped, program};
 use netns::{Namespace, Process};
 
-/// A run of curl over one connection.
+/// A run of curl with one connection.
 pub(crate) struct Curl {
     process: Process,
     requests: String,
@@ -19,8 +19,8 @@ pub(crate) struct Curl {
 }
 
 impl Curl {
-    /// Starts to fetch `names`, one after another. All that comes from the server goes to `got`: heads as well, and
-    /// chunks with their lengths.
+    /// Starts to fetch `names`, one after another. Everything from the server is written to `got`:
+    /// heads as well, and chunks with their lengths.
     pub(crate) fn start(
         client: &Namespace,
         host: &str,
@@ -49,21 +49,21 @@ impl Curl {
     }
 }
 
-/// What curl sent and got.
+/// The bytes that curl sent and received.
 pub(crate) struct Fetched {
     requests: String,
     got: PathBuf,
 }
 
 impl Fetched {
-    /// Fails unless both directions of the one conversation were heard to the last byte.
+    /// Fails unless both directions of the only conversation were captured to the last byte.
     pub(crate) fn is_all_that(&self, heard: &Heard) -> Result {
         none_dropped(heard.drops)?;
         heard.to(80)?.is_all_of(self.requests.as_bytes())?;
         heard.from(80)?.is_all_of(File::open(&self.got)?)
     }
 
-    /// The same, but bytes may be missing that the kernel dropped, if the gaps say so.
+    /// Fails unless both directions were captured, except for gaps that dropped packets explain.
     pub(crate) fn is_what(&self, heard: &Heard) -> Result {
         heard.missed()?;
         heard.to(80)?.is_what_was_captured_of(self.requests.as_bytes())?;
@@ -140,7 +140,7 @@ pub(crate) fn an_upload() -> Result {
     heard.to(80)?.is_all_of(File::open(sent)?)
 }
 
-/// Uploads `length` bytes with curl and returns a file of all that it sent, its head included.
+/// Uploads `length` bytes with curl. Returns a file of everything that it sent, including the head.
 pub(crate) fn upload(wire: &Wire, web: &Web, seed: u64, length: usize) -> Result<PathBuf> {
     web.offer("original", seed, length)?;
     let original = web.path("original");
@@ -164,7 +164,8 @@ pub(crate) fn upload(wire: &Wire, web: &Web, seed: u64, length: usize) -> Result
     Ok(sent)
 }
 
-/// Fetches files that `offer` makes, while the library listens at the server and the command at the client.
+/// Fetches files that `offer` creates, while the library listens at the server and the command at
+/// the client.
 fn fetch(
     wire: &Wire,
     host: &str,

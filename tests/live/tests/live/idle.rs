@@ -1,4 +1,4 @@
-//! What nothing to do costs.
+//! The cost of an idle capture.
 
 use std::{
     net::UdpSocket,
@@ -11,10 +11,11 @@ use live_harness::Result;
 use nix::time::{ClockId, clock_gettime};
 use ring_core::{Capture, Timeout};
 
-/// Long enough that one percent of it is well above what a clock tick rounds.
+/// Long enough that one percent of it is well above the resolution of a clock tick.
 const WATCHED: Duration = Duration::from_secs(3);
 
-/// While the newest block is kept, poll(2) on the socket would return at once, for ever.
+/// Checks that a held block does not cause a busy loop: while it is held, poll(2) on the socket
+/// would return immediately.
 pub(crate) fn a_kept_block_does_not_spin() -> Result {
     let wire = Wire::new()?;
     let capture = wire.server.run(|| Capture::open(SERVER))?;
@@ -22,7 +23,8 @@ pub(crate) fn a_kept_block_does_not_spin() -> Result {
     wire.client.run(|| UdpSocket::bind("10.7.0.2:0")?.send_to(b"x", "10.7.0.1:9"))??;
     let mut kept = Vec::new();
     let started = Instant::now();
-    // All that is on its way (the ARP exchange, the datagram, its refusal), until nothing comes any more.
+    // Everything that is in flight (the ARP exchange, the datagram, the refusal), until no more
+    // packets arrive.
     while kept.is_empty() || started.elapsed() < Duration::from_millis(500) {
         assert!(started.elapsed() < PATIENCE, "nothing was captured");
         if let Some(block) = capture.next_block(Timeout::After(Duration::from_millis(100)))? {
@@ -41,7 +43,8 @@ pub(crate) fn a_kept_block_does_not_spin() -> Result {
     Ok(())
 }
 
-/// The same through the engine: the whole process, with a reader that keeps what it read.
+/// Checks the same through the engine: the whole process, with a reader that keeps the bytes it has
+/// read.
 pub(crate) fn a_kept_chunk_does_not_spin() -> Result {
     use conversation::{Chunk, FlowStreamExt as _};
     use futures::StreamExt as _;
@@ -53,7 +56,7 @@ pub(crate) fn a_kept_chunk_does_not_spin() -> Result {
     let listener = wire.server.run(|| TcpListener::bind("10.7.0.1:7"))??;
     let mut client = wire.client.run(|| TcpStream::connect("10.7.0.1:7"))??;
     let _server = listener.accept()?;
-    // Larger than what is worth copying.
+    // Larger than the limit up to which bytes are copied.
     client.write_all(&[7; 60_000])?;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -1,4 +1,5 @@
-//! Real programs over real kernels: what they got is what the conversations say, byte for byte.
+//! Real programs over real kernels: the conversations must contain what the programs received, byte
+//! for byte.
 
 mod capture;
 mod commands;
@@ -64,7 +65,7 @@ live_harness::main!(
     watched::a_raised_mtu_is_followed_by_the_command,
     demo::the_demonstration_works_for_an_ordinary_user,
     demo::without_privileges_the_command_says_what_to_do;
-    // What these measure is the machine's.
+    // These tests measure the whole machine.
     alone:
     throughput::a_minute_of_a_fast_line,
     throughput::a_gigabit_a_second,

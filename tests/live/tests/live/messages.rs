@@ -1,4 +1,4 @@
-//! Messages of real programs: what flowscope's parsers make of curl's requests and openssl's handshakes.
+//! Messages of real programs: curl's requests and openssl's handshakes, parsed by flowscope.
 
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -18,7 +18,7 @@ use ring_core::Capture;
 
 use crate::http::Curl;
 
-/// Requests and responses of two files that one connection brings.
+/// Parses the requests and responses of two files on one connection.
 pub(crate) fn http_messages_of_curl_and_nginx() -> Result {
     let wire = Wire::new()?;
     let web = Web::start(&wire)?;
@@ -46,7 +46,7 @@ pub(crate) fn http_messages_of_curl_and_nginx() -> Result {
     Ok(())
 }
 
-/// Both hellos of a handshake.
+/// Parses both hellos of a handshake.
 pub(crate) fn a_tls_handshake_of_openssl() -> Result {
     let openssl = program("openssl", "openssl")?;
     let (wire, folder) = (Wire::new()?, Folder::new()?);
@@ -92,7 +92,7 @@ pub(crate) fn a_tls_handshake_of_openssl() -> Result {
 
 type Heard = Arc<Mutex<Vec<(FlowSide, String)>>>;
 
-/// Listens for messages at a link.
+/// Listens for messages on a link.
 struct Listener {
     handle: Handle,
     heard: Heard,
@@ -100,7 +100,7 @@ struct Listener {
 }
 
 impl Listener {
-    /// Begins to listen; `tell` says what is worth remembering of a message.
+    /// Starts to listen. `tell` returns the part of a message to record.
     fn start<F>(
         host: &Namespace,
         link: &str,
@@ -135,7 +135,7 @@ impl Listener {
         Ok(Self { handle, heard, thread })
     }
 
-    /// Waits for so many messages, then stops.
+    /// Waits for this number of messages, then stops.
     fn finish(self, messages: usize) -> Result<Vec<(FlowSide, String)>> {
         let started = Instant::now();
         let heard = || self.heard.lock().unwrap_or_else(PoisonError::into_inner).len();

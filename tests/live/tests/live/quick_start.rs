@@ -1,4 +1,4 @@
-//! The loop of the quick start.
+//! The loop in the quick start.
 
 use std::{
     cell::RefCell,
@@ -17,13 +17,13 @@ use live::{Folder, PATIENCE, SERVER, Stream, Web, Wire};
 use live_harness::{Result, none_dropped, program};
 use ring_core::AsyncCapture;
 
-/// A hundred clients at once, and one task that reads one conversation after another.
+/// Reads a hundred concurrent clients in one task, one conversation after another.
 pub(crate) fn a_hundred_transfers_at_once() -> Result {
     transfers(100, "1G", |i| 100_000 + 5_000 * usize::from(i))
 }
 
-/// What waits for the reader, who is still at the first conversation, is more than the ring holds. The clients take
-/// their time, so that the kernel need not drop anything.
+/// Makes more bytes wait for the reader, which is still at the first conversation, than the ring
+/// holds. The clients are slow enough that the kernel need not drop packets.
 pub(crate) fn large_transfers_at_once() -> Result {
     transfers(3, "8M", |_| 40_000_000)
 }
@@ -83,7 +83,7 @@ fn transfers(count: u16, rate: &str, length: impl Fn(u16) -> usize) -> Result {
     Ok(())
 }
 
-/// What each client got, and how its conversation ended.
+/// The bytes that each client received, and the end of its conversation.
 type Heard = HashMap<SocketAddr, (Stream, EndReason)>;
 
 async fn listen(started: &mpsc::Sender<()>, count: usize) -> Result<Heard> {

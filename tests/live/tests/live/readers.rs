@@ -1,4 +1,5 @@
-//! Readers of all kinds: one that never reads, tasks instead of threads, several captures as one, and all of them gone.
+//! Readers of all kinds: one that never reads, tasks instead of threads, several merged captures,
+//! and all readers dropped.
 
 use std::{
     collections::HashMap,
@@ -21,10 +22,10 @@ use live::{CLIENT, Folder, PATIENCE, SERVER, Stream, Web, Wire};
 use live_harness::{Result, none_dropped, program};
 use ring_core::{Capture, FanoutMode};
 
-/// The client whose conversation nobody reads.
+/// The port of the client whose conversation is not read.
 const STALLED: u16 = 20_000;
 
-/// How the engines run.
+/// The way in which engines run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Form {
     Thread,
@@ -32,8 +33,8 @@ enum Form {
     Group,
 }
 
-/// More than its limit waits for one reader, who never takes any of it. Fifty others get every byte, and the kernel drops
-/// nothing.
+/// Checks that a reader that never reads holds up no other. More bytes than its limit are pending
+/// for it. Fifty others get every byte, and the kernel drops nothing.
 pub(crate) fn one_that_never_reads_holds_up_nobody() -> Result {
     let statistics = transfers(Form::Thread, 51, true)?;
     assert!(statistics.dropped_bytes > 1_000_000, "{statistics:?}");
@@ -177,7 +178,7 @@ async fn hear(mut conversation: Conversation) -> Result<(SocketAddr, Stream, End
     end.and_then(|reason| Ok((client, Stream::of(&said[..], &[])?, reason)))
 }
 
-/// A shutdown keeps what was captured by then, though the kernel has not handed its block over yet.
+/// Checks that a shutdown keeps packets in a block that the kernel has not handed over yet.
 pub(crate) fn a_shutdown_keeps_what_the_kernel_still_holds() -> Result {
     const SAID: usize = 10_000;
     let wire = Wire::new()?;
@@ -222,7 +223,7 @@ pub(crate) fn a_shutdown_keeps_what_the_kernel_still_holds() -> Result {
     Ok(())
 }
 
-/// Blocks of a ring that conversations hold go back, whatever is dropped first.
+/// Checks that blocks held by conversations return to the ring, in any order of drops.
 pub(crate) fn what_is_dropped_gives_its_blocks_back() -> Result {
     let wire = Wire::new()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -269,7 +270,7 @@ pub(crate) fn what_is_dropped_gives_its_blocks_back() -> Result {
         })?;
         let (on_loan, kept) = on_loan;
         assert!(on_loan, "{point}: nothing was borrowed");
-        // The client says more: the engine has to look around to tell.
+        // The client sends more, because the engine notices only when it processes a packet.
         let _ = client.write_all(b"more");
         if kept.is_some() {
             let back = wait_for(&handle, |statistics| statistics.source.blocks_on_loan == 0);

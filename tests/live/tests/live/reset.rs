@@ -9,11 +9,11 @@ use flow::EndReason;
 use live::{CLIENT, Ear, Folder, Follower, Random, SERVER, Web, Wire};
 use live_harness::{Result, program};
 
-/// Closes at once and with a RST: no lingering.
+/// Closes immediately with a RST, without lingering.
 const RESET: &str =
     "s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0)); s.close()";
 
-/// Sends a file, waits for the server's word that it has all, resets.
+/// Sends a file, waits for the server's confirmation that it is complete, then resets.
 pub(crate) fn a_client_resets_after_its_last_byte() -> Result {
     let python = program("python3", "python3")?;
     let (wire, folder) = (Wire::new()?, Folder::new()?);
@@ -58,8 +58,8 @@ while s.recv(3) != b'all': pass
     Ok(())
 }
 
-/// Fetches a large file from nginx and resets after 100,000 bytes of it. How much the server had sent by then is up to
-/// the kernels; that it is the beginning of what it would have sent is not.
+/// Fetches a large file from nginx and resets after 100,000 bytes. The kernels determine how many
+/// bytes the server has sent by then, but they must be the beginning of the file.
 pub(crate) fn a_client_resets_in_the_middle() -> Result {
     let python = program("python3", "python3")?;
     let wire = Wire::new()?;

@@ -1,4 +1,4 @@
-//! A path that loses, doubles and reorders.
+//! A path that loses, duplicates and reorders.
 
 use std::fs::File;
 
@@ -17,7 +17,8 @@ pub(crate) fn http_over_a_rough_path_over_ipv6() -> Result {
     fetch("[fd07::1]", Roughness { seed: 2, ..ROUGH })
 }
 
-/// A listener before the losses hears the retransmissions of what it has, one behind them hears holes filled later.
+/// Checks that a listener before the losses captures retransmissions of known bytes, and one after
+/// them captures holes that are filled later.
 fn fetch(host: &str, roughness: Roughness) -> Result {
     let wire = Wire::rough(roughness)?;
     let web = Web::start(&wire)?;

@@ -10,26 +10,28 @@ use std::{
 use live::{CLIENT, Folder, Follower, Heard, SERVER, Wire};
 use live_harness::{Result, program};
 
-/// What 100 Mbit/s carry in a minute, in frames of a cable, as fast as this machine moves it.
+/// The bytes that 100 Mbit/s carry in a minute, in frames of a cable, at the full speed of this
+/// machine.
 const BYTES: u64 = 750_000_000;
 
-/// iperf3 sends one buffer of this size again and again.
+/// The size of the buffer that iperf3 sends repeatedly.
 const BUFFER: usize = 128 << 10;
 
 /// More than a socket's buffers hold.
 const UNREAD: u64 = 64 << 20;
 
-/// As fast as this machine moves it, heard at both ends.
+/// Transfers at the full speed of this machine, captured at both ends.
 pub(crate) fn a_minute_of_a_fast_line() -> Result {
     transfer(&[], &[CLIENT, SERVER])
 }
 
-/// At the pace of a gigabit line, heard at one end.
+/// Transfers at the rate of a gigabit link, captured at one end.
 pub(crate) fn a_gigabit_a_second() -> Result {
     transfer(&["--bitrate", "1G"], &[SERVER])
 }
 
-/// iperf3 sends a name of 37 bytes first on each connection; its client keeps all data that it receives in a file.
+/// Runs iperf3. It first sends a name of 37 bytes on each connection. Its client writes all
+/// received data to a file.
 fn transfer(options: &[&str], links: &[&str]) -> Result {
     let iperf3 = program("iperf3", "iperf3")?;
     let (wire, folder) = (Wire::with_plain_frames()?, Folder::new()?);
@@ -55,7 +57,8 @@ fn transfer(options: &[&str], links: &[&str]) -> Result {
     let got = File::open(folder.join("got"))?.metadata()?.len();
     assert!(got >= BYTES, "{got} bytes");
     let rate = report["end"]["sum_received"]["bits_per_second"].as_f64().ok_or("no rate")? / 1e9;
-    // A control connection and one for data, each both ways but for the data's.
+    // A control connection and a data connection, each with both directions except for the data
+    // connection.
     for follower in followers {
         let heard = follower.finish(4)?;
         let stream = data(&heard)?;
@@ -71,13 +74,13 @@ fn transfer(options: &[&str], links: &[&str]) -> Result {
     Ok(())
 }
 
-/// What the server said on the data connection: by far the most.
+/// The server's bytes on the data connection, by far the largest stream.
 fn data(heard: &Heard) -> Result<&live::Stream> {
     heard.only(|direction| direction.from.port() == 5201 && direction.stream.length > BYTES / 2)
 }
 
-/// What the server said: all that the client read, and, if the stream is longer, what came when it had enough. Nobody
-/// read that, but it is known: the same buffer once more.
+/// The server's bytes: everything that the client read, followed, if the stream is longer, by bytes
+/// that arrived after the client had enough. Those are known too: the same buffer once more.
 fn said(got: &Path, length: u64) -> Result<impl Read> {
     let mut buffer = vec![0; BUFFER];
     File::open(got)?.read_exact(&mut buffer)?;

@@ -1,4 +1,4 @@
-//! openssl on both ends.
+//! openssl at both ends.
 
 use std::{
     fs,
@@ -9,7 +9,8 @@ use std::{
 use live::{CLIENT, Ear, Folder, Follower, Random, Relay, SERVER, Wire};
 use live_harness::{Result, program};
 
-/// A file over TLS. The client speaks through a relay on its own host, which knows what both have said.
+/// Transfers a file over TLS. The client connects through a relay on its own host, which records
+/// the bytes of both sides.
 pub(crate) fn openssl_with_openssl() -> Result {
     let openssl = program("openssl", "openssl")?;
     let (wire, folder) = (Wire::new()?, Folder::new()?);

@@ -1,4 +1,4 @@
-//! What the command says of interfaces that change while it captures.
+//! The command's messages about interfaces that change during a capture.
 
 use std::{io::BufRead as _, net::UdpSocket, process::Command, thread, time::Duration};
 
@@ -56,7 +56,8 @@ pub(crate) fn an_interface_that_goes_down_is_named() -> Result {
     Ok(())
 }
 
-/// Longer packets than before come, and that is said.
+/// Checks that longer packets than before are captured after the MTU is raised, and that the
+/// command reports it.
 pub(crate) fn a_raised_mtu_is_followed_by_the_command() -> Result {
     for subcommand in ["capture", "flows"] {
         let (host, other) = (Namespace::new()?, Namespace::new()?);

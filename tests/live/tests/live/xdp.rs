@@ -1,4 +1,5 @@
-//! Conversations past the kernel's stack: AF_XDP between curl and nginx, and at the port of a mirror.
+//! Conversations that bypass the kernel's stack: AF_XDP between curl and nginx, and at the port of
+//! a mirror.
 
 use std::{
     fs,
@@ -25,13 +26,13 @@ use crate::http::Curl;
 
 const LARGE: usize = 20 << 20;
 
-/// Room for all that TCP has under way at a time.
+/// A socket with enough buffers for everything that TCP has in flight.
 fn socket(link: &str, mode: XdpAttach) -> XdpSocketBuilder {
     let memory = UmemConfig::new().frames(1 << 14);
     XdpSocket::builder(link).attach(mode).ring_size(1 << 12).memory(memory)
 }
 
-/// Opens something on a host; without the privilege the test cannot run, which is said.
+/// Opens something on a host. Without the privilege, the test cannot run and is skipped.
 fn open<T: Send>(
     host: &Namespace,
     open: impl FnOnce() -> std::result::Result<T, XdpError> + Send,
@@ -48,8 +49,8 @@ fn tap(middle: &Namespace, mode: XdpAttach) -> Result<XdpTap> {
     open(middle, || XdpTap::with(&socket("left", mode), &socket("right", mode)))
 }
 
-/// Fetches a small file and a large one by one connection: what was heard must be all that was said, as far as no drop
-/// is told of.
+/// Fetches a small and a large file over one connection. Everything sent must be captured, unless
+/// drops were reported.
 fn fetch(wire: &Wire, web: &Web, heard: impl FnOnce() -> Result<Heard>) -> Result<u64> {
     let folder = Folder::new()?;
     let fetched =
@@ -90,7 +91,8 @@ pub(crate) fn a_tap_hears_both_directions() -> Result {
         let web = offer(&wire)?;
         let drops = fetch(&wire, &web, || {
             let mut heard = ear.finish(1)?;
-            // What is dropped before the tap never reaches the other end: it is sent again, and nothing is missed.
+            // A packet that is dropped before the tap never reaches the other end, so TCP
+            // retransmits it and nothing is missing.
             println!("{mode:?}: {} packets dropped", std::mem::take(&mut heard.drops));
             assert_eq!(heard.ends.len(), 1, "{heard:?}");
             assert_eq!(heard.ends[0].1, flow::EndReason::Fin);
@@ -116,12 +118,13 @@ pub(crate) fn the_command_taps() -> Result {
     Ok(())
 }
 
-/// Whether this may be done here at all.
+/// Opens a socket, or skips the test if that is not allowed here.
 fn tap_here(host: &Namespace) -> Result<XdpSocket> {
     open(host, || socket("lo", XdpAttach::Generic).open())
 }
 
-/// A switch with a mirror: it passes frames on between `left` and `right`, and sends a copy of each to `mirror`.
+/// A switch with a mirror: it forwards frames between `left` and `right`, and sends a copy of each
+/// to `mirror`.
 struct Mirror {
     stop: Arc<AtomicBool>,
     copies: Arc<AtomicU64>,
@@ -156,7 +159,7 @@ impl Mirror {
     }
 }
 
-/// A host behind the port of a mirror: its link is `sensor`.
+/// A host at the port of a mirror. Its link is `sensor`.
 fn behind_a_mirror(listen: impl FnOnce(&Namespace) -> Result<Listener>) -> Result {
     let (middle, sensor) = (Namespace::new()?, Namespace::new()?);
     let wire = Wire::through(&middle)?;
@@ -170,7 +173,8 @@ fn behind_a_mirror(listen: impl FnOnce(&Namespace) -> Result<Listener>) -> Resul
     let web = offer(&wire)?;
     let drops = fetch(&wire, &web, || {
         let mut heard = heard()?;
-        // A mirror does not wait for those behind it: what its port had no room for is lost before the sensor.
+        // A mirror has no back-pressure: frames that exceed its port's queue are lost before the
+        // sensor.
         heard.drops += dropped(&middle, "mirror")?;
         Ok(heard)
     })?;
@@ -178,7 +182,7 @@ fn behind_a_mirror(listen: impl FnOnce(&Namespace) -> Result<Listener>) -> Resul
     Ok(())
 }
 
-/// How many packets a link did not send; see the columns of /proc/net/dev.
+/// The number of packets that a link dropped on transmit; see the columns of /proc/net/dev.
 fn dropped(host: &Namespace, link: &str) -> Result<u64> {
     let links = host.run(|| fs::read_to_string("/proc/thread-self/net/dev"))??;
     let line = links.lines().find_map(|line| line.trim().strip_prefix(link)?.strip_prefix(':'));
@@ -186,7 +190,7 @@ fn dropped(host: &Namespace, link: &str) -> Result<u64> {
     Ok(count.parse()?)
 }
 
-/// To be asked what it heard.
+/// Ends a listener and returns what it captured.
 type Listener = Box<dyn FnOnce() -> Result<Heard>>;
 
 pub(crate) fn a_sensor_behind_a_mirror() -> Result {
@@ -210,7 +214,8 @@ pub(crate) fn the_command_behind_a_mirror() -> Result {
     })
 }
 
-/// The sensor's link has two queues, each with an engine of its own, and its conversations are one stream.
+/// Checks that two queues of the sensor's link, each with its own engine, form one stream of
+/// conversations.
 pub(crate) fn queues_behind_a_mirror_are_one_stream() -> Result {
     const COUNT: usize = 16;
     let ethtool = program("ethtool", "ethtool")?;
@@ -235,7 +240,7 @@ pub(crate) fn queues_behind_a_mirror_are_one_stream() -> Result {
         let folder = Folder::new()?;
         let mut clients = Vec::new();
         for i in 0..COUNT {
-            // Each has a length of its own.
+            // Each file has a different length.
             web.offer(&i.to_string(), i as u64, 200_000 + 1000 * i)?;
         }
         for i in 0..COUNT {
@@ -251,10 +256,10 @@ pub(crate) fn queues_behind_a_mirror_are_one_stream() -> Result {
             mirror.finish()?,
             members.iter().map(|member| member.conversations).collect::<Vec<_>>(),
         );
-        // In generic mode veth does not tell of queues: all is on the first.
+        // In generic mode, veth does not report queues: every packet is on the first.
         let spread = members.iter().all(|member| member.conversations > 0);
         assert!(members.len() == 2 && (spread || matches!(mode, XdpAttach::Generic)));
-        // veth chooses queues by a hash that is the same both ways: neither direction comes alone.
+        // veth selects queues by a symmetric hash, so both directions arrive on the same queue.
         assert_eq!((heard.ends.len(), heard.directions.len()), (COUNT, 2 * COUNT), "{heard:?}");
         for fetched in fetched {
             let length = fs::metadata(fetched.got())?.len();
@@ -276,7 +281,7 @@ pub(crate) fn queues_behind_a_mirror_are_one_stream() -> Result {
     Ok(())
 }
 
-/// Runs the command to its end, which is bad: what it says.
+/// Runs a command that must fail. Returns its exit status and output.
 fn refused(host: &Namespace, arguments: &[&str]) -> Result<(Option<i32>, String)> {
     let mut command = Command::new(ringtap()?);
     command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
