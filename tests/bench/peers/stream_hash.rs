@@ -1,9 +1,9 @@
-//! A hash of bytes that come in pieces, however they are cut: the same in every program of a comparison, so that all
-//! of them do the same work and can be held to the same result.
+//! A hash of bytes that arrive in pieces, independent of their boundaries. All programs of a
+//! comparison use it, so that they do the same work and must get the same result.
 
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The bytes of one direction of one connection, so far.
+/// The state for one direction of one connection.
 #[derive(Debug)]
 pub(crate) struct StreamHash {
     lanes: [u64; 4],
@@ -40,7 +40,8 @@ impl StreamHash {
         self.filled = rest.len();
     }
 
-    /// The hash; zero of nothing. Those of many directions are added up, wrapping, in any order.
+    /// Returns the hash, which is zero for no bytes. The hashes of many directions are added up,
+    /// wrapping, in any order.
     pub(crate) fn finish(mut self) -> u64 {
         if self.len == 0 {
             return 0;

@@ -1,9 +1,10 @@
-//! A capture file's conversations, end to end: file → flows → bytes in order → a consumer that hashes each of them.
+//! A capture file's conversations, end to end: file → flows → bytes in order → a consumer that
+//! hashes each of them.
 //!
-//! Every program is a process of its own, and what it hashed must be what the others hashed. netring's clock runs from
-//! the first packet in its ring to the last byte hashed, ours from the start of the process. On one core it is processor
-//! time that counts. tcpflow, which writes a
-//! file a direction, and tshark, which follows one stream, are measured as whole processes, and ours beside them.
+//! Every program is a separate process, and all hashes must be equal. netring's clock runs from the
+//! first packet in its ring to the last byte hashed, ours from the start of the process. On one
+//! core, processor time counts. tcpflow, which writes a file for each direction, and tshark, which
+//! follows one stream, are measured as whole processes, with ours for comparison.
 
 mod reader;
 
@@ -21,17 +22,18 @@ use crate::report::{Bar, Row};
 use crate::traffic::Mix;
 
 const ROLE: &str = "read-conversations";
-/// The ways in which ours read: with the engine among the tasks, or on a thread beside them.
+/// Our variants: the engine as one of the tasks, or on a separate thread.
 const ONE_CORE: &str = "1";
 const TWO_CORES: &str = "2";
 
-/// As many conversations as make captures of some hundred megabytes, nothing lost: tcpflow fills gaps with zeroes.
+/// Enough conversations for captures of several hundred megabytes, without loss, because tcpflow
+/// fills gaps with zeroes.
 const CAPTURES: [(&str, Mix); 2] = [
     ("mixed", Mix { connections: 24_000, lost: 0, ..Mix::MIXED }),
     ("bulk", Mix { connections: 200, ..Mix::BULK }),
 ];
 
-/// What a program made of a file.
+/// The result of a program for a file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Outcome {
     packets: u64,
@@ -44,13 +46,14 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// What it took: on one core the processor time, which does not count what others do on the machine meanwhile.
+    /// The relevant time. On one core it is the processor time, which is independent of other load
+    /// on the machine.
     fn took(&self, cores: usize) -> f64 {
         if cores == 1 { self.cpu } else { self.seconds }
     }
 }
 
-/// What a capture is measured with.
+/// The inputs of a measurement.
 struct Bench {
     name: &'static str,
     files: Files,
@@ -76,7 +79,7 @@ impl Bench {
     fn new(name: &'static str, mix: Mix) -> Result<Self, Unavailable> {
         let files = Files::new(name, &mix)?;
         let ours = peer::this(ROLE)?;
-        // The first run brings the file into the page cache.
+        // The first run loads the file into the page cache.
         let expected =
             ours.run(Place::default(), &[files.capture.as_os_str(), OsStr::new(TWO_CORES)])?;
         Ok(Self { name, files, ours, expected })
@@ -87,7 +90,7 @@ impl Bench {
         for cores in [1, 2] {
             for (peer, package, runs, bar) in [
                 ("netring 0.32", "netring-conversations", 3, Some(Bar::RatioAtLeast(5.0))),
-                // For the record.
+                // For reference.
                 ("netring 0.29", "netring-conversations-0-29", 1, None),
             ] {
                 let way = if cores == 1 { ONE_CORE } else { TWO_CORES };
@@ -109,7 +112,7 @@ impl Bench {
         }
     }
 
-    /// netring's figure, with a remark where it did not see all bytes.
+    /// netring's figure, with a remark if it missed bytes.
     fn of_ring(
         &self,
         peer: &str,
@@ -128,7 +131,7 @@ impl Bench {
         figure(&format!("{peer}{remark}"), figures.map(|all| Spread::of(all.iter().map(rate))))
     }
 
-    /// Whole processes on one core.
+    /// Measures whole processes on one core.
     fn processes(&self, rows: &mut Vec<Row>) {
         let Outcome { packets, bytes, hash, .. } = self.expected;
         let bars = [20.0, 50.0].map(|bar| Some(Bar::RatioAtLeast(bar)));
@@ -140,7 +143,7 @@ impl Bench {
         ));
     }
 
-    /// One run of ours.
+    /// Runs ours once.
     fn ours(&self, way: &str, cores: usize) -> Option<Outcome> {
         let place = Place { namespace: None, cpu: (cores == 1).then_some(0) };
         let arguments = [self.files.capture.as_os_str(), OsStr::new(way)];
@@ -148,7 +151,7 @@ impl Bench {
         (outcome.hash == self.expected.hash).then_some(outcome)
     }
 
-    /// One run of netring, in a namespace with a veth pair of its own.
+    /// Runs netring once, in a namespace with its own veth pair.
     fn ring(&self, package: &str, cores: usize) -> Result<Outcome, Unavailable> {
         let program = peer::rust(package)?;
         let because = |error: &netns::Error| Unavailable::because("no namespace", error);

@@ -1,4 +1,4 @@
-//! What a flow costs while nothing happens, and what its expiry costs.
+//! The cost of an idle flow, and of its expiry.
 
 use flow::{FiveTuple, FiveTupleKey, FlowHandler, FlowTable, Timestamp};
 
@@ -46,7 +46,7 @@ pub(crate) fn rows() -> Vec<Row> {
     ]
 }
 
-/// What a hole with one segment behind it takes, besides the flow.
+/// The memory of a hole with one segment behind it, besides the flow.
 fn open_holes() -> Row {
     const FLOWS: u32 = 100_000;
     let mut capture = Capture::with_pace(100);
@@ -71,13 +71,14 @@ fn open_holes() -> Row {
     }
 }
 
-/// A table whose flows all began within a tenth of a second.
+/// A table of flows that all began within a tenth of a second.
 fn at_once() -> FlowTable<FiveTuple> {
     table(&acknowledgements(1 << 20, 0, 100).0)
 }
 
-/// The longest call of `advance` until all flows have expired. Each call is made when the table asks for it, with a clock
-/// that goes on by a millisecond; or long after all of them are due.
+/// The longest call of `advance` until all flows have expired. `advance` is called whenever the
+/// table requests it, with a clock that moves in steps of a millisecond. With `overdue`, it is
+/// called long after all flows are due.
 fn longest_pause(case: &str, mut table: FlowTable<FiveTuple>, overdue: bool) -> Row {
     let mut pauses = Vec::new();
     let end = Timestamp::from_nanos(u64::MAX / 2);

@@ -1,5 +1,8 @@
-//! What an attacker can make the table spend. Each row compares the time a packet with that for fewer of the same kind: at
-//! n log n it grows by a quarter or less, plus what caches take; a list that is searched would show the factor itself.
+//! The cost that an attacker can cause in the table.
+//!
+//! Each row compares the time per packet for many packets with that for fewer of the same kind.
+//! Under n log n it grows by at most a quarter, plus the effect of caches. A linear search would
+//! show up as the ratio of the counts itself.
 
 use std::time::Duration;
 
@@ -28,7 +31,7 @@ pub(crate) fn rows() -> Vec<Row> {
         }
         .rows(),
     );
-    // Far beyond the limit: each segment then makes the oldest hole a gap.
+    // Far beyond the limit, so that each segment turns the oldest hole into a gap.
     rows.extend(
         Attack {
             what: "one-byte segments out of order, beyond the limit",
@@ -69,7 +72,8 @@ pub(crate) fn rows() -> Vec<Row> {
             packets: holes,
             table: |_, builder| builder,
             growth: 3.5,
-            // 256 bytes a flow, as many for the direction with the hole, and the table's limit.
+            // 256 bytes for the flow, the same for the direction with the hole, and the table's
+            // limit.
             limit: Some(("512 bytes a flow and the default limit of the table", 512.0)),
         }
         .rows(),
@@ -100,15 +104,15 @@ pub(crate) fn rows() -> Vec<Row> {
     rows
 }
 
-/// Packets of one kind, few and many.
+/// Packets of one kind, in two numbers.
 struct Attack {
     what: &'static str,
     counts: [usize; 2],
     packets: fn(usize) -> Capture,
     table: fn(usize, FlowTableBuilder<FiveTuple>) -> FlowTableBuilder<FiveTuple>,
-    /// By how much the time a packet may grow from few to many.
+    /// The maximum ratio of the times per packet.
     growth: f64,
-    /// What is stated, and how many MiB that is.
+    /// The stated limit, and its value in MiB.
     limit: Option<(&'static str, f64)>,
 }
 
@@ -147,7 +151,7 @@ impl Attack {
         rows
     }
 
-    /// The time, and the bytes that the table has in the end.
+    /// Returns the time, and the table's memory at the end.
     fn run(&self, at: usize, capture: &Capture) -> (Duration, u64) {
         let before = memory::bytes();
         let builder = FlowTable::builder(FiveTuple::bidirectional());
@@ -165,12 +169,12 @@ fn count(count: usize) -> String {
     }
 }
 
-/// A SYN, then every other byte of a stream in scattered order, the first one never.
+/// A SYN, then every other byte of a stream in scattered order, without the first one.
 fn segments(count: usize) -> Capture {
     let mut capture = Capture::with_pace(1_000);
     let ends = ([10, 0, 0, 1], 40_000, [10, 0, 0, 2], 80);
     capture.push(&packet(ends, 1000, 2, &[]));
-    // A prime that divides no count: a permutation.
+    // A prime that divides no count, so that this is a permutation.
     for number in 0..count {
         let offset = 1 + 2 * (number * 7919 % count) as u32;
         capture.push(&packet(ends, 1001 + offset, 16, b"x"));
@@ -198,20 +202,20 @@ fn synchronise(count: usize, ends: fn(u32) -> Ends) -> Capture {
     capture
 }
 
-/// Any address and port of the Internet.
+/// Arbitrary addresses and ports of the Internet.
 fn scattered(number: u32) -> Ends {
     let mix = number.wrapping_mul(0x9e37_79b1);
     (mix.to_be_bytes(), 1024 + (number % 60_000) as u16, [10, 0, 0, 2], 80)
 }
 
-/// Sums and exclusive ors of addresses and ports, alone and together, are the same for all of these.
+/// Addresses and ports whose sums and exclusive ors, alone and together, are all equal.
 fn chosen(number: u32) -> Ends {
     let [a, b, c, d] = number.to_be_bytes();
     let low = u16::from_be_bytes([c, d]);
     ([10, a, b, 7], low, [200, !a, !b, 7], !low)
 }
 
-/// Keys that would collide in a table without a seed against keys that are scattered.
+/// Compares keys that would collide in a hash table without a seed with scattered keys.
 fn chosen_addresses() -> Row {
     const COUNT: usize = 1 << 20;
     let captures = [synchronise(COUNT, chosen), synchronise(COUNT, scattered)];
@@ -232,7 +236,8 @@ fn chosen_addresses() -> Row {
     }
 }
 
-/// So many pieces of a datagram, without its last one, then of the next.
+/// The given number of fragments of a datagram, without the last one, then the same of the next
+/// datagram.
 fn fragments(count: usize, pieces: usize) -> Capture {
     let mut random = Random::new(3);
     let mut capture = Capture::with_pace(100);
@@ -241,7 +246,7 @@ fn fragments(count: usize, pieces: usize) -> Capture {
     frame.extend([0; 26]);
     for number in 0..count {
         let datagram = (number / pieces) as u32;
-        // Scattered, so that none of them joins its neighbour.
+        // Scattered, so that no fragment joins its neighbour.
         let piece = (number % pieces * 4099) % pieces;
         frame[18..20].copy_from_slice(&(datagram as u16).to_be_bytes());
         frame[28] = (datagram >> 16) as u8;

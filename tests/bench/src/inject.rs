@@ -1,4 +1,4 @@
-//! Sending through AF_PACKET into a veth, counted where the frames come out.
+//! Sending through AF_PACKET into a veth pair, counted at its other end.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::wire::{Contestant, Load, Sent, Wire, turns};
 
 const GROUP: &str = "inject";
 const RUNS: usize = 5;
-/// How long the turns may take.
+/// The maximum duration of the turns.
 const LIMIT: Duration = Duration::from_secs(85);
 const LENGTHS: [u32; 2] = [64, 1500];
 const COUNT: u64 = 400_000;
@@ -21,14 +21,14 @@ const C_MESSAGES: &str = "C, sendmmsg";
 const C_RING: &str = "C, send ring";
 const NETRING: &str = "netring 0.29 Injector";
 
-/// Of one sender and one length of frame, a value a run.
+/// The figures of one sender and one frame length, with a value for each run.
 #[derive(Debug, Default)]
 struct Figures {
-    /// Nanoseconds a frame that came out at the peer.
+    /// Nanoseconds per frame that arrived at the peer.
     each: Vec<f64>,
-    /// Millions of frames a second at the peer.
+    /// Millions of frames per second at the peer.
     rate: Vec<f64>,
-    /// Of each hundred that were sent, those that came out.
+    /// The percentage of sent frames that arrived.
     arrived: Vec<f64>,
     allocations: Option<u64>,
     failure: Option<Unavailable>,

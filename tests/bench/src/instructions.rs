@@ -1,5 +1,5 @@
-//! Instructions a packet, counted by callgrind: figures that the machine's moods do not touch, for the case in which
-//! nothing but instructions costs.
+//! Instructions per packet, counted by callgrind. These figures do not depend on the machine's
+//! load. They cover the case in which only instructions cost time.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use crate::measure::Spread;
 use crate::report::{Bar, Row};
 use crate::traffic::{Capture, Connection, acknowledgements, bits};
 
-/// Something to count the instructions of.
+/// A workload whose instructions are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Workload {
     /// Acknowledgements of one flow, in both directions at random.
@@ -34,7 +34,7 @@ pub(crate) fn rows() -> Vec<Row> {
         return Vec::new();
     }
     let count = |(workload, name, case, bar): (Workload, &str, &str, f64)| {
-        // What the program does besides is in both runs.
+        // The instructions of setup are in both runs, so they cancel out.
         let less = run(name, 1)?;
         let more = run(name, 1 + ROUNDS)?;
         let packets = ROUNDS * workload.capture().len();
@@ -57,7 +57,7 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 impl Workload {
-    /// What the program does under callgrind: feeds a new table with the same capture, over and over.
+    /// Runs under callgrind: feeds a new table with the same capture, `rounds` times.
     pub(crate) fn repeat(self, rounds: usize) {
         let capture = self.capture();
         for _ in 0..rounds {
@@ -87,7 +87,7 @@ impl Workload {
     }
 }
 
-/// This program under callgrind: instructions in all.
+/// Runs this program under callgrind. Returns the total number of instructions.
 fn run(workload: &str, rounds: usize) -> Result<f64, String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let output = Command::new("valgrind")

@@ -1,7 +1,8 @@
-//! The benches: `cargo xtask bench [GROUP] [--json FILE] [--check]`.
+//! The benchmarks: `cargo xtask bench [GROUP] [--json FILE] [--check]`.
 //!
-//! Every row whose bar is a ratio measures its subject and its peer in turns within one run, so that the machine's
-//! moods meet both. Only such ratios decide the exit status of `--check`.
+//! If the bar of a row is a ratio, its subject and its peer are measured in turns within one run,
+//! so that changes in the machine's speed affect both. Only such ratios decide the exit status of
+//! `--check`.
 
 mod conversations;
 mod flows;
@@ -42,19 +43,19 @@ struct Arguments {
     /// Write the rows as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Write the table into a page, and leave there what it has of other groups.
+    /// Write the table into a page, and leave its other groups unchanged.
     #[arg(long)]
     markdown: Option<PathBuf>,
-    /// Exit with 1 where a bar is missed.
+    /// Exit with 1 if a bar is missed.
     #[arg(long)]
     check: bool,
     /// Only build the peers.
     #[arg(long)]
     build: bool,
-    /// Only do this, for callgrind to count.
+    /// Only run this workload, for callgrind.
     #[arg(long, hide = true)]
     workload: Option<instructions::Workload>,
-    /// How often.
+    /// The number of rounds.
     #[arg(long, hide = true, default_value_t = 1)]
     rounds: usize,
 }

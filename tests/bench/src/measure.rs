@@ -1,4 +1,4 @@
-//! Time, measured in turns.
+//! Times of cases that take turns.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,10 +14,10 @@ pub(crate) struct Spread {
     pub(crate) most: f64,
 }
 
-/// Something to be timed: it prepares what it needs, then says how long the rest took.
+/// A case to measure: it prepares its inputs, then returns the duration of the rest.
 pub(crate) type Case<'a> = &'a mut dyn FnMut() -> Duration;
 
-/// Times each case `runs` times, one after the other in turns, after one turn that does not count.
+/// Measures each case `runs` times, in turns, after one turn that does not count.
 pub(crate) fn in_turns(runs: usize, cases: &mut [Case<'_>]) -> Vec<Vec<Duration>> {
     let mut times = vec![Vec::with_capacity(runs); cases.len()];
     for run in 0..=runs {
@@ -31,8 +31,8 @@ pub(crate) fn in_turns(runs: usize, cases: &mut [Case<'_>]) -> Vec<Vec<Duration>
     times
 }
 
-/// The processor time that a closure takes on this thread: what others do meanwhile on the machine does not count, though
-/// it still shows in the caches.
+/// The processor time that a closure takes on this thread. Other load on the machine does not
+/// count, although it still affects the caches.
 pub(crate) fn time(run: impl FnOnce()) -> Duration {
     let start = thread_time();
     run();
@@ -44,7 +44,7 @@ fn thread_time() -> Duration {
 }
 
 impl Spread {
-    /// From one figure a run.
+    /// Creates a spread from one figure for each run.
     pub(crate) fn of(figures: impl IntoIterator<Item = f64>) -> Self {
         let mut figures: Vec<f64> = figures.into_iter().collect();
         figures.sort_by(f64::total_cmp);
@@ -56,17 +56,17 @@ impl Spread {
         }
     }
 
-    /// Nanoseconds an item.
+    /// Nanoseconds per item.
     pub(crate) fn nanos_each(times: &[Duration], items: usize) -> Self {
         Self::of(times.iter().map(|time| time.as_secs_f64() * 1e9 / items as f64))
     }
 
-    /// Millions of items a second.
+    /// Millions of items per second.
     pub(crate) fn millions(times: &[Duration], items: usize) -> Self {
         Self::of(times.iter().map(|time| items as f64 / time.as_secs_f64() / 1e6))
     }
 
-    /// Of what could not be measured.
+    /// The spread for a figure that could not be measured.
     pub(crate) fn unknown() -> Self {
         Self::of([])
     }

@@ -1,4 +1,4 @@
-//! Counting what is allocated.
+//! Allocation counters.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -11,22 +11,23 @@ static STOPPED: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
 
-/// Allocations made so far.
+/// The number of allocations so far.
 pub(crate) fn allocations() -> u64 {
     ALLOCATIONS.load(Relaxed)
 }
 
-/// Counts no more, in a process whose speed is measured beside others that do not count.
+/// Stops counting, for a process whose speed is compared with others that do not count.
 pub(crate) fn stop_counting() {
     STOPPED.store(true, Relaxed);
 }
 
-/// Bytes in use.
+/// The number of bytes in use.
 pub(crate) fn bytes() -> u64 {
     BYTES.load(Relaxed)
 }
 
-// SAFETY: every call is handed to the system's allocator unchanged, and counting neither allocates nor fails.
+// SAFETY: every call is passed to the system's allocator unchanged, and counting neither allocates
+// nor fails.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 0);

@@ -1,5 +1,5 @@
-//! The page of results, `docs/BENCHMARKS.md`: a section a group, each with the machine and the day it was measured on.
-//! Groups that were not measured this time keep the section that they have.
+//! The page of results, `docs/BENCHMARKS.md`: a section for each group, with the machine and the
+//! day of the measurement. Groups that were not measured this time keep their section.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -20,7 +20,7 @@ be built or run says why in its place.
 /// Starts a section.
 const SECTION: &str = "\n## ";
 
-/// Puts the sections of these groups into the page, in the order of `all`.
+/// Writes the sections of these groups into the page, in the order of `all`.
 pub(crate) fn write(path: &Path, all: &[&str], measured: Vec<(&str, Vec<Row>)>) -> io::Result<()> {
     let before = match fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -50,7 +50,7 @@ fn name(section: &str) -> &str {
     section.lines().next().unwrap_or_default()
 }
 
-/// How a group was measured, where its rows do not say.
+/// The method of measurement of a group, if its rows do not explain it.
 fn about(group: &str) -> &'static str {
     match group {
         "ring" => {
@@ -73,7 +73,7 @@ with `XdpWait::Sleep` each packet wakes it, as it does the peers.\n\n"
     }
 }
 
-/// What the figures were taken on.
+/// Describes the machine.
 fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));

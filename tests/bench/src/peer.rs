@@ -1,11 +1,11 @@
-//! Programs to compare with, that are no libraries of this workspace: built when a row asks for them, run as processes
-//! that print one line of JSON.
+//! Programs for comparison that are not part of this workspace. They are built on demand and run as
+//! processes that print one line of JSON.
 //!
-//! A peer in C is one file, `peers/NAME.c`, that may name what it is linked with in a line `// cc: -lpcap`. A peer in Rust
-//! is a package of its own in `peers/NAME`, with an empty `[workspace]` table, so that nobody else builds what it depends
-//! on. Both are built into `target/peers`.
+//! A peer in C is one file, `peers/NAME.c`. A line `// cc: -lpcap` in it names the libraries to
+//! link. A peer in Rust is a separate package in `peers/NAME`, with an empty `[workspace]` table,
+//! so that nobody else builds its dependencies. Both are built into `target/peers`.
 //!
-//! What cannot be built or run is no reason to leave a row out: [`figure`] makes the reason part of it.
+//! If a peer cannot be built or run, its row is still shown: [`figure`] includes the reason.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -26,10 +26,10 @@ use serde::de::DeserializeOwned;
 
 use crate::measure::Spread;
 
-/// Longer than any peer runs.
+/// Longer than the run of any peer.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What a peer prints once it is ready to be sent to.
+/// The line that a peer prints once it is ready to receive packets.
 const READY: &str = "ready";
 
 /// A program that can be run.
@@ -39,14 +39,14 @@ pub(crate) struct Program {
     arguments: Vec<String>,
 }
 
-/// Where a program runs: in this process's namespace and on any processor, if nothing else is said.
+/// The namespace and processor of a program. Default: those of this process.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Place<'a> {
     pub(crate) namespace: Option<&'a Namespace>,
     pub(crate) cpu: Option<usize>,
 }
 
-/// A program that runs. It is killed when this is dropped.
+/// A running program. Killed on drop.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
@@ -55,7 +55,7 @@ pub(crate) struct Running {
     until: Instant,
 }
 
-/// Why there is no figure of a peer.
+/// The reason why a peer has no figure.
 #[derive(Clone, Debug)]
 pub(crate) struct Unavailable(String);
 
@@ -77,7 +77,7 @@ pub(crate) fn c(name: &str) -> Result<Program, Unavailable> {
     Ok(Program { path, arguments: Vec::new() })
 }
 
-/// Builds the package `peers/NAME`, whatever Rust it says it needs.
+/// Builds the package `peers/NAME`, ignoring its minimum Rust version.
 pub(crate) fn rust(name: &str) -> Result<Program, Unavailable> {
     let target = target()?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -91,7 +91,8 @@ pub(crate) fn rust(name: &str) -> Result<Program, Unavailable> {
     Ok(Program { path: target.join("release").join(name), arguments: Vec::new() })
 }
 
-/// A program that is in the search path, such as `tcpflow`; `package` is where Debian has it.
+/// Finds a program in the search path, such as `tcpflow`. `package` is the Debian package that
+/// contains it.
 pub(crate) fn installed(name: &str, package: &str) -> Result<Program, Unavailable> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -101,13 +102,14 @@ pub(crate) fn installed(name: &str, package: &str) -> Result<Program, Unavailabl
         .ok_or_else(|| Unavailable(format!("{name} is not installed (Debian: {package})")))
 }
 
-/// This program itself, with a role in place of a group, so that ours are measured as peers are: in a process of their own.
+/// This program with a role in place of a group, so that ours are measured like peers: in separate
+/// processes.
 pub(crate) fn this(role: &str) -> Result<Program, Unavailable> {
     let path = std::env::current_exe().map_err(|error| failed("bench", "is not there", &error))?;
     Ok(Program { path, arguments: vec![role.to_owned()] })
 }
 
-/// Builds every peer there is; which of them cannot be, and why.
+/// Builds every peer. Returns the failures and their reasons.
 pub(crate) fn build_all() -> Vec<Unavailable> {
     let entries = fs::read_dir(folder()).into_iter().flatten().flatten();
     let mut missing = Vec::new();
@@ -123,7 +125,7 @@ pub(crate) fn build_all() -> Vec<Unavailable> {
     missing
 }
 
-/// A peer's column of a row: its figure, or why there is none.
+/// A peer's column of a row: its figure, or the reason for its absence.
 pub(crate) fn figure(name: &str, figure: Result<Spread, Unavailable>) -> (String, Spread) {
     match figure {
         Ok(figure) => (name.to_owned(), figure),
@@ -132,7 +134,7 @@ pub(crate) fn figure(name: &str, figure: Result<Spread, Unavailable>) -> (String
 }
 
 impl Program {
-    /// Starts it.
+    /// Starts the program.
     pub(crate) fn start(
         &self,
         place: Place<'_>,
@@ -157,7 +159,7 @@ impl Program {
         let complaints = child.stderr.take().map(|mut errors| {
             thread::spawn(move || {
                 let mut text = String::new();
-                // What is no text ends it: the reason that is shown is then shorter.
+                // Output that is not text ends the reading, so the reported reason is shorter.
                 let _ = errors.read_to_string(&mut text);
                 text
             })
@@ -165,7 +167,7 @@ impl Program {
         Ok(Running { child, lines, complaints, until: Instant::now() + LIMIT })
     }
 
-    /// Runs it to its end and reads the line of JSON that it prints last.
+    /// Runs the program to its end and parses the line of JSON that it prints last.
     pub(crate) fn run<T: DeserializeOwned>(
         &self,
         place: Place<'_>,
@@ -174,7 +176,8 @@ impl Program {
         self.start(place, arguments)?.result()
     }
 
-    /// Runs it to its end, whatever it prints: the processor time that the whole process took.
+    /// Runs the program to its end and ignores its output. Returns the processor time of the whole
+    /// process.
     pub(crate) fn time(
         &self,
         place: Place<'_>,
@@ -205,7 +208,7 @@ impl Unavailable {
 }
 
 impl Running {
-    /// Waits until it says that it is ready.
+    /// Waits until the program is ready.
     pub(crate) fn ready(&mut self) -> Result<(), Unavailable> {
         loop {
             match self.line() {
@@ -216,7 +219,7 @@ impl Running {
         }
     }
 
-    /// Waits for its end and reads the line of JSON that it prints last.
+    /// Waits for the program's end and parses the line of JSON that it prints last.
     pub(crate) fn result<T: DeserializeOwned>(mut self) -> Result<T, Unavailable> {
         let mut last = None;
         while let Some(line) = self.line() {
@@ -226,17 +229,17 @@ impl Running {
         serde_json::from_str(&line).map_err(|error| Unavailable(format!("{error} in {line:?}")))
     }
 
-    /// The next line of its output; `None` at the end, and when the time is over.
+    /// The next line of its output. `None` at the end, and after the time limit.
     fn line(&mut self) -> Option<String> {
         self.lines.recv_timeout(self.until.saturating_duration_since(Instant::now())).ok()
     }
 
-    /// What it has to say for itself: the last line that it wrote to its standard error.
+    /// The last line of its standard error, as the reason of a failure.
     fn complaint(&mut self) -> Unavailable {
         if Instant::now() >= self.until {
             return Unavailable(format!("did not end within {LIMIT:?}"));
         }
-        // It has closed its output: it ends, or has ended.
+        // The program has closed its output, so it is about to end or has ended.
         let _ = self.child.kill();
         let status = self.child.wait();
         let text = self.complaints.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
@@ -250,14 +253,15 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail only if it has ended and was waited for.
+        // Both fail only if the program has ended and was waited for.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Place<'_> {
-    /// A child takes the namespace and the processor of the thread that starts it: which is one made for it.
+    /// Starts the program on a new thread, because a child inherits the namespace and the processor
+    /// of the thread that starts it.
     fn start(self, command: &mut Command) -> std::io::Result<Child> {
         let pinned = || {
             if let Some(cpu) = self.cpu {
@@ -281,21 +285,21 @@ impl Unavailable {
 
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Cells of a table are divided by bars.
+        // Vertical bars separate the cells of a table.
         f.write_str(&self.0.replace('|', "/"))
     }
 }
 
 impl std::error::Error for Unavailable {}
 
-/// The processor time of the children that have ended and were waited for.
+/// The processor time of the children that were waited for.
 fn time_of_children() -> Duration {
     let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return Duration::ZERO };
     let micros = [usage.user_time(), usage.system_time()].map(|time| time.num_microseconds());
     Duration::from_micros(micros.iter().sum::<i64>().unsigned_abs())
 }
 
-/// Keeps this thread on one processor.
+/// Pins this thread to one processor.
 pub(crate) fn pin(cpu: usize) -> std::io::Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu)?;
@@ -310,7 +314,7 @@ fn build(name: &str, command: &mut Command) -> Result<(), Unavailable> {
     Err(Unavailable(format!("{name} cannot be built: {}", first_error(&output))))
 }
 
-/// The line of a compiler's output that says most.
+/// The most informative line of a compiler's output.
 fn first_error(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let line = text.lines().find(|line| line.contains("error"));
@@ -325,7 +329,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
 }
 
-/// Beside the folder that this program was built into.
+/// The folder next to the one that this program was built into.
 fn target() -> Result<PathBuf, Unavailable> {
     let program =
         std::env::current_exe().map_err(|error| failed("bench", "is not there", &error))?;

@@ -1,5 +1,5 @@
-//! Capture files, and what whole programs make of them: tcpflow, which writes a file a direction, and tshark, which follows
-//! one stream.
+//! Capture files as inputs of whole programs: tcpflow, which writes a file for each direction, and
+//! tshark, which follows one stream.
 
 #[path = "../peers/stream_hash.rs"]
 mod stream_hash;
@@ -16,26 +16,26 @@ use crate::peer::{self, Place, Program, Unavailable, figure};
 use crate::report::{Bar, Row};
 use crate::traffic::Mix;
 
-/// Packets that tshark reads; more make it no faster.
+/// The number of packets that tshark reads. More make it no faster.
 const TSHARK_PACKETS: u64 = 150_000;
 
-/// A capture as files, gone when this is dropped.
+/// A capture as files, which are removed on drop.
 pub(crate) struct Files {
-    /// On a disk, as captures are, and in the page cache.
+    /// On a disk, like real captures, and in the page cache.
     folder: PathBuf,
-    /// In memory, where the machine has room there: no disk is measured.
+    /// In memory if the machine has enough, so that no disk is measured.
     output: PathBuf,
     pub(crate) capture: PathBuf,
-    /// The same packets without padding: tcpflow takes that for payload.
+    /// The same packets without padding, because tcpflow treats padding as payload.
     unpadded: PathBuf,
 }
 
-/// What is in a capture, which every program is held to.
+/// The contents of a capture, to which every program's result is compared.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Contents {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
-    /// The sum of all directions' hashes.
+    /// The sum of the hashes of all directions.
     pub(crate) hash: u64,
 }
 
@@ -55,15 +55,16 @@ impl Files {
         let written = capture
             .write(&files.capture)
             .and_then(|()| capture.write_without_padding(&files.unpadded))
-            // Nothing is to be written while something is measured.
+            // Nothing may be written to disk during a measurement.
             .and_then(|()| File::open(&files.capture)?.sync_all())
             .and_then(|()| File::open(&files.unpadded)?.sync_all());
         written.map_err(|error| Unavailable::because("the capture cannot be written", &error))?;
         Ok(files)
     }
 
-    /// Ours, to be called with the capture and these arguments, beside tcpflow and tshark: all of them as whole processes on
-    /// one core, in millions of packets a second. The bars are those of tcpflow and tshark.
+    /// Compares ours, called with the capture and these arguments, with tcpflow and tshark: whole
+    /// processes on one core, in millions of packets per second. The bars are those of tcpflow and
+    /// tshark.
     pub(crate) fn rows(
         &self,
         (group, case): (&'static str, &str),
@@ -91,7 +92,7 @@ impl Files {
         ]
     }
 
-    /// Seconds that two runs of it took.
+    /// The durations of two runs in seconds.
     fn tcpflow(&self, contents: Contents) -> Result<Vec<f64>, Unavailable> {
         let tcpflow = peer::installed("tcpflow", "tcpflow")?;
         let mut seconds = Vec::new();
@@ -99,7 +100,7 @@ impl Files {
             let folder = self.output.join("tcpflow");
             let [file, out] =
                 [&self.unpadded, &folder].map(|path| path.to_string_lossy().into_owned());
-            // At most so many files open at a time as connections are.
+            // At most as many files are open at a time as there are connections.
             let place = Place { namespace: None, cpu: Some(0) };
             let took = tcpflow.time(place, &["-q", "-f", "9000", "-o", &out, "-r", &file])?;
             let found = hash_files(&folder)
@@ -131,13 +132,13 @@ impl Files {
 impl Drop for Files {
     fn drop(&mut self) {
         for folder in [&self.folder, &self.output] {
-            // What cannot be removed stays; nothing depends on it.
+            // Nothing depends on the removal.
             let _ = fs::remove_dir_all(folder);
         }
     }
 }
 
-/// The hash of a folder of streams. tcpflow writes a report beside them.
+/// The hash of a folder of streams. The report that tcpflow writes there is left out.
 fn hash_files(folder: &Path) -> std::io::Result<u64> {
     let mut sum = 0u64;
     for entry in fs::read_dir(folder)? {

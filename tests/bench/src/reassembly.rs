@@ -1,4 +1,5 @@
-//! Tracking and exact reassembly of whole captures, in memory, and from a file beside programs that do nothing else.
+//! Tracking and exact reassembly of whole captures, in memory, and from a file for comparison with
+//! programs that do nothing else.
 
 mod reader;
 
@@ -23,7 +24,7 @@ use crate::processes::{Contents, Files};
 use crate::report::{Bar, Row};
 use crate::traffic::{Capture, Connection, Mix, bits};
 
-/// Is given the bytes and keeps only their number.
+/// Counts bytes without reading them.
 #[derive(Default)]
 struct Counter {
     bytes: u64,
@@ -64,7 +65,7 @@ impl FlowHandler<FiveTupleKey> for Copier {
     }
 }
 
-/// Nothing is lost: tcpflow fills gaps with zeroes.
+/// Without loss, because tcpflow fills gaps with zeroes.
 const FILES: [(&str, Mix); 2] = [
     ("mixed", Mix { connections: 24_000, lost: 0, ..Mix::MIXED }),
     ("bulk", Mix { connections: 200, ..Mix::BULK }),
@@ -83,7 +84,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows
 }
 
-/// Ours is a process that hashes every byte; tcpflow writes them to files.
+/// Ours is a process that hashes every byte. tcpflow writes them to files.
 fn of_file(name: &str, mix: &Mix) -> Result<[Row; 2], Unavailable> {
     let files = Files::new(&format!("reassembly-{name}"), mix)?;
     let ours = peer::this(reader::ROLE)?;
@@ -204,7 +205,7 @@ fn flowscope(capture: &Capture) -> Duration {
     elapsed
 }
 
-/// The driver that flowscope has had since it reassembles by itself, in a process of its own.
+/// flowscope's driver with its own reassemblers, in a separate process.
 fn flowscope_driver(capture: &str, packets: usize) -> Result<Spread, Unavailable> {
     #[derive(Deserialize)]
     struct Runs {
@@ -215,7 +216,8 @@ fn flowscope_driver(capture: &str, packets: usize) -> Result<Spread, Unavailable
     Ok(Spread::millions(&times, packets))
 }
 
-/// One connection that sends full segments, in order: each byte is copied once, as by `memcpy` alone.
+/// One connection that sends full segments in order. Each byte is copied once, as with a plain
+/// `memcpy`.
 fn against_memcpy() -> Row {
     let mut capture = Capture::with_pace(1_000);
     let mut connection = Connection::new(1);

@@ -16,19 +16,20 @@ pub(crate) struct Row {
     pub(crate) case: String,
     pub(crate) unit: &'static str,
     pub(crate) subject: Spread,
-    /// What the subject is compared with, and its figure.
+    /// The peer and its figure.
     pub(crate) peer: Option<(String, Spread)>,
     pub(crate) bar: Option<Bar>,
 }
 
-/// What a row must reach.
+/// The target of a row.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) enum Bar {
-    /// The subject's figure divided by the peer's is at least this.
+    /// The minimum of the subject's figure divided by the peer's.
     RatioAtLeast(f64),
-    /// The subject's figure divided by the peer's is at most this.
+    /// The maximum of the subject's figure divided by the peer's.
     RatioAtMost(f64),
-    /// The subject's figure is at most this: counts and sizes, which do not depend on the machine's speed.
+    /// The maximum of the subject's figure, for counts and sizes that do not depend on the
+    /// machine's speed.
     AtMost(f64),
 }
 
@@ -37,7 +38,7 @@ pub(crate) enum Bar {
 pub(crate) struct Report(Vec<Row>);
 
 impl Row {
-    /// What could not be measured at all.
+    /// The row for a case that could not be measured at all.
     pub(crate) fn unavailable(group: &'static str, case: &str, reason: &Unavailable) -> Self {
         Self {
             group,
@@ -49,7 +50,7 @@ impl Row {
         }
     }
 
-    /// `None` without a peer, and where one of the two could not be measured.
+    /// `None` without a peer, or if one of the two could not be measured.
     pub(crate) fn ratio(&self) -> Option<f64> {
         let ratio = self.subject.median / self.peer.as_ref()?.1.median;
         ratio.is_finite().then_some(ratio)
@@ -69,7 +70,7 @@ impl Report {
         self.0.extend(rows);
     }
 
-    /// Whether no bar is missed.
+    /// Returns `true` if no bar is missed.
     pub(crate) fn holds(&self) -> bool {
         self.0.iter().all(|row| row.holds() != Some(false))
     }
@@ -80,7 +81,7 @@ impl Report {
     }
 }
 
-/// A Markdown table.
+/// Prints a Markdown table.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "| group | case | ours | peer | ratio | bar | holds |")?;

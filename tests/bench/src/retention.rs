@@ -1,4 +1,4 @@
-//! What conversations cost while nothing happens, and what copying costs.
+//! The cost of idle conversations, and of copying.
 
 use std::future::poll_fn;
 use std::os::fd::BorrowedFd;
@@ -18,7 +18,7 @@ use crate::memory;
 use crate::report::{Bar, Row};
 use crate::traffic::{Capture, Connection, Mix, bits};
 
-/// Conversations that go on at the same time.
+/// The number of concurrent conversations.
 const IDLE: u32 = 100_000;
 const RUNS: usize = 5;
 
@@ -56,7 +56,7 @@ pub(crate) fn rows() -> Vec<Row> {
     ]
 }
 
-/// Bytes that each of many conversations takes after a request and a response, which were read.
+/// The memory in bytes of each of many conversations, after a request and a response were read.
 async fn idle() -> f64 {
     let mut capture = Capture::with_pace(1_000);
     for number in 0..IDLE {
@@ -67,7 +67,7 @@ async fn idle() -> f64 {
         connection.send(&mut capture, 1, bits::ACK, 400);
     }
     let before = memory::bytes();
-    // The packets are gone when they have come, but for the last batch.
+    // Packets are released after they were processed, except for the last batch.
     let mut conversations = Wire(memory_source(&capture))
         .flow_stream(FiveTuple::bidirectional())
         .into_conversations_with_capacity(IDLE as usize);
@@ -88,7 +88,7 @@ async fn idle() -> f64 {
 }
 
 async fn read_all(source: MemorySource, retention: Retention) {
-    // Engine and reader on this thread, whose time is taken.
+    // The engine and the reader run on this thread, whose time is measured.
     let (mut conversations, driver) = source
         .flow_stream(FiveTuple::bidirectional())
         .retention(retention)
@@ -112,7 +112,7 @@ fn memory_source(capture: &Capture) -> MemorySource {
     source
 }
 
-/// A wire on which nothing happens any more once all packets have come.
+/// A wire that becomes idle after the last packet.
 struct Wire(MemorySource);
 
 impl PacketSource for Wire {

@@ -1,4 +1,5 @@
-//! Receiving through AF_PACKET: processor time a packet, what is lost, and what the receiver costs the sender.
+//! Receiving through AF_PACKET: processor time per packet, loss, and the receiver's cost to the
+//! sender.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,16 +11,17 @@ use crate::wire::{Contestant, FAR, InTurns, Load, OTHER, Received, Sent, Wire, r
 
 const GROUP: &str = "ring";
 const RUNS: usize = 12;
-/// How long the turns may take.
+/// The maximum duration of the turns.
 const LIMIT: Duration = Duration::from_secs(165);
-/// Of so many turns, one measures what has no ratio to reach.
+/// One in this number of turns also measures the cases without a ratio as their bar.
 const SELDOM: usize = 3;
 const LENGTHS: [u32; 2] = [64, 1500];
-/// Well below what each receiver takes.
+/// In packets per second. Well below the capacity of each receiver.
 const RATE: u64 = 300_000;
-/// At full speed; less than fits into a ring, so that nothing is lost before the receiver is awake.
+/// The number of packets at full speed. They fit into a ring, so that nothing is lost before the
+/// receiver wakes up.
 const COUNT: u64 = 150_000;
-/// In turns with the other pair.
+/// The number of packets in turns with the other pair.
 const IN_TURNS: u64 = 100_000;
 
 const SYNC: &str = "Capture";
@@ -31,7 +33,7 @@ const PCAP: &str = "pcap 2 (libpcap)";
 const NETRING: &str = "netring 0.29 sync";
 const NETRING_ASYNC: &str = "netring 0.29 async";
 
-/// How frames are sent to a receiver.
+/// The way in which frames are sent to a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Manner {
     Paced,
@@ -40,16 +42,17 @@ enum Manner {
     InTurns,
 }
 
-/// Of one receiver and one manner, a value a run.
+/// The figures of one receiver and one manner, with a value for each run.
 #[derive(Debug, Default)]
 struct Figures {
-    /// Nanoseconds of the receiver's processor time a packet.
+    /// Nanoseconds of the receiver's processor time per packet.
     cpu: Vec<f64>,
-    /// Per cent of what was sent.
+    /// The loss in per cent.
     loss: Vec<f64>,
-    /// Nanoseconds of processor time that the sender takes longer for a packet than without a receiver.
+    /// The additional nanoseconds of processor time of the sender per packet, compared with no
+    /// receiver.
     slower: Vec<f64>,
-    /// The greatest number of allocations of a run.
+    /// The maximum number of allocations in a run.
     allocations: u64,
     packets: u64,
     failure: Option<Unavailable>,
@@ -63,7 +66,7 @@ pub(crate) fn rows() -> Vec<Row> {
         Err(reason) => return vec![Row::unavailable(GROUP, "receiving", &reason)],
     };
     let netring = peer::rust("netring-ring");
-    // Those that are compared are neighbours.
+    // Receivers that are compared with each other are neighbours.
     let receivers = [
         Contestant::new(EACH, &peer::this("receive-each"), FAR),
         Contestant::new(C, &peer::c("receive-packet"), FAR),
@@ -88,8 +91,8 @@ pub(crate) fn rows() -> Vec<Row> {
     LENGTHS.iter().flat_map(|&length| of_length(length, &table)).collect()
 }
 
-/// Each manner with one receiver after the other, since the machine is faster and slower for some seconds each. Who is first
-/// changes from turn to turn, and so does who comes after whom.
+/// Runs each manner with one receiver after another, because the machine's speed changes every few
+/// seconds. The order of the receivers changes from turn to turn.
 fn turn(
     wire: &Wire,
     [sender, in_turns]: &[Contestant; 2],
@@ -152,7 +155,8 @@ fn of_length(length: u32, table: &Table) -> Vec<Row> {
             bar,
         });
     };
-    // A capture takes several full blocks at one waking, which peers do not: without that it is shown as well.
+    // A capture takes several full blocks at one wake-up, which peers do not do. The figure without
+    // that is shown as well.
     let pairs = [
         (SYNC, C, Some(1.10), None),
         (ASYNC, C, Some(1.25), None),
@@ -178,7 +182,7 @@ fn of_length(length: u32, table: &Table) -> Vec<Row> {
     for ours in [SYNC, ASYNC, SHARED] {
         let Some(figures) = table.get(&(ours, length, Manner::Full)) else { continue };
         let each = figures.allocations as f64 / figures.packets.max(1) as f64;
-        // A shared block is counted by an allocation of its own: one in tens of thousands of packets.
+        // A shared block is counted as an allocation: one in tens of thousands of packets.
         let (case, figure, bar) = match ours {
             SHARED => ("a packet", each, 0.01),
             _ => ("in all", figures.allocations as f64, 0.0),

@@ -1,4 +1,5 @@
-//! Ours in a process of their own, as peers are: this program again, with a role in place of a group.
+//! Our own receivers and senders as separate processes, like peers: this program again, with a role
+//! in place of a group.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -19,14 +20,15 @@ use crate::wire::{Received, Sent};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-/// A receiver ends when nothing has come for so long after the first packet, and when none came at all.
+/// A receiver ends when no packet has arrived for this time, after the first packet or from the
+/// start.
 const IDLE: Duration = Duration::from_millis(150);
 const NOBODY: Duration = Duration::from_secs(5);
 
-/// Blocks under way to the worker at most.
+/// The maximum number of blocks in flight to the worker.
 const QUEUE: usize = 16;
 
-/// Plays the role that the command line names; `None` if it names none.
+/// Plays the role in the command line. `None` if there is none.
 pub(crate) fn play() -> Option<Outcome> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -47,15 +49,15 @@ pub(crate) fn play() -> Option<Outcome> {
     })
 }
 
-/// What a receiver saw.
+/// The counters of a receiver.
 #[derive(Debug, Default)]
 struct Tally {
     packets: u64,
-    /// Packets that came before the clock was started.
+    /// The number of packets before the clock was started.
     warm: u64,
     bytes: u64,
     sum: u64,
-    /// What was spent before the clock was started.
+    /// The processor time before the clock was started.
     cpu: Duration,
     allocations: u64,
 }
@@ -67,7 +69,8 @@ impl Tally {
         Ok(Self { cpu: cpu()?, allocations: memory::allocations(), ..Self::default() })
     }
 
-    /// What all receivers do with packets: they look at the time and the length, and read the type of the payload.
+    /// Does the same work in every receiver: it reads the time, the length, and the type of the
+    /// payload.
     #[inline(always)]
     fn add<'p>(&mut self, packets: impl Iterator<Item = Packet<'p>>) {
         let (mut bytes, mut sum) = (0, 0_u64);
@@ -83,7 +86,7 @@ impl Tally {
         self.sum = self.sum.wrapping_add(sum);
     }
 
-    /// The clock starts after the first block.
+    /// Starts the clock after the first block.
     #[inline]
     fn block_ends(&mut self) -> Outcome {
         if self.warm == 0 {
@@ -132,7 +135,7 @@ fn receive_async(interface: &str) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut capture = AsyncCapture::from(builder(interface).open()?);
     runtime.block_on(async {
-        // It enters the reactor when it is awaited for the first time.
+        // The capture registers with the reactor when it is first awaited.
         let nothing = tokio::time::timeout(Duration::from_millis(1), capture.next_block()).await;
         drop(nothing);
         let mut tally = Tally::start()?;
@@ -150,7 +153,7 @@ fn receive_async(interface: &str) -> Outcome {
     })
 }
 
-/// One thread takes blocks, another reads them.
+/// Takes blocks on one thread and reads them on another.
 fn receive_shared(interface: &str) -> Outcome {
     let mut capture = builder(interface).open()?;
     let (sender, blocks) = sync_channel::<SharedBlock>(QUEUE);
@@ -256,7 +259,7 @@ impl Sending {
     }
 }
 
-/// UDP over IPv4 to somebody else, of `length` bytes.
+/// A UDP datagram over IPv4 to another host, of `length` bytes.
 fn frame(length: usize) -> Vec<u8> {
     let mut frame = vec![0; length.max(42)];
     let total = u16::try_from(frame.len() - 14).unwrap_or(u16::MAX);

@@ -1,4 +1,4 @@
-//! Packets to measure with, made here: no capture of anybody is needed.
+//! Generated packets, so that no recorded capture is needed.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -10,13 +10,14 @@ use flow::{LinkType, Packet, Timestamp};
 #[derive(Debug, Default)]
 pub(crate) struct Capture {
     bytes: Vec<u8>,
-    /// Where each packet starts, and where the last one ends.
+    /// The start of each packet, and the end of the last one.
     starts: Vec<usize>,
-    /// Nanoseconds from one packet to the next.
+    /// Nanoseconds between two packets.
     pace: u64,
 }
 
-/// A small and fast random number generator (Marsaglia's xorshift), so that runs are alike.
+/// A small and fast random number generator (Marsaglia's xorshift) with a fixed seed, so that all
+/// runs are equal.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
@@ -27,7 +28,7 @@ pub(crate) mod bits {
     pub(crate) const ACK: u8 = 16;
 }
 
-/// One end of a connection, or the other.
+/// The state of a connection with two ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Connection {
     number: u32,
@@ -66,12 +67,13 @@ impl Capture {
         })
     }
 
-    /// Writes it as a pcap file with nanoseconds, in this machine's byte order.
+    /// Writes a pcap file with nanoseconds, in this machine's byte order.
     pub(crate) fn write(&self, path: &Path) -> std::io::Result<()> {
         self.write_frames(path, |frame| frame)
     }
 
-    /// The same as the senders' own hosts would capture it: short frames are padded on a cable only.
+    /// Writes a file as the senders' own hosts would capture it. Short frames are padded only on a
+    /// cable.
     pub(crate) fn write_without_padding(&self, path: &Path) -> std::io::Result<()> {
         self.write_frames(path, |frame| {
             let length = 14 + usize::from(u16::from_be_bytes([frame[16], frame[17]]));
@@ -133,7 +135,7 @@ impl Connection {
         Self { number, sequence: [mix, mix.rotate_left(16)] }
     }
 
-    /// Leaves bytes of a side out: the capture has lost them.
+    /// Skips bytes of a side, as if the capture had lost them.
     pub(crate) const fn skip(&mut self, side: usize, bytes: u32) {
         self.sequence[side] = self.sequence[side].wrapping_add(bytes);
     }
@@ -167,7 +169,7 @@ impl Connection {
         out.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
         let fill = self.sequence[side] as u8;
         out.extend((0..payload).map(|at| fill.wrapping_add(at as u8)));
-        // The shortest Ethernet frame, without its check sequence.
+        // The minimum length of an Ethernet frame, without its check sequence.
         while out.len() - capture.starts[capture.starts.len() - 1] < 60 {
             out.push(0);
         }
@@ -177,8 +179,8 @@ impl Connection {
     }
 }
 
-/// One acknowledgement for each of `flows` connections, `pace` nanoseconds apart, and then `count` of connections in
-/// random order.
+/// One acknowledgement for each of `flows` connections, `pace` nanoseconds apart, and then `count`
+/// of the same connections in random order.
 pub(crate) fn acknowledgements(flows: u32, count: usize, pace: u64) -> (Capture, Capture) {
     let mut random = Random::new(42);
     let mut first = Capture::with_pace(pace);
@@ -194,30 +196,31 @@ pub(crate) fn acknowledgements(flows: u32, count: usize, pace: u64) -> (Capture,
     (first, rest)
 }
 
-/// What kind of connections a capture holds.
+/// The kind of connections in a capture.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mix {
     pub(crate) connections: u32,
-    /// How many of them are open at a time.
+    /// The number of connections that are open at a time.
     pub(crate) open: usize,
-    /// Segments of payload a connection sends, at most.
+    /// The maximum number of segments with payload that a connection sends.
     pub(crate) segments: u64,
-    /// Out of 1,000 segments of payload, those with full size; the others are small.
+    /// The number of full-sized segments out of 1,000 with payload. The others are small.
     pub(crate) full: u64,
-    /// Out of 1,000 packets: swapped with their successor, and lost by the capture.
+    /// The number of packets out of 1,000 that are swapped with their successor, and the number
+    /// that the capture loses.
     pub(crate) reordered: u64,
     pub(crate) lost: u64,
 }
 
 impl Mix {
-    /// Many short conversations, about 330 bytes a packet.
+    /// Many short conversations, about 330 bytes per packet.
     pub(crate) const MIXED: Self =
         Self { connections: 50_000, open: 4_000, segments: 28, full: 190, reordered: 5, lost: 1 };
-    /// A few hundred downloads, about 950 bytes a packet.
+    /// A few hundred downloads, about 950 bytes per packet.
     pub(crate) const BULK: Self =
         Self { connections: 400, open: 100, segments: 1_700, full: 920, reordered: 2, lost: 0 };
 
-    /// Makes the capture.
+    /// Generates the capture.
     pub(crate) fn capture(self) -> Capture {
         let mut random = Random::new(7);
         let mut capture = Capture::with_pace(10_000);

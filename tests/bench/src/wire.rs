@@ -1,6 +1,6 @@
-//! A veth pair in a namespace of its own: one end is sent into, the other is received from, each on a processor of its
-//! own. The kernel's share of receiving runs on the sender's processor. A second pair, from which nobody receives, tells
-//! what sending takes without that.
+//! A veth pair in a separate namespace: frames are sent into one end and received from the other,
+//! each on its own processor. The kernel's share of receiving runs on the sender's processor. A
+//! second pair without a receiver measures the cost of sending alone.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::measure::Spread;
 use crate::peer::{Place, Program, Running, Unavailable};
 
-/// Where frames are sent into, and where they come out.
+/// The end that frames are sent into, and the end that they are received from.
 pub(crate) const NEAR: &str = "near";
 pub(crate) const FAR: &str = "far";
 /// The second pair.
@@ -31,16 +31,16 @@ pub(crate) struct Wire {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Received {
     pub(crate) packets: u64,
-    /// Those that came before its clock was started: with the first block, for which code is fetched and pages are touched
-    /// for the first time.
+    /// The number of packets before its clock was started. It starts after the first block, for
+    /// which code is loaded and pages are touched for the first time.
     #[serde(default)]
     pub(crate) warm: u64,
     pub(crate) bytes: u64,
-    /// Of what was read of each packet.
+    /// A checksum of the fields that were read of each packet.
     pub(crate) sum: u64,
     pub(crate) cpu_ns: u64,
     pub(crate) drops: u64,
-    /// Only of ours: what was allocated between the start and the end.
+    /// The number of allocations between the start and the end. Reported only by ours.
     #[serde(default)]
     pub(crate) allocations: Option<u64>,
 }
@@ -55,8 +55,8 @@ pub(crate) struct Sent {
     pub(crate) allocations: Option<u64>,
 }
 
-/// What a sender reports that sends in turns, into the pair of the receiver and into the other one: nanoseconds of processor
-/// time of each turn, of so many frames each.
+/// The report of a sender that alternates between the receiver's pair and the other one:
+/// nanoseconds of processor time for each turn of the given number of frames.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct InTurns {
     ns: Vec<u64>,
@@ -64,7 +64,8 @@ pub(crate) struct InTurns {
     turn: u64,
 }
 
-/// What is sent: frames of a length, so many, at a rate in packets a second, or as fast as it goes (0).
+/// The frames to send: their length, their number, and their rate in packets per second, or 0 for
+/// full speed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) length: u32,
@@ -81,16 +82,17 @@ pub(crate) struct Contestant {
 }
 
 impl Received {
-    /// Nanoseconds of processor time a packet.
+    /// Nanoseconds of processor time per packet.
     pub(crate) fn each(&self) -> f64 {
         self.cpu_ns as f64 / (self.packets - self.warm).max(1) as f64
     }
 }
 
 impl InTurns {
-    /// Nanoseconds that the sender takes longer for a packet because of the receiver: the median of the differences between
-    /// neighbours, a turn with it and one without. A machine that gets faster or slower meanwhile meets both of them, and
-    /// what disturbs one turn, or every third, leaves the median alone.
+    /// The additional nanoseconds per packet of the sender due to the receiver: the median of the
+    /// differences between neighbouring turns with and without it. A gradual change in the
+    /// machine's speed affects both turns of a pair. Disturbances of single turns, or of every
+    /// third one, do not affect the median.
     pub(crate) fn slower(&self) -> f64 {
         let pairs = self.ns.iter().zip(&self.other_ns);
         let differences = pairs.map(|(&with, &without)| with as f64 - without as f64);
@@ -98,8 +100,8 @@ impl InTurns {
     }
 }
 
-/// Takes turns: `most` of them, or fewer where the machine is so slow that they would take longer than `limit`; two in any
-/// case.
+/// Runs at most `most` turns, at least two. Runs fewer if the machine is so slow that they would
+/// take longer than `limit`.
 pub(crate) fn turns(most: usize, limit: Duration, mut turn: impl FnMut(usize)) {
     let start = Instant::now();
     for taken in 0..most {
@@ -111,14 +113,14 @@ pub(crate) fn turns(most: usize, limit: Duration, mut turn: impl FnMut(usize)) {
     }
 }
 
-/// All of them, another one first in each turn.
+/// All contestants, starting with another one in each turn.
 pub(crate) fn rotated(all: &[Contestant], turn: usize) -> impl Iterator<Item = &Contestant> {
     let (later, first) = all.split_at(turn % all.len());
     first.iter().chain(later)
 }
 
 impl Contestant {
-    /// `arguments` are divided at blanks.
+    /// Creates a contestant. `arguments` are separated by blanks.
     pub(crate) fn new(
         name: &'static str,
         program: &Result<Program, Unavailable>,
@@ -130,7 +132,7 @@ impl Contestant {
 }
 
 impl Wire {
-    /// Makes the pairs.
+    /// Creates the pairs.
     pub(crate) fn new() -> Result<Self, Unavailable> {
         let failed = |error: netns::Error| Unavailable::new(error.to_string());
         let namespace = Namespace::new().map_err(failed)?;
@@ -155,7 +157,7 @@ impl Wire {
         Ok(running)
     }
 
-    /// Sends a load: what the sender reports.
+    /// Sends a load. Returns the sender's report.
     pub(crate) fn send<S: DeserializeOwned>(
         &self,
         sender: &Contestant,
@@ -169,7 +171,7 @@ impl Wire {
         sender.program.clone()?.run(place, &arguments)
     }
 
-    /// Sends a load to a receiver: what both report.
+    /// Sends a load to a receiver. Returns both reports.
     pub(crate) fn send_to<S: DeserializeOwned>(
         &self,
         receiver: &Contestant,
@@ -188,7 +190,8 @@ impl Wire {
         Ok((sent, received))
     }
 
-    /// Frames that have come out at the far end so far, by the interface's own count.
+    /// The number of frames that have arrived at the far end so far, by the interface's own
+    /// counter.
     pub(crate) fn arrived(&self) -> Result<u64, Unavailable> {
         let table = self
             .namespace

@@ -1,5 +1,6 @@
-//! AF_XDP: receiving and sending, in copy mode, since veth has no other. The kernel's share of sending is part of the
-//! sender's system calls, that of receiving runs on the processor of who sends to it.
+//! AF_XDP: receiving and sending, in copy mode, because veth has no other. The kernel's share of
+//! sending is part of the sender's system calls. That of receiving runs on the processor of the
+//! sender.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::wire::{Contestant, FAR, Load, Sent, Wire, rotated, turns};
 
 const GROUP: &str = "xdp";
 const RUNS: usize = 12;
-/// How long the turns may take.
+/// The maximum duration of the turns.
 const LIMIT: Duration = Duration::from_secs(165);
 const LENGTHS: [u32; 2] = [64, 1500];
 const RATE: u64 = 100_000;
@@ -31,7 +32,7 @@ struct Figures {
     failure: Option<Unavailable>,
 }
 
-/// What was done with the frames.
+/// The work done with the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Task {
     ReceivePaced,
@@ -106,7 +107,8 @@ fn of_length(length: u32, table: &Table) -> Vec<Row> {
     };
     let within = Some(Bar::RatioAtMost(1.10));
     let not_behind = |ratio| Some(Bar::RatioAtMost(ratio));
-    // A socket takes the packets of a while at one waking, which peers do not: without that it is shown as well.
+    // A socket takes several batches at one wake-up, which peers do not do. The figure without that
+    // is shown as well.
     let pairs = [
         ([OURS, C], within),
         ([OURS, XSK_RS], not_behind(1.0)),

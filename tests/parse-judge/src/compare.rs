@@ -1,4 +1,4 @@
-//! Parser and reference, side by side.
+//! Compares the parser with the reference.
 
 use std::fmt;
 use std::path::Path;
@@ -8,33 +8,33 @@ use ring_core::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout}
 
 use crate::{Reference, Seen};
 
-/// What came of a capture file.
+/// The result for a capture file.
 #[derive(Debug, Default)]
 pub struct Judgement {
-    /// Packets in which tshark or the parser saw TCP.
+    /// The number of packets in which tshark or the parser found TCP.
     pub tcp: u64,
-    /// Those on which both agree.
+    /// The number of those on which both agree.
     pub tcp_agreed: u64,
-    /// Packets in which tshark or the parser saw UDP innermost.
+    /// The number of packets in which tshark or the parser found UDP innermost.
     pub udp: u64,
-    /// Those on which both agree.
+    /// The number of those on which both agree.
     pub udp_agreed: u64,
-    /// Fragments, in which tshark may or may not see a transport header.
+    /// The number of fragments, in which tshark may or may not find a transport header.
     pub fragments: u64,
-    /// Where they do not agree.
+    /// The packets on which they disagree.
     pub differences: Vec<Difference>,
 }
 
-/// A packet that the parser and tshark see differently.
+/// A packet on which the parser and tshark disagree.
 #[derive(Debug)]
 pub struct Difference {
     /// The frame's number.
     pub frame: u64,
-    /// Whether TCP is in it.
+    /// `true` if it contains TCP.
     pub tcp: bool,
-    /// What tshark sees.
+    /// tshark's result.
     pub expected: Option<Seen>,
-    /// What the parser sees.
+    /// The parser's result.
     pub found: Result<Headers, Unparsed>,
 }
 
@@ -65,10 +65,10 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Compares a capture file's packets with what tshark saw in them.
+/// Compares the parser's results for a capture file with tshark's.
 ///
 /// # Errors
-/// If the file cannot be opened. A file that is damaged from some point on is compared up to there.
+/// If the file cannot be opened. A damaged file is compared up to the damage.
 pub fn judge(capture: &Path, reference: &Reference) -> Result<Judgement, ring_core::Error> {
     let parser = Parser::default();
     let mut source = CaptureFile::open(capture)?;

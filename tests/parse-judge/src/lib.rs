@@ -1,7 +1,8 @@
-//! Holds the packet parser against tshark, packet by packet: addresses, ports, TCP sequence number and payload length.
+//! Compares the packet parser with tshark, packet by packet: addresses, ports, TCP sequence number
+//! and payload length.
 //!
-//! Fragments are left apart on both sides. Packets that tshark finds *quoted* (in ICMP errors) or *sampled* (sFlow) are
-//! no packets of a flow.
+//! Fragments are left out on both sides. Packets that tshark finds *quoted* (in ICMP errors) or
+//! *sampled* (sFlow) are not packets of a flow.
 
 mod compare;
 mod reference;

@@ -1,4 +1,4 @@
-//! `parse-judge FOLDER`: holds the packet parser against tshark over the folder's captures.
+//! `parse-judge FOLDER`: compares the packet parser with tshark over the folder's captures.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,18 +7,18 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use parse_judge::{Judgement, Reference, judge};
 
-/// Holds the packet parser against tshark, packet by packet.
+/// Compares the packet parser with tshark, packet by packet.
 #[derive(clap::Parser)]
 struct Arguments {
-    /// A folder of captures with an INDEX.tsv whose first column names them.
+    /// A folder of captures with an INDEX.tsv that lists their names in the first column.
     corpus: PathBuf,
     /// Only files whose name contains this.
     #[arg(long)]
     only: Option<String>,
-    /// Keep tshark's answers in this folder, and use those that are there.
+    /// Cache tshark's results in this folder, and reuse those that exist.
     #[arg(long)]
     cache: Option<PathBuf>,
-    /// Examples to show for each kind of difference.
+    /// The number of examples to show for each kind of difference.
     #[arg(long, default_value_t = 3)]
     show: usize,
 }

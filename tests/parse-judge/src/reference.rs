@@ -1,4 +1,4 @@
-//! What tshark sees.
+//! tshark's results.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,7 +24,7 @@ const FIELDS: [&str; 13] = [
     "udp.length",
 ];
 
-/// tshark's view of the TCP and UDP packets of a capture file, by frame number.
+/// tshark's results for the TCP and UDP packets of a capture file, by frame number.
 #[derive(Debug)]
 pub struct Reference {
     packets: HashMap<u64, Seen>,
@@ -33,13 +33,13 @@ pub struct Reference {
 /// The innermost flow of a packet, according to tshark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// The protocols around it, as tshark names them.
+    /// The protocols around it, by tshark's names.
     pub stack: String,
     /// 6 or 17; 0 for a packet that another one quotes.
     pub protocol: u8,
-    /// Every source address that fits: tshark names several where extension headers do.
+    /// Every possible source address: tshark lists several if there are extension headers.
     pub sources: Vec<IpAddr>,
-    /// Every destination address that fits.
+    /// Every possible destination address.
     pub destinations: Vec<IpAddr>,
     /// Source and destination port.
     pub ports: (u16, u16),
@@ -47,7 +47,7 @@ pub struct Seen {
     pub tcp: Option<(u32, u32)>,
 }
 
-/// tshark could not be asked.
+/// tshark could not be run.
 #[derive(Debug)]
 pub struct ReferenceError(io::Error);
 
@@ -60,10 +60,12 @@ impl fmt::Display for ReferenceError {
 impl std::error::Error for ReferenceError {}
 
 impl Reference {
-    /// Asks tshark about a capture file, or the cache in the folder `cache` under the name `name`.
+    /// Runs tshark on a capture file, or reads its result from the folder `cache` under the name
+    /// `name`.
     ///
     /// # Errors
-    /// If tshark cannot be run. A file that it finds damaged gives what it found before the damage.
+    /// If tshark cannot be run. For a damaged file, the result covers the packets before the
+    /// damage.
     pub fn of(capture: &Path, cache: Option<&Path>, name: &str) -> Result<Self, ReferenceError> {
         let stored: Option<PathBuf> =
             cache.map(|folder| folder.join(format!("{}.tsv", name.replace('/', "@"))));
@@ -91,7 +93,7 @@ impl Reference {
         Ok(Self::read(&String::from_utf8_lossy(&output.stdout)))
     }
 
-    /// What tshark saw in a frame, `None` if neither TCP nor UDP.
+    /// tshark's result for a frame. `None` if it contains neither TCP nor UDP.
     #[must_use]
     pub fn frame(&self, number: u64) -> Option<&Seen> {
         self.packets.get(&number)
@@ -102,7 +104,7 @@ impl Reference {
     }
 }
 
-/// The innermost flow of a line of the table.
+/// Parses the innermost flow from a line of the table.
 fn packet(line: &str) -> Option<(u64, Seen)> {
     let columns: Vec<&str> = line.split('\t').collect();
     let [number, protocols, ip_src, ip_dst, ipv6_src, ipv6_dst, tcp @ ..] = columns.as_slice()

@@ -1,4 +1,4 @@
-//! The frames that the parser's own tests are made of, as tshark sees them.
+//! Compares the parser with tshark on the frames of the parser's own tests.
 
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,9 @@ mod frame;
 #[allow(dead_code, unreachable_pub, missing_docs)]
 mod gallery;
 
-/// What tshark 4.0 does not open, at least not without a preference, or of which it finds a length that is not the packet's.
-/// tcpdump reads some of it; for the rest the specifications are the only judges.
+/// Frames that tshark 4.0 does not decode, at least not without a preference, or for which it
+/// reports a wrong length. tcpdump decodes some of them. For the rest, the specifications are the
+/// only reference.
 const CLOSED: &[&str] = &[
     "older double tag",
     "MPLS, Ethernet",
@@ -93,7 +94,7 @@ fn tshark_sees_the_same_in_the_gallery() {
     assert!(unexpected.is_empty(), "{unexpected:#?}");
 }
 
-/// A pcapng file with an interface for each link type.
+/// Writes a pcapng file with an interface for each link type.
 fn write(path: &Path, exhibits: &[gallery::Exhibit]) -> Result<(), ring_core::Error> {
     let mut writer = CaptureWriter::builder().create(path)?;
     for exhibit in exhibits {
@@ -105,7 +106,7 @@ fn write(path: &Path, exhibits: &[gallery::Exhibit]) -> Result<(), ring_core::Er
     writer.finish().map(|_| ())
 }
 
-/// A folder that goes with the test.
+/// A folder that is removed after the test.
 struct Folder(PathBuf);
 
 impl Drop for Folder {

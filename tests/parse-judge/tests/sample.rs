@@ -1,5 +1,5 @@
-//! A sample of the corpus: one small capture for each combination of link type and encapsulations. The program
-//! `parse-judge` takes them all.
+//! A sample of the corpus: one small capture for each combination of link type and encapsulations.
+//! The program `parse-judge` runs over all captures.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -8,10 +8,11 @@ use std::thread;
 
 use parse_judge::{Reference, ReferenceError, judge};
 
-/// The largest capture of the sample, in bytes.
+/// The maximum size of a capture in the sample, in bytes.
 const LARGEST: u64 = 300_000;
-/// Packets in a thousand with TCP on which the parser must agree with tshark. The rest is known: jumbo packets and
-/// pseudowires that tshark does not open, and addresses in routing headers that it does not follow.
+/// The minimum number of packets in a thousand TCP packets on which the parser must agree with
+/// tshark. The causes of the rest are known: jumbo packets and pseudowires that tshark does not
+/// decode, and addresses in routing headers that it does not follow.
 const AGREED_PERMILLE: u64 = 990;
 
 #[test]
@@ -34,7 +35,7 @@ fn parser_and_tshark_see_the_same() {
             while let Some(name) = sample.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let path = corpus.join(name);
                 let reference = Reference::of(&path, None, name)?;
-                // A file that cannot be opened holds nothing to compare.
+                // A file that cannot be opened has nothing to compare.
                 judged.extend(judge(&path, &reference).ok().map(|judgement| (*name, judgement)));
             }
             Ok::<_, ReferenceError>(judged)
@@ -65,7 +66,7 @@ fn parser_and_tshark_see_the_same() {
     assert!(agreed * 1000 >= packets * AGREED_PERMILLE, "see the differences above");
 }
 
-/// The first capture of each kind that has TCP in it.
+/// The first capture of each kind that contains TCP.
 fn sample(index: &str) -> Vec<&str> {
     let mut lines = index.lines();
     let columns: HashMap<&str, usize> = lines

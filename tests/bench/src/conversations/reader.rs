@@ -1,6 +1,6 @@
-//! Ours, in a process of its own: a capture file's conversations, each byte hashed by the task of its conversation, which
-//! is spawned and adds to common counters as those of the peers do.
-//! On one core the engine is a task among them, on two a thread beside them.
+//! Our conversations in a separate process: it reads a capture file and hashes each byte in the
+//! task of its conversation. Like the peers, it spawns a task for each conversation, which adds to
+//! common counters. On one core the engine is one of the tasks, on two it is a separate thread.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use super::{Outcome, StreamHash};
 use crate::memory;
 
-/// Reads the file that the command line names behind this role; `None` if it names another role, or a group.
+/// Reads the file in the command line if this role is selected. `None` for another role or a group.
 pub(crate) fn play() -> Option<Result<(), Box<dyn Error>>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments[..] {
@@ -52,7 +52,7 @@ async fn hash(file: &str, one_core: bool) -> Result<Outcome, Box<dyn Error>> {
     };
     let handle = conversations.handle();
     let progress = Arc::new(Progress::default());
-    // It is closed when the last task has let go of it.
+    // The channel closes when the last task has dropped its sender.
     let (done, mut all_done) = mpsc::channel::<()>(1);
     let mut count = 0;
     while let Some(conversation) = poll_fn(|cx| Pin::new(&mut conversations).poll_next(cx)).await {
@@ -85,7 +85,7 @@ async fn hash(file: &str, one_core: bool) -> Result<Outcome, Box<dyn Error>> {
     })
 }
 
-/// What all tasks have read so far.
+/// The progress of all tasks.
 #[derive(Debug, Default)]
 struct Progress {
     bytes: AtomicU64,

@@ -1,4 +1,4 @@
-//! Ours, in a process of its own: a capture file through the flow table alone, each byte hashed.
+//! Our flow table in a separate process: it reassembles a capture file and hashes each byte.
 
 use std::error::Error;
 
@@ -40,7 +40,7 @@ impl FlowHandler<FiveTupleKey> for Hashes {
     }
 }
 
-/// Reads the file that the command line names behind this role; `None` if it names another role, or a group.
+/// Reads the file in the command line if this role is selected. `None` for another role or a group.
 pub(crate) fn play() -> Option<Result<(), Box<dyn Error>>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments[..] {

@@ -1,8 +1,8 @@
-//! Captures that others wrote, with all that may befall a capture on top: each captured byte of a TCP flow must be
-//! accounted for.
+//! Captures written by other programs, with random mutations: each captured byte of a TCP flow must
+//! be accounted for.
 //!
-//! `RINGTAP_CORPUS` names a folder with an `INDEX.tsv` whose columns `file`, `size` and `tcp_streams` are used.
-//! `RINGTAP_MUTATIONS` asks for more cases, or for fewer.
+//! `RINGTAP_CORPUS` names a folder with an `INDEX.tsv`, of which the columns `file`, `size` and
+//! `tcp_streams` are used. `RINGTAP_MUTATIONS` sets the number of cases.
 
 #[path = "../../../../crates/flow/tests/harness/ledger.rs"]
 mod ledger;
@@ -18,11 +18,12 @@ use traffic::Random;
 use ledger::Ledger;
 use mutation::{Frame, mutate};
 
-/// The largest capture that is looked at, in bytes.
+/// The maximum size of a capture, in bytes.
 const LARGEST: u64 = 2_000_000;
-/// The most packets of a capture that are used.
+/// The maximum number of packets taken from a capture.
 const PACKETS: usize = 400;
-/// The 802.11 link types: a frame may hold several packets, of which the parser tells the first alone.
+/// The 802.11 link types. A frame may contain several packets, and the parser returns only the
+/// first.
 const WIRELESS: [u16; 5] = [105, 119, 127, 163, 192];
 
 #[test]
@@ -64,7 +65,7 @@ fn cases() -> u32 {
     std::env::var("RINGTAP_MUTATIONS").ok().and_then(|cases| cases.parse().ok()).unwrap_or(200)
 }
 
-/// A changed capture, the same each time for its number.
+/// A mutated capture, determined by its number.
 #[derive(Clone)]
 struct Case {
     options: u8,
@@ -75,7 +76,7 @@ impl Case {
     fn new(number: u32, corpus: &Path, files: &[&str]) -> Self {
         let mut random = Random::new(u64::from(number));
         let mut frames = Vec::new();
-        // Two captures one after the other share addresses at times.
+        // Two concatenated captures sometimes share addresses.
         for _ in 0..1 + u8::from(random.one_of(4)) {
             let file = files[random.below(files.len() as u64) as usize];
             frames.extend(part(read(&corpus.join(file)), &mut random));
@@ -86,12 +87,12 @@ impl Case {
         Self { options: random.any() as u8, frames }
     }
 
-    /// Payload bytes accounted for.
+    /// The number of payload bytes that must be accounted for.
     fn bytes(&self) -> Result<u64, String> {
         let run = || {
             let mut ledger = Ledger::new(self.options);
             for frame in &self.frames {
-                // Changed bytes may look like a fragment.
+                // A mutation may make a packet look like a fragment.
                 if !is_fragment(frame) {
                     ledger.pass(frame.packet());
                 }
@@ -105,7 +106,7 @@ impl Case {
         })
     }
 
-    /// The packets that still show the failure if as many as possible are left out.
+    /// The packets that still cause the failure after as many as possible were left out.
     fn minimal(&self) -> String {
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(|_| ()));
@@ -131,7 +132,7 @@ impl Case {
     }
 }
 
-/// The captures with TCP that are not too large.
+/// The captures with TCP up to the maximum size.
 fn files(index: &str) -> Vec<&str> {
     let mut lines = index.lines();
     let names: Vec<&str> = lines.next().unwrap_or_default().split('\t').collect();
@@ -150,7 +151,7 @@ fn files(index: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The packets up to the end or the damage.
+/// The packets up to the end or to the damage.
 fn read(path: &Path) -> Vec<Frame> {
     let mut frames = Vec::new();
     let Ok(mut source) = CaptureFile::open(path) else { return frames };
@@ -172,7 +173,7 @@ fn read(path: &Path) -> Vec<Frame> {
     frames
 }
 
-/// As many packets as a case has room for, from the beginning or from anywhere.
+/// At most the maximum number of packets, from the beginning or from a random position.
 fn part(mut frames: Vec<Frame>, random: &mut Random) -> Vec<Frame> {
     let spare = frames.len().saturating_sub(PACKETS);
     let from = if random.one_of(2) { 0 } else { random.below(spare as u64 + 1) as usize };

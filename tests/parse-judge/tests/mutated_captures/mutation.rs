@@ -1,9 +1,10 @@
-//! What may befall a capture: packets that are lost, reordered, repeated, cut or forged, and clocks that jump.
+//! Mutations of a capture: packets that are lost, reordered, repeated, truncated or forged, and
+//! clocks that jump.
 
 use flow::{Headers, LinkType, Packet, Parsed, TcpFlags, Timestamp, protocol};
 use traffic::Random;
 
-/// A packet that can be changed.
+/// A packet that can be mutated.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     pub(crate) data: Vec<u8>,
@@ -13,10 +14,10 @@ pub(crate) struct Frame {
     pub(crate) vlan_tci: Option<u16>,
 }
 
-/// Who sends: addresses and ports.
+/// A direction: addresses and ports of sender and receiver.
 type Sender = (std::net::IpAddr, u16, std::net::IpAddr, u16);
 
-/// How far sequence numbers jump, and from where they are picked up again.
+/// The distances by which sequence numbers jump, and at which they are picked up again.
 const JUMPS: [u32; 12] = [
     1,
     700,
@@ -31,7 +32,7 @@ const JUMPS: [u32; 12] = [
     u32::MAX - 5_000,
     u32::MAX,
 ];
-/// How long times jump. Milliseconds.
+/// The distances by which times jump, in milliseconds.
 const WAITS: [u64; 6] = [1, 150, 2_500, 25_000, 200_000, 4_000_000];
 /// Control bits of forged packets.
 const FORGED: [u8; 10] = [0x01, 0x02, 0x04, 0x11, 0x12, 0x14, 0x18, 0x31, 0x03, 0x00];
@@ -57,7 +58,8 @@ impl Frame {
         Some((h.source, h.source_port, h.destination, h.destination_port))
     }
 
-    /// Adds to the four bytes at a position of the TCP header: 4 for the sequence number, 8 for the acknowledgement.
+    /// Adds to the four bytes at an offset of the TCP header: 4 for the sequence number, 8 for the
+    /// acknowledgement.
     fn add(&mut self, position: usize, amount: u32) {
         let Some(headers) = self.tcp() else { return };
         let at = headers.transport_offset as usize + position;
@@ -78,7 +80,7 @@ impl Frame {
     }
 }
 
-/// Does something to a capture.
+/// Applies one random mutation to a capture.
 pub(crate) fn mutate(frames: &mut Vec<Frame>, random: &mut Random) {
     if frames.is_empty() {
         return;
@@ -99,7 +101,7 @@ pub(crate) fn mutate(frames: &mut Vec<Frame>, random: &mut Random) {
             frames.insert(other, copy);
         }
         4 => {
-            // One direction comes later than the other.
+            // One direction arrives later than the other.
             let (late, mut rest): (Vec<_>, Vec<_>) =
                 frames[at..burst].iter().cloned().partition(is_sent);
             rest.extend(late);
@@ -120,7 +122,7 @@ pub(crate) fn mutate(frames: &mut Vec<Frame>, random: &mut Random) {
             frames[at..burst].iter_mut().for_each(|frame| frame.cut(len));
         }
         8 => {
-            // A sender goes on somewhere else, and its receiver may know.
+            // A sender continues at another sequence number, and its receiver may acknowledge it.
             let jump = JUMPS[any(random, JUMPS.len())];
             let is_known = random.one_of(2);
             for frame in &mut frames[at..] {
@@ -144,7 +146,7 @@ pub(crate) fn mutate(frames: &mut Vec<Frame>, random: &mut Random) {
             frames.insert(other, forged);
         }
         12 => {
-            // Other bytes at the same place.
+            // Different bytes at the same position.
             let mut forged = frames[at].clone();
             if let Some(headers) = forged.tcp() {
                 let from = headers.payload_offset as usize;
@@ -167,7 +169,7 @@ pub(crate) fn mutate(frames: &mut Vec<Frame>, random: &mut Random) {
                 .for_each(|frame| frame.time = frame.time.saturating_sub(wait));
         }
         _ => {
-            // The same again, later: ports that are used once more, or the other side of a middlebox.
+            // A later copy with shifted numbers: reused ports, or the other side of a middlebox.
             let shift = JUMPS[any(random, JUMPS.len())];
             let wait = WAITS[any(random, WAITS.len())] * 1_000_000;
             let last = frames.iter().map(|frame| frame.time).max().unwrap_or(0);

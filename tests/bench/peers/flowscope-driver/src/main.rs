@@ -1,5 +1,6 @@
-//! flowscope 0.26: its driver with the reassemblers that it makes, fed with a capture in memory; in-order bytes are taken
-//! out after each packet. Prints the nanoseconds of each of five runs and the bytes that came out.
+//! flowscope 0.26: its driver with its own reassemblers, fed with a capture in memory. In-order
+//! bytes are taken out after each packet. Prints the nanoseconds of each of five runs and the
+//! number of bytes.
 
 #[allow(dead_code)]
 #[path = "../../../src/traffic.rs"]
@@ -28,7 +29,7 @@ fn main() {
         }
     };
     let capture = mix.capture();
-    // The first does not count.
+    // The first run does not count.
     let runs: Vec<(u128, usize)> = (0..=RUNS).map(|_| run(&capture)).skip(1).collect();
     let nanos: Vec<String> = runs.iter().map(|run| run.0.to_string()).collect();
     let bytes = runs.first().map_or(0, |run| run.1);

@@ -1,8 +1,10 @@
-//! `netring-conversations FILE THREADS BYTES`: netring's stream of conversations over the packets of a pcap file.
+//! `netring-conversations FILE THREADS BYTES`: netring's stream of conversations over the packets
+//! of a pcap file.
 //!
-//! It takes them from a ring only. So the ring is made as large as the file, all packets are sent through the veth pair
-//! `a`, `b` of this network namespace into it, and then the clock starts: reading the file, sending, and the kernel's
-//! work do not count. It stops when `BYTES` bytes were hashed, or with the last one if no more come for two seconds.
+//! netring reads only from a ring. So the ring is made as large as the file, and all packets are
+//! sent into it through the veth pair `a`, `b` of this network namespace. Then the clock starts:
+//! reading the file, sending, and the kernel's work do not count. It stops when `BYTES` bytes were
+//! hashed, or with the last one if no more arrive for two seconds.
 
 use std::error::Error;
 use std::fs;
@@ -45,8 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("FILE THREADS BYTES".into());
     };
     let file = fs::read(file)?;
-    // What the kernel adds to each packet is less than the packets themselves; and some blocks close when their time is
-    // over, not when they are full.
+    // The kernel's overhead for each packet is smaller than the packet. Some blocks are closed by
+    // their timeout before they are full.
     let blocks = file.len() * 3 / BLOCK + 8;
     let capture = Capture::builder()
         .interface("b")
@@ -56,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .block_timeout_ms(1000)
         .build()?;
     let packets = send(&file, "a")?;
-    // The last block closes.
+    // Wait until the last block is closed by its timeout.
     std::thread::sleep(Duration::from_millis(1500));
     let stats = capture.stats()?;
     if stats.drops != 0 {
@@ -84,7 +86,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         progress.last.load(Relaxed) as f64 / 1e9,
         progress.cpu.load(Relaxed) as f64 / 1e9
     );
-    // Without waiting for flows that nothing ends.
+    // Exit without waiting for flows that nothing ends.
     std::process::exit(0);
 }
 
@@ -124,7 +126,7 @@ async fn read(capture: Capture, progress: Arc<Progress>) -> Result<u64, Box<dyn 
                 }
             },
             () = progress.complete.notified() => {
-                // Flows end in their own time, and with them their hashes.
+                // Flows end by their timeout, and their hashes with them.
                 let _ = timeout(Duration::from_secs(3), async {
                     while let Some(Ok(_)) = conversations.next().await {}
                 }).await;
@@ -149,15 +151,15 @@ impl Progress {
     }
 }
 
-/// What this process has spent so far, in nanoseconds.
+/// The processor time of this process so far, in nanoseconds.
 fn processor_time() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the time is ours to be filled.
+    // SAFETY: `time` is valid for writes.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Sends the packets of a pcap file of this machine's byte order.
+/// Sends the packets of a pcap file in this machine's byte order.
 fn send(file: &[u8], interface: &str) -> Result<usize, Box<dyn Error>> {
     let name = std::ffi::CString::new(interface)?;
     // SAFETY: the name is a C string.
@@ -167,13 +169,13 @@ fn send(file: &[u8], interface: &str) -> Result<usize, Box<dyn Error>> {
     if index == 0 || socket < 0 {
         return Err(std::io::Error::last_os_error().into());
     }
-    // SAFETY: the descriptor is new and nobody else's.
+    // SAFETY: the descriptor is new, and nothing else owns it.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
     // SAFETY: all zeroes is a valid address.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
     address.sll_ifindex = index as i32;
-    // SAFETY: the address has the length that is told.
+    // SAFETY: the address has the length that is passed.
     let bound = unsafe {
         libc::bind(
             socket.as_raw_fd(),
@@ -189,7 +191,7 @@ fn send(file: &[u8], interface: &str) -> Result<usize, Box<dyn Error>> {
     while let Some((header, behind)) = rest.split_first_chunk::<16>() {
         let length = u32::from_ne_bytes(header[8..12].try_into()?) as usize;
         let (frame, behind) = behind.split_at_checked(length).ok_or("a packet is cut off")?;
-        // SAFETY: the frame is as long as is told.
+        // SAFETY: the frame has the length that is passed.
         let sent = unsafe { libc::send(socket.as_raw_fd(), frame.as_ptr().cast(), frame.len(), 0) };
         if sent != frame.len() as isize {
             return Err(std::io::Error::last_os_error().into());

@@ -1,4 +1,5 @@
-//! netring-ring receive|receive-async|receive-xdp INTERFACE; inject|send-xdp INTERFACE LENGTH COUNT RATE
+//! netring-ring receive|receive-async|receive-xdp INTERFACE; inject|send-xdp INTERFACE LENGTH COUNT
+//! RATE
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ const BATCH: u64 = 64;
 #[derive(Default)]
 struct Tally {
     packets: u64,
-    /// Packets that came before the clock was started: with the first block.
+    /// The number of packets before the clock was started, with the first block.
     warm: u64,
     before: Duration,
     bytes: u64,
@@ -137,7 +138,7 @@ fn receive_xdp(interface: &str) -> Outcome {
     println!("ready");
     let mut tally = Tally { before: cpu(), ..Tally::default() };
     let mut until = Instant::now() + tally.patience();
-    // A wait may end without a batch though the time is not over.
+    // A wait may end early without a batch.
     while Instant::now() < until {
         while let Some(batch) = socket.next_batch_blocking(tally.patience())? {
             for packet in batch.iter() {
@@ -152,7 +153,7 @@ fn receive_xdp(interface: &str) -> Outcome {
     Ok(())
 }
 
-/// The queue of a socket that was closed is busy for some milliseconds.
+/// Retries, because the queue of a closed socket stays busy for some milliseconds.
 fn patiently<T>(open: impl Fn() -> Result<T, netring::Error>) -> Result<T, netring::Error> {
     let start = Instant::now();
     loop {

@@ -25,7 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut last = Instant::now();
     loop {
         let came = packets;
-        // Without waiting: the timeout of libpcap may never end where nothing comes. So poll(2) waits.
+        // Does not wait in libpcap, because its timeout may never expire without packets. poll(2)
+        // waits instead.
         capture.for_each_ready(|data, time, len| {
             let kind = data.get(12..14).map_or(0, |kind| u16::from_ne_bytes([kind[0], kind[1]]));
             packets += 1;
@@ -54,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What the loop needs of a capture.
+/// The operations that the loop needs of a capture.
 trait Ready {
     fn for_each_ready(&mut self, each: impl FnMut(&[u8], u64, u32)) -> Result<(), pcap::Error>;
     fn wait(&self, time: Duration) -> nix::Result<()>;
@@ -64,7 +65,7 @@ impl Ready for Capture<pcap::Active> {
     fn for_each_ready(&mut self, mut each: impl FnMut(&[u8], u64, u32)) -> Result<(), pcap::Error> {
         self.dispatch(None, |packet| {
             let header = packet.header;
-            // With nanoseconds asked for, that is what this field holds.
+            // With nanosecond precision requested, this field contains nanoseconds.
             let time = header.ts.tv_sec as u64 * 1_000_000_000 + header.ts.tv_usec as u64;
             each(packet.data, time, header.caplen);
         })?;

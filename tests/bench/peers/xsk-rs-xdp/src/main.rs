@@ -64,7 +64,7 @@ fn open(interface: &str, flags: LibxdpFlags) -> Outcome<Opened> {
                 let (fill, completion) = rings.ok_or("no rings")?;
                 return Ok(Opened { umem, frames, tx, rx, fill, completion });
             }
-            // The queue of a socket that was closed is busy for some milliseconds.
+            // The queue of a closed socket stays busy for some milliseconds.
             Err(error) if start.elapsed() > Duration::from_secs(2) => return Err(error.into()),
             Err(_) => std::thread::sleep(Duration::from_millis(1)),
         }
@@ -81,7 +81,7 @@ fn receive(opened: Opened) -> Outcome {
     let before = cpu();
     loop {
         let patience = if packets > 0 { IDLE_MS } else { NOBODY_MS };
-        // SAFETY: the descriptors are used with the memory that they are of.
+        // SAFETY: the descriptors are used with the memory that they belong to.
         let mut came = unsafe { rx.consume(&mut batch) };
         if came == 0 {
             // SAFETY: as above.
@@ -99,7 +99,7 @@ fn receive(opened: Opened) -> Outcome {
             bytes += data.len() as u64;
             sum = sum.wrapping_add(u64::from(kind));
         }
-        // SAFETY: these frames were received and are not used any more.
+        // SAFETY: these frames were received and are no longer used.
         unsafe { fill.produce(&batch[..came]) };
     }
     let cpu = cpu() - before;
@@ -145,7 +145,7 @@ fn send(opened: Opened, length: usize, count: u64) -> Outcome {
         }
         let _ = produced;
         tx.wakeup()?;
-        // SAFETY: the descriptors are used with the memory that they are of.
+        // SAFETY: the descriptors are used with the memory that they belong to.
         let came = unsafe { completion.consume(&mut completed) };
         free.extend_from_slice(&completed[..came]);
         done += came as u64;
