@@ -33,21 +33,29 @@
 //!
 //! [`FlowStream::into_conversations`] takes the source out of the reactor and gives it to an engine
 //! on a thread of its own: source → flow table → queues. Streams and conversations are readers of
-//! bounded queues, woken once a batch. A [`Handle`] stops the engine and tells its [`Statistics`].
-//! Several sources get an engine each and are one stream ([`FlowGroupExt`]); those who cannot have
-//! threads poll a [`Driver`].
+//! bounded queues, woken once a batch. A [`Handle`] stops the engine and returns its
+//! [`Statistics`]. Several sources get an engine each and are one stream ([`FlowGroupExt`]). A
+//! program that cannot have threads polls a [`Driver`]. A stream ends when its sources are closed;
+//! [`Conversations::drain`] gets there early.
 //!
 //! # What happens to slow readers
 //!
-//! A live source must not be made to wait: what does not fit into a conversation's queue becomes a
-//! [gap](Chunk::Gap) of exact place and length, and everybody else goes on ([`Overflow`]). A file
-//! waits. It does not wait while any reader is waiting for the engine itself, since that reader may
-//! be the task that would take what is queued: then queues grow past their limits, at most by what
-//! the file holds. Where one task reads all conversations,
-//! [`into_chunk_stream`](FlowStream::into_chunk_stream) keeps memory within
-//! [bounds](FlowStream::memory). Who polled a conversation as a `Stream` and lost interest counts
-//! as waiting until something comes or it is dropped; a dropped future of
-//! [`next_chunk`](Conversation::next_chunk) does not.
+//! A live source must not be made to wait: bytes that do not fit into a conversation's queue become
+//! a [gap](Chunk::Gap) of exact place and length, and all other conversations go on ([`Overflow`]).
+//!
+//! A file waits for its readers. It does not wait while any reader is waiting for the engine
+//! itself, since that reader may be the task that would take what is queued. Then queues grow past
+//! their limits, at most by what the file holds. Two patterns keep memory within
+//! [bounds](FlowStream::memory):
+//!
+//! - One task reads all conversations with [`into_chunk_stream`](FlowStream::into_chunk_stream).
+//! - A task reads each conversation, and
+//!   [`independent_readers`](FlowStream::independent_readers) says so, or
+//!   [`reassemble`](Conversations::reassemble) starts them.
+//!
+//! A reader that polled a conversation, a half or [`Conversations`] as a `Stream`, or a half as an
+//! `AsyncRead`, and lost interest counts as waiting until something comes or it is dropped. A
+//! dropped future of [`next_chunk`](Conversation::next_chunk) does not.
 #![forbid(unsafe_code)]
 
 #[cfg(doctest)]
