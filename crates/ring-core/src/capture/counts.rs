@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Index of a block's copy, in which nothing is counted any more.
+/// Index of a block's copy, in which nothing is counted.
 pub(crate) const COPY: usize = usize::MAX;
 
 /// Counters of a ring. They are separate from the ring so that a copy of a block does not keep the

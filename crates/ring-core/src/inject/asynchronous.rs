@@ -144,7 +144,7 @@ impl AsyncInjector {
     /// Takes the oldest timestamp of a sent frame; see [`Injector::take_timestamp`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Injector::take_timestamp`].
     pub fn take_timestamp(&mut self) -> Result<Option<SentTimestamp>, Error> {
         self.injector.take_timestamp()
     }

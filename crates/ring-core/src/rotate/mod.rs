@@ -160,7 +160,7 @@ impl RotatingWriter {
     /// As [`CaptureWriter::add_interface`], for this file and all later ones.
     ///
     /// # Errors
-    /// As there.
+    /// As [`CaptureWriter::add_interface`].
     pub fn add_interface(
         &mut self,
         source: u32,
@@ -256,7 +256,7 @@ impl RotatingWriter {
     /// As [`CaptureWriter::write_statistics`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`CaptureWriter::write_statistics`].
     pub fn write_statistics(&mut self) -> Result<(), Error> {
         self.writer.write_statistics()
     }
@@ -264,7 +264,7 @@ impl RotatingWriter {
     /// As [`CaptureWriter::flush`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`CaptureWriter::flush`].
     pub fn flush(&mut self) -> Result<(), Error> {
         self.writer.flush()
     }
@@ -278,7 +278,7 @@ impl RotatingWriter {
     /// As [`CaptureWriter::sync`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`CaptureWriter::sync`].
     pub fn sync(&mut self) -> Result<(), Error> {
         self.writer.sync()
     }

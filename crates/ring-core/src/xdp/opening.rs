@@ -48,7 +48,7 @@ impl XdpSocketBuilder {
     /// Opens the socket. Packets arrive from now on.
     ///
     /// # Errors
-    /// [`XdpError`], which tells what is missing: a privilege, support by the driver, a newer
+    /// [`XdpError`], which names what is missing: a privilege, support by the driver, a newer
     /// kernel, a free queue, or memory that may be locked.
     pub fn open(&self) -> Result<XdpSocket, XdpError> {
         let index = find(&self.interface)?;

@@ -323,8 +323,9 @@ fn attach_program(
                         libc_errno::EOPNOTSUPP
                             | libc_errno::EINVAL
                             | libc_errno::ERANGE
-                            // Too few queues: of a virtual link that receives with fewer than its peer sends with
-                            // (veth_xdp_set of drivers/net/veth.c), or of an adapter.
+                            // Too few queues: of a virtual link that receives with fewer than its
+                            // peer sends with (veth_xdp_set of drivers/net/veth.c), or of an
+                            // adapter.
                             | libc_errno::ENOSPC
                             | libc_errno::ENOMEM
                     )

@@ -134,7 +134,7 @@ impl XdpSocket {
     /// Returns an empty frame to be filled and sent, as [`XdpSender::frame`].
     ///
     /// # Errors
-    /// As there, and [`XdpError::WrongDirection`].
+    /// As [`XdpSender::frame`], and [`XdpError::WrongDirection`].
     pub fn frame(&mut self) -> Result<Option<XdpFrame>, XdpError> {
         self.sender()?.frame()
     }
@@ -142,7 +142,7 @@ impl XdpSocket {
     /// Queues a packet, as [`XdpSender::send`].
     ///
     /// # Errors
-    /// As there, and [`XdpError::WrongDirection`].
+    /// As [`XdpSender::send`], and [`XdpError::WrongDirection`].
     pub fn send(&mut self, frame: XdpFrame) -> Result<(), SendRejected> {
         match &mut self.sender {
             Some(sender) => sender.send(frame),
@@ -156,7 +156,7 @@ impl XdpSocket {
     /// Copies a packet into frames and queues it, as [`XdpSender::send_bytes`].
     ///
     /// # Errors
-    /// As there, and [`XdpError::WrongDirection`].
+    /// As [`XdpSender::send_bytes`], and [`XdpError::WrongDirection`].
     pub fn send_bytes(&mut self, packet: &[u8]) -> Result<bool, XdpError> {
         self.sender()?.send_bytes(packet)
     }
@@ -164,7 +164,7 @@ impl XdpSocket {
     /// Hands queued packets to the kernel, as [`XdpSender::flush`].
     ///
     /// # Errors
-    /// As there, and [`XdpError::WrongDirection`].
+    /// As [`XdpSender::flush`], and [`XdpError::WrongDirection`].
     pub fn flush(&mut self) -> Result<(), XdpError> {
         self.sender()?.flush()
     }
