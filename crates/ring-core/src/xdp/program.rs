@@ -323,9 +323,9 @@ fn attach_program(
                         libc_errno::EOPNOTSUPP
                             | libc_errno::EINVAL
                             | libc_errno::ERANGE
-                            // Too few queues: of a virtual link that receives with fewer than its
-                            // peer sends with (veth_xdp_set of drivers/net/veth.c), or of an
-                            // adapter.
+                            // Too few queues: a virtual link has fewer receive queues than its
+                            // peer has send queues (veth_xdp_set of drivers/net/veth.c), or an
+                            // adapter has too few.
                             | libc_errno::ENOSPC
                             | libc_errno::ENOMEM
                     )

@@ -142,8 +142,8 @@ pub(crate) fn somebody_elses_program_goes_on_request() -> Result {
     Ok(())
 }
 
-/// A virtual link that receives with fewer queues than its peer sends with has no native mode: as a
-/// pair is that was made with several queues at one end.
+/// A virtual link has no native mode if it has fewer receive queues than its peer has send queues,
+/// such as a pair with several queues at only one end.
 pub(crate) fn too_few_queues_for_native_mode() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
