@@ -1,4 +1,5 @@
-//! Each captured byte of a flow is accounted for: random segments. The fuzz target `accounting` runs the same.
+//! Random segments, after which each captured byte of a flow must be accounted for. The fuzz target
+//! `accounting` runs the same code.
 
 #[path = "harness/accounting.rs"]
 mod accounting;
@@ -10,7 +11,7 @@ mod segments;
 
 use proptest::prelude::*;
 
-/// `PROPTEST_CASES` asks for more, or for fewer.
+/// The number of cases, which `PROPTEST_CASES` overrides.
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_000)
 }
@@ -24,7 +25,7 @@ proptest! {
     }
 }
 
-/// A FIN among the segments that are placed at last, and others behind it.
+/// A FIN among the segments that are placed last, and others after it.
 #[test]
 fn nothing_is_placed_behind_a_fin_that_the_end_of_the_capture_confirms() {
     accounting::check(&[

@@ -1,4 +1,4 @@
-//! Packets come in batches of any size: what the handler hears must not depend on it.
+//! Packets in batches of any size. The events must not depend on the size.
 
 #[allow(dead_code, unreachable_pub)]
 #[path = "harness/frame.rs"]
@@ -15,7 +15,7 @@ use flow::{
 use self::frame::Frame;
 use self::segments::{Client, Server, segment};
 
-/// Everything that it was told, in words.
+/// All events, as text.
 #[derive(Default)]
 struct Diary(Vec<String>);
 
@@ -64,8 +64,8 @@ impl Random {
     }
 }
 
-/// Frames of a few connections that begin, end and begin again, in every order; among them tagged ones, datagrams, IPv6
-/// and fragments.
+/// Frames of a few connections that begin, end and begin again, in random order. Among them are
+/// tagged frames, datagrams, IPv6 and fragments.
 fn traffic(random: &mut Random, count: usize) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     while frames.len() < count {
@@ -117,7 +117,7 @@ fn told(packets: &[Packet<'_>], batch: impl FnMut() -> usize) -> Vec<String> {
     told_and_joined(packets, batch).0
 }
 
-/// And how many directions of different scopes were joined.
+/// Returns the events, and the number of directions that were joined across scopes.
 fn told_and_joined(packets: &[Packet<'_>], mut batch: impl FnMut() -> usize) -> (Vec<String>, u64) {
     let mut table = FlowTable::builder(FiveTuple::bidirectional()).max_flows(20).build();
     let mut diary = Diary::default();
@@ -155,7 +155,7 @@ fn events_do_not_depend_on_how_packets_are_batched() {
     assert!(joins > 10, "{joins}");
 }
 
-/// The counters that every packet writes are half as wide as those that are told.
+/// The per-packet counters have half the width of the reported ones.
 #[test]
 fn counters_hold_more_than_32_bits() {
     #[derive(Default)]
@@ -181,7 +181,7 @@ fn counters_hold_more_than_32_bits() {
     }
     let mut last = Last::default();
     let mut table = FlowTable::builder(FiveTuple::bidirectional()).build();
-    // Twice, so that nothing is left of the first flows in the second.
+    // Twice, so that the second round starts without remains of the first flows.
     for _ in 0..2 {
         last.0.clear();
         table.process(packets.iter().copied(), &mut last);

@@ -1,4 +1,5 @@
-//! Fragments of all kinds, held against an array of bytes. The fuzz target `defragment` runs the same oracle for longer.
+//! Fragments of all kinds, compared with an array of bytes. The fuzz target `defragment` runs the
+//! same oracle for longer.
 
 #[path = "harness/fragments.rs"]
 #[allow(dead_code, unreachable_pub)]
@@ -43,7 +44,7 @@ proptest! {
         order: u64,
         six: bool,
     ) {
-        // More than one fragment holds.
+        // More than one fragment can hold.
         let len = size * 8 + more;
         let payload: Vec<u8> = (0..len).map(|at| (at * 7 + at / 251) as u8).collect();
         let mut cuts: Vec<Cut> = payload
@@ -51,7 +52,7 @@ proptest! {
             .enumerate()
             .map(|(at, bytes)| cut(at * size * 8, bytes, at * size * 8 + bytes.len() < len))
             .collect();
-        // A copy of each, then all of them in some order.
+        // A copy of each, then all of them in random order.
         cuts.extend(cuts.clone());
         let mut state = order | 1;
         for at in (1..cuts.len()).rev() {
@@ -71,7 +72,7 @@ proptest! {
         }
     }
 
-    /// Fragments of many datagrams, whatever they are: the limits hold and the books balance.
+    /// Checks the limits and the counters with random fragments of many datagrams.
     #[test]
     fn limits_hold(cuts in cuts(), ids in prop::collection::vec(0_u16..20, 40), six: bool) {
         let mut defragmenter = with(|options| {
@@ -90,7 +91,8 @@ proptest! {
     }
 }
 
-/// The pattern of Shankar and Paxson, "Active Mapping" (2003), section 4.2, and what each kind of host makes of it.
+/// The pattern of Shankar and Paxson, "Active Mapping" (2003), section 4.2, and the result for each
+/// kind of host.
 #[test]
 fn policies_differ_where_they_should() {
     let pattern =
@@ -143,7 +145,7 @@ fn an_overlap_makes_an_ipv6_datagram_void_with_all_that_follows() {
 fn teardrop_and_ping_of_death_do_no_harm() {
     let mut defragmenter = Defragmenter::default();
     assert_eq!(push(&mut defragmenter, &cut(0, &[1; 32], true), false, 1, NOW), None);
-    // Ends before the first one does.
+    // Ends before the end of the first one.
     assert_eq!(push(&mut defragmenter, &cut(24, &[2; 4], false), false, 1, NOW), None);
     assert_eq!(defragmenter.statistics().malformed, 1);
     assert_eq!(push(&mut defragmenter, &cut(65_528, &[3; 100], false), false, 2, NOW), None);
@@ -164,8 +166,8 @@ fn the_longest_datagram_is_joined() {
     assert_eq!(whole, Some(payload));
 }
 
-/// The copy of a fragment that comes after its datagram was joined must not end up in the next datagram that has the
-/// same identification.
+/// A copy of a fragment that arrives after its datagram was joined must not become part of the next
+/// datagram with the same identification.
 #[test]
 fn late_copies_do_not_poison_the_next_datagram() {
     let mut defragmenter = Defragmenter::default();

@@ -72,7 +72,7 @@ impl<K> MessageHandler<K, DnsMessage> for Heard {
     }
 }
 
-/// A request and its response, whose segments come out of order.
+/// A request and its response, with segments out of order.
 fn exchange() -> Vec<Vec<u8>> {
     let request = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
     let sent = 101 + request.len() as u32;
@@ -147,7 +147,7 @@ fn time_alone_makes_messages_too() {
         table.process([Packet::new(&packet, at(second), LinkType::IPV4)], &mut datagrams);
     }
     assert_eq!(said(&mut datagrams), ["query", "query"]);
-    // One of the two has waited for long enough; it is told once.
+    // One of the two has been idle for long enough. It is reported once.
     for second in [30, 31, 32, 33] {
         datagrams.tick(at(second), &table);
     }
@@ -158,7 +158,8 @@ fn time_alone_makes_messages_too() {
     assert!(table.is_empty());
     assert_eq!(said(&mut datagrams), ["unanswered"]);
 
-    // Without ticks: whoever goes on is told before it is fed, and the others as their flows end.
+    // Without ticks, an idle flow is reported before it gets its next packet, and the others when
+    // their flows end.
     let mut table = FlowTable::builder(flow::FiveTuple::bidirectional()).build();
     for (second, port) in [(200, 1002), (240, 1002), (241, 1003), (280, 1004)] {
         let packet = query(port);
@@ -180,7 +181,7 @@ fn its_extractors_are_keys_for_every_link_type() {
         table.finish(&mut sessions);
         assert_eq!(sessions.handler().messages.len(), 2, "{link_type:?}");
     }
-    // A pair of hosts is one flow, whatever they say to each other.
+    // A pair of hosts is one flow for all protocols.
     let dns = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01x\x00\x00\x01\x00\x01";
     let udp = |port: u16| {
         let header = [port, 53, 8 + dns.len() as u16, 0].map(u16::to_be_bytes).concat();

@@ -1,4 +1,4 @@
-//! Frames of the link layer that come in pieces.
+//! Fragmented link-layer frames.
 
 #[path = "harness/frame.rs"]
 #[allow(dead_code, missing_docs, unreachable_pub)]
@@ -20,7 +20,7 @@ impl FlowHandler<FiveTupleKey> for Bytes {
     }
 }
 
-/// A packet with LLC around it that carries `text` at this place of a stream.
+/// A packet in LLC with `text` at this offset of a stream.
 fn packet(place: u8, text: &[u8]) -> Vec<u8> {
     let mut tcp = Frame::new(text).tcp(&[], 0x18).0;
     tcp[7] = place;
@@ -36,7 +36,7 @@ fn station(number: u8, more: bool, sequence: u16, traffic: Option<u8>, piece: &[
     [&header, piece].concat()
 }
 
-/// The pieces of a packet in 802.11 frames.
+/// A packet split into 802.11 fragments.
 fn pieces(packet: &[u8], len: usize, sequence: u16, traffic: Option<u8>) -> Vec<Vec<u8>> {
     let last = (packet.len() - 1) / len;
     let pieces = packet.chunks(len).enumerate();
@@ -47,7 +47,7 @@ fn table() -> FlowTable<FiveTuple> {
     FlowTable::builder(FiveTuple::bidirectional()).build()
 }
 
-/// The bytes that frames bring, a millisecond apart.
+/// The stream's bytes in these frames, which are a millisecond apart.
 fn bytes(table: &mut FlowTable<FiveTuple>, link_type: u16, frames: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = Bytes::default();
     let times = (0..).map(|at| Timestamp::from_nanos(1_000_000_000 + at * 1_000_000));
@@ -67,7 +67,7 @@ fn pieces_of_a_wireless_frame_are_joined() {
         for len in [5, 16, 40, 60] {
             let mut frames = pieces(&packet, len, 77, traffic);
             assert_eq!(bytes(&mut table(), 105, &frames), b"in several pieces");
-            // Sent again, each of them.
+            // Each frame is retransmitted.
             frames = frames.iter().flat_map(|frame| [frame.clone(), frame.clone()]).collect();
             assert_eq!(bytes(&mut table(), 105, &frames), b"in several pieces");
             frames.reverse();
@@ -79,7 +79,7 @@ fn pieces_of_a_wireless_frame_are_joined() {
     }
 }
 
-/// The CRC-32 of the standard, by its polynomial.
+/// The CRC-32 of the standard, computed from its polynomial.
 fn check_sequence(bytes: &[u8]) -> [u8; 4] {
     let mut remainder = u32::MAX;
     for bit in (0..bytes.len() * 8).map(|at| bytes[at / 8] >> (at % 8) & 1) {
@@ -99,7 +99,8 @@ fn check_sequences_are_no_part_of_the_frame() {
     assert_eq!(bytes(&mut table(), 105, &frames), b"with check sequences");
 }
 
-/// What is left of a frame does not end up in the next one with the same number, and stations and kinds of traffic do not mix.
+/// The rest of an incomplete frame must not become part of the next one with the same number.
+/// Stations and traffic classes must not mix.
 #[test]
 fn pieces_of_several_frames_are_told_apart() {
     let [first, second] = [packet(8, b"first"), packet(13, b"other")];
@@ -144,7 +145,7 @@ fn pieces_without_end_take_a_bounded_amount_of_memory() {
     assert_eq!(defragmenter.statistics().abandoned, 10_000);
 }
 
-/// Access points cut frames that are too long for the way to the controller.
+/// Access points fragment frames that exceed the MTU of the path to the controller.
 #[test]
 fn pieces_in_the_tunnel_to_a_controller_are_joined() {
     let ethernet = Frame(packet(8, b"through a tunnel")[8..].to_vec()).ethernet(0x0800).0;

@@ -1,4 +1,5 @@
-//! Damaged packets, noise, and what must hold all the same. The fuzz target `parse` runs the same code for longer.
+//! Damaged packets and noise, for which the invariants must hold. The fuzz target `parse` runs the
+//! same code for longer.
 
 #[path = "harness/frame.rs"]
 #[allow(dead_code, unreachable_pub, missing_docs)]
@@ -31,7 +32,7 @@ proptest! {
     }
 }
 
-/// Every exhibit cut at every byte, and with every byte set to a few values.
+/// Truncates every exhibit at every byte, and sets every byte to a few values.
 #[test]
 fn hold_for_every_cut_and_every_byte() {
     for exhibit in gallery::gallery() {

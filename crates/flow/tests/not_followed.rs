@@ -72,7 +72,7 @@ fn frames() -> Vec<((u16, Frame), Cause)> {
     ];
     let mut all: Vec<_> =
         unparsed.into_iter().map(|(frame, reason)| (frame, Cause::Unparsed(reason))).collect();
-    // Cut by the capture: `feed` says that it was longer.
+    // Truncated by the capture: `feed` sets a greater length on the wire.
     all.push(((ETHERNET, short), Cause::Unparsed(Unparsed::Truncated)));
     all.push(((101, Frame::new(&[0; 16]).ipv4_with(6, &[], 7, 0x2000)), Cause::IncompleteDatagram));
     all
@@ -97,7 +97,7 @@ fn each_cause_is_counted_by_name() {
         feed(&mut table, &vec![frame; at + 1]);
         table.finish(&mut Nobody);
         let counts = table.not_followed();
-        // Copies of a fragment are no other fragments.
+        // Copies of a fragment are not counted again.
         let expected = if cause == Cause::IncompleteDatagram { 1 } else { at as u64 + 1 };
         assert_eq!(counts.iter().collect::<Vec<_>>(), [(cause, expected)], "{cause}");
         all += counts;

@@ -1,4 +1,5 @@
-//! Datagrams with the same identification, some of whose fragments are missing: none is ever joined with another.
+//! Datagrams with the same identification and missing fragments. Fragments of different datagrams
+//! must never be joined.
 
 #[path = "harness/frame.rs"]
 #[allow(dead_code, missing_docs, unreachable_pub)]
@@ -14,7 +15,7 @@ use proptest::prelude::*;
 
 const NOW: Timestamp = Timestamp::from_nanos(1_000_000_000_000);
 
-/// What carries the payload.
+/// The protocol of the payload.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Transport {
     Tcp,
@@ -33,7 +34,7 @@ fn sum(bytes: &[u8]) -> u32 {
     words.sum()
 }
 
-/// Fills the checksum in that is at `at` of a segment, with the addresses of `frame.rs`.
+/// Sets the checksum at `at` of a segment, for the addresses of `frame.rs`.
 fn with_checksum(mut segment: Vec<u8>, protocol: u8, at: usize, six: bool) -> Vec<u8> {
     let bare = Frame::new(&[]);
     let addresses = if six { bare.ipv6(0).0[8..].to_vec() } else { bare.ipv4(0).0[12..].to_vec() };
@@ -49,9 +50,9 @@ fn with_checksum(mut segment: Vec<u8>, protocol: u8, at: usize, six: bool) -> Ve
     segment
 }
 
-/// A payload of IP with its protocol number.
+/// An IP payload and its protocol number.
 fn payload(transport: Transport, fill: u8, len: usize, six: bool) -> (u8, Vec<u8>) {
-    // Noise: a checksum does not tell apart what has the same sum.
+    // Noise, because a checksum cannot distinguish payloads with the same sum.
     let mut state = u64::from(fill) + 1;
     let bytes: Vec<u8> = (0..len)
         .map(|_| {
@@ -79,7 +80,7 @@ fn payload(transport: Transport, fill: u8, len: usize, six: bool) -> (u8, Vec<u8
     }
 }
 
-/// Cuts a payload of IP into fragments with identification 7.
+/// Splits an IP payload into fragments with identification 7.
 fn cut((protocol, payload): &(u8, Vec<u8>), mtu: usize, six: bool) -> Vec<Vec<u8>> {
     let last = (payload.len() - 1) / mtu;
     payload
@@ -116,7 +117,7 @@ fn millis(at: usize) -> Duration {
     Duration::from_millis(at as u64)
 }
 
-/// Frames by datagram and number of the fragment, a millisecond apart.
+/// The frames of these datagrams and fragment numbers, a millisecond apart.
 fn in_order<'f>(
     datagrams: &'f [Vec<Vec<u8>>],
     order: &[(usize, usize)],
@@ -125,8 +126,8 @@ fn in_order<'f>(
     frames.enumerate().map(|(at, frame)| (frame, millis(at))).collect()
 }
 
-/// The first fragment of a datagram whose rest was lost, then a whole one: in order and in the order of BSD's and old
-/// Linux's, which send the last fragment first.
+/// The first fragment of a datagram whose rest was lost, then a complete one: in order, and in the
+/// order of BSD and old Linux, which send the last fragment first.
 #[test]
 fn what_is_left_of_a_datagram_does_not_end_up_in_the_next() {
     let orders: [&[(usize, usize)]; 7] = [
@@ -134,7 +135,7 @@ fn what_is_left_of_a_datagram_does_not_end_up_in_the_next() {
         &[(0, 0), (1, 1), (1, 0)],
         &[(0, 1), (1, 0), (1, 1)],
         &[(0, 1), (1, 1), (1, 0)],
-        // The rest of the first comes after all.
+        // The rest of the first datagram arrives late.
         &[(0, 0), (1, 0), (1, 1), (0, 1)],
         &[(0, 0), (1, 1), (0, 1), (1, 0)],
         &[(0, 1), (1, 0), (0, 0), (1, 1)],
@@ -173,7 +174,7 @@ fn what_is_left_of_a_datagram_does_not_end_up_in_the_next() {
     }
 }
 
-/// One fragment of each of two datagrams fits, and no checksum is right: that is no datagram.
+/// Fragments of two datagrams fit, but no checksum is right, so they must not be joined.
 #[test]
 fn halves_of_two_datagrams_are_no_datagram() {
     for six in [false, true] {
@@ -191,7 +192,8 @@ fn halves_of_two_datagrams_are_no_datagram() {
     }
 }
 
-/// Three datagrams of four fragments each, one after another and in turn; in the latter case not without a checksum.
+/// Three datagrams of four fragments each, consecutive and interleaved. The interleaved case needs
+/// a checksum.
 #[test]
 fn datagrams_in_turn_are_told_apart() {
     for transport in [Tcp, Udp, UdpWithoutChecksum] {
@@ -208,7 +210,8 @@ fn datagrams_in_turn_are_told_apart() {
     }
 }
 
-/// Without a checksum, only time tells: fragments of a datagram come together, and an identification is used again later.
+/// Without a checksum, only the arrival times are evidence: the fragments of a datagram arrive
+/// together, and an identification is reused later.
 #[test]
 fn without_a_checksum_time_decides() {
     let payloads = [11, 12].map(|fill| payload(UdpWithoutChecksum, fill, 100, false));
@@ -223,16 +226,16 @@ fn without_a_checksum_time_decides() {
     assert_eq!(at(&[0, 80, 80]), second);
     assert_eq!(at(&[0, 800, 801]), second);
     assert_eq!(at(&[0, 20, 40]), Vec::<Vec<u8>>::new());
-    // The length in the header is right for one of them only.
+    // The length in the header is right for only one of them.
     let longer = cut(&payload(UdpWithoutChecksum, 13, 110, false), 80, false);
     let frames = [(&datagrams[0][0][..], millis(0)), (&longer[1][..], millis(1))];
     assert_eq!(join(&mut Defragmenter::default(), &frames), Vec::<Vec<u8>>::new());
-    // Nothing speaks against it but the time between the two.
+    // The time between the two is the only evidence against it.
     let apart = [(&datagrams[0][0][..], millis(0)), (&datagrams[1][1][..], millis(5001))];
     assert_eq!(join(&mut Defragmenter::default(), &apart), Vec::<Vec<u8>>::new());
 }
 
-/// Captures whose addresses were changed have no right checksum at all: then a wrong one says nothing.
+/// Captures with rewritten addresses have no right checksum at all, so a wrong one is not evidence.
 #[test]
 fn checksums_that_are_never_right_are_not_believed() {
     let mut defragmenter = Defragmenter::default();
@@ -261,7 +264,7 @@ fn what_is_left_expires_by_itself() {
     assert_eq!((statistics.abandoned, statistics.expired, statistics.datagrams), (1, 1, 1));
 }
 
-/// Contradicting fragments without end cost a bounded amount of work and memory.
+/// An unlimited number of contradicting fragments costs a bounded amount of work and memory.
 #[test]
 fn a_flood_of_contradictions_is_bounded() {
     let mut defragmenter = Defragmenter::default();
@@ -278,8 +281,8 @@ fn a_flood_of_contradictions_is_bounded() {
 }
 
 proptest! {
-    /// Any fragments of some datagrams, in any order and with copies: what is joined is one of them, and one that nothing
-    /// else interferes with is joined.
+    /// Random fragments of several datagrams, in random order and with copies. Every joined
+    /// datagram was sent, and a datagram without interference is joined.
     #[test]
     fn only_what_was_sent_is_joined(
         shapes in prop::collection::vec((1_u8..60, 160_usize..500, 0_usize..4), 1..4),

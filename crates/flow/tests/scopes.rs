@@ -1,4 +1,5 @@
-//! The same addresses and ports in different VLANs and tunnels: two connections, or two directions of one.
+//! The same addresses and ports in different VLANs and tunnels: two connections, or the two
+//! directions of one.
 
 #[allow(dead_code, unreachable_pub, missing_docs)]
 #[path = "harness/frame.rs"]
@@ -16,7 +17,7 @@ use self::Around::{Erspan, Gre, Mirror, Nothing, Qinq, Six, Vlan, Vxlan};
 use self::frame::Frame;
 use self::segments::{Client, Host, Server, segment};
 
-/// What a segment is captured in.
+/// The encapsulation of a captured segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Around {
     Nothing,
@@ -25,7 +26,7 @@ enum Around {
     Vxlan(u8),
     Erspan(u8),
     Gre(u8),
-    /// Mirrored by the switch whose address ends so, in session 1.
+    /// Mirrored by the switch whose address ends with this byte, in session 1.
     Mirror(u8),
     /// In IPv6.
     Six,
@@ -58,11 +59,11 @@ impl Around {
     }
 }
 
-/// A segment: where, from whom, sequence and acknowledgement number, control bits, payload.
+/// A segment: encapsulation, sender, sequence and acknowledgement number, control bits, payload.
 type Step = (Around, Host, u32, u32, &'static str, &'static str);
 
-/// A conversation with everything in it, the directions in these scopes: handshake, a question, an answer, FINs. The client
-/// begins at 1000, the server at 5000.
+/// A complete conversation with its directions in these scopes: handshake, a request, a response,
+/// FINs. The client begins at 1000, the server at 5000.
 fn conversation(client: Around, server: Around) -> Vec<Step> {
     numbered((client, 1000, "question"), (server, 5000, "the answer"))
 }
@@ -126,7 +127,7 @@ impl FlowHandler<Key> for Seen {
 }
 
 impl Seen {
-    /// Scope and streams of each flow, in the order in which they began.
+    /// The scope and the streams of each flow, in the order of their beginnings.
     fn flows(&self) -> Vec<(&str, &str, &str)> {
         self.flows.iter().map(|(_, scope, [a, b])| (scope.as_str(), &a[..], &b[..])).collect()
     }
@@ -190,7 +191,7 @@ fn directions_in_different_scopes_are_one_conversation() {
     }
 }
 
-/// Captures of one direction each, one appended to the other, in both orders.
+/// Captures of one direction each, concatenated in both orders.
 #[test]
 fn the_direction_that_comes_second_joins_the_first() {
     for (there, back) in PAIRS {
@@ -211,7 +212,7 @@ fn the_direction_that_comes_second_joins_the_first() {
     }
 }
 
-/// Whatever the capture begins with.
+/// The capture may begin with any packet.
 #[test]
 fn conversations_are_joined_without_their_handshake() {
     for (there, back) in PAIRS {
@@ -227,7 +228,7 @@ fn conversations_are_joined_without_their_handshake() {
     }
 }
 
-/// A transfer of which only the middle was captured: acknowledgements lag behind.
+/// A transfer of which only the middle was captured. Acknowledgements lag behind.
 #[test]
 fn a_transfer_is_joined_midway() {
     let piece = "0123456789";
@@ -262,7 +263,7 @@ fn two_conversations_in_two_scopes_are_two() {
     }
 }
 
-/// Both with the client in one VLAN, crosswise.
+/// Both clients are in one VLAN, and the numbers are crossed.
 #[test]
 fn numbers_that_do_not_continue_are_no_reason_to_join() {
     let query = numbered((Vlan(5), 1000, "question"), (Vlan(5), 5000, "the answer"));
@@ -272,7 +273,7 @@ fn numbers_that_do_not_continue_are_no_reason_to_join() {
         let (seen, statistics) = captured_with(FiveTuple::bidirectional(), &steps, Seen::default());
         assert_eq!(seen.flows().len(), 2);
         assert_eq!(statistics.scopes_joined, 0);
-        // And without handshakes.
+        // The same without handshakes.
         let midway: Vec<Step> =
             steps.iter().filter(|step| !step.4.contains('S')).copied().collect();
         assert_eq!(captured(&midway).flows().len(), 2);
@@ -296,7 +297,7 @@ fn both_sides_of_a_router_are_two_conversations() {
     let a = conversation(Vlan(5), Vlan(5));
     let b = conversation(Vlan(6), Vlan(6));
     let whole = [("question", "the answer"); 2];
-    // What the server sends comes in its VLAN first.
+    // The server's packets arrive in its VLAN first.
     let mut crossed = Vec::new();
     for (a, b) in a.iter().zip(&b) {
         crossed.extend(if a.1 == Client { [*a, *b] } else { [*b, *a] });
@@ -306,7 +307,7 @@ fn both_sides_of_a_router_are_two_conversations() {
         let both: Vec<_> = seen.flows().iter().map(|flow| (flow.1, flow.2)).collect();
         assert_eq!(both, whole);
     }
-    // One copy is lost, whichever: the other VLAN has everything, and nothing is mixed.
+    // If either copy is lost, the other VLAN is complete, and nothing is mixed.
     for lost in 0..crossed.len() {
         let mut steps = crossed.clone();
         let (around, ..) = steps.remove(lost);
@@ -320,7 +321,7 @@ fn both_sides_of_a_router_are_two_conversations() {
     }
 }
 
-/// Two connections that count alike, of which the second one's SYN comes after its answer.
+/// Two connections with the same sequence numbers. The second one's SYN arrives after its answer.
 #[test]
 fn a_scope_with_both_directions_is_parted_again() {
     let a = numbered((Vlan(5), 0, "question"), (Vlan(5), 0, "the answer"));
@@ -332,13 +333,13 @@ fn a_scope_with_both_directions_is_parted_again() {
     let (seen, statistics) = captured_with(FiveTuple::bidirectional(), &steps, Seen::default());
     assert_eq!(seen.flows(), [("vlan 5", "question", "the answer"), ("vlan 6", "QUERY", "ANSWER")]);
     assert_eq!((statistics.scopes_joined, statistics.scopes_parted), (1, 1));
-    // The right SYN-ACK comes before the SYN of the second does.
+    // The right SYN-ACK arrives before the second SYN.
     let steps = [&a[..1], &b[1..2], &a[1..2], &b[..1], &b[2..], &a[2..]].concat();
     let seen = captured(&steps);
     assert_eq!(seen.flows(), [("vlan 5", "question", "the answer"), ("vlan 6", "QUERY", "ANSWER")]);
 }
 
-/// Three begin alike: nothing says whose answer it is.
+/// Three connections begin alike, so the answer could belong to any of them.
 #[test]
 fn an_ambiguous_answer_joins_none() {
     let steps = [
@@ -376,14 +377,14 @@ fn a_refused_connection_is_not_offered_again_by_its_answer() {
     let (seen, statistics) =
         captured_with(FiveTuple::bidirectional(), &conversation(Vlan(5), Vlan(6)), refusing());
     assert_eq!((seen.asked, statistics.flows_refused), (1, 1));
-    // A reset is an answer, too.
+    // A reset is an answer too.
     let steps = [(Vlan(5), Client, 7, 0, "S", ""), (Vlan(6), Server, 0, 8, "RA", "")];
     let (seen, statistics) = captured_with(FiveTuple::bidirectional(), &steps, Seen::default());
     assert_eq!(seen.records[0].reason, flow::EndReason::Rst);
     assert_eq!(statistics.orphan_resets, 0);
 }
 
-/// Some packets of a direction go through a tunnel, the others past it.
+/// Some packets of a direction take a tunnel, the others bypass it.
 #[test]
 fn a_direction_that_takes_two_ways_is_one() {
     let letters = ["a", "b", "c", "d", "e", "f", "g", "h"];
@@ -398,7 +399,8 @@ fn a_direction_that_takes_two_ways_is_one() {
     assert_eq!(seen.flows(), [("", "abcdefgh", "answers")]);
 }
 
-/// Whoever opens the same connection in thousands of networks does not make lookups slow, or leave anything behind.
+/// An attacker that opens the same connection in thousands of networks must not slow down lookups
+/// or leave entries behind.
 #[test]
 fn many_scopes_with_one_tuple_are_bounded() {
     let mut table = FlowTable::builder(FiveTuple::bidirectional()).max_flows(1000).build();
@@ -418,7 +420,7 @@ fn many_scopes_with_one_tuple_are_bounded() {
     table.finish(&mut seen);
     let statistics = table.statistics();
     assert_eq!(statistics.flows_started + statistics.scopes_joined, 20_000);
-    // All of it was forgotten: what comes now is joined to nothing of it.
+    // Everything was dropped, so further segments join none of it.
     let before = statistics.scopes_joined;
     let bytes = frame(1, Server, "SA");
     table.process([Packet::new(&bytes, Timestamp::from_nanos(0), LinkType::ETHERNET)], &mut seen);
@@ -475,7 +477,7 @@ fn exchanges(
     steps
 }
 
-/// What a capture makes of it: it loses some packets, repeats some, and swaps some, but for the first ones.
+/// The capture loses, repeats and swaps some packets, except for the first ones.
 fn disturbed(random: &mut Random, steps: Vec<Step>, protected: usize) -> Vec<Step> {
     let mut disturbed: Vec<Step> = Vec::new();
     for (at, step) in steps.into_iter().enumerate() {
@@ -494,7 +496,8 @@ fn disturbed(random: &mut Random, steps: Vec<Step>, protected: usize) -> Vec<Ste
     disturbed
 }
 
-/// Whatever the capture lost, and wherever it begins, a connection in two scopes is what it would be in one.
+/// Whatever the capture lost and wherever it begins, a connection in two scopes has the same result
+/// as in one.
 #[test]
 fn a_joined_connection_is_as_good_as_any() {
     for seed in 1..2000 {
@@ -503,7 +506,7 @@ fn a_joined_connection_is_as_good_as_any() {
         let numbers = (random.below(1 << 32) as u32, random.below(1 << 32) as u32);
         let steps = exchanges(&mut random, pair, numbers, TEXT);
         let first = random.below(5);
-        // Where the first packets of a capture that begins midway are not in order, nothing continues anything.
+        // If the first packets of a midway capture are out of order, no number continues another.
         let steps = disturbed(&mut random, steps[first..].to_vec(), 2);
         let joined = captured(&steps);
         let key = FiveTuple::bidirectional().ignoring_scope();
@@ -516,7 +519,8 @@ fn a_joined_connection_is_as_good_as_any() {
     }
 }
 
-/// Two connections in scopes of their own do not mix, whatever the capture lost, if their numbers are close.
+/// Two connections in their own scopes do not mix, whatever the capture lost, even if their numbers
+/// are close.
 #[test]
 fn two_connections_never_mix() {
     const OTHER: &str =
@@ -530,7 +534,7 @@ fn two_connections_never_mix() {
         let a = exchanges(&mut random, (one, one), (1000, 5000), TEXT);
         let numbers = (1000 + near, 5000 + near);
         let b = exchanges(&mut random, (other, other), numbers, OTHER);
-        // Of two that count alike, the SYN shows that there are two.
+        // For two connections with the same numbers, only the SYN shows that there are two.
         let protected = usize::from(near == 0);
         let a = disturbed(&mut random, a, protected);
         let b = disturbed(&mut random, b, protected);

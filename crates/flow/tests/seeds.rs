@@ -1,4 +1,4 @@
-//! The seeds of the fuzz targets hold what the targets check.
+//! The seeds of the fuzz targets satisfy the targets' checks.
 #![allow(missing_docs)]
 
 #[path = "harness/fragments.rs"]

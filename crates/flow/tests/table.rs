@@ -1,4 +1,4 @@
-//! What the table makes of keys, scopes and fragments.
+//! Keys, scopes and fragments in the table.
 
 #[path = "harness/frame.rs"]
 #[allow(dead_code, unreachable_pub, missing_docs)]
@@ -17,7 +17,7 @@ use flow::{
 
 use frame::Frame;
 
-/// Everything that was told, in words.
+/// All events, as text.
 #[derive(Default)]
 struct Seen {
     flows: Vec<String>,
@@ -59,7 +59,7 @@ fn ethernet(frames: impl IntoIterator<Item = Frame>) -> Vec<(LinkType, Vec<u8>)>
     frames.into_iter().map(|frame| (LinkType::ETHERNET, frame.0)).collect()
 }
 
-/// A segment from 10.0.0.1 to 10.0.0.2, or back.
+/// A segment from 10.0.0.1 to 10.0.0.2, or in the opposite direction.
 fn segment(back: bool, ports: [u16; 2], flags: u8, payload: &[u8]) -> Frame {
     let mut frame = Frame::new(payload).tcp(&[], flags);
     frame.0[..2].copy_from_slice(&ports[0].to_be_bytes());
@@ -75,7 +75,7 @@ fn segment(back: bool, ports: [u16; 2], flags: u8, payload: &[u8]) -> Frame {
     frame
 }
 
-/// Two connections and a datagram between the same two hosts, and a connection's end.
+/// Two connections and a datagram between the same two hosts, and the end of a connection.
 fn between_two_hosts() -> Vec<(LinkType, Vec<u8>)> {
     let udp = Frame::new(b"query").udp(5000, 53).ipv4(17).ethernet(0x0800);
     ethernet([
@@ -108,7 +108,7 @@ fn an_ip_pair_is_one_flow_whatever_it_carries() {
 fn a_mac_pair_is_one_flow_whatever_it_carries() {
     let mut table = FlowTable::builder(MacPair::bidirectional()).build();
     let mut frames = between_two_hosts();
-    // Another IP address behind the same station.
+    // Another IP address of the same station.
     let mut routed = segment(false, [1000, 80], 0x18, b"routed");
     routed.0[29] = 77;
     frames.push((LinkType::ETHERNET, routed.0));
@@ -122,7 +122,7 @@ fn a_mac_pair_is_one_flow_whatever_it_carries() {
     assert_eq!(MacAddress([2, 0, 0, 0, 0, 0x1f]).to_string(), "02:00:00:00:00:1f");
 }
 
-/// The datagram has no link-layer header any more, and the key needs it all the same.
+/// A joined datagram has no link-layer header, but the key needs one.
 #[test]
 fn joined_fragments_keep_their_mac_addresses() {
     let udp = Frame::new(&[7; 24]).udp(1, 2).0;
@@ -136,7 +136,7 @@ fn joined_fragments_keep_their_mac_addresses() {
     assert_eq!(table.statistics().unparsed, 0);
 }
 
-/// All traffic of a service; other traffic is no flow.
+/// All traffic of a service. Other traffic has no key.
 struct Service(u16);
 
 impl FlowExtractor for Service {
@@ -167,7 +167,7 @@ fn a_key_of_ones_own() {
     assert_eq!(seen.ends, [(EndReason::CaptureEnded, 4, 3)]);
 }
 
-/// A key that leaves the protocol out, though it says that it holds connections: nothing mixes.
+/// A key that omits the protocol although it claims to cover one connection. Nothing may mix.
 struct Careless;
 
 impl FlowExtractor for Careless {
@@ -239,7 +239,7 @@ fn nesting_is_bounded() {
     assert_eq!(table.statistics().unparsed, 2);
 }
 
-/// A stream of which every segment comes in fragments, IPv4 and IPv6, in any order and within a tunnel.
+/// A stream with every segment fragmented, in IPv4 and IPv6, in any order and within a tunnel.
 #[test]
 fn fragments_are_joined_before_they_are_keyed() {
     for (six, tunnelled) in [(false, false), (true, false), (false, true), (true, true)] {
@@ -304,7 +304,7 @@ fn whose_fragments_count_and_how_many_wait_is_up_to_the_builder() {
     assert_eq!(table.defragmentation().evicted, 7);
 }
 
-/// Fragments around fragments: of the tunnel, and within it.
+/// Nested fragments: of the tunnel, and within it.
 #[test]
 fn fragments_within_fragments_are_joined() {
     let udp = Frame::new(&[7; 40]).udp(1, 2).0;

@@ -1,4 +1,4 @@
-//! Fragments of arbitrary places and sizes through the defragmenter, held against an array of bytes.
+//! Fragments of arbitrary positions and sizes, compared with an array of bytes.
 
 #![no_main]
 

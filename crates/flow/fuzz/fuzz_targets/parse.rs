@@ -1,4 +1,4 @@
-//! Damaged packets and noise through the parser, and what must hold all the same.
+//! Damaged packets and noise through the parser, with the invariants that must hold.
 
 #![no_main]
 

@@ -1,8 +1,9 @@
-//! The ledger over random segments.
+//! Runs the ledger over random segments.
 //!
-//! A script of bytes is read as a list of segments of two hosts in several sequence spaces: a connection that goes on, jumps
-//! of any length, copies from another side of a middlebox, forged SYNs, FINs and resets, reused ports, cut packets, and time.
-//! Nothing says what the right stream is; the models of [`reassembly`](super::reassembly) do that for one connection.
+//! A script of bytes is interpreted as a list of segments of two hosts in several sequence spaces:
+//! a connection that continues, jumps of any length, copies from the other side of a middlebox,
+//! forged SYNs, FINs and resets, reused ports, truncated packets, and pauses. There is no expected
+//! stream; the models of [`reassembly`](super::reassembly) have one, for a single connection.
 
 use flow::{LinkType, Packet, Timestamp};
 
@@ -24,24 +25,24 @@ pub(crate) fn check(script: &[u8]) {
     ledger.finish();
 }
 
-/// Two hosts, and where they are in their sequence spaces.
+/// Two hosts, and their positions in their sequence spaces.
 #[derive(Default)]
 struct Wire {
     next: [u32; 2],
-    /// The second sequence space is this far from the first.
+    /// The distance of the second sequence space from the first.
     shift: [u32; 2],
-    /// Which of the windows a host offers.
+    /// The index of the window that a host announces.
     window: [u8; 2],
     now: usize,
     /// Nanoseconds.
     clock: u64,
 }
 
-/// How far a host may jump.
+/// The distances of jumps.
 const JUMPS: [u32; 8] =
     [1, 700, 100_000, 3_000_000, 50_000_000, 1 << 30, 2_500_000_000, u32::MAX - 5_000];
 
-/// What hosts offer: more than anybody sends, or less.
+/// The announced windows: more than any host sends, or less.
 const WINDOWS: [u16; 4] = [60_000, 0, 50, 400];
 
 impl Wire {

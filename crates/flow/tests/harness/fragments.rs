@@ -1,4 +1,4 @@
-//! Fragments against an array of bytes.
+//! Compares the defragmenter with an array of bytes.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -7,7 +7,7 @@ use flow::{
     Timestamp, verify_ipv4_header,
 };
 
-/// All of them.
+/// All policies.
 pub const POLICIES: [FragmentOverlap; 7] = [
     FragmentOverlap::First,
     FragmentOverlap::Last,
@@ -18,10 +18,10 @@ pub const POLICIES: [FragmentOverlap; 7] = [
     FragmentOverlap::RejectPartial,
 ];
 
-/// Makes fragments of arbitrary bytes, three each, and pushes them.
+/// Makes fragments of arbitrary bytes, three for each, and pushes them.
 ///
 /// # Panics
-/// If the defragmenter gives anything else than the array of bytes.
+/// If the defragmenter returns anything else than the array of bytes.
 pub fn check(input: &[u8]) {
     let Some((policy, cuts)) = input.split_first() else { return };
     let cuts = cuts.chunks_exact(3).map(|cut| {
@@ -39,7 +39,7 @@ const VOID_FOR: usize = 10;
 /// Pushes fragments.
 ///
 /// # Panics
-/// If the defragmenter gives anything else than the array of bytes.
+/// If the defragmenter returns anything else than the array of bytes.
 pub fn compare(cuts: &[Cut], overlap: FragmentOverlap) {
     let mut options = DefragmentOptions::default();
     options.overlap = overlap;
@@ -48,7 +48,7 @@ pub fn compare(cuts: &[Cut], overlap: FragmentOverlap) {
     let mut defragmenter = Defragmenter::new(options);
     let mut oracle = Oracle::default();
     for (at, cut) in cuts.iter().enumerate() {
-        // Far enough apart that nothing counts as a copy of a datagram that was joined before.
+        // Far enough apart that no fragment counts as a copy of one in a recently joined datagram.
         let now = Timestamp::from_nanos(at as u64 * 200_000_000);
         if oracle.void_since.is_some_and(|since| at - since >= VOID_FOR) {
             oracle = Oracle::default();
@@ -65,7 +65,7 @@ pub fn compare(cuts: &[Cut], overlap: FragmentOverlap) {
     }
 }
 
-/// A fragment as it is cut: position and payload; what the defragmenter sees of it is made by the parser.
+/// A fragment before it is parsed: its offset and payload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cut {
     pub start: usize,
@@ -104,7 +104,7 @@ fn datagram(cut: &Cut, six: bool, identification: u16) -> Vec<u8> {
     [header, cut.bytes.clone()].concat()
 }
 
-/// Pushes a fragment; the payload of the datagram, if it is whole.
+/// Pushes a fragment. Returns the payload of the datagram if it is complete.
 pub fn push(
     defragmenter: &mut Defragmenter,
     cut: &Cut,
@@ -138,24 +138,24 @@ pub fn cut(start: usize, bytes: &[u8], more: bool) -> Cut {
     Cut { start, bytes: bytes.to_vec(), more }
 }
 
-/// What the defragmenter does, byte by byte.
+/// The expected behaviour, byte by byte.
 #[derive(Default)]
 struct Oracle {
-    /// Value and start of the fragment that brought it.
+    /// The value of a byte, and the start of the fragment that contained it.
     bytes: Vec<Option<(u8, usize)>>,
     total: Option<usize>,
     fragments: Vec<Cut>,
     void: bool,
     void_since: Option<usize>,
-    /// Fragments that start at different places contradict each other.
+    /// `true` if fragments with different starts contradict each other.
     crosswise: bool,
-    /// Fragments look as if they were of several datagrams. Which ones are joined then is tested with datagrams that are
-    /// whole.
+    /// `true` if the fragments look as if they belonged to several datagrams. Tests with complete
+    /// datagrams cover that case.
     of_several: bool,
 }
 
 impl Oracle {
-    /// The payload, once whole.
+    /// Returns the payload once it is complete.
     fn push(&mut self, cut: &Cut, overlap: FragmentOverlap) -> Option<Vec<u8>> {
         let (start, mut bytes) = (cut.start, cut.bytes.clone());
         if cut.more {
@@ -205,7 +205,7 @@ impl Oracle {
             self.void = true;
             return None;
         }
-        // A copy brings no bytes, but it may be what says where the datagram ends.
+        // A copy has no new bytes, but it may be the fragment that defines the end of the datagram.
         for (at, byte) in bytes.iter().enumerate() {
             let place = &mut self.bytes[start + at];
             let old_wins = place.is_some_and(|(_, origin)| match overlap {

@@ -1,27 +1,27 @@
-//! Frames made byte by byte.
+//! Builds frames byte by byte.
 
 /// Wraps bytes in headers, from the inside out.
 #[derive(Clone, Debug)]
 pub struct Frame(pub Vec<u8>);
 
 impl Frame {
-    /// What the headers go around.
+    /// Starts with the innermost payload.
     pub fn new(payload: &[u8]) -> Self {
         Self(payload.to_vec())
     }
 
-    /// Puts a header in front.
+    /// Prepends a header.
     pub fn within(self, header: &[u8]) -> Self {
         Self([header, &self.0].concat())
     }
 
-    /// A header that ends with the length of what it is put in front of.
+    /// Prepends a header that ends with the length of the bytes after it.
     pub fn within_with_len(self, header: &[u8], more: usize) -> Self {
         let len = ((self.0.len() + more) as u16).to_be_bytes();
         self.within(&[header, &len].concat())
     }
 
-    /// From port 40000 to port 80.
+    /// Prepends a TCP header, from port 40000 to port 80.
     pub fn tcp(self, options: &[u8], flags: u8) -> Self {
         let words = 5 + options.len() / 4;
         let mut header = vec![0x9c, 0x40, 0x00, 0x50, 1, 2, 3, 4, 5, 6, 7, 8];
@@ -30,18 +30,18 @@ impl Frame {
         self.within(&header)
     }
 
-    /// Without a checksum.
+    /// Prepends a UDP header without a checksum.
     pub fn udp(self, source: u16, destination: u16) -> Self {
         let len = (8 + self.0.len()) as u16;
         self.within(&[source, destination, len, 0].map(u16::to_be_bytes).concat())
     }
 
-    /// From 10.0.0.1 to 10.0.0.2.
+    /// Prepends an IPv4 header, from 10.0.0.1 to 10.0.0.2.
     pub fn ipv4(self, protocol: u8) -> Self {
         self.ipv4_with(protocol, &[], 0, 0)
     }
 
-    /// The same with options, and perhaps a fragment.
+    /// Prepends an IPv4 header with options and a fragment word.
     pub fn ipv4_with(self, protocol: u8, options: &[u8], id: u16, fragment_word: u16) -> Self {
         let len = 20 + options.len() + self.0.len();
         let mut header = vec![0x45 + (options.len() / 4) as u8, 0];
@@ -62,7 +62,7 @@ impl Frame {
         self
     }
 
-    /// From 2001:db8::1 to 2001:db8::2.
+    /// Prepends an IPv6 header, from 2001:db8::1 to 2001:db8::2.
     pub fn ipv6(self, next: u8) -> Self {
         let mut header = vec![0x60, 0, 0, 0];
         header.extend((self.0.len() as u16).to_be_bytes());
@@ -72,7 +72,7 @@ impl Frame {
         self.within(&header)
     }
 
-    /// Two addresses and a type.
+    /// Prepends an Ethernet header: two addresses and a type.
     pub fn ethernet(self, ether_type: u16) -> Self {
         let mut header = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
         header.extend(ether_type.to_be_bytes());

@@ -1,4 +1,4 @@
-//! One packet for every way in which a TCP segment can be wrapped.
+//! One packet for each supported encapsulation of a TCP segment.
 
 use super::frame::Frame;
 
@@ -8,13 +8,13 @@ pub struct Exhibit {
     pub name: &'static str,
     pub link_type: u16,
     pub frame: Frame,
-    /// Whether the wrapping makes it another flow than the bare segment.
+    /// `true` if the encapsulation makes it another flow than the bare segment.
     pub scoped: bool,
 }
 
 const ETHERNET: u16 = 1;
 
-/// All of them.
+/// All exhibits.
 pub fn gallery() -> Vec<Exhibit> {
     let mut all = Vec::new();
     links(&mut all);
@@ -346,7 +346,8 @@ fn tunnels(all: &mut Vec<Exhibit>) {
 fn more_tunnels(add: &mut impl FnMut(&'static str, Frame)) {
     let over_ip = |frame: Frame, protocol| frame.ipv4(protocol).ethernet(0x0800);
     let over_udp = |frame: Frame, port| over_ip(frame.udp(50_000, port), 17);
-    // What nothing announces has to prove itself with a checksum.
+    // Without an outer header that announces it, an inner packet is accepted only with a right
+    // checksum.
     let sure = || tcp4().ipv4_checksum();
     let frame = || sure().ethernet(0x0800);
     let session = [0, 0, 0, 7];

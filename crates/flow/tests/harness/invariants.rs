@@ -1,4 +1,4 @@
-//! What holds for every packet, whatever is in it.
+//! Invariants of every packet, whatever its contents.
 
 use std::sync::LazyLock;
 
@@ -12,12 +12,13 @@ use super::gallery::{Exhibit, gallery};
 struct Nobody;
 impl FlowHandler<FiveTupleKey> for Nobody {}
 
-/// A packet made of arbitrary bytes: an exhibit with some bytes changed and its end cut off, or nothing but noise.
+/// Builds a packet from arbitrary bytes: an exhibit with some bytes changed and its end cut off, or
+/// just noise.
 pub fn packet_of(input: &[u8]) -> Option<(LinkType, Vec<u8>, u32)> {
     let (&[choice, cut], changes) = input.split_first_chunk::<2>()?;
     static GALLERY: LazyLock<Vec<Exhibit>> = LazyLock::new(gallery);
     let all = &*GALLERY;
-    // A fixed number, so that seeds stay what they are when exhibits are added.
+    // A fixed number, so that adding exhibits does not change the existing seeds.
     if choice == u8::MAX {
         let (&[high, low], noise) = changes.split_first_chunk::<2>()?;
         let link_type = LinkType(u16::from_be_bytes([high & 1, low]));
@@ -34,7 +35,8 @@ pub fn packet_of(input: &[u8]) -> Option<(LinkType, Vec<u8>, u32)> {
     Some((LinkType(exhibit.link_type), data, wire_len))
 }
 
-/// Parses the packet, and the datagram if it is a fragment, and holds the results against the packet.
+/// Parses the packet, and the datagram if it is a fragment, and compares the results with the
+/// packet.
 ///
 /// # Panics
 /// If they contradict it.
@@ -44,7 +46,7 @@ pub fn check(link_type: LinkType, data: &[u8], wire_len: u32, defragmenter: &mut
     packet.wire_len = wire_len;
     let mut parsed = parser.parse(&packet);
     assert_eq!(parsed, parser.parse(&packet));
-    // A table takes every packet of an aggregate.
+    // A table processes every packet of an aggregate.
     let mut table = FlowTable::builder(FiveTuple::bidirectional()).max_flows(4).build();
     table.process([packet], &mut Nobody);
     assert_eq!(table.statistics().packets, 1);

@@ -1,7 +1,8 @@
-//! The promise that nothing is lost in silence, as a property: whatever packets come, each captured payload byte of a TCP
-//! flow is passed to the handler exactly once, and the bytes of a direction follow each other without a hole.
+//! Checks that no byte is lost silently. For any packets, each captured payload byte of a TCP flow
+//! must be passed to the handler exactly once, and the bytes of a direction must follow each other
+//! without a hole.
 //!
-//! Nothing here says what the right stream is.
+//! There is no expected stream here.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use flow::{
     Timestamp, Unplaced, protocol,
 };
 
-/// A table, and what it made of the packets.
+/// A table, and its events.
 pub(crate) struct Ledger {
     table: FlowTable<FiveTuple>,
     told: Told,
@@ -21,14 +22,14 @@ pub(crate) struct Ledger {
 #[derive(Default)]
 struct Told {
     packets: Vec<Account>,
-    /// By flow and side: the next offset, and whether the FIN was told.
+    /// For each flow and side, the next offset, and `true` once the FIN was reported.
     streams: HashMap<(FlowId, FlowSide), (u64, bool)>,
     open: HashMap<FlowId, FiveTupleKey>,
     /// Bytes delivered, late, repeated and unplaced.
     kinds: [u64; 4],
 }
 
-/// Payload bytes of a packet: those to be told, and those told so far.
+/// The payload bytes of a packet: the expected number, and the number reported so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Account {
     due: u64,
@@ -36,7 +37,7 @@ struct Account {
 }
 
 impl Ledger {
-    /// Options of the table are bits.
+    /// Each bit of `options` is an option of the table.
     pub(crate) fn new(options: u8) -> Self {
         let mut builder = FlowTable::builder(FiveTuple::bidirectional())
             .hole_timeout(Duration::from_secs(20))
@@ -56,7 +57,8 @@ impl Ledger {
         Self { table: builder.build(), told: Told::default() }
     }
 
-    /// Feeds a packet, which gets the next number. Its payload is what the parser finds, without the table.
+    /// Passes a packet with the next number to the table. The expected payload is that of the
+    /// parser, without the table.
     ///
     /// # Panics
     /// If the handler's contract is broken.
@@ -71,7 +73,7 @@ impl Ledger {
             return;
         }
         let key = FiveTuple::bidirectional().extract(&packet, &headers).map(|(key, _)| key);
-        // Scopes of different parsers do not compare.
+        // Scopes of different parsers cannot be compared.
         let is_open = headers.scope == Scope::NONE
             && self.told.open.values().any(|open| key.is_some_and(|key| key == *open));
         let account = self.told.packets.last_mut().expect("pushed above");
@@ -86,13 +88,13 @@ impl Ledger {
         }
     }
 
-    /// Lets time pass.
+    /// Advances the time.
     #[allow(dead_code)] // Captures bring times of their own.
     pub(crate) fn advance(&mut self, now: Timestamp) {
         self.table.advance(now, &mut self.told);
     }
 
-    /// Ends the capture and adds up. Returns the number of payload bytes.
+    /// Ends the capture and checks the totals. Returns the number of payload bytes.
     ///
     /// # Panics
     /// If a byte is unaccounted for.
@@ -116,7 +118,8 @@ impl Ledger {
     }
 }
 
-/// Packets discarded for what shows at once. Those with other defects are held back, in their flow.
+/// The number of packets discarded immediately. Those with other defects are held back in their
+/// flow.
 fn discarded(statistics: &TableStatistics) -> u64 {
     let held = [Defect::Timestamp, Defect::Acknowledgement, Defect::Path];
     let held: u64 = held.into_iter().map(|defect| statistics.discarded.packets(defect)).sum();

@@ -1,10 +1,16 @@
-//! The model that reassembly is held against: an array of bytes for each direction.
+//! The reference model of reassembly: an array of bytes for each direction.
 //!
-//! A script of bytes, random or from a fuzzer, is read as a list of operations on one connection: a SYN with or without
-//! data, or none at all; segments of both streams cut anywhere (so that they split, repeat, overlap and contradict each
-//! other), cut short by the capture, lost for good because no operation brings them, acknowledgements, keep-alives, FIN
-//! alone or with data, RST, time passing; under any overlap policy. After each operation everything that the table said
-//! is compared with the arrays.
+//! A script of bytes, random or from a fuzzer, is interpreted as a list of operations on one
+//! connection:
+//!
+//! - a SYN with or without data, or none at all;
+//! - segments of both streams with arbitrary boundaries, so that they split, repeat, overlap and
+//!   contradict each other, possibly truncated by the capture;
+//! - bytes that are lost because no operation contains them;
+//! - acknowledgements, keep-alives, a FIN alone or with data, a RST, and pauses.
+//!
+//! Every overlap policy is used. After each operation, all events of the table are compared with
+//! the arrays.
 
 use std::time::Duration;
 
@@ -15,12 +21,12 @@ use flow::{
 
 use super::segments::{Client, Server, segment};
 
-/// How long a stream is at most.
+/// The maximum length of a stream.
 const LEN: usize = 1500;
-/// Gaps of which late bytes are told, at least.
+/// The minimum number of gaps for which late bytes are reported.
 const REMEMBERED_GAPS: usize = 60;
 
-/// Runs a script. Panics where the table and the model disagree.
+/// Runs a script. Panics if the table and the model disagree.
 pub fn check(script: &[u8]) {
     let mut script = Script(script);
     let mut model = Model::new(&mut script);
@@ -31,7 +37,7 @@ pub fn check(script: &[u8]) {
     model.finish();
 }
 
-/// The bytes that operations are read from; zeros at the end.
+/// The bytes that operations are read from, followed by zeros.
 struct Script<'a>(&'a [u8]);
 
 impl Script<'_> {
@@ -50,41 +56,41 @@ struct Model {
     table: FlowTable<FiveTuple>,
     seen: Seen,
     policy: OverlapPolicy,
-    /// What the client sends, and what the server sends.
+    /// The client's and the server's stream.
     streams: [Stream; 2],
-    /// Whether the server sends anything but acknowledgements.
+    /// `true` if the server sends more than acknowledgements.
     two_way: bool,
     clock: u64,
-    /// Where in its stream each packet began and ended, and when it came.
+    /// The start, the end and the time of each packet.
     packets: Vec<(usize, usize, u64)>,
 }
 
-/// What is known of a direction.
+/// The state of a direction.
 struct Stream {
     side: usize,
     /// Sequence number of the first byte.
     base: u32,
-    /// Where it ends.
+    /// The length of the stream.
     len: usize,
-    /// What was captured of each byte.
+    /// The captured versions of each byte.
     captured: Vec<Versions>,
-    /// The segment of the present operation, and what was captured of its bytes before.
+    /// The segment of the current operation, and the versions of its bytes captured before.
     present: (usize, Vec<u8>),
     before: Vec<Versions>,
-    /// Captured bytes that were told as late.
+    /// `true` for captured bytes that were reported as late.
     late: Vec<bool>,
-    /// Single bytes that looked like keep-alives: before anything else of the stream came, the peer had acknowledged
-    /// them, or the sender had gone on behind them.
+    /// `true` for single bytes that looked like keep-alives: before any other byte of the stream,
+    /// when the peer had acknowledged them or the sender had continued after them.
     keep_alives: Vec<bool>,
-    /// What the peer acknowledged last, and where the last segment without payload stood.
+    /// The peer's last acknowledgement, and the position of the last segment without payload.
     acknowledged: Option<usize>,
     hint: Option<usize>,
-    /// The position of stream offset 0, once it is known: 0 with a SYN.
+    /// The position of stream offset 0, once it is known. 0 with a SYN.
     origin: Option<usize>,
-    /// Where the earliest segment so far began.
+    /// The start of the earliest segment so far.
     lowest: usize,
     fin_sent: bool,
-    /// Captured payload bytes, copies and resets' included.
+    /// The number of captured payload bytes, including copies and those of resets.
     captured_bytes: usize,
     compared: usize,
     gaps: usize,
@@ -96,7 +102,7 @@ struct Versions {
     count: u16,
     first: u8,
     last: u8,
-    /// By how they differ from what was sent: there are 33 ways.
+    /// One bit for each difference from the sent byte, of which there are 33.
     all: u64,
 }
 
@@ -130,7 +136,7 @@ fn byte(position: usize) -> u8 {
 }
 
 impl Versions {
-    /// The bit of a version of the byte at a position.
+    /// The bit for a version of the byte at a position.
     fn bit(at: usize, version: u8) -> u64 {
         let difference = byte(at) ^ version;
         if difference == 0 { 1 } else { 2 << (difference >> 3) }
@@ -182,7 +188,7 @@ impl Model {
             packets: vec![(0, 0, 0)],
         };
         if flags & 1 == 0 {
-            // A SYN may bring data (RFC 7413), and its answer need not acknowledge it.
+            // A SYN may carry data (RFC 7413), and its answer need not acknowledge it.
             let early = if flags & 8 == 0 { 0 } else { usize::from(script.byte() % 64) };
             let [client, server] = [0, 1].map(|side| model.streams[side].base.wrapping_sub(1));
             let payload: Vec<u8> = (0..early).map(byte).collect();
@@ -194,7 +200,7 @@ impl Model {
             model.streams[1].origin = Some(0);
             let taken = if flags & 4 == 0 { early } else { 0 };
             if taken < early {
-                // The client has to send them again.
+                // The client has to retransmit them.
                 model.streams[0].captured.fill(Versions::default());
             }
             let acknowledgement = client.wrapping_add(1 + taken as u32);
@@ -222,7 +228,7 @@ impl Model {
         match code % 16 {
             operation @ 0..=9 => {
                 let stream = &self.streams[side];
-                // Most segments begin near where the stream is, some anywhere.
+                // Most segments begin near the end of the stream, some anywhere.
                 let near =
                     stream.captured.iter().position(|versions| versions.count == 0).unwrap_or(0);
                 let start = match operation {
@@ -234,7 +240,7 @@ impl Model {
                 self.send(side, start, len, script.byte(), "A");
             }
             10 | 11 => {
-                // By the other side: of what came, of what did not, and of the FIN.
+                // By the other side: of captured bytes, of others, and of the FIN.
                 let stream = &mut self.streams[side];
                 let position = script.word() % (stream.len + 1 + usize::from(stream.fin_sent));
                 stream.acknowledged = stream.acknowledged.max(Some(position));
@@ -262,19 +268,19 @@ impl Model {
                 self.table.advance(now, &mut self.seen);
             }
             _ => {
-                // Anywhere, mostly where it is not believed.
+                // Anywhere, mostly at a sequence number that is not accepted.
                 let position = script.word() % (self.streams[side].len + 1);
                 self.bare(side, position, 0, "R");
             }
         }
     }
 
-    /// What a side acknowledges along with something else: what it acknowledged before.
+    /// The acknowledgement number in a segment of a side: that of its last acknowledgement.
     fn acknowledge(&mut self, side: usize) -> usize {
         *self.streams[1 - side].acknowledged.get_or_insert(0)
     }
 
-    /// A segment without payload that the model counts. A RST has some, which is no data.
+    /// A segment without payload that the model counts. A RST has some, which is not data.
     fn bare(&mut self, side: usize, position: usize, acknowledged: usize, flags: &str) {
         let host = [Client, Server][side];
         let sequence = self.streams[side].sequence(position);
@@ -284,12 +290,13 @@ impl Model {
         let frame = segment(host, sequence, acknowledgement, flags, 65_535, payload);
         self.put((position, position), &frame, usize::MAX);
         if self.seen.flows == 0 {
-            // A reset of nothing opens no flow.
+            // A reset without a flow does not open one.
             self.streams[side].captured_bytes = 0;
         }
     }
 
-    /// Puts a segment with payload on the wire. `twist` says whether its bytes are wrong, and whether they are cut.
+    /// Sends a segment with payload. `twist` selects if its bytes are wrong, and if they are
+    /// truncated.
     fn send(&mut self, side: usize, start: usize, len: usize, twist: u8, flags: &str) {
         let acknowledged = self.acknowledge(side);
         let acknowledgement = self.streams[1 - side].sequence(acknowledged);
@@ -305,13 +312,14 @@ impl Model {
         payload.truncate(captured);
         stream.captured_bytes += captured;
         let after = Some(start + 1);
-        // One byte right before what was acknowledged is a keep-alive's; a FIN is none.
+        // One byte right before the acknowledged position is a keep-alive. A FIN is not.
         let keep_alive =
             stream.acknowledged == after || stream.hint == after && stream.origin.is_none();
         if len == 1 && flags == "A" && keep_alive {
             stream.keep_alives[start] = true;
             stream.present = (start, payload);
-            // Nothing begins with it, unless something of the stream came before and the peer has not acknowledged it.
+            // No stream begins with it, unless other bytes of the stream arrived before and the
+            // peer has not acknowledged it.
             let comes_first = stream.lowest == stream.len && !stream.fin_sent;
             if !comes_first && stream.acknowledged != after {
                 stream.lowest = stream.lowest.min(start);
@@ -323,7 +331,7 @@ impl Model {
         self.put((start, start + len), &frame, 40 + captured);
     }
 
-    /// Holds what the table said since the last time against the arrays.
+    /// Compares the events since the last operation with the arrays.
     fn compare(&mut self) {
         for (stream, seen) in self.streams.iter_mut().zip(&self.seen.sides) {
             stream.compare(seen, self.policy, &self.packets);
@@ -341,7 +349,8 @@ impl Model {
         for (stream, seen) in self.streams.iter().zip(&self.seen.sides) {
             stream.account(seen);
         }
-        // If it ended before, its grace was over, or both sides had closed, before the last segment.
+        // If the flow ended before, its grace period was over, or both sides had closed, before the
+        // last segment.
         if !ended {
             for (stream, seen) in self.streams.iter().zip(&self.seen.sides) {
                 stream.finish(seen);
@@ -376,7 +385,7 @@ impl Stream {
         self.base.wrapping_add(position as u32)
     }
 
-    /// The capture has these bytes.
+    /// Records these bytes as captured.
     fn capture(&mut self, start: usize, bytes: &[u8]) {
         self.present = (start, bytes.to_vec());
         self.before.clear();
@@ -386,25 +395,26 @@ impl Stream {
         }
     }
 
-    /// Up to where something was captured.
+    /// The end of the captured bytes.
     fn end(&self) -> usize {
         self.captured.iter().rposition(|versions| versions.count > 0).map_or(0, |last| last + 1)
     }
 
-    /// An operation begins.
+    /// Begins an operation.
     fn begin(&mut self) {
         self.before.clear();
         self.present = (0, Vec::new());
     }
 
-    /// What was captured before the present operation.
+    /// The versions captured before the current operation.
     fn before(&self, at: usize) -> Versions {
         let within = at.checked_sub(self.present.0).and_then(|at| self.before.get(at));
         *within.unwrap_or(&self.captured[at])
     }
 
-    /// Whether a byte may be delivered at a position: which of the versions the policy chooses is known for the simple
-    /// ones. Time may have let a byte go before the present operation brought another version of it.
+    /// Returns `true` if a byte may be delivered at a position. For the simple policies, the chosen
+    /// version is known. A pause may have released a byte before the current operation brought
+    /// another version of it.
     fn may_be(&self, at: usize, byte: u8, policy: OverlapPolicy) -> bool {
         let (versions, before) = (self.captured[at], self.before(at));
         versions.count > 0
@@ -423,7 +433,8 @@ impl Stream {
             match event {
                 Event::Data(offset, bytes, number, time) => {
                     let (start, end, clock) = packets[*number as usize];
-                    // A stream may begin within a packet, where nothing was captured of the one it began with.
+                    // A stream may begin within a packet if no byte of the earlier packet was
+                    // captured.
                     let fits = |from: usize| {
                         bytes.iter().zip(from..).all(|(byte, at)| self.may_be(at, *byte, policy))
                     };
@@ -439,7 +450,7 @@ impl Stream {
                 }
                 Event::Gap(gap) => {
                     self.gaps += 1;
-                    // A stream may begin with a segment of which nothing was captured.
+                    // A stream may begin with a segment of which no byte was captured.
                     let blank = |at: &usize| self.before(*at).count == 0;
                     let first = (self.lowest..self.len).find(blank).unwrap_or(self.lowest);
                     let origin = *self.origin.get_or_insert(first);
@@ -453,19 +464,19 @@ impl Stream {
                     }
                 }
                 Event::Late(offset, bytes) => {
-                    // The stream began with a segment of which nothing was captured, or with a FIN.
+                    // The stream began with a segment of which no byte was captured, or with a FIN.
                     let before = self.present.0 as i64 - offset;
                     let origin = *self.origin.get_or_insert(before as usize);
                     let from = origin.checked_add_signed(*offset as isize).expect("a position");
                     let skip = from - self.present.0;
                     assert_eq!(*bytes, self.present.1[skip..skip + bytes.len()]);
                     self.late[from..from + bytes.len()].fill(true);
-                    // What is left of the gap may be two gaps.
+                    // The rest of the gap may be two gaps.
                     self.gaps += 1;
                 }
                 Event::Repeat(offset, bytes) => {
-                    // What was handed out or is held comes again, or a keep-alive's byte.
-                    // While a stream that is picked up midway has not begun, nobody knows its offsets.
+                    // Delivered or held bytes arrive again, or the byte of a keep-alive. While a
+                    // stream that is picked up midway has not begun, its offsets are unknown.
                     if bytes.len() == 1 || *offset >= 1 << 29 {
                         continue;
                     }
@@ -495,7 +506,7 @@ impl Stream {
         self.compared = seen.events.len();
     }
 
-    /// Each captured byte was passed to the handler once, one way or another.
+    /// Checks that each captured byte was passed to the handler exactly once, by any callback.
     fn account(&self, seen: &SideSeen) {
         let bytes = seen.events.iter().map(|event| match event {
             Event::Data(_, bytes, ..)
@@ -509,7 +520,8 @@ impl Stream {
         assert_eq!(told, self.captured_bytes, "bytes of side {} are unaccounted for", self.side);
     }
 
-    /// The flow has ended while the capture went on: all that was captured was told.
+    /// The flow has ended while the capture continues. Checks that all captured bytes were
+    /// reported.
     fn finish(&self, seen: &SideSeen) {
         let side = self.side;
         let Some(origin) = self.origin else {
@@ -529,7 +541,7 @@ impl Stream {
         }
         for (at, delivered) in delivered.into_iter().enumerate() {
             let told = delivered || self.late[at] || self.captured[at].count == 0;
-            // One byte right before the beginning looks like a keep-alive, too.
+            // One byte right before the beginning also looks like a keep-alive.
             assert!(told || at + 1 == origin, "position {at} of side {side} was swallowed");
         }
     }

@@ -1,6 +1,6 @@
 //! TCP segments between two hosts.
 
-/// Who sends a segment: a client from port 40000, or a server on port 80.
+/// The sender of a segment: a client with port 40000, or a server with port 80.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
     Client,

@@ -1,4 +1,4 @@
-//! Two versions of bytes, of which one was delivered.
+//! Two versions of the same bytes, one of which was delivered.
 
 use crate::wire::*;
 
@@ -65,7 +65,7 @@ fn what_is_forgotten_is_not_compared() {
     assert_eq!(wire.seen.repeats, [(0, "XXcdef".to_owned())]);
 }
 
-/// A gap is no bytes, and what follows it is not what came before it.
+/// A gap contains no bytes, and the bytes after it are not compared with those before it.
 #[test]
 fn nothing_is_compared_across_a_gap() {
     let mut wire = remembering(false);

@@ -1,13 +1,13 @@
-//! Insertions of packets that every host discards, and of some that are only unusual.
+//! Insertion attacks with packets that every host discards, and some packets that are only unusual.
 
 use flow::{Defect, OverlapPolicy, UnplacedCause, VerifyChecksums};
 
 use crate::wire::*;
 
-/// Both versions of IP.
+/// Both IP versions.
 const VERSIONS: [bool; 2] = [false, true];
 
-/// Sends a segment that the server discards in the place of the right one.
+/// Sends a segment that the server discards in place of the right one.
 #[track_caller]
 fn insert(six: bool, defect: Defect, change: impl Fn(&mut Segment)) {
     insert_for(OverlapPolicy::First, six, defect, change);
@@ -28,7 +28,7 @@ fn insert_for(policy: OverlapPolicy, six: bool, defect: Defect, change: impl Fn(
     assert_eq!(wire.table.statistics().unplaced_bytes, 4);
 }
 
-/// Sends a segment that is unusual, but accepted.
+/// Sends a segment that is unusual but accepted.
 #[track_caller]
 fn accept(policy: OverlapPolicy, six: bool, change: impl Fn(&mut Segment)) {
     let mut wire = Wire::open(six, |table| table.overlap_policy(policy).verify_checksums(true));
@@ -92,7 +92,7 @@ fn malformed_ip_options_are_discarded() {
     }
 }
 
-/// Exhausted, so that the destination is the server already.
+/// The route is exhausted, so the destination is already the server.
 #[test]
 fn source_routes_are_discarded_unless_the_connection_uses_them() {
     let route = [131, 7, 8, 192, 0, 2, 9, 0];
@@ -111,14 +111,14 @@ fn source_routes_are_discarded_unless_the_connection_uses_them() {
 
 #[test]
 fn routing_headers_of_type_0_are_discarded() {
-    // Towards the server, by way of another host.
+    // To the server by way of another host.
     let mut header = vec![6, 2, 0, 1, 0, 0, 0, 0];
     header.extend([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
     insert(true, Defect::SourceRoute, |segment| {
         segment.first_header = 43;
         segment.extra = header.clone();
     });
-    // Of one that is exhausted nothing is left to be done (RFC 5095, section 3).
+    // An exhausted header requires no processing (RFC 5095, section 3).
     header[3] = 0;
     accept(OverlapPolicy::First, true, |segment| {
         segment.first_header = 43;
@@ -126,7 +126,7 @@ fn routing_headers_of_type_0_are_discarded() {
     });
 }
 
-/// The capture may have cut the packets and lost their length.
+/// The capture may have truncated the packets and lost their length.
 #[test]
 fn the_longest_packets_may_have_been_cut() {
     for six in VERSIONS {
@@ -142,7 +142,7 @@ fn the_longest_packets_may_have_been_cut() {
 #[test]
 fn a_length_of_zero_needs_an_adapter() {
     for six in VERSIONS {
-        // Of a receiver that is not captured nobody knows what it takes.
+        // Without captured packets of the receiver, its policy is unknown.
         let mut wire = Wire::new(six, |table| table);
         wire.send(&client(0, "first"));
         wire.send(&client(5, "EVIL").with(|segment| segment.length = Some(0)));
@@ -197,7 +197,7 @@ fn extension_headers_that_no_host_accepts() {
             });
         }
     }
-    // Hop-by-hop options behind destination options, or twice.
+    // Hop-by-hop options after destination options, or twice.
     for first in [60, 0] {
         insert(true, Defect::ExtensionHeader, |segment| {
             segment.first_header = first;
@@ -217,7 +217,7 @@ fn extension_headers_that_no_host_accepts() {
     }
 }
 
-/// Linux takes padding for a channel that nobody should have.
+/// Linux treats unusual padding as a covert channel and drops it.
 #[test]
 fn padding_that_linux_refuses() {
     for header in
@@ -246,7 +246,8 @@ fn signatures_in_a_connection_that_uses_none() {
     }
 }
 
-/// Linux looks for signatures as long as there is room for one, and drops what it cannot read on the way.
+/// Linux searches for signatures while there is room for one, and drops a segment if it finds a
+/// malformed option before that.
 #[test]
 fn malformed_tcp_options_are_discarded_by_linux() {
     let with =
@@ -259,7 +260,7 @@ fn malformed_tcp_options_are_discarded_by_linux() {
     }
 }
 
-/// Sends right segments, then a damaged one in the place of the last.
+/// Sends `right` valid segments, then a damaged one in place of the last.
 fn automatic(right: u32, damage: impl Fn(&mut Segment)) -> String {
     let mut wire = Wire::open(false, |table| table.verify_checksums(VerifyChecksums::Auto));
     for at in 0..right {
@@ -275,7 +276,7 @@ fn senders_whose_checksums_were_right_are_held_to_them() {
     let damages: [fn(&mut Segment); 3] = [
         |segment| segment.checksum_error = 7,
         |segment| segment.ip_checksum_error = 7,
-        // What an adapter is left with, but this sender has none.
+        // The partial checksum that is left for an adapter, but this sender has no such adapter.
         |segment| segment.ip_checksum_error = checksum_of_v4(segment),
     ];
     for damage in damages {
@@ -286,7 +287,7 @@ fn senders_whose_checksums_were_right_are_held_to_them() {
     }
 }
 
-/// Received segments that an adapter or the host joined have the checksum of one of them.
+/// Received segments that an adapter or the host has coalesced have the checksum of one of them.
 #[test]
 fn segments_that_were_joined_are_kept() {
     let mut wire = Wire::open(false, |table| table.verify_checksums(VerifyChecksums::Auto));
@@ -294,12 +295,12 @@ fn segments_that_were_joined_are_kept() {
         wire.send(&client(at, "."));
     }
     wire.send(&client(5, "joined").with(|segment| segment.checksum_error = 7));
-    // It is clear now that checksums mean nothing here.
+    // By now it is known that checksums are meaningless here.
     wire.send(&client(11, "+").with(|segment| segment.checksum_error = 7));
     assert_eq!(wire.seen.text, ".....joined+");
 }
 
-/// A capture of the sender, whose adapter makes the checksums: the first is wrong already.
+/// A capture at the sender, whose adapter computes the checksums: the first one is already wrong.
 #[test]
 fn senders_with_an_adapter_are_never_held_to_checksums() {
     let mut wire = Wire::new(false, |table| table.verify_checksums(VerifyChecksums::Auto));

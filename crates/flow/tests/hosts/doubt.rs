@@ -1,15 +1,16 @@
-//! Segments that the receiver may not have taken: what it acknowledges decides.
+//! Segments that the receiver may have discarded. Its acknowledgements decide.
 
 use flow::{Defect, UnplacedCause};
 
 use crate::wire::*;
 
-/// A time stamp option behind padding, in which only the value counts.
+/// A time stamp option after padding, with this value.
 fn stamp(value: u32) -> Vec<u8> {
     [&[1, 1, 8, 10][..], &value.to_be_bytes(), &[0; 4]].concat()
 }
 
-/// Sends a segment that the server discards, then the right one. Returns what was reported as repeated.
+/// Sends a segment that the server discards, then the right one. Returns the bytes that were
+/// reported as repeated.
 #[track_caller]
 fn insert(six: bool, options: &[u8], defect: Defect, change: impl Fn(&mut Segment)) {
     let mut wire = Wire::open_with(six, options, |table| table);
@@ -27,7 +28,7 @@ fn insert(six: bool, options: &[u8], defect: Defect, change: impl Fn(&mut Segmen
     assert_eq!(wire.discarded(defect), 1);
 }
 
-/// Sends a segment of which only the server knows that it was right after all.
+/// Sends a segment that only the server knows to be right.
 #[track_caller]
 fn acknowledge(six: bool, options: &[u8], change: impl Fn(&mut Segment)) {
     let mut wire = Wire::open_with(six, options, |table| table);
@@ -64,7 +65,7 @@ fn another_time_to_live() {
 #[test]
 fn acknowledgements_of_long_ago() {
     for six in VERSIONS {
-        // Before anything that the server has sent, or before its SYN.
+        // Before any byte that the server has sent, or before its SYN.
         for behind in [200_000, 1, 1 << 30] {
             insert(six, &[], Defect::Acknowledgement, |segment| {
                 segment.ack = 0_u32.wrapping_sub(behind);
@@ -93,7 +94,7 @@ fn old_time_stamps() {
     }
 }
 
-/// The time stamp is the latest of a segment that was in order.
+/// The time stamp to compare with is the latest of a segment in order.
 #[test]
 fn time_stamps_go_on() {
     let mut wire = Wire::open_with(false, &stamp(1_000), |table| table);
@@ -109,7 +110,8 @@ fn time_stamps_go_on() {
     assert_eq!(wire.discarded(Defect::Timestamp), 1);
 }
 
-/// A connection whose hosts have not agreed on time stamps looks at none, and one that has takes segments without.
+/// Hosts that have not negotiated time stamps ignore them. Hosts that have also accept segments
+/// without.
 #[test]
 fn time_stamps_need_an_agreement() {
     let mut wire = Wire::open(false, |table| table);
@@ -122,7 +124,7 @@ fn time_stamps_need_an_agreement() {
     assert_eq!(wire.seen.text, "c");
 }
 
-/// Segments that overtook each other are old at no receiver: what it has not acknowledged does not count.
+/// For the receiver, reordered segments are not old, because only acknowledged time stamps count.
 #[test]
 fn reordered_time_stamps_are_not_old() {
     let mut wire = Wire::open_with(false, &stamp(1_000), |table| table);
@@ -135,7 +137,8 @@ fn reordered_time_stamps_are_not_old() {
     assert_eq!(wire.table.statistics().discarded.total(), 0);
 }
 
-/// A router took over from another: nothing is lost, and after a word from the receiver nothing is in doubt.
+/// The path changes to another router. No byte is lost, and after an acknowledgement no byte is in
+/// doubt.
 #[test]
 fn packets_may_take_another_way_from_now_on() {
     for six in VERSIONS {
@@ -151,7 +154,7 @@ fn packets_may_take_another_way_from_now_on() {
     }
 }
 
-/// Without a word from the receiver the bytes are not kept for ever, and none is lost.
+/// Without an acknowledgement, the bytes are held for a limited time, and none is lost.
 #[test]
 fn the_other_way_is_believed_in_time() {
     let other = |segment: &mut Segment| segment.ttl = 50;
@@ -171,7 +174,7 @@ fn the_other_way_is_believed_in_time() {
     assert_eq!(wire.seen.text, "a");
 }
 
-/// What the receiver's rules forbid is not believed at the end either.
+/// Segments that the receiver's rules forbid are not accepted at the end either.
 #[test]
 fn what_nobody_acknowledged_is_discarded_at_the_end() {
     let mut wire = Wire::open_with(false, &stamp(1_000), |table| table);
@@ -181,7 +184,7 @@ fn what_nobody_acknowledged_is_discarded_at_the_end() {
     assert_eq!(wire.seen.unplaced, [("EVIL".to_owned(), UnplacedCause::Discarded)]);
 }
 
-/// A capture on both sides of a router has every packet twice.
+/// A capture on both sides of a router contains every packet twice.
 #[test]
 fn copies_from_behind_a_router_are_repetitions() {
     let mut wire = Wire::open(false, |table| table);
@@ -190,7 +193,7 @@ fn copies_from_behind_a_router_are_repetitions() {
         segment.destination_mac = [2, 0, 0, 0, 0, 0x55];
     };
     for (at, text) in [(0, "abc"), (3, "def"), (6, "ghi")] {
-        // The second pair of copies changed places.
+        // The second pair of copies is swapped.
         let mut copies = [client(at, text), client(at, text).with(behind)];
         if at == 3 {
             copies.reverse();
@@ -208,7 +211,7 @@ fn copies_from_behind_a_router_are_repetitions() {
 fn lengths_beyond_the_frame() {
     for six in VERSIONS {
         insert(six, &[], Defect::TooLong, |segment| segment.length_error = 8);
-        // The capture has cut the packet: the server has all of it.
+        // The capture has truncated the packet, but the server has all of it.
         let mut wire = Wire::open(six, |table| table);
         wire.send(&client(0, "a segment that is longer"));
         wire.send(&server(0, 24, ""));
@@ -221,8 +224,8 @@ fn lengths_beyond_the_frame() {
     }
 }
 
-/// Once the receiver has acknowledged the end of a packet that the capture lost, the others are no more in doubt: they keep
-/// their order among what waits.
+/// Once the receiver has acknowledged the end of a truncated packet, the others are no longer in
+/// doubt. They keep their order among the pending segments.
 #[test]
 fn a_capture_that_loses_the_ends_of_packets() {
     for six in VERSIONS {
@@ -243,7 +246,8 @@ fn a_capture_that_loses_the_ends_of_packets() {
     }
 }
 
-/// A finished checksum beside a length of 0 is odd, but another tool than the adapter may have left it so.
+/// A complete checksum with a length of 0 is odd, but another tool than the adapter may have
+/// produced it.
 #[test]
 fn lengths_of_zero_with_a_finished_checksum() {
     for six in VERSIONS {
@@ -252,7 +256,8 @@ fn lengths_of_zero_with_a_finished_checksum() {
     }
 }
 
-/// Both directions go on behind a stretch that was not captured, so the first segments acknowledge what was never seen.
+/// Both directions continue after a stretch that was not captured, so the first segments
+/// acknowledge bytes that were never captured.
 #[test]
 fn acknowledgements_of_what_the_capture_missed() {
     for six in VERSIONS {

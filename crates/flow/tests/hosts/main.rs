@@ -1,4 +1,4 @@
-//! Bytes as the receiving host takes them: what hosts discard does not reach the stream.
+//! The stream as the receiving host sees it: packets that hosts discard must not become part of it.
 
 mod conflict;
 mod discarded;

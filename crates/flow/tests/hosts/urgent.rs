@@ -1,4 +1,4 @@
-//! Urgent bytes, which hosts take out of the stream.
+//! Urgent bytes, which hosts remove from the stream.
 
 use flow::{GapCause, OverlapPolicy, UnplacedCause};
 
@@ -34,7 +34,8 @@ fn first_and_last_bytes_can_be_urgent() {
     }
 }
 
-/// The pointer is ahead of its segment: a later one, which does not repeat it, brings the byte.
+/// The pointer is ahead of its segment. A later segment, which does not repeat the pointer,
+/// contains the byte.
 #[test]
 fn an_urgent_byte_is_waited_for() {
     let mut wire = Wire::open(false, |table| table.overlap_policy(OverlapPolicy::Linux));
@@ -56,7 +57,7 @@ fn the_order_of_segments_makes_no_difference() {
     assert_eq!(wire.seen.unplaced, [("e".to_owned(), UnplacedCause::OutOfBand)]);
 }
 
-/// Of a host that is not known, it is not known either whether the application reads urgent bytes inline.
+/// For an unknown host, it is also unknown if the application reads urgent bytes inline.
 #[test]
 fn without_a_policy_all_bytes_stay() {
     let mut wire = Wire::open(false, |table| table);

@@ -1,14 +1,14 @@
-//! Bytes beyond the window that the receiver has opened: it discards them, or takes what fits.
+//! Bytes beyond the receiver's window: it discards them, or accepts those that fit.
 
 use flow::{Defect, UnplacedCause};
 
 use crate::wire::*;
 
-/// What the handshake of these tests opens.
+/// The window that the handshake of these tests announces.
 const WINDOW: u16 = 60_000;
 
-/// A client that has filled the window of a server, which acknowledges each segment and reads nothing. `left` bytes of the
-/// window remain.
+/// A client that has filled the window of a server, which acknowledges each segment but whose
+/// application reads nothing. `left` bytes of the window remain.
 fn filled(six: bool, left: u16) -> (Wire, u32) {
     let mut wire = Wire::open(six, |table| table);
     let mut sent = 0;
@@ -22,7 +22,7 @@ fn filled(six: bool, left: u16) -> (Wire, u32) {
     (wire, sent)
 }
 
-/// The server acknowledges what it has, with what remains of its window.
+/// The server acknowledges the bytes it has, and announces the rest of its window.
 fn refuse(at: u32) -> Segment {
     server(0, at, "").with(|ack| ack.window = (u32::from(WINDOW) - at) as u16)
 }
@@ -45,7 +45,7 @@ fn bytes_beyond_a_closed_window_are_not_taken() {
     }
 }
 
-/// A receiver may take the byte of a probe, and shows it.
+/// A receiver may accept the byte of a window probe, and then acknowledges it.
 #[test]
 fn the_byte_of_a_window_probe_is_taken_if_it_is_acknowledged() {
     let (mut wire, at) = filled(false, 0);
@@ -64,7 +64,7 @@ fn the_byte_of_a_window_probe_is_taken_if_it_is_acknowledged() {
 #[test]
 fn a_segment_across_the_edge_is_taken_as_far_as_it_is_acknowledged() {
     for (taken, text, rest) in [(4, "good", ""), (2, "go", "od")] {
-        // A window that never was large.
+        // A window that was never large.
         let mut wire = Wire::new(false, |table| table);
         let narrow = |segment: &mut Segment| segment.window = 2;
         wire.send(&client(0, "").with(|syn| syn.flags = SYN));
@@ -96,7 +96,7 @@ fn an_acknowledgement_settles_what_seemed_to_lie_beyond_the_window() {
     assert_eq!(wire.table.statistics().discarded.total(), 0);
 }
 
-/// Nothing of the receiver is captured any more: then its last window says nothing either.
+/// When no more packets of the receiver are captured, its last window is out of date.
 #[test]
 fn without_acknowledgements_the_window_is_not_known() {
     let (mut wire, at) = filled(false, 0);
@@ -111,8 +111,8 @@ fn without_acknowledgements_the_window_is_not_known() {
     assert_eq!(wire.seen.text, "datamore");
 }
 
-/// A sender that does not keep to the window loses nothing: what its receiver takes in the end is delivered, and so is what
-/// nobody sent again.
+/// A sender that ignores the window loses no bytes: those that its receiver finally accepts are
+/// delivered, and so are those that nobody retransmits.
 #[test]
 fn a_sender_that_ignores_the_window_is_followed() {
     let (mut wire, at) = filled(false, 0);
@@ -131,7 +131,7 @@ fn a_sender_that_ignores_the_window_is_followed() {
     assert!(wire.seen.gaps.is_empty());
 }
 
-/// More than is kept in doubt of one flow is taken as it comes.
+/// Segments beyond the budget for doubtful bytes of a flow are accepted in order of arrival.
 #[test]
 fn segments_beyond_the_window_wait_within_a_budget() {
     let (mut wire, at) = filled(false, 0);

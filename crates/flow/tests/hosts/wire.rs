@@ -1,4 +1,4 @@
-//! A connection between two hosts whose segments can be made wrong in any way.
+//! A connection between two hosts whose segments can be damaged in any way.
 
 use std::net::Ipv6Addr;
 
@@ -7,7 +7,7 @@ use flow::{
     FlowTableBuilder, Gap, GapCause, LinkType, Packet, Timestamp, Unplaced, UnplacedCause,
 };
 
-/// Where the streams of client and server begin.
+/// The initial sequence numbers of client and server.
 pub(crate) const C: u32 = 1_000;
 pub(crate) const S: u32 = 5_000;
 
@@ -18,7 +18,7 @@ pub(crate) const PSH: u8 = 8;
 pub(crate) const ACK: u8 = 16;
 pub(crate) const URG: u8 = 32;
 
-/// A segment of the client in a connection, right in all respects until changed.
+/// A segment of the client in a connection, valid until changed.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
     pub(crate) from_server: bool,
@@ -32,7 +32,7 @@ pub(crate) struct Segment {
     pub(crate) payload: Vec<u8>,
     pub(crate) destination_mac: [u8; 6],
     pub(crate) ttl: u8,
-    /// IPv4 options, or IPv6 extension headers after the number of the first.
+    /// IPv4 options, or IPv6 extension headers preceded by the number of the first.
     pub(crate) extra: Vec<u8>,
     pub(crate) first_header: u8,
     /// Added to the IP header's length, and the length itself if set.
@@ -154,7 +154,7 @@ fn checksum(bytes: &[u8]) -> u16 {
     !((folded & 0xffff) + (folded >> 16)) as u16
 }
 
-/// A table and what it made of the segments.
+/// A table and its events.
 pub(crate) struct Wire {
     pub(crate) table: FlowTable<FiveTuple>,
     pub(crate) seen: Seen,
@@ -166,12 +166,12 @@ pub(crate) struct Wire {
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) flows: u64,
-    /// The client's stream; `_` for each byte of a gap.
+    /// The client's stream, with `_` for each byte of a gap.
     pub(crate) text: String,
     pub(crate) gaps: Vec<(u64, u64, GapCause)>,
-    /// Bytes without a place.
+    /// Unplaced bytes.
     pub(crate) unplaced: Vec<(String, UnplacedCause)>,
-    /// Offset, what was kept, what was not.
+    /// Offset, kept bytes, discarded bytes.
     pub(crate) conflicts: Vec<(u64, String, String)>,
     /// The packets of the two versions.
     pub(crate) conflict_packets: Vec<(u64, u64)>,
@@ -180,7 +180,7 @@ pub(crate) struct Seen {
 }
 
 impl Wire {
-    /// A connection whose handshake is done, over IPv4 or IPv6.
+    /// Opens a connection over IPv4 or IPv6 and completes the handshake.
     pub(crate) fn open(
         six: bool,
         set_up: impl FnOnce(FlowTableBuilder<FiveTuple>) -> FlowTableBuilder<FiveTuple>,
@@ -188,7 +188,7 @@ impl Wire {
         Self::open_with(six, &[], set_up)
     }
 
-    /// The same with TCP options in both SYNs.
+    /// Opens a connection with TCP options in both SYNs.
     pub(crate) fn open_with(
         six: bool,
         options: &[u8],
@@ -219,7 +219,7 @@ impl Wire {
         self.frame(&segment.frame(self.six));
     }
 
-    /// Puts a frame on the wire, a millisecond after the one before.
+    /// Sends a frame, a millisecond after the previous one.
     pub(crate) fn frame(&mut self, frame: &[u8]) {
         self.clock += 1;
         self.number += 1;
@@ -228,7 +228,7 @@ impl Wire {
         self.table.process([packet], &mut self.seen);
     }
 
-    /// Lets time pass.
+    /// Advances the time.
     pub(crate) fn wait(&mut self, millis: u64) {
         self.clock += millis;
         self.table.advance(self.now(), &mut self.seen);
@@ -238,7 +238,7 @@ impl Wire {
         self.table.finish(&mut self.seen);
     }
 
-    /// How many packets had a defect.
+    /// The number of packets with a defect.
     pub(crate) fn discarded(&self, defect: Defect) -> u64 {
         self.table.statistics().discarded.packets(defect)
     }

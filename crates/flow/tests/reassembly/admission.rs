@@ -1,4 +1,4 @@
-//! What the handler has a say in.
+//! The handler's decisions.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ fn a_refused_answer_tells_its_question() {
 fn bytes_that_were_acknowledged_before_they_came_are_awaited() {
     let mut lab = Lab::open();
     lab.send(Server, S + 1, C + 1 + 5, "A", "answer");
-    // The fifth may as well be a FIN.
+    // The fifth byte may be a FIN.
     assert_eq!(lab.seen.awaited, [(Initiator, 4)]);
     lab.client(0, "hello");
     lab.acknowledge(5);
@@ -74,14 +74,15 @@ fn bytes_that_were_acknowledged_before_they_came_are_awaited() {
 #[test]
 fn what_lies_behind_a_hole_awaits_what_its_own_packet_acknowledged() {
     let mut lab = Lab::open();
-    // The answer's first part is missing when its second comes, which knows the question that comes last.
+    // The first part of the answer is missing when its second arrives. The answer acknowledges the
+    // question, which arrives last.
     lab.send(Server, S + 1 + 3, C + 1 + 5, "A", "wer");
     lab.send(Server, S + 1 + 6, C + 1 + 5, "A", "");
     lab.send(Server, S + 1, C + 1, "A", "ans");
     assert_eq!(lab.seen.awaited, []);
     assert_eq!(lab.seen.awaiting, [(Responder, 3, 4)]);
     lab.client(0, "hello");
-    // An older packet's acknowledgement says no more than it does.
+    // An older packet's acknowledgement acknowledges nothing more.
     lab.send(Server, S + 1 + 6, C + 1 + 9, "A", "");
     lab.send(Server, S + 1 + 6, C + 1 + 8, "A", "");
     assert_eq!(lab.seen.awaited, [(Initiator, 8), (Initiator, 8)]);
@@ -116,7 +117,7 @@ fn a_flow_is_ended_to_make_room() {
     assert_eq!(lab.reason(0), Some(EndReason::Evicted));
     assert!(lab.table.is_empty());
     assert!(!lab.table.evict_flow(flow, &mut lab.seen));
-    // Another flow in the same slot is not meant.
+    // Another flow in the same slot is not affected.
     lab.handshake(C + 100_000, S);
     assert!(!lab.table.evict_flow(flow, &mut lab.seen));
 }

@@ -1,4 +1,4 @@
-//! What is waited for until it is known what it means, and for how long.
+//! Segments that await evidence, and the limits of that.
 
 use std::time::Duration;
 
@@ -166,7 +166,7 @@ fn a_pushed_byte_before_what_was_acknowledged_fills_its_hole() {
     assert_eq!(lab.text(), "hello[4 acknowledged]x!");
 }
 
-/// Forged segments of 1,000 bytes at distances that have nothing to do with each other.
+/// Forged segments of 1,000 bytes at unrelated distances.
 fn forge(lab: &mut Lab, from: Host, number: u32) {
     let far = 100_000_000 + number * 300_000_000;
     let (own, peer) = if from == Client { (C, S) } else { (S, C) };
@@ -234,7 +234,7 @@ fn one_byte_in_each_of_many_flows_stays_within_the_limit_of_the_table() {
     }
     assert_eq!(lab.seen.flows.len(), FLOWS as usize);
     let reported = lab.table.statistics().unplaced_bytes;
-    // Each takes some hundred bytes, most of which are not its own.
+    // Each takes several hundred bytes, most of them overhead.
     assert!((1_700..2_000).contains(&reported), "{reported}");
     lab.finish();
     let statistics = lab.table.statistics();
@@ -255,7 +255,7 @@ fn all_that_is_forged_is_reported_however_much_it_is() {
         }
         lab.acknowledge(3 * turn + 3);
     }
-    // Both sides go on where they were.
+    // Both sides continue at their old positions.
     lab.client(600, "end");
     lab.send(Server, S + 1, C + 604, "A", "xyz");
     lab.finish();

@@ -1,4 +1,4 @@
-//! Expiry in small portions.
+//! Expiry in small steps.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ fn syn(number: u16) -> Vec<u8> {
     frame
 }
 
-/// So many half-open connections, a millisecond apart, and a clock at which all of them are over.
+/// This number of half-open connections, a millisecond apart, and a time at which all of them have
+/// expired.
 fn overdue(flows: u16, budget: usize) -> Lab {
     let mut lab = Lab::with(|builder| builder.expiry_budget(budget).max_flows(usize::from(flows)));
     for number in 0..flows {
@@ -47,7 +48,7 @@ fn one_call_ends_no_more_flows_than_the_budget_allows() {
 #[test]
 fn a_flow_that_is_over_ends_before_it_is_given_a_packet() {
     let mut lab = overdue(1000, 1);
-    // The last one: its timer would come last.
+    // The last flow, whose timer would fire last.
     lab.frame(&syn(999));
     assert!(ended(&lab) < 100, "{} of 1000", ended(&lab));
     assert_eq!(lab.reason(999), Some(EndReason::IdleTimeout));

@@ -1,4 +1,4 @@
-//! FINs are believed when the receiver has acknowledged them.
+//! A FIN is accepted when the receiver has acknowledged it.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use flow::{EndReason, UnplacedCause};
 
 use crate::lab::*;
 
-/// Both sides close, after so many bytes of the client and of the server.
+/// Both sides close after this number of bytes from the client and from the server.
 fn close(lab: &mut Lab, client: u32, server: u32) {
     lab.send(Client, C + 1 + client, S + 1 + server, "FA", "");
     lab.send(Server, S + 1 + server, C + 2 + client, "FA", "");
@@ -57,7 +57,7 @@ fn a_forged_fin_ahead_hides_nothing() {
     let mut lab = Lab::open();
     lab.client(0, "abc");
     lab.acknowledge(3);
-    // In the middle of what comes.
+    // In the middle of the later bytes.
     lab.send(Client, C + 1 + 50, S + 1, "FA", "");
     lab.client(3, &text[..100]);
     lab.client(103, &text[100..]);
@@ -80,7 +80,7 @@ fn forged_fins_of_both_sides_hide_nothing() {
     lab.send(Client, C + 7, S + 4, "A", "ghi");
     lab.acknowledge(9);
     assert_eq!((lab.text(), &lab.side(0, Responder).text[..]), ("abcdefghi", "xyz"));
-    // Silence does not end it as if it were closed.
+    // An idle flow does not end as if it were closed.
     lab.wait(Duration::from_secs(300));
     assert_eq!(lab.reason(0), None);
     close(&mut lab, 9, 3);

@@ -1,4 +1,4 @@
-//! What the capture does not have.
+//! Bytes that the capture does not have.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn the_tail_of_a_stream_that_only_the_receiver_saw_is_a_gap() {
     lab.client(0, "abc");
     lab.acknowledge(1000);
     lab.wait(Duration::from_secs(3));
-    // The last one may be a FIN, until more follows.
+    // The last byte may be a FIN, until more follows.
     assert_eq!(lab.text(), "abc[996 acknowledged]");
     lab.client(1000, "xyz");
     lab.wait(Duration::from_secs(3));
@@ -113,7 +113,7 @@ fn what_the_capture_cut_off_is_a_gap_of_known_length() {
     lab.client(8, "ijkl");
     lab.wait(Duration::from_secs(3));
     assert_eq!(lab.text(), "abcd[4 truncated]ijkl");
-    // That no full copy came of one shows that none will.
+    // No full copy of one packet arrived, so none is expected for the others.
     lab.client(12, "mnopqrst");
     assert_eq!(lab.text(), "abcd[4 truncated]ijklmnop[4 truncated]");
 }
@@ -169,7 +169,7 @@ fn what_was_acknowledged_behind_a_hole_is_missed_though_the_hole_was_given_up_fi
     lab.acknowledge(30);
     lab.wait(Duration::from_secs(2));
     assert_eq!(lab.text(), "[10 acknowledged]later");
-    // Nothing more is said.
+    // No further event is reported.
     lab.wait(Duration::from_secs(6));
     assert_eq!(lab.text(), "[10 acknowledged]later[14 acknowledged]");
 }

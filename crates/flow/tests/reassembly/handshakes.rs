@@ -1,4 +1,4 @@
-//! Handshakes that are forged, that a middlebox rewrites, or that were not captured.
+//! Handshakes that are forged, rewritten by a middlebox, or not captured.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ fn a_syn_ack_forged_after_the_handshake_changes_nothing() {
     assert_eq!(lab.side(0, Responder).unplaced, [forged]);
 }
 
-/// A segment as it is on one side of a middlebox and on the other.
+/// A segment with its numbers on one side of a middlebox and on the other.
 type Both = (Host, u32, u32, &'static str, &'static str);
 
 const CONVERSATION: [Both; 9] = [
@@ -87,10 +87,10 @@ const CONVERSATION: [Both; 9] = [
     (Server, 18, 16, "A", "good bye"),
 ];
 
-/// How far a middlebox moves numbers, as a rule.
+/// The default distance by which a middlebox shifts numbers.
 const SHIFT: u32 = 0x1234_5678;
 
-/// Captures both sides of a middlebox, the copies `lag` segments behind the others.
+/// Captures both sides of a middlebox. The copies lag `lag` segments behind.
 fn middlebox(lag: usize, near_first: bool, rewritten: Host, closes: bool, by: u32) -> Lab {
     let mut lab = Lab::new();
     let mut segments = CONVERSATION.to_vec();
@@ -110,10 +110,10 @@ fn middlebox(lag: usize, near_first: bool, rewritten: Host, closes: bool, by: u3
     };
     for at in 0..segments.len() + lag {
         for first in [true, false] {
-            // Who comes first, and who comes later.
+            // The original, and the copy that arrives later.
             let index = if first { Some(at) } else { at.checked_sub(lag) };
             if let Some(segment) = index.and_then(|index| segments.get(index)) {
-                // A packet passes the side of its sender first.
+                // A packet passes its sender's side of the middlebox first.
                 let first_is_far = if near_first { segment.0 == Server } else { false };
                 put(*segment, first == first_is_far);
             }
@@ -126,7 +126,7 @@ const TEXTS: [&str; 2] = ["requestagainbye", "responseand againgood bye"];
 
 #[test]
 fn of_both_sides_of_a_middlebox_one_is_the_flow_and_the_other_is_reported() {
-    // Also so little that a hole of this length would be plausible.
+    // Includes distances so small that a hole of this length would be plausible.
     let shifts = [SHIFT, 100_000, 1_000];
     for ((lag, near_first), by) in [(0, true), (0, false), (1, false)]
         .into_iter()
@@ -154,7 +154,7 @@ fn of_both_sides_of_a_middlebox_one_is_the_flow_and_the_other_is_reported() {
     }
 }
 
-/// One side may be captured some packets later than the other, or an answer before its question.
+/// One side may be captured several packets after the other, or an answer before its question.
 #[test]
 fn where_the_sides_of_a_middlebox_are_apart_one_flow_is_whole_and_nothing_is_lost() {
     for (lag, near_first) in [(1, true), (2, true), (2, false), (3, true), (3, false)] {
@@ -333,7 +333,8 @@ fn the_payload_of_a_syn_that_nobody_answered_is_delivered_at_the_end() {
     assert_eq!(lab.table.statistics().pending_bytes, 0);
 }
 
-/// A forged answer may seem to acknowledge data on the SYN (RFC 7413). What it said goes with it.
+/// A forged answer may appear to acknowledge data on the SYN (RFC 7413). Its acknowledgement is
+/// dropped with it.
 #[test]
 fn the_acknowledgement_of_a_forged_answer_is_forgotten() {
     let mut lab = Lab::new();

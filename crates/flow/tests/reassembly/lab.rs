@@ -1,4 +1,4 @@
-//! A table, a wire on which tests put segments, and a record of what the table made of them.
+//! A table, a wire on which tests send segments, and a record of the table's events.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -24,21 +24,21 @@ pub(crate) struct Lab {
     pub(crate) number: u64,
     /// The window that every segment announces.
     pub(crate) window: u16,
-    /// How many bytes of each packet the capture keeps.
+    /// The snap length of the capture, in bytes.
     pub(crate) snaplen: usize,
 }
 
-/// What the handler was told.
+/// The events that the handler received.
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) flows: Vec<FlowSeen>,
-    /// Whether flows are refused.
+    /// `true` to refuse flows.
     pub(crate) refuses: bool,
-    /// How often that was asked.
+    /// The number of calls of `admits`.
     pub(crate) asked: u32,
-    /// Bytes that were acknowledged before they were seen.
+    /// Offsets that were acknowledged before they were captured.
     pub(crate) awaited: Vec<(FlowSide, u64)>,
-    /// Offsets of bytes that await others, and how many.
+    /// Offsets of bytes that depend on others, and the offset they depend on.
     pub(crate) awaiting: Vec<(FlowSide, u64, u64)>,
     pub(crate) datagrams: u64,
 }
@@ -58,18 +58,18 @@ pub(crate) struct SideSeen {
     pub(crate) gaps: Vec<Gap>,
     /// Packet numbers of the pieces of data.
     pub(crate) numbers: Vec<u64>,
-    /// Time stamps of the same, in milliseconds.
+    /// Their time stamps, in milliseconds.
     pub(crate) times: Vec<u64>,
     next: u64,
     fin: Option<u64>,
-    /// Bytes that were handed out before.
+    /// Bytes that were delivered before.
     pub(crate) repeats: Vec<(u64, Vec<u8>)>,
-    /// Their packets' numbers.
+    /// The numbers of their packets.
     pub(crate) repeat_numbers: Vec<u64>,
     pub(crate) late: Vec<(i64, Vec<u8>)>,
-    /// Sequence numbers, bytes and causes of what was not placed.
+    /// Sequence numbers, bytes and causes of unplaced segments.
     pub(crate) unplaced: Vec<(u32, Vec<u8>, UnplacedCause)>,
-    /// Offset, what stays, what gives way.
+    /// Offset, kept bytes, discarded bytes.
     pub(crate) conflicts: Vec<(u64, Vec<u8>, Vec<u8>)>,
 }
 
@@ -91,7 +91,7 @@ impl Lab {
         }
     }
 
-    /// A connection whose handshake is done.
+    /// Opens a connection and completes the handshake.
     pub(crate) fn open() -> Self {
         let mut lab = Self::new();
         lab.handshake(C, S);
@@ -104,7 +104,7 @@ impl Lab {
         self.send(Client, client.wrapping_add(1), server.wrapping_add(1), "A", "");
     }
 
-    /// Puts a segment on the wire, a millisecond after the one before. Control bits are letters of `SAFRP`.
+    /// Sends a segment, a millisecond after the previous one. Control bits are letters of `SAFRP`.
     pub(crate) fn send(
         &mut self,
         from: Host,
@@ -127,17 +127,17 @@ impl Lab {
         self.table.process([packet], &mut self.seen);
     }
 
-    /// Payload of the client at a stream offset, in an open connection.
+    /// Sends payload of the client at a stream offset, in an open connection.
     pub(crate) fn client(&mut self, offset: u32, payload: &str) {
         self.send(Client, C.wrapping_add(1).wrapping_add(offset), S + 1, "A", payload);
     }
 
-    /// An acknowledgement by the server of so many bytes of the client.
+    /// Sends an acknowledgement by the server up to this offset of the client's stream.
     pub(crate) fn acknowledge(&mut self, offset: u32) {
         self.send(Server, S + 1, C.wrapping_add(1).wrapping_add(offset), "A", "");
     }
 
-    /// Lets time pass.
+    /// Advances the time.
     pub(crate) fn wait(&mut self, time: Duration) {
         self.clock += time.as_millis() as u64;
         self.table.advance(self.now(), &mut self.seen);

@@ -1,4 +1,4 @@
-//! What an attacker can make the table spend.
+//! The cost that an attacker can cause in the table.
 
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,7 @@ fn a_full_table_evicts_and_counts() {
     }
     assert_eq!(lab.table.statistics().ended_evicted, 92);
     assert_eq!(lab.reason(0), Some(EndReason::Evicted));
-    // The oldest went first.
+    // The oldest were evicted first.
     assert!((0..92).all(|flow| lab.reason(flow) == Some(EndReason::Evicted)));
 }
 
@@ -82,10 +82,11 @@ fn eviction_prefers_what_is_half_open() {
     assert_eq!(lab.text(), "still here");
 }
 
-/// What is waited for is no connection that goes on: its flow goes first, with the reason for which the connection ended.
+/// A closed or reset connection is no longer active: its flow is evicted first, with the reason for
+/// which the connection ended.
 #[test]
 fn eviction_prefers_what_was_closed_or_reset() {
-    // A byte is missing before the FIN, which may still come.
+    // A byte is missing before the FIN and may still arrive.
     for (client, offset, server, reason) in
         [("RA", 1, "A", EndReason::Rst), ("FA", 2, "FA", EndReason::Fin)]
     {
@@ -107,13 +108,13 @@ fn eviction_prefers_what_was_closed_or_reset() {
     }
 }
 
-/// The time for twice the segments may grow a little more than twice, not four times.
+/// Twice the segments may take slightly more than twice the time, but not four times.
 #[test]
 fn one_byte_segments_out_of_order_cost_a_logarithm_each() {
     let run = |count: u32| {
         let mut lab = Lab::with(|builder| builder.direction_limit(usize::MAX, usize::MAX));
         lab.handshake(C, S);
-        // Every other byte, scattered, and never the first.
+        // Every other byte, scattered, without the first one.
         let frames: Vec<_> = (0..count)
             .map(|number| 1 + 2 * (number.wrapping_mul(7919) % count))
             .map(|offset| segment(Client, C + 1 + offset, S + 1, "A", 60_000, b"x"))
@@ -133,7 +134,7 @@ fn one_byte_segments_out_of_order_cost_a_logarithm_each() {
     assert!(many < few * 16, "16 k in {few:?}, 64 k in {many:?}");
 }
 
-/// What SYNs of connections that may never be bring is kept under a limit of its own.
+/// Data of SYNs that may be forged is kept within its own limit.
 #[test]
 fn forged_syns_with_data_are_remembered_without_it_beyond_a_limit() {
     let mut lab = Lab::new();
@@ -156,7 +157,7 @@ fn forged_syns_with_data_are_remembered_without_it_beyond_a_limit() {
     assert_eq!(lab.side(1000, Initiator).text, forged);
     lab.wait(Duration::from_secs(3));
     assert_eq!(lab.side(1001, Initiator).text, "[1400 truncated]");
-    // What could not be kept was reported at once.
+    // Data that exceeded the limit was reported immediately.
     assert_eq!(lab.side(999, Initiator).unplaced[0].1.len(), 1400);
 }
 

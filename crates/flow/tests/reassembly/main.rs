@@ -1,4 +1,4 @@
-//! What reassembly owes to its readers, situation by situation.
+//! The guarantees of reassembly, case by case.
 
 #[path = "../harness/reassembly.rs"]
 #[allow(unreachable_pub)]

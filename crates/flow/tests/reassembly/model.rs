@@ -1,10 +1,10 @@
-//! Random scripts against the model; the fuzz target `reassembly` runs the same.
+//! Random scripts, compared with the model. The fuzz target `reassembly` runs the same code.
 
 use proptest::prelude::*;
 
 use crate::harness::check;
 
-/// `PROPTEST_CASES` asks for more, or for fewer.
+/// The number of cases, which `PROPTEST_CASES` overrides.
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_000)
 }

@@ -1,4 +1,4 @@
-//! Bytes in order, once.
+//! Bytes are delivered in order and once.
 
 use flow::{LinkType, Packet};
 
@@ -80,7 +80,7 @@ fn pieces_of_an_overlapping_segment_keep_its_packet_number() {
     lab.client(2, "cdefghij");
     lab.client(0, "abcd");
     assert_eq!(lab.text(), "abcdefghij");
-    // a and b of packet 6, then what packet 5 brought around packet 4's bytes.
+    // a and b of packet 6, then the bytes of packet 5 around those of packet 4.
     assert_eq!(lab.side(0, Initiator).numbers, [6, 5, 4, 5]);
 }
 
@@ -108,7 +108,7 @@ fn keep_alives_and_window_probes_bring_no_byte() {
     let mut lab = Lab::open();
     lab.client(0, "abcd");
     lab.acknowledge(4);
-    // One byte of junk before what comes next, and none.
+    // One byte of junk before the next byte, and none.
     lab.client(3, "\0");
     lab.client(3, "");
     lab.acknowledge(4);
@@ -181,12 +181,12 @@ fn the_scale_of_a_window_counts_where_both_sides_offer_it() {
 fn checksums_that_cannot_be_right_are_not_verified() {
     let mut lab = Lab::with(|builder| builder.verify_checksums(true));
     let wrong = |sequence, payload: &[u8]| segment(Client, sequence, S + 1, "A", 60_000, payload);
-    // The adapter fills it in later.
+    // The adapter computes it later.
     let frame = wrong(C + 1, b"abc");
     let mut packet = Packet::new(&frame, lab.now(), LinkType::IPV4);
     packet.checksum_partial = true;
     lab.table.process([packet], &mut lab.seen);
-    // The capture has cut the segment short.
+    // The capture has truncated the segment.
     lab.snaplen = 42;
     lab.frame(&wrong(C + 4, b"defg"));
     lab.finish();
@@ -217,7 +217,8 @@ fn checksums_are_verified_on_request() {
     assert_eq!(lab.table.statistics().bad_checksums, 1);
 }
 
-/// Wireless stations send several packets as one frame (A-MSDU), each padded to a multiple of four bytes.
+/// Wireless stations send several packets in one frame (A-MSDU), each padded to a multiple of four
+/// bytes.
 #[test]
 fn every_packet_of_an_aggregate_is_taken() {
     for (parts, checksum) in [(1, 0), (2, 0), (3, 4), (40, 4)] {
@@ -240,7 +241,7 @@ fn every_packet_of_an_aggregate_is_taken() {
         frame.resize(frame.len() + checksum, 0xee);
         let before = lab.table.statistics();
         let packet = Packet::new(&frame, lab.now(), LinkType::IEEE802_11);
-        // A packet behind it is worked on after all of it.
+        // A packet after the aggregate is processed after all of its parts.
         let next = segment(Client, C + 1 + sent.len() as u32, S + 1, "A", 60_000, b"!");
         let next = Packet::new(&next, lab.now(), LinkType::IPV4);
         lab.table.process([packet, next], &mut lab.seen);
@@ -250,7 +251,8 @@ fn every_packet_of_an_aggregate_is_taken() {
     }
 }
 
-/// Nothing in it is IP, so that it is a packet of the tunnel's flow: one, however many are aggregated.
+/// The aggregate contains no IP, so it is a packet of the tunnel's flow, and counts once for any
+/// number of parts.
 #[test]
 fn an_aggregate_without_ip_is_one_packet_of_its_tunnel() {
     let mut inner = vec![0x88, 0x02];

@@ -1,4 +1,4 @@
-//! Stretches of a connection that the capture missed, however long.
+//! Stretches of a connection that the capture missed, of any length.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use flow::{GapCause, UnplacedCause};
 
 use crate::lab::*;
 
-/// Lengths on both sides of what sequence numbers can order.
+/// Lengths on both sides of the range that sequence numbers can order.
 const LENGTHS: [u32; 8] = [
     20_000_000,
     50_000_000,
@@ -18,7 +18,7 @@ const LENGTHS: [u32; 8] = [
     4_200_000_000,
 ];
 
-/// The gap between "abc" and what comes behind it, which has to be this.
+/// The gap between "abc" and the following bytes, which must be `rest`.
 fn assert_bridged(lab: &Lab, len: u32, cause: GapCause, rest: &str) {
     let side = lab.side(0, Initiator);
     let gaps: Vec<_> = side.gaps.iter().map(|gap| (gap.offset, gap.len, gap.cause)).collect();
@@ -55,7 +55,7 @@ fn the_whole_flight_after_an_outage_is_delivered() {
         lab.acknowledge(after.wrapping_add(12));
         lab.client(after.wrapping_add(12), "pqr");
         lab.finish();
-        // Three in a row are believed before the acknowledgement comes.
+        // Three in a row are accepted before the acknowledgement arrives.
         assert_bridged(&lab, len, GapCause::Outage, "defghijklmnopqr");
     }
 }
@@ -87,7 +87,7 @@ fn an_outage_is_bridged_without_acknowledgements() {
 
 #[test]
 fn an_acknowledgement_may_come_before_the_segment_that_ends_an_outage() {
-    // One that reaches almost all around looks like an old acknowledgement.
+    // The longest one wraps around almost completely and looks like an old acknowledgement.
     for len in &LENGTHS[..7] {
         let len = *len;
         let mut lab = Lab::open();
@@ -150,7 +150,7 @@ fn outages_may_follow_one_another_through_all_of_the_sequence_space() {
 
 #[test]
 fn the_length_of_an_outage_beyond_all_sequence_numbers_is_estimated_from_the_rate() {
-    // How far the true length is from what the rate lets expect.
+    // The difference between the true length and the one expected from the rate.
     for error in [0_i64, -2_000_000_000, 2_000_000_000] {
         let mut lab = Lab::new();
         lab.handshake(C, S);
@@ -164,7 +164,7 @@ fn the_length_of_an_outage_beyond_all_sequence_numbers_is_estimated_from_the_rat
         }
         let active = lab.clock - started;
         lab.wait(Duration::from_secs(600));
-        // The segment and its acknowledgement come a millisecond after each other.
+        // The segment and its acknowledgement arrive a millisecond apart.
         let expected = u64::from(sent) * 600_002 / active;
         let missed = expected.checked_add_signed(error).unwrap();
         assert!(missed > 1 << 33);
@@ -265,7 +265,7 @@ fn segments_forged_in_several_places_do_not_support_one_another() {
     lab.acknowledge(3);
     for far in [500_000_000, 1_500_000_000, 3_000_000_000] {
         lab.client(far, "forged");
-        // Sent again, it proves no more.
+        // A retransmission is no further evidence.
         lab.client(far, "forged");
         lab.client(far, "forged");
     }
@@ -280,7 +280,8 @@ fn segments_forged_in_several_places_do_not_support_one_another() {
     assert!(unplaced.iter().all(|(_, _, cause)| *cause == UnplacedCause::OutOfWindow));
 }
 
-/// A connection that has sent 1.5 GB, most of which was not captured, and how long it took: milliseconds.
+/// A connection that has sent 1.5 GB, most of it not captured, and the time it took in
+/// milliseconds.
 fn fast() -> (Lab, u64) {
     let mut lab = Lab::open();
     let started = lab.clock - 2;
@@ -297,10 +298,10 @@ fn fast() -> (Lab, u64) {
     (lab, took)
 }
 
-/// Bytes of it.
+/// The number of bytes sent.
 const SENT: u64 = 1_500_000_000;
 
-/// The segment behind it, and how much was missed before that.
+/// The segment after the outage, and the number of bytes missed before it.
 fn assert_fast_is_bridged(lab: &Lab, expected: &[(u64, bool)], rest: &str) {
     let side = lab.side(0, Initiator);
     let gaps: Vec<_> = side.gaps.iter().skip(2).map(|gap| (gap.len, gap.estimated)).collect();
@@ -317,7 +318,7 @@ fn an_outage_that_leads_behind_the_stream_by_its_sequence_numbers_is_bridged() {
         let segments = [(0, "ghi"), (3, "jkl"), (6, "mno"), (9, "pqr")];
         for acknowledges in [true, false] {
             let (mut lab, took) = fast();
-            // As long as it takes to send so much.
+            // The time that it takes to send this number of bytes.
             lab.wait(Duration::from_millis(took * missed / SENT));
             for (offset, text) in segments {
                 lab.client(after.wrapping_add(offset), text);
@@ -327,7 +328,7 @@ fn an_outage_that_leads_behind_the_stream_by_its_sequence_numbers_is_bridged() {
             }
             assert_fast_is_bridged(&lab, &[(missed, true)], "ghijklmnopqr");
         }
-        // The acknowledgements come first.
+        // The acknowledgements arrive first.
         if back > 1 << 26 {
             let (mut lab, took) = fast();
             lab.wait(Duration::from_millis(took * missed / SENT));
@@ -367,12 +368,12 @@ fn old_segments_after_a_long_silence_are_repetitions_if_the_stream_goes_on() {
     lab.finish();
     let side = lab.side(0, Initiator);
     assert!(side.text.ends_with("defmore"), "{}", side.text);
-    // Of what is missing.
+    // Of the missing bytes.
     assert_eq!((side.gaps.len(), side.late.len(), side.unplaced.len()), (2, 2, 0));
 }
 
 impl Lab {
-    /// The source reads its counter.
+    /// Reports dropped packets, as a source does that reads its counter.
     fn lose(&mut self, packets: u64) {
         self.clock += 1;
         self.table.note_drops(packets, self.now());
@@ -382,10 +383,10 @@ impl Lab {
 #[test]
 fn drops_of_the_source_bound_the_length_of_an_outage() {
     for (lost, missed, estimated) in [
-        // So few packets cannot have had 4 GiB more.
+        // This number of packets cannot contain another 4 GiB.
         (50_000, 3_000_000_000, false),
         (60_000, 200_000_000, false),
-        // The share of the stream in them is known about.
+        // The stream's share of the drops is approximately known.
         (150_000, 3_000_000_000, true),
     ] {
         let mut lab = Lab::new();
@@ -406,7 +407,7 @@ fn drops_of_the_source_bound_the_length_of_an_outage() {
 
 #[test]
 fn packets_that_were_lost_tell_how_long_an_outage_is_better_than_its_time() {
-    // Of a stream of 50,000 bytes in two packets. Its pace changed meanwhile.
+    // For a stream of 50,000 bytes in two packets, whose rate has changed.
     for missed in [1_000_000_000_u64, 5_000_000_000, 9_500_000_000, 20_000_000_000] {
         for silent in [2, 200] {
             let mut lab = Lab::new();
@@ -441,11 +442,12 @@ fn without_drops_of_the_source_an_outage_has_the_least_length_and_may_be_longer(
     assert_fast_is_bridged(&lab, &[(100_000_000, true)], "ghi");
 }
 
-/// The peer's acknowledgement of all before a segment far ahead is evidence as good as one of the segment.
+/// An acknowledgement by the peer of everything before a segment far ahead is evidence as good as
+/// the segment's own acknowledgement.
 #[test]
 fn acknowledgements_of_the_missing_stretch_alone_bear_it_out() {
     for len in LENGTHS {
-        // An acknowledgement alone, of as much as lies before the next byte, is an old one.
+        // An acknowledgement alone that reaches up to the next byte may be an old one.
         for first in [len < 1 << 31, false] {
             let mut lab = Lab::open();
             lab.client(0, "abc");
@@ -463,7 +465,8 @@ fn acknowledgements_of_the_missing_stretch_alone_bear_it_out() {
     }
 }
 
-/// After an outage the receiver's window is as large as before: what follows is no more in doubt than it was.
+/// After an outage the receiver's window is as large as before, so the following bytes are not in
+/// doubt.
 #[test]
 fn the_window_behind_an_outage_is_open() {
     let mut lab = Lab::open();

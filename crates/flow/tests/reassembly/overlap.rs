@@ -1,12 +1,12 @@
-//! Whose bytes stay where segments overlap.
+//! The bytes that stay if segments overlap.
 
 use flow::OverlapPolicy;
 
 use crate::lab::*;
 
-/// Six segments held behind a hole, in this order, then one over parts of all of them: every way in which two segments
-/// can lie to each other, as in "Target-Based TCP Stream Reassembly" (Novak and Sturges, 2007), each with its own
-/// letter.
+/// Six segments held behind a hole, in this order, then one that covers parts of all of them. This
+/// covers every relative position of two segments, as in "Target-Based TCP Stream Reassembly"
+/// (Novak and Sturges, 2007), each with its own letter.
 fn stream(policy: OverlapPolicy) -> String {
     let mut lab = Lab::with(|builder| builder.overlap_policy(policy));
     lab.handshake(C, S);
@@ -58,8 +58,8 @@ fn the_pattern_by_policy() {
     }
 }
 
-/// The pattern of the paper: seventeen segments behind a hole that the last one closes, with the results for each kind of
-/// host. (The paper has no BSD-right; what it gives follows from its rule.)
+/// The pattern of the paper: seventeen segments behind a hole that the last one closes, with the
+/// results for each kind of host. The paper has no BSD-right; its result follows from its rule.
 #[test]
 fn the_pattern_of_novak_and_sturges() {
     let segments = [
@@ -110,7 +110,7 @@ fn the_pattern_of_novak_and_sturges() {
     }
 }
 
-/// The table keeps nothing that it has delivered: who wants to compare is given the second version as well.
+/// The table keeps no delivered bytes. A handler that wants to compare gets the second version too.
 #[test]
 fn bytes_that_come_again_after_they_were_delivered_are_told() {
     let mut lab = Lab::open();
@@ -168,7 +168,7 @@ fn what_was_delivered_stays_under_every_policy() {
     assert_eq!(lab.text(), "abcdef");
 }
 
-/// Each direction's bytes are chosen as the host chooses that receives them.
+/// Each direction uses the policy of its receiver.
 #[test]
 fn the_policy_is_that_of_the_receiver() {
     let network = |text: &str| text.parse().unwrap();
@@ -180,7 +180,7 @@ fn the_policy_is_that_of_the_receiver() {
             .overlap_policy_for(network("2001:db8::/32"), OverlapPolicy::BsdRight)
     });
     lab.handshake(C, S);
-    // The client has 192.0.2.1, the server 192.0.2.2.
+    // The client is 192.0.2.1, the server 192.0.2.2.
     lab.client(1, "bc");
     lab.client(1, "XY");
     lab.client(0, "a");

@@ -38,7 +38,8 @@ fn an_answer_ends_the_hold_on_request() {
     for ends in [false, true] {
         let mut lab = Lab::with(|builder| builder.answer_ends_pickup(ends));
         lab.send(Client, 77, 99, "A", "abc");
-        // An acknowledgement alone is no answer, and neither is payload that acknowledges nothing of what is held.
+        // Neither an acknowledgement alone nor payload that acknowledges no held bytes is an
+        // answer.
         lab.send(Server, 96, 80, "A", "");
         lab.send(Server, 96, 70, "A", "xyz");
         assert_eq!(lab.text(), "");

@@ -18,7 +18,7 @@ fn ports_may_be_used_again_in_time_wait() {
     close(&mut lab, C + 1, S + 1);
     lab.handshake(90_000, 70_000);
     lab.send(Client, 90_001, 70_001, "A", "second");
-    // A retransmission of the first connection's last FIN poisons nothing.
+    // A retransmission of the first connection's last FIN has no effect.
     lab.send(Server, S + 1, C + 2, "FA", "");
     lab.send(Client, 90_007, 70_001, "A", " life");
     lab.finish();
@@ -164,7 +164,8 @@ fn bytes_of_the_connection_before_do_not_part_a_syn_from_its_answer() {
     assert_eq!(lab.side(1, Responder).text, "life");
 }
 
-/// Where the numbers of another connection begin, if its handshake was not captured: also shortly before those of the first.
+/// The initial numbers of another connection whose handshake was not captured, including some
+/// shortly before those of the first.
 const ELSEWHERE: [u32; 4] = [5_000_000, 90_000_000, 0_u32.wrapping_sub(100_000), 3_500_000_000];
 
 #[test]
@@ -210,7 +211,8 @@ fn another_connection_after_a_close_of_which_one_side_was_captured() {
     }
 }
 
-/// A segment beyond a FIN that nobody is seen to confirm, with numbers of the same connection, is no other one.
+/// A segment beyond an unconfirmed FIN, with numbers of the same connection, does not begin another
+/// connection.
 #[test]
 fn a_fin_of_one_captured_side_may_be_false() {
     let mut lab = Lab::new();

@@ -1,4 +1,4 @@
-//! Time, as packets and callers tell it.
+//! Time stamps of packets and callers.
 
 use std::time::Duration;
 
