@@ -276,7 +276,7 @@ impl CaptureBuilder {
     }
 
     /// Sets the number of bytes to leave free before each packet (`PACKET_RESERVE`). The maximum is
-    /// the block size, or 64 KiB if that is less, minus 512.
+    /// the block size minus 512, but no more than 65,023.
     pub fn headroom(mut self, bytes: u32) -> Self {
         self.reserve = bytes;
         self
