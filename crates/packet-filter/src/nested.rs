@@ -12,14 +12,14 @@ const FRAME_RELAY: u32 = 107;
 const IPV4: u32 = 228;
 const IPV6: u32 = 229;
 
-/// The link types that [`inner_link_type`] knows.
+/// The link types that [`inner_link_type`] supports.
 const NESTED: [u32; 21] = [
     3, 99, 128, 143, 149, 167, 178, 179, 180, 181, 182, 192, 197, 202, 205, 206, 219, 239, 258,
     259, 289,
 ];
 
-/// Returns `true` for link types that have another one behind their header, which [`inner_link_type`] passes. No expression
-/// is compiled for such a link type itself.
+/// Returns `true` for link types whose header precedes another link type, so that
+/// [`inner_link_type`] must skip it. No expression can be compiled for such a link type itself.
 #[must_use]
 pub fn has_inner_link_type(number: u32) -> bool {
     NESTED.contains(&number)
@@ -63,7 +63,7 @@ pub fn inner_link_type(number: u32, packet: &[u8]) -> Option<(u32, usize)> {
         179 => juniper(packet, PPP)?,
         180 => juniper(packet, FRAME_RELAY)?,
         181 => juniper(packet, CISCO_HDLC)?,
-        // A frame that is whole (FRF.16), no control message.
+        // A whole frame (FRF.16), not a control message.
         182 if packet.first()? & 0xe0 == 0xc0 => (FRAME_RELAY, 2),
         192 => {
             let len = u16::from_le_bytes(chunk(packet, 2)?);
@@ -73,7 +73,7 @@ pub fn inner_link_type(number: u32, packet: &[u8]) -> Option<(u32, usize)> {
         205 => (CISCO_HDLC, 1),
         206 => (FRAME_RELAY, 1),
         219 => {
-            // The bottom label has a bit set (RFC 3032).
+            // The bottom label has the S bit set (RFC 3032).
             let above = packet.chunks_exact(4).position(|label| label[2] & 1 != 0)?;
             (RAW, 4 * (above + 1))
         }
@@ -85,7 +85,8 @@ pub fn inner_link_type(number: u32, packet: &[u8]) -> Option<(u32, usize)> {
     (at <= packet.len()).then_some((inner, at))
 }
 
-/// Juniper's header (magic number, flags, attributes where a flag says so), then a frame, or four bytes and IP.
+/// Skips Juniper's header (magic number, flags, and attributes if a flag is set), which precedes a
+/// frame, or four bytes and IP.
 fn juniper(packet: &[u8], inner: u32) -> Option<(u32, usize)> {
     const WITHOUT_LINK_LAYER: u8 = 0x02;
     const ATTRIBUTES: u8 = 0x80;
@@ -97,8 +98,8 @@ fn juniper(packet: &[u8], inner: u32) -> Option<(u32, usize)> {
     Some(if flags & WITHOUT_LINK_LAYER != 0 { (RAW, at + 4) } else { (inner, at) })
 }
 
-/// AX.25 (version 2.2, section 3): addresses of seven bytes, the last of which has a bit set, a control field, and a protocol
-/// identifier, here that of IP.
+/// Skips AX.25 (version 2.2, section 3): addresses of seven bytes, the last of which has its lowest
+/// bit set, a control field, and the protocol identifier of IP.
 fn amateur_payload(packet: &[u8], start: usize) -> Option<usize> {
     const MAX_ADDRESSES: usize = 10;
     let addresses = packet.get(start..)?.chunks_exact(7).take(MAX_ADDRESSES);
@@ -109,7 +110,8 @@ fn amateur_payload(packet: &[u8], start: usize) -> Option<usize> {
     (has_information && identifier == 0xcc).then_some(at + 2)
 }
 
-/// Symantec's firewall: an EtherType in a header of 44 bytes, or in another place of one of 56.
+/// Skips the header of Symantec's firewall: the EtherType is at 6 in a header of 44 bytes, or at 20
+/// in one of 56.
 fn firewall(packet: &[u8]) -> Option<(u32, usize)> {
     let [short, long] = [6, 20].map(|at| chunk(packet, at).map(u16::from_be_bytes));
     let (ether_type, at) = if short? == 0 { (long?, 56) } else { (short?, 44) };
@@ -120,7 +122,8 @@ fn firewall(packet: &[u8]) -> Option<(u32, usize)> {
     }
 }
 
-/// TZSP: version, type and kind of the frame; then fields with a kind and a length, but for the padding and the end.
+/// Skips TZSP: version, type and frame type, then tagged fields. Each field has a length, except
+/// for padding and end.
 fn mirrored(packet: &[u8]) -> Option<(u32, usize)> {
     let [1, 0 | 1, high, low] = chunk(packet, 0)? else { return None };
     let inner = match u16::from_be_bytes([high, low]) {
@@ -143,7 +146,8 @@ fn mirrored(packet: &[u8]) -> Option<(u32, usize)> {
     }
 }
 
-/// A record of Endace's cards: a time stamp, a type, lengths, and extensions where the highest bit of the type says so.
+/// Skips the header of a record of Endace's cards: a time stamp, a type, lengths, and extension
+/// headers if the type's highest bit is set.
 fn card(packet: &[u8]) -> Option<(u32, usize)> {
     const EXTENDED: u8 = 0x80;
     let [kind] = chunk(packet, 8)?;
@@ -153,7 +157,7 @@ fn card(packet: &[u8]) -> Option<(u32, usize)> {
         (more, at) = (next & EXTENDED != 0, at + 8);
     }
     match kind & !EXTENDED {
-        // HDLC with the address and control bytes of PPP, or with those of Cisco's.
+        // HDLC with the address and control bytes of PPP, or with those of Cisco HDLC.
         1 | 10 | 15 | 17 | 19 => match chunk(packet, at)? {
             [0x0f | 0x8f, 0] => Some((CISCO_HDLC, at)),
             _ => Some((PPP, at)),
@@ -166,7 +170,7 @@ fn card(packet: &[u8]) -> Option<(u32, usize)> {
     }
 }
 
-/// A whole IPv4 packet in the link layer of ATSC 3.0 (A/330, section 5.1).
+/// Finds a whole IPv4 packet in the link layer of ATSC 3.0 (A/330, section 5.1).
 fn broadcast_payload(packet: &[u8]) -> Option<usize> {
     const SEGMENTED: u8 = 0x10;
     const LONG: u8 = 0x08;

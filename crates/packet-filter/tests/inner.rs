@@ -1,10 +1,10 @@
-//! Headers with another link type behind them.
+//! Headers that precede another link type.
 
 use packet_filter::{LinkType, has_inner_link_type, inner_link_type};
 
 #[test]
 fn whatever_they_hold_the_inner_packet_lies_within() {
-    // A generator that repeats itself nowhere near as soon, and is the same each time.
+    // A random generator with a fixed seed and a long period.
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = || {
         state ^= state << 13;
@@ -17,7 +17,7 @@ fn whatever_they_hold_the_inner_packet_lies_within() {
         let mut found = 0;
         for _ in 0..20_000 {
             let mut packet: Vec<u8> = (0..next() % 80).map(|_| next() as u8).collect();
-            // Many small numbers, as headers have them, and the magic number of one of them.
+            // Many small numbers, as in real headers, and the magic number of one header.
             packet.iter_mut().for_each(|byte| *byte >>= next() % 8);
             if next() % 2 == 0 && packet.len() > 3 {
                 packet[..3].copy_from_slice(b"MGC");

@@ -33,7 +33,7 @@ pub(super) fn header(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
         }
     } else {
         if 40 + payload_len > walk.wire_remaining() && walk.in_tunnel() {
-            return Err(Unparsed::Malformed); // nothing else tells a packet from other bytes
+            return Err(Unparsed::Malformed); // the length is the only evidence of a packet
         }
         if 40 + payload_len > walk.wire_remaining() + FRAME_CHECK {
             walk.note(Defect::TooLong);

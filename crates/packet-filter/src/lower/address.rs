@@ -112,13 +112,14 @@ impl Lowering<'_> {
         }
     }
 
-    /// The address of ARCNET's only group, which is that of everybody.
+    /// ARCNET's broadcast address, which is its only group address.
     fn to_all_of_arcnet(&mut self) -> Condition {
         self.equal(self.layout.header, 1, Width::One, 0)
     }
 
-    /// Whether the sender's or the receiver's address of an 802.11 frame passes a test of its place (IEEE 802.11, sections
-    /// 9.2.4.1.4 and 9.3.2.1). Control frames have neither.
+    /// A test that holds if the sender's or the receiver's address of an 802.11 frame passes
+    /// `found`, given its offset (IEEE 802.11, sections 9.2.4.1.4 and 9.3.2.1). Control frames have
+    /// neither address.
     fn wireless_end(
         &mut self,
         is_source: bool,
