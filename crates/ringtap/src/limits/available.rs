@@ -17,6 +17,10 @@ const FLOW: usize = 700;
 const FIXED: usize = 96 << 20;
 /// The same in addresses, most of which have no memory.
 const FIXED_ADDRESSES: usize = 320 << 20;
+/// Where control groups are mounted.
+const GROUPS: &str = "sys/fs/cgroup";
+/// Ancestors of the process that are looked at.
+const ANCESTORS: usize = 16;
 /// The least number of flows that is of any use.
 const FEWEST: usize = 1 << 10;
 
@@ -42,10 +46,27 @@ fn room() -> usize {
     let addresses = fs::read_to_string("/proc/self/limits").ok().and_then(|text| addresses(&text));
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| available(&text));
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let group = groups.lines().filter_map(|line| group(line, Path::new("/sys/fs/cgroup"))).min();
+    let limits = roots().into_iter().flat_map(|root| {
+        groups.lines().filter_map(move |line| group(line, &root.join(GROUPS))).collect::<Vec<_>>()
+    });
+    let group = limits.min();
     let memory = [machine, group].into_iter().flatten().min().unwrap_or(usize::MAX);
     let addresses = addresses.unwrap_or(usize::MAX);
     memory.saturating_sub(FIXED).min(addresses.saturating_sub(FIXED_ADDRESSES))
+}
+
+/// Roots under which the control groups may be seen: `ip netns exec` mounts a `/sys` of its own, without them, so those of the
+/// process's ancestors are looked at, too.
+fn roots() -> Vec<PathBuf> {
+    let parent = |stat: &str| stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok();
+    let mut roots = vec![PathBuf::from("/")];
+    let mut next = Some(std::os::unix::process::parent_id());
+    while let Some(pid) = next.filter(|pid| *pid > 0 && roots.len() <= ANCESTORS) {
+        roots.push(format!("/proc/{pid}/root").into());
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+        next = stat.ok().and_then(|stat| parent(&stat));
+    }
+    roots
 }
 
 /// `RLIMIT_AS` of `/proc/self/limits`; `None` without a limit.
