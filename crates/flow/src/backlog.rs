@@ -1,4 +1,4 @@
-//! What is kept of a direction in which something is amiss.
+//! Reassembly state of the directions that are not on the fast path.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,27 +6,29 @@ use crate::chunked::Chunked;
 use crate::pending::Pending;
 use crate::quarantine::Quarantine;
 
-/// The side structure of a direction that saw a hole, a retransmission or a closed window. Most directions never have
-/// one.
+/// The additional state of a direction with a hole, a retransmission or a closed window. Most
+/// directions never have one.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     pub(crate) pending: Pending,
-    /// When the present hole was first seen. Nanoseconds.
+    /// When the current hole was first seen, in nanoseconds.
     pub(crate) since: u64,
     pub(crate) grace: Option<Grace>,
-    /// Gaps that were declared and not filled by late bytes since, in ascending order.
+    /// Gaps that were declared and have not been filled by late bytes since, in ascending order.
     gaps: VecDeque<(u64, u64)>,
-    /// What does not fit the stream, and what is known of it.
+    /// Segments that do not fit the stream, and the evidence about them.
     pub(crate) quarantine: Option<Box<Quarantine>>,
-    /// The sequence number of another FIN than the one that the direction believes.
+    /// The sequence number of a FIN other than the accepted one.
     pub(crate) other_fin: Option<u32>,
-    /// Segments that the sender sent beyond a FIN that nobody has acknowledged.
+    /// The number of segments that the sender sent beyond an unacknowledged FIN.
     pub(crate) beyond_fin: u32,
-    /// The peer's duplicate acknowledgements ask for the present hole.
+    /// `true` if the peer's duplicate acknowledgements ask for the current hole (RFC 5681, section
+    /// 3.2).
     pub(crate) asked: bool,
-    /// Packets that the capture cut short stay so: no full copy came of the first one.
+    /// `true` if truncated packets are final, because no full copy of the first one arrived.
     pub(crate) cuts_stay: bool,
-    /// The receiver acknowledged a packet that was longer than its frame says: the capture has lost the end.
+    /// `true` if the receiver acknowledged a packet that was longer than its frame, so that the
+    /// capture loses the ends of packets.
     pub(crate) loses_tails: bool,
     pub(crate) gap_bytes: u64,
     pub(crate) unplaced_bytes: u64,
@@ -35,27 +37,27 @@ pub(crate) struct Backlog {
     pub(crate) zero_windows: u64,
     /// The flow's slot and the direction's side.
     owner: (u32, u8),
-    /// Position among those with pending bytes, by age of the hole; 0 without.
+    /// Position among the backlogs with pending bytes, by age of the hole. 0 without pending bytes.
     order: u64,
     counted: usize,
 }
 
-/// How long something that looks like loss is given to turn out to be reordering.
+/// The limits of the grace period, after which apparent loss is no longer taken for reordering.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grace {
     /// The stream offset up to which holes become gaps.
     pub(crate) target: u64,
-    /// Packets of the flow that are still waited for.
+    /// The number of packets of the flow that may still arrive.
     pub(crate) packets: u32,
-    /// Nanoseconds.
+    /// In nanoseconds.
     pub(crate) deadline: u64,
 }
 
-/// Gaps that are remembered for a direction.
+/// The maximum number of gaps that are remembered for a direction.
 const GAPS: usize = 64;
 
 impl Backlog {
-    /// When this wants to be looked at again; `u64::MAX` for never.
+    /// The time at which this must be examined again. `u64::MAX` for never.
     pub(crate) fn deadline(&self, hole_timeout: u64) -> u64 {
         let grace = self.grace.map_or(u64::MAX, |grace| grace.deadline);
         let quarantine = self.quarantine.as_ref().and_then(|quarantine| quarantine.since());
@@ -65,18 +67,19 @@ impl Backlog {
         grace.min(quarantine).min(hole)
     }
 
-    /// When the present hole is given up.
+    /// The time at which the current hole becomes a gap.
     ///
-    /// A receiver whose duplicate acknowledgements ask for the missing bytes has not got them, so the sender must send them
-    /// again, and no second copy exists that the capture could have missed. RFC 6298 (section 5.5) doubles the time between
-    /// two attempts up to 60 s and more, and RFC 9293 (section 3.8.3) lets a host try for longer than 100 s: Linux gives up
-    /// after 15 minutes.
+    /// A receiver whose duplicate acknowledgements ask for the missing bytes does not have them, so
+    /// the sender must retransmit them. There is no second copy that the capture could have missed.
+    /// RFC 6298 (section 5.5) doubles the time between two attempts up to 60 s and more, and RFC
+    /// 9293 (section 3.8.3) allows a host to try for longer than 100 s. Linux gives up after 15
+    /// minutes.
     pub(crate) const fn hole_deadline(&self, hole_timeout: u64) -> u64 {
         let timeout = if self.asked { hole_timeout.saturating_mul(8) } else { hole_timeout };
         self.since.saturating_add(timeout)
     }
 
-    /// Remembers a gap, so that bytes of it are recognised if they come late.
+    /// Remembers a gap, so that its bytes are recognised if they arrive late.
     pub(crate) fn remember_gap(&mut self, start: u64, end: u64) {
         if let Some(last) = self.gaps.back_mut()
             && last.1 == start
@@ -90,7 +93,7 @@ impl Backlog {
         self.gaps.push_back((start, end));
     }
 
-    /// Calls back for each part of a range that lies in a remembered gap, and forgets those parts.
+    /// Calls `late` for each part of a range that is in a remembered gap, and removes those parts.
     pub(crate) fn take_late(&mut self, start: u64, end: u64, mut late: impl FnMut(u64, u64)) {
         let mut index = 0;
         while let Some(&(gap_start, gap_end)) = self.gaps.get(index) {
@@ -115,14 +118,14 @@ impl Backlog {
 pub(crate) struct Backlogs {
     entries: Chunked<Backlog>,
     free: Vec<u32>,
-    /// Those with pending bytes, the oldest hole first.
+    /// The backlogs with pending bytes, the oldest hole first.
     queue: BTreeMap<u64, u32>,
     orders: u64,
     bytes: usize,
     peak: usize,
-    /// Those with segments in quarantine, the oldest first.
+    /// The backlogs with segments in quarantine, the oldest first.
     quarantined: BTreeMap<u64, u32>,
-    /// What these cost.
+    /// The memory of the quarantines.
     quarantine_bytes: usize,
 }
 
@@ -144,7 +147,7 @@ impl Backlogs {
         index
     }
 
-    /// Forgets a backlog; [`NONE`](crate::slot::NONE) is no error.
+    /// Drops a backlog. [`NONE`](crate::slot::NONE) is ignored.
     pub(crate) fn release(&mut self, index: u32) {
         if let Some(entry) = self.entries.get_mut(index) {
             self.queue.remove(&entry.order);
@@ -158,7 +161,7 @@ impl Backlogs {
         }
     }
 
-    /// To be called after a change of what is pending.
+    /// Updates the totals. Call it after every change of the pending segments.
     pub(crate) fn account(&mut self, index: u32) {
         let Some(entry) = self.entries.get_mut(index) else { return };
         self.bytes = self.bytes - entry.counted + entry.pending.bytes();
@@ -176,7 +179,7 @@ impl Backlogs {
         }
     }
 
-    /// The hole of a backlog has moved on: it is now the youngest.
+    /// Makes a hole the youngest, after it has moved.
     pub(crate) fn renew(&mut self, index: u32) {
         let Some(entry) = self.entries.get_mut(index) else { return };
         if entry.order != 0 {
@@ -186,7 +189,7 @@ impl Backlogs {
         }
     }
 
-    /// To be called after a change of what is in quarantine.
+    /// Updates the totals. Call it after every change of the quarantine.
     pub(crate) fn account_quarantine(&mut self, index: u32) {
         let Some(entry) = self.entries.get_mut(index) else { return };
         let Some(quarantine) = &mut entry.quarantine else { return };
@@ -213,18 +216,18 @@ impl Backlogs {
         Some(self.entries[index].owner)
     }
 
-    /// Whose hole is the oldest: slot and side.
+    /// The flow's slot and the side with the oldest hole.
     pub(crate) fn oldest(&self) -> Option<(u32, u8)> {
         let (_, &index) = self.queue.first_key_value()?;
         Some(self.entries[index].owner)
     }
 
-    /// Bytes pending, [`OVERHEAD`](crate::pending::OVERHEAD) counted.
+    /// The memory of pending bytes, including [`OVERHEAD`](crate::pending::OVERHEAD).
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The most that were ever pending.
+    /// The maximum of [`bytes`](Self::bytes).
     pub(crate) const fn peak(&self) -> usize {
         self.peak
     }

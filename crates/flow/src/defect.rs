@@ -1,47 +1,53 @@
-//! What makes a receiving host discard a packet.
+//! The reasons why a receiving host discards a packet.
 
 use std::fmt;
 use std::ops::AddAssign;
 
-/// The reason why the host that receives a packet discards it. [`Display`](fmt::Display) names it in plain words.
+/// The reason why the receiving host discards a packet. [`Display`](fmt::Display) names it in plain
+/// words.
 ///
-/// An attacker who wants to show a watcher other bytes than the receiver gets sends such packets (T. Ptacek and T. Newsham,
-/// "Insertion, Evasion, and Denial of Service", 1998).
+/// An attacker sends such packets to show the monitoring system other bytes than the receiver gets
+/// (T. Ptacek and T. Newsham, "Insertion, Evasion, and Denial of Service", 1998).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Defect {
     /// IPv4 options that contradict themselves (RFC 791, section 3.1).
     IpOptions,
-    /// A source route, on a packet of a connection that has none otherwise. Hosts accept none by default (RFC 7126,
-    /// sections 4.3 and 4.4; RFC 5095 for IPv6).
+    /// A source route on a packet of a connection that has none otherwise. By default hosts reject
+    /// them (RFC 7126, sections 4.3 and 4.4; RFC 5095 for IPv6).
     SourceRoute,
-    /// An IPv6 header chain that no host accepts: hop-by-hop options that are not first, or an unknown option whose type
-    /// says that the packet is to be discarded (RFC 8200, sections 4.1 and 4.2).
+    /// An IPv6 header chain that no host accepts: hop-by-hop options that are not first, or an
+    /// unknown option whose type requires the packet to be discarded (RFC 8200, sections 4.1 and
+    /// 4.2).
     ExtensionHeader,
-    /// IPv6 options padded in a way that Linux refuses: more than 7 bytes, or other bytes than zeros (RFC 4942, section
-    /// 2.1.9.5).
+    /// IPv6 options with padding that Linux rejects: more than 7 bytes, or bytes other than zero
+    /// (RFC 4942, section 2.1.9.5).
     Padding,
     /// An IP length beyond the end of the frame.
     TooLong,
-    /// An IP length of 0, on a packet that was not left to the adapter for segmentation.
+    /// An IP length of 0 on a packet without segmentation offload.
     NoLength,
     /// An IPv4 header whose checksum is wrong.
     IpChecksum,
     /// A TCP segment or UDP datagram whose checksum is wrong.
     Checksum,
-    /// TCP control bits that hosts do not accept: no ACK after the SYN (RFC 9293, section 3.10.7.4), or SYN with RST or FIN.
+    /// TCP control bits that hosts reject: no ACK after the SYN (RFC 9293, section 3.10.7.4), or
+    /// SYN with RST or FIN.
     Flags,
-    /// TCP options that contradict themselves, sent to a host that drops such segments: Linux, if they may hide a signature.
+    /// TCP options that contradict each other, sent to a host that drops such segments. Linux does
+    /// if they may hide a signature.
     TcpOptions,
     /// A TCP signature (RFC 2385, RFC 5925) in a connection that uses none.
     Signature,
     /// An old time stamp (RFC 7323, section 5.3).
     Timestamp,
-    /// An acknowledgement of bytes that were never sent, or that were acknowledged long ago (RFC 5961, section 5.2).
+    /// An acknowledgement of bytes that were never sent, or were acknowledged long ago (RFC 5961,
+    /// section 5.2).
     Acknowledgement,
-    /// A link-layer destination, or a low time to live, that the connection's packets do not have otherwise.
+    /// A link-layer destination, or a low time to live, that other packets of the connection do not
+    /// have.
     Path,
-    /// Bytes beyond the window that the receiver offers.
+    /// Bytes beyond the window that the receiver has announced.
     Window,
 }
 
@@ -96,19 +102,19 @@ impl Discarded {
         self.0[defect as usize] += 1;
     }
 
-    /// Packets with this defect.
+    /// The number of packets with this defect.
     #[must_use]
     pub const fn packets(&self, defect: Defect) -> u64 {
         self.0[defect as usize]
     }
 
-    /// Packets with any defect.
+    /// The number of packets with any defect.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
 
-    /// Returns the defects that were seen, each with its packets.
+    /// Returns the defects that occurred, each with its number of packets.
     pub fn iter(&self) -> impl Iterator<Item = (Defect, u64)> + use<> {
         Defect::ALL.into_iter().zip(self.0).filter(|(_, packets)| *packets > 0)
     }

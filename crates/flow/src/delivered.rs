@@ -1,4 +1,4 @@
-//! Bytes that were delivered, kept for a while: what comes again is compared with them.
+//! Delivered bytes, which are kept for a while so that repeated bytes can be compared with them.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -27,13 +27,14 @@ struct Recent {
     /// Stream offset of the first byte.
     start: u64,
     bytes: VecDeque<u8>,
-    /// Which packet brought the bytes from an offset on.
+    /// The number of the packet that carried the bytes from each offset on.
     packets: VecDeque<(u64, u64)>,
 }
 
-/// Packets that are remembered of a direction; of more only the latest bytes are kept.
+/// The maximum number of packets that are remembered for a direction. Beyond it, only the latest
+/// bytes are kept.
 const PACKETS: usize = 1024;
-/// What a direction costs besides.
+/// The memory of a direction besides its bytes.
 const OVERHEAD: usize = 256;
 
 impl Delivered {
@@ -49,7 +50,7 @@ impl Delivered {
         }
     }
 
-    /// Repetitions that differed.
+    /// The number of repetitions that differed.
     pub(crate) const fn conflicts(&self) -> u64 {
         self.conflicts
     }
@@ -85,7 +86,7 @@ impl Delivered {
     fn forget(&mut self, slot: usize) {
         self.remove((slot, FlowSide::Initiator));
         self.remove((slot, FlowSide::Responder));
-        // Sweep out what is gone once it is the greater part.
+        // Remove stale entries once they are the majority.
         if self.by_age.len() > 2 * self.directions.len() + 64 {
             let directions = &self.directions;
             self.by_age.retain(|(place, generation)| {
@@ -94,11 +95,13 @@ impl Delivered {
         }
     }
 
-    /// The part of repeated bytes that differs from those delivered: from the first that does to the last, as offsets.
+    /// The range, as offsets, from the first to the last repeated byte that differs from the
+    /// delivered ones.
     fn difference(&self, place: (usize, FlowSide), data: &Data<'_>) -> Option<(u64, u64)> {
         let recent = self.directions.get(&place)?;
         let end = data.offset.saturating_add(data.bytes.len() as u64);
-        // A byte that repeats the last one may be a keep-alive's, which may be anything (RFC 9293, section 3.8.4).
+        // A single byte that repeats the last one may belong to a keep-alive and have any value
+        // (RFC 9293, section 3.8.4).
         if data.bytes.len() == 1 && end == recent.end() {
             return None;
         }
@@ -126,7 +129,7 @@ impl Recent {
 
     fn append(&mut self, data: &Data<'_>, limit: usize) {
         if data.offset != self.end() {
-            // There is a gap between.
+            // There is a gap before it.
             self.bytes.clear();
             self.packets.clear();
             self.start = data.offset;
@@ -154,17 +157,17 @@ impl Recent {
         }
     }
 
-    /// The packet that brought the byte at an offset.
+    /// The number of the packet that carried the byte at an offset.
     fn packet(&self, offset: u64) -> u64 {
         let after = self.packets.partition_point(|(start, _)| *start <= offset);
         self.packets.get(after.saturating_sub(1)).map_or(0, |(_, number)| *number)
     }
 }
 
-/// A handler that keeps what it passes on and compares repetitions.
+/// A handler that stores the bytes it passes on and compares repetitions with them.
 pub(crate) struct Comparing<'a, K> {
     memory: &'a mut Delivered,
-    /// Behind a pointer, so that the table's code is not there twice for each type of handler.
+    /// A trait object, so that the table's code is not compiled twice for each type of handler.
     handler: &'a mut dyn FlowHandler<K>,
 }
 
@@ -174,8 +177,8 @@ impl<'a, K> Comparing<'a, K> {
     }
 }
 
-/// Calls a method of a table with its handler, which compares repetitions if the table remembers what it delivered.
-/// Tables that do not pay nothing for it.
+/// Calls a method of a table with its handler, wrapped in [`Comparing`] if the table remembers
+/// delivered bytes. Other tables pay nothing for it.
 macro_rules! comparing {
     ($table:ident, $handler:ident => $call:expr) => {
         if let Some(mut memory) = $table.delivered.take() {

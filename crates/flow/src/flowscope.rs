@@ -1,8 +1,9 @@
-//! Keys and parsers of the crate [`flowscope`](https://docs.rs/flowscope) on this crate's flows.
+//! Keys and parsers of the crate [`flowscope`](https://docs.rs/flowscope) for this crate's flows.
 //!
-//! Any of its extractors is a key through [`Key`] or [`Pair`]; its session and datagram parsers (HTTP, TLS, DNS …) run on streams
-//! that this crate reassembled, through [`Sessions`] and [`Datagrams`]. Its tracker, drivers and reassemblers are not
-//! used. Which parsers there are is said by the features of flowscope that a program turns on.
+//! Any of its extractors can be used as a key through [`Key`] or [`Pair`]. Its session and datagram
+//! parsers (HTTP, TLS, DNS …) run on streams that this crate reassembled, through [`Sessions`] and
+//! [`Datagrams`]. Its tracker, drivers and reassemblers are not used. The features of flowscope
+//! that a program enables determine the available parsers.
 
 mod datagrams;
 mod key;
@@ -15,7 +16,7 @@ pub use sessions::{MessageHandler, ParserStatistics, Sessions};
 
 use crate::{FlowSide, Timestamp};
 
-/// The same point in time; seconds beyond 2106 are that year's.
+/// Converts a time stamp. Seconds saturate in the year 2106.
 fn timestamp(time: Timestamp) -> ::flowscope::Timestamp {
     ::flowscope::Timestamp::new(
         u32::try_from(time.seconds()).unwrap_or(u32::MAX),

@@ -1,25 +1,25 @@
-//! Segments that came before their turn.
+//! The out-of-order queue.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::OverlapPolicy;
 
-/// The segments that wait behind a hole, by stream offset; they never overlap.
+/// The segments that are pending behind a hole, by stream offset, without overlaps.
 ///
-/// An ordered map, so that a peer who sends nothing but one-byte segments out of order costs a logarithm of their
-/// number each.
+/// An ordered map, so that a peer that sends only one-byte segments out of order costs logarithmic
+/// time for each.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     segments: BTreeMap<u64, Held>,
     bytes: usize,
 }
 
-/// A segment, or what is left of it.
+/// A segment, or the rest of one.
 #[derive(Debug)]
 pub(crate) struct Held {
     content: Content,
-    /// Nanoseconds.
+    /// In nanoseconds.
     pub(crate) timestamp: u64,
     pub(crate) number: u64,
     /// See [`Data::awaits`](crate::Data::awaits).
@@ -28,7 +28,7 @@ pub(crate) struct Held {
 
 const _: () = assert!(size_of::<Held>() == 40);
 
-/// Two words: a node of the map has room for eleven, taken or not.
+/// Only two words, because a node of the map has space for eleven entries, used or not.
 #[derive(Debug)]
 enum Content {
     Bytes(Box<[u8]>),
@@ -39,7 +39,7 @@ enum Content {
 enum Rare {
     /// The bytes after the first `skip`.
     Rest { buffer: Box<[u8]>, skip: usize },
-    /// Bytes that were sent but not captured: the segment was cut short.
+    /// Bytes that were sent but not captured, because the segment was truncated.
     Cut(u64),
 }
 
@@ -48,14 +48,14 @@ enum Rare {
 pub(crate) struct Arrival<'a> {
     pub(crate) start: u64,
     pub(crate) bytes: &'a [u8],
-    /// At least as many as `bytes`; more if the capture cut the segment short.
+    /// The length on the wire. Greater than that of `bytes` if the capture truncated the segment.
     pub(crate) wire_len: u64,
     pub(crate) timestamp: u64,
     pub(crate) number: u64,
     pub(crate) awaits: u64,
 }
 
-/// A version of bytes that two segments have, and the packet that brought it.
+/// One of two versions of the same bytes, and the packet that carried it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Version<'a> {
     pub(crate) bytes: &'a [u8],
@@ -63,11 +63,11 @@ pub(crate) struct Version<'a> {
     pub(crate) number: u64,
 }
 
-/// What a segment costs besides its bytes: its share of the map and of the allocator, rounded up.
+/// The overhead of a segment: its share of the map and of the allocator, rounded up.
 pub(crate) const OVERHEAD: usize = 128;
-/// What one costs besides that has memory for what is rare.
+/// The additional overhead of a segment with [`Rare`] content.
 const RARE: usize = 64;
-/// What the first segment costs besides: a node of the map has room for eleven.
+/// The additional overhead of the first segment, because a node of the map has space for eleven.
 pub(crate) const NODE: usize = 600;
 
 impl Pending {
@@ -79,27 +79,28 @@ impl Pending {
         self.segments.len()
     }
 
-    /// Memory held, [`OVERHEAD`] and [`NODE`] counted.
+    /// The memory in use, including [`OVERHEAD`] and [`NODE`].
     pub(crate) fn bytes(&self) -> usize {
         if self.segments.is_empty() { 0 } else { NODE + self.bytes }
     }
 
-    /// Where the first segment begins.
+    /// The start of the first segment.
     pub(crate) fn first(&self) -> Option<u64> {
         self.segments.first_key_value().map(|(&start, _)| start)
     }
 
-    /// Where the first segment ends.
+    /// The end of the first segment.
     pub(crate) fn first_end(&self) -> Option<u64> {
         self.segments.first_key_value().map(|(&start, held)| start + held.len())
     }
 
-    /// `false` if the first segment is one that the capture cut off.
+    /// `false` if the first segment was sent but not captured.
     pub(crate) fn first_is_captured(&self) -> bool {
         self.segments.first_key_value().is_none_or(|(_, held)| held.bytes().is_some())
     }
 
-    /// `true` if segments cover a range without a hole. No more than so many are looked at: a longer row is taken to go on.
+    /// Returns `true` if segments cover a range without a hole. Examines at most `segments`: a
+    /// longer row is assumed to continue.
     pub(crate) fn covers(&self, mut range: Range<u64>, segments: usize) -> bool {
         for _ in 0..segments {
             if range.start >= range.end {
@@ -113,7 +114,7 @@ impl Pending {
         true
     }
 
-    /// Where the last segment ends.
+    /// The end of the last segment.
     pub(crate) fn end(&self) -> Option<u64> {
         self.segments.last_key_value().map(|(&start, held)| start + held.len())
     }
@@ -124,13 +125,13 @@ impl Pending {
         Some((start, held))
     }
 
-    /// Moves every segment towards 0.
+    /// Subtracts `by` from every offset.
     pub(crate) fn shift(&mut self, by: u64) {
         let segments = std::mem::take(&mut self.segments);
         self.segments = segments.into_iter().map(|(start, held)| (start - by, held)).collect();
     }
 
-    /// Takes out the first segment, or the part of it, that lies before an offset.
+    /// Removes the first segment, or the part of it that is before an offset.
     pub(crate) fn pop_before(&mut self, offset: u64) -> Option<(u64, Held)> {
         let start = self.first().filter(|&start| start < offset)?;
         let (_, mut held) = self.pop_first()?;
@@ -142,8 +143,8 @@ impl Pending {
         Some((start, held))
     }
 
-    /// Adds a segment. Where it overlaps others the policy chooses; `overlap` is called with both versions, the one that
-    /// stays first. They may be equal.
+    /// Adds a segment. The policy decides overlaps: `overlap` is called with both versions, which
+    /// may be equal, the one that stays first.
     pub(crate) fn insert(
         &mut self,
         arrival: Arrival<'_>,
@@ -151,7 +152,7 @@ impl Pending {
         mut overlap: impl FnMut(u64, Version<'_>, Version<'_>),
     ) {
         let range = arrival.start..arrival.start + arrival.bytes.len() as u64;
-        // Of the arrival, everything before `from` is in the map or has given way.
+        // Every byte of the arrival before `from` is stored or was discarded.
         let (mut from, mut at) = (range.start, range.start);
         while at < range.end {
             let Some(held_range) = self.overlapping(&(at..range.end)) else { break };
@@ -181,7 +182,7 @@ impl Pending {
         self.insert_cut(range.end..arrival.start + arrival.wire_len, &arrival);
     }
 
-    /// Marks what nothing else covers as cut off.
+    /// Marks the rest of a truncated segment as not captured, unless other segments cover it.
     fn insert_cut(&mut self, mut range: Range<u64>, arrival: &Arrival<'_>) {
         while range.start < range.end {
             let held = self.overlapping(&range).unwrap_or(range.end..range.end);
@@ -238,7 +239,7 @@ impl Pending {
 }
 
 impl Held {
-    /// The bytes, unless they were cut off.
+    /// The bytes. `None` if they were not captured.
     pub(crate) fn bytes(&self) -> Option<&[u8]> {
         match &self.content {
             Content::Bytes(bytes) => Some(bytes),
@@ -270,7 +271,7 @@ impl Held {
             }
     }
 
-    /// Without the first bytes; `None` if nothing is left.
+    /// Removes the first bytes. `None` if nothing is left.
     fn from(self, count: u64) -> Option<Self> {
         if count >= self.len() {
             return None;
@@ -297,7 +298,7 @@ impl Held {
         Self { content, ..*self }
     }
 
-    /// Only the first bytes.
+    /// Keeps only the first bytes.
     fn truncate(&mut self, count: u64) {
         self.content = match self.bytes() {
             Some(bytes) => Content::Bytes(bytes[..count as usize].into()),
@@ -312,7 +313,7 @@ impl Content {
     }
 }
 
-/// The part of `bytes`, which begin at offset `start`, that a range of offsets covers.
+/// The part of `bytes`, which begin at offset `start`, that is in a range of offsets.
 fn slice<'a>(bytes: &'a [u8], start: u64, range: &Range<u64>) -> &'a [u8] {
     &bytes[(range.start - start) as usize..(range.end - start) as usize]
 }

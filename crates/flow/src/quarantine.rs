@@ -4,27 +4,28 @@ use std::collections::VecDeque;
 
 use crate::stream::ahead;
 
-/// How far segments and acknowledgements of one sequence space may be from each other. A window has at most 2³⁰ bytes
-/// (RFC 7323, section 2.3), but what belongs together comes within a few round trips.
+/// The maximum distance between segments and acknowledgements of one sequence space. A window has
+/// at most 2³⁰ bytes (RFC 7323, section 2.3), but related packets arrive within a few round trips.
 pub(crate) const NEAR: u32 = 1 << 24;
-/// Groups that one direction keeps apart.
+/// The maximum number of groups of a direction.
 const GROUPS: usize = 4;
-/// Other sequence spaces that are remembered for a direction.
+/// The maximum number of other sequence spaces that are remembered for a direction.
 const SPACES: usize = 4;
-/// What a segment costs besides its bytes: its place in a queue that may be half empty, and the allocator's share.
+/// The overhead of a segment: its entry in a queue that may be half empty, and the allocator's
+/// share.
 const OVERHEAD: usize = 2 * size_of::<Parked>() + 16;
-/// What a group costs besides its segments: its place likewise, and that of the quarantine.
+/// The overhead of a group: its entry likewise, and that of the quarantine.
 const GROUP: usize = 2 * size_of::<Group>() + size_of::<Quarantine>() + 48;
 
-/// The implausible segments of one direction, and what is known of the sequence spaces around it.
+/// The implausible segments of one direction, and the known sequence spaces around it.
 #[derive(Debug, Default)]
 pub(crate) struct Quarantine {
     pub(crate) groups: Vec<Group>,
     spaces: Vec<Space>,
     claim: Option<Claim>,
-    /// Position among the quarantines of the table by age; 0 without segments.
+    /// Position among the quarantines of the table, by age. 0 without segments.
     pub(crate) order: u64,
-    /// What the table has counted of [`bytes`](Self::bytes).
+    /// The part of [`bytes`](Self::bytes) that the table has counted.
     pub(crate) counted: usize,
 }
 
@@ -33,19 +34,20 @@ pub(crate) struct Quarantine {
 pub(crate) struct Group {
     pub(crate) segments: VecDeque<Parked>,
     bytes: usize,
-    /// When the first of them came. Nanoseconds.
+    /// Arrival of the first segment, in nanoseconds.
     pub(crate) since: u64,
-    /// When the flow's last packet before it came. Nanoseconds.
+    /// Arrival of the flow's last packet before the group, in nanoseconds.
     pub(crate) quiet_since: u64,
-    /// Segments that came in a row, with nothing new in the old place between them.
+    /// The number of segments in a row, without new bytes at the old position in between.
     pub(crate) run: u32,
-    /// The stream went on in its old place after the first of them.
+    /// `true` if the stream continued at its old position after the first segment.
     pub(crate) progressed: bool,
-    /// The peer acknowledged the old place after the first of them.
+    /// `true` if the peer acknowledged the old position after the first segment.
     pub(crate) old_acks: bool,
-    /// The highest acknowledgement by the peer that lies among them.
+    /// The highest acknowledgement by the peer within the group.
     pub(crate) acknowledged: Option<u32>,
-    /// A SYN announced this sequence space: it is another connection's, or one that a middlebox rewrites.
+    /// `true` if a SYN announced this sequence space. It belongs to another connection, or to the
+    /// other side of a middlebox.
     pub(crate) announced: bool,
 }
 
@@ -57,9 +59,9 @@ pub(crate) struct Parked {
     pub(crate) wire_len: u32,
     pub(crate) pushed: bool,
     pub(crate) fin: bool,
-    /// What it acknowledged, and the window field; `None` without ACK.
+    /// The acknowledgement number and the window field. `None` without ACK.
     pub(crate) acknowledgement: Option<(u32, u16)>,
-    /// Bytes of the packet on the wire.
+    /// Length of the packet on the wire.
     pub(crate) packet_len: u32,
     pub(crate) timestamp: u64,
     pub(crate) number: u64,
@@ -69,26 +71,26 @@ pub(crate) struct Parked {
 /// Another sequence space on the same addresses and ports.
 #[derive(Debug)]
 struct Space {
-    /// The first sequence number seen of it.
+    /// The first captured sequence number.
     first: u32,
-    /// After the last sequence number seen of it.
+    /// The number after the last captured sequence number.
     end: u32,
-    /// The old space was seen to go on beside it.
+    /// `true` if the old space continued at the same time.
     proven: bool,
 }
 
-/// Acknowledgements of bytes far ahead of which no segment was seen.
+/// Acknowledgements of bytes far ahead that were not captured.
 #[derive(Clone, Copy, Debug)]
 struct Claim {
     acknowledgement: u32,
-    /// How many, each ahead of the one before.
+    /// The number of acknowledgements, each ahead of the one before.
     run: u32,
-    /// When the flow's last packet before the first of them came. Nanoseconds.
+    /// Arrival of the flow's last packet before the first of them, in nanoseconds.
     quiet_since: u64,
 }
 
 impl Space {
-    /// `true` for a sequence number of the space, or the one behind its FIN.
+    /// Returns `true` for a sequence number of the space, or the one after its FIN.
     const fn has(&self, sequence: u32) -> bool {
         sequence.wrapping_sub(self.first) <= self.end.wrapping_sub(self.first).wrapping_add(1)
     }
@@ -123,12 +125,14 @@ impl Group {
         self.segments.iter().fold(first, highest)
     }
 
-    /// `true` if the evidence so far says that the capture missed a stretch, and that the stream goes on here.
+    /// Returns `true` if the evidence so far shows that the capture missed a stretch, and that the
+    /// stream continues here.
     ///
-    /// An acknowledgement by the peer is the strongest sign, unless the old place goes on as well: then both may be
-    /// true, each of a sequence space of its own, and only segments in a row decide. Without any acknowledgement, three in a
-    /// row do: one forged packet is not enough. A peer that goes on acknowledging the old place may be a capture's skew
-    /// between the directions, which many in a row outweigh.
+    /// An acknowledgement by the peer is the strongest evidence, unless the old position continues
+    /// as well. Then there may be two sequence spaces, and only segments in a row decide. Without
+    /// an acknowledgement, three in a row are enough, but one is not, because it may be forged. If
+    /// the peer keeps acknowledging the old position, the capture may have a skew between the
+    /// directions, which many in a row outweigh.
     pub(crate) const fn continues(&self) -> bool {
         match (self.acknowledged.is_some(), self.progressed) {
             _ if self.announced => false,
@@ -139,7 +143,7 @@ impl Group {
         }
     }
 
-    /// The same when no more evidence comes.
+    /// Returns `true` if the stream continues here, given that no more evidence will arrive.
     pub(crate) const fn continues_at_last(&self) -> bool {
         let uncontradicted = !self.progressed && (!self.old_acks || self.run >= 4);
         !self.announced && (self.acknowledged.is_some() || uncontradicted)
@@ -147,28 +151,29 @@ impl Group {
 }
 
 impl Quarantine {
-    /// Memory in use, what segments and groups cost besides their bytes counted: an attacker can put one byte into the
-    /// quarantine of each of a million flows.
+    /// The memory in use, including the overhead of segments and groups: an attacker can put one
+    /// byte into the quarantine of each of a million flows.
     pub(crate) fn bytes(&self) -> usize {
         self.groups.iter().map(|group| GROUP + group.bytes).sum()
     }
 
-    /// `true` if nothing is kept and nothing known.
+    /// Returns `true` if there are no segments and no evidence.
     pub(crate) fn is_empty(&self) -> bool {
         self.groups.is_empty() && self.spaces.is_empty() && self.claim.is_none()
     }
 
-    /// When the oldest segment came.
+    /// Arrival of the oldest segment.
     pub(crate) fn since(&self) -> Option<u64> {
         self.groups.iter().map(|group| group.since).min()
     }
 
-    /// `true` if nothing is kept, and no other sequence space was seen to go on beside the stream's.
+    /// Returns `true` if there are no segments, and no other sequence space is known to continue
+    /// beside the stream's.
     pub(crate) fn is_idle(&self) -> bool {
         self.groups.is_empty() && !self.spaces.iter().any(|space| space.proven)
     }
 
-    /// Adds a segment to its group and returns the group's index. The second value is a group that had to make room.
+    /// Adds a segment to its group. Returns the group's index, and a group that was evicted.
     pub(crate) fn add(
         &mut self,
         parked: Parked,
@@ -183,12 +188,12 @@ impl Quarantine {
                 evicted = Some(self.groups.remove(0));
             }
             let announced = self.knows(parked.sequence);
-            // An acknowledgement may have come before what it is about.
+            // An acknowledgement may be captured before the segment that it acknowledges.
             let claim = self.claim.filter(|claim| {
                 is_near(claim.acknowledgement, parked.end())
                     && !ahead(parked.sequence, claim.acknowledgement)
             });
-            // Most have one segment.
+            // Most groups have one segment.
             self.groups.reserve_exact(1);
             self.groups.push(Group {
                 segments: VecDeque::with_capacity(1),
@@ -209,7 +214,7 @@ impl Quarantine {
             }
         }
         let group = &mut self.groups[index];
-        // A copy is no evidence.
+        // A copy is not evidence.
         let again = group.segments.iter().any(|held| {
             held.sequence == parked.sequence
                 && held.wire_len == parked.wire_len
@@ -221,7 +226,7 @@ impl Quarantine {
         (index, evicted)
     }
 
-    /// Takes the oldest segment out, to make room.
+    /// Removes the oldest segment, to make room.
     pub(crate) fn evict(&mut self) -> Option<Parked> {
         let group = self.groups.first_mut()?;
         let parked = group.segments.pop_front()?;
@@ -232,8 +237,9 @@ impl Quarantine {
         Some(parked)
     }
 
-    /// The stream went on in its old place. Returns a group that is thereby proven to be of another sequence space: the peer
-    /// has acknowledged it, and the old place goes on all the same.
+    /// Records that the stream continued at its old position. Returns a group that is thereby
+    /// proven to belong to another sequence space: the peer has acknowledged it although the old
+    /// position continues.
     pub(crate) fn progress(&mut self) -> Option<Group> {
         self.claim = None;
         let proven = self.groups.iter().position(|group| group.acknowledged.is_some());
@@ -246,7 +252,7 @@ impl Quarantine {
         Some(group)
     }
 
-    /// The peer acknowledged the old place.
+    /// Records that the peer acknowledged the old position.
     pub(crate) fn acknowledged_old(&mut self) {
         self.claim = None;
         for group in &mut self.groups {
@@ -254,9 +260,11 @@ impl Quarantine {
         }
     }
 
-    /// The peer acknowledged something that does not fit the stream. Returns the index of the group that it bears out.
+    /// Records an acknowledgement that does not fit the stream. Returns the index of the group that
+    /// it confirms.
     pub(crate) fn acknowledged(&mut self, acknowledgement: u32, quiet_since: u64) -> Option<usize> {
-        // An acknowledgement of all before a group is as good as one of the group: no other number is likely to be its first.
+        // An acknowledgement of everything before a group is as good as one of the group, because
+        // no other number is likely to equal the group's first.
         let fits = |group: &Group| {
             is_near(acknowledgement, group.end()) && !ahead(group.first(), acknowledgement)
         };
@@ -279,15 +287,16 @@ impl Quarantine {
         group
     }
 
-    /// Acknowledgements that went on, each ahead of the one before, so far ahead and for so long that the capture must have
-    /// missed the bytes: the last of them, and since when the flow was silent.
+    /// Takes a row of acknowledgements, each ahead of the one before, that shows that the capture
+    /// missed the bytes. Returns the last acknowledgement, and the time since when the flow was
+    /// silent.
     pub(crate) fn claimed(&mut self) -> Option<(u32, u64)> {
         let claim = self.claim.filter(|claim| claim.run >= 4 && self.groups.is_empty())?;
         self.claim = None;
         Some((claim.acknowledgement, claim.quiet_since))
     }
 
-    /// A sequence space other than the stream's was seen.
+    /// Records a sequence space other than the stream's.
     pub(crate) fn know_space(&mut self, end: u32, proven: bool) {
         if let Some(space) = self.spaces.iter_mut().find(|space| is_near(space.end, end)) {
             space.end = end;
@@ -303,8 +312,8 @@ impl Quarantine {
         }
     }
 
-    /// The silence before what is kept near a sequence number, or before an acknowledgement near it: its beginning, and its
-    /// end if that is known.
+    /// The silence before segments near a sequence number, or before an acknowledgement near it:
+    /// its beginning, and its end if known.
     pub(crate) fn silence_before(&self, sequence: u32) -> Option<(u64, Option<u64>)> {
         let group = self.groups.iter().find(|group| near(group.segments.back(), sequence));
         let claim = self.claim.filter(|claim| is_near(claim.acknowledgement, sequence));
@@ -312,17 +321,19 @@ impl Quarantine {
         group.or(claim.map(|claim| (claim.quiet_since, None)))
     }
 
-    /// `true` if a sequence number is of a sequence space other than the stream's that was seen.
+    /// Returns `true` if a sequence number is near a known sequence space other than the stream's.
     pub(crate) fn knows(&self, sequence: u32) -> bool {
         self.spaces.iter().any(|space| is_near(space.end, sequence))
     }
 
-    /// `true` if a sequence number lies between those that were seen of another sequence space, or next to them.
+    /// Returns `true` if a sequence number is between the captured ones of another sequence space,
+    /// or next to them.
     pub(crate) fn has(&self, sequence: u32) -> bool {
         self.spaces.iter().any(|space| space.has(sequence))
     }
 
-    /// `true` if a segment belongs to a sequence space that the old one was seen to go on beside.
+    /// Returns `true` if a segment belongs to a sequence space that is known to continue beside the
+    /// stream's.
     pub(crate) fn is_of_other_space(&mut self, sequence: u32, end: u32) -> bool {
         let space =
             self.spaces.iter_mut().find(|space| space.proven && is_near(space.end, sequence));
@@ -339,7 +350,7 @@ fn near(last: Option<&Parked>, sequence: u32) -> bool {
     last.is_some_and(|last| is_near(last.end(), sequence))
 }
 
-/// `true` if two sequence numbers may be of one sequence space.
+/// Returns `true` if two sequence numbers may belong to one sequence space.
 pub(crate) const fn is_near(one: u32, other: u32) -> bool {
     one.wrapping_sub(other).cast_signed().unsigned_abs() < NEAR
 }

@@ -1,27 +1,29 @@
-//! What the table keeps of each flow.
+//! The per-flow state of the table.
 
 use crate::history::{History, Seen};
 use crate::stream::ahead;
 use crate::{FlowSide, Orientation, TcpFlags};
 
-/// No index: of a backlog that a direction does not have.
+/// The index of a backlog that does not exist.
 pub(crate) const NONE: u32 = u32::MAX;
-/// How far behind the next expected byte an acknowledgement is nothing special: more than most connections have in flight. One
-/// further back may be a way around the sequence space, and is looked at closely.
+/// The maximum distance behind the next expected byte at which an acknowledgement is ordinary. It
+/// is more than most connections have in flight. An acknowledgement further behind may have wrapped
+/// around the sequence space, so the slow path examines it.
 pub(crate) const FAR_BEHIND: i32 = 1 << 26;
 
-/// What a packet touches of a flow: two cache lines, which a processor may fetch as one. The rest is [`Cold`].
+/// The part of a flow that every packet touches: two cache lines, which a processor may fetch as
+/// one. The rest is in [`Cold`].
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub(crate) struct Slot {
-    /// By side: what the initiator sends, what the responder sends.
+    /// By side: the initiator's stream, the responder's stream.
     pub(crate) directions: [Direction; 2],
-    /// The key as [`FlowExtractor::compact`](crate::FlowExtractor::compact) tells it, 0 if it does not fit: then the key
-    /// itself is compared.
+    /// The key from [`FlowExtractor::compact`](crate::FlowExtractor::compact). 0 if the key does
+    /// not fit; then the key itself is compared.
     pub(crate) compact: u128,
-    /// Nanoseconds.
+    /// In nanoseconds.
     pub(crate) last_seen: u64,
-    /// Nanoseconds.
+    /// In nanoseconds.
     pub(crate) started: u64,
     pub(crate) counters: [Counters; 2],
     pub(crate) generation: u32,
@@ -33,28 +35,30 @@ pub(crate) struct Slot {
 
 const _: () = assert!(size_of::<Slot>() == 128);
 
-/// What is looked at only when a flow begins, changes its state or ends; the key also for packets whose key has no
-/// number.
+/// The part of a flow that is needed only when it begins, changes its state or ends. The key is
+/// also needed for packets whose key has no compact form.
 #[derive(Debug)]
 pub(crate) struct Cold<K> {
     pub(crate) key: K,
     pub(crate) history: History,
-    /// The time of the SYN, 0 if its answer came first; once [`SlotFlags::HANDSHAKE`] is set, how long the handshake took,
-    /// `u64::MAX` if that is not known. Nanoseconds.
+    /// The time of the SYN, or 0 if its answer arrived first. Once [`SlotFlags::HANDSHAKE`] is set,
+    /// the duration of the handshake, or `u64::MAX` if unknown. In nanoseconds.
     pub(crate) handshake: u64,
-    /// When a record of the flow was last handed out. Nanoseconds.
+    /// When a record of the flow was last reported, in nanoseconds.
     pub(crate) reported: u64,
 }
 
 impl<K> Cold<K> {
-    /// The acknowledgement of the SYN-ACK came. If the SYN was not seen before its answer, the time between them is unknown.
+    /// Records the acknowledgement of the SYN-ACK. If the SYN was not captured before its answer,
+    /// the time between them is unknown.
     pub(crate) const fn complete_handshake(&mut self, now: u64) {
         self.handshake =
             if self.handshake == 0 { u64::MAX } else { now.saturating_sub(self.handshake) };
     }
 }
 
-/// A segment with SYN whose sequence number does not belong to the flow, remembered until something confirms it.
+/// A SYN segment whose sequence number does not belong to the flow. Kept until a later segment
+/// confirms it.
 #[derive(Debug)]
 pub(crate) struct PendingSyn {
     pub(crate) side: FlowSide,
@@ -70,35 +74,38 @@ pub(crate) struct PendingSyn {
     pub(crate) number: u64,
 }
 
-/// The sequence space of one direction of a TCP flow. 32 bytes: two of them are a cache line.
+/// The sequence space of one direction of a TCP flow. 32 bytes, so that two of them fill a cache
+/// line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Direction {
     /// Stream offset of the next byte to be delivered.
     pub(crate) next: u64,
-    /// Sequence number of stream offset 0; before that is known, see [`DirectionFlags::HINT`] and
+    /// Sequence number of stream offset 0. Before that is known, see [`DirectionFlags::HINT`] and
     /// [`DirectionFlags::HOLD`].
     pub(crate) base: u32,
     /// The highest acknowledgement by the peer, with [`DirectionFlags::ACKED`].
     pub(crate) acked: u32,
     /// The end of the window that the peer has opened, with [`DirectionFlags::ACKED`].
     pub(crate) edge: u32,
-    /// Sequence number of the FIN, with [`DirectionFlags::FIN`]. Before, the place of
-    /// [`latest_timestamp`](Self::latest_timestamp): to be set to 0 when a FIN turns out to be none.
+    /// Sequence number of the FIN, with [`DirectionFlags::FIN`]. Before that, the storage of
+    /// [`latest_timestamp`](Self::latest_timestamp), so it must be set to 0 when a FIN turns out to
+    /// be false.
     pub(crate) fin: u32,
     /// The direction's [`Backlog`](crate::backlog::Backlog), or [`NONE`].
     pub(crate) backlog: u32,
     pub(crate) flags: DirectionFlags,
     pub(crate) scale: Scale,
-    /// Letters of the history that this side has brought.
+    /// The letters of the history that this side has noted.
     pub(crate) seen: Seen,
 }
 
-/// The window scale option of one side. The lower half is what its SYN announced, the upper the shift that holds.
+/// The window scale option of one side. The lower half is the shift that its SYN announced, the
+/// upper half the one in effect.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scale(u8);
 
-/// What one side has sent since these last were carried over to the table's [`Totals`]: half as wide, since every packet
-/// writes them.
+/// The counters of one side since they were last added to the table's [`Totals`]. They have half
+/// the width, because every packet writes them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counters {
     packets: u32,
@@ -106,7 +113,7 @@ pub(crate) struct Counters {
     wire_bytes: u32,
 }
 
-/// What the sides of a flow had sent when their [`Counters`] were full.
+/// The counters of the sides of a flow, up to the last time their [`Counters`] were full.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) packets: u64,
@@ -115,7 +122,7 @@ pub(crate) struct Totals {
 }
 
 impl Counters {
-    /// With one packet more, if there is room for it.
+    /// Adds a packet. `None` if a counter would overflow.
     #[inline(always)]
     pub(crate) const fn plus(self, payload_bytes: u32, wire_bytes: u32) -> Option<Self> {
         let (packets, a) = self.packets.overflowing_add(1);
@@ -124,7 +131,7 @@ impl Counters {
         if a | b | c { None } else { Some(Self { packets, payload_bytes, wire_bytes }) }
     }
 
-    /// Of one packet.
+    /// The counters of one packet.
     pub(crate) const fn one(payload_bytes: u32, wire_bytes: u32) -> Self {
         Self { packets: 1, payload_bytes, wire_bytes }
     }
@@ -138,20 +145,20 @@ impl Totals {
     }
 }
 
-/// By side, one bit: whether a segment that this side sends can be the common case. It is found out when a segment takes
-/// the long way, and holds until anything but the common case changes the flow.
+/// One bit for each side: `true` if a segment that this side sends may take the fast path. The slow
+/// path recomputes it, and it is valid until anything but the fast path changes the flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Calm(u8);
 
-/// Where a flow is in its life.
+/// The state of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum State {
-    /// The slot is not in use; its key is a left-over.
+    /// The slot is free. Its key is stale.
     Free,
     /// Not TCP.
     Datagrams,
-    /// A SYN that nobody has answered.
+    /// A SYN without an answer.
     HalfOpen,
     /// TCP, neither closed by both sides nor reset.
     Established,
@@ -159,11 +166,12 @@ pub(crate) enum State {
     Closing,
     /// A valid RST was seen.
     Reset,
-    /// The flow's end has been told; its key stays for a while, so that stragglers do not open a flow.
+    /// The end was reported. The key stays for a while, so that late packets do not begin a new
+    /// flow.
     Ended,
 }
 
-/// Small set types without a dependency.
+/// Small bit sets without a dependency.
 macro_rules! flags {
     ($(#[$doc:meta])* $name:ident: $type:ty { $($(#[$flag_doc:meta])* $flag:ident = $value:expr;)* }) => {
         $(#[$doc])*
@@ -173,14 +181,14 @@ macro_rules! flags {
         impl $name {
             $($(#[$flag_doc])* pub(crate) const $flag: Self = Self($value);)*
 
-            /// Whether none is set.
+            /// Returns `true` if no flag is set.
             #[allow(dead_code, reason = "not every set is asked")]
             #[inline]
             pub(crate) const fn is_empty(self) -> bool {
                 self.0 == 0
             }
 
-            /// Whether any of these is set.
+            /// Returns `true` if any of these flags is set.
             #[inline]
             pub(crate) const fn has(self, other: Self) -> bool {
                 self.0 & other.0 != 0
@@ -205,62 +213,64 @@ macro_rules! flags {
 }
 
 flags! {
-    /// What is known of a flow.
+    /// The flags of a flow.
     SlotFlags: u8 {
-        /// Packets of the initiator go against the key.
+        /// Packets of the initiator have the reverse orientation of the key.
         REVERSE = 1;
-        /// The whole handshake was seen.
+        /// The whole handshake was captured.
         HANDSHAKE = 2;
-        /// A RST elsewhere in the window came last: believed if nothing follows it.
+        /// The last packet was a RST elsewhere in the window. It is accepted if nothing follows it.
         DOUBTFUL_RESET = 4;
         /// The table keeps a [`PendingSyn`] for the slot.
         PENDING_SYN = 8;
-        /// The flow was reset, whatever its state says now.
+        /// The flow was reset, although its state may have changed since.
         WAS_RESET = 16;
         /// The handler did not admit it.
         REFUSED = 32;
-        /// The initiator's packets come in another scope than the flow's own.
+        /// The initiator's packets are in another scope than the flow's own.
         INITIATOR_ELSEWHERE = 64;
-        /// The responder's packets do.
+        /// The responder's packets are.
         RESPONDER_ELSEWHERE = 128;
     }
 }
 
 flags! {
-    /// What is known of a direction.
+    /// The flags of a direction.
     DirectionFlags: u16 {
-        /// `base` and `next` hold.
+        /// `base` and `next` are valid.
         ANCHORED = 1;
-        /// The SYN was seen.
+        /// The SYN was captured.
         SYN = 2;
         /// Not anchored: `base` is the sequence number of a segment without payload.
         HINT = 4;
-        /// Not anchored: segments are held back because an earlier one may still come. `base` lies before them.
+        /// Not anchored: segments are held back because an earlier one may still arrive. `base` is
+        /// before them.
         HOLD = 8;
-        /// `acked` and `edge` hold.
+        /// `acked` and `edge` are valid.
         ACKED = 16;
-        /// A FIN was seen.
+        /// A FIN was captured.
         FIN = 32;
         /// All bytes before the FIN were delivered.
         FIN_REACHED = 64;
-        /// The FIN was reached and acknowledged, and the handler knows.
+        /// The FIN was reached and acknowledged, and this was reported to the handler.
         FIN_ACKED = 128;
         /// A hole was acknowledged and becomes a gap soon.
         GRACE = 256;
-        /// Segments wait behind a hole.
+        /// Segments are pending behind a hole.
         PENDING = 512;
-        /// Segments are in [quarantine](crate::quarantine::Quarantine), or were once found to be of another sequence space.
+        /// Segments are in [quarantine](crate::quarantine::Quarantine), or were once found to
+        /// belong to another sequence space.
         QUARANTINE = 1024;
-        /// The payload of the SYN waits until it is known whether the receiver took it.
+        /// The payload of the SYN is held until it is known if the receiver accepted it.
         EARLY = 2048;
     }
 }
 
 impl DirectionFlags {
-    /// The bits that hold a [`path`](Self::path).
+    /// The position of the bits of [`path`](Self::path).
     const PATH: u32 = 12;
 
-    /// A few bits of the link-layer destination of the side's packets; 0 if that is not known.
+    /// A few bits of the link-layer destination of the side's packets. 0 if unknown.
     #[inline(always)]
     pub(crate) const fn path(self) -> u8 {
         (self.0 >> Self::PATH) as u8
@@ -276,7 +286,8 @@ impl DirectionFlags {
         Self(Self::ANCHORED.0 | (path as u16) << Self::PATH)
     }
 
-    /// `true` if the direction is anchored and its packets take the path of `expected`: one comparison for both.
+    /// Returns `true` if the direction is anchored and its packets take the path of `expected`,
+    /// with a single comparison.
     #[inline(always)]
     pub(crate) const fn follows(self, expected: Self) -> bool {
         self.0 & (Self::ANCHORED.0 | u16::MAX << Self::PATH) == expected.0
@@ -302,14 +313,15 @@ impl Direction {
         self.base.wrapping_add(self.next as u32)
     }
 
-    /// The side's latest time stamp (`TS.Recent` of its peer, RFC 7323, section 4.3), or 0 if its SYN had none. It shares its
-    /// place with the FIN's sequence number, so it is known only until the side sends a FIN.
+    /// The side's latest time stamp (`TS.Recent` of its peer, RFC 7323, section 4.3), or 0 if its
+    /// SYN had none. It shares its storage with the FIN's sequence number, so it is known only
+    /// until the side sends a FIN.
     #[inline(always)]
     pub(crate) const fn latest_timestamp(&self) -> u32 {
         if self.flags.has(DirectionFlags::FIN) { 0 } else { self.fin }
     }
 
-    /// Sets the side's latest time stamp; 0 for none. Nothing is done once the side has sent a FIN.
+    /// Sets the side's latest time stamp. 0 for none. Does nothing once the side has sent a FIN.
     #[inline(always)]
     pub(crate) const fn set_latest_timestamp(&mut self, timestamp: u32) {
         if !self.flags.has(DirectionFlags::FIN) {
@@ -317,8 +329,9 @@ impl Direction {
         }
     }
 
-    /// `true` if an acknowledgement is of nothing but what was seen. One that no window spans is not: it
-    /// may be of bytes so far ahead that their numbers come before the others again.
+    /// Returns `true` if an acknowledgement covers only captured bytes. One at a distance that no
+    /// window spans does not count: it may acknowledge bytes so far ahead that their numbers have
+    /// wrapped around.
     #[inline(always)]
     pub(crate) const fn has_seen(&self, acknowledgement: u32) -> bool {
         type F = DirectionFlags;
@@ -328,8 +341,8 @@ impl Direction {
                 || (distance == 1 && self.flags.has(F::FIN_REACHED)))
     }
 
-    /// Takes an acknowledgement of nothing but what was seen; else false, with nothing done. The caller looks at
-    /// [`fin_is_due`](Self::fin_is_due) afterwards.
+    /// Records an acknowledgement that covers only captured bytes. For any other it does nothing
+    /// and returns `false`. The caller checks [`fin_is_due`](Self::fin_is_due) afterwards.
     #[inline(always)]
     pub(crate) const fn takes_acknowledgement(&mut self, acknowledgement: u32, edge: u32) -> bool {
         type F = DirectionFlags;
@@ -347,7 +360,7 @@ impl Direction {
         true
     }
 
-    /// `true` if the FIN was reached and acknowledged, and the handler does not know it yet.
+    /// Returns `true` if the FIN was reached and acknowledged, but not yet reported to the handler.
     #[inline(always)]
     pub(crate) const fn fin_is_due(&self) -> bool {
         type F = DirectionFlags;
@@ -357,7 +370,7 @@ impl Direction {
             && self.acked == self.fin.wrapping_add(1)
     }
 
-    /// `true` if the window that the peer has opened is closed, or so small that a segment or two overrun it.
+    /// Returns `true` if the peer's window is closed, or so small that a segment or two exceed it.
     pub(crate) const fn is_narrow(&self) -> bool {
         /// Three segments of a common size.
         const NARROW: i32 = 4096;
@@ -365,24 +378,25 @@ impl Direction {
             && self.edge.wrapping_sub(self.acked).cast_signed() < NARROW
     }
 
-    /// `true` if a sequence number is so far from the next expected byte that no window spans it (RFC 7323, section 2.3).
+    /// Returns `true` if a sequence number is so far from the next expected byte that no window
+    /// spans it (RFC 7323, section 2.3).
     #[inline(always)]
     pub(crate) const fn strays(&self, sequence: u32) -> bool {
         sequence.wrapping_sub(self.expected()).cast_signed().unsigned_abs() > 1 << 30
     }
 
-    /// Whether a FIN comes next.
+    /// Returns `true` if a FIN with this sequence number is the next expected one.
     #[inline(always)]
     pub(crate) const fn can_end_at(&self, sequence: u32) -> bool {
         type F = DirectionFlags;
         self.flags.has(F::ANCHORED)
             && !self.flags.has(F::FIN.or(F::PENDING).or(F::EARLY))
             && sequence == self.expected()
-            // The peer has more than that: then this FIN is not what ends the stream.
+            // The peer has acknowledged more than that, so this FIN does not end the stream.
             && !(self.flags.has(F::ACKED) && ahead(self.acked, sequence.wrapping_add(1)))
     }
 
-    /// Takes a FIN that comes next; else false, with nothing done.
+    /// Records a FIN if it is the next expected one. Otherwise it does nothing and returns `false`.
     #[inline(always)]
     pub(crate) const fn takes_fin(&mut self, sequence: u32) -> bool {
         if !self.can_end_at(sequence) {
@@ -393,20 +407,21 @@ impl Direction {
         true
     }
 
-    /// The whole stream was delivered, the FIN was acknowledged, and nothing waits.
+    /// Returns `true` if the whole stream was delivered, the FIN was acknowledged, and nothing is
+    /// pending.
     pub(crate) const fn is_complete(&self) -> bool {
         type F = DirectionFlags;
         self.flags.has(F::FIN_ACKED)
             && !self.flags.has(F::PENDING.or(F::HOLD).or(F::QUARANTINE).or(F::EARLY))
     }
 
-    /// Only where the stream begins is known: nothing of it was seen.
+    /// Returns `true` if only the start of the stream is known, and none of its bytes was captured.
     pub(crate) const fn has_brought_nothing(&self) -> bool {
         type F = DirectionFlags;
         self.next == 0 && !self.flags.has(F::PENDING.or(F::FIN).or(F::QUARANTINE).or(F::EARLY))
     }
 
-    /// The same, but for the payload of a SYN that waits.
+    /// The same, but ignores the held payload of a SYN.
     pub(crate) const fn has_brought_nothing_but_early(&self) -> bool {
         type F = DirectionFlags;
         self.next == 0
@@ -414,12 +429,12 @@ impl Direction {
             && (self.flags.has(F::EARLY) || !self.flags.has(F::PENDING))
     }
 
-    /// Forgets what is known of the sequence space.
+    /// Resets the sequence space.
     pub(crate) const fn forget(&mut self) {
         *self = Self { backlog: self.backlog, seen: self.seen, ..Self::NEW };
     }
 
-    /// Nothing was known of the direction, and now the sequence number of stream offset 0 is.
+    /// Sets the sequence number of stream offset 0 in a direction of which nothing was known.
     #[inline(always)]
     pub(crate) const fn begin_at(&mut self, base: u32) {
         self.base = base;
@@ -428,7 +443,8 @@ impl Direction {
         self.flags.set(DirectionFlags::ANCHORED);
     }
 
-    /// A segment without payload in a direction of which nothing else is known shows what comes next.
+    /// Records the sequence number of a segment without payload, in a direction of which nothing
+    /// else is known.
     #[inline(always)]
     pub(crate) const fn hint(&mut self, sequence: u32) {
         if !self.flags.has(DirectionFlags::ANCHORED.or(DirectionFlags::HOLD)) {
@@ -437,31 +453,33 @@ impl Direction {
         }
     }
 
-    /// The stream offset of a sequence number, which is taken to be within 2³¹ of the next byte.
+    /// The stream offset of a sequence number, which is assumed to be within 2³¹ of the next byte.
     #[inline]
     pub(crate) const fn offset(&self, sequence: u32) -> i64 {
         let distance = sequence.wrapping_sub(self.expected()).cast_signed();
-        // Offsets stay far below 2⁶³: a stream of a terabit a second needs two years to get there.
+        // Offsets stay far below 2⁶³: a stream of a terabit per second takes two years to get
+        // there.
         self.next.cast_signed().wrapping_add(distance as i64)
     }
 }
 
 impl Scale {
-    /// The largest shift (RFC 7323, section 2.3).
+    /// The maximum shift (RFC 7323, section 2.3).
     const MAX: u8 = 14;
     const NONE: u8 = 15;
-    /// Where a SYN was not seen: an estimate, large rather than small.
+    /// The estimate if a SYN was not captured. Rather too large, because a window that is too small
+    /// would discard valid segments.
     const UNKNOWN: u8 = 8;
     const NEW: Self = Self(Self::UNKNOWN << 4 | Self::NONE);
 
-    /// What the side's SYN says.
+    /// Records the option in the side's SYN.
     pub(crate) fn announce(&mut self, option: Option<u8>) {
         let announced =
             option.map_or(Self::NONE, |shift| if shift < Self::MAX { shift } else { Self::MAX });
         self.0 = self.0 & 0xf0 | announced;
     }
 
-    /// The shift that holds for the side's windows.
+    /// The shift in effect for the side's windows.
     #[inline(always)]
     pub(crate) const fn shift(self) -> u8 {
         self.0 >> 4
@@ -482,14 +500,15 @@ impl Calm {
 }
 
 impl Slot {
-    /// `true` if both SYNs had a time stamp and neither side has sent a FIN.
+    /// Returns `true` if both SYNs had a time stamp and neither side has sent a FIN.
     #[inline(always)]
     pub(crate) const fn is_stamped(&self) -> bool {
         let [initiator, responder] = &self.directions;
         initiator.latest_timestamp() != 0 && responder.latest_timestamp() != 0
     }
 
-    /// Finds out which shifts hold for windows (RFC 7323, section 2.2): those of both SYNs, if both had the option.
+    /// Computes the shifts in effect (RFC 7323, section 2.2): those of both SYNs, if both had the
+    /// option.
     pub(crate) fn agree_on_scales(&mut self) {
         let [initiator, responder] = &self.directions;
         if !(initiator.flags.has(DirectionFlags::SYN) && responder.flags.has(DirectionFlags::SYN)) {
@@ -502,7 +521,8 @@ impl Slot {
         }
     }
 
-    /// Finds out whether the flow is calm: an open connection in which nothing is amiss.
+    /// Recomputes if the flow may take the fast path: an open connection without any exceptional
+    /// state.
     pub(crate) fn calm_down(&mut self) {
         self.calm = Calm::NO;
         if self.nothing_is_amiss() {
@@ -516,7 +536,7 @@ impl Slot {
         }
     }
 
-    /// Whether a segment of this side can be the common case.
+    /// Returns `true` if a segment of this side may take the fast path.
     pub(crate) fn is_calm(&self, side: FlowSide) -> bool {
         let peer = self.directions[side.opposite() as usize].flags;
         self.nothing_is_amiss()
@@ -524,7 +544,8 @@ impl Slot {
             && self.elsewhere() >> side as u8 & 1 == 0
     }
 
-    /// By side, one bit: its packets come in another scope, so that any of them in the flow's own scope takes a closer look.
+    /// One bit for each side whose packets are in another scope. Its packets in the flow's own
+    /// scope then need the slow path.
     const fn elsewhere(&self) -> u8 {
         self.flags.0 >> 6
     }
@@ -542,11 +563,11 @@ impl Slot {
             && (self.flags.has(SlotFlags::HANDSHAKE) || !both_greeted)
     }
 
-    /// Which side sends packets of this orientation.
+    /// The side that sends packets of this orientation.
     #[inline(always)]
     pub(crate) const fn side(&self, orientation: Orientation) -> FlowSide {
         let against = matches!(orientation, Orientation::Reverse);
-        // Without branches: which way packets go is what no processor can predict.
+        // Without a branch, because a processor cannot predict the direction of packets.
         if against != self.flags.has(SlotFlags::REVERSE) {
             FlowSide::Responder
         } else {

@@ -10,9 +10,10 @@ use crate::{
     protocol,
 };
 
-/// A handler for a [`FlowTable`](crate::FlowTable) that runs one of flowscope's datagram parsers on each UDP flow.
+/// A handler for a [`FlowTable`](crate::FlowTable) that runs one of flowscope's datagram parsers on
+/// each UDP flow.
 ///
-/// Datagrams that the capture cut short are parsed as far as they go.
+/// Truncated datagrams are parsed as far as they were captured.
 #[derive(Debug)]
 pub struct Datagrams<K, F, H>
 where
@@ -28,18 +29,21 @@ where
     F: DatagramParserFactory<K>,
     H: MessageHandler<K, <F::Parser as DatagramParser>::Message>,
 {
-    /// Parsers from `factory` (any parser that is `Default` and `Clone` is its own factory), messages to `handler`.
+    /// Creates a handler with parsers from `factory` and messages to `handler`. Any parser that is
+    /// `Default` and `Clone` is its own factory.
     #[must_use]
     pub const fn new(factory: F, handler: H) -> Self {
         let parsers = Parsers::new(DatagramParser::on_tick, DatagramParser::is_poisoned);
         Self { factory, handler, parsers }
     }
 
-    /// Tells parsers the time, for what comes of time alone, such as queries that nobody answers: to be called, now and
-    /// then and with the table that feeds this, before [`FlowTable::advance`]. What they say is the initiator's.
+    /// Passes the time to the parsers, for messages that depend only on time, such as queries
+    /// without an answer. Call it regularly before [`FlowTable::advance`], with the table that
+    /// feeds this handler. Such messages are attributed to the initiator.
     ///
-    /// Each parser is told about once a second: those that are fed by that, the others by this, which looks at 4,096 slots
-    /// of the table at most every 100 ms. A flow that ends hears of the time once more.
+    /// Each parser gets the time about once a second: an active one with its packets, an idle one
+    /// from this method, which examines 4,096 slots of the table at most every 100 ms. A flow that
+    /// ends gets the time once more.
     pub fn tick<E>(&mut self, now: Timestamp, table: &FlowTable<E>)
     where
         E: FlowExtractor<Key = K>,
@@ -47,19 +51,19 @@ where
         self.parsers.tick(now, table, &mut self.handler);
     }
 
-    /// What became of parsers.
+    /// Counters of the parsers.
     #[must_use]
     pub fn statistics(&self) -> ParserStatistics {
         self.parsers.statistics()
     }
 
-    /// The handler of messages.
+    /// Returns the handler of messages.
     #[must_use]
     pub fn handler(&self) -> &H {
         &self.handler
     }
 
-    /// The handler of messages.
+    /// Returns the handler of messages.
     #[must_use]
     pub fn handler_mut(&mut self) -> &mut H {
         &mut self.handler

@@ -1,4 +1,4 @@
-//! Keys by flowscope's extractors.
+//! Keys of flowscope's extractors.
 
 use std::fmt;
 
@@ -7,14 +7,16 @@ use ::flowscope::PacketView;
 use super::timestamp;
 use crate::{FlowExtractor, Headers, LinkType, Orientation, Packet, Scope};
 
-/// The most of a packet that is copied for an extractor which expects an Ethernet frame and cannot be shown one.
+/// The maximum number of bytes that are copied for an extractor that expects an Ethernet frame, if
+/// the packet is not one.
 const COPIED: usize = 2048;
 
-/// Flows told apart by one of flowscope's extractors.
+/// Keys flows by one of flowscope's extractors.
 ///
-/// The extractors expect Ethernet frames. Packets of other link types, and those inside tunnels, are shown to them
-/// behind an Ethernet header made up for them: their innermost IP packet, cut at 2,048 bytes. An extractor that looks
-/// into tunnels itself gets only what this crate has already taken out of them.
+/// The extractors expect Ethernet frames. Packets of other link types, and those inside tunnels,
+/// are passed to them behind a synthetic Ethernet header: their innermost IP packet, truncated to
+/// 2,048 bytes. So an extractor that decapsulates tunnels itself sees only packets that this crate
+/// has already decapsulated.
 ///
 /// ```
 /// use flow::FlowTable;
@@ -25,12 +27,13 @@ const COPIED: usize = 2048;
 /// assert_eq!(table.len(), 0);
 /// ```
 ///
-/// An extractor whose keys hold many connections at a time, as [`IpPair`](::flowscope::extract::IpPair)'s do, goes into
-/// [`Pair`] instead, lest their TCP segments be put together.
+/// Use [`Pair`] for an extractor whose keys cover many connections at a time, such as
+/// [`IpPair`](::flowscope::extract::IpPair), so that their TCP segments are not reassembled into
+/// one stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Key<X>(pub X);
 
-/// As [`Key`], for extractors whose keys hold many connections: every packet is a datagram.
+/// As [`Key`], for extractors whose keys cover many connections: every packet is a datagram.
 #[derive(Clone, Copy, Debug)]
 pub struct Pair<X>(pub X);
 

@@ -1,4 +1,4 @@
-//! One parser a flow, and what comes out of them.
+//! One parser per flow, and its messages.
 
 use std::ops::Range;
 
@@ -8,28 +8,28 @@ use super::sessions::{MessageHandler, ParserStatistics};
 use super::timestamp;
 use crate::{FlowExtractor, FlowId, FlowSide, FlowTable, Timestamp};
 
-/// How often a parser is told the time.
+/// The interval at which a parser gets the time, in nanoseconds.
 const ROUND: u64 = 1_000_000_000;
-/// Slots that are looked at in one go to tell their parsers the time.
+/// The number of slots that one call examines for parsers that need the time.
 const PORTION: usize = 4096;
-/// The least time between two such portions.
+/// The minimum time between two such calls, in nanoseconds.
 const PAUSE: u64 = 100_000_000;
 
-/// Parsers of type `P` by the slots of their flows' ids, whose messages are `M`.
+/// Parsers of type `P`, by the slots of their flows, with messages of type `M`.
 ///
-/// A parser is told the time once a second: before it is fed, and, if it is not, when its slot comes round. The round
-/// takes as long as it takes in portions: with more than some ten thousand slots, longer than a second.
+/// A parser gets the time once a second: before it is fed, or else when its slot is examined. One
+/// round over all slots takes longer than a second if there are more than some ten thousand.
 #[derive(Debug)]
 pub(super) struct Parsers<P, M> {
     slots: Vec<Option<Parser<P>>>,
-    /// What tells a parser the time.
+    /// Passes the time to a parser.
     tick: Tick<P, M>,
-    /// Whether a parser gave up.
+    /// Returns `true` if a parser has failed.
     poisoned: fn(&P) -> bool,
-    /// Empty between any two calls, but for its memory.
+    /// A buffer that is empty between calls.
     messages: Vec<M>,
     statistics: ParserStatistics,
-    /// The latest time that was heard of.
+    /// The latest time so far.
     now: Timestamp,
     round: Round,
 }
@@ -40,11 +40,11 @@ type Tick<P, M> = fn(&mut P, Time, &mut Vec<M>);
 struct Parser<P> {
     flow: FlowId,
     parser: P,
-    /// When it was told the time last.
+    /// The last time that was passed to the parser.
     told: u64,
 }
 
-/// Which slots are next, and when.
+/// The next slots to examine, and the time for it.
 #[derive(Debug)]
 struct Round {
     slot: usize,
@@ -69,7 +69,7 @@ impl<P, M> Parsers<P, M> {
         self.statistics
     }
 
-    /// A flow began; `None` if it is not to be parsed.
+    /// Begins a flow. With `None` it is not parsed.
     pub(super) fn start(&mut self, flow: FlowId, started: Timestamp, parser: Option<P>) {
         let slot = flow.slot();
         if slot >= self.slots.len() {
@@ -81,12 +81,12 @@ impl<P, M> Parsers<P, M> {
         self.slots[slot] = parser.map(|parser| Parser { flow, parser, told: started.as_nanos() });
     }
 
-    /// The flow's parser, unless it has none or that gave up.
+    /// The flow's parser, unless it has none or the parser has failed.
     pub(super) fn of(&mut self, flow: FlowId) -> Option<&mut P> {
         Some(&mut self.slots.get_mut(flow.slot())?.as_mut()?.parser)
     }
 
-    /// A gap took the flow's parser away; `fresh` makes the next.
+    /// Replaces the flow's parser after a gap with one from `fresh`.
     pub(super) fn restart(&mut self, flow: FlowId, fresh: impl FnOnce() -> P) {
         if let Some(parser) = self.of(flow) {
             *parser = fresh();
@@ -94,8 +94,8 @@ impl<P, M> Parsers<P, M> {
         }
     }
 
-    /// Lets the flow's parser do something that belongs to a time, and hands on what came of it with the time that it
-    /// belongs to, `true` for what came of time alone. A parser that is poisoned afterwards is thrown away.
+    /// Runs the flow's parser for a point in time, and passes on its messages with that time, with
+    /// `true` for those that depend only on time. A parser that is poisoned afterwards is dropped.
     pub(super) fn run(
         &mut self,
         flow: FlowId,
@@ -110,7 +110,7 @@ impl<P, M> Parsers<P, M> {
         self.work(flow.slot(), work, |_, said| message(false, said));
     }
 
-    /// Tells the time to parsers that have not heard of it for long, as many as one go may cost.
+    /// Passes the time to the next portion of idle parsers.
     pub(super) fn tick<E: FlowExtractor>(
         &mut self,
         now: Timestamp,
@@ -129,7 +129,7 @@ impl<P, M> Parsers<P, M> {
         }
     }
 
-    /// The flow ended: what time has made of it by now comes first.
+    /// Ends a flow. Messages that depend only on time come first.
     pub(super) fn end(&mut self, flow: FlowId, mut message: impl FnMut(Timestamp, M)) {
         let now = self.now;
         self.tell(flow.slot(), now, |_, told| message(now, told));
@@ -143,7 +143,7 @@ impl<P, M> Parsers<P, M> {
         now.as_nanos().saturating_sub(parser.told) >= ROUND
     }
 
-    /// Tells a parser the time.
+    /// Passes the time to a parser.
     fn tell(&mut self, slot: usize, now: Timestamp, message: impl FnMut(FlowId, M)) {
         if let Some(Some(parser)) = self.slots.get_mut(slot) {
             parser.told = now.as_nanos();
@@ -172,7 +172,7 @@ impl<P, M> Parsers<P, M> {
 }
 
 impl Round {
-    /// The slots to look at now.
+    /// The slots to examine now.
     fn portion(&mut self, now: u64, slots: usize) -> Range<usize> {
         if now < self.due {
             return 0..0;
@@ -210,7 +210,7 @@ mod tests {
             assert!(visits.iter().all(|times| (seconds..=seconds + 1).contains(times)), "{slots}");
             round = Round { slot: 0, began: 0, due: 0 };
         }
-        // Slots only become more; time may leap.
+        // The number of slots only grows; time may jump.
         assert_eq!(round.portion(u64::MAX, 5), 0..5);
         assert_eq!(round.portion(0, 5), 0..0);
     }

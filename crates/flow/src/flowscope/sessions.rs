@@ -9,38 +9,39 @@ use crate::{
     Timestamp, protocol,
 };
 
-/// Receives what parsers make of streams or datagrams.
+/// Receives the messages of parsers for streams or datagrams.
 pub trait MessageHandler<K, M> {
-    /// A message, complete.
+    /// Called with a complete message.
     fn on_message(&mut self, flow: &Flow<'_, K>, side: FlowSide, message: M, timestamp: Timestamp);
 
-    /// Bytes of a side are missing; its parser was told to begin anew.
+    /// Called when bytes of a side are missing. Its parser was replaced with a new one.
     fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
         let _ = (flow, side, gap);
     }
 
-    /// The flow ended.
+    /// Called when a flow ends.
     fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
         let _ = (flow, record);
     }
 }
 
-/// What became of parsers.
+/// Counters of the parsers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParserStatistics {
-    /// Messages that came out.
+    /// The number of messages.
     pub messages: u64,
-    /// Parsers that gave up on what they were fed; the rest of their flows is not parsed.
+    /// Parsers that failed on their input. The rest of their flows is not parsed.
     pub poisoned: u64,
-    /// Parsers that a gap took away, each followed by a fresh one.
+    /// Parsers that were replaced after a gap.
     pub restarted: u64,
 }
 
-/// A handler for a [`FlowTable`](crate::FlowTable) that runs one of flowscope's session parsers on each TCP flow.
+/// A handler for a [`FlowTable`](crate::FlowTable) that runs one of flowscope's session parsers on
+/// each TCP flow.
 ///
-/// Bytes reach a parser in order and once. At a gap the parser is thrown away, for none of them can know how much of a
-/// message is missing, and a fresh one begins behind it.
+/// Bytes reach a parser in order and once. At a gap the parser is dropped, because no parser can
+/// know how much of a message is missing. A new one begins after the gap.
 #[derive(Debug)]
 pub struct Sessions<K, F, H>
 where
@@ -49,7 +50,7 @@ where
     factory: F,
     handler: H,
     parsers: Parsers<F::Parser, <F::Parser as SessionParser>::Message>,
-    /// Time of the newest bytes: a message that a FIN completes is as old as they.
+    /// Time of the newest bytes, which is also the time of a message that a FIN completes.
     newest: Timestamp,
 }
 
@@ -58,14 +59,15 @@ where
     F: SessionParserFactory<K>,
     H: MessageHandler<K, <F::Parser as SessionParser>::Message>,
 {
-    /// Parsers from `factory` (any parser that is `Default` and `Clone` is its own factory), messages to `handler`.
+    /// Creates a handler with parsers from `factory` and messages to `handler`. Any parser that is
+    /// `Default` and `Clone` is its own factory.
     #[must_use]
     pub fn new(factory: F, handler: H) -> Self {
         let parsers = Parsers::new(SessionParser::on_tick, SessionParser::is_poisoned);
         Self { factory, handler, parsers, newest: Timestamp::default() }
     }
 
-    /// Tells parsers the time, as [`Datagrams::tick`](super::Datagrams::tick) does.
+    /// Passes the time to the parsers, as [`Datagrams::tick`](super::Datagrams::tick) does.
     pub fn tick<E>(&mut self, now: Timestamp, table: &FlowTable<E>)
     where
         E: FlowExtractor<Key = K>,
@@ -73,25 +75,25 @@ where
         self.parsers.tick(now, table, &mut self.handler);
     }
 
-    /// What became of parsers.
+    /// Counters of the parsers.
     #[must_use]
     pub fn statistics(&self) -> ParserStatistics {
         self.parsers.statistics()
     }
 
-    /// The handler of messages.
+    /// Returns the handler of messages.
     #[must_use]
     pub fn handler(&self) -> &H {
         &self.handler
     }
 
-    /// The handler of messages.
+    /// Returns the handler of messages.
     #[must_use]
     pub fn handler_mut(&mut self) -> &mut H {
         &mut self.handler
     }
 
-    /// Lets the flow's parser do something, and hands its messages on.
+    /// Runs the flow's parser and passes on its messages.
     fn parse(
         &mut self,
         flow: &Flow<'_, K>,
