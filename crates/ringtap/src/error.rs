@@ -115,9 +115,9 @@ pub(crate) enum Error {
         path: PathBuf,
     },
     /// Files of streams are incomplete.
-    #[error("{} in the folder of --write-dir incomplete, as reported above", match files {
-        1 => "1 file is".to_owned(),
-        _ => format!("{files} files are"),
+    #[error("{} incomplete, as reported above", match files {
+        1 => "1 file in the folder of --write-dir is".to_owned(),
+        _ => format!("{files} files in the folder of --write-dir are"),
     })]
     GivenUp {
         /// How many.

@@ -2,25 +2,21 @@
 
 mod folder;
 mod packets;
+mod shown;
 
 use std::process::Command;
 
-use folder::Folder;
 use packets::ACK;
 use packets::Host::{Client, Server};
 use packets::Packets;
+use shown::{objects, shown};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Returns the raw bytes that `ringtap follow` shows.
 fn bytes(test: &str, packets: &Packets, arguments: &[&str]) -> Result<String> {
-    let folder = Folder::new(test)?;
-    let file = packets.write(&folder.0)?;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
-    let output =
-        command.args(["follow", "--output", "raw", "--read"]).arg(file).args(arguments).output()?;
-    assert!(output.status.success(), "{output:?}");
-    Ok(String::from_utf8(output.stdout)?)
+    let (bytes, _) = shown(test, packets, &[&["follow", "--output", "raw"], arguments].concat())?;
+    Ok(bytes)
 }
 
 #[test]
@@ -77,13 +73,9 @@ fn a_segment_that_only_the_capture_got_is_announced() -> Result {
         .tcp(Client, ACK, 0, 0, b"good")
         .tcp(Server, ACK, 0, 4, b"")
         .close(4, 0);
-    let folder = Folder::new("announced")?;
-    let file = packets.write(&folder.0)?;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
-    let output = command.args(["follow", "--output", "json", "--read"]).arg(file).output()?;
-    let text = String::from_utf8(output.stdout)?;
-    let conflict = text.lines().find(|line| line.contains("\"event\":\"conflict\""));
-    let conflict: serde_json::Value = serde_json::from_str(conflict.ok_or("no conflict")?)?;
+    let (text, _) = shown("announced", &packets, &["follow", "--output", "json"])?;
+    let events = objects(&text)?;
+    let conflict = events.iter().find(|event| event["event"] == "conflict").ok_or("no conflict")?;
     assert_eq!(conflict["offset"], 0);
     // Base64 of both.
     assert_eq!(

@@ -2,38 +2,18 @@
 
 mod folder;
 mod packets;
+mod shown;
 
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 
 use folder::Folder;
 use packets::Host::{Client, Server};
 use packets::{ACK, CLIENT, Packets, SERVER, START, SYN};
+use shown::{objects, shown};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
-
-/// Runs a subcommand on a file, in a time zone of 5:30 hours before UTC.
-fn ringtap(file: &Path, arguments: &[&str]) -> Result<Output> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
-    let (subcommand, rest) = arguments.split_first().ok_or("no subcommand")?;
-    command.env("TZ", "XYZ-05:30").arg(subcommand).arg("--read").arg(file).args(rest);
-    let output = command.output()?;
-    assert!(output.status.success(), "{output:?}");
-    Ok(output)
-}
-
-/// What a subcommand prints of these packets.
-fn shown(test: &str, packets: &Packets, arguments: &[&str]) -> Result<(String, String)> {
-    let folder = Folder::new(test)?;
-    let output = ringtap(&packets.write(&folder.0)?, arguments)?;
-    Ok((String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))
-}
-
-fn objects(text: &str) -> Result<Vec<Value>> {
-    text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
-}
 
 /// The lines of standard output that are not bytes.
 fn headings(text: &str) -> Vec<&str> {

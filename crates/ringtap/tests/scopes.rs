@@ -2,36 +2,20 @@
 
 mod folder;
 mod packets;
-
-use std::process::Command;
+mod shown;
 
 use serde_json::Value;
 
-use folder::Folder;
 use packets::Host::{Client, Server};
 use packets::{ACK, CLIENT, Packets, SERVER};
+use shown::{objects, shown};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
-
-/// Standard output and standard error of a subcommand.
-fn ringtap(test: &str, packets: &Packets, arguments: &[&str]) -> Result<(String, String)> {
-    let folder = Folder::new(test)?;
-    let file = packets.write(&folder.0)?;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
-    let (subcommand, rest) = arguments.split_first().ok_or("no subcommand")?;
-    let output = command.arg(subcommand).arg("--read").arg(file).args(rest).output()?;
-    assert!(output.status.success(), "{output:?}");
-    Ok((String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))
-}
-
-fn objects(text: &str) -> Result<Vec<Value>> {
-    text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
-}
 
 /// Source, VLANs and length of each line of `--digest`.
 fn digests(test: &str, packets: &Packets) -> Result<Vec<(String, String, u64)>> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let (lines, _) = ringtap(test, packets, &["follow", "--digest"])?;
+    let (lines, _) = shown(test, packets, &["follow", "--digest"])?;
     let line = |line: &Value| {
         assert_eq!(line["gaps"], Value::Array(Vec::new()));
         (text(&line["src"]), text(&line["scope"]), line["len"].as_u64().unwrap_or(0))
@@ -70,18 +54,18 @@ fn two_conversations_with_the_same_addresses_are_both_there() -> Result {
         line(SERVER, "vlan 6", 11),
     ];
     assert_eq!(digests("both-digest", &packets)?, expected);
-    let (text, _) = ringtap("both-text", &packets, &["follow", "--quiet"])?;
+    let (text, _) = shown("both-text", &packets, &["follow", "--quiet"])?;
     for vlan in ["vlan 5", "vlan 6"] {
         assert!(text.contains(&format!("{CLIENT} > {SERVER} {vlan} started")), "{text}");
     }
-    let (text, _) = ringtap("both-flows", &packets, &["flows"])?;
+    let (text, _) = shown("both-flows", &packets, &["flows"])?;
     assert!(text.contains(&format!(" tcp {CLIENT} > {SERVER} vlan 6 ")), "{text}");
-    let (text, _) = ringtap("both-json", &packets, &["flows", "--json"])?;
+    let (text, _) = shown("both-json", &packets, &["flows", "--json"])?;
     let scopes: Vec<_> = objects(&text)?.iter().map(|flow| flow["scope"].clone()).collect();
     assert_eq!(scopes, ["vlan 5", "vlan 6"]);
     assert!(!text.contains("responder_scope"));
     // Asked for, they are one, whatever comes of it.
-    let (text, _) = ringtap("both-ignored", &packets, &["flows", "--ignore-scope", "--json"])?;
+    let (text, _) = shown("both-ignored", &packets, &["flows", "--ignore-scope", "--json"])?;
     assert!(objects(&text)?.iter().all(|flow| flow["scope"].is_null()));
     Ok(())
 }
@@ -91,18 +75,18 @@ fn directions_in_two_vlans_are_one_conversation() -> Result {
     let packets = Packets::ethernet().tagged(&[5, 7], &[]).exchange(b"question", b"an answer");
     let expected = [line(CLIENT, "vlan 5 vlan 7", 8), line(SERVER, "", 9)];
     assert_eq!(digests("one-digest", &packets)?, expected);
-    let (text, _) = ringtap("one-flows", &packets, &["flows", "--json"])?;
+    let (text, _) = shown("one-flows", &packets, &["flows", "--json"])?;
     let flows = objects(&text)?;
     assert_eq!(flows.len(), 1);
     assert_eq!((&flows[0]["end"], &flows[0]["missing_bytes"]), (&"fin".into(), &0.into()));
     assert_eq!(flows[0]["initiator_scope"], "vlan 5 vlan 7");
     assert_eq!(flows[0]["responder_scope"], "");
     let packets = Packets::ethernet().tagged(&[5], &[6]).exchange(b"question", b"an answer");
-    let (text, _) = ringtap("one-text", &packets, &["follow"])?;
+    let (text, _) = shown("one-text", &packets, &["follow"])?;
     assert_eq!(text.matches(" started\n").count(), 1);
     assert!(text.contains(&format!("{SERVER} > {CLIENT} this direction was captured in vlan 6\n")));
     assert!(text.ends_with("closed: 8 bytes sent, 9 bytes received\n"), "{text}");
-    let (text, _) = ringtap("one-json", &packets, &["follow", "--output", "json"])?;
+    let (text, _) = shown("one-json", &packets, &["follow", "--output", "json"])?;
     let events = objects(&text)?;
     assert_eq!(events[0]["scope"], "vlan 5");
     assert_eq!(events[events.len() - 1]["responder_scope"], "vlan 6");
@@ -116,7 +100,7 @@ fn a_digest_has_an_exact_copy_once() -> Result {
         let packets = Packets::ethernet().tagged(&[5], &[5]).exchange(b"question", b"an answer");
         packets.tagged(&[6], &[6]).shifted(shift).exchange(b"question", other)
     };
-    let (text, errors) = ringtap("copy", &twice(b"an answer", 0), &["follow", "--digest"])?;
+    let (text, errors) = shown("copy", &twice(b"an answer", 0), &["follow", "--digest"])?;
     assert_eq!(text.lines().count(), 2);
     assert_eq!(
         errors,
@@ -125,11 +109,11 @@ fn a_digest_has_an_exact_copy_once() -> Result {
     // The same bytes with other numbers are another conversation, and so are other bytes with the same numbers.
     for (name, packets) in [("numbers", twice(b"an answer", 1)), ("bytes", twice(b"an ANSWER", 0))]
     {
-        let (text, errors) = ringtap(name, &packets, &["follow", "--digest"])?;
+        let (text, errors) = shown(name, &packets, &["follow", "--digest"])?;
         assert_eq!((text.lines().count(), &errors[..]), (4, ""), "{name}");
     }
     // Nothing is left out elsewhere.
-    let (text, _) = ringtap("copy-text", &twice(b"an answer", 0), &["follow"])?;
+    let (text, _) = shown("copy-text", &twice(b"an answer", 0), &["follow"])?;
     assert_eq!(text.matches(" started\n").count(), 2);
     Ok(())
 }

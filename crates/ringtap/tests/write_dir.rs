@@ -1,6 +1,7 @@
 //! `ringtap follow --write-dir`: files that nobody else can turn against the user.
 
 mod folder;
+mod packets;
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -12,6 +13,8 @@ use nix::unistd::mkfifo;
 use traffic::{Profile, Traffic};
 
 use folder::Folder;
+use packets::Host::{Client, Server};
+use packets::{ACK, Packets};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -125,5 +128,62 @@ fn the_name_of_a_capture_file_is_no_folder() -> Result {
     // A folder that is there has any name.
     fs::create_dir(folder.0.join("day.pcap"))?;
     assert!(follow(&file, &folder.0.join("day.pcap"), &[])?.status.success());
+    Ok(())
+}
+
+/// Both ends of a connection can forge jumps, until no file system has files of that length.
+#[test]
+fn a_stream_beyond_every_file_ends_no_other() -> Result {
+    const JUMP: u64 = 1_000_000_000;
+    let folder = Folder::new("beyond")?;
+    // Some file systems have such files.
+    let longest = File::create(folder.0.join("longest"))?;
+    let Some(jumps) =
+        (1..20).map(|count| count * 1_000).find(|count| longest.set_len(count * JUMP).is_err())
+    else {
+        return Ok(());
+    };
+    let mut packets = Packets::ethernet().handshake();
+    for jump in 0..=jumps {
+        // Sequence numbers have 32 bits.
+        let at = (jump * JUMP) as u32;
+        packets = packets
+            .tcp(Client, ACK, at, 0, b"x")
+            .tcp(Server, ACK, 0, at.wrapping_add(1), b"")
+            .tcp(Server, ACK, 0, at.wrapping_add(JUMP as u32), b"");
+    }
+    let (file, streams) = (packets.write(&folder.0)?, folder.0.join("streams"));
+    let output = follow(&file, &streams, &["-q"])?;
+    let errors = String::from_utf8(output.stderr)?;
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains(": given up at byte "), "{errors}");
+    let last = "1 file in the folder of --write-dir is incomplete, as reported above\n";
+    assert!(errors.ends_with(last), "{errors}");
+    // All of the conversation is told, as if there were no file.
+    let sent = format!("{} of {} bytes sent", jumps + 1, jumps * JUMP + 1);
+    let text = String::from_utf8(output.stdout)?;
+    assert!(text.contains(&sent), "{}", text.lines().last().unwrap_or_default());
+    Ok(())
+}
+
+#[test]
+fn what_is_no_folder_is_left_as_it_is() -> Result {
+    let folder = Folder::new("other-things")?;
+    let file = capture(&folder)?;
+    let other = folder.0.join("notes");
+    fs::write(&other, "of the user")?;
+    for name in [&other, Path::new("/dev/full"), Path::new("/dev/stdout"), Path::new("-")] {
+        let output = follow(&file, name, &[])?;
+        let errors = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(2), "{name:?}: {errors}");
+        assert!(errors.contains("is none; to write packets: ringtap capture -w"), "{errors}");
+        assert!(output.stdout.is_empty(), "{name:?}");
+    }
+    assert_eq!(fs::read_to_string(&other)?, "of the user");
+    // A folder without room for names, as one below /proc is, ends the command with its error.
+    let output = follow(&file, Path::new("/proc/self"), &[])?;
+    let errors = String::from_utf8(output.stderr)?;
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("/proc/self/0000") && !errors.contains("given up"), "{errors}");
     Ok(())
 }
