@@ -60,10 +60,12 @@ pub(crate) struct Arguments {
     /// there is neither, for Ethernet. Twice: as a part of a C program; three times: as numbers.
     #[arg(short = 'd', long, action = clap::ArgAction::Count)]
     dump_filter: u8,
-    /// List the interfaces that packets can be captured on, and stop. `ringtap interfaces` says more of them.
+    /// List the interfaces that packets can be captured on, and stop. `ringtap interfaces` says more
+    /// of them.
     #[arg(short = 'D', long)]
     list_interfaces: bool,
-    /// List the link-layer headers that packets of the interface can be written with (-y), and stop.
+    /// List the link-layer headers that packets of the interface can be written with (-y), and
+    /// stop.
     #[arg(short = 'L', long, requires = "interface")]
     list_data_link_types: bool,
 }

@@ -58,7 +58,8 @@ pub(crate) struct Input {
     /// Hand over each line at once, also of a file.
     #[arg(short, long)]
     line_buffered: bool,
-    /// Hand over packets at once, at the cost of waking up for each few: with a ring of 16 MiB unless -B says otherwise.
+    /// Hand over packets within a millisecond, at the cost of waking up more often. The ring has 16
+    /// MiB unless -B says otherwise.
     #[arg(long)]
     immediate_mode: bool,
     /// Take times from here; the host is the only source.

@@ -107,13 +107,13 @@ impl Lowering<'_> {
     pub(super) fn broadcast(&mut self) -> Result<Condition, CompileError> {
         const PRIMITIVE: &str = "ether broadcast";
         match self.layout.framing {
-            Framing::Arcnet => Ok(self.to_all_of_arcnet()),
+            Framing::Arcnet => Ok(self.arcnet_broadcast()),
             _ => self.mac(Direction::Destination, MacAddress::BROADCAST, PRIMITIVE),
         }
     }
 
     /// ARCNET's broadcast address, which is its only group address.
-    fn to_all_of_arcnet(&mut self) -> Condition {
+    fn arcnet_broadcast(&mut self) -> Condition {
         self.equal(self.layout.header, 1, Width::One, 0)
     }
 
@@ -161,7 +161,7 @@ impl Lowering<'_> {
                     test(value, Branch::AnyBit, 1)
                 };
                 match self.layout.framing {
-                    Framing::Arcnet => return Ok(self.to_all_of_arcnet()),
+                    Framing::Arcnet => return Ok(self.arcnet_broadcast()),
                     Framing::Wireless { .. } => return Ok(self.wireless_end(false, is_group)),
                     _ => {}
                 }

@@ -56,6 +56,7 @@ pub(crate) struct Printer {
     last: Timestamp,
 }
 
+#[cfg(fuzzing)]
 impl Default for Look {
     fn default() -> Self {
         Self {
@@ -142,7 +143,7 @@ impl Printer {
             Stamps::None => {}
             Stamps::Time => write!(w, "{} ", moment.precise(decimals))?,
             Stamps::Date => {
-                write!(w, "{} {} ", moment.day_of_calendar(), moment.precise(decimals))?
+                write!(w, "{} {} ", moment.day_of_calendar(), moment.precise(decimals))?;
             }
             Stamps::Seconds => {
                 let fraction = format!("{:09}", time.subsec_nanos());

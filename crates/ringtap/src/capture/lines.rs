@@ -8,8 +8,8 @@ use crate::text::clock::Clock;
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct Arguments {
-    /// Print no times; twice: seconds since 1970; three times: the time since the line before; four times: date and time;
-    /// five times: the time since the first line.
+    /// Print no times; twice: seconds since 1970; three times: the time since the line before; four
+    /// times: date and time; five times: the time since the first line.
     #[arg(short = 't', action = ArgAction::Count)]
     stamps: u8,
     /// Print the link-layer header.
@@ -57,12 +57,16 @@ impl Arguments {
             4 => Stamps::Date,
             _ => Stamps::SinceFirst,
         };
-        let mut look = Look::default();
-        look.stamps = stamps;
-        look.decimals = if nanoseconds { 9 } else { 6 };
-        (look.number, look.link_header) = (self.number, self.link_header);
-        (look.quiet, look.verbose) = (self.quiet, self.verbose > 0);
-        (look.bytes, look.with_link_layer) = (bytes, self.hex.max(self.hex_and_text) > 1);
+        let look = Look {
+            stamps,
+            decimals: if nanoseconds { 9 } else { 6 },
+            number: self.number,
+            link_header: self.link_header,
+            quiet: self.quiet,
+            verbose: self.verbose > 0,
+            bytes,
+            with_link_layer: self.hex.max(self.hex_and_text) > 1,
+        };
         Printer::new(clock, look)
     }
 }

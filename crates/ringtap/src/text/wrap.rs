@@ -1,7 +1,8 @@
 //! Lines that fit the terminal.
 //!
-//! A terminal goes on at the left edge where a line is too long. Captured text would choose what stands there, and could be
-//! taken for a line of ringtap's own. So lines are broken before the terminal does it, and each row has its mark.
+//! A terminal continues a line that is too long at its left edge. The sender of captured text would
+//! choose what stands there, and could forge a line of ringtap's own. So lines are broken before the
+//! terminal does it, and each row has its mark.
 
 use std::io::{self, Write};
 
@@ -33,8 +34,9 @@ impl Width {
     }
 }
 
-/// Writes a line without its end: `first` before it, and `next` before each row that continues it. Without `first` rows end
-/// behind words. `text` has no characters that move the cursor but tabs, and escape sequences for colours alone.
+/// Writes a line without its end: `first` before it, and `next` before each row that continues it.
+/// If `first` is empty, rows end after words. `text` has no control characters except tabs and the
+/// escape sequences of colours.
 pub(crate) fn line(
     w: &mut dyn Write,
     width: Width,
@@ -44,7 +46,7 @@ pub(crate) fn line(
     w.write_all(first.as_bytes())?;
     let Some(columns) = width.columns() else { return w.write_all(text.as_bytes()) };
     let (mut used, mut written, mut colour) = (most_columns(first), 0, false);
-    // Behind the last word of the row that began in its second half, and how many columns were used there.
+    // The end of the last word in the second half of the row, and the columns used up to it.
     let mut word = None;
     for (at, c) in text.char_indices() {
         if colour || c == '\x1b' {
