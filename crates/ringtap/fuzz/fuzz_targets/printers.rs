@@ -25,6 +25,7 @@ mod error;
 #[path = "../../src/follow"]
 mod follow {
     use std::io::Cursor;
+    use std::rc::Rc;
 
     use conversation::{Chunk, ChunkEvent, FlowStreamExt as _};
     use flow::FiveTuple;
@@ -52,8 +53,10 @@ mod follow {
 
     fn shown(input: &Input<'_>, bytes: print::Bytes, width: Width) {
         let output = Output { text: Default::default(), width };
-        let clock = Clock::new(true);
-        let source = CaptureFile::from_reader(Cursor::new(file(&input.segments))).expect("a header");
+        let (palette, clock) = (colour::Palette::default(), Clock::new(true));
+        let page = Rc::new(print::Page { output: output.clone(), bytes, palette, clock });
+        let source =
+            CaptureFile::from_reader(Cursor::new(file(&input.segments))).expect("a header");
         let stream = source.flow_stream(FiveTuple::bidirectional());
         let stream = stream.table(|table| table.remember_delivered(1 << 16, 1 << 20));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -65,10 +68,8 @@ mod follow {
                     ChunkEvent::Started { id, key, initiator, timestamp, .. } => {
                         number += 1;
                         let talk = view::Talk::new(number, key, initiator, timestamp);
-                        print::begin(&talk, &output, &clock);
-                        let palette = colour::Palette::default();
-                        let (output, clock) = (output.clone(), clock.clone());
-                        let printer = print::Printer::new(talk, output, bytes, palette, clock);
+                        print::begin(&talk, &page);
+                        let printer = print::Printer::new(talk, Rc::clone(&page));
                         printers.insert(id, Box::new(printer));
                     }
                     ChunkEvent::Chunk { id, chunk, .. } => {
@@ -97,7 +98,8 @@ mod follow {
             });
             assert!(is_heading || line.starts_with(['>', '<', '\t', ' ']), "{line:?}");
             let limit = width.columns().filter(|columns| *columns > 40);
-            assert!(limit.is_none_or(|limit| crate::text::wrap::most_columns(line) <= limit), "{line:?}");
+            let used = crate::text::wrap::most_columns(line);
+            assert!(limit.is_none_or(|limit| used <= limit), "{line:?}");
         }
     }
 }
