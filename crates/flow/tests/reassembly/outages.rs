@@ -479,3 +479,54 @@ fn the_window_behind_an_outage_is_open() {
     assert_bridged(&lab, 50_000_000, GapCause::Acknowledged, "defghijkl");
     assert_eq!(lab.table.statistics().discarded.total(), 0);
 }
+
+#[test]
+fn whatever_an_outage_takes_bytes_are_never_joined_around_it() {
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |below: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below
+    };
+    let payload = "x".repeat(50_000);
+    for case in 0..300 {
+        let (mut lab, took) = fast();
+        let counts = random(2) == 0;
+        if counts {
+            lab.lose(0);
+        }
+        for piece in 0..20 {
+            lab.client(SENT as u32 + piece * 50_000, &payload);
+            lab.acknowledge(SENT as u32 + (piece + 1) * 50_000);
+        }
+        let sent = SENT + 1_000_000;
+        // More than what came into another order on its way, up to many times around the sequence space.
+        let missed = (32 << 20) + random(40 << 30);
+        lab.wait(Duration::from_millis(took * missed / sent));
+        if counts {
+            // Of 50,000 bytes in two packets, and others.
+            lab.lose(missed / 20_000 + random(1_000_000));
+        }
+        let after = sent + missed;
+        for (offset, text) in [(0, "ghi"), (3, "jkl"), (6, "mno"), (9, "pqr")] {
+            lab.client((after + offset) as u32, text);
+            if random(2) == 0 {
+                lab.acknowledge((after + offset + 3) as u32);
+            }
+        }
+        lab.acknowledge((after + 12) as u32);
+        lab.finish();
+        let side = lab.side(0, Initiator);
+        let context = format!("case {case}: {missed} missed, counted: {counts}");
+        assert!(side.text.ends_with("]ghijklmnopqr"), "{context}");
+        let gap = side.gaps.last().unwrap();
+        assert_eq!(
+            (side.gaps.len(), side.repeats.len(), side.unplaced.len()),
+            (3, 0, 0),
+            "{context}"
+        );
+        assert_eq!(gap.len % (1 << 32), missed % (1 << 32), "{context}");
+        assert!(gap.estimated || gap.len == missed, "{context}: {} is certain", gap.len);
+    }
+}
