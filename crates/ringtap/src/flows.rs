@@ -98,7 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     result.map_err(|source| Error::Follow { name, source })
 }
 
-/// What is watched of the interfaces while packets are captured.
+/// The state of the interfaces that is watched while packets are captured.
 #[derive(Clone)]
 struct Watched {
     links: Links,

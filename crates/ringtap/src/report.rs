@@ -159,7 +159,7 @@ pub(crate) fn print_counts_of(handle: Handle, live: bool) {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     captured: AtomicU64,
-    /// What the kernel said when it was last asked, and when that was.
+    /// The kernel's totals when it was last asked, and the time of that.
     source: Mutex<Option<(ring_core::Statistics, Instant)>>,
 }
 

@@ -94,7 +94,7 @@ fn a_second_signal_ends_it_at_once() -> Result {
     thread::sleep(Duration::from_millis(300));
     let ended = running.end_by(Signal::SIGINT)?;
     assert!(ended.after < Duration::from_millis(800), "{:?}", ended.after);
-    assert!(!ended.errors.contains(" captured\n"), "a summary all the same: {}", ended.errors);
+    assert!(!ended.errors.contains(" captured\n"), "a summary anyway: {}", ended.errors);
     Ok(())
 }
 
