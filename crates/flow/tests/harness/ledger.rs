@@ -121,7 +121,8 @@ impl Ledger {
 /// The number of packets discarded immediately. Those with other defects are held back in their
 /// flow.
 fn discarded(statistics: &TableStatistics) -> u64 {
-    let held = [Defect::Timestamp, Defect::Acknowledgement, Defect::Path];
+    let held =
+        [Defect::TooLong, Defect::Timestamp, Defect::Acknowledgement, Defect::Path, Defect::Window];
     let held: u64 = held.into_iter().map(|defect| statistics.discarded.packets(defect)).sum();
     statistics.discarded.total() - held
 }

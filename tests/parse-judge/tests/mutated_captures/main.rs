@@ -11,7 +11,7 @@ mod mutation;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use flow::{LinkType, Parsed};
+use flow::{FiveTuple, FiveTupleKey, FlowHandler, FlowTable, LinkType, Parsed, Scope};
 use ring_core::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout};
 use traffic::Random;
 
@@ -165,7 +165,10 @@ fn read(path: &Path) -> Vec<Frame> {
                 link_type: LinkType(packet.link_type().0),
                 vlan_tci: packet.vlan().map(|tag| tag.tci),
             };
-            if !WIRELESS.contains(&frame.link_type.0) && frame.tcp().is_some() {
+            if !WIRELESS.contains(&frame.link_type.0)
+                && frame.tcp().is_some()
+                && !is_aggregate(&frame)
+            {
                 frames.push(frame);
             }
         }
@@ -180,6 +183,22 @@ fn part(mut frames: Vec<Frame>, random: &mut Random) -> Vec<Frame> {
     frames.drain(..from);
     frames.truncate(PACKETS);
     frames
+}
+
+/// `true` if a frame in a tunnel contains several packets, as 802.11 frames do: the table reads more of it than the parser.
+fn is_aggregate(frame: &Frame) -> bool {
+    struct Nothing;
+    impl FlowHandler<FiveTupleKey> for Nothing {}
+
+    let Some(headers) = frame.tcp().filter(|headers| headers.scope != Scope::NONE) else {
+        return false;
+    };
+    let mut table = FlowTable::builder(FiveTuple::bidirectional()).build();
+    table.process([frame.packet()], &mut Nothing);
+    table.finish(&mut Nothing);
+    let statistics = table.statistics();
+    let read = statistics.delivered_bytes + statistics.repeated_bytes + statistics.unplaced_bytes;
+    read > u64::from(headers.payload_len)
 }
 
 fn is_fragment(frame: &Frame) -> bool {
