@@ -39,7 +39,7 @@ use crate::{Checksum, Fragment, FrameFragment, Scope, Timestamp, parse};
 /// use flow::{Defragmenter, LinkType, Packet, Parsed, Parser, Timestamp};
 ///
 /// let first = [
-///     0x45, 0, 0, 28, 0, 9, 0x20, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, // 0 to 8, more to come
+///     0x45, 0, 0, 28, 0, 9, 0x20, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, // 0 to 8, more
 ///     0x30, 0x39, 0, 9, 0, 12, 0, 0,
 /// ];
 /// let last = [

@@ -22,7 +22,8 @@ use crate::parse::{Name, ip_protocol};
 /// let mut counts = NotFollowed::default();
 /// counts.add(Cause::Unparsed(Unparsed::EtherType(0x88cc)), 1);
 /// counts.add(Cause::Unparsed(Unparsed::EtherType(0x0806)), 3);
-/// let lines: Vec<_> = counts.iter().map(|(cause, packets)| format!("{packets} {cause}")).collect();
+/// let lines: Vec<_> =
+///     counts.iter().map(|(cause, packets)| format!("{packets} {cause}")).collect();
 /// assert_eq!(lines, ["3 ARP", "1 EtherType 0x88cc (LLDP)"]);
 /// assert_eq!((counts.total(), counts.other()), (4, 0));
 /// ```

@@ -132,7 +132,7 @@ impl Wheel {
                 self.cancel(slot);
                 return Some(slot);
             }
-            // The list's time has come: distribute it over the levels below.
+            // The current tick has entered this list's slot: distribute it over the levels below.
             self.heads[level][position] = NONE;
             self.occupied[level] &= !(1 << position);
             self.spreading = slot;

@@ -27,7 +27,7 @@ pub(crate) struct Wire {
     namespace: Namespace,
 }
 
-/// What a receiver reports.
+/// The report of a receiver.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Received {
     pub(crate) packets: u64,
@@ -45,7 +45,7 @@ pub(crate) struct Received {
     pub(crate) allocations: Option<u64>,
 }
 
-/// What a sender reports.
+/// The report of a sender.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Sent {
     pub(crate) sent: u64,

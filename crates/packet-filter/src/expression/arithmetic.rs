@@ -10,7 +10,8 @@ pub enum Arithmetic {
     /// The length of the packet on the wire, in bytes: `len`.
     Length,
     /// Bytes of a header, in network byte order: `tcp[2:2]`. A packet without that header does not
-    /// match the relation. A packet too short for the bytes is rejected by the whole filter.
+    /// match the relation. A packet too short for the bytes is rejected, whatever the rest of the
+    /// expression is.
     Load {
         /// The header.
         header: Header,

@@ -50,8 +50,8 @@ pub(super) fn headers(link_type: i32, ether_type: u16) -> Option<Vec<Vec<u8>>> {
     })
 }
 
-/// An 802.2 header and what follows it, in frames of link types that have such; `None` for other
-/// link types. With `addresses` these come in all ways, too.
+/// Frames with an 802.2 header and its payload, for link types that have one. `None` for other link
+/// types. With `addresses`, the frames vary in their link-layer addresses too.
 pub(super) fn with_llc(link_type: i32, llc: &[u8], addresses: bool) -> Option<Vec<Vec<u8>>> {
     let pairs = [[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1], [0xff; 12], [1; 12]];
     let pairs = if addresses { &pairs[..] } else { &pairs[..1] };

@@ -106,8 +106,8 @@ impl Numbers<'_> {
         if !radiotap {
             return end;
         }
-        // Some adapters pad the header to a multiple of four. A radiotap field says so; it comes
-        // first, or second after a time stamp.
+        // Some adapters pad the header to a multiple of four. The flag is in a radiotap
+        // field that is the first, or the second after a time stamp.
         let present = self.0.load(None, 4, Width::One);
         let [stamp, has_flags] = [0, 1].map(|bit| self.bit(present, bit));
         let stamp = self.shifted(stamp, 3);
