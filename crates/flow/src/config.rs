@@ -54,7 +54,7 @@ pub struct Timeouts {
     /// still belongs to the flow. Applies even if idle flows do not expire. [default: two seconds]
     pub linger: Duration,
     /// TCP: the time after a flow's end in which its late packets are recognised. RFC 9293, section
-    /// 3.4.1, requires twice the maximum lifetime of a segment. Applies even if idle flows do not
+    /// 3.6.1, requires twice the maximum lifetime of a segment. Applies even if idle flows do not
     /// expire. [default: one minute]
     pub time_wait: Duration,
     /// UDP. [default: one minute]
