@@ -501,7 +501,7 @@ fn whatever_an_outage_takes_bytes_are_never_joined_around_it() {
             lab.acknowledge(SENT as u32 + (piece + 1) * 50_000);
         }
         let sent = SENT + 1_000_000;
-        // More than what came into another order on its way, up to many times around the sequence space.
+        // Farther than any reordering, up to many times around the sequence space.
         let missed = (32 << 20) + random(40 << 30);
         lab.wait(Duration::from_millis(took * missed / sent));
         if counts {

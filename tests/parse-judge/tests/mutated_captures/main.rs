@@ -185,7 +185,8 @@ fn part(mut frames: Vec<Frame>, random: &mut Random) -> Vec<Frame> {
     frames
 }
 
-/// `true` if a frame in a tunnel contains several packets, as 802.11 frames do: the table reads more of it than the parser.
+/// `true` if a frame in a tunnel contains several packets, as 802.11 frames do: the table reads
+/// more of it than the parser.
 fn is_aggregate(frame: &Frame) -> bool {
     struct Nothing;
     impl FlowHandler<FiveTupleKey> for Nothing {}
