@@ -1,4 +1,4 @@
-//! AF_XDP sockets behind a program that was written in C and loaded by aya: see the README beside.
+//! AF_XDP sockets behind a program written in C and loaded by aya. See the README of this example.
 
 use std::error::Error;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -47,6 +47,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let seen: Array<_, u64> = Array::try_from(object.map("seen").ok_or("no counter")?)?;
-    println!("{} of them were for us, of {} packets", 10 - left, seen.get(&0, 0)?);
+    println!("{} packets received, {} seen by the program", 10 - left, seen.get(&0, 0)?);
     Ok(())
 }

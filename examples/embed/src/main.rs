@@ -1,6 +1,6 @@
 //! Counts packets and bytes of an interface by Ethernet type, for a number of seconds: `embed eth0 10`.
 //!
-//! Nothing but ring-core: no runtime, no parser, no command line library.
+//! Its only dependency is ring-core: no runtime, no parser, no command line library.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -11,7 +11,7 @@ use ring_core::{Capture, RingProfile, Timeout};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
-    let interface = arguments.next().ok_or("which interface?")?;
+    let interface = arguments.next().ok_or("usage: embed INTERFACE [SECONDS]")?;
     let seconds: u64 = arguments.next().as_deref().unwrap_or("10").parse()?;
 
     let mut capture = Capture::builder(&interface).profile(RingProfile::LowMemory).open()?;

@@ -51,7 +51,7 @@ pub(crate) fn a_program_in_c_that_aya_loads_is_used() -> Result {
         let lines: Vec<_> = rest.lines().collect();
         assert_eq!(lines.len(), 11, "{option:?}: {rest}");
         assert!(lines[..10].iter().all(|line| line.ends_with(" 100 bytes")), "{option:?}: {rest}");
-        assert_eq!(lines[10], "10 of them were for us, of 12 packets", "{option:?}");
+        assert_eq!(lines[10], "10 packets received, 12 seen by the program", "{option:?}");
     }
     Ok(())
 }
