@@ -11,10 +11,10 @@ use crate::report::{Report, Row};
 
 const TITLE: &str = "# Benchmarks
 
-This page is written by `cargo xtask bench [GROUP] --markdown docs/BENCHMARKS.md`; do not edit it. Each row that has a
-peer measured both in turns within one run, and shows the medians with the least and the greatest of the runs. Compare
-ratios, not times of different machines. `cargo xtask bench --check` fails where a bar is missed. A peer that could not
-be built or run says why in its place.
+This page is written by `cargo xtask bench [GROUP] --markdown docs/BENCHMARKS.md`; do not edit it. A row with a peer
+measured both alternately within one run, and shows the medians, with the minimum and maximum of the runs. Compare
+ratios, not times of different machines. `cargo xtask bench --check` fails if a bar (a target) is missed. If a peer could
+not be built or run, its column gives the reason.
 ";
 
 /// Starts a section.
@@ -56,18 +56,18 @@ fn about(group: &str) -> &'static str {
         "ring" => {
             "Receiving through AF_PACKET from a veth pair in a namespace of its own: sender on one processor, receiver \
 on another, a ring of 64 blocks of 4 MiB each (libpcap: a buffer of the same size). Processor time is the receiving \
-process's, user and system. On veth the kernel's share of receiving runs on the sender's processor: so a receiver costs \
-the sender time, too. How much is found out by a sender that goes back and forth between this pair and a second one \
-without a receiver, 2048 frames each: a run's figure is the median of the differences between neighbours.\n\n"
+process's, user and system. On veth the kernel's share of receiving runs on the sender's processor, so a receiver also \
+costs the sender time. To measure it, a sender alternates between this pair and a second one without a receiver, 2048 \
+frames each; the result of a run is the median of the differences between neighbours.\n\n"
         }
         "inject" => {
             "Sending through AF_PACKET into a veth, past the queueing discipline, 64 frames a call. Frames are counted \
-where they come out. The rate that C reaches is what the kernel takes here.\n\n"
+at the other end. The rate of the C program shows how much the kernel accepts here.\n\n"
         }
         "xdp" => {
-            "AF_XDP on a veth pair, native mode, copied by the kernel (veth has no zero-copy). What is received was \
-sent by sendmmsg from the other processor. A socket as it is opened by default takes the packets of 200 µs at one waking; \
-with `XdpWait::Sleep` each packet wakes it, as it does the peers.\n\n"
+            "AF_XDP on a veth pair, native mode, copied by the kernel (veth has no zero-copy). The received packets \
+were sent with sendmmsg from the other processor. A socket with default settings takes the packets of 200 µs at one \
+wake-up; with `XdpWait::Sleep` each packet wakes it, as it does the peers.\n\n"
         }
         _ => "",
     }
