@@ -89,6 +89,8 @@ struct Stream {
     origin: Option<usize>,
     /// The start of the earliest segment so far.
     lowest: usize,
+    /// The starts of segments of which no byte was captured.
+    blank_starts: Vec<usize>,
     fin_sent: bool,
     /// The number of captured payload bytes, including copies and those of resets.
     captured_bytes: usize,
@@ -327,6 +329,9 @@ impl Model {
         } else {
             stream.capture(start, &payload);
             stream.lowest = stream.lowest.min(start);
+            if captured == 0 {
+                stream.blank_starts.push(start);
+            }
         }
         self.put((start, start + len), &frame, 40 + captured);
     }
@@ -374,6 +379,7 @@ impl Stream {
             hint: None,
             origin: None,
             lowest: len,
+            blank_starts: Vec::new(),
             fin_sent: false,
             captured_bytes: 0,
             compared: 0,
@@ -450,9 +456,13 @@ impl Stream {
                 }
                 Event::Gap(gap) => {
                     self.gaps += 1;
-                    // A stream may begin with a segment of which no byte was captured.
+                    // A stream may begin with a segment of which no byte was captured. If there were
+                    // several, the events that follow show which one it was.
                     let blank = |at: &usize| self.before(*at).count == 0;
                     let first = (self.lowest..self.len).find(blank).unwrap_or(self.lowest);
+                    if self.origin.is_none() && self.blank_starts.iter().any(|at| *at != first) {
+                        continue;
+                    }
                     let origin = *self.origin.get_or_insert(first);
                     let from = origin + gap.offset as usize;
                     for at in from..from + gap.len as usize {
