@@ -370,14 +370,6 @@ impl Direction {
             && self.acked == self.fin.wrapping_add(1)
     }
 
-    /// Returns `true` if the peer's window is closed, or so small that a segment or two exceed it.
-    pub(crate) const fn is_narrow(&self) -> bool {
-        /// Three segments of a common size.
-        const NARROW: i32 = 4096;
-        self.flags.has(DirectionFlags::ACKED)
-            && self.edge.wrapping_sub(self.acked).cast_signed() < NARROW
-    }
-
     /// Returns `true` if a sequence number is so far from the next expected byte that no window
     /// spans it (RFC 7323, section 2.3).
     #[inline(always)]
@@ -529,10 +521,8 @@ impl Slot {
             let [initiator, responder] = &self.directions;
             let acked =
                 |direction: &Direction| u8::from(direction.flags.has(DirectionFlags::ACKED));
-            let narrow = |direction: &Direction| u8::from(direction.is_narrow());
             let sides = acked(responder) | acked(initiator) << 1;
-            let narrow = narrow(initiator) | narrow(responder) << 1;
-            self.calm = Calm(sides & !narrow & !self.elsewhere());
+            self.calm = Calm(sides & !self.elsewhere());
         }
     }
 

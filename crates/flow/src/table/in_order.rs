@@ -50,6 +50,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             // What a receiver may discard is looked at elsewhere.
             if tcp.sequence != own.expected()
                 || !own.flags.follows(work.path)
+                || own.flags.has(F::ACKED)
+                    && ahead(tcp.sequence.wrapping_add(work.payload_len), own.edge)
                 || newly_acknowledged < 0
             {
                 return false;
