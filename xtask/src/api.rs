@@ -27,7 +27,8 @@ pub(crate) enum Mode {
     Bless,
 }
 
-/// Compares what each crate offers, all features on, with the list that is kept of it, one item a line.
+/// Compares what each crate offers, all features on, with the list that is kept of it, one item a
+/// line.
 pub(crate) fn run(workspace: &Workspace, mode: Mode) -> Result<Done> {
     // rustdoc writes what this reads only there.
     if !Command::nightly("--version").succeeds() {

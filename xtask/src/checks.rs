@@ -26,7 +26,8 @@ pub(crate) fn all(workspace: &Workspace, steps: &mut Steps) {
     });
 }
 
-/// In a build of the workspace each crate gets the features that any other one asked for. Alone it must do with its own.
+/// In a build of the workspace each crate gets the features that any other one asked for. Alone it
+/// must do with its own.
 fn alone(workspace: &Workspace) -> Result<Done> {
     for package in workspace.crates() {
         Command::cargo("check --quiet --no-default-features -p").argument(&package.name).run()?;

@@ -23,8 +23,8 @@ pub(crate) struct Fuzzing {
 }
 
 impl Fuzzing {
-    /// A little of each, where the tools are there. The same inputs each time, so that a change that fails did break
-    /// something; looking for new ones is for longer runs.
+    /// A little of each, where the tools are there. The same inputs each time, so that a change
+    /// that fails did break something; looking for new ones is for longer runs.
     pub(crate) fn smoke() -> Self {
         Self { target: None, seconds: 10, required: false, seed: Some(1) }
     }

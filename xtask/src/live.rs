@@ -8,7 +8,8 @@ use crate::{
     workspace::Workspace,
 };
 
-/// Whether the integration test called `name` needs namespaces: the names of those that do begin so.
+/// Whether the integration test called `name` needs namespaces: the names of those that do begin
+/// so.
 pub(crate) fn is_live(name: &str) -> bool {
     name.starts_with("netns") || name.starts_with("live")
 }
@@ -27,8 +28,8 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Builds the tests, moves into a user namespace unless this is root, and runs them there. This process has no way
-    /// back, so this is the last that needs the network or other users' files.
+    /// Builds the tests, moves into a user namespace unless this is root, and runs them there. This
+    /// process has no way back, so this is the last that needs the network or other users' files.
     pub(crate) fn run(&self, workspace: &Workspace, tally: &mut Tally) -> Result<Done> {
         // Optimized, since they move and hash a lot; this is also the build that people use.
         Command::cargo("build --release --package ringtap").run()?;

@@ -37,9 +37,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Run the tests: unit and documentation tests, then the live ones where the kernel allows namespaces.
+    /// Run the tests: unit and documentation tests, then the live ones where the kernel allows
+    /// namespaces.
     Test,
-    /// Run the tests that need network namespaces, as root or inside a user namespace; at least one must run.
+    /// Run the tests that need network namespaces, as root or inside a user namespace; at least one
+    /// must run.
     NetnsTest {
         /// Run only tests whose name contains this.
         filter: Option<String>,
@@ -55,13 +57,15 @@ enum Task {
         #[arg(long, default_value_t = 600)]
         seconds: u64,
     },
-    /// Compare the public interfaces of ring-sys and ring-core with docs/api (needs a nightly toolchain).
+    /// Compare the public interfaces of ring-sys and ring-core with docs/api (needs a nightly
+    /// toolchain).
     Api {
         /// Accept what they are now.
         #[arg(long)]
         bless: bool,
     },
-    /// Run the tests of the crates with unsafe code under AddressSanitizer (needs a nightly toolchain).
+    /// Run the tests of the crates with unsafe code under AddressSanitizer (needs a nightly
+    /// toolchain).
     Asan,
     /// Explore the interleavings of what crosses threads with loom.
     Loom {
@@ -84,7 +88,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Let a million connections come and go, generated and live, and see that memory returns to where it was.
+    /// Let a million connections come and go, generated and live, and see that memory returns to
+    /// where it was.
     Soak {
         /// Connections of each kind.
         #[arg(long, default_value_t = 1_000_000)]

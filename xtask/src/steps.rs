@@ -21,7 +21,8 @@ pub(crate) enum Done {
     Skipped(String),
 }
 
-/// Steps done so far. Each runs, whatever came of those before: so that one run tells all that is wrong.
+/// Steps done so far. Each runs, whatever came of those before: so that one run tells all that is
+/// wrong.
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     done: Vec<(&'static str, Duration, Result<Done, String>)>,

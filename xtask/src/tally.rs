@@ -11,7 +11,8 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Reads a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`; `None` for any other.
+    /// Reads a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`; `None` for any
+    /// other.
     pub(crate) fn read(line: &str) -> Option<Self> {
         let result = line.trim().strip_prefix("test result: ")?;
         let count = |word: &str| {

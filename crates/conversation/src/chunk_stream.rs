@@ -363,7 +363,8 @@ fn shed(entries: &mut Entries) -> u64 {
 }
 
 impl<K: Clone + Send + 'static> Delivery<K> for Merged<K> {
-    /// Without the source, which all flows of the engine have in common, a place in the sink is one cache line.
+    /// Without the source, which all flows of the engine have in common, a place in the sink is one
+    /// cache line.
     type Route = FlowId;
 
     const ENDS_AT_ONCE: bool = true;

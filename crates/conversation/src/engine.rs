@@ -149,8 +149,8 @@ where
         }
         match (turn, self.stopped) {
             (Turn::End(error), _) => Turn::End(error),
-            // A file holds all of the rest, and nobody waits for it: once it is stopped, its engine does
-            // not wait for readers, so that everything read from here on would be in memory.
+            // A file holds all of the rest, and nobody waits for it: once it is stopped, its engine
+            // does not wait for readers, so that everything read from here on would be in memory.
             (_, None) if self.control.is_stopped() && self.source.never_waits() => Turn::End(None),
             (_, None) if self.control.is_stopped() => {
                 // What the source holds by now is taken yet.
@@ -255,8 +255,8 @@ where
         if let Ok(statistics) = self.source.statistics() {
             counters.set_source(statistics);
             if self.source.is_live() {
-                // Packets in the ring are older than what is dropped while it is full: the time of the packets so far does not
-                // do.
+                // Packets in the ring are older than what is dropped while it is full: the time of
+                // the packets so far does not do.
                 let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
                 let now = Timestamp::from_nanos(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
                 self.table.note_drops(statistics.drops.saturating_sub(self.drops), now);

@@ -19,8 +19,8 @@ pub enum Error {
     /// The engine's thread could not be started.
     #[error("the engine's thread could not be started: {0}")]
     Spawn(io::Error),
-    /// The engine's thread panicked: a fault of this crate, or of code of the program's own that runs
-    /// there, such as a source, an extractor, a predicate or a parser.
+    /// The engine's thread panicked: a fault of this crate, or of code of the program's own that
+    /// runs there, such as a source, an extractor, a predicate or a parser.
     #[error("the engine's thread panicked")]
     EnginePanicked,
 }

@@ -49,9 +49,9 @@ impl Handle {
         Self { control }
     }
 
-    /// Stops all engines: each takes what a wire or a pipe already holds, and reads no more of a file,
-    /// then ends every conversation with its true state. The stream of conversations ends after the last one. To wait until all
-    /// is done, see [`finished`](Self::finished).
+    /// Stops all engines: each takes what a wire or a pipe already holds, and reads no more of a
+    /// file, then ends every conversation with its true state. The stream of conversations ends
+    /// after the last one. To wait until all is done, see [`finished`](Self::finished).
     pub fn shutdown(&self) {
         self.control.stop();
     }

@@ -41,8 +41,8 @@ impl<T> Inbox<T> {
         Self { state: Mutex::new(state), gate }
     }
 
-    /// Appends a batch's items and wakes the stream once. The sender keeps within the capacity. Returns
-    /// `false` if the stream is gone; the items are dropped.
+    /// Appends a batch's items and wakes the stream once. The sender keeps within the capacity.
+    /// Returns `false` if the stream is gone; the items are dropped.
     pub(crate) fn push(&self, items: &mut Vec<T>) -> bool {
         if items.is_empty() {
             return true;
@@ -109,8 +109,8 @@ impl<T> Inbox<T> {
         polled
     }
 
-    /// The stream was dropped: nothing is announced any more. Returns what it has not taken, for the
-    /// caller to drop without a lock.
+    /// The stream was dropped: nothing is announced any more. Returns what it has not taken, for
+    /// the caller to drop without a lock.
     #[must_use]
     pub(crate) fn abandon(&self) -> VecDeque<T> {
         let items = {

@@ -64,7 +64,8 @@ pub(crate) struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    /// Position of the byte with this sequence number among the captured ones, if all were captured.
+    /// Position of the byte with this sequence number among the captured ones, if all were
+    /// captured.
     fn offset_of(&self, sequence: u32) -> Option<usize> {
         let at = sequence.wrapping_sub(self.sequence) as usize;
         (at < self.bytes.len() && self.bytes.len() == self.wire_len as usize).then_some(at)
@@ -91,8 +92,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
     }
 
-    /// Takes a payload without the byte that the receiver hands out of band: it becomes a gap, so that offsets stay those of the
-    /// sequence space.
+    /// Takes a payload without the byte that the receiver hands out of band: it becomes a gap, so
+    /// that offsets stay those of the sequence space.
     fn around_urgent(&mut self, payload: Payload<'_>, urgent: u32) {
         let Some(at) = payload.offset_of(urgent) else { return };
         for (from, to) in [(0, at), (at, at + 1), (at + 1, payload.bytes.len())] {
@@ -132,7 +133,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
     }
 
-    /// The sequence number of stream offset 0 is known: from a SYN, or from a SYN-ACK that acknowledges one.
+    /// The sequence number of stream offset 0 is known: from a SYN, or from a SYN-ACK that
+    /// acknowledges one.
     pub(crate) fn anchor(&mut self, base: u32) {
         if self.direction.flags.has(F::ANCHORED) {
             return;
@@ -149,9 +151,10 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
 
     /// The peer says that it has everything before `acknowledgement`, and takes bytes up to `edge`.
     ///
-    /// Where that is more than was seen, the handler is told, unless the peer's own stream has a `hole`: then what is
-    /// handed out next was said before. What the packet brings [awaits](crate::Data::awaits) the bytes up to the offset
-    /// that this returns. The packet `answers` if it has payload.
+    /// Where that is more than was seen, the handler is told, unless the peer's own stream has a
+    /// `hole`: then what is handed out next was said before. What the packet brings
+    /// [awaits](crate::Data::awaits) the bytes up to the offset that this returns. The packet
+    /// `answers` if it has payload.
     pub(crate) fn acknowledged(
         &mut self,
         acknowledgement: u32,
@@ -214,7 +217,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                 && self.config.answer_ends_pickup
                 && first.is_some_and(|first| first.cast_signed() < offset)
             {
-                // While the stream has no beginning, its bytes have no offset that the answer could await.
+                // While the stream has no beginning, its bytes have no offset that the answer could
+                // await.
                 self.end_hold_at_first();
                 anchored = true;
             }
@@ -292,7 +296,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         } else if target > self.direction.next + 1
             || (target > self.direction.next && self.is_cut())
         {
-            // The last byte that was acknowledged is a FIN that the capture missed, if the connection was being closed.
+            // The last byte that was acknowledged is a FIN that the capture missed, if the
+            // connection was being closed.
             let fin = self.peer_closed;
             self.gap_up_to(target - u64::from(fin), GapCause::End);
             if fin {
@@ -309,9 +314,10 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
     }
 
-    /// Gives up the hole at the front, if something waits behind it that begins before an offset. A packet that the capture
-    /// cut short is such a hole, too: its missing bytes wait for a full copy. A FIN that nobody acknowledged gives way to
-    /// what the sender sent beyond it. Returns `false` if there was nothing to do.
+    /// Gives up the hole at the front, if something waits behind it that begins before an offset. A
+    /// packet that the capture cut short is such a hole, too: its missing bytes wait for a full
+    /// copy. A FIN that nobody acknowledged gives way to what the sender sent beyond it. Returns
+    /// `false` if there was nothing to do.
     pub(super) fn give_up_hole(&mut self, before: u64, cause: GapCause) -> bool {
         if self.direction.flags.has(F::EARLY) {
             self.settle_early(u32::MAX);

@@ -40,11 +40,11 @@ use crate::{
     protocol,
 };
 
-/// Follows flows through the packets that it is fed with: tells them apart, puts TCP streams back into order, says what
-/// is missing, and ends flows.
+/// Follows flows through the packets that it is fed with: tells them apart, puts TCP streams back
+/// into order, says what is missing, and ends flows.
 ///
-/// It reads no clock: time is what packets and [`advance`](Self::advance) say. Time never goes back; packets with an
-/// earlier time stamp count as simultaneous with the latest one.
+/// It reads no clock: time is what packets and [`advance`](Self::advance) say. Time never goes
+/// back; packets with an earlier time stamp count as simultaneous with the latest one.
 ///
 /// # Examples
 ///
@@ -216,8 +216,9 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     /// Packets that belong to no flow, by cause; fragments once their datagram was given up.
     ///
-    /// Together with the packets of flows, the fragments that were joined, and the segments that the other
-    /// [`statistics`](Self::statistics) name, these are all packets that the table was given.
+    /// Together with the packets of flows, the fragments that were joined, and the segments that
+    /// the other [`statistics`](Self::statistics) name, these are all packets that the table was
+    /// given.
     #[must_use]
     pub fn not_followed(&self) -> NotFollowed {
         let mut counts = self.statistics.not_followed;
@@ -234,16 +235,17 @@ impl<E: FlowExtractor> FlowTable<E> {
         counts
     }
 
-    /// The capture has ended: ends every flow. Those that both sides closed end with [`EndReason::Fin`], those reset
-    /// with [`EndReason::Rst`], the others with [`EndReason::CaptureEnded`]; what waits behind holes is delivered.
+    /// The capture has ended: ends every flow. Those that both sides closed end with
+    /// [`EndReason::Fin`], those reset with [`EndReason::Rst`], the others with
+    /// [`EndReason::CaptureEnded`]; what waits behind holes is delivered.
     ///
     /// The table is empty afterwards and can be used again.
     pub fn finish(&mut self, handler: &mut impl FlowHandler<E::Key>) {
         while self.finish_some(usize::MAX, handler) {}
     }
 
-    /// The same in parts, for a handler that cannot take the ends of all flows at once: looks at so many slots, and returns
-    /// `true` if there are more. No packets may come in between.
+    /// The same in parts, for a handler that cannot take the ends of all flows at once: looks at so
+    /// many slots, and returns `true` if there are more. No packets may come in between.
     pub fn finish_some(&mut self, slots: usize, handler: &mut impl FlowHandler<E::Key>) -> bool {
         comparing!(self, handler => self.finish_part(slots, handler))
     }
@@ -322,8 +324,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         slot
     }
 
-    /// Fills in a slot for a flow that begins now, and says so. False if it is not admitted: then the slot is as after
-    /// the end of a flow.
+    /// Fills in a slot for a flow that begins now, and says so. False if it is not admitted: then
+    /// the slot is as after the end of a flow.
     fn start(
         &mut self,
         slot: u32,
@@ -427,7 +429,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// Ends a flow, and the connection after it on the same addresses and ports, if there seems to be one.
+    /// Ends a flow, and the connection after it on the same addresses and ports, if there seems to
+    /// be one.
     fn end_all(&mut self, slot: u32, reason: EndReason, handler: &mut impl FlowHandler<E::Key>) {
         if let Some(index) = self.succeeding_syn(slot) {
             self.replace_by_syn(slot, index, handler);
@@ -437,8 +440,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// Ends a flow: what is pending is delivered, then the end is told. A TCP flow's slot stays taken, with
-    /// [`State::Ended`], until it is released.
+    /// Ends a flow: what is pending is delivered, then the end is told. A TCP flow's slot stays
+    /// taken, with [`State::Ended`], until it is released.
     fn end(&mut self, slot: u32, reason: EndReason, handler: &mut impl FlowHandler<E::Key>) {
         if self.slots[slot].is_tcp() {
             self.end_doubts(slot, handler);

@@ -26,11 +26,13 @@ use crate::selection::Shows;
 use crate::summary;
 use crate::summary::totals::{self, Totals};
 
-/// The limit for taking what came before an interrupt, beyond the time for which the source may hold it back.
+/// The limit for taking what came before an interrupt, beyond the time for which the source may
+/// hold it back.
 const DRAIN: Duration = Duration::from_secs(1);
 /// How much later than it should a busy kernel hands over a block that is not full.
 const LATE: Duration = Duration::from_millis(100);
-/// The limit for taking what lies in a pipe: its writer may have got the same Ctrl-C, and flushes now.
+/// The limit for taking what lies in a pipe: its writer may have got the same Ctrl-C, and flushes
+/// now.
 const DRAIN_PIPE: Duration = Duration::from_millis(200);
 
 /// Capture packets, as tcpdump does: print a line for each, write them to a file, or count them.
@@ -56,12 +58,13 @@ pub(crate) struct Arguments {
     /// Take only packets that the interface receives (in) or sends (out).
     #[arg(short = 'Q', long, value_enum, value_name = "WAY", default_value_t = Way::Inout)]
     direction: Way,
-    /// Print the program of the expression, as `tcpdump -d` does, and stop: that for the interface or the file, or if
-    /// there is neither, for Ethernet. Twice: as a part of a C program; three times: as numbers.
+    /// Print the program of the expression, as `tcpdump -d` does, and stop: that for the interface
+    /// or the file, or if there is neither, for Ethernet. Twice: as a part of a C program; three
+    /// times: as numbers.
     #[arg(short = 'd', long, action = clap::ArgAction::Count)]
     dump_filter: u8,
-    /// List the interfaces that packets can be captured on, and stop. `ringtap interfaces` says more
-    /// of them.
+    /// List the interfaces that packets can be captured on, and stop. `ringtap interfaces` says
+    /// more of them.
     #[arg(short = 'D', long)]
     list_interfaces: bool,
     /// List the link-layer headers that packets of the interface can be written with (-y), and
@@ -120,7 +123,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     result
 }
 
-/// Takes packets to the end, the limit or the interrupt; of a wire with all that it had brought by then.
+/// Takes packets to the end, the limit or the interrupt; of a wire with all that it had brought by
+/// then.
 fn take<S: Described>(
     mut source: S,
     arguments: &Arguments,

@@ -22,14 +22,15 @@ use crate::text::escape::Escaped;
 
 /// How many clients there are, each with a connection of its own.
 const CLIENTS: usize = 6;
-/// How long the demonstration waits for the end of a conversation before it says that it did not come.
+/// How long the demonstration waits for the end of a conversation before it says that it did not
+/// come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Show what ringtap does, on a network of its own: no privileges, no set-up.
 ///
-/// Makes two hosts out of network namespaces, lets clients fetch from an HTTP/1.1 server on one of them, captures on
-/// the wire between them, prints the conversations as they happen, and compares every byte with what the clients sent
-/// and received.
+/// Makes two hosts out of network namespaces, lets clients fetch from an HTTP/1.1 server on one of
+/// them, captures on the wire between them, prints the conversations as they happen, and compares
+/// every byte with what the clients sent and received.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {}
 
@@ -122,7 +123,8 @@ fn serve(namespace: &Namespace, host: IpAddr, stop: &Arc<AtomicBool>) -> Result<
     Ok(())
 }
 
-/// Runs all clients at once; what each sent and received, with its address, which a later one may use again.
+/// Runs all clients at once; what each sent and received, with its address, which a later one may
+/// use again.
 fn fetch(namespace: &Namespace) -> io::Result<Vec<(SocketAddr, Truth)>> {
     let connect = |i: usize| {
         let host: IpAddr =

@@ -25,10 +25,12 @@ use crate::text::clock::Clock;
 
 /// Show every flow of an interface or a capture file, one line each, when it ends.
 ///
-/// Columns: start, duration in seconds, protocol, initiator and responder, VLANs and tunnels if there are any, packets/bytes of
-/// each side, bytes missing, how the flow ended, and its history (upper case for the initiator: S SYN, H SYN-ACK, A
-/// acknowledgement, D data, F FIN, R reset, T retransmission, G gap); behind it, if there are any, `unplaced=` bytes that were
-/// seen but have no place in a stream, and `conflicts=` places of which packets brought different bytes. The bytes are those of the TCP stream, each counted once, as `ringtap follow` shows them; of other
+/// Columns: start, duration in seconds, protocol, initiator and responder, VLANs and tunnels if
+/// there are any, packets/bytes of each side, bytes missing, how the flow ended, and its history
+/// (upper case for the initiator: S SYN, H SYN-ACK, A acknowledgement, D data, F FIN, R reset, T
+/// retransmission, G gap); behind it, if there are any, `unplaced=` bytes that were seen but have
+/// no place in a stream, and `conflicts=` places of which packets brought different bytes. The
+/// bytes are those of the TCP stream, each counted once, as `ringtap follow` shows them; of other
 /// flows, the payload of all packets.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -167,7 +169,8 @@ fn watch(handle: Handle, input: &Input, Watched { links, mtus }: Watched) {
 /// A flow as JSON.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
-    /// Seconds since 1970 with nine decimals: a string, since a JSON number loses nanoseconds in most programs.
+    /// Seconds since 1970 with nine decimals: a string, since a JSON number loses nanoseconds in
+    /// most programs.
     start: String,
     duration: f64,
     protocol: u8,
@@ -263,8 +266,8 @@ fn endpoints(record: &FlowRecord<FiveTupleKey>) -> (String, String) {
     if record.initiator_orientation == Orientation::Forward { (a, b) } else { (b, a) }
 }
 
-/// Bytes of a side's stream that were captured, each counted once, as `ringtap follow` counts them; of a flow that is not TCP,
-/// the payload of all its packets.
+/// Bytes of a side's stream that were captured, each counted once, as `ringtap follow` counts them;
+/// of a flow that is not TCP, the payload of all its packets.
 fn bytes(record: &FlowRecord<FiveTupleKey>, side: &SideCounters) -> u64 {
     if record.key.protocol == protocol::TCP { side.delivered_bytes } else { side.payload_bytes }
 }

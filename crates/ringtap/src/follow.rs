@@ -41,9 +41,9 @@ use crate::summary::{self, Shown, totals};
 
 /// Show every TCP conversation of an interface or a capture file.
 ///
-/// A live command runs until it is interrupted, and then reports how many packets were captured and dropped. Bytes that were not
-/// captured are shown as gaps. Packets that are not followed, and flows that are not shown, are counted by cause on standard
-/// error at the end.
+/// A live command runs until it is interrupted, and then reports how many packets were captured and
+/// dropped. Bytes that were not captured are shown as gaps. Packets that are not followed, and
+/// flows that are not shown, are counted by cause on standard error at the end.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -59,20 +59,22 @@ pub(crate) struct Arguments {
     /// Show conversations in this form [default: text]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     output: Option<Format>,
-    /// Write the bytes of each direction into a file of its own in this folder, at the offsets that they have in their
-    /// stream: what was not captured is a hole that reads as zeros. Without --output, only the beginnings and ends of
-    /// conversations and their gaps are shown besides.
+    /// Write the bytes of each direction into a file of its own in this folder, at the offsets that
+    /// they have in their stream: what was not captured is a hole that reads as zeros. Without
+    /// --output, only the beginnings and ends of conversations and their gaps are shown besides.
     #[arg(short, long, value_name = "DIR")]
     write_dir: Option<PathBuf>,
     /// With --write-dir: remove the files that an earlier run left in the folder.
     #[arg(long, requires = "write_dir")]
     overwrite: bool,
-    /// Instead of the bytes, print one JSON object for each direction that carried data, when its conversation ends:
-    /// addresses, VLANs and tunnels, length, SHA-256 and gaps. A conversation that was captured on both sides of a router
-    /// between VLANs is printed once if both copies agree in every sequence number and byte.
+    /// Instead of the bytes, print one JSON object for each direction that carried data, when its
+    /// conversation ends: addresses, VLANs and tunnels, length, SHA-256 and gaps. A conversation
+    /// that was captured on both sides of a router between VLANs is printed once if both copies
+    /// agree in every sequence number and byte.
     #[arg(long, conflicts_with = "output")]
     digest: bool,
-    /// Show only the beginnings and ends of conversations, gaps, and bytes that have no place or come in two versions.
+    /// Show only the beginnings and ends of conversations, gaps, and bytes that have no place or
+    /// come in two versions.
     #[arg(short, long, conflicts_with_all = ["digest", "output"])]
     quiet: bool,
     /// Colour the two directions.
@@ -82,7 +84,8 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// Text, marked `>` if the initiator sent it and `<` if the responder did; what is no text is escaped.
+    /// Text, marked `>` if the initiator sent it and `<` if the responder did; what is no text is
+    /// escaped.
     Text,
     /// Offsets, hexadecimal and text.
     Hex,

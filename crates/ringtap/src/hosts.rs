@@ -10,19 +10,19 @@ use flow::{
 /// How the hosts of the capture treat packets that contradict each other or are damaged.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Hosts {
-    /// Of overlapping segments and fragments whose bytes differ, show those that the receiving hosts take: first, last,
-    /// bsd, bsd-right, linux, windows or solaris. With a network, the policy of the hosts in it; the longest prefix
-    /// decides. May be repeated [default: first]
+    /// Of overlapping segments and fragments whose bytes differ, show those that the receiving
+    /// hosts take: first, last, bsd, bsd-right, linux, windows or solaris. With a network, the
+    /// policy of the hosts in it; the longest prefix decides. May be repeated [default: first]
     #[arg(long = "policy", value_name = "[NETWORK=]POLICY", value_delimiter = ',')]
     policies: Vec<Policy>,
-    /// Drop packets whose checksum is wrong, as their receiver did. `auto` drops those of senders whose checksums have
-    /// proved to be real, for captures of a host that leaves checksums to its adapter [default: never; without a
-    /// value: always]
+    /// Drop packets whose checksum is wrong, as their receiver did. `auto` drops those of senders
+    /// whose checksums have proved to be real, for captures of a host that leaves checksums to its
+    /// adapter [default: never; without a value: always]
     #[arg(long, value_enum, value_name = "WHEN", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "always")]
     verify_checksums: Option<Verify>,
-    /// Read ESP packets as if they were not encrypted (NULL encryption, RFC 2410); what does not look like a packet stays
-    /// closed.
+    /// Read ESP packets as if they were not encrypted (NULL encryption, RFC 2410); what does not
+    /// look like a packet stays closed.
     #[arg(long)]
     esp_null: bool,
 }

@@ -31,14 +31,15 @@ pub(crate) struct Input {
     /// Take packets from the interface by this means.
     #[arg(long, value_enum, default_value_t = Backend::Packet)]
     backend: Backend,
-    /// With `--backend xdp`: pass on to this interface what comes on the other, and back, as a wire between them would.
-    /// Both directions are seen then.
+    /// With `--backend xdp`: pass on to this interface what comes on the other, and back, as a wire
+    /// between them would. Both directions are seen then.
     #[arg(long, value_name = "INTERFACE")]
     forward: Option<String>,
     /// Truncate each packet to this many bytes (snap length), 0 for whole packets [default: 0]
     #[arg(short, long, value_name = "BYTES")]
     snapshot_length: Option<u32>,
-    /// Size of the ring that the kernel puts packets into, in KiB; a larger one holds longer bursts [default: 32768]
+    /// Size of the ring that the kernel puts packets into, in KiB; a larger one holds longer bursts
+    /// [default: 32768]
     #[arg(short = 'B', long, value_name = "KIB", value_parser = clap::value_parser!(u32).range(1..))]
     buffer_size: Option<u32>,
     /// Say nothing of an interface that is down or goes down, and capture once it is up.
@@ -83,8 +84,9 @@ struct From {
 pub(crate) enum Backend {
     /// AF_PACKET: a copy of everything that the interface sends and receives.
     Packet,
-    /// AF_XDP: what the interface receives, before this host gets it; the host does not get it then. An expression
-    /// leaves the rest to the host. For the port of a mirror or a tap, or with --forward.
+    /// AF_XDP: what the interface receives, before this host gets it; the host does not get it
+    /// then. An expression leaves the rest to the host. For the port of a mirror or a tap, or with
+    /// --forward.
     Xdp,
 }
 
@@ -169,7 +171,8 @@ impl Input {
         self.selection.text()
     }
 
-    /// The expression, compiled for the interface, for the file, or if there is neither, for Ethernet.
+    /// The expression, compiled for the interface, for the file, or if there is neither, for
+    /// Ethernet.
     pub(crate) fn program(&self) -> Result<Program, Error> {
         let condition = self.selection.condition(Shows::Packets, self.interface())?;
         let (link_type, target) = match (self.interface(), &self.from.read) {
@@ -199,7 +202,8 @@ impl Input {
         Error::Source { name: self.name(), source }
     }
 
-    /// Opens the interface or the file; where there is room for a progress bar, a long file gets one.
+    /// Opens the interface or the file; where there is room for a progress bar, a long file gets
+    /// one.
     pub(crate) fn open(&self, bar: bool, shows: Shows) -> Result<Source, Error> {
         match (self.backend, self.snapshot_length, &self.forward) {
             _ if self.from.interface.is_none() && self.from.read.is_none() => {
@@ -307,7 +311,8 @@ impl Input {
     }
 }
 
-/// Opens a file, or waits until a pipe or FIFO has something to read; `None` if the end was requested first.
+/// Opens a file, or waits until a pipe or FIFO has something to read; `None` if the end was
+/// requested first.
 fn open_file(path: &Path) -> Result<Option<File>, Error> {
     let failed =
         |source: io::Error| Error::Open(ring_core::Error::Open { path: path.to_owned(), source });

@@ -1,7 +1,8 @@
 //! Signals: those that end a command, and those that request its counts or a flush.
 //!
-//! They are blocked in all threads and taken by one thread with sigwait(3). So no handler can interrupt a system call,
-//! and a command that waits for a reader or a disk is still heard: the wait itself watches [`wait_for`]'s event.
+//! They are blocked in all threads and taken by one thread with sigwait(3). So no handler can
+//! interrupt a system call, and a command that waits for a reader or a disk is still heard: the
+//! wait itself watches [`wait_for`]'s event.
 
 use std::fs;
 use std::io;
@@ -20,11 +21,12 @@ use crate::Error;
 
 /// The time for handing over what is queued, from the first signal on.
 pub(crate) const HAND_OVER: Duration = Duration::from_millis(1400);
-/// The time from the first signal to the end of the process, for one that cannot even print its summary.
+/// The time from the first signal to the end of the process, for one that cannot even print its
+/// summary.
 const END: Duration = Duration::from_millis(1900);
-/// The time within which the same signal again is the same request. timeout(1) signals its child and then the whole
-/// process group, and a terminal's Ctrl-C may reach the command through a wrapper as well as directly: the second of
-/// the two must not cut the hand-over short.
+/// The time within which the same signal again is the same request. timeout(1) signals its child
+/// and then the whole process group, and a terminal's Ctrl-C may reach the command through a
+/// wrapper as well as directly: the second of the two must not cut the hand-over short.
 const REPEATED: Duration = Duration::from_millis(100);
 
 /// When the first signal came.
@@ -42,7 +44,8 @@ struct Watchers {
     counts: Vec<Box<dyn Fn() + Send>>,
 }
 
-/// Takes the signals over. To be called while the process has one thread, since threads inherit the mask.
+/// Takes the signals over. To be called while the process has one thread, since threads inherit the
+/// mask.
 pub(crate) fn listen() -> Result<(), Error> {
     if EVENT.get().is_none() {
         let _ = EVENT.set(Event::new().map_err(Error::Signals)?);
@@ -51,12 +54,13 @@ pub(crate) fn listen() -> Result<(), Error> {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGUSR2] {
         signals.add(signal);
     }
-    // What nohup(1) ignores stays ignored. SIGINT is taken in any case, as tcpdump does: shells without job control
-    // ignore it for background commands, and scripts end those with it.
+    // What nohup(1) ignores stays ignored. SIGINT is taken in any case, as tcpdump does: shells
+    // without job control ignore it for background commands, and scripts end those with it.
     if !is_ignored(Signal::SIGHUP) {
         signals.add(Signal::SIGHUP);
     }
-    // Writing beyond the largest file is an error of that write alone. Blocked, the signal stays pending for ever.
+    // Writing beyond the largest file is an error of that write alone. Blocked, the signal stays
+    // pending for ever.
     let mut blocked = signals;
     blocked.add(Signal::SIGXFSZ);
     blocked.thread_block().map_err(|error| Error::Signals(error.into()))?;
@@ -121,7 +125,8 @@ pub(crate) fn takes_flush() -> bool {
     FLUSH.swap(false, Ordering::Relaxed)
 }
 
-/// Waits until a descriptor is ready for `events` (see [`event::poll`]); `false` if the time for handing over ended first.
+/// Waits until a descriptor is ready for `events` (see [`event::poll`]); `false` if the time for
+/// handing over ended first.
 pub(crate) fn wait_for(descriptor: BorrowedFd<'_>, events: i16) -> io::Result<bool> {
     loop {
         let ready = match (time_left(), EVENT.get()) {
@@ -172,7 +177,8 @@ fn arrived(signal: Signal) {
         }
         Signal::SIGUSR2 => FLUSH.store(true, Ordering::Relaxed),
         _ if REQUESTED.set(Instant::now()).is_ok() => {
-            // Standard error may be a pipe that nobody reads, and a disk may hang: neither keeps the process.
+            // Standard error may be a pipe that nobody reads, and a disk may hang: neither keeps
+            // the process.
             let _ = thread::Builder::new().name("end".to_owned()).spawn(move || {
                 thread::sleep(END);
                 end_by(signal);
@@ -203,7 +209,8 @@ fn end_all() {
     ends.into_iter().for_each(|end| end());
 }
 
-/// Ends the process at once as the signal's default action does, so that shells see which signal it was.
+/// Ends the process at once as the signal's default action does, so that shells see which signal it
+/// was.
 fn end_by(signal: Signal) -> ! {
     let mut own = SigSet::empty();
     own.add(signal);

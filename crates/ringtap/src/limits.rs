@@ -12,15 +12,16 @@ use ring_core::PacketSource;
 /// How much of the traffic is kept at once.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Limits {
-    /// Track at most this many flows at once. When another one begins, a flow that has ended makes room, else one that is half
-    /// open, else the one that was silent longest. [default: 1048576, or as many as fit into the memory that the process may
-    /// take]
+    /// Track at most this many flows at once. When another one begins, a flow that has ended makes
+    /// room, else one that is half open, else the one that was silent longest. [default: 1048576,
+    /// or as many as fit into the memory that the process may take]
     #[arg(long, value_name = "COUNT", default_value_t = available::flows(), hide_default_value = true)]
     pub(crate) max_flows: usize,
-    /// Keep at most this many bytes waiting: half of it for the output, half of it behind missing bytes that may still come.
-    /// Beyond that, a file is read no faster than its output is written, a live command drops what the output is too slow for,
-    /// and the oldest missing bytes are given up. Suffixes: K, M, G (powers of 1024). [default: 256M, or a quarter of the memory
-    /// that the process may take]
+    /// Keep at most this many bytes waiting: half of it for the output, half of it behind missing
+    /// bytes that may still come. Beyond that, a file is read no faster than its output is written,
+    /// a live command drops what the output is too slow for, and the oldest missing bytes are given
+    /// up. Suffixes: K, M, G (powers of 1024). [default: 256M, or a quarter of the memory that the
+    /// process may take]
     #[arg(long, value_name = "SIZE", default_value_t = available::memory(), hide_default_value = true)]
     pub(crate) memory: Size,
 }

@@ -22,7 +22,8 @@ pub(crate) fn scope(scope: Scope) -> Option<String> {
     (scope != Scope::NONE).then(|| scope.to_string())
 }
 
-/// Prints the VLANs and tunnels of a flow behind its addresses, with a space before them; nothing if there are none.
+/// Prints the VLANs and tunnels of a flow behind its addresses, with a space before them; nothing
+/// if there are none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Within(pub(crate) Scope);
 
@@ -35,7 +36,8 @@ impl fmt::Display for Within {
     }
 }
 
-/// The VLANs and tunnels of the initiator's packets and of the responder's, where they differ; `""` for none.
+/// The VLANs and tunnels of the initiator's packets and of the responder's, where they differ; `""`
+/// for none.
 pub(crate) fn joined(record: &FlowRecord<FiveTupleKey>) -> (Option<String>, Option<String>) {
     let Some((side, key)) = record.joined else { return (None, None) };
     let (own, other) = (record.key.scope.to_string(), key.scope.to_string());

@@ -8,7 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Files shorter than this are read before anybody could look: 64 MiB.
 const LONG: u64 = 64 << 20;
 
-/// A bar on standard error for a long file; `None` where nobody would see it, or where its length is not known.
+/// A bar on standard error for a long file; `None` where nobody would see it, or where its length
+/// is not known.
 pub(crate) fn bar(file: &File) -> Option<ProgressBar> {
     if !stderr().is_terminal() {
         return None;

@@ -1,4 +1,5 @@
-//! What a command says on standard error besides its output: that it has begun, what is wrong, and the totals at its end.
+//! What a command says on standard error besides its output: that it has begun, what is wrong, and
+//! the totals at its end.
 
 mod links;
 
@@ -21,13 +22,15 @@ use crate::names::{bytes, count};
 use crate::text::escape::{Escaped, EscapedLines};
 use crate::text::wrap::{self, Width};
 
-/// Time between two looks at what may have happened to the interfaces: drops, their MTU, whether they are up.
+/// Time between two looks at what may have happened to the interfaces: drops, their MTU, whether
+/// they are up.
 pub(crate) const LOOK: Duration = Duration::from_secs(1);
 
 /// The time in which a thread that is not blocked answers SIGUSR1.
 const ANSWER: Duration = Duration::from_millis(200);
 
-/// Says something on standard error, in lines of its own. If nobody reads standard error, that is no reason to stop.
+/// Says something on standard error, in lines of its own. If nobody reads standard error, that is
+/// no reason to stop.
 pub(crate) fn say(what: fmt::Arguments<'_>) {
     let width = match io::stderr().is_terminal() {
         true => Width::of_terminal(ring_sys::terminal::columns(io::stderr().as_fd())),
@@ -41,7 +44,8 @@ pub(crate) fn say(what: fmt::Arguments<'_>) {
     let _ = io::stderr().lock().write_all(&rows);
 }
 
-/// Says why the command ends early. An error that names a file with a line break in its name is one line all the same.
+/// Says why the command ends early. An error that names a file with a line break in its name is one
+/// line all the same.
 pub(crate) fn error(error: &Error) {
     let text = error.to_string();
     match error {
@@ -50,8 +54,8 @@ pub(crate) fn error(error: &Error) {
     }
 }
 
-/// Says that packets are captured from now on, for scripts that wait for it, and which interfaces are down: these are to
-/// be looked at from now on. Of a file there is nothing to say.
+/// Says that packets are captured from now on, for scripts that wait for it, and which interfaces
+/// are down: these are to be looked at from now on. Of a file there is nothing to say.
 pub(crate) fn listening(input: &Input) -> Links {
     let links = Links::of(input);
     if !input.is_live() {
@@ -92,8 +96,8 @@ pub(crate) fn raised_mtus(reports: Option<&XdpMtuReports>) {
     }
 }
 
-/// Watches the engines' sources in a thread of its own: warns once when they drop packets, and says what changes of the
-/// interfaces.
+/// Watches the engines' sources in a thread of its own: warns once when they drop packets, and says
+/// what changes of the interfaces.
 pub(crate) fn watch_source(
     handle: Handle,
     input: &Input,
@@ -126,7 +130,8 @@ pub(crate) fn packets(number: u64) -> String {
     count(number, "packet", "packets")
 }
 
-/// Prints what became of the packets, a line each; of a file there is nothing to say but how many were read.
+/// Prints what became of the packets, a line each; of a file there is nothing to say but how many
+/// were read.
 pub(crate) fn print_packets(captured: u64, source: Option<&ring_core::Statistics>) {
     for count in packet_counts(captured, source) {
         line(format_args!("{count}"));
@@ -154,8 +159,8 @@ pub(crate) fn print_counts_of(handle: Handle, live: bool) {
     });
 }
 
-/// The counts of a command that takes packets and writes them in one thread, for SIGUSR1 while that thread waits for
-/// the reader of its output.
+/// The counts of a command that takes packets and writes them in one thread, for SIGUSR1 while that
+/// thread waits for the reader of its output.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     captured: AtomicU64,

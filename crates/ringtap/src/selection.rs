@@ -42,8 +42,8 @@ fn read(path: &str) -> Result<String, String> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ExtensionHeaders {
-    /// In `follow` and `flows`, which show conversations whole; in `capture` if the interface has BIG TCP, whose packets
-    /// have an extension header each.
+    /// In `follow` and `flows`, which show conversations whole; in `capture` if the interface has
+    /// BIG TCP, whose packets have an extension header each.
     Auto,
     /// As tcpdump: the transport header follows the fixed header.
     Ignore,
@@ -111,7 +111,8 @@ impl Selection {
     }
 }
 
-/// `true` if the kernel makes packets of more than 64 KiB on an interface, or for `any` on one of them.
+/// `true` if the kernel makes packets of more than 64 KiB on an interface, or for `any` on one of
+/// them.
 fn has_big_tcp(name: &str) -> bool {
     let is_big = |index| interface::largest_segment(index).is_ok_and(|size| size > MAX_IP_PACKET);
     if name == "any" {
@@ -121,7 +122,8 @@ fn has_big_tcp(name: &str) -> bool {
 }
 
 impl Condition {
-    /// Looks for transport headers behind extension headers, unless a socket does not take a program of that length.
+    /// Looks for transport headers behind extension headers, unless a socket does not take a
+    /// program of that length.
     fn follow_extension_headers(&mut self) {
         let options = self.options.extension_headers(packet_filter::ExtensionHeaders::Followed);
         match self.filter.compile(LinkType::Ethernet, &options) {
@@ -146,8 +148,8 @@ impl Condition {
         self.filter.compile(link_type, &self.options.target(target))
     }
 
-    /// Refuses an expression that no packet can pass, as tcpdump does. Without a link type (`any`, a file whose interfaces
-    /// are described later) that has to be so for all of the usual ones.
+    /// Refuses an expression that no packet can pass, as tcpdump does. Without a link type (`any`,
+    /// a file whose interfaces are described later) that has to be so for all of the usual ones.
     pub(crate) fn check(
         &self,
         link_type: Option<ring_core::LinkType>,

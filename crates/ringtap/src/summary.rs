@@ -1,4 +1,5 @@
-//! What a command that follows packets did not show, or only in part: lines on standard error at its end.
+//! What a command that follows packets did not show, or only in part: lines on standard error at
+//! its end.
 
 pub(crate) mod totals;
 
@@ -23,8 +24,8 @@ pub(crate) enum Shown {
     Flows,
 }
 
-/// Prints a line for everything that was not shown, or that is wrong with what was. Where there is nothing of the kind, nothing
-/// is printed.
+/// Prints a line for everything that was not shown, or that is wrong with what was. Where there is
+/// nothing of the kind, nothing is printed.
 pub(crate) fn print(statistics: &Statistics, shown: Shown, limits: &Limits, live: bool) {
     // If nobody reads standard error, that is no reason to stop.
     let _ = write(&mut io::stderr().lock(), statistics, shown, limits, live);
@@ -104,7 +105,8 @@ fn write(
     acted(w, statistics, limits)
 }
 
-/// Prints a line for everything that the source lost or could not use. What a live source dropped is among its counts.
+/// Prints a line for everything that the source lost or could not use. What a live source dropped
+/// is among its counts.
 fn lost(w: &mut dyn Write, source: &ring_core::Statistics, live: bool) -> io::Result<()> {
     if source.drops > 0 && !live {
         writeln!(w, "{} dropped when the file was captured, as it says", packets(source.drops))?;

@@ -166,7 +166,8 @@ fn refuses(command: &mut Command) -> Result {
     Ok(())
 }
 
-/// Runs `ringtap capture -r FROM -w TO` with these further arguments; what it says, if that is a failure.
+/// Runs `ringtap capture -r FROM -w TO` with these further arguments; what it says, if that is a
+/// failure.
 fn try_copy(from: &Path, to: &Path, arguments: &[&str]) -> Result<(Option<i32>, String)> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
     let output =

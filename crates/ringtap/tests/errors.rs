@@ -29,8 +29,8 @@ fn texts(source: &str) -> impl Iterator<Item = &str> {
     source.split('"').skip(1).step_by(2)
 }
 
-/// The text if it names an item, such as `Kind::Name` or `call(true)`. Addresses have two colons as well, behind
-/// hexadecimal digits alone.
+/// The text if it names an item, such as `Kind::Name` or `call(true)`. Addresses have two colons as
+/// well, behind hexadecimal digits alone.
 fn item(text: &str) -> Option<&str> {
     let is_path = |(at, _): (usize, &str)| {
         let word = text[..at].rsplit(|letter: char| !letter.is_alphanumeric()).next();

@@ -503,7 +503,8 @@ fn bytes_without_a_place_are_in_every_output() -> Result {
     Ok(())
 }
 
-/// Segments of any content at any place, so that there are gaps, conflicts, late bytes and retransmissions.
+/// Segments of any content at any place, so that there are gaps, conflicts, late bytes and
+/// retransmissions.
 fn noise(seed: u64) -> Packets {
     let mut state = seed | 1;
     let mut next = move |below: u64| {
@@ -579,7 +580,8 @@ fn nothing_that_people_read_is_dangerous_whatever_was_captured() -> Result {
     Ok(())
 }
 
-/// The place of a conversation in the flow table is used again long before its end is printed, if all are in one batch.
+/// The place of a conversation in the flow table is used again long before its end is printed, if
+/// all are in one batch.
 #[test]
 fn conversations_that_follow_each_other_are_all_whole() -> Result {
     let mut packets = Packets::ethernet();

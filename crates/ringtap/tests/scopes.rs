@@ -106,7 +106,8 @@ fn a_digest_has_an_exact_copy_once() -> Result {
         errors,
         "ringtap: 1 conversation is left out: an exact copy, captured in another VLAN or tunnel, is printed\n"
     );
-    // The same bytes with other numbers are another conversation, and so are other bytes with the same numbers.
+    // The same bytes with other numbers are another conversation, and so are other bytes with the
+    // same numbers.
     for (name, packets) in [("numbers", twice(b"an answer", 1)), ("bytes", twice(b"an ANSWER", 0))]
     {
         let (text, errors) = shown(name, &packets, &["follow", "--digest"])?;

@@ -208,8 +208,8 @@ fn a_reader_that_has_enough_is_no_failure() -> Result {
     Ok(())
 }
 
-/// Runs `capture -r -` at the end of a pipe that has brought the file and stays open, then `change`s something; what it
-/// printed by its end, and the packets that it wrote.
+/// Runs `capture -r -` at the end of a pipe that has brought the file and stays open, then
+/// `change`s something; what it printed by its end, and the packets that it wrote.
 fn through_a_pipe(
     name: &str,
     shell: &str,
@@ -281,7 +281,8 @@ fn few_descriptors_are_an_error_that_says_so() -> Result {
     Ok(())
 }
 
-/// Whatever the moment: the command ends in time, and its file holds the first packets of its input, none missing.
+/// Whatever the moment: the command ends in time, and its file holds the first packets of its
+/// input, none missing.
 #[test]
 fn at_any_moment() -> Result {
     let moments = std::env::var("RINGTAP_MOMENTS").map_or(Ok(4), |text| text.parse())?;
@@ -331,7 +332,8 @@ fn at_any_moment() -> Result {
             }
             let output = output.join().map_err(|_| "the reader failed")??;
             assert!(ended.after < LIMIT, "{mode}: {:?}", ended.after);
-            // A signal that comes before it is taken over ends the process; one that comes after the end does nothing.
+            // A signal that comes before it is taken over ends the process; one that comes after
+            // the end does nothing.
             if !ended.status.success() {
                 assert_eq!(ended.status.code(), None, "{mode}: {}", ended.errors);
                 continue;

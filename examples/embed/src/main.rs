@@ -1,4 +1,5 @@
-//! Counts packets and bytes of an interface by Ethernet type, for a number of seconds: `embed eth0 10`.
+//! Counts packets and bytes of an interface by Ethernet type, for a number of seconds:
+//! `embed eth0 10`.
 //!
 //! Its only dependency is ring-core: no runtime, no parser, no command line library.
 

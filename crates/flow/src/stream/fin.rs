@@ -1,9 +1,10 @@
 //! FINs, which are believed when the receiver has acknowledged them.
 //!
-//! A FIN may be forged: sent by a third party, with a time to live too short for it to arrive, or with a number that lies
-//! ahead. A watcher that believes it stops listening while the connection goes on. What the peer acknowledges is the
-//! evidence (RFC 9293, section 3.10.7.4): exactly one more than the last byte confirms the FIN, more than that refutes it.
-//! Until then what the sender sends beyond the FIN waits, and so does `on_fin`.
+//! A FIN may be forged: sent by a third party, with a time to live too short for it to arrive, or
+//! with a number that lies ahead. A watcher that believes it stops listening while the connection
+//! goes on. What the peer acknowledges is the evidence (RFC 9293, section 3.10.7.4): exactly one
+//! more than the last byte confirms the FIN, more than that refutes it. Until then what the sender
+//! sends beyond the FIN waits, and so does `on_fin`.
 
 use super::{Payload, Stream, ahead};
 use crate::history::Letter;
@@ -64,7 +65,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
     }
 
-    /// Two FINs with different numbers: the one that the stream has reached comes first, the other may still be it.
+    /// Two FINs with different numbers: the one that the stream has reached comes first, the other
+    /// may still be it.
     fn take_other_fin(&mut self, sequence: u32) {
         let offset = self.direction.offset(sequence);
         if self.is_implausible(offset) || offset < self.direction.next.cast_signed() {

@@ -31,15 +31,18 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         end.max(0).cast_unsigned()
     }
 
-    /// The stream offset before which the peer has bytes that were not seen; 0 where there are none.
+    /// The stream offset before which the peer has bytes that were not seen; 0 where there are
+    /// none.
     fn owed(&self) -> u64 {
         let target = self.acknowledged_end();
         let next = self.direction.next;
-        // One alone is most likely a FIN that was not seen; if it was a byte, what follows will show.
+        // One alone is most likely a FIN that was not seen; if it was a byte, what follows will
+        // show.
         let none = target <= next
             || self.direction.flags.has(F::HOLD.or(F::FIN_ACKED))
-            // Of a direction of which nothing was captured everything is missing, or all of it comes later: files are appended
-            // to one another, and the directions of a connection may be in one each.
+            // Of a direction of which nothing was captured everything is missing, or all of it
+            // comes later: files are appended to one another, and the directions of a connection
+            // may be in one each.
             || self.direction.seen == Seen::NONE
             || (target == next + 1 && self.ends_in_fin(target));
         if none { 0 } else { target }
@@ -51,8 +54,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         !self.direction.flags.has(F::FIN) && pending.is_none_or(|end| end < target)
     }
 
-    /// If the peer has bytes that were not seen, they have a while to turn up: up to the offset that this returns, 0 where
-    /// there are none. What may be a FIN is not among them.
+    /// If the peer has bytes that were not seen, they have a while to turn up: up to the offset
+    /// that this returns, 0 where there are none. What may be a FIN is not among them.
     pub(super) fn begin_grace(&mut self) -> u64 {
         let target = self.owed();
         if target == 0 {
@@ -88,8 +91,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let grace = self.backlog_mut().and_then(|backlog| backlog.grace.take());
         self.direction.flags.clear(F::GRACE);
         if let Some(grace) = grace {
-            // A FIN is no byte of the stream, though it was acknowledged with others. If the last one was a byte after all,
-            // what follows shows.
+            // A FIN is no byte of the stream, though it was acknowledged with others. If the last
+            // one was a byte after all, what follows shows.
             let owed = self.owed();
             let fin = owed > self.direction.next + 1 && self.ends_in_fin(owed);
             self.declare(grace.target.min(owed - u64::from(fin)));

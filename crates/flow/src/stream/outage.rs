@@ -1,12 +1,13 @@
-//! What does not fit the stream: put into quarantine, and placed or rejected when the evidence is there.
+//! What does not fit the stream: put into quarantine, and placed or rejected when the evidence is
+//! there.
 
 use super::{Payload, Stream};
 use crate::quarantine::{Group, Parked, Quarantine, is_near};
 use crate::slot::DirectionFlags as F;
 use crate::{FlowHandler, GapCause, Timestamp, Unplaced, UnplacedCause};
 
-/// How far a segment may be from the next expected byte: the largest window (RFC 7323, section 2.3). What lies further back
-/// cannot be a retransmission, so it is far ahead instead.
+/// How far a segment may be from the next expected byte: the largest window (RFC 7323, section
+/// 2.3). What lies further back cannot be a retransmission, so it is far ahead instead.
 const REACH: i64 = 1 << 30;
 /// How far before its SYN a stream's numbers are taken for old ones.
 const BEFORE_SYN: i64 = 1 << 24;
@@ -128,7 +129,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         true
     }
 
-    /// `true` if an acknowledgement is of another sequence space that is known, nowhere near the stream.
+    /// `true` if an acknowledgement is of another sequence space that is known, nowhere near the
+    /// stream.
     pub(super) fn is_elsewhere(&self, acknowledgement: u32) -> bool {
         let quarantine = self.backlog().and_then(|backlog| backlog.quarantine.as_ref());
         quarantine.is_some_and(|quarantine| {
@@ -147,8 +149,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
     }
 
-    /// `true` if another sequence space is known to go on at a sequence number ahead of the next byte. The two may be so near
-    /// each other that a hole before it would be plausible.
+    /// `true` if another sequence space is known to go on at a sequence number ahead of the next
+    /// byte. The two may be so near each other that a hole before it would be plausible.
     pub(super) fn continues_elsewhere(&self, sequence: u32) -> bool {
         let quarantine = self.backlog().and_then(|backlog| backlog.quarantine.as_ref());
         quarantine.is_some_and(|quarantine| quarantine.has(sequence))
@@ -165,8 +167,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     pub(super) fn progressed(&mut self) {
         let Some(quarantine) = self.known_quarantine() else { return };
         let proven = quarantine.progress();
-        // What came far ahead may be within reach now. What a SYN announced belongs to that SYN, and to
-        // the stream only if the stream comes to it.
+        // What came far ahead may be within reach now. What a SYN announced belongs to that SYN,
+        // and to the stream only if the stream comes to it.
         let mut groups = std::mem::take(&mut quarantine.groups);
         if let Some(group) = proven {
             self.reject_all(group, UnplacedCause::OtherSequenceSpace);
@@ -214,7 +216,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.begin_grace();
     }
 
-    /// The peer has acknowledged bytes behind an outage. Its window is taken to be as large as before.
+    /// The peer has acknowledged bytes behind an outage. Its window is taken to be as large as
+    /// before.
     fn acknowledged_behind_outage(&mut self, acknowledgement: u32) {
         let direction = &mut *self.direction;
         let window = direction.edge.wrapping_sub(direction.acked);
@@ -368,8 +371,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
     }
 
-    /// The payload of a SYN: whether the receiver takes it, its answer shows (RFC 7413, section 4.2: a server may ignore it,
-    /// and the client sends it again).
+    /// The payload of a SYN: whether the receiver takes it, its answer shows (RFC 7413, section
+    /// 4.2: a server may ignore it, and the client sends it again).
     pub(crate) fn hold_early(&mut self, payload: Payload<'_>) {
         self.direction.flags.set(F::EARLY);
         self.keep(0, payload.bytes, payload);

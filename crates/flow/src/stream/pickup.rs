@@ -10,7 +10,8 @@ const HOLD_START: u64 = 1 << 30;
 const HOLD_REACH: i64 = 1 << 24;
 
 impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
-    /// Whether something other than the segment itself shows that the stream goes on at this sequence number.
+    /// Whether something other than the segment itself shows that the stream goes on at this
+    /// sequence number.
     pub(super) fn starts_at(&self, sequence: u32) -> bool {
         let direction = &self.direction;
         (direction.flags.has(F::ACKED) && direction.acked == sequence)
@@ -21,7 +22,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     pub(super) fn begin(&mut self, payload: &Payload<'_>) -> bool {
         let end = payload.sequence.wrapping_add(payload.wire_len);
         if payload.wire_len == 1 && !payload.pushed && self.starts_at(end) {
-            // A keep-alive: one byte before what comes next. One that is pushed was overtaken by its acknowledgement.
+            // A keep-alive: one byte before what comes next. One that is pushed was overtaken by
+            // its acknowledgement.
             return false;
         }
         if self.starts_at(payload.sequence) || self.config.pickup_packets == 0 {
@@ -50,7 +52,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             .ok()
             .filter(|start| start.abs_diff(HOLD_START) <= HOLD_REACH as u64)
         else {
-            // Too far from the first one to be a matter of order: what it means is decided once the stream has begun.
+            // Too far from the first one to be a matter of order: what it means is decided once the
+            // stream has begun.
             self.end_hold_at_first();
             self.payload(payload);
             return;

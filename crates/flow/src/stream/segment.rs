@@ -60,8 +60,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.progressed();
     }
 
-    /// Splits a segment that crosses the sender's FIN, or lies beyond it. If the FIN was acknowledged, what lies beyond is as
-    /// implausible as anything can be; else it waits for what the peer acknowledges.
+    /// Splits a segment that crosses the sender's FIN, or lies beyond it. If the FIN was
+    /// acknowledged, what lies beyond is as implausible as anything can be; else it waits for what
+    /// the peer acknowledges.
     fn place_around_fin(&mut self, start: i64, fin: i64, payload: Payload<'_>) {
         self.statistics.after_fin += 1;
         let known = (fin - start) as usize;
@@ -97,9 +98,10 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
     }
 
-    /// `true` for one byte, not pushed, right before what the peer has acknowledged, where the stream has a hole: what a
-    /// keep-alive carries is garbage (RFC 9293, section 3.8.4), and the receiver has the true byte already. A byte that is
-    /// pushed was overtaken by its acknowledgement.
+    /// `true` for one byte, not pushed, right before what the peer has acknowledged, where the
+    /// stream has a hole: what a keep-alive carries is garbage (RFC 9293, section 3.8.4), and the
+    /// receiver has the true byte already. A byte that is pushed was overtaken by its
+    /// acknowledgement.
     fn is_keep_alive(&self, payload: &Payload<'_>, start: i64) -> bool {
         start >= self.direction.next.cast_signed() && self.is_before_acknowledged(payload)
     }
@@ -131,9 +133,10 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.handler.on_repeat(&self.flow, self.side, data);
     }
 
-    /// The capture cut a packet short: bytes up to an offset are missing. A full copy may follow, from another interface with
-    /// a larger snap length or as a retransmission, until the grace is over. In a capture that cuts all packets none
-    /// does, and once that has shown nothing waits any more.
+    /// The capture cut a packet short: bytes up to an offset are missing. A full copy may follow,
+    /// from another interface with a larger snap length or as a retransmission, until the grace is
+    /// over. In a capture that cuts all packets none does, and once that has shown nothing waits
+    /// any more.
     fn cut(&mut self, end: u64, payload: Payload<'_>) {
         if self.direction.next >= end {
             return;

@@ -1,9 +1,10 @@
 //! Outages after which sequence numbers, which count modulo 2³², leave open how much is missing.
 //!
-//! On a fast link that takes less than a minute (RFC 7323, section 5.2 names the time: 34 s at 1 Gbit/s). The stream may go on
-//! anywhere in the sequence space then, also right behind the place where it was, among numbers that look like those of
-//! retransmissions. Taken for these, what comes would be discarded up to the place where the numbers meet the old ones, and
-//! 4 GiB would be joined without a word.
+//! On a fast link that takes less than a minute (RFC 7323, section 5.2 names the time: 34 s at 1
+//! Gbit/s). The stream may go on anywhere in the sequence space then, also right behind the place
+//! where it was, among numbers that look like those of retransmissions. Taken for these, what comes
+//! would be discarded up to the place where the numbers meet the old ones, and 4 GiB would be
+//! joined without a word.
 
 use super::Stream;
 use crate::slot::DirectionFlags as F;
@@ -11,7 +12,8 @@ use crate::{FlowHandler, Gap, GapCause};
 
 /// How many bytes more than sequence numbers show make the length of an outage ambiguous.
 const AMBIGUOUS: u64 = 1 << 31;
-/// How far before what the peer has acknowledged a retransmission may begin: it crossed with the acknowledgement.
+/// How far before what the peer has acknowledged a retransmission may begin: it crossed with the
+/// acknowledgement.
 const CROSSED: i64 = 1 << 20;
 /// How far behind segments may be that came into another order on their way.
 const FAR: i64 = 1 << 24;
@@ -27,8 +29,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             && (self.is_implausible(self.direction.offset(sequence)) || self.is_wrapped(sequence))
     }
 
-    /// `true` if a sequence number lies behind what the peer has acknowledged, after a silence in which the stream may
-    /// have gone all around the sequence space.
+    /// `true` if a sequence number lies behind what the peer has acknowledged, after a silence in
+    /// which the stream may have gone all around the sequence space.
     pub(super) fn is_wrapped(&self, sequence: u32) -> bool {
         let behind = self.behind(sequence);
         if behind <= CROSSED {
@@ -46,7 +48,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         behind > CROSSED && self.is_ambiguous(behind, from, to)
     }
 
-    /// How far behind what the peer has acknowledged, or if that is not known, behind what was captured.
+    /// How far behind what the peer has acknowledged, or if that is not known, behind what was
+    /// captured.
     fn behind(&self, sequence: u32) -> i64 {
         let direction = &self.direction;
         if !direction.flags.has(F::ANCHORED) {
@@ -58,14 +61,15 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         settled - direction.offset(sequence)
     }
 
-    /// `true` if so much may have been missed between two moments that sequence numbers do not tell how much.
+    /// `true` if so much may have been missed between two moments that sequence numbers do not tell
+    /// how much.
     fn is_ambiguous(&self, behind: i64, from: u64, to: u64) -> bool {
         let silent = to.saturating_sub(from) >= SHORTEST;
         if silent && self.expected_by_rate(from, to) >= AMBIGUOUS {
             return true;
         }
-        // The first packet after the silence may be an acknowledgement, which shows nothing. What the queues of an overloaded
-        // host have put into another order is not so far behind.
+        // The first packet after the silence may be an acknowledgement, which shows nothing. What
+        // the queues of an overloaded host have put into another order is not so far behind.
         let from = if behind > FAR { from.min(to.saturating_sub(RECENT)) } else { from };
         (silent || behind > FAR) && self.drops.bytes_between(from, to, self.longest) >= AMBIGUOUS
     }
@@ -93,10 +97,11 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
 
     /// The length of an outage of which sequence numbers tell the least, and whether it is a guess.
     ///
-    /// What the source has lost meanwhile bounds it, and tells the likeliest length if the packets that were lost were like
-    /// those that were not. Where the source does not know, or has lost less than that, the packets took another way or were
-    /// lost before they came to the source. For a source that does not count, the flow's rate before the outage tells how
-    /// much is to be expected.
+    /// What the source has lost meanwhile bounds it, and tells the likeliest length if the packets
+    /// that were lost were like those that were not. Where the source does not know, or has lost
+    /// less than that, the packets took another way or were lost before they came to the source.
+    /// For a source that does not count, the flow's rate before the outage tells how much is to be
+    /// expected.
     fn outage(&self, least: u64, quiet_since: u64) -> (u64, bool) {
         let by_rate = self.expected_by_rate(quiet_since, self.now);
         let lost = self.drops.bytes_between(quiet_since, self.now, self.longest);
@@ -120,8 +125,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         share(self.direction.next, to.saturating_sub(from), active)
     }
 
-    /// Bytes of the stream in the packets that the source has lost, if its share in them is that in all packets since the
-    /// flow began.
+    /// Bytes of the stream in the packets that the source has lost, if its share in them is that in
+    /// all packets since the flow began.
     fn expected_by_drops(&self, quiet_since: u64) -> Option<u64> {
         let gaps = self.backlog().map_or(0, |backlog| backlog.gap_bytes);
         let begun = self.drops.taken_at(self.flow.started.as_nanos());

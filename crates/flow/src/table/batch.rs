@@ -16,8 +16,8 @@ use super::path::{path, usual_path};
 use super::view;
 use super::work::{Sort, Work, is_plain, sort};
 
-/// Packets that are worked on together: enough for the memory system to fetch many flows at once, few enough that what is
-/// known of them stays in the first-level cache.
+/// Packets that are worked on together: enough for the memory system to fetch many flows at once,
+/// few enough that what is known of them stays in the first-level cache.
 const BATCH: usize = 64;
 
 /// How many packets ahead a handler is told of a flow.
@@ -48,8 +48,9 @@ struct Batch<'b, 'p, K> {
 impl<E: FlowExtractor> FlowTable<E> {
     /// Feeds packets, in the order in which they were captured.
     ///
-    /// The more packets come in one call, the better: they are worked on in batches. While the flows of one batch are
-    /// brought up to date, those of the next and the headers of the one after it are fetched from memory.
+    /// The more packets come in one call, the better: they are worked on in batches. While the
+    /// flows of one batch are brought up to date, those of the next and the headers of the one
+    /// after it are fetched from memory.
     pub fn process<'p>(
         &mut self,
         packets: impl IntoIterator<Item = Packet<'p>>,
@@ -83,7 +84,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         self.rooms = [a.room, b.room, c.room];
     }
 
-    /// Finds out what each packet of a batch is. (A function of its own, so that its values have the registers.)
+    /// Finds out what each packet of a batch is. (A function of its own, so that its values have
+    /// the registers.)
     #[inline(never)]
     fn prepare_all(
         &mut self,
@@ -94,7 +96,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         self.statistics.packets += batch.count as u64;
         self.statistics.bytes += batch.bytes;
         self.longest = self.longest.max(u32::try_from(batch.longest).unwrap_or(u32::MAX));
-        // Checksums are verified elsewhere: what that needs would leave too few registers for the rest.
+        // Checksums are verified elsewhere: what that needs would leave too few registers for the
+        // rest.
         let verify = self.config.verify_checksums != VerifyChecksums::Never;
         for at in 0..batch.count.min(BATCH) {
             if verify || !self.prepare_plain(at, batch) {
@@ -124,8 +127,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// Packets that are not of the plainest kind. A fragment may complete a packet, which then comes after those
-    /// before it.
+    /// Packets that are not of the plainest kind. A fragment may complete a packet, which then
+    /// comes after those before it.
     #[inline(never)]
     fn prepare_any(
         &mut self,
@@ -213,7 +216,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// Notes a wrong checksum as a reason for the receiver to discard the packet, if checksums are verified.
+    /// Notes a wrong checksum as a reason for the receiver to discard the packet, if checksums are
+    /// verified.
     fn verify(&mut self, packet: &Packet<'_>, headers: &mut Headers) {
         let mode = self.config.verify_checksums;
         if let Some(defect) = self.checksums.defect(packet, headers, mode) {
@@ -255,14 +259,15 @@ impl<E: FlowExtractor> FlowTable<E> {
         Some(key)
     }
 
-    /// Finds the flows of the next batch, then gives the packets of this one to theirs; meanwhile the headers of those
-    /// that come `after` are asked for.
+    /// Finds the flows of the next batch, then gives the packets of this one to theirs; meanwhile
+    /// the headers of those that come `after` are asked for.
     ///
-    /// Each pass is a loop so short that the processor is several packets ahead of itself, and what misses its caches is
-    /// waited for once, not once a packet. Slots are asked for, not loaded: loads that miss would fill the processor's
-    /// window after seven packets. (One loop that finds a flow of the next batch with each packet of this one is slower by
-    /// a quarter with a million flows.) Headers are asked for one with each packet that is worked on: asked for all at
-    /// once, they fill the processor's queue of misses, and what is taken in meanwhile waits behind them.
+    /// Each pass is a loop so short that the processor is several packets ahead of itself, and what
+    /// misses its caches is waited for once, not once a packet. Slots are asked for, not loaded:
+    /// loads that miss would fill the processor's window after seven packets. (One loop that finds
+    /// a flow of the next batch with each packet of this one is slower by a quarter with a million
+    /// flows.) Headers are asked for one with each packet that is worked on: asked for all at once,
+    /// they fill the processor's queue of misses, and what is taken in meanwhile waits behind them.
     #[inline(never)]
     fn work_off(
         &mut self,
@@ -421,7 +426,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         self.holds(slot, work, key).then_some(slot)
     }
 
-    /// Whether the slot is in use for this key; what was found early in a batch may have changed since.
+    /// Whether the slot is in use for this key; what was found early in a batch may have changed
+    /// since.
     #[inline(always)]
     fn holds(&self, slot: u32, work: &Work, key: Option<&E::Key>) -> bool {
         let entry = &self.slots[slot];
@@ -467,7 +473,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         };
         self.protocols[usize::from(work.protocol)] += 1;
         if self.slots[slot].state == State::Ended {
-            // It was not admitted; or its key leaves the protocol out, and a connection that has ended keeps it.
+            // It was not admitted; or its key leaves the protocol out, and a connection that has
+            // ended keeps it.
             self.after_end(slot, work.payload_len as usize);
             return;
         }

@@ -4,10 +4,11 @@ use crate::{Checksum, Defect, Headers, Packet, VerifyChecksums, verify_ipv4_head
 
 /// Senders whose checksums have proved to be real.
 ///
-/// A host that leaves checksums to its adapter is captured before they are filled in, and one that joins received segments
-/// after they have lost theirs. So a wrong checksum says something only about a sender that has shown right ones, and
-/// never a wrong one before. What is known is kept in a table of fixed size, where a sender may take the place of another:
-/// that one then has to prove itself again.
+/// A host that leaves checksums to its adapter is captured before they are filled in, and one that
+/// joins received segments after they have lost theirs. So a wrong checksum says something only
+/// about a sender that has shown right ones, and never a wrong one before. What is known is kept in
+/// a table of fixed size, where a sender may take the place of another: that one then has to prove
+/// itself again.
 #[derive(Debug, Default)]
 pub(super) struct Checksums {
     proofs: Vec<Proof>,
@@ -20,7 +21,8 @@ struct Proof {
     tag: u64,
     ip: Level,
     transport: Level,
-    /// The longest packet whose transport checksum was right: a longer one may be several that were joined.
+    /// The longest packet whose transport checksum was right: a longer one may be several that were
+    /// joined.
     longest: u32,
 }
 

@@ -15,8 +15,8 @@ use crate::{
 ///
 /// - into its stream, if the peer acknowledges bytes that no other segment brought;
 /// - as a repetition, once another segment has brought its bytes;
-/// - at the end of its flow: into the stream if nothing but the way that it took or the receiver's window spoke against it,
-///   else as discarded.
+/// - at the end of its flow: into the stream if nothing but the way that it took or the receiver's
+///   window spoke against it, else as discarded.
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
     flows: HashMap<u32, Vec<Held>, ahash::RandomState>,
@@ -53,12 +53,14 @@ enum Verdict {
 
 /// Memory for all segments in doubt; beyond it they are taken as they come.
 const TABLE_BYTES: usize = 4 << 20;
-/// Segments in doubt of one flow. A path that so many took without a word from the receiver is another way of its packets.
+/// Segments in doubt of one flow. A path that so many took without a word from the receiver is
+/// another way of its packets.
 const SEGMENTS: usize = 16;
-/// What one costs besides its bytes: its place in a list that may be half empty, a flow's place in the map likewise, and the
-/// allocator's share.
+/// What one costs besides its bytes: its place in a list that may be half empty, a flow's place in
+/// the map likewise, and the allocator's share.
 const OVERHEAD: usize = 2 * size_of::<Held>() + 2 * size_of::<(u32, Vec<Held>)>() + 48;
-/// Segments of one flow beyond a window. There may be as many as a sender sends that does not keep to it.
+/// Segments of one flow beyond a window. There may be as many as a sender sends that does not keep
+/// to it.
 const BEYOND_WINDOW: usize = 128;
 /// How far beyond the window a segment may be: farther away it is in doubt for that.
 const SLACK: i64 = 1 << 20;
@@ -66,9 +68,11 @@ const SLACK: i64 = 1 << 20;
 const PATIENCE: u64 = 2_000_000_000;
 /// How long time stamps hold (RFC 7323, section 5.5): 24 days. Nanoseconds.
 const OUTDATED: u64 = 24 * 24 * 3600 * 1_000_000_000;
-/// How far from the next expected byte a segment in doubt may be: those farther away are in doubt for that.
+/// How far from the next expected byte a segment in doubt may be: those farther away are in doubt
+/// for that.
 const NEAR: i64 = 1 << 24;
-/// Pieces of the out-of-order queue that are looked at to find out whether another segment brought the same bytes.
+/// Pieces of the out-of-order queue that are looked at to find out whether another segment brought
+/// the same bytes.
 const PIECES: usize = 64;
 
 impl Doubts {
@@ -87,7 +91,8 @@ impl Held {
         OVERHEAD + self.payload.len()
     }
 
-    /// Cuts off what lies behind a sequence number, the FIN with it, and returns the captured part of that.
+    /// Cuts off what lies behind a sequence number, the FIN with it, and returns the captured part
+    /// of that.
     fn cut_off(&mut self, end: u32) -> Box<[u8]> {
         if !ahead(self.end(), end) {
             return Box::default();
@@ -101,7 +106,8 @@ impl Held {
         rest.into()
     }
 
-    /// `true` if the segment belongs to the stream when no more evidence comes and no other segment brought its bytes.
+    /// `true` if the segment belongs to the stream when no more evidence comes and no other segment
+    /// brought its bytes.
     const fn is_believed_at_last(&self) -> bool {
         matches!(self.defect, Defect::Path | Defect::Window)
     }
@@ -142,7 +148,8 @@ impl Held {
 }
 
 impl<E: FlowExtractor> FlowTable<E> {
-    /// Holds a segment back if the receiver may discard it. False, with nothing done to it, if it is to be worked on.
+    /// Holds a segment back if the receiver may discard it. False, with nothing done to it, if it
+    /// is to be worked on.
     #[inline(never)]
     pub(super) fn doubted(
         &mut self,
@@ -257,8 +264,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         if known != 0 && way != 0 && way != known {
             return Some(Defect::Path);
         }
-        // A receiver discards what lies beyond its window, or takes a part of it (RFC 9293, section 3.10.7.4). The windows are
-        // known if both SYNs were seen.
+        // A receiver discards what lies beyond its window, or takes a part of it (RFC 9293, section
+        // 3.10.7.4). The windows are known if both SYNs were seen.
         let edge = own.offset(own.edge) - own.next.cast_signed();
         let beyond = end > edge && start <= edge.max(0) + SLACK;
         (entry.flags.has(SlotFlags::HANDSHAKE) && beyond).then_some(Defect::Window)
@@ -371,7 +378,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                         own.flags.set_path(held.path);
                     }
                     if held.defect == Defect::TooLong {
-                        // No host takes such a packet, so it was longer than what the capture has of it.
+                        // No host takes such a packet, so it was longer than what the capture has
+                        // of it.
                         let mut wake = u64::MAX;
                         self.stream(slot, held.side, handler, &mut wake).loses_tails();
                     }
@@ -403,7 +411,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         if held.side == sender || !tcp.flags.contains(TcpFlags::ACK) {
             return None;
         }
-        // The receiver has bytes that only this segment brought. Of a segment beyond its window it may have taken a part.
+        // The receiver has bytes that only this segment brought. Of a segment beyond its window it
+        // may have taken a part.
         let of_fin = own.flags.has(F::FIN) && tcp.acknowledgement == own.fin.wrapping_add(1);
         let acknowledgement = tcp.acknowledgement.wrapping_sub(u32::from(of_fin));
         let end = if held.defect == Defect::Window && ahead(held.end(), acknowledgement) {
@@ -435,8 +444,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         backlog.is_some_and(|backlog| backlog.pending.covers(first..end, PIECES))
     }
 
-    /// Too many segments of a flow are in doubt, or for too long. Those that took another way are believed, and so is their
-    /// way from now on. Those beyond the window are believed if the capture does not see what the receiver answers.
+    /// Too many segments of a flow are in doubt, or for too long. Those that took another way are
+    /// believed, and so is their way from now on. Those beyond the window are believed if the
+    /// capture does not see what the receiver answers.
     fn give_in(
         &mut self,
         slot: u32,
@@ -478,8 +488,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// Decides about the segments of a direction before what waits behind them has waited too long: what was captured is not
-    /// declared missing.
+    /// Decides about the segments of a direction before what waits behind them has waited too long:
+    /// what was captured is not declared missing.
     pub(super) fn decide_doubts(
         &mut self,
         slot: u32,

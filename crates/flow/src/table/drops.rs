@@ -2,10 +2,11 @@
 
 use crate::{FlowExtractor, FlowTable, Timestamp};
 
-/// Readings that are kept. Beyond, every other one is left out, so that they reach as far back as before.
+/// Readings that are kept. Beyond, every other one is left out, so that they reach as far back as
+/// before.
 const READINGS: usize = 256;
-/// The longest packet that a source with segmentation offload hands over in one: how long the lost ones were is not known, and
-/// under load they are longer than others.
+/// The longest packet that a source with segmentation offload hands over in one: how long the lost
+/// ones were is not known, and under load they are longer than others.
 const LONGEST: u64 = 65_550;
 
 /// What a source has lost, over time.
@@ -26,12 +27,13 @@ struct Reading {
 }
 
 impl<E: FlowExtractor> FlowTable<E> {
-    /// Notes that the source has lost so many packets, 0 among them, since the call before, or since the capture began: the
-    /// kernel dropped them, for example. `until` is the time at which its counter was read, by the clock that stamps the
-    /// packets; to be called about twice a second, and for a source that counts what it loses only.
+    /// Notes that the source has lost so many packets, 0 among them, since the call before, or
+    /// since the capture began: the kernel dropped them, for example. `until` is the time at which
+    /// its counter was read, by the clock that stamps the packets; to be called about twice a
+    /// second, and for a source that counts what it loses only.
     ///
-    /// Nothing is lost or found by that, but it is evidence where the length of an outage is open, see
-    /// [`Gap::estimated`](crate::Gap::estimated).
+    /// Nothing is lost or found by that, but it is evidence where the length of an outage is open,
+    /// see [`Gap::estimated`](crate::Gap::estimated).
     ///
     /// # Examples
     ///
@@ -67,7 +69,8 @@ impl Drops {
         self.readings.is_empty()
     }
 
-    /// The most packets that may have been lost between two moments. Those of the last half second may not be known yet.
+    /// The most packets that may have been lost between two moments. Those of the last half second
+    /// may not be known yet.
     pub(crate) fn between(&self, from: u64, to: u64) -> u64 {
         let before = self.readings.partition_point(|reading| reading.at <= from);
         let before = before.checked_sub(1).map_or(0, |at| self.readings[at].lost);

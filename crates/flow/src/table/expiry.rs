@@ -14,17 +14,20 @@ const CANDIDATES: usize = 16;
 const A_FEW: usize = 32;
 
 impl<E: FlowExtractor> FlowTable<E> {
-    /// Tells the table what time it is, so that holes are given up and silent flows end while no packets come.
+    /// Tells the table what time it is, so that holes are given up and silent flows end while no
+    /// packets come.
     ///
-    /// One call does no more than [`expiry_budget`](crate::FlowTableBuilder::expiry_budget) allows. If something is still
-    /// due then, [`next_deadline`](Self::next_deadline) is not after `now`, and the next call goes on with it.
+    /// One call does no more than [`expiry_budget`](crate::FlowTableBuilder::expiry_budget) allows.
+    /// If something is still due then, [`next_deadline`](Self::next_deadline) is not after `now`,
+    /// and the next call goes on with it.
     pub fn advance(&mut self, now: Timestamp, handler: &mut impl FlowHandler<E::Key>) {
         self.now = self.now.max(now.as_nanos());
         let budget = self.config.expiry_budget;
         comparing!(self, handler => self.expire(budget, handler));
     }
 
-    /// When [`advance`](Self::advance) should be called next if no packets come; `None` if nothing waits.
+    /// When [`advance`](Self::advance) should be called next if no packets come; `None` if nothing
+    /// waits.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.wheel.next_deadline().map(Timestamp::from_nanos)
@@ -45,8 +48,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         self.next_timer = self.wheel.next_deadline().unwrap_or(u64::MAX);
     }
 
-    /// Does now what is due for a flow, which is about to be given a packet or to make room; its slot may be free
-    /// afterwards.
+    /// Does now what is due for a flow, which is about to be given a packet or to make room; its
+    /// slot may be free afterwards.
     pub(super) fn settle(&mut self, slot: u32, handler: &mut impl FlowHandler<E::Key>) {
         if self.wheel.deadline(slot).is_some_and(|deadline| deadline <= self.now) {
             self.wheel.cancel(slot);
@@ -180,7 +183,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         match self.slots[slot].state {
             State::Ended => {}
-            // The connection had ended, but for what of it might still have come: by its FINs, if it was not reset.
+            // The connection had ended, but for what of it might still have come: by its FINs, if
+            // it was not reset.
             State::Reset | State::Closing => self.end(slot, EndReason::Rst, handler),
             _ => self.end_all(slot, EndReason::Evicted, handler),
         }

@@ -8,9 +8,9 @@ use crate::stream::ahead;
 use crate::{Data, FlowExtractor, FlowHandler, FlowTable, Packet, TcpOptions};
 
 impl<E: FlowExtractor> FlowTable<E> {
-    /// The common case, complete in itself: an open connection in which nothing is amiss, and a segment with what comes
-    /// next or with an acknowledgement alone. False, with nothing done, in every other case, another flow's slot among
-    /// them.
+    /// The common case, complete in itself: an open connection in which nothing is amiss, and a
+    /// segment with what comes next or with an acknowledgement alone. False, with nothing done, in
+    /// every other case, another flow's slot among them.
     #[inline(always)]
     pub(super) fn in_order<'k>(
         &mut self,
@@ -39,7 +39,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         // Chosen by index: a branch on the side is one that the processor cannot predict.
         let own = &entry.directions[side as usize];
         let peer = &entry.directions[side.opposite() as usize];
-        // The peer must not acknowledge what was not seen, nor what may be a way around the sequence space.
+        // The peer must not acknowledge what was not seen, nor what may be a way around the
+        // sequence space.
         let seen = peer.expected().wrapping_sub(tcp.acknowledgement) <= FAR_BEHIND.cast_unsigned();
         if peer.flags.has(F::ANCHORED) && !seen {
             return false;

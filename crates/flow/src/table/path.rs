@@ -3,11 +3,12 @@
 use crate::headers::LOW_TIME_TO_LIVE;
 use crate::{LinkType, Packet};
 
-/// A few bits of the link-layer destination, and whether the time to live is low, which the packets of one side have in
-/// common; 0 if the frame shows neither. A packet whose bits differ went to another host or router, or did not get as far as
-/// the others: the receiver may never have got it.
+/// A few bits of the link-layer destination, and whether the time to live is low, which the packets
+/// of one side have in common; 0 if the frame shows neither. A packet whose bits differ went to
+/// another host or router, or did not get as far as the others: the receiver may never have got it.
 ///
-/// Other differences in the time to live are no sign: on load-balanced routes it varies by a hop from packet to packet.
+/// Other differences in the time to live are no sign: on load-balanced routes it varies by a hop
+/// from packet to packet.
 pub(super) fn path(packet: &Packet<'_>) -> u8 {
     let Some(head) = packet.data.first_chunk::<24>() else { return 0 };
     if packet.link_type != LinkType::ETHERNET {

@@ -1,7 +1,8 @@
 //! Connections on the same addresses and ports.
 //!
-//! A SYN with another sequence number may be a new connection, the other side of a middlebox that rewrites numbers, or
-//! forged. Nothing about the flow changes before the evidence is there: a forged SYN must not blind the watcher.
+//! A SYN with another sequence number may be a new connection, the other side of a middlebox that
+//! rewrites numbers, or forged. Nothing about the flow changes before the evidence is there: a
+//! forged SYN must not blind the watcher.
 
 use super::tcp::Segment;
 use crate::history::Seen;
@@ -18,18 +19,19 @@ pub(super) enum Syn {
     Pending,
     /// It came out of order, after the stream had been picked up midway.
     Late,
-    /// It came after its answer, which acknowledges bytes that it carries, or that the one before it carried: the stream
-    /// begins with them.
+    /// It came after its answer, which acknowledges bytes that it carries, or that the one before
+    /// it carried: the stream begins with them.
     Overtaken,
 }
 
 /// How far before the first byte of a stream picked up midway its SYN may turn up.
 const LATE_SYN: u32 = 1 << 16;
-/// How many bytes, at most, a SYN-ACK may acknowledge of a SYN that was seen without them (RFC 7413): it was sent again, and
-/// the one with payload was not captured.
+/// How many bytes, at most, a SYN-ACK may acknowledge of a SYN that was seen without them (RFC
+/// 7413): it was sent again, and the one with payload was not captured.
 const FAST_OPEN: u32 = 1 << 14;
-/// Payload that is kept for all pending SYNs of a table. SYNs seldom have any; beyond this it is reported as not placed, and
-/// if one of them is confirmed after all, its stream begins as if the capture had cut the segment short.
+/// Payload that is kept for all pending SYNs of a table. SYNs seldom have any; beyond this it is
+/// reported as not placed, and if one of them is confirmed after all, its stream begins as if the
+/// capture had cut the segment short.
 const PAYLOAD: usize = 1 << 20;
 /// Flows that have any. What one SYN costs, an attacker could have for each flow of a full table.
 const FLOWS: usize = 1 << 16;
@@ -37,7 +39,8 @@ const FLOWS: usize = 1 << 16;
 const PER_FLOW: usize = 4;
 /// How far ahead of what was seen a connection goes on that is about to end.
 const AHEAD: i64 = 1 << 21;
-/// How far back from a stream's end a segment may be for a retransmission (RFC 7323, section 2.3: the largest window).
+/// How far back from a stream's end a segment may be for a retransmission (RFC 7323, section 2.3:
+/// the largest window).
 const REACH: i64 = 1 << 30;
 
 impl PendingSyn {
@@ -54,9 +57,10 @@ impl PendingSyn {
 impl<E: FlowExtractor> FlowTable<E> {
     /// `true` if a segment begins another connection after the flow's end.
     ///
-    /// A SYN does, unless it is a copy of the flow's own. With the same initial number it is another connection if it came
-    /// after everything else: some stacks, and most programs that make up headers, use one number again and again. Data
-    /// does if it cannot be a retransmission: the handshake was not captured, or the end was forged.
+    /// A SYN does, unless it is a copy of the flow's own. With the same initial number it is
+    /// another connection if it came after everything else: some stacks, and most programs that
+    /// make up headers, use one number again and again. Data does if it cannot be a retransmission:
+    /// the handshake was not captured, or the end was forged.
     pub(super) fn begins_anew(&self, slot: u32, segment: &Segment<'_>) -> bool {
         let entry = &self.slots[slot];
         let side = entry.side(segment.orientation);
@@ -81,8 +85,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         !repeated && !answers
     }
 
-    /// `true` if a segment with payload cannot be of the flow, which both sides closed, or which was reset. If only one side was
-    /// captured, its FIN closes the flow, and what the segment acknowledges has to speak against it as well.
+    /// `true` if a segment with payload cannot be of the flow, which both sides closed, or which
+    /// was reset. If only one side was captured, its FIN closes the flow, and what the segment
+    /// acknowledges has to speak against it as well.
     pub(super) fn leaves_closed_connection(&self, slot: u32, segment: &Segment<'_>) -> bool {
         let entry = &self.slots[slot];
         let side = entry.side(segment.orientation);
@@ -117,7 +122,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             let fin = u32::from(peer.flags.has(F::FIN));
             let sent =
                 if peer.next == 0 { FAST_OPEN } else { (peer.next as u32).wrapping_add(fin) };
-            // A host in SYN-SENT ignores what does not acknowledge its SYN (RFC 9293, section 3.10.7.3).
+            // A host in SYN-SENT ignores what does not acknowledge its SYN (RFC 9293, section
+            // 3.10.7.3).
             if acknowledged > sent {
                 return Syn::Pending;
             }
@@ -141,8 +147,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         let first = if own.flags.has(F::HOLD) {
             Some(own.expected())
         } else if answers {
-            // It fits the other side's SYN. What is known of this side may be from far ahead of it in the stream, where the
-            // capture has the directions apart, or from the connection before.
+            // It fits the other side's SYN. What is known of this side may be from far ahead of it
+            // in the stream, where the capture has the directions apart, or from the connection
+            // before.
             None
         } else if own.flags.has(F::ACKED) {
             Some(own.acked)
@@ -260,15 +267,16 @@ impl<E: FlowExtractor> FlowTable<E> {
         let syn = segment.flags.contains(TcpFlags::SYN);
         let base = pending.base();
         if side == pending.side {
-            // Its sender goes on with it. A third party can send that as well as the SYN, so it counts only where the other
-            // side is not seen at all.
+            // Its sender goes on with it. A third party can send that as well as the SYN, so it
+            // counts only where the other side is not seen at all.
             let other_unseen = entry.directions[side.opposite() as usize].seen == Seen::NONE;
             return other_unseen && self.is_behind_syn(slot, segment, pending);
         }
         if !acknowledges {
             return false;
         }
-        // The other host answers it: with a SYN-ACK, a RST, or with the acknowledgement of a SYN-ACK or of data.
+        // The other host answers it: with a SYN-ACK, a RST, or with the acknowledgement of a
+        // SYN-ACK or of data.
         let acknowledged = segment.acknowledgement.wrapping_sub(base);
         if acknowledged > self.sent_behind(slot, pending) {
             return false;
@@ -314,8 +322,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             && list.iter().any(|syn| !syn.answers() && self.is_behind_syn(slot, segment, syn))
     }
 
-    /// A pending SYN with data behind it, which nothing contradicts and nothing confirmed, when the flow ends: the data is
-    /// that of another connection.
+    /// A pending SYN with data behind it, which nothing contradicts and nothing confirmed, when the
+    /// flow ends: the data is that of another connection.
     pub(super) fn succeeding_syn(&self, slot: u32) -> Option<usize> {
         if !self.slots[slot].flags.has(SlotFlags::PENDING_SYN) {
             return None;
@@ -371,7 +379,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             }
         }
         if entry.directions.iter().all(Direction::has_brought_nothing) {
-            // Of several handshakes the one that is answered is the connection's (RFC 9293, section 3.10.7.3).
+            // Of several handshakes the one that is answered is the connection's (RFC 9293, section
+            // 3.10.7.3).
             let own = &mut entry.directions[syn.side as usize];
             own.forget();
             let peer = &mut entry.directions[syn.side.opposite() as usize];
@@ -450,8 +459,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// Data beyond a confirmed FIN that the other side acknowledges is another connection's, or the FIN and its
-    /// acknowledgement were forged: either way it goes on in a flow of its own.
+    /// Data beyond a confirmed FIN that the other side acknowledges is another connection's, or the
+    /// FIN and its acknowledgement were forged: either way it goes on in a flow of its own.
     pub(super) fn follow_quarantine(&mut self, slot: u32, handler: &mut impl FlowHandler<E::Key>) {
         let goes_on = |direction: &Direction| {
             let quarantine = self.backlogs.peek(direction.backlog)?.quarantine.as_ref()?;
@@ -513,14 +522,15 @@ impl Parked {
     }
 }
 
-/// How far before the next expected byte a segment of a stream may begin: as far as a window spans, or as the stream has come
-/// since its SYN, with one byte more for a keep-alive.
+/// How far before the next expected byte a segment of a stream may begin: as far as a window spans,
+/// or as the stream has come since its SYN, with one byte more for a keep-alive.
 fn first_offset(own: &Direction) -> i64 {
     let begun = if own.flags.has(F::SYN) { -1 - own.next.cast_signed() } else { -REACH };
     begun.max(-REACH)
 }
 
-/// `true` if a segment acknowledges what this direction never had: numbers from before its SYN, or far ahead.
+/// `true` if a segment acknowledges what this direction never had: numbers from before its SYN, or
+/// far ahead.
 fn is_foreign(peer: &Direction, segment: &Segment<'_>) -> bool {
     let known = peer.flags.has(F::ANCHORED.or(F::ACKED));
     if !known || !segment.flags.contains(TcpFlags::ACK) {
@@ -531,7 +541,8 @@ fn is_foreign(peer: &Direction, segment: &Segment<'_>) -> bool {
     !(first_offset(peer)..AHEAD).contains(&offset)
 }
 
-/// `true` for what a connection that has ended may still bring: bytes of the stream again, or a keep-alive's.
+/// `true` for what a connection that has ended may still bring: bytes of the stream again, or a
+/// keep-alive's.
 fn is_straggler(own: &Direction, segment: &Segment<'_>) -> bool {
     if !own.flags.has(F::ANCHORED) {
         return false;

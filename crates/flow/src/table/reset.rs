@@ -6,8 +6,8 @@ use crate::slot::{Calm, DirectionFlags as F, SlotFlags, State};
 use crate::{FlowExtractor, FlowSide, FlowTable, TcpFlags};
 
 impl<E: FlowExtractor> FlowTable<E> {
-    /// A RST: believed at the next expected sequence number, doubted elsewhere in the window, ignored outside
-    /// (RFC 5961, section 3).
+    /// A RST: believed at the next expected sequence number, doubted elsewhere in the window,
+    /// ignored outside (RFC 5961, section 3).
     pub(super) fn reset(&mut self, slot: u32, segment: &Segment<'_>) {
         let entry = &mut self.slots[slot];
         let side = entry.side(segment.orientation);

@@ -1,18 +1,22 @@
 //! Connections whose directions were captured in different VLANs or tunnels.
 //!
-//! A mirror port tags what it receives and what it sends differently, a router between VLANs is mirrored in one direction
-//! alone, ERSPAN has a session for each direction, a tunnel has a VNI for each, or only one direction is tunnelled. Then the
-//! two directions have different keys, and each would be half a connection with everything acknowledged missing from it.
+//! A mirror port tags what it receives and what it sends differently, a router between VLANs is
+//! mirrored in one direction alone, ERSPAN has a session for each direction, a tunnel has a VNI for
+//! each, or only one direction is tunnelled. Then the two directions have different keys, and each
+//! would be half a connection with everything acknowledged missing from it.
 //!
-//! Addresses and ports are no reason to join two scopes: overlapping address plans are what VLANs and tunnels are for. The
-//! evidence is in the numbers. A flow of which one direction was seen says by its acknowledgements where the other direction
-//! is, and by its own sequence numbers what the other direction can acknowledge (RFC 9293, section 3.4). A segment of another
-//! scope that fits both is the other direction. It is looked for when a segment would begin a flow, so that whichever
-//! direction comes second joins the first: then nothing of it was handed out under another flow.
+//! Addresses and ports are no reason to join two scopes: overlapping address plans are what VLANs
+//! and tunnels are for. The evidence is in the numbers. A flow of which one direction was seen says
+//! by its acknowledgements where the other direction is, and by its own sequence numbers what the
+//! other direction can acknowledge (RFC 9293, section 3.4). A segment of another scope that fits
+//! both is the other direction. It is looked for when a segment would begin a flow, so that
+//! whichever direction comes second joins the first: then nothing of it was handed out under
+//! another flow.
 //!
-//! The join holds as long as each scope brings one direction. Once the flow's own scope repeats what the other one brought,
-//! or the other scope brings the first direction, both scopes see a whole connection each: a router between VLANs, mirrored
-//! on both sides, or two connections that happen to count alike. From then on they are two flows.
+//! The join holds as long as each scope brings one direction. Once the flow's own scope repeats
+//! what the other one brought, or the other scope brings the first direction, both scopes see a
+//! whole connection each: a router between VLANs, mirrored on both sides, or two connections that
+//! happen to count alike. From then on they are two flows.
 
 use std::collections::HashMap;
 use std::num::NonZeroU128;
@@ -24,15 +28,18 @@ use crate::{
     FlowExtractor, FlowHandler, FlowSide, FlowTable, Orientation, TcpFlags, TcpHeader, protocol,
 };
 
-/// Flows with the same addresses and ports that are looked at, apart from one outside all scopes. Whoever sends the same
-/// segment in thousands of VLANs makes a lookup no longer than this.
+/// Flows with the same addresses and ports that are looked at, apart from one outside all scopes.
+/// Whoever sends the same segment in thousands of VLANs makes a lookup no longer than this.
 const NEIGHBOURS: usize = 4;
-/// Scopes that are joined to a flow at most. More than one or two come from somebody who makes them up.
+/// Scopes that are joined to a flow at most. More than one or two come from somebody who makes them
+/// up.
 const JOINS: usize = 4;
-/// How far a number may be off in a capture that begins in the middle of the connection, or has lost packets: a window
-/// without much of a scale. Two unrelated numbers are as close once in 4,096 times.
+/// How far a number may be off in a capture that begins in the middle of the connection, or has
+/// lost packets: a window without much of a scale. Two unrelated numbers are as close once in 4,096
+/// times.
 const REACH: u32 = 1 << 20;
-/// How far before the latest acknowledgement a direction may begin that was captured apart and appended.
+/// How far before the latest acknowledgement a direction may begin that was captured apart and
+/// appended.
 const FAR_REACH: u32 = 1 << 30;
 /// Payload of a SYN (RFC 7413) that a SYN-ACK acknowledges, at most.
 const FAST_OPEN: u32 = 1 << 14;
@@ -40,7 +47,8 @@ const FAST_OPEN: u32 = 1 << 14;
 /// Where the flows of a table are that are in VLANs or tunnels, and which scopes belong together.
 #[derive(Debug)]
 pub(super) struct ScopeJoins<K> {
-    /// By the hash of a key outside all scopes: slots of flows that have this key in one, the newest first.
+    /// By the hash of a key outside all scopes: slots of flows that have this key in one, the
+    /// newest first.
     neighbours: HashMap<u32, [u32; NEIGHBOURS], ahash::RandomState>,
     /// By the key of a scope that has no flow for it: the flow that its packets belong to.
     joined: HashMap<K, Joined, ahash::RandomState>,
@@ -145,8 +153,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         Some(slot)
     }
 
-    /// Keeps packets of a direction that another scope brings off the fast path, so that the first one in the flow's own
-    /// scope is noticed. Done for each packet, since the next connection in the slot begins without marks.
+    /// Keeps packets of a direction that another scope brings off the fast path, so that the first
+    /// one in the flow's own scope is noticed. Done for each packet, since the next connection in
+    /// the slot begins without marks.
     fn mark(&mut self, joined: Joined, orientation: Orientation) {
         if !joined.shared {
             let entry = &mut self.slots[joined.slot];
@@ -155,7 +164,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// The one flow with the same addresses and ports, in another scope or in none, that a segment continues.
+    /// The one flow with the same addresses and ports, in another scope or in none, that a segment
+    /// continues.
     fn continued_by(
         &mut self,
         work: &Work,
@@ -189,7 +199,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                 _ => (best, ambiguous) = (Some((evidence, slot)), false),
             }
         }
-        // Connections that count alike, as programs make them that begin all of them at 0: to guess is to mix.
+        // Connections that count alike, as programs make them that begin all of them at 0: to guess
+        // is to mix.
         best.filter(|_| !ambiguous).map(|(_, slot)| slot)
     }
 
@@ -283,8 +294,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         continues
     }
 
-    /// A flow's own scope brings a segment. If it is of the direction that another scope was joined for, its own counts;
-    /// unless it is the next one of a stream under way, whose packets take both ways then.
+    /// A flow's own scope brings a segment. If it is of the direction that another scope was joined
+    /// for, its own counts; unless it is the next one of a stream under way, whose packets take
+    /// both ways then.
     #[inline(never)]
     fn compare_with_joined(&mut self, slot: u32, work: &Work) {
         let Some(keys) = self.scope_joins.keys.get(&slot) else { return };
@@ -330,8 +342,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         let [initiator, _] = &entry.directions;
         let only_syn = side == FlowSide::Responder && initiator.has_brought_nothing();
         let own = &mut entry.directions[side as usize];
-        // Nothing but a SYN-ACK came from there, and the client did not say that it got that one: then it was the SYN-ACK of
-        // another connection, and this one's is still to come.
+        // Nothing but a SYN-ACK came from there, and the client did not say that it got that one:
+        // then it was the SYN-ACK of another connection, and this one's is still to come.
         let unconfirmed = own.flags.has(F::SYN)
             && own.has_brought_nothing()
             && !own.flags.has(F::GRACE)
@@ -347,14 +359,16 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// A flow begins in this slot: others with the same addresses and ports may turn out to be its other direction.
+    /// A flow begins in this slot: others with the same addresses and ports may turn out to be its
+    /// other direction.
     pub(super) fn enter_scope(&mut self, slot: u32) {
         let Some(outside) = self.extractor.without_scope(&self.cold[slot].key) else { return };
         let (hash, _) = self.hash(&outside);
         let neighbours = &self.scope_joins.neighbours;
         let mut list = neighbours.get(&hash).copied().unwrap_or([NONE; NEIGHBOURS]);
         let free = list.iter().position(|slot| *slot == NONE);
-        // A flow of which both directions are known gives way first, since nothing is joined to it; then the oldest does.
+        // A flow of which both directions are known gives way first, since nothing is joined to it;
+        // then the oldest does.
         let place = free
             .or_else(|| list.iter().rposition(|slot| self.only_side(*slot).is_none()))
             .unwrap_or(NEIGHBOURS - 1);
@@ -454,7 +468,8 @@ fn answers(greeted: bool, sent: Sent, answer: &Direction, tcp: &TcpHeader) -> Op
     }
     // One more than was seen is a FIN.
     let within = sent.reaches(acknowledgement) || acknowledgement == sent.end.wrapping_add(1);
-    // What it acknowledges may have been sent before the capture began; but nothing comes before a SYN.
+    // What it acknowledges may have been sent before the capture began; but nothing comes before a
+    // SYN.
     let before = !greeted && sent.first.wrapping_sub(acknowledgement) < REACH;
     if sequence == answer.acked {
         // What comes next, to the byte. What it acknowledges may also be lost.
@@ -464,7 +479,8 @@ fn answers(greeted: bool, sent: Sent, answer: &Direction, tcp: &TcpHeader) -> Op
             (_, near) => near.then_some(Evidence::Plausible),
         };
     }
-    // Up to where the window goes, and as far back as what the other direction has acknowledged meanwhile.
+    // Up to where the window goes, and as far back as what the other direction has acknowledged
+    // meanwhile.
     let window = answer.edge.wrapping_sub(answer.acked).min(FAR_REACH);
     let ahead = sequence.wrapping_sub(answer.acked) <= window.max(REACH);
     let behind = answer.acked.wrapping_sub(sequence);
@@ -474,8 +490,9 @@ fn answers(greeted: bool, sent: Sent, answer: &Direction, tcp: &TcpHeader) -> Op
     fits.then_some(Evidence::Plausible)
 }
 
-/// A segment of the side that was seen: its packets take two ways, such as through a tunnel and past it. A copy of what was
-/// seen is no reason to join, since then both scopes may bring everything.
+/// A segment of the side that was seen: its packets take two ways, such as through a tunnel and
+/// past it. A copy of what was seen is no reason to join, since then both scopes may bring
+/// everything.
 fn same_direction(
     sender: &Direction,
     sent: Sent,

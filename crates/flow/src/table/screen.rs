@@ -11,7 +11,8 @@ use crate::{
     TcpFlags, TcpOptions, UnplacedCause, protocol,
 };
 
-/// What the screen keeps of flows, by slot; each entry with the generation of its flow, so that none outlives it.
+/// What the screen keeps of flows, by slot; each entry with the generation of its flow, so that
+/// none outlives it.
 #[derive(Debug, Default)]
 pub(super) struct Screen {
     /// Flows whose first packet had a source route, so that it is no surprise later.
@@ -58,8 +59,8 @@ impl Screen {
 }
 
 impl<E: FlowExtractor> FlowTable<E> {
-    /// Takes a packet that its receiver discards out of the way, and segments of which the receiver takes out a byte. False,
-    /// with nothing done, for every other packet.
+    /// Takes a packet that its receiver discards out of the way, and segments of which the receiver
+    /// takes out a byte. False, with nothing done, for every other packet.
     #[inline(never)]
     pub(super) fn screened(
         &mut self,
@@ -113,8 +114,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         let generation = |slot| self.slots[slot].generation;
         if let Sort::Defective(defect) = work.sort {
             let discards = match defect {
-                // Where the capture cuts packets and loses their length, none is longer than the cut.
-                // Of a connection, what its receiver acknowledges shows whether it was so long.
+                // Where the capture cuts packets and loses their length, none is longer than the
+                // cut. Of a connection, what its receiver acknowledges shows whether it was so
+                // long.
                 Defect::TooLong if work.protocol == protocol::TCP => false,
                 // The same, unless nothing is known of the receiver.
                 Defect::NoLength if work.protocol == protocol::TCP => {
@@ -135,14 +137,16 @@ impl<E: FlowExtractor> FlowTable<E> {
             return None;
         }
         let tcp = &work.tcp;
-        // Without a policy nobody knows what the hosts of a connection that is not known make of it.
+        // Without a policy nobody knows what the hosts of a connection that is not known make of
+        // it.
         let is_unknown = matches!(policy, OverlapPolicy::First | OverlapPolicy::Last)
             && found.is_none()
             && !tcp.flags.contains(TcpFlags(TcpFlags::SYN.0 | TcpFlags::RST.0));
         if has_odd_flags(tcp.flags) && !is_unknown {
             return Some(Defect::Flags);
         }
-        // A SYN may bring all that a side has to say (RFC 1644), but common hosts take none with a FIN.
+        // A SYN may bring all that a side has to say (RFC 1644), but common hosts take none with a
+        // FIN.
         if tcp.flags.contains(TcpFlags::SYN | TcpFlags::FIN) {
             let greeted = |slot| {
                 let entry: &Slot = &self.slots[slot];
@@ -157,7 +161,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         if tcp.options.contains(TcpOptions::MALFORMED) && policy == OverlapPolicy::Linux {
             return Some(Defect::TcpOptions);
         }
-        // The SYN says whether a connection uses signatures; they cannot be added later (RFC 2385, section 4.3).
+        // The SYN says whether a connection uses signatures; they cannot be added later (RFC 2385,
+        // section 4.3).
         if tcp.options.contains(TcpOptions::SIGNATURE)
             && let Some(slot) = found
             && self.slots[slot].directions.iter().any(|direction| direction.flags.has(F::SYN))
@@ -215,8 +220,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         self.slots[slot].calm_down();
     }
 
-    /// Takes a segment of a direction with an urgent byte that was not delivered yet. Hosts hand that byte to the application
-    /// out of band (RFC 6093, section 3.1), so it is no part of the bytes that are read.
+    /// Takes a segment of a direction with an urgent byte that was not delivered yet. Hosts hand
+    /// that byte to the application out of band (RFC 6093, section 3.1), so it is no part of the
+    /// bytes that are read.
     fn takes_urgent(
         &mut self,
         slot: u32,
@@ -264,8 +270,8 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 }
 
-/// `true` for control bits that no open connection sends: receivers drop a segment without ACK (RFC 9293, section
-/// 3.10.7.4), and one with both SYN and RST.
+/// `true` for control bits that no open connection sends: receivers drop a segment without ACK (RFC
+/// 9293, section 3.10.7.4), and one with both SYN and RST.
 const fn has_odd_flags(flags: TcpFlags) -> bool {
     let starts = TcpFlags(TcpFlags::ACK.0 | TcpFlags::SYN.0 | TcpFlags::RST.0);
     flags.contains(TcpFlags(TcpFlags::SYN.0 | TcpFlags::RST.0)) || !flags.intersects(starts)

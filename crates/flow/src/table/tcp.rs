@@ -109,7 +109,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         self.segment(slot, &segment, handler);
     }
 
-    /// Begins a flow with its first segment, which is yet to be worked on. False if it is not admitted.
+    /// Begins a flow with its first segment, which is yet to be worked on. False if it is not
+    /// admitted.
     pub(super) fn open_as(
         &mut self,
         slot: u32,
@@ -346,7 +347,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.cold[slot].complete_handshake(now);
         }
         let zero_window = segment.window == 0 && !syn;
-        // While a stream has no beginning its first segments are held back, and what comes before them was said before.
+        // While a stream has no beginning its first segments are held back, and what comes before
+        // them was said before.
         let gapped = !own.flags.has(F::ANCHORED) || ahead(segment.sequence, own.expected());
         let hole = gapped || own.flags.has(F::PENDING);
         let (mut wake, mut awaits) = (u64::MAX, 0);
@@ -356,8 +358,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             let offset = segment.sequence.wrapping_sub(stream.direction.base);
             stream.settle_early(if offset.cast_signed() < 0 { 0 } else { offset });
         }
-        // A segment outside the window acknowledges nothing (RFC 9293, section 3.10.7.4), unless the other side is somewhere
-        // else as well.
+        // A segment outside the window acknowledges nothing (RFC 9293, section 3.10.7.4), unless
+        // the other side is somewhere else as well.
         let strays = !syn && stream.is_stray(segment.sequence);
         if acknowledges {
             let mut stream = self.stream(slot, side.opposite(), handler, &mut wake);
@@ -489,8 +491,8 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 }
 
-/// Who opened the connection, judged by its first segment: SYN and SYN-ACK tell, then the ports, of which services have
-/// the lower one; then who is seen first.
+/// Who opened the connection, judged by its first segment: SYN and SYN-ACK tell, then the ports, of
+/// which services have the lower one; then who is seen first.
 fn sender_is_initiator(flags: TcpFlags, (source, destination): (u16, u16)) -> bool {
     if flags.contains(TcpFlags::SYN) {
         return !flags.contains(TcpFlags::ACK);

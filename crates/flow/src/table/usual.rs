@@ -8,9 +8,9 @@ use crate::slot::{Calm, DirectionFlags as F, SlotFlags, State};
 use crate::{FlowExtractor, FlowHandler, FlowSide, FlowTable, Packet, TcpFlags, TcpHeader};
 
 impl<E: FlowExtractor> FlowTable<E> {
-    /// The handshake, FINs in order, and the acknowledgements among them: segments without payload in a connection in
-    /// which nothing is amiss. Complete in itself, as [`in_order`](Self::in_order) is: false, with nothing done, in every
-    /// other case.
+    /// The handshake, FINs in order, and the acknowledgements among them: segments without payload
+    /// in a connection in which nothing is amiss. Complete in itself, as
+    /// [`in_order`](Self::in_order) is: false, with nothing done, in every other case.
     #[inline(never)]
     pub(super) fn usual(
         &mut self,
@@ -47,7 +47,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         {
             return false;
         }
-        // A SYN of a side of which nothing is known; and if it is an answer, it answers this flow's.
+        // A SYN of a side of which nothing is known; and if it is an answer, it answers this
+        // flow's.
         let answers =
             peer.flags.has(F::SYN) && acknowledgement.wrapping_sub(peer.base) <= peer.next as u32;
         if syn && (!own.flags.is_empty() || acknowledges && !answers) {

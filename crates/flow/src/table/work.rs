@@ -73,8 +73,8 @@ impl Work {
         packet: 0,
     };
 
-    /// Takes in all but the flow; field by field, so that few values are in registers at a time. False if the payload lies
-    /// behind more headers than any packet has that was not made for it.
+    /// Takes in all but the flow; field by field, so that few values are in registers at a time.
+    /// False if the payload lies behind more headers than any packet has that was not made for it.
     #[inline(always)]
     pub(super) fn take(&mut self, at: usize, headers: &Headers, path: u8, sort: Sort) -> bool {
         let Ok(payload_offset) = u16::try_from(headers.payload_offset) else { return false };
@@ -144,8 +144,8 @@ const LOOKED_AT: TcpFlags = TcpFlags(
     TcpFlags::SYN.0 | TcpFlags::RST.0 | TcpFlags::FIN.0 | TcpFlags::ACK.0 | TcpFlags::URG.0,
 );
 
-/// Plain segments are those that most connections see nothing but: an acknowledgement, with or without data, and no option
-/// other than a time stamp beside data.
+/// Plain segments are those that most connections see nothing but: an acknowledgement, with or
+/// without data, and no option other than a time stamp beside data.
 #[inline(always)]
 pub(super) fn is_plain(tcp: &TcpHeader) -> bool {
     tcp.flags.0 & LOOKED_AT.0 == TcpFlags::ACK.0

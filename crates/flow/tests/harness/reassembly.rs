@@ -456,8 +456,8 @@ impl Stream {
                 }
                 Event::Gap(gap) => {
                     self.gaps += 1;
-                    // A stream may begin with a segment of which no byte was captured. If there were
-                    // several, the events that follow show which one it was.
+                    // A stream may begin with a segment of which no byte was captured. If there
+                    // were several, the events that follow show which one it was.
                     let blank = |at: &usize| self.before(*at).count == 0;
                     let first = (self.lowest..self.len).find(blank).unwrap_or(self.lowest);
                     if self.origin.is_none() && self.blank_starts.iter().any(|at| *at != first) {

@@ -1,5 +1,5 @@
-//! Whatever is captured, what is printed for people has no control character but newline and tab, and no line of captured
-//! bytes that could be a heading.
+//! Whatever is captured, what is printed for people has no control character but newline and tab,
+//! and no line of captured bytes that could be a heading.
 //!
 //! The command is no library: its printers are included as they are.
 

@@ -23,8 +23,9 @@ use crate::text::escape::Escaped;
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(crate) struct Arguments {
-    /// Write the packets to this file: pcap if its name ends in `.pcap` or `.cap`, else pcapng; `-` for standard
-    /// output. A name with conversions of strftime(3) is filled in where files are rotated by time.
+    /// Write the packets to this file: pcap if its name ends in `.pcap` or `.cap`, else pcapng; `-`
+    /// for standard output. A name with conversions of strftime(3) is filled in where files are
+    /// rotated by time.
     #[arg(id = "write", short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Begin another file when this one has this many millions of bytes.
@@ -33,18 +34,19 @@ pub(crate) struct Arguments {
     /// Begin another file every so many seconds, counted from the start of the capture.
     #[arg(short = 'G', long, value_name = "SECONDS", requires = "write", value_parser = clap::value_parser!(u64).range(1..))]
     rotate_seconds: Option<u64>,
-    /// With -G: end after this many files. With -C: begin again with the first after this many files. With both: the least
-    /// number of digits in a name's count is that of this number.
+    /// With -G: end after this many files. With -C: begin again with the first after this many
+    /// files. With both: the least number of digits in a name's count is that of this number.
     #[arg(short = 'W', long, value_name = "COUNT", requires = "write", value_parser = clap::value_parser!(u32).range(1..))]
     file_count: Option<u32>,
-    /// Write packets with this link-layer header: LINUX_SLL2 for all packets, or the name of the interface's own (EN10MB,
-    /// RAW …) [default: the interface's own; LINUX_SLL2 for `any`]
+    /// Write packets with this link-layer header: LINUX_SLL2 for all packets, or the name of the
+    /// interface's own (EN10MB, RAW …) [default: the interface's own; LINUX_SLL2 for `any`]
     #[arg(short = 'y', long = "linktype", value_name = "TYPE")]
     link_type: Option<String>,
     /// Hand each batch of packets to the file at once.
     #[arg(short = 'U', long)]
     packet_buffered: bool,
-    /// Print times, and write those of a pcap file, in this precision; pcapng always has nanoseconds.
+    /// Print times, and write those of a pcap file, in this precision; pcapng always has
+    /// nanoseconds.
     #[arg(long, value_enum, value_name = "PRECISION", default_value_t = Precision::Micro)]
     time_stamp_precision: Precision,
     /// The same as --time-stamp-precision=nano.
@@ -73,7 +75,8 @@ pub(crate) struct Writing {
     name: String,
     /// All interfaces together, for a file without packets of any.
     all: InterfaceDescription,
-    /// Where the last interval ends though no packet comes: how long a packet of before may be held back.
+    /// Where the last interval ends though no packet comes: how long a packet of before may be held
+    /// back.
     ends_after: Option<Duration>,
     packet_buffered: bool,
     last: Timestamp,
@@ -199,7 +202,8 @@ impl Arguments {
         self.nano || self.time_stamp_precision == Precision::Nano
     }
 
-    /// When another file is begun, and when the last is complete, as `-C`, `-G` and `-W` mean it in tcpdump.
+    /// When another file is begun, and when the last is complete, as `-C`, `-G` and `-W` mean it in
+    /// tcpdump.
     fn rotation(&self) -> Rotation {
         let rotation = Rotation::new();
         let count = self.file_count.unwrap_or(0);
@@ -235,7 +239,8 @@ impl Arguments {
     }
 }
 
-/// libpcap's names of link types that live interfaces have, and of the one that all can be written as.
+/// libpcap's names of link types that live interfaces have, and of the one that all can be written
+/// as.
 const LINK_TYPES: [(&str, LinkType); 9] = [
     ("EN10MB", LinkType::ETHERNET),
     ("RAW", LinkType::RAW),
@@ -307,7 +312,8 @@ impl Writing {
         Ok(true)
     }
 
-    /// The time until [`batch_ended`](Self::batch_ended) has something to do though no packet comes, if it has.
+    /// The time until [`batch_ended`](Self::batch_ended) has something to do though no packet
+    /// comes, if it has.
     pub(crate) fn due(&self) -> Option<Duration> {
         let (flush, end) = match &self.writer {
             Kind::One(writer) => (writer.flush_due(), None),

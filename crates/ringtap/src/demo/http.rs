@@ -26,8 +26,8 @@ pub(super) fn serve(stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// Requests the paths one after another on one connection; the last asks for its close. Every byte in either
-/// direction is counted and hashed.
+/// Requests the paths one after another on one connection; the last asks for its close. Every byte
+/// in either direction is counted and hashed.
 pub(super) fn fetch(stream: TcpStream, paths: &[&str]) -> io::Result<Truth> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut writer = Hashing::new(stream.try_clone()?);

@@ -1,4 +1,5 @@
-//! Conversations that are in a capture twice, since both sides of a router between VLANs were mirrored.
+//! Conversations that are in a capture twice, since both sides of a router between VLANs were
+//! mirrored.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -7,13 +8,15 @@ use std::rc::Rc;
 use flow::Scope;
 use sha2::{Digest as _, Sha256};
 
-/// Conversations that are remembered, the latest: a copy ends soon after the original. 3 MiB at most.
+/// Conversations that are remembered, the latest: a copy ends soon after the original. 3 MiB at
+/// most.
 const REMEMBERED: usize = 1 << 16;
 
 /// Recognises the copies of conversations in other VLANs or tunnels.
 ///
-/// A copy has the same addresses and ports, the same sequence numbers and the same bytes and gaps in both directions. Two
-/// connections that only happen to have the same addresses and ports differ in one of these.
+/// A copy has the same addresses and ports, the same sequence numbers and the same bytes and gaps
+/// in both directions. Two connections that only happen to have the same addresses and ports differ
+/// in one of these.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Copies(Rc<RefCell<Seen>>);
 

@@ -36,7 +36,8 @@ struct Line {
     sha256: String,
     /// Offset (earlier gaps counted) and length of each hole.
     gaps: Vec<(u64, u64)>,
-    /// Bytes that came late, that have no place, and ranges of which two versions came: only where there are any.
+    /// Bytes that came late, that have no place, and ranges of which two versions came: only where
+    /// there are any.
     #[serde(skip_serializing_if = "is_none")]
     late: u64,
     #[serde(skip_serializing_if = "is_none")]

@@ -1,7 +1,8 @@
 //! One file a direction.
 //!
-//! The folder may be one that others can write to, and the names are easy to guess: files are made exclusively, beneath the
-//! folder's descriptor, and no link is followed. Otherwise captured bytes would land in any file that the user may write.
+//! The folder may be one that others can write to, and the names are easy to guess: files are made
+//! exclusively, beneath the folder's descriptor, and no link is followed. Otherwise captured bytes
+//! would land in any file that the user may write.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::OsStr;
@@ -29,7 +30,8 @@ const CAPTURES: [&str; 4] = ["pcap", "pcapng", "cap", "gz"];
 /// Files that are reported one by one; of more there is only the number at the end.
 const REPORTED: u64 = 10;
 
-/// A folder that conversations are written into. Its first error sticks, so that views need not carry it.
+/// A folder that conversations are written into. Its first error sticks, so that views need not
+/// carry it.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
@@ -41,7 +43,8 @@ pub(super) struct Folder {
 
 /// The two files of a conversation. A direction that carried nothing has none.
 ///
-/// They are open only while something is written: there may be more conversations than a process may have open files.
+/// They are open only while something is written: there may be more conversations than a process
+/// may have open files.
 #[derive(Debug)]
 pub(super) struct Files {
     folder: Rc<Folder>,
@@ -53,13 +56,15 @@ pub(super) struct Files {
 #[derive(Clone, Copy, Debug)]
 enum State {
     New,
-    /// Device and inode of the file that was made: whatever has its name later is not written to unless it is the same.
+    /// Device and inode of the file that was made: whatever has its name later is not written to
+    /// unless it is the same.
     Made(u64, u64),
     GivenUp,
 }
 
 impl Folder {
-    /// Makes it where it is not there yet. One that has files of an earlier run is refused, or rid of them.
+    /// Makes it where it is not there yet. One that has files of an earlier run is refused, or rid
+    /// of them.
     pub(super) fn create(path: &Path, overwrite: bool) -> Result<Self, Error> {
         let failed = |source| Error::Write { path: path.to_owned(), source };
         let named = |extension: &OsStr| CAPTURES.iter().any(|known| extension == *known);
@@ -145,7 +150,8 @@ impl Files {
             // Both ends of a stream can forge jumps: one stream must not end the others.
             Some(Errno::EFBIG) => "no larger file is possible here",
             Some(Errno::EEXIST) => "the name is taken",
-            // A file that cannot even be made: the folder is gone, and none of the others can be made either.
+            // A file that cannot even be made: the folder is gone, and none of the others can be
+            // made either.
             Some(Errno::ELOOP | Errno::ENOENT | Errno::ENXIO | Errno::ESTALE)
                 if matches!(state, State::Made(..)) =>
             {
@@ -207,8 +213,8 @@ fn is_ours(name: &str) -> bool {
     number.len() >= 6 && number.bytes().all(|digit| digit.is_ascii_digit()) && ends.contains('-')
 }
 
-/// An address and a port as a part of a file's name, as tcpflow has it but for colons, which some file systems and
-/// programs give a meaning.
+/// An address and a port as a part of a file's name, as tcpflow has it but for colons, which some
+/// file systems and programs give a meaning.
 fn name(endpoint: Endpoint) -> String {
     let address = endpoint.address.to_string().replace(':', "_");
     format!("{address}.{}", endpoint.port)

@@ -7,18 +7,19 @@ use conversation::{Chunk, FlowNumber};
 use super::files::Files;
 use super::view::{Talk, View};
 
-/// Conversations that go on. One that has said nothing yet takes little memory: of a flood of SYNs there may be as many as the
-/// table has flows.
+/// Conversations that go on. One that has said nothing yet takes little memory: of a flood of SYNs
+/// there may be as many as the table has flows.
 #[derive(Debug, Default)]
 pub(super) struct Open {
     /// By source and by slot in its table.
     slots: Vec<Vec<Option<Stage>>>,
-    /// Those whose slot has another one by now: a slot may begin its next flow before the reader has seen the end of the last.
+    /// Those whose slot has another one by now: a slot may begin its next flow before the reader
+    /// has seen the end of the last.
     left: HashMap<FlowNumber, Stage>,
 }
 
-/// What there is of a conversation, with what tells it from others in its slot. A slot takes its two words also if its flow has
-/// ended, so there is no more in it.
+/// What there is of a conversation, with what tells it from others in its slot. A slot takes its
+/// two words also if its flow has ended, so there is no more in it.
 #[derive(Debug)]
 enum Stage {
     /// It has said nothing yet.
@@ -129,7 +130,8 @@ impl Views {
 mod tests {
     use super::*;
 
-    /// The limit of what a conversation takes here that has said nothing yet: a place, and what is known of it.
+    /// The limit of what a conversation takes here that has said nothing yet: a place, and what is
+    /// known of it.
     #[test]
     fn conversations_that_say_nothing_take_little() {
         assert!(size_of::<Option<Stage>>() <= 16);

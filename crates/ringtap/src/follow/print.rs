@@ -1,6 +1,7 @@
 //! Conversations for a person to read.
 //!
-//! Each line about a conversation begins with its number in brackets, each line of its bytes with a mark.
+//! Each line about a conversation begins with its number in brackets, each line of its bytes with a
+//! mark.
 
 use std::rc::Rc;
 
@@ -73,7 +74,8 @@ impl Printer {
         Self { talk, page, day, text, runs }
     }
 
-    /// Prints a line: the conversation's number, the time, sender and receiver, and something about them.
+    /// Prints a line: the conversation's number, the time, sender and receiver, and something about
+    /// them.
     fn line(&mut self, side: FlowSide, time: Timestamp, what: std::fmt::Arguments<'_>) {
         let moment = self.page.clock.at(time);
         let number = self.talk.number;

@@ -7,8 +7,8 @@ use super::view::{Talk, View};
 use crate::output::Output;
 use crate::report;
 
-/// Prints the bytes of both sides, in the order in which they came, and nothing else. What is wrong with them is reported on
-/// standard error.
+/// Prints the bytes of both sides, in the order in which they came, and nothing else. What is wrong
+/// with them is reported on standard error.
 #[derive(Debug)]
 pub(super) struct Raw {
     talk: Talk,

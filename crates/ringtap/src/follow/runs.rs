@@ -14,8 +14,8 @@ pub(super) struct Notice {
     pub(super) what: String,
 }
 
-/// Joins segments that follow each other, so that thousands of them are one notice. Small as long as there is nothing to say: a
-/// command may follow a million conversations at once.
+/// Joins segments that follow each other, so that thousands of them are one notice. Small as long
+/// as there is nothing to say: a command may follow a million conversations at once.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     /// By side.
@@ -54,7 +54,8 @@ impl Runs {
         Self { now: started, ..Self::default() }
     }
 
-    /// Takes note of the next step of a conversation, and returns what there is to say before it is shown.
+    /// Takes note of the next step of a conversation, and returns what there is to say before it is
+    /// shown.
     pub(super) fn chunk(&mut self, chunk: &Chunk) -> Vec<Notice> {
         let mut notices = Vec::new();
         let side = match chunk {

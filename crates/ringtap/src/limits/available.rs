@@ -1,7 +1,8 @@
 //! The memory that this process may take, which decides about the defaults of limits.
 //!
-//! A program that runs out of memory is ended: by the kernel, or by itself when an allocation fails. A flood of SYNs makes as
-//! many flows as there may be, so in a container of 500 MB there may not be a million.
+//! A program that runs out of memory is ended: by the kernel, or by itself when an allocation
+//! fails. A flood of SYNs makes as many flows as there may be, so in a container of 500 MB there
+//! may not be a million.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ const FLOWS: usize = 1 << 20;
 const MEMORY: usize = 256 << 20;
 /// The limit of what a flow takes in any command while its lists grow.
 const FLOW: usize = 700;
-/// What a command takes besides: the program, a ring of 32 MiB, stacks, and the room that allocators set aside for each thread.
+/// What a command takes besides: the program, a ring of 32 MiB, stacks, and the room that
+/// allocators set aside for each thread.
 const FIXED: usize = 96 << 20;
 /// The same in addresses, most of which have no memory.
 const FIXED_ADDRESSES: usize = 320 << 20;
@@ -55,8 +57,8 @@ fn room() -> usize {
     memory.saturating_sub(FIXED).min(addresses.saturating_sub(FIXED_ADDRESSES))
 }
 
-/// Roots under which the control groups may be seen: `ip netns exec` mounts a `/sys` of its own, without them, so those of the
-/// process's ancestors are looked at, too.
+/// Roots under which the control groups may be seen: `ip netns exec` mounts a `/sys` of its own,
+/// without them, so those of the process's ancestors are looked at, too.
 fn roots() -> Vec<PathBuf> {
     let parent = |stat: &str| stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok();
     let mut roots = vec![PathBuf::from("/")];
@@ -92,7 +94,8 @@ fn group(line: &str, root: &Path) -> Option<usize> {
         }
         _ => return None,
     };
-    // Within a container the path may be that of the host, and the container's own group is the root.
+    // Within a container the path may be that of the host, and the container's own group is the
+    // root.
     let folder: PathBuf = root.join(path);
     let around = folder.ancestors().take_while(|folder| folder.starts_with(&root));
     let limit =

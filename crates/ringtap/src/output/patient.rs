@@ -13,7 +13,8 @@ use ring_sys::event;
 use crate::interrupt;
 use crate::text::wrap::Width;
 
-/// A write of so many bytes does not block on a pipe that poll(2) reports as writable: `PIPE_BUF` of pipe(7).
+/// A write of so many bytes does not block on a pipe that poll(2) reports as writable: `PIPE_BUF`
+/// of pipe(7).
 const PIECE: usize = 4096;
 /// Time between two looks whether a FIFO has got a reader: nothing can be polled for that.
 const LOOK: Duration = Duration::from_millis(20);
@@ -32,8 +33,8 @@ enum Waiting {
     Never,
     /// Writes return early instead of blocking.
     NonBlocking,
-    /// Writes block, but not those of a [`PIECE`] for which there is room. The descriptor is shared with other
-    /// processes (a shell's terminal), which a change of its flags would confuse.
+    /// Writes block, but not those of a [`PIECE`] for which there is room. The descriptor is shared
+    /// with other processes (a shell's terminal), which a change of its flags would confuse.
     Blocking,
 }
 
@@ -45,8 +46,8 @@ impl Patient {
         if !kind.is_fifo() && !kind.is_socket() && !shared.is_terminal() {
             return Ok(Self { file: shared, waiting: Waiting::Never });
         }
-        // Opened anew, the same pipe or terminal has flags of our own. Sockets cannot be opened, nor what belongs to
-        // another user.
+        // Opened anew, the same pipe or terminal has flags of our own. Sockets cannot be opened,
+        // nor what belongs to another user.
         Ok(match open("/proc/self/fd/1".as_ref()) {
             Ok(file) => Self { file, waiting: Waiting::NonBlocking },
             Err(_) => Self { file: shared, waiting: Waiting::Blocking },

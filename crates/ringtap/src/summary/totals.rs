@@ -16,8 +16,8 @@ use crate::Error;
 /// Where totals are written.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct TotalsFile {
-    /// Write the totals at the end to this file as well, as one JSON object: packets, bytes and gaps by what became of them. A
-    /// file that exists has to be empty.
+    /// Write the totals at the end to this file as well, as one JSON object: packets, bytes and
+    /// gaps by what became of them. A file that exists has to be empty.
     #[arg(long, value_name = "FILE")]
     totals: Option<PathBuf>,
 }

@@ -31,7 +31,8 @@ pub(crate) struct Moment {
 /// A moment without its date: `22:13:20.000000`.
 pub(crate) struct Time(Moment);
 
-/// A moment with its date and its time zone: `2023-11-14 22:13:20.000000+01:00`, or with `Z` for UTC.
+/// A moment with its date and its time zone: `2023-11-14 22:13:20.000000+01:00`, or with `Z` for
+/// UTC.
 pub(crate) struct Dated(Moment, char);
 
 impl Clock {

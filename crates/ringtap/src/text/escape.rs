@@ -1,8 +1,9 @@
-//! Characters that a terminal would obey, or that would make a reader see something else than there is.
+//! Characters that a terminal would obey, or that would make a reader see something else than there
+//! is.
 //!
-//! Escaped are the control characters of ASCII and C1 (`\x1b` begins a terminal's commands), those that change the direction of text
-//! (U+202E shows `gpj.exe` as `exe.jpg`), separators of lines, and whatever else has no shape of its own. Bytes that are not
-//! UTF-8 are escaped as bytes.
+//! Escaped are the control characters of ASCII and C1 (`\x1b` begins a terminal's commands), those
+//! that change the direction of text (U+202E shows `gpj.exe` as `exe.jpg`), separators of lines,
+//! and whatever else has no shape of its own. Bytes that are not UTF-8 are escaped as bytes.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};
@@ -31,8 +32,8 @@ pub(crate) fn is_shown(c: char) -> bool {
         '\0'..='\u{9f}' | '\u{2028}' | '\u{2029}' => false,
         _ if c.is_whitespace() => true,
         _ => {
-            // The standard library's table knows what can be printed. Behind a letter, since a mark that belongs to the character
-            // before it is escaped at the beginning.
+            // The standard library's table knows what can be printed. Behind a letter, since a mark
+            // that belongs to the character before it is escaped at the beginning.
             let mut text = [0; 5];
             text[0] = b'a';
             let len = 1 + c.encode_utf8(&mut text[1..]).len();
@@ -77,7 +78,8 @@ pub(crate) fn line(w: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Length of the beginning of a character at the end of these bytes, whose rest may be in the next ones; 0 if there is none.
+/// Length of the beginning of a character at the end of these bytes, whose rest may be in the next
+/// ones; 0 if there is none.
 pub(crate) fn unfinished(bytes: &[u8]) -> usize {
     let last = &bytes[bytes.len().saturating_sub(3)..];
     match std::str::from_utf8(last) {

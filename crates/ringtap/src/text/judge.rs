@@ -11,7 +11,8 @@ use super::wrap::{self, Width};
 ///
 /// # Panics
 ///
-/// If a terminal would obey something in what was printed, if a line could be taken for a heading, or if text was lost.
+/// If a terminal would obey something in what was printed, if a line could be taken for a heading,
+/// or if text was lost.
 pub(crate) fn judge(bytes: &[u8], cuts: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     one_line(&Escaped(&text).to_string());

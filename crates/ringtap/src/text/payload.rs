@@ -1,5 +1,5 @@
-//! Captured bytes as lines. Each begins with a mark that no heading begins with, so that a host that sends a heading's text does
-//! not make one.
+//! Captured bytes as lines. Each begins with a mark that no heading begins with, so that a host
+//! that sends a heading's text does not make one.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,8 @@ use flow::FlowSide;
 use super::escape;
 use super::wrap::{self, Width};
 
-/// The text of one direction. Small while no character is cut in two: a command may follow a million conversations at once.
+/// The text of one direction. Small while no character is cut in two: a command may follow a
+/// million conversations at once.
 #[derive(Debug, Default)]
 pub(crate) struct Text {
     unfinished: Option<Box<Unfinished>>,

@@ -1,8 +1,8 @@
 //! Lines that fit the terminal.
 //!
 //! A terminal continues a line that is too long at its left edge. The sender of captured text would
-//! choose what stands there, and could forge a line of ringtap's own. So lines are broken before the
-//! terminal does it, and each row has its mark.
+//! choose what stands there, and could forge a line of ringtap's own. So lines are broken before
+//! the terminal does it, and each row has its mark.
 
 use std::io::{self, Write};
 

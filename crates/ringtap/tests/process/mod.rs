@@ -42,7 +42,8 @@ impl Running {
         self.child.as_ref().map_or(0, Child::id).cast_signed()
     }
 
-    /// Waits until signals are taken over and no thread of the process has used the processor for a while.
+    /// Waits until signals are taken over and no thread of the process has used the processor for a
+    /// while.
     pub(crate) fn blocks_soon(&self) -> io::Result<()> {
         let used = || -> io::Result<String> {
             let text = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;

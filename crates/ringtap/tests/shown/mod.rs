@@ -9,8 +9,8 @@ use crate::packets::Packets;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Standard output and standard error of a subcommand that reads these packets, in a time zone of 5:30
-/// hours before UTC. The name of the test is that of its folder.
+/// Standard output and standard error of a subcommand that reads these packets, in a time zone of
+/// 5:30 hours before UTC. The name of the test is that of its folder.
 pub(crate) fn shown(test: &str, packets: &Packets, arguments: &[&str]) -> Result<(String, String)> {
     let folder = Folder::new(test)?;
     let file = packets.write(&folder.0)?;
