@@ -51,8 +51,8 @@ pub struct Gap {
     pub len: u64,
     /// The evidence for the gap.
     pub cause: GapCause,
-    /// `true` if the length is an estimate: the capture missed so much that sequence numbers, which
-    /// count modulo 2³², allow several lengths.
+    /// `true` if the length is an estimate: the capture missed an amount for which sequence
+    /// numbers, which count modulo 2³², allow several lengths.
     ///
     /// The length is then at least the remainder of `len` modulo 2³². `len` is the most likely
     /// length with this remainder, judging by the packets that the source has dropped (see

@@ -19,18 +19,18 @@ use crate::{Flow, FlowHandler, FlowSide, GapCause, OverlapPolicy, UnplacedCause}
 /// A direction and all that its reassembly needs.
 pub(crate) struct Stream<'t, K, H> {
     pub(crate) flow: Flow<'t, K>,
-    /// Who sends these bytes.
+    /// The sender of these bytes.
     pub(crate) side: FlowSide,
     pub(crate) direction: &'t mut Direction,
     pub(crate) history: &'t mut History,
-    /// What the other side has brought to the history.
+    /// The kinds of segment that the other side has brought to the history.
     pub(crate) peer: Seen,
     pub(crate) backlogs: &'t mut Backlogs,
     pub(crate) drops: &'t Drops,
     /// The longest packet so far: captured bytes.
     pub(crate) longest: u32,
     pub(crate) config: &'t Config,
-    /// How the receiver treats overlaps.
+    /// The rule by which the receiver resolves overlaps.
     pub(crate) policy: OverlapPolicy,
     /// The sequence number of a byte that the receiver takes out of the stream.
     pub(crate) urgent: Option<u32>,
@@ -54,7 +54,7 @@ pub(crate) struct Payload<'a> {
     pub(crate) wire_len: u32,
     /// It has a control bit that no keep-alive has: PSH or FIN.
     pub(crate) pushed: bool,
-    /// What the segment acknowledges, and its window field; `None` without ACK.
+    /// The acknowledgement number and the window field; `None` without ACK.
     pub(crate) acknowledgement: Option<(u32, u16)>,
     /// Bytes of the packet on the wire.
     pub(crate) packet_len: u32,
@@ -151,8 +151,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
 
     /// The peer says that it has everything before `acknowledgement`, and takes bytes up to `edge`.
     ///
-    /// Where that is more than was seen, the handler is told, unless the peer's own stream has a
-    /// `hole`: then what is handed out next was said before. What the packet brings
+    /// If that is more than was captured, the handler is notified, unless the peer's own stream has
+    /// a `hole`: then the bytes that are handed out next were sent earlier. What the packet brings
     /// [awaits](crate::Data::awaits) the bytes up to the offset that this returns. The packet
     /// `answers` if it has payload.
     pub(crate) fn acknowledged(
@@ -238,7 +238,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         0
     }
 
-    /// How much of what was handed out an acknowledgement covers.
+    /// The number of handed-out bytes that an acknowledgement covers.
     pub(crate) fn known(&self, acknowledgement: u32) -> u64 {
         let offset = self.direction.offset(acknowledgement).max(0).cast_unsigned();
         if self.direction.flags.has(F::ANCHORED) { offset.min(self.direction.next) } else { 0 }
@@ -403,7 +403,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     }
 }
 
-/// Whether one sequence number comes after another (RFC 9293, section 3.4).
+/// `true` if one sequence number comes after another (RFC 9293, section 3.4).
 #[inline(always)]
 pub(crate) const fn ahead(this: u32, other: u32) -> bool {
     this.wrapping_sub(other).cast_signed() > 0

@@ -165,7 +165,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         self.live
     }
 
-    /// Whether no flow is going on.
+    /// Returns `true` if no flow is going on.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.live == 0
@@ -183,13 +183,13 @@ impl<E: FlowExtractor> FlowTable<E> {
         live.then(|| view(id.slot, entry, &self.cold[id.slot]))
     }
 
-    /// What says which packets belong together.
+    /// The extractor, which decides which packets belong together.
     #[must_use]
     pub const fn extractor(&self) -> &E {
         &self.extractor
     }
 
-    /// What becomes of IP fragments.
+    /// Totals of the reassembly of IP fragments.
     #[must_use]
     pub fn defragmentation(&self) -> &DefragmentStatistics {
         self.defragmenter.statistics()
@@ -244,8 +244,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         while self.finish_some(usize::MAX, handler) {}
     }
 
-    /// The same in parts, for a handler that cannot take the ends of all flows at once: looks at so
-    /// many slots, and returns `true` if there are more. No packets may come in between.
+    /// The same in parts, for a handler that cannot take the ends of all flows at once: looks at
+    /// `slots` slots, and returns `true` if there are more. No packets may come in between.
     pub fn finish_some(&mut self, slots: usize, handler: &mut impl FlowHandler<E::Key>) -> bool {
         comparing!(self, handler => self.finish_part(slots, handler))
     }
@@ -440,7 +440,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// Ends a flow: what is pending is delivered, then the end is told. A TCP flow's slot stays
+    /// Ends a flow: what is pending is delivered, then the end is reported. A TCP flow's slot stays
     /// taken, with [`State::Ended`], until it is released.
     fn end(&mut self, slot: u32, reason: EndReason, handler: &mut impl FlowHandler<E::Key>) {
         if self.slots[slot].is_tcp() {
@@ -575,7 +575,7 @@ mod tests {
     use super::*;
     use crate::{Endpoint, FiveTuple, FiveTupleKey, Scope};
 
-    /// Who does not know a table's seed cannot choose addresses and ports that collide in it.
+    /// An attacker without the table's seed cannot choose addresses and ports that collide in it.
     #[test]
     fn each_table_hashes_in_its_own_way() {
         let end =

@@ -229,8 +229,8 @@ impl Kind {
         Self::MobileIp,
     ];
 
-    /// The width of the number that separates networks of this kind. 0 if there is none that both
-    /// directions share.
+    /// The width of the number that separates networks of this kind. 0 if both directions share no
+    /// such number.
     const fn id_bits(self) -> u32 {
         match self {
             Self::Erspan => 10,

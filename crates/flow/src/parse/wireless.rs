@@ -6,7 +6,7 @@ use super::{Encapsulation, Unparsed, WirelessFrame};
 use crate::LinkType;
 
 /// Parses an unencrypted 802.11 data frame (IEEE 802.11, section 9.2). For an aggregate (A-MSDU,
-/// section 9.3.2.2), parses the packet that the walk asks for.
+/// section 9.3.2.2), parses the packet that the walk requests.
 pub(super) fn frame(walk: &mut Walk<'_>) -> Result<Layer, Unparsed> {
     let control = *walk.header::<2>()?;
     data(walk, control)

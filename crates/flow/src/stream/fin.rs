@@ -98,7 +98,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
     }
 
-    /// What the peer has acknowledged decides about the FIN.
+    /// Confirms or refutes the FIN by what the peer has acknowledged.
     pub(super) fn settle_fin(&mut self) {
         let direction = &*self.direction;
         if !direction.flags.has(F::FIN)

@@ -48,7 +48,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         if none { 0 } else { target }
     }
 
-    /// Whether the last that was acknowledged may as well be a FIN that was not seen.
+    /// `true` if the last number that was acknowledged may be that of a FIN that was not captured.
     fn ends_in_fin(&self, target: u64) -> bool {
         let pending = self.backlog().and_then(|backlog| backlog.pending.end());
         !self.direction.flags.has(F::FIN) && pending.is_none_or(|end| end < target)

@@ -1,15 +1,15 @@
-//! What does not fit the stream: put into quarantine, and placed or rejected when the evidence is
-//! there.
+//! Segments that do not fit the stream: put into quarantine, and placed or rejected when the
+//! evidence is there.
 
 use super::{Payload, Stream};
 use crate::quarantine::{Group, Parked, Quarantine, is_near};
 use crate::slot::DirectionFlags as F;
 use crate::{FlowHandler, GapCause, Timestamp, Unplaced, UnplacedCause};
 
-/// How far a segment may be from the next expected byte: the largest window (RFC 7323, section
-/// 2.3). What lies further back cannot be a retransmission, so it is far ahead instead.
+/// The maximum distance of a segment from the next expected byte: the largest window (RFC 7323,
+/// section 2.3). What lies further back cannot be a retransmission, so it is far ahead instead.
 const REACH: i64 = 1 << 30;
-/// How far before its SYN a stream's numbers are taken for old ones.
+/// The distance before its SYN within which a stream's numbers are taken for old ones.
 const BEFORE_SYN: i64 = 1 << 24;
 
 impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
@@ -249,7 +249,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
     }
 
-    /// What waits in the old place is delivered, with its holes as gaps.
+    /// Delivers what waits in the old place, with its holes as gaps.
     fn leave_old_place(&mut self) {
         if !self.direction.flags.has(F::FIN_ACKED) {
             // Nobody has acknowledged it, and the sender goes on elsewhere.

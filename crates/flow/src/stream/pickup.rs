@@ -6,11 +6,11 @@ use crate::{FlowHandler, UnplacedCause};
 
 /// While segments are held back, the first of them is this far into the sequence space.
 const HOLD_START: u64 = 1 << 30;
-/// How far a segment may be from the first of a held stream.
+/// The maximum distance of a segment from the first of a held stream.
 const HOLD_REACH: i64 = 1 << 24;
 
 impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
-    /// Whether something other than the segment itself shows that the stream goes on at this
+    /// `true` if something other than the segment itself shows that the stream goes on at this
     /// sequence number.
     pub(super) fn starts_at(&self, sequence: u32) -> bool {
         let direction = &self.direction;
@@ -18,7 +18,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             || (direction.flags.has(F::HINT) && direction.base == sequence)
     }
 
-    /// The first payload of a direction without a SYN. False if it is no new data.
+    /// Takes the first payload of a direction without a SYN. Returns `false` if it is no new data.
     pub(super) fn begin(&mut self, payload: &Payload<'_>) -> bool {
         let end = payload.sequence.wrapping_add(payload.wire_len);
         if payload.wire_len == 1 && !payload.pushed && self.starts_at(end) {
@@ -72,7 +72,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.end_hold(start);
     }
 
-    /// What was held back begins the stream, at this offset of the provisional count.
+    /// Begins the stream with what was held back, at this offset of the provisional count.
     pub(super) fn end_hold(&mut self, start: u64) {
         self.direction.flags.clear(F::HOLD.or(F::GRACE));
         self.direction.base = self.direction.base.wrapping_add(start as u32);

@@ -1,16 +1,17 @@
-//! Which sequence numbers can be true.
+//! Plausible sequence numbers.
 
 use super::Stream;
 use crate::FlowHandler;
 use crate::slot::DirectionFlags as F;
 
-/// What is let pass beyond the window: what a capture shows of the two directions is not exactly
-/// simultaneous.
+/// Bytes beyond the window that are accepted: what a capture shows of the two directions is not
+/// exactly simultaneous.
 const SLACK: i64 = 1 << 20;
-/// How far a segment may jump where the peer's windows are not seen.
+/// The maximum jump of a segment while the peer's windows are not seen: the largest window (RFC
+/// 7323, section 2.3).
 const BLIND: i64 = 1 << 30;
 impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
-    /// The last stream offset at which a segment may begin. Where bytes that are pending lie beyond
+    /// The last stream offset at which a segment may begin. If bytes that are pending lie beyond
     /// the window, the capture has missed what opened it.
     pub(super) fn limit(&self) -> i64 {
         let direction = &self.direction;

@@ -10,12 +10,12 @@ use super::Stream;
 use crate::slot::DirectionFlags as F;
 use crate::{FlowHandler, Gap, GapCause};
 
-/// How many bytes more than sequence numbers show make the length of an outage ambiguous.
+/// Bytes, beyond those that sequence numbers show, that make the length of an outage ambiguous.
 const AMBIGUOUS: u64 = 1 << 31;
-/// How far before what the peer has acknowledged a retransmission may begin: it crossed with the
-/// acknowledgement.
+/// The maximum distance of a retransmission before what the peer has acknowledged: the two crossed
+/// in flight.
 const CROSSED: i64 = 1 << 20;
-/// How far behind segments may be that came into another order on their way.
+/// The maximum distance of segments that were reordered in flight.
 const FAR: i64 = 1 << 24;
 /// For how long a large loss of the source is looked at. Nanoseconds.
 const RECENT: u64 = 1_000_000_000;
@@ -48,7 +48,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         behind > CROSSED && self.is_ambiguous(behind, from, to)
     }
 
-    /// How far behind what the peer has acknowledged, or if that is not known, behind what was
+    /// The distance behind what the peer has acknowledged, or if that is not known, behind what was
     /// captured.
     fn behind(&self, sequence: u32) -> i64 {
         let direction = &self.direction;
@@ -61,8 +61,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         settled - direction.offset(sequence)
     }
 
-    /// `true` if so much may have been missed between two moments that sequence numbers do not tell
-    /// how much.
+    /// `true` if the bytes missed between two moments may be too many for sequence numbers to
+    /// count.
     fn is_ambiguous(&self, behind: i64, from: u64, to: u64) -> bool {
         let silent = to.saturating_sub(from) >= SHORTEST;
         if silent && self.expected_by_rate(from, to) >= AMBIGUOUS {
@@ -95,7 +95,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
     }
 
-    /// The length of an outage of which sequence numbers tell the least, and whether it is a guess.
+    /// The length of an outage, at least `least` as sequence numbers show, and whether it is a
+    /// guess.
     ///
     /// What the source has lost meanwhile bounds it, and tells the likeliest length if the packets
     /// that were lost were like those that were not. Where the source does not know, or has lost

@@ -20,10 +20,11 @@ use super::work::{Sort, Work, is_plain, sort};
 /// few enough that what is known of them stays in the first-level cache.
 const BATCH: usize = 64;
 
-/// How many packets ahead a handler is told of a flow.
+/// The lookahead, in packets, with which a handler is notified of a flow.
 const AHEAD: usize = 8;
 
-/// What is known of the packets of a batch. Tables keep it, so that a batch finds it made.
+/// The results of looking at the packets of a batch. Tables keep them from call to call, which
+/// saves the allocation.
 #[derive(Debug)]
 pub(super) struct Room<K> {
     work: Vec<Work>,
@@ -31,17 +32,17 @@ pub(super) struct Room<K> {
     keys: Vec<Option<K>>,
 }
 
-/// A batch on its way through the table.
+/// A batch that the table is processing.
 struct Batch<'b, 'p, K> {
     packets: &'b mut [Option<Packet<'p>>; BATCH],
-    /// How many packets it has.
+    /// The number of packets.
     count: usize,
     /// Their bytes on the wire.
     bytes: u64,
     /// The captured bytes of the longest.
     longest: usize,
     room: Room<K>,
-    /// How much of the room is taken.
+    /// The number of entries in `room` that are taken.
     prepared: usize,
 }
 
@@ -84,8 +85,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         self.rooms = [a.room, b.room, c.room];
     }
 
-    /// Finds out what each packet of a batch is. (A function of its own, so that its values have
-    /// the registers.)
+    /// Determines the kind of each packet of a batch. (A function of its own, so that its values
+    /// have the registers.)
     #[inline(never)]
     fn prepare_all(
         &mut self,
@@ -304,7 +305,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         ask_for(after.iter().skip(prepared));
     }
 
-    /// Finds the slot that probably is the flow's, and asks for it.
+    /// Finds the slot that probably is the flow's, and prefetches it.
     #[inline(always)]
     fn search(&self, work: &mut Work) {
         let Some(candidate) = self.index.candidate(work.hash) else { return };
@@ -426,7 +427,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         self.holds(slot, work, key).then_some(slot)
     }
 
-    /// Whether the slot is in use for this key; what was found early in a batch may have changed
+    /// `true` if the slot is in use for this key; what was found early in a batch may have changed
     /// since.
     #[inline(always)]
     fn holds(&self, slot: u32, work: &Work, key: Option<&E::Key>) -> bool {

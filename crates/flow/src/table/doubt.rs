@@ -43,7 +43,7 @@ struct Held {
     refused: bool,
 }
 
-/// What is known of a segment in doubt after all.
+/// The evidence that settles a segment in doubt.
 enum Verdict {
     /// The receiver took it up to this sequence number.
     Taken(u32),
@@ -53,26 +53,25 @@ enum Verdict {
 
 /// Memory for all segments in doubt; beyond it they are taken as they come.
 const TABLE_BYTES: usize = 4 << 20;
-/// Segments in doubt of one flow. A path that so many took without a word from the receiver is
-/// another way of its packets.
+/// Segments in doubt of one flow. If this many take a path without an answer from the receiver, it
+/// is another path of the flow's packets.
 const SEGMENTS: usize = 16;
-/// What one costs besides its bytes: its place in a list that may be half empty, a flow's place in
+/// The cost of one besides its bytes: its place in a list that may be half empty, a flow's place in
 /// the map likewise, and the allocator's share.
 const OVERHEAD: usize = 2 * size_of::<Held>() + 2 * size_of::<(u32, Vec<Held>)>() + 48;
 /// Segments of one flow beyond a window. There may be as many as a sender sends that does not keep
 /// to it.
 const BEYOND_WINDOW: usize = 128;
-/// How far beyond the window a segment may be: farther away it is in doubt for that.
+/// The maximum distance of a segment beyond the window: farther away it is in doubt for that.
 const SLACK: i64 = 1 << 20;
-/// How long a flow's other way is doubted, if nothing contradicts it. Nanoseconds.
+/// The time for which a flow's other path is doubted, if nothing contradicts it. Nanoseconds.
 const PATIENCE: u64 = 2_000_000_000;
-/// How long time stamps hold (RFC 7323, section 5.5): 24 days. Nanoseconds.
+/// The time for which timestamps hold (RFC 7323, section 5.5): 24 days. Nanoseconds.
 const OUTDATED: u64 = 24 * 24 * 3600 * 1_000_000_000;
-/// How far from the next expected byte a segment in doubt may be: those farther away are in doubt
-/// for that.
+/// The maximum distance of a segment in doubt from the next expected byte: those farther away are
+/// in doubt for that.
 const NEAR: i64 = 1 << 24;
-/// Pieces of the out-of-order queue that are looked at to find out whether another segment brought
-/// the same bytes.
+/// Pieces of the out-of-order queue that are searched for the same bytes from another segment.
 const PIECES: usize = 64;
 
 impl Doubts {
@@ -394,7 +393,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// What a segment shows about one in doubt.
+    /// The verdict of a segment on one in doubt; `None` if it shows nothing.
     fn verdict(
         &self,
         slot: u32,

@@ -9,7 +9,7 @@ const READINGS: usize = 256;
 /// ones were is not known, and under load they are longer than others.
 const LONGEST: u64 = 65_550;
 
-/// What a source has lost, over time.
+/// The packets that a source has lost, over time.
 #[derive(Debug, Default)]
 pub(crate) struct Drops {
     readings: Vec<Reading>,
@@ -27,9 +27,9 @@ struct Reading {
 }
 
 impl<E: FlowExtractor> FlowTable<E> {
-    /// Notes that the source has lost so many packets, 0 among them, since the call before, or
-    /// since the capture began: the kernel dropped them, for example. `until` is the time at which
-    /// its counter was read, by the clock that stamps the packets; to be called about twice a
+    /// Notes the number of packets, which may be 0, that the source has lost since the call before,
+    /// or since the capture began: the kernel dropped them, for example. `until` is the time at
+    /// which its counter was read, by the clock that stamps the packets; to be called about twice a
     /// second, and for a source that counts what it loses only.
     ///
     /// Nothing is lost or found by that, but it is evidence where the length of an outage is open,

@@ -1,4 +1,4 @@
-//! What time does to flows.
+//! Timeouts and eviction of flows.
 
 use super::view;
 use crate::config::nanos;

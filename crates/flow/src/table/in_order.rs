@@ -85,7 +85,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let sends = &mut entry.directions[side as usize];
         if !anchored {
             sends.base = tcp.sequence;
-            // Not stored anew each time, since it is loaded together with its neighbours.
+            // Not stored again each time, since it is loaded together with its neighbours.
             if !sends.flags.has(F::HINT) {
                 sends.flags.set(F::HINT);
             }

@@ -11,7 +11,7 @@ use crate::slot::{Calm, Direction, DirectionFlags as F, PendingSyn, SlotFlags, S
 use crate::stream::ahead;
 use crate::{EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, TcpFlags, UnplacedCause};
 
-/// What a segment with SYN means for a flow.
+/// The meaning of a segment with SYN for a flow.
 pub(super) enum Syn {
     /// It begins, or repeats the beginning of, this flow.
     Belongs,
@@ -24,10 +24,10 @@ pub(super) enum Syn {
     Overtaken,
 }
 
-/// How far before the first byte of a stream picked up midway its SYN may turn up.
+/// The maximum distance of a late SYN before the first byte of a stream that was picked up midway.
 const LATE_SYN: u32 = 1 << 16;
-/// How many bytes, at most, a SYN-ACK may acknowledge of a SYN that was seen without them (RFC
-/// 7413): it was sent again, and the one with payload was not captured.
+/// The maximum number of bytes that a SYN-ACK may acknowledge of a SYN that was seen without them
+/// (RFC 7413): it was sent again, and the one with payload was not captured.
 const FAST_OPEN: u32 = 1 << 14;
 /// Payload that is kept for all pending SYNs of a table. SYNs seldom have any; beyond this it is
 /// reported as not placed, and if one of them is confirmed after all, its stream begins as if the
@@ -37,10 +37,10 @@ const PAYLOAD: usize = 1 << 20;
 const FLOWS: usize = 1 << 16;
 /// Pending SYNs of a flow. An attacker may send any number; the right one is among the latest.
 const PER_FLOW: usize = 4;
-/// How far ahead of what was seen a connection goes on that is about to end.
+/// The maximum distance ahead of what was seen at which a connection that is about to end goes on.
 const AHEAD: i64 = 1 << 21;
-/// How far back from a stream's end a segment may be for a retransmission (RFC 7323, section 2.3:
-/// the largest window).
+/// The maximum distance of a retransmission back from a stream's end (RFC 7323, section 2.3: the
+/// largest window).
 const REACH: i64 = 1 << 30;
 
 impl PendingSyn {
@@ -108,7 +108,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// Whether a SYN fits the flow.
+    /// Determines the meaning of a SYN for the flow.
     pub(super) fn classify_syn(&self, slot: u32, segment: &Segment<'_>) -> Syn {
         let entry = &self.slots[slot];
         let side = entry.side(segment.orientation);
@@ -291,7 +291,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             || acknowledged > pending.payload_wire_len
     }
 
-    /// How many bytes were seen behind a pending SYN.
+    /// The number of bytes that were seen behind a pending SYN.
     fn sent_behind(&self, slot: u32, pending: &PendingSyn) -> u32 {
         let base = pending.base();
         let own = &self.slots[slot].directions[pending.side as usize];
@@ -522,8 +522,9 @@ impl Parked {
     }
 }
 
-/// How far before the next expected byte a segment of a stream may begin: as far as a window spans,
-/// or as the stream has come since its SYN, with one byte more for a keep-alive.
+/// The lowest offset, from the next expected byte, at which a segment of a stream may begin: back
+/// as far as a window spans, or as the stream has come since its SYN, with one byte more for a
+/// keep-alive.
 fn first_offset(own: &Direction) -> i64 {
     let begun = if own.flags.has(F::SYN) { -1 - own.next.cast_signed() } else { -REACH };
     begun.max(-REACH)

@@ -28,18 +28,18 @@ use crate::{
     FlowExtractor, FlowHandler, FlowSide, FlowTable, Orientation, TcpFlags, TcpHeader, protocol,
 };
 
-/// Flows with the same addresses and ports that are looked at, apart from one outside all scopes.
-/// Whoever sends the same segment in thousands of VLANs makes a lookup no longer than this.
+/// Flows with the same addresses and ports that are looked at, apart from one outside all scopes. A
+/// sender of the same segment in thousands of VLANs makes a lookup no longer than this.
 const NEIGHBOURS: usize = 4;
 /// Scopes that are joined to a flow at most. More than one or two come from somebody who makes them
 /// up.
 const JOINS: usize = 4;
-/// How far a number may be off in a capture that begins in the middle of the connection, or has
-/// lost packets: a window without much of a scale. Two unrelated numbers are as close once in 4,096
-/// times.
+/// The maximum distance of a number in a capture that begins in the middle of the connection, or
+/// has lost packets: a window without much of a scale. Two unrelated numbers are as close once in
+/// 4,096 times.
 const REACH: u32 = 1 << 20;
-/// How far before the latest acknowledgement a direction may begin that was captured apart and
-/// appended.
+/// The maximum distance before the latest acknowledgement at which a direction begins that was
+/// captured apart and appended.
 const FAR_REACH: u32 = 1 << 30;
 /// Payload of a SYN (RFC 7413) that a SYN-ACK acknowledges, at most.
 const FAST_OPEN: u32 = 1 << 14;
@@ -65,7 +65,7 @@ struct Joined {
     shared: bool,
 }
 
-/// How well a segment continues a flow.
+/// The strength of the evidence that a segment continues a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Evidence {
     /// Its numbers lie within reach.
@@ -74,7 +74,7 @@ enum Evidence {
     Exact,
 }
 
-/// What a direction has sent, as sequence numbers.
+/// The range that a direction has sent, as sequence numbers.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     first: u32,
@@ -83,7 +83,7 @@ struct Sent {
 }
 
 impl Sent {
-    /// Whether it can be acknowledged so.
+    /// `true` if this acknowledgement number lies in the range.
     const fn reaches(self, acknowledgement: u32) -> bool {
         acknowledgement.wrapping_sub(self.first) <= self.end.wrapping_sub(self.first)
     }
@@ -210,7 +210,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// Whether a segment shows that it continues the flow of a slot.
+    /// The evidence that a segment continues the flow of a slot; `None` if there is no evidence.
     fn evidence(&self, slot: u32, work: &Work) -> Option<Evidence> {
         let entry = &self.slots[slot];
         let refused = entry.flags.has(SlotFlags::REFUSED);
@@ -261,7 +261,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// What a direction has sent, what waits behind a hole included.
+    /// The range that a direction has sent, bytes behind a hole included.
     fn sent(&self, direction: &Direction) -> Option<Sent> {
         let pending = self.backlogs.peek(direction.backlog).map(|backlog| &backlog.pending);
         let at = |offset: u64| direction.base.wrapping_add(offset as u32);
@@ -281,7 +281,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         Some(Sent { first, end: if fin { direction.fin.wrapping_add(1) } else { end } })
     }
 
-    /// Whether a segment of a scope that was joined still belongs to the flow.
+    /// `true` if a segment of a scope that was joined still belongs to the flow.
     fn stays_joined(&mut self, key: &E::Key, joined: Joined, work: &Work) -> bool {
         if joined.brings[work.orientation as usize] {
             // Where both scopes bring the same direction, each could begin another connection.
@@ -320,7 +320,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// What comes in a scope that was joined no longer belongs to the flow.
+    /// Separates a scope that was joined: its packets no longer belong to the flow.
     fn part(&mut self, key: &E::Key) {
         let Some(joined) = self.scope_joins.joined.remove(key) else { return };
         self.statistics.scopes_parted += 1;

@@ -11,8 +11,8 @@ use crate::{
     TcpFlags, TcpOptions, UnplacedCause, protocol,
 };
 
-/// What the screen keeps of flows, by slot; each entry with the generation of its flow, so that
-/// none outlives it.
+/// The state that the screen keeps of flows, by slot; each entry with the generation of its flow,
+/// so that none outlives it.
 #[derive(Debug, Default)]
 pub(super) struct Screen {
     /// Flows whose first packet had a source route, so that it is no surprise later.
@@ -115,8 +115,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         if let Sort::Defective(defect) = work.sort {
             let discards = match defect {
                 // Where the capture cuts packets and loses their length, none is longer than the
-                // cut. Of a connection, what its receiver acknowledges shows whether it was so
-                // long.
+                // cut. Of a connection, what its receiver acknowledges shows whether it was as long
+                // as it claims.
                 Defect::TooLong if work.protocol == protocol::TCP => false,
                 // The same, unless nothing is known of the receiver.
                 Defect::NoLength if work.protocol == protocol::TCP => {

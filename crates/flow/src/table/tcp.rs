@@ -47,7 +47,7 @@ impl<'a> Segment<'a> {
         }
     }
 
-    /// What it carries, the first byte at this sequence number.
+    /// The payload, with its first byte at this sequence number.
     #[inline]
     pub(super) fn payload(&self, sequence: u32, awaits: u64) -> Payload<'a> {
         let acknowledges = self.flags.contains(TcpFlags::ACK);
@@ -491,8 +491,9 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 }
 
-/// Who opened the connection, judged by its first segment: SYN and SYN-ACK tell, then the ports, of
-/// which services have the lower one; then who is seen first.
+/// `true` if the sender of the first segment opened the connection. SYN and SYN-ACK show it;
+/// otherwise the side with the lower port is the service, and with equal ports the first sender
+/// opened it.
 fn sender_is_initiator(flags: TcpFlags, (source, destination): (u16, u16)) -> bool {
     if flags.contains(TcpFlags::SYN) {
         return !flags.contains(TcpFlags::ACK);
@@ -500,7 +501,7 @@ fn sender_is_initiator(flags: TcpFlags, (source, destination): (u16, u16)) -> bo
     source >= destination
 }
 
-/// What this side sends, and what the other does.
+/// The direction of this side, and that of the other.
 #[inline(always)]
 pub(super) const fn both(
     directions: &mut [Direction; 2],

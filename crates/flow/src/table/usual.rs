@@ -1,4 +1,4 @@
-//! How connections begin and end as a rule.
+//! The usual beginning and end of connections.
 
 use super::tcp::both;
 use super::view;

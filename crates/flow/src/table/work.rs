@@ -1,4 +1,4 @@
-//! A packet on its way to its flow.
+//! A packet before its flow is updated.
 
 use crate::slot::{DirectionFlags, NONE};
 use crate::{
@@ -15,7 +15,8 @@ pub(super) struct Work {
     pub(super) candidate: u32,
     pub(super) tcp: TcpHeader,
     pub(super) payload_offset: u16,
-    /// What the flags of the packet's direction are if it takes the way of those before it.
+    /// The flags that the packet's direction has if the packet took the same path as those before
+    /// it.
     pub(super) path: DirectionFlags,
     pub(super) payload_len: u32,
     pub(super) payload_wire_len: u32,
@@ -30,7 +31,7 @@ pub(super) struct Work {
 
 const _: () = assert!(size_of::<Work>() == 64);
 
-/// How much of a look a packet takes.
+/// The inspection that a packet needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sort {
     /// TCP, all of its payload captured, and nothing in its header that takes a closer look.
@@ -110,7 +111,7 @@ impl Work {
     }
 }
 
-/// Finds out how much of a look a packet takes.
+/// Determines the inspection that a packet needs.
 pub(super) fn sort(headers: &Headers) -> Sort {
     if let Some(defect) = headers.defect {
         return Sort::Defective(defect);
