@@ -25,11 +25,11 @@ mod loom;
 ///
 /// The engine starts when a subscription is polled first: those who subscribe before miss nothing,
 /// later ones begin with what comes next. On a wire a subscriber who falls behind by more than the
-/// capacity misses the oldest events, is told how many (`Lagged`), and goes on with the oldest that
-/// are still there; the others notice nothing of it. Who was told of a flow's beginning is told of
-/// its end all the same; of flows whose beginning a subscriber missed, or that began before it
-/// subscribed, it hears nothing. A file waits for the slowest instead, even while others wait for
-/// more: so read subscriptions in tasks of their own, and drop those that are not read.
+/// capacity misses the oldest events, receives their number (`Lagged`), and goes on with the oldest
+/// that are still there. The others are not affected. A subscriber that received a flow's beginning
+/// also receives its end; of flows whose beginning it missed, or that began before it subscribed,
+/// it receives nothing. A file waits for the slowest instead, even while others wait for more: so
+/// read subscriptions in tasks of their own, and drop those that are not read.
 ///
 /// # Examples
 ///
@@ -249,8 +249,8 @@ impl<T> Ring<T> {
         Self { state: Mutex::new(state), capacity: capacity.max(1), gate, kind }
     }
 
-    /// Appends a batch's events and wakes who waits. Returns how many events some reader will never
-    /// see, which none is where there is no `limit`.
+    /// Appends a batch's events and wakes the waiters. Returns the number of events that some
+    /// reader will never see: 0 without `limit`.
     pub(crate) fn push(&self, batch: &mut Vec<T>, limit: bool) -> u64 {
         if batch.is_empty() {
             return 0;
@@ -282,7 +282,7 @@ impl<T> Ring<T> {
         self.lock().events.len() > self.capacity
     }
 
-    /// One of the engines has no more; the first error is told.
+    /// One of the engines has no more events; the first error is kept for the readers.
     pub(crate) fn end(&self, error: Option<Error>) {
         let wakers = {
             let mut state = self.lock();

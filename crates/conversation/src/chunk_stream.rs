@@ -343,7 +343,7 @@ fn shed(entries: &mut Entries) -> u64 {
             Some((_, before, known, estimated)) => {
                 *before += len;
                 *estimated |= guess;
-                // Of two causes the one that the reader can do something about is told.
+                // Of two causes, report the one that the reader can do something about.
                 if cause == GapCause::SlowReader {
                     *known = cause;
                 }

@@ -196,7 +196,7 @@ impl<K: Clone> Future for Wait<'_, K> {
             Whose::One(side) => queue.poll_side(*side, cx),
         });
         *parked = chunk.is_pending();
-        // A failed engine is told by the stream of conversations.
+        // The stream of conversations reports a failed engine.
         chunk.map(|chunk| chunk?.ok())
     }
 }

@@ -22,7 +22,7 @@ pub(crate) trait Delivery<K: Clone>: Send + 'static {
     /// [`Sink`](crate::sink::Sink).
     const ENDS_AT_ONCE: bool;
 
-    /// A conversation begins. It is told of with the next [`flush`](Self::flush).
+    /// A conversation begins. The next [`flush`](Self::flush) hands it over.
     fn announce(&mut self, flow: &Flow<'_, K>, settings: &Settings) -> Self::Route;
 
     /// Conversations that the next flush tells of.
@@ -60,13 +60,13 @@ pub(crate) trait Delivery<K: Clone>: Send + 'static {
     /// The engine panicked.
     fn fail(&mut self, route: &Self::Route, wake: &mut Vec<Waker>);
 
-    /// Asks for memory that a push will need.
+    /// Prefetches memory that a push will need.
     fn prefetch(route: &Self::Route);
 
     /// Returns `true` if nobody will read the conversation any more.
     fn is_abandoned(&self, route: &Self::Route) -> bool;
 
-    /// Hands over what was announced, and wakes who waits for it.
+    /// Hands over what was announced, and wakes the waiters.
     fn flush(&mut self);
 
     /// Returns `true` if readers should take something before there is more.

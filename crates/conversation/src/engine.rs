@@ -83,7 +83,7 @@ pub(crate) struct Engine<S, E: FlowExtractor, H> {
     gather: usize,
     clock: Clock,
     looked: Instant,
-    /// What the source had dropped then.
+    /// The packets that the source had dropped then.
     drops: u64,
     observer: Observer,
     /// The last turn has handed over what was gathered, so that readers had better run.
@@ -140,7 +140,7 @@ where
         }
     }
 
-    /// Takes the next batch, waiting for it at most so long.
+    /// Takes the next batch, waiting for it for at most `timeout`.
     fn turn(&mut self, timeout: Timeout) -> Turn {
         let turn = self.step(timeout);
         let looks = matches!(turn, Turn::Idle) || self.looked.elapsed() >= LONGEST_WAIT;

@@ -12,8 +12,8 @@ use crate::GapCause;
 pub enum Error {
     /// The source could not go on. Everything that it gave before was delivered. The message is the
     /// source's own.
-    // Not `{0}` with a text of ours: whoever prints a chain of causes would print the same cause
-    // twice.
+    // Not `{0}` with a text of ours: a program that prints a chain of causes would print the same
+    // cause twice.
     #[error(transparent)]
     Source(#[from] ring_core::Error),
     /// The engine's thread could not be started.

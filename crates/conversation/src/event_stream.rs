@@ -16,7 +16,7 @@ use crate::outlet::{To, Weighed};
 pub(crate) struct Start<T> {
     /// The number of engines.
     pub(crate) engines: usize,
-    /// Starts them; their events go where they are told.
+    /// Starts them; they send their events to the [`To`] that is passed.
     pub(crate) run: Run<T>,
 }
 

@@ -65,7 +65,7 @@ pub enum FlowEvent<K = FiveTupleKey> {
         /// Time stamp of its first packet.
         timestamp: Timestamp,
     },
-    /// The next bytes of a side's stream came; what they are is told by
+    /// The next bytes of a side's stream came; the bytes themselves are in
     /// [conversations](crate::FlowStream::into_conversations).
     #[non_exhaustive]
     Data {

@@ -45,8 +45,8 @@ where
         Self { events, make: Box::new(make), states: HashMap::new(), ended: None }
     }
 
-    /// The next event, with the state of its flow; there is none with [`FlowEvent::Lagged`]. `None`
-    /// at the end.
+    /// The next event, with the state of its flow; [`FlowEvent::Lagged`] comes without a state.
+    /// `None` at the end.
     ///
     /// Cancel-safe: a future that is dropped before it is ready has taken no event.
     ///

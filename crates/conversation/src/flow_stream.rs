@@ -103,8 +103,8 @@ where
         self
     }
 
-    /// Decides by a flow's key and first packet whether it becomes a conversation, or is told of by
-    /// streams of events. Where it does not, nothing of it is kept from then on but its place in
+    /// Decides by a flow's key and first packet whether it becomes a conversation, or is reported
+    /// by streams of events. If it does not, nothing of it is kept from then on but its place in
     /// the table, which tells its packets from those of a new flow; it is counted as
     /// [`rejected`](crate::Statistics::rejected).
     ///
@@ -381,7 +381,7 @@ where
         (ChunkStream::new(inbox, control, &settings), engines)
     }
 
-    /// Tells what lies between a flow's beginning and its end as well (not unless told): bytes,
+    /// Reports what lies between a flow's beginning and its end as well (off by default): bytes,
     /// gaps, datagrams and what else [`FlowEvent`] names.
     #[must_use]
     pub fn details(mut self, yes: bool) -> Self {

@@ -10,8 +10,8 @@ use crate::queue::Spares;
 use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, fence};
 
-/// Counts what waits for readers, and who waits for an engine. One gate serves all engines of a
-/// stream.
+/// Counts the items that wait for readers, and the readers that wait for an engine. One gate serves
+/// all engines of a stream.
 ///
 /// **Invariant**: an engine never sleeps here while a reader is parked. A reader that waits for
 /// bytes of one conversation may be the very task that would take those of another, so an engine
@@ -27,7 +27,7 @@ pub(crate) struct Gate {
     independent: AtomicBool,
     /// Conversations or events that nobody has taken yet.
     announced: Depth,
-    /// Conversations that go on and that somebody may read, where there is a most.
+    /// Conversations that go on and that somebody may read, if their number is limited.
     places: Depth,
     /// Engines never sleep any more.
     open: AtomicBool,
@@ -96,7 +96,7 @@ impl Gate {
         statistics.waiting = self.announced.now() as u64;
     }
 
-    /// So many conversations or events were put into a queue.
+    /// `count` conversations or events were put into a queue.
     pub(crate) fn announce(&self, count: usize) {
         self.announced.add(count);
     }
@@ -114,7 +114,7 @@ impl Gate {
         self.places.subtract(1);
     }
 
-    /// So many were taken, or will never be.
+    /// `count` of them were taken, or will never be.
     pub(crate) fn taken(&self, count: usize) {
         self.announced.subtract(count);
     }

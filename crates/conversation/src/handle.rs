@@ -80,7 +80,7 @@ impl Handle {
     /// ```
     #[cfg(not(loom))]
     pub async fn finished(&self) {
-        // From here on it is told of the end, even before it is polled.
+        // From here on it is notified of the end, even before it is polled.
         let ended = self.control.ended.notified();
         if !self.is_finished() {
             ended.await;
@@ -99,8 +99,8 @@ impl Handle {
         self.control.statistics()
     }
 
-    /// Totals of each engine so far, in the order of the sources. Queues are shared: what is in
-    /// them is told by [`statistics`](Self::statistics) alone.
+    /// Totals of each engine so far, in the order of the sources. Queues are shared: only
+    /// [`statistics`](Self::statistics) reports their contents.
     #[must_use]
     pub fn member_statistics(&self) -> Vec<Statistics> {
         self.control.members.iter().map(|member| member.counters.snapshot()).collect()

@@ -62,8 +62,8 @@ impl<T> Inbox<T> {
         !gone
     }
 
-    /// One of the engines has nothing more to say; the stream ends with the last of them. Of
-    /// several errors the first is told.
+    /// One of the engines has no more items; the stream ends with the last of them. Of several
+    /// errors the first is reported.
     pub(crate) fn end(&self, error: Option<Error>) {
         let waker = {
             let mut state = self.lock();

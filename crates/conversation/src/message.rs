@@ -28,7 +28,7 @@ use crate::outlet::{Event, Outlet, Part};
 ///
 /// The parsers run on the engine's thread, on streams that this workspace reassembled: bytes in
 /// order and once. At a gap a flow's parser is thrown away, for none of them can know how much of a
-/// message is missing, and a fresh one begins behind it. Parsers are told the time of the packets
+/// message is missing, and a fresh one begins behind it. Parsers receive the time of the packets
 /// about once a second, for what comes of time alone, such as queries that nobody answers; such
 /// messages are the initiator's. Nothing runs before the first poll.
 ///
@@ -322,7 +322,7 @@ where
     K: Clone + fmt::Debug + Send + 'static,
     P: Parsing<K>,
 {
-    /// Flows of other protocols are tracked all the same: nothing is kept of them anyway.
+    /// Flows of other protocols are tracked without asking: nothing is kept of them anyway.
     fn admits(&mut self, flow: &Flow<'_, K>, opening: &Opening<'_>) -> bool {
         flow.protocol != P::PROTOCOL
             || self.admission.admits(flow, opening, self.parsing.mail().outlet.counters())

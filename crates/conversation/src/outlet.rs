@@ -12,7 +12,7 @@ use crate::settings::{Overflow, Settings};
 
 /// An item of a stream of events.
 pub(crate) trait Event: Send + 'static {
-    /// So many events are missing here.
+    /// `count` events are missing here.
     fn lagged(count: u64) -> Self;
 
     /// Its meaning to the flow that it is about.
@@ -107,7 +107,7 @@ impl<T: Event> Outlet<T> {
         }
     }
 
-    /// Takes an event that refers to so many bytes besides itself, if there is room; else counts
+    /// Takes an event that refers to `bytes` bytes besides itself, if there is room; else counts
     /// it.
     pub(crate) fn offer(&mut self, bytes: usize, event: T) -> bool {
         let full = !self.patient
@@ -171,7 +171,7 @@ impl<T: Event> Outlet<T> {
         }
     }
 
-    /// There will be no more; what was missed last is told all the same.
+    /// There will be no more events; those that were missed last are still reported.
     pub(crate) fn end(&mut self, error: Option<Error>) {
         if self.missed > 0 {
             let missed = std::mem::take(&mut self.missed);

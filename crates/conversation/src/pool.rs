@@ -28,12 +28,12 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// A pool of so many bytes at most.
+    /// A pool of at most `most` bytes.
     pub(crate) fn new(most: usize) -> Self {
         Self { current: BytesMut::new(), used: VecDeque::new(), most: (most / SLAB).max(1) }
     }
 
-    /// Empty memory for so many bytes.
+    /// Empty memory for `capacity` bytes.
     pub(crate) fn take(&mut self, capacity: usize) -> BytesMut {
         if capacity > LARGEST {
             return BytesMut::with_capacity(capacity);

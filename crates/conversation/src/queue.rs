@@ -102,7 +102,7 @@ pub(crate) struct Room {
 /// The policy for entries that a full lane has no room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Beyond {
-    /// It is taken all the same, and the push says that the queue is crowded.
+    /// It is taken anyway, and the push reports that the queue is crowded.
     Accept,
     /// It becomes a gap.
     Drop,
@@ -385,7 +385,7 @@ impl<K: Clone> Queue<K> {
         for Entry { side, item } in entries.into_iter().rev() {
             state.lanes[index(side)].put_back(item);
         }
-        // Whoever waited for both waits no more.
+        // A reader that waited for both sides no longer waits.
         let waker = state.lanes[0].take_waker(&self.gate);
         drop(state);
         drop(waker);

@@ -154,7 +154,7 @@ async fn feed<K: Clone, R: AsyncReassembler<K>>(mut half: Half<K>, mut reassembl
     }
 }
 
-/// A reassembler's panic is the panic of whoever awaits it.
+/// A reassembler's panic is the panic of the task that awaits it.
 fn check(done: Result<(), JoinError>) {
     if let Err(error) = done
         && error.is_panic()

@@ -19,7 +19,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// The least memory that it gets.
+    /// The minimum memory that it gets.
     pub(crate) const LEAST: usize = 256;
 
     /// Begins with a segment; `usual` is how long it is likely to become.

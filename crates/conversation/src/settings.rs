@@ -19,9 +19,9 @@ pub enum Retention {
     /// beside it, and all that keep chunks 64 MiB; beyond that, chunks get memory of their own.
     Copy,
     /// Large segments stay where they were captured, in the blocks of a ring as well, while more
-    /// than half of the ring is free. For readers that let go of every chunk at once: a ring stops
-    /// at the first block of which a reader keeps a single byte, and then the kernel drops packets.
-    /// What AF_XDP received is copied all the same.
+    /// than half of the ring is free. For readers that release every chunk at once: a ring stops at
+    /// the first block of which a reader keeps a single byte, and then the kernel drops packets.
+    /// What AF_XDP received is copied anyway.
     Borrow,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// The part of what a reader has handed out that may still count as queued: little beside any
-    /// limit, though each of many readers may have so much.
+    /// limit, though each of many readers may have this amount.
     pub(crate) fn at_once(&self) -> usize {
         AT_ONCE.min(self.conversation_limit / 16).min(self.total_limit / 1024)
     }

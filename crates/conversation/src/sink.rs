@@ -193,7 +193,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
         }
     }
 
-    /// Lets go of a conversation; what its reader has in the queue stays.
+    /// Releases a conversation; what its reader has in the queue stays.
     fn forget(&mut self, index: usize) -> Option<Slot<D::Route>> {
         let slot = self.slots.remove(index)?;
         if self.admission.is_limited() {
@@ -319,7 +319,7 @@ where
     K: Clone + fmt::Debug + Send + 'static,
     D: Delivery<K>,
 {
-    /// Flows that are no conversations are tracked all the same: what they bring is not kept
+    /// Flows that are not conversations are tracked without asking: what they bring is not kept
     /// anyway.
     fn admits(&mut self, flow: &Flow<'_, K>, opening: &Opening<'_>) -> bool {
         if !self.wants(flow) {
@@ -560,7 +560,7 @@ where
 }
 
 impl<R> Slot<R> {
-    /// Where a datagram of so many bytes on the wire starts if all of a side's are laid end to end.
+    /// The offset of a datagram of `len` bytes on the wire if all of a side's are laid end to end.
     fn datagram_offset(&mut self, side: FlowSide, len: u64) -> u64 {
         let total = &mut self.offsets.get_or_insert_default()[side as usize];
         let offset = *total;

@@ -268,7 +268,7 @@ async fn a_file_waits_for_the_slowest_of_its_subscribers() {
                 while let Some(event) = events.next().await {
                     assert!(!matches!(event.unwrap(), FlowEvent::Lagged { .. }));
                     count += 1;
-                    // A batch of sixteen packets holds so many events at most, beside the four.
+                    // A batch of sixteen packets holds at most as many events, beside the four.
                     assert!(events.waiting() <= 4 + 16, "{}", events.waiting());
                     tokio::time::sleep(Duration::from_millis(pause)).await;
                 }
@@ -314,7 +314,7 @@ async fn who_was_told_of_a_beginning_is_told_of_the_end_though_it_was_overtaken(
     let events = source.flow_stream(FiveTuple::bidirectional()).details(true).broadcast(10);
     let (mut fast, mut slow) = (events.subscribe(), events.subscribe());
     let mut pending: Vec<_> = (1..=40).map(exchange).collect();
-    // The first ten begin, and the slow one hears of them.
+    // The first ten begin, and the slow one receives them.
     for connection in &mut pending[..10] {
         packets.send(vec![connection.packets.pop_front().unwrap()]).unwrap();
     }
@@ -325,7 +325,7 @@ async fn who_was_told_of_a_beginning_is_told_of_the_end_though_it_was_overtaken(
         // Ten events are all that there is room for.
         let Some(Ok(FlowEvent::Started { .. })) = fast.next().await else { panic!() };
     }
-    // All go on and end, and others with them. The slow one hears of some in the middle.
+    // All go on and end, and others with them. The slow one receives some in the middle.
     let (mut missed, mut ended) = (0, 0);
     let mut step = |event: FlowEvent| match event {
         FlowEvent::Started { id, .. } => assert!(open.insert(id, ()).is_none(), "{id:?}"),

@@ -108,7 +108,7 @@ async fn a_file_waits_for_slow_reassemblers_and_holds_little() {
     conversations
         .reassemble(|conversation, side| {
             let port = conversation.initiator().port;
-            // Some are never slow, so there is always one who waits for the engine.
+            // Some are never slow, so there is always one that waits for the engine.
             let pause = Duration::from_millis(u64::from(port % 2));
             Some(Recorder::new(&heard, port, side, pause, &watch))
         })

@@ -28,7 +28,7 @@ const NOBODY: Duration = Duration::from_secs(5);
 /// The maximum number of blocks in flight to the worker.
 const QUEUE: usize = 16;
 
-/// Plays the role in the command line. `None` if there is none.
+/// Plays the role in the command line. `None` if there is no role.
 pub(crate) fn play() -> Option<Outcome> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -111,7 +111,7 @@ impl Heard {
     ///
     /// # Errors
     ///
-    /// If there is none, or more than one.
+    /// If no direction fits, or more than one.
     pub fn to(&self, port: u16) -> Result<&Stream> {
         self.only(|direction| direction.to.port() == port)
     }
@@ -120,7 +120,7 @@ impl Heard {
     ///
     /// # Errors
     ///
-    /// If there is none, or more than one.
+    /// If no direction fits, or more than one.
     pub fn from(&self, port: u16) -> Result<&Stream> {
         self.only(|direction| direction.from.port() == port)
     }
@@ -129,7 +129,7 @@ impl Heard {
     ///
     /// # Errors
     ///
-    /// If there is none, or more than one.
+    /// If no direction fits, or more than one.
     pub fn only(&self, wanted: impl Fn(&Direction) -> bool) -> Result<&Stream> {
         let mut fitting = self.directions.iter().filter(|direction| wanted(direction));
         match (fitting.next(), fitting.next()) {

@@ -43,7 +43,7 @@ impl Connection {
         }
     }
 
-    /// Appends the next packet. Returns `false` if there is none.
+    /// Appends the next packet. Returns `false` if no packet is left.
     pub(crate) fn next_packet(
         &mut self,
         profile: &Profile,

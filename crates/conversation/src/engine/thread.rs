@@ -15,7 +15,7 @@ use crate::error::Error;
 /// that saves.
 const GATHER: usize = 1 << 20;
 
-/// Starts the thread. The engine's end, good or bad, is told to its sink.
+/// Starts the thread. The engine's end, good or bad, is reported to its sink.
 pub(crate) fn spawn<S, E, H>(mut engine: Engine<S, E, H>)
 where
     S: PacketSource + Send + 'static,

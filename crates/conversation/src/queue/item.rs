@@ -120,7 +120,7 @@ impl Item {
             Self::Data(data) => Some(data.offset() + data.len() as u64),
             Self::Run(run) => Some(run.offset() + run.len() as u64),
             Self::Gap { offset, len, .. } => Some(offset + len),
-            // Whoever has acknowledged more has acknowledged the FIN.
+            // A peer that has acknowledged more has acknowledged the FIN.
             Self::Finished { .. } => Some(u64::MAX),
             Self::Late(_) | Self::Unplaced(_) | Self::Conflict(_) | Self::Barrier { .. } => None,
         }

@@ -110,7 +110,7 @@ impl Lane {
         {
             *before += len;
             *estimated |= guess;
-            // Of two causes the one that the reader can do something about is told.
+            // Of two causes, report the one that the reader can do something about.
             if cause == GapCause::SlowReader {
                 *known = cause;
             }

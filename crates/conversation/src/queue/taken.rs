@@ -14,7 +14,7 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
-    /// Nothing yet; what will have been handed out counts as queued up to so much.
+    /// Nothing yet; what will have been handed out counts as queued up to `at_once`.
     pub(crate) fn new(at_once: usize) -> Self {
         Self { at_once, ..Self::default() }
     }

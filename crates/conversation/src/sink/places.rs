@@ -2,8 +2,8 @@
 
 use flow::prefetch_bytes;
 
-/// What is kept of the conversations that go on. Most slots of a flow table may be those of flows
-/// that have ended: such a slot takes four bytes here.
+/// The state of the conversations that go on. Most slots of a flow table may be those of flows that
+/// have ended: such a slot takes four bytes here.
 #[derive(Debug)]
 pub(super) struct Places<T> {
     /// By slot: the index into `kept`, or [`NONE`].

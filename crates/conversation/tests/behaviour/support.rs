@@ -185,7 +185,7 @@ impl PacketSource for Live {
     }
 }
 
-/// A source that fails at its end, if it is told to.
+/// A source that fails at its end, if `fails` is set.
 pub struct Failing {
     pub source: MemorySource,
     pub fails: bool,

@@ -189,7 +189,7 @@ impl Backwards {
     }
 
     /// A position within reach from which a block can be entered: its start, or a long jump to it.
-    /// Inserts a long jump if there is none in reach.
+    /// Inserts a long jump if no such position is in reach.
     fn within_reach(&mut self, id: NodeId) -> usize {
         let at = |places: &[usize]| places.get(id.place()).copied().unwrap_or(0);
         let (start, relay) = (at(&self.starts), at(&self.relays));
