@@ -29,7 +29,7 @@ use crate::summary::totals::{self, Totals};
 /// The limit for taking what came before an interrupt, beyond the time for which the source may
 /// hold it back.
 const DRAIN: Duration = Duration::from_secs(1);
-/// How much later than it should a busy kernel hands over a block that is not full.
+/// The delay with which a busy kernel hands over a block that is not full.
 const LATE: Duration = Duration::from_millis(100);
 /// The limit for taking what lies in a pipe: its writer may have got the same Ctrl-C, and flushes
 /// now.
@@ -73,7 +73,7 @@ pub(crate) struct Arguments {
     list_data_link_types: bool,
 }
 
-/// Which way packets go.
+/// The direction of packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Way {
     In,

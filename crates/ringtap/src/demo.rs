@@ -20,10 +20,10 @@ use crate::Error;
 use crate::names;
 use crate::text::escape::Escaped;
 
-/// How many clients there are, each with a connection of its own.
+/// The number of clients, each with a connection of its own.
 const CLIENTS: usize = 6;
-/// How long the demonstration waits for the end of a conversation before it says that it did not
-/// come.
+/// The time for which the demonstration waits for the end of a conversation before it reports that
+/// it did not come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Show what ringtap does, on a network of its own: no privileges, no set-up.
@@ -34,14 +34,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {}
 
-/// What one client knows of its connection.
+/// The bytes that one client sent and received.
 #[derive(Debug)]
 struct Truth {
     sent: Digest,
     received: Digest,
 }
 
-/// How many bytes, and their SHA-256.
+/// The number of bytes, and their SHA-256.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Digest {
     len: u64,
@@ -149,7 +149,7 @@ fn fetch(namespace: &Namespace) -> io::Result<Vec<(SocketAddr, Truth)>> {
     })
 }
 
-/// What was heard of a conversation.
+/// A conversation as it was captured.
 #[derive(Debug)]
 struct Heard {
     client: SocketAddr,
@@ -209,7 +209,7 @@ async fn hear(conversation: &mut Conversation) -> Heard {
     }
 }
 
-/// What one side says before the other answers: a line of the display.
+/// The bytes of one side before the other answers: a line of the display.
 #[derive(Debug, Default)]
 struct Turn {
     side: usize,

@@ -1,4 +1,4 @@
-//! How many files the process may open.
+//! The number of files that the process may open.
 
 use std::fs::File;
 use std::io;

@@ -1,4 +1,4 @@
-//! What ends the command before it is done.
+//! Errors that end the command before it is done.
 
 use std::fmt;
 use std::io;
@@ -14,7 +14,7 @@ pub(crate) enum Error {
     Source {
         /// The interface or file.
         name: String,
-        /// What happened.
+        /// The cause.
         source: ring_core::Error,
     },
     /// The file could not be opened, which names itself.
@@ -25,7 +25,7 @@ pub(crate) enum Error {
     Save {
         /// The file.
         name: String,
-        /// What happened.
+        /// The cause.
         source: ring_core::Error,
     },
     /// A signal came before there was anything to read or to write to.
@@ -39,9 +39,9 @@ pub(crate) enum Error {
     LinkType {
         /// The interface or file.
         name: String,
-        /// What was named.
+        /// The header that was named with `-y`.
         asked: String,
-        /// What its packets have.
+        /// The link type of its packets, if they have the same.
         own: Option<String>,
     },
     /// Signals could not be taken over.
@@ -55,7 +55,7 @@ pub(crate) enum Error {
     Expression {
         /// The expression.
         expression: String,
-        /// What is wrong with it, and where.
+        /// The fault in it, and its position.
         source: packet_filter::ParseError,
     },
     /// No packet can pass the filter expression.
@@ -75,7 +75,7 @@ pub(crate) enum Error {
     Follow {
         /// The interface or file.
         name: String,
-        /// What happened.
+        /// The cause.
         source: conversation::Error,
     },
     /// The demonstration's network could not be made.
@@ -98,14 +98,14 @@ pub(crate) enum Error {
     Write {
         /// The file or folder.
         path: PathBuf,
-        /// What happened.
+        /// The cause.
         source: io::Error,
     },
     /// A capture file is named where a folder is meant.
     #[error("--write-dir writes the bytes of each stream into a folder, and {} is none; \
              to write packets: ringtap capture -w {}", path.display(), path.display())]
     NoFolder {
-        /// What was named.
+        /// The capture file that was named.
         path: PathBuf,
     },
     /// The folder has files of an earlier run.
@@ -120,7 +120,7 @@ pub(crate) enum Error {
         _ => format!("{files} files in the folder of --write-dir are"),
     })]
     GivenUp {
-        /// How many.
+        /// The number of incomplete files.
         files: u64,
     },
     /// The runtime could not be started.
@@ -158,13 +158,13 @@ impl Error {
     }
 }
 
-/// What went wrong with an interface or a file, which is named once.
+/// An error of an interface or a file, which is named once.
 struct Named<'a> {
     name: &'a str,
     source: &'a ring_core::Error,
 }
 
-/// What ended the following of packets.
+/// The error that ended the following of packets.
 struct Stopped<'a> {
     name: &'a str,
     source: &'a conversation::Error,

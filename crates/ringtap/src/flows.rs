@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// How a flow is shown.
+/// The form in which a flow is shown.
 enum Style {
     Json,
     /// A line, with times by this clock.

@@ -95,7 +95,7 @@ enum Format {
     Json,
 }
 
-/// How each conversation is shown.
+/// The form in which each conversation is shown.
 #[derive(Debug)]
 struct Show {
     output: Output,

@@ -1,4 +1,4 @@
-//! The receiving hosts: how they treat what an attacker sends to mislead whoever watches.
+//! The receiving hosts: how they treat what an attacker sends to mislead an observer.
 
 use std::str::FromStr;
 
@@ -7,7 +7,8 @@ use flow::{
     FlowExtractor, FlowTableBuilder, Network, OverlapPolicy, ParseOptions, VerifyChecksums,
 };
 
-/// How the hosts of the capture treat packets that contradict each other or are damaged.
+/// The treatment, by the hosts of the capture, of packets that contradict each other or are
+/// damaged.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Hosts {
     /// Of overlapping segments and fragments whose bytes differ, show those that the receiving

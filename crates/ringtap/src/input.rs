@@ -79,7 +79,7 @@ struct From {
     read: Option<PathBuf>,
 }
 
-/// What packets are taken from an interface with.
+/// The means by which packets are taken from an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Backend {
     /// AF_PACKET: a copy of everything that the interface sends and receives.
@@ -122,7 +122,7 @@ impl Source {
 }
 
 impl Input {
-    /// What errors call it.
+    /// Its name in errors.
     pub(crate) fn name(&self) -> String {
         match (&self.from.interface, &self.from.read) {
             (Some(interface), _) => match &self.forward {
@@ -347,7 +347,7 @@ pub(crate) fn wrong(message: &str) -> ! {
     crate::Arguments::command().error(ErrorKind::ArgumentConflict, message).exit()
 }
 
-/// What makes packets belong together, for the commands that track flows.
+/// The rule by which packets belong together, for the commands that track flows.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Keying {
     /// Ignore VLAN and tunnel identifiers when matching packets to flows.

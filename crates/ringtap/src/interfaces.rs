@@ -125,9 +125,9 @@ fn list<const N: usize>(line: &mut String, title: &str, names: [(bool, &str); N]
     let _ = write!(line, ", {title}: {there}");
 }
 
-/// What there is to do, and what stands in the way. Where trying changes nothing it is tried, since
-/// a capability may be in effect and still not reach: a network namespace belongs to a user
-/// namespace, and BPF to the first of them.
+/// The things that can be done, each with the obstacle if there is one. If trying changes nothing
+/// it is tried, since a capability may be in effect and still not reach: a network namespace
+/// belongs to a user namespace, and BPF to the first of them.
 fn rights() -> io::Result<[(&'static str, Option<String>); 4]> {
     let lacks = |needed: Capability| -> io::Result<Option<String>> {
         let name = needed.name();

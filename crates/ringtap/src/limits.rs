@@ -9,7 +9,7 @@ use conversation::FlowStream;
 use flow::FiveTuple;
 use ring_core::PacketSource;
 
-/// How much of the traffic is kept at once.
+/// The limits of the traffic that is kept at once.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Limits {
     /// Track at most this many flows at once. When another one begins, a flow that has ended makes

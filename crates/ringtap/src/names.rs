@@ -47,7 +47,7 @@ pub(crate) fn joined(record: &FlowRecord<FiveTupleKey>) -> (Option<String>, Opti
     }
 }
 
-/// How a flow ended.
+/// The name of the reason for which a flow ended.
 pub(crate) fn end(reason: EndReason) -> &'static str {
     match reason {
         EndReason::Fin => "fin",
@@ -60,7 +60,7 @@ pub(crate) fn end(reason: EndReason) -> &'static str {
     }
 }
 
-/// How a flow ended, for people.
+/// The reason for which a flow ended, for people.
 pub(crate) fn end_in_words(reason: EndReason) -> &'static str {
     match reason {
         EndReason::Fin => "closed",

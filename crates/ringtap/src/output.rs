@@ -48,7 +48,7 @@ impl Output {
         self.write(|writer| writer.flush());
     }
 
-    /// Whether a person looks at it.
+    /// Returns `true` if the output is a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         self.inner.borrow().writer.get_ref().is_terminal()
     }

@@ -1,4 +1,4 @@
-//! How far a long file was read, on a terminal.
+//! The progress of reading a long file, on a terminal.
 
 use std::fs::{File, Metadata};
 use std::io::{IsTerminal as _, stderr};

@@ -1,4 +1,4 @@
-//! What a command says on standard error besides its output: that it has begun, what is wrong, and
+//! Messages on standard error besides the output: that the command has begun, what is wrong, and
 //! the totals at its end.
 
 mod links;
@@ -44,8 +44,8 @@ pub(crate) fn say(what: fmt::Arguments<'_>) {
     let _ = io::stderr().lock().write_all(&rows);
 }
 
-/// Says why the command ends early. An error that names a file with a line break in its name is one
-/// line all the same.
+/// Reports why the command ends early. An error that names a file with a line break in its name is
+/// still one line.
 pub(crate) fn error(error: &Error) {
     let text = error.to_string();
     match error {
@@ -186,7 +186,7 @@ impl Counts {
         counts
     }
 
-    /// So many packets have been captured.
+    /// `captured` packets have been captured.
     pub(crate) fn set_captured(&self, captured: u64) {
         self.captured.store(captured, Ordering::Relaxed);
     }

@@ -51,12 +51,12 @@ enum ExtensionHeaders {
     Follow,
 }
 
-/// What a command shows of the packets that it takes.
+/// The form in which a command shows the packets that it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shows {
     /// The packets, as tcpdump does.
     Packets,
-    /// What the packets belong to.
+    /// The conversations to which the packets belong.
     Conversations,
 }
 
@@ -73,7 +73,7 @@ impl Selection {
         self.filter_file.clone().unwrap_or_else(|| self.expression.join(" "))
     }
 
-    /// The condition for packets of an interface, or of a file if there is none.
+    /// The condition for packets of an interface, or of a file without one.
     pub(crate) fn condition(
         &self,
         shows: Shows,

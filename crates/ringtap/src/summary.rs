@@ -1,5 +1,5 @@
-//! What a command that follows packets did not show, or only in part: lines on standard error at
-//! its end.
+//! Lines on standard error, at the end of a command that follows packets, about what it did not
+//! show, or only in part.
 
 pub(crate) mod totals;
 
@@ -15,7 +15,7 @@ use crate::report::packets;
 /// Causes that are named one by one; the rest are counted together.
 const NAMED: usize = 8;
 
-/// What the command shows.
+/// The things that the command shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shown {
     /// TCP conversations.

@@ -41,7 +41,7 @@ fn read(file: &Path) -> Result<(Vec<FileInterface>, Vec<u32>)> {
     Ok((source.interfaces().to_vec(), packets))
 }
 
-/// How many interfaces a file describes so far.
+/// The number of interfaces that a file describes so far.
 fn described(file: &Path) -> Option<usize> {
     let mut source = CaptureFile::open(file).ok()?;
     while let Next::Batch(_) = source.next_batch(Timeout::Never).ok()? {}
@@ -241,7 +241,7 @@ fn link_types_are_made_one_on_request() -> Result {
     Ok(())
 }
 
-/// What `ringtap capture` prints of a file.
+/// The output of `ringtap capture` for a file.
 fn printed(file: &Path, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
     command.args(["capture", "--utc", "-r"]).arg(file).args(arguments).env("TZ", "XYZ-05:30");

@@ -47,7 +47,7 @@ fn items_are_told_from_addresses() {
     assert!(item("use `Kind::Name`").is_some() && item("built with `offloads(true)`").is_some());
 }
 
-/// What the crates beneath say of an error reaches the command's users as it is.
+/// The error texts of the crates beneath reach the command's users as they are.
 #[test]
 fn no_error_text_of_the_libraries_names_an_item() -> Result {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no parent")?;
@@ -72,7 +72,7 @@ fn no_error_text_of_the_libraries_names_an_item() -> Result {
     Ok(())
 }
 
-/// What goes wrong without an interface or privileges.
+/// Errors that need no interface and no privileges.
 #[test]
 fn no_error_of_a_command_names_an_item() -> Result {
     let folder = Folder::new("errors")?;

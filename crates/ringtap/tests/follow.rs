@@ -49,7 +49,7 @@ fn follow(file: &Path, arguments: &[&str]) -> Result<Output> {
     Ok(command.arg("follow").arg("--read").arg(file).args(arguments).output()?)
 }
 
-/// What each line of standard output says.
+/// The JSON values in the lines of standard output.
 fn objects(output: &Output) -> Result<Vec<Value>> {
     let text = std::str::from_utf8(&output.stdout)?;
     text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()

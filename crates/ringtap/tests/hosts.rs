@@ -64,7 +64,7 @@ fn damaged_segments_are_dropped_on_request() -> Result {
     Ok(())
 }
 
-/// Whoever saw the forged segment first is told of both versions and their packets.
+/// A reader that saw the forged segment first gets both versions and their packets.
 #[test]
 fn a_segment_that_only_the_capture_got_is_announced() -> Result {
     let packets = Packets::ethernet()

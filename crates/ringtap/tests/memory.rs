@@ -70,7 +70,7 @@ impl Writer {
     }
 }
 
-/// Bulk transfers of four clients at the same time: so many segments of 1,400 bytes each.
+/// Bulk transfers of four clients at the same time: `segments` segments of 1,400 bytes each.
 fn bulk(folder: &Folder, segments: u32) -> io::Result<PathBuf> {
     let mut capture = Writer::new(folder)?;
     for client in 0..4 {

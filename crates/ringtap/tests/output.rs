@@ -1,4 +1,4 @@
-//! What `ringtap follow` and `ringtap flows` print, for people and for programs.
+//! The output of `ringtap follow` and `ringtap flows`, for people and for programs.
 
 mod folder;
 mod packets;
@@ -84,7 +84,7 @@ fn programs_get_every_nanosecond() -> Result {
 
 #[test]
 fn flows_count_bytes_as_follow_does() -> Result {
-    // A retransmission is no byte more; a hole is none either.
+    // Neither a retransmission nor a hole adds to the bytes.
     let packets = Packets::ethernet()
         .handshake()
         .tcp(Client, ACK, 0, 0, &[b'a'; 100])
@@ -316,7 +316,7 @@ fn files_that_are_no_captures_are_called_what_they_are() -> Result {
     Ok(())
 }
 
-/// Whoever looks for the damage needs its place, and how many packets came before it.
+/// A user who looks for the damage needs its place, and the number of packets before it.
 #[test]
 fn damage_is_named_by_its_record_and_its_place() -> Result {
     let folder = Folder::new("damage")?;

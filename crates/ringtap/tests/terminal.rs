@@ -1,4 +1,4 @@
-//! What a person sees on a terminal, whose rows end where they end.
+//! The rows that a person sees on a terminal, which end where they end.
 
 mod folder;
 mod packets;
@@ -16,7 +16,8 @@ use packets::{ACK, Packets};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// What a terminal of so many columns gets from a command that reads a file, without its colours.
+/// The text that a terminal of `columns` columns gets from a command that reads a file, without its
+/// colours.
 fn shown(file: &Path, columns: u16, arguments: &[&str]) -> Result<String> {
     let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     let terminal = openpty(&size, None)?;
@@ -27,7 +28,7 @@ fn shown(file: &Path, columns: u16, arguments: &[&str]) -> Result<String> {
     // The command has copies of the terminal's end, which would keep it open here.
     drop(command);
     let mut text = Vec::new();
-    // A terminal whose other end is closed is an error to whoever reads from it.
+    // Reading from a terminal whose other end is closed is an error.
     let _ = File::from(terminal.master).read_to_end(&mut text);
     assert!(child.wait()?.success());
     Ok(String::from_utf8(text)?.replace("\r\n", "\n"))

@@ -1,4 +1,4 @@
-//! What the totals at the end say of packets and bytes that are not among what was shown.
+//! The totals at the end count packets and bytes that were not shown.
 
 mod folder;
 mod packets;

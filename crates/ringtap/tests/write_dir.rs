@@ -159,7 +159,7 @@ fn a_stream_beyond_every_file_ends_no_other() -> Result {
     assert!(errors.contains(": given up at byte "), "{errors}");
     let last = "1 file in the folder of --write-dir is incomplete, as reported above\n";
     assert!(errors.ends_with(last), "{errors}");
-    // All of the conversation is told, as if there were no file.
+    // All of the conversation is printed, as if there were no file.
     let sent = format!("{} of {} bytes sent", jumps + 1, jumps * JUMP + 1);
     let text = String::from_utf8(output.stdout)?;
     assert!(text.contains(&sent), "{}", text.lines().last().unwrap_or_default());

@@ -44,7 +44,7 @@ mod follow {
     mod runs;
     mod view;
 
-    /// What `ringtap follow` shows of the segments.
+    /// Prints the segments as `ringtap follow` does.
     pub(crate) fn followed(input: &Input<'_>, width: Width) {
         for bytes in [print::Bytes::Text, print::Bytes::Hex, print::Bytes::None] {
             shown(input, bytes, width);
@@ -142,7 +142,7 @@ struct Input<'a> {
     link_type: u16,
     wire_len: u32,
     time: u64,
-    /// How wide the terminal is, if there is one.
+    /// The width of the terminal, if there is one.
     columns: Option<u16>,
     look: u16,
     segments: Vec<Segment<'a>>,

@@ -1,4 +1,4 @@
-//! What a source says of its interfaces: files tell, everything else has those of the host.
+//! The interfaces of a source: files describe them, everything else has those of the host.
 
 use ring_core::{Capture, CaptureFile, FileInterface, Filtered, PacketSource, XdpGroup, XdpTap};
 

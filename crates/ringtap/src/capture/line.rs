@@ -12,7 +12,7 @@ use crate::text::wrap::Width;
 /// Bytes of an Ethernet header.
 const ETHERNET: usize = 14;
 
-/// What is printed of each packet.
+/// The parts of each packet that are printed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
     pub(crate) stamps: Stamps,

@@ -355,7 +355,7 @@ impl Writing {
         flushed.map_err(|source| self.failed(source))
     }
 
-    /// Whether it is time for the totals, for the files that end before the capture does.
+    /// Returns `true` if it is time for the totals, for the files that end before the capture does.
     pub(crate) fn wants_statistics(&self) -> bool {
         let old = self.last.saturating_duration_since(self.counted) >= TOTALS;
         old && matches!(self.writer, Kind::Rotating(_))

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Digest, Truth};
 
-/// Answers the requests of one connection, until the client closes it or asks for the close.
+/// Answers the requests of one connection, until the client closes it or requests the close.
 pub(super) fn serve(stream: TcpStream) -> io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut reader = BufReader::new(stream.try_clone()?);
@@ -26,8 +26,8 @@ pub(super) fn serve(stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// Requests the paths one after another on one connection; the last asks for its close. Every byte
-/// in either direction is counted and hashed.
+/// Requests the paths one after another on one connection; the last one requests its close. Every
+/// byte in either direction is counted and hashed.
 pub(super) fn fetch(stream: TcpStream, paths: &[&str]) -> io::Result<Truth> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut writer = Hashing::new(stream.try_clone()?);

@@ -17,7 +17,7 @@ pub(super) enum Colour {
     Never,
 }
 
-/// How what is printed looks.
+/// The styles of the output.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Palette {
     initiator: Style,

@@ -33,7 +33,7 @@ struct Seen {
 pub(super) type Fingerprint = [u8; 16];
 
 impl Copies {
-    /// Whether the same conversation was seen in another scope.
+    /// Returns `true` if the same conversation was seen in another scope.
     pub(super) fn has(&self, fingerprint: Fingerprint, scope: Scope) -> bool {
         let mut seen = self.0.borrow_mut();
         if let Some(first) = seen.scopes.get(&fingerprint) {
@@ -51,7 +51,7 @@ impl Copies {
         false
     }
 
-    /// How many copies there were.
+    /// The number of copies.
     pub(super) fn count(&self) -> u64 {
         self.0.borrow().copies
     }

@@ -22,7 +22,7 @@ pub(super) struct Digest {
     responder: Direction,
 }
 
-/// What is printed of one direction.
+/// The line that is printed of one direction.
 #[derive(Debug, Serialize)]
 struct Line {
     src: String,
@@ -124,7 +124,8 @@ impl View for Digest {
     }
 }
 
-/// What a conversation and its copy have in common. Which side counts as the initiator may differ.
+/// The hash of all that a conversation and its copy have in common. The side that counts as the
+/// initiator may differ.
 fn identity(lines: &[(Option<u32>, Line)]) -> [u8; 16] {
     let mut parts: Vec<String> = lines
         .iter()

@@ -175,7 +175,7 @@ impl Files {
 }
 
 impl State {
-    /// The file, made or opened anew.
+    /// The file, made or opened again.
     fn file(&mut self, folder: &Folder, name: &str) -> io::Result<File> {
         let Self::Made(device, inode) = *self else {
             let file = folder.make(name)?;

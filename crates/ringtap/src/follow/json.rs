@@ -22,7 +22,7 @@ pub(super) struct Json {
     conflicts: u64,
 }
 
-/// What happens. Times are strings of seconds since 1970 with nine decimals, since a JSON number
+/// The events. Times are strings of seconds since 1970 with nine decimals, since a JSON number
 /// loses nanoseconds in most programs; offsets and lengths are bytes.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]

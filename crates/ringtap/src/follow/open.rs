@@ -18,17 +18,17 @@ pub(super) struct Open {
     left: HashMap<FlowNumber, Stage>,
 }
 
-/// What there is of a conversation, with what tells it from others in its slot. A slot takes its
-/// two words also if its flow has ended, so there is no more in it.
+/// The state of a conversation, with the number that tells it from others in its slot. A slot takes
+/// its two words also if its flow has ended, so there is no more in it.
 #[derive(Debug)]
 enum Stage {
     /// It has said nothing yet.
     Begun(Box<(FlowNumber, Talk)>),
-    /// What shows it.
+    /// It has views.
     Shown(Box<(FlowNumber, Views)>),
 }
 
-/// What shows one conversation.
+/// The views that show one conversation.
 #[derive(Debug)]
 pub(super) struct Views {
     pub(super) number: u64,
@@ -50,7 +50,7 @@ impl Open {
         self.left.extend(before.map(|before| (before.id(), before)));
     }
 
-    /// What shows a conversation, made if it is not there yet.
+    /// The views of a conversation, made if they are not there yet.
     pub(super) fn views(
         &mut self,
         id: FlowNumber,
@@ -79,7 +79,7 @@ impl Open {
         one?.into_views()
     }
 
-    /// What shows those that are left, in the order in which they began.
+    /// The views of the conversations that are left, in the order in which they began.
     pub(super) fn into_views(self) -> impl Iterator<Item = Views> {
         let Self { slots, left } = self;
         let ones = slots.into_iter().flatten().flatten().chain(left.into_values());

@@ -17,10 +17,10 @@ use crate::text::clock::Clock;
 use crate::text::payload::{self, Look};
 use crate::text::wrap;
 
-/// How bytes are shown.
+/// The form in which bytes are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bytes {
-    /// As text; what is none is escaped.
+    /// As text; anything else is escaped.
     Text,
     /// Offsets, hexadecimal and text.
     Hex,
@@ -28,7 +28,7 @@ pub(super) enum Bytes {
     None,
 }
 
-/// What all conversations are printed on, and how.
+/// The output on which all conversations are printed, and its form.
 #[derive(Debug)]
 pub(super) struct Page {
     pub(super) output: Output,

@@ -1,4 +1,4 @@
-//! What is wrong with a conversation's bytes: a line for many segments of a kind.
+//! Faults in a conversation's bytes: a line for many segments of a kind.
 
 use conversation::{Chunk, Conflict};
 use flow::{FlowSide, Timestamp, UnplacedCause};

@@ -5,7 +5,7 @@ use std::fmt;
 use conversation::Chunk;
 use flow::{Endpoint, FiveTupleKey, FlowRecord, FlowSide, Orientation, Scope, Timestamp};
 
-/// Which conversation it is, and between whom.
+/// The number of a conversation, and its two ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Talk {
     /// Counted from 1, in the order in which they began.
@@ -55,7 +55,7 @@ impl Talk {
         }
     }
 
-    /// Who sends what this side says, and to whom.
+    /// The sender and the receiver of this side's bytes.
     pub(super) fn ends(&self, side: FlowSide) -> (Endpoint, Endpoint) {
         match side {
             FlowSide::Initiator => (self.initiator, self.responder),

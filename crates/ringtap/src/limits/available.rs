@@ -14,8 +14,8 @@ const FLOWS: usize = 1 << 20;
 const MEMORY: usize = 256 << 20;
 /// The limit of what a flow takes in any command while its lists grow.
 const FLOW: usize = 700;
-/// What a command takes besides: the program, a ring of 32 MiB, stacks, and the room that
-/// allocators set aside for each thread.
+/// The memory that a command takes besides: the program, a ring of 32 MiB, stacks, and the room
+/// that allocators set aside for each thread.
 const FIXED: usize = 96 << 20;
 /// The same in addresses, most of which have no memory.
 const FIXED_ADDRESSES: usize = 320 << 20;
@@ -23,7 +23,7 @@ const FIXED_ADDRESSES: usize = 320 << 20;
 const GROUPS: &str = "sys/fs/cgroup";
 /// Ancestors of the process that are looked at.
 const ANCESTORS: usize = 16;
-/// The least number of flows that is of any use.
+/// The minimum number of flows that is of any use.
 const FEWEST: usize = 1 << 10;
 
 /// The default for the number of flows.
@@ -77,7 +77,7 @@ fn addresses(limits: &str) -> Option<usize> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// What `/proc/meminfo` says can be had without swapping.
+/// The memory that is available without swapping, from `/proc/meminfo`.
 fn available(meminfo: &str) -> Option<usize> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.split_whitespace().next()?.parse::<usize>().ok()?.checked_mul(1024)

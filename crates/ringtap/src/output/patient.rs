@@ -13,7 +13,7 @@ use ring_sys::event;
 use crate::interrupt;
 use crate::text::wrap::Width;
 
-/// A write of so many bytes does not block on a pipe that poll(2) reports as writable: `PIPE_BUF`
+/// A write of this many bytes does not block on a pipe that poll(2) reports as writable: `PIPE_BUF`
 /// of pipe(7).
 const PIECE: usize = 4096;
 /// Time between two looks whether a FIFO has got a reader: nothing can be polled for that.
@@ -46,7 +46,7 @@ impl Patient {
         if !kind.is_fifo() && !kind.is_socket() && !shared.is_terminal() {
             return Ok(Self { file: shared, waiting: Waiting::Never });
         }
-        // Opened anew, the same pipe or terminal has flags of our own. Sockets cannot be opened,
+        // Opened again, the same pipe or terminal has flags of our own. Sockets cannot be opened,
         // nor what belongs to another user.
         Ok(match open("/proc/self/fd/1".as_ref()) {
             Ok(file) => Self { file, waiting: Waiting::NonBlocking },

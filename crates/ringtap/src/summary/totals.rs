@@ -106,7 +106,7 @@ struct Summary {
     table: Table,
 }
 
-/// What the interface or file counted: packets.
+/// The counters of the interface or file: packets.
 #[derive(Debug, Serialize)]
 struct Source {
     received: u64,
@@ -124,7 +124,7 @@ struct Total {
     bytes: u64,
 }
 
-/// What the flow table counted besides: packets and flows, if the name says nothing else.
+/// The other counters of the flow table: packets and flows, if the name does not differ.
 #[derive(Debug, Serialize)]
 struct Table {
     flows: u64,

@@ -70,7 +70,7 @@ fn parse(zone: &str) -> Option<i64> {
 }
 
 impl Moment {
-    /// The time without its date, with so many decimals of seconds.
+    /// The time without its date, with `decimals` decimals of seconds.
     pub(crate) fn precise(self, decimals: usize) -> String {
         let (time, nanos) = (Time(self).to_string(), format!("{:09}", self.nanos));
         let whole = time.split('.').next().unwrap_or_default();

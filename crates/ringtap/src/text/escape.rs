@@ -79,7 +79,7 @@ pub(crate) fn line(w: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Length of the beginning of a character at the end of these bytes, whose rest may be in the next
-/// ones; 0 if there is none.
+/// ones; 0 without such a beginning.
 pub(crate) fn unfinished(bytes: &[u8]) -> usize {
     let last = &bytes[bytes.len().saturating_sub(3)..];
     match std::str::from_utf8(last) {

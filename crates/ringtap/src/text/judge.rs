@@ -1,4 +1,4 @@
-//! What must hold of everything that is printed for people, whatever was captured.
+//! Conditions that must hold of everything that is printed for people, whatever was captured.
 
 use anstyle::Style;
 use flow::FlowSide;

@@ -24,7 +24,7 @@ struct Unfinished {
     next: u64,
 }
 
-/// How lines of a side look.
+/// The look of a side's lines.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
     pub(crate) side: FlowSide,
@@ -33,7 +33,7 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// What a line begins with, and a row that continues one.
+    /// The marks that begin a line, and a row that continues one.
     const fn marks(&self) -> [&'static str; 2] {
         match self.side {
             FlowSide::Initiator => ["> ", ">+"],

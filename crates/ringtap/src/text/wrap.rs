@@ -22,13 +22,13 @@ impl Width {
     #[cfg(any(test, fuzzing))]
     pub(crate) const ANY: Self = Self(None);
 
-    /// Rows for a terminal of so many columns, or of one that does not say.
+    /// Rows for a terminal of `columns` columns, or for one of unknown width.
     pub(crate) fn of_terminal(columns: Option<u16>) -> Self {
         // The last column stays free: some terminals begin a new row once it is filled.
         Self(Some(usize::from(columns.unwrap_or(USUAL)).max(LEAST) - 1))
     }
 
-    /// How many columns a row may fill.
+    /// The number of columns that a row may fill.
     pub(crate) const fn columns(self) -> Option<usize> {
         self.0
     }

@@ -28,14 +28,14 @@ pub(crate) struct Packets {
     pub(crate) time: u64,
     /// The VLAN tags of what the client sends, and of what the server sends.
     tags: [Vec<u16>; 2],
-    /// What is added to the sequence numbers of both.
+    /// The number that is added to the sequence numbers of both.
     shift: u32,
-    /// Which packets are left out, counted from 1.
+    /// The packets that are left out, counted from 1.
     left_out: Vec<u64>,
     number: u64,
 }
 
-/// Who sends.
+/// The sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Host {
     Client,

@@ -18,7 +18,7 @@ pub(crate) struct Running {
     errors: Option<JoinHandle<io::Result<String>>>,
 }
 
-/// How it ended.
+/// The end of a process.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
@@ -70,7 +70,7 @@ impl Running {
         }
     }
 
-    /// Reads its standard output, waiting for so many microseconds between two reads.
+    /// Reads its standard output, waiting for `pause` microseconds between two reads.
     #[allow(dead_code)]
     pub(crate) fn reads(&mut self, pause: u64) -> io::Result<JoinHandle<io::Result<Vec<u8>>>> {
         let stdout = self.child.as_mut().and_then(|child| child.stdout.take());
@@ -102,7 +102,7 @@ impl Running {
     }
 }
 
-/// Reads to the end, waiting for so many microseconds between two reads.
+/// Reads to the end, waiting for `pause` microseconds between two reads.
 pub(crate) fn read(mut from: impl io::Read, pause: u64) -> io::Result<Vec<u8>> {
     let (mut all, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
     loop {

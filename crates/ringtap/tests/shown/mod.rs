@@ -1,4 +1,4 @@
-//! What subcommands print of captures that were made by hand.
+//! The output of subcommands for captures that were made by hand.
 
 use std::process::Command;
 
