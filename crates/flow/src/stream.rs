@@ -186,6 +186,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             return 0;
         }
         let mut anchored = self.direction.flags.has(F::ANCHORED);
+        // A host ignores an acknowledgement of bytes that it never sent (RFC 5961, section 5.2).
+        // Believed here, a forged one would turn the bytes up to it into a gap.
         if anchored
             && (self.is_implausible(self.direction.offset(acknowledgement))
                 || self.is_elsewhere(acknowledgement))
@@ -204,6 +206,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             if ahead(acknowledgement, direction.acked) {
                 direction.acked = acknowledgement;
             }
+            // Packets may be out of order, and a receiver should not move the edge of its window
+            // back (RFC 9293, section 3.8.6): the furthest edge counts.
             if ahead(edge, direction.edge) {
                 direction.edge = edge;
             }

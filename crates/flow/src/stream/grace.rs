@@ -65,6 +65,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             self.declare(target);
             return 0;
         }
+        // Captures reorder packets: an acknowledgement may come before the bytes that it covers.
         if !self.direction.flags.has(F::GRACE) {
             self.start_grace(target, self.config.grace_packets, self.config.grace_time);
         }

@@ -29,6 +29,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         if self.starts_at(payload.sequence) || self.config.pickup_packets == 0 {
             self.anchor(payload.sequence);
         } else {
+            // Segments may be out of order where the capture begins: one that comes before this one
+            // must still find its place.
             self.begin_hold(payload.sequence);
         }
         true

@@ -11,6 +11,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     pub(super) fn place(&mut self, mut start: i64, mut payload: Payload<'_>) {
         let next = self.direction.next.cast_signed();
         let end = start + i64::from(payload.wire_len);
+        // A segment that does not fit is forged, or the capture has missed a stretch: only later
+        // evidence shows which.
         if self.is_implausible(start)
             || self.is_wrapped(payload.sequence)
             || start > next && self.continues_elsewhere(payload.sequence)
@@ -339,6 +341,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
         let len = end - offset;
         let cause = match cause {
+            // Bytes that the peer has acknowledged were sent, so it is the capture that missed
+            // them.
             GapCause::End | GapCause::Timeout | GapCause::Limit | GapCause::Outage
                 if self.acknowledged_end() >= end =>
             {
@@ -347,6 +351,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             cause => cause,
         };
         let cause = match cause {
+            // The capture has this byte: `around_urgent` took it out of the stream.
             GapCause::Truncated if len == 1 && self.urgent == Some(self.direction.expected()) => {
                 GapCause::OutOfBand
             }

@@ -236,6 +236,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         if work.sort == Sort::Defective(Defect::NoLength) {
             return Some(Defect::NoLength);
         }
+        // PAWS: the receiver discards a segment with an older timestamp (RFC 7323, section 5.3).
         // Linux allows for one tick.
         let is_old = entry.is_stamped()
             && tcp.options.contains(TcpOptions::TIMESTAMP)
@@ -244,6 +245,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         if is_old {
             return Some(Defect::Timestamp);
         }
+        // A receiver discards data whose acknowledgement is too old or too new (RFC 5961, section
+        // 5.2): a blind attacker has to guess this number as well.
         if tcp.flags.contains(TcpFlags::ACK)
             && peer.flags.has(F::SYN)
             && peer.flags.has(F::ANCHORED)
@@ -259,6 +262,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                 return Some(Defect::Acknowledgement);
             }
         }
+        // A segment on another path may never reach the receiver: an attacker shows it to the
+        // capture alone, for example with a low time to live.
         let known = own.flags.path();
         if known != 0 && way != 0 && way != known {
             return Some(Defect::Path);
@@ -343,6 +348,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         if own.flags.path() == 0 {
             own.flags.set_path(way);
         }
+        // The rule by which the receiver updates TS.Recent (RFC 7323, section 4.3). Without it a
+        // forged segment ahead of the stream would make true ones look old.
         if is_stamped
             && work.tcp.options.contains(TcpOptions::TIMESTAMP)
             && work.tcp.sequence == own.expected()

@@ -8,9 +8,11 @@ use crate::{
     EndReason, FlowExtractor, FlowHandler, FlowId, FlowSide, FlowTable, Timestamp, protocol,
 };
 
-/// Slots that eviction looks at to find a victim.
+/// Slots that eviction looks at to find a victim. A search of the whole table for each new flow
+/// would stall it in a flood.
 const CANDIDATES: usize = 16;
-/// Timers that a packet works off at most.
+/// Timers that a packet works off at most. The first packet after a silence would otherwise wait
+/// for all flows that ended meanwhile.
 const A_FEW: usize = 32;
 
 impl<E: FlowExtractor> FlowTable<E> {
@@ -118,6 +120,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             State::Reset => (timeouts.linger, true),
             State::Ended => (timeouts.time_wait, true),
         };
+        // Silence suggests that the receiver took the doubtful RST: after a challenge ACK (RFC
+        // 5961, section 3.2) a true connection would have gone on.
         let silent = entry.flags.has(SlotFlags::DOUBTFUL_RESET) && timeout > timeouts.closing;
         let timeout = if silent { timeouts.closing } else { timeout };
         (always || self.config.idle_expiry).then(|| entry.last_seen.saturating_add(nanos(timeout)))
@@ -169,6 +173,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         for _ in 0..CANDIDATES.min(slots as usize) {
             self.hand = (self.hand + 1) % slots;
             let entry = &self.slots[self.hand];
+            // Half-open flows are evicted before established ones, so that a flood of SYNs evicts
+            // itself first.
             let class = match entry.state {
                 State::Ended => 0,
                 State::HalfOpen | State::Reset | State::Closing => 1,

@@ -6,7 +6,8 @@ use crate::{
     LinkType, OverlapPolicy, Packet, Parsed, Timestamp, VerifyChecksums, verify_ipv4_header,
 };
 
-/// Tunnels within fragments within tunnels that are followed.
+/// Tunnels within fragments within tunnels that are followed. Each level costs a copy, so their
+/// number is not left to the sender.
 const NESTED_FRAGMENTS: usize = 4;
 
 impl<E: FlowExtractor> FlowTable<E> {
@@ -70,6 +71,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         let mut inner = std::mem::take(&mut self.inner_datagram);
         for level in 0..NESTED_FRAGMENTS {
             let frame = if level == 0 { packet.data } else { &datagram };
+            // Systems resolve overlapping fragments differently. If the capture does not do as the
+            // destination does, an attacker can show it other bytes.
             let overlap = match self.config.overlap.of_network(fragment.destination) {
                 Some(policy) => policy.fragments(),
                 None => self.config.fragments.overlap,

@@ -58,9 +58,12 @@ impl<E: FlowExtractor> FlowTable<E> {
                 return false;
             }
             if tcp.options.contains(TcpOptions::TIMESTAMP) && own.fin != 0 && peer.fin != 0 {
+                // PAWS: the receiver discards a segment with an older timestamp (RFC 7323, section
+                // 5.3).
                 if ahead(own.fin, tcp.timestamp) {
                     return false;
                 }
+                // The rule by which the receiver updates TS.Recent (RFC 7323, section 4.3).
                 // Right even if the segment takes the long way after all.
                 if !ahead(tcp.sequence, own.acked) {
                     entry.directions[side as usize].fin = tcp.timestamp;

@@ -14,11 +14,15 @@ impl<E: FlowExtractor> FlowTable<E> {
         let own = entry.directions[side as usize];
         let peer = entry.directions[side.opposite() as usize];
         let acknowledges = segment.flags.contains(TcpFlags::ACK);
+        // A client that waits for the answer to its SYN takes a RST only if that acknowledges the
+        // SYN (RFC 9293, section 3.10.7.3): a blind attacker has to guess the number.
         let refused = entry.state == State::HalfOpen
             && side == FlowSide::Responder
             && acknowledges
             && segment.acknowledgement.wrapping_sub(peer.base) <= peer.next as u32;
         let known = own.flags.has(F::ANCHORED.or(F::HINT));
+        // The capture may have missed bytes of the sender, so the numbers behind them count as
+        // exact as well.
         let expected = (known && segment.sequence == own.expected())
             || (own.flags.has(F::ACKED) && segment.sequence == own.acked)
             || (own.flags.has(F::FIN)
@@ -40,6 +44,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                 entry.flags.set(SlotFlags::WAS_RESET);
             }
         } else if in_window {
+            // The receiver answers with a challenge ACK, and the connection goes on (RFC 5961,
+            // section 3.2): a forged RST must not end the flow.
             self.statistics.doubtful_resets += 1;
             entry.flags.set(SlotFlags::DOUBTFUL_RESET);
         } else {

@@ -123,6 +123,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                     !found.is_some_and(|slot| self.is_answered(slot, work))
                 }
                 Defect::TooLong => packet.data.len() < self.longest as usize,
+                // Routers drop source routes by default (RFC 7126, section 4.3). A connection that
+                // gets through with them begins with one.
                 Defect::SourceRoute => found.is_some_and(|slot| {
                     self.screen.routed.get(&slot).copied() != Some(generation(slot))
                 }),
@@ -281,5 +283,6 @@ const fn has_odd_flags(flags: TcpFlags) -> bool {
 fn urgent_offset(packet: &Packet<'_>, headers: &Headers) -> Option<u32> {
     let header = packet.data.get(headers.transport_offset as usize..)?;
     let pointer = u16::from_be_bytes([*header.get(18)?, *header.get(19)?]);
+    // Hosts take the pointer for that of the byte behind the urgent one (RFC 6093, section 3.2).
     Some(u32::from(pointer.saturating_sub(1)))
 }

@@ -87,6 +87,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         let flags = segment.flags;
         let slot = match found {
             Some(slot) => slot,
+            // A RST alone begins no flow: answers to scans and to forged addresses would fill the
+            // table.
             None if flags.contains(TcpFlags::RST) => {
                 self.statistics.orphan_resets += 1;
                 return;
@@ -209,6 +211,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.arm(slot);
             return;
         }
+        // The connection goes on, so the receiver did not take the RST (RFC 5961, section 3.2).
         self.slots[slot].flags.clear(SlotFlags::DOUBTFUL_RESET);
         if segment.flags.contains(TcpFlags::SYN) {
             match self.classify_syn(slot, segment) {
@@ -228,6 +231,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                         self.end(slot, EndReason::Replaced, handler);
                         self.begin_again(slot, segment, handler);
                     } else {
+                        // A host answers a SYN in an open connection with a challenge ACK and goes
+                        // on (RFC 5961, section 4.2): a forged one must not end the flow.
                         self.remember_syn(slot, segment, handler);
                     }
                     return;
@@ -330,6 +335,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         {
             entry.state = State::Established;
         }
+        // The window of a SYN is never scaled (RFC 7323, section 2.2).
         let edge = segment
             .acknowledgement
             .wrapping_add(u32::from(segment.window) << if syn { 0 } else { own.scale.shift() });
@@ -413,6 +419,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.cold[slot].handshake = now;
         }
         let [initiator, responder] = &self.slots[slot].directions;
+        // One FIN alone closes only half of the connection (RFC 9293, section 3.6): the other side
+        // may go on sending for any time.
         let closing = initiator.flags.has(F::FIN) && responder.flags.has(F::FIN);
         if closing {
             self.closing(slot, handler);

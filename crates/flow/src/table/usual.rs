@@ -65,6 +65,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             entry.state = State::Established;
         }
         if acknowledges {
+            // The window of a SYN is never scaled (RFC 7323, section 2.2).
             let scale = if syn { 0 } else { own.scale.shift() };
             let edge = acknowledgement.wrapping_add(u32::from(window) << scale);
             peer.takes_acknowledgement(acknowledgement, edge);
