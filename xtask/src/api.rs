@@ -18,7 +18,7 @@ use crate::{
 /// Crates of which a list is kept: those that others build on alone.
 const CRATES: [&str; 2] = ["ring-sys", "ring-core"];
 
-/// What to do about a difference.
+/// The treatment of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// It is a failure; without a nightly toolchain nothing can be said.

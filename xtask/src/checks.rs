@@ -37,7 +37,7 @@ fn alone(workspace: &Workspace) -> Result<Done> {
 
 /// A package of its own that has nothing but ring-core, as somebody's would be.
 fn embedding(workspace: &Workspace) -> Result<Done> {
-    /// What must not come along with packets.
+    /// Packages that must not come along with packets.
     const UNWANTED: [&str; 4] = ["tokio", "clap", "flowscope", "flow"];
     let manifest = workspace.root.join("examples/embed/Cargo.toml");
     Command::cargo("build --manifest-path")

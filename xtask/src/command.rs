@@ -98,7 +98,7 @@ impl Command {
         Ok(output.stdout)
     }
 
-    /// Whether it runs and ends well, in silence.
+    /// Runs it in silence, and returns `true` if it ends well.
     pub(crate) fn succeeds(mut self) -> bool {
         self.command
             .stdout(Stdio::null())

@@ -16,7 +16,7 @@ pub(crate) struct Fuzzing {
     pub(crate) target: Option<String>,
     /// Seconds for each.
     pub(crate) seconds: u64,
-    /// Whether missing tools are a failure.
+    /// `true` if missing tools are a failure.
     pub(crate) required: bool,
     /// Where the fuzzer's random numbers begin; somewhere else each time if `None`.
     pub(crate) seed: Option<u32>,

@@ -8,7 +8,7 @@ use crate::{
     workspace::Workspace,
 };
 
-/// Whether the integration test called `name` needs namespaces: the names of those that do begin
+/// `true` if the integration test called `name` needs namespaces: the names of those that do begin
 /// so.
 pub(crate) fn is_live(name: &str) -> bool {
     name.starts_with("netns") || name.starts_with("live")
@@ -23,7 +23,7 @@ pub(crate) struct Live {
     pub(crate) arguments: Vec<String>,
     /// A test that lacks something fails.
     pub(crate) required: bool,
-    /// How many moments tests of random moments try, if not a few.
+    /// The number of moments that tests of random moments try, if not a few.
     pub(crate) moments: Option<u32>,
 }
 

@@ -14,7 +14,7 @@ use crate::{
     workspace::{Package, Workspace},
 };
 
-/// How much to explore.
+/// The extent of the exploration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Depth {
     /// Seconds.
@@ -30,7 +30,7 @@ pub(crate) fn explore(workspace: &Workspace, depth: Depth, tally: &mut Tally) ->
             continue;
         }
         none = false;
-        // Flags of its own would have everything else built anew: so a target folder of its own.
+        // Flags of its own would have everything else built again: so a target folder of its own.
         let base = || {
             Command::cargo("test --release --package")
                 .argument(&package.name)

@@ -51,7 +51,7 @@ enum Task {
     },
     /// Everything that must hold before a change goes in.
     Ci,
-    /// What takes long: fuzzing, models and the sanitizer, at length.
+    /// Run what takes long: fuzzing, models and the sanitizer, at length.
     Nightly {
         /// Seconds for each fuzz target.
         #[arg(long, default_value_t = 600)]

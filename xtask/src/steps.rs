@@ -10,7 +10,7 @@ use crate::{
     tally::Tally,
 };
 
-/// What a step that did not fail has to say.
+/// The result of a step that did not fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Done {
     /// It is as it should be.

@@ -1,4 +1,4 @@
-//! What test programs say of themselves in their last line.
+//! Totals in the last line of test programs.
 
 use std::{fmt, ops::AddAssign};
 

@@ -9,9 +9,9 @@ use crate::{
     workspace::Workspace,
 };
 
-/// How many random moments a signal comes at in each mode of the command.
+/// The number of random moments at which a signal comes in each mode of the command.
 pub(crate) const MOMENTS: u32 = 50;
-/// How many changed captures must be accounted for.
+/// The number of changed captures that must be accounted for.
 const MUTATIONS: u32 = 5_000;
 
 pub(crate) fn all(workspace: &Workspace, steps: &mut Steps) {

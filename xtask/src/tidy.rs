@@ -36,7 +36,7 @@ struct Finding {
     text: String,
 }
 
-/// What the files hold.
+/// The findings in all files.
 #[derive(Debug, Default)]
 struct Findings {
     phrases: Vec<(PathBuf, Finding)>,
@@ -210,7 +210,7 @@ fn comment(line: &str) -> Option<(&'static str, &str)> {
     ["///", "//!", "//"].into_iter().find_map(|marker| Some((marker, line.strip_prefix(marker)?)))
 }
 
-/// How often a phrase occurs as whole words. Both are in lower case.
+/// The number of times that a phrase occurs as whole words. Both are in lower case.
 fn count_of(text: &str, phrase: &str) -> usize {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(phrase)

@@ -24,7 +24,7 @@ pub(crate) struct Package {
     pub(crate) targets: Vec<Target>,
 }
 
-/// What a package builds.
+/// A target that a package builds.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Target {
     pub(crate) name: String,
@@ -63,7 +63,7 @@ impl Workspace {
 }
 
 impl Package {
-    /// Whether it has a target of the kind `kind`.
+    /// Returns `true` if it has a target of the kind `kind`.
     pub(crate) fn has(&self, kind: &str) -> bool {
         self.targets.iter().any(|target| target.is(kind))
     }
