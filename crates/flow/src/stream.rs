@@ -152,9 +152,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// The peer says that it has everything before `acknowledgement`, and takes bytes up to `edge`.
     ///
     /// If that is more than was captured, the handler is notified, unless the peer's own stream has
-    /// a `hole`: then the bytes that are handed out next were sent earlier. What the packet brings
-    /// [awaits](crate::Data::awaits) the bytes up to the offset that this returns. The packet
-    /// `answers` if it has payload.
+    /// a `hole`: then the bytes of the peer that are handed out next were sent before this packet.
+    /// What the packet brings [awaits](crate::Data::awaits) the bytes up to the offset that this
+    /// returns. The packet `answers` if it has payload.
     pub(crate) fn acknowledged(
         &mut self,
         acknowledgement: u32,

@@ -53,8 +53,8 @@ enum Verdict {
 
 /// Memory for all segments in doubt; beyond it they are taken as they come.
 const TABLE_BYTES: usize = 4 << 20;
-/// Segments in doubt of one flow. If this many take a path without an answer from the receiver, it
-/// is another path of the flow's packets.
+/// Segments in doubt of one flow. If this many took another path and the receiver answered none of
+/// them, that path is believed from then on.
 const SEGMENTS: usize = 16;
 /// The cost of one besides its bytes: its place in a list that may be half empty, a flow's place in
 /// the map likewise, and the allocator's share.
