@@ -115,9 +115,9 @@ fn intended_if_rare(
     }
     let text = filter.to_string();
     let behind_tunnel = text.contains("geneve") || text.contains("pppoes");
-    if has_length_field && behind_tunnel && !theirs {
+    if has_length_field && behind_tunnel {
         return Some(
-            "libpcap reads what lies behind a tunnel's header even if nothing asks for it",
+            "libpcap takes the start of a tunnel's packet from a memory cell that it never stored",
         );
     }
     let starts_otherwise = ["len", "less", "greater", "inbound", "outbound"];

@@ -83,8 +83,15 @@ pub(super) fn with_llc(link_type: i32, llc: &[u8], addresses: bool) -> Option<Ve
                 [&[0, 0, len, 0, present, 0, 0, 0], fields].concat()
             };
             let stamped = |flags: u8| radiotap(3, &[&[7; 8], &[flags, 0, 0, 0][..]].concat());
-            let headers =
-                [radiotap(0, &[]), radiotap(2, &[0, 0]), radiotap(2, &[0x20, 0]), stamped(0x20)];
+            // Two words say which fields are present, so that the flags are behind the second.
+            let several = [0, 0, 20, 0, 2, 0, 0, 0x80, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            let headers = [
+                radiotap(0, &[]),
+                radiotap(2, &[0, 0]),
+                radiotap(2, &[0x20, 0]),
+                stamped(0x20),
+                several.to_vec(),
+            ];
             let frames = frames(llc);
             headers
                 .iter()

@@ -107,13 +107,19 @@ impl Numbers<'_> {
             return end;
         }
         // Some adapters pad the header to a multiple of four. The flag is in a radiotap
-        // field that is the first, or the second after a time stamp.
+        // field that is the first, or the second after a time stamp, behind the words that
+        // say which fields are present. Like libpcap, take no padding for granted if there are
+        // several of these words.
         let present = self.0.load(None, 4, Width::One);
         let [stamp, has_flags] = [0, 1].map(|bit| self.bit(present, bit));
         let stamp = self.shifted(stamp, 3);
         let flags = self.0.load(Some(stamp), 8, Width::One);
         let padded = self.bit(flags, 5);
+        let last = self.0.load(None, 7, Width::One);
+        let several = self.bit(last, 7);
+        let is_single = self.0.binary(Xor, several, one);
         let padded = self.0.binary(And, padded, has_flags);
+        let padded = self.0.binary(And, padded, is_single);
         let padded = self.0.binary(And, padded, data);
         let [zero, three] = [0, 3].map(|number| self.0.constant(number));
         let rest = self.0.binary(Subtract, zero, end);
