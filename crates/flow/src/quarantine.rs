@@ -125,6 +125,12 @@ impl Group {
         self.segments.iter().fold(first, highest)
     }
 
+    /// Returns `true` if an acknowledgement is of this group. One of everything before it is as
+    /// good, because no other number is likely to equal the group's first.
+    fn fits(&self, acknowledgement: u32) -> bool {
+        is_near(acknowledgement, self.end()) && !ahead(self.first(), acknowledgement)
+    }
+
     /// Returns `true` if the evidence so far shows that the capture missed a stretch, and that the
     /// stream continues here.
     ///
@@ -237,19 +243,38 @@ impl Quarantine {
         Some(parked)
     }
 
-    /// Records that the stream continued at its old position. Returns a group that is thereby
-    /// proven to belong to another sequence space: the peer has acknowledged it although the old
-    /// position continues.
-    pub(crate) fn progress(&mut self) -> Option<Group> {
+    /// Records that the stream continued at its old position, with the packet of this number.
+    /// Returns a group that is thereby proven to belong to another sequence space: the peer has
+    /// acknowledged it although the old position continues. What was captured before a group, and
+    /// placed only now, says nothing about that group.
+    pub(crate) fn progress(&mut self, number: u64) -> Option<Group> {
         self.claim = None;
-        let proven = self.groups.iter().position(|group| group.acknowledged.is_some());
-        for group in &mut self.groups {
+        let older =
+            |group: &Group| group.segments.front().is_none_or(|first| first.number <= number);
+        let proven =
+            self.groups.iter().position(|group| group.acknowledged.is_some() && older(group));
+        for group in self.groups.iter_mut().filter(|group| older(group)) {
             group.progressed = true;
             group.run = 0;
         }
         let group = self.groups.remove(proven?);
         self.know_space(group.end(), true);
         Some(group)
+    }
+
+    /// Returns `true` if one more segment with this sequence number shows that the stream
+    /// continues in a group, as far as the peer has said nothing.
+    pub(crate) fn is_nearly_row(&self, sequence: u32) -> bool {
+        let group = self.groups.iter().find(|group| near(group.segments.back(), sequence));
+        group.is_some_and(|group| {
+            group.run >= 2 && !group.announced && !group.progressed && !group.old_acks
+        })
+    }
+
+    /// Returns `true` if an acknowledgement shows that the stream continues in a group.
+    pub(crate) fn is_borne_out_by(&self, acknowledgement: u32) -> bool {
+        let mut groups = self.groups.iter();
+        groups.any(|group| group.fits(acknowledgement) && !group.announced && !group.progressed)
     }
 
     /// Records that the peer acknowledged the old position.
@@ -263,12 +288,7 @@ impl Quarantine {
     /// Records an acknowledgement that does not fit the stream. Returns the index of the group that
     /// it confirms.
     pub(crate) fn acknowledged(&mut self, acknowledgement: u32, quiet_since: u64) -> Option<usize> {
-        // An acknowledgement of everything before a group is as good as one of the group, because
-        // no other number is likely to equal the group's first.
-        let fits = |group: &Group| {
-            is_near(acknowledgement, group.end()) && !ahead(group.first(), acknowledgement)
-        };
-        let group = self.groups.iter().position(fits);
+        let group = self.groups.iter().position(|group| group.fits(acknowledgement));
         if let Some(index) = group {
             let group = &mut self.groups[index];
             let known = group.acknowledged.unwrap_or(acknowledgement);

@@ -163,10 +163,10 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
     }
 
-    /// The stream went on in its old place.
-    pub(super) fn progressed(&mut self) {
+    /// The stream went on in its old place, with the packet of this number.
+    pub(super) fn progressed(&mut self, number: u64) {
         let Some(quarantine) = self.known_quarantine() else { return };
-        let proven = quarantine.progress();
+        let proven = quarantine.progress(number);
         // What came far ahead may be within reach now. What a SYN announced belongs to that SYN,
         // and to the stream only if the stream comes to it.
         let mut groups = std::mem::take(&mut quarantine.groups);

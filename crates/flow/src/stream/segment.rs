@@ -59,7 +59,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.drain();
         self.enforce_limits();
         self.begin_grace();
-        self.progressed();
+        self.progressed(payload.number);
     }
 
     /// Splits a segment that crosses the sender's FIN, or lies beyond it. If the FIN was

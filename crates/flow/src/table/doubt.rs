@@ -1,5 +1,7 @@
 //! Segments that the receiver may not have taken, held back until it shows whether it did.
 
+mod outage;
+
 use std::collections::HashMap;
 
 use super::tcp::Segment;
@@ -162,6 +164,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             return false;
         }
         if self.doubts.holds_any() {
+            self.settle_before_outage(slot, work, handler);
             self.settle_doubts(slot, work, handler);
         }
         let special = TcpFlags::SYN | TcpFlags::RST;
@@ -461,7 +464,6 @@ impl<E: FlowExtractor> FlowTable<E> {
         defect: Defect,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
-        let generation = self.slots[slot].generation;
         let own = &mut self.slots[slot].directions[side as usize];
         let of_window = defect == Defect::Window;
         if defect == Defect::Path {
@@ -470,6 +472,12 @@ impl<E: FlowExtractor> FlowTable<E> {
             // Until the receiver is seen again, nobody knows its window.
             own.flags.clear(F::ACKED);
         }
+        self.take_open(slot, of_window, handler);
+    }
+
+    /// Takes the segments in doubt that nobody has refused: those beyond a window, or all others.
+    fn take_open(&mut self, slot: u32, of_window: bool, handler: &mut impl FlowHandler<E::Key>) {
+        let generation = self.slots[slot].generation;
         let mut at = 0;
         while self.slots[slot].generation == generation
             && let Some(held) = self.doubts.flows.get(&slot).and_then(|list| list.get(at))
@@ -504,8 +512,11 @@ impl<E: FlowExtractor> FlowTable<E> {
     ) {
         let own = &self.slots[slot].directions[side as usize];
         let timeout = self.config.hole_timeout;
-        let hole = self.backlogs.peek(own.backlog).filter(|_| own.flags.has(F::PENDING));
-        if hole.is_none_or(|backlog| backlog.hole_deadline(timeout) > self.now) {
+        let Some(backlog) = self.backlogs.peek(own.backlog) else { return };
+        let hole = own.flags.has(F::PENDING) && backlog.hole_deadline(timeout) <= self.now;
+        let since = backlog.quarantine.as_ref().and_then(|quarantine| quarantine.since());
+        let outage = since.is_some_and(|since| since.saturating_add(timeout) <= self.now);
+        if !hole && !outage {
             return;
         }
         let mut at = 0;

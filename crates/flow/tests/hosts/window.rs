@@ -111,6 +111,36 @@ fn without_acknowledgements_the_window_is_not_known() {
     assert_eq!(wire.seen.text, "datamore");
 }
 
+/// What seems to lie beyond the window of a receiver that is not seen any more comes before an
+/// outage, not within it.
+#[test]
+fn without_acknowledgements_an_outage_comes_after_what_was_captured_before_it() {
+    for (first, second, behind) in [(1_000, 1 << 25, 3), (1_000, 1 << 25, 1), (0, 1 << 25, 2)] {
+        let (mut wire, at) = filled(false, 0);
+        for segment in 0..2 {
+            wire.send(&client(at + 4 * segment, "data"));
+        }
+        let at = at + 8;
+        for segment in 0..10 {
+            wire.send(&client(at + first + 4 * segment, "more"));
+        }
+        let far = at + first + 40 + second;
+        for segment in 0..behind {
+            wire.send(&client(far + 4 * segment, "last"));
+        }
+        wire.finish();
+        let gaps = wire.seen.gaps.iter().map(|&(offset, len, _)| (offset as u32, len as u32));
+        let holes = [(at, first), (at + first + 40, second)].into_iter();
+        assert_eq!(gaps.collect::<Vec<_>>(), holes.filter(|hole| hole.1 > 0).collect::<Vec<_>>());
+        let text = wire.seen.text.replace('_', "");
+        assert_eq!(
+            text,
+            ["data".repeat(2), "more".repeat(10), "last".repeat(behind as usize)].concat()
+        );
+        assert!(wire.seen.late.is_empty() && wire.discarded(Defect::Window) == 0);
+    }
+}
+
 /// A sender that ignores the window loses no bytes: those that its receiver finally accepts are
 /// delivered, and so are those that nobody retransmits.
 #[test]
