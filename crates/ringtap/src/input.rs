@@ -1,9 +1,9 @@
 //! Where a command takes its packets from: the options that all commands share.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
@@ -13,7 +13,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use packet_filter::{Program, Target};
 use ring_core::{
     Capture, CaptureFile, Filtered, LinkType, PacketSource as _, RingGeometry, RingProfile,
-    UmemConfig, XdpGroup, XdpMtuReports, XdpSocket, XdpSocketBuilder, XdpTap, XdpTapCounters,
+    UmemConfig, Unwritable, XdpGroup, XdpMtuReports, XdpSocket, XdpSocketBuilder, XdpTap,
+    XdpTapCounters,
 };
 use ring_sys::interface;
 
@@ -151,14 +152,14 @@ impl Input {
     }
 
     /// The file on a disk that is read, which must not be written to.
-    pub(crate) fn file(&self) -> Option<fs::Metadata> {
+    pub(crate) fn file(&self) -> Option<Metadata> {
         let path = self.from.read.as_ref()?;
         let metadata = if path.as_os_str() == "-" {
             File::from(io::stdin().as_fd().try_clone_to_owned().ok()?).metadata()
         } else {
             fs::metadata(path)
         };
-        metadata.ok().filter(fs::Metadata::is_file)
+        metadata.ok().filter(Metadata::is_file)
     }
 
     /// Returns `true` if each line is handed over at once, whatever is read.
@@ -327,10 +328,30 @@ fn open_file(path: &Path) -> Result<Option<File>, Error> {
         cleared.map_err(|error| failed(error.into()))?;
         file
     };
-    let kind = file.metadata().map_err(failed)?.file_type();
+    let metadata = file.metadata().map_err(failed)?;
+    refuse_as_output(&metadata).map_err(Error::Open)?;
+    let kind = metadata.file_type();
     let waits = kind.is_fifo() || kind.is_socket() || file.is_terminal();
     let ready = !waits || interrupt::wait_to_read(file.as_fd()).map_err(failed)?;
     Ok(ready.then_some(file))
+}
+
+/// Fails if what the shell connected to an output is the file that is read: it would grow while it
+/// is read, or be overwritten.
+fn refuse_as_output(input: &Metadata) -> Result<(), ring_core::Error> {
+    let outputs =
+        [(io::stdout().as_fd(), "standard output"), (io::stderr().as_fd(), "standard error")]
+            .map(|(fd, name)| (fd.try_clone_to_owned().map(File::from), name));
+    for (output, name) in outputs {
+        // An output that is closed is no file.
+        if let Ok(output) = output.and_then(|output| output.metadata())
+            && input.is_file()
+            && (output.dev(), output.ino()) == (input.dev(), input.ino())
+        {
+            return Err(Unwritable::Input { path: name.into() }.into());
+        }
+    }
+    Ok(())
 }
 
 fn read(file: File, condition: &Condition, bar: bool) -> Result<Source, ring_core::Error> {

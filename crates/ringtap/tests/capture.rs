@@ -154,6 +154,13 @@ fn the_input_is_never_the_output() -> Result {
     let stdin = File::open(at("hard.pcapng"))?;
     command.args(["capture", "-r", "-", "-w", "-"]).stdin(stdin).stdout(appended);
     refuses(&mut command)?;
+    // Text that a shell appends to the file that is read.
+    for name in ["capture", "follow", "flows"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+        let appended = File::options().append(true).open(at("symbolic.pcapng"))?;
+        refuses(command.args([name, "-r"]).arg(at("from.pcapng")).stdout(appended))?;
+        assert!(fs::read(at("from.pcapng"))? == bytes, "{name} has changed it");
+    }
     Ok(())
 }
 
