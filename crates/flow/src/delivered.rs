@@ -100,11 +100,6 @@ impl Delivered {
     fn difference(&self, place: (usize, FlowSide), data: &Data<'_>) -> Option<(u64, u64)> {
         let recent = self.directions.get(&place)?;
         let end = data.offset.saturating_add(data.bytes.len() as u64);
-        // A single byte that repeats the last one may belong to a keep-alive and have any value
-        // (RFC 9293, section 3.8.4).
-        if data.bytes.len() == 1 && end == recent.end() {
-            return None;
-        }
         let (from, to) = (data.offset.max(recent.start), end.min(recent.end()));
         let differs =
             |at: &u64| recent.byte(*at) != data.bytes.get((*at - data.offset) as usize).copied();
@@ -253,6 +248,11 @@ impl<K> FlowHandler<K> for Comparing<'_, K> {
         if to < end {
             self.handler.on_repeat(flow, side, part(to, end));
         }
+    }
+
+    /// Its byte may have any value (RFC 9293, section 3.8.4), so it is not compared.
+    fn on_keep_alive(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
+        self.handler.on_keep_alive(flow, side, data);
     }
 
     fn on_conflict(&mut self, flow: &Flow<'_, K>, side: FlowSide, conflict: Conflict<'_>) {

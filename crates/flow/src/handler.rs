@@ -55,13 +55,19 @@ pub trait FlowHandler<K> {
     }
 
     /// Called when bytes arrive that were delivered before: a retransmission, or the byte of a
-    /// keep-alive, which may have any value (RFC 9293, section 3.8.4).
+    /// [keep-alive](Self::on_keep_alive), which may have any value (RFC 9293, section 3.8.4).
     ///
     /// By default the table keeps no delivered bytes and cannot compare. If it is set to
     /// [remember](crate::FlowTableBuilder::remember_delivered) them, bytes that differ are passed
     /// to `on_conflict` instead, as far back as the memory reaches.
     fn on_repeat(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
         let _ = (flow, side, data);
+    }
+
+    /// Called when a segment of one byte arrives that may be a keep-alive: without a PSH, and for
+    /// the place of the last byte before the next one. By default it is a repetition.
+    fn on_keep_alive(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
+        self.on_repeat(flow, side, data);
     }
 
     /// Called when two packets disagree about bytes of a stream. This covers bytes that are pending

@@ -52,7 +52,7 @@ pub(crate) struct Payload<'a> {
     pub(crate) sequence: u32,
     pub(crate) bytes: &'a [u8],
     pub(crate) wire_len: u32,
-    /// It has a control bit that no keep-alive has: PSH or FIN.
+    /// It cannot be a keep-alive: it has PSH or FIN, or is part of a longer segment.
     pub(crate) pushed: bool,
     /// The acknowledgement number and the window field; `None` without ACK.
     pub(crate) acknowledgement: Option<(u32, u16)>,
@@ -73,7 +73,9 @@ impl<'a> Payload<'a> {
 
     fn part(&self, from: usize, to: usize) -> Self {
         let (bytes, wire_len): (&'a [u8], _) = (&self.bytes[from..to], (to - from) as u32);
-        Self { sequence: self.sequence.wrapping_add(from as u32), bytes, wire_len, ..*self }
+        let sequence = self.sequence.wrapping_add(from as u32);
+        let pushed = self.pushed || wire_len < self.wire_len;
+        Self { sequence, bytes, wire_len, pushed, ..*self }
     }
 }
 

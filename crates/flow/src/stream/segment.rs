@@ -68,6 +68,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     fn place_around_fin(&mut self, start: i64, fin: i64, payload: Payload<'_>) {
         self.statistics.after_fin += 1;
         let known = (fin - start) as usize;
+        let payload = Payload { pushed: payload.pushed || known > 0, ..payload };
         let (head, tail) = payload.bytes.split_at(known.min(payload.bytes.len()));
         if known > 0 {
             self.place(start, Payload { bytes: head, wire_len: known as u32, ..payload });
@@ -121,7 +122,14 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let offset = self.direction.offset(payload.sequence);
         let anchored = self.direction.flags.has(F::ANCHORED);
         let offset = if anchored { offset.cast_unsigned() } else { u64::MAX };
-        self.repeat(offset, payload.bytes, payload.timestamp, payload.number);
+        if !payload.bytes.is_empty() {
+            self.statistics.repeated_bytes += payload.bytes.len() as u64;
+            let (timestamp, packet_number) =
+                (Timestamp::from_nanos(payload.timestamp), payload.number);
+            let data =
+                Data { bytes: payload.bytes, offset, timestamp, packet_number, awaits: 0 };
+            self.handler.on_keep_alive(&self.flow, self.side, data);
+        }
         self.retransmitted();
     }
 
@@ -212,7 +220,15 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
         if at < captured {
             repeated += captured - at;
-            self.handler.on_repeat(flow, self.side, piece(at, captured));
+            // Of a longer segment, one overlapping byte is as true as the rest.
+            let is_keep_alive = payload.wire_len == 1
+                && !payload.pushed
+                && captured == self.direction.next;
+            if is_keep_alive {
+                self.handler.on_keep_alive(flow, self.side, piece(at, captured));
+            } else {
+                self.handler.on_repeat(flow, self.side, piece(at, captured));
+            }
         }
         self.statistics.late_bytes += late;
         self.statistics.repeated_bytes += repeated;

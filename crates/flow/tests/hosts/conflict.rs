@@ -50,9 +50,31 @@ fn bytes_that_waited_are_remembered_as_well() {
 fn a_keep_alive_may_bring_anything() {
     let mut wire = remembering(false);
     wire.send(&client(0, "abc"));
-    wire.send(&client(2, "\0"));
+    wire.send(&client(2, "\0").with(|probe| probe.flags = ACK));
     assert_eq!(wire.seen.conflicts, []);
     assert_eq!(wire.seen.repeats, [(2, "\0".to_owned())]);
+}
+
+#[test]
+fn one_overlapping_byte_of_a_longer_segment_is_compared() {
+    for flags in [ACK, ACK | PSH] {
+        let mut wire = remembering(false);
+        wire.send(&client(0, "GET /"));
+        wire.send(&client(5, "X"));
+        wire.send(&client(5, "index.html").with(|segment| segment.flags = flags));
+        assert_eq!(wire.seen.text, "GET /Xndex.html");
+        assert_eq!(wire.seen.conflicts, [(5, "X".to_owned(), "i".to_owned())]);
+        assert_eq!(wire.seen.conflict_packets, [(5, 6)]);
+    }
+}
+
+#[test]
+fn one_byte_that_is_pushed_is_no_keep_alive() {
+    let mut wire = remembering(false);
+    wire.send(&client(0, "ls"));
+    wire.send(&client(2, "X"));
+    wire.send(&client(2, " "));
+    assert_eq!(wire.seen.conflicts, [(2, "X".to_owned(), " ".to_owned())]);
 }
 
 #[test]
