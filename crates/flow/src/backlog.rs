@@ -18,6 +18,8 @@ pub(crate) struct Backlog {
     gaps: VecDeque<(u64, u64)>,
     /// Segments that do not fit the stream, and the evidence about them.
     pub(crate) quarantine: Option<Box<Quarantine>>,
+    /// Conflicts of a stream without a beginning: their offsets are provisional.
+    early: Option<Box<Early>>,
     /// The sequence number of a FIN other than the accepted one.
     pub(crate) other_fin: Option<u32>,
     /// The number of segments that the sender sent beyond an unacknowledged FIN.
@@ -40,6 +42,25 @@ pub(crate) struct Backlog {
     /// Position among the backlogs with pending bytes, by age of the hole. 0 without pending bytes.
     order: u64,
     counted: usize,
+}
+
+#[derive(Debug, Default)]
+struct Early {
+    conflicts: Vec<EarlyConflict>,
+    bytes: usize,
+}
+
+/// A [`Conflict`](crate::Conflict) at an offset that is not final.
+#[derive(Debug)]
+pub(crate) struct EarlyConflict {
+    pub(crate) offset: u64,
+    pub(crate) kept: Box<[u8]>,
+    pub(crate) discarded: Box<[u8]>,
+    pub(crate) kept_packet_number: u64,
+    pub(crate) discarded_packet_number: u64,
+    /// Nanoseconds.
+    pub(crate) timestamp: u64,
+    pub(crate) packet_number: u64,
 }
 
 /// The limits of the grace period, after which apparent loss is no longer taken for reordering.
@@ -77,6 +98,24 @@ impl Backlog {
     pub(crate) const fn hole_deadline(&self, hole_timeout: u64) -> u64 {
         let timeout = if self.asked { hole_timeout.saturating_mul(8) } else { hole_timeout };
         self.since.saturating_add(timeout)
+    }
+
+    /// The memory of what waits.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.pending.bytes() + self.early.as_ref().map_or(0, |early| early.bytes)
+    }
+
+    /// Keeps a conflict until the stream has its beginning.
+    pub(crate) fn keep_conflict(&mut self, conflict: EarlyConflict) {
+        let early = self.early.get_or_insert_default();
+        // The list may be half empty.
+        early.bytes += 2 * size_of::<EarlyConflict>() + 2 * conflict.kept.len();
+        early.conflicts.push(conflict);
+    }
+
+    /// Takes the conflicts that were kept.
+    pub(crate) fn take_conflicts(&mut self) -> Vec<EarlyConflict> {
+        self.early.take().map_or_else(Vec::new, |early| early.conflicts)
     }
 
     /// Remembers a gap, so that its bytes are recognised if they arrive late.
@@ -164,9 +203,10 @@ impl Backlogs {
     /// Updates the totals. Call it after every change of the pending segments.
     pub(crate) fn account(&mut self, index: u32) {
         let Some(entry) = self.entries.get_mut(index) else { return };
-        self.bytes = self.bytes - entry.counted + entry.pending.bytes();
+        let waiting = entry.waiting_bytes();
+        self.bytes = self.bytes - entry.counted + waiting;
         self.peak = self.peak.max(self.bytes);
-        entry.counted = entry.pending.bytes();
+        entry.counted = waiting;
         if entry.pending.is_empty() {
             if entry.order != 0 {
                 self.queue.remove(&entry.order);

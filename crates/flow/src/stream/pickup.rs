@@ -1,8 +1,9 @@
 //! The beginning of a stream that is picked up midway.
 
 use super::{Payload, Stream};
+use crate::backlog::Backlog;
 use crate::slot::DirectionFlags as F;
-use crate::{FlowHandler, UnplacedCause};
+use crate::{Conflict, FlowHandler, Timestamp, UnplacedCause};
 
 /// While segments are held back, the first of them is this far into the sequence space.
 const HOLD_START: u64 = 1 << 30;
@@ -95,6 +96,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                 self.direction.flags.clear(F::PENDING);
             }
         }
+        self.report_conflicts(start);
         self.backlogs.account(self.direction.backlog);
         for (at, held) in before {
             // What was held back from before the beginning is another connection's.
@@ -110,5 +112,22 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.drain();
         self.reach_fin();
         self.begin_grace();
+    }
+    /// Reports the conflicts among segments that were held back, now that the stream has begun at
+    /// this offset of the provisional count.
+    fn report_conflicts(&mut self, start: u64) {
+        let conflicts = self.backlog_mut().map(Backlog::take_conflicts).unwrap_or_default();
+        for early in conflicts {
+            let conflict = Conflict {
+                offset: early.offset.wrapping_sub(start),
+                kept: &early.kept,
+                discarded: &early.discarded,
+                kept_packet_number: early.kept_packet_number,
+                discarded_packet_number: early.discarded_packet_number,
+                timestamp: Timestamp::from_nanos(early.timestamp),
+                packet_number: early.packet_number,
+            };
+            self.handler.on_conflict(&self.flow, self.side, conflict);
+        }
     }
 }

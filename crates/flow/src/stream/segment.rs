@@ -1,6 +1,7 @@
 //! Segments, each put in its place.
 
 use super::{Payload, Stream};
+use crate::backlog::EarlyConflict;
 use crate::history::Letter;
 use crate::pending::{Arrival, Held};
 use crate::slot::DirectionFlags as F;
@@ -126,8 +127,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             self.statistics.repeated_bytes += payload.bytes.len() as u64;
             let (timestamp, packet_number) =
                 (Timestamp::from_nanos(payload.timestamp), payload.number);
-            let data =
-                Data { bytes: payload.bytes, offset, timestamp, packet_number, awaits: 0 };
+            let data = Data { bytes: payload.bytes, offset, timestamp, packet_number, awaits: 0 };
             self.handler.on_keep_alive(&self.flow, self.side, data);
         }
         self.retransmitted();
@@ -221,9 +221,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         if at < captured {
             repeated += captured - at;
             // Of a longer segment, one overlapping byte is as true as the rest.
-            let is_keep_alive = payload.wire_len == 1
-                && !payload.pushed
-                && captured == self.direction.next;
+            let is_keep_alive =
+                payload.wire_len == 1 && !payload.pushed && captured == self.direction.next;
             if is_keep_alive {
                 self.handler.on_keep_alive(flow, self.side, piece(at, captured));
             } else {
@@ -268,6 +267,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let wire_len = u64::from(payload.wire_len);
         let Payload { timestamp, number, awaits, .. } = payload;
         let arrival = Arrival { start, bytes, wire_len, timestamp, number, awaits };
+        let has_beginning = !self.direction.flags.has(F::HOLD);
+        let mut early = Vec::new();
         backlog.pending.insert(arrival, self.policy, |offset, kept, discarded| {
             if kept.bytes == discarded.bytes {
                 // The policy may let the later copy stay, whose packet is then named with the data.
@@ -283,6 +284,18 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                 return;
             }
             self.statistics.conflicts += 1;
+            if !has_beginning {
+                early.push(EarlyConflict {
+                    offset,
+                    kept: kept.bytes.into(),
+                    discarded: discarded.bytes.into(),
+                    kept_packet_number: kept.number,
+                    discarded_packet_number: discarded.number,
+                    timestamp,
+                    packet_number: number,
+                });
+                return;
+            }
             let conflict = Conflict {
                 offset,
                 kept: kept.bytes,
@@ -294,6 +307,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             };
             self.handler.on_conflict(&self.flow, self.side, conflict);
         });
+        early.into_iter().for_each(|conflict| backlog.keep_conflict(conflict));
         self.direction.flags.set(F::PENDING);
         self.backlogs.account(index);
     }
@@ -412,7 +426,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let config = self.config;
         while let Some(backlog) = self.backlog()
             && !backlog.pending.is_empty()
-            && (backlog.pending.bytes() > config.direction_bytes
+            && (backlog.waiting_bytes() > config.direction_bytes
                 || backlog.pending.len() > config.direction_segments)
         {
             self.give_way();

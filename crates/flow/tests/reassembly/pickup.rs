@@ -210,3 +210,21 @@ fn a_syn_ack_fits_its_syn_however_far_acknowledgements_have_run_ahead() {
     assert_eq!(lab.seen.flows.len(), 1);
     assert_eq!((lab.text(), &lab.side(0, Responder).text[..]), ("abcdef", "xyz"));
 }
+
+#[test]
+fn conflicts_among_the_first_segments_have_the_offset_of_the_stream() {
+    for earlier in ["", "xyz"] {
+        let mut lab = Lab::new();
+        lab.send(Client, 80, 99, "A", "AAAAAAAA");
+        lab.send(Client, 84, 99, "A", "BBBBBBBB");
+        if !earlier.is_empty() {
+            lab.send(Client, 77, 99, "A", earlier);
+        }
+        lab.wait(Duration::from_secs(1));
+        assert_eq!(lab.text(), format!("{earlier}AAAAAAAABBBB"));
+        let offset = 4 + earlier.len() as u64;
+        let conflict = (offset, b"AAAA".to_vec(), b"BBBB".to_vec());
+        assert_eq!(lab.side(0, Initiator).conflicts, [conflict]);
+        assert_eq!(lab.table.statistics().pending_bytes, 0);
+    }
+}
