@@ -22,6 +22,8 @@ pub(crate) struct Backlog {
     early: Option<Box<Early>>,
     /// The sequence number of a FIN other than the accepted one.
     pub(crate) other_fin: Option<u32>,
+    /// The sequence number of a FIN that nothing but a larger acknowledgement refuted.
+    pub(crate) outdone_fin: Option<u32>,
     /// The number of segments that the sender sent beyond an unacknowledged FIN.
     pub(crate) beyond_fin: u32,
     /// `true` if the peer's duplicate acknowledgements ask for the current hole (RFC 5681, section
@@ -72,6 +74,10 @@ pub(crate) struct Grace {
     pub(crate) packets: u32,
     /// In nanoseconds.
     pub(crate) deadline: u64,
+    /// The stream offset up to which acknowledgements lower than the target say nothing new.
+    pub(crate) known: u64,
+    /// The number of acknowledgements beyond that offset, each of more than the one before.
+    pub(crate) denials: u8,
 }
 
 /// The maximum number of gaps that are remembered for a direction.

@@ -111,10 +111,31 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         if direction.fin_is_due() {
             self.confirm_fin();
         } else if ahead(direction.acked, direction.fin.wrapping_add(1)) {
+            let fin = direction.fin;
             self.refute_fin();
+            let index = self.ensure_backlog();
+            if let Some(backlog) = self.backlogs.get(index) {
+                backlog.outdone_fin = Some(fin);
+            }
             self.drain();
             self.reach_fin();
         }
+    }
+
+    /// The peer acknowledges exactly a FIN that was refuted by a larger acknowledgement, and nothing
+    /// came behind it: no byte follows a FIN, so the larger number is forged.
+    pub(super) fn restore_fin(&mut self, acknowledgement: u32, edge: u32) {
+        let fin = acknowledgement.wrapping_sub(1);
+        if self.direction.expected() != fin
+            || self.direction.flags.has(F::FIN.or(F::PENDING))
+            || self.backlog().and_then(|backlog| backlog.outdone_fin) != Some(fin)
+        {
+            return;
+        }
+        self.retract(acknowledgement, edge);
+        self.direction.fin = fin;
+        self.direction.flags.set(F::FIN);
+        self.reach_fin();
     }
 
     /// The FIN is true.

@@ -1,10 +1,13 @@
 //! Holes that the receiver has acknowledged.
 
-use super::Stream;
+use super::{Stream, ahead};
 use crate::backlog::Grace;
 use crate::history::Seen;
 use crate::slot::DirectionFlags as F;
 use crate::{FlowHandler, GapCause};
+
+/// Acknowledgements that follow the stream and refute a larger one before them.
+const DENIALS: u8 = 3;
 
 impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// A packet of the flow went by: one less to wait for.
@@ -78,7 +81,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let packets = packets.saturating_add(1);
         let index = self.ensure_backlog();
         if let Some(backlog) = self.backlogs.get(index) {
-            backlog.grace = Some(Grace { target, packets, deadline });
+            let known = self.direction.next;
+            backlog.grace = Some(Grace { target, packets, deadline, known, denials: 0 });
             self.direction.flags.set(F::GRACE);
             *self.wake = (*self.wake).min(deadline);
         }
@@ -116,6 +120,40 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         grace.packets = packets;
         grace.deadline = deadline;
         *self.wake = (*self.wake).min(deadline);
+    }
+
+    /// The peer acknowledges less than it did before. No host goes back on what it has acknowledged
+    /// (RFC 9293, section 3.10.7.4): one such packet was overtaken by another, but several that
+    /// follow the stream as it goes on show that the larger number is forged.
+    pub(super) fn deny_larger(&mut self, acknowledgement: u32, edge: u32) {
+        let offset = self.direction.offset(acknowledgement);
+        if !self.direction.flags.has(F::GRACE)
+            || !ahead(self.direction.acked, self.direction.expected())
+        {
+            return;
+        }
+        let Some(grace) = self.backlog_mut().and_then(|backlog| backlog.grace.as_mut()) else {
+            return;
+        };
+        if offset <= grace.known.cast_signed() {
+            return;
+        }
+        grace.known = offset.cast_unsigned();
+        grace.denials += 1;
+        if grace.denials >= DENIALS {
+            self.retract(acknowledgement, edge);
+        }
+    }
+
+    /// The larger acknowledgement is false, and this one counts.
+    pub(super) fn retract(&mut self, acknowledgement: u32, edge: u32) {
+        self.statistics.out_of_window += 1;
+        self.direction.acked = acknowledgement;
+        self.direction.edge = edge;
+        self.direction.flags.clear(F::GRACE);
+        if let Some(backlog) = self.backlog_mut() {
+            backlog.grace = None;
+        }
     }
 
     /// The next bytes were cut off by the capture: a full copy may come.

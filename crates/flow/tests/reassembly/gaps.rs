@@ -173,3 +173,57 @@ fn what_was_acknowledged_behind_a_hole_is_missed_though_the_hole_was_given_up_fi
     lab.wait(Duration::from_secs(6));
     assert_eq!(lab.text(), "[10 acknowledged]later[14 acknowledged]");
 }
+
+#[test]
+fn acknowledgements_that_follow_the_stream_refute_a_larger_one() {
+    let mut lab = Lab::open();
+    lab.client(0, "abc");
+    lab.acknowledge(30_000);
+    for turn in 1..5 {
+        lab.client(3 * turn, "abc");
+        lab.acknowledge(3 * turn + 3);
+    }
+    lab.wait(Duration::from_secs(5));
+    lab.finish();
+    assert_eq!(lab.text(), "abc".repeat(5));
+}
+
+#[test]
+fn one_acknowledgement_that_was_overtaken_refutes_nothing() {
+    let mut lab = Lab::open();
+    lab.client(0, "abc");
+    lab.acknowledge(9);
+    lab.client(3, "def");
+    lab.acknowledge(6);
+    lab.wait(Duration::from_secs(5));
+    // The last number may be that of a FIN.
+    assert_eq!(lab.text(), "abcdef[2 acknowledged]");
+}
+
+#[test]
+fn no_byte_follows_a_fin_that_is_acknowledged() {
+    let mut lab = Lab::open();
+    lab.client(0, "abc");
+    lab.acknowledge(30_000);
+    lab.send(Client, C + 4, S + 1, "FA", "");
+    lab.send(Server, S + 1, C + 5, "FA", "");
+    lab.send(Client, C + 5, S + 2, "A", "");
+    lab.finish();
+    assert_eq!(lab.text(), "abc$");
+    assert_eq!(lab.reason(0), Some(flow::EndReason::Fin));
+}
+
+#[test]
+fn a_hole_that_shrinks_is_waited_for_again() {
+    let mut lab = Lab::open();
+    lab.client(12, "x");
+    for turn in 0..5 {
+        lab.wait(Duration::from_secs(100));
+        lab.client(3 * turn, "abc");
+    }
+    assert_eq!(lab.side(0, Initiator).bytes.len(), 15);
+    assert!(lab.side(0, Initiator).gaps.is_empty());
+    lab.client(18, "x");
+    lab.wait(Duration::from_secs(121));
+    assert_eq!(lab.side(0, Initiator).gaps.len(), 1);
+}
