@@ -51,6 +51,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         if in_order {
             self.deliver(payload.bytes, payload.timestamp, payload.number, payload.awaits);
             self.cut(end.cast_unsigned(), payload);
+            self.hole_shrank();
         } else {
             if start > self.direction.next {
                 self.reordered();
@@ -310,6 +311,17 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         early.into_iter().for_each(|conflict| backlog.keep_conflict(conflict));
         self.direction.flags.set(F::PENDING);
         self.backlogs.account(index);
+    }
+
+    /// Bytes came in front of the hole, so the sender still works on it: what waits behind it may
+    /// wait as long again.
+    fn hole_shrank(&mut self) {
+        let now = self.now;
+        if self.direction.flags.has(F::PENDING)
+            && let Some(backlog) = self.backlog_mut()
+        {
+            backlog.since = now;
+        }
     }
 
     /// Delivers what is no longer behind a hole.
