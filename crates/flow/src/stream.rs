@@ -176,9 +176,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             self.claimed(acknowledgement);
             return 0;
         }
+        self.deny_larger(acknowledgement, edge);
         self.restore_fin(acknowledgement, edge);
         if self.direction.takes_acknowledgement(acknowledgement, edge) {
-            self.deny_larger(acknowledgement, edge);
             self.acknowledged_old();
             self.settle_fin();
             if self.direction.flags.has(F::PENDING)

@@ -1,6 +1,6 @@
 //! Holes that the receiver has acknowledged.
 
-use super::{Stream, ahead};
+use super::Stream;
 use crate::backlog::Grace;
 use crate::history::Seen;
 use crate::slot::DirectionFlags as F;
@@ -126,9 +126,15 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// (RFC 9293, section 3.10.7.4): one such packet was overtaken by another, but several that
     /// follow the stream as it goes on show that the larger number is forged.
     pub(super) fn deny_larger(&mut self, acknowledgement: u32, edge: u32) {
-        let offset = self.direction.offset(acknowledgement);
-        if !self.direction.flags.has(F::GRACE)
-            || !ahead(self.direction.acked, self.direction.expected())
+        let direction = &self.direction;
+        let offset = direction.offset(acknowledgement);
+        let held = direction.flags.has(F::HOLD);
+        let pending = self.backlog().and_then(|backlog| backlog.pending.end());
+        let end = if held { pending.unwrap_or(0) } else { direction.next };
+        if !direction.flags.has(F::GRACE)
+            || !direction.flags.has(F::ACKED)
+            || direction.offset(direction.acked) <= end.cast_signed()
+            || offset > end.cast_signed()
         {
             return;
         }
@@ -150,6 +156,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.statistics.out_of_window += 1;
         self.direction.acked = acknowledgement;
         self.direction.edge = edge;
+        if self.direction.flags.has(F::HOLD) {
+            return;
+        }
         self.direction.flags.clear(F::GRACE);
         if let Some(backlog) = self.backlog_mut() {
             backlog.grace = None;

@@ -227,3 +227,15 @@ fn a_hole_that_shrinks_is_waited_for_again() {
     lab.wait(Duration::from_secs(121));
     assert_eq!(lab.side(0, Initiator).gaps.len(), 1);
 }
+
+#[test]
+fn a_larger_acknowledgement_before_the_first_bytes_is_refuted_as_well() {
+    let mut lab = Lab::new();
+    lab.send(Server, S + 1, C + 100_001, "A", "");
+    for turn in 0..10 {
+        lab.client(3 * turn, "abc");
+        lab.send(Server, S + 1 + 3 * turn, C + 4 + 3 * turn, "A", "xyz");
+    }
+    lab.finish();
+    assert_eq!(lab.text(), "abc".repeat(10));
+}
