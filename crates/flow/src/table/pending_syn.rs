@@ -100,12 +100,33 @@ impl<E: FlowExtractor> FlowTable<E> {
         if segment.payload_wire_len == 0 || !(closed || alone) || !own.flags.has(F::ANCHORED) {
             return false;
         }
+        // After a reset nobody acknowledges more than was sent. A hole in one direction may be a
+        // loss; the same moment in both is another connection.
+        if entry.state == State::Reset
+            && segment.flags.contains(TcpFlags::ACK)
+            && self.is_beyond(own, segment.sequence)
+            && self.is_beyond(peer, segment.acknowledgement)
+        {
+            return true;
+        }
         let offset = own.offset(segment.sequence) - own.next.cast_signed();
         let fits = (first_offset(own)..AHEAD).contains(&offset);
         match (fits, is_foreign(peer, segment)) {
             (false, foreign) => closed || foreign,
             (true, foreign) => foreign && offset < 0,
         }
+    }
+
+    /// `true` for a sequence number ahead of all that was captured or acknowledged of a direction,
+    /// its FIN included.
+    fn is_beyond(&self, direction: &Direction, sequence: u32) -> bool {
+        let backlog =
+            self.backlogs.peek(direction.backlog).filter(|_| direction.flags.has(F::PENDING));
+        let pending = backlog.and_then(|backlog| backlog.pending.end()).unwrap_or(0);
+        let acked =
+            if direction.flags.has(F::ACKED) { direction.offset(direction.acked) } else { 0 };
+        let end = direction.next.max(pending).cast_signed().max(acked);
+        direction.flags.has(F::ANCHORED) && direction.offset(sequence) > end + 1
     }
 
     /// Determines the meaning of a SYN for the flow.

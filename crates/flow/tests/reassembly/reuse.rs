@@ -226,3 +226,42 @@ fn a_fin_of_one_captured_side_may_be_false() {
     assert_eq!(lab.seen.flows.len(), 1);
     assert_eq!(lab.text(), "firstmoremoremoremore");
 }
+
+/// The numbers of the other connection lie shortly ahead of those of the first, so that a hole
+/// would be plausible in either direction alone.
+#[test]
+fn another_connection_a_little_ahead_without_its_handshake_after_a_reset() {
+    for (ahead, pause, by) in
+        [(5_000, 0, Client), (5_000, 3, Server), (70_000, 30, Client), (1_000_000, 3, Client)]
+    {
+        let mut lab = Lab::open();
+        lab.client(0, "first");
+        lab.send(Server, S + 1, C + 6, "A", "reply");
+        match by {
+            Client => lab.send(Client, C + 6, S + 6, "RA", ""),
+            Server => lab.send(Server, S + 6, C + 6, "RA", ""),
+        }
+        lab.wait(Duration::from_secs(pause));
+        let (client, server) = (C + 1 + ahead, S + 1 + 2 * ahead);
+        lab.send(Client, client, server, "A", "second");
+        lab.send(Server, server, client + 6, "A", "answer");
+        lab.send(Client, client + 6, server + 6, "A", "more");
+        lab.finish();
+        assert_eq!(lab.seen.flows.len(), 2, "{ahead}");
+        assert_eq!((lab.text(), &lab.side(0, Responder).text[..]), ("first", "reply"));
+        assert_eq!(lab.side(1, Initiator).text, "secondmore");
+        assert_eq!(lab.side(1, Responder).text, "answer");
+    }
+}
+
+/// A hole in one direction alone is a loss: the peer had sent on when the reset came.
+#[test]
+fn bytes_behind_a_hole_after_a_reset_belong_to_the_connection() {
+    let mut lab = Lab::open();
+    lab.client(0, "first");
+    lab.send(Client, C + 6, S + 1, "RA", "");
+    lab.send(Server, S + 101, C + 6, "A", "reply");
+    lab.finish();
+    assert_eq!(lab.seen.flows.len(), 1);
+    assert_eq!(lab.side(0, Responder).text, "[100 end]reply");
+}
