@@ -42,6 +42,9 @@ const AHEAD: i64 = 1 << 21;
 /// The maximum distance of a retransmission back from a stream's end (RFC 7323, section 2.3: the
 /// largest window).
 const REACH: i64 = 1 << 30;
+/// A silence after which a SYN is no copy of one that was sent before it (RFC 9293, section 3.4.1:
+/// no segment lives for longer than two minutes), with as much again for clocks. Nanoseconds.
+const OUTLIVED: u64 = 240 * 1_000_000_000;
 
 impl PendingSyn {
     fn answers(&self) -> bool {
@@ -150,10 +153,10 @@ impl<E: FlowExtractor> FlowTable<E> {
             }
         }
         if own.flags.has(F::SYN) {
-            let again = matches!(entry.state, State::Closing | State::Reset)
-                && !acknowledges
-                && own.next > 0
-                && segment.timestamp > entry.last_seen;
+            let silence = segment.timestamp.saturating_sub(entry.last_seen);
+            let over = matches!(entry.state, State::Closing | State::Reset);
+            // Who has sent data sends no SYN again.
+            let again = !acknowledges && own.next > 0 && silence > if over { 0 } else { OUTLIVED };
             return if own.base == base && !again { Syn::Belongs } else { Syn::Pending };
         }
         if own.flags.has(F::ANCHORED) {
@@ -239,7 +242,11 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         let mut wake = u64::MAX;
         let mut stream = self.stream(slot, side, handler, &mut wake);
-        stream.know_space(segment.sequence.wrapping_add(1).wrapping_add(segment.payload_wire_len));
+        let base = segment.sequence.wrapping_add(1);
+        // One with the flow's own number announces no other sequence space.
+        if stream.direction.base != base {
+            stream.know_space(base.wrapping_add(segment.payload_wire_len));
+        }
         if !fits {
             let (sequence, cause) = (segment.sequence.wrapping_add(1), UnplacedCause::Limit);
             let (timestamp, number) = (segment.timestamp, segment.number);
@@ -393,9 +400,11 @@ impl<E: FlowExtractor> FlowTable<E> {
             number: syn.number,
         };
         let mut spaces = rejected;
+        // A host that begins with the same number again may be answered with the same number.
+        let same = entry.directions[syn.side as usize].base == syn.base();
         for side in [FlowSide::Initiator, FlowSide::Responder] {
             let direction = &entry.directions[side as usize];
-            if direction.flags.has(F::ANCHORED) {
+            if direction.flags.has(F::ANCHORED) && !same {
                 spaces.push((side, direction.expected()));
             }
         }

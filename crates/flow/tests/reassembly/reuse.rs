@@ -265,3 +265,65 @@ fn bytes_behind_a_hole_after_a_reset_belong_to_the_connection() {
     assert_eq!(lab.seen.flows.len(), 1);
     assert_eq!(lab.side(0, Responder).text, "[100 end]reply");
 }
+
+/// A host that begins each connection with the same number, of which one direction was captured.
+#[test]
+fn the_same_number_again_after_a_long_silence_begins_another_connection() {
+    for second in ["second one", "first"] {
+        let mut lab = Lab::new();
+        for (text, flow) in [("first", 0), (second, 1)] {
+            let end = C + 1 + text.len() as u32;
+            lab.send(Client, C, 0, "S", "");
+            lab.send(Client, C + 1, S + 1, "A", "");
+            lab.send(Client, C + 1, S + 1, "A", text);
+            lab.send(Client, end, S + 1, "FA", "");
+            lab.send(Client, end + 1, S + 2, "A", "");
+            lab.wait(Duration::from_secs(600));
+            assert_eq!(lab.seen.flows.len(), flow + 1);
+        }
+        lab.finish();
+        assert_eq!(lab.side(0, Initiator).text, "first$");
+        assert_eq!(lab.side(1, Initiator).text, format!("{second}$"));
+        assert!(lab.side(0, Initiator).conflicts.is_empty());
+    }
+}
+
+#[test]
+fn both_hosts_may_use_the_same_number_again_without_an_end() {
+    for second in ["second one", "first"] {
+        let mut lab = Lab::new();
+        for text in ["first", second] {
+            let len = text.len() as u32;
+            lab.handshake(C, S);
+            lab.send(Client, C + 1, S + 1, "A", text);
+            lab.send(Server, S + 1, C + 1 + len, "A", text);
+            lab.send(Client, C + 1 + len, S + 1 + len, "A", "");
+            lab.wait(Duration::from_secs(600));
+        }
+        lab.finish();
+        assert_eq!(lab.seen.flows.len(), 2);
+        for (flow, text) in [(0, "first"), (1, second)] {
+            assert_eq!(lab.side(flow, Initiator).text, text);
+            assert_eq!(lab.side(flow, Responder).text, text);
+        }
+        assert_eq!(lab.reason(0), Some(EndReason::Replaced));
+    }
+}
+
+/// A copy of the SYN that went another way in the network, or one that is forged, ends nothing.
+#[test]
+fn the_same_number_again_within_minutes_or_without_an_answer_changes_nothing() {
+    for pause in [60, 600] {
+        let mut lab = Lab::open();
+        lab.client(0, "first");
+        lab.acknowledge(5);
+        lab.wait(Duration::from_secs(pause));
+        lab.send(Client, C, 0, "S", "");
+        lab.send(Server, S + 1, C + 6, "A", "");
+        lab.client(5, " and more");
+        lab.acknowledge(14);
+        lab.finish();
+        assert_eq!(lab.seen.flows.len(), 1);
+        assert_eq!(lab.text(), "first and more");
+    }
+}
