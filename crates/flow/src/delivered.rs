@@ -18,6 +18,7 @@ pub(crate) struct Delivered {
     /// Memory in use.
     bytes: usize,
     conflicts: u64,
+    not_compared: u64,
 }
 
 /// The latest bytes of a direction.
@@ -47,12 +48,18 @@ impl Delivered {
             next_generation: 0,
             bytes: 0,
             conflicts: 0,
+            not_compared: 0,
         }
     }
 
     /// The number of repetitions that differed.
     pub(crate) const fn conflicts(&self) -> u64 {
         self.conflicts
+    }
+
+    /// The number of repetitions that begin before the remembered bytes.
+    pub(crate) const fn not_compared(&self) -> u64 {
+        self.not_compared
     }
 
     #[inline(never)]
@@ -217,6 +224,9 @@ impl<K> FlowHandler<K> for Comparing<'_, K> {
 
     fn on_repeat(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
         let place = (flow.id.slot(), side);
+        let recent = self.memory.directions.get(&place);
+        let is_forgotten = recent.is_some_and(|recent| data.offset < recent.start);
+        self.memory.not_compared += u64::from(is_forgotten);
         let Some((from, to)) = self.memory.difference(place, &data) else {
             self.handler.on_repeat(flow, side, data);
             return;

@@ -96,6 +96,9 @@ pub struct TableStatistics {
     pub unplaced_bytes: u64,
     /// Overlaps with different bytes.
     pub conflicts: u64,
+    /// Repetitions of bytes that the table had remembered and dropped again, so that they could not
+    /// be compared; see [`remember_delivered`](crate::FlowTableBuilder::remember_delivered).
+    pub not_compared: u64,
     /// Memory in use for bytes that are pending behind a hole.
     pub pending_bytes: u64,
     /// The maximum of [`pending_bytes`](Self::pending_bytes).
@@ -146,6 +149,7 @@ impl AddAssign for TableStatistics {
             repeated_bytes,
             unplaced_bytes,
             conflicts,
+            not_compared,
             pending_bytes,
             pending_bytes_peak,
         } = self;
@@ -188,6 +192,7 @@ impl AddAssign for TableStatistics {
         *repeated_bytes += other.repeated_bytes;
         *unplaced_bytes += other.unplaced_bytes;
         *conflicts += other.conflicts;
+        *not_compared += other.not_compared;
         *pending_bytes += other.pending_bytes;
         *pending_bytes_peak += other.pending_bytes_peak;
     }

@@ -210,6 +210,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             not_streams: self.not_streams(),
             conflicts: self.statistics.conflicts
                 + self.delivered.as_ref().map_or(0, |delivered| delivered.conflicts()),
+            not_compared: self.delivered.as_ref().map_or(0, |delivered| delivered.not_compared()),
             ..self.statistics
         }
     }

@@ -90,6 +90,13 @@ fn write(
             "{conflicts}: two packets brought different bytes for the same place of a stream"
         )?;
     }
+    if table.not_compared > 0 {
+        let repetitions = count(table.not_compared, "repetition", "repetitions");
+        writeln!(
+            w,
+            "{repetitions} of bytes too far back, or before a gap, not compared with them"
+        )?;
+    }
     if table.fragment_conflicts > 0 {
         let fragments = count(table.fragment_conflicts, "IP fragment", "IP fragments");
         writeln!(w, "{fragments} with other bytes than an earlier one for the same place")?;
@@ -233,7 +240,7 @@ mod tests {
         let mut statistics = Statistics::default();
         let table = &mut statistics.table;
         (table.after_end_bytes, table.orphan_resets, table.time_steps_back) = (700, 1, 2);
-        table.fragment_conflicts = 1;
+        (table.fragment_conflicts, table.not_compared) = (1, 2);
         statistics.late_bytes = 3;
         let text = written(&statistics, Shown::Flows);
         let lines: Vec<_> =
@@ -242,6 +249,7 @@ mod tests {
             "1 reset of connections of which nothing else was captured",
             "700 bytes not shown",
             "3 bytes came late",
+            "2 repetitions of bytes too far back",
             "1 IP fragment with other bytes than an earlier one for the same place",
             "2 packets with an earlier time than a packet before",
         ];

@@ -85,6 +85,9 @@ fn what_is_forgotten_is_not_compared() {
     // Only the last four bytes are remembered.
     assert_eq!(wire.seen.conflicts, [(6, "gh".to_owned(), "YY".to_owned())]);
     assert_eq!(wire.seen.repeats, [(0, "XXcdef".to_owned())]);
+    assert_eq!(wire.table.statistics().not_compared, 1);
+    wire.send(&client(4, "efgh"));
+    assert_eq!(wire.table.statistics().not_compared, 1);
 }
 
 /// A gap contains no bytes, and the bytes after it are not compared with those before it.
@@ -98,6 +101,7 @@ fn nothing_is_compared_across_a_gap() {
     wire.send(&client(0, "XYZ"));
     assert_eq!(wire.seen.text, "ab__ef");
     assert_eq!(wire.seen.conflicts, []);
+    assert_eq!(wire.table.statistics().not_compared, 1);
     wire.send(&client(4, "eF"));
     assert_eq!(wire.seen.conflicts, [(5, "f".to_owned(), "F".to_owned())]);
 }
