@@ -341,6 +341,14 @@ impl Direction {
                 || (distance == 1 && self.flags.has(F::FIN_REACHED)))
     }
 
+    /// Returns `true` if the peer has acknowledged more than was captured. The last number of it may
+    /// be that of a FIN, or of a byte that a keep-alive repeats.
+    fn owes(&self) -> bool {
+        self.flags.has(DirectionFlags::ANCHORED)
+            && self.flags.has(DirectionFlags::ACKED)
+            && ahead(self.acked, self.expected())
+    }
+
     /// Records an acknowledgement that covers only captured bytes. For any other it does nothing
     /// and returns `false`. The caller checks [`fin_is_due`](Self::fin_is_due) afterwards.
     #[inline(always)]
@@ -550,6 +558,7 @@ impl Slot {
         self.state == State::Established
             && !self.flags.has(SlotFlags::PENDING_SYN.or(SlotFlags::DOUBTFUL_RESET))
             && !initiator.or(responder).has(amiss)
+            && !self.directions.iter().any(Direction::owes)
             && (self.flags.has(SlotFlags::HANDSHAKE) || !both_greeted)
     }
 

@@ -118,6 +118,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             && !self.direction.flags.has(quiet)
             && payload.sequence == self.direction.expected()
             && payload.bytes.len() == payload.wire_len as usize
+            && !self.is_before_acknowledged(&payload)
         {
             self.deliver(payload.bytes, payload.timestamp, payload.number, payload.awaits);
             return;

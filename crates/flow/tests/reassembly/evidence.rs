@@ -156,6 +156,24 @@ fn the_byte_of_a_keep_alive_fills_no_hole() {
 }
 
 #[test]
+fn the_byte_of_a_keep_alive_fills_no_hole_after_the_rest_of_it_was_given_up() {
+    // The last number that was acknowledged may be that of a FIN until more data comes.
+    for (probes, pause) in [(1, 130), (2, 60), (1, 3)] {
+        let mut lab = Lab::open();
+        lab.client(0, "hello");
+        lab.acknowledge(10);
+        for _ in 0..probes {
+            lab.wait(Duration::from_secs(pause));
+            lab.client(9, "\0");
+            lab.acknowledge(10);
+        }
+        lab.client(10, "!");
+        lab.wait(Duration::from_secs(3));
+        assert_eq!(lab.text(), "hello[4 acknowledged][1 acknowledged]!", "{probes} {pause}");
+    }
+}
+
+#[test]
 fn a_pushed_byte_before_what_was_acknowledged_fills_its_hole() {
     let mut lab = Lab::open();
     lab.client(0, "hello");
