@@ -176,7 +176,8 @@ impl Oracle {
         }
         if !fits {
             self.void = overlap == FragmentOverlap::Reject;
-            self.of_several = !self.void && !self.crosswise;
+            // No datagram has bytes beyond its end, whatever the fragments' overlaps look like.
+            self.of_several = !self.void;
             self.fragments.push(cut.clone());
             return None;
         }
