@@ -94,7 +94,7 @@ enum Task {
         /// Connections of each kind.
         #[arg(long, default_value_t = 1_000_000)]
         connections: u64,
-        /// Go on for so long.
+        /// Minutes of live traffic.
         #[arg(long, default_value_t = 5)]
         minutes: u64,
     },

@@ -260,7 +260,7 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
     }
 
     /// Sets the time for which bytes are pending behind a hole that is not acknowledged [default:
-    /// two minutes]. It starts anew when bytes come in front of the hole.
+    /// two minutes]. It starts again when bytes arrive in front of the hole.
     pub fn hole_timeout(mut self, time: Duration) -> Self {
         self.config.hole_timeout = nanos(time);
         self

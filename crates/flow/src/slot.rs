@@ -341,8 +341,8 @@ impl Direction {
                 || (distance == 1 && self.flags.has(F::FIN_REACHED)))
     }
 
-    /// Returns `true` if the peer has acknowledged more than was captured. The last number of it may
-    /// be that of a FIN, or of a byte that a keep-alive repeats.
+    /// Returns `true` if the peer has acknowledged more than was captured. The last number of it
+    /// may be that of a FIN, or of a byte that a keep-alive repeats.
     fn owes(&self) -> bool {
         self.flags.has(DirectionFlags::ANCHORED)
             && self.flags.has(DirectionFlags::ACKED)

@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     writing: writing::Arguments,
     #[command(flatten)]
     totals: totals::TotalsFile,
-    /// Stop after so many packets.
+    /// Stop after this many packets.
     #[arg(short = 'c', long = "packets", value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Print only how many packets there are.

@@ -122,8 +122,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
     }
 
-    /// The peer acknowledges exactly a FIN that was refuted by a larger acknowledgement, and nothing
-    /// came behind it: no byte follows a FIN, so the larger number is forged.
+    /// The peer acknowledges exactly a FIN that was refuted by a larger acknowledgement, and
+    /// nothing came behind it: no byte follows a FIN, so the larger number is forged.
     pub(super) fn restore_fin(&mut self, acknowledgement: u32, edge: u32) {
         let fin = acknowledgement.wrapping_sub(1);
         if self.direction.expected() != fin

@@ -111,7 +111,7 @@ fn without_acknowledgements_the_window_is_not_known() {
     assert_eq!(wire.seen.text, "datamore");
 }
 
-/// What seems to lie beyond the window of a receiver that is not seen any more comes before an
+/// Bytes that seem to be beyond the window of a receiver that is not seen any more come before an
 /// outage, not within it.
 #[test]
 fn without_acknowledgements_an_outage_comes_after_what_was_captured_before_it() {

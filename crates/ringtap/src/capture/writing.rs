@@ -31,11 +31,12 @@ pub(crate) struct Arguments {
     /// Begin another file when this one has this many millions of bytes.
     #[arg(short = 'C', long, value_name = "MILLIONS", requires = "write", value_parser = clap::value_parser!(u64).range(1..))]
     file_size: Option<u64>,
-    /// Begin another file every so many seconds, counted from the start of the capture.
+    /// Begin another file after each interval of this many seconds, counted from the start of the
+    /// capture.
     #[arg(short = 'G', long, value_name = "SECONDS", requires = "write", value_parser = clap::value_parser!(u64).range(1..))]
     rotate_seconds: Option<u64>,
     /// With -G: end after this many files. With -C: begin again with the first after this many
-    /// files. With both: the least number of digits in a name's count is that of this number.
+    /// files. With both: pad the counts in file names to as many digits as this number has.
     #[arg(short = 'W', long, value_name = "COUNT", requires = "write", value_parser = clap::value_parser!(u32).range(1..))]
     file_count: Option<u32>,
     /// Write packets with this link-layer header: LINUX_SLL2 for all packets, or the name of the
