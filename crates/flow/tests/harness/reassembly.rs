@@ -12,6 +12,9 @@
 //! Every overlap policy is used. After each operation, all events of the table are compared with
 //! the arrays.
 
+#[path = "reassembly/versions.rs"]
+mod versions;
+
 use std::time::Duration;
 
 use flow::{
@@ -20,6 +23,7 @@ use flow::{
 };
 
 use super::segments::{Client, Server, segment};
+use versions::{Versions, byte};
 
 /// The maximum length of a stream.
 const LEN: usize = 1500;
@@ -98,16 +102,6 @@ struct Stream {
     gaps: usize,
 }
 
-/// The versions of a byte.
-#[derive(Clone, Copy, Default)]
-struct Versions {
-    count: u16,
-    first: u8,
-    last: u8,
-    /// One bit for each difference from the sent byte, of which there are 33.
-    all: u64,
-}
-
 #[derive(Default)]
 struct Seen {
     sides: [SideSeen; 2],
@@ -130,28 +124,6 @@ enum Event {
     Conflict(Vec<u8>, Vec<u8>),
     Unplaced(Vec<u8>),
     Fin(u64),
-}
-
-/// The sender's byte at a position.
-fn byte(position: usize) -> u8 {
-    (position.wrapping_mul(2_654_435_761) >> 7) as u8
-}
-
-impl Versions {
-    /// The bit for a version of the byte at a position.
-    fn bit(at: usize, version: u8) -> u64 {
-        let difference = byte(at) ^ version;
-        if difference == 0 { 1 } else { 2 << (difference >> 3) }
-    }
-
-    fn push(&mut self, at: usize, version: u8) {
-        if self.count == 0 {
-            self.first = version;
-        }
-        self.last = version;
-        self.count = self.count.saturating_add(1);
-        self.all |= Self::bit(at, version);
-    }
 }
 
 impl Model {
