@@ -84,9 +84,9 @@ pub enum Chunk<K = FiveTupleKey> {
     },
     /// The conversation is over; nothing follows.
     ///
-    /// Where the capture missed its end, say because the kernel dropped the FIN, this comes when
-    /// the flow has been silent for its timeout: an hour for an open connection, unless the table
-    /// is [told](crate::FlowStream::table) otherwise.
+    /// If the capture missed the end, for example because the kernel dropped the FIN, this chunk
+    /// follows once the flow has been silent for its timeout: by default an hour for an open
+    /// connection (see [`FlowStream::table`](crate::FlowStream::table)).
     #[non_exhaustive]
     Closed {
         /// Why it ended.

@@ -21,7 +21,7 @@ pub enum Retention {
     /// Large segments stay where they were captured, in the blocks of a ring as well, while more
     /// than half of the ring is free. For readers that release every chunk at once: a ring stops at
     /// the first block of which a reader keeps a single byte, and then the kernel drops packets.
-    /// What AF_XDP received is copied anyway.
+    /// Packets of AF_XDP are always copied.
     Borrow,
 }
 

@@ -11,7 +11,7 @@ use crate::quarantine::Quarantine;
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     pub(crate) pending: Pending,
-    /// When the current hole was first seen, in nanoseconds.
+    /// The time at which the current hole was first seen, in nanoseconds.
     pub(crate) since: u64,
     pub(crate) grace: Option<Grace>,
     /// Gaps that were declared and have not been filled by late bytes since, in ascending order.

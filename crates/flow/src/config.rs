@@ -134,7 +134,7 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
 
     /// Sets the maximum number of flows, at least 1 [default: 2²⁰].
     ///
-    /// When the table is full and another flow begins, it examines a few flows and evicts the best
+    /// If another flow begins in a full table, the table examines a few flows and evicts the best
     /// candidate: a flow that has ended, else a half-open one, else the one that has been idle
     /// longest.
     pub const fn max_flows(mut self, flows: usize) -> Self {

@@ -32,8 +32,8 @@ pub struct Data<'a> {
     pub timestamp: Timestamp,
     /// Number of the packet that carried the bytes.
     pub packet_number: u64,
-    /// When it sent these bytes, the sender had already received the other side's stream up to this
-    /// offset.
+    /// The offset up to which the sender had received the other side's stream when it sent these
+    /// bytes.
     ///
     /// Set if the bytes were pending behind a hole in their own stream, because the order of events
     /// does not show it then. Otherwise 0, as for offsets that

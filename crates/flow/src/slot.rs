@@ -44,7 +44,7 @@ pub(crate) struct Cold<K> {
     /// The time of the SYN, or 0 if its answer arrived first. Once [`SlotFlags::HANDSHAKE`] is set,
     /// the duration of the handshake, or `u64::MAX` if unknown. In nanoseconds.
     pub(crate) handshake: u64,
-    /// When a record of the flow was last reported, in nanoseconds.
+    /// The time of the last record of the flow, in nanoseconds.
     pub(crate) reported: u64,
 }
 

@@ -156,8 +156,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     ///
     /// If that is more than was captured, the handler is notified, unless the peer's own stream has
     /// a `hole`: then the bytes of the peer that are handed out next were sent before this packet.
-    /// What the packet brings [awaits](crate::Data::awaits) the bytes up to the offset that this
-    /// returns. The packet `answers` if it has payload.
+    /// Returns the offset up to which the payload of the packet [awaits](crate::Data::awaits) the
+    /// other side. The packet `answers` if it has payload.
     pub(crate) fn acknowledged(
         &mut self,
         acknowledgement: u32,

@@ -98,9 +98,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// The length of an outage, at least `least` as sequence numbers show, and whether it is a
     /// guess.
     ///
-    /// What the source has lost meanwhile bounds it, and tells the likeliest length if the packets
-    /// that were lost were like those that were not. Where the source does not know, or has lost
-    /// less than that, the packets took another way or were lost before they came to the source.
+    /// The packets that the source has lost meanwhile bound the length. If the lost packets were
+    /// like the others, they also show the likeliest one. If the source does not know, or has lost
+    /// fewer, the packets took another way or were lost before they came to the source.
     /// For a source that does not count, the flow's rate before the outage tells how much is to be
     /// expected.
     fn outage(&self, least: u64, quiet_since: u64) -> (u64, bool) {

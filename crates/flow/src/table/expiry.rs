@@ -28,8 +28,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         comparing!(self, handler => self.expire(budget, handler));
     }
 
-    /// When [`advance`](Self::advance) should be called next if no packets come; `None` if nothing
-    /// waits.
+    /// The time at which [`advance`](Self::advance) should be called next if no packets arrive.
+    /// `None` if nothing waits.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.wheel.next_deadline().map(Timestamp::from_nanos)

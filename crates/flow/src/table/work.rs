@@ -11,7 +11,7 @@ pub(super) struct Work {
     /// The key's number, 0 if it has none.
     pub(super) compact: u128,
     pub(super) hash: u32,
-    /// Where the flow probably is, or [`NONE`].
+    /// The slot that the flow probably has, or [`NONE`].
     pub(super) candidate: u32,
     pub(super) tcp: TcpHeader,
     pub(super) payload_offset: u16,
@@ -25,7 +25,7 @@ pub(super) struct Work {
     pub(super) orientation: Orientation,
     pub(super) protocol: u8,
     pub(super) sort: Sort,
-    /// Where in the batch the packet is.
+    /// The position of the packet in its batch.
     pub(super) packet: u8,
 }
 

@@ -96,7 +96,7 @@ fn an_acknowledgement_settles_what_seemed_to_lie_beyond_the_window() {
     assert_eq!(wire.table.statistics().discarded.total(), 0);
 }
 
-/// When no more packets of the receiver are captured, its last window is out of date.
+/// The last window of a receiver is out of date once no more of its packets are captured.
 #[test]
 fn without_acknowledgements_the_window_is_not_known() {
     let (mut wire, at) = filled(false, 0);
