@@ -10,7 +10,7 @@ use std::{
     error::Error,
     fmt::Write as _,
     io,
-    process::{Command, ExitCode},
+    process::{self, Command, ExitCode},
 };
 
 use nix::{
@@ -31,7 +31,7 @@ const TEST: &str = "LIVE_HARNESS_TEST";
 
 /// The command that runs the test called `name` in isolation.
 pub(crate) fn command(name: &str) -> io::Result<Command> {
-    process("keeper", name)
+    played("keeper", name)
 }
 
 /// Plays the part of this process if it is a keeper or a body. `None` in the runner.
@@ -54,7 +54,7 @@ fn keep(test: &Test) -> crate::Result<ExitCode> {
     // After the change of credentials, which would reset it.
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     unshare(CloneFlags::CLONE_NEWPID)?;
-    let status = process("body", test.name)?.status()?;
+    let status = played("body", test.name)?.status()?;
     Ok(match status.code() {
         Some(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         None => {
@@ -67,11 +67,16 @@ fn keep(test: &Test) -> crate::Result<ExitCode> {
 fn run(test: &Test) -> crate::Result<ExitCode> {
     // Kills the body together with the keeper when the time limit is reached. Otherwise process 1
     // of a namespace outlives its parent and keeps the pipe open that the runner reads to its end.
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    // A test that starts this program again inherits the role: there the signal would come when
+    // the thread ends that started the process (PR_SET_PDEATHSIG(2const)), which for
+    // `Namespace::spawn` is at once, and the end of process 1 kills it anyway.
+    if process::id() == 1 {
+        prctl::set_pdeathsig(Signal::SIGKILL)?;
+    }
     (test.body)().map(|()| ExitCode::SUCCESS)
 }
 
-fn process(role: &str, name: &str) -> io::Result<Command> {
+fn played(role: &str, name: &str) -> io::Result<Command> {
     let mut command = Command::new(env::current_exe()?);
     command.env(ROLE, role).env(TEST, name);
     Ok(command)
