@@ -1,7 +1,16 @@
 //! From a source through the flow table to a sink.
 
+pub(crate) mod admission;
+mod convert;
+pub(crate) mod counters;
+pub(crate) mod delivery;
 #[cfg(not(loom))]
 pub(crate) mod driver;
+#[cfg(feature = "metrics")]
+mod metrics;
+pub(crate) mod observe;
+mod pinned;
+pub(crate) mod sink;
 pub(crate) mod thread;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,11 +21,10 @@ use bytes::Bytes;
 use flow::{FlowExtractor, FlowHandler, FlowId, FlowTable, Timestamp};
 use ring_core::{Next, PacketBatch, PacketSource, Timeout};
 
-use crate::convert;
-use crate::counters::Counters;
-use crate::error::Error;
-use crate::handle::{Control, Running};
-use crate::observe::{self, Observer};
+use crate::api::error::Error;
+use crate::api::handle::{Control, Running};
+use crate::engine::counters::Counters;
+use crate::engine::observe::Observer;
 
 /// The longest that an engine waits, or works, without looking around.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);

@@ -62,62 +62,34 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-mod admission;
-mod broadcast;
-mod chunk;
-mod chunk_stream;
-mod conversation;
-mod conversations;
-mod convert;
+mod api;
 mod coop;
-mod counters;
-mod delivery;
 mod engine;
-mod error;
-mod event_stream;
-mod flow_event;
-mod flow_state;
-mod flow_stream;
-mod gate;
-mod half;
-mod handle;
-mod inbox;
+mod events;
 #[cfg(feature = "flowscope")]
-mod message;
-#[cfg(feature = "metrics")]
-mod metrics;
-mod observe;
-mod outlet;
-mod pinned;
-mod pool;
+mod messages;
 mod queue;
-#[cfg(not(loom))]
-mod reassembly;
-mod run;
-mod settings;
-mod sink;
-mod sources;
 mod sync;
 
-pub use admission::Excess;
-pub use broadcast::{Broadcast, Subscription};
-pub use chunk::{Chunk, ChunkData, Conflict, GapCause};
-pub use chunk_stream::{ChunkEvent, ChunkStream};
-pub use conversation::{Conversation, Info};
-pub use conversations::Conversations;
-pub use counters::{GapTotals, Gaps, Statistics};
+pub use api::builder::FlowStream;
+pub use api::chunk::{Chunk, ChunkData, Conflict, GapCause};
+pub use api::chunk_stream::{ChunkEvent, ChunkStream};
+pub use api::conversation::{Conversation, Info};
+pub use api::conversations::Conversations;
+pub use api::error::{Error, GapError, OverrunError};
+pub use api::half::Half;
+pub use api::handle::Handle;
+#[cfg(not(loom))]
+pub use api::reassembly::AsyncReassembler;
+pub use api::settings::{Overflow, Retention};
+pub use api::sources::{FlowGroupExt, FlowStreamExt, IntoPacketSources};
+pub use engine::admission::Excess;
+pub use engine::counters::{GapTotals, Gaps, Statistics};
 #[cfg(not(loom))]
 pub use engine::driver::Driver;
-pub use error::{Error, GapError, OverrunError};
-pub use flow_event::{FlowEvent, FlowNumber};
-pub use flow_state::StatefulFlowStream;
-pub use flow_stream::FlowStream;
-pub use half::Half;
-pub use handle::Handle;
+pub use events::broadcast::{Broadcast, Subscription};
+pub use events::event::{FlowEvent, FlowNumber};
+pub use events::state::StatefulFlowStream;
 #[cfg(feature = "flowscope")]
-pub use message::{DatagramStream, MessageEvent, MessageStream, SessionStream};
+pub use messages::{DatagramStream, MessageEvent, MessageStream, SessionStream};
 pub use queue::SideTotals;
-#[cfg(not(loom))]
-pub use reassembly::AsyncReassembler;
-pub use settings::{Overflow, Retention};
-pub use sources::{FlowGroupExt, FlowStreamExt, IntoPacketSources};

@@ -7,16 +7,20 @@ use std::task::{Context, Poll, Waker};
 use flow::{EndReason, FlowRecord, FlowSide};
 
 use self::lane::Lane;
-use crate::chunk::Chunk;
-use crate::error::Error;
-use crate::gate::Gate;
+use crate::api::chunk::Chunk;
+use crate::api::error::Error;
+use crate::queue::gate::Gate;
 use crate::sync::Ordering::Relaxed;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 
+pub(crate) mod gate;
+pub(crate) mod inbox;
 mod item;
 mod lane;
 #[cfg(all(test, loom))]
 mod loom;
+pub(crate) mod pool;
+pub(crate) mod run;
 mod spares;
 mod taken;
 #[cfg(all(test, not(loom)))]

@@ -12,8 +12,8 @@ use flow::FlowExtractor;
 use ring_core::{PacketSource, Reactor, Timeout};
 
 use super::{Engine, Sink, Turn};
-use crate::error::Error;
-use crate::handle::Control;
+use crate::api::error::Error;
+use crate::api::handle::Control;
 
 /// Batches that an engine takes before it lets other tasks run, unless it hands over earlier what
 /// it gathered.

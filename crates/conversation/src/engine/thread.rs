@@ -8,7 +8,7 @@ use flow::FlowExtractor;
 use ring_core::{PacketSource, Timeout};
 
 use super::{Engine, Sink, Turn};
-use crate::error::Error;
+use crate::api::error::Error;
 
 /// The bytes that it gathers at most: the more, the less often it and the readers take turns on a
 /// processor, if they have only one; beyond this, what is gathered leaves more of the caches than

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use flow::{FlowSide, Timestamp, UnplacedCause};
 
-use crate::chunk::{Chunk, ChunkData, Conflict, GapCause};
-use crate::run::Run;
+use crate::api::chunk::{Chunk, ChunkData, Conflict, GapCause};
+use crate::queue::run::Run;
 
 /// The cost of an entry besides its bytes.
 pub(crate) const ENTRY_COST: usize = size_of::<Entry>();

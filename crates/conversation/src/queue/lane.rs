@@ -5,8 +5,8 @@ use std::mem;
 use std::task::{Context, Waker};
 
 use super::item::{ENTRY_COST, Item, SideTotals};
-use crate::chunk::GapCause;
-use crate::gate::Gate;
+use crate::api::chunk::GapCause;
+use crate::queue::gate::Gate;
 
 #[derive(Debug, Default)]
 pub(super) struct Lane {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use flow::{FlowSide, Timestamp};
 
 use super::*;
-use crate::chunk::ChunkData;
+use crate::api::chunk::ChunkData;
 
 const ROOMY: Room = Room { limit: usize::MAX, total: usize::MAX, beyond: Beyond::Drop };
 

@@ -9,7 +9,7 @@ use flow::{Timestamp, UnplacedCause};
 use proptest::prelude::*;
 
 use super::*;
-use crate::chunk::{ChunkData, Conflict, GapCause};
+use crate::api::chunk::{ChunkData, Conflict, GapCause};
 
 struct Count(AtomicUsize);
 

@@ -5,12 +5,12 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::api::error::Error;
+use crate::api::handle::{Control, Handle};
 use crate::coop;
-use crate::error::Error;
-use crate::gate::Gate;
-use crate::handle::{Control, Handle};
-use crate::inbox::Inbox;
-use crate::outlet::{To, Weighed};
+use crate::events::outlet::{To, Weighed};
+use crate::queue::gate::Gate;
+use crate::queue::inbox::Inbox;
 
 /// Engines that have not started yet.
 pub(crate) struct Start<T> {

@@ -8,12 +8,12 @@ use flow::{
     Opening, Orientation, Timestamp, Unplaced, UnplacedCause,
 };
 
-use crate::admission::Admission;
-use crate::chunk::GapCause;
+use crate::api::chunk::GapCause;
+use crate::api::error::Error;
 use crate::engine;
-use crate::error::Error;
-use crate::observe;
-use crate::outlet::{Event, Outlet, Part};
+use crate::engine::admission::Admission;
+use crate::engine::observe;
+use crate::events::outlet::{Event, Outlet, Part};
 
 /// A flow's number in a stream of events, which no other flow has before its end was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -5,9 +5,9 @@ use std::fmt;
 use flow::{Flow, FlowRecord, FlowSide};
 use tracing::{debug, error, trace, warn};
 
-use crate::chunk::Gap;
-use crate::counters::Statistics;
-use crate::error::Error;
+use crate::api::chunk::Gap;
+use crate::api::error::Error;
+use crate::engine::counters::Statistics;
 
 /// Tells what changed since it looked last.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ impl Observer {
             debug!(parsers = poisoned, "parsers gave up");
         }
         #[cfg(feature = "metrics")]
-        crate::metrics::publish(&last, &now);
+        crate::engine::metrics::publish(&last, &now);
     }
 
     /// The same for the last time. What is of the moment is no longer the engine's to tell.
@@ -77,7 +77,7 @@ impl Observer {
             let mut gone = now;
             (gone.flows, gone.queued_bytes, gone.waiting, gone.source.blocks_on_loan) =
                 (0, 0, 0, 0);
-            crate::metrics::publish(&now, &gone);
+            crate::engine::metrics::publish(&now, &gone);
         }
     }
 }

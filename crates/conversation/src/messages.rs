@@ -13,16 +13,16 @@ use flow::{
 use flowscope::{DatagramParser, DatagramParserFactory, SessionParser, SessionParserFactory};
 use futures_core::Stream;
 
-use crate::admission::Admission;
-use crate::broadcast::Broadcast;
-use crate::chunk::GapCause;
+use crate::api::chunk::GapCause;
+use crate::api::error::Error;
+use crate::api::handle::Handle;
 use crate::engine;
-use crate::error::Error;
-use crate::event_stream::{EventStream, Start};
-use crate::flow_event::FlowNumber;
-use crate::handle::Handle;
-use crate::observe;
-use crate::outlet::{Event, Outlet, Part};
+use crate::engine::admission::Admission;
+use crate::engine::observe;
+use crate::events::broadcast::Broadcast;
+use crate::events::event::FlowNumber;
+use crate::events::outlet::{Event, Outlet, Part};
+use crate::events::stream::{EventStream, Start};
 
 /// The messages of all flows of a source, as a [`Stream`] of [`MessageEvent`]s.
 ///

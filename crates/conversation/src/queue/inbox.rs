@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::Error;
-use crate::gate::Gate;
+use crate::queue::gate::Gate;
 use crate::sync::{Mutex, MutexGuard};
 
 /// A queue with engines at one end and one stream at the other.

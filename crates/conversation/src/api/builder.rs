@@ -11,28 +11,28 @@ use flow::{Flow, FlowExtractor, FlowTable, FlowTableBuilder, Opening, Timeouts};
 use futures_core::Stream;
 use ring_core::PacketSource;
 
-use crate::admission::{Admission, Excess};
-use crate::broadcast::Broadcast;
-use crate::chunk_stream::{ChunkStream, Merged};
-use crate::conversations::Conversations;
-use crate::counters::Counters;
-use crate::delivery::Queues;
+use crate::api::chunk_stream::{ChunkStream, Merged};
+use crate::api::conversations::Conversations;
+use crate::api::error::Error;
+use crate::api::handle::{Control, Handle};
+use crate::api::settings::{Overflow, Retention, Settings};
+use crate::engine::admission::{Admission, Excess};
+use crate::engine::counters::Counters;
+use crate::engine::delivery::Queues;
+use crate::engine::sink::Sink;
 use crate::engine::{self, Engine};
-use crate::error::Error;
-use crate::event_stream::{EventStream, Start};
-use crate::flow_event::{Details, EventSink, FlowEvent};
-use crate::flow_state::StatefulFlowStream;
-use crate::gate::Gate;
-use crate::handle::{Control, Handle};
-use crate::inbox::Inbox;
-use crate::outlet::{Event, Outlet, To};
-use crate::settings::{Overflow, Retention, Settings};
-use crate::sink::Sink;
+use crate::events::broadcast::Broadcast;
+use crate::events::event::{Details, EventSink, FlowEvent};
+use crate::events::outlet::{Event, Outlet, To};
+use crate::events::state::StatefulFlowStream;
+use crate::events::stream::{EventStream, Start};
+use crate::queue::gate::Gate;
+use crate::queue::inbox::Inbox;
 
 #[cfg(not(loom))]
 use crate::engine::driver::Driver;
 #[cfg(feature = "flowscope")]
-use crate::message::{
+use crate::messages::{
     DatagramMessage, DatagramStream, Mail, MessageSink, MessageStream, SessionMessage,
     SessionStream,
 };

@@ -5,8 +5,8 @@ use ring_core::{
     Capture, CaptureGroup, Error, IntoPacketSource, PacketSource, XdpGroup, XdpSocket,
 };
 
-use crate::conversations::Conversations;
-use crate::flow_stream::FlowStream;
+use crate::api::builder::FlowStream;
+use crate::api::conversations::Conversations;
 
 /// Flows and conversations from anything that packets come from.
 pub trait FlowStreamExt: IntoPacketSource + Sized {

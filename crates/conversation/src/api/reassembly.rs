@@ -11,11 +11,11 @@ use futures_core::Stream as _;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::chunk::Chunk;
-use crate::conversation::Conversation;
-use crate::conversations::Conversations;
-use crate::error::Error;
-use crate::half::Half;
+use crate::api::chunk::Chunk;
+use crate::api::conversation::Conversation;
+use crate::api::conversations::Conversations;
+use crate::api::error::Error;
+use crate::api::half::Half;
 
 /// Receives what one side of one flow says, in order, at its own pace.
 ///

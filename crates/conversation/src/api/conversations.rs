@@ -9,13 +9,13 @@ use std::task::{Context, Poll};
 use flow::FiveTupleKey;
 use futures_core::Stream;
 
-use crate::conversation::Conversation;
+use crate::api::conversation::Conversation;
+use crate::api::error::Error;
+use crate::api::handle::{Control, Handle};
 use crate::coop;
 #[cfg(not(loom))]
-use crate::counters::Statistics;
-use crate::error::Error;
-use crate::handle::{Control, Handle};
-use crate::inbox::Inbox;
+use crate::engine::counters::Statistics;
+use crate::queue::inbox::Inbox;
 
 /// Every conversation of a source, each from its first packet on.
 ///

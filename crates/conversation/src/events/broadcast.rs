@@ -9,13 +9,13 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 
+use crate::api::error::Error;
+use crate::api::handle::{Control, Handle};
 use crate::coop;
-use crate::error::Error;
-use crate::event_stream::Start;
-use crate::flow_event::FlowNumber;
-use crate::gate::Gate;
-use crate::handle::{Control, Handle};
-use crate::outlet::{Event, Part, To};
+use crate::events::event::FlowNumber;
+use crate::events::outlet::{Event, Part, To};
+use crate::events::stream::Start;
+use crate::queue::gate::Gate;
 use crate::sync::{Mutex, MutexGuard};
 
 #[cfg(all(test, loom))]

@@ -10,10 +10,10 @@ use flow::FlowExtractor;
 use futures_core::Stream;
 use ring_core::PacketSource;
 
-use crate::error::Error;
-use crate::flow_event::{FlowEvent, FlowNumber};
-use crate::flow_stream::FlowStream;
-use crate::handle::Handle;
+use crate::api::builder::FlowStream;
+use crate::api::error::Error;
+use crate::api::handle::Handle;
+use crate::events::event::{FlowEvent, FlowNumber};
 
 /// Flow events, each with the state that a program keeps for its flow.
 ///

@@ -10,10 +10,10 @@ use std::task::{Context, Poll};
 use flow::{FiveTupleKey, FlowSide, Timestamp};
 use futures_core::Stream;
 
-use crate::chunk::{Chunk, ChunkData};
-use crate::conversation::Wait;
+use crate::api::chunk::{Chunk, ChunkData};
+use crate::api::conversation::Wait;
+use crate::api::error::{Error, GapError};
 use crate::coop;
-use crate::error::{Error, GapError};
 use crate::queue::Queue;
 
 /// The bytes of one side of a conversation: a [`Stream`] of chunks, and an `AsyncRead`.

@@ -10,9 +10,9 @@ use flow::{Endpoint, FiveTupleKey, FlowSide, Orientation, Scope, Timestamp};
 use futures_core::Stream;
 
 use crate::Error;
-use crate::chunk::Chunk;
+use crate::api::chunk::Chunk;
+use crate::api::half::Half;
 use crate::coop;
-use crate::half::Half;
 use crate::queue::{Queue, SideTotals, Taken};
 
 /// Everything that the two sides of one flow say to each other, in order.

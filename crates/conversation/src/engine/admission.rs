@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flow::{Flow, Opening};
 
-use crate::counters::Counters;
+use crate::engine::counters::Counters;
 
 /// The policy for a conversation that begins when there are as many as there may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

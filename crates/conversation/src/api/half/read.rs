@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Half;
-use crate::chunk::Chunk;
+use crate::api::chunk::Chunk;
+use crate::api::error::{GapError, OverrunError};
 use crate::coop;
-use crate::error::{GapError, OverrunError};
 
 impl<K: Clone> AsyncRead for Half<K> {
     fn poll_read(

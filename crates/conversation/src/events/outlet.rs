@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::broadcast::Ring;
-use crate::counters::Counters;
-use crate::error::Error;
-use crate::flow_event::FlowNumber;
-use crate::gate::Gate;
-use crate::inbox::Inbox;
-use crate::settings::{Overflow, Settings};
+use crate::api::error::Error;
+use crate::api::settings::{Overflow, Settings};
+use crate::engine::counters::Counters;
+use crate::events::broadcast::Ring;
+use crate::events::event::FlowNumber;
+use crate::queue::gate::Gate;
+use crate::queue::inbox::Inbox;
 
 /// An item of a stream of events.
 pub(crate) trait Event: Send + 'static {

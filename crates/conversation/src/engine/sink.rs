@@ -14,19 +14,19 @@ use flow::{
 };
 
 use self::places::Places;
-use crate::admission::{Admission, Excess};
-use crate::chunk::{self, ChunkData, Gap, GapCause};
-use crate::counters::Counters;
-use crate::delivery::Delivery;
+use crate::api::chunk::{self, ChunkData, Gap, GapCause};
+use crate::api::error::Error;
+use crate::api::settings::{Overflow, Retention, Settings};
 use crate::engine;
-use crate::error::Error;
-use crate::gate::Gate;
-use crate::observe;
-use crate::pinned::Pinned;
-use crate::pool::Pool;
+use crate::engine::admission::{Admission, Excess};
+use crate::engine::counters::Counters;
+use crate::engine::delivery::Delivery;
+use crate::engine::observe;
+use crate::engine::pinned::Pinned;
+use crate::queue::gate::Gate;
+use crate::queue::pool::Pool;
+use crate::queue::run::Run;
 use crate::queue::{self, Beyond, Entries, Entry, Item, Pushed, Room, Spares};
-use crate::run::Run;
-use crate::settings::{Overflow, Retention, Settings};
 
 /// Segments shorter than this are copied: keeping a whole block for them costs more.
 const BORROW_AT_LEAST: usize = 512;

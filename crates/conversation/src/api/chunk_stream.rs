@@ -11,18 +11,18 @@ use std::task::{Context, Poll, Waker};
 use flow::{EndReason, FiveTupleKey, Flow, FlowId, FlowRecord, FlowSide, Orientation, Timestamp};
 use futures_core::Stream;
 
-use crate::chunk::{Chunk, GapCause};
+use crate::api::chunk::{Chunk, GapCause};
+use crate::api::error::Error;
+use crate::api::handle::{Control, Handle};
+use crate::api::settings::Settings;
 use crate::coop;
 #[cfg(not(loom))]
-use crate::counters::Statistics;
-use crate::delivery::Delivery;
-use crate::error::Error;
-use crate::flow_event::FlowNumber;
-use crate::gate::Gate;
-use crate::handle::{Control, Handle};
-use crate::inbox::Inbox;
+use crate::engine::counters::Statistics;
+use crate::engine::delivery::Delivery;
+use crate::events::event::FlowNumber;
+use crate::queue::gate::Gate;
+use crate::queue::inbox::Inbox;
 use crate::queue::{Beyond, Entries, Entry, Item, Pushed, Room};
-use crate::settings::Settings;
 
 /// The bytes that a file's engine runs ahead of the reader at most: more would only leave the
 /// processor's caches.

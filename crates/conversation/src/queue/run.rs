@@ -3,8 +3,8 @@
 use bytes::BytesMut;
 use flow::{Data, Timestamp};
 
-use crate::chunk::ChunkData;
-use crate::pool::Pool;
+use crate::api::chunk::ChunkData;
+use crate::queue::pool::Pool;
 
 /// The largest length of a run.
 const MOST: usize = 64 << 10;

@@ -7,8 +7,8 @@ use std::task::Waker;
 
 use ring_core::Interrupter;
 
-use crate::counters::{Counters, Statistics};
-use crate::gate::Gate;
+use crate::engine::counters::{Counters, Statistics};
+use crate::queue::gate::Gate;
 
 /// Ends the engines of a stream and tells what they did; cheap to clone, and may outlive them.
 #[derive(Clone, Debug)]

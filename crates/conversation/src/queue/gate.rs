@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::counters::{Depth, Statistics};
+use crate::engine::counters::{Depth, Statistics};
 use crate::queue::Spares;
 use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, fence};

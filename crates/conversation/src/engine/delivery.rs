@@ -5,12 +5,12 @@ use std::task::Waker;
 
 use flow::{Flow, FlowRecord, prefetch_bytes};
 
-use crate::conversation::Conversation;
-use crate::error::Error;
-use crate::gate::Gate;
-use crate::inbox::Inbox;
+use crate::api::conversation::Conversation;
+use crate::api::error::Error;
+use crate::api::settings::Settings;
+use crate::queue::gate::Gate;
+use crate::queue::inbox::Inbox;
 use crate::queue::{Entries, Pushed, Queue, Room, Taken};
-use crate::settings::Settings;
 
 /// Readers of conversations: one for each conversation, or one for all.
 pub(crate) trait Delivery<K: Clone>: Send + 'static {
@@ -19,7 +19,7 @@ pub(crate) trait Delivery<K: Clone>: Send + 'static {
 
     /// `true` if the end of a conversation is handed over with the packet that brought it, so that
     /// it comes before the next one in the same slot; else with all others, see
-    /// [`Sink`](crate::sink::Sink).
+    /// [`Sink`](crate::engine::sink::Sink).
     const ENDS_AT_ONCE: bool;
 
     /// A conversation begins. The next [`flush`](Self::flush) hands it over.

@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use flow::{Flow, FlowSide, TableStatistics};
 
-use crate::chunk::{Gap, GapCause};
-use crate::observe;
+use crate::api::chunk::{Gap, GapCause};
+use crate::engine::observe;
 
 /// Counters of one engine, written by its thread alone.
 #[derive(Debug, Default)]
