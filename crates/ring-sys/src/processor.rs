@@ -1,4 +1,4 @@
-//! CPU affinity of a thread (sched_setaffinity(2)).
+//! Processors and priority of a thread (sched_setaffinity(2), setpriority(2)).
 
 use std::io;
 
@@ -35,6 +35,18 @@ pub fn allowed() -> io::Result<Vec<usize>> {
     Ok(every.filter(|&processor| unsafe { libc::CPU_ISSET(processor, &set) }).collect())
 }
 
+/// Gives the calling thread the lowest priority (a nice value of 19). Processes that it starts
+/// inherit it.
+///
+/// # Errors
+/// As setpriority(2). Lowering a priority needs no privilege.
+pub fn lower_priority() -> io::Result<()> {
+    const LOWEST: libc::c_int = 19;
+    // SAFETY: setpriority takes numbers only. On Linux, 0 is the calling thread.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, LOWEST) })?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +61,21 @@ mod tests {
         })
         .join()
         .expect("the thread");
+    }
+
+    #[test]
+    fn one_thread_alone_has_the_lowest_priority() {
+        let nice = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("its own");
+            stat.rsplit(") ").next()?.split(' ').nth(16)?.parse::<i32>().ok()
+        };
+        let before = nice();
+        std::thread::spawn(move || {
+            lower_priority().expect("it is allowed");
+            assert_eq!(nice(), Some(19));
+        })
+        .join()
+        .expect("the thread");
+        assert_eq!(nice(), before);
     }
 }

@@ -3,6 +3,8 @@
 mod described;
 mod line;
 mod lines;
+mod link_types;
+mod postrotate;
 mod writing;
 
 use std::io::{self, Write};
@@ -99,7 +101,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         return Ok(output.finish()?);
     }
     if arguments.list_data_link_types {
-        writing::list(&arguments.input, &output)?;
+        link_types::list(&arguments.input, &output)?;
         return Ok(output.finish()?);
     }
     if arguments.dump_filter > 0 {
@@ -110,8 +112,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     if arguments.direction != Way::Inout && !arguments.input.is_live() {
         input::wrong("--direction needs --interface: a file does not say which way packets went");
     }
-    let totals = arguments.totals.open()?;
+    arguments.writing.check();
     let source = arguments.input.open(!output.is_terminal() || arguments.count, Shows::Packets)?;
+    let totals = arguments.totals.open()?;
     let (counters, mtus) = (source.counters(), source.mtu_reports());
     let result = match source {
         Source::Live(capture) => take(*capture, arguments, &output, mtus, totals),
@@ -159,7 +162,9 @@ fn take<S: Described>(
     let mut result = match arguments.writing.open(&arguments.input, &source) {
         Ok(writer) => {
             run.writer = writer;
-            run.links = report::listening(&arguments.input);
+            let link_type = arguments.writing.link_type(&arguments.input, &source)?;
+            let snapshot_length = arguments.input.snapshot_length();
+            run.links = report::listening_with(&arguments.input, &link_type, snapshot_length);
             run.packets(&mut source)
         }
         Err(error) if interrupt::is_requested() || error.is_broken_pipe() => Err(error),

@@ -44,6 +44,14 @@ pub(crate) enum Error {
         /// The link type of its packets, if they have the same.
         own: Option<String>,
     },
+    /// The user could not be changed.
+    #[error("-Z {name}: {source}")]
+    User {
+        /// The user that was named.
+        name: String,
+        /// The cause.
+        source: io::Error,
+    },
     /// Signals could not be taken over.
     #[error("signals cannot be handled: {0}")]
     Signals(#[source] io::Error),

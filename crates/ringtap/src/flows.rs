@@ -63,9 +63,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         .map_err(Error::Runtime)?;
     let name = arguments.input.name();
     let output = Output::stdout(arguments.input.is_line_buffered())?;
-    let totals = arguments.totals.open()?;
     let key = arguments.keying.extractor();
     let source = arguments.input.open(!output.is_terminal(), Shows::Conversations)?;
+    let totals = arguments.totals.open()?;
     let (counters, mtus) = (source.counters(), source.mtu_reports());
     let watched = Watched { links: report::listening(&arguments.input), mtus };
     let style = if arguments.json { Style::Json } else { Style::Line(arguments.input.clock()) };

@@ -120,11 +120,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    let show = Show::new(arguments)?;
-    let totals = arguments.totals.open()?;
+    let output = Output::stdout(arguments.input.is_line_buffered())?;
     let name = arguments.input.name();
     // Bytes and a bar on the same terminal would be in each other's way.
-    let source = arguments.input.open(!show.output.is_terminal(), Shows::Conversations)?;
+    let source = arguments.input.open(!output.is_terminal(), Shows::Conversations)?;
+    let show = Show::new(arguments, output.clone())?;
+    let totals = arguments.totals.open()?;
     if show.output.is_terminal() && matches!(show.style, Style::Raw) {
         report::say(format_args!(
             "warning: raw bytes may change how this terminal works; use --output text, or send them to a file"
@@ -134,7 +135,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let (counters, mtus) = (source.counters(), source.mtu_reports());
     let chunks = chunks(source, arguments);
     let handle = chunks.handle();
-    let output = show.output.clone();
     let live = arguments.input.is_live();
     let ended = handle.clone();
     interrupt::ends(move || ended.shutdown());
@@ -203,8 +203,7 @@ async fn follow(mut chunks: ChunkStream, show: &Show) -> Result<(), conversation
 }
 
 impl Show {
-    fn new(arguments: &Arguments) -> Result<Self, Error> {
-        let output = Output::stdout(arguments.input.is_line_buffered())?;
+    fn new(arguments: &Arguments, output: Output) -> Result<Self, Error> {
         let folder = arguments.write_dir.as_deref();
         let folder = folder.map(|path| Folder::create(path, arguments.overwrite));
         let folder = folder.transpose()?.map(Rc::new);

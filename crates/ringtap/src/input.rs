@@ -20,9 +20,13 @@ use ring_sys::interface;
 
 use crate::Error;
 use crate::interrupt;
+use crate::privileges::Privileges;
 use crate::progress;
 use crate::selection::{Condition, Selection, Shows};
 use crate::text::clock::Clock;
+
+/// libpcap's `MAXIMUM_SNAPLEN`, which tcpdump takes for `-s 0`.
+const MAX_SNAPSHOT_LENGTH: u32 = 262_144;
 
 /// One of an interface and a file, and which of its packets.
 #[derive(Clone, Debug, clap::Args)]
@@ -67,6 +71,8 @@ pub(crate) struct Input {
     /// Take times from here; the host is the only source.
     #[arg(short = 'j', long, value_name = "SOURCE", value_parser = ["host"])]
     time_stamp_type: Option<String>,
+    #[command(flatten)]
+    privileges: Privileges,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -203,8 +209,9 @@ impl Input {
         Error::Source { name: self.name(), source }
     }
 
-    /// Opens the interface or the file; where there is room for a progress bar, a long file gets
-    /// one.
+    /// Opens the interface or the file, and drops the privileges that this needs if the command
+    /// line says so: what is written is to be opened afterwards. If there is room for a progress
+    /// bar, a long file gets one.
     pub(crate) fn open(&self, bar: bool, shows: Shows) -> Result<Source, Error> {
         match (self.backend, self.snapshot_length, &self.forward) {
             _ if self.from.interface.is_none() && self.from.read.is_none() => {
@@ -222,6 +229,10 @@ impl Input {
             (Backend::Xdp, ..) if self.buffer_size.is_some() => {
                 wrong("--buffer-size is for AF_PACKET: there is none with --backend xdp")
             }
+            (Backend::Xdp, ..) if self.privileges.are_dropped() => wrong(
+                "with --backend xdp there is no --relinquish-privileges (-Z): opening the rings again after a raised \
+                 MTU needs them",
+            ),
             _ => {}
         }
         let condition = self.selection.condition(shows, self.interface())?;
@@ -243,6 +254,7 @@ impl Input {
         if matches!(source, Source::Live(_) | Source::Xdp(_)) {
             condition.say_what_is_not_seen();
         }
+        self.privileges.drop()?;
         Ok(source)
     }
 
@@ -277,6 +289,12 @@ impl Input {
             geometry.blocks = (bytes / geometry.block_size).max(2);
         }
         geometry
+    }
+
+    /// The maximum number of bytes of a packet that are captured. Without a limit, that which
+    /// libpcap has for what can be read from a file.
+    pub(crate) fn snapshot_length(&self) -> u32 {
+        self.snapshot_length.filter(|bytes| *bytes > 0).unwrap_or(MAX_SNAPSHOT_LENGTH)
     }
 
     /// Bytes of the ring; `None` where packets do not come through one of this size.

@@ -14,6 +14,7 @@ mod interrupt;
 mod limits;
 mod names;
 mod output;
+mod privileges;
 mod progress;
 mod report;
 mod selection;

@@ -57,12 +57,28 @@ pub(crate) fn error(error: &Error) {
 /// Says that packets are captured from now on, for scripts that wait for it, and which interfaces
 /// are down: these are to be looked at from now on. Of a file there is nothing to say.
 pub(crate) fn listening(input: &Input) -> Links {
+    begun(input, format_args!("{}: listening; Ctrl-C ends", Escaped(&input.name())))
+}
+
+/// The same in the words of tcpdump, with the link-layer header and the number of bytes with which
+/// packets are captured.
+pub(crate) fn listening_with(input: &Input, link_type: &str, snapshot_length: u32) -> Links {
+    let name = input.name();
+    begun(
+        input,
+        format_args!(
+            "listening on {}, link-type {link_type}, snapshot length {snapshot_length} bytes",
+            Escaped(&name)
+        ),
+    )
+}
+
+fn begun(input: &Input, what: fmt::Arguments<'_>) -> Links {
     let links = Links::of(input);
-    if !input.is_live() {
-        return links;
+    if input.is_live() {
+        links.say_down();
+        say(what);
     }
-    links.say_down();
-    say(format_args!("{}: listening; Ctrl-C ends", Escaped(&input.name())));
     links
 }
 

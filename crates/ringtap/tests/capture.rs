@@ -352,6 +352,6 @@ fn letters_of_tcpdump_choose_what_they_choose_there() -> Result {
     assert!(list.contains(".lo [") && list.contains(".any ("), "{list}");
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
     let list = String::from_utf8(command.args(["capture", "-L", "-i", "lo"]).output()?.stdout)?;
-    assert!(list.contains("\n  EN10MB\n  LINUX_SLL2\n"), "{list}");
+    assert!(list.contains("\n  EN10MB (Ethernet)\n  LINUX_SLL2 (Linux cooked v2)\n"), "{list}");
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Writing what was captured.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ring_core::{
@@ -10,14 +11,14 @@ use ring_core::{
     RotatingWriter, Rotation, Statistics, Timestamp, Unwritable,
 };
 
-use super::described::Described;
 use ring_sys::clock;
 
+use super::described::Described;
+use super::link_types;
+use super::postrotate;
 use crate::Error;
-use crate::input::Input;
-use crate::output::Output;
+use crate::input::{self, Input};
 use crate::output::patient::Patient;
-use crate::text::escape::Escaped;
 
 /// The options for files.
 #[derive(Debug, clap::Args)]
@@ -39,6 +40,10 @@ pub(crate) struct Arguments {
     /// files. With both: pad the counts in file names to as many digits as this number has.
     #[arg(short = 'W', long, value_name = "COUNT", requires = "write", value_parser = clap::value_parser!(u32).range(1..))]
     file_count: Option<u32>,
+    /// With -C or -G: run this command with the name of each file that is complete because the next
+    /// one begins, at the lowest priority, while the capture continues.
+    #[arg(short = 'z', long, value_name = "COMMAND", requires = "write")]
+    postrotate_command: Option<OsString>,
     /// Write packets with this link-layer header: LINUX_SLL2 for all packets, or the name of the
     /// interface's own (EN10MB, RAW …) [default: the interface's own; LINUX_SLL2 for `any`]
     #[arg(short = 'y', long = "linktype", value_name = "TYPE")]
@@ -153,7 +158,11 @@ impl Arguments {
         } else if rotation == Rotation::new() {
             Kind::One(Box::new(builder.create(path).map_err(failed)?))
         } else {
-            Kind::Rotating(Box::new(builder.rotate(path, rotation).map_err(failed)?))
+            let mut writer = builder.rotate(path, rotation).map_err(failed)?;
+            if let Some(command) = self.postrotate_command.clone() {
+                writer = writer.on_finish(move |file: &Path| postrotate::run(&command, file));
+            }
+            Kind::Rotating(Box::new(writer))
         };
         let mut interface = 0;
         if input.is_live() {
@@ -198,6 +207,18 @@ impl Arguments {
         }))
     }
 
+    /// Ends the command if options contradict each other.
+    pub(crate) fn check(&self) {
+        if self.postrotate_command.is_some()
+            && self.file_size.is_none()
+            && self.rotate_seconds.is_none()
+        {
+            input::wrong(
+                "--postrotate-command (-z) runs for each file that is followed by another one: it needs -C or -G",
+            );
+        }
+    }
+
     /// `true` if times have all nine decimals.
     pub(crate) fn nanoseconds(&self) -> bool {
         self.nano || self.time_stamp_precision == Precision::Nano
@@ -223,57 +244,31 @@ impl Arguments {
         }
     }
 
+    /// The link-layer header of what is captured, as tcpdump names it.
+    pub(crate) fn link_type(
+        &self,
+        input: &Input,
+        source: &impl Described,
+    ) -> Result<String, Error> {
+        let own = source.link_type().filter(|_| !self.cooks(input, source).unwrap_or(false));
+        Ok(link_types::description(own.unwrap_or(LinkType::LINUX_SLL2)))
+    }
+
     /// `true` if packets are to be written as Linux cooked ones.
     fn cooks(&self, input: &Input, source: &impl Described) -> Result<bool, Error> {
         let own = source.link_type();
         let Some(asked) = &self.link_type else { return Ok(input.is_live() && own.is_none()) };
-        let found = LINK_TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(asked));
+        let found = link_types::named(asked);
         match (found, own) {
-            (Some((_, LinkType::LINUX_SLL2)), _) => Ok(true),
-            (Some((_, asked)), Some(own)) if *asked == own => Ok(false),
+            (Some(LinkType::LINUX_SLL2), _) => Ok(true),
+            (Some(asked), Some(own)) if asked == own => Ok(false),
             _ => Err(Error::LinkType {
                 name: input.name(),
                 asked: asked.clone(),
-                own: own.map(name_of),
+                own: own.map(link_types::name),
             }),
         }
     }
-}
-
-/// libpcap's names of link types that live interfaces have, and of the one that all can be written
-/// as.
-const LINK_TYPES: [(&str, LinkType); 9] = [
-    ("EN10MB", LinkType::ETHERNET),
-    ("RAW", LinkType::RAW),
-    ("IPV4", LinkType::IPV4),
-    ("IPV6", LinkType::IPV6),
-    ("LINUX_SLL", LinkType::LINUX_SLL),
-    ("LINUX_SLL2", LinkType::LINUX_SLL2),
-    ("IEEE802_11", LinkType(105)),
-    ("IEEE802_11_RADIO", LinkType(127)),
-    ("NULL", LinkType::NULL),
-];
-
-/// Lists what packets of the interface can be written with.
-pub(crate) fn list(input: &Input, output: &Output) -> Result<(), Error> {
-    let name = input.name();
-    let own = if name == "any" {
-        None
-    } else {
-        let hardware = ring_sys::interface::hardware_type(&name).map_err(Error::Interfaces)?;
-        LinkType::of_hardware(hardware)
-    };
-    output.write(|w| {
-        writeln!(w, "Link-layer headers for {} (-y):", Escaped(&name))?;
-        own.map_or(Ok(()), |own| writeln!(w, "  {}", name_of(own)))?;
-        writeln!(w, "  LINUX_SLL2")
-    });
-    Ok(())
-}
-
-fn name_of(link_type: LinkType) -> String {
-    let known = LINK_TYPES.iter().find(|known| known.1 == link_type);
-    known.map_or_else(|| link_type.0.to_string(), |known| known.0.to_owned())
 }
 
 impl Writing {
@@ -397,7 +392,8 @@ impl Writing {
         self.set_statistics(statistics, found);
         let finished = match self.writer {
             Kind::One(writer) => writer.finish(),
-            Kind::Rotating(writer) => writer.finish(),
+            // The last file is not rotated: as in tcpdump, no command is run for it.
+            Kind::Rotating(writer) => writer.on_finish(|_| ()).finish(),
         };
         finished.map(|_| ()).map_err(|source| Error::Save { name, source })
     }

@@ -198,7 +198,7 @@ pub(crate) struct Capturing {
     process: Process,
     pub(crate) errors: BufReader<ChildStderr>,
     /// The output before the report of the start.
-    said: String,
+    pub(crate) said: String,
 }
 
 impl Capturing {

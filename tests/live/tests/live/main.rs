@@ -50,6 +50,7 @@ live_harness::main!(
     xdp::the_command_behind_a_mirror,
     xdp::the_command_says_what_is_lacking,
     commands::a_command_says_when_it_captures,
+    commands::privileges_are_dropped_before_files_are_created,
     capture::files_name_the_interfaces_of_any,
     capture::every_file_has_the_totals,
     capture::what_came_before_an_interrupt_is_written,
