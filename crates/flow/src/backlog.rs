@@ -20,6 +20,9 @@ pub(crate) struct Backlog {
     pub(crate) quarantine: Option<Box<Quarantine>>,
     /// Conflicts of a stream without a beginning: their offsets are provisional.
     early: Option<Box<Early>>,
+    /// The first acknowledgement by the peer after its SYN, if nothing of this side was captured
+    /// before it. The stream begins no later than that.
+    pub(crate) beginning: Option<u32>,
     /// The sequence number of a FIN other than the accepted one.
     pub(crate) other_fin: Option<u32>,
     /// The sequence number of a FIN that nothing but a larger acknowledgement refuted.

@@ -221,7 +221,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             let first = self.backlog().and_then(|backlog| backlog.pending.first());
             let offset = self.direction.offset(acknowledgement);
             if first.is_some_and(|first| first.cast_signed() == offset) {
-                self.end_hold(offset.cast_unsigned());
+                self.end_hold_at_first();
             } else if answers
                 && self.config.answer_ends_pickup
                 && first.is_some_and(|first| first.cast_signed() < offset)
@@ -294,7 +294,13 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
         if !self.direction.flags.has(F::ANCHORED) {
             self.empty_quarantine(UnplacedCause::SynNotConfirmed);
-            return;
+            // Of a side of which something was captured, though no data, it is known what it sent
+            // if it is known where it began.
+            let beginning = self.backlog().and_then(|backlog| backlog.beginning);
+            let Some(beginning) = beginning.filter(|_| self.direction.seen != Seen::NONE) else {
+                return;
+            };
+            self.anchor(beginning);
         }
         self.decide();
         while self.give_up_hole(u64::MAX, GapCause::End) {}

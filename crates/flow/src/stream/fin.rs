@@ -33,11 +33,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             return;
         }
         if !self.direction.flags.has(F::ANCHORED.or(F::HOLD)) {
-            if self.starts_at(sequence) || self.config.pickup_packets == 0 {
-                self.anchor(sequence);
-            } else {
-                self.begin_hold(sequence);
-            }
+            self.begin_with(sequence);
         }
         let offset = self.direction.offset(sequence);
         if self.direction.flags.has(F::ANCHORED) {

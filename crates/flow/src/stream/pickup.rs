@@ -1,6 +1,6 @@
 //! The beginning of a stream that is picked up midway.
 
-use super::{Payload, Stream};
+use super::{Payload, Stream, ahead};
 use crate::backlog::Backlog;
 use crate::slot::DirectionFlags as F;
 use crate::{Conflict, FlowHandler, Timestamp, UnplacedCause};
@@ -27,14 +27,40 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             // its acknowledgement.
             return false;
         }
-        if self.starts_at(payload.sequence) || self.config.pickup_packets == 0 {
-            self.anchor(payload.sequence);
-        } else {
+        self.begin_with(payload.sequence);
+        true
+    }
+
+    /// Begins the stream with a first segment at this sequence number.
+    pub(super) fn begin_with(&mut self, sequence: u32) {
+        let at_once = self.config.pickup_packets == 0;
+        match self.beginning_before(sequence) {
+            // Farther than segments are out of order: whether it is of this stream, evidence shows.
+            Some(beginning) if at_once || sequence.wrapping_sub(beginning) > HOLD_START as u32 => {
+                self.anchor(beginning);
+            }
+            None if at_once || self.starts_at(sequence) => self.anchor(sequence),
             // Segments may be out of order where the capture begins: one that comes before this one
             // must still find its place.
-            self.begin_hold(payload.sequence);
+            _ => self.begin_hold(sequence),
         }
-        true
+    }
+
+    /// Records the acknowledgement in the first segment that the peer sent after its SYN. The
+    /// SYN-ACK was not captured; the first byte of the stream is not behind that number.
+    pub(crate) fn note_beginning(&mut self, acknowledgement: u32) {
+        if self.direction.flags.has(F::ANCHORED.or(F::HOLD).or(F::ACKED).or(F::HINT)) {
+            return;
+        }
+        let index = self.ensure_backlog();
+        if let Some(backlog) = self.backlogs.get(index) {
+            backlog.beginning = Some(acknowledgement);
+        }
+    }
+
+    /// The sequence number at which the stream has begun, if that is known to be before another.
+    fn beginning_before(&self, sequence: u32) -> Option<u32> {
+        self.backlog()?.beginning.filter(|&beginning| ahead(sequence, beginning))
     }
 
     pub(super) fn begin_hold(&mut self, sequence: u32) {
@@ -72,7 +98,11 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             None if self.direction.flags.has(F::FIN) => fin.max(0).cast_unsigned(),
             None => HOLD_START,
         };
-        self.end_hold(start);
+        // What lies between the beginning and the first captured byte is missing.
+        let first = self.direction.base.wrapping_add(start as u32);
+        let missing =
+            self.beginning_before(first).map_or(0, |at| u64::from(first.wrapping_sub(at)));
+        self.end_hold(start.checked_sub(missing).unwrap_or(start));
     }
 
     /// Begins the stream with what was held back, at this offset of the provisional count.
@@ -108,6 +138,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
         if self.direction.flags.has(F::FIN) && self.direction.offset(self.direction.fin) < 0 {
             self.direction.flags.clear(F::FIN);
+            // It is no time stamp, which lies there without a FIN.
+            self.direction.fin = 0;
         }
         self.drain();
         self.reach_fin();

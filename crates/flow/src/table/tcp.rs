@@ -11,6 +11,10 @@ use crate::{
 use super::pending_syn::Syn;
 use super::work::Work;
 
+/// The maximum distance from its SYN at which a client's first captured segment may be, if the ones
+/// before it were lost.
+const FIRST_FLIGHT: i64 = 1 << 16;
+
 /// A TCP segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment<'a> {
@@ -329,7 +333,12 @@ impl<E: FlowExtractor> FlowTable<E> {
         if syn {
             own.scale.announce(segment.window_scale);
         }
-        // Without a SYN-ACK, it is the initiator's going on that shows that there was one.
+        // Without a SYN-ACK, it is the initiator's going on that shows that there was one, and
+        // where the responder's stream begins. A straggler of the connection before has other
+        // numbers.
+        let first_after_syn = entry.state == State::HalfOpen
+            && side == FlowSide::Initiator
+            && (0..=FIRST_FLIGHT).contains(&own.offset(segment.sequence));
         if entry.state == State::HalfOpen
             && (side == FlowSide::Responder || (!syn && segment.flags.contains(TcpFlags::ACK)))
         {
@@ -372,6 +381,9 @@ impl<E: FlowExtractor> FlowTable<E> {
             if syn && !stream.direction.flags.has(F::ANCHORED) {
                 // A SYN-ACK tells where the stream of a SYN that was not seen begins.
                 stream.anchor(segment.acknowledgement);
+            }
+            if first_after_syn && !syn {
+                stream.note_beginning(segment.acknowledgement);
             }
             if !strays || stream.is_stray(segment.acknowledgement) {
                 let answers = segment.payload_wire_len > 0;

@@ -228,3 +228,86 @@ fn conflicts_among_the_first_segments_have_the_offset_of_the_stream() {
         assert_eq!(lab.table.statistics().pending_bytes, 0);
     }
 }
+
+/// The SYN-ACK and the first bytes of the server were not captured: the acknowledgement behind the
+/// client's SYN shows where the stream began.
+#[test]
+fn the_first_acknowledgement_behind_a_syn_shows_what_is_missing_of_the_answer() {
+    for grace in [0, 16] {
+        // The client's first packet after its SYN may bring data, and the one before it be lost.
+        for (first, sent) in [("", 0), ("", 10), ("request", 0), ("request", 10)] {
+            // The server's bytes are captured from here on.
+            for missing in [0, 1, 100, 50_000, 20_000_000, 1_500_000_000] {
+                let mut lab = Lab::with(|builder| {
+                    builder.pickup_grace(grace, Duration::from_millis(100 * u64::from(grace)))
+                });
+                lab.send(Client, C, 0, "S", "");
+                lab.send(Client, C + 1 + sent, S + 1, "A", first);
+                let asked = C + 1 + sent + first.len() as u32;
+                let at = S + 1 + missing;
+                lab.send(Server, at, asked, "PA", "abc");
+                lab.send(Client, asked, at + 3, "A", "");
+                lab.send(Server, at + 3, asked, "PA", "def");
+                lab.send(Client, asked, at + 6, "A", "");
+                // The time to hold the first segments back, and that to wait for missing bytes.
+                (0..6).for_each(|_| lab.wait(Duration::from_secs(1)));
+                let gap = match missing {
+                    0 => String::new(),
+                    _ => format!("[{missing} acknowledged]"),
+                };
+                let which = format!("{grace} {first} {sent} {missing}");
+                assert_eq!(lab.side(0, Responder).text, format!("{gap}abcdef"), "{which}");
+                lab.finish();
+                assert_eq!(lab.seen.flows.len(), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_acknowledgement_behind_a_syn_makes_no_gap_of_bytes_that_were_captured() {
+    // It was captured before the bytes that it acknowledges, or after them.
+    for before in [true, false] {
+        let mut lab = Lab::new();
+        lab.send(Client, C, 0, "S", "");
+        if !before {
+            lab.send(Server, S + 1, C + 1, "PA", "banner");
+        }
+        lab.send(Client, C + 1, S + 7, "A", "");
+        if before {
+            lab.send(Server, S + 8, C + 1, "PA", "more");
+            lab.send(Server, S + 1, C + 1, "PA", "banner ");
+        } else {
+            lab.send(Server, S + 7, C + 1, "PA", " more");
+        }
+        lab.finish();
+        assert_eq!(lab.side(0, Responder).text, "banner more", "{before}");
+    }
+}
+
+#[test]
+fn a_straggler_behind_a_syn_does_not_show_where_the_answer_begins() {
+    let mut lab = Lab::new();
+    lab.send(Client, C + 3_000_000, 0, "S", "");
+    lab.send(Client, C, S, "A", "");
+    lab.send(Server, S + 9_001, C + 3_000_001, "PA", "abc");
+    lab.finish();
+    assert_eq!(lab.side(0, Responder).text, "abc");
+}
+
+/// Nothing but acknowledgements was captured of the server.
+#[test]
+fn all_that_a_server_sent_may_be_missing_with_its_syn_ack() {
+    for (seen, expected) in [(true, "[100 acknowledged]"), (false, "")] {
+        let mut lab = Lab::new();
+        lab.send(Client, C, 0, "S", "");
+        lab.send(Client, C + 1, S + 1, "A", "");
+        lab.send(Client, C + 1, S + 1, "PA", "request");
+        if seen {
+            lab.send(Server, S + 1, C + 8, "A", "");
+        }
+        lab.send(Client, C + 8, S + 101, "A", "");
+        lab.finish();
+        assert_eq!(lab.side(0, Responder).text, expected);
+    }
+}
