@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ring_sys::capability::Capability;
 
 use crate::xdp::libc_errno;
-use crate::{LinkType, Timestamp, XdpError};
+use crate::{LinkType, Timestamp, xdp};
 
 /// The error type of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +114,7 @@ pub enum Error {
     /// An error of AF_XDP. Errors common to all backends, such as a missing interface, use the
     /// variants above.
     #[error(transparent)]
-    Xdp(XdpError),
+    Xdp(xdp::Error),
     /// An operation was awaited outside a tokio runtime, or in one without `enable_io`.
     #[error(
         "awaited outside a tokio runtime with input and output enabled: enable them, or use the form that waits itself"
@@ -439,16 +439,16 @@ pub enum ForeignFormat {
     Ixia,
 }
 
-impl From<XdpError> for Error {
-    fn from(error: XdpError) -> Self {
+impl From<xdp::Error> for Error {
+    fn from(error: xdp::Error) -> Self {
         match error {
-            XdpError::NoSuchInterface { interface, source }
+            xdp::Error::NoSuchInterface { interface, source }
                 if source.raw_os_error() == Some(libc_errno::ENODEV) =>
             {
                 Self::NoInterface { name: interface }
             }
-            XdpError::InterfaceGone { interface } => Self::InterfaceGone { name: interface },
-            XdpError::SameInterface { interface } => Self::SameInterface { name: interface },
+            xdp::Error::InterfaceGone { interface } => Self::InterfaceGone { name: interface },
+            xdp::Error::SameInterface { interface } => Self::SameInterface { name: interface },
             error => Self::Xdp(error),
         }
     }

@@ -1,22 +1,53 @@
 //! Zero-copy packet capture and injection on Linux: AF_PACKET rings, AF_XDP, capture files, and one
 //! trait for all sources.
 //!
-//! # Where to start
+//! # What the crate has
 //!
-//! - [`Capture`] receives from an interface; [`Capture::builder`] lists all settings.
-//!   [`CaptureGroup`] shares an interface between threads.
-//! - [`Block::share`] passes blocks to other threads without a runtime and without a copy.
-//!   `examples/workers.rs` has one capturing thread and several workers, with bounded queues
-//!   between them.
-//! - [`Injector`] sends frames through an interface.
-//! - [`Bridge`] forwards packets between two interfaces, with a verdict on each packet.
-//! - [`XdpSocket`] receives and sends through AF_XDP, [`XdpGroup`] on all queues of an interface.
-//! - With the feature `tokio`, `AsyncCapture` is an asynchronous capture and offers a stream of
-//!   packets that own their bytes.
-//! - With the feature `pcap`, `CaptureFile` reads pcap and pcapng, and `CaptureWriter` writes them.
-//! - [`MemorySource`] delivers packets from memory, for tests or from elsewhere.
-//! - [`Filtered`] filters sources without a kernel filter.
-//! - [`PacketSource`] is the trait of all sources. They lend [`Packet`]s with their [`PacketMeta`].
+//! - **Capture**: [`Capture`] receives from an interface, or from all; [`Capture::builder`] lists
+//!   the settings. [`CaptureGroup`] shares an interface between threads. [`Block::share`] passes
+//!   blocks of one capture to several threads, without a runtime and without a copy:
+//!   `examples/workers.rs` does so with bounded queues.
+//! - **Injection**: [`Injector`] sends frames through an interface.
+//! - **AF_XDP**: [`xdp::Socket`] receives and sends past the kernel's stack, [`xdp::Group`] on all
+//!   queues of an interface, and [`xdp::Tap`] observes a wire. See [`xdp`].
+//! - **Forwarding**: [`Bridge`] joins two interfaces, with a verdict on each packet, over AF_PACKET
+//!   or AF_XDP.
+//! - **Filters**: [`CaptureFilter`] filters in the kernel, [`Filtered`] any other source.
+//! - **Duplicates**: [`Deduplicated`] removes those of mirror ports and bonds.
+//! - **Files** (feature `pcap`): `CaptureFile` reads pcap and pcapng, `CaptureWriter` writes them,
+//!   `RotatingWriter` writes a series.
+//! - **Memory**: [`MemorySource`] delivers packets from memory, for tests or from elsewhere.
+//! - **Asynchronous** (feature `tokio`): `AsyncCapture`, with a stream of packets that own their
+//!   bytes; `AsyncInjector`, `AsyncBridge` and `xdp::AsyncSocket`.
+//! - **Traits**: [`PacketSource`] is the trait of all sources, which lend [`Packet`]s with their
+//!   [`PacketMeta`]. [`PacketSink`] is the trait of all destinations.
+//!
+//! The first line of each:
+//!
+//! ```no_run
+//! # use std::time::Duration;
+//! # use ring_core::*;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let capture = Capture::builder("eth0").filter("udp".parse::<packet_filter::Filter>()?).open()?;
+//! let threads = Capture::builder("eth0").group(4, FanoutMode::Hash).open()?;
+//! let injector = Injector::open("eth0")?;
+//! let bridge = Bridge::open("eth0", "eth1")?;
+//! let socket = xdp::Socket::builder("eth0").queue(0).open()?;
+//! let queues = xdp::Group::open(&xdp::Socket::builder("eth0"))?;
+//! let tap = xdp::Tap::open("eth0", "eth1")?;
+//! let filtered = Filtered::new(tap, "tcp port 443".parse()?)?;
+//! let deduplicated = Deduplicated::new(filtered, Dedup::new(Duration::from_millis(10)));
+//! let memory: MemorySource = [&b"one"[..], b"two"].into_iter().collect();
+//! # #[cfg(feature = "pcap")] {
+//! let file = CaptureFile::open("trace.pcapng")?;
+//! let writer = CaptureWriter::builder().create("copy.pcapng")?;
+//! # }
+//! # #[cfg(feature = "tokio")] {
+//! let asynchronous = AsyncCapture::open("eth0")?;
+//! # }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # How packets are lent
 //!
@@ -79,7 +110,7 @@ mod timestamp;
 mod vlan;
 #[cfg(feature = "pcap")]
 mod write;
-mod xdp;
+pub mod xdp;
 
 #[cfg(feature = "tokio")]
 pub use asynchronous::{AsyncCapture, OwnedPacket, PacketStream};
@@ -117,15 +148,6 @@ pub use stored::{FileInterface, StoredBatch};
 pub use timestamp::{Timestamp, TimestampSource};
 #[cfg(feature = "pcap")]
 pub use write::{Annotation, CaptureWriter, CaptureWriterBuilder, InterfaceDescription};
-#[cfg(feature = "tokio")]
-pub use xdp::AsyncXdp;
-pub use xdp::{
-    ForwardStatistics, HugePages, KernelVersion, MultiBuffer, RaisedMtu, RejectReason,
-    SendRejected, SendRequest, SendTimestamp, Umem, UmemConfig, XdpAttach, XdpBatch, XdpDirection,
-    XdpError, XdpForwarder, XdpFrame, XdpGroup, XdpMode, XdpMtuReports, XdpOutcome, XdpProgram,
-    XdpReceiver, XdpReceiverStatistics, XdpSender, XdpSenderStatistics, XdpSocket,
-    XdpSocketBuilder, XdpTap, XdpTapBatch, XdpTapCounters, XdpWait, ZeroCopy,
-};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -19,7 +19,7 @@ use live_harness::{Missing, Result, none_dropped, program};
 use netns::Namespace;
 use ring_core::{
     AsyncBridge, AsyncInjector, Bridge, Capture, Error, Injector, InjectorBuilder, LinkType,
-    Packet, PacketMeta, RingGeometry, SendPath, Timeout, Timestamp, Verdict, XdpError, XdpSocket,
+    Packet, PacketMeta, RingGeometry, SendPath, Timeout, Timestamp, Verdict, xdp,
 };
 
 use counting::allocations;
@@ -271,7 +271,7 @@ fn packets_cross_an_awaited_bridge() -> Result {
 
 fn packets_cross_an_awaited_bridge_over_xdp() -> Result {
     cross(|| {
-        let [left, right] = ["left0", "right0"].map(XdpSocket::builder);
+        let [left, right] = ["left0", "right0"].map(xdp::Socket::builder);
         Bridge::with_xdp(&left, &right)
     })
 }
@@ -290,7 +290,7 @@ fn cross(open: impl FnOnce() -> std::result::Result<Bridge, Error> + Send) -> Re
     links.iter().try_for_each(|link| link.wait_until_running(hosts::SOON))?;
 
     let opened = match bridge.run(open)? {
-        Err(Error::Xdp(XdpError::MissingCapability { operation, capabilities, .. })) => {
+        Err(Error::Xdp(xdp::Error::MissingCapability { operation, capabilities, .. })) => {
             return Err(Missing::Privilege { what: operation, privilege: capabilities }.into());
         }
         opened => opened?,

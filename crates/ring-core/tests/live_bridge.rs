@@ -1,7 +1,7 @@
 //! Two hosts that are connected only by a bridge of this crate.
 
-#[path = "live_bridge/xdp.rs"]
-mod xdp;
+#[path = "live_bridge/over_xdp.rs"]
+mod over_xdp;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use live_harness::{Missing, Result, program};
 use netns::{Link, Namespace};
 use ring_core::{
-    Bridge, BridgeStatistics, Error, Interrupter, Next, SendPath, Side, Timeout, Transit,
-    UmemConfig, Verdict, XdpAttach, XdpError, XdpSocket, XdpSocketBuilder,
+    Bridge, BridgeStatistics, Error, Interrupter, Next, SendPath, Side, Timeout, Transit, Verdict,
+    xdp,
 };
 
-use xdp::{
+use over_xdp::{
     a_packet_without_frames_is_given_up_over_xdp, a_verdict_that_panics_spoils_nothing_over_xdp,
     every_queue_is_served_over_xdp, few_frames_and_short_rings_lose_nothing_over_xdp,
     fewer_queues_send_than_receive_over_xdp, pieces_fit_the_mtu_over_xdp,
@@ -62,11 +62,11 @@ live_harness::main!(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Over {
     Packet(SendPath),
-    Xdp(XdpAttach),
+    Xdp(xdp::Attach),
 }
 
 const PACKET: [Over; 2] = [Over::Packet(SendPath::Messages), Over::Packet(SendPath::Ring)];
-const XDP: [Over; 2] = [Over::Xdp(XdpAttach::Native), Over::Xdp(XdpAttach::Generic)];
+const XDP: [Over; 2] = [Over::Xdp(xdp::Attach::Native), Over::Xdp(xdp::Attach::Generic)];
 
 const SOON: Duration = Duration::from_secs(5);
 const SIZE: usize = 20 << 20;
@@ -103,16 +103,15 @@ impl Hosts {
                 let builder = Bridge::builder("left0", "right0").send_path(path);
                 Ok(self.bridge.run(|| builder.open())??)
             }
-            Over::Xdp(mode) => {
-                self.open_xdp(["left0", "right0"].map(|name| XdpSocket::builder(name).attach(mode)))
-            }
+            Over::Xdp(mode) => self
+                .open_xdp(["left0", "right0"].map(|name| xdp::Socket::builder(name).attach(mode))),
         }
     }
 
     /// Without real root it cannot be opened; the test then reports that.
-    fn open_xdp(&self, [left, right]: [XdpSocketBuilder; 2]) -> Result<Bridge> {
+    fn open_xdp(&self, [left, right]: [xdp::SocketBuilder; 2]) -> Result<Bridge> {
         match self.bridge.run(|| Bridge::with_xdp(&left, &right))? {
-            Err(Error::Xdp(XdpError::MissingCapability { operation, capabilities, .. })) => {
+            Err(Error::Xdp(xdp::Error::MissingCapability { operation, capabilities, .. })) => {
                 Err(Missing::Privilege { what: operation, privilege: capabilities }.into())
             }
             opened => Ok(opened?),
@@ -211,7 +210,7 @@ fn transfer(over: [Over; 2]) -> Result {
         // Segments as an adapter would get them, coalesced and without checksums. A native program
         // disables coalescing.
         let joined = *longest.lock().unwrap() > 10_000;
-        assert_eq!(joined, path != Over::Xdp(XdpAttach::Native), "{path:?}");
+        assert_eq!(joined, path != Over::Xdp(xdp::Attach::Native), "{path:?}");
         let BridgeStatistics { to_right, to_left, .. } = statistics;
         assert_eq!((to_left.refused, to_left.rejected), (0, 0), "{path:?}: {statistics:?}");
         assert_eq!((to_right.refused, to_right.rejected), (0, 0), "{path:?}: {statistics:?}");
@@ -527,7 +526,7 @@ fn wrong_pairs_are_refused_over_xdp() -> Result {
     hosts.wire()?;
     drop(hosts.open(XDP[1])?);
     let pair = |right: &str| {
-        let [left, right] = ["left0", right].map(XdpSocket::builder);
+        let [left, right] = ["left0", right].map(xdp::Socket::builder);
         hosts.bridge.run(|| Bridge::with_xdp(&left, &right))
     };
     let missing = pair("nowhere")?;

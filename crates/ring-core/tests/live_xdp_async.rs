@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use live_harness::{Result, none_dropped};
 use netns::Namespace;
-use ring_core::{AsyncXdp, Error, IntoPacketSource as _, PacketBatch as _, UmemConfig, XdpSocket};
+use ring_core::{Error, IntoPacketSource as _, PacketBatch as _, xdp};
 use tokio::time::timeout;
 
 use hosts::{Sender, wire};
@@ -34,7 +34,7 @@ fn runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     runtime.block_on(work)
 }
 
-async fn take(socket: &mut AsyncXdp, count: usize) -> Result<Vec<Vec<u8>>> {
+async fn take(socket: &mut xdp::AsyncSocket, count: usize) -> Result<Vec<Vec<u8>>> {
     let mut seen = Vec::new();
     while seen.len() < count {
         let Some(batch) = timeout(SOON, socket.next_batch()).await?? else { break };
@@ -46,7 +46,7 @@ async fn take(socket: &mut AsyncXdp, count: usize) -> Result<Vec<Vec<u8>>> {
 fn packets_are_awaited() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
-    let mut socket = AsyncXdp::from(open(&right, &XdpSocket::builder("right0"))?);
+    let mut socket = xdp::AsyncSocket::from(open(&right, &xdp::Socket::builder("right0"))?);
     let sender = Sender::new(&left, "left0")?;
     let sent = frames(2000, 200);
     let sending = sent.clone();
@@ -67,7 +67,7 @@ fn packets_are_awaited() -> Result {
 fn a_cancelled_wait_loses_nothing() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
-    let mut socket = AsyncXdp::from(open(&right, &XdpSocket::builder("right0"))?);
+    let mut socket = xdp::AsyncSocket::from(open(&right, &xdp::Socket::builder("right0"))?);
     let sender = Sender::new(&left, "left0")?;
     let sent = frames(300, 100);
     let sending = sent.clone();
@@ -102,9 +102,9 @@ fn a_cancelled_wait_loses_nothing() -> Result {
 fn frames_that_come_back_wake_the_task() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
-    let memory = UmemConfig::new().frames(8);
-    let builder = XdpSocket::builder("right0").ring_size(8).fill_target(8).memory(memory);
-    let mut socket = AsyncXdp::from(open(&right, &builder)?);
+    let memory = xdp::UmemConfig::new().frames(8);
+    let builder = xdp::Socket::builder("right0").ring_size(8).fill_target(8).memory(memory);
+    let mut socket = xdp::AsyncSocket::from(open(&right, &builder)?);
     let sender = Sender::new(&left, "left0")?;
     let sent = frames(9, 100);
     runtime(async {
@@ -131,7 +131,7 @@ fn frames_that_come_back_wake_the_task() -> Result {
 fn an_interruption_ends_the_wait() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
-    let mut socket = AsyncXdp::from(open(&right, &XdpSocket::builder("right0"))?);
+    let mut socket = xdp::AsyncSocket::from(open(&right, &xdp::Socket::builder("right0"))?);
     let interrupter = socket.interrupter().expect("it waits");
     let other = thread::spawn(move || {
         thread::sleep(SHORT);
@@ -148,7 +148,7 @@ fn an_interruption_ends_the_wait() -> Result {
 fn an_interface_that_goes_away_is_an_error() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (_l, r) = wire(&left, &right)?;
-    let mut socket = AsyncXdp::from(open(&right, &XdpSocket::builder("right0"))?);
+    let mut socket = xdp::AsyncSocket::from(open(&right, &xdp::Socket::builder("right0"))?);
     let error = runtime(async {
         assert!(timeout(SHORT, socket.next_batch()).await.is_err());
         r.delete()?;
@@ -164,7 +164,7 @@ fn an_interface_that_goes_away_is_an_error() -> Result {
 fn outside_a_runtime_it_is_an_error() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
-    let mut socket = AsyncXdp::from(open(&right, &XdpSocket::builder("right0"))?);
+    let mut socket = xdp::AsyncSocket::from(open(&right, &xdp::Socket::builder("right0"))?);
     let mut waiting = Box::pin(socket.next_batch());
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let polled = waiting.as_mut().poll(&mut context);
@@ -175,7 +175,7 @@ fn outside_a_runtime_it_is_an_error() -> Result {
 fn the_source_is_handed_over() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
-    let mut socket = AsyncXdp::from(open(&right, &XdpSocket::builder("right0"))?);
+    let mut socket = xdp::AsyncSocket::from(open(&right, &xdp::Socket::builder("right0"))?);
     let sender = Sender::new(&left, "left0")?;
     let sent = frames(20, 100);
     sender.send(&sent[..10])?;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use packet_filter::Program;
-use ring_core::{Direction, Next, Packet, PacketBatch as _, Timeout, Timestamp, XdpMtuReports};
+use ring_core::{Direction, Next, Packet, PacketBatch as _, Timeout, Timestamp, xdp};
 use ring_sys::clock;
 
 use self::described::Described;
@@ -132,7 +132,7 @@ fn take<S: Described>(
     mut source: S,
     arguments: &Arguments,
     output: &Output,
-    mtus: Option<XdpMtuReports>,
+    mtus: Option<xdp::MtuReports>,
     totals: Option<Totals>,
 ) -> Result<(), Error> {
     if let Some(interrupter) = source.interrupter() {
@@ -205,7 +205,7 @@ struct Run<'a> {
     looked: Option<Instant>,
     /// `true` once drops were reported.
     warned: bool,
-    mtus: Option<XdpMtuReports>,
+    mtus: Option<xdp::MtuReports>,
     links: Links,
 }
 

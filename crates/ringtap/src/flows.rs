@@ -8,7 +8,7 @@ use std::task::Poll;
 use conversation::{FlowEvent, FlowNumber, FlowStream, FlowStreamExt as _, Handle, Statistics};
 use flow::{FiveTuple, FiveTupleKey, FlowRecord, Orientation, SideCounters, protocol};
 use futures_util::StreamExt as _;
-use ring_core::{PacketSource, XdpMtuReports};
+use ring_core::{PacketSource, xdp};
 use serde::Serialize;
 
 use crate::Error;
@@ -104,7 +104,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
 #[derive(Clone)]
 struct Watched {
     links: Links,
-    mtus: Option<XdpMtuReports>,
+    mtus: Option<xdp::MtuReports>,
 }
 
 async fn print<S>(

@@ -13,8 +13,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use packet_filter::{Program, Target};
 use ring_core::{
     Capture, CaptureFile, Filtered, LinkType, PacketSource as _, RingGeometry, RingProfile,
-    UmemConfig, Unwritable, XdpGroup, XdpMtuReports, XdpSocket, XdpSocketBuilder, XdpTap,
-    XdpTapCounters,
+    Unwritable, xdp,
 };
 use ring_sys::interface;
 
@@ -102,16 +101,16 @@ pub(crate) enum Source {
     /// An interface.
     Live(Box<Capture>),
     /// An interface, past the kernel's stack.
-    Xdp(Box<XdpGroup>),
+    Xdp(Box<xdp::Group>),
     /// Two interfaces, between which packets are passed on.
-    Tap(Box<Filtered<XdpTap>>),
+    Tap(Box<Filtered<xdp::Tap>>),
     /// A file.
     File(Box<Filtered<CaptureFile>>),
 }
 
 impl Source {
     /// The raised MTUs of the interfaces, where they change what is captured.
-    pub(crate) fn mtu_reports(&self) -> Option<XdpMtuReports> {
+    pub(crate) fn mtu_reports(&self) -> Option<xdp::MtuReports> {
         match self {
             Self::Xdp(group) => Some(group.mtu_reports()),
             Self::Tap(tap) => Some(tap.get_ref().mtu_reports()),
@@ -120,7 +119,7 @@ impl Source {
     }
 
     /// Where packets are passed on, what becomes of them.
-    pub(crate) fn counters(&self) -> Option<XdpTapCounters> {
+    pub(crate) fn counters(&self) -> Option<xdp::TapCounters> {
         match self {
             Self::Tap(tap) => Some(tap.get_ref().counters()),
             _ => None,
@@ -312,20 +311,20 @@ impl Input {
     fn open_xdp(&self, interface: &str, condition: &Condition) -> Result<Source, ring_core::Error> {
         // Room for a burst of some milliseconds.
         const RING: u32 = 4096;
-        let builder = |name: &str| -> XdpSocketBuilder {
-            XdpSocket::builder(name)
+        let builder = |name: &str| -> xdp::SocketBuilder {
+            xdp::Socket::builder(name)
                 .ring_size(RING)
-                .memory(UmemConfig::new().frames(4 * RING))
+                .memory(xdp::UmemConfig::new().frames(4 * RING))
                 .reopen(true)
                 .promiscuous(!self.no_promiscuous_mode)
         };
         let Condition { filter, options } = condition.clone();
         let Some(other) = &self.forward else {
             let builder = builder(interface).steer_with(&filter, options)?;
-            return Ok(Source::Xdp(Box::new(XdpGroup::open(&builder)?)));
+            return Ok(Source::Xdp(Box::new(xdp::Group::open(&builder)?)));
         };
         // Everything is passed on, whatever is looked at.
-        let tap = XdpTap::with(&builder(interface), &builder(other))?;
+        let tap = xdp::Tap::with(&builder(interface), &builder(other))?;
         Ok(Source::Tap(Box::new(Filtered::with_options(tap, filter, options)?)))
     }
 }

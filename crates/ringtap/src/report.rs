@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use conversation::{Handle, Statistics};
-use ring_core::{RaisedMtu, Side, XdpMtuReports, XdpTapCounters};
+use ring_core::{Side, xdp};
 
 pub(crate) use self::links::Links;
 use crate::Error;
@@ -98,9 +98,9 @@ pub(crate) fn dropped(drops: u64, input: &Input) {
 }
 
 /// Says which interfaces have a larger MTU than before.
-pub(crate) fn raised_mtus(reports: Option<&XdpMtuReports>) {
-    while let Some(RaisedMtu { interface, before, now, fits, reopened, .. }) =
-        reports.and_then(XdpMtuReports::take)
+pub(crate) fn raised_mtus(reports: Option<&xdp::MtuReports>) {
+    while let Some(xdp::RaisedMtu { interface, before, now, fits, reopened, .. }) =
+        reports.and_then(xdp::MtuReports::take)
     {
         let what = match (fits, reopened) {
             (true, false) => "packets of that length are captured",
@@ -118,7 +118,7 @@ pub(crate) fn watch_source(
     handle: Handle,
     input: &Input,
     mut links: Links,
-    mtus: Option<XdpMtuReports>,
+    mtus: Option<xdp::MtuReports>,
 ) {
     if !input.is_live() {
         return;
@@ -261,7 +261,7 @@ pub(crate) fn print(statistics: &Statistics, live: bool) {
 }
 
 /// Prints what became of the packets that were to be passed on.
-pub(crate) fn print_forwarded(counters: Option<&XdpTapCounters>) {
+pub(crate) fn print_forwarded(counters: Option<&xdp::TapCounters>) {
     let Some(counters) = counters else { return };
     let [left, right] = [Side::Left, Side::Right].map(|side| counters.forwarded(side));
     line(format_args!("{} passed on", packets(left.forwarded + right.forwarded)));

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use aya::maps::{Array, Map};
 use aya::programs::{Xdp, XdpMode as AyaMode};
-use ring_core::{
-    Next, PacketBatch as _, PacketSource as _, Timeout, XdpAttach, XdpProgram, XdpSocket,
-};
+use ring_core::{Next, PacketBatch as _, PacketSource as _, Timeout, xdp};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/redirect.o"));
 
@@ -28,13 +26,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     redirect.load()?;
     let program = if hand_over {
         let descriptor = redirect.fd()?.as_fd().try_clone_to_owned()?;
-        XdpProgram::attach(interface, descriptor, sockets, XdpAttach::Auto)?
+        xdp::Program::attach(interface, descriptor, sockets, xdp::Attach::Auto)?
     } else {
         redirect.attach(interface, AyaMode::default())?;
-        XdpProgram::of_map(sockets)?
+        xdp::Program::of_map(sockets)?
     };
 
-    let mut socket = XdpSocket::builder(interface).program(&program).open()?;
+    let mut socket = xdp::Socket::builder(interface).program(&program).open()?;
     println!("open: {:?}", socket.outcome());
     let mut left = 10_usize;
     while left > 0 {

@@ -67,7 +67,7 @@ at the other end. The rate of the C program shows how much the kernel accepts he
         "xdp" => {
             "AF_XDP on a veth pair, native mode, copied by the kernel (veth has no zero-copy). The received packets \
 were sent with sendmmsg from the other processor. A socket with default settings takes the packets of 200 µs at one \
-wake-up; with `XdpWait::Sleep` each packet wakes it, as it does the peers.\n\n"
+wake-up; with `xdp::Wait::Sleep` each packet wakes it, as it does the peers.\n\n"
         }
         _ => "",
     }

@@ -11,8 +11,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use ring_core::{
     AsyncCapture, Capture, CaptureBuilder, Injector, Next, Packet, PacketBatch as _,
-    PacketSource as _, RingProfile, SendPath, SharedBlock, Timeout, XdpAttach, XdpDirection,
-    XdpSocket, XdpWait, ZeroCopy,
+    PacketSource as _, RingProfile, SendPath, SharedBlock, Timeout, xdp,
 };
 
 use crate::memory;
@@ -179,14 +178,14 @@ fn receive_shared(interface: &str) -> Outcome {
 
 fn receive_xdp(interface: &str, wait: &str) -> Outcome {
     let wait = match wait {
-        "sleep" => XdpWait::Sleep,
-        "adaptive" => XdpWait::Adaptive(Duration::from_micros(20)),
-        _ => XdpWait::default(),
+        "sleep" => xdp::Wait::Sleep,
+        "adaptive" => xdp::Wait::Adaptive(Duration::from_micros(20)),
+        _ => xdp::Wait::default(),
     };
-    let mut socket = XdpSocket::builder(interface)
-        .direction(XdpDirection::Receive)
-        .attach(XdpAttach::Native)
-        .zero_copy(ZeroCopy::Forbidden)
+    let mut socket = xdp::Socket::builder(interface)
+        .direction(xdp::Direction::Receive)
+        .attach(xdp::Attach::Native)
+        .zero_copy(xdp::ZeroCopy::Forbidden)
         .wait(wait)
         .open()?;
     let mut tally = Tally::start()?;
@@ -214,9 +213,9 @@ fn inject(path: SendPath, interface: &str, length: &str, count: &str) -> Outcome
 fn send_xdp(interface: &str, length: &str, count: &str) -> Outcome {
     let count: u64 = count.parse()?;
     let frame = frame(length.parse()?);
-    let mut socket = XdpSocket::builder(interface)
-        .direction(XdpDirection::Send)
-        .zero_copy(ZeroCopy::Forbidden)
+    let mut socket = xdp::Socket::builder(interface)
+        .direction(xdp::Direction::Send)
+        .zero_copy(xdp::ZeroCopy::Forbidden)
         .open()?;
     let sending = Sending::start()?;
     let mut queued = 0;

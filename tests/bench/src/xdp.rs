@@ -17,8 +17,8 @@ const LIMIT: Duration = Duration::from_secs(165);
 const LENGTHS: [u32; 2] = [64, 1500];
 const RATE: u64 = 100_000;
 
-const OURS: &str = "XdpSocket";
-const SLEEPING: &str = "XdpSocket, XdpWait::Sleep";
+const OURS: &str = "xdp::Socket";
+const SLEEPING: &str = "xdp::Socket, xdp::Wait::Sleep";
 const C: &str = "C loop with libxdp";
 const XSK_RS: &str = "xsk-rs 0.11";
 const NETRING: &str = "netring 0.29";

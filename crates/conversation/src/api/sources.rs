@@ -1,9 +1,7 @@
 //! The way from one source, or several as one, to a stream of flows.
 
 use flow::FlowExtractor;
-use ring_core::{
-    Capture, CaptureGroup, Error, IntoPacketSource, PacketSource, XdpGroup, XdpSocket,
-};
+use ring_core::{Capture, CaptureGroup, Error, IntoPacketSource, PacketSource, xdp};
 
 use crate::api::builder::FlowStream;
 use crate::api::conversations::Conversations;
@@ -80,10 +78,10 @@ impl IntoPacketSources for CaptureGroup {
     }
 }
 
-impl IntoPacketSources for XdpGroup {
-    type Source = XdpSocket;
+impl IntoPacketSources for xdp::Group {
+    type Source = xdp::Socket;
 
-    fn into_packet_sources(self) -> Result<Vec<XdpSocket>, Error> {
+    fn into_packet_sources(self) -> Result<Vec<xdp::Socket>, Error> {
         Ok(self.into_members())
     }
 }

@@ -11,16 +11,13 @@ use super::{Bridge, LaneStatistics, Lanes, Pumped, Side, Transit, Verdict};
 use crate::checksum::Segment;
 use crate::error::system;
 use crate::xdp::{Passed, can_pass, counterpart, open_both, pass_on, put_in_place, unless_down};
-use crate::{
-    ChecksumStatus, Error, Interrupter, LinkType, Next, Packet, PacketMeta, Timeout, XdpError,
-    XdpFrame, XdpReceiver, XdpSender, XdpSocket, XdpSocketBuilder,
-};
+use crate::{ChecksumStatus, Error, Interrupter, LinkType, Next, Packet, PacketMeta, Timeout, xdp};
 
 /// The sockets of all queues, and the packets between them.
 #[derive(Debug)]
 pub(super) struct XdpLanes {
-    left: Vec<XdpSocket>,
-    right: Vec<XdpSocket>,
+    left: Vec<xdp::Socket>,
+    right: Vec<xdp::Socket>,
     to_right: Vec<XdpLane>,
     to_left: Vec<XdpLane>,
     /// The number of packets reported as sent. Keeps totals from decreasing if the kernel refuses a
@@ -34,9 +31,9 @@ struct XdpLane {
     from: Side,
     /// Received frames that are not processed yet. A frame that continues belongs to the same
     /// packet as the next frame.
-    held: VecDeque<(XdpFrame, PacketMeta)>,
+    held: VecDeque<(xdp::Frame, PacketMeta)>,
     /// The frames of the current packet.
-    frames: Vec<XdpFrame>,
+    frames: Vec<xdp::Frame>,
     /// The current packet's bytes, if it has several frames.
     joined: Vec<u8>,
     /// The current packet as changed by the verdict.
@@ -71,16 +68,16 @@ impl Bridge {
     /// (both), promiscuous mode (on) and the wait strategy (sleep until a packet arrives).
     ///
     /// The host's stack does not see forwarded packets, unless the builders
-    /// [steer](XdpSocketBuilder::steer) part of the traffic. VLAN tags stay in the packet's bytes.
-    /// If the interface removes the tags, they are lost; `ethtool -K eth0 rxvlan off` turns that
-    /// off. Checksums that a virtual link left to an adapter are recognised by the sum of the
+    /// [steer](xdp::SocketBuilder::steer) part of the traffic. VLAN tags stay in the packet's
+    /// bytes. If the interface removes the tags, they are lost; `ethtool -K eth0 rxvlan off` turns
+    /// that off. Checksums that a virtual link left to an adapter are recognised by the sum of the
     /// pseudo-header in their place.
     ///
     /// ```no_run
-    /// use ring_core::{Bridge, Verdict, XdpSocket};
+    /// use ring_core::{Bridge, Verdict, xdp};
     ///
     /// # fn main() -> Result<(), ring_core::Error> {
-    /// let (left, right) = (XdpSocket::builder("eth0"), XdpSocket::builder("eth1"));
+    /// let (left, right) = (xdp::Socket::builder("eth0"), xdp::Socket::builder("eth1"));
     /// let mut bridge = Bridge::with_xdp(&left, &right)?;
     /// bridge.run(|_| Verdict::Forward)?;
     /// # Ok(())
@@ -88,15 +85,15 @@ impl Bridge {
     /// ```
     ///
     /// # Errors
-    /// As [`XdpSocketBuilder::open`], in [`Error::Xdp`]; [`Error::NoInterface`];
+    /// As [`xdp::SocketBuilder::open`], in [`Error::Xdp`]; [`Error::NoInterface`];
     /// [`Error::SameInterface`]; [`Error::SinkLinkType`].
-    pub fn with_xdp(left: &XdpSocketBuilder, right: &XdpSocketBuilder) -> Result<Self, Error> {
+    pub fn with_xdp(left: &xdp::SocketBuilder, right: &xdp::SocketBuilder) -> Result<Self, Error> {
         let [left, right] = open_both(left, right)?;
         Self::between(left, right)
     }
 
     /// Joins two interfaces, given the sockets of their queues.
-    pub(crate) fn between(left: Vec<XdpSocket>, right: Vec<XdpSocket>) -> Result<Self, Error> {
+    pub(crate) fn between(left: Vec<xdp::Socket>, right: Vec<xdp::Socket>) -> Result<Self, Error> {
         let (here, there) = (left[0].endpoint(), right[0].endpoint());
         if here.link_type != there.link_type {
             return Err(Error::SinkLinkType {
@@ -114,7 +111,7 @@ impl Bridge {
         }
         poller.add_edge(interrupter.as_fd(), 0).map_err(system("watch a descriptor"))?;
         let lanes =
-            |from, sockets: &[XdpSocket]| sockets.iter().map(|_| XdpLane::new(from)).collect();
+            |from, sockets: &[xdp::Socket]| sockets.iter().map(|_| XdpLane::new(from)).collect();
         let (to_right, to_left) = (lanes(Side::Left, &left), lanes(Side::Right, &right));
         let lanes = Lanes::Xdp(XdpLanes { left, right, to_right, to_left, sent: [0; 2] });
         Ok(Self { lanes, poller, interrupter, stalled: false })
@@ -190,10 +187,10 @@ impl XdpLane {
 
     fn pump(
         &mut self,
-        receiver: &mut XdpReceiver,
-        sender: &mut XdpSender,
+        receiver: &mut xdp::Receiver,
+        sender: &mut xdp::Sender,
         verdict: &mut impl FnMut(&mut Transit<'_>) -> Verdict,
-    ) -> Result<Pumped, XdpError> {
+    ) -> Result<Pumped, xdp::Error> {
         if self.down {
             self.flush(sender)?;
         }
@@ -218,7 +215,7 @@ impl XdpLane {
     }
 
     /// Receives the next frames. `false` if there are none.
-    fn take(&mut self, receiver: &mut XdpReceiver) -> Result<bool, XdpError> {
+    fn take(&mut self, receiver: &mut xdp::Receiver) -> Result<bool, xdp::Error> {
         if self.held.is_empty() {
             let received = receiver.receive(Timeout::Now);
             let Some(Next::Batch(batch)) = unless_down(received)? else { return Ok(false) };
@@ -231,7 +228,7 @@ impl XdpLane {
     /// Gets the verdict on the next packet and decides how to send it.
     fn look(
         &mut self,
-        sender: &XdpSender,
+        sender: &xdp::Sender,
         link_type: LinkType,
         verdict: &mut impl FnMut(&mut Transit<'_>) -> Verdict,
     ) {
@@ -240,7 +237,7 @@ impl XdpLane {
         self.frames.clear();
         self.frames.push(first);
         self.joined.clear();
-        while self.frames.last().is_some_and(XdpFrame::continues)
+        while self.frames.last().is_some_and(xdp::Frame::continues)
             && let Some((next, _)) = self.held.pop_front()
         {
             self.frames.push(next);
@@ -299,7 +296,7 @@ impl XdpLane {
     }
 
     /// Queues the current packet. `false` if there is no room for all of it.
-    fn send(&mut self, sender: &mut XdpSender) -> Result<bool, XdpError> {
+    fn send(&mut self, sender: &mut xdp::Sender) -> Result<bool, xdp::Error> {
         if self.waiting.is_some() && self.down {
             return self.give_up();
         }
@@ -318,13 +315,13 @@ impl XdpLane {
 
     /// `true` if the current packet failed twice to get frames while none were in flight, so that
     /// all of them are in use for receiving.
-    fn is_stuck(&mut self, sender: &XdpSender) -> bool {
+    fn is_stuck(&mut self, sender: &xdp::Sender) -> bool {
         let before = self.stuck;
         self.stuck = sender.endpoint.umem.in_flight() == 0;
         before && self.stuck
     }
 
-    fn give_up(&mut self) -> Result<bool, XdpError> {
+    fn give_up(&mut self) -> Result<bool, xdp::Error> {
         (self.waiting, self.stuck) = (None, false);
         self.frames.clear();
         self.statistics.lost += 1;
@@ -332,7 +329,11 @@ impl XdpLane {
     }
 
     /// Queues as much of the packet as there is room for. `true` if that is all of it.
-    fn queue(&mut self, sender: &mut XdpSender, outgoing: &mut Outgoing) -> Result<bool, XdpError> {
+    fn queue(
+        &mut self,
+        sender: &mut xdp::Sender,
+        outgoing: &mut Outgoing,
+    ) -> Result<bool, xdp::Error> {
         match outgoing {
             // `can_pass` was checked before.
             Outgoing::Frames => {
@@ -353,7 +354,7 @@ impl XdpLane {
     }
 
     /// Hands over what is queued, and records if the other interface is down.
-    fn flush(&mut self, sender: &mut XdpSender) -> Result<(), XdpError> {
+    fn flush(&mut self, sender: &mut xdp::Sender) -> Result<(), xdp::Error> {
         self.down = unless_down(sender.flush())?.is_none();
         Ok(())
     }

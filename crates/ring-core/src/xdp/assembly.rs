@@ -52,7 +52,7 @@ mod tests {
     use ring_sys::bpf::instruction::{JA, LDX_W};
     use ring_sys::bpf::{Map, MapKind, Program, ProgramKind};
 
-    use super::super::error::XdpError;
+    use super::super::error::Error;
     use super::*;
 
     /// Loading needs privileges. Without them the test is skipped, with a message.
@@ -109,7 +109,7 @@ mod tests {
             Instruction::exit(),
         ];
         let error = super::super::program::load(&code).expect_err("refused");
-        assert!(matches!(&error, XdpError::Program(refused) if !refused.log.is_empty()));
+        assert!(matches!(&error, Error::Program(refused) if !refused.log.is_empty()));
         assert!(error.to_string().contains("invalid access to packet"), "{error}");
     }
 }

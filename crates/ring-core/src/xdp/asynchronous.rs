@@ -8,27 +8,25 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::coop;
 
-use super::batch::XdpBatch;
-use super::error::XdpError;
-use super::sender::XdpSender;
-use super::socket::XdpSocket;
+use super::batch::Batch;
+use super::error::Error;
+use super::sender::Sender;
+use super::socket::Socket;
 use super::wait::Woken;
 use crate::error::system;
-use crate::{
-    Error, Interrupter, IntoPacketSource, PacketSource as _, Statistics, Timeout, reactor,
-};
+use crate::{Interrupter, IntoPacketSource, PacketSource as _, Statistics, Timeout, reactor};
 
-/// An [`XdpSocket`] with asynchronous waits.
+/// An [`Socket`] with asynchronous waits.
 ///
 /// It registers with the reactor of the runtime in which it is first awaited, which needs I/O
 /// enabled. A busy link does not starve other tasks, since each batch counts against the task's
 /// budget.
 ///
 /// ```no_run
-/// use ring_core::{AsyncXdp, PacketBatch as _, XdpSocket};
+/// use ring_core::{PacketBatch as _, xdp};
 ///
 /// # async fn example() -> Result<(), ring_core::Error> {
-/// let mut socket = AsyncXdp::from(XdpSocket::open("eth0", 0)?);
+/// let mut socket = xdp::AsyncSocket::from(xdp::Socket::open("eth0", 0)?);
 /// while let Some(batch) = socket.next_batch().await? {
 ///     for packet in batch.packets() {
 ///         println!("{} {} bytes", packet.timestamp(), packet.data().len());
@@ -38,25 +36,25 @@ use crate::{
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct AsyncXdp {
-    socket: XdpSocket,
+pub struct AsyncSocket {
+    socket: Socket,
     /// A duplicate of the descriptor that the socket waits with.
     reactor: Option<AsyncFd<OwnedFd>>,
 }
 
-impl AsyncXdp {
+impl AsyncSocket {
     /// Waits for the next batch. `None` if an [`Interrupter`] ended the wait.
     ///
     /// Cancel-safe: if the future is dropped before it is ready, no packet was taken. Queued
     /// packets are flushed before the wait.
     ///
     /// # Errors
-    /// As [`PacketSource::next_batch`](crate::PacketSource::next_batch); [`Error::NoRuntime`]
-    /// outside a runtime.
+    /// As [`PacketSource::next_batch`](crate::PacketSource::next_batch);
+    /// [`Error::NoRuntime`](crate::Error::NoRuntime) outside a runtime.
     ///
     /// # Panics
     /// In a runtime without I/O enabled.
-    pub async fn next_batch(&mut self) -> Result<Option<XdpBatch<'_>>, Error> {
+    pub async fn next_batch(&mut self) -> Result<Option<Batch<'_>>, crate::Error> {
         if let Some(sender) = &mut self.socket.sender
             && sender.is_staged()
         {
@@ -72,20 +70,20 @@ impl AsyncXdp {
     /// The sending half. Its calls do not wait, except for those that take a timeout.
     ///
     /// # Errors
-    /// [`XdpError::WrongDirection`].
-    pub fn sender(&mut self) -> Result<&mut XdpSender, XdpError> {
+    /// [`Error::WrongDirection`].
+    pub fn sender(&mut self) -> Result<&mut Sender, Error> {
         self.socket.sender()
     }
 
     /// The blocking socket, for operations that do not wait.
     #[must_use]
-    pub fn socket(&self) -> &XdpSocket {
+    pub fn socket(&self) -> &Socket {
         &self.socket
     }
 
     /// Leaves the reactor and returns the blocking socket.
     #[must_use]
-    pub fn into_socket(self) -> XdpSocket {
+    pub fn into_socket(self) -> Socket {
         self.socket
     }
 
@@ -100,13 +98,13 @@ impl AsyncXdp {
     ///
     /// # Errors
     /// As [`PacketSource::statistics`](crate::PacketSource::statistics).
-    pub fn statistics(&self) -> Result<Statistics, Error> {
+    pub fn statistics(&self) -> Result<Statistics, crate::Error> {
         self.socket.statistics()
     }
 
     /// Receives packets and registers the task to be woken when there may be some. `false` if
     /// interrupted.
-    fn poll_taken(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+    fn poll_taken(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, crate::Error>> {
         let budget = ready!(coop::poll_proceed(cx));
         loop {
             // Done first, so that the socket knows that its descriptor is waited for.
@@ -127,12 +125,11 @@ impl AsyncXdp {
         }
     }
 
-    fn reactor(&mut self) -> Result<&AsyncFd<OwnedFd>, Error> {
+    fn reactor(&mut self) -> Result<&AsyncFd<OwnedFd>, crate::Error> {
         let reactor = match self.reactor.take() {
             Some(reactor) => reactor,
             None => {
-                let descriptor =
-                    self.socket.readiness().ok_or(XdpError::WrongDirection("receive"))?;
+                let descriptor = self.socket.readiness().ok_or(Error::WrongDirection("receive"))?;
                 reactor::enter(descriptor, Interest::READABLE)?
             }
         };
@@ -140,17 +137,17 @@ impl AsyncXdp {
     }
 }
 
-impl From<XdpSocket> for AsyncXdp {
-    fn from(socket: XdpSocket) -> Self {
+impl From<Socket> for AsyncSocket {
+    fn from(socket: Socket) -> Self {
         Self { socket, reactor: None }
     }
 }
 
 /// Leaves the reactor; the new owner of the source waits by itself.
-impl IntoPacketSource for AsyncXdp {
-    type Source = XdpSocket;
+impl IntoPacketSource for AsyncSocket {
+    type Source = Socket;
 
-    fn into_packet_source(self) -> Result<XdpSocket, Error> {
+    fn into_packet_source(self) -> Result<Socket, crate::Error> {
         Ok(self.into_socket())
     }
 }

@@ -5,23 +5,23 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::frame::XdpFrame;
+use super::frame::Frame;
 use super::memory::{Lease, Memory};
-use super::receiver::XdpReceiver;
+use super::receiver::Receiver;
 use crate::{Packet, PacketBatch, PacketMeta, Timestamp, TimestampSource};
 
-/// Packets lent by an [`XdpReceiver`]. Dropping the batch returns their frames to the kernel.
+/// Packets lent by an [`Receiver`]. Dropping the batch returns their frames to the kernel.
 ///
 /// ```compile_fail
-/// # fn packet_outlives_its_batch(batch: ring_core::XdpBatch<'_>) {
+/// # fn packet_outlives_its_batch(batch: ring_core::xdp::Batch<'_>) {
 /// use ring_core::PacketBatch as _;
 /// let packet = batch.packets().next();
 /// drop(batch);
 /// println!("{packet:?}");
 /// # }
 /// ```
-pub struct XdpBatch<'a> {
-    receiver: &'a mut XdpReceiver,
+pub struct Batch<'a> {
+    receiver: &'a mut Receiver,
     /// The number of the first packet.
     number: u64,
     timestamp: Timestamp,
@@ -49,8 +49,8 @@ pub(crate) struct Record {
     pub(crate) len: u32,
 }
 
-impl<'a> XdpBatch<'a> {
-    pub(crate) fn new(receiver: &'a mut XdpReceiver, number: u64, timestamp: Timestamp) -> Self {
+impl<'a> Batch<'a> {
+    pub(crate) fn new(receiver: &'a mut Receiver, number: u64, timestamp: Timestamp) -> Self {
         Self { receiver, number, timestamp, kept: RefCell::new(Vec::new()) }
     }
 
@@ -73,10 +73,10 @@ impl<'a> XdpBatch<'a> {
     }
 
     /// Takes the frames with their packets' metadata, to keep, change or send them. A packet longer
-    /// than a frame has several frames, and all but the last [continue](XdpFrame::continues).
+    /// than a frame has several frames, and all but the last [continue](Frame::continues).
     /// Packets that were retained before are left out. Frames that the iterator does not return go
     /// back to the kernel.
-    pub fn into_frames(self) -> impl Iterator<Item = (XdpFrame, PacketMeta)> {
+    pub fn into_frames(self) -> impl Iterator<Item = (Frame, PacketMeta)> {
         let (mut position, mut place) = (0, 0);
         std::iter::from_fn(move || {
             loop {
@@ -94,7 +94,7 @@ impl<'a> XdpBatch<'a> {
                 let (start, len, continues) = (piece.start, piece.len, piece.continues);
                 let Some(lease) = piece.lease.take() else { continue };
                 let umem = self.receiver.endpoint.umem.clone();
-                let frame = XdpFrame::new(umem, lease, start, len, continues);
+                let frame = Frame::new(umem, lease, start, len, continues);
                 return Some((frame, self.meta(position, record.len)));
             }
         })
@@ -120,7 +120,7 @@ impl<'a> XdpBatch<'a> {
     }
 }
 
-impl PacketBatch for XdpBatch<'_> {
+impl PacketBatch for Batch<'_> {
     #[inline]
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
         XdpPackets {
@@ -162,7 +162,7 @@ impl PacketBatch for XdpBatch<'_> {
         let umem = self.receiver.endpoint.umem.clone();
         // The batch forgets its own lease when it ends, and keeps the bytes until then.
         let twin = piece.lease.as_ref()?.twin();
-        let bytes = XdpFrame::new(umem, twin, piece.start, piece.len, false).into_bytes();
+        let bytes = Frame::new(umem, twin, piece.start, piece.len, false).into_bytes();
         kept.push((position, bytes.clone()));
         Some(bytes)
     }
@@ -171,7 +171,7 @@ impl PacketBatch for XdpBatch<'_> {
 /// The packets of a batch. Written by hand instead of with adapters, since every packet passes
 /// through this loop.
 struct XdpPackets<'a> {
-    receiver: &'a XdpReceiver,
+    receiver: &'a Receiver,
     memory: &'a Memory,
     /// The next packet's metadata, except for its length.
     meta: PacketMeta,
@@ -202,7 +202,7 @@ impl<'a> Iterator for XdpPackets<'a> {
     }
 }
 
-impl XdpReceiver {
+impl Receiver {
     /// The bytes of a packet that was received to be lent.
     fn data(&self, record: &Record) -> &[u8] {
         if record.count == 1 {
@@ -229,7 +229,7 @@ impl Piece {
     }
 }
 
-impl Drop for XdpBatch<'_> {
+impl Drop for Batch<'_> {
     #[inline]
     fn drop(&mut self) {
         let receiver = &mut *self.receiver;
@@ -243,8 +243,8 @@ impl Drop for XdpBatch<'_> {
     }
 }
 
-impl fmt::Debug for XdpBatch<'_> {
+impl fmt::Debug for Batch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("XdpBatch").field("packets", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Batch").field("packets", &self.len()).finish_non_exhaustive()
     }
 }

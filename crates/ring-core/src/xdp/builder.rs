@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use packet_filter::{Filter, Options};
 
-use super::error::XdpError;
-use super::program::{Wanted, XdpAttach, XdpProgram};
+use super::error::Error;
+use super::program::{Attach, Program, Wanted};
 use super::steering::{Steering, hardware_type};
 use super::umem::{Umem, UmemConfig};
-use super::waiting::XdpWait;
+use super::waiting::Wait;
 
 /// The directions in which a socket passes packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum XdpDirection {
+pub enum Direction {
     /// Both directions.
     #[default]
     Both,
@@ -25,7 +25,7 @@ pub enum XdpDirection {
 /// The use of zero-copy, in which the device accesses the frames directly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ZeroCopy {
-    /// If the driver supports it; [`XdpOutcome::zero_copy`](super::XdpOutcome::zero_copy) shows the
+    /// If the driver supports it; [`Outcome::zero_copy`](super::Outcome::zero_copy) shows the
     /// result.
     #[default]
     Wanted,
@@ -48,13 +48,13 @@ pub enum MultiBuffer {
     Off,
 }
 
-/// Settings of an [`XdpSocket`](super::XdpSocket).
+/// Settings of an [`Socket`](super::Socket).
 #[derive(Clone, Debug)]
 #[must_use = "nothing is opened before `open`"]
-pub struct XdpSocketBuilder {
+pub struct SocketBuilder {
     pub(crate) interface: String,
     pub(crate) queue: u32,
-    pub(crate) direction: XdpDirection,
+    pub(crate) direction: Direction,
     pub(crate) ring_size: u32,
     pub(crate) fill_target: Option<u32>,
     pub(crate) memory: UmemConfig,
@@ -63,9 +63,9 @@ pub struct XdpSocketBuilder {
     pub(crate) multi_buffer: MultiBuffer,
     pub(crate) need_wakeup: bool,
     pub(crate) busy_poll: Option<(Duration, u16)>,
-    pub(crate) wait: XdpWait,
+    pub(crate) wait: Wait,
     pub(crate) busy_retry: Duration,
-    pub(crate) program: Option<XdpProgram>,
+    pub(crate) program: Option<Program>,
     pub(crate) key: Option<u32>,
     pub(crate) wanted: Wanted,
     /// The filter for packets to redirect to the socket, with its compile options.
@@ -74,12 +74,12 @@ pub struct XdpSocketBuilder {
     pub(crate) reopen: bool,
 }
 
-impl XdpSocketBuilder {
+impl SocketBuilder {
     pub(crate) fn new(interface: &str) -> Self {
         Self {
             interface: interface.to_owned(),
             queue: 0,
-            direction: XdpDirection::Both,
+            direction: Direction::Both,
             ring_size: 2048,
             fill_target: None,
             memory: UmemConfig::new(),
@@ -88,7 +88,7 @@ impl XdpSocketBuilder {
             multi_buffer: MultiBuffer::Auto,
             need_wakeup: true,
             busy_poll: None,
-            wait: XdpWait::default(),
+            wait: Wait::default(),
             busy_retry: Duration::from_millis(500),
             program: None,
             key: None,
@@ -107,7 +107,7 @@ impl XdpSocketBuilder {
     }
 
     /// Sets the direction (default: both).
-    pub fn direction(mut self, direction: XdpDirection) -> Self {
+    pub fn direction(mut self, direction: Direction) -> Self {
         self.direction = direction;
         self
     }
@@ -171,7 +171,7 @@ impl XdpSocketBuilder {
     }
 
     /// Sets the receiver's wait strategy.
-    pub fn wait(mut self, wait: XdpWait) -> Self {
+    pub fn wait(mut self, wait: Wait) -> Self {
         self.wait = wait;
         self
     }
@@ -190,7 +190,7 @@ impl XdpSocketBuilder {
         self
     }
 
-    /// In an [`XdpGroup`](super::XdpGroup) or an [`XdpTap`](super::XdpTap), reopens the sockets if
+    /// In an [`Group`](super::Group) or an [`Tap`](super::Tap), reopens the sockets if
     /// the MTU of an interface was raised and packets no longer fit into their frames. The new
     /// frames are large enough. The change is noticed within half a second. Packets that arrive
     /// while the sockets are closed, for some milliseconds, go to the host. Reopening needs the
@@ -203,7 +203,7 @@ impl XdpSocketBuilder {
     }
 
     /// Sets the mode in which the program is attached.
-    pub fn attach(mut self, attach: XdpAttach) -> Self {
+    pub fn attach(mut self, attach: Attach) -> Self {
         self.wanted.attach = attach;
         self
     }
@@ -216,8 +216,8 @@ impl XdpSocketBuilder {
     /// VLAN tags only if they are in the frame, not if the adapter removes them.
     ///
     /// # Errors
-    /// [`XdpError::Filter`] if the filter cannot be compiled into an XDP program.
-    pub fn steer(self, filter: &Filter) -> Result<Self, XdpError> {
+    /// [`Error::Filter`] if the filter cannot be compiled into an XDP program.
+    pub fn steer(self, filter: &Filter) -> Result<Self, Error> {
         self.steer_with(filter, Options::file())
     }
 
@@ -226,14 +226,14 @@ impl XdpSocketBuilder {
     ///
     /// # Errors
     /// As [`steer`](Self::steer), for the link type that the interface has now.
-    pub fn steer_with(mut self, filter: &Filter, options: Options) -> Result<Self, XdpError> {
+    pub fn steer_with(mut self, filter: &Filter, options: Options) -> Result<Self, Error> {
         self.steering = filter.expression().is_some().then(|| (filter.clone(), options));
         self.steering(hardware_type(&self.interface))?;
         Ok(self)
     }
 
     /// The filter's code for an interface of this hardware type. `None` if every packet passes.
-    pub(crate) fn steering(&self, hardware_type: u16) -> Result<Option<Steering>, XdpError> {
+    pub(crate) fn steering(&self, hardware_type: u16) -> Result<Option<Steering>, Error> {
         let compile = |(filter, options)| Steering::new(filter, options, hardware_type);
         self.steering.as_ref().map(|(filter, options)| (filter, options)).map(compile).transpose()
     }
@@ -247,7 +247,7 @@ impl XdpSocketBuilder {
 
     /// Uses this program instead of the built-in one. It may come from another loader or from
     /// another socket.
-    pub fn program(mut self, program: &XdpProgram) -> Self {
+    pub fn program(mut self, program: &Program) -> Self {
         self.program = Some(program.clone());
         self
     }

@@ -16,7 +16,7 @@ use super::ring::Ring;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SendTimestamp {
-    /// The packet's number, as returned by [`XdpSender::send_with`](crate::XdpSender::send_with).
+    /// The packet's number, as returned by [`Sender::send_with`](super::Sender::send_with).
     pub number: u64,
     /// Nanoseconds by the adapter's clock, or by the kernel's TAI clock if the kernel does the
     /// sending.

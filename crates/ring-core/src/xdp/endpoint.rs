@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use ring_sys::packet::PacketSocket;
 use ring_sys::packet::abi::{PACKET_MR_PROMISC, PacketMreq};
-use ring_sys::xdp::Socket;
+use ring_sys::xdp;
 
 use super::cursor::Jumped;
-use super::error::{XdpError, explain, libc_errno};
+use super::error::{Error, explain, libc_errno};
 use super::memory::Claims;
 use super::mtu::Mtu;
 use super::program::{Entry, Place};
@@ -24,7 +24,7 @@ pub(crate) struct Endpoint {
     /// socket that is being closed.
     pub(crate) entry: Option<Entry>,
     /// `None` only in tests that simulate the kernel.
-    pub(crate) socket: Option<Arc<Socket>>,
+    pub(crate) socket: Option<Arc<xdp::Socket>>,
     pub(crate) umem: Arc<Shared>,
     /// After the socket: dropping the last clone closes the queue.
     pub(crate) rings: Arc<QueueRings>,
@@ -49,7 +49,7 @@ pub(crate) struct Promiscuous {
 }
 
 impl Promiscuous {
-    pub(crate) fn join(interface: u32) -> Result<Self, XdpError> {
+    pub(crate) fn join(interface: u32) -> Result<Self, Error> {
         let failed = |source| explain("switching promiscuous mode on", "cap_net_raw", None, source);
         let socket = PacketSocket::new().map_err(failed)?;
         let request = PacketMreq {
@@ -93,7 +93,7 @@ impl Endpoint {
 
     /// Checks if the interface still exists and reads its MTU, because the kernel reports neither
     /// change.
-    pub(crate) fn look(&self) -> Result<(), XdpError> {
+    pub(crate) fn look(&self) -> Result<(), Error> {
         self.take_error()?;
         self.mtu.look(&self.interface);
         Ok(())
@@ -108,7 +108,7 @@ impl Endpoint {
     }
 
     /// Wakes the kernel to take frames from the fill ring, or to poll the device.
-    pub(crate) fn wake_receive(&self) -> Result<(), XdpError> {
+    pub(crate) fn wake_receive(&self) -> Result<(), Error> {
         let Some(socket) = &self.socket else { return Ok(()) };
         match socket.wake_receive() {
             Err(source) => match source.raw_os_error() {
@@ -121,8 +121,8 @@ impl Endpoint {
 
     /// Converts the error of a system call on the socket. If the interface is removed, the kernel
     /// sets an error in the socket and unbinds it; if it only goes down, the kernel does neither.
-    pub(crate) fn failure(&self, operation: &'static str, source: std::io::Error) -> XdpError {
-        let gone = || XdpError::InterfaceGone { interface: self.interface.to_string() };
+    pub(crate) fn failure(&self, operation: &'static str, source: std::io::Error) -> Error {
+        let gone = || Error::InterfaceGone { interface: self.interface.to_string() };
         match source.raw_os_error() {
             Some(libc_errno::ENETDOWN | libc_errno::ENXIO | libc_errno::ENODEV)
                 if self.take_error().is_err() =>
@@ -135,19 +135,19 @@ impl Endpoint {
             {
                 gone()
             }
-            _ => XdpError::System { operation, source },
+            _ => Error::System { operation, source },
         }
     }
 
     /// Takes the socket's pending error, which means that the interface is gone.
-    pub(crate) fn take_error(&self) -> Result<(), XdpError> {
+    pub(crate) fn take_error(&self) -> Result<(), Error> {
         let Some(socket) = &self.socket else { return Ok(()) };
         socket
             .take_error()
-            .map_err(|_| XdpError::InterfaceGone { interface: self.interface.to_string() })
+            .map_err(|_| Error::InterfaceGone { interface: self.interface.to_string() })
     }
 }
 
-pub(crate) fn jumped(ring: &'static str, size: u32, jumped: Jumped) -> XdpError {
-    XdpError::RingIndex { ring, ours: jumped.own, theirs: jumped.other, size }
+pub(crate) fn jumped(ring: &'static str, size: u32, jumped: Jumped) -> Error {
+    Error::RingIndex { ring, ours: jumped.own, theirs: jumped.other, size }
 }

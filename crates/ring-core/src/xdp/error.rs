@@ -4,12 +4,12 @@ use std::io;
 
 use ring_sys::bpf::LoadError;
 
-use super::program::XdpMode;
+use super::program::Mode;
 
 /// The error type of AF_XDP operations.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum XdpError {
+pub enum Error {
     /// A system call failed.
     #[error("{operation}: {source}")]
     System {
@@ -117,7 +117,7 @@ pub enum XdpError {
         source: io::Error,
     },
     /// Another program is attached to the interface.
-    /// [`replace_program`](super::XdpSocketBuilder::replace_program) detaches it.
+    /// [`replace_program`](super::SocketBuilder::replace_program) detaches it.
     #[error(
         "{interface} has an XDP program already ({mode}, number {id}, {name:?}): end the program that attached it, or \
          detach it with `ip link set dev {interface} xdp off`"
@@ -126,7 +126,7 @@ pub enum XdpError {
         /// The interface's name.
         interface: String,
         /// The mode in which it is attached.
-        mode: XdpMode,
+        mode: Mode,
         /// The program's ID.
         id: u32,
         /// The program's name, empty if this process lacks the privilege to read it.
@@ -258,16 +258,16 @@ pub(crate) fn explain(
     capabilities: &'static str,
     since: Option<(&'static str, KernelVersion)>,
     source: io::Error,
-) -> XdpError {
+) -> Error {
     match source.raw_os_error() {
         Some(libc_errno::EPERM | libc_errno::EACCES) => {
-            XdpError::MissingCapability { operation, capabilities, source }
+            Error::MissingCapability { operation, capabilities, source }
         }
         _ => match (since, KernelVersion::running()) {
             (Some((feature, needs)), Ok(have)) if have < needs => {
-                XdpError::KernelTooOld { feature, needs, have }
+                Error::KernelTooOld { feature, needs, have }
             }
-            _ => XdpError::System { operation, source },
+            _ => Error::System { operation, source },
         },
     }
 }
@@ -312,10 +312,10 @@ mod tests {
         let old = KernelVersion::new(u16::MAX, 0);
         let since = Some(("time travel", old));
         let explained = explain("bind", "cap_net_raw and cap_bpf", since, error(22));
-        assert!(matches!(explained, XdpError::KernelTooOld { needs, .. } if needs == old));
+        assert!(matches!(explained, Error::KernelTooOld { needs, .. } if needs == old));
         let explained = explain("bind", "cap_net_raw and cap_bpf", since, error(1));
         assert!(explained.to_string().contains("setcap cap_net_raw,cap_bpf=ep"), "{explained}");
         let explained = explain("bind", "cap_net_raw", None, error(22));
-        assert!(matches!(explained, XdpError::System { .. }));
+        assert!(matches!(explained, Error::System { .. }));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::cursor::Jumped;
 use super::endpoint::jumped;
-use super::error::XdpError;
+use super::error::Error;
 use super::memory::{Holder, Lease, Memory};
 use super::ring::Ring;
 
@@ -66,7 +66,7 @@ impl Fill {
         memory: &Memory,
         holder: Holder,
         mut next: impl FnMut() -> Option<Lease>,
-    ) -> Result<u32, XdpError> {
+    ) -> Result<u32, Error> {
         let mut inner = self.lock();
         let Inner { ring: Some(ring), broken } = &mut *inner else { return Ok(0) };
         let wanted = self.target().saturating_sub(self.filled());

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use ring_sys::event::{self, READABLE};
 
-use super::builder::XdpSocketBuilder;
-use super::error::{XdpError, libc_errno};
-use super::frame::XdpFrame;
-use super::receiver::XdpReceiver;
-use super::sender::{RejectReason, SendRejected, XdpSender};
-use super::socket::XdpSocket;
+use super::builder::SocketBuilder;
+use super::error::{Error, libc_errno};
+use super::frame::Frame;
+use super::receiver::Receiver;
+use super::sender::{RejectReason, SendRejected, Sender};
+use super::socket::Socket;
 use super::umem::UmemConfig;
 use super::wait::STARVED;
 use crate::checksum::Segment;
@@ -25,18 +25,18 @@ use crate::{Interrupter, LinkType, Next, PacketMeta, Side, Timeout, Verdict};
 /// [`Bridge::with_xdp`](crate::Bridge::with_xdp) serves all queues, and waits for room.
 ///
 /// ```no_run
-/// use ring_core::{Timeout, Verdict, XdpForwarder};
+/// use ring_core::{Timeout, Verdict, xdp};
 ///
-/// let mut forwarder = XdpForwarder::open("eth0", "eth1")?;
+/// let mut forwarder = xdp::Forwarder::open("eth0", "eth1")?;
 /// while forwarder.forward(Timeout::Never, |_, _, _| Verdict::Forward)? {}
-/// # Ok::<(), ring_core::XdpError>(())
+/// # Ok::<(), ring_core::xdp::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct XdpForwarder {
-    sides: [(XdpReceiver, XdpSender); 2],
+pub struct Forwarder {
+    sides: [(Receiver, Sender); 2],
     statistics: [ForwardStatistics; 2],
     /// Per side of origin, the pieces of a packet that is not complete yet.
-    open: [Vec<XdpFrame>; 2],
+    open: [Vec<Frame>; 2],
     interrupter: Interrupter,
 }
 
@@ -56,27 +56,27 @@ pub struct ForwardStatistics {
     pub refused: u64,
 }
 
-impl XdpForwarder {
+impl Forwarder {
     /// Forwards between the first queues of two interfaces, with a packet memory of 8,192 frames.
     ///
     /// # Errors
-    /// As [`XdpSocketBuilder::open`].
-    pub fn open(left: &str, right: &str) -> Result<Self, XdpError> {
-        Self::with(&XdpSocket::builder(left), &XdpSocket::builder(right))
+    /// As [`SocketBuilder::open`].
+    pub fn open(left: &str, right: &str) -> Result<Self, Error> {
+        Self::with(&Socket::builder(left), &Socket::builder(right))
     }
 
     /// Forwards between two interfaces with the builders' settings. The memory is that of the left
     /// builder, if it has one.
     ///
     /// # Errors
-    /// As [`XdpSocketBuilder::open`].
-    pub fn with(left: &XdpSocketBuilder, right: &XdpSocketBuilder) -> Result<Self, XdpError> {
+    /// As [`SocketBuilder::open`].
+    pub fn with(left: &SocketBuilder, right: &SocketBuilder) -> Result<Self, Error> {
         let umem = match &left.umem {
             Some(umem) => umem.clone(),
             None => UmemConfig::new().frames(8192).allocate()?,
         };
         let part = u32::try_from(umem.free_frames() / 4).unwrap_or(u32::MAX).max(1);
-        let open = |builder: &XdpSocketBuilder| {
+        let open = |builder: &SocketBuilder| {
             let fill = builder.fill_target.unwrap_or(part);
             builder.clone().umem(&umem).fill_target(fill).open()
         };
@@ -86,20 +86,20 @@ impl XdpForwarder {
     /// Forwards between two sockets that share one packet memory.
     ///
     /// # Errors
-    /// [`XdpError::ForeignFrame`] if they do not share a memory, [`XdpError::WrongDirection`] if
+    /// [`Error::ForeignFrame`] if they do not share a memory, [`Error::WrongDirection`] if
     /// one does not receive and send.
-    pub fn new(left: XdpSocket, right: XdpSocket) -> Result<Self, XdpError> {
+    pub fn new(left: Socket, right: Socket) -> Result<Self, Error> {
         if !left.umem().is_same(&right.umem()) {
-            return Err(XdpError::ForeignFrame);
+            return Err(Error::ForeignFrame);
         }
-        let halves = |socket: XdpSocket| match socket.split() {
+        let halves = |socket: Socket| match socket.split() {
             (Some(receiver), Some(sender)) => Ok((receiver, sender)),
-            (None, _) => Err(XdpError::WrongDirection("receive")),
-            (_, None) => Err(XdpError::WrongDirection("send")),
+            (None, _) => Err(Error::WrongDirection("receive")),
+            (_, None) => Err(Error::WrongDirection("send")),
         };
         let sides = [halves(left)?, halves(right)?];
-        let interrupter = Interrupter::new()
-            .map_err(|source| XdpError::System { operation: "eventfd", source })?;
+        let interrupter =
+            Interrupter::new().map_err(|source| Error::System { operation: "eventfd", source })?;
         let statistics = [ForwardStatistics::default(); 2];
         Ok(Self { sides, statistics, open: [Vec::new(), Vec::new()], interrupter })
     }
@@ -112,12 +112,12 @@ impl XdpForwarder {
     /// [`Verdict::Rewrite`] is the same as [`Verdict::Forward`].
     ///
     /// # Errors
-    /// [`XdpError::InterfaceGone`], [`XdpError::RingIndex`], [`XdpError::System`].
+    /// [`Error::InterfaceGone`], [`Error::RingIndex`], [`Error::System`].
     pub fn forward(
         &mut self,
         timeout: Timeout,
-        mut verdict: impl FnMut(Side, &mut XdpFrame, &PacketMeta) -> Verdict,
-    ) -> Result<bool, XdpError> {
+        mut verdict: impl FnMut(Side, &mut Frame, &PacketMeta) -> Verdict,
+    ) -> Result<bool, Error> {
         let deadline = match timeout {
             Timeout::Now => Some(Instant::now()),
             Timeout::After(time) => Instant::now().checked_add(time),
@@ -153,8 +153,8 @@ impl XdpForwarder {
     fn one_way(
         &mut self,
         from: Side,
-        verdict: &mut impl FnMut(Side, &mut XdpFrame, &PacketMeta) -> Verdict,
-    ) -> Result<bool, XdpError> {
+        verdict: &mut impl FnMut(Side, &mut Frame, &PacketMeta) -> Verdict,
+    ) -> Result<bool, Error> {
         let [left, right] = &mut self.sides;
         let ((receiver, _), (_, sender)) = match from {
             Side::Left => (left, right),
@@ -186,7 +186,7 @@ impl XdpForwarder {
         Ok(true)
     }
 
-    fn sleep(&mut self, left: Option<Duration>) -> Result<(), XdpError> {
+    fn sleep(&mut self, left: Option<Duration>) -> Result<(), Error> {
         /// Interval of checks, since the kernel has no event for a removed interface, nor for sent
         /// frames that a receiver lacks.
         const CHECKED: Duration = Duration::from_millis(100);
@@ -200,7 +200,7 @@ impl XdpForwarder {
         };
         let waits = [(first, READABLE), (second, READABLE), (self.interrupter.as_fd(), READABLE)];
         let ready = event::poll(waits, Some(limit))
-            .map_err(|source| XdpError::System { operation: "poll", source })?;
+            .map_err(|source| Error::System { operation: "poll", source })?;
         if ready == [0; 3] {
             one.endpoint.take_error()?;
             other.endpoint.take_error()?;
@@ -225,19 +225,16 @@ pub(crate) enum Passed {
 
 /// `true` if the interface accepts a packet's frames unchanged. A verdict may have made the packet
 /// empty.
-pub(crate) fn can_pass(sender: &XdpSender, frames: &[XdpFrame]) -> bool {
-    let len: usize = frames.iter().map(XdpFrame::len).sum();
-    let start = frames.first().map_or(&[][..], XdpFrame::data);
+pub(crate) fn can_pass(sender: &Sender, frames: &[Frame]) -> bool {
+    let len: usize = frames.iter().map(Frame::len).sum();
+    let start = frames.first().map_or(&[][..], Frame::data);
     sender.can_send(len, frames.len())
         && len <= sender.endpoint.longest_like(start)
-        && !frames.iter().any(XdpFrame::is_empty)
+        && !frames.iter().any(Frame::is_empty)
 }
 
 /// Sends all frames of a packet, or none.
-pub(crate) fn pass_on(
-    sender: &mut XdpSender,
-    frames: &mut Vec<XdpFrame>,
-) -> Result<Passed, XdpError> {
+pub(crate) fn pass_on(sender: &mut Sender, frames: &mut Vec<Frame>) -> Result<Passed, Error> {
     if !can_pass(sender, frames) {
         frames.clear();
         return Ok(Passed::Refused);
@@ -262,11 +259,7 @@ pub(crate) fn pass_on(
 
 /// Fills in a checksum that a virtual link left to an adapter, recognised by the sum of the
 /// pseudo-header in its place. AF_XDP sends frames as they are, and no adapter completes them.
-pub(crate) fn complete_checksum(
-    frames: &mut [XdpFrame],
-    link_type: LinkType,
-    joined: &mut Vec<u8>,
-) {
+pub(crate) fn complete_checksum(frames: &mut [Frame], link_type: LinkType, joined: &mut Vec<u8>) {
     let data = match &*frames {
         [whole] => whole.data(),
         pieces => {
@@ -283,7 +276,7 @@ pub(crate) fn complete_checksum(
 }
 
 /// Writes two bytes at an offset of a packet, which may be spread over several frames.
-pub(crate) fn put_in_place(frames: &mut [XdpFrame], mut at: usize, bytes: [u8; 2]) {
+pub(crate) fn put_in_place(frames: &mut [Frame], mut at: usize, bytes: [u8; 2]) {
     for byte in bytes {
         let mut place = at;
         for frame in &mut *frames {
@@ -298,10 +291,10 @@ pub(crate) fn put_in_place(frames: &mut [XdpFrame], mut at: usize, bytes: [u8; 2
 }
 
 /// `None` if the interface is down.
-pub(crate) fn unless_down<T>(result: Result<T, XdpError>) -> Result<Option<T>, XdpError> {
+pub(crate) fn unless_down<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(XdpError::System { source, .. })
+        Err(Error::System { source, .. })
             if source.raw_os_error() == Some(libc_errno::ENETDOWN) =>
         {
             Ok(None)
@@ -314,9 +307,9 @@ impl ForwardStatistics {
     /// Sends a packet's frames or releases them, and counts the result.
     pub(crate) fn pass_on(
         &mut self,
-        sender: &mut XdpSender,
-        frames: &mut Vec<XdpFrame>,
-    ) -> Result<(), XdpError> {
+        sender: &mut Sender,
+        frames: &mut Vec<Frame>,
+    ) -> Result<(), Error> {
         match pass_on(sender, frames)? {
             Passed::On => self.forwarded += 1,
             Passed::Refused => self.refused += 1,

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-use super::error::XdpError;
+use super::error::Error;
 use super::memory::Lease;
 use super::umem::{Shared, Umem};
 
@@ -14,21 +14,22 @@ use super::umem::{Shared, Umem};
 /// allocated to be filled and sent.
 ///
 /// Dropping it, on any thread, returns it to its memory; sending passes it to the kernel. There is
-/// never a second `XdpFrame` of the same frame.
+/// never a second `Frame` of the same frame.
 ///
 /// ```compile_fail
-/// # fn used_after_it_was_sent(mut sender: ring_core::XdpSender, mut frame: ring_core::XdpFrame) {
+/// # use ring_core::xdp;
+/// # fn used_after_it_was_sent(mut sender: xdp::Sender, mut frame: xdp::Frame) {
 /// sender.send(frame);
 /// frame.data_mut()[0] = 0;
 /// # }
 /// ```
 ///
 /// ```compile_fail
-/// # fn twice(frame: ring_core::XdpFrame) {
+/// # fn twice(frame: ring_core::xdp::Frame) {
 /// let another = frame.clone();
 /// # }
 /// ```
-pub struct XdpFrame {
+pub struct Frame {
     umem: Arc<Shared>,
     /// `None` only while the frame is being consumed.
     lease: Option<Lease>,
@@ -37,7 +38,7 @@ pub struct XdpFrame {
     continues: bool,
 }
 
-impl XdpFrame {
+impl Frame {
     /// Wraps a lease of the same memory.
     pub(crate) fn new(
         umem: Arc<Shared>,
@@ -91,8 +92,8 @@ impl XdpFrame {
     /// Replaces the packet by these bytes.
     ///
     /// # Errors
-    /// [`XdpError::PacketTooLong`] above [`capacity`](Self::capacity).
-    pub fn write(&mut self, data: &[u8]) -> Result<(), XdpError> {
+    /// [`Error::PacketTooLong`] above [`capacity`](Self::capacity).
+    pub fn write(&mut self, data: &[u8]) -> Result<(), Error> {
         self.set_len(data.len())?;
         self.data_mut().copy_from_slice(data);
         Ok(())
@@ -101,11 +102,11 @@ impl XdpFrame {
     /// Changes the packet's length at its end. Added bytes keep the frame's previous content.
     ///
     /// # Errors
-    /// [`XdpError::PacketTooLong`] above [`capacity`](Self::capacity).
-    pub fn set_len(&mut self, len: usize) -> Result<(), XdpError> {
+    /// [`Error::PacketTooLong`] above [`capacity`](Self::capacity).
+    pub fn set_len(&mut self, len: usize) -> Result<(), Error> {
         let limit = self.capacity();
         if len > limit {
-            return Err(XdpError::PacketTooLong { len, limit });
+            return Err(Error::PacketTooLong { len, limit });
         }
         self.len = len as u32;
         Ok(())
@@ -114,11 +115,11 @@ impl XdpFrame {
     /// Extends the packet at its front, for another header.
     ///
     /// # Errors
-    /// [`XdpError::PacketTooLong`] above [`headroom`](Self::headroom).
-    pub fn extend_front(&mut self, bytes: usize) -> Result<(), XdpError> {
+    /// [`Error::PacketTooLong`] above [`headroom`](Self::headroom).
+    pub fn extend_front(&mut self, bytes: usize) -> Result<(), Error> {
         let limit = self.headroom();
         if bytes > limit {
-            return Err(XdpError::PacketTooLong { len: bytes, limit });
+            return Err(Error::PacketTooLong { len: bytes, limit });
         }
         self.start -= bytes as u32;
         self.len += bytes as u32;
@@ -175,19 +176,19 @@ impl XdpFrame {
     }
 }
 
-impl AsRef<[u8]> for XdpFrame {
+impl AsRef<[u8]> for Frame {
     fn as_ref(&self) -> &[u8] {
         self.data()
     }
 }
 
-impl AsMut<[u8]> for XdpFrame {
+impl AsMut<[u8]> for Frame {
     fn as_mut(&mut self) -> &mut [u8] {
         self.data_mut()
     }
 }
 
-impl Drop for XdpFrame {
+impl Drop for Frame {
     fn drop(&mut self) {
         if let Some(lease) = self.lease.take() {
             self.umem.memory.held.fetch_sub(1, Ordering::Relaxed);
@@ -196,9 +197,9 @@ impl Drop for XdpFrame {
     }
 }
 
-impl fmt::Debug for XdpFrame {
+impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("XdpFrame")
+        f.debug_struct("Frame")
             .field("len", &self.len)
             .field("continues", &self.continues)
             .finish_non_exhaustive()

@@ -4,16 +4,16 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use ring_sys::interface::{self, ReceiveSpread};
 
-use super::batch::XdpBatch;
-use super::builder::{XdpDirection, XdpSocketBuilder};
-use super::error::XdpError;
-use super::mtu::{Watched, XdpMtuReports};
+use super::batch::Batch;
+use super::builder::{Direction, SocketBuilder};
+use super::error::Error;
+use super::mtu::{MtuReports, Watched};
 use super::program::find;
 use super::rota::{Rota, Turn, deadline};
-use super::sender::XdpSender;
-use super::socket::XdpSocket;
-use super::waiting::XdpWait;
-use crate::{Error, Interrupter, LinkType, Next, PacketSource, Statistics, Timeout};
+use super::sender::Sender;
+use super::socket::Socket;
+use super::waiting::Wait;
+use crate::{Interrupter, LinkType, Next, PacketSource, Statistics, Timeout};
 
 /// A socket for each queue of an interface, to receive all of its packets. The sockets share one
 /// program and one packet memory, so a frame received on one queue can be sent on any.
@@ -23,25 +23,25 @@ use crate::{Error, Interrupter, LinkType, Next, PacketSource, Statistics, Timeou
 /// a flow. Each member is a source of its own, for a thread of its own. The group is also a source,
 /// for one thread that takes everything, round-robin.
 #[derive(Debug)]
-pub struct XdpGroup {
-    members: Vec<XdpSocket>,
+pub struct Group {
+    members: Vec<Socket>,
     rota: Rota,
     spread: Option<ReceiveSpread>,
-    builder: XdpSocketBuilder,
+    builder: SocketBuilder,
     /// The totals of replaced members.
     before: Statistics,
     mtu: Watched,
 }
 
-impl XdpGroup {
+impl Group {
     /// Opens a socket for each queue. The builder's queue is ignored. The builder's memory
     /// configuration is per queue, and the group's memory is larger by the number of queues, unless
     /// the builder was given a memory. If the interface has fewer send queues than receive queues,
     /// the remaining sockets only receive.
     ///
     /// # Errors
-    /// As [`XdpSocketBuilder::open`], for the first queue that cannot be opened.
-    pub fn open(builder: &XdpSocketBuilder) -> Result<Self, XdpError> {
+    /// As [`SocketBuilder::open`], for the first queue that cannot be opened.
+    pub fn open(builder: &SocketBuilder) -> Result<Self, Error> {
         let members = Self::open_members(builder)?;
         let spread = ReceiveSpread::of(&builder.interface).ok();
         let mtu = Watched::of(members.first());
@@ -57,7 +57,7 @@ impl XdpGroup {
     /// # Errors
     /// As [`open`](Self::open). The group has no members then, and its waits try to open them
     /// again.
-    pub fn reopen(&mut self) -> Result<(), XdpError> {
+    pub fn reopen(&mut self) -> Result<(), Error> {
         if !self.members.is_empty() {
             self.before = sum(&self.members, self.before)?;
             // The old sockets are closed first, since two cannot share a queue or an interface's
@@ -71,17 +71,17 @@ impl XdpGroup {
 
     /// Reports of raised MTUs. The handle stays valid when the group moves to another thread.
     #[must_use]
-    pub fn mtu_reports(&self) -> XdpMtuReports {
+    pub fn mtu_reports(&self) -> MtuReports {
         self.mtu.reports.clone()
     }
 
     /// Waits until a socket has packets, and follows changes of the MTU meanwhile.
-    fn turn(&mut self, timeout: Timeout) -> Result<Turn, XdpError> {
+    fn turn(&mut self, timeout: Timeout) -> Result<Turn, Error> {
         let deadline = deadline(timeout);
         loop {
             self.follow_mtu()?;
             let mtu = &self.mtu;
-            let has_changed = |members: &[XdpSocket]| mtu.is_news(members.first());
+            let has_changed = |members: &[Socket]| mtu.is_news(members.first());
             match self.rota.take(&mut self.members, deadline, has_changed)? {
                 Turn::Changed => {}
                 turn => return Ok(turn),
@@ -91,7 +91,7 @@ impl XdpGroup {
 
     /// Checks if the MTU was raised, and reopens the members if that was requested.
     #[inline]
-    fn follow_mtu(&mut self) -> Result<(), XdpError> {
+    fn follow_mtu(&mut self) -> Result<(), Error> {
         if self.members.is_empty() {
             return self.reopen();
         }
@@ -106,11 +106,11 @@ impl XdpGroup {
         Ok(())
     }
 
-    fn open_members(builder: &XdpSocketBuilder) -> Result<Vec<XdpSocket>, XdpError> {
+    fn open_members(builder: &SocketBuilder) -> Result<Vec<Socket>, Error> {
         let queues = Queues::of(&builder.interface)?;
         let count = match builder.direction {
-            XdpDirection::Send => queues.send,
-            XdpDirection::Both | XdpDirection::Receive => queues.receive,
+            Direction::Send => queues.send,
+            Direction::Both | Direction::Receive => queues.receive,
         };
         let mtu = interface::mtu(&builder.interface).ok();
         let umem = match &builder.umem {
@@ -126,7 +126,7 @@ impl XdpGroup {
             .map(|queue| {
                 let member = builder.clone().queue(queue);
                 // Without a send queue, the kernel would leave queued packets unsent.
-                if queue < queues.send { member } else { member.direction(XdpDirection::Receive) }
+                if queue < queues.send { member } else { member.direction(Direction::Receive) }
                     .open()
             })
             .collect()
@@ -134,13 +134,13 @@ impl XdpGroup {
 
     /// The members, ordered by queue.
     #[must_use]
-    pub fn members(&mut self) -> &mut [XdpSocket] {
+    pub fn members(&mut self) -> &mut [Socket] {
         &mut self.members
     }
 
     /// Returns the members, for example to move each to a thread of its own.
     #[must_use]
-    pub fn into_members(self) -> Vec<XdpSocket> {
+    pub fn into_members(self) -> Vec<Socket> {
         self.members
     }
 
@@ -178,16 +178,16 @@ impl XdpGroup {
     ///
     /// # Errors
     /// If the kernel refuses to report them.
-    pub fn statistics(&self) -> Result<Statistics, Error> {
+    pub fn statistics(&self) -> Result<Statistics, crate::Error> {
         Ok(sum(&self.members, self.before)?)
     }
 }
 
 /// Each batch is from one member; packet numbers are unique within the group.
-impl PacketSource for XdpGroup {
-    type Batch<'a> = XdpBatch<'a>;
+impl PacketSource for Group {
+    type Batch<'a> = Batch<'a>;
 
-    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<XdpBatch<'_>>, Error> {
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Batch<'_>>, crate::Error> {
         Ok(match self.turn(timeout)? {
             Turn::Packets(at) => Next::Batch(self.rota.lend(&mut self.members[at])?),
             Turn::Interrupted => Next::Interrupted,
@@ -195,7 +195,7 @@ impl PacketSource for XdpGroup {
         })
     }
 
-    fn statistics(&mut self) -> Result<Statistics, Error> {
+    fn statistics(&mut self) -> Result<Statistics, crate::Error> {
         Self::statistics(self)
     }
 
@@ -217,14 +217,14 @@ impl PacketSource for XdpGroup {
 }
 
 /// Opens a socket for each queue of two interfaces to be joined. They share one packet memory, are
-/// in promiscuous mode ([`XdpSocketBuilder::promiscuous`]) and wake up for each packet, because
+/// in promiscuous mode ([`SocketBuilder::promiscuous`]) and wake up for each packet, because
 /// other hosts wait for the packets.
 pub(crate) fn open_both(
-    left: &XdpSocketBuilder,
-    right: &XdpSocketBuilder,
-) -> Result<[Vec<XdpSocket>; 2], XdpError> {
+    left: &SocketBuilder,
+    right: &SocketBuilder,
+) -> Result<[Vec<Socket>; 2], Error> {
     if find(&left.interface)? == find(&right.interface)? {
-        return Err(XdpError::SameInterface { interface: left.interface.clone() });
+        return Err(Error::SameInterface { interface: left.interface.clone() });
     }
     let all = Queues::of(&left.interface)?.receive + Queues::of(&right.interface)?.receive;
     let umem = match &left.umem {
@@ -235,10 +235,10 @@ pub(crate) fn open_both(
         }
     };
     let part = u32::try_from(umem.free_frames()).unwrap_or(u32::MAX) / all;
-    let open = |builder: &XdpSocketBuilder| -> Result<_, XdpError> {
+    let open = |builder: &SocketBuilder| -> Result<_, Error> {
         let fill = builder.fill_target.unwrap_or(part.div_ceil(2));
-        let builder = builder.clone().direction(XdpDirection::Both).promiscuous(true);
-        let group = XdpGroup::open(&builder.umem(&umem).fill_target(fill).wait(XdpWait::Sleep))?;
+        let builder = builder.clone().direction(Direction::Both).promiscuous(true);
+        let group = Group::open(&builder.umem(&umem).fill_target(fill).wait(Wait::Sleep))?;
         Ok(group.into_members())
     };
     Ok([open(left)?, open(right)?])
@@ -251,9 +251,9 @@ struct Queues {
 }
 
 impl Queues {
-    fn of(name: &str) -> Result<Self, XdpError> {
+    fn of(name: &str) -> Result<Self, Error> {
         let found = interface::find(name)
-            .map_err(|source| XdpError::NoSuchInterface { interface: name.to_owned(), source })?;
+            .map_err(|source| Error::NoSuchInterface { interface: name.to_owned(), source })?;
         let (receive, send) = found.queues;
         let receive = receive.max(1);
         Ok(Self { receive, send: if send == 0 { receive } else { send } })
@@ -262,19 +262,16 @@ impl Queues {
 
 /// The socket that sends packets from a queue of the other interface, or the first one that can
 /// send.
-pub(crate) fn counterpart(
-    sockets: &mut [XdpSocket],
-    queue: usize,
-) -> Result<&mut XdpSender, XdpError> {
+pub(crate) fn counterpart(sockets: &mut [Socket], queue: usize) -> Result<&mut Sender, Error> {
     let senders = sockets.iter().filter(|socket| socket.sender.is_some()).count();
     sockets[queue % senders.max(1)].sender()
 }
 
 /// The sum of the totals of sockets that share a memory, and of `before`.
-pub(crate) fn sum(sockets: &[XdpSocket], before: Statistics) -> Result<Statistics, XdpError> {
+pub(crate) fn sum(sockets: &[Socket], before: Statistics) -> Result<Statistics, Error> {
     let mut sum = Statistics { blocks_on_loan: 0, ..before };
     for socket in sockets {
-        let receiver = socket.receiver.as_ref().ok_or(XdpError::WrongDirection("receive"))?;
+        let receiver = socket.receiver.as_ref().ok_or(Error::WrongDirection("receive"))?;
         let part = receiver.totals()?;
         sum.packets += part.packets;
         sum.drops += part.drops;

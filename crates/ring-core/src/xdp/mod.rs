@@ -1,10 +1,35 @@
 //! AF_XDP: packets that bypass the kernel's stack (`Documentation/networking/af_xdp.rst`).
 //!
 //! A socket is bound to one queue of an interface. A program in the driver redirects packets to it,
-//! which the kernel writes into frames of a packet memory ([`Umem`]). Frames filled by this process
-//! are sent from the same memory. A frame is always in exactly one place, see [`memory`].
+//! which the kernel writes into frames of a packet memory. Frames filled by this process are sent
+//! from the same memory.
 //!
-//! Only [`ring`] (shared words and entries) and [`memory`] (slices of frames) contain unsafe code.
+//! - [`Socket`] receives and sends on one queue. [`SocketBuilder`] has its settings. It splits into
+//!   a [`Receiver`] and a [`Sender`] for two threads.
+//! - [`Group`] opens a socket for each queue of an interface.
+//! - [`Tap`] joins two interfaces and shows all packets that cross.
+//!   [`Bridge::with_xdp`](crate::Bridge::with_xdp) decides on each of them.
+//! - [`Umem`] is the packet memory. Several sockets can share one. A [`Frame`] is the right to use
+//!   one of its frames, which is always in exactly one place: free, in a ring of the kernel's, or
+//!   here.
+//! - [`Program`] stands for the program in the driver. By default each interface gets one of ours;
+//!   [`SocketBuilder::steer`] selects the packets that it redirects.
+//! - [`Wait`] selects how to wait for packets, [`Error`] is the error type.
+//! - With the feature `tokio`, `AsyncSocket` awaits packets.
+//!
+//! Names are short, so import the module: `use ring_core::xdp;`, then `xdp::Socket`.
+//!
+//! ```no_run
+//! use ring_core::{Next, PacketBatch as _, PacketSource as _, Timeout, xdp};
+//!
+//! let mut socket = xdp::Socket::builder("eth0").queue(0).open()?;
+//! while let Next::Batch(batch) = socket.next_batch(Timeout::Never)? {
+//!     println!("{} packets", batch.packets().count());
+//! }
+//! # Ok::<(), ring_core::Error>(())
+//! ```
+
+// Only `ring` (shared words and entries) and `memory` (slices of frames) contain unsafe code.
 
 mod assembly;
 #[cfg(feature = "tokio")]
@@ -40,22 +65,22 @@ mod wait;
 mod waiting;
 
 #[cfg(feature = "tokio")]
-pub use self::asynchronous::AsyncXdp;
-pub use self::batch::XdpBatch;
-pub use self::builder::{MultiBuffer, XdpDirection, XdpSocketBuilder, ZeroCopy};
+pub use self::asynchronous::AsyncSocket;
+pub use self::batch::Batch;
+pub use self::builder::{Direction, MultiBuffer, SocketBuilder, ZeroCopy};
 pub use self::completions::SendTimestamp;
 pub(crate) use self::error::libc_errno;
-pub use self::error::{KernelVersion, XdpError};
-pub use self::forward::{ForwardStatistics, XdpForwarder};
+pub use self::error::{Error, KernelVersion};
+pub use self::forward::{ForwardStatistics, Forwarder};
 pub(crate) use self::forward::{Passed, can_pass, pass_on, put_in_place, unless_down};
-pub use self::frame::XdpFrame;
-pub use self::group::XdpGroup;
+pub use self::frame::Frame;
+pub use self::group::Group;
 pub(crate) use self::group::{counterpart, open_both};
-pub use self::mtu::{RaisedMtu, XdpMtuReports};
-pub use self::program::{XdpAttach, XdpMode, XdpProgram};
-pub use self::receiver::{XdpReceiver, XdpReceiverStatistics};
-pub use self::sender::{RejectReason, SendRejected, SendRequest, XdpSender, XdpSenderStatistics};
-pub use self::socket::{XdpOutcome, XdpSocket};
-pub use self::tap::{XdpTap, XdpTapBatch, XdpTapCounters};
+pub use self::mtu::{MtuReports, RaisedMtu};
+pub use self::program::{Attach, Mode, Program};
+pub use self::receiver::{Receiver, ReceiverStatistics};
+pub use self::sender::{RejectReason, SendRejected, SendRequest, Sender, SenderStatistics};
+pub use self::socket::{Outcome, Socket};
+pub use self::tap::{Tap, TapBatch, TapCounters};
 pub use self::umem::{HugePages, Umem, UmemConfig};
-pub use self::waiting::XdpWait;
+pub use self::waiting::Wait;

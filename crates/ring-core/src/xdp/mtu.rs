@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use ring_sys::packet::PacketSocket;
 
-use super::socket::XdpSocket;
+use super::socket::Socket;
 
 /// Minimum time between two checks caused by packets that are too long to be sent, since many may
 /// come in a row.
@@ -34,18 +34,18 @@ pub struct RaisedMtu {
     /// Otherwise the kernel drops and counts them, until the sockets are reopened.
     pub fits: bool,
     /// `true` if the sockets were reopened because of the change, see
-    /// [`XdpSocketBuilder::reopen`](super::XdpSocketBuilder::reopen).
+    /// [`SocketBuilder::reopen`](super::SocketBuilder::reopen).
     pub reopened: bool,
 }
 
 /// Reports of raised MTUs of a source's interfaces. Cheap to clone, and valid when the source moves
 /// to another thread. A change is noticed within half a second while the source is waiting.
 #[derive(Clone, Debug, Default)]
-pub struct XdpMtuReports {
+pub struct MtuReports {
     reports: Arc<Mutex<VecDeque<RaisedMtu>>>,
 }
 
-impl XdpMtuReports {
+impl MtuReports {
     /// Takes the oldest report. Only the newest 16 are kept.
     #[must_use]
     pub fn take(&self) -> Option<RaisedMtu> {
@@ -122,24 +122,24 @@ impl Mtu {
 #[derive(Debug, Default)]
 pub(crate) struct Watched {
     known: Vec<u32>,
-    pub(crate) reports: XdpMtuReports,
+    pub(crate) reports: MtuReports,
 }
 
 impl Watched {
     /// Watches the interfaces of these sockets, given one socket for each.
-    pub(crate) fn of<'a>(sockets: impl IntoIterator<Item = &'a XdpSocket>) -> Self {
+    pub(crate) fn of<'a>(sockets: impl IntoIterator<Item = &'a Socket>) -> Self {
         let mut watched = Self::default();
         watched.accept(sockets);
         watched
     }
 
     /// Takes the current MTUs of new sockets as reported.
-    pub(crate) fn accept<'a>(&mut self, sockets: impl IntoIterator<Item = &'a XdpSocket>) {
+    pub(crate) fn accept<'a>(&mut self, sockets: impl IntoIterator<Item = &'a Socket>) {
         self.known = sockets.into_iter().map(|socket| socket.endpoint().mtu.now()).collect();
     }
 
     /// `true` if an MTU changed since the last report.
-    pub(crate) fn is_news<'a>(&self, sockets: impl IntoIterator<Item = &'a XdpSocket>) -> bool {
+    pub(crate) fn is_news<'a>(&self, sockets: impl IntoIterator<Item = &'a Socket>) -> bool {
         let now = sockets.into_iter().map(|socket| socket.endpoint().mtu.now());
         self.known.iter().zip(now).any(|(known, now)| *known != now)
     }
@@ -148,7 +148,7 @@ impl Watched {
     #[inline]
     pub(crate) fn raised<'a>(
         &mut self,
-        sockets: impl IntoIterator<Item = &'a XdpSocket>,
+        sockets: impl IntoIterator<Item = &'a Socket>,
     ) -> Vec<RaisedMtu> {
         let mut raised = Vec::new();
         for (known, socket) in self.known.iter_mut().zip(sockets) {
@@ -164,13 +164,13 @@ impl Watched {
 
 impl RaisedMtu {
     /// Records that the sockets were reopened; `socket` is the new one of the interface.
-    pub(crate) fn settle(&mut self, socket: Option<&XdpSocket>) {
+    pub(crate) fn settle(&mut self, socket: Option<&Socket>) {
         self.reopened = true;
         self.fits = socket.is_some_and(fits);
     }
 
     /// The report of a changed MTU. `None` unless it was raised.
-    pub(crate) fn of(socket: &XdpSocket, before: u32, now: u32) -> Option<Self> {
+    pub(crate) fn of(socket: &Socket, before: u32, now: u32) -> Option<Self> {
         let interface = || socket.endpoint().interface.to_string();
         (now > before).then(|| Self {
             interface: interface(),
@@ -183,7 +183,7 @@ impl RaisedMtu {
 }
 
 /// `true` if the longest packets of the interface are received whole.
-fn fits(socket: &XdpSocket) -> bool {
+fn fits(socket: &Socket) -> bool {
     let endpoint = socket.endpoint();
     endpoint.multi_buffer || endpoint.mtu.longest() <= endpoint.umem.memory.receive_room()
 }

@@ -7,26 +7,26 @@ use std::time::{Duration, Instant};
 
 use ring_sys::interface::{self, Interface};
 use ring_sys::packet::PacketSocket;
+use ring_sys::xdp;
 use ring_sys::xdp::abi::{
     XDP_COPY, XDP_OPTIONS_ZEROCOPY, XDP_USE_NEED_WAKEUP, XDP_USE_SG, XDP_ZEROCOPY, XdpDesc,
     XdpRingOffset,
 };
-use ring_sys::xdp::{self, Socket};
 
-use super::builder::{MultiBuffer, XdpDirection, XdpSocketBuilder, ZeroCopy};
+use super::builder::{Direction, MultiBuffer, SocketBuilder, ZeroCopy};
 use super::completions::Completions;
 use super::cursor::Side;
 use super::endpoint::{Endpoint, Promiscuous};
-use super::error::{KernelVersion, XdpError, explain, libc_errno};
+use super::error::{Error, KernelVersion, explain, libc_errno};
 use super::fill::Fill;
 use super::memory::Holder;
 use super::mtu::Mtu;
-use super::program::{Place, Wanted, XdpMode, XdpProgram, find};
+use super::program::{Mode, Place, Program, Wanted, find};
 use super::queue::{QueuePlace, QueueRings};
-use super::receiver::XdpReceiver;
+use super::receiver::Receiver;
 use super::ring::Ring;
-use super::sender::XdpSender;
-use super::socket::XdpSocket;
+use super::sender::Sender;
+use super::socket::Socket;
 use super::steering::link_type;
 use super::umem::{Umem, check};
 use crate::{Interrupter, LinkType};
@@ -37,29 +37,30 @@ use crate::{Interrupter, LinkType};
 struct Bound {
     rx: Option<Ring<XdpDesc>>,
     tx: Option<Ring<XdpDesc>>,
-    socket: Arc<Socket>,
+    socket: Arc<xdp::Socket>,
     rings: Arc<QueueRings>,
     /// The number of frames that the kernel should have for this socket.
     share: u32,
     multi_buffer: bool,
 }
 
-impl XdpSocketBuilder {
+impl SocketBuilder {
     /// Opens the socket. Packets arrive from now on.
     ///
     /// # Errors
-    /// [`XdpError`], which names what is missing: a privilege, support by the driver, a newer
+    /// [`Error`], which names what is missing: a privilege, support by the driver, a newer
     /// kernel, a free queue, or memory that may be locked.
-    pub fn open(&self) -> Result<XdpSocket, XdpError> {
+    pub fn open(&self) -> Result<Socket, Error> {
         let index = find(&self.interface)?;
-        let found = interface::find(&self.interface).map_err(|source| {
-            XdpError::NoSuchInterface { interface: self.interface.clone(), source }
+        let found = interface::find(&self.interface).map_err(|source| Error::NoSuchInterface {
+            interface: self.interface.clone(),
+            source,
         })?;
         let queues = found.queues.0.max(found.queues.1);
         // If the number of queues is unknown, the kernel checks the queue.
         if self.queue >= queues && queues > 0 {
             let interface = self.interface.clone();
-            return Err(XdpError::NoSuchQueue { interface, queue: self.queue, queues });
+            return Err(Error::NoSuchQueue { interface, queue: self.queue, queues });
         }
         check("a number of ring entries", self.ring_size.into(), {
             let fits = self.ring_size.is_power_of_two() && self.ring_size <= 1 << 20;
@@ -74,7 +75,7 @@ impl XdpSocketBuilder {
             let fits = !apart || self.zero_copy != ZeroCopy::Required;
             fits.then_some(()).ok_or("unaligned frames are always copied")
         })?;
-        let receives = self.direction != XdpDirection::Send;
+        let receives = self.direction != Direction::Send;
         let fill_target = if receives { self.fill(&umem)? } else { 0 };
         // The program is attached first, because its mode decides if packets may be longer than a
         // frame.
@@ -84,7 +85,7 @@ impl XdpSocketBuilder {
             (None, true) => {
                 let steering = self.steering(found.hardware_type)?;
                 let wanted = Wanted { steering, ..self.wanted.clone() };
-                Some(XdpProgram::shared(&self.interface, index, &wanted)?)
+                Some(Program::shared(&self.interface, index, &wanted)?)
             }
         };
         let multi_buffer = self.takes_multi_buffer(&umem, found.mtu, program.as_ref());
@@ -94,8 +95,8 @@ impl XdpSocketBuilder {
         if zero_copy {
             bound.rings.set_zero_copy();
         }
-        let interrupter = Interrupter::new()
-            .map_err(|source| XdpError::System { operation: "eventfd", source })?;
+        let interrupter =
+            Interrupter::new().map_err(|source| Error::System { operation: "eventfd", source })?;
         let promiscuous = if self.promiscuous { Some(Promiscuous::join(index)?) } else { None };
         let control = PacketSocket::new()
             .map_err(|source| explain("opening a packet socket", "cap_net_raw", None, source))?;
@@ -108,11 +109,11 @@ impl XdpSocketBuilder {
             .memory
             .returns
             .join()
-            .map_err(|source| XdpError::System { operation: "eventfd", source })?;
+            .map_err(|source| Error::System { operation: "eventfd", source })?;
         if receives && !bound.rings.receiver_came() {
             umem.shared.memory.returns.leave(&waiter);
             bound.rings.fill.want_less(bound.share);
-            return Err(XdpError::QueueBusy {
+            return Err(Error::QueueBusy {
                 interface: self.interface.clone(),
                 queue: self.queue,
                 waited: Duration::ZERO,
@@ -138,14 +139,14 @@ impl XdpSocketBuilder {
         let receiver = match rx {
             Some(rx) => {
                 let endpoint = endpoint.clone();
-                Some(XdpReceiver::new(rx, share, self.wait, endpoint, waiter, interrupter))
+                Some(Receiver::new(rx, share, self.wait, endpoint, waiter, interrupter))
             }
             None => {
                 umem.shared.memory.returns.leave(&waiter);
                 None
             }
         };
-        Ok(XdpSocket { receiver, sender: tx.map(|tx| XdpSender::new(tx, endpoint)) })
+        Ok(Socket { receiver, sender: tx.map(|tx| Sender::new(tx, endpoint)) })
     }
 
     /// Creates a socket on the queue, with rings of its own or those of another socket of the same
@@ -156,7 +157,7 @@ impl XdpSocketBuilder {
         index: u32,
         fill_target: u32,
         multi_buffer: bool,
-    ) -> Result<Bound, XdpError> {
+    ) -> Result<Bound, Error> {
         let place = QueuePlace { interface: Place::here(index)?, queue: self.queue };
         let shared = &umem.shared;
         // Serialises sockets that are opened at the same time.
@@ -176,7 +177,7 @@ impl XdpSocketBuilder {
         let tx = map_used(self.sends(), xdp::Ring::Tx, &offsets.tx, Side::Producer)?;
         let memory = &shared.memory;
         let unaligned = memory.layout().unaligned;
-        let fill = |rings: &QueueRings| -> Result<u32, XdpError> {
+        let fill = |rings: &QueueRings| -> Result<u32, Error> {
             let share = rings.fill.want(fill_target);
             rings.fill.give(memory, rings.fill_holder(), || memory.take())?;
             Ok(share)
@@ -220,31 +221,31 @@ impl XdpSocketBuilder {
     }
 
     fn receives(&self) -> bool {
-        self.direction != XdpDirection::Send
+        self.direction != Direction::Send
     }
 
     fn sends(&self) -> bool {
-        self.direction != XdpDirection::Receive
+        self.direction != Direction::Receive
     }
 
     fn enter(
         &self,
-        program: &XdpProgram,
-        socket: &Socket,
-    ) -> Result<super::program::Entry, XdpError> {
+        program: &Program,
+        socket: &xdp::Socket,
+    ) -> Result<super::program::Entry, Error> {
         let key = self.key.unwrap_or(self.queue);
         program.enter(key, socket.as_fd()).map_err(|source| match source.raw_os_error() {
-            Some(libc_errno::EEXIST) => XdpError::QueueBusy {
+            Some(libc_errno::EEXIST) => Error::QueueBusy {
                 interface: self.interface.clone(),
                 queue: self.queue,
                 waited: Duration::ZERO,
             },
-            Some(libc_errno::E2BIG) => XdpError::Geometry {
+            Some(libc_errno::E2BIG) => Error::Geometry {
                 what: "a number in the map of sockets",
                 value: key.into(),
                 rule: "it must be below the number of the map's entries",
             },
-            _ => XdpError::System { operation: "entering the socket", source },
+            _ => Error::System { operation: "entering the socket", source },
         })
     }
 
@@ -258,8 +259,8 @@ impl XdpSocketBuilder {
     }
 
     /// Creates the socket's rings, and those of the queue if it is the first on it.
-    fn make_rings(&self, socket: &Socket, first: bool) -> Result<(), XdpError> {
-        let system = |source| XdpError::System { operation: "making the rings", source };
+    fn make_rings(&self, socket: &xdp::Socket, first: bool) -> Result<(), Error> {
+        let system = |source| Error::System { operation: "making the rings", source };
         if first {
             let [fill, completion] = self.queue_ring_sizes();
             socket.set_ring(xdp::Ring::Fill, fill).map_err(system)?;
@@ -274,14 +275,14 @@ impl XdpSocketBuilder {
         Ok(())
     }
 
-    fn open_socket(&self) -> Result<Socket, XdpError> {
-        let socket = Socket::new().map_err(|source| match source.raw_os_error() {
+    fn open_socket(&self) -> Result<xdp::Socket, Error> {
+        let socket = xdp::Socket::new().map_err(|source| match source.raw_os_error() {
             Some(libc_errno::EAFNOSUPPORT) => {
                 match (KernelVersion::running(), KernelVersion::new(4, 18)) {
                     (Ok(have), needs) if have < needs => {
-                        XdpError::KernelTooOld { feature: "AF_XDP", needs, have }
+                        Error::KernelTooOld { feature: "AF_XDP", needs, have }
                     }
-                    _ => XdpError::NotBuilt,
+                    _ => Error::NotBuilt,
                 }
             }
             _ => explain("opening an AF_XDP socket", "cap_net_raw", None, source),
@@ -297,25 +298,25 @@ impl XdpSocketBuilder {
     }
 
     /// The number of frames that the kernel should have.
-    fn fill(&self, umem: &Umem) -> Result<u32, XdpError> {
+    fn fill(&self, umem: &Umem) -> Result<u32, Error> {
         let left = umem.free_frames();
         let target = self
             .fill_target
             .unwrap_or_else(|| u32::try_from(left.div_ceil(2)).unwrap_or(u32::MAX))
             .min(self.ring_size);
         if target == 0 || left == 0 {
-            return Err(XdpError::TooFewFrames { left, needed: 1 });
+            return Err(Error::TooFewFrames { left, needed: 1 });
         }
         Ok(target)
     }
 
-    fn takes_multi_buffer(&self, umem: &Umem, mtu: u32, program: Option<&XdpProgram>) -> bool {
+    fn takes_multi_buffer(&self, umem: &Umem, mtu: u32, program: Option<&Program>) -> bool {
         match self.multi_buffer {
             MultiBuffer::On => true,
             MultiBuffer::Off => false,
             MultiBuffer::Auto => {
                 let longest = mtu.saturating_add(LINK_HEADER);
-                let generic = program.and_then(XdpProgram::mode) == Some(XdpMode::Generic);
+                let generic = program.and_then(Program::mode) == Some(Mode::Generic);
                 (generic || longest > umem.shared.memory.receive_room())
                     && self.zero_copy != ZeroCopy::Required
                     && KernelVersion::running().is_ok_and(|version| version >= MULTI_BUFFER.1)
@@ -326,12 +327,12 @@ impl XdpSocketBuilder {
     /// Binds the socket, and retries while the queue's previous socket is closing.
     fn bind(
         &self,
-        socket: &Socket,
-        owner: Option<&Socket>,
+        socket: &xdp::Socket,
+        owner: Option<&xdp::Socket>,
         index: u32,
         multi_buffer: bool,
         unaligned: bool,
-    ) -> Result<(), XdpError> {
+    ) -> Result<(), Error> {
         let mut flags = match self.zero_copy {
             ZeroCopy::Wanted if !unaligned => 0,
             ZeroCopy::Required => XDP_ZEROCOPY,
@@ -351,7 +352,7 @@ impl XdpSocketBuilder {
                     let waited = started.elapsed();
                     if waited >= self.busy_retry {
                         let (interface, queue) = (self.interface.clone(), self.queue);
-                        return Err(XdpError::QueueBusy { interface, queue, waited });
+                        return Err(Error::QueueBusy { interface, queue, waited });
                     }
                     std::thread::sleep(Duration::from_millis(1));
                 }
@@ -367,13 +368,13 @@ impl XdpSocketBuilder {
     }
 
     /// Explains an error of bind(2).
-    fn refused(&self, source: io::Error, shared: bool, multi_buffer: bool) -> XdpError {
+    fn refused(&self, source: io::Error, shared: bool, multi_buffer: bool) -> Error {
         let driver = || interface::find(&self.interface).ok().and_then(|found| found.driver);
         match source.raw_os_error() {
             Some(libc_errno::EOPNOTSUPP | libc_errno::EINVAL)
                 if self.zero_copy == ZeroCopy::Required =>
             {
-                XdpError::NoDriverSupport {
+                Error::NoDriverSupport {
                     interface: self.interface.clone(),
                     driver: driver(),
                     what: "AF_XDP without copying",
@@ -382,10 +383,10 @@ impl XdpSocketBuilder {
             }
             Some(libc_errno::EINVAL) if self.queue > 0 && self.queues() == Some(0) => {
                 let (interface, queue) = (self.interface.clone(), self.queue);
-                XdpError::NoSuchQueue { interface, queue, queues: 1 }
+                Error::NoSuchQueue { interface, queue, queues: 1 }
             }
             Some(libc_errno::ENETDOWN) => {
-                XdpError::System { operation: "binding the socket (the interface is down)", source }
+                Error::System { operation: "binding the socket (the interface is down)", source }
             }
             _ => {
                 let since = if shared {
@@ -406,13 +407,13 @@ const MULTI_BUFFER: (&str, KernelVersion) = ("packets that span frames", KernelV
 const LINK_HEADER: u32 = 14 + 4;
 
 fn map<T: Copy>(
-    socket: &Socket,
+    socket: &xdp::Socket,
     which: xdp::Ring,
     offsets: &XdpRingOffset,
     side: Side,
     size: u32,
-) -> Result<Ring<T>, XdpError> {
-    let failed = |source| XdpError::System { operation: "mapping a ring", source };
+) -> Result<Ring<T>, Error> {
+    let failed = |source| Error::System { operation: "mapping a ring", source };
     let mapping = socket.map_ring(which, Ring::<T>::len(offsets, size)).map_err(failed)?;
     // The kernel never returns offsets outside of the mapping.
     Ring::new(mapping, offsets, side, size).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))

@@ -9,18 +9,18 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use ring_sys::bpf::abi::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
-use ring_sys::bpf::{self, LoadError, Map, MapKind, Program, ProgramKind, XdpLink};
+use ring_sys::bpf::{self, LoadError, Map, MapKind, ProgramKind, XdpLink};
 use ring_sys::interface;
 use ring_sys::xdp::attachment;
 
 use super::assembly;
-use super::error::{KernelVersion, XdpError, explain, libc_errno};
+use super::error::{Error, KernelVersion, explain, libc_errno};
 use super::steering::Steering;
 
 /// The hook at which a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum XdpMode {
+pub enum Mode {
     /// In the driver, before the kernel allocates a buffer for the packet.
     Native,
     /// In the kernel's stack, for drivers without XDP support. Slower, and after the kernel has
@@ -31,8 +31,8 @@ pub enum XdpMode {
 /// The mode in which to attach the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum XdpAttach {
-    /// Native if the driver supports it, otherwise generic; [`XdpProgram::mode`] shows the result.
+pub enum Attach {
+    /// Native if the driver supports it, otherwise generic; [`Program::mode`] shows the result.
     #[default]
     Auto,
     /// Native only; fails if the driver does not support it.
@@ -49,7 +49,7 @@ pub enum XdpAttach {
 /// interface. Use this type only for programs of your own: [`of_map`](Self::of_map),
 /// [`attach`](Self::attach).
 #[derive(Clone, Debug)]
-pub struct XdpProgram {
+pub struct Program {
     attached: Arc<Attached>,
 }
 
@@ -58,7 +58,7 @@ struct Attached {
     /// `None` for a program that was attached elsewhere.
     link: Option<XdpLink>,
     sockets: Map,
-    mode: Option<XdpMode>,
+    mode: Option<Mode>,
     native_refused: Option<io::Error>,
     steering: Option<Steering>,
 }
@@ -66,7 +66,7 @@ struct Attached {
 /// A socket's requirements for its program.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
-    pub(crate) attach: XdpAttach,
+    pub(crate) attach: Attach,
     pub(crate) replace: bool,
     pub(crate) steering: Option<Steering>,
 }
@@ -74,7 +74,7 @@ pub(crate) struct Wanted {
 /// A socket's entry in the map. Removed on drop.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    program: XdpProgram,
+    program: Program,
     key: u32,
     is_set: AtomicBool,
 }
@@ -95,9 +95,9 @@ pub(crate) struct Place {
 
 impl Place {
     /// An interface in the network namespace of this thread.
-    pub(crate) fn here(interface: u32) -> Result<Self, XdpError> {
+    pub(crate) fn here(interface: u32) -> Result<Self, Error> {
         let metadata = std::fs::metadata("/proc/thread-self/ns/net").map_err(|source| {
-            XdpError::System { operation: "looking at the network namespace", source }
+            Error::System { operation: "looking at the network namespace", source }
         })?;
         Ok(Self { namespace: (metadata.dev(), metadata.ino()), interface })
     }
@@ -111,13 +111,13 @@ impl Place {
 /// The attached programs of this process.
 static PROGRAMS: Mutex<Vec<(Place, Weak<Attached>)>> = Mutex::new(Vec::new());
 
-impl XdpProgram {
+impl Program {
     /// Uses the map of a program that is attached already. Sockets are stored under the numbers of
     /// their queues. The map must be an XSKMAP.
     ///
     /// # Errors
-    /// [`XdpError::Geometry`] for another kind of map.
-    pub fn of_map(sockets: OwnedFd) -> Result<Self, XdpError> {
+    /// [`Error::Geometry`] for another kind of map.
+    pub fn of_map(sockets: OwnedFd) -> Result<Self, Error> {
         Self::foreign(sockets, None, None)
     }
 
@@ -130,10 +130,10 @@ impl XdpProgram {
         interface: &str,
         program: OwnedFd,
         sockets: OwnedFd,
-        attach: XdpAttach,
-    ) -> Result<Self, XdpError> {
+        attach: Attach,
+    ) -> Result<Self, Error> {
         let index = find(interface)?;
-        let program = Program::from_descriptor(program);
+        let program = bpf::Program::from_descriptor(program);
         let (link, mode, refused) = attach_program(interface, index, &program, attach, false)?;
         let mut made = Self::foreign(sockets, Some(link), Some(mode))?;
         if let Some(attached) = Arc::get_mut(&mut made.attached) {
@@ -144,7 +144,7 @@ impl XdpProgram {
 
     /// The mode in which the program runs. `None` if it was attached elsewhere.
     #[must_use]
-    pub fn mode(&self) -> Option<XdpMode> {
+    pub fn mode(&self) -> Option<Mode> {
         self.attached.mode
     }
 
@@ -161,7 +161,7 @@ impl XdpProgram {
     }
 
     /// Returns this process's program on an interface, and attaches one if necessary.
-    pub(crate) fn shared(name: &str, index: u32, wanted: &Wanted) -> Result<Self, XdpError> {
+    pub(crate) fn shared(name: &str, index: u32, wanted: &Wanted) -> Result<Self, Error> {
         let place = Place::here(index)?;
         let mut programs = PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(attached) = programs
@@ -198,30 +198,27 @@ impl XdpProgram {
         Ok(Entry { program: self.clone(), key, is_set: AtomicBool::new(true) })
     }
 
-    fn check_same(&self, name: &str, wanted: &Wanted) -> Result<(), XdpError> {
+    fn check_same(&self, name: &str, wanted: &Wanted) -> Result<(), Error> {
         let differs =
-            |difference| Err(XdpError::ProgramDiffers { interface: name.to_owned(), difference });
+            |difference| Err(Error::ProgramDiffers { interface: name.to_owned(), difference });
         if self.attached.steering != wanted.steering {
             return differs("filter");
         }
         match (wanted.attach, self.attached.mode) {
-            (XdpAttach::Native, Some(XdpMode::Generic))
-            | (XdpAttach::Generic, Some(XdpMode::Native)) => differs("mode"),
+            (Attach::Native, Some(Mode::Generic)) | (Attach::Generic, Some(Mode::Native)) => {
+                differs("mode")
+            }
             _ => Ok(()),
         }
     }
 
-    fn foreign(
-        sockets: OwnedFd,
-        link: Option<XdpLink>,
-        mode: Option<XdpMode>,
-    ) -> Result<Self, XdpError> {
+    fn foreign(sockets: OwnedFd, link: Option<XdpLink>, mode: Option<Mode>) -> Result<Self, Error> {
         let sockets = Map::from_descriptor(sockets);
         let kind = sockets
             .kind()
-            .map_err(|source| XdpError::System { operation: "looking at the map", source })?;
+            .map_err(|source| Error::System { operation: "looking at the map", source })?;
         if kind != Some(MapKind::XskMap) {
-            return Err(XdpError::Geometry {
+            return Err(Error::Geometry {
                 what: "a map of sockets",
                 value: 0,
                 rule: "its type must be XSKMAP",
@@ -234,7 +231,7 @@ impl XdpProgram {
 
 impl Entry {
     /// The program that the map belongs to.
-    pub(crate) fn program(&self) -> &XdpProgram {
+    pub(crate) fn program(&self) -> &Program {
         &self.program
     }
 
@@ -262,7 +259,7 @@ impl Drop for Attached {
     }
 }
 
-impl fmt::Display for XdpMode {
+impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Native => "native",
@@ -271,7 +268,7 @@ impl fmt::Display for XdpMode {
     }
 }
 
-impl XdpMode {
+impl Mode {
     const fn flags(self) -> u32 {
         match self {
             Self::Native => XDP_FLAGS_DRV_MODE,
@@ -280,43 +277,44 @@ impl XdpMode {
     }
 }
 
-pub(crate) fn find(name: &str) -> Result<u32, XdpError> {
+pub(crate) fn find(name: &str) -> Result<u32, Error> {
     interface::index(name)
-        .map_err(|source| XdpError::NoSuchInterface { interface: name.to_owned(), source })
+        .map_err(|source| Error::NoSuchInterface { interface: name.to_owned(), source })
 }
 
-pub(super) fn load(code: &[bpf::Instruction]) -> Result<Program, XdpError> {
-    let load = |fragments| Program::load(ProgramKind::Xdp { fragments }, code, "ringtap_redirect");
+pub(super) fn load(code: &[bpf::Instruction]) -> Result<bpf::Program, Error> {
+    let load =
+        |fragments| bpf::Program::load(ProgramKind::Xdp { fragments }, code, "ringtap_redirect");
     // Support for multi-buffer packets costs nothing, but kernels before 5.18 do not know the flag.
     load(true).or_else(|_| load(false)).map_err(|error| {
         let LoadError { source, log } = error;
         match source.raw_os_error() {
             Some(libc_errno::EPERM) => explain("loading the program", CAPABILITIES, None, source),
-            _ => XdpError::Program(LoadError { source, log }),
+            _ => Error::Program(LoadError { source, log }),
         }
     })
 }
 
-type Attachment = (XdpLink, XdpMode, Option<io::Error>);
+type Attachment = (XdpLink, Mode, Option<io::Error>);
 
 fn attach_program(
     name: &str,
     index: u32,
-    program: &Program,
-    attach: XdpAttach,
+    program: &bpf::Program,
+    attach: Attach,
     replace: bool,
-) -> Result<Attachment, XdpError> {
+) -> Result<Attachment, Error> {
     let generic = |refused| {
-        attach_in(name, index, program, XdpMode::Generic, replace)
-            .map(|link| (link, XdpMode::Generic, refused))
+        attach_in(name, index, program, Mode::Generic, replace)
+            .map(|link| (link, Mode::Generic, refused))
     };
-    if attach == XdpAttach::Generic {
+    if attach == Attach::Generic {
         return generic(None);
     }
-    match attach_in(name, index, program, XdpMode::Native, replace) {
-        Ok(link) => Ok((link, XdpMode::Native, None)),
-        Err(XdpError::System { source, .. })
-            if attach == XdpAttach::Auto
+    match attach_in(name, index, program, Mode::Native, replace) {
+        Ok(link) => Ok((link, Mode::Native, None)),
+        Err(Error::System { source, .. })
+            if attach == Attach::Auto
                 && matches!(
                     source.raw_os_error(),
                     Some(
@@ -333,14 +331,14 @@ fn attach_program(
         {
             generic(Some(source))
         }
-        Err(XdpError::System { source, operation }) => Err(match source.raw_os_error() {
-            Some(libc_errno::EOPNOTSUPP) => XdpError::NoDriverSupport {
+        Err(Error::System { source, operation }) => Err(match source.raw_os_error() {
+            Some(libc_errno::EOPNOTSUPP) => Error::NoDriverSupport {
                 interface: name.to_owned(),
                 driver: interface::find(name).ok().and_then(|found| found.driver),
                 what: "XDP in native mode",
                 hint: "use generic mode, or leave the choice to us",
             },
-            Some(libc_errno::ENOSPC) => XdpError::NoDriverSupport {
+            Some(libc_errno::ENOSPC) => Error::NoDriverSupport {
                 interface: name.to_owned(),
                 driver: interface::find(name).ok().and_then(|found| found.driver),
                 what: "XDP in native mode with so few receive queues",
@@ -350,9 +348,9 @@ fn attach_program(
                 if interface::mtu(name).is_ok_and(|mtu| mtu > 3000) =>
             {
                 let mtu = interface::mtu(name).unwrap_or(0);
-                XdpError::MtuTooLarge { interface: name.to_owned(), mtu }
+                Error::MtuTooLarge { interface: name.to_owned(), mtu }
             }
-            _ => XdpError::System { source, operation },
+            _ => Error::System { source, operation },
         }),
         Err(error) => Err(error),
     }
@@ -361,10 +359,10 @@ fn attach_program(
 fn attach_in(
     name: &str,
     index: u32,
-    program: &Program,
-    mode: XdpMode,
+    program: &bpf::Program,
+    mode: Mode,
     replace: bool,
-) -> Result<XdpLink, XdpError> {
+) -> Result<XdpLink, Error> {
     let operation = "attaching the program";
     let started = Instant::now();
     let mut replaced = false;
@@ -377,7 +375,7 @@ fn attach_in(
             // These errors depend on the driver, so the caller examines them.
             return Err(match source.raw_os_error() {
                 Some(libc_errno::EOPNOTSUPP | libc_errno::ERANGE) => {
-                    XdpError::System { operation, source }
+                    Error::System { operation, source }
                 }
                 _ => explain(operation, CAPABILITIES, Some(LINKS), source),
             });
@@ -391,15 +389,10 @@ fn attach_in(
                 if started.elapsed() >= GOING || present.is_some_and(|(_, id)| !is_ours(id)) =>
             {
                 let Some((mode, id)) = present else {
-                    return Err(XdpError::System { operation, source });
+                    return Err(Error::System { operation, source });
                 };
                 let interface = name.to_owned();
-                return Err(XdpError::ProgramPresent {
-                    interface,
-                    mode,
-                    id,
-                    name: program_name(id),
-                });
+                return Err(Error::ProgramPresent { interface, mode, id, name: program_name(id) });
             }
             // Either a program of this process is being detached, or one is gone already.
             _ => std::thread::sleep(Duration::from_millis(1)),
@@ -408,14 +401,14 @@ fn attach_in(
 }
 
 /// The attached program and its mode.
-fn present(index: u32) -> Option<(XdpMode, u32)> {
+fn present(index: u32) -> Option<(Mode, u32)> {
     let attached = attachment::attached(index).ok()?;
-    let native = attached.native.map(|id| (XdpMode::Native, id));
-    native.or(attached.generic.map(|id| (XdpMode::Generic, id)))
+    let native = attached.native.map(|id| (Mode::Native, id));
+    native.or(attached.generic.map(|id| (Mode::Generic, id)))
 }
 
 fn program_name(id: u32) -> String {
-    let information = Program::by_id(id).and_then(|program| program.information());
+    let information = bpf::Program::by_id(id).and_then(|program| program.information());
     information.map_or(String::new(), |information| information.name)
 }
 
@@ -426,7 +419,7 @@ fn is_ours(id: u32) -> bool {
 }
 
 /// Detaches a program from an interface, with or without a link.
-fn remove(index: u32, mode: XdpMode, id: u32) -> Result<(), XdpError> {
+fn remove(index: u32, mode: Mode, id: u32) -> Result<(), Error> {
     let failed =
         |source| explain("removing the program", "cap_net_admin and cap_sys_admin", None, source);
     for link in bpf::xdp_links().map_err(failed)? {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
-use ring_sys::xdp::Socket;
+use ring_sys::xdp;
 
 use super::completions::Completions;
 use super::fill::Fill;
@@ -23,7 +23,7 @@ pub(crate) struct QueueRings {
     pub(crate) fill: Fill,
     pub(crate) completions: Completions,
     /// The socket that the rings were created with. `None` only in tests that simulate the kernel.
-    pub(crate) owner: Option<Arc<Socket>>,
+    pub(crate) owner: Option<Arc<xdp::Socket>>,
     /// `true` if several sockets may receive at the same time, on threads of their own.
     pub(crate) many_receive: bool,
     receivers: AtomicU16,
@@ -44,7 +44,7 @@ impl QueueRings {
         number: u16,
         place: QueuePlace,
         (fill, completions): (Fill, Completions),
-        owner: Option<Arc<Socket>>,
+        owner: Option<Arc<xdp::Socket>>,
         many_receive: bool,
     ) -> Self {
         Self {

@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use ring_sys::xdp::abi::{XDP_PKT_CONTD, XdpDesc};
 
-use super::batch::{Piece, Record, XdpBatch};
+use super::batch::{Batch, Piece, Record};
 use super::cursor::Jumped;
 use super::endpoint::{Endpoint, jumped};
-use super::error::XdpError;
+use super::error::Error;
 use super::fill::Fill;
 use super::memory::{Lease, Refused};
 use super::returns::Waiter;
 use super::ring::Ring;
 use super::wait::Watch;
-use super::waiting::{Naps, Spin, XdpWait};
-use crate::{Error, Interrupter, LinkType, Next, PacketSource, Statistics, Timeout, Timestamp};
+use super::waiting::{Naps, Spin, Wait};
+use crate::{Interrupter, LinkType, Next, PacketSource, Statistics, Timeout, Timestamp};
 
 /// Maximum number of pieces of a packet; more are invalid. The kernel's own packets have at most
 /// 18.
@@ -29,10 +29,10 @@ const BATCH: u32 = 64;
 /// The receiving half of an AF_XDP socket, a [`PacketSource`].
 ///
 /// Batches are lent, and dropping one returns its frames to the kernel. To keep packets, take their
-/// frames ([`XdpBatch::into_frames`]) or their bytes
+/// frames ([`Batch::into_frames`]) or their bytes
 /// ([`PacketBatch::retain_packet`](crate::PacketBatch::retain_packet)).
 #[derive(Debug)]
-pub struct XdpReceiver {
+pub struct Receiver {
     pub(crate) rx: Ring<XdpDesc>,
     /// The pieces of recent batches: first those of finished batches, less than a portion, which
     /// wait to be returned to the kernel, then those of the current batch.
@@ -70,7 +70,7 @@ pub struct XdpReceiver {
 /// Counters of a receiver since it was opened. They never decrease, except for the last two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct XdpReceiverStatistics {
+pub struct ReceiverStatistics {
     /// Packets delivered.
     pub delivered: u64,
     /// Packets dropped by the kernel because they are longer than a frame or because it had no
@@ -92,13 +92,13 @@ pub struct XdpReceiverStatistics {
     pub held: u64,
 }
 
-impl XdpReceiver {
+impl Receiver {
     /// Creates a receiver from its ring and the number of frames that the fill ring's target was
     /// raised by.
     pub(crate) fn new(
         rx: Ring<XdpDesc>,
         share: u32,
-        wait: XdpWait,
+        wait: Wait,
         endpoint: Arc<Endpoint>,
         waiter: Arc<Waiter>,
         interrupter: Interrupter,
@@ -138,16 +138,16 @@ impl XdpReceiver {
     ///
     /// # Errors
     /// If the kernel refuses to report them.
-    pub fn receiver_statistics(&self) -> Result<XdpReceiverStatistics, XdpError> {
+    pub fn receiver_statistics(&self) -> Result<ReceiverStatistics, Error> {
         let kernel = match &self.endpoint.socket {
             Some(socket) => socket
                 .statistics()
-                .map_err(|source| XdpError::System { operation: "XDP_STATISTICS", source })?,
+                .map_err(|source| Error::System { operation: "XDP_STATISTICS", source })?,
             None => Default::default(),
         };
         // Drops may be due to a raised MTU, so check it.
         self.endpoint.mtu.look(&self.endpoint.interface);
-        Ok(XdpReceiverStatistics {
+        Ok(ReceiverStatistics {
             delivered: self.delivered,
             dropped: kernel.rx_dropped,
             ring_full: kernel.rx_ring_full,
@@ -161,7 +161,7 @@ impl XdpReceiver {
     }
 
     /// The totals in the form common to all sources.
-    pub(crate) fn totals(&self) -> Result<Statistics, XdpError> {
+    pub(crate) fn totals(&self) -> Result<Statistics, Error> {
         let counted = self.receiver_statistics()?;
         let drops = counted.dropped + counted.ring_full;
         Ok(Statistics {
@@ -189,20 +189,20 @@ impl XdpReceiver {
 
     /// Passes frames to the kernel up to its target, if it lacks at least a portion.
     #[inline]
-    pub(crate) fn refill(&mut self) -> Result<(), XdpError> {
+    pub(crate) fn refill(&mut self) -> Result<(), Error> {
         let fill = self.fill();
         let lacking = fill.target().saturating_sub(fill.filled());
         if lacking < fill.portion() { Ok(()) } else { self.fill_up() }
     }
 
-    fn fill_up(&mut self) -> Result<(), XdpError> {
+    fn fill_up(&mut self) -> Result<(), Error> {
         self.give_over(true)?;
         if self.fill().filled() == 0 { self.find_frames() } else { Ok(()) }
     }
 
     /// Called when the kernel has no frames left and none are free.
     #[cold]
-    fn find_frames(&mut self) -> Result<(), XdpError> {
+    fn find_frames(&mut self) -> Result<(), Error> {
         let umem = &self.endpoint.umem;
         // No other socket may be about to collect sent frames.
         umem.reap_all(|lease| umem.memory.give_back(lease));
@@ -232,7 +232,7 @@ impl XdpReceiver {
 
     /// Passes the frames of finished batches to the kernel and, if `more` is set, frames of the
     /// pool up to its target. Frames that the kernel does not take go to the pool.
-    fn give_over(&mut self, more: bool) -> Result<(), XdpError> {
+    fn give_over(&mut self, more: bool) -> Result<(), Error> {
         let (memory, rings) = (&self.endpoint.umem.memory, &self.endpoint.rings);
         let mut leases = self.pieces.drain(..self.over).filter_map(|piece| piece.lease);
         self.over = 0;
@@ -264,7 +264,7 @@ impl XdpReceiver {
     }
 
     /// Receives at most a batch. `false` if nothing was received.
-    pub(crate) fn take_received(&mut self) -> Result<bool, XdpError> {
+    pub(crate) fn take_received(&mut self) -> Result<bool, Error> {
         if self.pieces.len() > self.over {
             self.forget();
         }
@@ -432,26 +432,26 @@ impl XdpReceiver {
     }
 
     /// Lends the packets that [`take_received`](Self::take_received) took.
-    pub(crate) fn lend(&mut self) -> XdpBatch<'_> {
+    pub(crate) fn lend(&mut self) -> Batch<'_> {
         let timestamp = Timestamp::from_nanos(ring_sys::clock::wall());
         let number = self.number;
         self.number += self.packets() as u64;
-        XdpBatch::new(self, number, timestamp)
+        Batch::new(self, number, timestamp)
     }
 }
 
-impl PacketSource for XdpReceiver {
-    type Batch<'a> = XdpBatch<'a>;
+impl PacketSource for Receiver {
+    type Batch<'a> = Batch<'a>;
 
     #[inline]
-    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<XdpBatch<'_>>, Error> {
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Batch<'_>>, crate::Error> {
         Ok(self.receive(timeout)?)
     }
 
     /// `drops` are packets that the kernel dropped because there was no frame, because the receive
     /// ring was full, or because they were longer than a frame. `ring_exhausted` counts how often
     /// no frame was free. `blocks_on_loan` is the number of frames that users hold.
-    fn statistics(&mut self) -> Result<Statistics, Error> {
+    fn statistics(&mut self) -> Result<Statistics, crate::Error> {
         Ok(self.totals()?)
     }
 
@@ -472,7 +472,7 @@ impl PacketSource for XdpReceiver {
     }
 }
 
-impl Drop for XdpReceiver {
+impl Drop for Receiver {
     fn drop(&mut self) {
         // Stops redirection to this socket, while the sending half may stay in use.
         if let Some(entry) = &self.endpoint.entry {

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use ring_sys::event::Poller;
 
-use super::batch::XdpBatch;
-use super::error::XdpError;
+use super::batch::Batch;
+use super::error::Error;
 use super::forward::unless_down;
-use super::socket::XdpSocket;
+use super::socket::Socket;
 use super::wait::{STARVED, Woken};
 use crate::{Interrupter, Timeout};
 
@@ -36,9 +36,9 @@ pub(crate) enum Turn {
 }
 
 impl Rota {
-    pub(crate) fn new() -> Result<Self, XdpError> {
-        let interrupter = Interrupter::new()
-            .map_err(|source| XdpError::System { operation: "eventfd", source })?;
+    pub(crate) fn new() -> Result<Self, Error> {
+        let interrupter =
+            Interrupter::new().map_err(|source| Error::System { operation: "eventfd", source })?;
         Ok(Self { next: 0, number: 1, interrupter, poller: OnceCell::new() })
     }
 
@@ -51,10 +51,10 @@ impl Rota {
     /// least twice a second.
     pub(crate) fn take(
         &mut self,
-        sockets: &mut [XdpSocket],
+        sockets: &mut [Socket],
         deadline: Option<Instant>,
-        has_changed: impl Fn(&[XdpSocket]) -> bool,
-    ) -> Result<Turn, XdpError> {
+        has_changed: impl Fn(&[Socket]) -> bool,
+    ) -> Result<Turn, Error> {
         // Done first, so that each socket knows that its descriptor is waited for.
         self.poller(sockets)?;
         loop {
@@ -84,12 +84,12 @@ impl Rota {
             }
             self.poller(sockets)?
                 .wait(limit, |_| {})
-                .map_err(|source| XdpError::System { operation: "epoll_wait", source })?;
+                .map_err(|source| Error::System { operation: "epoll_wait", source })?;
         }
     }
 
     /// Lends the packets that a socket has taken, numbered over all sockets.
-    pub(crate) fn lend<'a>(&mut self, socket: &'a mut XdpSocket) -> Result<XdpBatch<'a>, XdpError> {
+    pub(crate) fn lend<'a>(&mut self, socket: &'a mut Socket) -> Result<Batch<'a>, Error> {
         let receiver = socket.receiver()?;
         receiver.number = self.number;
         self.number += receiver.packets() as u64;
@@ -98,17 +98,17 @@ impl Rota {
 
     /// Adds replaced sockets to the set of descriptors, so that its waiters get their events. The
     /// old sockets left the set when they were closed.
-    pub(crate) fn replaced(&mut self, sockets: &[XdpSocket]) -> Result<(), XdpError> {
+    pub(crate) fn replaced(&mut self, sockets: &[Socket]) -> Result<(), Error> {
         let Some(poller) = self.poller.get() else { return Ok(()) };
         add(poller, sockets)
     }
 
     /// The set of descriptors that becomes readable when a socket may have packets.
-    pub(crate) fn poller(&self, sockets: &[XdpSocket]) -> Result<&Poller, XdpError> {
+    pub(crate) fn poller(&self, sockets: &[Socket]) -> Result<&Poller, Error> {
         if let Some(poller) = self.poller.get() {
             return Ok(poller);
         }
-        let failed = |source| XdpError::System { operation: "epoll", source };
+        let failed = |source| Error::System { operation: "epoll", source };
         let poller = Poller::new().map_err(failed)?;
         poller.add_edge(self.interrupter.as_fd(), 0).map_err(failed)?;
         add(&poller, sockets)?;
@@ -125,12 +125,12 @@ pub(crate) fn deadline(timeout: Timeout) -> Option<Instant> {
     }
 }
 
-fn add(poller: &Poller, sockets: &[XdpSocket]) -> Result<(), XdpError> {
+fn add(poller: &Poller, sockets: &[Socket]) -> Result<(), Error> {
     for socket in sockets {
-        let receiver = socket.receiver.as_ref().ok_or(XdpError::WrongDirection("receive"))?;
+        let receiver = socket.receiver.as_ref().ok_or(Error::WrongDirection("receive"))?;
         poller
             .add_edge(receiver.poller()?.as_fd(), 1)
-            .map_err(|source| XdpError::System { operation: "epoll", source })?;
+            .map_err(|source| Error::System { operation: "epoll", source })?;
     }
     Ok(())
 }

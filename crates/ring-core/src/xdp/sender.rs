@@ -11,8 +11,8 @@ use ring_sys::xdp::abi::{
 
 use super::completions::{SendTimestamp, tag};
 use super::endpoint::{Endpoint, jumped};
-use super::error::{XdpError, libc_errno};
-use super::frame::XdpFrame;
+use super::error::{Error, libc_errno};
+use super::frame::Frame;
 use super::memory::Lease;
 use super::ring::Ring;
 use super::umem::Umem;
@@ -23,7 +23,7 @@ use crate::Timeout;
 /// Packets are queued first, and [`flush`](Self::flush) hands them to the kernel in batches. Frames
 /// return to the memory automatically after they were sent.
 #[derive(Debug)]
-pub struct XdpSender {
+pub struct Sender {
     tx: Ring<XdpDesc>,
     /// A local cache of free frames, which saves accesses to the pool.
     free: Vec<Lease>,
@@ -34,7 +34,7 @@ pub struct XdpSender {
     /// Length of the incomplete packet so far.
     open_len: usize,
     number: u64,
-    pub(crate) statistics: XdpSenderStatistics,
+    pub(crate) statistics: SenderStatistics,
     pub(crate) tags_lost: u64,
     pub(crate) endpoint: Arc<Endpoint>,
 }
@@ -44,7 +44,7 @@ pub struct XdpSender {
 #[error("not sent: {reason}")]
 pub struct SendRejected {
     /// The frame, to be sent again or dropped.
-    pub frame: XdpFrame,
+    pub frame: Frame,
     /// The reason.
     pub reason: RejectReason,
 }
@@ -58,7 +58,7 @@ pub enum RejectReason {
     Full,
     /// This frame can never be sent on this socket; do not retry.
     #[error(transparent)]
-    Refused(XdpError),
+    Refused(Error),
 }
 
 /// Options for a packet to be sent.
@@ -68,14 +68,14 @@ pub struct SendRequest {
     /// within them (34 and 6 for UDP over IPv4 in Ethernet). Its place must contain the sum of the
     /// pseudo-header, as for `CHECKSUM_PARTIAL` in the kernel.
     pub checksum: Option<(u16, u16)>,
-    /// `true` to report the send time, see [`XdpSender::next_timestamp`].
+    /// `true` to report the send time, see [`Sender::next_timestamp`].
     pub timestamp: bool,
 }
 
 /// Counters of a sender since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct XdpSenderStatistics {
+pub struct SenderStatistics {
     /// Packets queued for the kernel.
     pub sent: u64,
     /// Bytes of these packets.
@@ -101,7 +101,7 @@ const HANDFUL: usize = 64;
 /// and `MAX_SKB_FRAGS`).
 const MOST_PIECES: usize = 18;
 
-impl XdpSender {
+impl Sender {
     pub(crate) fn new(tx: Ring<XdpDesc>, endpoint: Arc<Endpoint>) -> Self {
         Self {
             tx,
@@ -110,7 +110,7 @@ impl XdpSender {
             continues: false,
             open_len: 0,
             number: 0,
-            statistics: XdpSenderStatistics::default(),
+            statistics: SenderStatistics::default(),
             tags_lost: 0,
             endpoint,
         }
@@ -126,20 +126,20 @@ impl XdpSender {
     /// Returns an empty frame to be filled. `None` while all are in use.
     ///
     /// # Errors
-    /// [`XdpError::RingIndex`].
-    pub fn frame(&mut self) -> Result<Option<XdpFrame>, XdpError> {
+    /// [`Error::RingIndex`].
+    pub fn frame(&mut self) -> Result<Option<Frame>, Error> {
         let umem = self.endpoint.umem.clone();
         let start = umem.memory.send_start();
-        Ok(self.lease()?.map(|lease| XdpFrame::new(umem, lease, start, 0, false)))
+        Ok(self.lease()?.map(|lease| Frame::new(umem, lease, start, 0, false)))
     }
 
-    /// Queues a packet, or a part of one that [continues](XdpFrame::continues).
+    /// Queues a packet, or a part of one that [continues](Frame::continues).
     ///
     /// # Errors
     /// [`SendRejected`] with the frame: if the ring is full, for a frame of another memory, for a
     /// packet longer than the interface sends, or for one that continues on a socket without
     /// `multi_buffer`.
-    pub fn send(&mut self, frame: XdpFrame) -> Result<(), SendRejected> {
+    pub fn send(&mut self, frame: Frame) -> Result<(), SendRejected> {
         self.send_frame(frame, 0)
     }
 
@@ -147,10 +147,10 @@ impl XdpSender {
     /// under which the timestamp is reported.
     ///
     /// # Errors
-    /// As [`send`](Self::send); [`XdpError::NoMetadata`] if the memory has no room for metadata.
+    /// As [`send`](Self::send); [`Error::NoMetadata`] if the memory has no room for metadata.
     pub fn send_with(
         &mut self,
-        mut frame: XdpFrame,
+        mut frame: Frame,
         request: SendRequest,
     ) -> Result<u64, SendRejected> {
         let mut metadata = XskTxMetadata::default();
@@ -173,7 +173,7 @@ impl XdpSender {
             .lease_mut()
             .is_some_and(|lease| umem.memory.request(lease, start, metadata, stamped));
         if !written {
-            return Err(reject(frame, XdpError::NoMetadata));
+            return Err(reject(frame, Error::NoMetadata));
         }
         self.send_frame(frame, XDP_TX_METADATA).map(|()| number)
     }
@@ -181,9 +181,9 @@ impl XdpSender {
     /// Copies a packet into frames and queues it. `false` if there is no room for it now.
     ///
     /// # Errors
-    /// [`XdpError::PacketTooLong`] for a packet longer than the interface sends, or longer than a
+    /// [`Error::PacketTooLong`] for a packet longer than the interface sends, or longer than a
     /// frame on a socket without `multi_buffer`.
-    pub fn send_bytes(&mut self, packet: &[u8]) -> Result<bool, XdpError> {
+    pub fn send_bytes(&mut self, packet: &[u8]) -> Result<bool, Error> {
         self.send_pieces(packet.len(), |show| show(packet))
     }
 
@@ -193,16 +193,16 @@ impl XdpSender {
         &mut self,
         len: usize,
         pieces: impl FnOnce(&mut dyn FnMut(&[u8])),
-    ) -> Result<bool, XdpError> {
+    ) -> Result<bool, Error> {
         let room = self.frame_capacity();
         let endpoint = self.endpoint.clone();
         let limit = self.longest_packet(len);
         if len > limit {
-            return Err(XdpError::PacketTooLong { len, limit });
+            return Err(Error::PacketTooLong { len, limit });
         }
         if len == 0 || self.continues {
             let rule = "at least 1 byte, and not within another packet";
-            return Err(XdpError::Geometry { what: "a packet", value: len as u64, rule });
+            return Err(Error::Geometry { what: "a packet", value: len as u64, rule });
         }
         let frames = len.div_ceil(room);
         if self.tx_room(frames as u32)? < frames as u32 {
@@ -251,8 +251,8 @@ impl XdpSender {
     /// no room for stay queued for the next call.
     ///
     /// # Errors
-    /// [`XdpError::InterfaceGone`], [`XdpError::RingIndex`], [`XdpError::System`].
-    pub fn flush(&mut self) -> Result<(), XdpError> {
+    /// [`Error::InterfaceGone`], [`Error::RingIndex`], [`Error::System`].
+    pub fn flush(&mut self) -> Result<(), Error> {
         if self.staged > 0 {
             self.endpoint.rings.completions.sent(self.staged);
             self.staged = 0;
@@ -286,7 +286,7 @@ impl XdpSender {
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
-    pub fn drain(&mut self, timeout: Timeout) -> Result<bool, XdpError> {
+    pub fn drain(&mut self, timeout: Timeout) -> Result<bool, Error> {
         let deadline = deadline(timeout);
         let mut nap = Duration::from_micros(10);
         loop {
@@ -307,7 +307,7 @@ impl XdpSender {
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
-    pub fn wait_for_room(&mut self, timeout: Timeout) -> Result<bool, XdpError> {
+    pub fn wait_for_room(&mut self, timeout: Timeout) -> Result<bool, Error> {
         let deadline = deadline(timeout);
         let mut nap = Duration::from_micros(10);
         loop {
@@ -324,7 +324,7 @@ impl XdpSender {
             match endpoint.descriptor() {
                 Some(descriptor) if !room => {
                     let [ready] = event::poll([(descriptor, WRITABLE)], Some(nap))
-                        .map_err(|source| XdpError::System { operation: "poll", source })?;
+                        .map_err(|source| Error::System { operation: "poll", source })?;
                     if ready & FAILED != 0 {
                         endpoint.take_error()?;
                     }
@@ -338,8 +338,8 @@ impl XdpSender {
     /// Takes the oldest send timestamp that was requested. Also takes back sent frames.
     ///
     /// # Errors
-    /// [`XdpError::RingIndex`].
-    pub fn next_timestamp(&mut self) -> Result<Option<SendTimestamp>, XdpError> {
+    /// [`Error::RingIndex`].
+    pub fn next_timestamp(&mut self) -> Result<Option<SendTimestamp>, Error> {
         self.reap()?;
         Ok(self.endpoint.rings.completions.stamp(self.endpoint.ordinal))
     }
@@ -348,14 +348,14 @@ impl XdpSender {
     ///
     /// # Errors
     /// If the kernel refuses to report them.
-    pub fn sender_statistics(&self) -> Result<XdpSenderStatistics, XdpError> {
+    pub fn sender_statistics(&self) -> Result<SenderStatistics, Error> {
         let kernel = match &self.endpoint.socket {
             Some(socket) => socket
                 .statistics()
-                .map_err(|source| XdpError::System { operation: "XDP_STATISTICS", source })?,
+                .map_err(|source| Error::System { operation: "XDP_STATISTICS", source })?,
             None => Default::default(),
         };
-        Ok(XdpSenderStatistics {
+        Ok(SenderStatistics {
             invalid: kernel.tx_invalid_descs,
             completed: self.endpoint.rings.completions.completed(),
             malformed: self.endpoint.rings.completions.malformed(),
@@ -388,7 +388,7 @@ impl XdpSender {
     }
 
     /// `true` if the kernel has not taken all queued entries.
-    pub(crate) fn is_behind(&mut self) -> Result<bool, XdpError> {
+    pub(crate) fn is_behind(&mut self) -> Result<bool, Error> {
         Ok(self.outstanding()? > 0)
     }
 
@@ -397,20 +397,20 @@ impl XdpSender {
         self.staged > 0
     }
 
-    fn send_frame(&mut self, frame: XdpFrame, options: u32) -> Result<(), SendRejected> {
+    fn send_frame(&mut self, frame: Frame, options: u32) -> Result<(), SendRejected> {
         let endpoint = &self.endpoint;
         if !Arc::ptr_eq(frame.shared(), &endpoint.umem) {
-            return Err(reject(frame, XdpError::ForeignFrame));
+            return Err(reject(frame, Error::ForeignFrame));
         }
         let len = self.open_len + frame.len();
         let limit = endpoint.longest_for(len);
         if len > limit {
-            return Err(reject(frame, XdpError::PacketTooLong { len, limit }));
+            return Err(reject(frame, Error::PacketTooLong { len, limit }));
         }
         let continues = frame.continues();
         if continues && !endpoint.multi_buffer {
             let limit = self.frame_capacity();
-            return Err(reject(frame, XdpError::PacketTooLong { len: limit + 1, limit }));
+            return Err(reject(frame, Error::PacketTooLong { len: limit + 1, limit }));
         }
         match self.tx_room(1) {
             Ok(0) => return Err(SendRejected { frame, reason: RejectReason::Full }),
@@ -420,7 +420,7 @@ impl XdpSender {
         let (start, len) = (frame.start(), frame.len() as u32);
         // The kernel refuses an empty descriptor, and its frame would be lost.
         if len == 0 {
-            let error = XdpError::Geometry { what: "a packet", value: 0, rule: "at least 1 byte" };
+            let error = Error::Geometry { what: "a packet", value: 0, rule: "at least 1 byte" };
             return Err(reject(frame, error));
         }
         if let Some(lease) = frame.into_lease() {
@@ -454,7 +454,7 @@ impl XdpSender {
     }
 
     /// The number of entries that can be written to the send ring.
-    pub(crate) fn tx_room(&mut self, wanted: u32) -> Result<u32, XdpError> {
+    pub(crate) fn tx_room(&mut self, wanted: u32) -> Result<u32, Error> {
         let size = self.tx.size();
         let room = self.tx.ready(wanted).map_err(|error| jumped("send", size, error))?;
         if room < wanted {
@@ -464,7 +464,7 @@ impl XdpSender {
     }
 
     /// A free frame, from the local cache, the pool, or those that were sent.
-    fn lease(&mut self) -> Result<Option<Lease>, XdpError> {
+    fn lease(&mut self) -> Result<Option<Lease>, Error> {
         if self.free.is_empty() {
             self.replenish(1)?;
         }
@@ -473,7 +473,7 @@ impl XdpSender {
 
     /// Refills the local cache to at least `least` frames, if possible, from the pool and from sent
     /// frames.
-    fn replenish(&mut self, least: usize) -> Result<(), XdpError> {
+    fn replenish(&mut self, least: usize) -> Result<(), Error> {
         let frames = self.endpoint.umem.memory.layout().frames as usize;
         let handful = HANDFUL.min(frames / 16).max(least);
         if self.endpoint.umem.memory.pooled() < handful {
@@ -491,7 +491,7 @@ impl XdpSender {
     }
 
     /// Takes back sent frames.
-    pub(crate) fn reap(&mut self) -> Result<u32, XdpError> {
+    pub(crate) fn reap(&mut self) -> Result<u32, Error> {
         let endpoint = &self.endpoint;
         let memory = &endpoint.umem.memory;
         let reaped = endpoint.rings.completions.reap(memory, |lease| memory.give_back(lease));
@@ -500,13 +500,13 @@ impl XdpSender {
     }
 
     /// The number of entries that the kernel has not taken yet.
-    fn outstanding(&mut self) -> Result<u32, XdpError> {
+    fn outstanding(&mut self) -> Result<u32, Error> {
         let size = self.tx.size();
         self.tx.outstanding().map_err(|error| jumped("send", size, error))
     }
 }
 
-impl Drop for XdpSender {
+impl Drop for Sender {
     fn drop(&mut self) {
         // Queued packets are sent if possible, without waiting.
         if self.staged > 0 {
@@ -516,7 +516,7 @@ impl Drop for XdpSender {
     }
 }
 
-fn reject(frame: XdpFrame, error: XdpError) -> SendRejected {
+fn reject(frame: Frame, error: Error) -> SendRejected {
     SendRejected { frame, reason: RejectReason::Refused(error) }
 }
 

@@ -1,17 +1,17 @@
 //! Sockets as packet sinks.
 
-use super::sender::XdpSender;
-use super::socket::XdpSocket;
+use super::sender::Sender;
+use super::socket::Socket;
 use crate::vlan::Parts;
-use crate::{Error, Packet, PacketSink, SinkStatistics, Timeout};
+use crate::{Packet, PacketSink, SinkStatistics, Timeout};
 
 /// Packets are copied into frames. VLAN tags that were removed on receipt are reinserted. The
 /// packet's link type must be the interface's.
-impl PacketSink for XdpSender {
-    fn send(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
+impl PacketSink for Sender {
+    fn send(&mut self, packet: &Packet<'_>) -> Result<(), crate::Error> {
         let expected = self.endpoint.link_type;
         if packet.link_type() != expected {
-            return Err(Error::SinkLinkType {
+            return Err(crate::Error::SinkLinkType {
                 interface: self.endpoint.interface.to_string(),
                 packet: packet.link_type(),
                 expected,
@@ -27,7 +27,7 @@ impl PacketSink for XdpSender {
     }
 
     /// Returns once the kernel has taken everything.
-    fn flush(&mut self) -> Result<(), Error> {
+    fn flush(&mut self) -> Result<(), crate::Error> {
         self.drain(Timeout::Never)?;
         Ok(())
     }
@@ -46,13 +46,13 @@ impl PacketSink for XdpSender {
 }
 
 /// As the sending half. A socket that only receives returns
-/// [`XdpError::WrongDirection`](crate::XdpError::WrongDirection).
-impl PacketSink for XdpSocket {
-    fn send(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
+/// [`xdp::Error::WrongDirection`](super::Error::WrongDirection).
+impl PacketSink for Socket {
+    fn send(&mut self, packet: &Packet<'_>) -> Result<(), crate::Error> {
         PacketSink::send(self.sender()?, packet)
     }
 
-    fn flush(&mut self) -> Result<(), Error> {
+    fn flush(&mut self) -> Result<(), crate::Error> {
         PacketSink::flush(self.sender()?)
     }
 

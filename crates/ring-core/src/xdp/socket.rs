@@ -3,24 +3,24 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use super::batch::XdpBatch;
-use super::builder::XdpSocketBuilder;
+use super::batch::Batch;
+use super::builder::SocketBuilder;
 use super::endpoint::Endpoint;
-use super::error::XdpError;
-use super::frame::XdpFrame;
-use super::program::{XdpMode, XdpProgram};
-use super::receiver::XdpReceiver;
-use super::sender::{SendRejected, XdpSender};
+use super::error::Error;
+use super::frame::Frame;
+use super::program::{Mode, Program};
+use super::receiver::Receiver;
+use super::sender::{SendRejected, Sender};
 use super::umem::Umem;
-use crate::{Error, Interrupter, LinkType, Next, PacketSource, Statistics, Timeout};
+use crate::{Interrupter, LinkType, Next, PacketSource, Statistics, Timeout};
 
 /// An AF_XDP socket. It receives packets from one queue of an interface, sends them, or both,
 /// bypassing the kernel's stack.
 ///
 /// ```no_run
-/// use ring_core::{Next, PacketBatch as _, PacketSource as _, Timeout, XdpSocket};
+/// use ring_core::{Next, PacketBatch as _, PacketSource as _, Timeout, xdp};
 ///
-/// let mut socket = XdpSocket::open("eth0", 0)?;
+/// let mut socket = xdp::Socket::open("eth0", 0)?;
 /// while let Next::Batch(batch) = socket.next_batch(Timeout::Never)? {
 ///     for packet in batch.packets() {
 ///         println!("{} {} bytes", packet.timestamp(), packet.data().len());
@@ -29,53 +29,53 @@ use crate::{Error, Interrupter, LinkType, Next, PacketSource, Statistics, Timeou
 /// # Ok::<(), ring_core::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct XdpSocket {
-    pub(crate) receiver: Option<XdpReceiver>,
-    pub(crate) sender: Option<XdpSender>,
+pub struct Socket {
+    pub(crate) receiver: Option<Receiver>,
+    pub(crate) sender: Option<Sender>,
 }
 
 /// The settings that an open socket actually has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct XdpOutcome {
+pub struct Outcome {
     /// `true` if the device accesses the frames directly, without a copy.
     pub zero_copy: bool,
     /// `true` if packets may span frames.
     pub multi_buffer: bool,
     /// The mode in which the program runs. `None` without a program, and for one that was attached
     /// elsewhere.
-    pub mode: Option<XdpMode>,
+    pub mode: Option<Mode>,
 }
 
-impl XdpSocket {
+impl Socket {
     /// Opens a socket on a queue for receiving and sending, with the defaults of
     /// [`builder`](Self::builder).
     ///
     /// # Errors
-    /// As [`XdpSocketBuilder::open`].
-    pub fn open(interface: &str, queue: u32) -> Result<Self, XdpError> {
+    /// As [`SocketBuilder::open`].
+    pub fn open(interface: &str, queue: u32) -> Result<Self, Error> {
         Self::builder(interface).queue(queue).open()
     }
 
     /// Returns the settings of a socket.
-    pub fn builder(interface: &str) -> XdpSocketBuilder {
-        XdpSocketBuilder::new(interface)
+    pub fn builder(interface: &str) -> SocketBuilder {
+        SocketBuilder::new(interface)
     }
 
     /// The settings that the socket actually has: zero-copy or not, the program's mode.
     #[must_use]
-    pub fn outcome(&self) -> XdpOutcome {
+    pub fn outcome(&self) -> Outcome {
         let endpoint = self.endpoint();
-        XdpOutcome {
+        Outcome {
             zero_copy: endpoint.zero_copy,
             multi_buffer: endpoint.multi_buffer,
-            mode: self.program().and_then(XdpProgram::mode),
+            mode: self.program().and_then(Program::mode),
         }
     }
 
     /// The program that redirects packets to this socket.
     #[must_use]
-    pub fn program(&self) -> Option<&XdpProgram> {
+    pub fn program(&self) -> Option<&Program> {
         self.endpoint().entry.as_ref().map(|entry| entry.program())
     }
 
@@ -100,81 +100,81 @@ impl XdpSocket {
     /// The receiving half.
     ///
     /// # Errors
-    /// [`XdpError::WrongDirection`] for a socket that only sends.
-    pub fn receiver(&mut self) -> Result<&mut XdpReceiver, XdpError> {
-        self.receiver.as_mut().ok_or(XdpError::WrongDirection("receive"))
+    /// [`Error::WrongDirection`] for a socket that only sends.
+    pub fn receiver(&mut self) -> Result<&mut Receiver, Error> {
+        self.receiver.as_mut().ok_or(Error::WrongDirection("receive"))
     }
 
     /// The sending half.
     ///
     /// # Errors
-    /// [`XdpError::WrongDirection`] for a socket that only receives.
-    pub fn sender(&mut self) -> Result<&mut XdpSender, XdpError> {
-        self.sender.as_mut().ok_or(XdpError::WrongDirection("send"))
+    /// [`Error::WrongDirection`] for a socket that only receives.
+    pub fn sender(&mut self) -> Result<&mut Sender, Error> {
+        self.sender.as_mut().ok_or(Error::WrongDirection("send"))
     }
 
     /// Both halves at once, for example to answer packets of a batch that is still borrowed.
     ///
     /// # Errors
-    /// [`XdpError::WrongDirection`].
-    pub fn halves(&mut self) -> Result<(&mut XdpReceiver, &mut XdpSender), XdpError> {
+    /// [`Error::WrongDirection`].
+    pub fn halves(&mut self) -> Result<(&mut Receiver, &mut Sender), Error> {
         match (&mut self.receiver, &mut self.sender) {
             (Some(receiver), Some(sender)) => Ok((receiver, sender)),
-            (None, _) => Err(XdpError::WrongDirection("receive")),
-            (_, None) => Err(XdpError::WrongDirection("send")),
+            (None, _) => Err(Error::WrongDirection("receive")),
+            (_, None) => Err(Error::WrongDirection("send")),
         }
     }
 
     /// Splits into the two halves, for two threads.
     #[must_use]
-    pub fn split(self) -> (Option<XdpReceiver>, Option<XdpSender>) {
+    pub fn split(self) -> (Option<Receiver>, Option<Sender>) {
         (self.receiver, self.sender)
     }
 
-    /// Returns an empty frame to be filled and sent, as [`XdpSender::frame`].
+    /// Returns an empty frame to be filled and sent, as [`Sender::frame`].
     ///
     /// # Errors
-    /// As [`XdpSender::frame`], and [`XdpError::WrongDirection`].
-    pub fn frame(&mut self) -> Result<Option<XdpFrame>, XdpError> {
+    /// As [`Sender::frame`], and [`Error::WrongDirection`].
+    pub fn frame(&mut self) -> Result<Option<Frame>, Error> {
         self.sender()?.frame()
     }
 
-    /// Queues a packet, as [`XdpSender::send`].
+    /// Queues a packet, as [`Sender::send`].
     ///
     /// # Errors
-    /// As [`XdpSender::send`], and [`XdpError::WrongDirection`].
-    pub fn send(&mut self, frame: XdpFrame) -> Result<(), SendRejected> {
+    /// As [`Sender::send`], and [`Error::WrongDirection`].
+    pub fn send(&mut self, frame: Frame) -> Result<(), SendRejected> {
         match &mut self.sender {
             Some(sender) => sender.send(frame),
             None => Err(SendRejected {
                 frame,
-                reason: super::sender::RejectReason::Refused(XdpError::WrongDirection("send")),
+                reason: super::sender::RejectReason::Refused(Error::WrongDirection("send")),
             }),
         }
     }
 
-    /// Copies a packet into frames and queues it, as [`XdpSender::send_bytes`].
+    /// Copies a packet into frames and queues it, as [`Sender::send_bytes`].
     ///
     /// # Errors
-    /// As [`XdpSender::send_bytes`], and [`XdpError::WrongDirection`].
-    pub fn send_bytes(&mut self, packet: &[u8]) -> Result<bool, XdpError> {
+    /// As [`Sender::send_bytes`], and [`Error::WrongDirection`].
+    pub fn send_bytes(&mut self, packet: &[u8]) -> Result<bool, Error> {
         self.sender()?.send_bytes(packet)
     }
 
-    /// Hands queued packets to the kernel, as [`XdpSender::flush`].
+    /// Hands queued packets to the kernel, as [`Sender::flush`].
     ///
     /// # Errors
-    /// As [`XdpSender::flush`], and [`XdpError::WrongDirection`].
-    pub fn flush(&mut self) -> Result<(), XdpError> {
+    /// As [`Sender::flush`], and [`Error::WrongDirection`].
+    pub fn flush(&mut self) -> Result<(), Error> {
         self.sender()?.flush()
     }
 
     /// Totals of received packets.
     ///
     /// # Errors
-    /// If the kernel refuses to report them, and [`XdpError::WrongDirection`].
-    pub fn statistics(&self) -> Result<Statistics, Error> {
-        let receiver = self.receiver.as_ref().ok_or(XdpError::WrongDirection("receive"))?;
+    /// If the kernel refuses to report them, and [`Error::WrongDirection`].
+    pub fn statistics(&self) -> Result<Statistics, crate::Error> {
+        let receiver = self.receiver.as_ref().ok_or(Error::WrongDirection("receive"))?;
         Ok(receiver.totals()?)
     }
 
@@ -187,13 +187,13 @@ impl XdpSocket {
     }
 }
 
-/// A socket that only sends returns [`XdpError::WrongDirection`]. Queued packets are flushed before
+/// A socket that only sends returns [`Error::WrongDirection`]. Queued packets are flushed before
 /// the wait.
-impl PacketSource for XdpSocket {
-    type Batch<'a> = XdpBatch<'a>;
+impl PacketSource for Socket {
+    type Batch<'a> = Batch<'a>;
 
     #[inline]
-    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<XdpBatch<'_>>, Error> {
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Batch<'_>>, crate::Error> {
         if let Some(sender) = &mut self.sender
             && sender.is_staged()
         {
@@ -201,11 +201,11 @@ impl PacketSource for XdpSocket {
         }
         match &mut self.receiver {
             Some(receiver) => receiver.next_batch(timeout),
-            None => Err(XdpError::WrongDirection("receive").into()),
+            None => Err(Error::WrongDirection("receive").into()),
         }
     }
 
-    fn statistics(&mut self) -> Result<Statistics, Error> {
+    fn statistics(&mut self) -> Result<Statistics, crate::Error> {
         Self::statistics(self)
     }
 
@@ -228,7 +228,7 @@ impl PacketSource for XdpSocket {
 
 /// The socket's own descriptor, for options that this crate does not offer. For waiting, use
 /// [`readiness`](PacketSource::readiness).
-impl AsFd for XdpSocket {
+impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self.endpoint().descriptor() {
             Some(descriptor) => descriptor,

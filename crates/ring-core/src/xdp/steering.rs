@@ -4,7 +4,7 @@ use packet_filter::{EbpfInstruction, Filter, Options};
 use ring_sys::bpf::Instruction;
 use ring_sys::interface;
 
-use super::error::XdpError;
+use super::error::Error;
 use crate::LinkType;
 use crate::link_type;
 
@@ -21,12 +21,12 @@ impl Steering {
         filter: &Filter,
         options: &Options,
         hardware_type: u16,
-    ) -> Result<Self, XdpError> {
+    ) -> Result<Self, Error> {
         let link_type = match link_type(hardware_type) {
             LinkType::RAW => packet_filter::LinkType::RawIp,
             _ => packet_filter::LinkType::Ethernet,
         };
-        let fragment = filter.xdp_for(link_type, options).map_err(XdpError::Filter)?;
+        let fragment = filter.xdp_for(link_type, options).map_err(Error::Filter)?;
         let convert = |instruction: &EbpfInstruction| Instruction {
             code: instruction.code,
             registers: instruction.registers,

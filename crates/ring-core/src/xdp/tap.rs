@@ -5,20 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::batch::XdpBatch;
-use super::builder::XdpSocketBuilder;
-use super::error::XdpError;
+use super::batch::Batch;
+use super::builder::SocketBuilder;
+use super::error::Error;
 use super::forward::{ForwardStatistics, complete_checksum, unless_down};
-use super::frame::XdpFrame;
+use super::frame::Frame;
 use super::group::{counterpart, open_both};
-use super::mtu::{Watched, XdpMtuReports};
+use super::mtu::{MtuReports, Watched};
 use super::rota::{Rota, Turn, deadline};
-use super::sender::XdpSender;
-use super::socket::XdpSocket;
+use super::sender::Sender;
+use super::socket::Socket;
 use super::umem::Umem;
 use crate::{
-    Error, Interrupter, LinkType, Next, Packet, PacketBatch, PacketSource, Side, Statistics,
-    Timeout,
+    Interrupter, LinkType, Next, Packet, PacketBatch, PacketSource, Side, Statistics, Timeout,
 };
 
 /// A wire between two interfaces that shows all packets. Packets received on one are lent, and sent
@@ -35,9 +34,9 @@ use crate::{
 /// ([`forwarded`](Self::forwarded), [`Statistics::drops`]).
 ///
 /// ```no_run
-/// use ring_core::{Next, PacketBatch as _, PacketSource as _, Timeout, XdpTap};
+/// use ring_core::{Next, PacketBatch as _, PacketSource as _, Timeout, xdp};
 ///
-/// let mut tap = XdpTap::open("eth0", "eth1")?;
+/// let mut tap = xdp::Tap::open("eth0", "eth1")?;
 /// while let Next::Batch(batch) = tap.next_batch(Timeout::Never)? {
 ///     for packet in batch.packets() {
 ///         println!("{} {} bytes", packet.meta().interface, packet.data().len());
@@ -46,26 +45,26 @@ use crate::{
 /// # Ok::<(), ring_core::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct XdpTap {
+pub struct Tap {
     /// Those of the left interface, then those of the right one, each ordered by queue.
-    sockets: Vec<XdpSocket>,
+    sockets: Vec<Socket>,
     /// The number of the left interface's sockets.
     left: usize,
     rota: Rota,
     ways: [Way; 2],
-    counters: XdpTapCounters,
+    counters: TapCounters,
     umem: Umem,
-    builders: [XdpSocketBuilder; 2],
+    builders: [SocketBuilder; 2],
     /// The totals of replaced sockets.
     before: Statistics,
     mtu: Watched,
     /// The error of dropping the last batch.
-    failed: Option<XdpError>,
+    failed: Option<Error>,
 }
 
 /// Counters of a tap. Cheap to clone, and valid when the tap moves to another thread.
 #[derive(Clone, Debug, Default)]
-pub struct XdpTapCounters {
+pub struct TapCounters {
     counts: Arc<[Mutex<ForwardStatistics>; 2]>,
 }
 
@@ -74,25 +73,25 @@ pub struct XdpTapCounters {
 struct Way {
     counts: ForwardStatistics,
     /// The frames of a packet that is not complete yet.
-    frames: Vec<XdpFrame>,
+    frames: Vec<Frame>,
     /// The packet's bytes, if it has several frames.
     joined: Vec<u8>,
 }
 
-/// Packets lent by an [`XdpTap`]. Dropping the batch sends them on the other interface.
+/// Packets lent by an [`Tap`]. Dropping the batch sends them on the other interface.
 #[derive(Debug)]
-pub struct XdpTapBatch<'a> {
+pub struct TapBatch<'a> {
     /// `None` only while the batch is being dropped.
-    batch: Option<XdpBatch<'a>>,
-    sender: &'a mut XdpSender,
+    batch: Option<Batch<'a>>,
+    sender: &'a mut Sender,
     way: &'a mut Way,
     from: Side,
     link_type: LinkType,
-    counters: &'a XdpTapCounters,
-    failed: &'a mut Option<XdpError>,
+    counters: &'a TapCounters,
+    failed: &'a mut Option<Error>,
 }
 
-impl XdpTapCounters {
+impl TapCounters {
     /// Totals of the packets from one side.
     #[must_use]
     pub fn forwarded(&self, from: Side) -> ForwardStatistics {
@@ -104,13 +103,13 @@ impl XdpTapCounters {
     }
 }
 
-impl XdpTap {
-    /// Joins two interfaces, with the defaults of [`XdpSocket::builder`] and in promiscuous mode.
+impl Tap {
+    /// Joins two interfaces, with the defaults of [`Socket::builder`] and in promiscuous mode.
     ///
     /// # Errors
-    /// As [`XdpSocketBuilder::open`].
-    pub fn open(left: &str, right: &str) -> Result<Self, XdpError> {
-        Self::with(&XdpSocket::builder(left), &XdpSocket::builder(right))
+    /// As [`SocketBuilder::open`].
+    pub fn open(left: &str, right: &str) -> Result<Self, Error> {
+        Self::with(&Socket::builder(left), &Socket::builder(right))
     }
 
     /// Joins two interfaces with the builders' settings, except for the queue, the direction, the
@@ -119,8 +118,8 @@ impl XdpTap {
     /// builder's size for each queue.
     ///
     /// # Errors
-    /// As [`XdpSocketBuilder::open`]; [`XdpError::SameInterface`].
-    pub fn with(left: &XdpSocketBuilder, right: &XdpSocketBuilder) -> Result<Self, XdpError> {
+    /// As [`SocketBuilder::open`]; [`Error::SameInterface`].
+    pub fn with(left: &SocketBuilder, right: &SocketBuilder) -> Result<Self, Error> {
         let builders = [left.clone(), right.clone()];
         let [left, right] = open_both(left, right)?;
         let count = left.len();
@@ -132,7 +131,7 @@ impl XdpTap {
             left: count,
             rota: Rota::new()?,
             ways: Default::default(),
-            counters: XdpTapCounters::default(),
+            counters: TapCounters::default(),
             builders,
             before: Statistics::default(),
             mtu,
@@ -141,12 +140,12 @@ impl XdpTap {
     }
 
     /// Reopens the sockets with the same settings, for interfaces that have changed: see
-    /// [`XdpGroup::reopen`](super::XdpGroup::reopen). Packets that arrive in the meantime go to the
+    /// [`Group::reopen`](super::Group::reopen). Packets that arrive in the meantime go to the
     /// host, not to the other side.
     ///
     /// # Errors
     /// As [`with`](Self::with). The tap has no sockets then, and its waits try to open them again.
-    pub fn reopen(&mut self) -> Result<(), XdpError> {
+    pub fn reopen(&mut self) -> Result<(), Error> {
         if !self.sockets.is_empty() {
             self.before = super::group::sum(&self.sockets, self.before)?;
             self.sockets.clear();
@@ -162,17 +161,17 @@ impl XdpTap {
     /// Reports of raised MTUs of both interfaces. The handle stays valid when the tap moves to
     /// another thread.
     #[must_use]
-    pub fn mtu_reports(&self) -> XdpMtuReports {
+    pub fn mtu_reports(&self) -> MtuReports {
         self.mtu.reports.clone()
     }
 
     /// Waits until a socket has packets, and follows changes of the MTUs meanwhile.
-    fn turn(&mut self, timeout: Timeout) -> Result<Turn, XdpError> {
+    fn turn(&mut self, timeout: Timeout) -> Result<Turn, Error> {
         let deadline = deadline(timeout);
         loop {
             self.follow_mtu()?;
             let mtu = &self.mtu;
-            let has_changed = |sockets: &[XdpSocket]| mtu.is_news(ends(sockets));
+            let has_changed = |sockets: &[Socket]| mtu.is_news(ends(sockets));
             match self.rota.take(&mut self.sockets, deadline, has_changed)? {
                 Turn::Changed => {}
                 turn => return Ok(turn),
@@ -182,17 +181,17 @@ impl XdpTap {
 
     /// Checks if an MTU was raised, and reopens the sockets if that was requested.
     #[inline]
-    fn follow_mtu(&mut self) -> Result<(), XdpError> {
+    fn follow_mtu(&mut self) -> Result<(), Error> {
         if self.sockets.is_empty() {
             return self.reopen();
         }
         let mut raised = self.mtu.raised(ends(&self.sockets));
         let wanted = self.builders.iter().any(|builder| builder.reopen);
-        let is_here = |socket: &XdpSocket| socket.endpoint().is_here();
+        let is_here = |socket: &Socket| socket.endpoint().is_here();
         if wanted && raised.iter().any(|raised| !raised.fits) && ends(&self.sockets).all(is_here) {
             self.reopen()?;
             for raised in &mut raised {
-                let same = |end: &&XdpSocket| *end.endpoint().interface == *raised.interface;
+                let same = |end: &&Socket| *end.endpoint().interface == *raised.interface;
                 raised.settle(ends(&self.sockets).find(same));
             }
         }
@@ -208,7 +207,7 @@ impl XdpTap {
 
     /// A handle to the same totals, independent of the tap.
     #[must_use]
-    pub fn counters(&self) -> XdpTapCounters {
+    pub fn counters(&self) -> TapCounters {
         self.counters.clone()
     }
 
@@ -218,7 +217,7 @@ impl XdpTap {
         self.umem.clone()
     }
 
-    fn lend(&mut self, at: usize) -> Result<XdpTapBatch<'_>, XdpError> {
+    fn lend(&mut self, at: usize) -> Result<TapBatch<'_>, Error> {
         let (left, right) = self.sockets.split_at_mut(self.left);
         let (from, queue) = match at.checked_sub(left.len()) {
             Some(queue) => (Side::Right, queue),
@@ -234,20 +233,20 @@ impl XdpTap {
         let sender = counterpart(there, queue)?;
         let link_type = sender.endpoint.link_type;
         let (counters, failed) = (&self.counters, &mut self.failed);
-        Ok(XdpTapBatch { batch: Some(batch), sender, way, from, link_type, counters, failed })
+        Ok(TapBatch { batch: Some(batch), sender, way, from, link_type, counters, failed })
     }
 }
 
 /// One socket of each interface: the first one is the left interface's, the last one the right
 /// interface's.
-fn ends(sockets: &[XdpSocket]) -> impl Iterator<Item = &XdpSocket> {
+fn ends(sockets: &[Socket]) -> impl Iterator<Item = &Socket> {
     sockets.first().into_iter().chain(sockets.last())
 }
 
-impl PacketSource for XdpTap {
-    type Batch<'a> = XdpTapBatch<'a>;
+impl PacketSource for Tap {
+    type Batch<'a> = TapBatch<'a>;
 
-    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<XdpTapBatch<'_>>, Error> {
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<TapBatch<'_>>, crate::Error> {
         if let Some(error) = self.failed.take() {
             return Err(error.into());
         }
@@ -259,8 +258,8 @@ impl PacketSource for XdpTap {
     }
 
     /// The sum over all sockets. Packets that were lent but could not be sent are not drops: see
-    /// [`forwarded`](XdpTap::forwarded).
-    fn statistics(&mut self) -> Result<Statistics, Error> {
+    /// [`forwarded`](Tap::forwarded).
+    fn statistics(&mut self) -> Result<Statistics, crate::Error> {
         Ok(super::group::sum(&self.sockets, self.before)?)
     }
 
@@ -281,7 +280,7 @@ impl PacketSource for XdpTap {
     }
 }
 
-impl PacketBatch for XdpTapBatch<'_> {
+impl PacketBatch for TapBatch<'_> {
     #[inline]
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
         self.batch.iter().flat_map(PacketBatch::packets)
@@ -298,11 +297,11 @@ impl PacketBatch for XdpTapBatch<'_> {
     }
 }
 
-impl Drop for XdpTapBatch<'_> {
+impl Drop for TapBatch<'_> {
     fn drop(&mut self) {
         let Some(batch) = self.batch.take() else { return };
         let Way { counts, frames, joined } = &mut *self.way;
-        let send = || -> Result<(), XdpError> {
+        let send = || -> Result<(), Error> {
             for (frame, _) in batch.into_frames() {
                 let last = !frame.continues();
                 frames.push(frame);

@@ -35,12 +35,12 @@ struct Kernel {
 
 const SIZE: u32 = 8;
 
-fn socket(umem: &Umem, start: u32) -> (XdpSocket, Kernel) {
+fn socket(umem: &Umem, start: u32) -> (Socket, Kernel) {
     socket_with(umem, SIZE, start)
 }
 
 /// A socket whose rings have `size` entries.
-fn socket_with(umem: &Umem, size: u32, start: u32) -> (XdpSocket, Kernel) {
+fn socket_with(umem: &Umem, size: u32, start: u32) -> (Socket, Kernel) {
     let (fill, fill_kernel) = fake::ring(Side::Producer, size, start);
     let (completion, completion_kernel) = fake::ring(Side::Consumer, size, start);
     let number = umem.shared.number().expect("a number");
@@ -59,7 +59,7 @@ fn socket_on(
     umem: &Umem,
     size: u32,
     start: u32,
-) -> (XdpSocket, KernelRing<XdpDesc>, KernelRing<XdpDesc>) {
+) -> (Socket, KernelRing<XdpDesc>, KernelRing<XdpDesc>) {
     let (rx, rx_kernel): (Ring<XdpDesc>, _) = fake::ring(Side::Consumer, size, start);
     let (tx, tx_kernel) = fake::ring(Side::Producer, size, start);
     let endpoint = Arc::new(Endpoint {
@@ -81,10 +81,10 @@ fn socket_on(
     assert!(rings.receiver_came());
     let waiter = umem.shared.memory.returns.join().expect("an event");
     let interrupter = Interrupter::new().expect("an event");
-    let (share, wait) = (rings.fill.want(size), XdpWait::Sleep);
-    let receiver = XdpReceiver::new(rx, share, wait, endpoint.clone(), waiter, interrupter);
-    let sender = XdpSender::new(tx, endpoint);
-    (XdpSocket { receiver: Some(receiver), sender: Some(sender) }, rx_kernel, tx_kernel)
+    let (share, wait) = (rings.fill.want(size), Wait::Sleep);
+    let receiver = Receiver::new(rx, share, wait, endpoint.clone(), waiter, interrupter);
+    let sender = Sender::new(tx, endpoint);
+    (Socket { receiver: Some(receiver), sender: Some(sender) }, rx_kernel, tx_kernel)
 }
 
 fn umem(frames: u32) -> Umem {
@@ -114,14 +114,14 @@ impl Kernel {
     }
 }
 
-fn packets(socket: &mut XdpSocket) -> Vec<Vec<u8>> {
+fn packets(socket: &mut Socket) -> Vec<Vec<u8>> {
     match socket.next_batch(Timeout::Now).expect("no error") {
         Next::Batch(batch) => batch.packets().map(|packet| packet.data().to_vec()).collect(),
         _ => Vec::new(),
     }
 }
 
-fn malformed(socket: &mut XdpSocket) -> u64 {
+fn malformed(socket: &mut Socket) -> u64 {
     socket.statistics().expect("counts").malformed
 }
 

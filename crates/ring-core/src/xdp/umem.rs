@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use ring_sys::mmap::Mapping;
 use ring_sys::xdp::abi::{XDP_UMEM_TX_SW_CSUM, XDP_UMEM_UNALIGNED_CHUNK_FLAG, XskTxMetadata};
-use ring_sys::xdp::{Socket, UmemRequest};
+use ring_sys::xdp::{self, UmemRequest};
 
-use super::error::{KernelVersion, XdpError, explain, libc_errno};
+use super::error::{Error, KernelVersion, explain, libc_errno};
 use super::memory::{Layout, Lease, MOST_QUEUES, Memory};
 use super::queue::QueueRings;
 
@@ -25,12 +25,12 @@ pub struct Umem {
 /// Settings of a [`Umem`].
 ///
 /// ```
-/// use ring_core::{HugePages, UmemConfig};
+/// use ring_core::xdp;
 ///
-/// let config = UmemConfig::new().frames(1024).frame_size(2048);
-/// let umem = config.huge_pages(HugePages::Preferred).allocate()?;
+/// let config = xdp::UmemConfig::new().frames(1024).frame_size(2048);
+/// let umem = config.huge_pages(xdp::HugePages::Preferred).allocate()?;
 /// assert_eq!(umem.frames(), 1024);
-/// # Ok::<(), ring_core::XdpError>(())
+/// # Ok::<(), ring_core::xdp::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UmemConfig {
@@ -154,9 +154,9 @@ impl UmemConfig {
     /// Allocates the memory. It is registered with the kernel when the first socket uses it.
     ///
     /// # Errors
-    /// [`XdpError::Geometry`], [`XdpError::HugePages`], [`XdpError::System`] if there is not enough
+    /// [`Error::Geometry`], [`Error::HugePages`], [`Error::System`] if there is not enough
     /// memory.
-    pub fn allocate(&self) -> Result<Umem, XdpError> {
+    pub fn allocate(&self) -> Result<Umem, Error> {
         self.allocate_for(None)
     }
 
@@ -166,7 +166,7 @@ impl UmemConfig {
     }
 
     /// Allocates memory for an interface of this MTU, if given.
-    pub(crate) fn allocate_for(&self, mtu: Option<u32>) -> Result<Umem, XdpError> {
+    pub(crate) fn allocate_for(&self, mtu: Option<u32>) -> Result<Umem, Error> {
         /// Ethernet header and two VLAN tags.
         const LINK_HEADER: u32 = 14 + 4 + 4;
         let metadata = if self.metadata { size_of::<XskTxMetadata>() as u32 } else { 0 };
@@ -214,18 +214,18 @@ impl UmemConfig {
         })
     }
 
-    fn map(&self, len: usize) -> Result<(Mapping, bool), XdpError> {
+    fn map(&self, len: usize) -> Result<(Mapping, bool), Error> {
         if self.huge_pages != HugePages::No {
             match Mapping::anonymous_huge(len) {
                 Ok(mapping) => return Ok((mapping, true)),
                 Err(source) if self.huge_pages == HugePages::Required => {
-                    return Err(XdpError::HugePages { needed: len as u64, source });
+                    return Err(Error::HugePages { needed: len as u64, source });
                 }
                 Err(_) => {}
             }
         }
         let mapping = Mapping::anonymous(len)
-            .map_err(|source| XdpError::System { operation: "allocating packet memory", source })?;
+            .map_err(|source| Error::System { operation: "allocating packet memory", source })?;
         Ok((mapping, false))
     }
 }
@@ -249,7 +249,7 @@ impl Umem {
         self.shared.memory.pooled()
     }
 
-    /// The number of frames that users hold now, as [`XdpFrame`](crate::XdpFrame) or as `Bytes`.
+    /// The number of frames that users hold now, as [`Frame`](super::Frame) or as `Bytes`.
     #[must_use]
     pub fn held_frames(&self) -> usize {
         self.shared.memory.held.load(Ordering::Relaxed)
@@ -270,12 +270,12 @@ impl Umem {
 
 impl Shared {
     /// Allocates a number for a queue that will use the memory.
-    pub(crate) fn number(&self) -> Result<u16, XdpError> {
+    pub(crate) fn number(&self) -> Result<u16, Error> {
         let next = |number| (number < MOST_QUEUES).then_some(number + 1);
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
         self.next_queue
             .fetch_update(set, fetch, next)
-            .map_err(|limit| XdpError::TooManySockets { limit })
+            .map_err(|limit| Error::TooManySockets { limit })
     }
 
     /// Must be held while a socket is opened, so that concurrent openings wait for each other.
@@ -322,7 +322,7 @@ impl Shared {
     }
 
     /// Registers the memory with a socket.
-    pub(crate) fn register(&self, socket: &Socket) -> Result<(), XdpError> {
+    pub(crate) fn register(&self, socket: &xdp::Socket) -> Result<(), Error> {
         let layout = self.memory.layout();
         let request = UmemRequest {
             chunk_size: layout.frame_size,
@@ -333,7 +333,7 @@ impl Shared {
         let registered = socket.register_umem(self.memory.mapping(), self.memory.len(), request);
         registered.map_err(|source| match source.raw_os_error() {
             Some(libc_errno::ENOBUFS | libc_errno::ENOMEM) => {
-                XdpError::LockedMemory { needed: self.memory.len() as u64, limit: locked_limit() }
+                Error::LockedMemory { needed: self.memory.len() as u64, limit: locked_limit() }
             }
             _ => {
                 let since = (layout.metadata != 0)
@@ -348,8 +348,8 @@ pub(crate) fn check(
     what: &'static str,
     value: u64,
     rule: Result<(), &'static str>,
-) -> Result<(), XdpError> {
-    rule.map_err(|rule| XdpError::Geometry { what, value, rule })
+) -> Result<(), Error> {
+    rule.map_err(|rule| Error::Geometry { what, value, rule })
 }
 
 /// `RLIMIT_MEMLOCK` in bytes.
@@ -379,7 +379,7 @@ mod tests {
             UmemConfig::new().headroom(4000),
             UmemConfig::new().headroom(u32::MAX - 100),
         ] {
-            assert!(matches!(config.allocate(), Err(XdpError::Geometry { .. })), "{config:?}");
+            assert!(matches!(config.allocate(), Err(Error::Geometry { .. })), "{config:?}");
         }
     }
 

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use ring_sys::event::{self, FAILED, Poller, READABLE, Readiness, Ticker};
 
-use super::batch::XdpBatch;
-use super::error::XdpError;
-use super::receiver::XdpReceiver;
+use super::batch::Batch;
+use super::error::Error;
+use super::receiver::Receiver;
 use crate::nap::Nap;
 use crate::{Next, Timeout};
 
@@ -45,10 +45,10 @@ pub(crate) enum Woken {
     Interrupted,
 }
 
-impl XdpReceiver {
+impl Receiver {
     /// Waits for the next batch.
     #[inline]
-    pub(crate) fn receive(&mut self, timeout: Timeout) -> Result<Next<XdpBatch<'_>>, XdpError> {
+    pub(crate) fn receive(&mut self, timeout: Timeout) -> Result<Next<Batch<'_>>, Error> {
         Ok(match self.take(timeout)? {
             Woken::Packets => Next::Batch(self.lend()),
             Woken::TimedOut => Next::TimedOut,
@@ -58,7 +58,7 @@ impl XdpReceiver {
 
     /// Takes received packets, and waits for some if necessary. They must be lent next.
     #[inline]
-    pub(crate) fn take(&mut self, timeout: Timeout) -> Result<Woken, XdpError> {
+    pub(crate) fn take(&mut self, timeout: Timeout) -> Result<Woken, Error> {
         self.refill()?;
         if self.fill().takes_wakeup() {
             self.endpoint.wake_receive()?;
@@ -85,7 +85,7 @@ impl XdpReceiver {
     }
 
     /// Consumes the events of the set of descriptors, since all their causes are checked now.
-    fn take_events(&mut self) -> Result<(), XdpError> {
+    fn take_events(&mut self) -> Result<(), Error> {
         let Some(watch) = self.poller.get_mut() else { return Ok(()) };
         let mut ticked = false;
         let seen = |readiness: Readiness| match readiness.key {
@@ -97,7 +97,7 @@ impl XdpReceiver {
         watch
             .poller
             .wait(Some(Duration::ZERO), seen)
-            .map_err(|source| XdpError::System { operation: "epoll_wait", source })?;
+            .map_err(|source| Error::System { operation: "epoll_wait", source })?;
         if ticked {
             watch.ticker.take();
             self.endpoint.look()?;
@@ -106,7 +106,7 @@ impl XdpReceiver {
     }
 
     /// Waits until packets have been taken, the timeout expires, or an interruption.
-    fn wait(&mut self, timeout: Timeout) -> Result<Woken, XdpError> {
+    fn wait(&mut self, timeout: Timeout) -> Result<Woken, Error> {
         if self.fill().needs_wakeup() {
             self.endpoint.wake_receive()?;
         }
@@ -149,7 +149,7 @@ impl XdpReceiver {
 
     /// On a busy link, sleeps for a fixed time regardless of packets, and returns `true`. An
     /// interruption ends the sleep early.
-    fn nap(&mut self, left: Option<Duration>) -> Result<bool, XdpError> {
+    fn nap(&mut self, left: Option<Duration>) -> Result<bool, Error> {
         if !self.naps.learns() || self.endpoint.busy_poll || self.wants_frames() {
             return Ok(false);
         }
@@ -171,7 +171,7 @@ impl XdpReceiver {
     }
 
     /// Spins while that is worthwhile. `true` if packets arrived.
-    fn look(&mut self, started: Instant, deadline: Option<Instant>) -> Result<bool, XdpError> {
+    fn look(&mut self, started: Instant, deadline: Option<Instant>) -> Result<bool, Error> {
         let until = match (self.spin.until(started), deadline) {
             (Some(until), Some(deadline)) => Some(until.min(deadline)),
             (until, deadline) => until.or(deadline),
@@ -198,7 +198,7 @@ impl XdpReceiver {
 
     /// Sleeps until packets arrive, a wanted frame is returned, an interruption, or for at most
     /// `left`. `true` if packets arrived.
-    fn sleep(&mut self, left: Option<Duration>) -> Result<bool, XdpError> {
+    fn sleep(&mut self, left: Option<Duration>) -> Result<bool, Error> {
         if self.wants_frames() {
             return self.sleep_short_of_frames(left);
         }
@@ -211,7 +211,7 @@ impl XdpReceiver {
 
     /// Like [`sleep`](Self::sleep), if frames are wanted, too.
     #[cold]
-    fn sleep_short_of_frames(&mut self, left: Option<Duration>) -> Result<bool, XdpError> {
+    fn sleep_short_of_frames(&mut self, left: Option<Duration>) -> Result<bool, Error> {
         let endpoint = self.endpoint.clone();
         let (umem, waiter) = (&endpoint.umem, self.waiter.clone());
         let mut limit = left.map_or(CHECKED, |left| left.min(CHECKED));
@@ -234,13 +234,13 @@ impl XdpReceiver {
 
     /// Called after a sleep, with the ready events of the socket.
     #[inline]
-    fn awake(&mut self, socket: i16) -> Result<bool, XdpError> {
+    fn awake(&mut self, socket: i16) -> Result<bool, Error> {
         let packets = self.take_received()?;
         if !packets {
             self.endpoint.look()?;
             if socket & FAILED != 0 {
                 let interface = self.endpoint.interface.to_string();
-                return Err(XdpError::InterfaceGone { interface });
+                return Err(Error::InterfaceGone { interface });
             }
         }
         Ok(packets)
@@ -266,7 +266,7 @@ impl XdpReceiver {
     /// Like [`nap`](Self::nap), for waiters on the descriptor of
     /// [`readiness`](PacketSource::readiness).
     #[inline]
-    fn nap_for_others(&mut self) -> Result<(), XdpError> {
+    fn nap_for_others(&mut self) -> Result<(), Error> {
         let (short, taken, frames) = (self.wants_frames(), self.taken(), self.fill().target());
         let (Some(watch), Some(socket)) = (self.poller.get_mut(), self.endpoint.descriptor())
         else {
@@ -283,7 +283,7 @@ impl XdpReceiver {
                 watch.nap.end(&watch.poller, socket)
             }
         }
-        .map_err(|source| XdpError::System { operation: "sleep with a timer", source })
+        .map_err(|source| Error::System { operation: "sleep with a timer", source })
     }
 
     /// Called when packets arrived, which may have ended another waiter's sleep.
@@ -297,13 +297,13 @@ impl XdpReceiver {
     }
 
     /// The set of descriptors for other waiters, created on first use.
-    pub(crate) fn poller(&self) -> Result<&Poller, XdpError> {
+    pub(crate) fn poller(&self) -> Result<&Poller, Error> {
         if let Some(watch) = self.poller.get() {
             return Ok(&watch.poller);
         }
         let watch = self
             .watch()
-            .map_err(|source| XdpError::System { operation: "make a set to wait with", source })?;
+            .map_err(|source| Error::System { operation: "make a set to wait with", source })?;
         Ok(&self.poller.get_or_init(|| watch).poller)
     }
 
@@ -320,6 +320,6 @@ impl XdpReceiver {
     }
 }
 
-fn poll_failed(source: io::Error) -> XdpError {
-    XdpError::System { operation: "poll", source }
+fn poll_failed(source: io::Error) -> Error {
+    Error::System { operation: "poll", source }
 }

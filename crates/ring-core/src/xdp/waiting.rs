@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// The wait strategy of a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum XdpWait {
+pub enum Wait {
     /// Sleeps until a packet arrives. Each wake-up costs both sides some microseconds, and a busy
     /// link causes one for every few packets.
     Sleep,
@@ -22,7 +22,7 @@ pub enum XdpWait {
     Coalesce(Duration),
 }
 
-impl Default for XdpWait {
+impl Default for Wait {
     /// Coalesces packets for 200 µs, because the cost of wake-ups on both sides otherwise dominates
     /// receiving.
     fn default() -> Self {
@@ -42,13 +42,13 @@ pub(crate) struct Spin {
 }
 
 impl Spin {
-    pub(crate) fn new(wait: XdpWait) -> Self {
+    pub(crate) fn new(wait: Wait) -> Self {
         match wait {
-            XdpWait::Sleep | XdpWait::Coalesce(_) => {
+            Wait::Sleep | Wait::Coalesce(_) => {
                 Self { limit: Duration::ZERO, budget: Duration::ZERO, fixed: true }
             }
-            XdpWait::Spin => Self { limit: Duration::MAX, budget: Duration::MAX, fixed: true },
-            XdpWait::Adaptive(limit) => Self { limit, budget: PROBE.min(limit), fixed: false },
+            Wait::Spin => Self { limit: Duration::MAX, budget: Duration::MAX, fixed: true },
+            Wait::Adaptive(limit) => Self { limit, budget: PROBE.min(limit), fixed: false },
         }
     }
 
@@ -95,8 +95,8 @@ pub(crate) struct Naps {
 }
 
 impl Naps {
-    pub(crate) fn new(wait: XdpWait) -> Self {
-        let most = if let XdpWait::Coalesce(most) = wait { most } else { Duration::ZERO };
+    pub(crate) fn new(wait: Wait) -> Self {
+        let most = if let Wait::Coalesce(most) = wait { most } else { Duration::ZERO };
         Self { most, nap: most, busy: false, begun: None }
     }
 
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn looking_is_learned_and_unlearned() {
         let limit = us(20);
-        let mut spin = Spin::new(XdpWait::Adaptive(limit));
+        let mut spin = Spin::new(Wait::Adaptive(limit));
         assert_eq!(spin.budget, PROBE);
         spin.came_after(us(8));
         assert_eq!(spin.budget, us(16));
@@ -163,20 +163,18 @@ mod tests {
 
     #[test]
     fn the_others_learn_nothing() {
-        for (wait, off) in
-            [(XdpWait::Sleep, true), (XdpWait::Spin, false), (XdpWait::default(), true)]
-        {
+        for (wait, off) in [(Wait::Sleep, true), (Wait::Spin, false), (Wait::default(), true)] {
             let mut spin = Spin::new(wait);
             let before = spin.budget;
             spin.came_after(us(5));
             assert_eq!((spin.budget, spin.is_off()), (before, off));
         }
-        assert!(Spin::new(XdpWait::Spin).until(Instant::now()).is_none());
+        assert!(Spin::new(Wait::Spin).until(Instant::now()).is_none());
     }
 
     #[test]
     fn naps_are_taken_while_they_bring_several_packets() {
-        let mut naps = Naps::new(XdpWait::Coalesce(us(50)));
+        let mut naps = Naps::new(Wait::Coalesce(us(50)));
         assert_eq!(naps.next(0, 2048), None, "nothing is known yet");
         naps.came_after(us(51));
         assert_eq!(naps.next(1, 2048), None, "a quiet link: woken at once");
@@ -189,7 +187,7 @@ mod tests {
 
     #[test]
     fn naps_leave_the_kernel_half_of_its_frames() {
-        let mut naps = Naps::new(XdpWait::Coalesce(us(80)));
+        let mut naps = Naps::new(Wait::Coalesce(us(80)));
         naps.came_after(us(1));
         let mut taken = 0;
         let mut next = |came| {
@@ -203,7 +201,7 @@ mod tests {
 
     #[test]
     fn naps_get_longer_again_after_any_load() {
-        let mut naps = Naps::new(XdpWait::Coalesce(us(200)));
+        let mut naps = Naps::new(Wait::Coalesce(us(200)));
         naps.came_after(us(1));
         for round in 0..64 {
             assert!(naps.next(64 * round, 64).is_some_and(|nap| !nap.is_zero()), "{round}");
@@ -214,7 +212,7 @@ mod tests {
 
     #[test]
     fn no_naps_unless_asked_for() {
-        for wait in [XdpWait::Sleep, XdpWait::Spin, XdpWait::Adaptive(us(20))] {
+        for wait in [Wait::Sleep, Wait::Spin, Wait::Adaptive(us(20))] {
             let mut naps = Naps::new(wait);
             naps.came_after(us(1));
             assert_eq!(naps.next(100, 64), None);

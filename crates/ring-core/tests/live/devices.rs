@@ -11,7 +11,7 @@ use netns::{Link, Namespace};
 use packet_filter::Filter;
 use ring_core::{
     Capture, Direction, Injector, LinkType, Next, Packet, PacketBatch as _, PacketMeta,
-    PacketSink as _, PacketSource as _, SendPath, Timeout, Timestamp, XdpError, XdpSocket,
+    PacketSink as _, PacketSource as _, SendPath, Timeout, Timestamp, xdp,
 };
 
 use crate::captures::{SHORT, open, talk_to_self};
@@ -135,9 +135,9 @@ pub(crate) fn an_xdp_filter_on_a_tun_device_is_one_for_raw_ip() -> Result {
         ("ip", vec![datagram(52, 60), datagram(53, 60)]),
     ] {
         let filter = expression.parse()?;
-        let opened = host.run(|| XdpSocket::builder("tun0").steer(&filter)?.open())?;
+        let opened = host.run(|| xdp::Socket::builder("tun0").steer(&filter)?.open())?;
         let mut socket = match opened {
-            Err(XdpError::MissingCapability { operation, capabilities, .. }) => {
+            Err(xdp::Error::MissingCapability { operation, capabilities, .. }) => {
                 let privilege = capabilities;
                 return Err(Missing::Privilege { what: operation, privilege }.into());
             }
@@ -156,8 +156,8 @@ pub(crate) fn an_xdp_filter_on_a_tun_device_is_one_for_raw_ip() -> Result {
         assert_eq!(seen, expected, "{expression}");
     }
     let filter = "ether host 2:0:0:0:0:1".parse()?;
-    let refused = host.run(|| XdpSocket::builder("tun0").steer(&filter))?;
-    assert!(matches!(refused, Err(XdpError::Filter(_))), "there is no Ethernet header");
+    let refused = host.run(|| xdp::Socket::builder("tun0").steer(&filter))?;
+    assert!(matches!(refused, Err(xdp::Error::Filter(_))), "there is no Ethernet header");
     Ok(())
 }
 

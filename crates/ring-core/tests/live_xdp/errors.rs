@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use live_harness::Result;
 use netns::Namespace;
-use ring_core::{UmemConfig, XdpAttach, XdpDirection, XdpError, XdpMode, XdpSocket, ZeroCopy};
+use ring_core::xdp;
 
 use crate::hosts::wire;
 use crate::setup::{need_root, open, opened};
@@ -25,8 +25,8 @@ fn again(host: &Namespace, role: &str, tool: &'static str, arguments: &[&str]) -
 }
 
 pub(crate) fn a_missing_capability_is_named() -> Result {
-    let sending = XdpSocket::builder("lo").direction(XdpDirection::Send);
-    let receiving = XdpSocket::builder("lo").attach(XdpAttach::Generic);
+    let sending = xdp::Socket::builder("lo").direction(xdp::Direction::Send);
+    let receiving = xdp::Socket::builder("lo").attach(xdp::Attach::Generic);
     let (builder, named) = match env::var(ROLE).as_deref() {
         Ok("socket") => (sending, "cap_net_raw"),
         Ok(_) => (receiving, "cap_net_admin,cap_bpf"),
@@ -39,7 +39,7 @@ pub(crate) fn a_missing_capability_is_named() -> Result {
         }
     };
     let error = builder.open().expect_err("a capability is missing");
-    assert!(matches!(error, XdpError::MissingCapability { .. }), "{error:?}");
+    assert!(matches!(error, xdp::Error::MissingCapability { .. }), "{error:?}");
     assert!(error.to_string().contains(named), "{error}");
     Ok(())
 }
@@ -50,34 +50,34 @@ pub(crate) fn locked_memory_is_named() -> Result {
         let arguments = ["--memlock=1048576:1048576", "setpriv", "--bounding-set", "-ipc_lock"];
         return again(&Namespace::new()?, "limited", "prlimit", &arguments);
     }
-    let builder = XdpSocket::builder("lo").direction(XdpDirection::Send).ring_size(64);
+    let builder = xdp::Socket::builder("lo").direction(xdp::Direction::Send).ring_size(64);
     let error = builder.open().expect_err("16 MiB");
-    let XdpError::LockedMemory { needed, limit } = error else { panic!("{error}") };
+    let xdp::Error::LockedMemory { needed, limit } = error else { panic!("{error}") };
     assert_eq!((needed, limit), (16 << 20, Some(1 << 20)));
     assert!(error.to_string().contains("ulimit -l"), "{error}");
     // A memory that fits is not refused.
-    builder.memory(UmemConfig::new().frames(64)).open()?;
+    builder.memory(xdp::UmemConfig::new().frames(64)).open()?;
     Ok(())
 }
 
 pub(crate) fn what_the_driver_cannot_do_is_named() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
-    let builder = XdpSocket::builder("lo");
+    let builder = xdp::Socket::builder("lo");
     let socket = open(&right, &builder)?;
-    assert_eq!(socket.outcome().mode, Some(XdpMode::Generic));
+    assert_eq!(socket.outcome().mode, Some(xdp::Mode::Generic));
     let program = socket.program().expect("it receives");
     assert!(program.native_refused().is_some(), "why not native is told");
     drop(socket);
-    let error = opened(&right, &builder.attach(XdpAttach::Native))?.expect_err("lo has no XDP");
-    assert!(matches!(error, XdpError::NoDriverSupport { .. }), "{error:?}");
-    let required = XdpSocket::builder("right0").zero_copy(ZeroCopy::Required);
+    let error = opened(&right, &builder.attach(xdp::Attach::Native))?.expect_err("lo has no XDP");
+    assert!(matches!(error, xdp::Error::NoDriverSupport { .. }), "{error:?}");
+    let required = xdp::Socket::builder("right0").zero_copy(xdp::ZeroCopy::Required);
     let error = opened(&right, &required)?.expect_err("veth copies");
-    let XdpError::NoDriverSupport { driver, what, .. } = &error else { panic!("{error:?}") };
+    let xdp::Error::NoDriverSupport { driver, what, .. } = &error else { panic!("{error:?}") };
     assert_eq!(driver.as_deref(), Some("veth"));
     assert!(what.contains("without copying"), "{error}");
     // Nothing is left behind after that failure: the same queue opens immediately.
-    let socket = open(&right, &XdpSocket::builder("right0"))?;
+    let socket = open(&right, &xdp::Socket::builder("right0"))?;
     assert!(!socket.outcome().zero_copy);
     Ok(())
 }
@@ -85,26 +85,26 @@ pub(crate) fn what_the_driver_cannot_do_is_named() -> Result {
 pub(crate) fn wrong_names_and_numbers_are_typed() -> Result {
     need_root()?;
     let host = Namespace::new()?;
-    let error = |builder| -> Result<XdpError> {
+    let error = |builder| -> Result<xdp::Error> {
         Ok(opened(&host, &builder)?.expect_err("nothing of this can be opened"))
     };
-    let lo = XdpSocket::builder("lo");
+    let lo = xdp::Socket::builder("lo");
     for name in ["nothing0", "", "a-name-that-is-much-too-long", "x\0y"] {
-        let error = error(XdpSocket::builder(name))?;
-        assert!(matches!(error, XdpError::NoSuchInterface { .. }), "{error:?}");
+        let error = error(xdp::Socket::builder(name))?;
+        assert!(matches!(error, xdp::Error::NoSuchInterface { .. }), "{error:?}");
     }
     let queue = error(lo.clone().queue(7))?;
-    assert!(matches!(queue, XdpError::NoSuchQueue { queue: 7, .. }), "{queue:?}");
+    assert!(matches!(queue, xdp::Error::NoSuchQueue { queue: 7, .. }), "{queue:?}");
     for entries in [0, 3, 1 << 21, u32::MAX] {
         let error = error(lo.clone().ring_size(entries))?;
-        assert!(matches!(error, XdpError::Geometry { .. }), "{error:?}");
+        assert!(matches!(error, xdp::Error::Geometry { .. }), "{error:?}");
     }
-    for config in [UmemConfig::new().frames(0), UmemConfig::new().frame_size(1000)] {
+    for config in [xdp::UmemConfig::new().frames(0), xdp::UmemConfig::new().frame_size(1000)] {
         let error = error(lo.clone().memory(config))?;
-        assert!(matches!(error, XdpError::Geometry { .. }), "{error:?}");
+        assert!(matches!(error, xdp::Error::Geometry { .. }), "{error:?}");
     }
     let none = error(lo.fill_target(0))?;
-    assert!(matches!(none, XdpError::TooFewFrames { .. }), "{none:?}");
+    assert!(matches!(none, xdp::Error::TooFewFrames { .. }), "{none:?}");
     Ok(())
 }
 
@@ -112,11 +112,11 @@ pub(crate) fn a_busy_queue_is_named() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
     let time = Duration::from_millis(60);
-    let builder = XdpSocket::builder("right0").busy_retry(time);
+    let builder = xdp::Socket::builder("right0").busy_retry(time);
     let socket = open(&right, &builder)?;
     let started = Instant::now();
     let error = opened(&right, &builder)?.expect_err("it is taken");
-    assert!(matches!(error, XdpError::QueueBusy { queue: 0, .. }), "{error:?}");
+    assert!(matches!(error, xdp::Error::QueueBusy { queue: 0, .. }), "{error:?}");
     assert!(started.elapsed() >= time);
     drop(socket);
     // The last frames were returned although opening failed half-way.

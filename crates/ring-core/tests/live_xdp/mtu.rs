@@ -5,10 +5,7 @@ use std::time::{Duration, Instant};
 
 use live_harness::Result;
 use netns::Namespace;
-use ring_core::{
-    Error, MultiBuffer, Next, PacketBatch as _, PacketSource, RaisedMtu, Side, Timeout, XdpAttach,
-    XdpGroup, XdpMtuReports, XdpSocket, XdpTap,
-};
+use ring_core::{Error, Next, PacketBatch as _, PacketSource, Side, Timeout, xdp};
 use ring_sys::event::{self, READABLE};
 
 use crate::hosts::{Sender, frame, wire};
@@ -16,7 +13,7 @@ use crate::setup::{SHORT, SOON, assert_silent, collect, need_root, open};
 use crate::together::Line;
 
 /// Waits with the source, as a capturing program does, until a raised MTU is reported.
-fn report(source: &mut impl PacketSource, reports: &XdpMtuReports) -> Result<RaisedMtu> {
+fn report(source: &mut impl PacketSource, reports: &xdp::MtuReports) -> Result<xdp::RaisedMtu> {
     let started = Instant::now();
     while started.elapsed() < SOON {
         match source.next_batch(Timeout::After(SHORT))? {
@@ -42,14 +39,14 @@ fn long() -> Vec<Vec<u8>> {
 pub(crate) fn packets_of_a_raised_mtu_are_counted() -> Result {
     need_root()?;
     for (mode, pieces, fits) in [
-        (XdpAttach::Native, MultiBuffer::Auto, false),
-        (XdpAttach::Generic, MultiBuffer::Auto, true),
-        (XdpAttach::Generic, MultiBuffer::Off, false),
+        (xdp::Attach::Native, xdp::MultiBuffer::Auto, false),
+        (xdp::Attach::Generic, xdp::MultiBuffer::Auto, true),
+        (xdp::Attach::Generic, xdp::MultiBuffer::Off, false),
     ] {
         let (left, right) = (Namespace::new()?, Namespace::new()?);
         let (l, r) = wire(&left, &right)?;
-        let builder = XdpSocket::builder("right0").attach(mode).multi_buffer(pieces);
-        let mut group = right.run(|| XdpGroup::open(&builder))??;
+        let builder = xdp::Socket::builder("right0").attach(mode).multi_buffer(pieces);
+        let mut group = right.run(|| xdp::Group::open(&builder))??;
         let reports = group.mtu_reports();
         assert_eq!(reports.take(), None);
         l.set_mtu(9000)?;
@@ -65,7 +62,7 @@ pub(crate) fn packets_of_a_raised_mtu_are_counted() -> Result {
         let statistics = group.statistics()?;
         assert_eq!((statistics.packets, statistics.drops), (4, 4 - expected.len() as u64));
         // Reopened explicitly, whatever the builder's setting.
-        if !fits && pieces == MultiBuffer::Auto {
+        if !fits && pieces == xdp::MultiBuffer::Auto {
             right.run(|| group.reopen())??;
             Sender::new(&left, "left0")?.send(&long())?;
             let mut seen = Vec::new();
@@ -90,8 +87,8 @@ pub(crate) fn a_group_is_opened_again_for_a_raised_mtu() -> Result {
     need_root()?;
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (l, r) = wire(&left, &right)?;
-    let builder = XdpSocket::builder("right0").attach(XdpAttach::Native).reopen(true);
-    let mut group = right.run(|| XdpGroup::open(&builder))??;
+    let builder = xdp::Socket::builder("right0").attach(xdp::Attach::Native).reopen(true);
+    let mut group = right.run(|| xdp::Group::open(&builder))??;
     let reports = group.mtu_reports();
     let sender = Sender::new(&left, "left0")?;
     let readiness = group.readiness().ok_or("it waits")?.try_clone_to_owned()?;
@@ -147,8 +144,8 @@ pub(crate) fn a_tap_is_opened_again_for_a_raised_mtu() -> Result {
     need_root()?;
     let (left, middle, right) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
     let links = Line { left: &left, middle: &middle, right: &right }.up(1500)?;
-    let native = |name| XdpSocket::builder(name).attach(XdpAttach::Native);
-    let mut tap = middle.run(|| XdpTap::with(&native("one").reopen(true), &native("two")))??;
+    let native = |name| xdp::Socket::builder(name).attach(xdp::Attach::Native);
+    let mut tap = middle.run(|| xdp::Tap::with(&native("one").reopen(true), &native("two")))??;
     let (reports, counters) = (tap.mtu_reports(), tap.counters());
     let interrupter = tap.interrupter().ok_or("it waits")?;
     for link in &links {
@@ -206,7 +203,7 @@ pub(crate) fn a_sender_follows_the_mtu() -> Result {
     let mut peer = left.run(|| {
         ring_core::Capture::builder("left0").block_timeout(Duration::from_millis(5)).open()
     })??;
-    let builder = XdpSocket::builder("right0").multi_buffer(MultiBuffer::On);
+    let builder = xdp::Socket::builder("right0").multi_buffer(xdp::MultiBuffer::On);
     let mut socket = open(&right, &builder)?;
     assert!(socket.send_bytes(&frame(1, 9014)).is_err());
     l.set_mtu(9000)?;

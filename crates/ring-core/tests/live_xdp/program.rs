@@ -10,10 +10,7 @@ use std::time::{Duration, Instant};
 
 use live_harness::{Result, none_dropped};
 use netns::{Link, Namespace};
-use ring_core::{
-    Next, PacketBatch as _, PacketSource as _, Timeout, Umem, UmemConfig, XdpAttach, XdpError,
-    XdpMode, XdpProgram, XdpSocket,
-};
+use ring_core::{Next, PacketBatch as _, PacketSource as _, Timeout, xdp};
 use ring_sys::bpf::abi::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE, XDP_PASS};
 use ring_sys::bpf::instruction::{HELPER_REDIRECT_MAP, LDX_W, MOV_K, Register};
 use ring_sys::bpf::{Instruction, Map, MapKind, Program, ProgramKind, XdpLink};
@@ -41,8 +38,8 @@ fn pass(name: &str) -> Result<Program> {
 pub(crate) fn the_program_goes_with_the_last_socket() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (_l, r) = wire(&left, &right)?;
-    for (mode, native) in [(XdpAttach::Native, true), (XdpAttach::Generic, false)] {
-        let socket = open(&right, &XdpSocket::builder("right0").attach(mode))?;
+    for (mode, native) in [(xdp::Attach::Native, true), (xdp::Attach::Generic, false)] {
+        let socket = open(&right, &xdp::Socket::builder("right0").attach(mode))?;
         let now = attached(&r)?;
         assert_eq!((now.native.is_some(), now.generic.is_some()), (native, !native));
         let (receiver, sender) = socket.split();
@@ -59,7 +56,7 @@ const ROLE: &str = "RINGTAP_XDP_TEST_ROLE";
 
 pub(crate) fn the_program_goes_with_the_process() -> Result {
     if env::var_os(ROLE).is_some() {
-        let _socket = XdpSocket::open("right0", 0)?;
+        let _socket = xdp::Socket::open("right0", 0)?;
         println!("open");
         thread::sleep(Duration::from_secs(60));
         return Err("nobody killed this".into());
@@ -91,7 +88,7 @@ pub(crate) fn somebody_elses_program_stays() -> Result {
     let foreign = pass("somebody")?;
     let id = foreign.information()?.id;
     for (flags, mode) in
-        [(XDP_FLAGS_DRV_MODE, XdpMode::Native), (XDP_FLAGS_SKB_MODE, XdpMode::Generic)]
+        [(XDP_FLAGS_DRV_MODE, xdp::Mode::Native), (XDP_FLAGS_SKB_MODE, xdp::Mode::Generic)]
     {
         for by_link in [true, false] {
             let link = if by_link {
@@ -101,10 +98,11 @@ pub(crate) fn somebody_elses_program_stays() -> Result {
                 None
             };
             let before = attached(&r)?;
-            for attach in [XdpAttach::Auto, XdpAttach::Native, XdpAttach::Generic] {
-                let builder = XdpSocket::builder("right0").attach(attach);
+            for attach in [xdp::Attach::Auto, xdp::Attach::Native, xdp::Attach::Generic] {
+                let builder = xdp::Socket::builder("right0").attach(attach);
                 let error = opened(&right, &builder)?.expect_err("it is taken");
-                let XdpError::ProgramPresent { id: found, mode: in_mode, name, .. } = &error else {
+                let xdp::Error::ProgramPresent { id: found, mode: in_mode, name, .. } = &error
+                else {
                     panic!("{attach:?}: {error}")
                 };
                 assert_eq!((*found, *in_mode, &name[..]), (id, mode, "somebody"));
@@ -127,7 +125,7 @@ pub(crate) fn somebody_elses_program_goes_on_request() -> Result {
     let index = r.index();
     let foreign = pass("somebody")?;
     let id = foreign.information()?.id;
-    let builder = XdpSocket::builder("right0").replace_program(true);
+    let builder = xdp::Socket::builder("right0").replace_program(true);
     for flags in [XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE] {
         let link = right.run(|| XdpLink::create(&foreign, index, flags))??;
         let socket = open(&right, &builder)?;
@@ -149,17 +147,17 @@ pub(crate) fn too_few_queues_for_native_mode() -> Result {
     let _links = wire(&left, &right)?;
     run(&right, "ethtool", &["-L", "right0", "rx", "1", "tx", "1"])?;
     run(&left, "ethtool", &["-L", "left0", "rx", "2", "tx", "2"])?;
-    let mut socket = open(&right, &XdpSocket::builder("right0"))?;
-    assert_eq!(socket.outcome().mode, Some(XdpMode::Generic));
-    let refused = socket.program().and_then(XdpProgram::native_refused).ok_or("refused")?;
+    let mut socket = open(&right, &xdp::Socket::builder("right0"))?;
+    assert_eq!(socket.outcome().mode, Some(xdp::Mode::Generic));
+    let refused = socket.program().and_then(xdp::Program::native_refused).ok_or("refused")?;
     assert_eq!(refused.kind(), std::io::ErrorKind::StorageFull, "{refused}");
     let sent = frames(20, 100);
     Sender::new(&left, "left0")?.send(&sent)?;
     assert_same(&collect(&mut socket, 20)?, &sent);
     drop(socket);
-    let native = XdpSocket::builder("right0").attach(XdpAttach::Native);
+    let native = xdp::Socket::builder("right0").attach(xdp::Attach::Native);
     let error = opened(&right, &native)?.expect_err("too few queues");
-    assert!(matches!(error, XdpError::NoDriverSupport { .. }), "{error}");
+    assert!(matches!(error, xdp::Error::NoDriverSupport { .. }), "{error}");
     assert!(error.to_string().contains("so few receive queues"), "{error}");
     Ok(())
 }
@@ -171,14 +169,14 @@ pub(crate) fn sockets_of_all_queues_share_a_program() -> Result {
         for (host, name) in [(&left, "left0"), (&right, "right0")] {
             run(host, "ethtool", &["-L", name, "rx", "2", "tx", "2"])?;
         }
-        let umem: Umem = UmemConfig::new().frames(4096).allocate()?;
-        let builder = XdpSocket::builder("right0").attach(mode).fill_target(1024).umem(&umem);
+        let umem: xdp::Umem = xdp::UmemConfig::new().frames(4096).allocate()?;
+        let builder = xdp::Socket::builder("right0").attach(mode).fill_target(1024).umem(&umem);
         let mut sockets = Vec::new();
         for queue in 0..2 {
             sockets.push(open(&right, &builder.clone().queue(queue))?);
         }
         let error = opened(&right, &builder.clone().queue(2))?.expect_err("two queues");
-        assert!(matches!(error, XdpError::NoSuchQueue { queue: 2, queues: 2, .. }), "{error}");
+        assert!(matches!(error, xdp::Error::NoSuchQueue { queue: 2, queues: 2, .. }), "{error}");
         let ids = [attached(&r)?.native, attached(&r)?.generic];
         assert_eq!(ids.iter().flatten().count(), 1, "one program");
         let sender = Sender::new(&left, "left0")?;
@@ -229,16 +227,16 @@ pub(crate) fn a_program_of_another_filter_is_refused() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
     run(&right, "ethtool", &["-L", "right0", "rx", "2", "tx", "2"])?;
-    let builder = XdpSocket::builder("right0").attach(XdpAttach::Native);
+    let builder = xdp::Socket::builder("right0").attach(xdp::Attach::Native);
     let steered = builder.clone().steer(&"udp port 53".parse()?)?;
     let first = open(&right, &steered)?;
     let second = builder.queue(1);
     let error = opened(&right, &second)?.expect_err("another filter");
-    assert!(matches!(error, XdpError::ProgramDiffers { difference: "filter", .. }), "{error}");
-    let generic = steered.clone().queue(1).attach(XdpAttach::Generic);
+    assert!(matches!(error, xdp::Error::ProgramDiffers { difference: "filter", .. }), "{error}");
+    let generic = steered.clone().queue(1).attach(xdp::Attach::Generic);
     let error = opened(&right, &generic)?.expect_err("another mode");
-    assert!(matches!(error, XdpError::ProgramDiffers { difference: "mode", .. }), "{error}");
-    let same = open(&right, &steered.queue(1).attach(XdpAttach::Auto))?;
+    assert!(matches!(error, xdp::Error::ProgramDiffers { difference: "mode", .. }), "{error}");
+    let same = open(&right, &steered.queue(1).attach(xdp::Attach::Auto))?;
     drop((first, same));
     open(&right, &second)?;
     Ok(())
@@ -291,8 +289,8 @@ pub(crate) fn a_foreign_program_and_map_are_used() -> Result {
     let map = Map::new(MapKind::XskMap, 4, 1, "foreign")?;
     let program = foreign_program(&map)?;
     let link = right.run(|| XdpLink::create(&program, index, XDP_FLAGS_DRV_MODE))??;
-    let given = XdpProgram::of_map(descriptor(map.as_fd())?)?;
-    let mut socket = open(&right, &XdpSocket::builder("right0").program(&given))?;
+    let given = xdp::Program::of_map(descriptor(map.as_fd())?)?;
+    let mut socket = open(&right, &xdp::Socket::builder("right0").program(&given))?;
     assert_eq!(socket.outcome().mode, None);
     sender.send(&sent)?;
     assert_eq!(collect(&mut socket, 2)?, expected);
@@ -302,19 +300,19 @@ pub(crate) fn a_foreign_program_and_map_are_used() -> Result {
     drop(link);
 
     // Attached by this process, and detached with the socket.
-    let given = right.run(|| -> Result<XdpProgram> {
+    let given = right.run(|| -> Result<xdp::Program> {
         let (program, map) = (descriptor(program.as_fd())?, descriptor(map.as_fd())?);
-        Ok(XdpProgram::attach("right0", program, map, XdpAttach::Auto)?)
+        Ok(xdp::Program::attach("right0", program, map, xdp::Attach::Auto)?)
     })??;
-    let mut socket = open(&right, &XdpSocket::builder("right0").program(&given))?;
-    assert_eq!(socket.outcome().mode, Some(XdpMode::Native));
+    let mut socket = open(&right, &xdp::Socket::builder("right0").program(&given))?;
+    assert_eq!(socket.outcome().mode, Some(xdp::Mode::Native));
     sender.send(&sent)?;
     assert_eq!(collect(&mut socket, 2)?, expected);
     drop((socket, given));
     assert_eq!(attached(&r)?, Attached::default());
 
     let array = Map::new(MapKind::Array, 4, 1, "array")?;
-    assert!(XdpProgram::of_map(descriptor(array.as_fd())?).is_err(), "no map of sockets");
+    assert!(xdp::Program::of_map(descriptor(array.as_fd())?).is_err(), "no map of sockets");
     Ok(())
 }
 
@@ -323,7 +321,7 @@ pub(crate) fn steered_packets_come_and_others_go_on() -> Result {
         let (left, right) = (Namespace::new()?, Namespace::new()?);
         let _links = wire(&left, &right)?;
         let filter = "udp dst port 5001 and src net 10.9.0.0/16".parse()?;
-        let builder = XdpSocket::builder("right0").attach(mode).steer(&filter)?;
+        let builder = xdp::Socket::builder("right0").attach(mode).steer(&filter)?;
         let mut socket = open(&right, &builder)?;
         let listen = |port: u16| -> Result<UdpSocket> {
             let socket = right.run(|| UdpSocket::bind(("10.9.0.2", port)))??;
@@ -377,7 +375,8 @@ pub(crate) fn a_steered_port_leaves_http_alone() -> Result {
     for mode in MODES {
         let (left, right) = (Namespace::new()?, Namespace::new()?);
         let _links = wire(&left, &right)?;
-        let builder = XdpSocket::builder("right0").attach(mode).steer(&"udp port 5001".parse()?)?;
+        let builder =
+            xdp::Socket::builder("right0").attach(mode).steer(&"udp port 5001".parse()?)?;
         let mut socket = open(&right, &builder)?;
         let body: Vec<u8> = (0..8_000_000_u32).map(|n| (n % 251) as u8).collect();
         let listener = right.run(|| TcpListener::bind("10.9.0.2:80"))??;

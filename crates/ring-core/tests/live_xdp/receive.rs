@@ -10,17 +10,16 @@ use std::time::{Duration, Instant};
 use live_harness::Result;
 use netns::Namespace;
 use ring_core::{
-    Error, HugePages, LinkType, MultiBuffer, Next, PacketBatch as _, PacketSource as _, Timeout,
-    TimestampSource, UmemConfig, XdpAttach, XdpError, XdpMode, XdpSocket, ZeroCopy,
+    Error, LinkType, Next, PacketBatch as _, PacketSource as _, Timeout, TimestampSource, xdp,
 };
 
 use crate::hosts::{Sender, wire};
 use crate::setup::{MODES, SHORT, SOON, assert_same, assert_silent, collect, frames, open};
 
-fn packets_arrive(attach: XdpAttach, mode: XdpMode) -> Result {
+fn packets_arrive(attach: xdp::Attach, mode: xdp::Mode) -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
-    let builder = XdpSocket::builder("right0").attach(attach).zero_copy(ZeroCopy::Wanted);
+    let builder = xdp::Socket::builder("right0").attach(attach).zero_copy(xdp::ZeroCopy::Wanted);
     let mut socket = open(&right, &builder)?;
     assert_eq!(socket.outcome().mode, Some(mode));
     assert!(!socket.outcome().zero_copy, "veth copies");
@@ -51,18 +50,18 @@ fn packets_arrive(attach: XdpAttach, mode: XdpMode) -> Result {
 }
 
 pub(crate) fn packets_arrive_in_native_mode() -> Result {
-    packets_arrive(XdpAttach::Native, XdpMode::Native)?;
-    packets_arrive(XdpAttach::Auto, XdpMode::Native)
+    packets_arrive(xdp::Attach::Native, xdp::Mode::Native)?;
+    packets_arrive(xdp::Attach::Auto, xdp::Mode::Native)
 }
 
 pub(crate) fn packets_arrive_in_generic_mode() -> Result {
-    packets_arrive(XdpAttach::Generic, XdpMode::Generic)
+    packets_arrive(xdp::Attach::Generic, xdp::Mode::Generic)
 }
 
 pub(crate) fn frames_are_kept_on_other_threads() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
-    let mut socket = open(&right, &XdpSocket::builder("right0"))?;
+    let mut socket = open(&right, &xdp::Socket::builder("right0"))?;
     let umem = socket.umem();
     let sender = Sender::new(&left, "left0")?;
     let sent = frames(4000, 200);
@@ -115,9 +114,12 @@ pub(crate) fn a_receiver_that_starves_goes_on_when_frames_come_back() -> Result 
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
     for mode in MODES {
-        let memory = UmemConfig::new().frames(64);
-        let builder =
-            XdpSocket::builder("right0").attach(mode).ring_size(64).fill_target(64).memory(memory);
+        let memory = xdp::UmemConfig::new().frames(64);
+        let builder = xdp::Socket::builder("right0")
+            .attach(mode)
+            .ring_size(64)
+            .fill_target(64)
+            .memory(memory);
         let mut socket = open(&right, &builder)?;
         let sender = Sender::new(&left, "left0")?;
         let sent = frames(128, 100);
@@ -156,8 +158,8 @@ pub(crate) fn a_receiver_that_starves_goes_on_when_frames_come_back() -> Result 
 pub(crate) fn drops_are_counted() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
-    let memory = UmemConfig::new().frames(256);
-    let builder = XdpSocket::builder("right0").ring_size(128).memory(memory);
+    let memory = xdp::UmemConfig::new().frames(256);
+    let builder = xdp::Socket::builder("right0").ring_size(128).memory(memory);
     let mut socket = open(&right, &builder)?;
     let sender = Sender::new(&left, "left0")?;
     let sent = frames(1000, 100);
@@ -180,7 +182,7 @@ pub(crate) fn jumbo_packets_span_frames() -> Result {
         let (l, r) = wire(&left, &right)?;
         l.set_mtu(9000)?;
         r.set_mtu(9000)?;
-        let mut socket = open(&right, &XdpSocket::builder("right0").attach(mode))?;
+        let mut socket = open(&right, &xdp::Socket::builder("right0").attach(mode))?;
         assert!(socket.outcome().multi_buffer, "the MTU says so");
         let sender = Sender::new(&left, "left0")?;
         let sent =
@@ -201,7 +203,7 @@ pub(crate) fn jumbo_packets_span_frames() -> Result {
         assert_eq!(joined, sent[4]);
         drop((pieces, socket));
 
-        let off = XdpSocket::builder("right0").attach(mode).multi_buffer(MultiBuffer::Off);
+        let off = xdp::Socket::builder("right0").attach(mode).multi_buffer(xdp::MultiBuffer::Off);
         let mut socket = open(&right, &off)?;
         sender.send(&sent)?;
         assert_eq!(collect(&mut socket, 3)?, sent[..3]);
@@ -216,8 +218,8 @@ pub(crate) fn large_segments_come_whole_in_generic_mode() -> Result {
     let _links = wire(&left, &right)?;
     let mut socket = open(
         &right,
-        &XdpSocket::builder("right0")
-            .attach(XdpAttach::Generic)
+        &xdp::Socket::builder("right0")
+            .attach(xdp::Attach::Generic)
             .steer(&"tcp dst port 80".parse()?)?,
     )?;
     // Steered packets are never acknowledged, so only the first flight arrives, coalesced by the
@@ -244,8 +246,8 @@ pub(crate) fn large_segments_come_whole_in_generic_mode() -> Result {
 pub(crate) fn memory_of_huge_pages() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
-    let preferred = UmemConfig::new().frames(1024).huge_pages(HugePages::Preferred);
-    let mut socket = open(&right, &XdpSocket::builder("right0").memory(preferred.clone()))?;
+    let preferred = xdp::UmemConfig::new().frames(1024).huge_pages(xdp::HugePages::Preferred);
+    let mut socket = open(&right, &xdp::Socket::builder("right0").memory(preferred.clone()))?;
     // 2 MiB of frames are one huge page, if the machine has a free one
     // (`/proc/sys/vm/nr_hugepages`).
     let free = free_huge_pages()?;
@@ -255,9 +257,9 @@ pub(crate) fn memory_of_huge_pages() -> Result {
     let sent = frames(100, 1000);
     sender.send(&sent)?;
     assert_eq!(collect(&mut socket, 100)?, sent);
-    let required = preferred.frames(1 << 20).frame_size(4096).huge_pages(HugePages::Required);
+    let required = preferred.frames(1 << 20).frame_size(4096).huge_pages(xdp::HugePages::Required);
     let error = required.allocate().expect_err("4 GiB of huge pages are not reserved here");
-    assert!(matches!(error, XdpError::HugePages { needed, .. } if needed == 1 << 32), "{error}");
+    assert!(matches!(error, xdp::Error::HugePages { needed, .. } if needed == 1 << 32), "{error}");
     Ok(())
 }
 
@@ -272,12 +274,15 @@ pub(crate) fn unaligned_frames_of_any_size() -> Result {
             ring_core::Capture::builder("left0").block_timeout(Duration::from_millis(5)).open()
         })??;
         // Most frames cross a page boundary.
-        let memory = UmemConfig::new().frames(333).frame_size(2816).unaligned(true);
-        let builder = XdpSocket::builder("right0").attach(mode).ring_size(128).memory(memory);
-        let required = builder.clone().zero_copy(ZeroCopy::Required);
+        let memory = xdp::UmemConfig::new().frames(333).frame_size(2816).unaligned(true);
+        let builder = xdp::Socket::builder("right0").attach(mode).ring_size(128).memory(memory);
+        let required = builder.clone().zero_copy(xdp::ZeroCopy::Required);
         let error = crate::setup::opened(&right, &required)?.expect_err("always copied");
-        assert!(matches!(error, XdpError::Geometry { .. } | XdpError::MissingCapability { .. }));
-        let mut socket = open(&right, &builder.multi_buffer(MultiBuffer::Off))?;
+        assert!(matches!(
+            error,
+            xdp::Error::Geometry { .. } | xdp::Error::MissingCapability { .. }
+        ));
+        let mut socket = open(&right, &builder.multi_buffer(xdp::MultiBuffer::Off))?;
         let umem = socket.umem();
         let sender = Sender::new(&left, "left0")?;
         let sent = frames(1000, 2514);
@@ -321,7 +326,7 @@ fn free_huge_pages() -> Result<u64> {
 pub(crate) fn an_interface_that_goes_away_is_an_error() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (_l, r) = wire(&left, &right)?;
-    let mut socket = open(&right, &XdpSocket::builder("right0"))?;
+    let mut socket = open(&right, &xdp::Socket::builder("right0"))?;
     r.delete()?;
     let started = Instant::now();
     let error = loop {
@@ -343,7 +348,7 @@ pub(crate) fn a_queue_can_be_opened_again_at_once() -> Result {
     let sent = frames(10, 100);
     let mut modes = HashSet::new();
     for round in 0..20 {
-        let builder = XdpSocket::builder("right0").attach(MODES[round % 2]);
+        let builder = xdp::Socket::builder("right0").attach(MODES[round % 2]);
         let mut socket = open(&right, &builder)?;
         modes.insert(socket.outcome().mode);
         sender.send(&sent)?;

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use live_harness::Result;
 use netns::Namespace;
-use ring_core::{
-    Capture, MultiBuffer, Next, PacketSource as _, SendRequest, Timeout, UmemConfig, XdpAttach,
-    XdpDirection, XdpSocket, ZeroCopy,
-};
+use ring_core::{Capture, Next, PacketSource as _, Timeout, xdp};
 
 use crate::hosts::{Sender, wire};
 use crate::setup::{MODES, SOON, assert_same, collect, frames, open};
@@ -23,7 +20,8 @@ pub(crate) fn packets_arrive_at_the_peer() -> Result {
         let (left, right) = (Namespace::new()?, Namespace::new()?);
         let _links = wire(&left, &right)?;
         let mut peer = peer(&left, "left0")?;
-        let builder = XdpSocket::builder("right0").attach(mode).zero_copy(ZeroCopy::Forbidden);
+        let builder =
+            xdp::Socket::builder("right0").attach(mode).zero_copy(xdp::ZeroCopy::Forbidden);
         let mut socket = open(&right, &builder)?;
         assert!(!socket.outcome().zero_copy);
         let umem = socket.umem();
@@ -55,8 +53,8 @@ pub(crate) fn packets_are_answered_on_one_socket() -> Result {
     let _links = wire(&left, &right)?;
     let mut peer = peer(&left, "left0")?;
     // Fewer frames than packets, so this completes only if sent frames are returned.
-    let memory = UmemConfig::new().frames(64);
-    let builder = XdpSocket::builder("right0").ring_size(64).fill_target(64).memory(memory);
+    let memory = xdp::UmemConfig::new().frames(64);
+    let builder = xdp::Socket::builder("right0").ring_size(64).fill_target(64).memory(memory);
     let mut socket = open(&right, &builder)?;
     let sender = Sender::new(&left, "left0")?;
     let sent = frames(1000, 500);
@@ -94,8 +92,8 @@ pub(crate) fn more_than_the_ring_holds_is_sent() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
     let mut peer = peer(&left, "left0")?;
-    let memory = UmemConfig::new().frames(16);
-    let builder = XdpSocket::builder("right0").direction(XdpDirection::Send);
+    let memory = xdp::UmemConfig::new().frames(16);
+    let builder = xdp::Socket::builder("right0").direction(xdp::Direction::Send);
     let mut socket = open(&right, &builder.ring_size(16).memory(memory))?;
     let sent = frames(2000, 300);
     let mut waits = 0;
@@ -121,7 +119,7 @@ pub(crate) fn long_packets_are_sent_in_pieces() -> Result {
     l.set_mtu(9000)?;
     r.set_mtu(9000)?;
     let mut peer = peer(&left, "left0")?;
-    let builder = XdpSocket::builder("right0").multi_buffer(MultiBuffer::On);
+    let builder = xdp::Socket::builder("right0").multi_buffer(xdp::MultiBuffer::On);
     let mut socket = open(&right, &builder)?;
     let sent = vec![
         crate::hosts::frame(1, 9014),
@@ -142,8 +140,8 @@ pub(crate) fn checksums_and_times_of_sending() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
     let mut peer = peer(&left, "left0")?;
-    let memory = UmemConfig::new().frames(256).software_checksum(true);
-    let builder = XdpSocket::builder("right0").direction(XdpDirection::Send).memory(memory);
+    let memory = xdp::UmemConfig::new().frames(256).software_checksum(true);
+    let builder = xdp::Socket::builder("right0").direction(xdp::Direction::Send).memory(memory);
     let mut socket = open(&right, &builder)?;
     let mut packet = crate::hosts::frame(9, 99);
     // The sum of the pseudo-header, in the checksum's place.
@@ -152,10 +150,10 @@ pub(crate) fn checksums_and_times_of_sending() -> Result {
     packet[40..42].copy_from_slice(&fold(pseudo).to_be_bytes());
     let mut numbers = Vec::new();
     for request in [
-        SendRequest { checksum: Some((34, 6)), timestamp: false },
-        SendRequest { checksum: None, timestamp: true },
-        SendRequest { checksum: Some((34, 6)), timestamp: true },
-        SendRequest::default(),
+        xdp::SendRequest { checksum: Some((34, 6)), timestamp: false },
+        xdp::SendRequest { checksum: None, timestamp: true },
+        xdp::SendRequest { checksum: Some((34, 6)), timestamp: true },
+        xdp::SendRequest::default(),
     ] {
         let mut frame = socket.frame()?.expect("a frame");
         frame.write(&packet)?;
@@ -179,7 +177,7 @@ pub(crate) fn checksums_and_times_of_sending() -> Result {
 pub(crate) fn a_socket_that_only_sends_attaches_nothing() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
-    let builder = XdpSocket::builder("right0").direction(XdpDirection::Send);
+    let builder = xdp::Socket::builder("right0").direction(xdp::Direction::Send);
     let mut socket = open(&right, &builder)?;
     assert_eq!(socket.outcome().mode, None);
     let index = socket.interface();
@@ -189,8 +187,8 @@ pub(crate) fn a_socket_that_only_sends_attaches_nothing() -> Result {
     // So another socket may receive, with any program, on another queue or interface; here in
     // generic mode on this one.
     drop(socket);
-    let builder = XdpSocket::builder("right0").attach(XdpAttach::Generic);
-    let mut socket = open(&right, &builder.direction(XdpDirection::Receive))?;
+    let builder = xdp::Socket::builder("right0").attach(xdp::Attach::Generic);
+    let mut socket = open(&right, &builder.direction(xdp::Direction::Receive))?;
     assert!(socket.send_bytes(&[0; 60]).is_err() && socket.frame().is_err());
     Ok(())
 }

@@ -6,21 +6,19 @@ use std::time::{Duration, Instant};
 
 use live_harness::{Missing, Result, none_dropped};
 use netns::Namespace;
-use ring_core::{
-    Next, PacketBatch as _, PacketSource, Timeout, XdpAttach, XdpError, XdpSocket, XdpSocketBuilder,
-};
+use ring_core::{Next, PacketBatch as _, PacketSource, Timeout, xdp};
 
 /// Timeout for events that should happen immediately.
 pub(crate) const SOON: Duration = Duration::from_secs(5);
 /// Time to wait for events that should not happen.
 pub(crate) const SHORT: Duration = Duration::from_millis(200);
 
-pub(crate) const MODES: [XdpAttach; 2] = [XdpAttach::Native, XdpAttach::Generic];
+pub(crate) const MODES: [xdp::Attach; 2] = [xdp::Attach::Native, xdp::Attach::Generic];
 
 /// Opens a socket inside a namespace. Without real root the test cannot run, and reports that.
-pub(crate) fn open(host: &Namespace, builder: &XdpSocketBuilder) -> Result<XdpSocket> {
+pub(crate) fn open(host: &Namespace, builder: &xdp::SocketBuilder) -> Result<xdp::Socket> {
     match opened(host, builder)? {
-        Err(XdpError::MissingCapability { operation, capabilities, .. }) => {
+        Err(xdp::Error::MissingCapability { operation, capabilities, .. }) => {
             Err(Missing::Privilege { what: operation, privilege: capabilities }.into())
         }
         opened => Ok(opened?),
@@ -30,14 +28,14 @@ pub(crate) fn open(host: &Namespace, builder: &XdpSocketBuilder) -> Result<XdpSo
 /// Like [`open`], for tests of sockets that cannot be opened.
 pub(crate) fn opened(
     host: &Namespace,
-    builder: &XdpSocketBuilder,
-) -> Result<Result<XdpSocket, XdpError>> {
+    builder: &xdp::SocketBuilder,
+) -> Result<Result<xdp::Socket, xdp::Error>> {
     Ok(host.run(|| builder.open())?)
 }
 
 /// Reports that the test cannot run if AF_XDP is not available.
 pub(crate) fn need_root() -> Result {
-    open(&Namespace::new()?, &XdpSocket::builder("lo").attach(XdpAttach::Generic)).map(drop)
+    open(&Namespace::new()?, &xdp::Socket::builder("lo").attach(xdp::Attach::Generic)).map(drop)
 }
 
 /// Collects `count` packets, or fewer if none arrive for a while. Checks that the kernel has

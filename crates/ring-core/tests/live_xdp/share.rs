@@ -5,10 +5,7 @@ use std::thread;
 
 use live_harness::Result;
 use netns::Namespace;
-use ring_core::{
-    Capture, MultiBuffer, Next, PacketBatch as _, PacketSource as _, Timeout, UmemConfig,
-    XdpDirection, XdpError, XdpGroup, XdpProgram, XdpSocket,
-};
+use ring_core::{Capture, Next, PacketBatch as _, PacketSource as _, Timeout, xdp};
 use ring_sys::bpf::instruction::{HELPER_REDIRECT_MAP, LDX_W, MOV_K, Register};
 use ring_sys::bpf::{Instruction, Map, MapKind, Program, ProgramKind};
 
@@ -53,25 +50,25 @@ pub(crate) fn sockets_share_a_queue() -> Result {
         let _links = wire(&left, &right)?;
         let map = Map::new(MapKind::XskMap, 4, 8, "by_port")?;
         let program = by_port(&map)?;
-        let given = right.run(|| -> Result<XdpProgram> {
+        let given = right.run(|| -> Result<xdp::Program> {
             let (program, map) =
                 (program.as_fd().try_clone_to_owned()?, map.as_fd().try_clone_to_owned()?);
-            Ok(XdpProgram::attach("right0", program, map, mode)?)
+            Ok(xdp::Program::attach("right0", program, map, mode)?)
         })??;
-        let umem = UmemConfig::new().frames(1024).allocate()?;
-        let builder = XdpSocket::builder("right0")
+        let umem = xdp::UmemConfig::new().frames(1024).allocate()?;
+        let builder = xdp::Socket::builder("right0")
             .umem(&umem)
             .ring_size(256)
             .fill_target(128)
-            .multi_buffer(MultiBuffer::Off)
+            .multi_buffer(xdp::MultiBuffer::Off)
             .program(&given);
         let mut even = open(&right, &builder.clone().key(4))?;
         let error = opened(&right, &builder.clone().key(4))?.expect_err("it is taken");
-        assert!(matches!(error, XdpError::QueueBusy { .. }), "{error}");
+        assert!(matches!(error, xdp::Error::QueueBusy { .. }), "{error}");
         let error = opened(&right, &builder.clone().key(8))?.expect_err("the map has eight");
-        assert!(matches!(error, XdpError::Geometry { value: 8, .. }), "{error}");
+        assert!(matches!(error, xdp::Error::Geometry { value: 8, .. }), "{error}");
         let mut odd = open(&right, &builder.clone().key(5))?;
-        let sending = builder.clone().direction(XdpDirection::Send);
+        let sending = builder.clone().direction(xdp::Direction::Send);
         let mut only_sends = open(&right, &sending)?;
 
         // Both receive at the same time, each on a thread of its own, each its own packets in
@@ -126,12 +123,12 @@ pub(crate) fn sockets_share_a_queue() -> Result {
 pub(crate) fn our_own_program_knows_one_receiver_a_queue() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
-    let umem = UmemConfig::new().frames(512).allocate()?;
-    let builder = XdpSocket::builder("right0").umem(&umem).ring_size(128);
+    let umem = xdp::UmemConfig::new().frames(512).allocate()?;
+    let builder = xdp::Socket::builder("right0").umem(&umem).ring_size(128);
     let mut first = open(&right, &builder)?;
     let error = opened(&right, &builder)?.expect_err("its packets would be taken away");
-    assert!(matches!(error, XdpError::QueueBusy { queue: 0, .. }), "{error}");
-    let mut second = open(&right, &builder.direction(XdpDirection::Send))?;
+    assert!(matches!(error, xdp::Error::QueueBusy { queue: 0, .. }), "{error}");
+    let mut second = open(&right, &builder.direction(xdp::Direction::Send))?;
     let sender = Sender::new(&left, "left0")?;
     let sent = frames(100, 200);
     sender.send(&sent)?;
@@ -145,7 +142,7 @@ pub(crate) fn our_own_program_knows_one_receiver_a_queue() -> Result {
     }
     let builder = Capture::builder("left0").block_timeout(SHORT / 20);
     let mut peer = left.run(|| builder.open())??;
-    let sending = thread::spawn(move || -> Result<XdpSocket> {
+    let sending = thread::spawn(move || -> Result<xdp::Socket> {
         for frame in frames {
             second.send(frame)?;
         }
@@ -168,8 +165,8 @@ pub(crate) fn a_group_is_a_source() -> Result {
         for (host, name) in [(&left, "left0"), (&right, "right0")] {
             run(host, "ethtool", &["-L", name, "rx", "2", "tx", "2"])?;
         }
-        let builder = XdpSocket::builder("right0").attach(mode).promiscuous(true);
-        let mut group = right.run(|| XdpGroup::open(&builder))??;
+        let builder = xdp::Socket::builder("right0").attach(mode).promiscuous(true);
+        let mut group = right.run(|| xdp::Group::open(&builder))??;
         assert!(is_promiscuous(&right)?);
         assert_eq!((group.spread_over(), group.is_symmetric()), (None, None), "veth has no hash");
         let sender = Sender::new(&left, "left0")?;

@@ -7,10 +7,7 @@ use std::time::Instant;
 
 use live_harness::Result;
 use netns::{Namespace, Offload};
-use ring_core::{
-    Error, Next, PacketBatch as _, PacketSource as _, Side, Timeout, XdpAttach, XdpError,
-    XdpSocket, XdpTap,
-};
+use ring_core::{Error, Next, PacketBatch as _, PacketSource as _, Side, Timeout, xdp};
 
 use crate::hosts::frame;
 use crate::setup::{MODES, SHORT, SOON, need_root, run};
@@ -21,9 +18,11 @@ type Seen = Vec<(u32, Vec<u8>)>;
 
 pub(crate) fn a_tap_shows_both_directions() -> Result {
     need_root()?;
-    for (mode, mtu, queues) in
-        [(XdpAttach::Native, 1500, 1), (XdpAttach::Generic, 1500, 2), (XdpAttach::Native, 9000, 2)]
-    {
+    for (mode, mtu, queues) in [
+        (xdp::Attach::Native, 1500, 1),
+        (xdp::Attach::Generic, 1500, 2),
+        (xdp::Attach::Native, 9000, 2),
+    ] {
         let (left, middle, right) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
         let line = Line { left: &left, middle: &middle, right: &right };
         let links = line.up(mtu)?;
@@ -34,12 +33,12 @@ pub(crate) fn a_tap_shows_both_directions() -> Result {
             }
         }
         let mut tap = middle.run(|| {
-            let [one, two] = ["one", "two"].map(|name| XdpSocket::builder(name).attach(mode));
-            XdpTap::with(&one, &two)
+            let [one, two] = ["one", "two"].map(|name| xdp::Socket::builder(name).attach(mode));
+            xdp::Tap::with(&one, &two)
         })??;
         let (umem, interfaces) = (tap.umem(), [links[1].index(), links[3].index()]);
         let interrupter = tap.interrupter().expect("it waits");
-        let worker = thread::spawn(move || -> Result<(Seen, XdpTap)> {
+        let worker = thread::spawn(move || -> Result<(Seen, xdp::Tap)> {
             let mut seen = Seen::new();
             let mut numbers = 1..;
             while let Next::Batch(batch) = tap.next_batch(Timeout::Never)? {
@@ -96,7 +95,7 @@ pub(crate) fn a_tap_shows_both_directions() -> Result {
 pub(crate) fn a_tap_completes_checksums() -> Result {
     need_root()?;
     for (mode, mtu) in
-        [(XdpAttach::Native, 1500), (XdpAttach::Generic, 1500), (XdpAttach::Native, 9000)]
+        [(xdp::Attach::Native, 1500), (xdp::Attach::Generic, 1500), (xdp::Attach::Native, 9000)]
     {
         let (left, middle, right) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
         let line = Line { left: &left, middle: &middle, right: &right };
@@ -105,8 +104,8 @@ pub(crate) fn a_tap_completes_checksums() -> Result {
             link.set_offload(Offload::TransmitChecksum, true)?;
         }
         let mut tap = middle.run(|| {
-            let [one, two] = ["one", "two"].map(|name| XdpSocket::builder(name).attach(mode));
-            XdpTap::with(&one, &two)
+            let [one, two] = ["one", "two"].map(|name| xdp::Socket::builder(name).attach(mode));
+            xdp::Tap::with(&one, &two)
         })??;
         let interrupter = tap.interrupter().expect("it waits");
         let worker = thread::spawn(move || -> Result {
@@ -153,15 +152,15 @@ pub(crate) fn a_taps_ends_are_two() -> Result {
     need_root()?;
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (_l, r) = crate::hosts::wire(&left, &right)?;
-    let error = right.run(|| XdpTap::open("right0", "right0"))?.expect_err("one interface");
-    assert!(matches!(error, XdpError::SameInterface { .. }), "{error}");
-    let error = right.run(|| XdpTap::open("right0", "nothing0"))?.expect_err("no interface");
-    assert!(matches!(error, XdpError::NoSuchInterface { .. }), "{error}");
+    let error = right.run(|| xdp::Tap::open("right0", "right0"))?.expect_err("one interface");
+    assert!(matches!(error, xdp::Error::SameInterface { .. }), "{error}");
+    let error = right.run(|| xdp::Tap::open("right0", "nothing0"))?.expect_err("no interface");
+    assert!(matches!(error, xdp::Error::NoSuchInterface { .. }), "{error}");
     // A removed interface is reported by any call.
     let (there, here) = (Namespace::new()?, &right);
     let (_other, two) = there.veth_to(here, "far0", "two")?;
     two.up()?;
-    let mut tap = right.run(|| XdpTap::open("right0", "two"))??;
+    let mut tap = right.run(|| xdp::Tap::open("right0", "two"))??;
     let sender = crate::hosts::Sender::new(&left, "left0")?;
     r.delete()?;
     let started = Instant::now();
@@ -184,8 +183,8 @@ pub(crate) fn a_tap_outlives_an_end_that_is_down() -> Result {
         let line = Line { left: &left, middle: &middle, right: &right };
         let links = line.up(1500)?;
         let mut tap = middle.run(|| {
-            let [one, two] = ["one", "two"].map(|name| XdpSocket::builder(name).attach(mode));
-            XdpTap::with(&one, &two)
+            let [one, two] = ["one", "two"].map(|name| xdp::Socket::builder(name).attach(mode));
+            xdp::Tap::with(&one, &two)
         })??;
         let (one, other) = (
             left.run(|| UdpSocket::bind("10.9.0.1:4000"))??,

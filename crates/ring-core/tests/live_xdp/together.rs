@@ -8,8 +8,7 @@ use live_harness::{Result, none_dropped};
 use netns::{Namespace, Offload};
 use ring_core::{
     Capture, LinkType, MemorySource, Next, PacketBatch as _, PacketMeta, PacketSink,
-    PacketSource as _, Side, Timeout, Timestamp, UmemConfig, Verdict, VlanTag, XdpAttach, XdpError,
-    XdpForwarder, XdpGroup, XdpSocket,
+    PacketSource as _, Side, Timeout, Timestamp, Verdict, VlanTag, xdp,
 };
 
 use crate::hosts::{Sender, frame, wire};
@@ -25,8 +24,8 @@ pub(crate) fn a_group_takes_every_queue() -> Result {
         for (host, name) in [(&left, "left0"), (&right, "right0")] {
             run(host, "ethtool", &["-L", name, "rx", "2", "tx", "2"])?;
         }
-        let builder = XdpSocket::builder("right0").attach(mode);
-        let mut group = right.run(|| XdpGroup::open(&builder))??;
+        let builder = xdp::Socket::builder("right0").attach(mode);
+        let mut group = right.run(|| xdp::Group::open(&builder))??;
         assert_eq!(group.len(), 2);
         let umem = group.members()[0].umem();
         assert!(umem.is_same(&group.members()[1].umem()) && umem.frames() == 8192);
@@ -38,7 +37,7 @@ pub(crate) fn a_group_takes_every_queue() -> Result {
         let threads: Vec<_> = members
             .into_iter()
             .map(|mut member| {
-                thread::spawn(move || -> Result<(Vec<Vec<u8>>, XdpSocket)> {
+                thread::spawn(move || -> Result<(Vec<Vec<u8>>, xdp::Socket)> {
                     let mut seen = Vec::new();
                     while let Next::Batch(batch) = member.next_batch(Timeout::Never)? {
                         seen.extend(batch.packets().map(|packet| packet.data().to_vec()));
@@ -105,19 +104,19 @@ impl<'a> Line<'a> {
 pub(crate) fn packets_are_forwarded_between_interfaces() -> Result {
     need_root()?;
     for (mode, mtu) in
-        [(XdpAttach::Native, 1500), (XdpAttach::Generic, 1500), (XdpAttach::Native, 9000)]
+        [(xdp::Attach::Native, 1500), (xdp::Attach::Generic, 1500), (xdp::Attach::Native, 9000)]
     {
         let (left, middle, right) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
         let line = Line { left: &left, middle: &middle, right: &right };
         let _links = line.up(mtu)?;
         let mut forwarder = middle.run(|| {
-            XdpForwarder::with(
-                &XdpSocket::builder("one").attach(mode),
-                &XdpSocket::builder("two").attach(mode),
+            xdp::Forwarder::with(
+                &xdp::Socket::builder("one").attach(mode),
+                &xdp::Socket::builder("two").attach(mode),
             )
         })??;
         let interrupter = forwarder.interrupter();
-        let worker = thread::spawn(move || -> std::result::Result<XdpForwarder, XdpError> {
+        let worker = thread::spawn(move || -> std::result::Result<xdp::Forwarder, xdp::Error> {
             while forwarder.forward(Timeout::Never, |from, frame, _| {
                 let data = frame.data_mut();
                 // Packets to port 9 are dropped; port 8 becomes port 7, only from the left.
@@ -187,15 +186,15 @@ pub(crate) fn forwarding_goes_on_with_few_frames() -> Result {
     let (left, middle, right) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
     let line = Line { left: &left, middle: &middle, right: &right };
     let _links = line.up(1500)?;
-    let umem = UmemConfig::new().frames(64).allocate()?;
+    let umem = xdp::UmemConfig::new().frames(64).allocate()?;
     let mut forwarder = middle.run(|| {
-        let left = XdpSocket::builder("one").umem(&umem).ring_size(64).fill_target(40);
-        let right = XdpSocket::builder("two").ring_size(64).fill_target(24);
-        XdpForwarder::with(&left, &right)
+        let left = xdp::Socket::builder("one").umem(&umem).ring_size(64).fill_target(40);
+        let right = xdp::Socket::builder("two").ring_size(64).fill_target(24);
+        xdp::Forwarder::with(&left, &right)
     })??;
     assert_eq!(umem.free_frames(), 0, "all are with the kernel");
     let interrupter = forwarder.interrupter();
-    let worker = thread::spawn(move || -> std::result::Result<XdpForwarder, XdpError> {
+    let worker = thread::spawn(move || -> std::result::Result<xdp::Forwarder, xdp::Error> {
         while forwarder.forward(Timeout::Never, |_, _, _| Verdict::Forward)? {}
         Ok(forwarder)
     });
@@ -220,10 +219,10 @@ pub(crate) fn a_forwarder_outlives_an_end_that_is_down() -> Result {
         let (left, middle, right) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
         let line = Line { left: &left, middle: &middle, right: &right };
         let links = line.up(1500)?;
-        let [one, two] = ["one", "two"].map(|name| XdpSocket::builder(name).attach(mode));
-        let mut forwarder = middle.run(|| XdpForwarder::with(&one, &two))??;
+        let [one, two] = ["one", "two"].map(|name| xdp::Socket::builder(name).attach(mode));
+        let mut forwarder = middle.run(|| xdp::Forwarder::with(&one, &two))??;
         let interrupter = forwarder.interrupter();
-        let worker = thread::spawn(move || -> std::result::Result<(), XdpError> {
+        let worker = thread::spawn(move || -> std::result::Result<(), xdp::Error> {
             while forwarder.forward(Timeout::Never, |_, _, _| Verdict::Forward)? {}
             Ok(())
         });
@@ -257,8 +256,8 @@ pub(crate) fn a_socket_is_a_sink() -> Result {
     let _links = wire(&left, &right)?;
     let builder = Capture::builder("left0").block_timeout(Duration::from_millis(5));
     let mut peer = left.run(|| builder.open())??;
-    let memory = UmemConfig::new().frames(32);
-    let builder = XdpSocket::builder("right0").ring_size(16).memory(memory);
+    let memory = xdp::UmemConfig::new().frames(32);
+    let builder = xdp::Socket::builder("right0").ring_size(16).memory(memory);
     let mut socket = right.run(|| builder.open())??;
     let mut source = MemorySource::new(LinkType::ETHERNET);
     let sent = frames(500, 300);

@@ -6,29 +6,26 @@ use std::time::{Duration, Instant};
 
 use live_harness::Result;
 use netns::Namespace;
-use ring_core::{
-    Next, PacketBatch as _, PacketSource as _, Timeout, UmemConfig, XdpAttach, XdpBatch, XdpSocket,
-    XdpWait,
-};
+use ring_core::{Next, PacketBatch as _, PacketSource as _, Timeout, xdp};
 use ring_sys::event::{self, READABLE};
 
 use crate::hosts::{Sender, wire};
 use crate::setup::{SHORT, SOON, assert_silent, collect, frames, open};
 use crate::socket_option::{SO_PREFER_BUSY_POLL, option};
 
-const ADAPTIVE: XdpWait = XdpWait::Adaptive(Duration::from_micros(50));
+const ADAPTIVE: xdp::Wait = xdp::Wait::Adaptive(Duration::from_micros(50));
 
 pub(crate) fn each_way_of_waiting_sees_every_packet() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
     let sender = Sender::new(&left, "left0")?;
     let sent = frames(200, 100);
-    let base = XdpSocket::builder("right0");
+    let base = xdp::Socket::builder("right0");
     for builder in [
-        base.clone().wait(XdpWait::Sleep),
-        base.clone().wait(XdpWait::Spin),
+        base.clone().wait(xdp::Wait::Sleep),
+        base.clone().wait(xdp::Wait::Spin),
         base.clone().wait(ADAPTIVE),
-        base.clone().wait(XdpWait::Coalesce(Duration::from_micros(50))),
+        base.clone().wait(xdp::Wait::Coalesce(Duration::from_micros(50))),
         base.clone().need_wakeup(false),
         base.busy_poll(Duration::from_micros(20), 16),
     ] {
@@ -48,7 +45,7 @@ pub(crate) fn each_way_of_waiting_sees_every_packet() -> Result {
 /// The kernel accepts the budget but does not report it.
 pub(crate) fn busy_polling_is_asked_of_the_kernel() -> Result {
     let host = Namespace::new()?;
-    let builder = XdpSocket::builder("lo").attach(XdpAttach::Generic);
+    let builder = xdp::Socket::builder("lo").attach(xdp::Attach::Generic);
     for (builder, expected) in
         [(builder.clone(), (0, 0)), (builder.busy_poll(Duration::from_micros(20), 16), (20, 1))]
     {
@@ -62,8 +59,8 @@ pub(crate) fn busy_polling_is_asked_of_the_kernel() -> Result {
 pub(crate) fn timeouts_and_interruptions() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
-    for wait in [XdpWait::Sleep, XdpWait::Spin, ADAPTIVE, XdpWait::default()] {
-        let mut socket = open(&right, &XdpSocket::builder("right0").wait(wait))?;
+    for wait in [xdp::Wait::Sleep, xdp::Wait::Spin, ADAPTIVE, xdp::Wait::default()] {
+        let mut socket = open(&right, &xdp::Socket::builder("right0").wait(wait))?;
         for millis in [0, 1, 50] {
             let (time, started) = (Duration::from_millis(millis), Instant::now());
             assert!(matches!(socket.next_batch(Timeout::After(time))?, Next::TimedOut));
@@ -86,12 +83,12 @@ pub(crate) fn timeouts_and_interruptions() -> Result {
 pub(crate) fn the_readiness_descriptor_wakes() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let _links = wire(&left, &right)?;
-    let memory = UmemConfig::new().frames(8);
-    let builder = XdpSocket::builder("right0").ring_size(8).fill_target(8).memory(memory);
+    let memory = xdp::UmemConfig::new().frames(8);
+    let builder = xdp::Socket::builder("right0").ring_size(8).fill_target(8).memory(memory);
     let mut socket = open(&right, &builder)?;
     let sender = Sender::new(&left, "left0")?;
     let sent = frames(9, 100);
-    let ready = |socket: &XdpSocket| -> Result<bool> {
+    let ready = |socket: &xdp::Socket| -> Result<bool> {
         let descriptor = socket.readiness().expect("it has one");
         let [ready] = event::poll([(descriptor, READABLE)], Some(SHORT))?;
         Ok(ready != 0)
@@ -132,7 +129,7 @@ enum By {
 
 impl By {
     /// The next packets that arrive together. Empty if none arrive.
-    fn next(self, socket: &mut XdpSocket) -> Result<Vec<Vec<u8>>> {
+    fn next(self, socket: &mut xdp::Socket) -> Result<Vec<Vec<u8>>> {
         let timeout = match self {
             Self::Itself => Timeout::After(SOON),
             Self::Descriptor => Timeout::Now,
@@ -150,7 +147,7 @@ impl By {
 }
 
 /// `None` if interrupted.
-fn taken(next: Next<XdpBatch<'_>>) -> Option<Vec<Vec<u8>>> {
+fn taken(next: Next<xdp::Batch<'_>>) -> Option<Vec<Vec<u8>>> {
     match next {
         Next::Batch(batch) => Some(batch.packets().map(|packet| packet.data().to_vec()).collect()),
         Next::Interrupted => Some(Vec::new()),
@@ -164,7 +161,7 @@ pub(crate) fn packets_that_come_quickly_are_taken_together() -> Result {
     let sent = frames(100, 100);
     for by in [By::Itself, By::Descriptor] {
         let wakeups = |wait| -> Result<usize> {
-            let mut socket = open(&right, &XdpSocket::builder("right0").wait(wait))?;
+            let mut socket = open(&right, &xdp::Socket::builder("right0").wait(wait))?;
             assert!(matches!(socket.next_batch(Timeout::Now)?, Next::TimedOut));
             let sender = Sender::new(&left, "left0")?;
             thread::scope(|scope| {
@@ -184,7 +181,7 @@ pub(crate) fn packets_that_come_quickly_are_taken_together() -> Result {
             })
         };
         let (each, together) =
-            (wakeups(XdpWait::Sleep)?, wakeups(XdpWait::Coalesce(Duration::from_millis(20)))?);
+            (wakeups(xdp::Wait::Sleep)?, wakeups(xdp::Wait::Coalesce(Duration::from_millis(20)))?);
         assert!(together * 3 < each, "{by:?}: {together} wake-ups in place of {each}");
     }
     Ok(())
@@ -196,7 +193,7 @@ pub(crate) fn no_packet_is_slept_through() -> Result {
     let sender = Sender::new(&left, "left0")?;
     let sent = frames(2000, 100);
     for by in [By::Itself, By::Descriptor] {
-        let builder = XdpSocket::builder("right0").wait(XdpWait::default());
+        let builder = xdp::Socket::builder("right0").wait(xdp::Wait::default());
         let mut socket = open(&right, &builder)?;
         assert!(matches!(socket.next_batch(Timeout::Now)?, Next::TimedOut));
         thread::scope(|scope| -> Result {
@@ -229,7 +226,7 @@ pub(crate) fn a_packet_after_a_pause_is_not_delayed() -> Result {
     let sent = frames(2, 100);
     let most = Duration::from_millis(400);
     for by in [By::Itself, By::Descriptor] {
-        let builder = XdpSocket::builder("right0").wait(XdpWait::Coalesce(most));
+        let builder = xdp::Socket::builder("right0").wait(xdp::Wait::Coalesce(most));
         let mut socket = open(&right, &builder)?;
         assert!(matches!(socket.next_batch(Timeout::Now)?, Next::TimedOut));
         for _ in 0..3 {
@@ -256,7 +253,7 @@ pub(crate) fn an_interruption_ends_a_nap() -> Result {
     let sender = Sender::new(&left, "left0")?;
     let sent = frames(1, 100);
     for by in [By::Itself, By::Descriptor] {
-        let builder = XdpSocket::builder("right0").wait(XdpWait::Coalesce(SOON));
+        let builder = xdp::Socket::builder("right0").wait(xdp::Wait::Coalesce(SOON));
         let mut socket = open(&right, &builder)?;
         assert!(matches!(socket.next_batch(Timeout::Now)?, Next::TimedOut));
         let interrupter = socket.interrupter().expect("it waits");

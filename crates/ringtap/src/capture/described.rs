@@ -1,6 +1,6 @@
 //! The interfaces of a source: files describe them, everything else has those of the host.
 
-use ring_core::{Capture, CaptureFile, FileInterface, Filtered, PacketSource, XdpGroup, XdpTap};
+use ring_core::{Capture, CaptureFile, FileInterface, Filtered, PacketSource, xdp};
 
 /// A source whose packets may be of interfaces that a file describes.
 pub(crate) trait Described: PacketSource {
@@ -17,9 +17,9 @@ pub(crate) trait Described: PacketSource {
 
 impl Described for Capture {}
 
-impl Described for XdpGroup {}
+impl Described for xdp::Group {}
 
-impl Described for Filtered<XdpTap> {}
+impl Described for Filtered<xdp::Tap> {}
 
 impl Described for Filtered<CaptureFile> {
     fn before<'a>(batch: &'a Self::Batch<'_>) -> &'a [FileInterface] {

@@ -5,7 +5,7 @@ use std::{io::BufRead as _, net::UdpSocket, process::Command, thread, time::Dura
 use live::{PATIENCE, ringtap};
 use live_harness::{Missing, Result};
 use netns::{Link, Namespace};
-use ring_core::{XdpAttach, XdpError, XdpSocket};
+use ring_core::xdp;
 
 use crate::capture::Capturing;
 
@@ -62,9 +62,9 @@ pub(crate) fn a_raised_mtu_is_followed_by_the_command() -> Result {
     for subcommand in ["capture", "flows"] {
         let (host, other) = (Namespace::new()?, Namespace::new()?);
         let (near, far) = wire(&host, &other)?;
-        let probe = XdpSocket::builder("near0").attach(XdpAttach::Native);
+        let probe = xdp::Socket::builder("near0").attach(xdp::Attach::Native);
         match host.run(|| probe.open())? {
-            Err(XdpError::MissingCapability { operation, capabilities, .. }) => {
+            Err(xdp::Error::MissingCapability { operation, capabilities, .. }) => {
                 let missing = Missing::Privilege { what: operation, privilege: capabilities };
                 return Err(missing.into());
             }

@@ -18,8 +18,7 @@ use live::{Direction, Ear, Folder, Follower, Heard, Web, Wire, ringtap};
 use live_harness::{Missing, Result, program};
 use netns::Namespace;
 use ring_core::{
-    AsyncXdp, Injector, Next, PacketBatch as _, PacketSink as _, PacketSource as _, Side, Timeout,
-    UmemConfig, XdpAttach, XdpError, XdpGroup, XdpSocket, XdpSocketBuilder, XdpTap, XdpTapCounters,
+    Injector, Next, PacketBatch as _, PacketSink as _, PacketSource as _, Side, Timeout, xdp,
 };
 
 use crate::http::Curl;
@@ -27,26 +26,26 @@ use crate::http::Curl;
 const LARGE: usize = 20 << 20;
 
 /// A socket with enough buffers for everything that TCP has in flight.
-fn socket(link: &str, mode: XdpAttach) -> XdpSocketBuilder {
-    let memory = UmemConfig::new().frames(1 << 14);
-    XdpSocket::builder(link).attach(mode).ring_size(1 << 12).memory(memory)
+fn socket(link: &str, mode: xdp::Attach) -> xdp::SocketBuilder {
+    let memory = xdp::UmemConfig::new().frames(1 << 14);
+    xdp::Socket::builder(link).attach(mode).ring_size(1 << 12).memory(memory)
 }
 
 /// Opens something on a host. Without the privilege, the test cannot run and is skipped.
 fn open<T: Send>(
     host: &Namespace,
-    open: impl FnOnce() -> std::result::Result<T, XdpError> + Send,
+    open: impl FnOnce() -> std::result::Result<T, xdp::Error> + Send,
 ) -> Result<T> {
     match host.run(open)? {
-        Err(XdpError::MissingCapability { operation, capabilities, .. }) => {
+        Err(xdp::Error::MissingCapability { operation, capabilities, .. }) => {
             Err(Missing::Privilege { what: operation, privilege: capabilities }.into())
         }
         opened => Ok(opened?),
     }
 }
 
-fn tap(middle: &Namespace, mode: XdpAttach) -> Result<XdpTap> {
-    open(middle, || XdpTap::with(&socket("left", mode), &socket("right", mode)))
+fn tap(middle: &Namespace, mode: xdp::Attach) -> Result<xdp::Tap> {
+    open(middle, || xdp::Tap::with(&socket("left", mode), &socket("right", mode)))
 }
 
 /// Fetches a small and a large file over one connection. Everything sent must be captured, unless
@@ -73,7 +72,7 @@ fn offer(wire: &Wire) -> Result<Web> {
     Ok(web)
 }
 
-fn is_whole(counters: &XdpTapCounters) {
+fn is_whole(counters: &xdp::TapCounters) {
     for side in [Side::Left, Side::Right] {
         let counted = counters.forwarded(side);
         println!("{side:?}: {counted:?}");
@@ -82,7 +81,7 @@ fn is_whole(counters: &XdpTapCounters) {
 }
 
 pub(crate) fn a_tap_hears_both_directions() -> Result {
-    for mode in [XdpAttach::Native, XdpAttach::Generic] {
+    for mode in [xdp::Attach::Native, xdp::Attach::Generic] {
         let middle = Namespace::new()?;
         let wire = Wire::through(&middle)?;
         let tap = tap(&middle, mode)?;
@@ -119,8 +118,8 @@ pub(crate) fn the_command_taps() -> Result {
 }
 
 /// Opens a socket, or skips the test if that is not allowed here.
-fn tap_here(host: &Namespace) -> Result<XdpSocket> {
-    open(host, || socket("lo", XdpAttach::Generic).open())
+fn tap_here(host: &Namespace) -> Result<xdp::Socket> {
+    open(host, || socket("lo", xdp::Attach::Generic).open())
 }
 
 /// A switch with a mirror: it forwards frames between `left` and `right`, and sends a copy of each
@@ -133,7 +132,7 @@ struct Mirror {
 
 impl Mirror {
     fn start(middle: &Namespace) -> Result<Self> {
-        let mut tap = tap(middle, XdpAttach::Native)?;
+        let mut tap = tap(middle, xdp::Attach::Native)?;
         let mut mirror = middle.run(|| Injector::open("mirror"))??;
         let (stop, copies) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopped, counted) = (stop.clone(), copies.clone());
@@ -195,12 +194,12 @@ type Listener = Box<dyn FnOnce() -> Result<Heard>>;
 
 pub(crate) fn a_sensor_behind_a_mirror() -> Result {
     behind_a_mirror(|sensor| {
-        let socket = open(sensor, || socket("sensor", XdpAttach::Native).open())?;
-        let ear = Ear::at(sensor, move || Ok(AsyncXdp::from(socket)))?;
+        let socket = open(sensor, || socket("sensor", xdp::Attach::Native).open())?;
+        let ear = Ear::at(sensor, move || Ok(xdp::AsyncSocket::from(socket)))?;
         Ok(Box::new(move || ear.finish(1)))
     })?;
     behind_a_mirror(|sensor| {
-        let group = open(sensor, || XdpGroup::open(&socket("sensor", XdpAttach::Generic)))?;
+        let group = open(sensor, || xdp::Group::open(&socket("sensor", xdp::Attach::Generic)))?;
         let ear = Ear::at(sensor, move || Ok(group))?;
         Ok(Box::new(move || ear.finish(1)))
     })
@@ -219,7 +218,7 @@ pub(crate) fn the_command_behind_a_mirror() -> Result {
 pub(crate) fn queues_behind_a_mirror_are_one_stream() -> Result {
     const COUNT: usize = 16;
     let ethtool = program("ethtool", "ethtool")?;
-    for mode in [XdpAttach::Native, XdpAttach::Generic] {
+    for mode in [xdp::Attach::Native, xdp::Attach::Generic] {
         let (middle, sensor) = (Namespace::new()?, Namespace::new()?);
         let wire = Wire::through(&middle)?;
         let (port, link) = middle.veth_to(&sensor, "mirror", "sensor")?;
@@ -230,7 +229,7 @@ pub(crate) fn queues_behind_a_mirror_are_one_stream() -> Result {
             link.up()?;
         }
         link.wait_until_running(live::PATIENCE)?;
-        let group = open(&sensor, || XdpGroup::open(&socket("sensor", mode)))?;
+        let group = open(&sensor, || xdp::Group::open(&socket("sensor", mode)))?;
         assert_eq!(group.len(), 2);
         let ear =
             Ear::of(&sensor, move || Ok(group.flow_conversations(FiveTuple::bidirectional())))?;
@@ -258,7 +257,7 @@ pub(crate) fn queues_behind_a_mirror_are_one_stream() -> Result {
         );
         // In generic mode, veth does not report queues: every packet is on the first.
         let spread = members.iter().all(|member| member.conversations > 0);
-        assert!(members.len() == 2 && (spread || matches!(mode, XdpAttach::Generic)));
+        assert!(members.len() == 2 && (spread || matches!(mode, xdp::Attach::Generic)));
         // veth selects queues by a symmetric hash, so both directions arrive on the same queue.
         assert_eq!((heard.ends.len(), heard.directions.len()), (COUNT, 2 * COUNT), "{heard:?}");
         for fetched in fetched {

@@ -12,7 +12,7 @@ fn sent(kernel: &Kernel) -> Vec<u64> {
 fn a_forwarder_copies_nothing() {
     let umem = umem(64);
     let ((left, one), (right, other)) = (socket(&umem, 0), socket(&umem, 5));
-    let mut forwarder = XdpForwarder::new(left, right).expect("one memory");
+    let mut forwarder = Forwarder::new(left, right).expect("one memory");
     // The first call fills the kernel's fill ring.
     assert!(forwarder.forward(Timeout::Now, |_, _, _| Verdict::Forward).expect("no error"));
     let came: Vec<u64> =

@@ -37,7 +37,7 @@ fn an_index_that_jumps_ends_the_ring() {
         let error = socket.next_batch(Timeout::Never).expect_err("not believed");
         assert!(matches!(
             error,
-            crate::Error::Xdp(XdpError::RingIndex { ring: "receive", ours: 100, theirs: 109, .. })
+            crate::Error::Xdp(Error::RingIndex { ring: "receive", ours: 100, theirs: 109, .. })
         ));
     }
     assert_eq!(malformed(&mut socket), 1);
@@ -55,10 +55,7 @@ fn a_fill_index_that_jumps_is_an_error_and_loses_no_frame() {
     kernel.fill.set_consumer(77);
     drop(batch);
     let error = socket.next_batch(Timeout::Now).expect_err("not believed");
-    assert!(
-        matches!(error, crate::Error::Xdp(XdpError::RingIndex { ring: "fill", .. })),
-        "{error}"
-    );
+    assert!(matches!(error, crate::Error::Xdp(Error::RingIndex { ring: "fill", .. })), "{error}");
     drop(socket);
     assert_complete(&umem);
 }
@@ -78,7 +75,7 @@ fn completions_that_cannot_be_are_refused() {
     assert_eq!((statistics.malformed, statistics.completed, statistics.in_flight), (3, 1, 0));
     kernel.completion.set_producer(kernel.completion.producer().wrapping_add(9));
     assert!(socket.send_bytes(b"another").expect("taken"));
-    assert!(matches!(socket.flush(), Err(XdpError::RingIndex { ring: "completion", .. })));
+    assert!(matches!(socket.flush(), Err(Error::RingIndex { ring: "completion", .. })));
     drop(socket);
     assert_complete(&umem);
 }

@@ -92,7 +92,7 @@ fn frames_come_back_from_other_threads() {
     let umem = umem(SIZE);
     let (mut socket, kernel) = socket(&umem, 0);
     assert!(packets(&mut socket).is_empty());
-    let (to, from) = std::sync::mpsc::channel::<XdpFrame>();
+    let (to, from) = std::sync::mpsc::channel::<Frame>();
     let worker = thread::spawn(move || {
         from.into_iter().map(|frame| u64::from(frame.data()[0])).sum::<u64>()
     });
@@ -159,7 +159,7 @@ fn a_batch_that_is_forgotten_is_not_lent_again() {
     };
     // A frame of the first batch would be writable here while it is being read.
     let frames: Vec<_> = batch.into_frames().map(|(frame, _)| frame).collect();
-    assert_eq!(frames.iter().map(XdpFrame::data).collect::<Vec<_>>(), [b"the next"]);
+    assert_eq!(frames.iter().map(Frame::data).collect::<Vec<_>>(), [b"the next"]);
     assert_eq!(kept[..], *b"kept");
     drop((frames, kept, socket));
     assert_eq!(umem.free_frames(), 14, "memory that is forgotten is lost, and no other");

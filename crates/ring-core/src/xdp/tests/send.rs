@@ -28,12 +28,12 @@ fn what_cannot_be_sent_is_refused_with_the_limit() {
     let (umem, foreign) = (umem(16), umem(16));
     let (mut socket, _kernel) = socket(&umem, 0);
     let error = socket.send_bytes(&[0; 9019]).expect_err("longer than the interface sends");
-    assert!(matches!(error, XdpError::PacketTooLong { len: 9019, limit: 9018 }));
+    assert!(matches!(error, Error::PacketTooLong { len: 9019, limit: 9018 }));
     let (mut other, _other_kernel) = self::socket(&foreign, 0);
     let mut frame = other.frame().expect("no error").expect("a frame");
     frame.write(b"from elsewhere").expect("it fits");
     let rejected = socket.send(frame).expect_err("of another memory");
-    assert!(matches!(rejected.reason, RejectReason::Refused(XdpError::ForeignFrame)));
+    assert!(matches!(rejected.reason, RejectReason::Refused(Error::ForeignFrame)));
     drop(rejected);
     let frame = socket.frame().expect("no error").expect("a frame");
     assert!(socket.send(frame).is_err(), "empty");
@@ -41,7 +41,7 @@ fn what_cannot_be_sent_is_refused_with_the_limit() {
     frame.write(b"x").expect("it fits");
     let request = SendRequest { timestamp: true, ..SendRequest::default() };
     let rejected = socket.sender().expect("sends").send_with(frame, request).expect_err("no room");
-    assert!(matches!(rejected.reason, RejectReason::Refused(XdpError::NoMetadata)));
+    assert!(matches!(rejected.reason, RejectReason::Refused(Error::NoMetadata)));
     drop(rejected);
     drop((socket, other));
     assert_complete(&umem);
@@ -110,7 +110,7 @@ fn a_packet_of_more_pieces_than_the_ring_has_entries_is_refused() {
     let (mut socket, _kernel) = socket_with(&umem, 2, 0);
     assert!(socket.send_bytes(&[1; 4096]).expect("2 pieces"));
     let error = socket.send_bytes(&[1; 4097]).expect_err("3 pieces");
-    assert!(matches!(error, XdpError::PacketTooLong { len: 4097, limit: 4096 }), "{error}");
+    assert!(matches!(error, Error::PacketTooLong { len: 4097, limit: 4096 }), "{error}");
     let sender = socket.sender().expect("sends");
     assert!(sender.can_send(4096, 2) && !sender.can_send(4096, 3));
 }

@@ -4,7 +4,7 @@ use super::*;
 
 /// Two sockets on one queue, the kernel's side of the first, and that of the second one's own
 /// rings.
-fn two(umem: &Umem) -> ([XdpSocket; 2], Kernel, [KernelRing<XdpDesc>; 2]) {
+fn two(umem: &Umem) -> ([Socket; 2], Kernel, [KernelRing<XdpDesc>; 2]) {
     let (first, kernel) = socket(umem, u32::MAX - 1);
     let rings = first.endpoint().rings.clone();
     let (second, rx, tx) = socket_on(&rings, umem, SIZE, 5);
@@ -40,7 +40,7 @@ fn both_send_and_either_takes_back() {
     let umem = umem.expect("memory");
     let ([mut first, mut second], kernel, [_rx, tx]) = two(&umem);
     let request = SendRequest { timestamp: true, ..SendRequest::default() };
-    let send = |socket: &mut XdpSocket, data: &[u8]| {
+    let send = |socket: &mut Socket, data: &[u8]| {
         let mut frame = socket.frame().expect("no error").expect("a frame");
         frame.write(data).expect("it fits");
         let sender = socket.sender().expect("sends");
@@ -52,7 +52,7 @@ fn both_send_and_either_takes_back() {
     for ring in [&kernel.tx, &tx] {
         kernel.completion.push(ring.pop().expect("a packet").addr);
     }
-    let stamp = |socket: &mut XdpSocket| {
+    let stamp = |socket: &mut Socket| {
         let stamp = socket.sender().expect("sends").next_timestamp().expect("no error");
         stamp.map(|stamp| stamp.number)
     };

@@ -44,9 +44,9 @@ pub(super) fn fewer_queues_send_than_receive_over_xdp() -> Result {
 pub(super) fn a_packet_without_frames_is_given_up_over_xdp() -> Result {
     let hosts = Hosts::new()?;
     hosts.wire()?.iter().try_for_each(|link| link.set_mtu(9000))?;
-    let umem = UmemConfig::new().frames(64).frame_size(2048).allocate()?;
+    let umem = xdp::UmemConfig::new().frames(64).frame_size(2048).allocate()?;
     let [left, right] =
-        ["left0", "right0"].map(|name| XdpSocket::builder(name).ring_size(32).fill_target(32));
+        ["left0", "right0"].map(|name| xdp::Socket::builder(name).ring_size(32).fill_target(32));
     let bridge = hosts.open_xdp([left.umem(&umem), right])?;
     let lengthen = |transit: &mut Transit<'_>| {
         if transit.data().get(42..) != Some(b"longer") {
@@ -115,7 +115,7 @@ pub(super) fn pieces_fit_the_mtu_over_xdp() -> Result {
     ethtool(&client, &["-K", "eth0", "gro", "off"])?;
     let seen = || Capture::builder("eth0").outgoing(Outgoing::Never).snaplen(60).open();
     let mut capture = hosts.client.run(seen)??;
-    let over = Over::Xdp(XdpAttach::Generic);
+    let over = Over::Xdp(xdp::Attach::Generic);
     hosts.while_bridged(over, |_| Verdict::Forward, || fetch(&hosts))?;
     let mut longest = 0;
     while let Some(block) = capture.next_block(Timeout::After(Duration::from_millis(200)))? {
@@ -210,9 +210,9 @@ pub(super) fn rewriting_may_lengthen_over_xdp() -> Result {
 pub(super) fn few_frames_and_short_rings_lose_nothing_over_xdp() -> Result {
     let hosts = Hosts::new()?;
     hosts.wire()?;
-    let umem = UmemConfig::new().frames(64).allocate()?;
+    let umem = xdp::UmemConfig::new().frames(64).allocate()?;
     let [left, right] =
-        ["left0", "right0"].map(|name| XdpSocket::builder(name).ring_size(32).fill_target(32));
+        ["left0", "right0"].map(|name| xdp::Socket::builder(name).ring_size(32).fill_target(32));
     let bridge = hosts.open_xdp([left.umem(&umem), right])?;
     assert_eq!(umem.free_frames(), 0, "all are with the kernel");
     let all = |_: &mut Transit<'_>| Verdict::Forward;
