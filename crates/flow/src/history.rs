@@ -61,10 +61,22 @@ impl History {
     }
 }
 
+/// The number of letters that the sides have noted.
 #[inline(always)]
 const fn count(seen: Seen, peer: Seen) -> usize {
-    u16::from_be_bytes([seen.0, peer.0]).count_ones() as usize
+    ONES[seen.0 as usize] as usize + ONES[peer.0 as usize] as usize
 }
+
+/// The number of bits that are set in each byte. Not every processor has an instruction for it.
+const ONES: [u8; 256] = {
+    let mut ones = [0; 256];
+    let mut byte = 1;
+    while byte < ones.len() {
+        ones[byte] = ones[byte / 2] + byte as u8 % 2;
+        byte += 1;
+    }
+    ones
+};
 
 #[cfg(test)]
 mod tests {

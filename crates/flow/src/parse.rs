@@ -42,6 +42,7 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 
 pub use self::frame_fragment::FrameFragment;
+pub(crate) use self::quick::Plain;
 pub use self::unparsed::{Encapsulation, Unparsed, WirelessFrame};
 pub(crate) use self::unparsed::{Name, ip_protocol};
 use self::walk::{Layer, Walk};
@@ -109,7 +110,8 @@ impl Parser {
     /// Returns the reason why the packet belongs to no flow.
     #[inline]
     pub fn parse(&self, packet: &Packet<'_>) -> Result<Parsed, Unparsed> {
-        if let Some(mut headers) = Self::plain(packet) {
+        if let Some(plain) = Self::plain(packet) {
+            let mut headers = plain.headers();
             if headers.tcp.options.contains(TcpOptions::UNREAD) {
                 let (end, carries) = (headers.payload_offset as usize, headers.payload_len > 0);
                 Self::read_plain_options(packet, end, carries, &mut headers.tcp);
@@ -141,12 +143,12 @@ impl Parser {
         self.walk(packet, number)
     }
 
-    /// The common case of [`parse`](Self::parse) only: TCP over IPv4 over Ethernet. When it is
-    /// inlined, the headers stay in registers. Options may be [unread](TcpOptions::UNREAD).
+    /// The common case of [`parse`](Self::parse) only: TCP over IPv4 over Ethernet. Options may be
+    /// [unread](TcpOptions::UNREAD).
     #[inline(always)]
-    pub(crate) fn plain(packet: &Packet<'_>) -> Option<Headers> {
+    pub(crate) fn plain<'a>(packet: &Packet<'a>) -> Option<Plain<'a>> {
         if packet.link_type == LinkType::ETHERNET && packet.vlan_tci.is_none() {
-            quick::ethernet_tcp(packet.data)
+            Plain::of(packet.data)
         } else {
             None
         }
@@ -154,6 +156,7 @@ impl Parser {
 
     /// Reads the options that [`plain`](Self::plain) left [unread](TcpOptions::UNREAD). `end` is
     /// the offset of their end, and `carries` is `true` if the segment has payload.
+    #[inline(never)]
     pub(crate) fn read_plain_options(
         packet: &Packet<'_>,
         end: usize,

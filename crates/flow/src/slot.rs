@@ -329,6 +329,13 @@ impl Direction {
         }
     }
 
+    /// Sets the time stamp of the side's SYN.
+    #[inline(always)]
+    pub(crate) const fn set_first_timestamp(&mut self, timestamp: u32) {
+        // 0 stands for none.
+        self.set_latest_timestamp(if timestamp == 0 { 1 } else { timestamp });
+    }
+
     /// Returns `true` if an acknowledgement covers only captured bytes. One at a distance that no
     /// window spans does not count: it may acknowledge bytes so far ahead that their numbers have
     /// wrapped around.
@@ -353,10 +360,17 @@ impl Direction {
     /// and returns `false`. The caller checks [`fin_is_due`](Self::fin_is_due) afterwards.
     #[inline(always)]
     pub(crate) const fn takes_acknowledgement(&mut self, acknowledgement: u32, edge: u32) -> bool {
-        type F = DirectionFlags;
-        if !self.has_seen(acknowledgement) {
-            return false;
+        let has_seen = self.has_seen(acknowledgement);
+        if has_seen {
+            self.set_acknowledged(acknowledgement, edge);
         }
+        has_seen
+    }
+
+    /// The same for an acknowledgement that is known to cover only captured bytes.
+    #[inline(always)]
+    pub(crate) const fn set_acknowledged(&mut self, acknowledgement: u32, edge: u32) {
+        type F = DirectionFlags;
         let first = !self.flags.has(F::ACKED);
         if first || ahead(acknowledgement, self.acked) {
             self.acked = acknowledgement;
@@ -365,7 +379,6 @@ impl Direction {
             self.edge = edge;
         }
         self.flags.set(F::ACKED);
-        true
     }
 
     /// Returns `true` if the FIN was reached and acknowledged, but not yet reported to the handler.
@@ -399,12 +412,18 @@ impl Direction {
     /// Records a FIN if it is the next expected one. Otherwise it does nothing and returns `false`.
     #[inline(always)]
     pub(crate) const fn takes_fin(&mut self, sequence: u32) -> bool {
-        if !self.can_end_at(sequence) {
-            return false;
+        let can_end = self.can_end_at(sequence);
+        if can_end {
+            self.end_at(sequence);
         }
+        can_end
+    }
+
+    /// Records a FIN that is known to be the next expected one.
+    #[inline(always)]
+    pub(crate) const fn end_at(&mut self, sequence: u32) {
         self.fin = sequence;
         self.flags.set(DirectionFlags::FIN.or(DirectionFlags::FIN_REACHED));
-        true
     }
 
     /// Returns `true` if the whole stream was delivered, the FIN was acknowledged, and nothing is
@@ -555,11 +574,12 @@ impl Slot {
         let [initiator, responder] = &self.directions;
         let (initiator, responder) = (initiator.flags, responder.flags);
         let both_greeted = initiator.has(F::SYN) && responder.has(F::SYN);
+        // What a handshake lacks comes first.
         self.state == State::Established
+            && (self.flags.has(SlotFlags::HANDSHAKE) || !both_greeted)
             && !self.flags.has(SlotFlags::PENDING_SYN.or(SlotFlags::DOUBTFUL_RESET))
             && !initiator.or(responder).has(amiss)
             && !self.directions.iter().any(Direction::owes)
-            && (self.flags.has(SlotFlags::HANDSHAKE) || !both_greeted)
     }
 
     /// The side that sends packets of this orientation.

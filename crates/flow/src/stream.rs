@@ -8,6 +8,7 @@ mod segment;
 mod window;
 mod wrap;
 
+pub(crate) use self::wrap::may_stray;
 use crate::backlog::{Backlog, Backlogs};
 use crate::config::Config;
 use crate::history::{History, Letter, Seen};

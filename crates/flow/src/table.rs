@@ -445,7 +445,9 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// taken, with [`State::Ended`], until it is released.
     fn end(&mut self, slot: u32, reason: EndReason, handler: &mut impl FlowHandler<E::Key>) {
         if self.slots[slot].is_tcp() {
-            self.end_doubts(slot, handler);
+            if self.doubts.holds_any() {
+                self.end_doubts(slot, handler);
+            }
             let mut wake = u64::MAX;
             self.reject_pending_syns(slot, handler);
             for side in [FlowSide::Initiator, FlowSide::Responder] {

@@ -11,67 +11,145 @@ use super::{tcp_options, udp};
 use crate::headers::{LOW_TIME_TO_LIVE, protocol};
 use crate::{Headers, Scope, TcpFlags, TcpHeader, TcpOptions};
 
-/// Parses the most common packet: TCP over IPv4 over Ethernet, with an IP header of 20 bytes and a
-/// time to live that is not low. After one check of the length, every field is at a fixed offset.
-/// Options other than a time stamp are left to [`read_options`].
-#[inline(always)]
-pub(super) fn ethernet_tcp(data: &[u8]) -> Option<Headers> {
-    let head: &[u8; 54] = data.first_chunk()?;
-    let total_len = u32::from(be16(head[16], head[17]));
-    let header_len = u32::from(head[46] >> 4) * 4;
-    // EtherType, version and header length.
-    let kind = u32::from_be_bytes([head[12], head[13], head[14], 0]);
-    let fragment = be16(head[20], head[21]) & 0x3fff;
-    if kind != 0x0800_4500
-        || fragment != 0
-        || head[22] < LOW_TIME_TO_LIVE
-        || head[23] != protocol::TCP
-        || header_len < 20
-        || total_len < 20 + header_len
-        || data.len() < 14 + total_len as usize
-    {
-        return None;
-    }
-    let flags = TcpFlags(head[47]);
-    let payload_len = total_len - 20 - header_len;
-    let (mut options, mut timestamp) = (TcpOptions::default(), 0);
-    if header_len != 20 {
-        if header_len == 32
-            && let Some(value) = tcp_options::aligned_timestamp(data.get(54..66)?)
-        {
-            (options, timestamp) = (TcpOptions::TIMESTAMP, value);
-        } else if payload_len > 0 || flags.contains(TcpFlags::SYN) {
-            options = TcpOptions::UNREAD;
-        }
-    }
-    Some(Headers {
-        source: IpAddr::V4(Ipv4Addr::new(head[26], head[27], head[28], head[29])),
-        destination: IpAddr::V4(Ipv4Addr::new(head[30], head[31], head[32], head[33])),
-        protocol: protocol::TCP,
-        source_port: be16(head[34], head[35]),
-        destination_port: be16(head[36], head[37]),
-        scope: Scope::NONE,
-        network_offset: 14,
-        transport_offset: 34,
-        payload_offset: 34 + header_len,
-        payload_len,
-        payload_wire_len: payload_len,
-        tcp: TcpHeader {
-            sequence: u32::from_be_bytes([head[38], head[39], head[40], head[41]]),
-            acknowledgement: u32::from_be_bytes([head[42], head[43], head[44], head[45]]),
-            flags,
-            window: be16(head[48], head[49]),
-            window_scale: None,
-            options,
-            timestamp,
-        },
-        defect: None,
-    })
+/// The most common packet: TCP over IPv4 over Ethernet, with an IP header of 20 bytes and a time to
+/// live that is not low. Every field is at a fixed offset. Each is read where it is needed, so that
+/// few values are in registers at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain<'a> {
+    data: &'a [u8],
+    head: &'a [u8; HEAD],
+    tcp_header_len: u32,
+    payload_len: u32,
 }
 
-/// Reads the options that [`ethernet_tcp`] left unread.
+/// The length of the headers up to the TCP options.
+const HEAD: usize = 54;
+
+impl<'a> Plain<'a> {
+    #[inline(always)]
+    pub(super) fn of(data: &'a [u8]) -> Option<Self> {
+        let head: &[u8; HEAD] = data.first_chunk()?;
+        let total_len = u32::from(be16(head[16], head[17]));
+        let tcp_header_len = u32::from(head[46] >> 4) * 4;
+        let fragment = (head[20] & 0x3f) | head[21];
+        if be16(head[12], head[13]) != 0x0800
+            || head[14] != 0x45
+            || fragment != 0
+            || head[22] < LOW_TIME_TO_LIVE
+            || head[23] != protocol::TCP
+            || tcp_header_len < 20
+            || total_len < 20 + tcp_header_len
+            || data.len() < 14 + total_len as usize
+        {
+            return None;
+        }
+        let payload_len = total_len - 20 - tcp_header_len;
+        Some(Self { data, head, tcp_header_len, payload_len })
+    }
+
+    /// The frame up to the TCP options.
+    #[inline(always)]
+    pub(crate) const fn head(&self) -> &'a [u8; HEAD] {
+        self.head
+    }
+
+    #[inline(always)]
+    pub(crate) const fn source_port(&self) -> u16 {
+        be16(self.head[34], self.head[35])
+    }
+
+    #[inline(always)]
+    pub(crate) const fn destination_port(&self) -> u16 {
+        be16(self.head[36], self.head[37])
+    }
+
+    #[inline(always)]
+    pub(crate) const fn sequence(&self) -> u32 {
+        self.word(38)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn acknowledgement(&self) -> u32 {
+        self.word(42)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn flags(&self) -> TcpFlags {
+        TcpFlags(self.head[47])
+    }
+
+    #[inline(always)]
+    pub(crate) const fn window(&self) -> u16 {
+        be16(self.head[48], self.head[49])
+    }
+
+    #[inline(always)]
+    pub(crate) const fn payload_offset(&self) -> u32 {
+        34 + self.tcp_header_len
+    }
+
+    /// The length of the payload, all of which was captured.
+    #[inline(always)]
+    pub(crate) const fn payload_len(&self) -> u32 {
+        self.payload_len
+    }
+
+    /// The options, and the value of a time stamp. Options other than a time stamp are left to
+    /// [`read_options`].
+    #[inline(always)]
+    pub(crate) fn options(&self) -> (TcpOptions, u32) {
+        if self.tcp_header_len == 20 {
+            (TcpOptions::default(), 0)
+        } else if self.tcp_header_len == 32
+            && let Some(options) = self.data.get(HEAD..HEAD + 12)
+            && let Some(timestamp) = tcp_options::aligned_timestamp(options)
+        {
+            (TcpOptions::TIMESTAMP, timestamp)
+        } else if self.payload_len > 0 || self.flags().contains(TcpFlags::SYN) {
+            (TcpOptions::UNREAD, 0)
+        } else {
+            (TcpOptions::default(), 0)
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn headers(&self) -> Headers {
+        let (options, timestamp) = self.options();
+        Headers {
+            source: IpAddr::V4(Ipv4Addr::from_bits(self.word(26))),
+            destination: IpAddr::V4(Ipv4Addr::from_bits(self.word(30))),
+            protocol: protocol::TCP,
+            source_port: self.source_port(),
+            destination_port: self.destination_port(),
+            scope: Scope::NONE,
+            network_offset: 14,
+            transport_offset: 34,
+            payload_offset: self.payload_offset(),
+            payload_len: self.payload_len,
+            payload_wire_len: self.payload_len,
+            tcp: TcpHeader {
+                sequence: self.sequence(),
+                acknowledgement: self.acknowledgement(),
+                flags: self.flags(),
+                window: self.window(),
+                window_scale: None,
+                options,
+                timestamp,
+            },
+            defect: None,
+        }
+    }
+
+    #[inline(always)]
+    const fn word(&self, at: usize) -> u32 {
+        let head = self.head;
+        u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]])
+    }
+}
+
+/// Reads the options that [`Plain`] left unread.
 pub(super) fn read_options(data: &[u8], end: usize, carries: bool, tcp: &mut TcpHeader) {
-    let options = data.get(54..end).unwrap_or_default();
+    let options = data.get(HEAD..end).unwrap_or_default();
     let read = tcp_options::read(options, true, tcp.flags, carries);
     (tcp.window_scale, tcp.options, tcp.timestamp) =
         (read.window_scale, read.options, read.timestamp);

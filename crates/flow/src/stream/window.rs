@@ -6,7 +6,7 @@ use crate::slot::DirectionFlags as F;
 
 /// Bytes beyond the window that are accepted: what a capture shows of the two directions is not
 /// exactly simultaneous.
-const SLACK: i64 = 1 << 20;
+pub(super) const SLACK: i64 = 1 << 20;
 /// The maximum jump of a segment while the peer's windows are not seen: the largest window (RFC
 /// 7323, section 2.3).
 const BLIND: i64 = 1 << 30;

@@ -7,7 +7,8 @@
 //! joined without a word.
 
 use super::Stream;
-use crate::slot::DirectionFlags as F;
+use super::window::SLACK;
+use crate::slot::{Direction, DirectionFlags as F};
 use crate::{FlowHandler, Gap, GapCause};
 
 /// Bytes, beyond those that sequence numbers show, that make the length of an outage ambiguous.
@@ -21,11 +22,23 @@ const FAR: i64 = 1 << 24;
 const RECENT: u64 = 1_000_000_000;
 /// No link takes a stream around the sequence space in less: 170 Gbit/s. Nanoseconds.
 const SHORTEST: u64 = 100_000_000;
+/// The maximum distance from the next byte at which no sequence number strays.
+const NEAR: u32 = 1 << 20;
+
+const _: () = assert!(NEAR as i64 <= CROSSED && NEAR as i64 <= SLACK);
+
+/// `false` if a sequence number is so near to the next one that it cannot
+/// [stray](Stream::is_stray).
+#[inline(always)]
+pub(crate) const fn may_stray(direction: &Direction, sequence: u32) -> bool {
+    direction.flags.has(F::ANCHORED)
+        && sequence.wrapping_sub(direction.expected()).cast_signed().unsigned_abs() > NEAR
+}
 
 impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// `true` if a sequence number does not fit the stream, as far as the capture shows.
     pub(crate) fn is_stray(&self, sequence: u32) -> bool {
-        self.direction.flags.has(F::ANCHORED)
+        may_stray(self.direction, sequence)
             && (self.is_implausible(self.direction.offset(sequence)) || self.is_wrapped(sequence))
     }
 

@@ -14,7 +14,7 @@ use crate::{
 use super::in_order::differs;
 use super::path::{path, usual_path};
 use super::view;
-use super::work::{Sort, Work, is_plain, sort};
+use super::work::{Sort, Work, sort};
 
 /// Packets that are worked on together: enough for the memory system to fetch many flows at once,
 /// few enough that what is known of them stays in the first-level cache.
@@ -112,14 +112,11 @@ impl<E: FlowExtractor> FlowTable<E> {
     fn prepare_plain(&mut self, at: usize, batch: &mut Batch<'_, '_, E::Key>) -> bool {
         if let Some(packet) = &batch.packets[at]
             && let Some(work) = batch.room.work.get_mut(batch.prepared)
-            && let Some(headers) = crate::Parser::plain(packet)
+            && let Some(plain) = crate::Parser::plain(packet)
         {
-            let sort = if is_plain(&headers.tcp) { Sort::Plain } else { Sort::Unsorted };
-            if !work.take(at, &headers, usual_path(packet.data), sort) {
-                return false;
-            }
-            let extracted = self.extractor.extract(packet, &headers);
+            let extracted = self.extractor.extract(packet, &plain.headers());
             if let Some(key) = self.look_for(work, extracted) {
+                work.take_plain(at, &plain, usual_path(plain.head()));
                 batch.push(key);
             }
             true
@@ -254,9 +251,9 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.unparsed(Cause::NoKey);
             return None;
         };
+        work.orientation = orientation;
         (work.hash, work.compact) = self.hash(&key);
         self.index.prefetch(work.hash);
-        work.orientation = orientation;
         Some(key)
     }
 
@@ -353,7 +350,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// Whatever is not the common case.
+    /// Whatever is not the common case. (What the common cases do not need is in functions of its
+    /// own, so that they do not pay for its registers.)
     #[inline(never)]
     fn update_any(
         &mut self,
@@ -376,11 +374,41 @@ impl<E: FlowExtractor> FlowTable<E> {
         } else {
             self.index.find(work.hash, |slot| self.holds(slot, work, key))
         };
-        let found = if self.next_timer <= self.now {
-            self.settled(found, work, key, handler)
+        if self.next_timer <= self.now {
+            let found = self.settled(found, work, key, handler);
+            self.update_with_care(found, packet, work, key, handler);
+        } else if let Some(slot) = found
+            && work.payload_wire_len == 0
+            && !self.needs_care(work)
+            && self.usual(slot, packet, work, handler)
+        {
+            // Most of what is not in order begins or ends a connection.
         } else {
-            found
-        };
+            self.update_with_care(found, packet, work, key, handler);
+        }
+    }
+
+    /// `true` if this packet cannot be given to its flow before it was examined, or the packets of
+    /// other flows before it are a reason to examine it.
+    #[inline(always)]
+    fn needs_care(&self, work: &Work) -> bool {
+        work.protocol != protocol::TCP
+            || !matches!(work.sort, Sort::Plain | Sort::Sound)
+            || self.screen.watches()
+            || self.doubts.holds_any()
+            || self.joins_scopes()
+    }
+
+    /// Whatever may be amiss with a packet, or with its flow.
+    #[inline(never)]
+    fn update_with_care(
+        &mut self,
+        found: Option<u32>,
+        packet: &Packet<'_>,
+        work: &Work,
+        key: Option<&E::Key>,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
         let found = self.across_scopes(found, work, key, handler);
         if work.candidate == NONE
             && let Some(slot) = found

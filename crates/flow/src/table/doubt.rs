@@ -207,8 +207,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             && !own.flags.has(F::FIN)
             && own.latest_timestamp() == 0;
         if is_first && tcp.options.contains(TcpOptions::TIMESTAMP) {
-            // 0 stands for none.
-            own.set_latest_timestamp(tcp.timestamp.max(1));
+            own.set_first_timestamp(tcp.timestamp);
         }
     }
 

@@ -102,7 +102,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         handler: &mut impl FlowHandler<E::Key>,
     ) -> Option<u32> {
         if let Some(slot) = found {
-            if !self.scope_joins.keys.is_empty() {
+            if self.joins_scopes() {
                 self.compare_with_joined(slot, work);
             }
             return found;
@@ -112,6 +112,12 @@ impl<E: FlowExtractor> FlowTable<E> {
             return None;
         }
         self.find_in_other_scope(work, key, handler)
+    }
+
+    /// `true` if a flow has packets in another scope than its own.
+    #[inline(always)]
+    pub(super) fn joins_scopes(&self) -> bool {
+        !self.scope_joins.keys.is_empty()
     }
 
     #[inline(never)]

@@ -91,15 +91,14 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     /// Notes what is unusual about the packet with which a flow begins: it is not unexpected later.
+    #[inline]
     pub(super) fn note_opening(&mut self, slot: u32, work: &Work) {
-        let generation = self.slots[slot].generation;
         let Screen { routed, signed, .. } = &mut self.screen;
         if work.sort == Sort::Defective(Defect::SourceRoute) && routed.len() < CAPACITY {
-            routed.insert(slot, generation);
+            routed.insert(slot, self.slots[slot].generation);
         }
-        let tcp = &work.tcp;
-        if tcp.options.contains(TcpOptions::SIGNATURE) && signed.len() < CAPACITY {
-            signed.insert(slot, generation);
+        if work.tcp.options.contains(TcpOptions::SIGNATURE) && signed.len() < CAPACITY {
+            signed.insert(slot, self.slots[slot].generation);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::history::Letter;
 use crate::slot::{Direction, DirectionFlags as F, SlotFlags, State};
-use crate::stream::{Payload, ahead};
+use crate::stream::{Payload, ahead, may_stray};
 use crate::{
     EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, Opening, Orientation, Packet,
     TcpFlags, TcpHeader, Timestamp, UnplacedCause, protocol,
@@ -102,13 +102,16 @@ impl<E: FlowExtractor> FlowTable<E> {
                 let slot = self.insert(key, work, handler);
                 let ports = (work.source_port, work.destination_port);
                 // Of a flow that has only begun there is nothing that a SYN could contradict.
-                if self.open_as(slot, &segment, sender_is_initiator(flags, ports), handler)
-                    && !self.usual(slot, packet, work, handler)
-                {
+                let opens =
+                    self.open_as(slot, &segment, sender_is_initiator(flags, ports), handler);
+                let usual = opens && self.usual(slot, packet, work, handler);
+                if opens && !usual {
                     self.ordinary(slot, &segment, handler);
                 }
                 self.note_opening(slot, work);
-                self.note_greeting(slot, work);
+                if !(usual && flags.contains(TcpFlags::SYN)) {
+                    self.note_greeting(slot, work);
+                }
                 return;
             }
         };
@@ -367,15 +370,19 @@ impl<E: FlowExtractor> FlowTable<E> {
         let gapped = !own.flags.has(F::ANCHORED) || ahead(segment.sequence, own.expected());
         let hole = gapped || own.flags.has(F::PENDING);
         let (mut wake, mut awaits) = (u64::MAX, 0);
-        let mut stream = self.stream(slot, side, handler, &mut wake);
-        if stream.direction.flags.has(F::EARLY) && !syn {
-            // The client sends the payload of its SYN again, or goes on behind it.
-            let offset = segment.sequence.wrapping_sub(stream.direction.base);
-            stream.settle_early(if offset.cast_signed() < 0 { 0 } else { offset });
+        let early = own.flags.has(F::EARLY) && !syn;
+        let mut strays = !syn && may_stray(own, segment.sequence);
+        if early || strays {
+            let mut stream = self.stream(slot, side, handler, &mut wake);
+            if early {
+                // The client sends the payload of its SYN again, or goes on behind it.
+                let offset = segment.sequence.wrapping_sub(stream.direction.base);
+                stream.settle_early(if offset.cast_signed() < 0 { 0 } else { offset });
+            }
+            // A segment outside the window acknowledges nothing (RFC 9293, section 3.10.7.4),
+            // unless the other side is somewhere else as well.
+            strays = !syn && stream.is_stray(segment.sequence);
         }
-        // A segment outside the window acknowledges nothing (RFC 9293, section 3.10.7.4), unless
-        // the other side is somewhere else as well.
-        let strays = !syn && stream.is_stray(segment.sequence);
         if acknowledges {
             let mut stream = self.stream(slot, side.opposite(), handler, &mut wake);
             if syn && !stream.direction.flags.has(F::ANCHORED) {

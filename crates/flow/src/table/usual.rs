@@ -5,7 +5,9 @@ use super::view;
 use super::work::Work;
 use crate::history::Letter;
 use crate::slot::{Calm, DirectionFlags as F, SlotFlags, State};
-use crate::{FlowExtractor, FlowHandler, FlowSide, FlowTable, Packet, TcpFlags, TcpHeader};
+use crate::{
+    FlowExtractor, FlowHandler, FlowSide, FlowTable, Packet, TcpFlags, TcpHeader, TcpOptions,
+};
 
 impl<E: FlowExtractor> FlowTable<E> {
     /// The handshake, FINs in order, and the acknowledgements among them: segments without payload
@@ -19,7 +21,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         work: &Work,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> bool {
-        let TcpHeader { sequence, acknowledgement, flags, window, window_scale, .. } = work.tcp;
+        let TcpHeader { sequence, acknowledgement, flags, window, .. } = work.tcp;
         let syn = flags.contains(TcpFlags::SYN);
         let fin = flags.contains(TcpFlags::FIN);
         let acknowledges = flags.contains(TcpFlags::ACK);
@@ -49,9 +51,12 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         // A SYN of a side of which nothing is known; and if it is an answer, it answers this
         // flow's.
-        let answers =
-            peer.flags.has(F::SYN) && acknowledgement.wrapping_sub(peer.base) <= peer.next as u32;
-        if syn && (!own.flags.is_empty() || acknowledges && !answers) {
+        if syn
+            && (!own.flags.is_empty()
+                || acknowledges
+                    && !(peer.flags.has(F::SYN)
+                        && acknowledgement.wrapping_sub(peer.base) <= peer.next as u32))
+        {
             return false;
         }
         let counters = &mut entry.counters[side as usize];
@@ -68,7 +73,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             // The window of a SYN is never scaled (RFC 7323, section 2.2).
             let scale = if syn { 0 } else { own.scale.shift() };
             let edge = acknowledgement.wrapping_add(u32::from(window) << scale);
-            peer.takes_acknowledgement(acknowledgement, edge);
+            peer.set_acknowledged(acknowledgement, edge);
             if !entry.flags.has(SlotFlags::HANDSHAKE)
                 && side == FlowSide::Initiator
                 && !syn
@@ -92,15 +97,20 @@ impl<E: FlowExtractor> FlowTable<E> {
         };
         cold.history.note(&mut own.seen, peer.seen, side, letter);
         if syn {
-            own.scale.announce(window_scale);
+            own.scale.announce(work.tcp.window_scale);
             own.begin_at(sequence.wrapping_add(1));
             own.flags.set(F::SYN);
-            if side == FlowSide::Initiator && !peer.flags.has(F::SYN) {
+            own.flags.set_path(work.path.path());
+            if work.tcp.options.contains(TcpOptions::TIMESTAMP) {
+                own.set_first_timestamp(work.tcp.timestamp);
+            }
+            if peer.flags.has(F::SYN) {
+                entry.agree_on_scales();
+            } else if side == FlowSide::Initiator {
                 cold.handshake = now;
             }
-            entry.agree_on_scales();
         } else if fin {
-            own.takes_fin(sequence);
+            own.end_at(sequence);
             let (offset, both_ended, due) = (own.next, peer.flags.has(F::FIN), own.fin_is_due());
             if due {
                 own.flags.set(F::FIN_ACKED);

@@ -1,5 +1,6 @@
 //! A packet before its flow is updated.
 
+use crate::parse::Plain;
 use crate::slot::{DirectionFlags, NONE};
 use crate::{
     Defect, Headers, Orientation, Packet, Parser, TcpFlags, TcpHeader, TcpOptions, protocol,
@@ -74,9 +75,31 @@ impl Work {
         packet: 0,
     };
 
+    /// Takes in all of a plain packet but the flow.
+    #[inline(always)]
+    pub(super) fn take_plain(&mut self, at: usize, plain: &Plain<'_>, path: u8) {
+        self.candidate = NONE;
+        self.payload_offset = plain.payload_offset() as u16;
+        self.path = DirectionFlags::anchored_on(path);
+        self.payload_len = plain.payload_len();
+        self.payload_wire_len = plain.payload_len();
+        self.source_port = plain.source_port();
+        self.destination_port = plain.destination_port();
+        self.protocol = protocol::TCP;
+        self.packet = at as u8;
+        self.tcp.sequence = plain.sequence();
+        self.tcp.acknowledgement = plain.acknowledgement();
+        self.tcp.window_scale = None;
+        let (options, timestamp) = plain.options();
+        self.tcp.timestamp = timestamp;
+        self.tcp.options = options;
+        self.tcp.flags = plain.flags();
+        self.tcp.window = plain.window();
+        self.sort = if is_plain(&self.tcp) { Sort::Plain } else { Sort::Unsorted };
+    }
+
     /// Takes in all but the flow; field by field, so that few values are in registers at a time.
     /// False if the payload lies behind more headers than any packet has that was not made for it.
-    #[inline(always)]
     pub(super) fn take(&mut self, at: usize, headers: &Headers, path: u8, sort: Sort) -> bool {
         let Ok(payload_offset) = u16::try_from(headers.payload_offset) else { return false };
         self.candidate = NONE;
@@ -94,7 +117,7 @@ impl Work {
     }
 
     /// Reads the options that were left unread, and sorts the packet.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn look_closer(&mut self, packet: &Packet<'_>) {
         if self.tcp.options.contains(TcpOptions::UNREAD) {
             let (end, carries) = (usize::from(self.payload_offset), self.payload_len > 0);
@@ -127,14 +150,12 @@ pub(super) fn sort(headers: &Headers) -> Sort {
 
 /// The same for TCP without a defect, all of it captured.
 fn sort_tcp(tcp: &TcpHeader) -> Sort {
-    type F = TcpFlags;
     let odd_options = TcpOptions::MALFORMED | TcpOptions::SIGNATURE;
-    let sound = [F::ACK, F::SYN, F::SYN | F::ACK, F::FIN | F::ACK, F::RST, F::RST | F::ACK];
     if tcp.options.0 & odd_options.0 != 0 {
         Sort::Odd
     } else if is_plain(tcp) {
         Sort::Plain
-    } else if sound.contains(&TcpFlags(tcp.flags.0 & LOOKED_AT.0)) {
+    } else if SOUND >> (tcp.flags.0 & LOOKED_AT.0) & 1 == 1 {
         Sort::Sound
     } else {
         Sort::Odd
@@ -145,11 +166,20 @@ const LOOKED_AT: TcpFlags = TcpFlags(
     TcpFlags::SYN.0 | TcpFlags::RST.0 | TcpFlags::FIN.0 | TcpFlags::ACK.0 | TcpFlags::URG.0,
 );
 
+/// One bit for each combination of the flags that are looked at: those that every host takes.
+const SOUND: u64 = {
+    const FIN: u8 = TcpFlags::FIN.0;
+    const SYN: u8 = TcpFlags::SYN.0;
+    const RST: u8 = TcpFlags::RST.0;
+    const ACK: u8 = TcpFlags::ACK.0;
+    1 << ACK | 1 << SYN | 1 << (SYN | ACK) | 1 << (FIN | ACK) | 1 << RST | 1 << (RST | ACK)
+};
+
 /// Plain segments are those that most connections see nothing but: an acknowledgement, with or
 /// without data, and no option other than a time stamp beside data.
 #[inline(always)]
-pub(super) fn is_plain(tcp: &TcpHeader) -> bool {
-    tcp.flags.0 & LOOKED_AT.0 == TcpFlags::ACK.0
-        && tcp.window != 0
-        && tcp.options.0 & !TcpOptions::TIMESTAMP.0 == 0
+fn is_plain(tcp: &TcpHeader) -> bool {
+    let flags = tcp.flags.0 & LOOKED_AT.0 ^ TcpFlags::ACK.0;
+    let options = tcp.options.0 & !TcpOptions::TIMESTAMP.0;
+    (flags | options == 0) & (tcp.window != 0)
 }
