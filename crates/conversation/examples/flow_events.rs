@@ -15,6 +15,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut flows = CaptureFile::open(path)?
         .flow_stream(FiveTuple::bidirectional())
         .details(true)
+        .events()
         .with_state(|_| Largest(0));
     while let Some(event) = flows.next_event().await {
         match event? {

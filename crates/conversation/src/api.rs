@@ -12,3 +12,4 @@ pub(crate) mod handle;
 pub(crate) mod reassembly;
 pub(crate) mod settings;
 pub(crate) mod sources;
+pub(crate) mod statistics;

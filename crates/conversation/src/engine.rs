@@ -1,11 +1,13 @@
 //! From a source through the flow table to a sink.
 
 pub(crate) mod admission;
+pub(crate) mod control;
 mod convert;
 pub(crate) mod counters;
 pub(crate) mod delivery;
 #[cfg(not(loom))]
 pub(crate) mod driver;
+pub(crate) mod member;
 #[cfg(feature = "metrics")]
 mod metrics;
 pub(crate) mod observe;
@@ -22,7 +24,7 @@ use flow::{FlowExtractor, FlowHandler, FlowId, FlowTable, Timestamp};
 use ring_core::{Next, PacketBatch, PacketSource, Timeout};
 
 use crate::api::error::Error;
-use crate::api::handle::{Control, Running};
+use crate::engine::control::{Control, Running};
 use crate::engine::counters::Counters;
 use crate::engine::observe::Observer;
 

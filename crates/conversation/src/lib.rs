@@ -1,8 +1,9 @@
 //! Every network flow as an asynchronous stream of bytes.
 //!
-//! A [`ring_core::PacketSource`] (a ring, a capture file, memory) becomes a [`FlowStream`], and
-//! that a stream of [`Conversations`]; each [`Conversation`] gives the [`Chunk`]s of both sides in
-//! order, or is [split](Conversation::split) into two [halves](Half) that are `AsyncRead`.
+//! A [`ring_core::PacketSource`] (a ring, a capture file, memory) becomes a [`FlowStreamBuilder`],
+//! and that a stream of [`Conversations`]. Each [`Conversation`] gives the [`Chunk`]s of both sides
+//! in order, or is [split](Conversation::split) into two [halves](Half) that are `AsyncRead`.
+//! Programs that need no bytes read the beginnings and ends of flows from a [`FlowStream`].
 //!
 //! ```
 //! use conversation::{Chunk, FlowStreamExt as _};
@@ -31,9 +32,9 @@
 //!
 //! # How it runs
 //!
-//! [`FlowStream::into_conversations`] takes the source out of the reactor and gives it to an engine
-//! on a thread of its own: source → flow table → queues. Streams and conversations are readers of
-//! bounded queues, woken once a batch. A [`Handle`] stops the engine and returns its
+//! [`FlowStreamBuilder::into_conversations`] takes the source out of the reactor and gives it to an
+//! engine on a thread of its own: source → flow table → queues. Streams and conversations are
+//! readers of bounded queues, woken once a batch. A [`Handle`] stops the engine and returns its
 //! [`Statistics`]. Several sources get an engine each and are one stream ([`FlowGroupExt`]). A
 //! program that cannot have threads polls a [`Driver`]. A stream ends when its sources are closed;
 //! [`Conversations::drain`] gets there early.
@@ -46,11 +47,12 @@
 //! A file waits for its readers. It does not wait while any reader is waiting for the engine
 //! itself, since that reader may be the task that would take what is queued. Then queues grow past
 //! their limits, at most by what the file holds. Two patterns keep memory within
-//! [bounds](FlowStream::memory):
+//! [bounds](FlowStreamBuilder::memory):
 //!
-//! - One task reads all conversations with [`into_chunk_stream`](FlowStream::into_chunk_stream).
+//! - One task reads all conversations with
+//!   [`into_chunk_stream`](FlowStreamBuilder::into_chunk_stream).
 //! - A task reads each conversation, and
-//!   [`independent_readers`](FlowStream::independent_readers) says so, or
+//!   [`independent_readers`](FlowStreamBuilder::independent_readers) says so, or
 //!   [`reassemble`](Conversations::reassemble) starts them.
 //!
 //! A reader that polled a conversation, a half or [`Conversations`] as a `Stream`, or a half as an
@@ -71,7 +73,7 @@ mod messages;
 mod queue;
 mod sync;
 
-pub use api::builder::FlowStream;
+pub use api::builder::FlowStreamBuilder;
 pub use api::chunk::{Chunk, ChunkData, Conflict, GapCause};
 pub use api::chunk_stream::{ChunkEvent, ChunkStream};
 pub use api::conversation::{Conversation, Info};
@@ -81,15 +83,16 @@ pub use api::half::Half;
 pub use api::handle::Handle;
 #[cfg(not(loom))]
 pub use api::reassembly::AsyncReassembler;
-pub use api::settings::{Overflow, Retention};
+pub use api::settings::{OnLimit, Overflow, Retention};
 pub use api::sources::{FlowGroupExt, FlowStreamExt, IntoPacketSources};
-pub use engine::admission::Excess;
-pub use engine::counters::{GapTotals, Gaps, Statistics};
+pub use api::statistics::{GapTotals, Gaps, Statistics};
 #[cfg(not(loom))]
 pub use engine::driver::Driver;
 pub use events::broadcast::{Broadcast, Subscription};
-pub use events::event::{FlowEvent, FlowNumber};
+pub use events::flow_event::FlowEvent;
+pub use events::flow_number::FlowNumber;
 pub use events::state::StatefulFlowStream;
+pub use events::stream::FlowStream;
 #[cfg(feature = "flowscope")]
 pub use messages::{DatagramStream, MessageEvent, MessageStream, SessionStream};
 pub use queue::SideTotals;

@@ -19,10 +19,10 @@ use crate::api::handle::Handle;
 use crate::engine;
 use crate::engine::admission::Admission;
 use crate::engine::observe;
-use crate::events::broadcast::Broadcast;
-use crate::events::event::FlowNumber;
-use crate::events::outlet::{Event, Outlet, Part};
-use crate::events::stream::{EventStream, Start};
+use crate::events::event::{Event, Part};
+use crate::events::flow_number::FlowNumber;
+use crate::events::outlet::Outlet;
+use crate::events::stream::EventStream;
 
 /// The messages of all flows of a source, as a [`Stream`] of [`MessageEvent`]s.
 ///
@@ -30,13 +30,12 @@ use crate::events::stream::{EventStream, Start};
 /// order and once. At a gap a flow's parser is thrown away, for none of them can know how much of a
 /// message is missing, and a fresh one begins behind it. Parsers receive the time of the packets
 /// about once a second, for what comes of time alone, such as queries that nobody answers; such
-/// messages are the initiator's. Nothing runs before the first poll.
+/// messages are the initiator's.
 ///
 /// [`SessionStream`] and [`DatagramStream`] are names of this for TCP and UDP:
-/// [`FlowStream::session_stream`](crate::FlowStream::session_stream) and
-/// [`datagram_stream`](crate::FlowStream::datagram_stream) make them.
+/// [`session_stream`](crate::FlowStreamBuilder::session_stream) and
+/// [`datagram_stream`](crate::FlowStreamBuilder::datagram_stream) make them.
 #[derive(Debug)]
-#[must_use = "nothing runs unless it is polled"]
 pub struct MessageStream<K, M> {
     events: EventStream<MessageEvent<M, K>>,
 }
@@ -120,25 +119,14 @@ pub enum MessageEvent<M, K = FiveTupleKey> {
 }
 
 impl<K: Send + 'static, M: Send + 'static> MessageStream<K, M> {
-    pub(crate) const fn new(start: Start<MessageEvent<M, K>>) -> Self {
-        Self { events: EventStream::new(start) }
+    pub(crate) const fn new(events: EventStream<MessageEvent<M, K>>) -> Self {
+        Self { events }
     }
 
-    /// A handle that stops the engine and tells what it did; `None` before the first poll.
+    /// Returns a handle that stops the engine and has its statistics.
     #[must_use]
-    pub fn handle(&self) -> Option<Handle> {
+    pub fn handle(&self) -> Handle {
         self.events.handle()
-    }
-
-    /// The same events for several readers, each of whom may fall behind by `capacity` events. A
-    /// stream that was polled before has ended.
-    #[must_use]
-    pub fn broadcast(mut self, capacity: usize) -> Broadcast<MessageEvent<M, K>>
-    where
-        K: Clone,
-        M: Clone,
-    {
-        Broadcast::new(self.events.take_start(), capacity)
     }
 }
 
@@ -147,7 +135,7 @@ impl<K, M> Unpin for MessageStream<K, M> {}
 impl<K, M> Stream for MessageStream<K, M> {
     type Item = Result<MessageEvent<M, K>, Error>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.events.poll(cx)
     }
 }
@@ -311,8 +299,44 @@ pub(crate) struct MessageSink<P, K> {
     counted: ParserStatistics,
 }
 
+/// A sink of the parsers of TCP streams that `F` makes.
+type SessionSink<F, K> = MessageSink<Sessions<K, F, Mail<K, SessionMessage<F, K>>>, K>;
+
+/// A sink of the parsers of datagrams that `F` makes.
+type DatagramSink<F, K> = MessageSink<Datagrams<K, F, Mail<K, DatagramMessage<F, K>>>, K>;
+
+impl<K, F> SessionSink<F, K>
+where
+    K: Clone + Send + 'static,
+    F: SessionParserFactory<K>,
+{
+    pub(crate) fn sessions(
+        factory: F,
+        outlet: Outlet<MessageEvent<SessionMessage<F, K>, K>>,
+        source: u32,
+        admission: Admission<K>,
+    ) -> Self {
+        Self::new(Sessions::new(factory, Mail::new(outlet, source)), admission)
+    }
+}
+
+impl<K, F> DatagramSink<F, K>
+where
+    K: Clone + Send + 'static,
+    F: DatagramParserFactory<K>,
+{
+    pub(crate) fn datagrams(
+        factory: F,
+        outlet: Outlet<MessageEvent<DatagramMessage<F, K>, K>>,
+        source: u32,
+        admission: Admission<K>,
+    ) -> Self {
+        Self::new(Datagrams::new(factory, Mail::new(outlet, source)), admission)
+    }
+}
+
 impl<P, K> MessageSink<P, K> {
-    pub(crate) fn new(parsing: P, admission: Admission<K>) -> Self {
+    fn new(parsing: P, admission: Admission<K>) -> Self {
         Self { parsing, admission, counted: ParserStatistics::default() }
     }
 }

@@ -13,6 +13,7 @@ use crate::queue::gate::Gate;
 use crate::sync::Ordering::Relaxed;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 
+mod depth;
 pub(crate) mod gate;
 pub(crate) mod inbox;
 mod item;
@@ -25,6 +26,7 @@ mod spares;
 mod taken;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod wait;
 
 #[cfg(all(test, not(loom)))]
 use self::item::ENTRY_COST;
@@ -32,6 +34,7 @@ pub use self::item::SideTotals;
 pub(crate) use self::item::{Entry, Item, Unplaced};
 pub(crate) use self::spares::{Entries, Spares};
 pub(crate) use self::taken::Taken;
+pub(crate) use self::wait::Wait;
 
 /// The chunks of a conversation's two sides that wait, and its end.
 ///

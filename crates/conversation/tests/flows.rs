@@ -37,8 +37,10 @@ async fn details_tell_what_lies_between_a_beginning_and_an_end() {
     connection.fin(0);
     connection.fin(1);
     connection.packets.push_back(udp(1, 9, b"datagram"));
-    let mut events =
-        interleave(&mut [connection]).flow_stream(FiveTuple::bidirectional()).details(true);
+    let mut events = interleave(&mut [connection])
+        .flow_stream(FiveTuple::bidirectional())
+        .details(true)
+        .events();
     let (mut tcp, mut bytes, mut gaps, mut finished, mut datagrams) = (None, 0, 0, 0, 0);
     while let Some(event) = events.next().await {
         match event.unwrap() {
@@ -68,7 +70,7 @@ async fn details_tell_what_lies_between_a_beginning_and_an_end() {
         }
     }
     assert_eq!((bytes, gaps, finished, datagrams), (840, 700, 2, 8));
-    let statistics = events.handle().unwrap().statistics();
+    let statistics = events.handle().statistics();
     assert_eq!((statistics.gaps.acknowledged.count, statistics.gaps.acknowledged.bytes), (1, 700));
     assert_eq!(statistics.queued_bytes, 0);
 }
@@ -82,7 +84,8 @@ async fn records_come_while_a_flow_goes_on() {
     connection.fin(1);
     let mut events = interleave(&mut [connection])
         .flow_stream(FiveTuple::bidirectional())
-        .table(|table| table.active_timeout(Some(Duration::from_millis(20))));
+        .table(|table| table.active_timeout(Some(Duration::from_millis(20))))
+        .events();
     let (mut going_on, mut last) = (0, 0);
     while let Some(event) = events.next().await {
         match event.unwrap() {
@@ -126,6 +129,7 @@ async fn each_flow_has_its_own_state_until_its_end() {
     let mut flows = interleave(&mut connections)
         .flow_stream(FiveTuple::bidirectional())
         .details(true)
+        .events()
         .with_state(move |_: &FiveTupleKey| State::new(&counter));
     let mut ended = 0;
     while let Some(event) = flows.next_event().await {
@@ -150,6 +154,7 @@ async fn each_flow_has_its_own_state_until_its_end() {
 async fn a_state_stream_is_a_stream_as_well() {
     let mut flows = interleave(&mut [exchange(1)])
         .flow_stream(FiveTuple::bidirectional())
+        .events()
         .with_state(|key| key.a.port);
     let mut ports = Vec::new();
     while let Some(event) = flows.next().await {
@@ -164,6 +169,7 @@ async fn a_cancelled_wait_for_an_event_takes_none() {
     let mut connections: Vec<_> = (1..=40).map(exchange).collect();
     let mut flows = Slow(interleave(&mut connections))
         .flow_stream(FiveTuple::bidirectional())
+        .events()
         .with_state(|_| ());
     let (mut given_up, mut events) = (0, 0);
     loop {
@@ -186,10 +192,11 @@ async fn a_wire_tells_flows_as_a_whole_or_says_how_many_events_are_missing() {
     let mut events = Live(interleave(&mut connections))
         .flow_stream(FiveTuple::bidirectional())
         .details(true)
-        .capacity(20);
+        .capacity(20)
+        .events();
     let first = events.next().await.unwrap().unwrap();
     // The engine goes on, though nobody reads.
-    while events.handle().unwrap().statistics().source.packets < 100 * 9 {
+    while events.handle().statistics().source.packets < 100 * 9 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let (mut open, mut told, mut missed) = (HashMap::new(), 1, 0);
@@ -209,7 +216,7 @@ async fn a_wire_tells_flows_as_a_whole_or_says_how_many_events_are_missing() {
     }
     assert!(open.is_empty(), "every flow that began has ended");
     assert!((21..60).contains(&told), "{told}");
-    let statistics = events.handle().unwrap().statistics();
+    let statistics = events.handle().statistics();
     assert!(missed > 0);
     assert_eq!(statistics.missed_events, missed);
 }
@@ -220,7 +227,8 @@ async fn flows_of_several_sources_have_numbers_of_their_own() {
         .into_iter()
         .map(|ports| interleave(&mut ports.map(exchange).collect::<Vec<_>>()))
         .collect();
-    let mut flows = sources.flow_stream(FiveTuple::bidirectional()).details(true).with_state(|_| 0);
+    let mut flows =
+        sources.flow_stream(FiveTuple::bidirectional()).details(true).events().with_state(|_| 0);
     let mut ended = [0; 2];
     while let Some(event) = flows.next_event().await {
         match event.unwrap() {
@@ -234,7 +242,7 @@ async fn flows_of_several_sources_have_numbers_of_their_own() {
         }
     }
     assert_eq!((ended, flows.len()), ([20, 20], 0));
-    let handle = flows.handle().unwrap();
+    let handle = flows.handle();
     assert_eq!(handle.statistics().conversations, 40);
     assert!(handle.member_statistics().iter().all(|member| member.conversations == 20));
 }
@@ -244,7 +252,8 @@ async fn a_flow_that_is_not_admitted_is_not_told_of() {
     let mut connections: Vec<_> = (1..=10).map(exchange).collect();
     let mut events = interleave(&mut connections)
         .flow_stream(FiveTuple::bidirectional())
-        .admit(|flow, _| flow.key.a.port > 7);
+        .admit(|flow, _| flow.key.a.port > 7)
+        .events();
     let mut ports = Vec::new();
     while let Some(event) = events.next().await {
         if let FlowEvent::Started { key, .. } = event.unwrap() {
@@ -252,7 +261,7 @@ async fn a_flow_that_is_not_admitted_is_not_told_of() {
         }
     }
     assert_eq!(ports, [8, 9, 10]);
-    assert!(events.handle().unwrap().statistics().rejected >= 7);
+    assert!(events.handle().statistics().rejected >= 7);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -305,7 +314,7 @@ async fn a_slow_subscriber_of_a_wire_learns_how_many_events_it_missed_and_the_ot
     assert!(slow.next().await.is_none(), "an ended stream stays so");
     let Some(Ok(FlowEvent::Started { key, .. })) = late.next().await else { panic!("a start") };
     assert_eq!((key.a.port, late.count().await), (31, 1));
-    assert_eq!(events.handle().unwrap().statistics().missed_events, 52);
+    assert_eq!(events.handle().statistics().missed_events, 52);
 }
 
 #[tokio::test]
@@ -358,9 +367,9 @@ async fn who_was_told_of_a_beginning_is_told_of_the_end_though_it_was_overtaken(
     assert!(open.is_empty(), "{open:?}");
     assert!(missed > 20 && ended >= 10, "{missed}, {ended}");
     // What one hears late of is nothing that it missed.
-    assert_eq!(events.handle().unwrap().statistics().missed_events, missed);
+    assert_eq!(events.handle().statistics().missed_events, missed);
     assert_eq!(slow.waiting(), 0);
-    assert_eq!(events.handle().unwrap().statistics().waiting, 0);
+    assert_eq!(events.handle().statistics().waiting, 0);
 }
 
 #[tokio::test]
@@ -479,7 +488,7 @@ async fn anomalies_are_reported_without_an_event_a_segment() {
     packets.splice(5..5, [third, forged, second]);
     let stream = || support::source(packets.clone()).flow_stream(FiveTuple::bidirectional());
     for (anomalies, expected) in [(false, ""), (true, "conflict at 11 by packet 7")] {
-        let mut events = stream().anomalies(anomalies);
+        let mut events = stream().anomalies(anomalies).events();
         let mut between = String::new();
         while let Some(event) = events.next().await {
             match event.unwrap() {
@@ -491,7 +500,7 @@ async fn anomalies_are_reported_without_an_event_a_segment() {
             }
         }
         assert_eq!(between, expected);
-        assert_eq!(events.handle().unwrap().statistics().conflicts, 1);
+        assert_eq!(events.handle().statistics().conflicts, 1);
     }
 }
 

@@ -68,7 +68,7 @@ async fn http_messages_come_with_their_flows() {
         })
         .collect();
     assert_eq!(heard, expected);
-    let statistics = messages.handle().unwrap().statistics();
+    let statistics = messages.handle().statistics();
     assert_eq!((statistics.messages, statistics.poisoned_parsers), (40, 0));
     assert_eq!(statistics.bytes, 20 * (REQUEST.len() + RESPONSE.len()) as u64);
     assert_eq!(statistics.queued_bytes, 0);
@@ -127,8 +127,7 @@ async fn a_parser_that_gives_up_is_counted_and_two_readers_hear_the_same() {
     connection.send(0, b"d");
     let broadcast = interleave(&mut [connection])
         .flow_stream(FiveTuple::bidirectional())
-        .session_stream(Letters::default())
-        .broadcast(10);
+        .session_broadcast(Letters::default(), 10);
     let readers = [broadcast.subscribe(), broadcast.subscribe()].map(|events| {
         events.filter_map(async |event| match event {
             Ok(MessageEvent::Message { message, .. }) => Some(message),
@@ -137,7 +136,7 @@ async fn a_parser_that_gives_up_is_counted_and_two_readers_hear_the_same() {
     });
     let [first, second] = readers.map(|reader| reader.collect::<String>());
     assert_eq!(futures::join!(first, second), ("abc".to_owned(), "abc".to_owned()));
-    let statistics = broadcast.handle().unwrap().statistics();
+    let statistics = broadcast.handle().statistics();
     assert_eq!((statistics.messages, statistics.poisoned_parsers), (3, 1));
 }
 
@@ -257,7 +256,7 @@ async fn messages_of_several_sources_are_one_stream() {
     let expected: Vec<_> =
         (1..=40).flat_map(|port| ["/a", "200 10"].map(|text| (port, text.to_owned()))).collect();
     assert_eq!((ports, ends), (expected, 40));
-    let handle = messages.handle().unwrap();
+    let handle = messages.handle();
     handle.finished().await;
     let members = handle.member_statistics();
     assert_eq!(members.iter().map(|member| member.messages).collect::<Vec<_>>(), [30, 50]);
@@ -290,7 +289,7 @@ async fn a_wire_says_how_many_messages_found_no_room() {
         .capacity(60)
         .session_stream(HttpParser::default());
     messages.next().await.unwrap().unwrap();
-    while messages.handle().unwrap().statistics().messages < 100 {
+    while messages.handle().statistics().messages < 100 {
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
     let (mut started, mut ended, mut told, mut missed) = (1, 0, 0, 0);

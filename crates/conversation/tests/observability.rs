@@ -73,7 +73,8 @@ async fn rough_times() -> Statistics {
     let conversations = Live(interleave(&mut [connection, Connection::open(2)]))
         .flow_stream(FiveTuple::bidirectional())
         .conversation_limit(20_000)
-        .into_conversations_with_capacity(1);
+        .capacity(1)
+        .into_conversations();
     let handle = conversations.handle();
     // Nobody reads while the wire lasts.
     while handle.statistics().source.packets < 200 {

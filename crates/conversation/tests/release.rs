@@ -82,7 +82,7 @@ async fn drop_at(point: usize, live: bool, task: bool) {
 }
 
 fn tasks<S: ring_core::PacketSource + Send + 'static>(
-    stream: conversation::FlowStream<S, FiveTuple>,
+    stream: conversation::FlowStreamBuilder<S, FiveTuple>,
 ) -> Conversations {
     let (conversations, driver) = stream.into_driven_conversations();
     tokio::spawn(driver);

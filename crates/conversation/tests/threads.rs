@@ -3,7 +3,7 @@
 
 mod behaviour;
 
-use conversation::{ChunkStream, Conversations, FlowStream};
+use conversation::{ChunkStream, Conversations, FlowStreamBuilder};
 use flow::FlowExtractor;
 use ring_core::PacketSource;
 
@@ -13,7 +13,7 @@ trait Begin<K: Clone> {
     fn begin_chunks(self) -> ChunkStream<K>;
 }
 
-impl<S, E> Begin<E::Key> for FlowStream<S, E>
+impl<S, E> Begin<E::Key> for FlowStreamBuilder<S, E>
 where
     S: PacketSource + Send + 'static,
     E: FlowExtractor + Send + 'static,

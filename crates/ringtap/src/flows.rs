@@ -5,7 +5,9 @@ use std::future::poll_fn;
 use std::io::{self, Write};
 use std::task::Poll;
 
-use conversation::{FlowEvent, FlowNumber, FlowStream, FlowStreamExt as _, Handle, Statistics};
+use conversation::{
+    FlowEvent, FlowNumber, FlowStreamBuilder, FlowStreamExt as _, Handle, Statistics,
+};
 use flow::{FiveTuple, FiveTupleKey, FlowRecord, Orientation, SideCounters, protocol};
 use futures_util::StreamExt as _;
 use ring_core::{PacketSource, xdp};
@@ -86,52 +88,42 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     };
     let written = output.finish().map_err(Error::from);
     let has_enough = written.as_ref().is_err_and(Error::is_broken_pipe);
-    let mut told = Ok(());
-    if let Some(statistics) = statistics {
-        if live || interrupt::is_requested() || has_enough {
-            report::print(&statistics, live);
-            report::print_forwarded(counters.as_ref());
-        }
-        summary::print(&statistics, Shown::Flows, &arguments.limits, live);
-        told = totals.map_or(Ok(()), |totals| totals.write(&statistics));
+    if live || interrupt::is_requested() || has_enough {
+        report::print(&statistics, live);
+        report::print_forwarded(counters.as_ref());
     }
+    summary::print(&statistics, Shown::Flows, &arguments.limits, live);
+    let counted = totals.map_or(Ok(()), |totals| totals.write(&statistics));
     written?;
-    told?;
+    counted?;
     result.map_err(|source| Error::Follow { name, source })
 }
 
 /// The state of the interfaces that is watched while packets are captured.
-#[derive(Clone)]
 struct Watched {
     links: Links,
     mtus: Option<xdp::MtuReports>,
 }
 
 async fn print<S>(
-    stream: FlowStream<S, FiveTuple>,
+    stream: FlowStreamBuilder<S, FiveTuple>,
     arguments: &Arguments,
     style: &Style,
     output: &Output,
     interfaces: Watched,
-) -> (Result<(), conversation::Error>, Option<Statistics>)
+) -> (Result<(), conversation::Error>, Statistics)
 where
     S: PacketSource + Send + Unpin + 'static,
 {
     let stream = stream.table(|table| arguments.hosts.apply(table));
-    let mut stream = arguments.limits.apply(stream).anomalies(true);
+    let mut stream = arguments.limits.apply(stream).anomalies(true).events();
+    watch(stream.handle(), &arguments.input, interfaces);
     let mut result = Ok(());
-    let mut watched = false;
     // Of flows that go on and have any.
     let mut conflicts: HashMap<FlowNumber, u64> = HashMap::new();
     poll_fn(|cx| {
         while !interrupt::is_over() && !output.has_failed() {
-            let next = stream.poll_next_unpin(cx);
-            // There is one since the first poll.
-            if !watched && let Some(handle) = stream.handle() {
-                watched = true;
-                watch(handle, &arguments.input, interfaces.clone());
-            }
-            match next {
+            match stream.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(FlowEvent::Conflict { id, .. }))) => {
                     *conflicts.entry(id).or_default() += 1;
                 }
@@ -155,7 +147,7 @@ where
         Poll::Pending
     })
     .await;
-    (result, stream.handle().map(|handle| handle.statistics()))
+    (result, stream.handle().statistics())
 }
 
 /// Has signals end the engine or print its counts.

@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use clap::ValueEnum;
-use conversation::{Chunk, ChunkEvent, ChunkStream, FlowStream, FlowStreamExt as _};
+use conversation::{Chunk, ChunkEvent, ChunkStream, FlowStreamBuilder, FlowStreamExt as _};
 use flow::FiveTuple;
 use futures_util::StreamExt as _;
 use ring_core::PacketSource;
@@ -167,7 +167,7 @@ fn chunks(source: Source, arguments: &Arguments) -> ChunkStream {
     }
 }
 
-fn chunks_of<S>(stream: FlowStream<S, FiveTuple>, arguments: &Arguments) -> ChunkStream
+fn chunks_of<S>(stream: FlowStreamBuilder<S, FiveTuple>, arguments: &Arguments) -> ChunkStream
 where
     S: PacketSource + Send + Unpin + 'static,
 {

@@ -5,7 +5,7 @@ mod available;
 use std::fmt;
 use std::str::FromStr;
 
-use conversation::FlowStream;
+use conversation::FlowStreamBuilder;
 use flow::FiveTuple;
 use ring_core::PacketSource;
 
@@ -38,7 +38,10 @@ const LEAST: usize = 1 << 20;
 
 impl Limits {
     /// Sets the limits of a stream.
-    pub(crate) fn apply<S>(&self, stream: FlowStream<S, FiveTuple>) -> FlowStream<S, FiveTuple>
+    pub(crate) fn apply<S>(
+        &self,
+        stream: FlowStreamBuilder<S, FiveTuple>,
+    ) -> FlowStreamBuilder<S, FiveTuple>
     where
         S: PacketSource + Send + 'static,
     {

@@ -70,7 +70,8 @@ async fn idle() -> f64 {
     // Packets are released after they were processed, except for the last batch.
     let mut conversations = Wire(memory_source(&capture))
         .flow_stream(FiveTuple::bidirectional())
-        .into_conversations_with_capacity(IDLE as usize);
+        .capacity(IDLE as usize)
+        .into_conversations();
     let mut all = Vec::with_capacity(IDLE as usize);
     while all.len() < IDLE as usize {
         let mut conversation = next(&mut conversations).await.expect("another");

@@ -86,7 +86,7 @@ pub enum Chunk<K = FiveTupleKey> {
     ///
     /// If the capture missed the end, for example because the kernel dropped the FIN, this chunk
     /// follows once the flow has been silent for its timeout: by default an hour for an open
-    /// connection (see [`FlowStream::table`](crate::FlowStream::table)).
+    /// connection (see [`FlowStreamBuilder::table`](crate::FlowStreamBuilder::table)).
     #[non_exhaustive]
     Closed {
         /// Why it ended.
@@ -99,7 +99,7 @@ pub enum Chunk<K = FiveTupleKey> {
 /// Bytes of a conversation, with the place they came from.
 ///
 /// They may have come in several packets, which then follow each other within a
-/// [millisecond](crate::FlowStream::chunk_span).
+/// [millisecond](crate::FlowStreamBuilder::chunk_span).
 ///
 /// It derefs to the bytes; [`bytes`](Self::bytes) shares them without a copy.
 #[derive(Clone, PartialEq, Eq)]

@@ -13,13 +13,14 @@ use futures_core::Stream;
 
 use crate::api::chunk::{Chunk, GapCause};
 use crate::api::error::Error;
-use crate::api::handle::{Control, Handle};
+use crate::api::handle::Handle;
 use crate::api::settings::Settings;
-use crate::coop;
 #[cfg(not(loom))]
-use crate::engine::counters::Statistics;
+use crate::api::statistics::Statistics;
+use crate::coop;
+use crate::engine::control::Control;
 use crate::engine::delivery::Delivery;
-use crate::events::event::FlowNumber;
+use crate::events::flow_number::FlowNumber;
 use crate::queue::gate::Gate;
 use crate::queue::inbox::Inbox;
 use crate::queue::{Beyond, Entries, Entry, Item, Pushed, Room};
@@ -62,13 +63,15 @@ pub enum ChunkEvent<K = FiveTupleKey> {
 /// This is the pattern whose memory stays bounded when one task reads everything: no queue belongs
 /// to a conversation, so a file waits for its reader whatever the reader does, and an idle
 /// conversation costs nothing but its place in the flow table and in the sink. What may wait is set
-/// by [`memory`](crate::FlowStream::memory) or [`total_limit`](crate::FlowStream::total_limit). On
-/// a wire, bytes for which there is no room become a [gap](GapCause::SlowReader) of exact place and
-/// length, and conversations that begin meanwhile are refused and counted.
+/// by [`memory`](crate::FlowStreamBuilder::memory) or
+/// [`total_limit`](crate::FlowStreamBuilder::total_limit). On a wire, bytes for which there is no
+/// room become a [gap](GapCause::SlowReader) of exact place and length, and conversations that
+/// begin meanwhile are refused and counted.
 ///
 /// The chunks of a conversation come in order; those of different conversations roughly in the
-/// order of their packets, a batch at a time. [Causal order](crate::FlowStream::causal_order) and
-/// the [limit of a conversation](crate::FlowStream::conversation_limit) do not apply.
+/// order of their packets, a batch at a time. [Causal
+/// order](crate::FlowStreamBuilder::causal_order) and the [limit of a
+/// conversation](crate::FlowStreamBuilder::conversation_limit) do not apply.
 ///
 /// It ends after an error if there was one, when the engines have ended and their sources are
 /// closed; conversations whose end was not reported by then have none. Dropping it stops the

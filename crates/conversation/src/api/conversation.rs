@@ -1,6 +1,5 @@
 //! One conversation, as the program that reads it sees it.
 
-use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use crate::Error;
 use crate::api::chunk::Chunk;
 use crate::api::half::Half;
 use crate::coop;
-use crate::queue::{Queue, SideTotals, Taken};
+use crate::queue::{Queue, SideTotals, Taken, Wait};
 
 /// Everything that the two sides of one flow say to each other, in order.
 ///
@@ -84,7 +83,7 @@ impl<K: Clone> Conversation<K> {
     /// Cancel-safe: a future that is dropped before it is ready has taken nothing.
     pub async fn next_chunk(&mut self) -> Option<Chunk<K>> {
         let Reader { queue, taken, .. } = &mut self.reader;
-        Wait { queue, whose: Whose::Both(taken), parked: false }.await
+        Wait::both(queue, taken).await
     }
 
     /// The two directions by themselves: the initiator's, then the responder's.
@@ -159,55 +158,6 @@ impl<K: Clone> Drop for Reader<K> {
     fn drop(&mut self) {
         if !self.split {
             self.queue.abandon_both();
-        }
-    }
-}
-
-/// Waits for the next chunk of one side, or of both; takes itself off the list of those who wait
-/// when it is dropped.
-pub(crate) struct Wait<'a, K: Clone> {
-    queue: &'a Queue<K>,
-    whose: Whose<'a>,
-    parked: bool,
-}
-
-/// Whose chunks are waited for.
-enum Whose<'a> {
-    /// Those of both sides, with what the reader has taken already.
-    Both(&'a mut Taken),
-    One(FlowSide),
-}
-
-impl<'a, K: Clone> Wait<'a, K> {
-    /// Waits for one side.
-    pub(crate) fn new(queue: &'a Queue<K>, side: FlowSide) -> Self {
-        Self { queue, whose: Whose::One(side), parked: false }
-    }
-}
-
-impl<K: Clone> Future for Wait<'_, K> {
-    type Output = Option<Chunk<K>>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { queue, whose, parked } = &mut *self;
-        let chunk = coop::poll(cx, |cx| match whose {
-            Whose::Both(taken) => queue.poll_both(taken, cx),
-            Whose::One(side) => queue.poll_side(*side, cx),
-        });
-        *parked = chunk.is_pending();
-        // The stream of conversations reports a failed engine.
-        chunk.map(|chunk| chunk?.ok())
-    }
-}
-
-impl<K: Clone> Drop for Wait<'_, K> {
-    fn drop(&mut self) {
-        if self.parked {
-            self.queue.cancel_wait(match self.whose {
-                Whose::Both(_) => FlowSide::Initiator,
-                Whose::One(side) => side,
-            });
         }
     }
 }

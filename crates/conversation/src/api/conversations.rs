@@ -11,10 +11,11 @@ use futures_core::Stream;
 
 use crate::api::conversation::Conversation;
 use crate::api::error::Error;
-use crate::api::handle::{Control, Handle};
-use crate::coop;
+use crate::api::handle::Handle;
 #[cfg(not(loom))]
-use crate::engine::counters::Statistics;
+use crate::api::statistics::Statistics;
+use crate::coop;
+use crate::engine::control::Control;
 use crate::queue::inbox::Inbox;
 
 /// Every conversation of a source, each from its first packet on.

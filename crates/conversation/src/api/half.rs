@@ -11,10 +11,10 @@ use flow::{FiveTupleKey, FlowSide, Timestamp};
 use futures_core::Stream;
 
 use crate::api::chunk::{Chunk, ChunkData};
-use crate::api::conversation::Wait;
+
 use crate::api::error::{Error, GapError};
 use crate::coop;
-use crate::queue::Queue;
+use crate::queue::{Queue, Wait};
 
 /// The bytes of one side of a conversation: a [`Stream`] of chunks, and an `AsyncRead`.
 ///
@@ -129,7 +129,7 @@ impl<K: Clone> Half<K> {
         if let Some(rest) = self.take_rest() {
             return Some(rest);
         }
-        Wait::new(&self.queue, self.side).await
+        Wait::one(&self.queue, self.side).await
     }
 
     fn take_rest(&mut self) -> Option<Chunk<K>> {

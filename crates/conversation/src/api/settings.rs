@@ -10,9 +10,9 @@ const AT_ONCE: usize = 16 << 10;
 pub enum Retention {
     /// Large segments of a file stay in the buffer that they were read into, as long as readers
     /// keep no more than 256 MiB of such buffers, or a quarter of the
-    /// [`total_limit`](crate::FlowStream::total_limit) if that is less. Small ones are copied and
-    /// joined, and so is all that comes from a wire: a ring stops at a block that a reader keeps,
-    /// however many others are free.
+    /// [`total_limit`](crate::FlowStreamBuilder::total_limit) if that is less. Small ones are
+    /// copied and joined, and so is all that comes from a wire: a ring stops at a block that a
+    /// reader keeps, however many others are free.
     #[default]
     Adaptive,
     /// Everything is copied into pooled memory: a reader that keeps a chunk keeps at most 128 KiB
@@ -85,4 +85,17 @@ impl Default for Settings {
             independent: false,
         }
     }
+}
+
+/// The policy for a conversation that begins when there are as many as there may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnLimit {
+    /// It is not announced, nothing of it is kept, and it is counted as refused.
+    #[default]
+    Refuse,
+    /// One makes room that has brought nothing for long: the most silent of sixteen that are looked
+    /// at. Its flow ends as [`Evicted`](flow::EndReason::Evicted), and is counted. This happens
+    /// once a batch, so that for a moment there may be more.
+    EvictIdlest,
 }

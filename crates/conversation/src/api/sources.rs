@@ -3,18 +3,18 @@
 use flow::FlowExtractor;
 use ring_core::{Capture, CaptureGroup, Error, IntoPacketSource, PacketSource, xdp};
 
-use crate::api::builder::FlowStream;
+use crate::api::builder::FlowStreamBuilder;
 use crate::api::conversations::Conversations;
 
 /// Flows and conversations from anything that packets come from.
 pub trait FlowStreamExt: IntoPacketSource + Sized {
     /// The flows of this source, told apart by `extractor`. Nothing runs until the result is
-    /// polled, or turned into conversations.
-    fn flow_stream<E>(self, extractor: E) -> FlowStream<Self::Source, E>
+    /// turned into a stream of events or of conversations.
+    fn flow_stream<E>(self, extractor: E) -> FlowStreamBuilder<Self::Source, E>
     where
         E: FlowExtractor + Send + 'static,
     {
-        FlowStream::new(self.into_packet_source(), extractor)
+        FlowStreamBuilder::new(self.into_packet_source(), extractor)
     }
 
     /// The conversations of this source: short for `flow_stream(extractor).into_conversations()`.
@@ -34,11 +34,11 @@ pub trait FlowGroupExt: IntoPacketSources + Sized {
     /// The flows of all these sources, told apart by `extractor`.
     ///
     /// Limits of conversations and bytes hold for all together, those of the flow table for each.
-    fn flow_stream<E>(self, extractor: E) -> FlowStream<Self::Source, E>
+    fn flow_stream<E>(self, extractor: E) -> FlowStreamBuilder<Self::Source, E>
     where
         E: FlowExtractor + Clone + Send + 'static,
     {
-        FlowStream::merge(self.into_packet_sources(), extractor)
+        FlowStreamBuilder::merge(self.into_packet_sources(), extractor)
     }
 
     /// The conversations of all these sources: short for

@@ -5,20 +5,8 @@ use std::sync::Arc;
 
 use flow::{Flow, Opening};
 
+use crate::api::settings::OnLimit;
 use crate::engine::counters::Counters;
-
-/// The policy for a conversation that begins when there are as many as there may be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Excess {
-    /// It is not announced, nothing of it is kept, and it is counted as refused.
-    #[default]
-    Refuse,
-    /// One makes room that has brought nothing for long: the most silent of sixteen that are looked
-    /// at. Its flow ends as [`Evicted`](flow::EndReason::Evicted), and is counted. This happens
-    /// once a batch, so that for a moment there may be more.
-    EvictIdlest,
-}
 
 /// Decides by a flow's key and first packet.
 pub(crate) type Predicate<K> =
@@ -27,14 +15,14 @@ pub(crate) type Predicate<K> =
 /// The rules of admission; shared by the engines of a stream.
 pub(crate) struct Admission<K> {
     pub(crate) predicate: Option<Predicate<K>>,
-    pub(crate) most: usize,
-    pub(crate) excess: Excess,
+    pub(crate) max: usize,
+    pub(crate) on_limit: OnLimit,
 }
 
 impl<K> Admission<K> {
     /// Returns `true` if `max_conversations` was set.
     pub(crate) fn is_limited(&self) -> bool {
-        self.most < usize::MAX
+        self.max < usize::MAX
     }
 
     /// Returns `true` if the program's own predicate admits a flow; if not, it is counted.
@@ -54,13 +42,13 @@ impl<K> Admission<K> {
 
 impl<K> Default for Admission<K> {
     fn default() -> Self {
-        Self { predicate: None, most: usize::MAX, excess: Excess::default() }
+        Self { predicate: None, max: usize::MAX, on_limit: OnLimit::default() }
     }
 }
 
 impl<K> Clone for Admission<K> {
     fn clone(&self) -> Self {
-        Self { predicate: self.predicate.clone(), most: self.most, excess: self.excess }
+        Self { predicate: self.predicate.clone(), max: self.max, on_limit: self.on_limit }
     }
 }
 
@@ -68,8 +56,8 @@ impl<K> fmt::Debug for Admission<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admission")
             .field("predicate", &self.predicate.is_some())
-            .field("most", &self.most)
-            .field("excess", &self.excess)
+            .field("max", &self.max)
+            .field("on_limit", &self.on_limit)
             .finish_non_exhaustive()
     }
 }

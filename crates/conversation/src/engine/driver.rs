@@ -13,7 +13,7 @@ use ring_core::{PacketSource, Reactor, Timeout};
 
 use super::{Engine, Sink, Turn};
 use crate::api::error::Error;
-use crate::api::handle::Control;
+use crate::engine::control::Control;
 
 /// Batches that an engine takes before it lets other tasks run, unless it hands over earlier what
 /// it gathered.

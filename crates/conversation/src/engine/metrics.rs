@@ -2,7 +2,7 @@
 
 use metrics::{counter, gauge};
 
-use crate::engine::counters::{GapTotals, Statistics};
+use crate::api::statistics::{GapTotals, Statistics};
 
 /// Adds what came since `last`. Gauges are moved, not set, so that the engines of a program add up.
 pub(crate) fn publish(last: &Statistics, now: &Statistics) {
@@ -42,7 +42,7 @@ pub(crate) fn publish(last: &Statistics, now: &Statistics) {
     }
 }
 
-fn causes(gaps: &crate::engine::counters::Gaps) -> [(&'static str, GapTotals); 8] {
+fn causes(gaps: &crate::api::statistics::Gaps) -> [(&'static str, GapTotals); 8] {
     [
         ("acknowledged", gaps.acknowledged),
         ("limit", gaps.limit),

@@ -7,7 +7,7 @@ use tracing::{debug, error, trace, warn};
 
 use crate::api::chunk::Gap;
 use crate::api::error::Error;
-use crate::engine::counters::Statistics;
+use crate::api::statistics::Statistics;
 
 /// Tells what changed since it looked last.
 #[derive(Debug, Default)]

@@ -16,9 +16,9 @@ use flow::{
 use self::places::Places;
 use crate::api::chunk::{self, ChunkData, Gap, GapCause};
 use crate::api::error::Error;
-use crate::api::settings::{Overflow, Retention, Settings};
+use crate::api::settings::{OnLimit, Overflow, Retention, Settings};
 use crate::engine;
-use crate::engine::admission::{Admission, Excess};
+use crate::engine::admission::Admission;
 use crate::engine::counters::Counters;
 use crate::engine::delivery::Delivery;
 use crate::engine::observe;
@@ -46,7 +46,7 @@ const TASK: usize = 512;
 
 /// Collects what a batch brings, or several of a file, and hands it to the readers.
 #[derive(Debug)]
-pub(crate) struct Sink<K: Clone, D: Delivery<K>> {
+pub(crate) struct ConversationSink<K: Clone, D: Delivery<K>> {
     /// By the slot of the flow's id.
     slots: Places<Slot<D::Route>>,
     /// Slots with something pending.
@@ -115,7 +115,7 @@ struct Ended<K, R> {
     record: Box<FlowRecord<K>>,
 }
 
-impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
+impl<K: Clone + Send + 'static, D: Delivery<K>> ConversationSink<K, D> {
     pub(crate) fn new(
         settings: Settings,
         admission: Admission<K>,
@@ -204,7 +204,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
 
     /// Returns `true` if the limit of conversations is reached.
     fn is_full(&self) -> bool {
-        self.admission.is_limited() && self.gate.places() >= self.admission.most
+        self.admission.is_limited() && self.gate.places() >= self.admission.max
     }
 
     /// Chooses a conversation that makes room: the most silent of a few.
@@ -314,7 +314,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> Sink<K, D> {
     }
 }
 
-impl<K, D> FlowHandler<K> for Sink<K, D>
+impl<K, D> FlowHandler<K> for ConversationSink<K, D>
 where
     K: Clone + fmt::Debug + Send + 'static,
     D: Delivery<K>,
@@ -329,7 +329,7 @@ where
         if !admission.admits(flow, opening, &self.counters) {
             return false;
         }
-        if (admission.excess == Excess::Refuse && self.is_full())
+        if (admission.on_limit == OnLimit::Refuse && self.is_full())
             || (!self.patient && !self.delivery.has_room(&self.settings))
         {
             self.counters.refused.add(1);
@@ -478,7 +478,7 @@ where
     }
 }
 
-impl<K, D> engine::Sink<K> for Sink<K, D>
+impl<K, D> engine::Sink<K> for ConversationSink<K, D>
 where
     K: Clone + fmt::Debug + Send + 'static,
     D: Delivery<K>,

@@ -2,32 +2,13 @@
 
 use std::sync::Arc;
 
+use super::event::Event;
+use super::ring::Ring;
 use crate::api::error::Error;
 use crate::api::settings::{Overflow, Settings};
 use crate::engine::counters::Counters;
-use crate::events::broadcast::Ring;
-use crate::events::event::FlowNumber;
 use crate::queue::gate::Gate;
 use crate::queue::inbox::Inbox;
-
-/// An item of a stream of events.
-pub(crate) trait Event: Send + 'static {
-    /// `count` events are missing here.
-    fn lagged(count: u64) -> Self;
-
-    /// Its meaning to the flow that it is about.
-    fn part(&self) -> Part;
-}
-
-/// The meaning of an event to its flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// It tells of no flow.
-    None,
-    Begins(FlowNumber),
-    GoesOn(FlowNumber),
-    Ends(FlowNumber),
-}
 
 /// Where events go: to one reader, or to all who subscribed.
 pub(crate) enum To<T> {

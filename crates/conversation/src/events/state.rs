@@ -6,25 +6,23 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use flow::FlowExtractor;
 use futures_core::Stream;
-use ring_core::PacketSource;
 
-use crate::api::builder::FlowStream;
+use super::flow_event::FlowEvent;
+use super::flow_number::FlowNumber;
+use super::stream::EventStream;
 use crate::api::error::Error;
 use crate::api::handle::Handle;
-use crate::events::event::{FlowEvent, FlowNumber};
 
 /// Flow events, each with the state that a program keeps for its flow.
 ///
-/// [`FlowStream::with_state`] makes one. [`next_event`](Self::next_event) lends an event's state
-/// along with it; as a [`Stream`] this gives the events alone, and [`state_mut`](Self::state_mut)
-/// the state. A flow's state is made when the flow starts and dropped when the next event is asked
-/// for after its end.
-#[must_use = "nothing runs unless it is polled"]
-pub struct StatefulFlowStream<S, E: FlowExtractor, U> {
-    events: FlowStream<S, E>,
-    make: Make<E::Key, U>,
+/// [`FlowStream::with_state`](crate::FlowStream::with_state) makes one.
+/// [`next_event`](Self::next_event) lends an event's state along with it; as a [`Stream`] this
+/// gives the events alone, and [`state_mut`](Self::state_mut) the state. A flow's state is made
+/// when the flow starts and dropped when the next event is asked for after its end.
+pub struct StatefulFlowStream<K, U> {
+    events: EventStream<FlowEvent<K>>,
+    make: Make<K, U>,
     states: HashMap<FlowNumber, U>,
     /// The flow whose end was told last.
     ended: Option<FlowNumber>,
@@ -33,14 +31,10 @@ pub struct StatefulFlowStream<S, E: FlowExtractor, U> {
 /// Makes a flow's state of its key.
 type Make<K, U> = Box<dyn FnMut(&K) -> U + Send>;
 
-impl<S, E, U> StatefulFlowStream<S, E, U>
-where
-    S: PacketSource + Send + 'static,
-    E: FlowExtractor + Send + 'static,
-{
+impl<K: Send + 'static, U> StatefulFlowStream<K, U> {
     pub(crate) fn new(
-        events: FlowStream<S, E>,
-        make: impl FnMut(&E::Key) -> U + Send + 'static,
+        events: EventStream<FlowEvent<K>>,
+        make: impl FnMut(&K) -> U + Send + 'static,
     ) -> Self {
         Self { events, make: Box::new(make), states: HashMap::new(), ended: None }
     }
@@ -52,9 +46,7 @@ where
     ///
     /// # Errors
     /// The error that ended the engine, as the last item.
-    pub async fn next_event(
-        &mut self,
-    ) -> Option<Result<(FlowEvent<E::Key>, Option<&mut U>), Error>> {
+    pub async fn next_event(&mut self) -> Option<Result<(FlowEvent<K>, Option<&mut U>), Error>> {
         let event = match poll_fn(|cx| self.poll_event(cx)).await? {
             Ok(event) => event,
             Err(error) => return Some(Err(error)),
@@ -81,18 +73,14 @@ where
         self.states.is_empty()
     }
 
-    /// A handle that stops the engine and tells what it did; `None` before the first event was
-    /// asked for.
+    /// Returns a handle that stops the engine and has its statistics.
     #[must_use]
-    pub fn handle(&self) -> Option<Handle> {
+    pub fn handle(&self) -> Handle {
         self.events.handle()
     }
 
-    fn poll_event(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<FlowEvent<E::Key>, Error>>> {
-        let event = Pin::new(&mut self.events).poll_next(cx);
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<FlowEvent<K>, Error>>> {
+        let event = self.events.poll(cx);
         let Poll::Ready(event) = event else { return Poll::Pending };
         if let Some(ended) = self.ended.take() {
             self.states.remove(&ended);
@@ -108,21 +96,17 @@ where
     }
 }
 
-impl<S, E: FlowExtractor, U> Unpin for StatefulFlowStream<S, E, U> {}
+impl<K, U> Unpin for StatefulFlowStream<K, U> {}
 
-impl<S, E, U> Stream for StatefulFlowStream<S, E, U>
-where
-    S: PacketSource + Send + 'static,
-    E: FlowExtractor + Send + 'static,
-{
-    type Item = Result<FlowEvent<E::Key>, Error>;
+impl<K: Send + 'static, U> Stream for StatefulFlowStream<K, U> {
+    type Item = Result<FlowEvent<K>, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll_event(cx)
     }
 }
 
-impl<S, E: FlowExtractor, U> fmt::Debug for StatefulFlowStream<S, E, U> {
+impl<K, U> fmt::Debug for StatefulFlowStream<K, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StatefulFlowStream")
             .field("flows", &self.states.len())

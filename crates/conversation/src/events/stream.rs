@@ -1,89 +1,97 @@
 //! The reader's end of a stream of events.
 
 use std::fmt;
-use std::mem;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use flow::FiveTupleKey;
+use futures_core::Stream;
+
+use super::flow_event::FlowEvent;
+use super::outlet::Weighed;
+use super::state::StatefulFlowStream;
 use crate::api::error::Error;
-use crate::api::handle::{Control, Handle};
+use crate::api::handle::Handle;
 use crate::coop;
-use crate::events::outlet::{To, Weighed};
-use crate::queue::gate::Gate;
+use crate::engine::control::Control;
 use crate::queue::inbox::Inbox;
 
-/// Engines that have not started yet.
-pub(crate) struct Start<T> {
-    /// The number of engines.
-    pub(crate) engines: usize,
-    /// Starts them; they send their events to the [`To`] that is passed.
-    pub(crate) run: Run<T>,
+/// The flows of a source, as a [`Stream`] of [`FlowEvent`]s.
+///
+/// [`FlowStreamBuilder::events`](crate::FlowStreamBuilder::events) makes it. The engine runs from
+/// then on; an error, at the start or later, is the stream's last item. Dropping the stream ends
+/// the engine.
+pub struct FlowStream<K = FiveTupleKey> {
+    events: EventStream<FlowEvent<K>>,
 }
 
-pub(crate) type Run<T> = Box<dyn FnOnce(To<T>, Arc<Gate>) -> Arc<Control> + Send>;
+impl<K: Send + 'static> FlowStream<K> {
+    pub(crate) const fn new(events: EventStream<FlowEvent<K>>) -> Self {
+        Self { events }
+    }
 
-/// The events of engines that start with the first poll.
-pub(crate) struct EventStream<T>(State<T>);
+    /// Adds a state to each flow, which `make` makes of the flow's key when it starts.
+    pub fn with_state<U>(
+        self,
+        make: impl FnMut(&K) -> U + Send + 'static,
+    ) -> StatefulFlowStream<K, U> {
+        StatefulFlowStream::new(self.events, make)
+    }
 
-enum State<T> {
-    Ready(Start<T>),
-    Running { inbox: Arc<Inbox<Weighed<T>>>, control: Arc<Control> },
-    Ended,
+    /// Returns a handle that stops the engine and has its statistics.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.events.handle()
+    }
+}
+
+impl<K: Send + 'static> Stream for FlowStream<K> {
+    type Item = Result<FlowEvent<K>, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.events.poll(cx)
+    }
+}
+
+impl<K> fmt::Debug for FlowStream<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlowStream").finish_non_exhaustive()
+    }
+}
+
+/// The events of engines that were started.
+pub(crate) struct EventStream<T> {
+    inbox: Arc<Inbox<Weighed<T>>>,
+    control: Arc<Control>,
 }
 
 impl<T> EventStream<T> {
-    pub(crate) const fn new(start: Start<T>) -> Self {
-        Self(State::Ready(start))
+    pub(crate) const fn new(inbox: Arc<Inbox<Weighed<T>>>, control: Arc<Control>) -> Self {
+        Self { inbox, control }
     }
 
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Error>>> {
-        if let Some(start) = self.take_start() {
-            let gate = Arc::new(Gate::default());
-            let inbox = Arc::new(Inbox::new(Arc::clone(&gate), start.engines));
-            let control = (start.run)(To::Stream(Arc::clone(&inbox)), gate);
-            self.0 = State::Running { inbox, control };
-        }
-        let State::Running { inbox, control } = &self.0 else { return Poll::Ready(None) };
-        let polled = coop::poll(cx, |cx| inbox.poll(cx));
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Result<T, Error>>> {
+        let polled = coop::poll(cx, |cx| self.inbox.poll(cx));
         let polled = polled.map(|item| item.map(|item| item.map(Weighed::take)));
-        control.gate().notify();
+        self.control.gate().notify();
         polled
     }
 
-    /// The engines, unless they have been started. The stream has ended after that.
-    pub(crate) fn take_start(&mut self) -> Option<Start<T>> {
-        if !matches!(self.0, State::Ready(_)) {
-            return None;
-        }
-        match mem::replace(&mut self.0, State::Ended) {
-            State::Ready(start) => Some(start),
-            State::Running { .. } | State::Ended => None,
-        }
-    }
-
-    pub(crate) fn handle(&self) -> Option<Handle> {
-        match &self.0 {
-            State::Running { control, .. } => Some(Handle::new(Arc::clone(control))),
-            State::Ready(_) | State::Ended => None,
-        }
+    pub(crate) fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.control))
     }
 }
 
 impl<T> Drop for EventStream<T> {
     fn drop(&mut self) {
-        if let State::Running { inbox, control } = &self.0 {
-            drop(inbox.abandon());
-            control.interrupt();
-        }
+        drop(self.inbox.abandon());
+        self.control.interrupt();
     }
 }
 
 impl<T> fmt::Debug for EventStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            State::Ready(_) => "ready",
-            State::Running { .. } => "running",
-            State::Ended => "ended",
-        })
+        f.debug_struct("EventStream").finish_non_exhaustive()
     }
 }

@@ -5,8 +5,9 @@ use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::engine::counters::{Depth, Statistics};
-use crate::queue::Spares;
+use super::depth::Depth;
+use super::spares::Spares;
+use crate::api::statistics::Statistics;
 use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, MutexGuard, fence};
 

@@ -117,7 +117,7 @@ async fn a_stream_ends_when_its_source_is_closed() {
     assert!(closed.load(Ordering::SeqCst), "chunks");
 
     let (closed, source) = closing(false);
-    let events = source.flow_stream(FiveTuple::bidirectional());
+    let events = source.flow_stream(FiveTuple::bidirectional()).events();
     assert_eq!(events.count().await, 2);
     assert!(closed.load(Ordering::SeqCst), "events");
 

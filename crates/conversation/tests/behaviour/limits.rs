@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use conversation::{Chunk, Excess, FlowStreamExt as _, GapCause, Overflow};
+use conversation::{Chunk, FlowStreamExt as _, GapCause, OnLimit, Overflow};
 use flow::{EndReason, FiveTuple, FlowSide};
 use futures::StreamExt as _;
 
@@ -89,7 +89,7 @@ async fn beyond_the_most_conversations_new_ones_are_refused() {
     let mut connections: Vec<_> = (1..=20).map(|i| exchange(i, 100, 1000)).collect();
     let conversations = interleave(&mut connections)
         .flow_stream(FiveTuple::bidirectional())
-        .max_conversations(5, Excess::Refuse)
+        .max_conversations(5, OnLimit::Refuse)
         .begin();
     let handle = conversations.handle();
     let mut all: Vec<_> = conversations.collect().await;
@@ -104,17 +104,17 @@ async fn beyond_the_most_conversations_new_ones_are_refused() {
     let packets: Vec<_> = connections.iter_mut().flat_map(|c| c.packets.drain(..)).collect();
     let conversations = source(packets)
         .flow_stream(FiveTuple::bidirectional())
-        .max_conversations(1, Excess::Refuse)
+        .max_conversations(1, OnLimit::Refuse)
         .begin();
     assert_eq!(conversations.count().await, 20);
 }
 
 #[tokio::test]
 async fn a_conversation_that_was_dropped_makes_room_for_another() {
-    for (excess, seen) in [(Excess::Refuse, 6), (Excess::EvictIdlest, 10)] {
+    for (on_limit, seen) in [(OnLimit::Refuse, 6), (OnLimit::EvictIdlest, 10)] {
         let (feed, source) = Fed::new();
         let mut conversations =
-            source.flow_stream(FiveTuple::bidirectional()).max_conversations(2, excess).begin();
+            source.flow_stream(FiveTuple::bidirectional()).max_conversations(2, on_limit).begin();
         let handle = conversations.handle();
         let mut kept = Vec::new();
         // None of their flows ends. Two of the first six are kept: then there is no room.
@@ -136,7 +136,7 @@ async fn a_conversation_that_was_dropped_makes_room_for_another() {
         handle.finished().await;
         let statistics = handle.statistics();
         assert_eq!((statistics.conversations, statistics.refused), (seen, 10 - seen));
-        assert_eq!(statistics.evicted, if excess == Excess::Refuse { 0 } else { 4 });
+        assert_eq!(statistics.evicted, if on_limit == OnLimit::Refuse { 0 } else { 4 });
         assert!(conversations.next().await.is_none());
     }
 }
@@ -183,7 +183,7 @@ async fn or_the_most_silent_make_room() {
     packets.extend(first.packets.drain(..));
     let conversations = source(packets)
         .flow_stream(FiveTuple::bidirectional())
-        .max_conversations(4, Excess::EvictIdlest)
+        .max_conversations(4, OnLimit::EvictIdlest)
         .begin();
     let handle = conversations.handle();
     let all: Vec<_> = conversations.collect().await;

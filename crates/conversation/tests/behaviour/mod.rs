@@ -296,8 +296,11 @@ async fn a_datagram_that_was_cut_short_has_a_gap_behind_it() {
 #[tokio::test]
 async fn flows_are_told_by_their_beginnings_and_ends() {
     let mut connections = [exchange(1, 10, 10), exchange(2, 10, 10)];
-    let events: Vec<_> =
-        interleave(&mut connections).flow_stream(FiveTuple::bidirectional()).collect().await;
+    let events: Vec<_> = interleave(&mut connections)
+        .flow_stream(FiveTuple::bidirectional())
+        .events()
+        .collect()
+        .await;
     let (mut started, mut ended) = (0, 0);
     for event in events {
         match event.unwrap() {

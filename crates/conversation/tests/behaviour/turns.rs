@@ -81,16 +81,16 @@ async fn a_reader_that_always_finds_something_gives_way_to_other_tasks() {
     let turns = turns_of_another(async { while events.next().await.is_some() {} });
     assert!(turns.await > 20, "chunks of all conversations");
 
-    let mut events = file(3000).flow_stream(key());
+    let mut events = file(3000).flow_stream(key()).events();
     events.next().await.unwrap().unwrap();
-    events.handle().unwrap().finished().await;
+    events.handle().finished().await;
     let turns = turns_of_another(async { while events.next().await.is_some() {} });
     assert!(turns.await > 20, "events");
 
     let broadcast = file(3000).flow_stream(key()).broadcast(10_000);
     let mut events = broadcast.subscribe();
     events.next().await.unwrap().unwrap();
-    broadcast.handle().unwrap().finished().await;
+    broadcast.handle().finished().await;
     let turns = turns_of_another(async { while events.next().await.is_some() {} });
     assert!(turns.await > 20, "events of a subscription");
 }

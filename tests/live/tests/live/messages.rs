@@ -120,7 +120,7 @@ impl Listener {
             runtime.block_on(async {
                 // The engine starts with the first poll.
                 assert!(futures::poll!(messages.next()).is_pending());
-                started.send(messages.handle().ok_or("no engine")?)?;
+                started.send(messages.handle())?;
                 while let Some(event) = messages.next().await {
                     if let MessageEvent::Message { side, message, .. } = event?
                         && let Some(text) = tell(message)
