@@ -102,6 +102,7 @@ mod packet;
 mod reactor;
 #[cfg(feature = "pcap")]
 mod rotate;
+mod side;
 mod sink;
 mod source;
 mod statistics;
@@ -116,7 +117,7 @@ pub mod xdp;
 pub use asynchronous::{AsyncCapture, OwnedPacket, PacketStream};
 #[cfg(feature = "tokio")]
 pub use bridge::AsyncBridge;
-pub use bridge::{Bridge, BridgeBuilder, BridgeStatistics, LaneStatistics, Side, Transit, Verdict};
+pub use bridge::{Bridge, BridgeBuilder, BridgeStatistics, LaneStatistics, Transit, Verdict};
 pub use capture::{
     Block, Capture, CaptureBuilder, CaptureFilter, CaptureGroup, CaptureGroupBuilder, Fanout,
     FanoutMode, Instruction, Outgoing, Packets, RawFilter, RingGeometry, RingProfile, Rollovers,
@@ -141,6 +142,7 @@ pub use reactor::Reactor;
 pub use ring_sys::capability::Capability;
 #[cfg(feature = "pcap")]
 pub use rotate::{RotatingWriter, Rotation};
+pub use side::Side;
 pub use sink::{PacketSink, SinkStatistics};
 pub use source::{IntoPacketSource, Next, PacketBatch, PacketSource, Timeout};
 pub use statistics::Statistics;

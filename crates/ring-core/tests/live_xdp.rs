@@ -75,8 +75,6 @@ live_harness::main!(
     waiting::an_interruption_ends_a_nap,
     together::a_group_takes_every_queue,
     together::packets_are_forwarded_between_interfaces,
-    together::forwarding_goes_on_with_few_frames,
-    together::a_forwarder_outlives_an_end_that_is_down,
     together::a_socket_is_a_sink,
     mtu::packets_of_a_raised_mtu_are_counted,
     mtu::a_group_is_opened_again_for_a_raised_mtu,

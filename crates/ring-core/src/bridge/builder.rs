@@ -6,11 +6,11 @@ use std::time::Duration;
 use ring_sys::event::Poller;
 
 use super::lane::Lane;
-use super::{Bridge, Lanes, Side};
+use super::{Bridge, Lanes};
 use crate::error::system;
 use crate::{
     Capture, CaptureFilter, Error, Injector, Interrupter, Outgoing, PacketSource as _,
-    RingGeometry, RingProfile, SendPath,
+    RingGeometry, RingProfile, SendPath, Side,
 };
 
 /// Maximum time that a frame which the other side does not accept delays those behind it.

@@ -3,8 +3,8 @@
 use ring_sys::packet::ENETDOWN;
 
 use super::cut::{Cut, without_jumbo_header};
-use super::{LaneStatistics, Pumped, Side, Transit, Verdict};
-use crate::{Capture, ChecksumStatus, Error, Injector, Packet, PacketMeta, Timeout};
+use super::{LaneStatistics, Pumped, Transit, Verdict};
+use crate::{Capture, ChecksumStatus, Error, Injector, Packet, PacketMeta, Side, Timeout};
 
 /// Maximum number of packets per round, so that the other direction gets its turn.
 pub(super) const ONE_GO: u64 = 256;

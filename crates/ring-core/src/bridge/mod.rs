@@ -17,10 +17,10 @@ use ring_sys::event::Poller;
 pub use self::asynchronous::AsyncBridge;
 pub use self::builder::BridgeBuilder;
 use self::lane::Lane;
-pub use self::transit::{Side, Transit, Verdict};
+pub use self::transit::{Transit, Verdict};
 use self::xdp::XdpLanes;
 use crate::error::system;
-use crate::{Error, Interrupter, Next, Timeout};
+use crate::{Error, Interrupter, Next, Side, Timeout};
 
 /// Time to wait for an interface that accepts no more packets, since there is no event for it.
 const STALLED: Duration = Duration::from_millis(1);

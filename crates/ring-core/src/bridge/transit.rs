@@ -2,16 +2,7 @@
 
 use std::fmt;
 
-use crate::{ChecksumStatus, Packet};
-
-/// One of a bridge's two interfaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// The first interface.
-    Left,
-    /// The second interface.
-    Right,
-}
+use crate::{ChecksumStatus, Packet, Side};
 
 /// The decision on a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

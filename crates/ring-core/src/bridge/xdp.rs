@@ -7,11 +7,13 @@ use ring_sys::event::Poller;
 
 use super::cut::Cut;
 use super::lane::ONE_GO;
-use super::{Bridge, LaneStatistics, Lanes, Pumped, Side, Transit, Verdict};
+use super::{Bridge, LaneStatistics, Lanes, Pumped, Transit, Verdict};
 use crate::checksum::Segment;
 use crate::error::system;
 use crate::xdp::{Passed, can_pass, counterpart, open_both, pass_on, put_in_place, unless_down};
-use crate::{ChecksumStatus, Error, Interrupter, LinkType, Next, Packet, PacketMeta, Timeout, xdp};
+use crate::{
+    ChecksumStatus, Error, Interrupter, LinkType, Next, Packet, PacketMeta, Side, Timeout, xdp,
+};
 
 /// The sockets of all queues, and the packets between them.
 #[derive(Debug)]

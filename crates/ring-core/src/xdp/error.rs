@@ -272,6 +272,19 @@ pub(crate) fn explain(
     }
 }
 
+/// `None` if the interface is down.
+pub(crate) fn unless_down<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::System { source, .. })
+            if source.raw_os_error() == Some(libc_errno::ENETDOWN) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Error numbers (`asm-generic/errno-base.h`, `asm-generic/errno.h`). They are the same on all of
 /// Rust's Linux targets except MIPS and SPARC, which have no AF_XDP drivers.
 pub(crate) mod libc_errno {

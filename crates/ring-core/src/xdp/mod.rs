@@ -31,6 +31,7 @@
 
 // Only `ring` (shared words and entries) and `memory` (slices of frames) contain unsafe code.
 
+mod all_queues;
 mod assembly;
 #[cfg(feature = "tokio")]
 mod asynchronous;
@@ -41,12 +42,12 @@ mod cursor;
 mod endpoint;
 mod error;
 mod fill;
-mod forward;
 mod frame;
 mod group;
 mod memory;
 mod mtu;
 mod opening;
+mod pass;
 mod program;
 mod queue;
 mod receiver;
@@ -56,6 +57,7 @@ mod rota;
 mod sender;
 mod sink;
 mod socket;
+mod sockets;
 mod steering;
 mod tap;
 #[cfg(all(test, not(loom)))]
@@ -64,23 +66,22 @@ mod umem;
 mod wait;
 mod waiting;
 
+pub(crate) use self::all_queues::{counterpart, open_both};
 #[cfg(feature = "tokio")]
 pub use self::asynchronous::AsyncSocket;
 pub use self::batch::Batch;
 pub use self::builder::{Direction, MultiBuffer, SocketBuilder, ZeroCopy};
 pub use self::completions::SendTimestamp;
-pub(crate) use self::error::libc_errno;
 pub use self::error::{Error, KernelVersion};
-pub use self::forward::{ForwardStatistics, Forwarder};
-pub(crate) use self::forward::{Passed, can_pass, pass_on, put_in_place, unless_down};
+pub(crate) use self::error::{libc_errno, unless_down};
 pub use self::frame::Frame;
 pub use self::group::Group;
-pub(crate) use self::group::{counterpart, open_both};
 pub use self::mtu::{MtuReports, RaisedMtu};
+pub(crate) use self::pass::{Passed, can_pass, pass_on, put_in_place};
 pub use self::program::{Attach, Mode, Program};
 pub use self::receiver::{Receiver, ReceiverStatistics};
 pub use self::sender::{RejectReason, SendRejected, SendRequest, Sender, SenderStatistics};
 pub use self::socket::{Outcome, Socket};
-pub use self::tap::{Tap, TapBatch, TapCounters};
+pub use self::tap::{Tap, TapBatch, TapCounters, TapStatistics};
 pub use self::umem::{HugePages, Umem, UmemConfig};
 pub use self::waiting::Wait;

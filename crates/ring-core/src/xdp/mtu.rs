@@ -126,14 +126,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Watches the interfaces of these sockets, given one socket for each.
-    pub(crate) fn of<'a>(sockets: impl IntoIterator<Item = &'a Socket>) -> Self {
-        let mut watched = Self::default();
-        watched.accept(sockets);
-        watched
-    }
-
-    /// Takes the current MTUs of new sockets as reported.
+    /// Takes the current MTUs of new sockets as reported, given one socket of each interface.
     pub(crate) fn accept<'a>(&mut self, sockets: impl IntoIterator<Item = &'a Socket>) {
         self.known = sockets.into_iter().map(|socket| socket.endpoint().mtu.now()).collect();
     }

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use ring_sys::event::Poller;
 
 use super::batch::Batch;
-use super::error::Error;
-use super::forward::unless_down;
+use super::error::{Error, unless_down};
 use super::socket::Socket;
 use super::wait::{STARVED, Woken};
 use crate::{Interrupter, Timeout};

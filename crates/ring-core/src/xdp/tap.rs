@@ -1,20 +1,21 @@
 //! A wire tap between two interfaces.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use super::all_queues::counterpart;
 use super::batch::Batch;
 use super::builder::SocketBuilder;
-use super::error::Error;
-use super::forward::{ForwardStatistics, complete_checksum, unless_down};
+use super::error::{Error, unless_down};
 use super::frame::Frame;
-use super::group::{counterpart, open_both};
-use super::mtu::{MtuReports, Watched};
-use super::rota::{Rota, Turn, deadline};
+use super::mtu::MtuReports;
+use super::pass::{Passed, complete_checksum, pass_on};
+use super::rota::Turn;
 use super::sender::Sender;
 use super::socket::Socket;
+use super::sockets::{Plan, Sockets};
 use super::umem::Umem;
 use crate::{
     Interrupter, LinkType, Next, Packet, PacketBatch, PacketSource, Side, Statistics, Timeout,
@@ -46,32 +47,38 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct Tap {
-    /// Those of the left interface, then those of the right one, each ordered by queue.
-    sockets: Vec<Socket>,
-    /// The number of the left interface's sockets.
-    left: usize,
-    rota: Rota,
+    sockets: Sockets,
     ways: [Way; 2],
     counters: TapCounters,
     umem: Umem,
-    builders: [SocketBuilder; 2],
-    /// The totals of replaced sockets.
-    before: Statistics,
-    mtu: Watched,
     /// The error of dropping the last batch.
     failed: Option<Error>,
+}
+
+/// Totals of the packets from one side of a tap. They never decrease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TapStatistics {
+    /// Packets received.
+    pub received: u64,
+    /// Packets queued on the other interface.
+    pub forwarded: u64,
+    /// Packets dropped because the other interface had no room.
+    pub full: u64,
+    /// Packets that are too long for the other interface.
+    pub refused: u64,
 }
 
 /// Counters of a tap. Cheap to clone, and valid when the tap moves to another thread.
 #[derive(Clone, Debug, Default)]
 pub struct TapCounters {
-    counts: Arc<[Mutex<ForwardStatistics>; 2]>,
+    counts: Arc<[Mutex<TapStatistics>; 2]>,
 }
 
 /// The state of one direction.
 #[derive(Debug, Default)]
 struct Way {
-    counts: ForwardStatistics,
+    counts: TapStatistics,
     /// The frames of a packet that is not complete yet.
     frames: Vec<Frame>,
     /// The packet's bytes, if it has several frames.
@@ -91,14 +98,29 @@ pub struct TapBatch<'a> {
     failed: &'a mut Option<Error>,
 }
 
+impl TapStatistics {
+    /// Sends a packet's frames or releases them, and counts the result.
+    fn pass_on(&mut self, sender: &mut Sender, frames: &mut Vec<Frame>) -> Result<(), Error> {
+        match pass_on(sender, frames)? {
+            Passed::On => self.forwarded += 1,
+            Passed::Refused => self.refused += 1,
+            Passed::Full => {
+                frames.clear();
+                self.full += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl TapCounters {
     /// Totals of the packets from one side.
     #[must_use]
-    pub fn forwarded(&self, from: Side) -> ForwardStatistics {
+    pub fn forwarded(&self, from: Side) -> TapStatistics {
         *self.counts[from as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, from: Side, counts: ForwardStatistics) {
+    fn set(&self, from: Side, counts: TapStatistics) {
         *self.counts[from as usize].lock().unwrap_or_else(PoisonError::into_inner) = counts;
     }
 }
@@ -120,21 +142,12 @@ impl Tap {
     /// # Errors
     /// As [`SocketBuilder::open`]; [`Error::SameInterface`].
     pub fn with(left: &SocketBuilder, right: &SocketBuilder) -> Result<Self, Error> {
-        let builders = [left.clone(), right.clone()];
-        let [left, right] = open_both(left, right)?;
-        let count = left.len();
-        let sockets: Vec<_> = left.into_iter().chain(right).collect();
-        let mtu = Watched::of(ends(&sockets));
+        let sockets = Sockets::open(Plan::Wire([left.clone(), right.clone()]))?;
         Ok(Self {
-            umem: sockets[0].umem(),
+            umem: sockets.all()[0].umem(),
             sockets,
-            left: count,
-            rota: Rota::new()?,
             ways: Default::default(),
             counters: TapCounters::default(),
-            builders,
-            before: Statistics::default(),
-            mtu,
             failed: None,
         })
     }
@@ -146,62 +159,31 @@ impl Tap {
     /// # Errors
     /// As [`with`](Self::with). The tap has no sockets then, and its waits try to open them again.
     pub fn reopen(&mut self) -> Result<(), Error> {
-        if !self.sockets.is_empty() {
-            self.before = super::group::sum(&self.sockets, self.before)?;
-            self.sockets.clear();
-        }
-        let [left, right] = open_both(&self.builders[0], &self.builders[1])?;
-        self.left = left.len();
-        self.sockets = left.into_iter().chain(right).collect();
-        self.umem = self.sockets[0].umem();
-        self.mtu.accept(ends(&self.sockets));
-        self.rota.replaced(&self.sockets)
+        self.sockets.reopen()?;
+        self.follow_memory();
+        Ok(())
     }
 
     /// Reports of raised MTUs of both interfaces. The handle stays valid when the tap moves to
     /// another thread.
     #[must_use]
     pub fn mtu_reports(&self) -> MtuReports {
-        self.mtu.reports.clone()
+        self.sockets.mtu_reports()
     }
 
-    /// Waits until a socket has packets, and follows changes of the MTUs meanwhile.
-    fn turn(&mut self, timeout: Timeout) -> Result<Turn, Error> {
-        let deadline = deadline(timeout);
-        loop {
-            self.follow_mtu()?;
-            let mtu = &self.mtu;
-            let has_changed = |sockets: &[Socket]| mtu.is_news(ends(sockets));
-            match self.rota.take(&mut self.sockets, deadline, has_changed)? {
-                Turn::Changed => {}
-                turn => return Ok(turn),
-            }
-        }
-    }
-
-    /// Checks if an MTU was raised, and reopens the sockets if that was requested.
+    /// Notes the packet memory of sockets that were reopened.
     #[inline]
-    fn follow_mtu(&mut self) -> Result<(), Error> {
-        if self.sockets.is_empty() {
-            return self.reopen();
+    fn follow_memory(&mut self) {
+        if let [first, ..] = self.sockets.all()
+            && !Arc::ptr_eq(&first.endpoint().umem, &self.umem.shared)
+        {
+            self.umem = first.umem();
         }
-        let mut raised = self.mtu.raised(ends(&self.sockets));
-        let wanted = self.builders.iter().any(|builder| builder.reopen);
-        let is_here = |socket: &Socket| socket.endpoint().is_here();
-        if wanted && raised.iter().any(|raised| !raised.fits) && ends(&self.sockets).all(is_here) {
-            self.reopen()?;
-            for raised in &mut raised {
-                let same = |end: &&Socket| *end.endpoint().interface == *raised.interface;
-                raised.settle(ends(&self.sockets).find(same));
-            }
-        }
-        raised.into_iter().for_each(|raised| self.mtu.reports.add(raised));
-        Ok(())
     }
 
     /// Totals of the packets from one side.
     #[must_use]
-    pub fn forwarded(&self, from: Side) -> ForwardStatistics {
+    pub fn forwarded(&self, from: Side) -> TapStatistics {
         self.ways[from as usize].counts
     }
 
@@ -218,7 +200,7 @@ impl Tap {
     }
 
     fn lend(&mut self, at: usize) -> Result<TapBatch<'_>, Error> {
-        let (left, right) = self.sockets.split_at_mut(self.left);
+        let ([left, right], rota) = self.sockets.wire();
         let (from, queue) = match at.checked_sub(left.len()) {
             Some(queue) => (Side::Right, queue),
             None => (Side::Left, at),
@@ -228,19 +210,13 @@ impl Tap {
             Side::Right => (right, left),
         };
         let way = &mut self.ways[from as usize];
-        let batch = self.rota.lend(&mut here[queue])?;
+        let batch = rota.lend(&mut here[queue])?;
         way.counts.received += batch.len() as u64;
         let sender = counterpart(there, queue)?;
         let link_type = sender.endpoint.link_type;
         let (counters, failed) = (&self.counters, &mut self.failed);
         Ok(TapBatch { batch: Some(batch), sender, way, from, link_type, counters, failed })
     }
-}
-
-/// One socket of each interface: the first one is the left interface's, the last one the right
-/// interface's.
-fn ends(sockets: &[Socket]) -> impl Iterator<Item = &Socket> {
-    sockets.first().into_iter().chain(sockets.last())
 }
 
 impl PacketSource for Tap {
@@ -250,7 +226,9 @@ impl PacketSource for Tap {
         if let Some(error) = self.failed.take() {
             return Err(error.into());
         }
-        Ok(match self.turn(timeout)? {
+        let turn = self.sockets.turn(timeout)?;
+        self.follow_memory();
+        Ok(match turn {
             Turn::Packets(at) => Next::Batch(self.lend(at)?),
             Turn::Interrupted => Next::Interrupted,
             Turn::TimedOut | Turn::Changed => Next::TimedOut,
@@ -260,11 +238,11 @@ impl PacketSource for Tap {
     /// The sum over all sockets. Packets that were lent but could not be sent are not drops: see
     /// [`forwarded`](Tap::forwarded).
     fn statistics(&mut self) -> Result<Statistics, crate::Error> {
-        Ok(super::group::sum(&self.sockets, self.before)?)
+        Ok(self.sockets.statistics()?)
     }
 
     fn link_type(&self) -> Option<LinkType> {
-        Some(self.sockets.first()?.endpoint().link_type)
+        Some(self.sockets.all().first()?.endpoint().link_type)
     }
 
     fn is_live(&self) -> bool {
@@ -272,11 +250,11 @@ impl PacketSource for Tap {
     }
 
     fn interrupter(&self) -> Option<Interrupter> {
-        Some(self.rota.interrupter().clone())
+        Some(self.sockets.interrupter())
     }
 
     fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.rota.poller(&self.sockets).ok()?.as_fd())
+        self.sockets.readiness()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sockets with a simulated kernel, which may write arbitrary content.
 
-mod forward;
+mod bridge;
 mod hostile;
 mod keep;
 mod model;

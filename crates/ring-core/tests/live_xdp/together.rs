@@ -7,7 +7,7 @@ use std::time::Duration;
 use live_harness::{Result, none_dropped};
 use netns::{Namespace, Offload};
 use ring_core::{
-    Capture, LinkType, MemorySource, Next, PacketBatch as _, PacketMeta, PacketSink,
+    Bridge, Capture, LinkType, MemorySource, Next, PacketBatch as _, PacketMeta, PacketSink,
     PacketSource as _, Side, Timeout, Timestamp, Verdict, VlanTag, xdp,
 };
 
@@ -109,27 +109,25 @@ pub(crate) fn packets_are_forwarded_between_interfaces() -> Result {
         let (left, middle, right) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
         let line = Line { left: &left, middle: &middle, right: &right };
         let _links = line.up(mtu)?;
-        let mut forwarder = middle.run(|| {
-            xdp::Forwarder::with(
+        let mut bridge = middle.run(|| {
+            Bridge::with_xdp(
                 &xdp::Socket::builder("one").attach(mode),
                 &xdp::Socket::builder("two").attach(mode),
             )
         })??;
-        let interrupter = forwarder.interrupter();
-        let worker = thread::spawn(move || -> std::result::Result<xdp::Forwarder, xdp::Error> {
-            while forwarder.forward(Timeout::Never, |from, frame, _| {
-                let data = frame.data_mut();
+        let interrupter = bridge.interrupter();
+        let worker = thread::spawn(move || {
+            bridge.run(|transit| {
                 // Packets to port 9 are dropped; port 8 becomes port 7, only from the left.
-                match (data.get(36..38), from) {
+                match (transit.data().get(36..38), transit.from()) {
                     (Some([0, 9]), _) => Verdict::Drop,
                     (Some([0, 8]), Side::Left) => {
-                        data[37] = 7;
-                        Verdict::Forward
+                        transit.rewrite()[37] = 7;
+                        Verdict::Rewrite
                     }
                     _ => Verdict::Forward,
                 }
-            })? {}
-            Ok(forwarder)
+            })
         });
 
         // Real hosts communicate through it: ARP, then datagrams in both directions.
@@ -171,81 +169,13 @@ pub(crate) fn packets_are_forwarded_between_interfaces() -> Result {
         assert_silent(&mut peer)?;
 
         interrupter.interrupt();
-        let forwarder = worker.join().expect("the worker")?;
-        let (there, back) = (forwarder.statistics(Side::Left), forwarder.statistics(Side::Right));
-        assert_eq!((there.dropped, there.full, there.refused), (1, 0, 0), "{there:?}");
-        assert_eq!(there.received, there.forwarded + 1);
-        assert_eq!((back.received, back.forwarded), (back.forwarded, back.received));
-        assert!(back.received >= 100);
-    }
-    Ok(())
-}
-
-pub(crate) fn forwarding_goes_on_with_few_frames() -> Result {
-    need_root()?;
-    let (left, middle, right) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
-    let line = Line { left: &left, middle: &middle, right: &right };
-    let _links = line.up(1500)?;
-    let umem = xdp::UmemConfig::new().frames(64).allocate()?;
-    let mut forwarder = middle.run(|| {
-        let left = xdp::Socket::builder("one").umem(&umem).ring_size(64).fill_target(40);
-        let right = xdp::Socket::builder("two").ring_size(64).fill_target(24);
-        xdp::Forwarder::with(&left, &right)
-    })??;
-    assert_eq!(umem.free_frames(), 0, "all are with the kernel");
-    let interrupter = forwarder.interrupter();
-    let worker = thread::spawn(move || -> std::result::Result<xdp::Forwarder, xdp::Error> {
-        while forwarder.forward(Timeout::Never, |_, _, _| Verdict::Forward)? {}
-        Ok(forwarder)
-    });
-    let builder = Capture::builder("right0").block_timeout(Duration::from_millis(2));
-    let mut peer = right.run(|| builder.open())??;
-    let sender = Sender::new(&left, "left0")?;
-    let sent = frames(2000, 100);
-    for part in sent.chunks(20) {
-        sender.send(part)?;
-        assert_same(&collect(&mut peer, part.len())?, part);
-    }
-    interrupter.interrupt();
-    drop(worker.join().expect("the worker")?);
-    assert_eq!(umem.free_frames(), 64);
-    Ok(())
-}
-
-/// While one end is down there is no error, and both directions continue afterwards.
-pub(crate) fn a_forwarder_outlives_an_end_that_is_down() -> Result {
-    need_root()?;
-    for mode in MODES {
-        let (left, middle, right) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
-        let line = Line { left: &left, middle: &middle, right: &right };
-        let links = line.up(1500)?;
-        let [one, two] = ["one", "two"].map(|name| xdp::Socket::builder(name).attach(mode));
-        let mut forwarder = middle.run(|| xdp::Forwarder::with(&one, &two))??;
-        let interrupter = forwarder.interrupter();
-        let worker = thread::spawn(move || -> std::result::Result<(), xdp::Error> {
-            while forwarder.forward(Timeout::Never, |_, _, _| Verdict::Forward)? {}
-            Ok(())
-        });
-        let talk = || -> Result {
-            let one = left.run(|| UdpSocket::bind("10.9.0.1:0"))??;
-            let other = right.run(|| UdpSocket::bind("10.9.0.2:4000"))??;
-            other.set_read_timeout(Some(SOON))?;
-            one.send_to(b"hello", "10.9.0.2:4000")?;
-            assert_eq!(other.recv(&mut [0; 10])?, 5, "{mode:?}");
-            Ok(())
-        };
-        talk()?;
-        links[3].down()?;
-        let lost = left.run(|| UdpSocket::bind("10.9.0.1:0"))??;
-        for _ in 0..5 {
-            lost.send_to(b"meanwhile", "10.9.0.2:4001")?;
-            thread::sleep(Duration::from_millis(20));
-        }
-        links[3].up()?;
-        links[3].wait_until_running(SOON)?;
-        talk()?;
-        interrupter.interrupt();
-        worker.join().expect("the worker")?;
+        let totals = worker.join().expect("the worker")?;
+        let (there, back) = (totals.to_right, totals.to_left);
+        assert_eq!((there.dropped, there.refused, there.lost), (1, 0, 0), "{there:?}");
+        assert_eq!((there.rewritten, there.sent), (1, there.forwarded), "{there:?}");
+        assert_eq!((back.dropped, back.refused, back.lost), (0, 0, 0), "{back:?}");
+        assert_eq!(back.sent, back.forwarded, "{back:?}");
+        assert!(back.forwarded >= 100);
     }
     Ok(())
 }
