@@ -119,6 +119,14 @@ pub enum ParseErrorKind {
         /// The word.
         text: String,
     },
+    /// A name that its field cannot hold.
+    #[error("{what} has at most {limit} bytes")]
+    NameTooLong {
+        /// The object that the name is for.
+        what: &'static str,
+        /// The maximum length in bytes.
+        limit: usize,
+    },
     /// A byte index on a protocol without a header of its own.
     #[error("bytes of `{protocol}` cannot be indexed")]
     Index {

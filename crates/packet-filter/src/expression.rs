@@ -3,8 +3,10 @@
 mod arithmetic;
 mod display;
 mod llc;
+pub(crate) mod log;
 mod primitive;
 mod protocol;
+pub(crate) mod wireless;
 
 use std::ops::Deref;
 
@@ -14,6 +16,7 @@ pub use primitive::{
     Direction, HostProtocol, Layer, MulticastLayer, Primitive, ProtocolLayer, Transport,
 };
 pub use protocol::Protocol;
+pub use wireless::WirelessAddress;
 
 /// A condition on a packet.
 ///

@@ -33,6 +33,9 @@
 //!   everything to their right, whether `and` or `or` joins them.
 //! - **802.2 frames:** `llc`, alone or with one of the types of [`LlcType`], on Ethernet, FDDI,
 //!   token ring, ATM and 802.11.
+//! - **802.11 frames:** `type`, `subtype`, `dir`, `wlan ra`, `ta`, `addr1` to `addr4`.
+//! - **Packet filter logs** (pflog): `ifname`, `ruleset`, `rulenum`, `subrulenum`, `reason`,
+//!   `action`, and their short forms.
 //! - **Others:** `broadcast`, `multicast`, `ip broadcast` (with [`Options::netmask`]),
 //!   `ip multicast`, `ip6 multicast`, `less`, `greater`, `inbound`, `outbound`, `ifindex`.
 //! - **Arithmetic:** `+ - * / % & | ^ << >>`, negation, `len`, bytes of every [`Header`], the named
@@ -52,8 +55,8 @@
 //! - `decnet net`, a DECnet address that is a bare number, and numbers above 255 after
 //!   `protochain`.
 //! - Other link types.
-//! - Primitives that only some link types have: those of 802.11 (`type`, `subtype`, `dir`, `ra` …),
-//!   ATM, SS7, `pf` logs, and `radio`.
+//! - Primitives of ATM and SS7, and `radio`.
+//! - `vlan` on 802.11, for which libpcap reads the identifier from the 802.2 header.
 //! - `vxlan`, which libpcap 1.10 does not have either.
 //! - `llc`, `vlan` and `mpls` on cooked captures and raw IP (unless inside Geneve), and `inbound`
 //!   and `ifindex` on Ethernet files.
@@ -117,7 +120,7 @@ pub use error::{CompileError, ParseError, ParseErrorKind, ProgramError, Unsuppor
 pub use expression::{
     Arithmetic, BinaryOperator, Comparison, Direction, Expression, Header, HostProtocol, Layer,
     LlcType, MulticastLayer, Operands, Primitive, Protocol, ProtocolLayer, Relation, Transport,
-    Width,
+    Width, WirelessAddress,
 };
 pub use filter::Filter;
 pub use link_type::LinkType;

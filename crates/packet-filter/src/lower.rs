@@ -12,8 +12,10 @@ mod encapsulation;
 mod layout;
 mod link;
 mod llc;
+mod log;
 mod port;
 mod protocol;
+mod wireless;
 
 use crate::error::CompileError;
 use crate::expression::{
@@ -24,6 +26,7 @@ use crate::ir::{Branch, Condition, Operand, Test, ValueId, Values};
 use crate::link_type::LinkType;
 use crate::options::{Options, Target};
 use layout::{Framing, Layout, Offset};
+use log::{LOG_INTERFACE, LOG_RULESET};
 
 /// The maximum number of extension headers that are followed after an IPv6 header, and of
 /// authentication headers after an IPv4 header.
@@ -122,6 +125,15 @@ impl<'a> Lowering<'a> {
             Primitive::Inbound => self.direction(false),
             Primitive::Outbound => self.direction(true),
             Primitive::InterfaceIndex(index) => self.interface_index(index),
+            Primitive::WirelessHost { field, address } => self.wireless_host(field, address),
+            Primitive::WirelessType { kind, subtype } => self.wireless_type(kind, subtype),
+            Primitive::WirelessDirection(bits) => self.wireless_direction(bits),
+            Primitive::LogInterface(ref name) => self.log_text("ifname", LOG_INTERFACE, name),
+            Primitive::LogRuleset(ref name) => self.log_text("ruleset", LOG_RULESET, name),
+            Primitive::LogRule(number) => self.log_number("rulenum", 36, Width::Four, number),
+            Primitive::LogSubrule(number) => self.log_number("subrulenum", 40, Width::Four, number),
+            Primitive::LogReason(number) => self.log_number("reason", 3, Width::One, number),
+            Primitive::LogAction(number) => self.log_number("action", 2, Width::One, number.into()),
         }
     }
 

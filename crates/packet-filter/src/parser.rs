@@ -1,6 +1,7 @@
 //! Parses tokens to a tree, by recursive descent over the grammar of pcap-filter(7).
 
 mod arithmetic;
+mod fields;
 mod identifier;
 mod qualifiers;
 
@@ -57,6 +58,13 @@ fn tree(text: &str) -> Result<Option<Expression>, ParseError> {
         return Err(ParseError { column: 1, kind: ParseErrorKind::TooDeep { limit: MAX_NESTING } });
     }
     Ok(Some(expression))
+}
+
+/// Returns `true` if a name without a backslash is neither a keyword nor anything but a name.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    let tokens = lexer::tokens(name).unwrap_or_default();
+    matches!(&tokens[..], [Token { kind: TokenKind::Word(word), .. }] if *word == name)
+        && !qualifiers::is_keyword(name)
 }
 
 /// The content of a parenthesis: a condition, as in `(tcp or udp)`, or a number, as in

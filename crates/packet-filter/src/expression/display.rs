@@ -4,8 +4,9 @@ use std::fmt;
 
 use super::{
     Arithmetic, Comparison, Direction, Expression, HostProtocol, Layer, MulticastLayer, Primitive,
-    ProtocolLayer, Relation, Transport, Width,
+    ProtocolLayer, Relation, Transport, Width, log, wireless,
 };
+use crate::parser;
 
 impl fmt::Display for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -131,6 +132,25 @@ impl fmt::Display for Primitive {
             Self::Inbound => f.write_str("inbound"),
             Self::Outbound => f.write_str("outbound"),
             Self::InterfaceIndex(index) => write!(f, "ifindex {index}"),
+            Self::WirelessHost { field, address } => write!(f, "{} {address}", field.primitive()),
+            Self::WirelessType { kind, subtype } => {
+                write!(f, "type {}", Named(wireless::TYPES, *kind))?;
+                subtype.map_or(Ok(()), |subtype| {
+                    write!(f, " subtype {}", Named(wireless::subtypes(*kind), subtype))
+                })
+            }
+            Self::WirelessDirection(bits) => {
+                write!(f, "dir {}", Named(wireless::DIRECTIONS, *bits))
+            }
+            Self::LogInterface(name) => write!(f, "ifname {}", Name(name)),
+            Self::LogRuleset(name) => write!(f, "ruleset {}", Name(name)),
+            Self::LogRule(number) => write!(f, "rulenum {number}"),
+            Self::LogSubrule(number) => write!(f, "subrulenum {number}"),
+            Self::LogReason(number) => match u8::try_from(*number) {
+                Ok(number) => write!(f, "reason {}", Named(log::REASONS, number)),
+                Err(_) => write!(f, "reason {number}"),
+            },
+            Self::LogAction(action) => write!(f, "action {}", Named(log::ACTIONS, *action)),
         }
     }
 }
@@ -156,6 +176,28 @@ impl fmt::Display for ProtocolLayer {
             Self::Iso => "iso ",
             Self::Isis => "isis ",
         })
+    }
+}
+
+/// A value by its first name, or as a number.
+struct Named(&'static [(&'static str, u8)], u8);
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.iter().find(|known| known.1 == self.1) {
+            Some((name, _)) => f.write_str(name),
+            None => self.1.fmt(f),
+        }
+    }
+}
+
+/// A name, with a backslash if it would be something else without.
+struct Name<'a>(&'a str);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let escape = if parser::is_plain_name(self.0) { "" } else { "\\" };
+        write!(f, "{escape}{}", self.0)
     }
 }
 

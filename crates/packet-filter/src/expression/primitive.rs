@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{LlcType, Protocol};
+use super::{LlcType, Protocol, WirelessAddress};
 use crate::decnet::DecnetAddress;
 use crate::network::{MacAddress, Network};
 
@@ -111,6 +111,34 @@ pub enum Primitive {
     Outbound,
     /// It was captured on the interface with this index: `ifindex 2`.
     InterfaceIndex(u32),
+    /// An address field of its 802.11 header has this content: `wlan ra 02:00:00:00:00:01`.
+    WirelessHost {
+        /// The field.
+        field: WirelessAddress,
+        /// The address.
+        address: MacAddress,
+    },
+    /// It is an 802.11 frame of a type and subtype: `type mgt subtype beacon`.
+    WirelessType {
+        /// The type, at its place in the first byte of the frame.
+        kind: u8,
+        /// The subtype, at its place in the first byte of the frame.
+        subtype: Option<u8>,
+    },
+    /// It is an 802.11 frame with these bits for the direction: `dir tods`.
+    WirelessDirection(u8),
+    /// It was logged by a packet filter on an interface whose name begins so: `ifname em0`.
+    LogInterface(Box<str>),
+    /// It was logged for a rule of a ruleset whose name begins so: `ruleset spam`.
+    LogRuleset(Box<str>),
+    /// It was logged for the rule with this number: `rulenum 5`.
+    LogRule(u32),
+    /// It was logged for the rule of an anchored ruleset with this number: `subrulenum 5`.
+    LogSubrule(u32),
+    /// It was logged for this reason: `reason match`.
+    LogReason(u32),
+    /// It was logged with this action: `action block`.
+    LogAction(u8),
 }
 
 /// The end of a packet's path that an address or port belongs to.

@@ -86,14 +86,7 @@ impl Lowering<'_> {
         address: MacAddress,
         primitive: &'static str,
     ) -> Result<Condition, CompileError> {
-        let [a, b, c, d, e, f] = address.0;
-        let (start, end) =
-            (u32::from(u16::from_be_bytes([a, b])), u32::from_be_bytes([c, d, e, f]));
-        let is_address = |this: &mut Self, offset: u32| {
-            let header = this.layout.header;
-            let end = this.equal(header, offset + 2, Width::Four, end);
-            end.and(this.equal(header, offset, Width::Two, start))
-        };
+        let is_address = |this: &mut Self, offset: u32| this.mac_at(offset, address);
         if matches!(self.layout.framing, Framing::Wireless { .. }) {
             return Ok(ends(direction, |is_source| self.wireless_end(is_source, is_address)));
         }
@@ -102,6 +95,16 @@ impl Lowering<'_> {
             is_address(self, if is_source { source } else { destination })
         });
         Ok(inside.and(addresses))
+    }
+
+    /// A test that holds if the link-layer header has this address at an offset.
+    pub(super) fn mac_at(&mut self, offset: u32, address: MacAddress) -> Condition {
+        let [a, b, c, d, e, f] = address.0;
+        let (start, end) =
+            (u32::from(u16::from_be_bytes([a, b])), u32::from_be_bytes([c, d, e, f]));
+        let header = self.layout.header;
+        let end = self.equal(header, offset + 2, Width::Four, end);
+        end.and(self.equal(header, offset, Width::Two, start))
     }
 
     pub(super) fn broadcast(&mut self) -> Result<Condition, CompileError> {
@@ -115,32 +118,6 @@ impl Lowering<'_> {
     /// ARCNET's broadcast address, which is its only group address.
     fn arcnet_broadcast(&mut self) -> Condition {
         self.equal(self.layout.header, 1, Width::One, 0)
-    }
-
-    /// A test that holds if the sender's or the receiver's address of an 802.11 frame passes
-    /// `found`, given its offset (IEEE 802.11, sections 9.2.4.1.4 and 9.3.2.1). Control frames have
-    /// neither address.
-    fn wireless_end(
-        &mut self,
-        is_source: bool,
-        mut found: impl FnMut(&mut Self, u32) -> Condition,
-    ) -> Condition {
-        let header = self.layout.header;
-        let control = self.load(header, 0, Width::One);
-        let flags = self.load(header, 1, Width::One);
-        let [to_system, from_system] = [1, 2].map(|bit| test(flags, Branch::AnyBit, bit));
-        let [control_frame, data] = [4, 8].map(|bit| test(control, Branch::AnyBit, bit));
-        let among_data = if is_source {
-            let to_and_from = to_system.clone().and(found(self, 24));
-            let from = to_system.negated().and(found(self, 16)).or(to_and_from);
-            from_system.clone().negated().and(found(self, 10)).or(from_system.and(from))
-        } else {
-            let to = to_system.clone().and(found(self, 16));
-            to_system.negated().and(found(self, 4)).or(to)
-        };
-        let management = data.clone().negated();
-        let of_management = management.and(found(self, if is_source { 10 } else { 4 }));
-        control_frame.negated().and(of_management.or(data.and(among_data)))
     }
 
     pub(super) fn ip_broadcast(&mut self) -> Result<Condition, CompileError> {

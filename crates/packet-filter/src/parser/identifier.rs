@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::qualifiers::{self, Kind, Qualifiers, Scope};
+use super::qualifiers::{self, End, Kind, Qualifiers, Scope};
 use super::{Inherited, Item, Parser};
 use crate::error::{ParseError, ParseErrorKind};
-use crate::expression::{Direction, Expression, LlcType, MulticastLayer, Primitive, Protocol};
+use crate::expression::{
+    Direction, Expression, LlcType, MulticastLayer, Primitive, Protocol, WirelessAddress,
+};
 use crate::lexer::{self, Token, TokenKind};
 use crate::network::Network;
 
@@ -17,6 +19,7 @@ impl Parser<'_> {
         if scope.is_some()
             || matches!(*word, "src" | "dst" | "broadcast" | "multicast")
             || Kind::from_word(word).is_some()
+            || WirelessAddress::from_word(word).is_some()
         {
             if scope.is_some() {
                 self.at += 1;
@@ -41,7 +44,13 @@ impl Parser<'_> {
             "mpls" => Primitive::Mpls(self.tag("an MPLS label", 0xf_ffff)?),
             "pppoes" => Primitive::PppoeSession(self.tag("a PPPoE session", 0xffff)?),
             "geneve" => Primitive::Geneve(self.tag("a Geneve network", 0xff_ffff)?),
-            _ => return Ok(None),
+            _ => match self.wireless()? {
+                Some(primitive) => primitive,
+                None => match self.log()? {
+                    Some(primitive) => primitive,
+                    None => return Ok(None),
+                },
+            },
         };
         Ok(Some((primitive.into(), None)))
     }
@@ -140,7 +149,12 @@ impl Parser<'_> {
                 return Ok((self.many(scope, keyword)?.into(), None));
             }
         }
-        let direction = self.direction();
+        if scope == Scope::Link
+            && let Some(primitive) = self.wireless()?
+        {
+            return Ok((primitive.into(), None));
+        }
+        let direction = self.end();
         let word = match self.peek() {
             Some(Token { kind: TokenKind::Word(word), .. }) => *word,
             _ => "",
@@ -156,7 +170,8 @@ impl Parser<'_> {
             (None, Some(_)) => Kind::Host,
             (None, None) => return self.alone(scope),
         };
-        let qualifiers = Qualifiers { scope, direction: direction.unwrap_or_default(), kind };
+        let end = direction.unwrap_or_default();
+        let qualifiers = Qualifiers { scope, end, kind };
         let expression = self.identifier(qualifiers)?;
         Ok((expression, Some(qualifiers)))
     }
@@ -195,6 +210,17 @@ impl Parser<'_> {
                 Err(lexer::error(self.text, start, kind))
             }
         }
+    }
+
+    /// Parses the end of a packet's path or the field of an 802.11 frame.
+    fn end(&mut self) -> Option<End> {
+        if let Some(Token { kind: TokenKind::Word(word), .. }) = self.peek()
+            && let Some(field) = WirelessAddress::from_word(word)
+        {
+            self.at += 1;
+            return Some(End::Field(field));
+        }
+        self.direction().map(End::Path)
     }
 
     fn direction(&mut self) -> Option<Direction> {
@@ -278,7 +304,7 @@ impl Parser<'_> {
     }
 
     /// Parses a required number. Returns the number and its position.
-    fn number(&mut self, expected: &'static str) -> Result<(u32, usize), ParseError> {
+    pub(super) fn number(&mut self, expected: &'static str) -> Result<(u32, usize), ParseError> {
         match self.peek() {
             Some(Token { kind: TokenKind::Number(number), start, .. }) => {
                 self.at += 1;

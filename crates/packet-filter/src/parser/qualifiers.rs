@@ -6,6 +6,7 @@ use crate::decnet::DecnetAddress;
 use crate::error::ParseErrorKind;
 use crate::expression::{
     Direction, Expression, HostProtocol, Layer, Primitive, Protocol, ProtocolLayer, Transport,
+    WirelessAddress,
 };
 use crate::names;
 use crate::network::{MacAddress, Network};
@@ -14,8 +15,21 @@ use crate::network::{MacAddress, Network};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Qualifiers {
     pub(super) scope: Scope,
-    pub(super) direction: Direction,
+    pub(super) end: End,
     pub(super) kind: Kind,
+}
+
+/// The place of an address or port: an end of the packet's path, or a field of an 802.11 frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Path(Direction),
+    Field(WirelessAddress),
+}
+
+impl Default for End {
+    fn default() -> Self {
+        Self::Path(Direction::default())
+    }
 }
 
 /// The protocol part of the qualifiers.
@@ -106,7 +120,7 @@ impl Qualifiers {
         let protocol = self.host_protocol(address.is_ipv4())?;
         match self.kind {
             Kind::Host => {
-                Ok(Primitive::Host { protocol, direction: self.direction, address }.into())
+                Ok(Primitive::Host { protocol, direction: self.direction()?, address }.into())
             }
             Kind::Net => self.network(address.into()),
             _ => Err(self.no_address()),
@@ -117,7 +131,7 @@ impl Qualifiers {
         let protocol = self.host_protocol(network.is_ipv4())?;
         match self.kind {
             Kind::Host | Kind::Net => {
-                Ok(Primitive::Net { protocol, direction: self.direction, network }.into())
+                Ok(Primitive::Net { protocol, direction: self.direction()?, network }.into())
             }
             _ => Err(self.no_address()),
         }
@@ -125,9 +139,11 @@ impl Qualifiers {
 
     pub(super) fn mac(self, address: MacAddress) -> Made {
         match (self.scope, self.kind) {
-            (Scope::Link, Kind::Host) => {
-                Ok(Primitive::EtherHost { direction: self.direction, address }.into())
+            (Scope::Link, Kind::Host) => Ok(match self.end {
+                End::Path(direction) => Primitive::EtherHost { direction, address },
+                End::Field(field) => Primitive::WirelessHost { field, address },
             }
+            .into()),
             (Scope::Link, _) => Err(self.no_address()),
             (scope, _) => Err(ParseErrorKind::Qualifier {
                 qualifier: if scope == Scope::Any { self.kind_keyword() } else { scope.keyword() },
@@ -149,7 +165,7 @@ impl Qualifiers {
             };
             ParseErrorKind::TooLarge { number: number.to_string(), what, maximum: maximum.into() }
         })?;
-        Ok(Primitive::DecnetHost { direction: self.direction, address }.into())
+        Ok(Primitive::DecnetHost { direction: self.direction()?, address }.into())
     }
 
     /// Returns `true` if addresses under these qualifiers are those of DECnet.
@@ -168,6 +184,18 @@ impl Qualifiers {
             Kind::PortRange => self.named_range(name),
             Kind::Proto => self.proto(self.protocol_number(name)?),
             Kind::ProtoChain => self.protochain(self.protocol_number(name)?),
+        }
+    }
+
+    /// The end of the packet's path. An error for a field of an 802.11 frame, which holds no
+    /// address but that of a link layer.
+    fn direction(self) -> Result<Direction, ParseErrorKind> {
+        match self.end {
+            End::Path(direction) => Ok(direction),
+            End::Field(field) => Err(ParseErrorKind::Qualifier {
+                qualifier: field.keyword(),
+                what: "anything but a link-layer address",
+            }),
         }
     }
 
@@ -197,12 +225,13 @@ impl Qualifiers {
     }
 
     fn port(self, transport: Option<Transport>, port: u16) -> Made {
-        Ok(Primitive::Port { transport, direction: self.direction, port }.into())
+        Ok(Primitive::Port { transport, direction: self.direction()?, port }.into())
     }
 
     fn port_range(self, transport: Option<Transport>, one: u16, other: u16) -> Made {
         let (first, last) = (one.min(other), one.max(other));
-        Ok(Primitive::PortRange { transport, direction: self.direction, first, last }.into())
+        let direction = self.direction()?;
+        Ok(Primitive::PortRange { transport, direction, first, last }.into())
     }
 
     /// The condition for two ports joined by a dash. A dash may also be part of a name, so every
@@ -258,6 +287,7 @@ impl Qualifiers {
     }
 
     fn proto(self, number: u32) -> Made {
+        self.direction()?;
         let layer = match self.scope {
             Scope::Any => ProtocolLayer::Any,
             Scope::Link => ProtocolLayer::Ether,
@@ -276,6 +306,7 @@ impl Qualifiers {
     }
 
     fn protochain(self, number: u32) -> Made {
+        self.direction()?;
         let layer = match self.scope {
             Scope::Any => Layer::Any,
             Scope::Protocol(Protocol::Ip) => Layer::Ip,
@@ -329,12 +360,7 @@ pub(super) fn unsupported(word: &str) -> Option<&'static str> {
             "it compares a link-layer address with a name's; write `ether host … and not host …`"
         }
         "byte" => "write `ether[offset] & mask != 0`",
-        "type" | "subtype" | "dir" | "direction" | "ra" | "ta" | "addr1" | "addr2" | "addr3"
-        | "addr4" | "address1" | "address2" | "address3" | "address4" | "radio" => {
-            "this keyword of 802.11 is not known here"
-        }
-        "on" | "ifname" | "rset" | "ruleset" | "rnr" | "rulenum" | "srnr" | "subrulenum"
-        | "reason" | "action" => "this keyword of packet filter logs is not known here",
+        "radio" => "bytes of a radiotap header cannot be indexed",
         "lane" | "metac" | "bcc" | "oam" | "oamf4" | "oamf4ec" | "oamf4sc" | "oamf4s"
         | "oamf4e" | "sc" | "ilmic" | "vpi" | "vci" | "connectmsg" | "metaconnect" => {
             "this keyword of ATM is not known here"
@@ -370,10 +396,25 @@ pub(super) fn is_keyword(word: &str) -> bool {
         "llc",
         "len",
         "length",
+        "type",
+        "subtype",
+        "dir",
+        "direction",
+        "on",
+        "ifname",
+        "rset",
+        "ruleset",
+        "rnr",
+        "rulenum",
+        "srnr",
+        "subrulenum",
+        "reason",
+        "action",
     ];
     OTHERS.contains(&word)
         || Scope::from_word(word).is_some()
         || Kind::from_word(word).is_some()
+        || WirelessAddress::from_word(word).is_some()
         || unsupported(word).is_some()
         || names::constant(word).is_some()
 }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use packet_filter::{
     Arithmetic, BinaryOperator, Comparison, DecnetAddress, Direction, Expression, Header,
     HostProtocol, Layer, LlcType, MacAddress, MulticastLayer, Network, Primitive, Protocol,
-    ProtocolLayer, Transport, Width,
+    ProtocolLayer, Transport, Width, WirelessAddress,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -94,6 +94,30 @@ fn llc() -> impl Strategy<Value = Primitive> {
     prop::option::of(select(types)).prop_map(Primitive::Llc)
 }
 
+/// Fields of 802.11 frames and of packet filter logs.
+fn fields() -> impl Strategy<Value = Primitive> {
+    use WirelessAddress::{First, Fourth, Receiver, Second, Third, Transmitter};
+    let known = [[2, 0, 0, 0, 0, 2], [2, 0, 0, 0, 0, 1]].to_vec();
+    let addresses = prop_oneof![select(known), any::<[u8; 6]>()].prop_map(MacAddress);
+    let fields = select(vec![First, Second, Third, Fourth, Receiver, Transmitter]);
+    let subtypes = prop::option::of((0..16u8).prop_map(|subtype| subtype << 4));
+    let names = || "[a-z0-9][a-z0-9.:_-]{0,14}".prop_map(Box::from);
+    prop_oneof![
+        (fields, addresses).prop_map(|(field, address)| Primitive::WirelessHost { field, address }),
+        ((0..4u8).prop_map(|kind| kind << 2), subtypes)
+            .prop_map(|(kind, subtype)| Primitive::WirelessType { kind, subtype }),
+        (0..4u8).prop_map(Primitive::WirelessDirection),
+        names().prop_map(Primitive::LogInterface),
+        names().prop_map(Primitive::LogRuleset),
+        select(vec!["ip", "port", "80", "em-", "10.0.0.1", "fe80::1"])
+            .prop_map(|name| Primitive::LogInterface(name.into())),
+        any::<u32>().prop_map(Primitive::LogRule),
+        (0..10u32).prop_map(Primitive::LogSubrule),
+        prop_oneof![0..20u32, any::<u32>()].prop_map(Primitive::LogReason),
+        (0..11u8).prop_map(Primitive::LogAction),
+    ]
+}
+
 fn ports() -> impl Strategy<Value = u16> {
     prop_oneof![select(vec![80u16, 443, 53, 67, 22, 1024, 6005]), any::<u16>()]
 }
@@ -142,6 +166,7 @@ fn primitives() -> impl Strategy<Value = Primitive> {
             Primitive::Multicast(MulticastLayer::Ip),
             Primitive::Multicast(MulticastLayer::Ip6),
         ]),
+        1 => fields(),
         1 => (0..200u32).prop_map(Primitive::Less),
         1 => (0..200u32).prop_map(Primitive::Greater),
     ]

@@ -41,7 +41,13 @@ pub(super) fn headers(link_type: i32, ether_type: u16) -> Option<Vec<Vec<u8>>> {
         117 => {
             let mut header = vec![0; 64];
             (header[0], header[1]) = (61, family as u8);
-            vec![header]
+            let mut filled = header.clone();
+            // Action, reason, interface, ruleset, numbers of the rules.
+            (filled[2], filled[3]) = (1, 8);
+            filled[4..20].copy_from_slice(b"vlan100:0123456\0");
+            filled[20..26].copy_from_slice(b"spam.d");
+            (filled[39], filled[43]) = (5, 7);
+            vec![header, filled]
         }
         138 => vec![behind(&[2; 16], &kind)],
         240 => vec![behind(&[0; 4], &ethernet)],
@@ -116,6 +122,7 @@ fn frames(llc: &[u8], addresses: bool) -> Vec<Vec<u8>> {
         [&[control, flags, 0, 0][..], &rest.concat(), &[0, 0]].concat()
     };
     let ways = (0..3).flat_map(|flags| [0x08, 0x80, 0xb4].map(|control| addressed(control, flags)));
+    let ways = ways.chain([0x40, 0xc4, 0xd4, 0x0c].map(|control| addressed(control, 3)));
     let padded = [header(0x88, 26), vec![0, 0]].concat();
     let mut frames: Vec<_> =
         [header(0x08, 24), header(0x88, 26), padded, header(0x80, 24), header(0x94, 24)]
