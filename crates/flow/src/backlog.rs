@@ -29,6 +29,9 @@ pub(crate) struct Backlog {
     pub(crate) outdone_fin: Option<u32>,
     /// The number of segments that the sender sent beyond an unacknowledged FIN.
     pub(crate) beyond_fin: u32,
+    /// `true` if a segment with bytes before the unacknowledged FIN ended one byte behind it: an
+    /// acknowledgement of that number is of the FIN or of the byte.
+    pub(crate) crosses_fin: bool,
     /// `true` if the peer's duplicate acknowledgements ask for the current hole (RFC 5681, section
     /// 3.2).
     pub(crate) asked: bool,

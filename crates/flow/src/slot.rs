@@ -72,6 +72,8 @@ pub(crate) struct PendingSyn {
     pub(crate) wire_len: u32,
     pub(crate) timestamp: u64,
     pub(crate) number: u64,
+    /// `true` if the flow went on afterwards.
+    pub(crate) contradicted: bool,
 }
 
 /// The sequence space of one direction of a TCP flow. 32 bytes, so that two of them fill a cache

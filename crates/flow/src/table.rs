@@ -433,8 +433,8 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// Ends a flow, and the connection after it on the same addresses and ports, if there seems to
     /// be one.
     fn end_all(&mut self, slot: u32, reason: EndReason, handler: &mut impl FlowHandler<E::Key>) {
-        if let Some(index) = self.succeeding_syn(slot) {
-            self.replace_by_syn(slot, index, handler);
+        if let Some(confirmed) = self.succeeding_syn(slot) {
+            self.replace_by_syn(slot, confirmed, handler);
         }
         if self.slots[slot].state != State::Ended {
             self.end(slot, reason, handler);

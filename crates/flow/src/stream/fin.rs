@@ -58,7 +58,15 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     fn new_fin(&mut self) {
         if let Some(backlog) = self.backlog_mut() {
             backlog.beyond_fin = 0;
+            backlog.crosses_fin = false;
         }
+    }
+
+    /// `true` if the peer's acknowledgement may be that of a byte in the place of the FIN. The
+    /// sender's next byte, or the end of the flow, shows which of the two is true.
+    fn is_contested(&self) -> bool {
+        self.backlog().is_some_and(|backlog| backlog.crosses_fin)
+            && self.first_pending() == Some(self.direction.next)
     }
 
     /// Two FINs with different numbers: the one that the stream has reached comes first, the other
@@ -105,7 +113,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             return;
         }
         if direction.fin_is_due() {
-            self.confirm_fin();
+            if !self.is_contested() {
+                self.confirm_fin();
+            }
         } else if ahead(direction.acked, direction.fin.wrapping_add(1)) {
             let fin = direction.fin;
             self.refute_fin();

@@ -97,6 +97,12 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             self.place(start, tail);
         } else {
             self.keep(start.cast_unsigned(), tail.bytes, tail);
+            if known > 0
+                && tail.wire_len == 1
+                && let Some(backlog) = self.backlog_mut()
+            {
+                backlog.crosses_fin = true;
+            }
             self.count_beyond_fin();
             self.drain();
             self.enforce_limits();

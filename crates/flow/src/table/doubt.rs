@@ -174,7 +174,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         // What may be of another connection is not held against this one's numbers.
         let segment = Segment::of(packet, work);
         let pending = self.slots[slot].flags.has(SlotFlags::PENDING_SYN);
-        if pending && self.is_of_pending_syn(slot, &segment)
+        if pending
+            && (self.is_of_pending_syn(slot, &segment)
+                || self.confirmed_syn(slot, &segment).is_some())
             || self.leaves_closed_connection(slot, &segment)
         {
             return false;

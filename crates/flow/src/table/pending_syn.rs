@@ -4,9 +4,13 @@
 //! rewrites numbers, or forged. Nothing about the flow changes before the evidence is there: a
 //! forged SYN must not blind the watcher.
 
+mod evidence;
+
+pub(super) use evidence::Confirmed;
+
 use super::tcp::Segment;
 use crate::history::Seen;
-use crate::quarantine::{Group, Parked, is_near};
+use crate::quarantine::Parked;
 use crate::slot::{Calm, Direction, DirectionFlags as F, PendingSyn, SlotFlags, State};
 use crate::stream::ahead;
 use crate::{EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, TcpFlags, UnplacedCause};
@@ -54,6 +58,25 @@ impl PendingSyn {
     /// The sequence number after the SYN.
     const fn base(&self) -> u32 {
         self.sequence.wrapping_add(1)
+    }
+
+    /// The segment again, in a flow whose initiator sends in this orientation.
+    fn segment(&self, initiator: crate::Orientation) -> Segment<'_> {
+        let orientation =
+            if self.side == FlowSide::Initiator { initiator } else { initiator.reversed() };
+        Segment {
+            orientation,
+            sequence: self.sequence,
+            acknowledgement: self.acknowledgement,
+            flags: self.flags,
+            window: self.window,
+            window_scale: self.window_scale,
+            payload: &self.payload,
+            payload_wire_len: self.payload_wire_len,
+            wire_len: self.wire_len,
+            timestamp: self.timestamp,
+            number: self.number,
+        }
     }
 }
 
@@ -185,6 +208,14 @@ impl<E: FlowExtractor> FlowTable<E> {
         match first {
             // What is held back from before the beginning is another connection's, and left out.
             Some(first) if answers && ahead(base, first) => Syn::Belongs,
+            // Nor does the payload of a forged one become the stream's beginning.
+            Some(first)
+                if own.flags.has(F::HOLD)
+                    && segment.payload_wire_len > 0
+                    && base.wrapping_add(segment.payload_wire_len) != first =>
+            {
+                Syn::Pending
+            }
             // Nothing that a connection sends comes before its SYN.
             Some(first) if first.wrapping_sub(base) >= LATE_SYN => Syn::Pending,
             _ => Syn::Belongs,
@@ -226,6 +257,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             wire_len: segment.wire_len,
             timestamp: segment.timestamp,
             number: segment.number,
+            contradicted: false,
         };
         let list = self.pending_syns.entry(slot).or_default();
         let copy = list.iter().position(|known| {
@@ -282,123 +314,32 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// The pending SYN that a segment shows to be of the connection that goes on.
-    pub(super) fn confirmed_syn(&self, slot: u32, segment: &Segment<'_>) -> Option<usize> {
-        let list = self.pending_syns.get(&slot)?;
-        list.iter().position(|syn| self.confirms_syn(slot, segment, syn))
-    }
-
-    fn confirms_syn(&self, slot: u32, segment: &Segment<'_>, pending: &PendingSyn) -> bool {
-        let entry = &self.slots[slot];
-        let side = entry.side(segment.orientation);
-        let acknowledges = segment.flags.contains(TcpFlags::ACK);
-        let syn = segment.flags.contains(TcpFlags::SYN);
-        let base = pending.base();
-        if side == pending.side {
-            // Its sender goes on with it. A third party can send that as well as the SYN, so it
-            // counts only where the other side is not seen at all.
-            let other_unseen = entry.directions[side.opposite() as usize].seen == Seen::NONE;
-            return other_unseen && self.is_behind_syn(slot, segment, pending);
-        }
-        if !acknowledges {
-            return false;
-        }
-        // The other host answers it: with a SYN-ACK, a RST, or with the acknowledgement of a
-        // SYN-ACK or of data.
-        let acknowledged = segment.acknowledgement.wrapping_sub(base);
-        if acknowledged > self.sent_behind(slot, pending) {
-            return false;
-        }
-        if pending.answers() {
-            // One that was confirmed stays, whatever other answers there are.
-            return !syn
-                && segment.sequence == pending.acknowledgement
-                && !entry.flags.has(SlotFlags::HANDSHAKE);
-        }
-        segment.flags.intersects(TcpFlags::SYN | TcpFlags::RST)
-            || acknowledged > pending.payload_wire_len
-    }
-
-    /// The number of bytes that were seen behind a pending SYN.
-    fn sent_behind(&self, slot: u32, pending: &PendingSyn) -> u32 {
-        let base = pending.base();
-        let own = &self.slots[slot].directions[pending.side as usize];
-        let quarantine =
-            self.backlogs.peek(own.backlog).and_then(|backlog| backlog.quarantine.as_ref());
-        let ends = quarantine.into_iter().flat_map(|quarantine| &quarantine.groups).map(Group::end);
-        let behind = ends.filter(|&end| is_near(end, base)).map(|end| end.wrapping_sub(base));
-        let behind = behind.filter(|&behind| behind.cast_signed() > 0).max().unwrap_or(0);
-        behind.max(pending.payload_wire_len)
-    }
-
-    /// `true` if a segment continues a pending SYN of its own side, and not the flow.
-    fn is_behind_syn(&self, slot: u32, segment: &Segment<'_>, pending: &PendingSyn) -> bool {
-        let entry = &self.slots[slot];
-        let side = entry.side(segment.orientation);
-        let own = &entry.directions[side as usize];
-        side == pending.side
-            && !segment.flags.intersects(TcpFlags::SYN | TcpFlags::RST)
-            && segment.flags.contains(TcpFlags::ACK)
-            && segment.sequence.wrapping_sub(pending.base()) <= self.sent_behind(slot, pending)
-            && segment.sequence != own.expected()
-    }
-
-    /// `true` if a segment brings payload behind a pending SYN of its own side.
-    pub(super) fn is_of_pending_syn(&self, slot: u32, segment: &Segment<'_>) -> bool {
-        let list = self.pending_syns.get(&slot).map_or(&[][..], Vec::as_slice);
-        segment.payload_wire_len > 0
-            && list.iter().any(|syn| !syn.answers() && self.is_behind_syn(slot, segment, syn))
-    }
-
-    /// A pending SYN with data behind it, which nothing contradicts and nothing confirmed, when the
-    /// flow ends: the data is that of another connection.
-    pub(super) fn succeeding_syn(&self, slot: u32) -> Option<usize> {
-        if !self.slots[slot].flags.has(SlotFlags::PENDING_SYN) {
-            return None;
-        }
-        self.pending_syns.get(&slot)?.iter().position(|syn| {
-            let own = &self.slots[slot].directions[syn.side as usize];
-            let quarantine =
-                self.backlogs.peek(own.backlog).and_then(|backlog| backlog.quarantine.as_ref());
-            let mut groups = quarantine.into_iter().flat_map(|quarantine| &quarantine.groups);
-            groups.any(|group| {
-                is_near(group.first(), syn.base()) && !group.progressed && !group.old_acks
-            })
-        })
-    }
-
     /// The connection of a pending SYN takes the flow's place.
     pub(super) fn replace_by_syn(
         &mut self,
         slot: u32,
-        index: usize,
+        confirmed: Confirmed,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         let mut list = self.pending_syns.remove(&slot).unwrap_or_default();
         self.slots[slot].flags.clear(SlotFlags::PENDING_SYN);
-        let syn = list.remove(index);
-        self.pending_syn_bytes -= syn.payload.len();
+        let Confirmed { syn, answer } = confirmed;
+        let after = answer.filter(|&answer| answer > syn).map(|answer| list.remove(answer));
+        let syn_at = syn - usize::from(answer.is_some_and(|answer| answer < syn));
+        let before = answer.filter(|&answer| answer < syn).map(|answer| list.remove(answer));
+        let syn = list.remove(syn_at);
+        let answer = before.or(after);
+        for taken in [Some(&syn), answer.as_ref()].into_iter().flatten() {
+            self.pending_syn_bytes -= taken.payload.len();
+        }
         let rejected: Vec<_> = list.iter().map(|syn| (syn.side, syn.base())).collect();
         for syn in list {
             self.reject_syn(slot, syn, handler);
         }
         let entry = &mut self.slots[slot];
         let initiator = entry.initiator();
-        let orientation =
-            if syn.side == FlowSide::Initiator { initiator } else { initiator.reversed() };
-        let segment = Segment {
-            orientation,
-            sequence: syn.sequence,
-            acknowledgement: syn.acknowledgement,
-            flags: syn.flags,
-            window: syn.window,
-            window_scale: syn.window_scale,
-            payload: &syn.payload,
-            payload_wire_len: syn.payload_wire_len,
-            wire_len: syn.wire_len,
-            timestamp: syn.timestamp,
-            number: syn.number,
-        };
+        let segment = syn.segment(initiator);
+        let answer = answer.as_ref().map(|answer| answer.segment(initiator));
         let mut spaces = rejected;
         // A host that begins with the same number again may be answered with the same number.
         let same = entry.directions[syn.side as usize].base == syn.base();
@@ -425,6 +366,9 @@ impl<E: FlowExtractor> FlowTable<E> {
             }
             entry.flags.clear(SlotFlags::HANDSHAKE);
             self.ordinary(slot, &segment, handler);
+            if let Some(answer) = answer {
+                self.segment(slot, &answer, handler);
+            }
         } else {
             let parked = self.take_parked(slot);
             self.end(slot, EndReason::Replaced, handler);
@@ -433,6 +377,9 @@ impl<E: FlowExtractor> FlowTable<E> {
                 return;
             }
             self.ordinary(slot, &segment, handler);
+            if let Some(answer) = answer {
+                self.segment(slot, &answer, handler);
+            }
             // The sides of the new flow may be the other way round.
             let swapped = self.slots[slot].initiator() != initiator;
             if swapped {

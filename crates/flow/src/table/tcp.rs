@@ -192,16 +192,21 @@ impl<E: FlowExtractor> FlowTable<E> {
             return;
         }
         if self.slots[slot].flags.has(SlotFlags::PENDING_SYN) {
-            if let Some(index) = self.confirmed_syn(slot, segment) {
-                self.replace_by_syn(slot, index, handler);
+            if let Some(confirmed) = self.confirmed_syn(slot, segment) {
+                self.replace_by_syn(slot, confirmed, handler);
                 if self.slots[slot].state == State::Ended {
                     // The connection was not admitted.
                     self.after_end(slot, segment.payload.len());
                     return;
                 }
+            } else if self.answers_pending_syn(slot, segment) {
+                self.remember_syn(slot, segment, handler);
+                return;
             } else if self.is_of_pending_syn(slot, segment) {
                 self.park(slot, segment, handler);
                 return;
+            } else {
+                self.contradict_pending_syns(slot, segment);
             }
         }
         if segment.flags.contains(TcpFlags::RST) {

@@ -153,6 +153,7 @@ fn forged_syns_with_data_are_remembered_without_it_beyond_a_limit() {
         let mut answer = segment(Server, S, 90_001_401, "SA", 60_000, b"");
         answer[22..24].copy_from_slice(&u16::to_be_bytes(port));
         lab.frame(&answer);
+        lab.frame(&at_port(port, segment(Client, 90_001_401, S + 1, "A", 60_000, b"")));
     }
     assert_eq!(lab.side(1000, Initiator).text, forged);
     lab.wait(Duration::from_secs(3));

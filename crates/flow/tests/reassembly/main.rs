@@ -12,6 +12,7 @@ mod closing;
 mod evidence;
 mod expiry;
 mod fins;
+mod forged;
 mod gaps;
 mod handshakes;
 mod lab;
