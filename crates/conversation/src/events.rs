@@ -4,6 +4,7 @@ pub(crate) mod broadcast;
 pub(crate) mod event;
 pub(crate) mod flow_event;
 pub(crate) mod flow_number;
+pub(crate) mod flow_stream;
 pub(crate) mod outlet;
 pub(crate) mod ring;
 pub(crate) mod sink;

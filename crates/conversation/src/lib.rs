@@ -91,8 +91,8 @@ pub use engine::driver::Driver;
 pub use events::broadcast::{Broadcast, Subscription};
 pub use events::flow_event::FlowEvent;
 pub use events::flow_number::FlowNumber;
+pub use events::flow_stream::FlowStream;
 pub use events::state::StatefulFlowStream;
-pub use events::stream::FlowStream;
 #[cfg(feature = "flowscope")]
 pub use messages::{DatagramStream, MessageEvent, MessageStream, SessionStream};
 pub use queue::SideTotals;

@@ -17,10 +17,11 @@ use crate::engine::{self, Engine};
 use crate::events::broadcast::Broadcast;
 use crate::events::event::Event;
 use crate::events::flow_event::FlowEvent;
+use crate::events::flow_stream::FlowStream;
 use crate::events::outlet::{Outlet, To};
 use crate::events::ring::{Kind, Ring};
 use crate::events::sink::EventSink;
-use crate::events::stream::{EventStream, FlowStream};
+use crate::events::stream::EventStream;
 use crate::queue::gate::Gate;
 use crate::queue::inbox::Inbox;
 
