@@ -1,14 +1,7 @@
 //! Random segments, after which each captured byte of a flow must be accounted for. The fuzz target
 //! `accounting` runs the same code.
 
-#[path = "harness/accounting.rs"]
-mod accounting;
-#[path = "harness/ledger.rs"]
-mod ledger;
-#[path = "harness/segments.rs"]
-#[allow(unreachable_pub)]
-mod segments;
-
+use flow_testkit::accounting;
 use proptest::prelude::*;
 
 /// The number of cases, which `PROPTEST_CASES` overrides.

@@ -1,16 +1,10 @@
 //! Packets in batches of any size. The events must not depend on the size.
 
-#[allow(dead_code, unreachable_pub)]
-#[path = "harness/frame.rs"]
-mod frame;
-#[allow(unreachable_pub)]
-#[path = "harness/segments.rs"]
-mod segments;
-
 use flow::{
     Conflict, Data, Datagram, FiveTuple, FiveTupleKey, Flow, FlowHandler, FlowRecord, FlowSide,
     FlowTable, Gap, LinkType, Packet, Timestamp,
 };
+use flow_testkit::{frame, segments};
 
 use self::frame::Frame;
 use self::segments::{Client, Server, segment};

@@ -1,13 +1,10 @@
 //! Fragments of all kinds, compared with an array of bytes. The fuzz target `defragment` runs the
 //! same oracle for longer.
 
-#[path = "harness/fragments.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod fragments;
-
 use std::time::Duration;
 
 use flow::{DefragmentOptions, Defragmenter, FragmentOverlap, Timestamp};
+use flow_testkit::fragments;
 use proptest::prelude::*;
 
 use fragments::{Cut, POLICIES, compare, cut, push};

@@ -1,13 +1,10 @@
 //! Fragmented link-layer frames.
 
-#[path = "harness/frame.rs"]
-#[allow(dead_code, missing_docs, unreachable_pub)]
-mod frame;
-
 use flow::{
     Cause, Data, FiveTuple, FiveTupleKey, Flow, FlowHandler, FlowSide, FlowTable, LinkType, Packet,
     Timestamp,
 };
+use flow_testkit::frame;
 use frame::Frame;
 
 /// All bytes of TCP streams.

@@ -1,17 +1,8 @@
 //! Damaged packets and noise, for which the invariants must hold. The fuzz target `parse` runs the
 //! same code for longer.
 
-#[path = "harness/frame.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs)]
-mod frame;
-#[path = "harness/gallery.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs)]
-mod gallery;
-#[path = "harness/invariants.rs"]
-#[allow(unreachable_pub)]
-mod invariants;
-
 use flow::Defragmenter;
+use flow_testkit::{gallery, invariants};
 use proptest::prelude::*;
 
 proptest! {

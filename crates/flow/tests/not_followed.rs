@@ -1,13 +1,10 @@
 //! Every packet that belongs to no flow is counted under its cause.
 
-#[path = "harness/frame.rs"]
-#[allow(dead_code, missing_docs, unreachable_pub)]
-mod frame;
-
 use flow::{
     Cause, Encapsulation, FiveTuple, FlowHandler, FlowTable, LinkType, NotFollowed, Packet,
     Timestamp, Unparsed, WirelessFrame,
 };
+use flow_testkit::frame;
 use frame::Frame;
 
 struct Nobody;

@@ -1,15 +1,12 @@
 //! Datagrams with the same identification and missing fragments. Fragments of different datagrams
 //! must never be joined.
 
-#[path = "harness/frame.rs"]
-#[allow(dead_code, missing_docs, unreachable_pub)]
-mod frame;
-
 use std::time::Duration;
 
 use flow::{
     DefragmentOptions, Defragmenter, FragmentOverlap, LinkType, Packet, Parsed, Parser, Timestamp,
 };
+use flow_testkit::frame;
 use frame::Frame;
 use proptest::prelude::*;
 

@@ -1,17 +1,11 @@
 //! The same addresses and ports in different VLANs and tunnels: two connections, or the two
 //! directions of one.
 
-#[allow(dead_code, unreachable_pub, missing_docs)]
-#[path = "harness/frame.rs"]
-mod frame;
-#[allow(unreachable_pub, missing_docs)]
-#[path = "harness/segments.rs"]
-mod segments;
-
 use flow::{
     Data, FiveTuple, FiveTupleKey, Flow, FlowHandler, FlowId, FlowRecord, FlowSide, FlowTable, Gap,
     LinkType, Opening, Packet, TableStatistics, Timestamp,
 };
+use flow_testkit::{frame, segments};
 
 use self::Around::{Erspan, Gre, Mirror, Nothing, Qinq, Six, Vlan, Vxlan};
 use self::frame::Frame;

@@ -1,27 +1,10 @@
 //! The seeds of the fuzz targets satisfy the targets' checks.
 #![allow(missing_docs)]
 
-#[path = "harness/fragments.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod fragments;
-#[path = "harness/frame.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod frame;
-#[path = "harness/gallery.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod gallery;
-#[path = "harness/invariants.rs"]
-#[allow(unreachable_pub)]
-mod invariants;
-#[path = "harness/reassembly.rs"]
-#[allow(unreachable_pub)]
-mod reassembly;
-#[path = "harness/segments.rs"]
-#[allow(unreachable_pub)]
-mod segments;
-
 use std::fs;
 use std::path::Path;
+
+use flow_testkit::{fragments, invariants, reassembly};
 
 /// The seeds of a target.
 fn seeds(target: &str) -> Vec<Vec<u8>> {

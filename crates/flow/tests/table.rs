@@ -1,12 +1,5 @@
 //! Keys, scopes and fragments in the table.
 
-#[path = "harness/frame.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs)]
-mod frame;
-#[path = "harness/gallery.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs)]
-mod gallery;
-
 use std::net::IpAddr;
 
 use flow::{
@@ -14,6 +7,7 @@ use flow::{
     FlowRecord, FlowSide, FlowTable, FragmentOverlap, Headers, IpPair, LinkType, MacAddress,
     MacPair, Orientation, Packet, Timestamp,
 };
+use flow_testkit::{frame, gallery};
 
 use frame::Frame;
 

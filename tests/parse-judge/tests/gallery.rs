@@ -2,15 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use flow_testkit::gallery;
 use parse_judge::{Reference, judge};
 use ring_core::{CaptureWriter, LinkType, Packet, PacketMeta, Timestamp};
-
-#[path = "../../../crates/flow/tests/harness/frame.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs)]
-mod frame;
-#[path = "../../../crates/flow/tests/harness/gallery.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs)]
-mod gallery;
 
 /// Frames that tshark 4.0 does not decode, at least not without a preference, or for which it
 /// reports a wrong length. tcpdump decodes some of them. For the rest, the specifications are the

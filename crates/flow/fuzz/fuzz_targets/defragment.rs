@@ -2,10 +2,7 @@
 
 #![no_main]
 
-#[path = "../../tests/harness/fragments.rs"]
-#[allow(dead_code)]
-mod fragments;
-
+use flow_testkit::fragments;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| fragments::check(input));

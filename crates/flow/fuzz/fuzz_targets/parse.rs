@@ -2,16 +2,8 @@
 
 #![no_main]
 
-#[path = "../../tests/harness/frame.rs"]
-#[allow(dead_code)]
-mod frame;
-#[path = "../../tests/harness/gallery.rs"]
-#[allow(dead_code)]
-mod gallery;
-#[path = "../../tests/harness/invariants.rs"]
-mod invariants;
-
 use flow::Defragmenter;
+use flow_testkit::invariants;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

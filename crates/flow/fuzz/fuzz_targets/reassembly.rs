@@ -1,9 +1,6 @@
 //! Scripts of a fuzzer against the model of reassembly.
 #![no_main]
 
-#[path = "../../tests/harness/reassembly.rs"]
-mod reassembly;
-#[path = "../../tests/harness/segments.rs"]
-mod segments;
+use flow_testkit::reassembly;
 
 libfuzzer_sys::fuzz_target!(|script: &[u8]| reassembly::check(script));

@@ -2,19 +2,22 @@
 
 use std::net::IpAddr;
 
+use flow_testkit::frame::Frame;
+use flow_testkit::gallery;
+
 use super::*;
 use crate::{TcpFlags, TcpHeader, Timestamp, protocol};
 
-#[path = "../../tests/harness/frame.rs"]
-#[allow(unreachable_pub, missing_docs)]
-mod frame;
-#[path = "../../tests/harness/gallery.rs"]
-#[allow(unreachable_pub, missing_docs)]
-mod gallery;
+trait Parse {
+    fn parse(&self) -> Result<Parsed, Unparsed>;
+    fn parse_as(&self, link_type: LinkType) -> Result<Parsed, Unparsed>;
+    fn headers(&self) -> Headers;
+    fn headers_as(&self, link_type: LinkType) -> Headers;
+    /// The payload of the flow that was found.
+    fn payload(&self, headers: &Headers) -> &[u8];
+}
 
-use frame::Frame;
-
-impl Frame {
+impl Parse for Frame {
     fn parse(&self) -> Result<Parsed, Unparsed> {
         self.parse_as(LinkType::ETHERNET)
     }
@@ -34,7 +37,6 @@ impl Frame {
         }
     }
 
-    /// The payload of the flow that was found.
     fn payload(&self, headers: &Headers) -> &[u8] {
         &self.0[headers.payload_offset as usize..][..headers.payload_len as usize]
     }

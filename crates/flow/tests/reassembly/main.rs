@@ -1,11 +1,6 @@
 //! The guarantees of reassembly, case by case.
 
-#[path = "../harness/reassembly.rs"]
-#[allow(unreachable_pub)]
-mod harness;
-#[path = "../harness/segments.rs"]
-#[allow(unreachable_pub)]
-mod segments;
+use flow_testkit::{reassembly as harness, segments};
 
 mod admission;
 mod closing;

@@ -4,14 +4,13 @@
 //! `RINGTAP_CORPUS` names a folder with an `INDEX.tsv`, of which the columns `file`, `size` and
 //! `tcp_streams` are used. `RINGTAP_MUTATIONS` sets the number of cases.
 
-#[path = "../../../../crates/flow/tests/harness/ledger.rs"]
-mod ledger;
 mod mutation;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use flow::{FiveTuple, FiveTupleKey, FlowHandler, FlowTable, LinkType, Parsed, Scope};
+use flow_testkit::ledger;
 use ring_core::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout};
 use traffic::Random;
 

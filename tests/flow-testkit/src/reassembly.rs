@@ -12,7 +12,6 @@
 //! Every overlap policy is used. After each operation, all events of the table are compared with
 //! the arrays.
 
-#[path = "reassembly/versions.rs"]
 mod versions;
 
 use std::time::Duration;
@@ -22,7 +21,7 @@ use flow::{
     Gap, LinkType, OverlapPolicy, Packet, Timestamp, Unplaced,
 };
 
-use super::segments::{Client, Server, segment};
+use crate::segments::{Client, Server, segment};
 use versions::{Versions, byte};
 
 /// The maximum length of a stream.

@@ -3,7 +3,9 @@
 /// The sender of a segment: a client with port 40000, or a server with port 80.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
+    /// 192.0.2.1 port 40000.
     Client,
+    /// The peer.
     Server,
 }
 pub use Host::{Client, Server};

@@ -68,8 +68,11 @@ pub fn compare(cuts: &[Cut], overlap: FragmentOverlap) {
 /// A fragment before it is parsed: its offset and payload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cut {
+    /// The position of its first byte in the datagram.
     pub start: usize,
+    /// Its bytes.
     pub bytes: Vec<u8>,
+    /// `true` if it is not the last.
     pub more: bool,
 }
 

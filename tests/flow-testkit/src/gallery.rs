@@ -1,12 +1,15 @@
 //! One packet for each supported encapsulation of a TCP segment.
 
-use super::frame::Frame;
+use crate::frame::Frame;
 
 /// A frame around the TCP segment "hello" from port 40000 to port 80.
 #[derive(Clone, Debug)]
 pub struct Exhibit {
+    /// The name of the encapsulation.
     pub name: &'static str,
+    /// The link type of the frame, as in pcap files.
     pub link_type: u16,
+    /// The frame.
     pub frame: Frame,
     /// `true` if the encapsulation makes it another flow than the bare segment.
     pub scoped: bool,

@@ -7,7 +7,7 @@ use flow::{
     Parsed, Parser, Timestamp,
 };
 
-use super::gallery::{Exhibit, gallery};
+use crate::gallery::{Exhibit, gallery};
 
 struct Nobody;
 impl FlowHandler<FiveTupleKey> for Nobody {}

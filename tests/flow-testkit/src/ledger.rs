@@ -14,7 +14,7 @@ use flow::{
 };
 
 /// A table, and its events.
-pub(crate) struct Ledger {
+pub struct Ledger {
     table: FlowTable<FiveTuple>,
     told: Told,
 }
@@ -38,7 +38,7 @@ struct Account {
 
 impl Ledger {
     /// Each bit of `options` is an option of the table.
-    pub(crate) fn new(options: u8) -> Self {
+    pub fn new(options: u8) -> Self {
         let mut builder = FlowTable::builder(FiveTuple::bidirectional())
             .hole_timeout(Duration::from_secs(20))
             .idle_expiry(options & 1 != 0);
@@ -62,7 +62,7 @@ impl Ledger {
     ///
     /// # Panics
     /// If the handler's contract is broken.
-    pub(crate) fn pass(&mut self, mut packet: Packet<'_>) {
+    pub fn pass(&mut self, mut packet: Packet<'_>) {
         self.told.packets.push(Account::default());
         packet.number = self.told.packets.len() as u64;
         let before = self.table.statistics();
@@ -90,7 +90,7 @@ impl Ledger {
 
     /// Advances the time.
     #[allow(dead_code)] // Captures bring times of their own.
-    pub(crate) fn advance(&mut self, now: Timestamp) {
+    pub fn advance(&mut self, now: Timestamp) {
         self.table.advance(now, &mut self.told);
     }
 
@@ -98,7 +98,7 @@ impl Ledger {
     ///
     /// # Panics
     /// If a byte is unaccounted for.
-    pub(crate) fn finish(mut self) -> u64 {
+    pub fn finish(mut self) -> u64 {
         self.table.finish(&mut self.told);
         let statistics = self.table.statistics();
         let wrong: Vec<_> = (1..)

@@ -2,7 +2,7 @@
 
 /// The versions of a byte.
 #[derive(Clone, Copy, Default)]
-pub struct Versions {
+pub(super) struct Versions {
     pub count: u16,
     pub first: u8,
     pub last: u8,
@@ -11,18 +11,18 @@ pub struct Versions {
 }
 
 /// The sender's byte at a position.
-pub fn byte(position: usize) -> u8 {
+pub(super) fn byte(position: usize) -> u8 {
     (position.wrapping_mul(2_654_435_761) >> 7) as u8
 }
 
 impl Versions {
     /// The bit for a version of the byte at a position.
-    pub fn bit(at: usize, version: u8) -> u64 {
+    pub(super) fn bit(at: usize, version: u8) -> u64 {
         let difference = byte(at) ^ version;
         if difference == 0 { 1 } else { 2 << (difference >> 3) }
     }
 
-    pub fn push(&mut self, at: usize, version: u8) {
+    pub(super) fn push(&mut self, at: usize, version: u8) {
         if self.count == 0 {
             self.first = version;
         }

@@ -3,18 +3,18 @@
 //! A script of bytes is interpreted as a list of segments of two hosts in several sequence spaces:
 //! a connection that continues, jumps of any length, copies from the other side of a middlebox,
 //! forged SYNs, FINs and resets, reused ports, truncated packets, and pauses. There is no expected
-//! stream; the models of [`reassembly`](super::reassembly) have one, for a single connection.
+//! stream; the models of [`reassembly`](crate::reassembly) have one, for a single connection.
 
 use flow::{LinkType, Packet, Timestamp};
 
-use super::ledger::Ledger;
-use super::segments::{Client, Server, segment};
+use crate::ledger::Ledger;
+use crate::segments::{Client, Server, segment};
 
 /// Runs a script.
 ///
 /// # Panics
 /// If a byte is unaccounted for, or the handler's contract is broken.
-pub(crate) fn check(script: &[u8]) {
+pub fn check(script: &[u8]) {
     let mut script = script.iter().copied();
     let Some(options) = script.next() else { return };
     let mut ledger = Ledger::new(options);
