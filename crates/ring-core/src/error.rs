@@ -5,8 +5,8 @@ use std::io;
 use std::path::PathBuf;
 
 use ring_sys::capability::Capability;
+use ring_sys::errno;
 
-use crate::xdp::libc_errno;
 use crate::{LinkType, Timestamp, xdp};
 
 /// The error type of this crate.
@@ -267,7 +267,7 @@ fn hex(bytes: &[u8]) -> String {
 pub(crate) fn no_interface(name: &str, source: io::Error) -> Error {
     match source.kind() {
         io::ErrorKind::NotFound => Error::NoInterface { name: name.to_owned() },
-        _ if source.raw_os_error() == Some(libc_errno::ENODEV) => {
+        _ if source.raw_os_error() == Some(errno::ENODEV) => {
             Error::NoInterface { name: name.to_owned() }
         }
         _ => Error::System { operation: "look for the interface", source },
@@ -443,7 +443,7 @@ impl From<xdp::Error> for Error {
     fn from(error: xdp::Error) -> Self {
         match error {
             xdp::Error::NoSuchInterface { interface, source }
-                if source.raw_os_error() == Some(libc_errno::ENODEV) =>
+                if source.raw_os_error() == Some(errno::ENODEV) =>
             {
                 Self::NoInterface { name: interface }
             }

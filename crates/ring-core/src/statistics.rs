@@ -1,5 +1,7 @@
 //! Counters of a source.
 
+use std::ops::AddAssign;
+
 /// Totals since a source was opened. They never decrease, except for `blocks_on_loan`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -27,4 +29,35 @@ pub struct Statistics {
     pub ring_exhausted: u64,
     /// Blocks that are on loan now.
     pub blocks_on_loan: u64,
+}
+
+/// Adds each counter.
+impl AddAssign for Statistics {
+    fn add_assign(&mut self, other: Self) {
+        // All fields are named, so that a new one cannot be forgotten.
+        let Self {
+            packets,
+            drops,
+            freezes,
+            truncated,
+            losing,
+            malformed,
+            discarded,
+            untestable,
+            undecided_fragments,
+            ring_exhausted,
+            blocks_on_loan,
+        } = other;
+        self.packets += packets;
+        self.drops += drops;
+        self.freezes += freezes;
+        self.truncated += truncated;
+        self.losing += losing;
+        self.malformed += malformed;
+        self.discarded += discarded;
+        self.untestable += untestable;
+        self.undecided_fragments += undecided_fragments;
+        self.ring_exhausted += ring_exhausted;
+        self.blocks_on_loan += blocks_on_loan;
+    }
 }

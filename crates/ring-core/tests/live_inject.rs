@@ -251,7 +251,7 @@ fn refused_frames_are_counted_and_the_others_arrive() -> Result {
             let rejection = injector.rejection().expect("there were some");
             let last = numbered(400).iter().rposition(|frame| frame.len() > 1014).expect("one");
             assert_eq!(rejection.number, last as u64 + 1, "{case}");
-            assert_eq!(rejection.errno, ring_sys::packet::EMSGSIZE, "{case}");
+            assert_eq!(rejection.errno, ring_sys::errno::EMSGSIZE, "{case}");
         }
     }
     Ok(())
@@ -276,7 +276,7 @@ fn a_lowered_mtu_does_not_hold_a_copying_ring_up() -> Result {
     let statistics = injector.statistics();
     let (taken, refused) = (frames.len() as u64, 400 - frames.len() as u64);
     assert_eq!((statistics.packets, statistics.rejected), (taken, refused));
-    assert_eq!(injector.rejection().expect("some").errno, ring_sys::packet::EMSGSIZE);
+    assert_eq!(injector.rejection().expect("some").errno, ring_sys::errno::EMSGSIZE);
     assert!(frames_of(arrived(&mut capture)?) == frames);
     Ok(())
 }
@@ -301,7 +301,7 @@ fn a_frame_that_is_never_taken_is_given_up() -> Result {
         if injector.statistics().rejected > 0 {
             assert!(started.elapsed() >= patience);
             let rejection = injector.rejection().expect("one");
-            assert_eq!((rejection.number, rejection.errno), (2, ring_sys::packet::ENOBUFS));
+            assert_eq!((rejection.number, rejection.errno), (2, ring_sys::errno::ENOBUFS));
         }
     }
     Ok(())

@@ -9,8 +9,8 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use crate::netlink;
 use crate::socket_option::check;
-use crate::xdp::attachment as link;
 
 pub use self::spread::ReceiveSpread;
 pub use libc::{ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_NONE};
@@ -160,7 +160,14 @@ pub fn netmask(name: &str) -> io::Result<Option<Ipv4Addr>> {
 /// # Errors
 /// As netlink(7): `ENODEV`.
 pub fn largest_segment(index: u32) -> io::Result<u32> {
-    link::largest_segment(index)
+    /// `IFLA_*` of `linux/if_link.h`.
+    const GSO_MAX_SIZE: u16 = 41;
+    const GRO_MAX_SIZE: u16 = 58;
+    let link = netlink::get_link(index)?;
+    let sizes = netlink::attributes(&link)
+        .filter(|(kind, _)| matches!(*kind, GSO_MAX_SIZE | GRO_MAX_SIZE))
+        .filter_map(|(_, value)| value.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes)));
+    Ok(sizes.max().unwrap_or(0))
 }
 
 /// All interfaces of this network namespace, ordered by index.

@@ -17,6 +17,7 @@
 //! - [`capability`]: capabilities of this process
 //! - [`filter`]: classic BPF programs for sockets
 //! - [`clock`]: the system's clocks
+//! - [`errno`]: error numbers, errno(3)
 //!
 //! # Shared memory
 //!
@@ -36,11 +37,13 @@
 pub mod bpf;
 pub mod capability;
 pub mod clock;
+pub mod errno;
 pub mod event;
 pub mod filter;
 pub mod interface;
 pub mod local_time;
 pub mod mmap;
+mod netlink;
 pub mod packet;
 pub mod processor;
 mod socket_option;

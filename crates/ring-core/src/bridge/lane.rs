@@ -1,6 +1,6 @@
 //! One direction of a bridge over AF_PACKET.
 
-use ring_sys::packet::ENETDOWN;
+use ring_sys::errno::ENETDOWN;
 
 use super::cut::{Cut, without_jumbo_header};
 use super::{LaneStatistics, Pumped, Transit, Verdict};

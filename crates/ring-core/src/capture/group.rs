@@ -1,7 +1,6 @@
 //! Groups of captures that share an interface's packets.
 
 use std::io;
-use std::ops::AddAssign;
 use std::thread::{self, JoinHandle};
 
 use ring_sys::processor;
@@ -170,21 +169,5 @@ impl CaptureGroupBuilder {
             .map(super::builder::Closed::let_through)
             .collect::<Result<_, _>>()?;
         Ok(CaptureGroup { members, number })
-    }
-}
-
-impl AddAssign for Statistics {
-    fn add_assign(&mut self, other: Self) {
-        self.packets += other.packets;
-        self.drops += other.drops;
-        self.freezes += other.freezes;
-        self.truncated += other.truncated;
-        self.losing += other.losing;
-        self.malformed += other.malformed;
-        self.discarded += other.discarded;
-        self.untestable += other.untestable;
-        self.undecided_fragments += other.undecided_fragments;
-        self.ring_exhausted += other.ring_exhausted;
-        self.blocks_on_loan += other.blocks_on_loan;
     }
 }

@@ -3,9 +3,10 @@
 use std::io;
 
 use packet_filter::Program;
+use ring_sys::errno::ENETDOWN;
 use ring_sys::filter::{Instruction, RET_K};
+use ring_sys::packet::PacketSocket;
 use ring_sys::packet::abi::{PACKET_MR_PROMISC, PacketMreq, TpacketStatsV3};
-use ring_sys::packet::{ENETDOWN, PacketSocket};
 
 use super::filter::{self, CaptureFilter, Prepared};
 use crate::error::system;

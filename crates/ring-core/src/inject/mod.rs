@@ -16,7 +16,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ring_sys::packet::{EINVAL, EMSGSIZE, ENOBUFS, ENXIO, PacketSocket};
+use ring_sys::errno::{EINVAL, EMSGSIZE, ENOBUFS, ENXIO};
+use ring_sys::packet::PacketSocket;
 use ring_sys::writable;
 
 #[cfg(feature = "tokio")]

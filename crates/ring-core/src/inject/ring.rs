@@ -75,7 +75,7 @@ impl Ring {
         skips: bool,
     ) -> io::Result<Self> {
         let geometry = Geometry::new(count, longest)
-            .ok_or_else(|| io::Error::from_raw_os_error(ring_sys::packet::EINVAL))?;
+            .ok_or_else(|| io::Error::from_raw_os_error(ring_sys::errno::EINVAL))?;
         socket.set_version(TPACKET_V2)?;
         if skips {
             socket.set_loss(true)?;

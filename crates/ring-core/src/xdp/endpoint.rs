@@ -3,12 +3,13 @@
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 
+use ring_sys::errno;
 use ring_sys::packet::PacketSocket;
 use ring_sys::packet::abi::{PACKET_MR_PROMISC, PacketMreq};
 use ring_sys::xdp;
 
 use super::cursor::Jumped;
-use super::error::{Error, explain, libc_errno};
+use super::error::{Error, explain};
 use super::memory::Claims;
 use super::mtu::Mtu;
 use super::program::{Entry, Place};
@@ -112,7 +113,7 @@ impl Endpoint {
         let Some(socket) = &self.socket else { return Ok(()) };
         match socket.wake_receive() {
             Err(source) => match source.raw_os_error() {
-                Some(libc_errno::EAGAIN | libc_errno::EBUSY | libc_errno::ENOBUFS) => Ok(()),
+                Some(errno::EAGAIN | errno::EBUSY | errno::ENOBUFS) => Ok(()),
                 _ => Err(self.failure("receiving", source)),
             },
             Ok(()) => Ok(()),
@@ -124,13 +125,11 @@ impl Endpoint {
     pub(crate) fn failure(&self, operation: &'static str, source: std::io::Error) -> Error {
         let gone = || Error::InterfaceGone { interface: self.interface.to_string() };
         match source.raw_os_error() {
-            Some(libc_errno::ENETDOWN | libc_errno::ENXIO | libc_errno::ENODEV)
-                if self.take_error().is_err() =>
-            {
+            Some(errno::ENETDOWN | errno::ENXIO | errno::ENODEV) if self.take_error().is_err() => {
                 gone()
             }
             // An earlier call may have taken the error.
-            Some(libc_errno::ENXIO | libc_errno::ENODEV)
+            Some(errno::ENXIO | errno::ENODEV)
                 if ring_sys::interface::name(self.index).is_err() =>
             {
                 gone()

@@ -3,6 +3,7 @@
 use std::io;
 
 use ring_sys::bpf::LoadError;
+use ring_sys::errno;
 
 use super::program::Mode;
 
@@ -260,7 +261,7 @@ pub(crate) fn explain(
     source: io::Error,
 ) -> Error {
     match source.raw_os_error() {
-        Some(libc_errno::EPERM | libc_errno::EACCES) => {
+        Some(errno::EPERM | errno::EACCES) => {
             Error::MissingCapability { operation, capabilities, source }
         }
         _ => match (since, KernelVersion::running()) {
@@ -276,34 +277,11 @@ pub(crate) fn explain(
 pub(crate) fn unless_down<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(Error::System { source, .. })
-            if source.raw_os_error() == Some(libc_errno::ENETDOWN) =>
-        {
+        Err(Error::System { source, .. }) if source.raw_os_error() == Some(errno::ENETDOWN) => {
             Ok(None)
         }
         Err(error) => Err(error),
     }
-}
-
-/// Error numbers (`asm-generic/errno-base.h`, `asm-generic/errno.h`). They are the same on all of
-/// Rust's Linux targets except MIPS and SPARC, which have no AF_XDP drivers.
-pub(crate) mod libc_errno {
-    pub(crate) const EPERM: i32 = 1;
-    pub(crate) const ENXIO: i32 = 6;
-    pub(crate) const E2BIG: i32 = 7;
-    pub(crate) const EAGAIN: i32 = 11;
-    pub(crate) const ENOMEM: i32 = 12;
-    pub(crate) const EACCES: i32 = 13;
-    pub(crate) const EBUSY: i32 = 16;
-    pub(crate) const EEXIST: i32 = 17;
-    pub(crate) const ENODEV: i32 = 19;
-    pub(crate) const EINVAL: i32 = 22;
-    pub(crate) const ENOSPC: i32 = 28;
-    pub(crate) const ERANGE: i32 = 34;
-    pub(crate) const EOPNOTSUPP: i32 = 95;
-    pub(crate) const EAFNOSUPPORT: i32 = 97;
-    pub(crate) const ENETDOWN: i32 = 100;
-    pub(crate) const ENOBUFS: i32 = 105;
 }
 
 #[cfg(all(test, not(loom)))]

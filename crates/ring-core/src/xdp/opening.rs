@@ -5,6 +5,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ring_sys::errno;
 use ring_sys::interface::{self, Interface};
 use ring_sys::packet::PacketSocket;
 use ring_sys::xdp;
@@ -17,7 +18,7 @@ use super::builder::{Direction, MultiBuffer, SocketBuilder, ZeroCopy};
 use super::completions::Completions;
 use super::cursor::Side;
 use super::endpoint::{Endpoint, Promiscuous};
-use super::error::{Error, KernelVersion, explain, libc_errno};
+use super::error::{Error, KernelVersion, explain};
 use super::fill::Fill;
 use super::memory::Holder;
 use super::mtu::Mtu;
@@ -235,12 +236,12 @@ impl SocketBuilder {
     ) -> Result<super::program::Entry, Error> {
         let key = self.key.unwrap_or(self.queue);
         program.enter(key, socket.as_fd()).map_err(|source| match source.raw_os_error() {
-            Some(libc_errno::EEXIST) => Error::QueueBusy {
+            Some(errno::EEXIST) => Error::QueueBusy {
                 interface: self.interface.clone(),
                 queue: self.queue,
                 waited: Duration::ZERO,
             },
-            Some(libc_errno::E2BIG) => Error::Geometry {
+            Some(errno::E2BIG) => Error::Geometry {
                 what: "a number in the map of sockets",
                 value: key.into(),
                 rule: "it must be below the number of the map's entries",
@@ -277,7 +278,7 @@ impl SocketBuilder {
 
     fn open_socket(&self) -> Result<xdp::Socket, Error> {
         let socket = xdp::Socket::new().map_err(|source| match source.raw_os_error() {
-            Some(libc_errno::EAFNOSUPPORT) => {
+            Some(errno::EAFNOSUPPORT) => {
                 match (KernelVersion::running(), KernelVersion::new(4, 18)) {
                     (Ok(have), needs) if have < needs => {
                         Error::KernelTooOld { feature: "AF_XDP", needs, have }
@@ -348,7 +349,7 @@ impl SocketBuilder {
             };
             match bound {
                 Ok(()) => return Ok(()),
-                Err(error) if error.raw_os_error() == Some(libc_errno::EBUSY) => {
+                Err(error) if error.raw_os_error() == Some(errno::EBUSY) => {
                     let waited = started.elapsed();
                     if waited >= self.busy_retry {
                         let (interface, queue) = (self.interface.clone(), self.queue);
@@ -371,9 +372,7 @@ impl SocketBuilder {
     fn refused(&self, source: io::Error, shared: bool, multi_buffer: bool) -> Error {
         let driver = || interface::find(&self.interface).ok().and_then(|found| found.driver);
         match source.raw_os_error() {
-            Some(libc_errno::EOPNOTSUPP | libc_errno::EINVAL)
-                if self.zero_copy == ZeroCopy::Required =>
-            {
+            Some(errno::EOPNOTSUPP | errno::EINVAL) if self.zero_copy == ZeroCopy::Required => {
                 Error::NoDriverSupport {
                     interface: self.interface.clone(),
                     driver: driver(),
@@ -381,11 +380,11 @@ impl SocketBuilder {
                     hint: "let packets be copied",
                 }
             }
-            Some(libc_errno::EINVAL) if self.queue > 0 && self.queues() == Some(0) => {
+            Some(errno::EINVAL) if self.queue > 0 && self.queues() == Some(0) => {
                 let (interface, queue) = (self.interface.clone(), self.queue);
                 Error::NoSuchQueue { interface, queue, queues: 1 }
             }
-            Some(libc_errno::ENETDOWN) => {
+            Some(errno::ENETDOWN) => {
                 Error::System { operation: "binding the socket (the interface is down)", source }
             }
             _ => {

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use ring_sys::bpf::abi::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 use ring_sys::bpf::{self, LoadError, Map, MapKind, ProgramKind, XdpLink};
+use ring_sys::errno;
 use ring_sys::interface;
 use ring_sys::xdp::attachment;
 
 use super::assembly;
-use super::error::{Error, KernelVersion, explain, libc_errno};
+use super::error::{Error, KernelVersion, explain};
 use super::steering::Steering;
 
 /// The hook at which a program runs.
@@ -289,7 +290,7 @@ pub(super) fn load(code: &[bpf::Instruction]) -> Result<bpf::Program, Error> {
     load(true).or_else(|_| load(false)).map_err(|error| {
         let LoadError { source, log } = error;
         match source.raw_os_error() {
-            Some(libc_errno::EPERM) => explain("loading the program", CAPABILITIES, None, source),
+            Some(errno::EPERM) => explain("loading the program", CAPABILITIES, None, source),
             _ => Error::Program(LoadError { source, log }),
         }
     })
@@ -318,33 +319,33 @@ fn attach_program(
                 && matches!(
                     source.raw_os_error(),
                     Some(
-                        libc_errno::EOPNOTSUPP
-                            | libc_errno::EINVAL
-                            | libc_errno::ERANGE
+                        errno::EOPNOTSUPP
+                            | errno::EINVAL
+                            | errno::ERANGE
                             // Too few queues: a virtual link has fewer receive queues than its
                             // peer has send queues (veth_xdp_set of drivers/net/veth.c), or an
                             // adapter has too few.
-                            | libc_errno::ENOSPC
-                            | libc_errno::ENOMEM
+                            | errno::ENOSPC
+                            | errno::ENOMEM
                     )
                 ) =>
         {
             generic(Some(source))
         }
         Err(Error::System { source, operation }) => Err(match source.raw_os_error() {
-            Some(libc_errno::EOPNOTSUPP) => Error::NoDriverSupport {
+            Some(errno::EOPNOTSUPP) => Error::NoDriverSupport {
                 interface: name.to_owned(),
                 driver: interface::find(name).ok().and_then(|found| found.driver),
                 what: "XDP in native mode",
                 hint: "use generic mode, or leave the choice to us",
             },
-            Some(libc_errno::ENOSPC) => Error::NoDriverSupport {
+            Some(errno::ENOSPC) => Error::NoDriverSupport {
                 interface: name.to_owned(),
                 driver: interface::find(name).ok().and_then(|found| found.driver),
                 what: "XDP in native mode with so few receive queues",
                 hint: "give it as many as its peer sends with (`ethtool -L`), use generic mode, or leave the choice to us",
             },
-            Some(libc_errno::ERANGE | libc_errno::EINVAL)
+            Some(errno::ERANGE | errno::EINVAL)
                 if interface::mtu(name).is_ok_and(|mtu| mtu > 3000) =>
             {
                 let mtu = interface::mtu(name).unwrap_or(0);
@@ -371,12 +372,10 @@ fn attach_in(
             Ok(link) => return Ok(link),
             Err(error) => error,
         };
-        if !matches!(source.raw_os_error(), Some(libc_errno::EBUSY | libc_errno::EEXIST)) {
+        if !matches!(source.raw_os_error(), Some(errno::EBUSY | errno::EEXIST)) {
             // These errors depend on the driver, so the caller examines them.
             return Err(match source.raw_os_error() {
-                Some(libc_errno::EOPNOTSUPP | libc_errno::ERANGE) => {
-                    Error::System { operation, source }
-                }
+                Some(errno::EOPNOTSUPP | errno::ERANGE) => Error::System { operation, source },
                 _ => explain(operation, CAPABILITIES, Some(LINKS), source),
             });
         }

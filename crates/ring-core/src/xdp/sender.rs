@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ring_sys::errno;
 use ring_sys::event::{self, FAILED, WRITABLE};
 use ring_sys::xdp::abi::{
     XDP_PKT_CONTD, XDP_TX_METADATA, XDP_TXMD_FLAGS_CHECKSUM, XDP_TXMD_FLAGS_TIMESTAMP, XdpDesc,
@@ -11,7 +12,7 @@ use ring_sys::xdp::abi::{
 
 use super::completions::{SendTimestamp, tag};
 use super::endpoint::{Endpoint, jumped};
-use super::error::{Error, libc_errno};
+use super::error::Error;
 use super::frame::Frame;
 use super::memory::Lease;
 use super::ring::Ring;
@@ -265,7 +266,7 @@ impl Sender {
             if let Err(source) = socket.wake_send() {
                 match source.raw_os_error() {
                     // More is queued than the kernel sends per call, or there is no room somewhere.
-                    Some(libc_errno::EAGAIN | libc_errno::EBUSY | libc_errno::ENOBUFS) => {}
+                    Some(errno::EAGAIN | errno::EBUSY | errno::ENOBUFS) => {}
                     _ => return Err(endpoint.failure("sending", source)),
                 }
             }

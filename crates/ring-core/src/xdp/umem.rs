@@ -4,11 +4,12 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use ring_sys::errno;
 use ring_sys::mmap::Mapping;
 use ring_sys::xdp::abi::{XDP_UMEM_TX_SW_CSUM, XDP_UMEM_UNALIGNED_CHUNK_FLAG, XskTxMetadata};
 use ring_sys::xdp::{self, UmemRequest};
 
-use super::error::{Error, KernelVersion, explain, libc_errno};
+use super::error::{Error, KernelVersion, explain};
 use super::memory::{Layout, Lease, MOST_QUEUES, Memory};
 use super::queue::QueueRings;
 
@@ -332,7 +333,7 @@ impl Shared {
         };
         let registered = socket.register_umem(self.memory.mapping(), self.memory.len(), request);
         registered.map_err(|source| match source.raw_os_error() {
-            Some(libc_errno::ENOBUFS | libc_errno::ENOMEM) => {
+            Some(errno::ENOBUFS | errno::ENOMEM) => {
                 Error::LockedMemory { needed: self.memory.len() as u64, limit: locked_limit() }
             }
             _ => {

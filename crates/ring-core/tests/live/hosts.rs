@@ -62,7 +62,7 @@ impl Sender {
             while !batch.is_empty() {
                 match self.0.send_packets(&mut batch) {
                     Ok(sent) => batch.remove_first(sent),
-                    Err(error) if error.raw_os_error() == Some(ring_sys::packet::ENOBUFS) => {}
+                    Err(error) if error.raw_os_error() == Some(ring_sys::errno::ENOBUFS) => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(error) => return Err(error.into()),
                 }

@@ -20,18 +20,6 @@ use crate::filter::Instruction;
 use crate::mmap::Mapping;
 use crate::socket_option::{self, check};
 
-/// The error of a socket whose interface went down.
-pub const ENETDOWN: i32 = libc::ENETDOWN;
-/// The error for a full send queue.
-pub const ENOBUFS: i32 = libc::ENOBUFS;
-/// The error for a packet that is too long.
-pub const EMSGSIZE: i32 = libc::EMSGSIZE;
-/// The error for an invalid packet: shorter than its header, or contradicted by its virtio-net
-/// header.
-pub const EINVAL: i32 = libc::EINVAL;
-/// The error if the interface that the socket is bound to is gone.
-pub const ENXIO: i32 = libc::ENXIO;
-
 /// A packet socket, closed on drop.
 #[derive(Debug)]
 pub struct PacketSocket {
@@ -322,8 +310,7 @@ impl PacketSocket {
     /// # Errors
     /// As socket(7).
     pub fn set_prefer_busy_poll(&self, prefer: bool) -> io::Result<()> {
-        const SO_PREFER_BUSY_POLL: i32 = 69;
-        self.set_socket_int(SO_PREFER_BUSY_POLL, i32::from(prefer))
+        self.set_socket_int(libc::SO_PREFER_BUSY_POLL, i32::from(prefer))
     }
 
     /// Sets the maximum number of packets to take per busy poll (`SO_BUSY_POLL_BUDGET`).

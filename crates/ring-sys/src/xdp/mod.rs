@@ -220,12 +220,10 @@ impl Socket {
     /// # Errors
     /// As socket(7): `EPERM` without `CAP_NET_ADMIN`; `ENOPROTOOPT` before Linux 5.11.
     pub fn set_busy_poll(&self, microseconds: i32, budget: i32) -> io::Result<()> {
-        const SO_PREFER_BUSY_POLL: i32 = 69;
-        const SO_BUSY_POLL_BUDGET: i32 = 70;
         let options = [
-            (SO_PREFER_BUSY_POLL, 1),
+            (libc::SO_PREFER_BUSY_POLL, 1),
             (libc::SO_BUSY_POLL, microseconds),
-            (SO_BUSY_POLL_BUDGET, budget),
+            (libc::SO_BUSY_POLL_BUDGET, budget),
         ];
         for (name, value) in options {
             // SAFETY: these options take an int.
