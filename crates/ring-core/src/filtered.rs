@@ -4,17 +4,11 @@ mod fragments;
 #[cfg(test)]
 mod tests;
 
-use std::os::fd::BorrowedFd;
-use std::time::Duration;
-
-use bytes::Bytes;
 use packet_filter::{Ancillary, Filter, Options, Program, Target};
 
 use self::fragments::{Datagram, Fragment, Fragments, Held};
 use crate::capture::ancillary;
-use crate::{
-    Error, Interrupter, LinkType, Next, Packet, PacketBatch, PacketSource, Statistics, Timeout,
-};
+use crate::{Error, LinkType, Packet, PacketBatch, PacketSource, Select, Selected, Statistics};
 
 /// Packets of another source that match a filter expression. Meant for files and memory. For a
 /// [`Capture`](crate::Capture), set the filter there: the kernel does it at less cost.
@@ -22,7 +16,7 @@ use crate::{
 /// The expression is compiled for each link type when its first packet is read. Packets of a link
 /// type for which the expression cannot be compiled do not pass, and
 /// [`untestable`](Self::untestable) counts them. If no packet could be tested, the source ends with
-/// that error. Packets keep their numbers. A batch in which no packet passes is delivered empty.
+/// that error. The totals of packets are those of packets that passed.
 ///
 /// Only the first fragment of an IP datagram has ports. If the expression tests them
 /// ([`Filter::misses_fragments`]), the other fragments get the verdict of the first one, for up to
@@ -43,13 +37,13 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
+pub type Filtered<S> = Selected<S, CompiledFilter>;
+
+/// A filter expression, compiled for each link type when its first packet is read.
 #[derive(Debug)]
-pub struct Filtered<S> {
-    source: S,
+pub struct CompiledFilter {
     expression: Expression,
     programs: Vec<Compiled>,
-    /// Verdicts on the packets of the current batch.
-    verdicts: Vec<bool>,
     /// State of fragmented datagrams, if the expression tests fields that only first fragments
     /// have.
     fragments: Option<Box<Fragments>>,
@@ -80,14 +74,6 @@ struct Compiled {
     program: Result<Program, Option<Error>>,
 }
 
-/// The packets of a batch that pass a filter.
-#[derive(Debug)]
-pub struct FilteredBatch<'a, B> {
-    batch: B,
-    verdicts: &'a [bool],
-    released: &'a [Held],
-}
-
 impl<S: PacketSource> Filtered<S> {
     /// Filters a source.
     ///
@@ -116,55 +102,43 @@ impl<S: PacketSource> Filtered<S> {
             programs.push(Compiled { link_type, tag_apart: false, program: Ok(program) });
         }
         let fragments = expression.filter.misses_fragments().then(Box::default);
-        Ok(Self {
-            source,
+        let filter = CompiledFilter {
             expression,
             programs,
-            verdicts: Vec::new(),
             fragments,
             released: Vec::new(),
             waiting: Vec::new(),
             passed: 0,
             truncated: 0,
             untestable: 0,
-        })
-    }
-
-    /// The underlying source.
-    pub fn get_ref(&self) -> &S {
-        &self.source
+        };
+        Ok(Self::by(source, filter))
     }
 
     /// The number of packets that failed because the expression cannot be tested on their link
     /// type.
     pub fn untestable(&self) -> u64 {
-        self.untestable
+        self.decision.untestable
     }
 
     /// The number of fragments that failed because the first fragment of their datagram was not
     /// captured.
     pub fn undecided_fragments(&self) -> u64 {
-        self.fragments.as_ref().map_or(0, |fragments| fragments.undecided())
-    }
-
-    /// Returns the underlying source.
-    pub fn into_inner(self) -> S {
-        self.source
+        self.decision.undecided_fragments()
     }
 }
 
-impl<S: PacketSource> PacketSource for Filtered<S> {
-    type Batch<'a>
-        = FilteredBatch<'a, S::Batch<'a>>
-    where
-        S: 'a;
+impl CompiledFilter {
+    fn undecided_fragments(&self) -> u64 {
+        self.fragments.as_ref().map_or(0, |fragments| fragments.undecided())
+    }
+}
 
-    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
+impl Select for CompiledFilter {
+    fn select(&mut self, batch: &impl PacketBatch, verdicts: &mut Vec<bool>) {
         let Self {
-            source,
             expression,
             programs,
-            verdicts,
             fragments,
             released,
             waiting,
@@ -172,13 +146,6 @@ impl<S: PacketSource> PacketSource for Filtered<S> {
             truncated,
             untestable,
         } = self;
-        let batch = match source.next_batch(timeout)? {
-            Next::Batch(batch) => batch,
-            Next::TimedOut => return Ok(Next::TimedOut),
-            Next::Interrupted => return Ok(Next::Interrupted),
-            Next::End => return never_tested(programs).map_or(Ok(Next::End), Err),
-        };
-        verdicts.clear();
         released.clear();
         if expression.filter.expression().is_none() {
             verdicts.resize(batch.packets().count(), true);
@@ -197,7 +164,7 @@ impl<S: PacketSource> PacketSource for Filtered<S> {
             }
         }
         if let Some(fragments) = fragments {
-            judge_fragments(&batch, fragments, verdicts, waiting, released);
+            judge_fragments(batch, fragments, verdicts, waiting, released);
         }
         for (packet, _) in batch.packets().zip(&*verdicts).filter(|(_, passes)| **passes) {
             *passed += 1;
@@ -207,65 +174,22 @@ impl<S: PacketSource> PacketSource for Filtered<S> {
             *passed += 1;
             *truncated += u64::from(held.packet().is_truncated());
         }
-        Ok(Next::Batch(FilteredBatch { batch, verdicts, released }))
     }
 
-    /// The source's totals, except for the number of packets, which counts those that passed, and
-    /// the counters of untested packets.
-    fn statistics(&mut self) -> Result<Statistics, Error> {
-        let mut all = self.source.statistics()?;
+    fn released(&self) -> impl Iterator<Item = Packet<'_>> {
+        self.released.iter().map(Held::packet)
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        never_tested(&mut self.programs).map_or(Ok(()), Err)
+    }
+
+    /// The number of packets counts those that passed, and untested packets are added.
+    fn adjust(&self, mut all: Statistics) -> Statistics {
         (all.packets, all.truncated) = (self.passed, self.truncated);
-        all.untestable += self.untestable();
+        all.untestable += self.untestable;
         all.undecided_fragments += self.undecided_fragments();
-        Ok(all)
-    }
-
-    fn link_type(&self) -> Option<LinkType> {
-        self.source.link_type()
-    }
-
-    fn is_live(&self) -> bool {
-        self.source.is_live()
-    }
-
-    fn never_waits(&self) -> bool {
-        self.source.never_waits()
-    }
-
-    fn held_back(&self) -> Duration {
-        self.source.held_back()
-    }
-
-    fn interrupter(&self) -> Option<Interrupter> {
-        self.source.interrupter()
-    }
-
-    fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        self.source.readiness()
-    }
-}
-
-impl<B> FilteredBatch<'_, B> {
-    /// The underlying batch, including packets that do not pass.
-    #[must_use]
-    pub fn get_ref(&self) -> &B {
-        &self.batch
-    }
-}
-
-impl<B: PacketBatch> PacketBatch for FilteredBatch<'_, B> {
-    fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
-        let passing = self
-            .batch
-            .packets()
-            .zip(self.verdicts)
-            .filter_map(|(packet, &passes)| passes.then_some(packet));
-        self.released.iter().map(Held::packet).chain(passing)
-    }
-
-    fn retain(&self) -> Option<Bytes> {
-        // Released fragments are not in the batch's memory.
-        self.released.is_empty().then(|| self.batch.retain())?
+        all
     }
 }
 

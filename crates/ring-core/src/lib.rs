@@ -13,7 +13,8 @@
 //! - **Forwarding**: [`Bridge`] joins two interfaces, with a verdict on each packet, over AF_PACKET
 //!   or AF_XDP.
 //! - **Filters**: [`CaptureFilter`] filters in the kernel, [`Filtered`] any other source.
-//! - **Duplicates**: [`Deduplicated`] removes those of mirror ports and bonds.
+//! - **Duplicates**: [`Deduplicated`] removes those of mirror ports and bonds. [`Selected`] applies
+//!   a decision of your own ([`Select`]).
 //! - **Files** (feature `pcap`): `CaptureFile` reads pcap and pcapng, `CaptureWriter` writes them,
 //!   `RotatingWriter` writes a series.
 //! - **Memory**: [`MemorySource`] delivers packets from memory, for tests or from elsewhere.
@@ -102,6 +103,7 @@ mod packet;
 mod reactor;
 #[cfg(feature = "pcap")]
 mod rotate;
+mod selected;
 mod side;
 mod sink;
 mod source;
@@ -109,6 +111,7 @@ mod statistics;
 mod stored;
 mod timestamp;
 mod vlan;
+mod wait;
 #[cfg(feature = "pcap")]
 mod write;
 pub mod xdp;
@@ -123,11 +126,11 @@ pub use capture::{
     FanoutMode, Instruction, Outgoing, Packets, RawFilter, RingGeometry, RingProfile, Rollovers,
     SharedBlock,
 };
-pub use dedup::{Dedup, DedupStatistics, Deduplicated, DeduplicatedBatch};
+pub use dedup::{Dedup, DedupStatistics, Deduplicated};
 pub use error::{Damage, Error, ForeignFormat, GeometryProblem, Unwritable};
 #[cfg(feature = "pcap")]
 pub use file::{CaptureFile, FileFormat};
-pub use filtered::{Filtered, FilteredBatch};
+pub use filtered::{CompiledFilter, Filtered};
 #[cfg(feature = "tokio")]
 pub use inject::AsyncInjector;
 pub use inject::{
@@ -142,6 +145,7 @@ pub use reactor::Reactor;
 pub use ring_sys::capability::Capability;
 #[cfg(feature = "pcap")]
 pub use rotate::{RotatingWriter, Rotation};
+pub use selected::{Select, Selected, SelectedBatch};
 pub use side::Side;
 pub use sink::{PacketSink, SinkStatistics};
 pub use source::{IntoPacketSource, Next, PacketBatch, PacketSource, Timeout};

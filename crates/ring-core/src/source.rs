@@ -1,7 +1,7 @@
 //! The traits of packet sources.
 
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -104,6 +104,18 @@ pub enum Timeout {
     After(Duration),
     /// Wait until something arrives.
     Never,
+}
+
+impl Timeout {
+    /// The end of a wait that begins at `now`. `None` if the wait is unlimited.
+    #[must_use]
+    pub fn deadline(self, now: Instant) -> Option<Instant> {
+        match self {
+            Self::Now => Some(now),
+            Self::After(duration) => now.checked_add(duration),
+            Self::Never => None,
+        }
+    }
 }
 
 /// Conversion into a source that an engine can own and move to another thread. Implemented by all

@@ -9,7 +9,7 @@ mod transit;
 mod xdp;
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ring_sys::event::Poller;
 
@@ -20,6 +20,7 @@ use self::lane::Lane;
 pub use self::transit::{Transit, Verdict};
 use self::xdp::XdpLanes;
 use crate::error::system;
+use crate::wait::Deadline;
 use crate::{Error, Interrupter, Next, Side, Timeout};
 
 /// Time to wait for an interface that accepts no more packets, since there is no event for it.
@@ -155,11 +156,7 @@ impl Bridge {
         timeout: Timeout,
         mut verdict: impl FnMut(&mut Transit<'_>) -> Verdict,
     ) -> Result<Next<u64>, Error> {
-        let until = match timeout {
-            Timeout::Now => Some(Instant::now()),
-            Timeout::After(duration) => Instant::now().checked_add(duration),
-            Timeout::Never => None,
-        };
+        let deadline = Deadline::of(timeout);
         loop {
             if self.interrupter.take() {
                 return Ok(Next::Interrupted);
@@ -168,7 +165,7 @@ impl Bridge {
             if packets > 0 {
                 return Ok(Next::Batch(packets));
             }
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let left = deadline.left();
             if left.is_some_and(|left| left.is_zero()) {
                 return Ok(Next::TimedOut);
             }

@@ -41,6 +41,7 @@ use self::wait::Waiter;
 pub use self::walk::Packets;
 use self::walk::Walk;
 use crate::error::system;
+use crate::wait::Deadline;
 use crate::{Error, Interrupter, LinkType, Next, Packet, PacketSource, Statistics, Timeout};
 
 /// Number of packets after which to read the kernel's counters, since they have only 32 bits.
@@ -391,11 +392,7 @@ impl Capture {
 
     #[cold]
     fn wait(&mut self, timeout: Timeout) -> Result<Found, Error> {
-        let until = match timeout {
-            Timeout::Now => Some(Instant::now()),
-            Timeout::After(duration) => Instant::now().checked_add(duration),
-            Timeout::Never => None,
-        };
+        let deadline = Deadline::of(timeout);
         #[cfg(feature = "tokio")]
         self.wait_alone()?;
         if !self.ring.loans.is_free(self.cursor) {
@@ -403,11 +400,11 @@ impl Capture {
         } else if timeout != Timeout::Now
             && let Some(nap) = self.pace.nap()
         {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let left = deadline.left();
             self.waiter.nap(&self.ring.returned, left.map_or(nap, |left| left.min(nap)))?;
         }
         loop {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let left = deadline.left();
             if let Some(taken) = self.about_to_wait()? {
                 return Ok(Found::Block(taken));
             }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use self::hash::ContentHash;
 use self::memory::{Entry, Memory};
-pub use self::source::{Deduplicated, DeduplicatedBatch};
+pub use self::source::Deduplicated;
 use crate::{Packet, Timestamp};
 
 /// Detects packets that were captured more than once. Such duplicates come from taps and mirror

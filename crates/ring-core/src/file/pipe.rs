@@ -50,11 +50,7 @@ impl PipeWait {
     }
 
     pub(crate) fn wait(&self, timeout: Timeout) -> Result<Waited, Error> {
-        let until = match timeout {
-            Timeout::Now => Some(Instant::now()),
-            Timeout::After(duration) => Instant::now().checked_add(duration),
-            Timeout::Never => None,
-        };
+        let until = timeout.deadline(Instant::now());
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             let mut readable = false;

@@ -1,6 +1,9 @@
 //! Filtered sources.
 
+use std::os::fd::BorrowedFd;
+
 use super::*;
+use crate::{Interrupter, Next, Timeout};
 use crate::{MemorySource, PacketMeta, Timestamp, VlanTag};
 
 fn numbers(source: &mut impl PacketSource) -> Result<Vec<u64>, Error> {

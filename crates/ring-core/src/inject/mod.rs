@@ -30,6 +30,7 @@ pub use self::timestamp::SentTimestamp;
 use self::timestamp::Timestamps;
 use crate::error::system;
 use crate::vlan::Parts;
+use crate::wait::Deadline;
 use crate::{
     ChecksumStatus, Error, LinkType, Packet, PacketSink, SinkStatistics, Timeout, Timestamp,
     TimestampSource,
@@ -382,11 +383,7 @@ impl Injector {
         timeout: Timeout,
         done: impl Fn(&Self) -> bool,
     ) -> Result<bool, Error> {
-        let until = match timeout {
-            Timeout::Now => Some(Instant::now()),
-            Timeout::After(duration) => Instant::now().checked_add(duration),
-            Timeout::Never => None,
-        };
+        let deadline = Deadline::of(timeout);
         let mut wait = SHORTEST_WAIT;
         loop {
             let before = self.handed;
@@ -397,7 +394,7 @@ impl Injector {
             if self.handed > before {
                 wait = SHORTEST_WAIT;
             }
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let left = deadline.left();
             if left.is_some_and(|left| left.is_zero()) {
                 return Ok(false);
             }

@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 use std::os::fd::AsFd as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ring_sys::event::Poller;
 
@@ -10,6 +10,7 @@ use super::batch::Batch;
 use super::error::{Error, unless_down};
 use super::socket::Socket;
 use super::wait::{STARVED, Woken};
+use crate::wait::Deadline;
 use crate::{Interrupter, Timeout};
 
 /// The next socket in turn, and the descriptors to wait for.
@@ -51,7 +52,7 @@ impl Rota {
     pub(crate) fn take(
         &mut self,
         sockets: &mut [Socket],
-        deadline: Option<Instant>,
+        deadline: Deadline,
         has_changed: impl Fn(&[Socket]) -> bool,
     ) -> Result<Turn, Error> {
         // Done first, so that each socket knows that its descriptor is waited for.
@@ -70,7 +71,7 @@ impl Rota {
             if has_changed(sockets) {
                 return Ok(Turn::Changed);
             }
-            let mut limit = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let mut limit = deadline.left();
             if limit == Some(Duration::ZERO) {
                 return Ok(Turn::TimedOut);
             }
@@ -112,15 +113,6 @@ impl Rota {
         poller.add_edge(self.interrupter.as_fd(), 0).map_err(failed)?;
         add(&poller, sockets)?;
         Ok(self.poller.get_or_init(|| poller))
-    }
-}
-
-/// The end of a wait that begins now. `None` if it is unlimited.
-pub(crate) fn deadline(timeout: Timeout) -> Option<Instant> {
-    match timeout {
-        Timeout::Now => Some(Instant::now()),
-        Timeout::After(time) => Instant::now().checked_add(time),
-        Timeout::Never => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The sending half of a socket.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ring_sys::errno;
 use ring_sys::event::{self, FAILED, WRITABLE};
@@ -18,6 +18,7 @@ use super::memory::Lease;
 use super::ring::Ring;
 use super::umem::Umem;
 use crate::Timeout;
+use crate::wait::Deadline;
 
 /// The sending half of an AF_XDP socket.
 ///
@@ -288,14 +289,14 @@ impl Sender {
     /// # Errors
     /// As [`flush`](Self::flush).
     pub fn drain(&mut self, timeout: Timeout) -> Result<bool, Error> {
-        let deadline = deadline(timeout);
+        let deadline = Deadline::of(timeout);
         let mut nap = Duration::from_micros(10);
         loop {
             self.flush()?;
             if self.endpoint.rings.completions.in_flight() == 0 {
                 return Ok(true);
             }
-            if is_over(deadline) {
+            if deadline.is_over() {
                 return Ok(false);
             }
             // The kernel has an event for room in the send ring, but not for completed frames.
@@ -309,7 +310,7 @@ impl Sender {
     /// # Errors
     /// As [`flush`](Self::flush).
     pub fn wait_for_room(&mut self, timeout: Timeout) -> Result<bool, Error> {
-        let deadline = deadline(timeout);
+        let deadline = Deadline::of(timeout);
         let mut nap = Duration::from_micros(10);
         loop {
             self.flush()?;
@@ -318,7 +319,7 @@ impl Sender {
                 self.free.push(lease);
                 return Ok(true);
             }
-            if is_over(deadline) {
+            if deadline.is_over() {
                 return Ok(false);
             }
             let endpoint = self.endpoint.clone();
@@ -519,17 +520,4 @@ impl Drop for Sender {
 
 fn reject(frame: Frame, error: Error) -> SendRejected {
     SendRejected { frame, reason: RejectReason::Refused(error) }
-}
-
-/// `None` if unlimited.
-fn deadline(timeout: Timeout) -> Option<Instant> {
-    match timeout {
-        Timeout::Now => Some(Instant::now()),
-        Timeout::After(time) => Instant::now().checked_add(time),
-        Timeout::Never => None,
-    }
-}
-
-fn is_over(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|at| Instant::now() >= at)
 }

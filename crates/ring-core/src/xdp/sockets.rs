@@ -7,8 +7,9 @@ use super::batch::Batch;
 use super::builder::SocketBuilder;
 use super::error::Error;
 use super::mtu::{MtuReports, Watched};
-use super::rota::{Rota, Turn, deadline};
+use super::rota::{Rota, Turn};
 use super::socket::Socket;
+use crate::wait::Deadline;
 use crate::{Interrupter, Statistics, Timeout};
 
 /// The sockets that a source consists of.
@@ -90,7 +91,7 @@ impl Sockets {
 
     /// Waits until a socket has packets, and follows changes of the MTUs meanwhile.
     pub(crate) fn turn(&mut self, timeout: Timeout) -> Result<Turn, Error> {
-        let deadline = deadline(timeout);
+        let deadline = Deadline::of(timeout);
         loop {
             self.follow_mtu()?;
             let (mtu, starts) = (&self.mtu, &self.starts);

@@ -1,0 +1,5 @@
+//! Waiting.
+
+mod deadline;
+
+pub(crate) use self::deadline::Deadline;
