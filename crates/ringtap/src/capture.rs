@@ -3,7 +3,6 @@
 mod described;
 mod line;
 mod lines;
-mod link_types;
 mod postrotate;
 mod writing;
 
@@ -22,6 +21,7 @@ use crate::Error;
 use crate::input::{self, Input, Source};
 use crate::interfaces;
 use crate::interrupt;
+use crate::link_types;
 use crate::output::Output;
 use crate::report::{self, Counts, Links};
 use crate::selection::Shows;
@@ -60,9 +60,9 @@ pub(crate) struct Arguments {
     /// Take only packets that the interface receives (in) or sends (out).
     #[arg(short = 'Q', long, value_enum, value_name = "WAY", default_value_t = Way::Inout)]
     direction: Way,
-    /// Print the program of the expression, as `tcpdump -d` does, and stop: that for the interface
-    /// or the file, or if there is neither, for Ethernet. Twice: as a part of a C program; three
-    /// times: as numbers.
+    /// Print the program of the expression, as `tcpdump -d` does, and stop: for the header that -y
+    /// names, else for the interface or file, else for Ethernet. Twice: as a part of a C program;
+    /// three times: as numbers.
     #[arg(short = 'd', long, action = clap::ArgAction::Count)]
     dump_filter: u8,
     /// List the interfaces that packets can be captured on, and stop. `ringtap interfaces` says
@@ -105,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         return Ok(output.finish()?);
     }
     if arguments.dump_filter > 0 {
-        let program = arguments.input.program()?;
+        let program = arguments.input.program(arguments.writing.asked())?;
         output.write(|w| dump(w, &program, arguments.dump_filter));
         return Ok(output.finish()?);
     }

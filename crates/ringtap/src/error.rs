@@ -44,6 +44,31 @@ pub(crate) enum Error {
         /// The link type of its packets, if they have the same.
         own: Option<String>,
     },
+    /// An interface of which nothing is known.
+    #[error("{name}: {source}")]
+    Interface {
+        /// The interface.
+        name: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// No program is compiled for a link type that contains another one.
+    #[error(
+        "a header of {link_type} names the link type of what follows, and each packet is tested by the program of that: \
+         name it with -y, such as -y EN10MB"
+    )]
+    Nested {
+        /// The name of the link type.
+        link_type: String,
+    },
+    /// A file has several link types, and there is a program for each.
+    #[error("{name} has packets of {names}, and a program for each: choose one with -y")]
+    SeveralLinkTypes {
+        /// The file.
+        name: String,
+        /// The link types.
+        names: String,
+    },
     /// The user could not be changed.
     #[error("-Z {name}: {source}")]
     User {
@@ -147,6 +172,8 @@ impl Error {
                 | Self::Compile(_)
                 | Self::NoFolder { .. }
                 | Self::LinkType { .. }
+                | Self::Nested { .. }
+                | Self::SeveralLinkTypes { .. }
                 | Self::Source {
                     source: ring_core::Error::Compile { .. }
                         | ring_core::Error::FilterLinkType { .. },

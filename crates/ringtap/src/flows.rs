@@ -59,6 +59,7 @@ enum Style {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
+    arguments.hosts.check();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -7,13 +7,16 @@ use flow::{
     FlowExtractor, FlowTableBuilder, Network, OverlapPolicy, ParseOptions, VerifyChecksums,
 };
 
+use crate::input;
+
 /// The treatment, by the hosts of the capture, of packets that contradict each other or are
 /// damaged.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Hosts {
     /// Of overlapping segments and fragments whose bytes differ, show those that the receiving
     /// hosts take: first, last, bsd, bsd-right, linux, windows or solaris. With a network, the
-    /// policy of the hosts in it; the longest prefix decides. May be repeated [default: first]
+    /// policy of the hosts in it; the longest prefix decides. May be repeated for other networks
+    /// [default: first]
     #[arg(long = "policy", value_name = "[NETWORK=]POLICY", value_delimiter = ',')]
     policies: Vec<Policy>,
     /// Drop packets whose checksum is wrong, as their receiver did. `auto` drops those of senders
@@ -44,6 +47,24 @@ struct Policy {
 }
 
 impl Hosts {
+    /// Ends the command if the same hosts have two policies.
+    pub(crate) fn check(&self) {
+        for (at, later) in self.policies.iter().enumerate() {
+            let Some(first) = self.policies[..at].iter().find(|one| one.network == later.network)
+            else {
+                continue;
+            };
+            let whom = match later.network {
+                Some(network) => format!("the hosts of {network}"),
+                None => "all hosts".to_owned(),
+            };
+            input::wrong(&format!(
+                "--policy: {whom} have two policies, {} and {}; give one for each network",
+                first.policy, later.policy
+            ));
+        }
+    }
+
     /// Sets a table up accordingly, and to compare what comes again with what was delivered.
     pub(crate) fn apply_comparing<E: FlowExtractor>(
         &self,

@@ -12,17 +12,20 @@ use flow::FiveTuple;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use packet_filter::{Program, Target};
 use ring_core::{
-    Capture, CaptureFile, Filtered, LinkType, PacketSource as _, RingGeometry, RingProfile,
-    Unwritable, xdp,
+    Capture, CaptureFile, Filtered, LinkType, Next, PacketSource as _, RingGeometry, RingProfile,
+    Timeout, Unwritable, xdp,
 };
 use ring_sys::interface;
 
 use crate::Error;
 use crate::interrupt;
+use crate::link_types;
 use crate::privileges::Privileges;
 use crate::progress;
+use crate::report;
 use crate::selection::{Condition, Selection, Shows};
 use crate::text::clock::Clock;
+use crate::text::escape::Escaped;
 
 /// libpcap's `MAXIMUM_SNAPLEN`, which tcpdump takes for `-s 0`.
 const MAX_SNAPSHOT_LENGTH: u32 = 262_144;
@@ -177,27 +180,64 @@ impl Input {
         self.selection.text()
     }
 
-    /// The expression, compiled for the interface, for the file, or if there is neither, for
-    /// Ethernet.
-    pub(crate) fn program(&self) -> Result<Program, Error> {
+    /// The expression, compiled for a link type, or if none is asked for, for that of the interface
+    /// or file, or if there is neither, for Ethernet.
+    pub(crate) fn program(&self, asked: Option<LinkType>) -> Result<Program, Error> {
         let condition = self.selection.condition(Shows::Packets, self.interface())?;
-        let (link_type, target) = match (self.interface(), &self.from.read) {
-            (Some(name), _) => {
-                let found = interface::hardware_type(name).ok().and_then(LinkType::of_hardware);
-                (found.unwrap_or(LinkType::ETHERNET), Target::Socket)
+        let target = if self.from.read.is_some() { Target::File } else { Target::Socket };
+        let link_type = match (asked, self.interface(), &self.from.read) {
+            (Some(asked), ..) => asked,
+            (None, Some("any"), _) => {
+                report::say(format_args!(
+                    "any has a program for each link type; this is that for EN10MB, and -y RAW prints the other one"
+                ));
+                LinkType::ETHERNET
             }
-            (None, Some(path)) => {
+            (None, Some(name), _) => {
+                let hardware = interface::hardware_type(name);
+                let hardware = hardware
+                    .map_err(|source| Error::Interface { name: name.to_owned(), source })?;
+                LinkType::of_hardware(hardware).unwrap_or(LinkType::ETHERNET)
+            }
+            (None, None, Some(path)) => {
                 let Some(file) = open_file(path)? else { return Err(Error::Interrupted) };
-                let file = CaptureFile::from_file(file).map_err(|source| self.failed(source))?;
-                (file.link_type().unwrap_or(LinkType::ETHERNET), Target::File)
+                let mut file =
+                    CaptureFile::from_file(file).map_err(|source| self.failed(source))?;
+                self.link_type_of(&mut file)?
             }
-            (None, None) => (LinkType::ETHERNET, Target::Socket),
+            (None, None, None) => LinkType::ETHERNET,
         };
+        if packet_filter::has_inner_link_type(link_type.0.into()) {
+            return Err(Error::Nested { link_type: link_types::name(link_type) });
+        }
         condition.check(Some(link_type), target)?;
         let known = packet_filter::LinkType::try_from(u32::from(link_type.0));
         let known =
             known.map_err(|_| self.failed(ring_core::Error::FilterLinkType { link_type }))?;
         Ok(condition.program(known, target)?)
+    }
+
+    /// The link type of a file, if all of its interfaces have the same.
+    fn link_type_of(&self, file: &mut CaptureFile) -> Result<LinkType, Error> {
+        // In pcapng, it is known only with the first packets.
+        while file.link_type().is_none() && file.interfaces().is_empty() {
+            let next = file.next_batch(Timeout::Never).map_err(|source| self.failed(source))?;
+            if !matches!(next, Next::Batch(_)) {
+                break;
+            }
+        }
+        let mut all: Vec<_> = file.interfaces().iter().map(|found| found.link_type).collect();
+        all.sort_unstable_by_key(|link_type| link_type.0);
+        all.dedup();
+        match (file.link_type(), &all[..]) {
+            (Some(one), _) => Ok(one),
+            (None, [one]) => Ok(*one),
+            (None, []) => Ok(LinkType::ETHERNET),
+            (None, several) => {
+                let names: Vec<_> = several.iter().map(|one| link_types::name(*one)).collect();
+                Err(Error::SeveralLinkTypes { name: self.name(), names: names.join(", ") })
+            }
+        }
     }
 
     fn interface(&self) -> Option<&str> {
@@ -214,8 +254,12 @@ impl Input {
     pub(crate) fn open(&self, bar: bool, shows: Shows) -> Result<Source, Error> {
         match (self.backend, self.snapshot_length, &self.forward) {
             _ if self.from.interface.is_none() && self.from.read.is_none() => {
-                let message =
-                    "packets come from an interface or a file: give --interface or --read";
+                let mut message =
+                    "packets come from an interface or a file: give --interface or --read"
+                        .to_owned();
+                if let Some(path) = self.selection.file() {
+                    message = format!("to read {0}, write -r {0}", Escaped(path));
+                }
                 crate::Arguments::command()
                     .error(ErrorKind::MissingRequiredArgument, message)
                     .exit()
@@ -271,7 +315,14 @@ impl Input {
             if let Some(bytes) = self.snapshot_length.filter(|bytes| *bytes > 0) {
                 capture = capture.snaplen(bytes);
             }
-            capture = capture.geometry(self.ring());
+            let ring = self.ring();
+            let least = ring.block_size * ring.blocks / 1024;
+            if let Some(kib) = self.buffer_size.filter(|kib| (*kib as usize) < least) {
+                report::say(format_args!(
+                    "-B {kib}: the smallest ring has {least} KiB, and is used"
+                ));
+            }
+            capture = capture.geometry(ring);
             Ok(Source::Live(Box::new(capture.open()?)))
         }
     }

@@ -13,9 +13,9 @@ use ring_core::PacketSource;
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Limits {
     /// Track at most this many flows at once. When another one begins, a flow that has ended makes
-    /// room, else one that is half open, else the one that was silent longest. [default: 1048576,
-    /// or as many as fit into the memory that the process may take]
-    #[arg(long, value_name = "COUNT", default_value_t = available::flows(), hide_default_value = true)]
+    /// room, else one that is half open, else the one that was silent longest. Suffixes: K, M, G
+    /// (powers of 1024). [default: 1M, or as many as fit into the memory that the process may take]
+    #[arg(long, value_name = "COUNT", value_parser = flows, default_value_t = available::flows(), hide_default_value = true)]
     pub(crate) max_flows: usize,
     /// Keep at most this many bytes waiting: half of it for the output, half of it behind missing
     /// bytes that may still come. Beyond that, a file is read no faster than its output is written,
@@ -60,21 +60,28 @@ impl fmt::Display for Size {
     }
 }
 
+/// A number with or without a suffix.
+fn number(text: &str) -> Option<usize> {
+    let upper = text.to_ascii_uppercase();
+    let unit = UNITS.iter().find_map(|(name, bits)| Some((upper.strip_suffix(*name)?, *bits)));
+    let (digits, bits) = unit.unwrap_or((&upper, 0));
+    digits.parse::<usize>().ok()?.checked_mul(1 << bits)
+}
+
+/// A number of flows.
+fn flows(text: &str) -> Result<usize, String> {
+    let flows = number(text).filter(|flows| *flows > 0);
+    flows.ok_or_else(|| "a number of flows is 1 or more, such as 5000, 64K or 1M".to_owned())
+}
+
 impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let upper = text.to_ascii_uppercase();
-        let digits = upper.trim_end_matches("IB").trim_end_matches('B');
-        let unit = UNITS.iter().find(|(name, _)| digits.ends_with(*name));
-        let number = unit.map_or(digits, |(name, _)| digits.trim_end_matches(*name));
-        let bytes = number
-            .parse::<usize>()
-            .ok()
-            .and_then(|number| number.checked_mul(1 << unit.map_or(0, |(_, bits)| *bits)));
-        match bytes {
+        match number(upper.trim_end_matches("IB").trim_end_matches('B')) {
             None => Err("a size is a number of bytes, or of K, M or G, such as 256M".to_owned()),
-            Some(bytes) if bytes < LEAST => Err("the least is 1M".to_owned()),
+            Some(bytes) if bytes < LEAST => Err("the smallest size is 1M".to_owned()),
             Some(bytes) => Ok(Self(bytes)),
         }
     }
@@ -83,6 +90,16 @@ impl FromStr for Size {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flows_are_counted_from_one() {
+        for (text, count) in [("1", 1), ("1k", 1024), ("64K", 65_536), ("2M", 2 << 20)] {
+            assert_eq!(flows(text), Ok(count));
+        }
+        for text in ["0", "0k", "-1", "k", "1T", "1KB", "1.5M", "", "99999999999999G"] {
+            assert!(flows(text).is_err_and(|error| error.contains("1 or more")), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_are_read_and_printed() {

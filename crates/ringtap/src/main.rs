@@ -12,6 +12,7 @@ mod input;
 mod interfaces;
 mod interrupt;
 mod limits;
+mod link_types;
 mod names;
 mod output;
 mod privileges;
@@ -21,12 +22,15 @@ mod selection;
 mod summary;
 mod text;
 
+use std::env;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ErrorKind};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::error::Error;
+use crate::text::escape::Escaped;
 
 /// See every conversation on a wire, complete and in order, and exactly what was missed.
 #[derive(Debug, Parser)]
@@ -52,8 +56,31 @@ fn parse() -> Arguments {
         if error.kind() == ErrorKind::UnknownArgument {
             error.remove(ContextKind::Suggested);
         }
+        let words: Vec<String> =
+            env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        if let Some(message) = suggestion(&words) {
+            Arguments::command().error(error.kind(), message).exit()
+        }
         error.exit()
     })
+}
+
+/// The message for a command line without a subcommand: `-i eth0`, `capture.pcap`.
+fn suggestion(words: &[String]) -> Option<String> {
+    let first = words.first()?;
+    let option =
+        first.starts_with('-') && !matches!(&first[..], "-h" | "--help" | "-V" | "--version");
+    let rest = if option {
+        words.join(" ")
+    } else if Path::new(first).is_file() {
+        format!("-r {}", words.join(" "))
+    } else {
+        return None;
+    };
+    Some(format!(
+        "a subcommand comes first, such as: ringtap follow {0}, or as tcpdump does: ringtap capture {0}",
+        Escaped(&rest)
+    ))
 }
 
 fn main() -> ExitCode {

@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use clap::ValueEnum;
 use packet_filter::{CompileError, Filter, LinkType, Options, Program, Target};
@@ -71,6 +72,12 @@ impl Selection {
     /// The expression as one text, as tcpdump joins its arguments.
     pub(crate) fn text(&self) -> String {
         self.filter_file.clone().unwrap_or_else(|| self.expression.join(" "))
+    }
+
+    /// The file that was named where an expression is expected.
+    pub(crate) fn file(&self) -> Option<&str> {
+        let [only] = &self.expression[..] else { return None };
+        Path::new(only).is_file().then_some(only)
     }
 
     /// The condition for packets of an interface, or of a file without one.
@@ -173,8 +180,7 @@ impl Condition {
     pub(crate) fn say_what_is_not_seen(&self) {
         if self.filter.misses_fragments() {
             report::say(format_args!(
-                "IP fragments other than the first of a datagram have no ports: the expression leaves them out; to take \
-                 them, add `or ip[6:2] & 0x1fff != 0 or ip6 proto 44`"
+                "IP fragments without ports are left out (see Fragments in the README)"
             ));
         }
     }

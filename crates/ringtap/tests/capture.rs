@@ -355,3 +355,20 @@ fn letters_of_tcpdump_choose_what_they_choose_there() -> Result {
     assert!(list.contains("\n  EN10MB (Ethernet)\n  LINUX_SLL2 (Linux cooked v2)\n"), "{list}");
     Ok(())
 }
+
+#[test]
+fn a_program_is_not_printed_for_one_of_several_link_types() -> Result {
+    let folder = Folder::new("programs")?;
+    let from = folder.0.join("from.pcapng");
+    write(&from)?;
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+        command.args(["capture", "-d", "-r"]).arg(&from).args(arguments).output()
+    };
+    let output = run(&["ip"])?;
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{output:?}");
+    let said = String::from_utf8(output.stderr)?;
+    assert!(said.contains("has packets of EN10MB, LINUX_SLL, and a program for each"), "{said}");
+    assert!(run(&["-y", "LINUX_SLL", "ip"])?.status.success());
+    Ok(())
+}

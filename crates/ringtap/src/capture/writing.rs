@@ -14,10 +14,10 @@ use ring_core::{
 use ring_sys::clock;
 
 use super::described::Described;
-use super::link_types;
 use super::postrotate;
 use crate::Error;
 use crate::input::{self, Input};
+use crate::link_types;
 use crate::output::patient::Patient;
 
 /// The options for files.
@@ -45,9 +45,10 @@ pub(crate) struct Arguments {
     #[arg(short = 'z', long, value_name = "COMMAND", requires = "write")]
     postrotate_command: Option<OsString>,
     /// Write packets with this link-layer header: LINUX_SLL2 for all packets, or the name of the
-    /// interface's own (EN10MB, RAW …) [default: the interface's own; LINUX_SLL2 for `any`]
-    #[arg(short = 'y', long = "linktype", value_name = "TYPE")]
-    link_type: Option<String>,
+    /// interface's own (EN10MB, RAW …). With -d: print the program for this header, of any name of
+    /// libpcap's [default: the interface's own; LINUX_SLL2 for `any`]
+    #[arg(short = 'y', long = "linktype", value_name = "TYPE", value_parser = link_types::parse)]
+    link_type: Option<LinkType>,
     /// Hand each batch of packets to the file at once.
     #[arg(short = 'U', long)]
     packet_buffered: bool,
@@ -244,6 +245,11 @@ impl Arguments {
         }
     }
 
+    /// The link-layer header that `-y` names.
+    pub(crate) fn asked(&self) -> Option<LinkType> {
+        self.link_type
+    }
+
     /// The link-layer header of what is captured, as tcpdump names it.
     pub(crate) fn link_type(
         &self,
@@ -257,14 +263,13 @@ impl Arguments {
     /// `true` if packets are to be written as Linux cooked ones.
     fn cooks(&self, input: &Input, source: &impl Described) -> Result<bool, Error> {
         let own = source.link_type();
-        let Some(asked) = &self.link_type else { return Ok(input.is_live() && own.is_none()) };
-        let found = link_types::named(asked);
-        match (found, own) {
-            (Some(LinkType::LINUX_SLL2), _) => Ok(true),
-            (Some(asked), Some(own)) if asked == own => Ok(false),
-            _ => Err(Error::LinkType {
+        let Some(asked) = self.link_type else { return Ok(input.is_live() && own.is_none()) };
+        match own {
+            _ if asked == LinkType::LINUX_SLL2 => Ok(true),
+            Some(own) if asked == own => Ok(false),
+            own => Err(Error::LinkType {
                 name: input.name(),
-                asked: asked.clone(),
+                asked: link_types::name(asked),
                 own: own.map(link_types::name),
             }),
         }
