@@ -93,7 +93,9 @@ impl<S: PacketSource, W: PacketSink> PacketSource for Tee<S, W> {
 impl<S, W: PacketSink> Drop for Tee<S, W> {
     fn drop(&mut self) {
         if let Err(error) = self.sink.flush() {
-            eprintln!("not all packets were saved: {error}");
+            let cause = error.source();
+            let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+            eprintln!("not all packets were saved: {error}{cause}");
         }
     }
 }

@@ -12,7 +12,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The kernel or its configuration forbids namespaces to this process.
-    #[error("{operation}: {source}. {prohibition}")]
+    #[error("{operation} is refused. {prohibition}")]
     Forbidden {
         /// The system call that was refused.
         operation: &'static str,
@@ -30,7 +30,7 @@ pub enum Error {
         running: usize,
     },
     /// A system call or a netlink request failed.
-    #[error("{operation} {object}: {source}")]
+    #[error("{operation} {object}")]
     System {
         /// The operation that failed.
         operation: &'static str,

@@ -10,11 +10,14 @@ use ring_sys::errno;
 use crate::{LinkType, Timestamp, xdp};
 
 /// The error type of this crate.
+///
+/// The text of an error does not repeat its cause, which is its
+/// [`source`](std::error::Error::source): print the chain of both.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A system call failed.
-    #[error("{operation}: {source}")]
+    #[error("{operation}")]
     System {
         /// The operation that failed.
         operation: &'static str,
@@ -55,7 +58,7 @@ pub enum Error {
     /// Hardware timestamps were requested, but the adapter has none for received packets.
     /// [`TimestampSource::Software`](crate::TimestampSource::Software) is always available.
     #[error(
-        "{name} has no hardware time stamps for received packets: {source}; those of the kernel's clock are possible"
+        "{name} has no hardware time stamps for received packets; those of the kernel's clock are possible"
     )]
     NoHardwareTimestamps {
         /// The interface's name.
@@ -74,13 +77,13 @@ pub enum Error {
         problem: GeometryProblem,
     },
     /// The kernel refused the filter.
-    #[error("set the packet filter: {source}")]
+    #[error("set the packet filter")]
     Filter {
         /// The kernel's error.
         source: io::Error,
     },
     /// The filter expression cannot be compiled for this link type.
-    #[error("filter for packets of link type {}: {source}", link_type.0)]
+    #[error("filter for packets of link type {}", link_type.0)]
     Compile {
         /// The link type of the packets.
         link_type: LinkType,
@@ -94,7 +97,7 @@ pub enum Error {
         link_type: LinkType,
     },
     /// A classic filter program breaks the kernel's rules.
-    #[error("filter program: {0}")]
+    #[error("the filter program is invalid")]
     FilterProgram(#[from] packet_filter::ProgramError),
     /// The filter was locked when the capture was opened.
     #[error("the filter is locked: it was asked for when the capture was opened")]
@@ -121,7 +124,7 @@ pub enum Error {
     )]
     NoRuntime,
     /// A file could not be opened.
-    #[error("{}: {source}", path.display())]
+    #[error("open {}", path.display())]
     Open {
         /// The file's path.
         path: PathBuf,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::iter;
 use std::path::PathBuf;
 
 use crate::text::escape::Escaped;
@@ -18,7 +19,7 @@ pub(crate) enum Error {
         source: ring_core::Error,
     },
     /// The file could not be opened, which names itself.
-    #[error(transparent)]
+    #[error("{}", Named { name: "", source: _0 })]
     Open(ring_core::Error),
     /// The capture file could not be written.
     #[error("{}", Named { name, source })]
@@ -112,7 +113,7 @@ pub(crate) enum Error {
         source: conversation::Error,
     },
     /// The demonstration's network could not be made.
-    #[error(transparent)]
+    #[error("{}", Chain(.0))]
     Network(#[from] netns::Error),
     /// The demonstration's server or clients failed.
     #[error("the demonstration's traffic failed: {0}")]
@@ -193,6 +194,17 @@ impl Error {
     }
 }
 
+/// An error of a library with its causes: `what failed: why: why that`.
+struct Chain<'a, E>(&'a E);
+
+impl<E: std::error::Error + 'static> fmt::Display for Chain<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        iter::successors(self.0.source(), |error| error.source())
+            .try_for_each(|cause| write!(f, ": {cause}"))
+    }
+}
+
 /// An error of an interface or a file, which is named once.
 struct Named<'a> {
     name: &'a str,
@@ -214,17 +226,17 @@ impl fmt::Display for Named<'_> {
             Error::NoInterface { .. }
             | Error::InterfaceGone { .. }
             | Error::HardwareType { .. }
-            | Error::Open { .. }
             | Error::Unwritable(Unwritable::Input { .. } | Unwritable::FileName { .. }) => {
-                write!(f, "{source}")
+                write!(f, "{}", Chain(*source))
             }
+            Error::Open { path, source } => write!(f, "{}: {source}", path.display()),
             Error::Damaged { record: 0, damage: Damage::CutShort { present: 0, .. }, .. } => {
                 write!(f, "{name}: the file is empty")
             }
             Error::UnknownFormat { magic } if is_text(magic) => {
                 write!(f, "{name}: looks like text, not like a capture (pcap or pcapng)")
             }
-            _ => write!(f, "{name}: {source}"),
+            _ => write!(f, "{name}: {}", Chain(*source)),
         }
     }
 }
@@ -234,7 +246,7 @@ impl fmt::Display for Stopped<'_> {
         let Self { name, source } = self;
         match source {
             conversation::Error::Source(source) => write!(f, "{}", Named { name, source }),
-            _ => write!(f, "{name}: {source}"),
+            _ => write!(f, "{name}: {}", Chain(*source)),
         }
     }
 }

@@ -372,3 +372,31 @@ fn a_program_is_not_printed_for_one_of_several_link_types() -> Result {
     assert!(run(&["-y", "LINUX_SLL", "ip"])?.status.success());
     Ok(())
 }
+
+/// The processor time of the children of this process that have ended, in clock ticks.
+fn ticks() -> Result<u64> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let fields = stat.rsplit(") ").next().ok_or("no fields")?.split(' ').skip(13).take(2);
+    Ok(fields.map(str::parse::<u64>).sum::<std::result::Result<_, _>>()?)
+}
+
+/// Four times as many interfaces cost four times as much, not sixteen times.
+#[test]
+#[ignore = "compares times, so that nothing else may run beside it"]
+fn interfaces_cost_linear_time() -> Result {
+    let folder = Folder::new("linear")?;
+    let mut costs = Vec::new();
+    for count in [16_384, 65_536] {
+        let (from, to) = (folder.0.join("from.pcapng"), folder.0.join("to.pcapng"));
+        let mut writer = CaptureWriter::create(&from)?;
+        for source in 0..count {
+            writer.add_interface(source, InterfaceDescription::new(LinkType::ETHERNET))?;
+        }
+        writer.finish()?;
+        let before = ticks()?;
+        copy(&from, &to, &[])?;
+        costs.push((ticks()? - before).max(1));
+    }
+    assert!(costs[1] < 10 * costs[0], "{costs:?} ticks");
+    Ok(())
+}

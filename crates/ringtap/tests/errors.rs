@@ -72,6 +72,47 @@ fn no_error_text_of_the_libraries_names_an_item() -> Result {
     Ok(())
 }
 
+/// A text without its cause lets a program print the chain of both: `what: why`.
+#[test]
+fn no_error_text_of_the_libraries_repeats_its_cause() -> Result {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no parent")?;
+    let (mut files, mut seen) = (Vec::new(), 0);
+    for name in ["conversation", "flow", "netns", "packet-filter", "ring-core", "ring-sys"] {
+        sources(&crates.join(name).join("src"), &mut files)?;
+    }
+    for file in files {
+        let source = fs::read_to_string(&file)?;
+        for variant in source.split("#[error(").skip(1) {
+            let (text, rest) = variant.split_once(")]").unwrap_or((variant, ""));
+            assert!(!text.contains("source"), "{}: {text}", file.display());
+            // The variant itself, up to the end of its line.
+            let line = rest.trim_start().lines().next().unwrap_or_default();
+            if line.contains("#[source]") || line.contains("#[from]") {
+                assert!(!text.contains("{0"), "{}: {text}", file.display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 3, "only {seen} causes were found");
+    Ok(())
+}
+
+/// The command prints each cause, and none twice.
+#[test]
+fn an_error_is_one_line_with_its_cause() -> Result {
+    let folder = Folder::new("causes")?;
+    for (line, said) in [
+        ("capture -r missing", "missing: No such file or directory (os error 2)"),
+        ("flows -r .", ".: read the capture file: Is a directory (os error 21)"),
+        ("follow -r missing/file", "missing/file: No such file or directory (os error 2)"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+        let output = command.args(line.split(' ')).current_dir(&folder.0).output()?;
+        assert_eq!(String::from_utf8(output.stderr)?, format!("ringtap: {said}\n"), "{line}");
+    }
+    Ok(())
+}
+
 /// Errors that need no interface and no privileges.
 #[test]
 fn no_error_of_a_command_names_an_item() -> Result {

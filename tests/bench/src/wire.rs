@@ -134,7 +134,11 @@ impl Contestant {
 impl Wire {
     /// Creates the pairs.
     pub(crate) fn new() -> Result<Self, Unavailable> {
-        let failed = |error: netns::Error| Unavailable::new(error.to_string());
+        let failed = |error: netns::Error| {
+            let cause = std::error::Error::source(&error);
+            let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+            Unavailable::new(format!("{error}{cause}"))
+        };
         let namespace = Namespace::new().map_err(failed)?;
         namespace.set_sysctl("ipv6/conf/all/disable_ipv6", "1").map_err(failed)?;
         for (near, far) in [(NEAR, FAR), (OTHER, NOBODY)] {

@@ -17,8 +17,8 @@ pub enum Error {
     #[error(transparent)]
     Source(#[from] ring_core::Error),
     /// The engine's thread could not be started.
-    #[error("the engine's thread could not be started: {0}")]
-    Spawn(io::Error),
+    #[error("the engine's thread could not be started")]
+    Spawn(#[source] io::Error),
     /// The engine's thread panicked: a fault of this crate, or of code of the program's own that
     /// runs there, such as a source, an extractor, a predicate or a parser.
     #[error("the engine's thread panicked")]
@@ -94,6 +94,7 @@ mod tests {
                 cause = error.source();
             }
         }
-        assert!(Error::Spawn(std::io::Error::other("limit")).to_string().ends_with("limit"));
+        let spawn = Error::Spawn(std::io::Error::other("limit"));
+        assert_eq!(spawn.source().map(ToString::to_string).as_deref(), Some("limit"));
     }
 }

@@ -110,6 +110,7 @@ mod tests {
         ];
         let error = super::super::program::load(&code).expect_err("refused");
         assert!(matches!(&error, Error::Program(refused) if !refused.log.is_empty()));
-        assert!(error.to_string().contains("invalid access to packet"), "{error}");
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        assert!(cause.is_some_and(|cause| cause.contains("invalid access to packet")), "{error:?}");
     }
 }

@@ -12,7 +12,7 @@ use super::program::Mode;
 #[non_exhaustive]
 pub enum Error {
     /// A system call failed.
-    #[error("{operation}: {source}")]
+    #[error("{operation}")]
     System {
         /// The operation that failed.
         operation: &'static str,
@@ -43,7 +43,7 @@ pub enum Error {
     #[error("this kernel was built without AF_XDP (CONFIG_XDP_SOCKETS)")]
     NotBuilt,
     /// There is no such interface.
-    #[error("{interface}: {source}")]
+    #[error("look for the interface {interface}")]
     NoSuchInterface {
         /// The requested name.
         interface: String,
@@ -144,10 +144,10 @@ pub enum Error {
         difference: &'static str,
     },
     /// The filter cannot be compiled into an XDP program.
-    #[error("the filter as a part of an XDP program: {0}")]
+    #[error("the filter as a part of an XDP program")]
     Filter(#[source] packet_filter::CompileError),
     /// The kernel refused the program.
-    #[error("loading the XDP program: {0}")]
+    #[error("load the XDP program")]
     Program(#[source] LoadError),
     /// A number is invalid.
     #[error("{what} of {value} is not possible: {rule}")]

@@ -113,7 +113,7 @@ impl AsFd for Program {
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.source)?;
+        f.write_str("the kernel refuses the program")?;
         // The verifier logs every step; the reason for the rejection comes last.
         let lines: Vec<&str> = self.log.lines().filter(|line| !line.is_empty()).collect();
         let last = &lines[lines.len().saturating_sub(4)..];
