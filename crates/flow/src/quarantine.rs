@@ -46,6 +46,9 @@ pub(crate) struct Group {
     pub(crate) old_acks: bool,
     /// The highest acknowledgement by the peer within the group.
     pub(crate) acknowledged: Option<u32>,
+    /// `true` if the peer had acknowledged the stream before the first segment, so that it is known
+    /// to be captured.
+    pub(crate) answered: bool,
     /// `true` if a SYN announced this sequence space. It belongs to another connection, or to the
     /// other side of a middlebox.
     pub(crate) announced: bool,
@@ -135,18 +138,23 @@ impl Group {
     /// stream continues here.
     ///
     /// An acknowledgement by the peer is the strongest evidence, unless the old position continues
-    /// as well. Then there may be two sequence spaces, and only segments in a row decide. Without
-    /// an acknowledgement, three in a row are enough, but one is not, because it may be forged. If
-    /// the peer keeps acknowledging the old position, the capture may have a skew between the
-    /// directions, which many in a row outweigh.
+    /// as well. Then there may be two sequence spaces, and only segments in a row decide.
     pub(crate) const fn continues(&self) -> bool {
         match (self.acknowledged.is_some(), self.progressed) {
             _ if self.announced => false,
             (true, false) => true,
             (true, true) => self.run >= 3,
-            (false, false) => self.run >= if self.old_acks { 16 } else { 3 },
-            (false, true) => self.run >= 16,
+            (false, _) => self.run >= self.row(),
         }
+    }
+
+    /// The number of segments in a row that are enough without an acknowledgement. If nothing is
+    /// seen of the peer, three are, but one is not, because it may be forged. If the peer is seen,
+    /// it acknowledges what is true. It does so later if the capture has a skew between the
+    /// directions, or not at all if its direction is not captured any more, which many in a row
+    /// outweigh.
+    const fn row(&self) -> u32 {
+        if self.old_acks || self.answered || self.progressed { 16 } else { 3 }
     }
 
     /// Returns `true` if the stream continues here, given that no more evidence will arrive.
@@ -185,6 +193,7 @@ impl Quarantine {
         parked: Parked,
         now: u64,
         quiet_since: u64,
+        answered: bool,
     ) -> (usize, Option<Group>) {
         let belongs = |group: &Group| near(group.segments.back(), parked.sequence);
         let index = self.groups.iter().position(belongs);
@@ -210,6 +219,7 @@ impl Quarantine {
                 progressed: false,
                 old_acks: false,
                 acknowledged: claim.map(|claim| claim.acknowledgement),
+                answered,
                 announced,
             });
             self.groups.len() - 1
@@ -267,7 +277,7 @@ impl Quarantine {
     pub(crate) fn is_nearly_row(&self, sequence: u32) -> bool {
         let group = self.groups.iter().find(|group| near(group.segments.back(), sequence));
         group.is_some_and(|group| {
-            group.run >= 2 && !group.announced && !group.progressed && !group.old_acks
+            group.run + 1 >= group.row() && !group.announced && !group.progressed && !group.old_acks
         })
     }
 
@@ -396,7 +406,7 @@ mod tests {
         let mut quarantine = Quarantine::default();
         assert!(quarantine.is_empty());
         for (number, most) in [(0, 600), (1, 800), (2, 1000), (1 << 28, 1600)] {
-            quarantine.add(parked(number), 0, 0);
+            quarantine.add(parked(number), 0, 0, false);
             let taken = size_of::<Quarantine>()
                 + quarantine.groups.capacity() * size_of::<Group>()
                 + quarantine

@@ -2,7 +2,7 @@
 
 use crate::history::{History, Seen};
 use crate::stream::ahead;
-use crate::{FlowSide, Orientation, TcpFlags};
+use crate::{FlowSide, Orientation};
 
 /// The index of a backlog that does not exist.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -55,25 +55,6 @@ impl<K> Cold<K> {
         self.handshake =
             if self.handshake == 0 { u64::MAX } else { now.saturating_sub(self.handshake) };
     }
-}
-
-/// A SYN segment whose sequence number does not belong to the flow. Kept until a later segment
-/// confirms it.
-#[derive(Debug)]
-pub(crate) struct PendingSyn {
-    pub(crate) side: FlowSide,
-    pub(crate) sequence: u32,
-    pub(crate) acknowledgement: u32,
-    pub(crate) flags: TcpFlags,
-    pub(crate) window: u16,
-    pub(crate) window_scale: Option<u8>,
-    pub(crate) payload: Vec<u8>,
-    pub(crate) payload_wire_len: u32,
-    pub(crate) wire_len: u32,
-    pub(crate) timestamp: u64,
-    pub(crate) number: u64,
-    /// `true` if the flow went on afterwards.
-    pub(crate) contradicted: bool,
 }
 
 /// The sequence space of one direction of a TCP flow. 32 bytes, so that two of them fill a cache
@@ -223,7 +204,7 @@ flags! {
         HANDSHAKE = 2;
         /// The last packet was a RST elsewhere in the window. It is accepted if nothing follows it.
         DOUBTFUL_RESET = 4;
-        /// The table keeps a [`PendingSyn`] for the slot.
+        /// The table keeps SYNs for the slot that may begin another connection.
         PENDING_SYN = 8;
         /// The flow was reset, although its state may have changed since.
         WAS_RESET = 16;

@@ -28,8 +28,7 @@ use crate::delivered::{Delivered, comparing};
 use crate::history::History;
 use crate::index::Index;
 use crate::slot::{
-    Calm, Cold, Counters, Direction, DirectionFlags, NONE, PendingSyn, Slot, SlotFlags, State,
-    Totals,
+    Calm, Cold, Counters, Direction, DirectionFlags, NONE, Slot, SlotFlags, State, Totals,
 };
 use crate::statistics::TableStatistics;
 use crate::stream::Stream;
@@ -85,7 +84,7 @@ pub struct FlowTable<E: FlowExtractor> {
     live: usize,
     backlogs: Backlogs,
     /// By slot: SYNs that may begin another connection on the same addresses and ports.
-    pending_syns: HashMap<u32, Vec<PendingSyn>, ahash::RandomState>,
+    pending_syns: HashMap<u32, Vec<pending_syn::PendingSyn>, ahash::RandomState>,
     /// Their payload.
     pending_syn_bytes: usize,
     /// By slot: what was carried over from counters that were full.

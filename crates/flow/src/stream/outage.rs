@@ -6,9 +6,11 @@ use crate::quarantine::{Group, Parked, Quarantine, is_near};
 use crate::slot::DirectionFlags as F;
 use crate::{FlowHandler, GapCause, Timestamp, Unplaced, UnplacedCause};
 
-/// The maximum distance of a segment from the next expected byte: the largest window (RFC 7323,
-/// section 2.3). What lies further back cannot be a retransmission, so it is far ahead instead.
+/// The largest window (RFC 7323, section 2.3).
 const REACH: i64 = 1 << 30;
+/// The maximum distance of a segment back from the next expected byte. No host has windows of more
+/// than half the largest one, so what lies further back is no retransmission, but far ahead.
+const BACK: i64 = 1 << 29;
 /// The distance before its SYN within which a stream's numbers are taken for old ones.
 const BEFORE_SYN: i64 = 1 << 24;
 
@@ -16,13 +18,14 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// `true` if a sequence number at this offset cannot be true as far as the capture shows.
     pub(super) fn is_implausible(&self, start: i64) -> bool {
         start > self.limit()
-            || start < self.direction.next.cast_signed() - REACH
+            || start < self.direction.next.cast_signed() - BACK
             || (self.direction.flags.has(F::SYN) && start < -BEFORE_SYN)
     }
 
     /// Puts a segment into quarantine. It counts as evidence itself: several in a row are a stream.
     pub(crate) fn park(&mut self, payload: Payload<'_>, fin: bool) {
         let (now, quiet_since, limit) = (self.now, self.previous, self.config.quarantine_bytes);
+        let answered = self.direction.flags.has(F::ACKED);
         let parked = self.parked(&payload, fin);
         let Some(quarantine) = self.quarantine() else { return };
         if quarantine.is_of_other_space(parked.sequence, parked.end()) {
@@ -38,7 +41,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             held.fin = true;
             return;
         }
-        let (index, evicted) = quarantine.add(parked, now, quiet_since);
+        let (index, evicted) = quarantine.add(parked, now, quiet_since, answered);
         let continues = quarantine.groups[index].continues();
         let mut out = Vec::new();
         while quarantine.bytes() > limit

@@ -17,6 +17,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let direction = &self.direction;
         (direction.flags.has(F::ACKED) && direction.acked == sequence)
             || (direction.flags.has(F::HINT) && direction.base == sequence)
+            || self.backlog().is_some_and(|backlog| backlog.beginning == Some(sequence))
     }
 
     /// Takes the first payload of a direction without a SYN. Returns `false` if it is no new data.
@@ -52,9 +53,14 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         if self.direction.flags.has(F::ANCHORED.or(F::HOLD).or(F::ACKED).or(F::HINT)) {
             return;
         }
+        self.note_other_beginning(acknowledgement);
+    }
+
+    /// Records the same of a peer that acknowledges another SYN-ACK than the one that was captured.
+    pub(crate) fn note_other_beginning(&mut self, acknowledgement: u32) {
         let index = self.ensure_backlog();
         if let Some(backlog) = self.backlogs.get(index) {
-            backlog.beginning = Some(acknowledgement);
+            backlog.beginning.get_or_insert(acknowledgement);
         }
     }
 

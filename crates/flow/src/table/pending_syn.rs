@@ -5,15 +5,37 @@
 //! forged SYN must not blind the watcher.
 
 mod evidence;
+mod syn_ack;
 
 pub(super) use evidence::Confirmed;
 
 use super::tcp::Segment;
 use crate::history::Seen;
 use crate::quarantine::Parked;
-use crate::slot::{Calm, Direction, DirectionFlags as F, PendingSyn, SlotFlags, State};
+use crate::slot::{Calm, Direction, DirectionFlags as F, SlotFlags, State};
 use crate::stream::ahead;
 use crate::{EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, TcpFlags, UnplacedCause};
+
+/// A SYN segment whose sequence number does not belong to the flow. Kept until a later segment
+/// confirms it.
+#[derive(Debug)]
+pub(super) struct PendingSyn {
+    pub(super) side: FlowSide,
+    pub(super) sequence: u32,
+    pub(super) acknowledgement: u32,
+    pub(super) flags: TcpFlags,
+    pub(super) window: u16,
+    pub(super) window_scale: Option<u8>,
+    pub(super) payload: Vec<u8>,
+    pub(super) payload_wire_len: u32,
+    pub(super) wire_len: u32,
+    pub(super) timestamp: u64,
+    pub(super) number: u64,
+    /// `true` if the flow went on afterwards.
+    pub(super) contradicted: bool,
+    /// `true` if a side had sent a FIN before, which may be all that was captured of a close.
+    pub(super) after_fin: bool,
+}
 
 /// The meaning of a segment with SYN for a flow.
 pub(super) enum Syn {
@@ -177,8 +199,10 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         if own.flags.has(F::SYN) {
             let silence = segment.timestamp.saturating_sub(entry.last_seen);
-            let over = matches!(entry.state, State::Closing | State::Reset);
-            // Who has sent data sends no SYN again.
+            // One FIN may be all that was captured of a close.
+            let over = matches!(entry.state, State::Closing | State::Reset)
+                || own.flags.or(peer.flags).has(F::FIN);
+            // A host that has sent data sends no SYN again.
             let again = !acknowledges && own.next > 0 && silence > if over { 0 } else { OUTLIVED };
             return if own.base == base && !again { Syn::Belongs } else { Syn::Pending };
         }
@@ -240,6 +264,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             return;
         }
         let entry = &mut self.slots[slot];
+        let after_fin = entry.directions.iter().any(|direction| direction.flags.has(F::FIN));
         entry.flags.set(SlotFlags::PENDING_SYN);
         entry.calm = Calm::NO;
         let fits = self.pending_syn_bytes + segment.payload.len() <= PAYLOAD;
@@ -258,6 +283,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             timestamp: segment.timestamp,
             number: segment.number,
             contradicted: false,
+            after_fin,
         };
         let list = self.pending_syns.entry(slot).or_default();
         let copy = list.iter().position(|known| {

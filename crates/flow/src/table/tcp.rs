@@ -336,6 +336,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             return;
         }
         let side = self.count_segment(slot, segment);
+        let refutes = !syn && self.refutes_syn_ack(slot, segment);
+        self.leave_refuted_syn_ack(slot, segment);
         let entry = &mut self.slots[slot];
         let (own, peer) = both(&mut entry.directions, side);
         if syn {
@@ -365,9 +367,13 @@ impl<E: FlowExtractor> FlowTable<E> {
             && !syn
             && own.flags.has(F::SYN)
             && peer.flags.has(F::SYN)
+            && !refutes
         {
             entry.flags.set(SlotFlags::HANDSHAKE);
             self.cold[slot].complete_handshake(now);
+            if let Some(backlog) = self.backlogs.get(peer.backlog) {
+                backlog.beginning = None;
+            }
         }
         let zero_window = segment.window == 0 && !syn;
         // While a stream has no beginning its first segments are held back, and what comes before
@@ -397,7 +403,10 @@ impl<E: FlowExtractor> FlowTable<E> {
             if first_after_syn && !syn {
                 stream.note_beginning(segment.acknowledgement);
             }
-            if !strays || stream.is_stray(segment.acknowledgement) {
+            if refutes {
+                // Of the stream that it is of nothing else is known.
+                stream.note_other_beginning(segment.acknowledgement);
+            } else if !strays || stream.is_stray(segment.acknowledgement) {
                 let answers = segment.payload_wire_len > 0;
                 awaits = stream.acknowledged(segment.acknowledgement, edge, hole, answers);
                 if awaits == 0 && gapped {

@@ -5,6 +5,7 @@ use super::view;
 use super::work::Work;
 use crate::history::Letter;
 use crate::slot::{Calm, DirectionFlags as F, SlotFlags, State};
+use crate::stream::ahead;
 use crate::{
     FlowExtractor, FlowHandler, FlowSide, FlowTable, Packet, TcpFlags, TcpHeader, TcpOptions,
 };
@@ -45,6 +46,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             || entry.flags.has(SlotFlags::PENDING_SYN.or(SlotFlags::DOUBTFUL_RESET))
             || own.flags.or(peer.flags).has(amiss)
             || acknowledges && !peer.has_seen(acknowledgement)
+            || acknowledges && peer.flags.has(F::SYN) && ahead(peer.base, acknowledgement)
             || fin && !own.can_end_at(sequence)
         {
             return false;

@@ -348,3 +348,56 @@ fn the_acknowledgement_of_a_forged_answer_is_forgotten() {
     assert_eq!(lab.seen.flows.len(), 1);
     assert_eq!((lab.text(), &lab.side(0, Responder).text[..]), ("abc", "xyz"));
 }
+
+/// The SYN-ACK that was captured is not the one that the client got, which was not captured.
+#[test]
+fn behind_a_wrong_syn_ack_the_stream_of_the_server_is_picked_up() {
+    const WRONG: [u32; 5] = [S + 1, S + 1_000, S + 100_000, S + 900_000_000, S + 3_000_000_000];
+    // The SYN-ACK may acknowledge another SYN as well.
+    for (number, off) in WRONG.into_iter().flat_map(|number| [0, 70_000].map(|off| (number, off))) {
+        for (first, missing) in [("", 0), ("", 100), ("hello", 0), ("hello", 100)] {
+            let mut lab = Lab::new();
+            lab.send(Client, C, 0, "S", "");
+            lab.send(Server, number, C + 1 + off, "SA", "");
+            lab.send(Client, C + 1, S + 1, "A", first);
+            let asked = C + 1 + first.len() as u32;
+            lab.send(Server, S + 1 + missing, asked, "PA", "abc");
+            lab.send(Client, asked, S + 4 + missing, "A", "more");
+            lab.send(Server, S + 4 + missing, asked + 4, "PA", "def");
+            lab.send(Client, asked + 4, S + 7 + missing, "FA", "");
+            lab.send(Server, S + 7 + missing, asked + 5, "FA", "");
+            lab.send(Client, asked + 5, S + 8 + missing, "A", "");
+            (0..6).for_each(|_| lab.wait(Duration::from_secs(1)));
+            lab.finish();
+            let which = format!("{} {off} {first} {missing}", number.wrapping_sub(S).cast_signed());
+            assert_eq!(lab.seen.flows.len(), 1, "{which}");
+            assert_eq!(lab.text(), format!("{first}more$"), "{which}");
+            let gap = if missing == 0 { "" } else { "[100 acknowledged]" };
+            assert_eq!(lab.side(0, Responder).text, format!("{gap}abcdef$"), "{which}");
+        }
+    }
+}
+
+/// One packet, with a wrong acknowledgement, does not take the true SYN-ACK away.
+#[test]
+fn a_forged_acknowledgement_behind_a_handshake_changes_nothing() {
+    for wrong in [S - 1_000, S.wrapping_sub(1_000_000_000), S + 2_000_000_000] {
+        for before in [true, false] {
+            let mut lab = Lab::new();
+            lab.send(Client, C, 0, "S", "");
+            lab.send(Server, S, C + 1, "SA", "");
+            if before {
+                lab.send(Client, C + 1, wrong, "A", "");
+            }
+            lab.send(Client, C + 1, S + 1, "A", "");
+            if !before {
+                lab.send(Client, C + 1, wrong, "A", "");
+            }
+            lab.send(Server, S + 1, C + 1, "PA", "abc");
+            lab.send(Client, C + 1, S + 4, "A", "more");
+            lab.send(Server, S + 4, C + 5, "PA", "def");
+            lab.finish();
+            assert_eq!((lab.text(), &lab.side(0, Responder).text[..]), ("more", "abcdef"));
+        }
+    }
+}

@@ -327,3 +327,52 @@ fn the_same_number_again_within_minutes_or_without_an_answer_changes_nothing() {
         assert_eq!(lab.text(), "first and more");
     }
 }
+
+/// A host that begins each connection with the same number. The packets of a close that are lost
+/// may be any.
+#[test]
+fn the_same_number_again_soon_after_a_close_begins_another_connection() {
+    for (server, pause) in [S + 1_000, 70_000_000, 3_000_000_000]
+        .into_iter()
+        .flat_map(|server| [0, 1, 100, 200].map(|pause| (server, pause)))
+    {
+        // The packet of the first connection that is lost, and that of the second one.
+        for (lost, lost_again) in [None, Some(0), Some(1), Some(5), Some(6), Some(7)]
+            .into_iter()
+            .flat_map(|lost| [None, Some(2)].map(|again| (lost, again)))
+        {
+            let mut lab = Lab::new();
+            for (server, texts, lost) in
+                [(S, ["first", "FIRST"], lost), (server, ["second", "SECOND"], lost_again)]
+            {
+                let (client, asked) = (C + 1, C + 1 + texts[0].len() as u32);
+                let (begun, answered) = (server + 1, server + 1 + texts[1].len() as u32);
+                let segments = [
+                    (Client, C, 0, "S", ""),
+                    (Server, server, client, "SA", ""),
+                    (Client, client, begun, "A", ""),
+                    (Client, client, begun, "PA", texts[0]),
+                    (Server, begun, asked, "PA", texts[1]),
+                    (Client, asked, answered, "FA", ""),
+                    (Server, answered, asked + 1, "FA", ""),
+                    (Client, asked + 1, answered + 1, "A", ""),
+                ];
+                for (at, (from, sequence, acknowledged, flags, text)) in
+                    segments.into_iter().enumerate()
+                {
+                    if lost != Some(at) {
+                        lab.send(from, sequence, acknowledged, flags, text);
+                    }
+                }
+                lab.wait(Duration::from_secs(pause));
+            }
+            lab.finish();
+            let which = format!("{server} {pause} {lost:?} {lost_again:?}");
+            assert_eq!(lab.seen.flows.len(), 2, "{which}");
+            for (flow, texts) in [["first", "FIRST"], ["second", "SECOND"]].iter().enumerate() {
+                let seen = [Initiator, Responder].map(|side| &lab.side(flow, side).bytes[..]);
+                assert_eq!(seen, texts.map(str::as_bytes), "{which}");
+            }
+        }
+    }
+}

@@ -1,9 +1,9 @@
 //! Evidence for and against another connection on the same addresses and ports.
 
-use super::{OUTLIVED, is_foreign};
+use super::{OUTLIVED, PendingSyn, is_foreign};
 use crate::history::Seen;
 use crate::quarantine::{Group, is_near};
-use crate::slot::{Direction, DirectionFlags as F, PendingSyn, SlotFlags, State};
+use crate::slot::{Direction, DirectionFlags as F, SlotFlags, State};
 use crate::table::tcp::Segment;
 use crate::{FlowExtractor, FlowTable, TcpFlags};
 
@@ -65,10 +65,11 @@ impl<E: FlowExtractor> FlowTable<E> {
             return false;
         }
         if pending.answers() {
-            // One that was confirmed stays, whatever other answers there are.
+            // One that was confirmed stays, whatever other answers there are, unless a side had
+            // closed before.
             return !syn
                 && segment.sequence == pending.acknowledgement
-                && !entry.flags.has(SlotFlags::HANDSHAKE);
+                && (!entry.flags.has(SlotFlags::HANDSHAKE) || pending.after_fin);
         }
         if segment.flags.intersects(TcpFlags::SYN | TcpFlags::RST) {
             return !self.is_open(slot);
@@ -108,12 +109,13 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     /// `true` if a pending segment answers a pending SYN. With the number of the flow's own SYN-ACK
     /// it is a copy of that, from the other side of a middlebox that rewrites the client's numbers,
-    /// unless the flow is older than such a copy can be.
+    /// unless the flow is older than such a copy can be, or a side had closed.
     fn is_answer(&self, slot: u32, syn: &PendingSyn, answer: &PendingSyn) -> bool {
         let entry = &self.slots[slot];
         let own = &entry.directions[answer.side as usize];
         let is_copy = own.flags.has(F::SYN)
             && own.base == answer.base()
+            && !syn.after_fin
             && syn.timestamp.saturating_sub(entry.started) < OUTLIVED;
         answer.answers()
             && !is_copy
