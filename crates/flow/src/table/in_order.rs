@@ -57,10 +57,13 @@ impl<E: FlowExtractor> FlowTable<E> {
             {
                 return false;
             }
-            if tcp.options.contains(TcpOptions::TIMESTAMP) && own.fin != 0 && peer.fin != 0 {
+            if tcp.options.contains(TcpOptions::TIMESTAMP)
+                && own.latest_timestamp_before_fin() != 0
+                && peer.latest_timestamp_before_fin() != 0
+            {
                 // PAWS: the receiver discards a segment with an older timestamp (RFC 7323, section
                 // 5.3).
-                if ahead(own.fin, tcp.timestamp) {
+                if ahead(own.latest_timestamp_before_fin(), tcp.timestamp) {
                     return false;
                 }
                 // The rule by which the receiver updates TS.Recent (RFC 7323, section 4.3).
