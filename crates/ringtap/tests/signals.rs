@@ -9,6 +9,8 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -281,14 +283,44 @@ fn few_descriptors_are_an_error_that_says_so() -> Result {
     Ok(())
 }
 
+/// Writes a capture in small pieces, so that a signal finds the command at work, and keeps the pipe
+/// open. Counts the bytes.
+fn feed(mut pipe: std::io::PipeWriter, bytes: &[u8], fed: &AtomicUsize) -> std::io::PipeWriter {
+    for piece in bytes.chunks(bytes.len() / 200) {
+        // The command ended.
+        if pipe.write_all(piece).is_err() {
+            break;
+        }
+        fed.fetch_add(piece.len(), Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(2));
+    }
+    pipe
+}
+
+/// The number of packets that are complete in the first bytes of a pcap file.
+fn complete(all: &[Vec<u8>], bytes: usize) -> usize {
+    let mut end = 24;
+    let ends = all.iter().map(|packet| {
+        end += 16 + packet.len();
+        end
+    });
+    ends.take_while(|end| *end <= bytes).count()
+}
+
+/// The number of packets that a command had taken when a signal ended it.
+fn captured(errors: &str) -> Option<usize> {
+    let mut lines = errors.lines().filter_map(|line| line.strip_suffix(" captured"));
+    lines.find_map(|line| line.split_once(" packet")?.0.parse().ok())
+}
+
 /// Whatever the moment: the command ends in time, and its file holds the first packets of its
-/// input, none missing.
+/// input, none missing of those that it reports as captured.
 #[test]
 fn at_any_moment() -> Result {
     let moments = std::env::var("RINGTAP_MOMENTS").map_or(Ok(4), |text| text.parse())?;
     let folder = Folder::new("moments")?;
     let file = long(&folder)?;
-    let all = packets(&file)?;
+    let (all, bytes) = (packets(&file)?, Arc::new(fs::read(&file)?));
     let mut random = Random::new(u64::from(std::process::id()));
     let to = folder.0.join("to.pcap");
     for number in 0..moments {
@@ -296,11 +328,11 @@ fn at_any_moment() -> Result {
             let _ = fs::remove_file(&to);
             let fifo = folder.0.join(format!("fifo{number}"));
             let streams = folder.0.join(format!("streams{number}"));
+            let input = Path::new("-");
             let mut command = match mode {
-                "lines" => ringtap(&["capture"], &file),
-                "json" => ringtap(&["follow", "-o", "json"], &file),
-                "streams" => ringtap(&["follow", "-q"], &file),
-                _ => ringtap(&["capture"], &file),
+                "json" => ringtap(&["follow", "-o", "json"], input),
+                "streams" => ringtap(&["follow", "-q"], input),
+                _ => ringtap(&["capture"], input),
             };
             match mode {
                 "file" => drop(command.arg("-w").arg(&to)),
@@ -313,13 +345,21 @@ fn at_any_moment() -> Result {
                 "streams" => drop(command.arg("--write-dir").arg(&streams)),
                 _ => {}
             }
-            let mut running = Running::start(command.stdout(Stdio::piped()))?;
+            let (reader, writer) = std::io::pipe()?;
+            let mut running = Running::start(command.stdin(reader).stdout(Stdio::piped()))?;
+            drop(command);
+            let fed = Arc::new(AtomicUsize::new(0));
+            let feeder = thread::spawn({
+                let (bytes, fed) = (bytes.clone(), fed.clone());
+                move || feed(writer, &bytes, &fed)
+            });
             let mut output = running.reads(random.below(200))?;
             if mode == "fifo" {
                 let (fifo, pause) = (fifo.clone(), random.below(200));
                 output = thread::spawn(move || process::read(File::open(fifo)?, pause));
             }
             thread::sleep(Duration::from_micros(random.below(300_000)));
+            let before = complete(&all, fed.load(Ordering::SeqCst));
             if number % 2 == 1 {
                 // As timeout(1) does, which signals its child and then the group that both are in.
                 running.kill(Signal::SIGINT)?;
@@ -331,19 +371,23 @@ fn at_any_moment() -> Result {
                 let _ = File::options().write(true).custom_flags(flags).open(&fifo);
             }
             let output = output.join().map_err(|_| "the reader failed")??;
+            drop(feeder.join().map_err(|_| "the feeder failed")?);
             assert!(ended.after < LIMIT, "{mode}: {:?}", ended.after);
-            // A signal that comes before it is taken over ends the process; one that comes after
-            // the end does nothing.
+            // A signal that comes before it is taken over ends the process.
             if !ended.status.success() {
                 assert_eq!(ended.status.code(), None, "{mode}: {}", ended.errors);
                 continue;
             }
+            let taken = captured(&ended.errors).ok_or("no summary")?;
+            assert!(taken >= before, "{mode}: {taken} packets, {before} came before the signal");
+            let first = &all[..taken];
             match mode {
-                "file" => prefix(&packets(&to)?, &all),
-                "pipe" | "fifo" if output.is_empty() => {}
+                // The signal came before there was anything to write to.
+                _ if taken == 0 => {}
+                "file" => same(mode, &packets(&to)?, first),
                 "pipe" | "fifo" => {
                     fs::write(&to, &output)?;
-                    prefix(&packets(&to)?, &all);
+                    same(mode, &packets(&to)?, first);
                 }
                 "rotated" => {
                     let mut found = Vec::new();
@@ -356,17 +400,21 @@ fn at_any_moment() -> Result {
                         found.extend(packets(&path)?);
                         fs::remove_file(&path)?;
                     }
-                    prefix(&found, &all);
+                    same(mode, &found, first);
                 }
                 "json" => {
+                    let (mut starts, mut ends) = (0, 0);
                     for line in output.split_inclusive(|byte| *byte == b'\n') {
-                        let _: serde_json::Value = serde_json::from_slice(line)?;
+                        let object: serde_json::Value = serde_json::from_slice(line)?;
+                        starts += usize::from(object["event"] == "start");
+                        ends += usize::from(object["event"] == "end");
                     }
+                    assert_eq!(starts, ends, "{}", ended.errors);
                 }
                 "lines" => {
                     assert!(output.is_empty() || output.ends_with(b"\n"));
                     let lines = output.iter().filter(|byte| **byte == b'\n').count();
-                    assert!(lines <= all.len());
+                    assert_eq!(lines, first.len(), "{}", ended.errors);
                 }
                 _ => {
                     let _ = fs::remove_dir_all(&streams);
@@ -377,6 +425,6 @@ fn at_any_moment() -> Result {
     Ok(())
 }
 
-fn prefix(found: &[Vec<u8>], all: &[Vec<u8>]) {
-    assert!(all.starts_with(found), "{} packets, not the first of {}", found.len(), all.len());
+fn same(mode: &str, found: &[Vec<u8>], first: &[Vec<u8>]) {
+    assert!(found == first, "{mode}: {} packets, not the {} first", found.len(), first.len());
 }
