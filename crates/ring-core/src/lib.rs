@@ -97,7 +97,6 @@ mod inject;
 mod interrupter;
 mod link_type;
 mod memory;
-mod nap;
 mod packet;
 #[cfg(feature = "tokio")]
 mod reactor;

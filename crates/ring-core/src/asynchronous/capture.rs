@@ -10,7 +10,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::coop;
 
 use super::stream::PacketStream;
-use crate::capture::{Arrivals, Found, Taken};
+use crate::capture::{BlockWakeups, Found, Taken};
 use crate::error::system;
 use crate::reactor;
 use crate::{
@@ -43,8 +43,8 @@ pub struct AsyncCapture {
 
 /// The capture's registration with the reactor.
 struct Reactor {
-    arrivals: Arrivals,
-    /// Duplicates of two descriptors: that of the arrivals, and that of all other events.
+    wakeups: BlockWakeups,
+    /// Duplicates of two descriptors: that of the wakeups, and that of all other events.
     blocks: AsyncFd<OwnedFd>,
     others: AsyncFd<OwnedFd>,
 }
@@ -145,19 +145,19 @@ impl AsyncCapture {
                 Found::Interrupted => return Poll::Ready(Ok(None)),
                 Found::TimedOut => {}
             }
-            let Reactor { arrivals, blocks, others } = match &mut self.reactor {
+            let Reactor { wakeups, blocks, others } = match &mut self.reactor {
                 Some(reactor) => reactor,
                 none => none.insert(Reactor::enter(&mut self.capture)?),
             };
             // Both are cleared before the next look, so any later event makes them ready again.
             if let Poll::Ready(ready) = blocks.poll_read_ready(cx) {
                 ready.map_err(system("wait for packets"))?.clear_ready();
-                arrivals.woke();
+                wakeups.woke();
             } else if let Poll::Ready(ready) = others.poll_read_ready(cx) {
                 ready.map_err(system("wait for packets"))?.clear_ready();
                 self.capture.take_events()?;
             } else {
-                let Some(taken) = self.capture.prepare_to_wait(arrivals)? else {
+                let Some(taken) = self.capture.prepare_to_wait(wakeups)? else {
                     return Poll::Pending;
                 };
                 budget.made_progress();
@@ -169,10 +169,10 @@ impl AsyncCapture {
 
 impl Reactor {
     fn enter(capture: &mut Capture) -> Result<Self, Error> {
-        let arrivals = capture.arrivals()?;
-        let blocks = reactor::enter(arrivals.as_fd(), Interest::READABLE)?;
+        let wakeups = capture.wakeups()?;
+        let blocks = reactor::enter(wakeups.as_fd(), Interest::READABLE)?;
         let others = reactor::enter(capture.waiter(), Interest::READABLE)?;
-        Ok(Self { arrivals, blocks, others })
+        Ok(Self { wakeups, blocks, others })
     }
 }
 

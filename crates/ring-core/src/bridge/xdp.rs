@@ -43,7 +43,7 @@ struct XdpLane {
     /// Buffer for a segment of the current packet.
     piece: Vec<u8>,
     /// The way to send the current packet, while it is not sent yet.
-    waiting: Option<Outgoing>,
+    waiting: Option<Sending>,
     /// `true` if the other interface is down.
     down: bool,
     /// `true` if the current packet had no frames to be copied into, and none are in flight.
@@ -53,7 +53,7 @@ struct XdpLane {
 
 /// The way to send a packet.
 #[derive(Debug)]
-enum Outgoing {
+enum Sending {
     /// In the frames in which it was received.
     Frames,
     /// As a copy of the changed bytes.
@@ -268,7 +268,7 @@ impl XdpLane {
                 let sum = segment.sum(data);
                 put_in_place(&mut self.frames, segment.field().start, sum);
             }
-            Some(Outgoing::Frames)
+            Some(Sending::Frames)
         } else {
             if !rewritten {
                 self.changed.clear();
@@ -283,8 +283,8 @@ impl XdpLane {
             let limit = longest.min(sender.endpoint.longest_like(&self.changed));
             match len {
                 0 => None,
-                _ if len <= limit => Some(Outgoing::Changed),
-                _ => Cut::of(&self.changed, link_type, limit).map(Outgoing::Cut),
+                _ if len <= limit => Some(Sending::Changed),
+                _ => Cut::of(&self.changed, link_type, limit).map(Sending::Cut),
             }
         };
         let counts = &mut self.statistics;
@@ -334,15 +334,15 @@ impl XdpLane {
     fn queue(
         &mut self,
         sender: &mut xdp::Sender,
-        outgoing: &mut Outgoing,
+        outgoing: &mut Sending,
     ) -> Result<bool, xdp::Error> {
         match outgoing {
             // `can_pass` was checked before.
-            Outgoing::Frames => {
+            Sending::Frames => {
                 return Ok(!matches!(pass_on(sender, &mut self.frames)?, Passed::Full));
             }
-            Outgoing::Changed => return sender.send_bytes(&self.changed),
-            Outgoing::Cut(cut) => {
+            Sending::Changed => return sender.send_bytes(&self.changed),
+            Sending::Cut(cut) => {
                 while !cut.is_over() {
                     cut.write(&self.changed, &mut self.piece);
                     if !sender.send_bytes(&self.piece)? {

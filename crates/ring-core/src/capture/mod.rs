@@ -1,7 +1,5 @@
 //! Capturing from an interface through a TPACKET_V3 ring.
 
-#[cfg(feature = "tokio")]
-mod arrivals;
 mod block;
 mod builder;
 mod counts;
@@ -9,12 +7,12 @@ mod fanout;
 mod filter;
 mod group;
 mod loans;
-mod pace;
 mod ring;
 mod socket;
 #[cfg(test)]
 mod tests;
-mod wait;
+#[cfg(feature = "tokio")]
+mod wakeup;
 mod walk;
 
 use std::fmt;
@@ -25,8 +23,6 @@ use std::time::{Duration, Instant};
 use packet_filter::Program;
 use ring_sys::packet::abi::TP_STATUS_USER;
 
-#[cfg(feature = "tokio")]
-pub(crate) use self::arrivals::Arrivals;
 pub(crate) use self::block::Taken;
 pub use self::block::{Block, SharedBlock};
 pub use self::builder::{CaptureBuilder, Outgoing, RingGeometry, RingProfile};
@@ -34,14 +30,14 @@ pub use self::fanout::{Fanout, FanoutMode};
 pub(crate) use self::filter::ancillary;
 pub use self::filter::{CaptureFilter, Instruction, RawFilter};
 pub use self::group::{CaptureGroup, CaptureGroupBuilder};
-use self::pace::Pace;
 use self::ring::Ring;
 use self::socket::CaptureSocket;
-use self::wait::Waiter;
+#[cfg(feature = "tokio")]
+pub(crate) use self::wakeup::BlockWakeups;
 pub use self::walk::Packets;
 use self::walk::Walk;
 use crate::error::system;
-use crate::wait::Deadline;
+use crate::wait::{BlockCoalescing, BlockWaiter, Deadline};
 use crate::{Error, Interrupter, LinkType, Next, Packet, PacketSource, Statistics, Timeout};
 
 /// Number of packets after which to read the kernel's counters, since they have only 32 bits.
@@ -84,7 +80,7 @@ const READ_COUNTERS: u64 = 1 << 30;
 /// [losing]: crate::PacketMeta::losing
 pub struct Capture {
     socket: CaptureSocket,
-    waiter: Waiter,
+    waiter: BlockWaiter,
     ring: Arc<Ring>,
     /// Index of the next block.
     cursor: usize,
@@ -101,7 +97,7 @@ pub struct Capture {
     /// A filter to apply to every block, for what the kernel's filter cannot do.
     rest: Option<Arc<Program>>,
     block_timeout: Duration,
-    pace: Pace,
+    coalescing: BlockCoalescing,
     /// `true` if the socket reported an error that is not handled yet.
     failed: bool,
     /// Set once the interface went down: until this time, a block may have been started before
@@ -157,8 +153,8 @@ impl Capture {
         rest: Option<Program>,
     ) -> Result<Self, Error> {
         let link_type = socket.link_type;
-        let pace = Pace::new(coalesce, ring.block_count());
-        let waiter = Waiter::new(&socket.socket, &ring.returned)?;
+        let coalescing = BlockCoalescing::new(coalesce, ring.block_count());
+        let waiter = BlockWaiter::new(&socket.socket, &ring.returned)?;
         Ok(Self {
             socket,
             waiter,
@@ -173,7 +169,7 @@ impl Capture {
             program: None,
             rest: rest.map(Arc::new),
             block_timeout,
-            pace,
+            coalescing,
             failed: false,
             old_until: None,
             counted_at: 0,
@@ -398,10 +394,10 @@ impl Capture {
         if !self.ring.loans.is_free(self.cursor) {
             self.statistics.ring_exhausted += 1;
         } else if timeout != Timeout::Now
-            && let Some(nap) = self.pace.nap()
+            && let Some(pause) = self.coalescing.pause()
         {
             let left = deadline.left();
-            self.waiter.nap(&self.ring.returned, left.map_or(nap, |left| left.min(nap)))?;
+            self.waiter.sleep(&self.ring.returned, left.map_or(pause, |left| left.min(pause)))?;
         }
         loop {
             let left = deadline.left();
@@ -453,8 +449,8 @@ impl Capture {
                 self.ring.give_back(index);
                 continue;
             }
-            if self.pace.counts() {
-                self.pace.took(self.ring.filling(index, status));
+            if self.coalescing.is_on() {
+                self.coalescing.filled_in(self.ring.filling(index, status));
             }
             // After a loss, the kernel marks all blocks until its counters are read.
             if extent.losing || self.next_number - self.counted_at >= READ_COUNTERS {

@@ -7,7 +7,7 @@ use super::error::Error;
 use super::program::find;
 use super::sender::Sender;
 use super::socket::Socket;
-use super::waiting::Wait;
+use crate::wait::Wait;
 
 /// Opens a socket for each queue of an interface. They share one packet memory. If the interface
 /// has fewer send queues than receive queues, the remaining sockets only receive.

@@ -10,9 +10,9 @@ use tokio::task::coop;
 
 use super::batch::Batch;
 use super::error::Error;
+use super::poll::Woken;
 use super::sender::Sender;
 use super::socket::Socket;
-use super::wait::Woken;
 use crate::error::system;
 use crate::{Interrupter, IntoPacketSource, PacketSource as _, Statistics, Timeout, reactor};
 

@@ -8,7 +8,7 @@ use super::error::Error;
 use super::program::{Attach, Program, Wanted};
 use super::steering::{Steering, hardware_type};
 use super::umem::{Umem, UmemConfig};
-use super::waiting::Wait;
+use crate::wait::Wait;
 
 /// The directions in which a socket passes packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -21,7 +21,7 @@ pub(crate) trait Words {
 
 /// One of the two sides of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum RingSide {
     Producer,
     Consumer,
 }
@@ -48,9 +48,9 @@ pub(crate) struct Cursor<W> {
 impl<W: Words> Cursor<W> {
     /// Creates a cursor for `size` entries, a power of two. `own` and `other` are the initial
     /// indexes.
-    pub(crate) fn new(words: W, side: Side, size: u32, own: u32, other: u32) -> Self {
+    pub(crate) fn new(words: W, side: RingSide, size: u32, own: u32, other: u32) -> Self {
         assert!(size.is_power_of_two(), "rings have a power of two of entries");
-        let lead = if side == Side::Producer { size } else { 0 };
+        let lead = if side == RingSide::Producer { size } else { 0 };
         Self { words, size, lead, own, limit: other.wrapping_add(lead) }
     }
 
@@ -165,8 +165,8 @@ mod tests {
         ) {
             let size = 1 << log;
             let (producing, consuming) = Shared::pair(start);
-            let mut producer = Cursor::new(producing, Side::Producer, size, start, start);
-            let mut consumer = Cursor::new(consuming, Side::Consumer, size, start, start);
+            let mut producer = Cursor::new(producing, RingSide::Producer, size, start, start);
+            let mut consumer = Cursor::new(consuming, RingSide::Consumer, size, start, start);
             let mut slots = vec![0_u64; size as usize];
             // Entries that are not published, entries that are published, and the number of entries
             // that were read but not released.
@@ -214,7 +214,7 @@ mod tests {
         #[test]
         fn an_index_is_not_believed(start: u32, other: u32, log in 0..16_u32, consumer: bool) {
             let (mine, theirs) = Shared::pair(start);
-            let side = if consumer { Side::Consumer } else { Side::Producer };
+            let side = if consumer { RingSide::Consumer } else { RingSide::Producer };
             let mut cursor = Cursor::new(mine, side, 1 << log, start, start);
             theirs.publish(other);
             let known = cursor.ready(0).expect("nothing is asked");
@@ -229,7 +229,7 @@ mod tests {
     fn an_index_that_jumps_is_refused() {
         let start = u32::MAX - 2;
         let (mine, theirs) = Shared::pair(start);
-        let mut consumer = Cursor::new(mine, Side::Consumer, 8, start, start);
+        let mut consumer = Cursor::new(mine, RingSide::Consumer, 8, start, start);
         theirs.publish(start.wrapping_add(9));
         assert!(consumer.ready(1).is_err(), "more than the ring holds");
         theirs.publish(start.wrapping_sub(1));
@@ -244,7 +244,7 @@ mod tests {
     #[should_panic(expected = "more entries than are ready")]
     fn nobody_steps_too_far() {
         let (mine, _theirs) = Shared::pair(0);
-        Cursor::new(mine, Side::Consumer, 8, 0, 0).advance(1);
+        Cursor::new(mine, RingSide::Consumer, 8, 0, 0).advance(1);
     }
 }
 
@@ -293,7 +293,7 @@ mod loom_models {
             let producing = End { memory: memory.clone(), mine: 0 };
             let producer = thread::spawn(move || {
                 let memory = producing.memory.clone();
-                let mut cursor = Cursor::new(producing, Side::Producer, 2, start, start);
+                let mut cursor = Cursor::new(producing, RingSide::Producer, 2, start, start);
                 let mut next = 1;
                 while next <= 3 {
                     if cursor.ready(1).expect("no jump") == 0 {
@@ -310,7 +310,7 @@ mod loom_models {
                 }
             });
             let consuming = End { memory: memory.clone(), mine: 1 };
-            let mut cursor = Cursor::new(consuming, Side::Consumer, 2, start, start);
+            let mut cursor = Cursor::new(consuming, RingSide::Consumer, 2, start, start);
             let mut got = 0;
             while got < 3 {
                 let ready = cursor.ready(1).expect("no jump");

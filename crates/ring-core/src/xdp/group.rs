@@ -8,7 +8,7 @@ use super::batch::Batch;
 use super::builder::SocketBuilder;
 use super::error::Error;
 use super::mtu::MtuReports;
-use super::rota::Turn;
+use super::round_robin::Turn;
 use super::socket::Socket;
 use super::sockets::{Plan, Sockets};
 use crate::{Interrupter, LinkType, Next, PacketSource, Statistics, Timeout};

@@ -20,7 +20,7 @@ use crossbeam_queue::ArrayQueue;
 use ring_sys::mmap::Mapping;
 use ring_sys::xdp::abi::{XDP_PACKET_HEADROOM, XskTxMetadata};
 
-use super::returns::Returns;
+use crate::wait::FrameReturns;
 
 /// The right to use the bytes of a frame.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ pub(crate) struct Memory {
     /// Per frame, the packet's number if a send timestamp was requested, otherwise 0.
     stamped: Box<[AtomicU64]>,
     pool: ArrayQueue<u32>,
-    pub(crate) returns: Returns,
+    pub(crate) returns: FrameReturns,
     /// Number of frames that users hold beyond a batch.
     pub(crate) held: AtomicUsize,
 }
@@ -133,7 +133,7 @@ impl Memory {
             states: (0..layout.frames).map(|_| AtomicU16::new(IN_POOL)).collect(),
             stamped: (0..stamped).map(|_| AtomicU64::new(0)).collect(),
             pool,
-            returns: Returns::new(),
+            returns: FrameReturns::new(),
             held: AtomicUsize::new(0),
         }
     }

@@ -48,12 +48,12 @@ mod memory;
 mod mtu;
 mod opening;
 mod pass;
+mod poll;
 mod program;
 mod queue;
 mod receiver;
-mod returns;
 mod ring;
-mod rota;
+mod round_robin;
 mod sender;
 mod sink;
 mod socket;
@@ -63,8 +63,6 @@ mod tap;
 #[cfg(all(test, not(loom)))]
 mod tests;
 mod umem;
-mod wait;
-mod waiting;
 
 pub(crate) use self::all_queues::{counterpart, open_both};
 #[cfg(feature = "tokio")]
@@ -84,4 +82,4 @@ pub use self::sender::{RejectReason, SendRejected, SendRequest, Sender, SenderSt
 pub use self::socket::{Outcome, Socket};
 pub use self::tap::{Tap, TapBatch, TapCounters, TapStatistics};
 pub use self::umem::{HugePages, Umem, UmemConfig};
-pub use self::waiting::Wait;
+pub use crate::wait::Wait;

@@ -16,7 +16,7 @@ use ring_sys::xdp::abi::{
 
 use super::builder::{Direction, MultiBuffer, SocketBuilder, ZeroCopy};
 use super::completions::Completions;
-use super::cursor::Side;
+use super::cursor::RingSide;
 use super::endpoint::{Endpoint, Promiscuous};
 use super::error::{Error, KernelVersion, explain};
 use super::fill::Fill;
@@ -174,8 +174,8 @@ impl SocketBuilder {
         let map_used = |used: bool, ring, offsets: &XdpRingOffset, side| {
             used.then(|| map::<XdpDesc>(&socket, ring, offsets, side, self.ring_size)).transpose()
         };
-        let rx = map_used(self.receives(), xdp::Ring::Rx, &offsets.rx, Side::Consumer)?;
-        let tx = map_used(self.sends(), xdp::Ring::Tx, &offsets.tx, Side::Producer)?;
+        let rx = map_used(self.receives(), xdp::Ring::Rx, &offsets.rx, RingSide::Consumer)?;
+        let tx = map_used(self.sends(), xdp::Ring::Tx, &offsets.tx, RingSide::Producer)?;
         let memory = &shared.memory;
         let unaligned = memory.layout().unaligned;
         let fill = |rings: &QueueRings| -> Result<u32, Error> {
@@ -190,7 +190,7 @@ impl SocketBuilder {
             return Ok(Bound { rx, tx, socket, rings: rings.clone(), share, multi_buffer });
         }
         let [fill_size, completion_size] = self.queue_ring_sizes();
-        let (producer, consumer) = (Side::Producer, Side::Consumer);
+        let (producer, consumer) = (RingSide::Producer, RingSide::Consumer);
         let fill_ring = map(&socket, xdp::Ring::Fill, &offsets.fr, producer, fill_size)?;
         let completion =
             map(&socket, xdp::Ring::Completion, &offsets.cr, consumer, completion_size)?;
@@ -409,7 +409,7 @@ fn map<T: Copy>(
     socket: &xdp::Socket,
     which: xdp::Ring,
     offsets: &XdpRingOffset,
-    side: Side,
+    side: RingSide,
     size: u32,
 ) -> Result<Ring<T>, Error> {
     let failed = |source| Error::System { operation: "mapping a ring", source };

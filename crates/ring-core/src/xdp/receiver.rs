@@ -12,10 +12,9 @@ use super::endpoint::{Endpoint, jumped};
 use super::error::Error;
 use super::fill::Fill;
 use super::memory::{Lease, Refused};
-use super::returns::Waiter;
+use super::poll::Watch;
 use super::ring::Ring;
-use super::wait::Watch;
-use super::waiting::{Naps, Spin, Wait};
+use crate::wait::{FrameWaiter, PacketCoalescing, SpinTime, Wait};
 use crate::{Interrupter, LinkType, Next, PacketSource, Statistics, Timeout, Timestamp};
 
 /// Maximum number of pieces of a packet; more are invalid. The kernel's own packets have at most
@@ -59,10 +58,10 @@ pub struct Receiver {
     pub(crate) starving: bool,
     /// An invalid index of the receive ring, which is no longer used then.
     broken: Option<Jumped>,
-    pub(crate) spin: Spin,
-    pub(crate) naps: Naps,
+    pub(crate) spin: SpinTime,
+    pub(crate) coalescing: PacketCoalescing,
     pub(crate) interrupter: Interrupter,
-    pub(crate) waiter: Arc<Waiter>,
+    pub(crate) waiter: Arc<FrameWaiter>,
     pub(crate) poller: OnceCell<Watch>,
     pub(crate) endpoint: Arc<Endpoint>,
 }
@@ -100,7 +99,7 @@ impl Receiver {
         share: u32,
         wait: Wait,
         endpoint: Arc<Endpoint>,
-        waiter: Arc<Waiter>,
+        waiter: Arc<FrameWaiter>,
         interrupter: Interrupter,
     ) -> Self {
         Self {
@@ -120,8 +119,8 @@ impl Receiver {
             starved: 0,
             starving: false,
             broken: None,
-            spin: Spin::new(wait),
-            naps: Naps::new(wait),
+            spin: SpinTime::new(wait),
+            coalescing: PacketCoalescing::new(wait),
             interrupter,
             waiter,
             poller: OnceCell::new(),

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ring_sys::mmap::Mapping;
 use ring_sys::xdp::abi::{XDP_RING_NEED_WAKEUP, XdpRingOffset};
 
-use super::cursor::{Cursor, Jumped, Side, Words};
+use super::cursor::{Cursor, Jumped, RingSide, Words};
 
 /// One of the four rings of a socket, with entries of type `T`.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl<T: Copy> Ring<T> {
     pub(crate) fn new(
         mapping: Mapping,
         offsets: &XdpRingOffset,
-        side: Side,
+        side: RingSide,
         size: u32,
     ) -> Option<Self> {
         let word = |at: u64| Some(mapping.pointer(usize::try_from(at).ok()?, 4, 4)?.cast::<u32>());
@@ -53,8 +53,8 @@ impl<T: Copy> Ring<T> {
         let bytes = (size as usize).checked_mul(size_of::<T>())?;
         let entries = mapping.pointer(start, bytes, align_of::<T>())?.cast::<T>();
         let (own, other) = match side {
-            Side::Producer => (producer, consumer),
-            Side::Consumer => (consumer, producer),
+            RingSide::Producer => (producer, consumer),
+            RingSide::Consumer => (consumer, producer),
         };
         let words = SharedWords { own, other };
         let cursor = {
@@ -162,7 +162,7 @@ pub(crate) mod fake {
     }
 
     /// A ring whose indexes start at `start`, and the kernel's side of it.
-    pub(crate) fn ring<T: Copy>(side: Side, size: u32, start: u32) -> (Ring<T>, KernelRing<T>) {
+    pub(crate) fn ring<T: Copy>(side: RingSide, size: u32, start: u32) -> (Ring<T>, KernelRing<T>) {
         let mapping = Mapping::anonymous(Ring::<T>::len(&OFFSETS, size)).expect("memory");
         let word = |at: u64| mapping.pointer(at as usize, 4, 4).expect("within").cast::<u32>();
         let kernel = KernelRing {

@@ -290,7 +290,7 @@ impl Sender {
     /// As [`flush`](Self::flush).
     pub fn drain(&mut self, timeout: Timeout) -> Result<bool, Error> {
         let deadline = Deadline::of(timeout);
-        let mut nap = Duration::from_micros(10);
+        let mut pause = Duration::from_micros(10);
         loop {
             self.flush()?;
             if self.endpoint.rings.completions.in_flight() == 0 {
@@ -300,8 +300,8 @@ impl Sender {
                 return Ok(false);
             }
             // The kernel has an event for room in the send ring, but not for completed frames.
-            std::thread::sleep(nap);
-            nap = (nap * 2).min(Duration::from_millis(1));
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(1));
         }
     }
 
@@ -311,7 +311,7 @@ impl Sender {
     /// As [`flush`](Self::flush).
     pub fn wait_for_room(&mut self, timeout: Timeout) -> Result<bool, Error> {
         let deadline = Deadline::of(timeout);
-        let mut nap = Duration::from_micros(10);
+        let mut pause = Duration::from_micros(10);
         loop {
             self.flush()?;
             let room = self.tx_room(1)? > 0;
@@ -325,15 +325,15 @@ impl Sender {
             let endpoint = self.endpoint.clone();
             match endpoint.descriptor() {
                 Some(descriptor) if !room => {
-                    let [ready] = event::poll([(descriptor, WRITABLE)], Some(nap))
+                    let [ready] = event::poll([(descriptor, WRITABLE)], Some(pause))
                         .map_err(|source| Error::System { operation: "poll", source })?;
                     if ready & FAILED != 0 {
                         endpoint.take_error()?;
                     }
                 }
-                _ => std::thread::sleep(nap),
+                _ => std::thread::sleep(pause),
             }
-            nap = (nap * 2).min(Duration::from_millis(1));
+            pause = (pause * 2).min(Duration::from_millis(1));
         }
     }
 

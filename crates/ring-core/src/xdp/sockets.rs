@@ -7,7 +7,7 @@ use super::batch::Batch;
 use super::builder::SocketBuilder;
 use super::error::Error;
 use super::mtu::{MtuReports, Watched};
-use super::rota::{Rota, Turn};
+use super::round_robin::{RoundRobin, Turn};
 use super::socket::Socket;
 use crate::wait::Deadline;
 use crate::{Interrupter, Statistics, Timeout};
@@ -29,7 +29,7 @@ pub(crate) struct Sockets {
     /// For each interface, the index of its first socket.
     starts: Vec<usize>,
     plan: Plan,
-    rota: Rota,
+    round_robin: RoundRobin,
     /// The totals of replaced sockets.
     before: Statistics,
     mtu: Watched,
@@ -58,7 +58,7 @@ impl Sockets {
         let mut sockets = Self {
             open: Vec::new(),
             starts: Vec::new(),
-            rota: Rota::new()?,
+            round_robin: RoundRobin::new()?,
             before: Statistics::default(),
             mtu: Watched::default(),
             plan,
@@ -86,7 +86,7 @@ impl Sockets {
             self.open.extend(sockets);
         }
         self.mtu.accept(ends(&self.open, &self.starts));
-        self.rota.replaced(&self.open)
+        self.round_robin.replaced(&self.open)
     }
 
     /// Waits until a socket has packets, and follows changes of the MTUs meanwhile.
@@ -96,7 +96,7 @@ impl Sockets {
             self.follow_mtu()?;
             let (mtu, starts) = (&self.mtu, &self.starts);
             let has_changed = |sockets: &[Socket]| mtu.is_news(ends(sockets, starts));
-            match self.rota.take(&mut self.open, deadline, has_changed)? {
+            match self.round_robin.take(&mut self.open, deadline, has_changed)? {
                 Turn::Changed => {}
                 turn => return Ok(turn),
             }
@@ -139,14 +139,14 @@ impl Sockets {
 
     /// Lends the packets that a socket has taken.
     pub(crate) fn lend(&mut self, at: usize) -> Result<Batch<'_>, Error> {
-        self.rota.lend(&mut self.open[at])
+        self.round_robin.lend(&mut self.open[at])
     }
 
     /// The sockets of both interfaces of a wire, and the counter of packets.
-    pub(crate) fn wire(&mut self) -> ([&mut [Socket]; 2], &mut Rota) {
+    pub(crate) fn wire(&mut self) -> ([&mut [Socket]; 2], &mut RoundRobin) {
         let right = self.starts.get(1).copied().unwrap_or(self.open.len());
         let (left, right) = self.open.split_at_mut(right);
-        ([left, right], &mut self.rota)
+        ([left, right], &mut self.round_robin)
     }
 
     /// The sum of the totals of all sockets, which share a memory, and of those that were replaced.
@@ -167,12 +167,12 @@ impl Sockets {
     }
 
     pub(crate) fn interrupter(&self) -> Interrupter {
-        self.rota.interrupter().clone()
+        self.round_robin.interrupter().clone()
     }
 
     /// The descriptor that becomes readable when a socket may have packets.
     pub(crate) fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.rota.poller(&self.open).ok()?.as_fd())
+        Some(self.round_robin.poller(&self.open).ok()?.as_fd())
     }
 }
 

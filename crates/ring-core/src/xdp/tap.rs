@@ -12,7 +12,7 @@ use super::error::{Error, unless_down};
 use super::frame::Frame;
 use super::mtu::MtuReports;
 use super::pass::{Passed, complete_checksum, pass_on};
-use super::rota::Turn;
+use super::round_robin::Turn;
 use super::sender::Sender;
 use super::socket::Socket;
 use super::sockets::{Plan, Sockets};
@@ -200,7 +200,7 @@ impl Tap {
     }
 
     fn lend(&mut self, at: usize) -> Result<TapBatch<'_>, Error> {
-        let ([left, right], rota) = self.sockets.wire();
+        let ([left, right], round_robin) = self.sockets.wire();
         let (from, queue) = match at.checked_sub(left.len()) {
             Some(queue) => (Side::Right, queue),
             None => (Side::Left, at),
@@ -210,7 +210,7 @@ impl Tap {
             Side::Right => (right, left),
         };
         let way = &mut self.ways[from as usize];
-        let batch = rota.lend(&mut here[queue])?;
+        let batch = round_robin.lend(&mut here[queue])?;
         way.counts.received += batch.len() as u64;
         let sender = counterpart(there, queue)?;
         let link_type = sender.endpoint.link_type;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use ring_sys::xdp::abi::{XDP_PKT_CONTD, XdpDesc};
 
 use super::completions::Completions;
-use super::cursor::Side;
+use super::cursor::RingSide;
 use super::endpoint::Endpoint;
 use super::fill::Fill;
 use super::memory::Holder;
@@ -41,8 +41,8 @@ fn socket(umem: &Umem, start: u32) -> (Socket, Kernel) {
 
 /// A socket whose rings have `size` entries.
 fn socket_with(umem: &Umem, size: u32, start: u32) -> (Socket, Kernel) {
-    let (fill, fill_kernel) = fake::ring(Side::Producer, size, start);
-    let (completion, completion_kernel) = fake::ring(Side::Consumer, size, start);
+    let (fill, fill_kernel) = fake::ring(RingSide::Producer, size, start);
+    let (completion, completion_kernel) = fake::ring(RingSide::Consumer, size, start);
     let number = umem.shared.number().expect("a number");
     let place = QueuePlace { interface: Place::none(), queue: number.into() };
     let completions = Completions::new(completion, Holder::Send(number));
@@ -60,8 +60,8 @@ fn socket_on(
     size: u32,
     start: u32,
 ) -> (Socket, KernelRing<XdpDesc>, KernelRing<XdpDesc>) {
-    let (rx, rx_kernel): (Ring<XdpDesc>, _) = fake::ring(Side::Consumer, size, start);
-    let (tx, tx_kernel) = fake::ring(Side::Producer, size, start);
+    let (rx, rx_kernel): (Ring<XdpDesc>, _) = fake::ring(RingSide::Consumer, size, start);
+    let (tx, tx_kernel) = fake::ring(RingSide::Producer, size, start);
     let endpoint = Arc::new(Endpoint {
         entry: None,
         socket: None,

@@ -9,7 +9,7 @@ use ring_sys::event::{Alarm, Poller};
 
 /// A pause during which the socket does not wake waiters of the poller; a timer ends the pause.
 #[derive(Debug)]
-pub(crate) struct Nap {
+pub(crate) struct Pause {
     /// The keys of the socket and of the timer in the poller.
     keys: [u64; 2],
     /// Created by the first pause.
@@ -21,13 +21,13 @@ pub(crate) struct Nap {
 enum State {
     #[default]
     Awake,
-    Napping,
+    Pausing,
     /// The time has passed, but the socket's events are still disabled. The pause must be ended,
     /// unless another one begins.
     Over,
 }
 
-impl Nap {
+impl Pause {
     pub(crate) fn new(keys: [u64; 2]) -> Self {
         Self { keys, alarm: None, state: State::Awake }
     }
@@ -51,20 +51,20 @@ impl Nap {
         if self.state == State::Awake {
             poller.change_edge(socket, self.keys[0], false)?;
         }
-        self.state = State::Napping;
+        self.state = State::Pausing;
         Ok(())
     }
 
     /// Called when the timer fired.
     pub(crate) fn wake(&mut self) {
-        if self.state == State::Napping {
+        if self.state == State::Pausing {
             self.state = State::Over;
         }
     }
 
     /// `true` if a pause has not reached its end.
     pub(crate) fn is_under_way(&self) -> bool {
-        self.state == State::Napping
+        self.state == State::Pausing
     }
 
     /// Enables the socket's events again. If data is there, waiters wake up at once.

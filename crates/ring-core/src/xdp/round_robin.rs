@@ -8,14 +8,14 @@ use ring_sys::event::Poller;
 
 use super::batch::Batch;
 use super::error::{Error, unless_down};
+use super::poll::{STARVED, Woken};
 use super::socket::Socket;
-use super::wait::{STARVED, Woken};
 use crate::wait::Deadline;
 use crate::{Interrupter, Timeout};
 
 /// The next socket in turn, and the descriptors to wait for.
 #[derive(Debug)]
-pub(crate) struct Rota {
+pub(crate) struct RoundRobin {
     /// The socket to try first next time. Each socket is tried before one is tried again.
     next: usize,
     /// The number of the next packet, over all sockets.
@@ -35,7 +35,7 @@ pub(crate) enum Turn {
     Changed,
 }
 
-impl Rota {
+impl RoundRobin {
     pub(crate) fn new() -> Result<Self, Error> {
         let interrupter =
             Interrupter::new().map_err(|source| Error::System { operation: "eventfd", source })?;

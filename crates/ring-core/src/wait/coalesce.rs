@@ -15,38 +15,38 @@ const PART: usize = 8;
 
 /// Decides how long a capture sleeps while blocks fill up.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct BlockCoalescing {
     /// Maximum time that a full block may wait.
-    most: Duration,
+    longest: Duration,
     blocks: u32,
     /// The time in which the last block filled up. `None` if it was not full, and after it was used
     /// once.
     filling: Option<Duration>,
 }
 
-impl Pace {
-    pub(crate) fn new(most: Duration, ring: usize) -> Self {
+impl BlockCoalescing {
+    pub(crate) fn new(longest: Duration, ring: usize) -> Self {
         let blocks = u32::try_from(ring / PART).unwrap_or(BLOCKS).min(BLOCKS);
-        Self { most, blocks, filling: None }
+        Self { longest, blocks, filling: None }
     }
 
     /// `true` if coalescing is possible.
     #[inline]
-    pub(crate) fn counts(&self) -> bool {
-        self.blocks > 1 && !self.most.is_zero()
+    pub(crate) fn is_on(&self) -> bool {
+        self.blocks > 1 && !self.longest.is_zero()
     }
 
     /// Records the time in which a block filled up. `None` if its timeout expired first.
     #[inline]
-    pub(crate) fn took(&mut self, filling: Option<Duration>) {
+    pub(crate) fn filled_in(&mut self, filling: Option<Duration>) {
         self.filling = filling;
     }
 
     /// The time to sleep, regardless of the ring, before the next wait. Returned once per full
     /// block.
-    pub(crate) fn nap(&mut self) -> Option<Duration> {
+    pub(crate) fn pause(&mut self) -> Option<Duration> {
         let filling = self.filling.take().filter(|filling| !filling.is_zero())?;
-        let within = self.most.as_nanos() / filling.as_nanos();
+        let within = self.longest.as_nanos() / filling.as_nanos();
         let blocks = u32::try_from(within).unwrap_or(u32::MAX).min(self.blocks);
         (blocks > 1).then(|| filling * blocks)
     }
@@ -62,33 +62,37 @@ mod tests {
 
     #[test]
     fn sleeps_until_several_are_full_but_no_longer_than_allowed() {
-        let mut pace = Pace::new(ms(60), 64);
-        assert_eq!(pace.nap(), None, "nothing is known yet");
-        for (filling, nap) in [(9, Some(36)), (20, Some(60)), (25, Some(50)), (31, None)] {
-            pace.took(Some(ms(filling)));
-            assert_eq!(pace.nap(), nap.map(ms), "{filling} ms a block");
-            assert_eq!(pace.nap(), None, "once for each block");
+        let mut coalescing = BlockCoalescing::new(ms(60), 64);
+        assert_eq!(coalescing.pause(), None, "nothing is known yet");
+        for (filling, pause) in [(9, Some(36)), (20, Some(60)), (25, Some(50)), (31, None)] {
+            coalescing.filled_in(Some(ms(filling)));
+            assert_eq!(coalescing.pause(), pause.map(ms), "{filling} ms a block");
+            assert_eq!(coalescing.pause(), None, "once for each block");
         }
     }
 
     #[test]
     fn what_was_not_full_or_cannot_be_is_waited_for() {
-        let mut pace = Pace::new(ms(60), 64);
+        let mut coalescing = BlockCoalescing::new(ms(60), 64);
         for filling in [None, Some(Duration::ZERO), Some(Duration::MAX)] {
-            pace.took(Some(ms(1)));
-            pace.took(filling);
-            assert_eq!(pace.nap(), None);
+            coalescing.filled_in(Some(ms(1)));
+            coalescing.filled_in(filling);
+            assert_eq!(coalescing.pause(), None);
         }
     }
 
     #[test]
     fn a_small_ring_keeps_most_of_its_room() {
         for (ring, blocks) in [(2, 0), (15, 1), (16, 2), (31, 3), (1 << 20, BLOCKS)] {
-            let mut pace = Pace::new(ms(60), ring);
-            assert_eq!(pace.counts(), blocks > 1);
-            pace.took(Some(ms(1)));
-            assert_eq!(pace.nap(), (blocks > 1).then(|| ms(blocks.into())), "{ring} blocks");
+            let mut coalescing = BlockCoalescing::new(ms(60), ring);
+            assert_eq!(coalescing.is_on(), blocks > 1);
+            coalescing.filled_in(Some(ms(1)));
+            assert_eq!(
+                coalescing.pause(),
+                (blocks > 1).then(|| ms(blocks.into())),
+                "{ring} blocks"
+            );
         }
-        assert!(!Pace::new(Duration::ZERO, 64).counts());
+        assert!(!BlockCoalescing::new(Duration::ZERO, 64).is_on());
     }
 }

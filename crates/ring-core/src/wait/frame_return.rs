@@ -24,34 +24,34 @@ use loom::sync::{
 
 /// The potential waiters for frames of a pool.
 #[derive(Debug)]
-pub(crate) struct Returns {
+pub(crate) struct FrameReturns {
     /// The number of waiters that want a frame now.
     wanting: AtomicUsize,
-    waiters: Mutex<Vec<Arc<Waiter>>>,
+    waiters: Mutex<Vec<Arc<FrameWaiter>>>,
 }
 
 /// A potential waiter. Must not be used by two threads at a time.
 #[derive(Debug)]
-pub(crate) struct Waiter {
+pub(crate) struct FrameWaiter {
     wants: AtomicBool,
     /// Raised when a frame was returned while one was wanted.
     pub(crate) event: Event,
 }
 
-impl Returns {
+impl FrameReturns {
     pub(crate) fn new() -> Self {
         Self { wanting: AtomicUsize::new(0), waiters: Mutex::new(Vec::new()) }
     }
 
     /// Adds a waiter.
-    pub(crate) fn join(&self) -> io::Result<Arc<Waiter>> {
-        let waiter = Arc::new(Waiter { wants: AtomicBool::new(false), event: Event::new()? });
+    pub(crate) fn join(&self) -> io::Result<Arc<FrameWaiter>> {
+        let waiter = Arc::new(FrameWaiter { wants: AtomicBool::new(false), event: Event::new()? });
         self.waiters.lock().unwrap_or_else(|poison| poison.into_inner()).push(waiter.clone());
         Ok(waiter)
     }
 
     /// Removes a waiter.
-    pub(crate) fn leave(&self, waiter: &Arc<Waiter>) {
+    pub(crate) fn leave(&self, waiter: &Arc<FrameWaiter>) {
         self.have(waiter);
         let mut waiters = self.waiters.lock().unwrap_or_else(|poison| poison.into_inner());
         waiters.retain(|other| !Arc::ptr_eq(other, waiter));
@@ -59,7 +59,7 @@ impl Returns {
 
     /// Announces that a frame is wanted. The caller must check the pool afterwards, and wait only
     /// if it is empty.
-    pub(crate) fn want(&self, waiter: &Waiter) {
+    pub(crate) fn want(&self, waiter: &FrameWaiter) {
         if !waiter.wants.swap(true, Ordering::Relaxed) {
             self.wanting.fetch_add(1, Ordering::Relaxed);
         }
@@ -67,7 +67,7 @@ impl Returns {
     }
 
     /// Withdraws the announcement.
-    pub(crate) fn have(&self, waiter: &Waiter) {
+    pub(crate) fn have(&self, waiter: &FrameWaiter) {
         if waiter.wants.swap(false, Ordering::Relaxed) {
             self.wanting.fetch_sub(1, Ordering::Relaxed);
         }
@@ -110,7 +110,7 @@ mod loom_models {
     /// The pool does not support loom, so a counter of its frames stands in for it.
     fn model(waiters: usize) {
         loom::model(move || {
-            let returns = Arc::new(Returns::new());
+            let returns = Arc::new(FrameReturns::new());
             let pool = Arc::new(AtomicUsize::new(0));
             let giver = {
                 let (returns, pool) = (returns.clone(), pool.clone());

@@ -13,26 +13,26 @@ use ring_sys::event::Poller;
 use super::{Capture, Taken};
 use crate::Error;
 use crate::error::system;
-use crate::nap::Nap;
+use crate::wait::Pause;
 
 const SOCKET: u64 = 0;
-const NAPPED: u64 = 1;
+const PAUSED: u64 = 1;
 
 /// Its descriptor is readable when a block may have been closed, or when a pause has ended.
 #[derive(Debug)]
-pub(crate) struct Arrivals {
+pub(crate) struct BlockWakeups {
     poller: Poller,
-    nap: Nap,
+    pause: Pause,
 }
 
-impl Arrivals {
+impl BlockWakeups {
     /// Called after a wake-up, which ends a pause.
     pub(crate) fn woke(&mut self) {
-        self.nap.wake();
+        self.pause.wake();
     }
 }
 
-impl AsFd for Arrivals {
+impl AsFd for BlockWakeups {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.poller.as_fd()
     }
@@ -41,17 +41,17 @@ impl AsFd for Arrivals {
 impl Capture {
     /// From now on the returned descriptor reports blocks, and the [`waiter`](Self::waiter) reports
     /// only other events.
-    pub(crate) fn arrivals(&mut self) -> Result<Arrivals, Error> {
+    pub(crate) fn wakeups(&mut self) -> Result<BlockWakeups, Error> {
         let poller = Poller::new().map_err(system("make a poller"))?;
         let socket = self.socket.socket.as_fd();
         poller.add_edge(socket, SOCKET).map_err(system("watch a descriptor"))?;
-        self.waiter.hear_blocks(&self.socket.socket, false)?;
-        Ok(Arrivals { poller, nap: Nap::new([SOCKET, NAPPED]) })
+        self.waiter.report_blocks(&self.socket.socket, false)?;
+        Ok(BlockWakeups { poller, pause: Pause::new([SOCKET, PAUSED]) })
     }
 
     /// From now on the [`waiter`](Self::waiter) reports blocks again.
     pub(crate) fn wait_alone(&mut self) -> Result<(), Error> {
-        self.waiter.hear_blocks(&self.socket.socket, true)
+        self.waiter.report_blocks(&self.socket.socket, true)
     }
 
     /// Takes pending events other than blocks, without waiting.
@@ -64,15 +64,15 @@ impl Capture {
     /// be full soon, suppresses wake-ups until then.
     pub(crate) fn prepare_to_wait(
         &mut self,
-        arrivals: &mut Arrivals,
+        wakeups: &mut BlockWakeups,
     ) -> Result<Option<Taken>, Error> {
         let free = self.ring.loans.is_free(self.cursor);
         self.statistics.ring_exhausted += u64::from(!free);
-        let (Arrivals { poller, nap }, socket) = (arrivals, self.socket.socket.as_fd());
-        match self.pace.nap().filter(|_| free) {
-            Some(time) => nap.start(poller, socket, time),
-            None if nap.is_under_way() => Ok(()),
-            None => nap.end(poller, socket),
+        let (BlockWakeups { poller, pause }, socket) = (wakeups, self.socket.socket.as_fd());
+        match self.coalescing.pause().filter(|_| free) {
+            Some(time) => pause.start(poller, socket, time),
+            None if pause.is_under_way() => Ok(()),
+            None => pause.end(poller, socket),
         }
         .map_err(system("sleep with a timer"))?;
         let taken = self.about_to_wait()?;

@@ -9,7 +9,7 @@ use ring_sys::event::{self, FAILED, Poller, READABLE, Readiness, Ticker};
 use super::batch::Batch;
 use super::error::Error;
 use super::receiver::Receiver;
-use crate::nap::Nap;
+use crate::wait::Pause;
 use crate::{Next, Timeout};
 
 /// Maximum time to sleep, since the kernel has no event for a removed interface.
@@ -24,7 +24,7 @@ pub(crate) struct Watch {
     poller: Poller,
     /// Makes them check if the interface still exists.
     ticker: Ticker,
-    nap: Nap,
+    pause: Pause,
     /// The time since when other waiters wait for the socket.
     asleep: Option<Instant>,
 }
@@ -33,7 +33,7 @@ const SOCKET: u64 = 0;
 const INTERRUPTED: u64 = 1;
 const RETURNED: u64 = 2;
 const TICKED: u64 = 3;
-const NAPPED: u64 = 4;
+const PAUSED: u64 = 4;
 
 /// The reason why a wait ended.
 pub(crate) enum Woken {
@@ -76,7 +76,7 @@ impl Receiver {
         let woken = self.wait(timeout)?;
         if matches!(woken, Woken::TimedOut) {
             self.want_for_others();
-            self.nap_for_others()?;
+            self.pause_others()?;
         } else if let Some(watch) = self.poller.get_mut() {
             // No other waiter was asleep.
             watch.asleep = None;
@@ -90,7 +90,7 @@ impl Receiver {
         let mut ticked = false;
         let seen = |readiness: Readiness| match readiness.key {
             TICKED => ticked = true,
-            NAPPED => watch.nap.wake(),
+            PAUSED => watch.pause.wake(),
             // Checked in any case.
             _ => {}
         };
@@ -125,7 +125,7 @@ impl Receiver {
                 return Ok(Woken::Packets);
             }
             left = patience.map(remaining);
-        } else if self.nap(left)? {
+        } else if self.sleep_regardless(left)? {
             if self.take_received()? {
                 return Ok(Woken::Packets);
             }
@@ -149,24 +149,24 @@ impl Receiver {
 
     /// On a busy link, sleeps for a fixed time regardless of packets, and returns `true`. An
     /// interruption ends the sleep early.
-    fn nap(&mut self, left: Option<Duration>) -> Result<bool, Error> {
-        if !self.naps.learns() || self.endpoint.busy_poll || self.wants_frames() {
+    fn sleep_regardless(&mut self, left: Option<Duration>) -> Result<bool, Error> {
+        if !self.coalescing.learns() || self.endpoint.busy_poll || self.wants_frames() {
             return Ok(false);
         }
-        let Some(nap) = self.naps.next(self.taken(), self.fill().target()) else {
+        let Some(pause) = self.coalescing.next(self.taken(), self.fill().target()) else {
             return Ok(false);
         };
-        let nap = left.map_or(nap, |left| left.min(nap)).min(CHECKED);
-        event::poll([(self.interrupter.as_fd(), READABLE)], Some(nap)).map_err(poll_failed)?;
+        let pause = left.map_or(pause, |left| left.min(pause)).min(CHECKED);
+        event::poll([(self.interrupter.as_fd(), READABLE)], Some(pause)).map_err(poll_failed)?;
         Ok(true)
     }
 
     /// Records that packets ended a sleep that began at `started`.
     fn learn(&mut self, started: Instant) {
-        if self.spin.learns() || self.naps.learns() {
+        if self.spin.learns() || self.coalescing.learns() {
             let waited = started.elapsed();
             self.spin.came_after(waited);
-            self.naps.came_after(waited);
+            self.coalescing.came_after(waited);
         }
     }
 
@@ -263,24 +263,24 @@ impl Receiver {
         }
     }
 
-    /// Like [`nap`](Self::nap), for waiters on the descriptor of
+    /// Like [`sleep_regardless`](Self::sleep_regardless), for waiters on the descriptor of
     /// [`readiness`](PacketSource::readiness).
     #[inline]
-    fn nap_for_others(&mut self) -> Result<(), Error> {
+    fn pause_others(&mut self) -> Result<(), Error> {
         let (short, taken, frames) = (self.wants_frames(), self.taken(), self.fill().target());
         let (Some(watch), Some(socket)) = (self.poller.get_mut(), self.endpoint.descriptor())
         else {
             return Ok(());
         };
-        let off = !self.naps.learns() || self.endpoint.busy_poll;
-        if off || watch.nap.is_under_way() && !short {
+        let off = !self.coalescing.learns() || self.endpoint.busy_poll;
+        if off || watch.pause.is_under_way() && !short {
             return Ok(());
         }
-        match if short { None } else { self.naps.next(taken, frames) } {
-            Some(time) => watch.nap.start(&watch.poller, socket, time),
+        match if short { None } else { self.coalescing.next(taken, frames) } {
+            Some(time) => watch.pause.start(&watch.poller, socket, time),
             None => {
                 watch.asleep.get_or_insert_with(Instant::now);
-                watch.nap.end(&watch.poller, socket)
+                watch.pause.end(&watch.poller, socket)
             }
         }
         .map_err(|source| Error::System { operation: "sleep with a timer", source })
@@ -292,7 +292,7 @@ impl Receiver {
         if let Some(watch) = self.poller.get_mut()
             && let Some(asleep) = watch.asleep.take()
         {
-            self.naps.came_after(asleep.elapsed());
+            self.coalescing.came_after(asleep.elapsed());
         }
     }
 
@@ -316,7 +316,7 @@ impl Receiver {
         poller.add_edge(self.waiter.event.as_fd(), RETURNED)?;
         let ticker = Ticker::new(CHECKED)?;
         poller.add_edge(ticker.as_fd(), TICKED)?;
-        Ok(Watch { poller, ticker, nap: Nap::new([SOCKET, NAPPED]), asleep: None })
+        Ok(Watch { poller, ticker, pause: Pause::new([SOCKET, PAUSED]), asleep: None })
     }
 }
 

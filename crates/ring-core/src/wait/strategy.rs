@@ -35,13 +35,13 @@ const PROBE: Duration = Duration::from_micros(1);
 
 /// Learns the spin time from the time between packets.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Spin {
+pub(crate) struct SpinTime {
     limit: Duration,
     budget: Duration,
     fixed: bool,
 }
 
-impl Spin {
+impl SpinTime {
     pub(crate) fn new(wait: Wait) -> Self {
         match wait {
             Wait::Sleep | Wait::Coalesce(_) => {
@@ -82,11 +82,11 @@ impl Spin {
 
 /// Learns how long to sleep regardless of packets.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Naps {
+pub(crate) struct PacketCoalescing {
     /// The configured maximum; zero turns this off.
-    most: Duration,
+    longest: Duration,
     /// The current time, limited by the number of frames.
-    nap: Duration,
+    pause: Duration,
     /// `true` if the link is busy: the last wait was shorter than the maximum, or the last fixed
     /// sleep brought several packets.
     busy: bool,
@@ -94,15 +94,15 @@ pub(crate) struct Naps {
     begun: Option<u64>,
 }
 
-impl Naps {
+impl PacketCoalescing {
     pub(crate) fn new(wait: Wait) -> Self {
-        let most = if let Wait::Coalesce(most) = wait { most } else { Duration::ZERO };
-        Self { most, nap: most, busy: false, begun: None }
+        let longest = if let Wait::Coalesce(longest) = wait { longest } else { Duration::ZERO };
+        Self { longest, pause: longest, busy: false, begun: None }
     }
 
     /// `true` if waiting times must be reported.
     pub(crate) fn learns(&self) -> bool {
-        !self.most.is_zero()
+        !self.longest.is_zero()
     }
 
     /// The time to sleep now regardless of packets, if any. `taken` packets have arrived so far,
@@ -120,19 +120,19 @@ impl Naps {
             }
             if came >= u64::from(frames / 2) {
                 // Not to zero, which could never grow again.
-                self.nap = (self.nap / 2).max(PROBE.min(self.most));
+                self.pause = (self.pause / 2).max(PROBE.min(self.longest));
             } else if came < u64::from(frames / 8) {
-                self.nap = (self.nap * 2).min(self.most);
+                self.pause = (self.pause * 2).min(self.longest);
             }
         }
         self.begun = Some(taken);
-        Some(self.nap)
+        Some(self.pause)
     }
 
     /// Records that a packet ended an ordinary sleep after `waited`.
     pub(crate) fn came_after(&mut self, waited: Duration) {
         self.begun = None;
-        self.busy = waited <= self.most;
+        self.busy = waited <= self.longest;
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn looking_is_learned_and_unlearned() {
         let limit = us(20);
-        let mut spin = Spin::new(Wait::Adaptive(limit));
+        let mut spin = SpinTime::new(Wait::Adaptive(limit));
         assert_eq!(spin.budget, PROBE);
         spin.came_after(us(8));
         assert_eq!(spin.budget, us(16));
@@ -164,59 +164,62 @@ mod tests {
     #[test]
     fn the_others_learn_nothing() {
         for (wait, off) in [(Wait::Sleep, true), (Wait::Spin, false), (Wait::default(), true)] {
-            let mut spin = Spin::new(wait);
+            let mut spin = SpinTime::new(wait);
             let before = spin.budget;
             spin.came_after(us(5));
             assert_eq!((spin.budget, spin.is_off()), (before, off));
         }
-        assert!(Spin::new(Wait::Spin).until(Instant::now()).is_none());
+        assert!(SpinTime::new(Wait::Spin).until(Instant::now()).is_none());
     }
 
     #[test]
-    fn naps_are_taken_while_they_bring_several_packets() {
-        let mut naps = Naps::new(Wait::Coalesce(us(50)));
-        assert_eq!(naps.next(0, 2048), None, "nothing is known yet");
-        naps.came_after(us(51));
-        assert_eq!(naps.next(1, 2048), None, "a quiet link: woken at once");
-        naps.came_after(us(10));
-        assert_eq!(naps.next(2, 2048), Some(us(50)));
-        assert_eq!(naps.next(4, 2048), Some(us(50)), "two packets came");
-        assert_eq!(naps.next(5, 2048), None, "one only");
-        assert_eq!(naps.next(9, 2048), None, "until packets come quickly again");
+    fn pauses_are_taken_while_they_bring_several_packets() {
+        let mut coalescing = PacketCoalescing::new(Wait::Coalesce(us(50)));
+        assert_eq!(coalescing.next(0, 2048), None, "nothing is known yet");
+        coalescing.came_after(us(51));
+        assert_eq!(coalescing.next(1, 2048), None, "a quiet link: woken at once");
+        coalescing.came_after(us(10));
+        assert_eq!(coalescing.next(2, 2048), Some(us(50)));
+        assert_eq!(coalescing.next(4, 2048), Some(us(50)), "two packets came");
+        assert_eq!(coalescing.next(5, 2048), None, "one only");
+        assert_eq!(coalescing.next(9, 2048), None, "until packets come quickly again");
     }
 
     #[test]
-    fn naps_leave_the_kernel_half_of_its_frames() {
-        let mut naps = Naps::new(Wait::Coalesce(us(80)));
-        naps.came_after(us(1));
+    fn pauses_leave_the_kernel_half_of_its_frames() {
+        let mut coalescing = PacketCoalescing::new(Wait::Coalesce(us(80)));
+        coalescing.came_after(us(1));
         let mut taken = 0;
         let mut next = |came| {
             taken += came;
-            naps.next(taken, 64)
+            coalescing.next(taken, 64)
         };
-        for (came, nap) in [(0, 80), (32, 40), (64, 20), (8, 20), (7, 40), (7, 80), (7, 80)] {
-            assert_eq!(next(came), Some(us(nap)), "{came} packets came");
+        for (came, pause) in [(0, 80), (32, 40), (64, 20), (8, 20), (7, 40), (7, 80), (7, 80)] {
+            assert_eq!(next(came), Some(us(pause)), "{came} packets came");
         }
     }
 
     #[test]
-    fn naps_get_longer_again_after_any_load() {
-        let mut naps = Naps::new(Wait::Coalesce(us(200)));
-        naps.came_after(us(1));
+    fn pauses_get_longer_again_after_any_load() {
+        let mut coalescing = PacketCoalescing::new(Wait::Coalesce(us(200)));
+        coalescing.came_after(us(1));
         for round in 0..64 {
-            assert!(naps.next(64 * round, 64).is_some_and(|nap| !nap.is_zero()), "{round}");
+            assert!(
+                coalescing.next(64 * round, 64).is_some_and(|pause| !pause.is_zero()),
+                "{round}"
+            );
         }
-        let quieter = (1..=10).map(|packets| naps.next(64 * 63 + 7 * packets, 64));
+        let quieter = (1..=10).map(|packets| coalescing.next(64 * 63 + 7 * packets, 64));
         assert_eq!(quieter.last(), Some(Some(us(200))));
     }
 
     #[test]
-    fn no_naps_unless_asked_for() {
+    fn no_pauses_unless_asked_for() {
         for wait in [Wait::Sleep, Wait::Spin, Wait::Adaptive(us(20))] {
-            let mut naps = Naps::new(wait);
-            naps.came_after(us(1));
-            assert_eq!(naps.next(100, 64), None);
-            assert!(!naps.learns());
+            let mut coalescing = PacketCoalescing::new(wait);
+            coalescing.came_after(us(1));
+            assert_eq!(coalescing.next(100, 64), None);
+            assert!(!coalescing.learns());
         }
     }
 }

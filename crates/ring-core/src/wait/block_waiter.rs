@@ -24,17 +24,17 @@ const TICKED: u64 = 3;
 const DOWN_CHECK: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
-pub(crate) struct Waiter {
+pub(crate) struct BlockWaiter {
     poller: Poller,
     pub(crate) interrupter: Interrupter,
     /// Present only while the interface is down.
     ticker: Option<Ticker>,
     /// `true` if blocks are reported to another poller instead.
     #[cfg(feature = "tokio")]
-    deaf: bool,
+    silent: bool,
 }
 
-impl Waiter {
+impl BlockWaiter {
     /// Creates a waiter for this socket, for returned blocks, and for interruptions.
     pub(crate) fn new(socket: &PacketSocket, returned: &Event) -> Result<Self, Error> {
         let interrupter = Interrupter::new().map_err(system("make an event"))?;
@@ -52,7 +52,7 @@ impl Waiter {
             interrupter,
             ticker: None,
             #[cfg(feature = "tokio")]
-            deaf: false,
+            silent: false,
         })
     }
 
@@ -80,7 +80,7 @@ impl Waiter {
 
     /// Sleeps for `time` regardless of the socket. Only an interruption or a returned block ends it
     /// early.
-    pub(crate) fn nap(&self, returned: &Event, time: Duration) -> Result<(), Error> {
+    pub(crate) fn sleep(&self, returned: &Event, time: Duration) -> Result<(), Error> {
         let others = [(returned.as_fd(), READABLE), (self.interrupter.as_fd(), READABLE)];
         event::poll(others, Some(time)).map(drop).map_err(system("wait for packets"))
     }
@@ -89,11 +89,15 @@ impl Waiter {
     /// at once if a block is there.
     #[cfg(feature = "tokio")]
     #[inline]
-    pub(crate) fn hear_blocks(&mut self, socket: &PacketSocket, hear: bool) -> Result<(), Error> {
-        if self.deaf == hear {
-            let changed = self.poller.change_edge(socket.as_fd(), SOCKET, hear);
+    pub(crate) fn report_blocks(
+        &mut self,
+        socket: &PacketSocket,
+        report: bool,
+    ) -> Result<(), Error> {
+        if self.silent == report {
+            let changed = self.poller.change_edge(socket.as_fd(), SOCKET, report);
             changed.map_err(system("watch a descriptor"))?;
-            self.deaf = !hear;
+            self.silent = !report;
         }
         Ok(())
     }
@@ -113,7 +117,7 @@ impl Waiter {
     }
 }
 
-impl AsFd for Waiter {
+impl AsFd for BlockWaiter {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.poller.as_fd()
     }
