@@ -29,7 +29,7 @@
 //! # use std::time::Duration;
 //! # use ring_core::*;
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let capture = Capture::builder("eth0").filter("udp".parse::<packet_filter::Filter>()?).open()?;
+//! let capture = Capture::builder("eth0").filter("udp".parse::<Filter>()?).open()?;
 //! let threads = Capture::builder("eth0").group(4, FanoutMode::Hash).open()?;
 //! let injector = Injector::open("eth0")?;
 //! let bridge = Bridge::open("eth0", "eth1")?;
@@ -139,6 +139,7 @@ pub use interrupter::Interrupter;
 pub use link_type::LinkType;
 pub use memory::MemorySource;
 pub use packet::{ChecksumStatus, Direction, Packet, PacketMeta, VlanTag};
+pub use packet_filter::Filter;
 #[cfg(feature = "tokio")]
 pub use reactor::Reactor;
 pub use ring_sys::capability::Capability;

@@ -330,7 +330,8 @@ impl CaptureBuilder {
     }
 
     /// Returns the settings of several captures that share the interface's packets; see
-    /// [`CaptureGroup`](crate::CaptureGroup).
+    /// [`CaptureGroup`](crate::CaptureGroup). A group has at least one member, even if `members` is
+    /// 0.
     pub fn group(self, members: usize, mode: FanoutMode) -> CaptureGroupBuilder {
         CaptureGroupBuilder::new(self, members, mode)
     }

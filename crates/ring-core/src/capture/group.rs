@@ -53,6 +53,13 @@ impl CaptureGroup {
     }
 
     /// The members.
+    #[must_use]
+    pub fn members(&self) -> &[Capture] {
+        &self.members
+    }
+
+    /// The members, to take packets of one of them.
+    #[must_use]
     pub fn members_mut(&mut self) -> &mut [Capture] {
         &mut self.members
     }

@@ -16,7 +16,7 @@ mod wakeup;
 mod walk;
 
 use std::fmt;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -558,6 +558,14 @@ impl PacketSource for Capture {
 
     fn readiness(&self) -> Option<BorrowedFd<'_>> {
         Some(self.waiter())
+    }
+}
+
+/// The descriptor of [`readiness`](PacketSource::readiness), not that of the socket, which must not
+/// be polled: it is readable for as long as its newest block is kept.
+impl AsFd for Capture {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.waiter()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Asynchronous injectors.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -201,6 +201,12 @@ impl AsyncInjector {
             None => reactor::enter(self.injector.as_fd(), Interest::WRITABLE)?,
         };
         Ok(self.reactor.insert(reactor))
+    }
+}
+
+impl AsFd for AsyncInjector {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.injector.as_fd()
     }
 }
 

@@ -60,7 +60,13 @@ impl Group {
 
     /// The members, ordered by queue.
     #[must_use]
-    pub fn members(&mut self) -> &mut [Socket] {
+    pub fn members(&self) -> &[Socket] {
+        self.sockets.all()
+    }
+
+    /// The members, ordered by queue, to wait for one of them or to send on it.
+    #[must_use]
+    pub fn members_mut(&mut self) -> &mut [Socket] {
         self.sockets.all_mut()
     }
 

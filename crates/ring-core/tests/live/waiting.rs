@@ -1,5 +1,6 @@
 //! Ends of waits.
 
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -15,6 +16,8 @@ use crate::hosts::{SOON, Sender, frame, wire};
 pub(crate) fn an_interruption_ends_the_wait() -> Result {
     let host = Namespace::new()?;
     let mut capture = open(&host, Capture::builder("lo"))?;
+    let readiness = capture.readiness().expect("it waits").as_raw_fd();
+    assert_eq!(capture.as_fd().as_raw_fd(), readiness, "not the socket");
     let interrupter = capture.interrupter();
     interrupter.interrupt();
     interrupter.interrupt();

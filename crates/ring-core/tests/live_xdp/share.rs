@@ -185,7 +185,7 @@ pub(crate) fn a_group_is_a_source() -> Result {
         assert_same(&seen, &sent);
         assert!(numbers.iter().copied().eq(1..=2000), "numbered through");
         assert_eq!(group.statistics()?.drops, 0);
-        for member in group.members() {
+        for member in group.members_mut() {
             println!("{mode:?}: queue {} got {:?}", member.queue(), member.statistics()?.packets);
         }
         assert!(matches!(group.next_batch(Timeout::After(SHORT))?, Next::TimedOut));

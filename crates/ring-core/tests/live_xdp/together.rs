@@ -25,7 +25,7 @@ pub(crate) fn a_group_takes_every_queue() -> Result {
             run(host, "ethtool", &["-L", name, "rx", "2", "tx", "2"])?;
         }
         let builder = xdp::Socket::builder("right0").attach(mode);
-        let mut group = right.run(|| xdp::Group::open(&builder))??;
+        let group = right.run(|| xdp::Group::open(&builder))??;
         assert_eq!(group.len(), 2);
         let umem = group.members()[0].umem();
         assert!(umem.is_same(&group.members()[1].umem()) && umem.frames() == 8192);
