@@ -248,12 +248,6 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         0
     }
 
-    /// The number of handed-out bytes that an acknowledgement covers.
-    pub(crate) fn known(&self, acknowledgement: u32) -> u64 {
-        let offset = self.direction.offset(acknowledgement).max(0).cast_unsigned();
-        if self.direction.flags.has(F::ANCHORED) { offset.min(self.direction.next) } else { 0 }
-    }
-
     /// Time went by.
     pub(crate) fn tick(&mut self) {
         let now = self.now;

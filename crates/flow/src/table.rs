@@ -9,10 +9,12 @@ mod fragments;
 mod in_order;
 mod path;
 mod pending_syn;
+mod record;
 mod reset;
 mod scope_join;
 mod screen;
 mod tcp;
+mod update;
 mod usual;
 mod work;
 
@@ -35,8 +37,7 @@ use crate::stream::Stream;
 use crate::timer::Wheel;
 use crate::{
     Cause, DefragmentStatistics, Defragmenter, EndReason, Flow, FlowExtractor, FlowHandler, FlowId,
-    FlowRecord, FlowSide, NotFollowed, Opening, Orientation, Parser, SideCounters, Timestamp,
-    protocol,
+    FlowSide, NotFollowed, Opening, Orientation, Parser, Timestamp, protocol,
 };
 
 /// Follows flows through the packets that it is fed with: tells them apart, puts TCP streams back
@@ -94,6 +95,7 @@ pub struct FlowTable<E: FlowExtractor> {
     /// Room for the batches that are worked on, see [`batch`].
     rooms: [batch::Room<E::Key>; 3],
     wheel: Wheel,
+    idle: expiry::IdleTimes,
     /// No timer fires before this. Nanoseconds.
     next_timer: u64,
     /// The latest time seen. Nanoseconds.
@@ -122,6 +124,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let delivered = config.remembered_bytes.map(|(direction_bytes, table_bytes)| {
             Box::new(Delivered::new(direction_bytes, table_bytes))
         });
+        let idle = expiry::IdleTimes::new(&config.timeouts);
         Self {
             extractor,
             defragmenter: Defragmenter::new(config.fragments),
@@ -144,6 +147,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             scope_joins: scope_join::ScopeJoins::default(),
             rooms: Default::default(),
             wheel: Wheel::new(),
+            idle,
             next_timer: u64::MAX,
             now: 0,
             previous: 0,
@@ -488,74 +492,6 @@ impl<E: FlowExtractor> FlowTable<E> {
         entry.state = State::Free;
         entry.generation = entry.generation.wrapping_add(1);
         self.free.push(slot);
-    }
-
-    /// A flow that was closed or reset ended so, whatever happened to be the occasion.
-    fn true_reason(&self, slot: u32, occasion: EndReason) -> EndReason {
-        let entry = &self.slots[slot];
-        let [initiator, responder] = &entry.directions;
-        if occasion == EndReason::Evicted || !entry.is_tcp() {
-            occasion
-        } else if entry.flags.has(SlotFlags::WAS_RESET) {
-            EndReason::Rst
-        } else if initiator.flags.has(DirectionFlags::FIN)
-            && responder.flags.has(DirectionFlags::FIN)
-        {
-            EndReason::Fin
-        } else if entry.flags.has(SlotFlags::DOUBTFUL_RESET) {
-            EndReason::Rst
-        } else {
-            occasion
-        }
-    }
-
-    fn record(&self, slot: u32, reason: EndReason) -> FlowRecord<E::Key> {
-        let entry = &self.slots[slot];
-        let cold = &self.cold[slot];
-        let [initiator, responder] = &entry.directions;
-        let handshake = entry.flags.has(SlotFlags::HANDSHAKE);
-        FlowRecord {
-            key: cold.key.clone(),
-            initiator_orientation: entry.initiator(),
-            started: Timestamp::from_nanos(entry.started),
-            ended: Timestamp::from_nanos(entry.last_seen),
-            reason,
-            initiator: self.side_counters(slot, 0),
-            responder: self.side_counters(slot, 1),
-            handshake_rtt: (handshake && cold.handshake != u64::MAX)
-                .then(|| std::time::Duration::from_nanos(cold.handshake)),
-            history: cold.history.spell(initiator.seen, responder.seen),
-            joined: self.joined(slot),
-        }
-    }
-
-    fn side_counters(&self, slot: u32, side: usize) -> SideCounters {
-        let entry = &self.slots[slot];
-        let direction = &entry.directions[side];
-        let mut totals = self.totals.get(&slot).map_or_else(Totals::default, |totals| totals[side]);
-        totals.add(entry.counters[side]);
-        let Totals { packets, payload_bytes, wire_bytes } = totals;
-        let backlog = self.backlogs.peek(direction.backlog);
-        let gap_bytes = backlog.map_or(0, |backlog| backlog.gap_bytes);
-        let anchored = direction.flags.has(DirectionFlags::ANCHORED);
-        SideCounters {
-            packets,
-            payload_bytes,
-            wire_bytes,
-            first_sequence: anchored.then_some(direction.base),
-            delivered_bytes: if !entry.is_tcp() {
-                payload_bytes
-            } else if anchored {
-                direction.next - gap_bytes
-            } else {
-                0
-            },
-            retransmitted: backlog.map_or(0, |backlog| backlog.retransmitted),
-            reordered: backlog.map_or(0, |backlog| backlog.reordered),
-            gap_bytes,
-            unplaced_bytes: backlog.map_or(0, |backlog| backlog.unplaced_bytes),
-            zero_windows: backlog.map_or(0, |backlog| backlog.zero_windows),
-        }
     }
 }
 

@@ -54,12 +54,12 @@ impl<'a> Plain<'a> {
     }
 
     #[inline(always)]
-    pub(crate) const fn source_port(&self) -> u16 {
+    const fn source_port(&self) -> u16 {
         be16(self.head[34], self.head[35])
     }
 
     #[inline(always)]
-    pub(crate) const fn destination_port(&self) -> u16 {
+    const fn destination_port(&self) -> u16 {
         be16(self.head[36], self.head[37])
     }
 
@@ -84,8 +84,13 @@ impl<'a> Plain<'a> {
     }
 
     #[inline(always)]
+    pub(crate) const fn transport_offset(&self) -> u32 {
+        34
+    }
+
+    #[inline(always)]
     pub(crate) const fn payload_offset(&self) -> u32 {
-        34 + self.tcp_header_len
+        self.transport_offset() + self.tcp_header_len
     }
 
     /// The length of the payload, all of which was captured.
@@ -123,7 +128,7 @@ impl<'a> Plain<'a> {
             destination_port: self.destination_port(),
             scope: Scope::NONE,
             network_offset: 14,
-            transport_offset: 34,
+            transport_offset: self.transport_offset(),
             payload_offset: self.payload_offset(),
             payload_len: self.payload_len,
             payload_wire_len: self.payload_len,

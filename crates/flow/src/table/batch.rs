@@ -1,20 +1,17 @@
 //! Packets in batches.
 
 use std::hint::black_box;
-use std::num::NonZeroU128;
 
 use crate::delivered::comparing;
 use crate::prefetch::prefetch;
-use crate::slot::{NONE, State};
+use crate::slot::NONE;
 use crate::{
-    Cause, Datagram, FlowExtractor, FlowHandler, FlowSide, FlowTable, Headers, Opening,
-    Orientation, Packet, Parsed, TcpFlags, Unparsed, VerifyChecksums, protocol,
+    Cause, FlowExtractor, FlowHandler, FlowTable, Headers, Orientation, Packet, Parsed, TcpFlags,
+    Unparsed, VerifyChecksums,
 };
 
-use super::in_order::differs;
 use super::path::{path, usual_path};
-use super::view;
-use super::work::{Sort, Work, sort};
+use super::work::{Work, sort};
 
 /// Packets that are worked on together: enough for the memory system to fetch many flows at once,
 /// few enough that what is known of them stays in the first-level cache.
@@ -319,203 +316,6 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         prefetch(&slot.directions);
         prefetch(&slot.compact);
-    }
-
-    /// Gives a packet to its flow. The key is asked for if it has no number.
-    #[inline(always)]
-    fn update<'k>(
-        &mut self,
-        packet: &Packet<'_>,
-        work: &Work,
-        key: impl Fn() -> Option<&'k E::Key>,
-        handler: &mut impl FlowHandler<E::Key>,
-    ) where
-        E::Key: 'k,
-    {
-        let timestamp = packet.timestamp.as_nanos();
-        let mut likely = work.candidate;
-        if timestamp < self.now {
-            self.statistics.time_steps_back += 1;
-        } else {
-            self.now = timestamp;
-        }
-        if self.now >= self.next_timer {
-            self.expire_a_few(handler);
-            if self.next_timer <= self.now {
-                likely = NONE;
-            }
-        }
-        if likely == NONE || !self.in_order(likely, packet, work, &key, handler) {
-            self.update_any(packet, work, key(), handler);
-        }
-    }
-
-    /// Whatever is not the common case. (What the common cases do not need is in functions of its
-    /// own, so that they do not pay for its registers.)
-    #[inline(never)]
-    fn update_any(
-        &mut self,
-        packet: &Packet<'_>,
-        work: &Work,
-        key: Option<&E::Key>,
-        handler: &mut impl FlowHandler<E::Key>,
-    ) {
-        let mut sorted;
-        let work = if work.sort == Sort::Unsorted {
-            sorted = *work;
-            sorted.look_closer(packet);
-            &sorted
-        } else {
-            work
-        };
-        let likely = work.candidate;
-        let found = if likely != NONE && self.holds(likely, work, key) {
-            Some(likely)
-        } else {
-            self.index.find(work.hash, |slot| self.holds(slot, work, key))
-        };
-        if self.next_timer <= self.now {
-            let found = self.settled(found, work, key, handler);
-            self.update_with_care(found, packet, work, key, handler);
-        } else if let Some(slot) = found
-            && work.payload_wire_len == 0
-            && !self.needs_care(work)
-            && self.usual(slot, packet, work, handler)
-        {
-            // Most of what is not in order begins or ends a connection.
-        } else {
-            self.update_with_care(found, packet, work, key, handler);
-        }
-    }
-
-    /// `true` if this packet cannot be given to its flow before it was examined, or the packets of
-    /// other flows before it are a reason to examine it.
-    #[inline(always)]
-    fn needs_care(&self, work: &Work) -> bool {
-        work.protocol != protocol::TCP
-            || !matches!(work.sort, Sort::Plain | Sort::Sound)
-            || self.screen.watches()
-            || self.doubts.holds_any()
-            || self.joins_scopes()
-    }
-
-    /// Whatever may be amiss with a packet, or with its flow.
-    #[inline(never)]
-    fn update_with_care(
-        &mut self,
-        found: Option<u32>,
-        packet: &Packet<'_>,
-        work: &Work,
-        key: Option<&E::Key>,
-        handler: &mut impl FlowHandler<E::Key>,
-    ) {
-        let found = self.across_scopes(found, work, key, handler);
-        if work.candidate == NONE
-            && let Some(slot) = found
-            && self.in_order(slot, packet, work, || key, handler)
-        {
-            // It began in the batch before, or this is a packet joined from fragments.
-        } else if (!matches!(work.sort, Sort::Plain | Sort::Sound) || self.screen.watches())
-            && self.screened(found, packet, work, key, handler)
-        {
-            // The receiver discards it.
-        } else if work.protocol == protocol::TCP
-            && (work.payload_wire_len > 0 || self.doubts.holds_any())
-            && let Some(slot) = found
-            && self.doubted(slot, packet, work, handler)
-        {
-            // The receiver may discard it.
-        } else if work.protocol != protocol::TCP {
-            self.datagram(found, packet, work, key, handler);
-        } else if let Some(slot) = found
-            && self.usual(slot, packet, work, handler)
-        {
-            // Most of what is not in order begins or ends a connection.
-        } else {
-            self.any_order(found, packet, work, key, handler);
-        }
-        if work.tcp.flags.contains(TcpFlags::SYN)
-            && let Some(slot) = found
-        {
-            self.note_greeting(slot, work);
-        }
-    }
-
-    /// More is due than was worked off: what is due for this flow comes before its packet.
-    #[inline(never)]
-    fn settled(
-        &mut self,
-        found: Option<u32>,
-        work: &Work,
-        key: Option<&E::Key>,
-        handler: &mut impl FlowHandler<E::Key>,
-    ) -> Option<u32> {
-        let slot = found?;
-        self.settle(slot, handler);
-        self.holds(slot, work, key).then_some(slot)
-    }
-
-    /// `true` if the slot is in use for this key; what was found early in a batch may have changed
-    /// since.
-    #[inline(always)]
-    fn holds(&self, slot: u32, work: &Work, key: Option<&E::Key>) -> bool {
-        let entry = &self.slots[slot];
-        entry.compact == work.compact
-            && (work.compact != 0 || !differs(&self.cold[slot].key, key))
-            && entry.state != State::Free
-    }
-
-    /// The packet's key, for a flow that begins.
-    pub(super) fn key(&mut self, work: &Work, key: Option<&E::Key>) -> Option<E::Key> {
-        let expanded = NonZeroU128::new(work.compact).and_then(E::expand);
-        let key = expanded.or_else(|| key.cloned());
-        if key.is_none() {
-            self.unparsed(Cause::NoKey);
-        }
-        key
-    }
-
-    /// A packet of a flow that is not a TCP connection.
-    pub(super) fn datagram(
-        &mut self,
-        found: Option<u32>,
-        packet: &Packet<'_>,
-        work: &Work,
-        key: Option<&E::Key>,
-        handler: &mut impl FlowHandler<E::Key>,
-    ) {
-        let slot = if let Some(slot) = found {
-            slot
-        } else {
-            let Some(key) = self.key(work, key) else { return };
-            let slot = self.insert(key, work, handler);
-            let opening = Opening {
-                side: FlowSide::Initiator,
-                payload: work.payload(packet),
-                flags: TcpFlags::default(),
-                timestamp: packet.timestamp,
-                packet_number: packet.number,
-            };
-            let (protocol, initiator) = (work.protocol, work.orientation);
-            self.start(slot, protocol, initiator, State::Datagrams, &opening, handler);
-            slot
-        };
-        self.protocols[usize::from(work.protocol)] += 1;
-        if self.slots[slot].state == State::Ended {
-            // It was not admitted; or its key leaves the protocol out, and a connection that has
-            // ended keeps it.
-            self.after_end(slot, work.payload_len as usize);
-            return;
-        }
-        let side = self.slots[slot].side(work.orientation);
-        self.count(slot, side, work.payload_wire_len, packet.wire_len);
-        let datagram = Datagram {
-            bytes: work.payload(packet),
-            wire_len: work.payload_wire_len,
-            timestamp: packet.timestamp,
-            packet_number: packet.number,
-        };
-        handler.on_datagram(&view(slot, &self.slots[slot], &self.cold[slot]), side, datagram);
     }
 }
 

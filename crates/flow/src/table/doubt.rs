@@ -172,14 +172,17 @@ impl<E: FlowExtractor> FlowTable<E> {
             return false;
         }
         // What may be of another connection is not held against this one's numbers.
-        let segment = Segment::of(packet, work);
-        let pending = self.slots[slot].flags.has(SlotFlags::PENDING_SYN);
-        if pending
-            && (self.is_of_pending_syn(slot, &segment)
-                || self.confirmed_syn(slot, &segment).is_some())
-            || self.leaves_closed_connection(slot, &segment)
-        {
-            return false;
+        let entry = &self.slots[slot];
+        let pending = entry.flags.has(SlotFlags::PENDING_SYN);
+        if pending || entry.may_have_closed() {
+            let segment = Segment::of(packet, work);
+            if pending
+                && (self.is_of_pending_syn(slot, &segment)
+                    || self.confirmed_syn(slot, &segment).is_some())
+                || self.leaves_closed_connection(slot, &segment)
+            {
+                return false;
+            }
         }
         let way = work.path.path();
         if let Some(defect) = self.doubt(slot, packet, work, way)

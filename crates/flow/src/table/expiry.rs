@@ -5,7 +5,8 @@ use crate::config::nanos;
 use crate::delivered::comparing;
 use crate::slot::{DirectionFlags, SlotFlags, State};
 use crate::{
-    EndReason, FlowExtractor, FlowHandler, FlowId, FlowSide, FlowTable, Timestamp, protocol,
+    EndReason, FlowExtractor, FlowHandler, FlowId, FlowSide, FlowTable, Timeouts, Timestamp,
+    protocol,
 };
 
 /// Slots that eviction looks at to find a victim. A search of the whole table for each new flow
@@ -14,6 +15,32 @@ const CANDIDATES: usize = 16;
 /// Timers that a packet works off at most. The first packet after a silence would otherwise wait
 /// for all flows that ended meanwhile.
 const A_FEW: usize = 32;
+
+/// [`Timeouts`] in nanoseconds.
+#[derive(Debug)]
+pub(super) struct IdleTimes {
+    half_open: u64,
+    established: u64,
+    closing: u64,
+    linger: u64,
+    time_wait: u64,
+    udp: u64,
+    other: u64,
+}
+
+impl IdleTimes {
+    pub(super) fn new(timeouts: &Timeouts) -> Self {
+        Self {
+            half_open: nanos(timeouts.half_open),
+            established: nanos(timeouts.established),
+            closing: nanos(timeouts.closing),
+            linger: nanos(timeouts.linger),
+            time_wait: nanos(timeouts.time_wait),
+            udp: nanos(timeouts.udp),
+            other: nanos(timeouts.other),
+        }
+    }
+}
 
 impl<E: FlowExtractor> FlowTable<E> {
     /// Tells the table what time it is, so that holes are given up and silent flows end while no
@@ -107,7 +134,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// When the flow ends, or its slot is released, if nothing more is seen of it.
     fn idle_deadline(&self, slot: u32) -> Option<u64> {
         let entry = &self.slots[slot];
-        let timeouts = &self.config.timeouts;
+        let timeouts = &self.idle;
         let reached = |side: usize| entry.directions[side].flags.has(DirectionFlags::FIN_REACHED);
         let (timeout, always) = match entry.state {
             State::Free => return None,
@@ -124,7 +151,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         // 5961, section 3.2) a true connection would have gone on.
         let silent = entry.flags.has(SlotFlags::DOUBTFUL_RESET) && timeout > timeouts.closing;
         let timeout = if silent { timeouts.closing } else { timeout };
-        (always || self.config.idle_expiry).then(|| entry.last_seen.saturating_add(nanos(timeout)))
+        (always || self.config.idle_expiry).then(|| entry.last_seen.saturating_add(timeout))
     }
 
     /// Sets the slot's timer for the earliest time at which something may be due.

@@ -28,11 +28,13 @@ impl<E: FlowExtractor> FlowTable<E> {
             return false;
         }
         let entry = &mut self.slots[slot];
-        let side = entry.side(work.orientation);
         if entry.compact != work.compact
             || (work.compact == 0 && differs(&self.cold[slot].key, key()))
-            || !entry.calm.of(side)
         {
+            return false;
+        }
+        let side = entry.side(work.orientation);
+        if !entry.calm.of(side) {
             return false;
         }
         debug_assert!(entry.is_calm(side), "{entry:?}");
@@ -45,15 +47,13 @@ impl<E: FlowExtractor> FlowTable<E> {
         if peer.flags.has(F::ANCHORED) && !seen {
             return false;
         }
-        let newly_acknowledged = tcp.acknowledgement.wrapping_sub(peer.acked).cast_signed();
-        let anchored = own.flags.has(F::ANCHORED);
         if work.payload_len > 0 {
             // What a receiver may discard is looked at elsewhere.
             if tcp.sequence != own.expected()
                 || !own.flags.follows(work.path)
                 || own.flags.has(F::ACKED)
                     && ahead(tcp.sequence.wrapping_add(work.payload_len), own.edge)
-                || newly_acknowledged < 0
+                || tcp.acknowledgement.wrapping_sub(peer.acked).cast_signed() < 0
             {
                 return false;
             }
@@ -73,23 +73,21 @@ impl<E: FlowExtractor> FlowTable<E> {
                 }
             }
         }
-        let peer = &entry.directions[side.opposite() as usize];
-        let own = &entry.directions[side as usize];
         let Some(counters) = entry.counters[side as usize].plus(work.payload_len, packet.wire_len)
         else {
             return false;
         };
         // Nothing is left that could go wrong.
-        let edge = tcp.acknowledgement.wrapping_add(u32::from(tcp.window) << own.scale.shift());
-        let acked = if newly_acknowledged > 0 { tcp.acknowledgement } else { peer.acked };
-        let edge = if ahead(edge, peer.edge) { edge } else { peer.edge };
-        let receives = &mut entry.directions[side.opposite() as usize];
-        receives.acked = acked;
-        receives.edge = edge;
         entry.counters[side as usize] = counters;
         entry.last_seen = self.now;
+        let shift = entry.directions[side as usize].scale.shift();
+        let edge = tcp.acknowledgement.wrapping_add(u32::from(tcp.window) << shift);
+        let receives = &mut entry.directions[side.opposite() as usize];
+        // Without branches, because a processor cannot predict what is new.
+        receives.acked = latest(receives.acked, tcp.acknowledgement);
+        receives.edge = latest(receives.edge, edge);
         let sends = &mut entry.directions[side as usize];
-        if !anchored {
+        if !sends.flags.has(F::ANCHORED) {
             sends.base = tcp.sequence;
             // Not stored again each time, since it is loaded together with its neighbours.
             if !sends.flags.has(F::HINT) {
@@ -120,6 +118,12 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         true
     }
+}
+
+/// The one of two sequence numbers that comes after the other.
+#[inline(always)]
+const fn latest(this: u32, other: u32) -> u32 {
+    if ahead(other, this) { other } else { this }
 }
 
 /// Compares keys without a number; not inlined, so that those with one have the registers.

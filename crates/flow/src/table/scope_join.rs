@@ -107,11 +107,17 @@ impl<E: FlowExtractor> FlowTable<E> {
             }
             return found;
         }
-        let plain = work.compact != 0 && self.scope_joins.neighbours.is_empty();
+        let plain = work.compact != 0 && !self.has_scopes();
         if plain || work.protocol != protocol::TCP || !self.extractor.is_connection() {
             return None;
         }
         self.find_in_other_scope(work, key, handler)
+    }
+
+    /// `true` if a flow is in a VLAN or a tunnel.
+    #[inline(always)]
+    pub(super) fn has_scopes(&self) -> bool {
+        !self.scope_joins.neighbours.is_empty()
     }
 
     /// `true` if a flow has packets in another scope than its own.

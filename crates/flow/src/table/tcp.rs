@@ -87,35 +87,38 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.datagram(found, packet, work, key, handler);
             return;
         }
-        let segment = Segment::of(packet, work);
-        let flags = segment.flags;
-        let slot = match found {
-            Some(slot) => slot,
+        match found {
+            Some(slot) => self.segment(slot, &Segment::of(packet, work), handler),
             // A RST alone begins no flow: answers to scans and to forged addresses would fill the
             // table.
-            None if flags.contains(TcpFlags::RST) => {
-                self.statistics.orphan_resets += 1;
-                return;
-            }
-            None => {
-                let Some(key) = self.key(work, key) else { return };
-                let slot = self.insert(key, work, handler);
-                let ports = (work.source_port, work.destination_port);
-                // Of a flow that has only begun there is nothing that a SYN could contradict.
-                let opens =
-                    self.open_as(slot, &segment, sender_is_initiator(flags, ports), handler);
-                let usual = opens && self.usual(slot, packet, work, handler);
-                if opens && !usual {
-                    self.ordinary(slot, &segment, handler);
-                }
-                self.note_opening(slot, work);
-                if !(usual && flags.contains(TcpFlags::SYN)) {
-                    self.note_greeting(slot, work);
-                }
-                return;
-            }
-        };
-        self.segment(slot, &segment, handler);
+            None if work.tcp.flags.contains(TcpFlags::RST) => self.statistics.orphan_resets += 1,
+            None => self.begin(packet, work, key, handler),
+        }
+    }
+
+    /// A segment that begins a flow.
+    #[inline(never)]
+    pub(super) fn begin(
+        &mut self,
+        packet: &Packet<'_>,
+        work: &Work,
+        key: Option<&E::Key>,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        let Some(key) = self.key(work, key) else { return };
+        let slot = self.insert(key, work, handler);
+        let segment = Segment::of(packet, work);
+        let by_sender = sender_is_initiator(segment.flags, work.ports(packet));
+        // Of a flow that has only begun there is nothing that a SYN could contradict.
+        let opens = self.open_as(slot, &segment, by_sender, handler);
+        let usual = opens && self.usual(slot, packet, work, handler);
+        if opens && !usual {
+            self.ordinary(slot, &segment, handler);
+        }
+        self.note_opening(slot, work);
+        if !(usual && segment.flags.contains(TcpFlags::SYN)) {
+            self.note_greeting(slot, work);
+        }
     }
 
     /// Begins a flow with its first segment, which is yet to be worked on. False if it is not
@@ -330,7 +333,10 @@ impl<E: FlowExtractor> FlowTable<E> {
     ) {
         let now = self.now;
         let syn = segment.flags.contains(TcpFlags::SYN);
-        if !syn && self.leaves_closed_connection(slot, segment) {
+        if !syn
+            && self.slots[slot].may_have_closed()
+            && self.leaves_closed_connection(slot, segment)
+        {
             self.end(slot, EndReason::Replaced, handler);
             self.begin_again(slot, segment, handler);
             return;
@@ -394,7 +400,19 @@ impl<E: FlowExtractor> FlowTable<E> {
             // unless the other side is somewhere else as well.
             strays = !syn && stream.is_stray(segment.sequence);
         }
-        if acknowledges {
+        let (_, peer) = both(&mut self.slots[slot].directions, side);
+        if acknowledges
+            && !strays
+            && !refutes
+            && peer.is_undisturbed()
+            && !may_stray(peer, segment.acknowledgement)
+            && peer.takes_acknowledgement(segment.acknowledgement, edge)
+        {
+            // Nothing hangs on it.
+            if gapped {
+                awaits = peer.known(segment.acknowledgement);
+            }
+        } else if acknowledges {
             let mut stream = self.stream(slot, side.opposite(), handler, &mut wake);
             if syn && !stream.direction.flags.has(F::ANCHORED) {
                 // A SYN-ACK tells where the stream of a SYN that was not seen begins.
@@ -410,7 +428,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 let answers = segment.payload_wire_len > 0;
                 awaits = stream.acknowledged(segment.acknowledgement, edge, hole, answers);
                 if awaits == 0 && gapped {
-                    awaits = stream.known(segment.acknowledgement);
+                    awaits = stream.direction.known(segment.acknowledgement);
                 }
             }
         }

@@ -21,8 +21,7 @@ pub(super) struct Work {
     pub(super) path: DirectionFlags,
     pub(super) payload_len: u32,
     pub(super) payload_wire_len: u32,
-    pub(super) source_port: u16,
-    pub(super) destination_port: u16,
+    pub(super) transport_offset: u16,
     pub(super) orientation: Orientation,
     pub(super) protocol: u8,
     pub(super) sort: Sort,
@@ -67,8 +66,7 @@ impl Work {
         path: DirectionFlags::anchored_on(0),
         payload_len: 0,
         payload_wire_len: 0,
-        source_port: 0,
-        destination_port: 0,
+        transport_offset: 0,
         orientation: Orientation::Forward,
         protocol: 0,
         sort: Sort::Odd,
@@ -83,8 +81,7 @@ impl Work {
         self.path = DirectionFlags::anchored_on(path);
         self.payload_len = plain.payload_len();
         self.payload_wire_len = plain.payload_len();
-        self.source_port = plain.source_port();
-        self.destination_port = plain.destination_port();
+        self.transport_offset = plain.transport_offset() as u16;
         self.protocol = protocol::TCP;
         self.packet = at as u8;
         self.tcp.sequence = plain.sequence();
@@ -102,14 +99,14 @@ impl Work {
     /// False if the payload lies behind more headers than any packet has that was not made for it.
     pub(super) fn take(&mut self, at: usize, headers: &Headers, path: u8, sort: Sort) -> bool {
         let Ok(payload_offset) = u16::try_from(headers.payload_offset) else { return false };
+        let Ok(transport_offset) = u16::try_from(headers.transport_offset) else { return false };
         self.candidate = NONE;
         self.tcp = headers.tcp;
         self.payload_offset = payload_offset;
         self.path = DirectionFlags::anchored_on(path);
         self.payload_len = headers.payload_len;
         self.payload_wire_len = headers.payload_wire_len;
-        self.source_port = headers.source_port;
-        self.destination_port = headers.destination_port;
+        self.transport_offset = transport_offset;
         self.protocol = headers.protocol;
         self.sort = sort;
         self.packet = at as u8;
@@ -124,6 +121,14 @@ impl Work {
             Parser::read_plain_options(packet, end, carries, &mut self.tcp);
         }
         self.sort = sort_tcp(&self.tcp);
+    }
+
+    /// The ports of source and destination.
+    pub(super) fn ports(&self, packet: &Packet<'_>) -> (u16, u16) {
+        let start = usize::from(self.transport_offset);
+        let header = packet.data.get(start..).and_then(|header| header.first_chunk());
+        let [a, b, c, d] = *header.unwrap_or(&[0; 4]);
+        (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
     }
 
     /// The captured payload.

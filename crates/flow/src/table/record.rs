@@ -1,0 +1,74 @@
+//! Records of flows.
+
+use crate::slot::{DirectionFlags, SlotFlags, Totals};
+use crate::{EndReason, FlowExtractor, FlowRecord, FlowTable, SideCounters, Timestamp};
+
+impl<E: FlowExtractor> FlowTable<E> {
+    /// A flow that was closed or reset ended so, whatever happened to be the occasion.
+    pub(super) fn true_reason(&self, slot: u32, occasion: EndReason) -> EndReason {
+        let entry = &self.slots[slot];
+        let [initiator, responder] = &entry.directions;
+        if occasion == EndReason::Evicted || !entry.is_tcp() {
+            occasion
+        } else if entry.flags.has(SlotFlags::WAS_RESET) {
+            EndReason::Rst
+        } else if initiator.flags.has(DirectionFlags::FIN)
+            && responder.flags.has(DirectionFlags::FIN)
+        {
+            EndReason::Fin
+        } else if entry.flags.has(SlotFlags::DOUBTFUL_RESET) {
+            EndReason::Rst
+        } else {
+            occasion
+        }
+    }
+
+    pub(super) fn record(&self, slot: u32, reason: EndReason) -> FlowRecord<E::Key> {
+        let entry = &self.slots[slot];
+        let cold = &self.cold[slot];
+        let [initiator, responder] = &entry.directions;
+        let handshake = entry.flags.has(SlotFlags::HANDSHAKE);
+        FlowRecord {
+            key: cold.key.clone(),
+            initiator_orientation: entry.initiator(),
+            started: Timestamp::from_nanos(entry.started),
+            ended: Timestamp::from_nanos(entry.last_seen),
+            reason,
+            initiator: self.side_counters(slot, 0),
+            responder: self.side_counters(slot, 1),
+            handshake_rtt: (handshake && cold.handshake != u64::MAX)
+                .then(|| std::time::Duration::from_nanos(cold.handshake)),
+            history: cold.history.spell(initiator.seen, responder.seen),
+            joined: self.joined(slot),
+        }
+    }
+
+    pub(super) fn side_counters(&self, slot: u32, side: usize) -> SideCounters {
+        let entry = &self.slots[slot];
+        let direction = &entry.directions[side];
+        let mut totals = self.totals.get(&slot).map_or_else(Totals::default, |totals| totals[side]);
+        totals.add(entry.counters[side]);
+        let Totals { packets, payload_bytes, wire_bytes } = totals;
+        let backlog = self.backlogs.peek(direction.backlog);
+        let gap_bytes = backlog.map_or(0, |backlog| backlog.gap_bytes);
+        let anchored = direction.flags.has(DirectionFlags::ANCHORED);
+        SideCounters {
+            packets,
+            payload_bytes,
+            wire_bytes,
+            first_sequence: anchored.then_some(direction.base),
+            delivered_bytes: if !entry.is_tcp() {
+                payload_bytes
+            } else if anchored {
+                direction.next - gap_bytes
+            } else {
+                0
+            },
+            retransmitted: backlog.map_or(0, |backlog| backlog.retransmitted),
+            reordered: backlog.map_or(0, |backlog| backlog.reordered),
+            gap_bytes,
+            unplaced_bytes: backlog.map_or(0, |backlog| backlog.unplaced_bytes),
+            zero_windows: backlog.map_or(0, |backlog| backlog.zero_windows),
+        }
+    }
+}
