@@ -18,6 +18,7 @@
 //! - [`filter`]: classic BPF programs for sockets
 //! - [`clock`]: the system's clocks
 //! - [`errno`]: error numbers, errno(3)
+//! - [`allocator`]: freed memory, malloc_trim(3)
 //!
 //! # Shared memory
 //!
@@ -34,6 +35,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+pub mod allocator;
 pub mod bpf;
 pub mod capability;
 pub mod clock;
