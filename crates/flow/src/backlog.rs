@@ -86,6 +86,9 @@ pub(crate) struct Grace {
     pub(crate) denials: u8,
 }
 
+/// The memory of a list of a few gaps.
+const GAP_LIST: usize = 4 * size_of::<(u64, u64)>() + 16;
+
 /// The maximum number of gaps that are remembered for a direction.
 const GAPS: usize = 64;
 
@@ -123,6 +126,39 @@ impl Backlog {
         // The list may be half empty.
         early.bytes += 2 * size_of::<EarlyConflict>() + 2 * conflict.kept.len();
         early.conflicts.push(conflict);
+    }
+
+    /// Returns `true` if it says nothing that a direction without a backlog does not say.
+    fn is_idle(&self) -> bool {
+        let Self {
+            pending,
+            since: _,
+            grace,
+            gaps,
+            quarantine,
+            early,
+            other_fin,
+            outdone_fin,
+            beyond_fin,
+            asked,
+            cuts_stay,
+            loses_tails,
+            gap_bytes,
+            unplaced_bytes,
+            retransmitted,
+            reordered,
+            zero_windows,
+            owner: _,
+            order,
+            counted,
+        } = self;
+        let counts = [gap_bytes, unplaced_bytes, retransmitted, reordered, zero_windows, order];
+        let waits = !pending.is_empty() || grace.is_some() || quarantine.is_some();
+        let fins = other_fin.is_some() || outdone_fin.is_some() || *beyond_fin > 0;
+        !(waits || fins || early.is_some() || *asked || *cuts_stay || *loses_tails)
+            && gaps.is_empty()
+            && *counted == 0
+            && counts.iter().all(|count| **count == 0)
     }
 
     /// Takes the conflicts that were kept.
@@ -198,6 +234,16 @@ impl Backlogs {
         index
     }
 
+    /// The memory of the backlogs in use, without what is pending.
+    pub(crate) const fn own_bytes(&self) -> usize {
+        (self.entries.len() - self.free.len()) * (size_of::<Backlog>() + GAP_LIST)
+    }
+
+    /// The memory of the backlogs that are not in use.
+    pub(crate) const fn free_bytes(&self) -> usize {
+        self.free.len() * size_of::<Backlog>()
+    }
+
     /// Drops a backlog. [`NONE`](crate::slot::NONE) is ignored.
     pub(crate) fn release(&mut self, index: u32) {
         if let Some(entry) = self.entries.get_mut(index) {
@@ -210,6 +256,15 @@ impl Backlogs {
             *entry = Backlog::default();
             self.free.push(index);
         }
+    }
+
+    /// Drops a backlog that is no longer needed. Returns `true` if it was dropped.
+    pub(crate) fn release_idle(&mut self, index: u32) -> bool {
+        let idle = self.entries.get(index).is_some_and(Backlog::is_idle);
+        if idle {
+            self.release(index);
+        }
+        idle
     }
 
     /// Updates the totals. Call it after every change of the pending segments.

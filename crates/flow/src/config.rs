@@ -25,6 +25,7 @@ pub(crate) struct Config {
     pub(crate) direction_bytes: usize,
     pub(crate) direction_segments: usize,
     pub(crate) table_bytes: usize,
+    pub(crate) memory_bytes: usize,
     pub(crate) quarantine_bytes: usize,
     pub(crate) quarantine_table_bytes: usize,
     pub(crate) hole_timeout: u64,
@@ -111,6 +112,7 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
             direction_bytes: 8 << 20,
             direction_segments: 64 << 10,
             table_bytes: 256 << 20,
+            memory_bytes: usize::MAX,
             quarantine_bytes: 1 << 20,
             quarantine_table_bytes: 16 << 20,
             hole_timeout: nanos(Duration::from_secs(120)),
@@ -246,6 +248,23 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
     /// same way [default: 256 MiB]. Beyond the limit the oldest holes become gaps.
     pub const fn table_limit(mut self, bytes: usize) -> Self {
         self.config.table_bytes = bytes;
+        self
+    }
+
+    /// Sets the memory in bytes for flows and for what is pending [default: no limit]. What the
+    /// caller keeps counts as well, if it [reports](FlowTable::note_memory) it. Memory is released
+    /// in this order:
+    ///
+    /// 1. Delivered bytes that are [remembered](Self::remember_delivered).
+    /// 2. Bytes that are pending: the oldest holes become gaps. Together with flows, these two get
+    ///    four fifths of the limit, and pending bytes a sixteenth in any case.
+    /// 3. Flows, as if [`max_flows`](Self::max_flows) were reached: one that has ended, else a
+    ///    half-open one, else the one that has been idle longest.
+    ///
+    /// [`TableStatistics::evicted_for_memory`](crate::TableStatistics::evicted_for_memory) counts
+    /// the flows.
+    pub const fn memory_limit(mut self, bytes: usize) -> Self {
+        self.config.memory_bytes = bytes;
         self
     }
 

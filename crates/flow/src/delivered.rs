@@ -11,6 +11,8 @@ use crate::{
 pub(crate) struct Delivered {
     direction_bytes: usize,
     table_bytes: usize,
+    /// The limit at this moment. Less than `table_bytes` if memory is needed for other purposes.
+    allowed_bytes: usize,
     directions: HashMap<(usize, FlowSide), Recent, ahash::RandomState>,
     /// Every direction of the map once, and some that are gone, the oldest first.
     by_age: VecDeque<((usize, FlowSide), u64)>,
@@ -43,6 +45,7 @@ impl Delivered {
         Self {
             direction_bytes,
             table_bytes,
+            allowed_bytes: table_bytes,
             directions: HashMap::default(),
             by_age: VecDeque::new(),
             next_generation: 0,
@@ -75,7 +78,22 @@ impl Delivered {
         let before = recent.cost();
         recent.append(data, self.direction_bytes);
         self.bytes = self.bytes + recent.cost() - before;
-        while self.bytes > self.table_bytes
+        self.shrink();
+    }
+
+    /// Sets the memory to keep to, up to the configured limit.
+    pub(crate) fn keep_to(&mut self, bytes: usize) {
+        self.allowed_bytes = bytes.min(self.table_bytes);
+        self.shrink();
+    }
+
+    /// Memory in use.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn shrink(&mut self) {
+        while self.bytes > self.allowed_bytes
             && let Some((oldest, generation)) = self.by_age.pop_front()
         {
             if self.directions.get(&oldest).is_some_and(|recent| recent.generation == generation) {
@@ -184,6 +202,9 @@ impl<'a, K> Comparing<'a, K> {
 macro_rules! comparing {
     ($table:ident, $handler:ident => $call:expr) => {
         if let Some(mut memory) = $table.delivered.take() {
+            if let Some(bytes) = $table.remembered_limit() {
+                memory.keep_to(bytes);
+            }
             let $handler = &mut $crate::delivered::Comparing::new(&mut memory, $handler);
             let result = $call;
             $table.delivered = Some(memory);

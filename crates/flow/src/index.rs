@@ -22,6 +22,11 @@ impl Index {
         Self { buckets: vec![0; SMALLEST], mask: SMALLEST - 1, len: 0 }
     }
 
+    /// The memory in use.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.buckets.len() * size_of::<u64>()
+    }
+
     /// Prefetches the first bucket of a lookup for this hash.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u32) {

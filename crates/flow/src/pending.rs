@@ -122,6 +122,10 @@ impl Pending {
     pub(crate) fn pop_first(&mut self) -> Option<(u64, Held)> {
         let (start, held) = self.segments.pop_first()?;
         self.bytes -= held.cost();
+        if self.segments.is_empty() {
+            // A map that became empty keeps a node, 550 bytes that no limit counts.
+            self.segments = BTreeMap::new();
+        }
         Some((start, held))
     }
 

@@ -43,6 +43,9 @@ pub struct TableStatistics {
     pub ended_idle: u64,
     /// Flows that ended because the table was full.
     pub ended_evicted: u64,
+    /// Those of them that ended because of the
+    /// [limit of the memory](crate::FlowTableBuilder::memory_limit).
+    pub evicted_for_memory: u64,
     /// Flows that were still active when the capture ended.
     pub ended_capture: u64,
     /// Flows whose addresses and ports were taken over by a new connection.
@@ -125,6 +128,7 @@ impl AddAssign for TableStatistics {
             ended_rst,
             ended_idle,
             ended_evicted,
+            evicted_for_memory,
             ended_capture,
             ended_replaced,
             after_end,
@@ -168,6 +172,7 @@ impl AddAssign for TableStatistics {
         *ended_rst += other.ended_rst;
         *ended_idle += other.ended_idle;
         *ended_evicted += other.ended_evicted;
+        *evicted_for_memory += other.evicted_for_memory;
         *ended_capture += other.ended_capture;
         *ended_replaced += other.ended_replaced;
         *after_end += other.after_end;

@@ -404,6 +404,14 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.direction.backlog
     }
 
+    /// Drops the backlog if it is no longer needed: most directions have one only while their
+    /// stream is picked up midway, or while a hole is open that is filled.
+    fn release_idle_backlog(&mut self) {
+        if self.backlogs.release_idle(self.direction.backlog) {
+            self.direction.backlog = NONE;
+        }
+    }
+
     fn backlog(&self) -> Option<&Backlog> {
         self.backlogs.peek(self.direction.backlog)
     }

@@ -7,6 +7,7 @@ mod drops;
 mod expiry;
 mod fragments;
 mod in_order;
+mod memory;
 mod path;
 mod pending_syn;
 mod record;
@@ -108,6 +109,7 @@ pub struct FlowTable<E: FlowExtractor> {
     doubts: doubt::Doubts,
     drops: Drops,
     delivered: Option<Box<Delivered>>,
+    memory: memory::Memory,
     /// The longest packet so far: captured bytes.
     longest: u32,
     /// Packets of other protocols than TCP, by IP protocol.
@@ -157,6 +159,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             doubts: doubt::Doubts::default(),
             drops: Drops::default(),
             delivered,
+            memory: memory::Memory::default(),
             longest: 0,
             protocols: Box::new([0; 256]),
         }
@@ -295,8 +298,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         work: &work::Work,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> u32 {
-        let fresh = self.slots.len() < self.config.max_flows;
-        if self.free.is_empty() && !fresh {
+        if self.free.is_empty() && !self.has_room() {
             self.evict(handler);
         }
         let slot = if let Some(slot) = self.free.pop() {

@@ -56,6 +56,9 @@ impl Wheel {
         }
     }
 
+    /// The memory of one slot.
+    pub(crate) const SLOT_BYTES: usize = size_of::<Node>();
+
     /// Adds one slot.
     pub(crate) fn push(&mut self) {
         self.nodes.push(Node { previous: NONE, next: NONE, tick: UNSET });

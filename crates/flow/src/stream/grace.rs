@@ -107,6 +107,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             }
             self.reach_fin();
             self.begin_grace();
+            self.release_idle_backlog();
         }
     }
 

@@ -150,7 +150,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.drain();
         self.reach_fin();
         self.begin_grace();
+        self.release_idle_backlog();
     }
+
     /// Reports the conflicts among segments that were held back, now that the stream has begun at
     /// this offset of the provisional count.
     fn report_conflicts(&mut self, start: u64) {

@@ -80,6 +80,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         // What is left in it has been looked up.
         self.work_off(before, these, &[], handler);
         self.rooms = [a.room, b.room, c.room];
+        self.enforce_memory_limit(handler);
     }
 
     /// Determines the kind of each packet of a batch. (A function of its own, so that its values

@@ -219,7 +219,11 @@ impl<E: FlowExtractor> FlowTable<E> {
             // The connection had ended, but for what of it might still have come: by its FINs, if
             // it was not reset.
             State::Reset | State::Closing => self.end(slot, EndReason::Rst, handler),
-            _ => self.end_all(slot, EndReason::Evicted, handler),
+            _ => {
+                let has_slots = self.slots.len() < self.config.max_flows;
+                self.statistics.evicted_for_memory += u64::from(has_slots);
+                self.end_all(slot, EndReason::Evicted, handler);
+            }
         }
         self.release(slot);
     }

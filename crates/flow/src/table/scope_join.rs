@@ -89,6 +89,19 @@ impl Sent {
     }
 }
 
+impl<K> ScopeJoins<K> {
+    /// The memory in use, or about that.
+    pub(super) fn bytes(&self) -> usize {
+        // A map has a control byte for each entry.
+        let neighbours = self.neighbours.capacity() * (size_of::<(u32, [u32; NEIGHBOURS])>() + 1);
+        let joined = self.joined.capacity() * (size_of::<(K, Joined)>() + 1);
+        // The list of a flow begins with space for four keys.
+        let keys = self.keys.capacity() * (size_of::<(u32, Vec<K>)>() + 1)
+            + self.keys.len() * 4 * size_of::<K>();
+        neighbours + joined + keys
+    }
+}
+
 impl<E: FlowExtractor> FlowTable<E> {
     /// The flow that a packet belongs to, given the one with its key: perhaps one in another scope.
     ///

@@ -491,7 +491,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         if wake != u64::MAX {
             self.wake(slot, wake);
         }
-        if self.backlogs.bytes() > self.config.table_bytes {
+        if self.backlogs.bytes() > self.pending_limit() {
             self.enforce_table_limit(handler);
         }
         self.enforce_quarantine_limit(handler);
@@ -536,8 +536,8 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     /// Too much waits behind holes: the oldest of them become gaps.
     #[inline(never)]
-    fn enforce_table_limit(&mut self, handler: &mut impl FlowHandler<E::Key>) {
-        while self.backlogs.bytes() > self.config.table_bytes
+    pub(super) fn enforce_table_limit(&mut self, handler: &mut impl FlowHandler<E::Key>) {
+        while self.backlogs.bytes() > self.pending_limit()
             && let Some((slot, side)) = self.backlogs.oldest()
         {
             let side = if side == 0 { FlowSide::Initiator } else { FlowSide::Responder };

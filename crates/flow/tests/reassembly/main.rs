@@ -12,6 +12,7 @@ mod gaps;
 mod handshakes;
 mod lab;
 mod limits;
+mod memory;
 mod model;
 mod order;
 mod outages;
