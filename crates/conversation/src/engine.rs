@@ -66,6 +66,12 @@ pub(crate) trait Sink<K>: FlowHandler<K> + Send + 'static {
     fn tick<E: FlowExtractor<Key = K>>(&mut self, now: Timestamp, table: &FlowTable<E>) {
         let _ = (now, table);
     }
+    /// The table takes `table` bytes. Returns the bytes that sink and readers keep for each flow
+    /// that goes on, and those that wait for readers.
+    fn share_memory(&mut self, table: usize) -> (usize, usize) {
+        let _ = table;
+        (0, 0)
+    }
     /// A flow that is to make room for others.
     fn next_eviction(&mut self) -> Option<FlowId> {
         None
@@ -201,6 +207,8 @@ where
                     }
                 }
                 self.sink.end_batch();
+                let (each_flow, waiting) = self.sink.share_memory(self.table.memory());
+                self.table.note_memory(each_flow, waiting);
                 self.clock.saw(last);
                 Turn::More
             }

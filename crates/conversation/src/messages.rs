@@ -427,6 +427,10 @@ where
         self.parsing.tick(now, table);
     }
 
+    fn share_memory(&mut self, table: usize) -> (usize, usize) {
+        self.parsing.mail_mut().outlet.share_memory(table)
+    }
+
     fn is_crowded(&mut self) -> bool {
         self.parsing.mail().outlet.is_crowded()
     }

@@ -140,6 +140,7 @@ impl Backlog {
             other_fin,
             outdone_fin,
             beyond_fin,
+            beginning,
             asked,
             cuts_stay,
             loses_tails,
@@ -155,7 +156,13 @@ impl Backlog {
         let counts = [gap_bytes, unplaced_bytes, retransmitted, reordered, zero_windows, order];
         let waits = !pending.is_empty() || grace.is_some() || quarantine.is_some();
         let fins = other_fin.is_some() || outdone_fin.is_some() || *beyond_fin > 0;
-        !(waits || fins || early.is_some() || *asked || *cuts_stay || *loses_tails)
+        !(waits
+            || fins
+            || early.is_some()
+            || beginning.is_some()
+            || *asked
+            || *cuts_stay
+            || *loses_tails)
             && gaps.is_empty()
             && *counted == 0
             && counts.iter().all(|count| **count == 0)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use flow::{Flow, FlowExtractor, FlowTableBuilder, Opening};
 use ring_core::PacketSource;
 
-use crate::api::settings::{OnLimit, Overflow, Retention, Settings};
+use crate::api::settings::{Memory, OnLimit, Overflow, Retention, Settings};
 use crate::engine::admission::Admission;
 use crate::engine::member::Member;
 use crate::events::sink::Details;
@@ -112,16 +112,20 @@ where
         self
     }
 
-    /// Bounds what may wait: one half for readers (the [`total_limit`](Self::total_limit)), one
-    /// half behind holes in the tables of all sources (each gets its part of it as its
-    /// [`table_limit`](FlowTableBuilder::table_limit)). What happens beyond either is said there.
-    /// Besides this, flows take memory ([`max_flows`](FlowTableBuilder::max_flows)), and the source
-    /// has buffers of its own. It holds where readers can be waited for: see
-    /// [`into_chunk_stream`](Self::into_chunk_stream).
+    /// Bounds the memory of flows, conversations and bytes that wait: at most one half for readers
+    /// (the [`total_limit`](Self::total_limit)) and one half behind holes in the tables of all
+    /// sources ([`table_limit`](FlowTableBuilder::table_limit)), both less if flows take the
+    /// memory. Beyond that, flows are ended to make room
+    /// ([`memory_limit`](FlowTableBuilder::memory_limit)). Flows may exceed `bytes` by a quarter,
+    /// on a wire an eighth, and 64 MiB at most. Buffers of the source come on top. It holds where
+    /// readers can be waited for: see [`into_chunk_stream`](Self::into_chunk_stream).
     pub fn memory(mut self, bytes: usize) -> Self {
-        self.settings.total_limit = bytes / 2;
-        let members = self.members.as_ref().map_or(1, |members| members.len().max(1));
-        self.table(|table| table.table_limit(bytes / 2 / members))
+        let (members, live) = self.members.as_ref().map_or((1, false), |members| {
+            (members.len().max(1), members.iter().any(|member| member.source.is_live()))
+        });
+        let memory = Memory::new(bytes, members, live);
+        (self.settings.total_limit, self.settings.memory) = (bytes / 2, Some(memory));
+        self.table(|table| table.table_limit(bytes / 2 / members).memory_limit(memory.of_table()))
     }
 
     /// Sets the longest capture time between the packets of one chunk. [default: 1 ms] The time

@@ -159,6 +159,13 @@ impl<K: Clone> ChunkStream<K> {
         Handle::new(Arc::clone(&self.control))
     }
 
+    /// Reports the memory in bytes that the reader keeps for each conversation that goes on, on
+    /// average. It counts towards the bound that [`memory`](crate::FlowStream::memory) sets, from
+    /// the next batch of packets on.
+    pub fn note_memory(&self, each_conversation: usize) {
+        self.control.gate().set_reader_bytes(each_conversation);
+    }
+
     /// Stops the engines and waits until they have ended and their sources are closed, as
     /// [`Conversations::drain`](crate::Conversations::drain) does. What was not read is dropped.
     /// Returns the final statistics.
@@ -371,6 +378,14 @@ impl<K: Clone + Send + 'static> Delivery<K> for Merged<K> {
     type Route = FlowId;
 
     const ENDS_AT_ONCE: bool = true;
+
+    const RESTS: bool = true;
+
+    const IDLE_BYTES: usize = 0;
+
+    fn route_of(id: FlowId) -> Option<FlowId> {
+        Some(id)
+    }
 
     fn announce(&mut self, flow: &Flow<'_, K>, _: &Settings) -> FlowId {
         let id = FlowNumber::new(self.source, flow.id);

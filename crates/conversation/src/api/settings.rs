@@ -4,6 +4,9 @@
 /// would matter.
 const AT_ONCE: usize = 16 << 10;
 
+/// The memory beyond the bound that flows may take, at most.
+const MARGIN: usize = 64 << 20;
+
 /// Where a chunk's bytes live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -51,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) conversation_limit: usize,
     /// Bytes that may wait for all readers together.
     pub(crate) total_limit: usize,
+    /// The bound of all memory, if there is one. It shortens `total_limit`.
+    pub(crate) memory: Option<Memory>,
     /// The longest capture time between packets whose bytes become one chunk, in nanoseconds.
     pub(crate) span: u64,
     /// Conversations that may wait to be taken.
@@ -61,6 +66,42 @@ pub(crate) struct Settings {
     pub(crate) causal: bool,
     /// `true` if each conversation is read by a task that waits for nothing else.
     pub(crate) independent: bool,
+}
+
+/// What flows and waiting bytes may take together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    /// The bytes that were asked for.
+    bytes: usize,
+    /// The bytes with the margin.
+    limit: usize,
+    /// Tables that share them.
+    tables: usize,
+}
+
+impl Memory {
+    /// The margin is smaller for a source with a ring, which is memory, too.
+    pub(crate) fn new(bytes: usize, tables: usize, live: bool) -> Self {
+        let margin = if live { (bytes / 8).min(MARGIN / 2) } else { (bytes / 4).min(MARGIN) };
+        Self { bytes, limit: bytes.saturating_add(margin), tables }
+    }
+
+    /// The limit of one table.
+    pub(crate) fn of_table(&self) -> usize {
+        self.limit / self.tables
+    }
+
+    /// The bytes that may wait for readers where a table takes this much: half of all, or what
+    /// remains, but a little always.
+    pub(crate) fn of_readers(&self, table: usize) -> usize {
+        let rest = self.limit.saturating_sub(table.saturating_mul(self.tables));
+        rest.min(self.bytes / 2).max(self.bytes / 32)
+    }
+
+    /// A table's part of what waits for readers.
+    pub(crate) fn share(&self, queued: usize) -> usize {
+        queued / self.tables
+    }
 }
 
 impl Settings {
@@ -78,6 +119,7 @@ impl Default for Settings {
             overflow: Overflow::default(),
             conversation_limit: 64 << 20,
             total_limit: 1 << 30,
+            memory: None,
             span: 1_000_000,
             capacity: 16_384,
             datagrams: false,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use flow::{Flow, FlowRecord, prefetch_bytes};
+use flow::{Flow, FlowId, FlowRecord, prefetch_bytes};
 
 use crate::api::conversation::Conversation;
 use crate::api::error::Error;
@@ -21,6 +21,16 @@ pub(crate) trait Delivery<K: Clone>: Send + 'static {
     /// it comes before the next one in the same slot; else with all others, see
     /// [`Sink`](crate::engine::sink::Sink).
     const ENDS_AT_ONCE: bool;
+
+    /// `true` if [`route_of`](Self::route_of) knows the way.
+    const RESTS: bool;
+
+    /// The memory of a conversation of which nothing waits.
+    const IDLE_BYTES: usize;
+
+    /// The way to the reader of a conversation, if the flow's number is enough to know it. Then the
+    /// sink keeps nothing of a conversation of which nothing is pending.
+    fn route_of(id: FlowId) -> Option<Self::Route>;
 
     /// A conversation begins. The next [`flush`](Self::flush) hands it over.
     fn announce(&mut self, flow: &Flow<'_, K>, settings: &Settings) -> Self::Route;
@@ -99,6 +109,15 @@ impl<K: Clone + Send + 'static> Delivery<K> for Queues<K> {
     type Route = Arc<Queue<K>>;
 
     const ENDS_AT_ONCE: bool = false;
+
+    const RESTS: bool = false;
+
+    // The counters of the Arc, and what the allocator adds to each of the two.
+    const IDLE_BYTES: usize = size_of::<Queue<K>>() + size_of::<Conversation<K>>() + 48;
+
+    fn route_of(_: FlowId) -> Option<Self::Route> {
+        None
+    }
 
     fn announce(&mut self, flow: &Flow<'_, K>, settings: &Settings) -> Self::Route {
         let queue = Arc::new(Queue::new(Arc::clone(&self.gate)));

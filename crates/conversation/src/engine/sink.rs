@@ -1,6 +1,7 @@
 //! From the events of the flow table to the queues of the readers.
 
 mod places;
+mod slot;
 
 use std::fmt;
 use std::mem;
@@ -14,6 +15,7 @@ use flow::{
 };
 
 use self::places::Places;
+use self::slot::{Slot, place, usual};
 use crate::api::chunk::{self, ChunkData, Gap, GapCause};
 use crate::api::error::Error;
 use crate::api::settings::{OnLimit, Overflow, Retention, Settings};
@@ -83,29 +85,9 @@ pub(crate) struct ConversationSink<K: Clone, D: Delivery<K>> {
     borrows: bool,
     /// The source can wait for slow readers.
     patient: bool,
+    /// Conversations of which nothing is pending take no place.
+    rests: bool,
 }
-
-#[derive(Debug)]
-#[repr(align(64))]
-struct Slot<R> {
-    id: FlowId,
-    route: R,
-    /// Entries that were collected for it.
-    pending: Entries,
-    /// It is about to make room.
-    evicted: bool,
-    /// The batch that brought something last.
-    last_batch: u32,
-    /// The length of the last run, up to 64 KiB: the next is likely to be like it.
-    usual_run: u16,
-    /// State that few flows need, by side: of one that has datagrams their bytes so far; of one in
-    /// causal order the offset up to which the other side's bytes wait for this side's.
-    offsets: Option<Box<[u64; 2]>>,
-}
-
-const _: () = assert!(size_of::<Option<Slot<Arc<()>>>>() == 64);
-const _: () = assert!(size_of::<Option<Slot<FlowId>>>() == 64);
-const _: () = assert!(size_of::<Option<Slot<()>>>() == 64);
 
 /// A conversation whose slot may have another by now.
 #[derive(Debug)]
@@ -124,6 +106,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> ConversationSink<K, D> {
         gate: Arc<Gate>,
         counters: Arc<Counters>,
     ) -> Self {
+        let is_limited = admission.is_limited();
         Self {
             slots: Places::new(),
             touched: Vec::new(),
@@ -150,6 +133,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> ConversationSink<K, D> {
                 Retention::Borrow => true,
             },
             patient: !live || settings.overflow == Overflow::Block,
+            rests: !is_limited && D::RESTS,
         }
     }
 
@@ -166,9 +150,13 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> ConversationSink<K, D> {
             // There is no room even for the news of what was dropped.
             self.touched.push(index as u32);
         }
+        let rests = self.rests && slot.pending.is_empty() && slot.offsets.is_none();
+        let usual_run = slot.usual_run;
         self.count(pushed);
         if pushed.abandoned || pushed.overrun {
             self.forget(index);
+        } else if rests {
+            self.slots.rest(index, usual_run);
         }
     }
 
@@ -239,18 +227,17 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> ConversationSink<K, D> {
 
     /// Returns `true` if a flow is a conversation that somebody may read.
     fn has(&self, flow: &Flow<'_, K>) -> bool {
-        self.slots.get(flow.id.slot()).is_some()
+        self.slots.has(flow.id.slot())
     }
 
     /// Collects something for a flow, if it is a conversation.
     #[inline]
     fn put(&mut self, flow: &Flow<'_, K>, side: FlowSide, item: Item) {
-        let index = flow.id.slot();
-        let Some(slot) = self.slots.get_mut(index) else { return };
+        let Some(slot) = place::<K, D>(&mut self.slots, flow, self.batch) else { return };
         slot.last_batch = self.batch;
         self.collected += item.cost();
         if slot.pending.is_empty() {
-            self.touched.push(index as u32);
+            self.touched.push(flow.id.slot() as u32);
             if slot.pending.capacity() == 0 {
                 slot.pending = self.spares.pop().unwrap_or_default();
             }
@@ -261,7 +248,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> ConversationSink<K, D> {
     /// Makes the next bytes of a side wait for the other side's before an offset, unless its last
     /// bytes do already.
     fn await_other(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
-        let Some(slot) = self.slots.get_mut(flow.id.slot()) else { return };
+        let Some(slot) = place::<K, D>(&mut self.slots, flow, self.batch) else { return };
         slot.await_up_to(side.opposite(), offset);
         let last = slot.pending.iter().rev().take(2).find(|entry| {
             entry.side != side || matches!(entry.item, Item::Barrier { .. } | Item::Gap { .. })
@@ -286,7 +273,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> ConversationSink<K, D> {
 
     /// Copies a segment behind the one before it, if they follow each other.
     fn copy(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: &Data<'_>) {
-        let Some(slot) = self.slots.get_mut(flow.id.slot()) else { return };
+        let Some(slot) = place::<K, D>(&mut self.slots, flow, self.batch) else { return };
         // A run must not reach beyond what the other side waits for: what follows may have been
         // said later.
         let is_awaited = self.settings.causal && slot.is_awaited(side, data.offset);
@@ -357,16 +344,11 @@ where
         if self.admission.is_limited() {
             self.delivery.take_place(&route);
         }
-        let slot = Slot {
-            id: flow.id,
-            route,
-            pending: Entries::new(),
-            evicted: false,
-            last_batch: self.batch,
-            usual_run: 0,
-            offsets: None,
-        };
-        self.slots.insert(index, slot);
+        if self.rests {
+            self.slots.insert_resting(index, 0);
+        } else {
+            self.slots.insert(index, Slot::new(flow.id, route, self.batch));
+        }
     }
 
     fn on_data(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
@@ -385,7 +367,7 @@ where
 
     fn on_awaited(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
         if self.settings.causal
-            && let Some(slot) = self.slots.get_mut(flow.id.slot())
+            && let Some(slot) = place::<K, D>(&mut self.slots, flow, self.batch)
         {
             slot.await_up_to(side, offset);
             self.put(flow, side.opposite(), Item::Barrier { other: offset });
@@ -440,7 +422,7 @@ where
     }
 
     fn on_datagram(&mut self, flow: &Flow<'_, K>, side: FlowSide, datagram: Datagram<'_>) {
-        let Some(slot) = self.slots.get_mut(flow.id.slot()) else { return };
+        let Some(slot) = place::<K, D>(&mut self.slots, flow, self.batch) else { return };
         let captured = datagram.bytes.len() as u64;
         let len = u64::from(datagram.wire_len).max(captured);
         let offset = slot.datagram_offset(side, len);
@@ -464,6 +446,7 @@ where
 
     fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
         observe::flow_ended(flow, record);
+        place::<K, D>(&mut self.slots, flow, self.batch);
         let Some(Slot { route, mut pending, .. }) = self.forget(flow.id.slot()) else { return };
         let record = Box::new(record.clone());
         self.collected += size_of::<FlowRecord<K>>();
@@ -538,6 +521,14 @@ where
         self.patient && self.delivery.is_crowded(&self.settings)
     }
 
+    fn share_memory(&mut self, table: usize) -> (usize, usize) {
+        let Some(memory) = self.settings.memory else { return (0, 0) };
+        self.settings.total_limit = memory.of_readers(table);
+        let place = if self.rests { size_of::<u32>() } else { size_of::<Slot<D::Route>>() };
+        let each = place + D::IDLE_BYTES + self.gate.reader_bytes();
+        (each, memory.share(self.gate.queued()))
+    }
+
     fn next_eviction(&mut self) -> Option<FlowId> {
         self.evicted.pop()
     }
@@ -557,33 +548,6 @@ where
         self.wake.drain(..).for_each(Waker::wake);
         self.delivery.end(error);
     }
-}
-
-impl<R> Slot<R> {
-    /// The offset of a datagram of `len` bytes on the wire if all of a side's are laid end to end.
-    fn datagram_offset(&mut self, side: FlowSide, len: u64) -> u64 {
-        let total = &mut self.offsets.get_or_insert_default()[side as usize];
-        let offset = *total;
-        *total += len;
-        offset
-    }
-
-    /// Bytes of the other side wait for those of this one before an offset.
-    fn await_up_to(&mut self, side: FlowSide, offset: u64) {
-        let awaited = &mut self.offsets.get_or_insert_default()[side as usize];
-        *awaited = offset.max(*awaited);
-    }
-
-    /// Returns `true` if bytes of the other side may wait for those of this one that end where
-    /// these begin. The table leaves out a last byte that may be a FIN.
-    fn is_awaited(&self, side: FlowSide, offset: u64) -> bool {
-        self.offsets.as_ref().is_some_and(|awaited| offset <= awaited[side as usize] + 1)
-    }
-}
-
-/// A run's length as a slot remembers it.
-fn usual(len: usize) -> u16 {
-    u16::try_from(len).unwrap_or(u16::MAX)
 }
 
 /// Wakes readers one after another.

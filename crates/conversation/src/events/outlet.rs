@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::event::Event;
 use super::ring::Ring;
 use crate::api::error::Error;
-use crate::api::settings::{Overflow, Settings};
+use crate::api::settings::{Memory, Overflow, Settings};
 use crate::engine::counters::Counters;
 use crate::queue::gate::Gate;
 use crate::queue::inbox::Inbox;
@@ -37,6 +37,7 @@ pub(crate) struct Outlet<T> {
     counters: Arc<Counters>,
     capacity: usize,
     total_limit: usize,
+    memory: Option<Memory>,
     /// The source can wait for slow readers.
     patient: bool,
 }
@@ -73,6 +74,7 @@ impl<T: Event> Outlet<T> {
             counters,
             capacity: settings.capacity,
             total_limit: settings.total_limit,
+            memory: settings.memory,
             patient: !live || settings.overflow == Overflow::Block,
         }
     }
@@ -111,6 +113,13 @@ impl<T: Event> Outlet<T> {
             self.put(0, T::lagged(missed));
         }
         self.put(bytes, event);
+    }
+
+    /// See [`Sink::share_memory`](crate::engine::Sink::share_memory).
+    pub(crate) fn share_memory(&mut self, table: usize) -> (usize, usize) {
+        let Some(memory) = self.memory else { return (0, 0) };
+        self.total_limit = memory.of_readers(table);
+        (0, memory.share(self.gate.queued()))
     }
 
     /// Hands the batch over. Never waits.

@@ -164,6 +164,10 @@ impl<K: Clone + fmt::Debug + Send + 'static> engine::Sink<K> for EventSink<K> {
         self.outlet.flush();
     }
 
+    fn share_memory(&mut self, table: usize) -> (usize, usize) {
+        self.outlet.share_memory(table)
+    }
+
     fn is_crowded(&mut self) -> bool {
         self.outlet.is_crowded()
     }

@@ -16,6 +16,10 @@ impl Depth {
         self.0.fetch_sub(count, Relaxed);
     }
 
+    pub(crate) fn set(&self, count: usize) {
+        self.0.store(count, Relaxed);
+    }
+
     pub(crate) fn now(&self) -> usize {
         self.0.load(Relaxed)
     }

@@ -30,6 +30,8 @@ pub(crate) struct Gate {
     announced: Depth,
     /// Conversations that go on and that somebody may read, if their number is limited.
     places: Depth,
+    /// The memory that readers keep for each conversation, by their own report.
+    reader_bytes: Depth,
     /// Engines never sleep any more.
     open: AtomicBool,
     /// Engines that sleep, or are about to.
@@ -113,6 +115,14 @@ impl Gate {
 
     pub(crate) fn leave_place(&self) {
         self.places.subtract(1);
+    }
+
+    pub(crate) fn reader_bytes(&self) -> usize {
+        self.reader_bytes.now()
+    }
+
+    pub(crate) fn set_reader_bytes(&self, bytes: usize) {
+        self.reader_bytes.set(bytes);
     }
 
     /// `count` of them were taken, or will never be.

@@ -2,17 +2,19 @@
 
 use flow::prefetch_bytes;
 
-/// The state of the conversations that go on. Most slots of a flow table may be those of flows that
-/// have ended: such a slot takes four bytes here.
+/// The state of the conversations that go on. A slot takes four bytes here if its flow has ended, or
+/// if it rests: then only a number is kept of it.
 #[derive(Debug)]
 pub(super) struct Places<T> {
-    /// By slot: the index into `kept`, or [`NONE`].
+    /// By slot: the index into `kept`, or [`NONE`], or [`RESTS`] with a number.
     slots: Vec<u32>,
     kept: Vec<Option<T>>,
     free: Vec<u32>,
 }
 
 const NONE: u32 = u32::MAX;
+/// Larger than any index.
+const RESTS: u32 = 1 << 31;
 
 impl<T> Places<T> {
     pub(super) const fn new() -> Self {
@@ -44,11 +46,41 @@ impl<T> Places<T> {
         }
     }
 
-    /// Fills a slot that is empty.
-    pub(super) fn insert(&mut self, slot: usize, value: T) {
+    /// Returns `true` if a slot is not empty.
+    #[inline]
+    pub(super) fn has(&self, slot: usize) -> bool {
+        self.slots.get(slot).is_some_and(|at| *at != NONE)
+    }
+
+    /// The number that is kept of a slot that rests.
+    #[inline]
+    pub(super) fn resting(&self, slot: usize) -> Option<u16> {
+        let at = *self.slots.get(slot)?;
+        (at >= RESTS && at != NONE).then_some(at as u16)
+    }
+
+    /// Drops the state of a slot, except for a number.
+    pub(super) fn rest(&mut self, slot: usize, number: u16) {
+        if self.remove(slot).is_some() {
+            self.slots[slot] = RESTS | u32::from(number);
+        }
+    }
+
+    /// Fills a slot that is empty with no more than a number.
+    pub(super) fn insert_resting(&mut self, slot: usize, number: u16) {
+        self.reach(slot);
+        self.slots[slot] = RESTS | u32::from(number);
+    }
+
+    fn reach(&mut self, slot: usize) {
         if slot >= self.slots.len() {
             self.slots.resize(slot + 1, NONE);
         }
+    }
+
+    /// Fills a slot that is empty or rests.
+    pub(super) fn insert(&mut self, slot: usize, value: T) {
+        self.reach(slot);
         let at = self.free.pop().unwrap_or_else(|| {
             self.kept.push(None);
             (self.kept.len() - 1) as u32
@@ -80,6 +112,22 @@ impl<T> Places<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_slot_that_rests_only_a_number_is_kept() {
+        let mut places = Places::new();
+        places.insert_resting(3, 7);
+        assert_eq!((places.has(3), places.has(2), places.get(3)), (true, false, None));
+        assert_eq!((places.resting(3), places.resting(2)), (Some(7), None));
+        places.insert(3, "awake");
+        assert_eq!((places.resting(3), places.get(3)), (None, Some(&"awake")));
+        places.rest(3, u16::MAX);
+        assert_eq!((places.resting(3), places.iter().count()), (Some(u16::MAX), 0));
+        assert_eq!((places.remove(3), places.has(3)), (None, false));
+        places.rest(3, 1);
+        assert!(!places.has(3), "an empty slot stays empty");
+        assert_eq!(places.kept.len(), 1);
+    }
 
     #[test]
     fn a_slot_has_what_was_put_into_it_last() {
