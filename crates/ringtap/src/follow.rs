@@ -4,6 +4,7 @@ mod colour;
 mod copies;
 mod digest;
 mod files;
+mod idle;
 mod json;
 mod open;
 mod print;
@@ -27,7 +28,7 @@ use self::colour::{Colour, Palette};
 use self::copies::Copies;
 use self::files::Folder;
 use self::open::{Open, Views};
-use self::view::{Talk, View};
+use self::view::{Rest, Talk, View};
 use crate::Error;
 use crate::hosts::Hosts;
 use crate::input::{Input, Keying, Source};
@@ -183,7 +184,12 @@ async fn follow(mut chunks: ChunkStream, show: &Show) -> Result<(), conversation
     poll_fn(|cx| {
         while !show.has_failed() {
             match chunks.poll_next_unpin(cx) {
-                Poll::Ready(Some(Ok(event))) => show.event(event, &mut open),
+                Poll::Ready(Some(Ok(event))) => {
+                    show.event(event, &mut open);
+                    if let Some(bytes) = open.takes_bytes() {
+                        chunks.note_memory(bytes);
+                    }
+                }
                 Poll::Ready(Some(Err(error))) => result = Err(error),
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => {
@@ -254,14 +260,12 @@ impl Show {
                 let number = self.count.get() + 1;
                 self.count.set(number);
                 let talk = Talk::new(number, key, initiator, timestamp);
-                self.begin(&talk);
-                open.insert(id, talk);
+                let rest = self.begin(&talk);
+                open.insert(id, talk, rest);
             }
             ChunkEvent::Chunk { id, chunk, .. } => {
                 let is_last = matches!(chunk, Chunk::Closed { .. } | Chunk::Overrun { .. });
-                if let Some(views) = open.views(id, |talk| self.views(talk)) {
-                    views.chunk(&chunk);
-                }
+                open.chunk(id, &chunk, |talk, rest| self.views(talk, rest));
                 if is_last && let Some(views) = open.remove(id) {
                     views.end();
                 }
@@ -270,22 +274,23 @@ impl Show {
         }
     }
 
-    /// Shows that a conversation begins.
-    fn begin(&self, talk: &Talk) {
+    /// Shows that a conversation begins. Returns the state that it is in then.
+    fn begin(&self, talk: &Talk) -> Rest {
         match self.style {
             Style::Json => json::begin(talk, &self.output),
-            Style::Person(_) => print::begin(talk, &self.page),
+            Style::Person(_) => return print::begin(talk, &self.page),
             Style::Digest | Style::Raw => {}
         }
+        Rest { now: talk.started, day: 0 }
     }
 
-    fn views(&self, talk: &Talk) -> Views {
+    fn views(&self, talk: &Talk, rest: Rest) -> Views {
         let output = self.output.clone();
         let shown: Box<dyn View> = match self.style {
             Style::Digest => Box::new(digest::Digest::new(*talk, output, self.copies.clone())),
-            Style::Json => Box::new(json::Json::new(*talk, output)),
-            Style::Raw => Box::new(raw::Raw::new(*talk, output)),
-            Style::Person(_) => Box::new(print::Printer::new(*talk, Rc::clone(&self.page))),
+            Style::Json => Box::new(json::Json::new(*talk, output, rest)),
+            Style::Raw => Box::new(raw::Raw::new(*talk, output, rest)),
+            Style::Person(_) => Box::new(print::Printer::new(*talk, Rc::clone(&self.page), rest)),
         };
         let written = self.folder.as_ref().map(|folder| Box::new(folder.files(talk)));
         Views { number: talk.number, shown, written }

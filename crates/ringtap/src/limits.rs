@@ -4,6 +4,8 @@ mod available;
 
 use std::fmt;
 use std::str::FromStr;
+use std::thread;
+use std::time::Duration;
 
 use conversation::FlowStreamBuilder;
 use flow::FiveTuple;
@@ -14,14 +16,16 @@ use ring_core::PacketSource;
 pub(crate) struct Limits {
     /// Track at most this many flows at once. When another one begins, a flow that has ended makes
     /// room, else one that is half open, else the one that was silent longest. Suffixes: K, M, G
-    /// (powers of 1024). [default: 1M, or as many as fit into the memory that the process may take]
-    #[arg(long, value_name = "COUNT", value_parser = flows, default_value_t = available::flows(), hide_default_value = true)]
+    /// (powers of 1024). [default: 1M]
+    #[arg(long, value_name = "COUNT", value_parser = flows, default_value_t = 1 << 20, hide_default_value = true)]
     pub(crate) max_flows: usize,
-    /// Keep at most this many bytes waiting: half of it for the output, half of it behind missing
-    /// bytes that may still come. Beyond that, a file is read no faster than its output is written,
-    /// a live command drops what the output is too slow for, and the oldest missing bytes are given
-    /// up. Suffixes: K, M, G (powers of 1024). [default: 256M, or a quarter of the memory that the
-    /// process may take]
+    /// Take at most this much memory for flows and for bytes that wait, and 100M besides for
+    /// everything else. Up to a half is for bytes that wait for the output, up to a half for bytes
+    /// behind missing ones that may still come. Beyond that, a file is read no faster than its
+    /// output is written, a live command drops what the output is too slow for, and the oldest
+    /// missing bytes are given up. If flows take all of it, some make room for others, as with
+    /// --max-flows. Suffixes: K, M, G (powers of 1024). [default: 256M, or less if the process may
+    /// take less]
     #[arg(long, value_name = "SIZE", default_value_t = available::memory(), hide_default_value = true)]
     pub(crate) memory: Size,
 }
@@ -32,6 +36,11 @@ pub(crate) struct Size(pub(crate) usize);
 
 /// Suffixes, the largest first.
 const UNITS: [(char, u32); 3] = [('G', 30), ('M', 20), ('K', 10)];
+
+/// Time between two looks at the memory of the process.
+const LOOK: Duration = Duration::from_millis(200);
+/// The growth after which it is worth to look for freed memory again.
+const GROWTH: usize = 16 << 20;
 
 /// With less, a conversation could not have one full segment waiting.
 const LEAST: usize = 1 << 20;
@@ -46,8 +55,27 @@ impl Limits {
         S: PacketSource + Send + 'static,
     {
         let flows = self.max_flows;
+        watch(self.memory.0);
         stream.memory(self.memory.0).table(|table| table.max_flows(flows))
     }
+}
+
+/// Watches the memory of the process in a thread of its own, and returns to the kernel what was
+/// freed. What waits is freed as flows take its place, but an allocator keeps the memory.
+fn watch(limit: usize) {
+    let watch = move || {
+        let mut before = 0;
+        loop {
+            thread::sleep(LOOK);
+            let Some(resident) = available::resident() else { return };
+            if resident > limit && resident > before + GROWTH {
+                ring_sys::allocator::trim();
+                before = available::resident().unwrap_or(resident);
+            }
+        }
+    };
+    // Without the thread, the process only takes more memory.
+    let _ = thread::Builder::new().name("memory".to_owned()).spawn(watch);
 }
 
 impl fmt::Display for Size {

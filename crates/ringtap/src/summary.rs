@@ -145,9 +145,18 @@ fn lost(w: &mut dyn Write, source: &ring_core::Statistics, live: bool) -> io::Re
 /// Prints a line for every limit that has cost something.
 fn acted(w: &mut dyn Write, statistics: &Statistics, limits: &Limits) -> io::Result<()> {
     let Limits { max_flows, memory } = limits;
-    if statistics.table.ended_evicted > 0 {
-        let evicted = count(statistics.table.ended_evicted, "flow", "flows");
+    let for_memory = statistics.table.evicted_for_memory;
+    let for_others = statistics.table.ended_evicted.saturating_sub(for_memory);
+    if for_others > 0 {
+        let evicted = count(for_others, "flow", "flows");
         writeln!(w, "{evicted} given up to make room for others (--max-flows {max_flows})")?;
+    }
+    if for_memory > 0 {
+        let evicted = count(for_memory, "flow", "flows");
+        writeln!(
+            w,
+            "{evicted} given up since all of them take too much memory (--memory {memory})"
+        )?;
     }
     if statistics.table.datagrams_evicted > 0 {
         let evicted = count(statistics.table.datagrams_evicted, "datagram", "datagrams");
@@ -284,10 +293,15 @@ mod tests {
     #[test]
     fn limits_that_acted_are_named_with_their_options() {
         let mut statistics = Statistics::default();
-        statistics.table.ended_evicted = 1;
+        (statistics.table.ended_evicted, statistics.table.evicted_for_memory) = (6, 5);
         (statistics.gaps.limit.count, statistics.gaps.limit.bytes) = (2, 700);
         let text = written(&statistics, Shown::Flows);
         assert!(text.starts_with("1 flow given up to make room for others (--max-flows 1000)\n"));
+        assert!(
+            text.contains(
+                "\n5 flows given up since all of them take too much memory (--memory 2M)\n"
+            )
+        );
         assert!(text.contains("\n700 bytes in 2 gaps not waited for"), "{text}");
         assert!(text.contains("(--memory 2M"), "{text}");
     }

@@ -152,3 +152,93 @@ fn more_connections_than_there_may_be_make_room_for_each_other_and_are_counted()
     }
     Ok(())
 }
+
+/// What is in a capture of many connections that are all open at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A handshake, a request and a response.
+    Whole,
+    /// A request and a response, without the handshake.
+    Midway,
+    /// A handshake, and a request of which the first bytes are missing.
+    Holes,
+}
+
+fn open_at_once(folder: &Folder, kind: Kind, connections: u32) -> io::Result<PathBuf> {
+    let mut capture = Writer::new(folder)?;
+    if kind != Kind::Midway {
+        for client in 0..connections {
+            capture.segment(client, false, SYN, [999, 0], &[])?;
+            capture.segment(client, true, SYN | ACK, [4999, 1000], &[])?;
+        }
+    }
+    for client in 0..connections {
+        if kind == Kind::Holes {
+            capture.segment(client, false, ACK, [1500, 5000], b"behind")?;
+        } else {
+            capture.segment(client, false, ACK, [1000, 5000], b"hello")?;
+            capture.segment(client, true, ACK, [5000, 1005], b"yes")?;
+        }
+    }
+    capture.finish()
+}
+
+#[test]
+fn many_open_conversations_stay_within_the_memory_that_was_given() -> Result {
+    const CONNECTIONS: u32 = 60_000;
+    const LIMIT: u64 = 6;
+    let folder = Folder::new("memory-open")?;
+    for kind in [Kind::Whole, Kind::Midway, Kind::Holes] {
+        let file = open_at_once(&folder, kind, CONNECTIONS)?;
+        for words in
+            [&["follow", "-q"][..], &["follow", "--digest"], &["follow", "-o", "json"], &["flows"]]
+        {
+            let mut child = ringtap(&[words, &["--memory", "6M"]].concat(), &file).spawn()?;
+            let mut peak = 0;
+            let mut stdout = child.stdout.take().ok_or("no pipe")?;
+            let mut buffer = vec![0; 1 << 16];
+            while stdout.read(&mut buffer)? > 0 {
+                peak = peak.max(most(&child).unwrap_or(0));
+            }
+            let output = child.wait_with_output()?;
+            let errors = String::from_utf8(output.stderr)?;
+            assert!(output.status.success(), "{errors}");
+            assert!(errors.contains("(--memory 6M"), "{kind:?} {words:?}: {errors}");
+            // The program itself takes about 20 MB, and twice that without optimizations.
+            assert!(peak < LIMIT + 40, "{kind:?} {words:?}: {peak} MB");
+        }
+    }
+    Ok(())
+}
+
+/// The views of most conversations are dropped and made again many times.
+#[test]
+fn conversations_that_fit_are_whole_however_many_there_are() -> Result {
+    const CONNECTIONS: u32 = 5000;
+    const ROUNDS: u32 = 3;
+    let folder = Folder::new("memory-whole")?;
+    let mut capture = Writer::new(&folder)?;
+    for client in 0..CONNECTIONS {
+        capture.segment(client, false, SYN, [999, 0], &[])?;
+        capture.segment(client, true, SYN | ACK, [4999, 1000], &[])?;
+    }
+    for round in 0..ROUNDS {
+        for client in 0..CONNECTIONS {
+            capture.segment(client, false, ACK, [1000 + 9 * round, 5000], b"request\xc3\n")?;
+        }
+    }
+    let file = capture.finish()?;
+    for (words, one) in [
+        (&["follow"][..], "9 bytes at 18"),
+        (&["follow", "-q"], "closed: 27 bytes sent"),
+        (&["follow", "-o", "json"], "\"offset\":18"),
+        (&["follow", "--digest"], "\"len\":27"),
+    ] {
+        let output = ringtap(words, &file).output()?;
+        let text = String::from_utf8(output.stdout)?;
+        let end = if words.contains(&"-q") { "27 bytes sent" } else { one };
+        assert_eq!(text.matches(end).count(), CONNECTIONS as usize, "{words:?}");
+        assert_eq!(String::from_utf8(output.stderr)?, "", "{words:?}");
+    }
+    Ok(())
+}

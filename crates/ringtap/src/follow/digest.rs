@@ -8,7 +8,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::copies::{Copies, fingerprint};
-use super::view::{Talk, View};
+use super::view::{MALLOC, Talk, View};
 use crate::names;
 use crate::output::Output;
 
@@ -20,6 +20,8 @@ pub(super) struct Digest {
     copies: Copies,
     initiator: Direction,
     responder: Direction,
+    /// By side: the sequence number of the first byte, once the conversation has ended.
+    first: [Option<u32>; 2],
 }
 
 /// The line that is printed of one direction.
@@ -49,36 +51,52 @@ struct Line {
     estimated: u64,
 }
 
+/// Small while little was said: a command may follow a million conversations at once.
 #[derive(Debug, Default)]
 struct Direction {
-    hash: Sha256,
+    hash: Hash,
     len: u64,
+    faults: Option<Box<Faults>>,
+}
+
+/// The hash of the bytes so far.
+#[derive(Debug)]
+enum Hash {
+    /// The bytes themselves, of which there are at most [`SHORT`].
+    Short(Box<[u8]>),
+    Long(Box<Sha256>),
+}
+
+/// The number of bytes that take less memory than the state of their hash.
+const SHORT: usize = 96;
+
+/// Whatever most directions do not have.
+#[derive(Debug, Default)]
+struct Faults {
     gaps: Vec<(u64, u64)>,
     late: u64,
     unplaced: u64,
     conflicts: u64,
     estimated: u64,
-    /// Sequence number of the first byte.
-    first: Option<u32>,
 }
 
 impl Digest {
     pub(super) fn new(talk: Talk, output: Output, copies: Copies) -> Self {
         let (initiator, responder) = (Direction::default(), Direction::default());
-        Self { talk, output, copies, initiator, responder }
+        Self { talk, output, copies, initiator, responder, first: [None; 2] }
     }
 
-    fn side(&mut self, side: FlowSide) -> &mut Direction {
-        match side {
+    fn faults(&mut self, side: FlowSide) -> &mut Faults {
+        let direction = match side {
             FlowSide::Initiator => &mut self.initiator,
             FlowSide::Responder => &mut self.responder,
-        }
+        };
+        direction.faults.get_or_insert_default()
     }
 
     fn closed(&mut self, record: &FlowRecord<FiveTupleKey>) {
         self.talk.learn(record);
-        self.initiator.first = record.initiator.first_sequence;
-        self.responder.first = record.responder.first_sequence;
+        self.first = [record.initiator.first_sequence, record.responder.first_sequence];
     }
 }
 
@@ -88,21 +106,24 @@ impl View for Digest {
             Chunk::Initiator(data) => self.initiator.data(data),
             Chunk::Responder(data) => self.responder.data(data),
             Chunk::Gap { side, offset, len, estimated, .. } => {
-                let direction = self.side(*side);
-                direction.gap(*offset, *len);
-                direction.estimated += u64::from(*estimated);
+                let faults = self.faults(*side);
+                faults.gap(*offset, *len);
+                faults.estimated += u64::from(*estimated);
             }
-            Chunk::Late { side, data, .. } => self.side(*side).late += data.len() as u64,
-            Chunk::Unplaced { side, data, .. } => self.side(*side).unplaced += data.len() as u64,
-            Chunk::Conflict { side, .. } => self.side(*side).conflicts += 1,
+            Chunk::Late { side, data, .. } => self.faults(*side).late += data.len() as u64,
+            Chunk::Unplaced { side, data, .. } => self.faults(*side).unplaced += data.len() as u64,
+            Chunk::Conflict { side, .. } => self.faults(*side).conflicts += 1,
             Chunk::Closed { record, .. } => self.closed(record),
             _ => {}
         }
     }
 
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.initiator.heap() + self.responder.heap()
+    }
+
     fn end(self: Box<Self>) {
-        let Self { talk, output, copies, initiator, responder } = *self;
-        let first = [initiator.first, responder.first];
+        let Self { talk, output, copies, initiator, responder, first } = *self;
         let sides = [(FlowSide::Initiator, initiator), (FlowSide::Responder, responder)];
         let lines: Vec<_> = sides
             .into_iter()
@@ -158,7 +179,20 @@ fn is_none(count: &u64) -> bool {
 impl Direction {
     /// `true` if any byte of it was captured.
     fn has_something(&self) -> bool {
-        self.len > 0 || self.late > 0 || self.unplaced > 0
+        let came = |faults: &Faults| faults.late > 0 || faults.unplaced > 0;
+        self.len > 0 || self.faults.as_deref().is_some_and(came)
+    }
+
+    /// The memory that it takes elsewhere.
+    fn heap(&self) -> usize {
+        let faults = self.faults.as_ref().map_or(0, |faults| {
+            size_of::<Faults>() + MALLOC + faults.gaps.capacity() * size_of::<(u64, u64)>()
+        });
+        let hash = match &self.hash {
+            Hash::Short(bytes) => bytes.len(),
+            Hash::Long(_) => size_of::<Sha256>(),
+        };
+        faults + hash + MALLOC
     }
 
     fn data(&mut self, bytes: &[u8]) {
@@ -166,16 +200,11 @@ impl Direction {
         self.len += bytes.len() as u64;
     }
 
-    fn gap(&mut self, offset: u64, len: u64) {
-        match self.gaps.last_mut() {
-            Some((start, before)) if *start + *before == offset => *before += len,
-            _ => self.gaps.push((offset, len)),
-        }
-    }
-
     fn line(self, talk: &Talk, side: FlowSide) -> Line {
         let mut sha256 = String::with_capacity(64);
-        for byte in self.hash.finalize() {
+        let Faults { gaps, late, unplaced, conflicts, estimated } =
+            self.faults.map(|faults| *faults).unwrap_or_default();
+        for byte in self.hash.finish() {
             let _ = write!(sha256, "{byte:02x}");
         }
         let (src, dst) = talk.ends(side);
@@ -185,11 +214,51 @@ impl Direction {
             scope: names::scope(talk.scope_of(side)),
             len: self.len,
             sha256,
-            gaps: self.gaps,
-            late: self.late,
-            unplaced: self.unplaced,
-            conflicts: self.conflicts,
-            estimated: self.estimated,
+            gaps,
+            late,
+            unplaced,
+            conflicts,
+            estimated,
         }
+    }
+}
+
+impl Faults {
+    fn gap(&mut self, offset: u64, len: u64) {
+        match self.gaps.last_mut() {
+            Some((start, before)) if *start + *before == offset => *before += len,
+            _ => self.gaps.push((offset, len)),
+        }
+    }
+}
+
+impl Hash {
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Short(before) if before.len() + bytes.len() <= SHORT => {
+                *before = [&**before, bytes].concat().into();
+            }
+            Self::Short(before) => {
+                let mut hash = Box::<Sha256>::default();
+                hash.update(before);
+                hash.update(bytes);
+                *self = Self::Long(hash);
+            }
+            Self::Long(hash) => hash.update(bytes),
+        }
+    }
+
+    fn finish(self) -> [u8; 32] {
+        match self {
+            Self::Short(bytes) => Sha256::digest(bytes),
+            Self::Long(hash) => hash.finalize(),
+        }
+        .into()
+    }
+}
+
+impl Default for Hash {
+    fn default() -> Self {
+        Self::Short(Box::default())
     }
 }

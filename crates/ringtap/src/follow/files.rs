@@ -19,7 +19,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::view::{Talk, View};
+use super::view::{MALLOC, Talk, View};
 use crate::Error;
 use crate::report;
 use crate::text::escape::Escaped;
@@ -194,6 +194,11 @@ impl State {
 }
 
 impl View for Files {
+    fn bytes(&self) -> usize {
+        let names: usize = self.names.iter().map(|name| name.capacity() + MALLOC).sum();
+        size_of::<Self>() + names
+    }
+
     fn chunk(&mut self, chunk: &Chunk) {
         match chunk {
             Chunk::Initiator(data) => self.write(FlowSide::Initiator, data, data.offset()),

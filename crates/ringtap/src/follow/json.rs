@@ -6,7 +6,7 @@ use conversation::{Chunk, ChunkData};
 use flow::{FlowSide, Timestamp};
 use serde::Serialize;
 
-use super::view::{Talk, View};
+use super::view::{Rest, Talk, View};
 use crate::names;
 use crate::output::Output;
 
@@ -138,8 +138,7 @@ fn write(output: &Output, event: &Event<'_>) {
 }
 
 impl Json {
-    pub(super) fn new(talk: Talk, output: Output) -> Self {
-        let now = talk.started;
+    pub(super) fn new(talk: Talk, output: Output, Rest { now, .. }: Rest) -> Self {
         Self { talk, output, now, late_bytes: 0, unplaced_bytes: 0, conflicts: 0 }
     }
 
@@ -173,6 +172,15 @@ impl Json {
 }
 
 impl View for Json {
+    fn rest(&self) -> Option<(Talk, Rest)> {
+        let rests = self.late_bytes == 0 && self.unplaced_bytes == 0 && self.conflicts == 0;
+        rests.then_some((self.talk, Rest { now: self.now, day: 0 }))
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+    }
+
     fn chunk(&mut self, chunk: &Chunk) {
         let conversation = self.talk.number;
         self.count(chunk);

@@ -10,7 +10,7 @@ use flow::{FiveTupleKey, FlowRecord, FlowSide, Scope, SideCounters, Timestamp};
 
 use super::colour::Palette;
 use super::runs::{Notice, Runs};
-use super::view::{Talk, View};
+use super::view::{Rest, Talk, View};
 use crate::names::{self, bytes};
 use crate::output::Output;
 use crate::text::clock::Clock;
@@ -43,19 +43,20 @@ pub(super) struct Printer {
     talk: Talk,
     page: Rc<Page>,
     /// The day that was shown last.
-    day: i64,
+    day: i32,
     /// By side.
     text: [payload::Text; 2],
     runs: Runs,
 }
 
-/// Prints that a conversation begins.
-pub(super) fn begin(talk: &Talk, page: &Page) {
+/// Prints that a conversation begins. Returns the state that it is in then.
+pub(super) fn begin(talk: &Talk, page: &Page) -> Rest {
     let Page { output, clock, .. } = page;
     let Talk { number, started, initiator, responder, scope, .. } = *talk;
     let (moment, scope) = (clock.at(started), names::Within(scope));
     let text = format!("[{number}] {} {initiator} > {responder}{scope} started", moment.dated());
     heading(output, &text);
+    Rest { now: started, day: moment.day() }
 }
 
 /// Prints a line about a conversation. What it quotes begins no row.
@@ -68,10 +69,9 @@ fn heading(output: &Output, text: &str) {
 }
 
 impl Printer {
-    pub(super) fn new(talk: Talk, page: Rc<Page>) -> Self {
-        let day = page.clock.at(talk.started).day();
-        let (text, runs) = (Default::default(), Runs::new(talk.started));
-        Self { talk, page, day, text, runs }
+    pub(super) fn new(talk: Talk, page: Rc<Page>, rest: Rest) -> Self {
+        let (text, runs) = (Default::default(), Runs::new(rest.now));
+        Self { talk, page, day: rest.day, text, runs }
     }
 
     /// Prints a line: the conversation's number, the time, sender and receiver, and something about
@@ -148,6 +148,16 @@ fn carried(side: &SideCounters) -> String {
 }
 
 impl View for Printer {
+    fn rest(&self) -> Option<(Talk, Rest)> {
+        let rests = self.text.iter().all(payload::Text::is_finished);
+        let now = self.runs.rest().filter(|_| rests)?;
+        Some((self.talk, Rest { now, day: self.day }))
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+    }
+
     fn chunk(&mut self, chunk: &Chunk) {
         let notices = self.runs.chunk(chunk);
         self.warn(notices);

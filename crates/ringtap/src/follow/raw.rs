@@ -3,7 +3,7 @@
 use conversation::Chunk;
 
 use super::runs::{Notice, Runs};
-use super::view::{Talk, View};
+use super::view::{Rest, Talk, View};
 use crate::output::Output;
 use crate::report;
 
@@ -17,8 +17,8 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    pub(super) fn new(talk: Talk, output: Output) -> Self {
-        Self { talk, output, runs: Runs::new(talk.started) }
+    pub(super) fn new(talk: Talk, output: Output, rest: Rest) -> Self {
+        Self { talk, output, runs: Runs::new(rest.now) }
     }
 
     /// Says on standard error what standard output cannot say.
@@ -33,6 +33,14 @@ impl Raw {
 }
 
 impl View for Raw {
+    fn rest(&self) -> Option<(Talk, Rest)> {
+        Some((self.talk, Rest { now: self.runs.rest()?, day: 0 }))
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+    }
+
     fn chunk(&mut self, chunk: &Chunk) {
         let notices = self.runs.chunk(chunk);
         self.warn(notices);

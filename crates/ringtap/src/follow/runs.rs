@@ -54,6 +54,13 @@ impl Runs {
         Self { now: started, ..Self::default() }
     }
 
+    /// The latest time that anything brought, if nothing else is known.
+    pub(super) fn rest(&self) -> Option<Timestamp> {
+        let Self { late, unplaced, now } = self;
+        let rests = late.iter().all(Option::is_none) && unplaced.iter().all(Option::is_none);
+        rests.then_some(*now)
+    }
+
     /// Takes note of the next step of a conversation, and returns what there is to say before it is
     /// shown.
     pub(super) fn chunk(&mut self, chunk: &Chunk) -> Vec<Notice> {

@@ -19,9 +19,29 @@ pub(super) struct Talk {
     pub(super) joined: Option<(FlowSide, Scope)>,
 }
 
+/// The bytes that an allocator adds to a small piece of memory, on average.
+pub(super) const MALLOC: usize = 16;
+
+/// The state of a silent conversation besides its [`Talk`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rest {
+    /// The latest time that anything brought.
+    pub(super) now: Timestamp,
+    /// The day that was shown last.
+    pub(super) day: i32,
+}
+
 /// Something that is shown what a conversation consists of, from its beginning to its end.
 pub(super) trait View: fmt::Debug {
     fn chunk(&mut self, chunk: &Chunk);
+
+    /// The state of a view of which nothing else is to be kept while the conversation is silent.
+    fn rest(&self) -> Option<(Talk, Rest)> {
+        None
+    }
+
+    /// The memory that it takes, or about that.
+    fn bytes(&self) -> usize;
 
     /// Nothing more comes, whether or not the end was seen.
     fn end(self: Box<Self>) {}

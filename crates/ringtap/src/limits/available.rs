@@ -1,19 +1,16 @@
 //! The memory that this process may take, which decides about the defaults of limits.
 //!
 //! A program that runs out of memory is ended: by the kernel, or by itself when an allocation
-//! fails. A flood of SYNs makes as many flows as there may be, so in a container of 500 MB there
-//! may not be a million.
+//! fails. A flood of SYNs makes as many flows as there may be, so in a container of 300 MB they may
+//! not take 256 MiB.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Size;
 
-/// Flows and waiting bytes where memory is plenty.
-const FLOWS: usize = 1 << 20;
+/// The limit where memory is plenty.
 const MEMORY: usize = 256 << 20;
-/// The limit of what a flow takes in any command while its lists grow.
-const FLOW: usize = 700;
 /// The memory that a command takes besides: the program, a ring of 32 MiB, stacks, and the room
 /// that allocators set aside for each thread.
 const FIXED: usize = 96 << 20;
@@ -23,24 +20,15 @@ const FIXED_ADDRESSES: usize = 320 << 20;
 const GROUPS: &str = "sys/fs/cgroup";
 /// Ancestors of the process that are looked at.
 const ANCESTORS: usize = 16;
-/// The minimum number of flows that is of any use.
-const FEWEST: usize = 1 << 10;
 
-/// The default for the number of flows.
-pub(super) fn flows() -> usize {
-    defaults(room()).0
-}
-
-/// The default for waiting bytes.
+/// The default for flows and waiting bytes.
 pub(super) fn memory() -> Size {
-    defaults(room()).1
+    default(room())
 }
 
-/// A quarter for what waits, the rest for flows.
-fn defaults(room: usize) -> (usize, Size) {
-    let memory = (room / 4).clamp(1 << 20, MEMORY) >> 20 << 20;
-    let flows = (room.saturating_sub(memory) / FLOW).clamp(FEWEST, FLOWS);
-    (flows, Size(memory))
+/// Flows may exceed the limit by a quarter.
+fn default(room: usize) -> Size {
+    Size((room / 5 * 4).clamp(1 << 20, MEMORY) >> 20 << 20)
 }
 
 /// Bytes for flows and for what waits.
@@ -55,6 +43,15 @@ fn room() -> usize {
     let memory = [machine, group].into_iter().flatten().min().unwrap_or(usize::MAX);
     let addresses = addresses.unwrap_or(usize::MAX);
     memory.saturating_sub(FIXED).min(addresses.saturating_sub(FIXED_ADDRESSES))
+}
+
+/// The resident memory of this process.
+pub(super) fn resident() -> Option<usize> {
+    let text = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: usize = text.split(' ').nth(1)?.parse().ok()?;
+    pages.checked_mul(
+        nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok()??.try_into().ok()?,
+    )
 }
 
 /// Roots under which the control groups may be seen: `ip netns exec` mounts a `/sys` of its own,
@@ -108,12 +105,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn defaults_fit_into_the_room_that_there_is() {
-        assert_eq!(defaults(usize::MAX), (FLOWS, Size(MEMORY)));
-        for room in [0, 1 << 20, 50 << 20, 400 << 20, 800 << 20, 2 << 30] {
-            let (flows, Size(memory)) = defaults(room);
-            assert!(flows >= FEWEST && memory >= 1 << 20);
-            assert!(flows * FLOW + memory <= room.max(4 << 20), "{room}: {flows} {memory}");
+    fn the_default_fits_into_the_room_that_there_is() {
+        assert_eq!(default(usize::MAX), Size(MEMORY));
+        for room in [0, 1 << 20, 50 << 20, 200 << 20, 400 << 20, 2 << 30] {
+            let Size(memory) = default(room);
+            assert!(memory >= 1 << 20);
+            assert!(memory + memory / 4 <= room.max(2 << 20), "{room}: {memory}");
         }
     }
 

@@ -84,8 +84,9 @@ impl Moment {
     }
 
     /// A number for the day, which tells days apart.
-    pub(crate) const fn day(&self) -> i64 {
-        self.local.div_euclid(86_400)
+    pub(crate) const fn day(&self) -> i32 {
+        // Time stamps reach to the year 2554.
+        self.local.div_euclid(86_400) as i32
     }
 
     pub(crate) const fn time(self) -> Time {
@@ -102,8 +103,8 @@ impl Moment {
     }
 
     /// Year, month and day. The algorithm is Howard Hinnant's `civil_from_days`.
-    const fn date(&self) -> (i64, i64, i64) {
-        let days = self.day() + 719_468;
+    fn date(&self) -> (i64, i64, i64) {
+        let days = i64::from(self.day()) + 719_468;
         let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
         let year_of_era =
             (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

@@ -16,6 +16,13 @@ pub(crate) struct Text {
     unfinished: Option<Box<Unfinished>>,
 }
 
+impl Text {
+    /// Returns `true` if it has nothing to show yet.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.unfinished.is_none()
+    }
+}
+
 /// The beginning of a character whose rest is in the next bytes.
 #[derive(Debug)]
 struct Unfinished {
