@@ -51,6 +51,8 @@ pub struct CompiledFilter {
     released: Vec<Held>,
     /// Fragments of this batch without a verdict, with their index in the batch.
     waiting: Vec<(usize, Datagram)>,
+    /// Packets of the source.
+    read: u64,
     passed: u64,
     truncated: u64,
     untestable: u64,
@@ -108,6 +110,7 @@ impl<S: PacketSource> Filtered<S> {
             fragments,
             released: Vec::new(),
             waiting: Vec::new(),
+            read: 0,
             passed: 0,
             truncated: 0,
             untestable: 0,
@@ -142,6 +145,7 @@ impl Select for CompiledFilter {
             fragments,
             released,
             waiting,
+            read,
             passed,
             truncated,
             untestable,
@@ -163,6 +167,7 @@ impl Select for CompiledFilter {
                 verdicts.push(passes);
             }
         }
+        *read += verdicts.len() as u64;
         if let Some(fragments) = fragments {
             judge_fragments(batch, fragments, verdicts, waiting, released);
         }
@@ -186,6 +191,7 @@ impl Select for CompiledFilter {
 
     /// The number of packets counts those that passed, and untested packets are added.
     fn adjust(&self, mut all: Statistics) -> Statistics {
+        all.unmatched += self.read.saturating_sub(self.passed);
         (all.packets, all.truncated) = (self.passed, self.truncated);
         all.untestable += self.untestable;
         all.undecided_fragments += self.undecided_fragments();

@@ -20,6 +20,8 @@ pub struct Statistics {
     pub malformed: u64,
     /// Packets discarded because it is unknown if a new filter would have accepted them.
     pub discarded: u64,
+    /// Packets that failed a filter in this process, for whatever reason.
+    pub unmatched: u64,
     /// Packets that failed a filter in this process because it cannot be tested on their link type.
     pub untestable: u64,
     /// Fragments that failed a filter in this process because the first fragment of their datagram,

@@ -148,7 +148,10 @@ where
         Poll::Pending
     })
     .await;
-    (result, stream.handle().statistics())
+    let handle = stream.handle();
+    drop(stream);
+    report::settle(&handle).await;
+    (result, handle.statistics())
 }
 
 /// Has signals end the engine or print its counts.
@@ -184,6 +187,9 @@ struct Line<'a> {
     missing_bytes: u64,
     unplaced_bytes: u64,
     conflicts: u64,
+    /// The beginning was not captured.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    midway: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     handshake_rtt: Option<f64>,
     end: &'static str,
@@ -215,6 +221,7 @@ fn print_json(
         missing_bytes: missing(record),
         unplaced_bytes: unplaced(record),
         conflicts,
+        midway: is_midway(record),
         handshake_rtt: record.handshake_rtt.map(|rtt| rtt.as_secs_f64()),
         end: names::end(record.reason),
         history: &record.history,
@@ -246,6 +253,9 @@ fn print_line(
         names::end(record.reason),
         if record.history.is_empty() { "-" } else { &record.history },
     )?;
+    if is_midway(record) {
+        write!(w, " midway")?;
+    }
     for (count, what) in [(unplaced(record), "unplaced"), (conflicts, "conflicts")] {
         if count > 0 {
             write!(w, " {what}={count}")?;
@@ -263,6 +273,11 @@ fn endpoints(record: &FlowRecord<FiveTupleKey>) -> (String, String) {
 /// of a flow that is not TCP, the payload of all its packets.
 fn bytes(record: &FlowRecord<FiveTupleKey>, side: &SideCounters) -> u64 {
     if record.key.protocol == protocol::TCP { side.delivered_bytes } else { side.payload_bytes }
+}
+
+/// `true` if neither the SYN of a connection nor the answer to it was captured.
+fn is_midway(record: &FlowRecord<FiveTupleKey>) -> bool {
+    record.key.protocol == protocol::TCP && !record.history.contains(['S', 's', 'H', 'h'])
 }
 
 fn unplaced(record: &FlowRecord<FiveTupleKey>) -> u64 {

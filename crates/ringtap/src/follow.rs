@@ -143,6 +143,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     report::print_counts_of(handle.clone(), live);
     report::watch_source(handle.clone(), &arguments.input, links, mtus);
     let result = runtime.block_on(follow(chunks, &show));
+    runtime.block_on(report::settle(&handle));
     let written = output.finish().map_err(Error::from);
     let has_enough = written.as_ref().is_err_and(Error::is_broken_pipe);
     show.report_copies();
@@ -256,11 +257,11 @@ impl Show {
     /// Shows what happens to one of the conversations that are `open`.
     fn event(&self, event: ChunkEvent, open: &mut Open) {
         match event {
-            ChunkEvent::Started { id, key, initiator, timestamp, .. } => {
+            ChunkEvent::Started { id, key, initiator, timestamp, midway, .. } => {
                 let number = self.count.get() + 1;
                 self.count.set(number);
                 let talk = Talk::new(number, key, initiator, timestamp);
-                let rest = self.begin(&talk);
+                let rest = self.begin(&talk, midway);
                 open.insert(id, talk, rest);
             }
             ChunkEvent::Chunk { id, chunk, .. } => {
@@ -275,10 +276,10 @@ impl Show {
     }
 
     /// Shows that a conversation begins. Returns the state that it is in then.
-    fn begin(&self, talk: &Talk) -> Rest {
+    fn begin(&self, talk: &Talk, midway: bool) -> Rest {
         match self.style {
-            Style::Json => json::begin(talk, &self.output),
-            Style::Person(_) => return print::begin(talk, &self.page),
+            Style::Json => json::begin(talk, midway, &self.output),
+            Style::Person(_) => return print::begin(talk, midway, &self.page),
             Style::Digest | Style::Raw => {}
         }
         Rest { now: talk.started, day: 0 }

@@ -26,6 +26,9 @@ use crate::text::wrap::{self, Width};
 /// they are up.
 pub(crate) const LOOK: Duration = Duration::from_secs(1);
 
+/// The longest time that the end of a command waits for final counters.
+const SETTLE: Duration = Duration::from_secs(2);
+
 /// The time in which a thread that is not blocked answers SIGUSR1.
 const ANSWER: Duration = Duration::from_millis(200);
 
@@ -233,6 +236,13 @@ fn packet_counts(captured: u64, source: Option<&ring_core::Statistics>) -> Vec<S
         counts.push(format!("{} dropped by kernel", packets(source.drops)));
     }
     counts
+}
+
+/// Waits until the counters are final, for a moment: where the reader of the output has closed it,
+/// the engines go on until they notice. Until then, the kernel's counters are older than theirs.
+pub(crate) async fn settle(handle: &Handle) {
+    handle.shutdown();
+    let _ = tokio::time::timeout(SETTLE, handle.finished()).await;
 }
 
 /// Prints the totals of a command that follows packets.

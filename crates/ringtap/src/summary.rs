@@ -118,6 +118,10 @@ fn lost(w: &mut dyn Write, source: &ring_core::Statistics, live: bool) -> io::Re
     if source.drops > 0 && !live {
         writeln!(w, "{} dropped when the file was captured, as it says", packets(source.drops))?;
     }
+    if source.packets == 0 && source.unmatched > 0 {
+        let all = packets(source.unmatched);
+        writeln!(w, "0 of {all} matched the expression")?;
+    }
     for (number, what) in [
         (source.truncated, "captured only in part"),
         (source.untestable, "left out: the expression cannot be tested on their link type"),
@@ -288,6 +292,20 @@ mod tests {
         assert_eq!(text.lines().count(), 5);
         let text = written(true);
         assert!(text.contains("1 block or record damaged") && !text.contains("dropped"), "{text}");
+    }
+
+    #[test]
+    fn an_expression_that_no_packet_matched_is_reported() {
+        let mut source = ring_core::Statistics::default();
+        source.unmatched = 1234;
+        let written = |source: &ring_core::Statistics| {
+            let mut text = Vec::new();
+            lost(&mut text, source, false).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        assert_eq!(written(&source), "0 of 1234 packets matched the expression\n");
+        source.packets = 1;
+        assert_eq!(written(&source), "");
     }
 
     #[test]

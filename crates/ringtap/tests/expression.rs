@@ -187,3 +187,50 @@ fn every_link_type_that_is_read_can_be_filtered() {
     }
     assert!(read > 50, "{read}");
 }
+
+#[test]
+fn an_expression_that_matched_nothing_is_reported_with_the_number_of_packets() -> Result {
+    let folder = Folder::new("nothing-matched")?;
+    let file = Packets::ethernet().exchange(b"ping", b"pong").write(&folder.0)?;
+    let all = count(&file, "")?;
+    let all = all.trim();
+    for command in [&["capture"][..], &["capture", "--count"], &["follow"], &["flows"]] {
+        let text = |expression| -> Result<String> {
+            let output = ringtap(&[command, &[expression]].concat(), Some(&file))?;
+            assert!(output.status.success(), "{output:?}");
+            Ok(String::from_utf8(output.stderr)?)
+        };
+        let text_of_none = text("tcp port 81")?;
+        let line = format!("0 of {all} matched the expression\n");
+        assert!(text_of_none.contains(&line), "{command:?}: {text_of_none}");
+        assert!(!text("tcp")?.contains("matched"), "{command:?}");
+    }
+    Ok(())
+}
+
+/// A conversation whose beginning was not captured says so in every form.
+#[test]
+fn a_conversation_that_was_picked_up_midway_is_marked() -> Result {
+    let folder = Folder::new("midway")?;
+    let midway = Packets::ethernet()
+        .tcp(Client, ACK, 0, 0, b"question")
+        .tcp(Server, ACK, 0, 8, b"answer")
+        .write(&folder.0)?;
+    let other = Folder::new("from-the-start")?;
+    let whole = Packets::ethernet().exchange(b"question", b"answer").write(&other.0)?;
+    for (command, mark) in [
+        (&["follow"][..], " picked up midway\n"),
+        (&["follow", "-q"], " picked up midway\n"),
+        (&["follow", "-o", "json"], "\"midway\":true"),
+        (&["flows"], " midway\n"),
+        (&["flows", "--json"], "\"midway\":true"),
+    ] {
+        let text = |file: &Path| -> Result<String> {
+            Ok(String::from_utf8(ringtap(command, Some(file))?.stdout)?)
+        };
+        let (midway, whole) = (text(&midway)?, text(&whole)?);
+        assert!(midway.contains(mark), "{command:?}: {midway}");
+        assert!(!whole.contains("midway"), "{command:?}: {whole}");
+    }
+    Ok(())
+}

@@ -46,6 +46,9 @@ pub enum ChunkEvent<K = FiveTupleKey> {
         initiator: Orientation,
         /// Time stamp of its first packet.
         timestamp: Timestamp,
+        /// `true` for a TCP connection that was picked up midway: neither its SYN nor the answer to
+        /// it was captured first.
+        midway: bool,
     },
     /// The next step of a conversation. After [`Chunk::Closed`] and [`Chunk::Overrun`] nothing
     /// follows of it.
@@ -142,6 +145,7 @@ struct Start<K> {
     protocol: u8,
     initiator: Orientation,
     timestamp: Timestamp,
+    midway: bool,
 }
 
 impl<K: Clone> ChunkStream<K> {
@@ -259,8 +263,15 @@ impl<K> Step<K> {
         let Self { id, what } = self;
         let chunk = match what {
             What::Started(start) => {
-                let Start { key, protocol, initiator, timestamp } = *start;
-                return Some(ChunkEvent::Started { id, key, protocol, initiator, timestamp });
+                let Start { key, protocol, initiator, timestamp, midway } = *start;
+                return Some(ChunkEvent::Started {
+                    id,
+                    key,
+                    protocol,
+                    initiator,
+                    timestamp,
+                    midway,
+                });
             }
             What::Said(Entry { side, item }) => item.into_chunk(side)?,
             What::Closed(reason, record) => Chunk::Closed { reason, record },
@@ -387,10 +398,10 @@ impl<K: Clone + Send + 'static> Delivery<K> for Merged<K> {
         Some(id)
     }
 
-    fn announce(&mut self, flow: &Flow<'_, K>, _: &Settings) -> FlowId {
+    fn announce(&mut self, flow: &Flow<'_, K>, midway: bool, _: &Settings) -> FlowId {
         let id = FlowNumber::new(self.source, flow.id);
         let (protocol, initiator, timestamp) = (flow.protocol, flow.initiator, flow.started);
-        let start = Start { key: flow.key.clone(), protocol, initiator, timestamp };
+        let start = Start { key: flow.key.clone(), protocol, initiator, timestamp, midway };
         self.put(id, What::Started(Box::new(start)));
         self.announced += 1;
         flow.id

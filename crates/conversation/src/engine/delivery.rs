@@ -33,7 +33,7 @@ pub(crate) trait Delivery<K: Clone>: Send + 'static {
     fn route_of(id: FlowId) -> Option<Self::Route>;
 
     /// A conversation begins. The next [`flush`](Self::flush) hands it over.
-    fn announce(&mut self, flow: &Flow<'_, K>, settings: &Settings) -> Self::Route;
+    fn announce(&mut self, flow: &Flow<'_, K>, midway: bool, settings: &Settings) -> Self::Route;
 
     /// Conversations that the next flush tells of.
     fn announced(&self) -> usize;
@@ -119,7 +119,7 @@ impl<K: Clone + Send + 'static> Delivery<K> for Queues<K> {
         None
     }
 
-    fn announce(&mut self, flow: &Flow<'_, K>, settings: &Settings) -> Self::Route {
+    fn announce(&mut self, flow: &Flow<'_, K>, _: bool, settings: &Settings) -> Self::Route {
         let queue = Arc::new(Queue::new(Arc::clone(&self.gate)));
         let taken = Taken::new(settings.at_once());
         self.announced.push(Conversation::new(flow, Arc::clone(&queue), taken));

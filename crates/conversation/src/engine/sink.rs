@@ -10,8 +10,8 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use flow::{
-    Conflict, Data, Datagram, Flow, FlowHandler, FlowId, FlowRecord, FlowSide, Opening, Unplaced,
-    prefetch_bytes, protocol,
+    Conflict, Data, Datagram, Flow, FlowHandler, FlowId, FlowRecord, FlowSide, Opening, TcpFlags,
+    Unplaced, prefetch_bytes, protocol,
 };
 
 use self::places::Places;
@@ -87,6 +87,8 @@ pub(crate) struct ConversationSink<K: Clone, D: Delivery<K>> {
     patient: bool,
     /// Conversations of which nothing is pending take no place.
     rests: bool,
+    /// The flow that was admitted last does not begin with a SYN.
+    midway: bool,
 }
 
 /// A conversation whose slot may have another by now.
@@ -134,6 +136,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> ConversationSink<K, D> {
             },
             patient: !live || settings.overflow == Overflow::Block,
             rests: !is_limited && D::RESTS,
+            midway: false,
         }
     }
 
@@ -322,6 +325,8 @@ where
             self.counters.refused.add(1);
             return false;
         }
+        // It begins next.
+        self.midway = flow.protocol == protocol::TCP && !opening.flags.contains(TcpFlags::SYN);
         true
     }
 
@@ -340,7 +345,7 @@ where
             self.evict();
         }
         self.counters.began(flow, true);
-        let route = self.delivery.announce(flow, &self.settings);
+        let route = self.delivery.announce(flow, self.midway, &self.settings);
         if self.admission.is_limited() {
             self.delivery.take_place(&route);
         }

@@ -35,6 +35,9 @@ enum Event<'a> {
         /// The VLANs and tunnels around the conversation, from the outside in.
         #[serde(skip_serializing_if = "Option::is_none")]
         scope: Option<String>,
+        /// The beginning was not captured.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        midway: bool,
     },
     Data {
         conversation: u64,
@@ -119,13 +122,14 @@ enum Event<'a> {
 }
 
 /// Prints that a conversation begins.
-pub(super) fn begin(talk: &Talk, output: &Output) {
+pub(super) fn begin(talk: &Talk, midway: bool, output: &Output) {
     let event = Event::Start {
         conversation: talk.number,
         time: talk.started.to_string(),
         initiator: talk.initiator.to_string(),
         responder: talk.responder.to_string(),
         scope: names::scope(talk.scope),
+        midway,
     };
     write(output, &event);
 }

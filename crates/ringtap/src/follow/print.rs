@@ -50,11 +50,12 @@ pub(super) struct Printer {
 }
 
 /// Prints that a conversation begins. Returns the state that it is in then.
-pub(super) fn begin(talk: &Talk, page: &Page) -> Rest {
+pub(super) fn begin(talk: &Talk, midway: bool, page: &Page) -> Rest {
     let Page { output, clock, .. } = page;
     let Talk { number, started, initiator, responder, scope, .. } = *talk;
     let (moment, scope) = (clock.at(started), names::Within(scope));
-    let text = format!("[{number}] {} {initiator} > {responder}{scope} started", moment.dated());
+    let how = if midway { "picked up midway" } else { "started" };
+    let text = format!("[{number}] {} {initiator} > {responder}{scope} {how}", moment.dated());
     heading(output, &text);
     Rest { now: started, day: moment.day() }
 }

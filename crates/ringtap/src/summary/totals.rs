@@ -114,6 +114,7 @@ struct Source {
     truncated: u64,
     untestable: u64,
     undecided_fragments: u64,
+    unmatched: u64,
     discarded: u64,
     malformed: u64,
 }
@@ -128,6 +129,7 @@ struct Total {
 #[derive(Debug, Serialize)]
 struct Table {
     flows: u64,
+    evicted_for_memory: u64,
     ended: BTreeMap<&'static str, u64>,
     after_end: u64,
     after_end_bytes: u64,
@@ -156,6 +158,7 @@ impl Source {
             truncated: source.truncated,
             untestable: source.untestable,
             undecided_fragments: source.undecided_fragments,
+            unmatched: source.unmatched,
             discarded: source.discarded,
             malformed: source.malformed,
         }
@@ -199,6 +202,7 @@ impl Table {
         ];
         Self {
             flows: table.flows_started,
+            evicted_for_memory: table.evicted_for_memory,
             ended: ended.into_iter().filter(|(_, flows)| *flows > 0).collect(),
             after_end: table.after_end,
             after_end_bytes: table.after_end_bytes,
