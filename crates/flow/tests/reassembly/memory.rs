@@ -17,11 +17,6 @@ fn limited(builder: FlowTableBuilder<FiveTuple>) -> FlowTableBuilder<FiveTuple> 
     builder.table_limit(LIMIT / 2).memory_limit(LIMIT).remember_delivered(64 << 10, LIMIT / 4)
 }
 
-/// The least that fit: 300 bytes each.
-fn assert_well_used(lab: &Lab) {
-    assert!(lab.table.len() > LIMIT / 600, "{}", lab.table.len());
-}
-
 #[test]
 fn half_open_connections_make_room_for_each_other() {
     let mut lab = Lab::with(limited);
