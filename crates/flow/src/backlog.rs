@@ -140,6 +140,7 @@ impl Backlog {
             other_fin,
             outdone_fin,
             beyond_fin,
+            crosses_fin,
             beginning,
             asked,
             cuts_stay,
@@ -155,7 +156,7 @@ impl Backlog {
         } = self;
         let counts = [gap_bytes, unplaced_bytes, retransmitted, reordered, zero_windows, order];
         let waits = !pending.is_empty() || grace.is_some() || quarantine.is_some();
-        let fins = other_fin.is_some() || outdone_fin.is_some() || *beyond_fin > 0;
+        let fins = other_fin.is_some() || outdone_fin.is_some() || *beyond_fin > 0 || *crosses_fin;
         !(waits
             || fins
             || early.is_some()

@@ -47,6 +47,7 @@ impl AddAssign for Statistics {
             discarded,
             untestable,
             undecided_fragments,
+            unmatched,
             ring_exhausted,
             blocks_on_loan,
         } = other;
@@ -59,6 +60,7 @@ impl AddAssign for Statistics {
         self.discarded += discarded;
         self.untestable += untestable;
         self.undecided_fragments += undecided_fragments;
+        self.unmatched += unmatched;
         self.ring_exhausted += ring_exhausted;
         self.blocks_on_loan += blocks_on_loan;
     }

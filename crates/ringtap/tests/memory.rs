@@ -153,7 +153,7 @@ fn more_connections_than_there_may_be_make_room_for_each_other_and_are_counted()
     Ok(())
 }
 
-/// What is in a capture of many connections that are all open at the same time.
+/// The content of a capture of many connections that are all open at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// A handshake, a request and a response.

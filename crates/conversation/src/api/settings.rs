@@ -68,7 +68,7 @@ pub(crate) struct Settings {
     pub(crate) independent: bool,
 }
 
-/// What flows and waiting bytes may take together.
+/// The limit of flows and waiting bytes together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Memory {
     /// The bytes that were asked for.

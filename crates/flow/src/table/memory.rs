@@ -9,7 +9,7 @@ const PENDING_SHARE: usize = 16;
 /// The part of the limit that is worth the end of flows: one in this many. What flows take beyond
 /// their slots may be little, and slots are not returned.
 const WORTHWHILE: usize = 32;
-/// Flows that are ended after a batch of packets at most, so that the next batch does not wait long.
+/// Flows that are ended after a batch of packets at most, so that the next one does not wait long.
 const AT_ONCE: usize = 1024;
 /// Slots that are examined to find such a flow.
 const CANDIDATES: u32 = 16;

@@ -2,8 +2,8 @@
 
 use flow::prefetch_bytes;
 
-/// The state of the conversations that go on. A slot takes four bytes here if its flow has ended, or
-/// if it rests: then only a number is kept of it.
+/// The state of the conversations that go on. A slot takes four bytes here if its flow has ended,
+/// or if it rests: then only a number is kept of it.
 #[derive(Debug)]
 pub(super) struct Places<T> {
     /// By slot: the index into `kept`, or [`NONE`], or [`RESTS`] with a number.
