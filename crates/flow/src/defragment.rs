@@ -4,6 +4,7 @@ mod assembly;
 mod compressed;
 mod frames;
 mod kept;
+mod overlap;
 mod piece;
 mod recent;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use self::assembly::{Assembly, Outcome, Rules, Whole};
 use self::frames::{Frames, Joined};
+pub use self::overlap::FragmentOverlap;
 use self::piece::Piece;
 use self::recent::Recent;
 use crate::{Checksum, Fragment, FrameFragment, Scope, Timestamp, parse};
@@ -151,6 +153,7 @@ impl Defragmenter {
             self.statistics.abandoned += 1;
             return None;
         };
+        // RFC 3173, section 2: hosts compress before they fragment, so this is a whole datagram.
         if fragment.compressed {
             if !compressed::expand(&piece, &mut self.output) {
                 self.statistics.malformed += 1;
@@ -161,6 +164,7 @@ impl Defragmenter {
             return Some(&self.output);
         }
         let key = Key::of(fragment);
+        // The hash is seeded, so nobody can construct fragments that pass for copies of others.
         let hash = self.datagrams.hasher().hash_one((&key, piece.start, piece.bytes));
         if self.recent.contains(hash, now) {
             self.statistics.duplicates += 1;
@@ -195,6 +199,7 @@ impl Defragmenter {
         self.bytes = self.bytes + assembly.cost() - before;
         match whole {
             Whole::Nothing => {}
+            // The fragments stay: the missing one of either datagram may still come.
             Whole::Refuted(checksum) => {
                 self.statistics.mismatched += 1;
                 self.trust.count(checksum);
@@ -277,6 +282,7 @@ impl Defragmenter {
         let mut hashes = Vec::with_capacity(row.len());
         let Some(assembly) = self.datagrams.get_mut(&key) else { return };
         let before = assembly.cost();
+        // The others with this identification belong to another datagram, which goes on waiting.
         let any = assembly.take(row, |hash| hashes.push(hash));
         self.bytes = self.bytes + assembly.cost() - before;
         self.recent.add(hashes, now);
@@ -294,6 +300,7 @@ impl Defragmenter {
         let timeout = self.timeout(&key);
         let Some(assembly) = self.datagrams.get_mut(&key) else { return };
         let (before, had_first) = (assembly.cost(), assembly.has_first());
+        // Not the whole key: after a reuse some of its fragments are younger than the deadline.
         let oldest = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
         let oldest = Timestamp::from_nanos(now.as_nanos().saturating_sub(oldest));
         let Some(dropped) = assembly.expire(oldest) else {
@@ -394,32 +401,6 @@ impl Default for DefragmentOptions {
     }
 }
 
-/// The overlap policy for IPv4 fragments: the fragment whose bytes are used (Novak, "Target-Based
-/// Fragmentation Reassembly", 2005). Overlapping IPv6 fragments make their datagram void (RFC
-/// 5722).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum FragmentOverlap {
-    /// The one that arrived first: Windows before version 10, HP-UX.
-    #[default]
-    First,
-    /// The one that arrived last: Cisco routers.
-    Last,
-    /// The earlier fragment if it starts at or before the later one: BSD, AIX.
-    Bsd,
-    /// The later fragment if the earlier one starts at or before it: printers, some embedded
-    /// systems.
-    BsdRight,
-    /// The earlier fragment if it starts before the later one: Linux before 4.20.
-    Linux,
-    /// None: the datagram is dropped. Windows since version 10.
-    Reject,
-    /// The earlier fragments if they cover the later one completely. Otherwise the datagram is
-    /// dropped. Linux since 4.20, which does not compare bytes: a covered fragment with other bytes
-    /// counts as a copy, also in IPv6.
-    RejectPartial,
-}
-
 /// Totals of a [`Defragmenter`]. Fragments that were joined to a datagram are in none of the
 /// counters of failures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -476,6 +457,7 @@ impl Key {
             source: fragment.source,
             destination: fragment.destination,
             identification: fragment.identification,
+            // RFC 791 counts the protocol to the fields that identify a datagram.
             protocol: if fragment.source.is_ipv4() { fragment.protocol } else { 0 },
             scope: fragment.scope,
         }
@@ -503,6 +485,7 @@ impl Trust {
     /// Returns `false` if nearly all checksums were wrong.
     const fn holds(&self) -> bool {
         const ENOUGH: u64 = 4;
+        // A few wrong ones prove nothing, since reused identifications and damage cause them too.
         self.invalid < ENOUGH || self.valid >= self.invalid / ENOUGH
     }
 }

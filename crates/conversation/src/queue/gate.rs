@@ -104,7 +104,7 @@ impl Gate {
         self.announced.add(count);
     }
 
-    /// Conversations that have a place among the most that there may be.
+    /// Conversations that count against `max_conversations`.
     pub(crate) fn places(&self) -> usize {
         self.places.now()
     }
@@ -170,6 +170,7 @@ impl Gate {
             return Poll::Ready(());
         }
         let mut tasks = self.lock();
+        // `waiting` counts the wakers of the list, so a task that polls again must not count twice.
         if !tasks.iter().any(|task| task.will_wake(cx.waker())) {
             tasks.push(cx.waker().clone());
             self.waiting.fetch_add(1, Relaxed);
@@ -179,6 +180,8 @@ impl Gate {
     }
 
     fn must_wait(&self, crowded: &mut impl FnMut() -> bool) -> bool {
+        // A parked reader may be the task that would empty the crowded queue next, see the
+        // invariant.
         let waited_for = self.parked.load(Relaxed) > 0 && !self.independent.load(Relaxed);
         !waited_for && !self.open.load(Relaxed) && crowded()
     }

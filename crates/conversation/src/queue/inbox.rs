@@ -68,6 +68,8 @@ impl<T> Inbox<T> {
         let waker = {
             let mut state = self.lock();
             state.engines = state.engines.saturating_sub(1);
+            // A later error is most likely a consequence of the first, such as the same interface
+            // gone.
             state.error = state.error.take().or(error);
             state.take_waker(&self.gate)
         };
@@ -99,6 +101,8 @@ impl<T> Inbox<T> {
             if state.items.is_empty() {
                 state.poll(&self.gate, cx).map(|end| end.map(|item| item.map(drop)))
             } else {
+                // A swap: the lock is held for a moment however many items there are, and both
+                // sides keep their memory.
                 mem::swap(&mut state.items, taken);
                 self.gate.taken(taken.len());
                 state.unpark(&self.gate);

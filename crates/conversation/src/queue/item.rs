@@ -113,7 +113,7 @@ impl Item {
         }
     }
 
-    /// Where the part of its side's stream ends that a reader knows who was given it.
+    /// The stream offset that a reader has reached once it has received this item.
     #[inline]
     pub(super) fn end(&self) -> Option<u64> {
         match self {

@@ -102,6 +102,8 @@ impl Lane {
                 return ENTRY_COST;
             }
         };
+        // Gaps that touch grow into one, so that a reader that never comes back costs one entry
+        // however much it misses.
         if let Some(Ordered {
             item: Item::Gap { offset: start, len: before, cause: known, estimated },
             ..
@@ -126,6 +128,7 @@ impl Lane {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
+        // A reader that is polled twice without being woken is still one waiting reader.
         if !mem::replace(&mut self.parked, true) {
             gate.park();
         }

@@ -35,6 +35,7 @@ impl Pool {
 
     /// Empty memory for `capacity` bytes.
     pub(crate) fn take(&mut self, capacity: usize) -> BytesMut {
+        // A large copy would use up half a slab, and its allocation costs little beside it.
         if capacity > LARGEST {
             return BytesMut::with_capacity(capacity);
         }
@@ -79,6 +80,7 @@ impl Pool {
             }
             self.used.push_back(slab);
         }
+        // Only now memory grows: a slab that can be used again costs no page faults.
         if self.used.len() < self.most {
             self.current = BytesMut::with_capacity(SLAB);
             return true;

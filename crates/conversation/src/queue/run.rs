@@ -38,10 +38,12 @@ impl Run {
         let len = self.bytes.len() + data.bytes.len();
         // One that waited behind a hole may be older than what filled that.
         let later = data.timestamp.as_nanos().wrapping_sub(self.timestamp.as_nanos());
+        // A segment older than the first wraps to a huge difference, so it also begins another run.
         if self.offset + self.bytes.len() as u64 != data.offset || len > MOST || later > span {
             return false;
         }
         if len > self.bytes.capacity() {
+            // Doubling bounds what all copies of a growing run cost to twice its length.
             let mut larger = pool.take(len.next_power_of_two());
             larger.extend_from_slice(&self.bytes);
             self.bytes = larger;

@@ -23,6 +23,7 @@ impl Spares {
 
     /// Takes the memory of a queue that is empty.
     pub(super) fn give(&self, mut entries: Entries) {
+        // No reader waits for this lock: memory that finds it taken goes back to the allocator.
         if Self::is_one(&entries)
             && let Ok(mut spares) = self.0.try_lock()
             && spares.len() < Self::MOST

@@ -30,6 +30,8 @@ impl Taken {
     /// Returns `true` if it is time to count what has been handed out.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
+        // The engine must not think a slow reader's bytes are gone for long, nor an idle queue
+        // full.
         self.entries.is_empty() || self.handed_out.iter().sum::<usize>() >= self.at_once
     }
 }

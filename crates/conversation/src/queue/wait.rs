@@ -47,6 +47,7 @@ impl<K: Clone> Future for Wait<'_, K> {
             Whose::Both(taken) => queue.poll_both(taken, cx),
             Whose::One(side) => queue.poll_side(*side, cx),
         });
+        // Only a future that waits has something to take back when it is dropped.
         *parked = chunk.is_pending();
         // The stream of conversations reports a failed engine.
         chunk.map(|chunk| chunk?.ok())

@@ -186,6 +186,8 @@ impl Assembly {
                 // Misaligned fragments are an attack, not a reused identification, so the overlap
                 // policy stands: the receiver joins them in this way even if the checksum is wrong.
                 Checksum::Invalid if !self.misaligned => {}
+                // Without a checksum nothing but time tells two datagrams of one identification
+                // apart.
                 Checksum::Unknown if !in_time || (self.contested && !self.misaligned) => {}
                 _ => return Whole::All(checksum),
             }
@@ -272,6 +274,7 @@ impl Assembly {
         let headers = self.kept.iter().filter_map(|one| one.header.as_ref()).chain(&self.header);
         let headers: usize = headers.map(|header| header.bytes.capacity()).sum();
         let kept = self.kept.capacity() * size_of::<Kept>();
+        // Capacities, not lengths: the limit is one of memory.
         ENTRY + headers + kept + self.arena.capacity() + self.pieces.len() * PIECE
     }
 
@@ -296,6 +299,8 @@ impl Assembly {
 
     /// Rebuilds the assembly from the fragments that stay. Returns `false` if there are none.
     fn retain(&mut self, mut stays: impl FnMut(usize, &Kept) -> bool) -> bool {
+        // Still contested: what was left behind by a reuse is not joined on the strength of its
+        // positions alone.
         let mut rest = Self { contested: true, ..Self::new(self.generation, self.deadline) };
         for (at, one) in self.kept.iter().enumerate() {
             if stays(at, one) {
@@ -356,6 +361,8 @@ impl Assembly {
         let mut others = self.kept.iter().enumerate().filter(|(at, _)| !row.contains(at));
         span <= rules.unverified
             && others.all(|(_, other)| {
+                // Fragments of a datagram leave the sender back to back, so the pause before them
+                // is longer than they take by far, even after queues have spread them.
                 first.saturating_duration_since(other.arrived) > (span * 8).max(LEAST)
             })
     }
@@ -390,16 +397,20 @@ impl Assembly {
                 && arena.get(one.at as usize..).is_some_and(|bytes| bytes.starts_with(piece.bytes))
         });
         if let Some(copy) = copy {
+            // It may as well belong to the next datagram with this identification, so the latest
+            // arrival counts.
             copy.arrived = now;
             let at = copy.at;
             // A copy changes nothing under policies that keep the earlier bytes.
-            if !first_wins(overlap) && self.fits(end, more) {
+            if !overlap.keeps_first() && self.fits(end, more) {
                 self.place(piece, at, overlap);
             }
             return Outcome::Duplicate;
         }
         if !self.fits(end, more) {
             self.contested = true;
+            // A second end, or bytes beyond the end. Either it is forged, or the identification was
+            // used again for a datagram of another length, so it is kept for that one.
             if overlap == FragmentOverlap::Reject {
                 self.reject();
             } else {
@@ -411,6 +422,7 @@ impl Assembly {
         if !more {
             self.total = Some(end);
         }
+        // RFC 791, section 3.2: the header of a datagram is that of its first fragment.
         if start == 0 && self.header.is_none() {
             self.header = Some(Header::of(piece));
         }
@@ -430,11 +442,13 @@ impl Assembly {
             return Outcome::Overlap;
         }
         let duplicate = taken == end - start && !conflict;
-        if duplicate && starts_are_irrelevant(overlap) {
+        if duplicate && overlap.ignores_starts() {
             return Outcome::Duplicate;
         }
         if conflict {
             self.contested = true;
+            // Fragments of two datagrams of one sender begin at the same offsets, since both were
+            // cut for the same MTU. Different offsets are made on purpose.
             let crosses = |one: &Kept| one.start < end && start < one.end && one.start != start;
             self.misaligned |= self.kept.iter().any(crosses);
         }
@@ -452,6 +466,7 @@ impl Assembly {
     fn keep(&mut self, piece: &Piece<'_>, hash: u64, now: Timestamp) -> u32 {
         let at = self.remember(piece.bytes);
         if self.kept.len() >= MAX_KEPT {
+            // Beyond this only the policy's result is there, and no row can be searched any more.
             self.overflowed = true;
         } else if !self.overflowed {
             self.kept.push(Kept {
@@ -499,10 +514,10 @@ impl Assembly {
     /// Applies the policy to a fragment whose bytes are already in the arena.
     fn place(&mut self, piece: &Piece<'_>, in_arena: u32, overlap: FragmentOverlap) {
         let (start, end) = (piece.start, piece.end());
-        let merge = starts_are_irrelevant(overlap);
+        let merge = overlap.ignores_starts();
         let mut from = start;
         for (at, stored) in self.overlapped(start, end) {
-            if old_wins(overlap, stored.origin, start) {
+            if overlap.keeps_old(stored.origin, start) {
                 if at > from {
                     self.store(from, at, in_arena + (from - start), start, merge);
                 }
@@ -541,6 +556,7 @@ impl Assembly {
     /// Drops bytes that lost an overlap, once there are many.
     fn compact(&mut self) {
         const SLACK: usize = 128 << 10;
+        // Copying at twice the size makes the cost of all copies together linear in what arrived.
         if self.arena.len() <= 2 * self.covered as usize + SLACK {
             return;
         }
@@ -555,31 +571,4 @@ impl Assembly {
         self.kept = Vec::new();
         self.overflowed = true;
     }
-}
-
-/// Returns `true` if the bytes of a fragment that starts at `old` stay when a later one that starts
-/// at `new` overlaps it.
-const fn old_wins(overlap: FragmentOverlap, old: u32, new: u32) -> bool {
-    match overlap {
-        FragmentOverlap::First | FragmentOverlap::Reject | FragmentOverlap::RejectPartial => true,
-        FragmentOverlap::Last => false,
-        FragmentOverlap::Bsd => old <= new,
-        FragmentOverlap::BsdRight => old > new,
-        FragmentOverlap::Linux => old < new,
-    }
-}
-
-/// Returns `true` if the policy does not depend on where fragments start.
-const fn starts_are_irrelevant(overlap: FragmentOverlap) -> bool {
-    matches!(
-        overlap,
-        FragmentOverlap::First | FragmentOverlap::Last | FragmentOverlap::RejectPartial
-    )
-}
-
-const fn first_wins(overlap: FragmentOverlap) -> bool {
-    matches!(
-        overlap,
-        FragmentOverlap::First | FragmentOverlap::Reject | FragmentOverlap::RejectPartial
-    )
 }

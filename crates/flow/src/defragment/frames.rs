@@ -65,6 +65,8 @@ impl Frames {
             other || behind || frame.last.is_some_and(|last| fragment.place > last)
         };
         // The sequence number was reused, so the rest of the previous frame will never be complete.
+        // Unlike IP there is no checksum to decide between two readings, but numbers repeat only
+        // after 4,096 frames, so the older frame is certainly over.
         if frame.as_ref().is_some_and(contradicts) {
             *lost += self.forget(fragment.key);
         }

@@ -44,6 +44,8 @@ pub(super) fn rows(kept: &[Kept], attempts: usize, is_it: impl FnMut(&[usize]) -
         attempts,
         is_it,
     };
+    // Rows are searched only where one exists. Otherwise an attacker's fragments without an end
+    // would cost the whole search each time.
     if search.before[newest] && search.after[newest] {
         search.backwards();
     }

@@ -32,6 +32,7 @@ impl Recent {
                 break;
             }
             self.by_age.pop_front();
+            // A fragment that was joined again later has a younger entry, which stays.
             if self.joined.get(&hash) == Some(&at) {
                 self.joined.remove(&hash);
             }
