@@ -58,6 +58,7 @@
 //! A reader that polled a conversation, a half or [`Conversations`] as a `Stream`, or a half as an
 //! `AsyncRead`, and lost interest counts as waiting until something comes or it is dropped. A
 //! dropped future of [`next_chunk`](Conversation::next_chunk) does not.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 #[cfg(doctest)]

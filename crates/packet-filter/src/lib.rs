@@ -91,6 +91,7 @@
 //! program has at most 4,096 instructions for a socket, otherwise [`Program::MAX_LEN`]. These
 //! limits bound time and memory.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod compile;

@@ -82,6 +82,7 @@
 //! descriptor to the reactor. The rules are stated at the top of each file. Status words are
 //! atomics behind raw pointers. A slice of a block exists only from the time when the kernel hands
 //! the block over until it is returned. A forked process does not inherit the mapping of a ring.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "tokio")]
 mod asynchronous;

@@ -34,6 +34,7 @@
 //! println!("lo is interface {loopback}, of type {}", ring_sys::interface::hardware_type("lo")?);
 //! # Ok::<(), std::io::Error>(())
 //! ```
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod allocator;
 pub mod bpf;
