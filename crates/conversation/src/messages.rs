@@ -19,6 +19,7 @@ use crate::api::handle::Handle;
 use crate::engine;
 use crate::engine::admission::Admission;
 use crate::engine::observe;
+use crate::events::broadcast::Broadcast;
 use crate::events::event::{Event, Part};
 use crate::events::flow_number::FlowNumber;
 use crate::events::outlet::Outlet;
@@ -45,6 +46,12 @@ pub type SessionStream<K, M> = MessageStream<K, M>;
 
 /// Messages out of UDP datagrams, such as DNS's.
 pub type DatagramStream<K, M> = MessageStream<K, M>;
+
+/// The events of TCP streams that go to several readers.
+pub(crate) type SessionBroadcast<F, K> = Broadcast<MessageEvent<SessionMessage<F, K>, K>>;
+
+/// The events of datagrams that go to several readers.
+pub(crate) type DatagramBroadcast<F, K> = Broadcast<MessageEvent<DatagramMessage<F, K>, K>>;
 
 /// The messages of the parsers that `F` makes.
 pub(crate) type SessionMessage<F, K> =

@@ -39,6 +39,15 @@ fn judge(expression: &str, options: &Options, packets: &[Packet]) -> usize {
         match filter.compile(LinkType::Ethernet, &options.target(packet_filter::Target::File)) {
             Ok(classic) => classic,
             Err(CompileError::LiveOnly { .. } | CompileError::Encapsulated { .. }) => return 0,
+            // XDP packets begin with an Ethernet header, so both forms refuse the fields of others.
+            Err(CompileError::LinkType { .. }) => {
+                let refused = filter.xdp(options);
+                assert!(
+                    matches!(refused, Err(CompileError::LinkType { .. })),
+                    "{expression}: {refused:?}"
+                );
+                return 0;
+            }
             Err(error) => panic!("{expression}: {error}"),
         };
     let fragment = filter.xdp(options).unwrap_or_else(|error| panic!("{expression}: {error}"));

@@ -164,8 +164,8 @@ impl<K: Clone> ChunkStream<K> {
     }
 
     /// Reports the memory in bytes that the reader keeps for each conversation that goes on, on
-    /// average. It counts towards the bound that [`memory`](crate::FlowStream::memory) sets, from
-    /// the next batch of packets on.
+    /// average. It counts towards the bound that [`memory`](crate::FlowStreamBuilder::memory) sets,
+    /// from the next batch of packets on.
     pub fn note_memory(&self, each_conversation: usize) {
         self.control.gate().set_reader_bytes(each_conversation);
     }

@@ -73,10 +73,10 @@ impl<E: FlowExtractor> FlowTable<E> {
         // Most of what is not in order begins or ends a connection.
         if !self.needs_care(work) {
             match found {
-                Some(slot) if work.payload_wire_len == 0 => {
-                    if self.usual(slot, packet, work, handler) {
-                        return;
-                    }
+                Some(slot)
+                    if work.payload_wire_len == 0 && self.usual(slot, packet, work, handler) =>
+                {
+                    return;
                 }
                 None if self.opens_plainly(work) => {
                     self.begin(packet, work, key, handler);

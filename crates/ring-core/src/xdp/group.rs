@@ -35,7 +35,7 @@ impl Group {
     /// # Errors
     /// As [`SocketBuilder::open`], for the first queue that cannot be opened.
     pub fn open(builder: &SocketBuilder) -> Result<Self, Error> {
-        let sockets = Sockets::open(Plan::Interface(builder.clone()))?;
+        let sockets = Sockets::open(Plan::Interface(Box::new(builder.clone())))?;
         let spread = ReceiveSpread::of(&builder.interface).ok();
         Ok(Self { sockets, spread })
     }

@@ -16,9 +16,9 @@ use crate::{Interrupter, Statistics, Timeout};
 #[derive(Debug)]
 pub(crate) enum Plan {
     /// One for each queue of an interface.
-    Interface(SocketBuilder),
+    Interface(Box<SocketBuilder>),
     /// One for each queue of two interfaces, to be joined.
-    Wire([SocketBuilder; 2]),
+    Wire(Box<[SocketBuilder; 2]>),
 }
 
 /// The sockets of a source, by interface and then by queue, and all that outlives them when they
@@ -40,7 +40,10 @@ impl Plan {
     fn open(&self) -> Result<Vec<Vec<Socket>>, Error> {
         match self {
             Self::Interface(builder) => Ok(vec![open_all(builder)?]),
-            Self::Wire([left, right]) => Ok(open_both(left, right)?.into()),
+            Self::Wire(ends) => {
+                let [left, right] = &**ends;
+                Ok(open_both(left, right)?.into())
+            }
         }
     }
 

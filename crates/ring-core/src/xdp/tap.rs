@@ -142,7 +142,7 @@ impl Tap {
     /// # Errors
     /// As [`SocketBuilder::open`]; [`Error::SameInterface`].
     pub fn with(left: &SocketBuilder, right: &SocketBuilder) -> Result<Self, Error> {
-        let sockets = Sockets::open(Plan::Wire([left.clone(), right.clone()]))?;
+        let sockets = Sockets::open(Plan::Wire(Box::new([left.clone(), right.clone()])))?;
         Ok(Self {
             umem: sockets.all()[0].umem(),
             sockets,

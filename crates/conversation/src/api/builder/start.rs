@@ -29,8 +29,8 @@ use crate::queue::inbox::Inbox;
 use crate::engine::driver::Driver;
 #[cfg(feature = "flowscope")]
 use crate::messages::{
-    DatagramMessage, DatagramStream, MessageEvent, MessageSink, MessageStream, SessionMessage,
-    SessionStream,
+    DatagramBroadcast, DatagramMessage, DatagramStream, MessageSink, MessageStream,
+    SessionBroadcast, SessionMessage, SessionStream,
 };
 #[cfg(feature = "flowscope")]
 use flowscope::{DatagramParserFactory, SessionParserFactory};
@@ -210,11 +210,7 @@ where
     /// [`broadcast`](Self::broadcast) does.
     #[cfg(feature = "flowscope")]
     #[must_use]
-    pub fn session_broadcast<F>(
-        self,
-        factory: F,
-        capacity: usize,
-    ) -> Broadcast<MessageEvent<SessionMessage<F, E::Key>, E::Key>>
+    pub fn session_broadcast<F>(self, factory: F, capacity: usize) -> SessionBroadcast<F, E::Key>
     where
         F: SessionParserFactory<E::Key> + Clone,
         SessionMessage<F, E::Key>: Clone,
@@ -242,11 +238,7 @@ where
     /// [`broadcast`](Self::broadcast) does.
     #[cfg(feature = "flowscope")]
     #[must_use]
-    pub fn datagram_broadcast<F>(
-        self,
-        factory: F,
-        capacity: usize,
-    ) -> Broadcast<MessageEvent<DatagramMessage<F, E::Key>, E::Key>>
+    pub fn datagram_broadcast<F>(self, factory: F, capacity: usize) -> DatagramBroadcast<F, E::Key>
     where
         F: DatagramParserFactory<E::Key> + Clone,
         DatagramMessage<F, E::Key>: Clone,
