@@ -65,11 +65,11 @@ mod follow {
             let (mut printers, mut number) = (std::collections::HashMap::new(), 0);
             while let Some(Ok(event)) = chunks.next().await {
                 match event {
-                    ChunkEvent::Started { id, key, initiator, timestamp, .. } => {
+                    ChunkEvent::Started { id, key, initiator, timestamp, midway, .. } => {
                         number += 1;
                         let talk = view::Talk::new(number, key, initiator, timestamp);
-                        print::begin(&talk, &page);
-                        let printer = print::Printer::new(talk, Rc::clone(&page));
+                        let rest = print::begin(&talk, midway, &page);
+                        let printer = print::Printer::new(talk, Rc::clone(&page), rest);
                         printers.insert(id, Box::new(printer));
                     }
                     ChunkEvent::Chunk { id, chunk, .. } => {
