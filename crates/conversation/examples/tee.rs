@@ -45,6 +45,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// The error of either.
+#[derive(Debug, thiserror::Error)]
+enum TeeError<S, W> {
+    #[error(transparent)]
+    Source(S),
+    #[error(transparent)]
+    Sink(W),
+}
+
 /// A source that writes what it passes on.
 struct Tee<S, W: PacketSink> {
     source: S,
@@ -56,17 +65,18 @@ impl<S: PacketSource, W: PacketSink> PacketSource for Tee<S, W> {
         = S::Batch<'a>
     where
         Self: 'a;
+    type Error = TeeError<S::Error, W::Error>;
 
-    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, ring_core::Error> {
-        let next = self.source.next_batch(timeout)?;
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Self::Error> {
+        let next = self.source.next_batch(timeout).map_err(TeeError::Source)?;
         if let Next::Batch(batch) = &next {
-            self.sink.send_batch(batch)?;
+            self.sink.send_batch(batch).map_err(TeeError::Sink)?;
         }
         Ok(next)
     }
 
-    fn statistics(&mut self) -> Result<Statistics, ring_core::Error> {
-        self.source.statistics()
+    fn statistics(&mut self) -> Result<Statistics, Self::Error> {
+        self.source.statistics().map_err(TeeError::Source)
     }
 
     fn link_type(&self) -> Option<LinkType> {

@@ -2,7 +2,6 @@
 
 pub(crate) mod admission;
 pub(crate) mod control;
-mod convert;
 pub(crate) mod counters;
 pub(crate) mod delivery;
 #[cfg(not(loom))]
@@ -192,11 +191,9 @@ where
                 let retained = if self.sink.wants_retained() { batch.retain() } else { None };
                 self.sink.begin(retained);
                 let (mut last, mut count) = (None, 0);
-                let packets = batch.packets().map(|packet| {
-                    let packet = convert::packet(&packet);
-                    last = Some(packet.timestamp);
+                let packets = batch.packets().inspect(|packet| {
+                    last = Some(packet.timestamp());
                     count += 1;
-                    packet
                 });
                 self.table.process(packets, &mut self.sink);
                 let counters = self.control.counters(self.member);
@@ -214,7 +211,7 @@ where
             }
             Ok(Next::End) => return Turn::End(None),
             Ok(_) => Turn::Idle,
-            Err(error) => return Turn::End(Some(error.into())),
+            Err(error) => return Turn::End(Some(Error::of_source(error))),
         };
         if let Some(now) = self.clock.now(self.source.is_live()) {
             self.sink.tick(now, &self.table);
@@ -275,8 +272,7 @@ where
             if self.source.is_live() {
                 // Packets in the ring are older than what is dropped while it is full: the time of
                 // the packets so far does not do.
-                let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-                let now = Timestamp::from_nanos(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
+                let now = Timestamp::try_from(SystemTime::now()).unwrap_or_default();
                 self.table.note_drops(statistics.drops.saturating_sub(self.drops), now);
                 self.drops = statistics.drops;
             }

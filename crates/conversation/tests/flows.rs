@@ -14,7 +14,7 @@ use conversation::{FlowEvent, FlowGroupExt as _, FlowStreamExt as _, GapCause};
 use flow::{EndReason, FiveTuple, FiveTupleKey, FlowSide};
 use futures::StreamExt as _;
 use ring_core::{
-    Error, Interrupter, LinkType, MemorySource, Next, PacketSource, Statistics, Timeout, Timestamp,
+    Error, LinkType, MemorySource, Next, PacketSource, Statistics, Timeout, Timestamp,
 };
 use support::{Connection, Live, interleave, pattern, udp};
 
@@ -393,6 +393,7 @@ struct Slow(MemorySource);
 
 impl PacketSource for Slow {
     type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
+    type Error = Error;
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
         std::thread::sleep(Duration::from_millis(2));
@@ -409,10 +410,6 @@ impl PacketSource for Slow {
 
     fn is_live(&self) -> bool {
         false
-    }
-
-    fn interrupter(&self) -> Option<Interrupter> {
-        None
     }
 
     fn readiness(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
@@ -437,6 +434,7 @@ impl Paced {
 
 impl PacketSource for Paced {
     type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
+    type Error = Error;
 
     fn next_batch(&mut self, _: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
         let packets = match self.packets.recv_timeout(Duration::from_millis(5)) {
@@ -461,10 +459,6 @@ impl PacketSource for Paced {
 
     fn is_live(&self) -> bool {
         true
-    }
-
-    fn interrupter(&self) -> Option<Interrupter> {
-        None
     }
 
     fn readiness(&self) -> Option<std::os::fd::BorrowedFd<'_>> {

@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(verdict(&tcp), Checksum::Partial);
         let whole = datagram(b"hello", protocol::TCP, false);
         let mut packet = Packet::new(&whole[..42], Timestamp::default(), LinkType::RAW);
-        packet.wire_len = whole.len() as u32;
+        packet.meta_mut().wire_len = whole.len() as u32;
         let Ok(Parsed::Transport(headers)) = parse(&packet) else { panic!("not parsed") };
         assert_eq!(headers.verify_checksum(&whole[..42]), Checksum::Unknown);
     }

@@ -53,7 +53,7 @@ use crate::{Checksum, Fragment, FrameFragment, Scope, Timestamp, parse};
 /// for frame in [&last[..], &first[..]] {
 ///     let packet = Packet::new(frame, Timestamp::from_nanos(0), LinkType::IPV4);
 ///     let Ok(Parsed::Fragment(fragment)) = parser.parse(&packet) else { unreachable!() };
-///     if let Some(datagram) = defragmenter.push(&fragment, frame, packet.timestamp)
+///     if let Some(datagram) = defragmenter.push(&fragment, frame, packet.timestamp())
 ///         && let Ok(Parsed::Transport(headers)) =
 ///             parser.parse_datagram(datagram, fragment.scope, fragment.layers)
 ///     {

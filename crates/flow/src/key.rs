@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{AddrParseError, IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU128;
+use std::str::FromStr;
 
 use crate::{Headers, Packet, Scope};
 
@@ -341,6 +342,27 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+impl From<SocketAddr> for Endpoint {
+    /// Leaves out the flow label and the zone of an IPv6 address, which packets do not carry here.
+    fn from(address: SocketAddr) -> Self {
+        Self { address: address.ip(), port: address.port() }
+    }
+}
+
+impl From<Endpoint> for SocketAddr {
+    fn from(endpoint: Endpoint) -> Self {
+        Self::new(endpoint.address, endpoint.port)
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        text.parse::<SocketAddr>().map(Self::from)
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         SocketAddr::new(self.address, self.port).fmt(f)
@@ -371,6 +393,16 @@ mod tests {
             let number = FiveTuple::compact(&key).unwrap();
             prop_assert_eq!(FiveTuple::expand(number), Some(key));
         }
+    }
+
+    #[test]
+    fn endpoints_convert_from_and_to_addresses_and_text() {
+        for text in ["192.0.2.1:80", "[2001:db8::1]:443"] {
+            let endpoint: Endpoint = text.parse().unwrap();
+            assert_eq!(endpoint.to_string(), text);
+            assert_eq!(Endpoint::from(SocketAddr::from(endpoint)), endpoint);
+        }
+        assert!("192.0.2.1".parse::<Endpoint>().is_err());
     }
 
     #[test]

@@ -18,11 +18,9 @@ mod headers;
 mod history;
 mod index;
 mod key;
-mod link_type;
 mod network;
 mod not_followed;
 mod overlap;
-mod packet;
 mod pair;
 mod parse;
 mod pending;
@@ -34,7 +32,6 @@ mod statistics;
 mod stream;
 mod table;
 mod timer;
-mod timestamp;
 
 pub use checksum::{Checksum, verify_ipv4_header};
 pub use community_id::CommunityId;
@@ -47,12 +44,13 @@ pub use event::{
 pub use handler::{Flow, FlowHandler};
 pub use headers::{Headers, Scope, TcpFlags, TcpHeader, TcpOptions, protocol};
 pub use key::{Endpoint, FiveTuple, FiveTupleKey, FlowExtractor, FlowSide, Orientation};
-pub use link_type::LinkType;
 pub use network::{Network, NetworkError};
 pub use not_followed::{Cause, NotFollowed};
 pub use overlap::{OverlapPolicy, OverlapPolicyError};
-pub use packet::Packet;
-pub use pair::{IpPair, IpPairKey, MacAddress, MacPair, MacPairKey};
+pub use packet::{
+    ChecksumStatus, LinkType, MacAddress, Packet, PacketMeta, Timestamp, TimestampError, VlanTag,
+};
+pub use pair::{IpPair, IpPairKey, MacPair, MacPairKey};
 pub use parse::{
     Encapsulation, Fragment, FrameFragment, ParseOptions, Parsed, Parser, Unparsed, WirelessFrame,
     parse,
@@ -62,4 +60,3 @@ pub use prefetch::prefetch_bytes;
 pub use record::{FlowRecord, SideCounters};
 pub use statistics::TableStatistics;
 pub use table::FlowTable;
-pub use timestamp::Timestamp;

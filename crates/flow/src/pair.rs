@@ -1,9 +1,8 @@
 //! Keys for the traffic between two hosts, which covers many connections.
 
-use std::fmt;
 use std::net::IpAddr;
 
-use crate::{FlowExtractor, Headers, LinkType, Orientation, Packet, Scope};
+use crate::{FlowExtractor, Headers, LinkType, MacAddress, Orientation, Packet, Scope};
 
 /// Keys flows by the two addresses of the innermost IP packet: everything between two hosts is one
 /// flow.
@@ -96,18 +95,14 @@ pub struct MacPairKey {
     pub scope: Scope,
 }
 
-/// The address of a network adapter. Prints as `02:00:00:00:00:01`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MacAddress(pub [u8; 6]);
-
 impl FlowExtractor for MacPair {
     type Key = MacPairKey;
 
     fn extract(&self, packet: &Packet<'_>, headers: &Headers) -> Option<(MacPairKey, Orientation)> {
-        if packet.link_type != LinkType::ETHERNET {
+        if packet.link_type() != LinkType::ETHERNET {
             return None;
         }
-        let (&destination, rest) = packet.data.split_first_chunk::<6>()?;
+        let (&destination, rest) = packet.data().split_first_chunk::<6>()?;
         let &source = rest.first_chunk::<6>()?;
         let scope = if self.scoped { headers.scope } else { Scope::NONE };
         let (a, b, orientation) = in_order(MacAddress(source), MacAddress(destination));
@@ -125,13 +120,6 @@ impl FlowExtractor for MacPair {
 
     fn is_connection(&self) -> bool {
         false
-    }
-}
-
-impl fmt::Display for MacAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, last] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{last:02x}")
     }
 }
 

@@ -110,6 +110,13 @@ impl Parser {
     /// Returns the reason why the packet belongs to no flow.
     #[inline]
     pub fn parse(&self, packet: &Packet<'_>) -> Result<Parsed, Unparsed> {
+        let cut;
+        let packet = if packet.meta().fcs_len == 0 {
+            packet
+        } else {
+            cut = packet.without_fcs();
+            &cut
+        };
         if let Some(plain) = Self::plain(packet) {
             let mut headers = plain.headers();
             if headers.tcp.options.contains(TcpOptions::UNREAD) {
@@ -129,11 +136,11 @@ impl Parser {
         packet: &Packet<'_>,
         number: u8,
     ) -> (Result<Parsed, Unparsed>, bool) {
-        if packet.link_type == LinkType::ETHERNET && packet.vlan_tci.is_none() && number == 0 {
+        if packet.link_type() == LinkType::ETHERNET && packet.vlan().is_none() && number == 0 {
             let decapsulate = self.options.decapsulate;
-            let headers = match packet.data.get(12..14) {
-                Some([0x08, 0x00]) => quick::v4(packet.data, 14, Scope::NONE, decapsulate),
-                Some([0x86, 0xdd]) => quick::v6(packet.data, 14, Scope::NONE, decapsulate),
+            let headers = match packet.data().get(12..14) {
+                Some([0x08, 0x00]) => quick::v4(packet.data(), 14, Scope::NONE, decapsulate),
+                Some([0x86, 0xdd]) => quick::v6(packet.data(), 14, Scope::NONE, decapsulate),
                 _ => None,
             };
             if let Some(headers) = headers {
@@ -147,8 +154,8 @@ impl Parser {
     /// [unread](TcpOptions::UNREAD).
     #[inline(always)]
     pub(crate) fn plain<'a>(packet: &Packet<'a>) -> Option<Plain<'a>> {
-        if packet.link_type == LinkType::ETHERNET && packet.vlan_tci.is_none() {
-            Plain::of(packet.data)
+        if packet.link_type() == LinkType::ETHERNET && packet.vlan().is_none() {
+            Plain::of(packet.data())
         } else {
             None
         }
@@ -163,7 +170,7 @@ impl Parser {
         carries: bool,
         tcp: &mut TcpHeader,
     ) {
-        quick::read_options(packet.data, end, carries, tcp);
+        quick::read_options(packet.data(), end, carries, tcp);
     }
 
     /// Finds the innermost flow of a datagram that begins with its IP header, as returned by a
@@ -199,7 +206,7 @@ impl Parser {
 
     #[inline(never)]
     fn walk(&self, packet: &Packet<'_>, subframe: u8) -> (Result<Parsed, Unparsed>, bool) {
-        let mut walk = Walk::new(self, packet.data, wire_len(packet), Scope::NONE, 0);
+        let mut walk = Walk::new(self, packet.data(), wire_len(packet), Scope::NONE, 0);
         walk.want_subframe(subframe);
         let parsed = self.walk_from(packet, &mut walk);
         (parsed, walk.more_subframes())
@@ -208,16 +215,16 @@ impl Parser {
     /// Parses without the fast path, for tests.
     #[cfg(test)]
     fn walk_slowly(&self, packet: &Packet<'_>) -> Result<Parsed, Unparsed> {
-        let mut walk = Walk::new(self, packet.data, wire_len(packet), Scope::NONE, 0);
+        let mut walk = Walk::new(self, packet.data(), wire_len(packet), Scope::NONE, 0);
         walk.slow = true;
         self.walk_from(packet, &mut walk)
     }
 
     fn walk_from(&self, packet: &Packet<'_>, walk: &mut Walk<'_>) -> Result<Parsed, Unparsed> {
-        if let Some(tci) = packet.vlan_tci {
-            walk.vlan(tci)?;
+        if let Some(tag) = packet.vlan() {
+            walk.vlan(tag.tci)?;
         }
-        let layer = link::first_layer(walk, packet.link_type)?;
+        let layer = link::first_layer(walk, packet.link_type())?;
         walk.run(layer)
     }
 }
@@ -244,7 +251,7 @@ pub(crate) fn verify(datagram: &[u8]) -> Checksum {
 }
 
 fn wire_len(packet: &Packet<'_>) -> usize {
-    usize::try_from(packet.wire_len).unwrap_or(usize::MAX)
+    usize::try_from(packet.wire_len()).unwrap_or(usize::MAX)
 }
 
 /// Options of a [`Parser`].

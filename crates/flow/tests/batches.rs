@@ -101,7 +101,7 @@ fn packets(frames: &[Vec<u8>]) -> Vec<Packet<'_>> {
         .map(|(frame, number)| {
             let time = Timestamp::from_nanos(1_700_000_000_000_000_000 + number * 7_000_000);
             let mut packet = Packet::new(frame, time, LinkType::ETHERNET);
-            packet.number = number;
+            packet.meta_mut().number = number;
             packet
         })
         .collect()
@@ -171,7 +171,7 @@ fn counters_hold_more_than_32_bits() {
     let mut packets = packets(&frames);
     packets.push(packets[5]);
     for packet in &mut packets {
-        packet.wire_len = u32::MAX - 1;
+        packet.meta_mut().wire_len = u32::MAX - 1;
     }
     let mut last = Last::default();
     let mut table = FlowTable::builder(FiveTuple::bidirectional()).build();

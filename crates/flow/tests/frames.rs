@@ -134,7 +134,7 @@ fn pieces_without_end_take_a_bounded_amount_of_memory() {
         frame[10..14].copy_from_slice(&sequence.to_be_bytes());
         let packet = Packet::new(&frame, Timestamp::default(), LinkType(105));
         let Ok(flow::Parsed::FrameFragment(piece)) = parser.parse(&packet) else { panic!("whole") };
-        assert!(defragmenter.push_frame(&piece, &frame, packet.timestamp).is_none());
+        assert!(defragmenter.push_frame(&piece, &frame, packet.timestamp()).is_none());
         assert!(defragmenter.buffered_bytes() <= 4 << 20);
     }
     defragmenter.advance(Timestamp::from_nanos(2_000_000_000));

@@ -79,7 +79,7 @@ fn feed(table: &mut FlowTable<FiveTuple>, frames: &[(u16, Frame)]) {
     table.process(
         frames.iter().map(|(link_type, frame)| {
             let mut packet = Packet::new(&frame.0, Timestamp::default(), LinkType(*link_type));
-            packet.wire_len = packet.wire_len.max(60);
+            packet.meta_mut().wire_len = packet.wire_len().max(60);
             packet
         }),
         &mut Nobody,

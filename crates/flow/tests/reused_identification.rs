@@ -105,7 +105,7 @@ fn join(defragmenter: &mut Defragmenter, frames: &[(&[u8], Duration)]) -> Vec<Ve
     for (frame, at) in frames {
         let packet = Packet::new(frame, NOW + *at, LinkType::RAW);
         let Ok(Parsed::Fragment(fragment)) = parser.parse(&packet) else { panic!("no fragment") };
-        let datagram = defragmenter.push(&fragment, frame, packet.timestamp);
+        let datagram = defragmenter.push(&fragment, frame, packet.timestamp());
         joined.extend(datagram.map(|bytes| bytes[fragment.header_len as usize..].to_vec()));
     }
     joined

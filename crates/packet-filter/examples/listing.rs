@@ -1,5 +1,5 @@
 //! Prints the program of an expression as `tcpdump -d` does:
-//! `listing [--file] [--follow] [--plain] [--link-type NUMBER] EXPRESSION…`
+//! `listing [--file] [--follow] [--plain] [--link-type NAME] EXPRESSION…`
 
 use std::error::Error;
 
@@ -7,7 +7,7 @@ use packet_filter::{ExtensionHeaders, Filter, LinkType, Options};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut options = Options::socket();
-    let mut link_type = LinkType::Ethernet;
+    let mut link_type = LinkType::ETHERNET;
     let mut words = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -16,8 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--follow" => options = options.extension_headers(ExtensionHeaders::Followed),
             "--plain" => options = options.optimise(false),
             "--link-type" => {
-                link_type =
-                    LinkType::try_from(arguments.next().unwrap_or_default().parse::<u32>()?)?;
+                link_type = arguments.next().unwrap_or_default().parse()?;
             }
             _ => words.push(argument),
         }

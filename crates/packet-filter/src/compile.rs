@@ -4,7 +4,7 @@ use crate::emit;
 use crate::error::CompileError;
 use crate::expression::Expression;
 use crate::graph::Graph;
-use crate::link_type::LinkType;
+use crate::link::Link;
 use crate::lower::Lowering;
 use crate::options::Options;
 use crate::parser::MAX_NESTING;
@@ -13,7 +13,7 @@ use crate::program::Program;
 /// Compiles an expression. Without an expression, the program accepts every packet.
 pub(crate) fn compile(
     expression: Option<&Expression>,
-    link_type: LinkType,
+    link_type: Link,
     options: &Options,
 ) -> Result<Program, CompileError> {
     if expression.is_some_and(|expression| !expression.is_within(MAX_NESTING)) {

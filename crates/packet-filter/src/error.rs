@@ -1,8 +1,9 @@
 //! Typed errors of parsing, compiling and verifying.
 
+use packet::LinkType;
 use thiserror::Error;
 
-use crate::link_type::LinkType;
+use crate::link;
 
 /// The text is not a valid filter expression.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -162,8 +163,14 @@ pub enum ParseErrorKind {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CompileError {
+    /// Filters cannot be compiled for this link type.
+    #[error("filters cannot be compiled for link type {}", link_type.0)]
+    UnsupportedLinkType {
+        /// The link type.
+        link_type: LinkType,
+    },
     /// The link type has no field that the primitive could test.
-    #[error("`{primitive}` cannot be tested on {}", link_type.name())]
+    #[error("`{primitive}` cannot be tested on {}", link::name(*link_type))]
     LinkType {
         /// The primitive.
         primitive: &'static str,
@@ -179,7 +186,7 @@ pub enum CompileError {
         inside: &'static str,
     },
     /// The primitive needs metadata that only the kernel has.
-    #[error("`{primitive}` needs a live capture on {}", link_type.name())]
+    #[error("`{primitive}` needs a live capture on {}", link::name(*link_type))]
     LiveOnly {
         /// The primitive.
         primitive: &'static str,
@@ -316,12 +323,4 @@ pub enum ProgramError {
         /// The offset from `SKF_AD_OFF` that selects the variable.
         offset: u32,
     },
-}
-
-/// A link type for which no filter can be compiled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("filters cannot be compiled for link type {number}")]
-pub struct UnsupportedLinkType {
-    /// The number of the link type.
-    pub number: u32,
 }

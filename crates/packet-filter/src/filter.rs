@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::ops::{BitAnd, BitOr, Not};
 use std::str::FromStr;
 
+use packet::LinkType;
+
 use crate::compile;
 use crate::ebpf::XdpFragment;
 use crate::error::{CompileError, ParseError};
 use crate::expression::{Direction, Expression, Primitive, Protocol};
-use crate::link_type::LinkType;
 use crate::mentions::Mentions;
 use crate::network::Network;
 use crate::options::{ExtensionHeaders, Options};
@@ -76,7 +77,7 @@ impl Filter {
     /// use packet_filter::{Filter, LinkType, Options};
     ///
     /// let rejects_all = |text: &str| {
-    ///     text.parse::<Filter>().unwrap().rejects_all(LinkType::Ethernet, &Options::file())
+    ///     text.parse::<Filter>().unwrap().rejects_all(LinkType::ETHERNET, &Options::file())
     /// };
     /// assert_eq!(rejects_all("icmp and tcp"), Ok(true));
     /// assert_eq!(rejects_all("icmp or tcp"), Ok(false));
@@ -104,10 +105,10 @@ impl Filter {
     ///
     /// # Errors
     ///
-    /// If the link type has no field that a primitive could test, a number is out of range, or the
-    /// program exceeds the maximum length for its target.
+    /// If the link type is not supported or has no field that a primitive could test, a number is
+    /// out of range, or the program exceeds the maximum length for its target.
     pub fn compile(&self, link_type: LinkType, options: &Options) -> Result<Program, CompileError> {
-        compile::compile(self.expression(), link_type, options)
+        compile::compile(self.expression(), link_type.try_into()?, options)
     }
 
     /// Compiles to a fragment of an XDP program, for Ethernet frames with every VLAN tag in the
@@ -117,11 +118,11 @@ impl Filter {
     ///
     /// As [`compile`](Self::compile) for a file.
     pub fn xdp(&self, options: &Options) -> Result<XdpFragment, CompileError> {
-        self.xdp_for(LinkType::Ethernet, options)
+        self.xdp_for(LinkType::ETHERNET, options)
     }
 
     /// Compiles to a fragment of an XDP program for packets that begin with a header of this link
-    /// type. An interface without a link layer, such as a tunnel's, has [`LinkType::RawIp`].
+    /// type. An interface without a link layer, such as a tunnel's, has [`LinkType::RAW`].
     ///
     /// # Errors
     ///

@@ -2,8 +2,9 @@
 
 use std::net::Ipv6Addr;
 
+use packet::MacAddress;
+
 use crate::error::{ParseError, ParseErrorKind};
-use crate::network::MacAddress;
 
 /// A token and its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +152,7 @@ impl<'a> Lexer<'a> {
 
     fn word(&self, word: &'a str) -> Result<TokenKind<'a>, ParseErrorKind> {
         if self.brackets == 0 {
-            if let Some(address) = MacAddress::parse(word) {
+            if let Ok(address) = word.parse::<MacAddress>() {
                 return Ok(TokenKind::Mac(address));
             }
             if word.contains(':') {

@@ -8,7 +8,7 @@
 //! use packet_filter::{Ancillary, Filter, LinkType, Options};
 //!
 //! let filter: Filter = "arp or icmp6".parse()?;
-//! let program = filter.compile(LinkType::Ethernet, &Options::file())?;
+//! let program = filter.compile(LinkType::ETHERNET, &Options::file())?;
 //! let mut frame = [0u8; 60];
 //! frame[12..14].copy_from_slice(&[0x08, 0x06]);
 //! assert!(program.run(&frame, 60, &Ancillary::default()) > 0);
@@ -17,10 +17,10 @@
 //!
 //! # Supported
 //!
-//! - **Link types:** those of [`LinkType`]: Ethernet and formats that contain it, Linux cooked
-//!   (SLL, SLL2), raw IP, NULL and LOOP, 802.11 with and without radiotap, Prism and AVS headers,
-//!   PPP, FDDI, token ring, ATM and others. [`inner_link_type`] skips headers that name another
-//!   link type.
+//! - **Link types:** those that [`is_supported`] accepts: Ethernet and formats that
+//!   contain it, Linux cooked (SLL, SLL2), raw IP, NULL and LOOP, 802.11 with and without radiotap,
+//!   Prism and AVS headers, PPP, FDDI, token ring, ATM and others. [`inner_link_type`] skips
+//!   headers that name another link type.
 //! - **Addresses:** `host`, `net` (dotted with one to four parts, `/length`, `mask`, IPv6), with
 //!   `src`, `dst`, `src or dst`, `src and dst`, under `ip`, `ip6`, `arp`, `rarp`; `ether host`
 //!   (also `link`, `fddi`, `tr`, `wlan`, `ppp`, `slip`, which mean the same) on Ethernet, FDDI,
@@ -104,7 +104,7 @@ mod filter;
 mod graph;
 mod ir;
 mod lexer;
-mod link_type;
+mod link;
 mod lower;
 mod mentions;
 mod names;
@@ -117,18 +117,20 @@ mod program;
 
 pub use decnet::DecnetAddress;
 pub use ebpf::{EbpfInstruction, XdpAction, XdpFragment};
-pub use error::{CompileError, ParseError, ParseErrorKind, ProgramError, UnsupportedLinkType};
+pub use error::{CompileError, ParseError, ParseErrorKind, ProgramError};
 pub use expression::{
     Arithmetic, BinaryOperator, Comparison, Direction, Expression, Header, HostProtocol, Layer,
     LlcType, MulticastLayer, Operands, Primitive, Protocol, ProtocolLayer, Relation, Transport,
     Width, WirelessAddress,
 };
 pub use filter::Filter;
-pub use link_type::LinkType;
+pub use link::is_supported;
 pub use lower::MAX_EXTENSION_HEADERS;
 pub use nested::{has_inner_link_type, inner_link_type};
-pub use network::{MacAddress, Network};
+pub use network::Network;
+pub use network_layer::network_offset;
 pub use options::{ExtensionHeaders, Options, Target};
+pub use packet::{LinkType, MacAddress};
 pub use parser::{MAX_EXPRESSION_LEN, MAX_NESTING};
 pub use program::{Ancillary, Instruction, Program};
 

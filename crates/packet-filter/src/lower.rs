@@ -23,7 +23,7 @@ use crate::expression::{
     ProtocolLayer, Width,
 };
 use crate::ir::{Branch, Condition, Operand, Test, ValueId, Values};
-use crate::link_type::LinkType;
+use crate::link::Link;
 use crate::options::{Options, Target};
 use layout::{Framing, Layout, Offset};
 use log::{LOG_INTERFACE, LOG_RULESET};
@@ -42,14 +42,14 @@ const VLAN_TAG_PRESENT: u32 = 48;
 const OUTGOING: u32 = 4;
 
 pub(crate) struct Lowering<'a> {
-    link_type: LinkType,
+    link_type: Link,
     options: &'a Options,
     values: Values,
     layout: Layout,
 }
 
 impl<'a> Lowering<'a> {
-    pub(crate) fn new(link_type: LinkType, options: &'a Options) -> Self {
+    pub(crate) fn new(link_type: Link, options: &'a Options) -> Self {
         let mut values = Values::default();
         let layout = Layout::new(link_type, &mut values);
         Self { link_type, options, values, layout }
@@ -144,22 +144,22 @@ impl<'a> Lowering<'a> {
 
     fn direction(&mut self, outbound: bool) -> Result<Condition, CompileError> {
         let value = match (self.link_type, self.options.target) {
-            (LinkType::LinuxSll, _) => self.values.load(None, 0, Width::Two),
-            (LinkType::LinuxSll2, _) => self.values.load(None, 10, Width::One),
+            (Link::LinuxSll, _) => self.values.load(None, 0, Width::Two),
+            (Link::LinuxSll2, _) => self.values.load(None, 10, Width::One),
             // The direction field of pflog(4): 1 in, 2 out.
-            (LinkType::Pflog, _) => {
+            (Link::Pflog, _) => {
                 let value = self.values.load(None, 60, Width::One);
                 return Ok(test(value, Branch::Equal, 1 + u32::from(outbound)));
             }
             // 0 in, 1 out.
-            (LinkType::PppPppd | LinkType::Slip, _) => {
+            (Link::PppPppd | Link::Slip, _) => {
                 let value = self.values.load(None, 0, Width::One);
                 return Ok(test(value, Branch::Equal, u32::from(outbound)));
             }
             (_, Target::Socket) => self.values.ancillary(PACKET_TYPE),
             (link_type, Target::File) => {
                 let primitive = if outbound { "outbound" } else { "inbound" };
-                return Err(CompileError::LiveOnly { primitive, link_type });
+                return Err(CompileError::LiveOnly { primitive, link_type: link_type.into() });
             }
         };
         let is_outbound = test(value, Branch::Equal, OUTGOING);
@@ -168,10 +168,13 @@ impl<'a> Lowering<'a> {
 
     fn interface_index(&mut self, index: u32) -> Result<Condition, CompileError> {
         let value = match (self.link_type, self.options.target) {
-            (LinkType::LinuxSll2, _) => self.values.load(None, 4, Width::Four),
+            (Link::LinuxSll2, _) => self.values.load(None, 4, Width::Four),
             (_, Target::Socket) => self.values.ancillary(INTERFACE_INDEX),
             (link_type, Target::File) => {
-                return Err(CompileError::LiveOnly { primitive: "ifindex", link_type });
+                return Err(CompileError::LiveOnly {
+                    primitive: "ifindex",
+                    link_type: link_type.into(),
+                });
             }
         };
         Ok(test(value, Branch::Equal, index))

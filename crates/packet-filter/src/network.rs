@@ -1,50 +1,7 @@
-//! Link-layer addresses and networks.
+//! Networks.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-/// A 48-bit link-layer address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MacAddress(pub [u8; 6]);
-
-impl MacAddress {
-    /// The broadcast address.
-    pub const BROADCAST: Self = Self([0xff; 6]);
-
-    /// Parses six groups of one or two hexadecimal digits, three groups of four, or twelve digits.
-    /// Groups are separated by `:`, `.` or `-`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        // Digits are shifted in from the right. The number of groups determines the length that
-        // each may have.
-        let (mut whole, mut groups) = (0u64, 0);
-        let (mut shortest, mut longest) = (usize::MAX, 0);
-        for group in text.split([':', '.', '-']) {
-            if group.is_empty()
-                || group.len() > 12
-                || !group.bytes().all(|digit| digit.is_ascii_hexdigit())
-            {
-                return None;
-            }
-            groups += 1;
-            (shortest, longest) = (shortest.min(group.len()), longest.max(group.len()));
-            let bits = if groups > 1 && longest > 2 { 16 } else { 8 };
-            whole = whole.wrapping_shl(bits) | u64::from_str_radix(group, 16).ok()?;
-        }
-        if !matches!((groups, shortest, longest), (1, 12, 12) | (3, 4, 4) | (6, 1..=2, 1..=2)) {
-            return None;
-        }
-        let mut octets = [0u8; 6];
-        octets.copy_from_slice(&whole.to_be_bytes()[2..]);
-        Some(Self(octets))
-    }
-}
-
-impl fmt::Display for MacAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
 
 /// An address and a mask. The address has no bits set outside the mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

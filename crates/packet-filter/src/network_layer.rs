@@ -1,14 +1,21 @@
 //! Finds the IP header in a packet.
 
-use crate::link_type::LinkType;
+use packet::LinkType;
+
+use crate::link::Link;
 
 /// The maximum number of tags, labels and session headers between link layer and network layer.
 const MAX_TAGS: usize = 8;
 
-impl LinkType {
-    /// The offset of the outermost IPv4 or IPv6 header, after VLAN tags, MPLS labels and PPPoE.
-    /// `None` if the packet has none or is truncated before it.
-    pub fn network_offset(self, data: &[u8]) -> Option<usize> {
+/// The offset of the outermost IPv4 or IPv6 header, after VLAN tags, MPLS labels and PPPoE. `None`
+/// if the packet has none or is truncated before it, or if its link type is not supported.
+#[must_use]
+pub fn network_offset(link_type: LinkType, packet: &[u8]) -> Option<usize> {
+    Link::try_from(link_type).ok()?.network_offset(packet)
+}
+
+impl Link {
+    fn network_offset(self, data: &[u8]) -> Option<usize> {
         match self {
             Self::Ethernet => ether_type(data, 12, 14),
             Self::LinuxSll => ether_type(data, 14, 16),

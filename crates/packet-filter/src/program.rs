@@ -44,7 +44,7 @@ impl Instruction {
 /// use packet_filter::{Ancillary, Filter, LinkType, Options};
 ///
 /// let filter: Filter = "ip proto 47".parse()?;
-/// let program = filter.compile(LinkType::Ethernet, &Options::file())?;
+/// let program = filter.compile(LinkType::ETHERNET, &Options::file())?;
 /// let mut frame = [0u8; 34];
 /// frame[12..14].copy_from_slice(&[0x08, 0x00]);
 /// frame[23] = 47;

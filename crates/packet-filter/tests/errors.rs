@@ -96,39 +96,39 @@ fn what_a_link_type_cannot_tell_is_an_error() {
     };
     let file = Options::file();
     assert!(matches!(
-        compile("ether host 1:2:3:4:5:6", LinkType::RawIp, file),
+        compile("ether host 1:2:3:4:5:6", LinkType::RAW, file),
         CompileError::LinkType { .. }
     ));
-    assert!(matches!(compile("vlan", LinkType::LinuxSll, file), CompileError::LinkType { .. }));
-    assert!(matches!(compile("llc ui", LinkType::LinuxSll2, file), CompileError::LinkType { .. }));
+    assert!(matches!(compile("vlan", LinkType::LINUX_SLL, file), CompileError::LinkType { .. }));
+    assert!(matches!(compile("llc ui", LinkType::LINUX_SLL2, file), CompileError::LinkType { .. }));
     assert!(matches!(
-        compile("pppoes and llc", LinkType::Ethernet, file),
+        compile("pppoes and llc", LinkType::ETHERNET, file),
         CompileError::Encapsulated { .. }
     ));
     assert!(matches!(
-        compile("mpls and decnet src 1.1", LinkType::Ethernet, file),
+        compile("mpls and decnet src 1.1", LinkType::ETHERNET, file),
         CompileError::Encapsulated { .. }
     ));
-    assert!(matches!(compile("inbound", LinkType::Ethernet, file), CompileError::LiveOnly { .. }));
+    assert!(matches!(compile("inbound", LinkType::ETHERNET, file), CompileError::LiveOnly { .. }));
     assert!(matches!(
-        compile("mpls and vlan", LinkType::Ethernet, file),
+        compile("mpls and vlan", LinkType::ETHERNET, file),
         CompileError::Encapsulated { .. }
     ));
     assert!(matches!(
-        compile("pppoes and ether multicast", LinkType::Ethernet, file),
+        compile("pppoes and ether multicast", LinkType::ETHERNET, file),
         CompileError::Encapsulated { .. }
     ));
-    assert_eq!(compile("ip broadcast", LinkType::Ethernet, file), CompileError::NetmaskUnknown);
+    assert_eq!(compile("ip broadcast", LinkType::ETHERNET, file), CompileError::NetmaskUnknown);
     assert!(matches!(
-        compile("len / 0 = 1", LinkType::Ethernet, file),
+        compile("len / 0 = 1", LinkType::ETHERNET, file),
         CompileError::Arithmetic { .. }
     ));
     assert!(matches!(
-        compile("len >> 32 = 1", LinkType::Ethernet, file),
+        compile("len >> 32 = 1", LinkType::ETHERNET, file),
         CompileError::Arithmetic { .. }
     ));
     assert!(matches!(
-        compile("ether[0xfffff030] = 1", LinkType::Ethernet, file),
+        compile("ether[0xfffff030] = 1", LinkType::ETHERNET, file),
         CompileError::Offset { .. }
     ));
 }

@@ -21,7 +21,7 @@ fn program(expression: &str, options: &Options) -> Program {
     let filter: Filter =
         expression.parse().unwrap_or_else(|error| panic!("{:.80}: {error}", expression));
     filter
-        .compile(LinkType::Ethernet, options)
+        .compile(LinkType::ETHERNET, options)
         .unwrap_or_else(|error| panic!("{:.80}: {error}", expression))
 }
 
@@ -152,7 +152,7 @@ fn far_jumps_are_reached() {
     assert_eq!(all.run(&frame, 54, &Ancillary::default()), 262_144);
     let twice: Vec<String> = (0..6_000).map(|host| format!("src host {host}")).collect();
     let filter: Filter = twice.join(" or ").parse().expect("a long expression");
-    assert!(filter.compile(LinkType::Ethernet, &Options::socket()).is_err());
+    assert!(filter.compile(LinkType::ETHERNET, &Options::socket()).is_err());
 }
 
 #[test]
@@ -195,6 +195,6 @@ fn slip_is_raw_ip_behind_a_header() {
             let program = filter.compile(link_type, &Options::file()).expect("a program");
             program.run(frame, frame.len() as u32, &Ancillary::default()) > 0
         };
-        assert_eq!(verdict(LinkType::Slip, &slip), verdict(LinkType::RawIp, &ip), "{expression}");
+        assert_eq!(verdict(LinkType::SLIP, &slip), verdict(LinkType::RAW, &ip), "{expression}");
     }
 }

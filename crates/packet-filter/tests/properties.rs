@@ -54,8 +54,8 @@ proptest! {
         for options in [Options::file(), Options::socket()] {
             let options = options.netmask([255, 255, 255, 0].into());
             for options in [options, options.extension_headers(ExtensionHeaders::Followed)] {
-                let Ok(plain) = filter.compile(LinkType::Ethernet, &options.optimise(false)) else { continue };
-                let optimised = filter.compile(LinkType::Ethernet, &options).expect("the shorter program");
+                let Ok(plain) = filter.compile(LinkType::ETHERNET, &options.optimise(false)) else { continue };
+                let optimised = filter.compile(LinkType::ETHERNET, &options).expect("the shorter program");
                 prop_assert!(Program::from_instructions(optimised.instructions().to_vec()).is_ok());
                 let (a, b) = (plain.run(&data, 20_000, &ancillary), optimised.run(&data, 20_000, &ancillary));
                 // The optimiser may reorder a load far beyond the packet.

@@ -7,7 +7,7 @@ mod tests;
 use packet_filter::{Ancillary, Filter, Options, Program, Target};
 
 use self::fragments::{Datagram, Fragment, Fragments, Held};
-use crate::capture::ancillary;
+use crate::capture::{ancillary, not_compiled};
 use crate::{Error, LinkType, Packet, PacketBatch, PacketSource, Select, Selected, Statistics};
 
 /// Packets of another source that match a filter expression. Meant for files and memory. For a
@@ -95,7 +95,7 @@ impl<S: PacketSource> Filtered<S> {
         let expression = Expression { filter, options };
         let mut programs = Vec::new();
         // For these headers, the inner link type is known only from the packets.
-        let nests = |link_type: &LinkType| packet_filter::has_inner_link_type(link_type.0.into());
+        let nests = |link_type: &LinkType| packet_filter::has_inner_link_type(*link_type);
         let known = source.link_type().filter(|link_type| !nests(link_type));
         if let Some(link_type) = known
             && expression.filter.expression().is_some()
@@ -201,11 +201,9 @@ impl Select for CompiledFilter {
 
 impl Expression {
     fn compile(&self, link_type: LinkType, tag_apart: bool) -> Result<Program, Error> {
-        let known = packet_filter::LinkType::try_from(u32::from(link_type.0));
-        let known = known.map_err(|_| Error::FilterLinkType { link_type })?;
         let target = if tag_apart { Target::Socket } else { Target::File };
-        let program = self.filter.compile(known, &self.options.target(target));
-        program.map_err(|source| Error::Compile { link_type, source })
+        let program = self.filter.compile(link_type, &self.options.target(target));
+        program.map_err(not_compiled(link_type))
     }
 }
 
@@ -214,10 +212,10 @@ fn innermost<'p>(packet: &Packet<'p>) -> (LinkType, &'p [u8]) {
     let (mut link_type, mut data) = (packet.link_type(), packet.data());
     // No program nests such headers more deeply.
     for _ in 0..2 {
-        let inner = packet_filter::inner_link_type(link_type.0.into(), data);
+        let inner = packet_filter::inner_link_type(link_type, data);
         let Some((inner, at)) = inner else { break };
-        let (Ok(inner), Some(rest)) = (u16::try_from(inner), data.get(at..)) else { break };
-        (link_type, data) = (LinkType(inner), rest);
+        let Some(rest) = data.get(at..) else { break };
+        (link_type, data) = (inner, rest);
     }
     (link_type, data)
 }
@@ -294,6 +292,6 @@ fn judge_fragments(
 
 fn fragment(packet: &Packet<'_>) -> Option<Fragment> {
     let (link_type, data) = innermost(packet);
-    let link_type = packet_filter::LinkType::try_from(u32::from(link_type.0)).ok()?;
-    Fragment::parse(data.get(link_type.network_offset(data)?..)?)
+    let at = packet_filter::network_offset(link_type, data)?;
+    Fragment::parse(data.get(at..)?)
 }

@@ -94,22 +94,17 @@ mod error;
 #[cfg(feature = "pcap")]
 mod file;
 mod filtered;
+mod hardware;
 mod inject;
-mod interrupter;
-mod link_type;
+mod interruption;
 mod memory;
-mod packet;
 #[cfg(feature = "tokio")]
 mod reactor;
 #[cfg(feature = "pcap")]
 mod rotate;
 mod selected;
 mod side;
-mod sink;
-mod source;
-mod statistics;
 mod stored;
-mod timestamp;
 mod vlan;
 mod wait;
 #[cfg(feature = "pcap")]
@@ -131,28 +126,27 @@ pub use error::{Damage, Error, ForeignFormat, GeometryProblem, Unwritable};
 #[cfg(feature = "pcap")]
 pub use file::{CaptureFile, FileFormat};
 pub use filtered::{CompiledFilter, Filtered};
+pub use hardware::link_type_of;
 #[cfg(feature = "tokio")]
 pub use inject::AsyncInjector;
 pub use inject::{
     Injector, InjectorBuilder, Offload, Rejection, Segmentation, SendPath, SentTimestamp, Slot,
 };
-pub use interrupter::Interrupter;
-pub use link_type::LinkType;
 pub use memory::MemorySource;
-pub use packet::{ChecksumStatus, Direction, Packet, PacketMeta, VlanTag};
+pub use packet::{
+    ChecksumStatus, Direction, Interrupter, IntoPacketSource, LinkType, Next, Packet, PacketBatch,
+    PacketMeta, PacketSink, PacketSource, SinkStatistics, Statistics, Timeout, Timestamp,
+    TimestampSource, VlanTag,
+};
 pub use packet_filter::Filter;
 #[cfg(feature = "tokio")]
 pub use reactor::Reactor;
 pub use ring_sys::capability::Capability;
 #[cfg(feature = "pcap")]
 pub use rotate::{RotatingWriter, Rotation};
-pub use selected::{Select, Selected, SelectedBatch};
+pub use selected::{Select, Selected, SelectedBatch, SelectedError};
 pub use side::Side;
-pub use sink::{PacketSink, SinkStatistics};
-pub use source::{IntoPacketSource, Next, PacketBatch, PacketSource, Timeout};
-pub use statistics::Statistics;
 pub use stored::{FileInterface, StoredBatch};
-pub use timestamp::{Timestamp, TimestampSource};
 #[cfg(feature = "pcap")]
 pub use write::{Annotation, CaptureWriter, CaptureWriterBuilder, InterfaceDescription};
 

@@ -2,14 +2,12 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::os::fd::BorrowedFd;
 
 use bytes::Bytes;
 
 use crate::stored::Record;
 use crate::{
-    Error, Interrupter, LinkType, Next, PacketMeta, PacketSource, Statistics, StoredBatch, Timeout,
-    Timestamp,
+    Error, LinkType, Next, PacketMeta, PacketSource, Statistics, StoredBatch, Timeout, Timestamp,
 };
 
 /// A source of packets from memory, for tests and for packets from elsewhere.
@@ -97,6 +95,7 @@ impl MemorySource {
 
 impl PacketSource for MemorySource {
     type Batch<'a> = StoredBatch<'a>;
+    type Error = Error;
 
     fn next_batch(&mut self, _: Timeout) -> Result<Next<StoredBatch<'_>>, Error> {
         if self.waiting.is_empty() {
@@ -126,14 +125,6 @@ impl PacketSource for MemorySource {
 
     fn never_waits(&self) -> bool {
         true
-    }
-
-    fn interrupter(&self) -> Option<Interrupter> {
-        None
-    }
-
-    fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        None
     }
 }
 

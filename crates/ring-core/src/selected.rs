@@ -27,7 +27,7 @@ use crate::{
 ///     }
 /// }
 ///
-/// # fn main() -> Result<(), ring_core::Error> {
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let memory: MemorySource = [&b"one"[..], b"two", b"three", b"four"].into_iter().collect();
 /// let mut source = Selected::by(memory, Sample(0));
 /// let Next::Batch(batch) = source.next_batch(Timeout::Now)? else { panic!("no batch") };
@@ -73,6 +73,26 @@ pub struct Selected<S, D> {
     verdicts: Vec<bool>,
 }
 
+/// The error of a [`Selected`] source.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SelectedError<E> {
+    /// The underlying source cannot continue.
+    #[error(transparent)]
+    Source(E),
+    /// The source has ended, and the decision could not be made for any of its packets.
+    #[error(transparent)]
+    Decision(Error),
+}
+
+impl From<SelectedError<Self>> for Error {
+    fn from(error: SelectedError<Self>) -> Self {
+        match error {
+            SelectedError::Source(error) | SelectedError::Decision(error) => error,
+        }
+    }
+}
+
 /// The packets of a batch that pass.
 #[derive(Debug)]
 pub struct SelectedBatch<'a, B, D> {
@@ -106,26 +126,24 @@ impl<S: PacketSource, D: Select> PacketSource for Selected<S, D> {
     where
         S: 'a,
         D: 'a;
+    type Error = SelectedError<S::Error>;
 
-    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Self::Error> {
         let Self { source, decision, verdicts } = self;
-        Ok(match source.next_batch(timeout)? {
-            Next::Batch(batch) => {
-                verdicts.clear();
-                decision.select(&batch, verdicts);
-                Next::Batch(SelectedBatch { batch, verdicts, decision })
-            }
-            Next::TimedOut => Next::TimedOut,
-            Next::Interrupted => Next::Interrupted,
-            Next::End => {
-                decision.end()?;
-                Next::End
-            }
-        })
+        let next = source.next_batch(timeout).map_err(SelectedError::Source)?;
+        if matches!(next, Next::End) {
+            decision.end().map_err(SelectedError::Decision)?;
+        }
+        Ok(next.map(|batch| {
+            verdicts.clear();
+            decision.select(&batch, verdicts);
+            SelectedBatch { batch, verdicts, decision }
+        }))
     }
 
-    fn statistics(&mut self) -> Result<Statistics, Error> {
-        Ok(self.decision.adjust(self.source.statistics()?))
+    fn statistics(&mut self) -> Result<Statistics, Self::Error> {
+        let statistics = self.source.statistics().map_err(SelectedError::Source)?;
+        Ok(self.decision.adjust(statistics))
     }
 
     fn link_type(&self) -> Option<LinkType> {
@@ -163,11 +181,9 @@ impl<B, D> SelectedBatch<'_, B, D> {
 
 impl<B: PacketBatch, D: Select> PacketBatch for SelectedBatch<'_, B, D> {
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
-        let passing = self
-            .batch
-            .packets()
-            .zip(self.verdicts)
-            .filter_map(|(packet, &passes)| passes.then_some(packet));
+        // A packet is large enough for each move to count, so none is paired with its verdict.
+        let mut verdicts = self.verdicts.iter();
+        let passing = self.batch.packets().filter(move |_| verdicts.next() == Some(&true));
         self.decision.released().chain(passing)
     }
 

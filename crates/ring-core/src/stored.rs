@@ -71,7 +71,7 @@ impl PacketBatch for StoredBatch<'_> {
     fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
         let memory: &[u8] = self.memory;
         self.records.iter().map(move |record| {
-            Packet::new(&memory[record.start..record.start + record.len], record.meta)
+            Packet::with_meta(&memory[record.start..record.start + record.len], record.meta)
         })
     }
 

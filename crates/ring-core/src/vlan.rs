@@ -75,7 +75,7 @@ mod tests {
     fn laid(link_type: LinkType, data: &[u8]) -> (Vec<u8>, bool) {
         let mut meta = PacketMeta::new(1, Timestamp::default(), link_type);
         meta.vlan = Some(VlanTag { tpid: 0x88a8, tci: 0x6123 });
-        let packet = Packet::new(data, meta);
+        let packet = Packet::with_meta(data, meta);
         let parts = Parts::of(&packet);
         let mut out = Vec::new();
         parts.for_each(|piece| out.extend_from_slice(piece));

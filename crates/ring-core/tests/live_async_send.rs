@@ -97,7 +97,7 @@ fn every_frame_arrives() -> Result {
                     }
                     _ => {
                         let meta = PacketMeta::new(1, Timestamp::default(), LinkType::ETHERNET);
-                        injector.send(&Packet::new(frame, meta)).await?;
+                        injector.send(&Packet::with_meta(frame, meta)).await?;
                     }
                 }
             }

@@ -431,11 +431,11 @@ fn packets_of_a_source_go_out_with_their_tags() -> Result {
         let mut injector = open(&left, |builder| builder.path(path))?;
         let mut capture = peer(&right)?;
         let mut meta = PacketMeta::new(1, Timestamp::default(), LinkType::ETHERNET);
-        injector.send(&Packet::new(&frame(1, 100), meta))?;
+        injector.send(&Packet::with_meta(&frame(1, 100), meta))?;
         meta.vlan = Some(VlanTag { tpid: 0x88a8, tci: 9 });
-        injector.send(&Packet::new(&frame(2, 100), meta))?;
+        injector.send(&Packet::with_meta(&frame(2, 100), meta))?;
         meta.link_type = LinkType::RAW;
-        let other = injector.send(&Packet::new(&frame(3, 100), meta));
+        let other = injector.send(&Packet::with_meta(&frame(3, 100), meta));
         assert!(matches!(other, Err(Error::SinkLinkType { .. })));
         injector.flush()?;
         let expected = [(frame(1, 100), None), (frame(2, 100), meta.vlan)];

@@ -91,21 +91,23 @@ fn write_pcapng(path: &Path) -> Result {
     let mut first = meta(1, LinkType::ETHERNET);
     first.interface = 7;
     first.direction = Direction::Broadcast;
-    writer
-        .write_annotated(&Packet::new(&frame, first), &Annotation::new().comment("a question"))?;
+    writer.write_annotated(
+        &Packet::with_meta(&frame, first),
+        &Annotation::new().comment("a question"),
+    )?;
 
     let mut tagged = meta(123_456_789, LinkType::ETHERNET);
     tagged.interface = 7;
     tagged.direction = Direction::Outgoing;
     tagged.vlan = Some(VlanTag { tpid: 0x8100, tci: 3 << 13 | 42 });
-    writer.write_annotated(&Packet::new(&frame, tagged), &Annotation::new().dropped(5))?;
+    writer.write_annotated(&Packet::with_meta(&frame, tagged), &Annotation::new().dropped(5))?;
 
     let mut raw = meta(999_999_999, LinkType::RAW);
     raw.interface = 9;
     raw.wire_len = 1000;
     let mut ip = vec![0x45, 0, 3, 0xe8, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
     ip.extend([0x9c, 0x40, 0x9c, 0x41, 3, 0xd4, 0, 0, b'x']);
-    writer.write(&Packet::new(&ip, raw))?;
+    writer.write(&Packet::with_meta(&ip, raw))?;
 
     let totals = Statistics::default();
     let mut totals = totals;
@@ -209,7 +211,7 @@ fn both_pcap_formats_are_as_written() -> Result {
         let mut tagged = meta(123_456_789, LinkType::ETHERNET);
         tagged.vlan = Some(VlanTag { tpid: 0x88a8, tci: 7 });
         tagged.wire_len = 60;
-        writer.write(&Packet::new(&arp(), tagged))?;
+        writer.write(&Packet::with_meta(&arp(), tagged))?;
         writer.finish()?;
         let packets =
             fields(&path, &["frame.time_epoch", "frame.len", "frame.cap_len", "ieee8021ad.id"])?;
@@ -226,7 +228,7 @@ fn rotated_files_are_whole() -> Result {
         CaptureWriter::builder().rotate(folder.0.join("x"), Rotation::new().size(2000))?;
     writer.add_interface(0, InterfaceDescription::new(LinkType::ETHERNET).name("eth0"))?;
     for at in 0..100 {
-        writer.write(&Packet::new(&arp(), meta(at, LinkType::ETHERNET)))?;
+        writer.write(&Packet::with_meta(&arp(), meta(at, LinkType::ETHERNET)))?;
     }
     writer.finish()?;
     let mut times = Vec::new();
@@ -245,7 +247,7 @@ fn a_writer_that_was_killed_leaves_a_valid_file() -> Result {
     if let Some(path) = std::env::var_os(FILE) {
         let mut writer = CaptureWriter::create(path)?;
         for at in 0..20_000 {
-            writer.write(&Packet::new(&arp(), meta(at, LinkType::ETHERNET)))?;
+            writer.write(&Packet::with_meta(&arp(), meta(at, LinkType::ETHERNET)))?;
             if at == 9_999 {
                 writer.flush()?;
             }
@@ -272,7 +274,7 @@ fn a_writer_that_is_killed_leaves_all_that_it_flushed() -> Result {
     if let Some(path) = std::env::var_os(FILE) {
         let mut writer = CaptureWriter::create(path)?;
         for at in 0.. {
-            writer.write(&Packet::new(&arp(), meta(at, LinkType::ETHERNET)))?;
+            writer.write(&Packet::with_meta(&arp(), meta(at, LinkType::ETHERNET)))?;
             if at % 500 == 499 {
                 writer.flush()?;
                 println!("{}", at + 1);

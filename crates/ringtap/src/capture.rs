@@ -311,7 +311,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn failed(&self, source: ring_core::Error) -> Error {
+    fn failed(&self, source: impl Into<ring_core::Error>) -> Error {
         failed(self.arguments, source)
     }
 }
@@ -338,6 +338,6 @@ fn dump(w: &mut dyn Write, program: &Program, form: u8) -> io::Result<()> {
     }
 }
 
-fn failed(arguments: &Arguments, source: ring_core::Error) -> Error {
-    Error::Source { name: arguments.input.name(), source }
+fn failed(arguments: &Arguments, source: impl Into<ring_core::Error>) -> Error {
+    Error::Source { name: arguments.input.name(), source: source.into() }
 }

@@ -5,6 +5,8 @@ use std::io;
 use std::iter;
 use std::path::PathBuf;
 
+use ring_core::SelectedError;
+
 use crate::text::escape::Escaped;
 
 /// An error that is reported to the user.
@@ -244,11 +246,23 @@ impl fmt::Display for Named<'_> {
 impl fmt::Display for Stopped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, source } = self;
-        match source {
-            conversation::Error::Source(source) => write!(f, "{}", Named { name, source }),
-            _ => write!(f, "{name}: {}", Chain(*source)),
+        let of_ring = match source {
+            conversation::Error::Source(source) => of_source(&**source),
+            _ => None,
+        };
+        match of_ring {
+            Some(source) => write!(f, "{}", Named { name, source }),
+            None => write!(f, "{name}: {}", Chain(*source)),
         }
     }
+}
+
+/// The error of a source, through what wraps it.
+fn of_source<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e ring_core::Error> {
+    error.downcast_ref().or_else(|| match error.downcast_ref()? {
+        SelectedError::Source(error) | SelectedError::Decision(error) => Some(error),
+        _ => None,
+    })
 }
 
 /// `true` for the beginning of a text; behind a short one's end there are zeros.

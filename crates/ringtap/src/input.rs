@@ -197,7 +197,7 @@ impl Input {
                 let hardware = interface::hardware_type(name);
                 let hardware = hardware
                     .map_err(|source| Error::Interface { name: name.to_owned(), source })?;
-                LinkType::of_hardware(hardware).unwrap_or(LinkType::ETHERNET)
+                ring_core::link_type_of(hardware).unwrap_or(LinkType::ETHERNET)
             }
             (None, None, Some(path)) => {
                 let Some(file) = open_file(path)? else { return Err(Error::Interrupted) };
@@ -207,14 +207,14 @@ impl Input {
             }
             (None, None, None) => LinkType::ETHERNET,
         };
-        if packet_filter::has_inner_link_type(link_type.0.into()) {
+        if packet_filter::has_inner_link_type(link_type) {
             return Err(Error::Nested { link_type: link_types::name(link_type) });
         }
         condition.check(Some(link_type), target)?;
-        let known = packet_filter::LinkType::try_from(u32::from(link_type.0));
-        let known =
-            known.map_err(|_| self.failed(ring_core::Error::FilterLinkType { link_type }))?;
-        Ok(condition.program(known, target)?)
+        if !packet_filter::is_supported(link_type) {
+            return Err(self.failed(ring_core::Error::FilterLinkType { link_type }));
+        }
+        Ok(condition.program(link_type, target)?)
     }
 
     /// The link type of a file, if all of its interfaces have the same.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use ring_core::LinkType;
+use ring_core::{LinkType, link_type_of};
 use ring_sys::bpf::instruction::{MOV_K, Register};
 use ring_sys::bpf::{self, ProgramKind};
 use ring_sys::capability::Capability;
@@ -77,7 +77,7 @@ fn describe(interface: &Interface) -> String {
             let _ = write!(line, ", {name}");
         }
     }
-    let _ = match LinkType::of_hardware(interface.hardware_type) {
+    let _ = match link_type_of(interface.hardware_type) {
         Some(LinkType::ETHERNET) => write!(line, ", Ethernet"),
         Some(LinkType::RAW) => write!(line, ", raw IP"),
         Some(link_type) => write!(line, ", link type {}", link_type.0),

@@ -98,7 +98,7 @@ pub(crate) fn list(input: &Input, output: &Output) -> Result<(), Error> {
         None
     } else {
         let hardware = ring_sys::interface::hardware_type(&name).map_err(Error::Interfaces)?;
-        LinkType::of_hardware(hardware)
+        ring_core::link_type_of(hardware)
     };
     output.write(|w| {
         writeln!(w, "Link-layer headers for {} (-y):", Escaped(&name))?;

@@ -94,7 +94,7 @@ impl Selection {
         };
         let mut options = Options::default();
         options.netmask = self.netmask(interface);
-        let needs_mask = filter.compile(LinkType::RawIp, &options.target(Target::File));
+        let needs_mask = filter.compile(LinkType::RAW, &options.target(Target::File));
         if needs_mask == Err(CompileError::NetmaskUnknown) {
             return Err(Error::Netmask);
         }
@@ -133,7 +133,7 @@ impl Condition {
     /// program of that length.
     fn follow_extension_headers(&mut self) {
         let options = self.options.extension_headers(packet_filter::ExtensionHeaders::Followed);
-        match self.filter.compile(LinkType::Ethernet, &options) {
+        match self.filter.compile(LinkType::ETHERNET, &options) {
             Err(CompileError::TooLong { .. }) => report::say(format_args!(
                 "the expression is too long to look behind IPv6 extension headers: packets that have any may be missing"
             )),
@@ -157,13 +157,9 @@ impl Condition {
 
     /// Refuses an expression that no packet can pass, as tcpdump does. Without a link type (`any`,
     /// a file whose interfaces are described later) that has to be so for all of the usual ones.
-    pub(crate) fn check(
-        &self,
-        link_type: Option<ring_core::LinkType>,
-        target: Target,
-    ) -> Result<(), Error> {
-        let known = link_type.and_then(|link_type| LinkType::try_from(u32::from(link_type.0)).ok());
-        let usual = [LinkType::Ethernet, LinkType::RawIp, LinkType::LinuxSll2];
+    pub(crate) fn check(&self, link_type: Option<LinkType>, target: Target) -> Result<(), Error> {
+        let known = link_type.filter(|link_type| packet_filter::is_supported(*link_type));
+        let usual = [LinkType::ETHERNET, LinkType::RAW, LinkType::LINUX_SLL2];
         let link_types = known.map_or(&usual[..], |_| known.as_slice());
         let options = self.options.target(target);
         let mut verdicts = link_types

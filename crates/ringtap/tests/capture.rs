@@ -64,7 +64,7 @@ fn write(file: &Path) -> Result {
         let (_, link_type) = interfaces[source];
         let mut meta = PacketMeta::new(0, Timestamp::from_nanos(number as u64), link_type);
         meta.interface = source as u32;
-        writer.write(&Packet::new(&[0; 60], meta))?;
+        writer.write(&Packet::with_meta(&[0; 60], meta))?;
     }
     writer.finish()?;
     Ok(())
@@ -198,7 +198,7 @@ fn rotation_means_what_it_means_in_tcpdump() -> Result {
     let mut writer = CaptureWriter::create(at("from.pcapng"))?;
     for second in 100..160 {
         let meta = PacketMeta::new(0, Timestamp::from_parts(second, 0), LinkType::ETHERNET);
-        writer.write(&Packet::new(&[0; 60], meta))?;
+        writer.write(&Packet::with_meta(&[0; 60], meta))?;
     }
     writer.finish()?;
     // A number of intervals, then the end; earlier files stay, whatever the name.

@@ -191,9 +191,9 @@ fn flowscope(capture: &Capture) -> Duration {
     let mut bytes = 0;
     let elapsed = time(|| {
         for packet in capture.packets() {
-            let nanos = packet.timestamp.subsec_nanos();
-            let at = flowscope::Timestamp::new(packet.timestamp.seconds() as u32, nanos);
-            let view = PacketView::new(packet.data, at);
+            let nanos = packet.timestamp().subsec_nanos();
+            let at = flowscope::Timestamp::new(packet.timestamp().seconds() as u32, nanos);
+            let view = PacketView::new(packet.data(), at);
             tracker.track_with_payload(view, |key, side, sequence, payload| {
                 let stream = streams.entry((*key, side)).or_default();
                 stream.segment(sequence, payload, at);

@@ -1,7 +1,6 @@
 //! The cost of idle conversations, and of copying.
 
 use std::future::poll_fn;
-use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::thread;
 use std::time::Duration;
@@ -9,9 +8,7 @@ use std::time::Duration;
 use conversation::{Chunk, Conversation, Conversations, FlowStreamExt as _, Retention};
 use flow::FiveTuple;
 use futures_core::Stream as _;
-use ring_core::{
-    Error, Interrupter, LinkType, MemorySource, Next, PacketSource, Statistics, Timeout, Timestamp,
-};
+use ring_core::{Error, LinkType, MemorySource, Next, PacketSource, Statistics, Timeout};
 
 use crate::measure::{Spread, time};
 use crate::memory;
@@ -108,7 +105,7 @@ async fn next(conversations: &mut Conversations) -> Option<Conversation> {
 fn memory_source(capture: &Capture) -> MemorySource {
     let mut source = MemorySource::new(LinkType::ETHERNET);
     for packet in capture.packets() {
-        source.push(Timestamp::from_nanos(packet.timestamp.as_nanos()), packet.data);
+        source.push(packet.timestamp(), packet.data());
     }
     source
 }
@@ -118,6 +115,7 @@ struct Wire(MemorySource);
 
 impl PacketSource for Wire {
     type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
+    type Error = Error;
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
         match self.0.next_batch(timeout)? {
@@ -139,13 +137,5 @@ impl PacketSource for Wire {
 
     fn is_live(&self) -> bool {
         true
-    }
-
-    fn interrupter(&self) -> Option<Interrupter> {
-        None
-    }
-
-    fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        None
     }
 }

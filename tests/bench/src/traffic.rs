@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use flow::{LinkType, Packet, Timestamp};
+use flow::{LinkType, Packet, PacketMeta, Timestamp};
 
 /// A capture in memory.
 #[derive(Debug, Default)]
@@ -61,9 +61,7 @@ impl Capture {
     pub(crate) fn packets(&self) -> impl Iterator<Item = Packet<'_>> {
         self.frames().enumerate().map(|(index, frame)| {
             let time = Timestamp::from_nanos(1_700_000_000_000_000_000 + index as u64 * self.pace);
-            let mut packet = Packet::new(frame, time, LinkType::ETHERNET);
-            packet.number = index as u64 + 1;
-            packet
+            Packet::with_meta(frame, PacketMeta::new(index as u64 + 1, time, LinkType::ETHERNET))
         })
     }
 
@@ -87,8 +85,8 @@ impl Capture {
         [2u16, 4].iter().try_for_each(|half| out.write_all(&half.to_ne_bytes()))?;
         [0u32, 0, 262_144, 1].iter().try_for_each(|word| out.write_all(&word.to_ne_bytes()))?;
         for packet in self.packets() {
-            let frame = cut(packet.data);
-            let (time, length) = (packet.timestamp.as_nanos(), frame.len() as u32);
+            let frame = cut(packet.data());
+            let (time, length) = (packet.timestamp().as_nanos(), frame.len() as u32);
             let words =
                 [(time / 1_000_000_000) as u32, (time % 1_000_000_000) as u32, length, length];
             words.iter().try_for_each(|word| out.write_all(&word.to_ne_bytes()))?;

@@ -11,41 +11,41 @@ use packet_filter::{
 
 /// libpcap's number of each link type.
 const LINK_TYPES: &[(i32, LinkType)] = &[
-    (1, LinkType::Ethernet),
-    (113, LinkType::LinuxSll),
-    (276, LinkType::LinuxSll2),
-    (12, LinkType::RawIp),
-    (228, LinkType::Ipv4),
-    (229, LinkType::Ipv6),
-    (0, LinkType::Null),
-    (108, LinkType::Loop),
+    (1, LinkType::ETHERNET),
+    (113, LinkType::LINUX_SLL),
+    (276, LinkType::LINUX_SLL2),
+    (12, LinkType::RAW),
+    (228, LinkType::IPV4),
+    (229, LinkType::IPV6),
+    (0, LinkType::NULL),
+    (108, LinkType::LOOP),
 ];
 
 /// Link types for which each of the two compilers lacks some of the other's primitives. SLIP is not
 /// among them: libpcap mistakes its first byte, the direction, for the version of IP.
 const RARE_LINK_TYPES: &[(i32, LinkType)] = &[
-    (6, LinkType::TokenRing),
-    (7, LinkType::Arcnet),
-    (9, LinkType::Ppp),
-    (10, LinkType::Fddi),
-    (11, LinkType::AtmRfc1483),
-    (19, LinkType::AtmClip),
-    (50, LinkType::PppHdlc),
-    (51, LinkType::PppEther),
-    (104, LinkType::CiscoHdlc),
-    (105, LinkType::Ieee80211),
-    (109, LinkType::Enc),
-    (117, LinkType::Pflog),
-    (119, LinkType::Prism),
-    (122, LinkType::IpOverFibreChannel),
-    (123, LinkType::SunAtm),
-    (127, LinkType::Radiotap),
-    (129, LinkType::ArcnetLinux),
-    (138, LinkType::IpOver1394),
-    (163, LinkType::Avs),
-    (166, LinkType::PppPppd),
-    (240, LinkType::NetAnalyzer),
-    (241, LinkType::NetAnalyzerTransparent),
+    (6, LinkType::TOKEN_RING),
+    (7, LinkType::ARCNET_BSD),
+    (9, LinkType::PPP),
+    (10, LinkType::FDDI),
+    (11, LinkType::ATM_RFC1483),
+    (19, LinkType::ATM_CLIP),
+    (50, LinkType::PPP_HDLC),
+    (51, LinkType::PPP_ETHER),
+    (104, LinkType::C_HDLC),
+    (105, LinkType::IEEE802_11),
+    (109, LinkType::ENC),
+    (117, LinkType::PFLOG),
+    (119, LinkType::IEEE802_11_PRISM),
+    (122, LinkType::IP_OVER_FC),
+    (123, LinkType::SUNATM),
+    (127, LinkType::IEEE802_11_RADIOTAP),
+    (129, LinkType::ARCNET_LINUX),
+    (138, LinkType::APPLE_IP_OVER_IEEE1394),
+    (163, LinkType::IEEE802_11_AVS),
+    (166, LinkType::PPP_PPPD),
+    (240, LinkType::NETANALYZER),
+    (241, LinkType::NETANALYZER_TRANSPARENT),
 ];
 
 /// The reason for an intended difference from libpcap's verdict. `None` if the verdicts must be
@@ -67,17 +67,17 @@ fn intended(
             "libpcap loops over any number of extension headers, which the kernel does not take",
         );
     }
-    if matches!(link_type, LinkType::Null | LinkType::Enc | LinkType::Loop) {
+    if matches!(link_type, LinkType::NULL | LinkType::ENC | LinkType::LOOP) {
         let family = packet.data.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))?;
         let compiled_in = match link_type {
-            LinkType::Null | LinkType::Enc => [2u32.swap_bytes(), 10u32.swap_bytes()],
+            LinkType::NULL | LinkType::ENC => [2u32.swap_bytes(), 10u32.swap_bytes()],
             _ => [2, 10],
         };
         if !compiled_in.contains(&family) {
             return Some("libpcap knows the protocol families of this machine only");
         }
     }
-    if link_type == LinkType::LinuxSll2
+    if link_type == LinkType::LINUX_SLL2
         && matches!(packet.data.first_chunk(), Some([0, 1 | 4] | [0x81, 0x37]))
     {
         return Some("libpcap looks for no 802.2 header in SLL2");
@@ -102,11 +102,11 @@ fn intended_if_rare(
     }
     let has_length_field = matches!(
         link_type,
-        LinkType::Pflog
-            | LinkType::Ieee80211
-            | LinkType::Prism
-            | LinkType::Radiotap
-            | LinkType::Avs
+        LinkType::PFLOG
+            | LinkType::IEEE802_11
+            | LinkType::IEEE802_11_PRISM
+            | LinkType::IEEE802_11_RADIOTAP
+            | LinkType::IEEE802_11_AVS
     );
     if has_length_field && packet.data.len() < packet.wire_len as usize {
         return Some(

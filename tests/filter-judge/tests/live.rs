@@ -52,7 +52,7 @@ fn tags_in_the_metadata_are_found_as_libpcap_finds_them() {
     let mut verdicts = 0;
     for expression in expressions {
         let filter: Filter = expression.parse().expect("an expression");
-        let ours = filter.compile(LinkType::Ethernet, &Options::socket()).expect("a program");
+        let ours = filter.compile(LinkType::ETHERNET, &Options::socket()).expect("a program");
         let theirs = libpcap
             .compile_live("lo", expression)
             .unwrap_or_else(|error| panic!("{expression}: {error}"));

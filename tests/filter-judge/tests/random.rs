@@ -14,7 +14,7 @@ use proptest::test_runner::{Config, TestRunner};
 fn random_trees_get_the_same_verdicts() {
     let Some(libpcap) = Libpcap::open() else { return skip("libpcap is not installed") };
     for (number, link_type) in
-        [(1, LinkType::Ethernet), (113, LinkType::LinuxSll), (12, LinkType::RawIp)]
+        [(1, LinkType::ETHERNET), (113, LinkType::LINUX_SLL), (12, LinkType::RAW)]
     {
         // Long enough that no load fails. If a load fails, the verdict depends on the order in
         // which an optimiser puts the loads.

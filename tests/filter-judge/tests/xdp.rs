@@ -36,7 +36,7 @@ fn packets() -> Vec<Packet> {
 fn judge(expression: &str, options: &Options, packets: &[Packet]) -> usize {
     let filter: Filter = expression.parse().unwrap_or_else(|error| panic!("{expression}: {error}"));
     let classic =
-        match filter.compile(LinkType::Ethernet, &options.target(packet_filter::Target::File)) {
+        match filter.compile(LinkType::ETHERNET, &options.target(packet_filter::Target::File)) {
             Ok(classic) => classic,
             Err(CompileError::LiveOnly { .. } | CompileError::Encapsulated { .. }) => return 0,
             // XDP packets begin with an Ethernet header, so both forms refuse the fields of others.
@@ -115,6 +115,6 @@ fn division_and_shifts_are_those_of_classic_bpf() {
 #[test]
 fn kernel_metadata_has_no_place_in_xdp() {
     let filter: Filter = "vlan 5".parse().expect("an expression");
-    let program = filter.compile(LinkType::Ethernet, &Options::socket()).expect("a program");
+    let program = filter.compile(LinkType::ETHERNET, &Options::socket()).expect("a program");
     assert_eq!(XdpFragment::new(&program), Err(CompileError::NotInXdp { at: 0 }));
 }

@@ -114,7 +114,7 @@ impl Wire {
         self.clock += 1_000_000;
         let time = Timestamp::from_nanos(self.clock);
         let mut packet = Packet::new(&frame[..captured], time, LinkType::IPV4);
-        packet.wire_len = frame.len() as u32;
+        packet.meta_mut().wire_len = frame.len() as u32;
         ledger.pass(packet);
     }
 }

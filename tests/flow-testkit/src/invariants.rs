@@ -43,7 +43,7 @@ pub fn packet_of(input: &[u8]) -> Option<(LinkType, Vec<u8>, u32)> {
 pub fn check(link_type: LinkType, data: &[u8], wire_len: u32, defragmenter: &mut Defragmenter) {
     let parser = Parser::default();
     let mut packet = Packet::new(data, Timestamp::from_nanos(1), link_type);
-    packet.wire_len = wire_len;
+    packet.meta_mut().wire_len = wire_len;
     let mut parsed = parser.parse(&packet);
     assert_eq!(parsed, parser.parse(&packet));
     // A table processes every packet of an aggregate.
@@ -66,7 +66,7 @@ pub fn check(link_type: LinkType, data: &[u8], wire_len: u32, defragmenter: &mut
                 return;
             }
             Ok(Parsed::FrameFragment(fragment)) => {
-                let Some(frame) = defragmenter.push_frame(&fragment, &bytes, packet.timestamp)
+                let Some(frame) = defragmenter.push_frame(&fragment, &bytes, packet.timestamp())
                 else {
                     return;
                 };
@@ -80,7 +80,8 @@ pub fn check(link_type: LinkType, data: &[u8], wire_len: u32, defragmenter: &mut
                 assert!(end <= bytes.len());
                 assert!(fragment.next_header_offset < fragment.header_len);
                 assert!(fragment.fragment_offset % 8 == 0 && fragment.fragment_offset <= 65_528);
-                let Some(datagram) = defragmenter.push(&fragment, &bytes, packet.timestamp) else {
+                let Some(datagram) = defragmenter.push(&fragment, &bytes, packet.timestamp())
+                else {
                     return;
                 };
                 let datagram = datagram.to_vec();

@@ -64,7 +64,7 @@ impl Ledger {
     /// If the handler's contract is broken.
     pub fn pass(&mut self, mut packet: Packet<'_>) {
         self.told.packets.push(Account::default());
-        packet.number = self.told.packets.len() as u64;
+        packet.meta_mut().number = self.told.packets.len() as u64;
         let before = self.table.statistics();
         self.table.process([packet], &mut self.told);
         let after = self.table.statistics();

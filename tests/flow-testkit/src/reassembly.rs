@@ -188,8 +188,8 @@ impl Model {
         self.clock += 1;
         let now = Timestamp::from_nanos(self.clock * 1_000_000);
         let mut packet = Packet::new(frame, now, LinkType::IPV4);
-        packet.number = self.packets.len() as u64;
-        packet.data = &frame[..frame.len().min(snaplen)];
+        packet.meta_mut().number = self.packets.len() as u64;
+        packet = packet.with_data(&frame[..frame.len().min(snaplen)]);
         self.packets.push((range.0, range.1, self.clock));
         self.table.process([packet], &mut self.seen);
     }

@@ -75,16 +75,7 @@ pub fn judge(capture: &Path, reference: &Reference) -> Result<Judgement, ring_co
     let mut judgement = Judgement::default();
     while let Ok(Next::Batch(batch)) = source.next_batch(Timeout::Never) {
         for packet in batch.packets() {
-            let (data, wire_len) = packet.without_fcs();
-            let found = parser.parse(&flow::Packet {
-                data,
-                wire_len,
-                timestamp: flow::Timestamp::default(),
-                link_type: flow::LinkType(packet.meta().link_type.0),
-                vlan_tci: None,
-                number: packet.number(),
-                checksum_partial: false,
-            });
+            let found = parser.parse(&packet);
             let expected = reference.frame(packet.number());
             match found {
                 Ok(Parsed::Fragment(_) | Parsed::FrameFragment(_)) => judgement.fragments += 1,

@@ -95,7 +95,7 @@ fn write(path: &Path, exhibits: &[gallery::Exhibit]) -> Result<(), ring_core::Er
         let link_type = LinkType(exhibit.link_type);
         let mut meta = PacketMeta::new(0, Timestamp::from_nanos(1_000_000_000), link_type);
         meta.interface = u32::from(exhibit.link_type);
-        writer.write(&Packet::new(&exhibit.frame.0, meta))?;
+        writer.write(&Packet::with_meta(&exhibit.frame.0, meta))?;
     }
     writer.finish().map(|_| ())
 }

@@ -1,10 +1,9 @@
 //! An unlimited number of connections, from memory.
 
-use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use ring_core::{
-    Error, Interrupter, LinkType, MemorySource, Next, PacketSource, Statistics, Timeout, Timestamp,
+    Error, LinkType, MemorySource, Next, PacketSource, Statistics, Timeout, Timestamp,
 };
 use traffic::{Capture, Profile, Traffic};
 
@@ -83,6 +82,7 @@ impl<F: FnMut(u64)> PacketSource for Churn<F> {
         = <MemorySource as PacketSource>::Batch<'a>
     where
         F: 'a;
+    type Error = Error;
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
         if self.next == self.capture.len() {
@@ -108,13 +108,5 @@ impl<F: FnMut(u64)> PacketSource for Churn<F> {
 
     fn is_live(&self) -> bool {
         false
-    }
-
-    fn interrupter(&self) -> Option<Interrupter> {
-        None
-    }
-
-    fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        None
     }
 }

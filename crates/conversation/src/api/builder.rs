@@ -9,6 +9,7 @@ use std::time::Duration;
 use flow::{Flow, FlowExtractor, FlowTableBuilder, Opening};
 use ring_core::PacketSource;
 
+use crate::api::error::Error;
 use crate::api::settings::{Memory, OnLimit, Overflow, Retention, Settings};
 use crate::engine::admission::Admission;
 use crate::engine::member::Member;
@@ -24,7 +25,7 @@ pub struct FlowStreamBuilder<S, E: FlowExtractor> {
     settings: Settings,
     admission: Admission<E::Key>,
     details: Details,
-    members: Result<Vec<Member<S, E>>, ring_core::Error>,
+    members: Result<Vec<Member<S, E>>, Error>,
 }
 
 impl<S, E> FlowStreamBuilder<S, E>
@@ -32,19 +33,22 @@ where
     S: PacketSource + Send + 'static,
     E: FlowExtractor + Send + 'static,
 {
-    pub(crate) fn new(source: Result<S, ring_core::Error>, extractor: E) -> Self {
-        Self::of(source.map(|source| vec![Member::new(source, extractor)]))
+    pub(crate) fn new(source: Result<S, S::Error>, extractor: E) -> Self {
+        Self::of(
+            source.map(|source| vec![Member::new(source, extractor)]).map_err(Error::of_source),
+        )
     }
 
-    pub(crate) fn merge(sources: Result<Vec<S>, ring_core::Error>, extractor: E) -> Self
+    pub(crate) fn merge(sources: Result<Vec<S>, S::Error>, extractor: E) -> Self
     where
         E: Clone,
     {
         let member = |source| Member::new(source, extractor.clone());
-        Self::of(sources.map(|sources| sources.into_iter().map(member).collect()))
+        let members = sources.map(|sources| sources.into_iter().map(member).collect());
+        Self::of(members.map_err(Error::of_source))
     }
 
-    fn of(members: Result<Vec<Member<S, E>>, ring_core::Error>) -> Self {
+    fn of(members: Result<Vec<Member<S, E>>, Error>) -> Self {
         let (settings, admission) = (Settings::default(), Admission::default());
         Self { settings, admission, details: Details::None, members }
     }

@@ -11,11 +11,11 @@ use crate::GapCause;
 #[non_exhaustive]
 pub enum Error {
     /// The source could not go on. Everything that it gave before was delivered. The message is the
-    /// source's own.
+    /// source's own; [`downcast_ref`](std::error::Error#method.downcast_ref) returns its type.
     // Not `{0}` with a text of ours: a program that prints a chain of causes would print the same
     // cause twice.
     #[error(transparent)]
-    Source(#[from] ring_core::Error),
+    Source(Box<dyn std::error::Error + Send + Sync>),
     /// The engine's thread could not be started.
     #[error("the engine's thread could not be started")]
     Spawn(#[source] io::Error),
@@ -23,6 +23,12 @@ pub enum Error {
     /// runs there, such as a source, an extractor, a predicate or a parser.
     #[error("the engine's thread panicked")]
     EnginePanicked,
+}
+
+impl Error {
+    pub(crate) fn of_source(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Source(Box::new(error))
+    }
 }
 
 /// Bytes are missing at this place of a stream.
@@ -83,7 +89,7 @@ mod tests {
     #[test]
     fn no_cause_is_printed_twice() {
         for error in [
-            Error::Source(ring_core::Error::NoRuntime),
+            Error::of_source(ring_core::Error::NoRuntime),
             Error::Spawn(std::io::Error::other("too many threads")),
             Error::EnginePanicked,
         ] {

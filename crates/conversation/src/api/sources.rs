@@ -67,7 +67,9 @@ pub trait IntoPacketSources {
     ///
     /// # Errors
     /// When one of them cannot be handed over.
-    fn into_packet_sources(self) -> Result<Vec<Self::Source>, Error>;
+    fn into_packet_sources(
+        self,
+    ) -> Result<Vec<Self::Source>, <Self::Source as PacketSource>::Error>;
 }
 
 impl IntoPacketSources for CaptureGroup {
@@ -89,7 +91,7 @@ impl IntoPacketSources for xdp::Group {
 impl<S: PacketSource + Send + 'static> IntoPacketSources for Vec<S> {
     type Source = S;
 
-    fn into_packet_sources(self) -> Result<Self, Error> {
+    fn into_packet_sources(self) -> Result<Self, S::Error> {
         Ok(self)
     }
 }

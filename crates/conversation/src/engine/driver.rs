@@ -130,7 +130,7 @@ where
 {
     let reactor = match engine.source.readiness().map(Reactor::watch).transpose() {
         Ok(reactor) => reactor,
-        Err(error) => return Some(error.into()),
+        Err(error) => return Some(Error::of_source(error)),
     };
     let mut turns = 0;
     loop {
@@ -172,7 +172,7 @@ async fn idle(
         if let Some(reactor) = reactor
             && let Poll::Ready(ready) = reactor.poll_ready(cx)
         {
-            return Poll::Ready(ready.map_err(Error::from));
+            return Poll::Ready(ready.map_err(Error::of_source));
         }
         sleep.as_mut().poll(cx).map(Ok)
     })

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::iter;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -11,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use ring_core::{
-    Error, Interrupter, LinkType, MemorySource, Next, PacketSource, Statistics, Timeout, Timestamp,
+    Error, LinkType, MemorySource, Next, PacketSource, Statistics, Timeout, Timestamp,
 };
 
 pub const FIN: u8 = 0x01;
@@ -159,6 +158,7 @@ pub struct Live(pub MemorySource);
 
 impl PacketSource for Live {
     type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
+    type Error = Error;
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
         self.0.next_batch(timeout)
@@ -175,14 +175,6 @@ impl PacketSource for Live {
     fn is_live(&self) -> bool {
         true
     }
-
-    fn interrupter(&self) -> Option<Interrupter> {
-        None
-    }
-
-    fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
 }
 
 /// A source that fails at its end, if `fails` is set.
@@ -193,6 +185,7 @@ pub struct Failing {
 
 impl PacketSource for Failing {
     type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
+    type Error = Error;
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
         match self.source.next_batch(timeout)? {
@@ -211,14 +204,6 @@ impl PacketSource for Failing {
 
     fn is_live(&self) -> bool {
         false
-    }
-
-    fn interrupter(&self) -> Option<Interrupter> {
-        None
-    }
-
-    fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        None
     }
 }
 
@@ -256,6 +241,7 @@ impl Feed {
 
 impl PacketSource for Fed {
     type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
+    type Error = Error;
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
         let first = match timeout {
@@ -289,14 +275,6 @@ impl PacketSource for Fed {
     fn is_live(&self) -> bool {
         true
     }
-
-    fn interrupter(&self) -> Option<Interrupter> {
-        None
-    }
-
-    fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
 }
 
 /// A file that takes its time to close, like one that has something to write yet, and may fail at
@@ -317,6 +295,7 @@ impl Drop for Closing {
 
 impl PacketSource for Closing {
     type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
+    type Error = Error;
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
         self.source.next_batch(timeout)
@@ -332,13 +311,5 @@ impl PacketSource for Closing {
 
     fn is_live(&self) -> bool {
         false
-    }
-
-    fn interrupter(&self) -> Option<Interrupter> {
-        None
-    }
-
-    fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        None
     }
 }

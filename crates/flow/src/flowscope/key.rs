@@ -70,11 +70,11 @@ fn extract<X: ::flowscope::FlowExtractor>(
     packet: &Packet<'_>,
     headers: &Headers,
 ) -> Option<(X::Key, Orientation)> {
-    let plain = packet.link_type == LinkType::ETHERNET && headers.scope == Scope::NONE;
+    let plain = packet.link_type() == LinkType::ETHERNET && headers.scope == Scope::NONE;
     let extracted = if plain {
-        extractor.extract(PacketView::new(packet.data, timestamp(packet.timestamp)))?
+        extractor.extract(PacketView::new(packet.data(), timestamp(packet.timestamp())))?
     } else {
-        let network = packet.data.get(headers.network_offset as usize..)?;
+        let network = packet.data().get(headers.network_offset as usize..)?;
         let mut frame = [0; 14 + COPIED];
         let len = network.len().min(COPIED);
         frame[12..14].copy_from_slice(if headers.source.is_ipv4() {
@@ -83,7 +83,7 @@ fn extract<X: ::flowscope::FlowExtractor>(
             &[0x86, 0xdd]
         });
         frame[14..14 + len].copy_from_slice(&network[..len]);
-        extractor.extract(PacketView::new(&frame[..14 + len], timestamp(packet.timestamp)))?
+        extractor.extract(PacketView::new(&frame[..14 + len], timestamp(packet.timestamp())))?
     };
     let orientation = match extracted.orientation {
         ::flowscope::Orientation::Forward => Orientation::Forward,

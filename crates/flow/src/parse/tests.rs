@@ -6,7 +6,7 @@ use flow_testkit::frame::Frame;
 use flow_testkit::gallery;
 
 use super::*;
-use crate::{TcpFlags, TcpHeader, Timestamp, protocol};
+use crate::{TcpFlags, TcpHeader, Timestamp, VlanTag, protocol};
 
 trait Parse {
     fn parse(&self) -> Result<Parsed, Unparsed>;
@@ -154,7 +154,7 @@ fn a_cut_packet_knows_how_long_it_was() {
     for captured in 0..frame.0.len() {
         let mut packet =
             Packet::new(&frame.0[..captured], Timestamp::default(), LinkType::ETHERNET);
-        packet.wire_len = frame.0.len() as u32;
+        packet.meta_mut().wire_len = frame.0.len() as u32;
         match parse(&packet) {
             Ok(Parsed::Transport(headers)) => {
                 assert!(captured >= 54);
@@ -197,7 +197,7 @@ fn vlans_are_scopes_whatever_carries_the_tag() {
     assert_ne!(two, one.scope);
     let bytes = Frame(plain.0.clone()).ethernet(0x0800).0;
     let mut packet = Packet::new(&bytes, Timestamp::default(), LinkType::ETHERNET);
-    packet.vlan_tci = Some(5);
+    packet.meta_mut().vlan = Some(VlanTag { tpid: 0x8100, tci: 5 });
     let Ok(Parsed::Transport(stripped)) = parse(&packet) else { panic!("not parsed") };
     assert_eq!(stripped.scope, one.scope);
     assert_eq!(stripped.network_offset, 14);
@@ -320,13 +320,13 @@ fn fragments_are_told_from_whole_packets() {
 fn a_fragment_that_the_capture_cut_is_of_no_use() {
     let frame = Frame::new(&[7; 64]).tcp(&[], 0x10).ipv4_with(6, &[], 77, 0x2000).ethernet(0x0800);
     let mut packet = Packet::new(&frame.0[..60], Timestamp::default(), LinkType::ETHERNET);
-    packet.wire_len = frame.0.len() as u32;
+    packet.meta_mut().wire_len = frame.0.len() as u32;
     assert_eq!(parse(&packet), Err(Unparsed::TruncatedFragment));
 
     // Nothing follows the options, which were not captured themselves.
     let frame = Frame::new(&[]).ipv4_with(6, &[1, 1, 1, 0], 77, 0x2005).ethernet(0x0800);
     let mut packet = Packet::new(&frame.0[..34], Timestamp::default(), LinkType::ETHERNET);
-    packet.wire_len = frame.0.len() as u32;
+    packet.meta_mut().wire_len = frame.0.len() as u32;
     assert!(matches!(parse(&packet), Err(Unparsed::Truncated | Unparsed::TruncatedFragment)));
 }
 
@@ -406,8 +406,8 @@ fn esp_without_encryption_is_read_on_request() {
                     assert_eq!(opaque.protocol, if udp { 17 } else { 50 }, "not asked for");
                     for len in 14..data.len() {
                         let mut cut =
-                            Packet::new(&data[..len], packet.timestamp, LinkType::ETHERNET);
-                        cut.wire_len = data.len() as u32;
+                            Packet::new(&data[..len], packet.timestamp(), LinkType::ETHERNET);
+                        cut.meta_mut().wire_len = data.len() as u32;
                         if let Ok(Parsed::Transport(headers)) = parser.parse(&cut) {
                             assert!(matches!(headers.protocol, 6 | 17 | 50));
                         }
@@ -514,7 +514,7 @@ fn without_decapsulation_the_outermost_ip_packet_counts() {
         let Ok(Parsed::Transport(headers)) = parser.parse(&packet) else {
             panic!("{}", exhibit.name);
         };
-        let is_tunnel = exhibit.scoped && matches!(packet.data[12..14], [8, 0] | [0x86, 0xdd]);
+        let is_tunnel = exhibit.scoped && matches!(packet.data()[12..14], [8, 0] | [0x86, 0xdd]);
         if is_tunnel {
             assert_eq!((headers.network_offset, headers.scope), (14, Scope::NONE));
         } else {

@@ -347,9 +347,10 @@ impl<'b, 'p, K> Batch<'b, 'p, K> {
     fn fetch(&mut self, packets: &mut impl Iterator<Item = Packet<'p>>) {
         let (mut count, mut bytes, mut longest) = (0, 0, 0);
         for (place, packet) in self.packets.iter_mut().zip(packets) {
-            bytes += u64::from(packet.wire_len);
-            longest = longest.max(packet.data.len());
-            *place = Some(packet);
+            let packet = place.insert(packet);
+            packet.strip_fcs();
+            bytes += u64::from(packet.wire_len());
+            longest = longest.max(packet.data().len());
             count += 1;
         }
         (self.count, self.bytes, self.longest) = (count, bytes, longest);
@@ -373,7 +374,7 @@ impl<'b, 'p, K> Batch<'b, 'p, K> {
 fn ask_for<'p>(packets: impl IntoIterator<Item = &'p Option<Packet<'p>>>) {
     for packet in packets.into_iter().flatten() {
         // Shorter ones are rare.
-        if let Some(head) = packet.data.first_chunk::<54>() {
+        if let Some(head) = packet.data().first_chunk::<54>() {
             prefetch(&head[0]);
             prefetch(&head[53]);
         }

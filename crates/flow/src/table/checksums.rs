@@ -1,6 +1,8 @@
 //! Checksums that are wrong, and whether that means anything.
 
-use crate::{Checksum, Defect, Headers, Packet, VerifyChecksums, verify_ipv4_header};
+use crate::{
+    Checksum, ChecksumStatus, Defect, Headers, Packet, VerifyChecksums, verify_ipv4_header,
+};
 
 /// Senders whose checksums have proved to be real.
 ///
@@ -66,23 +68,23 @@ impl Checksums {
         if mode == VerifyChecksums::Never {
             return None;
         }
-        let transport = if packet.checksum_partial {
+        let transport = if packet.meta().checksum == ChecksumStatus::Partial {
             Checksum::Partial
         } else {
-            headers.verify_checksum(packet.data)
+            headers.verify_checksum(packet.data())
         };
-        let header = ipv4_header(packet.data, headers.network_offset);
+        let header = ipv4_header(packet.data(), headers.network_offset);
         let always = mode == VerifyChecksums::Always;
         let proof = self.proof(headers);
         let mut defect = None;
         match transport {
             Checksum::Valid => {
                 proof.transport.right();
-                proof.longest = proof.longest.max(packet.wire_len);
+                proof.longest = proof.longest.max(packet.wire_len());
             }
             Checksum::Invalid if always => defect = Some(Defect::Checksum),
             Checksum::Invalid if proof.transport.is_proven() => {
-                if packet.wire_len <= proof.longest {
+                if packet.wire_len() <= proof.longest {
                     defect = Some(Defect::Checksum);
                 } else {
                     proof.transport = Level::DOUBTFUL;

@@ -234,7 +234,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         // A tool may have cut the packet without saying so; then the receiver has it.
         if work.sort == Sort::Defective(Defect::TooLong)
-            && packet.data.len() < self.longest as usize
+            && packet.data().len() < self.longest as usize
             && !self.loses_tails(own)
         {
             return Some(Defect::TooLong);
@@ -327,9 +327,9 @@ impl<E: FlowExtractor> FlowTable<E> {
             window,
             payload: payload.into(),
             payload_wire_len: work.payload_wire_len,
-            wire_len: packet.wire_len,
-            timestamp: packet.timestamp.as_nanos(),
-            number: packet.number,
+            wire_len: packet.wire_len(),
+            timestamp: packet.timestamp().as_nanos(),
+            number: packet.number(),
             refused: false,
         };
         if self.doubts.bytes + held.cost() > TABLE_BYTES {

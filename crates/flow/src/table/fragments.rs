@@ -19,14 +19,13 @@ impl<E: FlowExtractor> FlowTable<E> {
         mut fragment: FrameFragment,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
-        let now = Timestamp::from_nanos(self.now.max(packet.timestamp.as_nanos()));
+        let now = Timestamp::from_nanos(self.now.max(packet.timestamp().as_nanos()));
         let mut frame = Vec::new();
         for level in 0..NESTED_FRAGMENTS {
-            let data = if level == 0 { packet.data } else { &frame };
+            let data = if level == 0 { packet.data() } else { &frame };
             let Some(joined) = self.defragmenter.push_frame(&fragment, data, now) else { return };
             frame = joined.to_vec();
-            let joined =
-                Packet { data: &frame, link_type: LinkType::RAW, vlan_tci: None, ..*packet };
+            let joined = datagram_of(packet, &frame);
             match self.parser.parse_frame(&frame, &fragment) {
                 Ok(Parsed::Transport(headers)) => {
                     let extracted = self.extractor.extract_joined(packet, &joined, &headers);
@@ -47,7 +46,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         let discards = |defect| match defect {
-            Defect::TooLong => packet.data.len() < self.longest as usize,
+            Defect::TooLong => packet.data().len() < self.longest as usize,
             Defect::Padding => {
                 self.config.overlap.of(|| Some(fragment.destination)) == OverlapPolicy::Linux
             }
@@ -56,7 +55,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         };
         let mut defect = fragment.defect.filter(|defect| discards(*defect));
         if self.config.verify_checksums == VerifyChecksums::Always
-            && let Some(header) = ipv4_header(packet.data, fragment.network_offset)
+            && let Some(header) = ipv4_header(packet.data(), fragment.network_offset)
             && verify_ipv4_header(header) == Checksum::Invalid
             && header[10..12] != [0, 0]
         {
@@ -66,11 +65,11 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.statistics.discarded.add(defect);
             return;
         }
-        let now = Timestamp::from_nanos(self.now.max(packet.timestamp.as_nanos()));
+        let now = Timestamp::from_nanos(self.now.max(packet.timestamp().as_nanos()));
         let mut datagram = std::mem::take(&mut self.datagram);
         let mut inner = std::mem::take(&mut self.inner_datagram);
         for level in 0..NESTED_FRAGMENTS {
-            let frame = if level == 0 { packet.data } else { &datagram };
+            let frame = if level == 0 { packet.data() } else { &datagram };
             // Systems resolve overlapping fragments differently. If the capture does not do as the
             // destination does, an attacker can show it other bytes.
             let overlap = match self.config.overlap.of_network(fragment.destination) {
@@ -84,19 +83,14 @@ impl<E: FlowExtractor> FlowTable<E> {
             std::mem::swap(&mut datagram, &mut inner);
             match self.parser.parse_datagram(&datagram, fragment.scope, fragment.layers) {
                 Ok(Parsed::Transport(headers)) => {
-                    let joined = Packet {
-                        data: &datagram,
-                        link_type: LinkType::RAW,
-                        vlan_tci: None,
-                        ..*packet
-                    };
+                    let joined = datagram_of(packet, &datagram);
                     let extracted = self.extractor.extract_joined(packet, &joined, &headers);
                     self.at_once(&joined, &headers, extracted, handler);
                     break;
                 }
                 Ok(Parsed::Fragment(nested)) => fragment = nested,
                 Ok(Parsed::FrameFragment(nested)) => {
-                    let joined = Packet { data: &datagram, ..*packet };
+                    let joined = packet.with_data(&datagram);
                     self.frame_fragment(&joined, nested, handler);
                     break;
                 }
@@ -109,4 +103,12 @@ impl<E: FlowExtractor> FlowTable<E> {
         self.datagram = datagram;
         self.inner_datagram = inner;
     }
+}
+
+/// The packet that a datagram which was joined from fragments counts as.
+fn datagram_of<'d>(fragment: &Packet<'_>, datagram: &'d [u8]) -> Packet<'d> {
+    let mut joined = fragment.with_data(datagram);
+    let meta = joined.meta_mut();
+    (meta.link_type, meta.vlan) = (LinkType::RAW, None);
+    joined
 }

@@ -73,7 +73,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 }
             }
         }
-        let Some(counters) = entry.counters[side as usize].plus(work.payload_len, packet.wire_len)
+        let Some(counters) = entry.counters[side as usize].plus(work.payload_len, packet.wire_len())
         else {
             return false;
         };
@@ -110,8 +110,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             let data = Data {
                 bytes: work.payload(packet),
                 offset,
-                timestamp: packet.timestamp,
-                packet_number: packet.number,
+                timestamp: packet.timestamp(),
+                packet_number: packet.number(),
                 awaits: 0,
             };
             handler.on_data(&view(slot, entry, &self.cold[slot]), side, data);

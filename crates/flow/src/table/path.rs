@@ -10,8 +10,8 @@ use crate::{LinkType, Packet};
 /// Other differences in the time to live are no sign: on load-balanced routes it varies by a hop
 /// from packet to packet.
 pub(super) fn path(packet: &Packet<'_>) -> u8 {
-    let Some(head) = packet.data.first_chunk::<24>() else { return 0 };
-    if packet.link_type != LinkType::ETHERNET {
+    let Some(head) = packet.data().first_chunk::<24>() else { return 0 };
+    if packet.link_type() != LinkType::ETHERNET {
         return 0;
     }
     let time_to_live = match (head[12], head[13]) {
@@ -19,7 +19,7 @@ pub(super) fn path(packet: &Packet<'_>) -> u8 {
         (0x86, 0xdd) => head[21],
         _ => u8::MAX,
     };
-    tag(packet.data, u32::from(time_to_live < LOW_TIME_TO_LIVE))
+    tag(packet.data(), u32::from(time_to_live < LOW_TIME_TO_LIVE))
 }
 
 /// The same for an Ethernet frame whose time to live is not low.

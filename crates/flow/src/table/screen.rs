@@ -121,7 +121,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 Defect::NoLength if work.protocol == protocol::TCP => {
                     !found.is_some_and(|slot| self.is_answered(slot, work))
                 }
-                Defect::TooLong => packet.data.len() < self.longest as usize,
+                Defect::TooLong => packet.data().len() < self.longest as usize,
                 // Routers drop source routes by default (RFC 7126, section 4.3). A connection that
                 // gets through with them begins with one.
                 Defect::SourceRoute => found.is_some_and(|slot| {
@@ -207,14 +207,14 @@ impl<E: FlowExtractor> FlowTable<E> {
             return;
         }
         let side = self.slots[slot].side(work.orientation);
-        self.count(slot, side, work.payload_wire_len, packet.wire_len);
+        self.count(slot, side, work.payload_wire_len, packet.wire_len());
         let bytes = work.payload(packet);
         if !self.slots[slot].is_tcp() || bytes.is_empty() {
             return;
         }
         let syn = u32::from(work.tcp.flags.contains(TcpFlags::SYN));
         let sequence = work.tcp.sequence.wrapping_add(syn);
-        let (timestamp, number) = (packet.timestamp.as_nanos(), packet.number);
+        let (timestamp, number) = (packet.timestamp().as_nanos(), packet.number());
         let mut wake = u64::MAX;
         let mut stream = self.stream(slot, side, handler, &mut wake);
         stream.unplaced(bytes, sequence, timestamp, number, UnplacedCause::Discarded);
@@ -280,7 +280,7 @@ const fn has_odd_flags(flags: TcpFlags) -> bool {
 
 /// Position of the urgent byte after the segment's first.
 fn urgent_offset(packet: &Packet<'_>, headers: &Headers) -> Option<u32> {
-    let header = packet.data.get(headers.transport_offset as usize..)?;
+    let header = packet.data().get(headers.transport_offset as usize..)?;
     let pointer = u16::from_be_bytes([*header.get(18)?, *header.get(19)?]);
     // Hosts take the pointer for that of the byte behind the urgent one (RFC 6093, section 3.2).
     Some(u32::from(pointer.saturating_sub(1)))

@@ -45,9 +45,9 @@ impl<'a> Segment<'a> {
             window_scale,
             payload: work.payload(packet),
             payload_wire_len: work.payload_wire_len,
-            wire_len: packet.wire_len,
-            timestamp: packet.timestamp.as_nanos(),
-            number: packet.number,
+            wire_len: packet.wire_len(),
+            timestamp: packet.timestamp().as_nanos(),
+            number: packet.number(),
         }
     }
 

@@ -23,7 +23,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     ) where
         E::Key: 'k,
     {
-        let timestamp = packet.timestamp.as_nanos();
+        let timestamp = packet.timestamp().as_nanos();
         let mut likely = work.candidate;
         if timestamp < self.now {
             self.statistics.time_steps_back += 1;
@@ -204,8 +204,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                 side: FlowSide::Initiator,
                 payload: work.payload(packet),
                 flags: TcpFlags::default(),
-                timestamp: packet.timestamp,
-                packet_number: packet.number,
+                timestamp: packet.timestamp(),
+                packet_number: packet.number(),
             };
             let (protocol, initiator) = (work.protocol, work.orientation);
             self.start(slot, protocol, initiator, State::Datagrams, &opening, handler);
@@ -219,12 +219,12 @@ impl<E: FlowExtractor> FlowTable<E> {
             return;
         }
         let side = self.slots[slot].side(work.orientation);
-        self.count(slot, side, work.payload_wire_len, packet.wire_len);
+        self.count(slot, side, work.payload_wire_len, packet.wire_len());
         let datagram = Datagram {
             bytes: work.payload(packet),
             wire_len: work.payload_wire_len,
-            timestamp: packet.timestamp,
-            packet_number: packet.number,
+            timestamp: packet.timestamp(),
+            packet_number: packet.number(),
         };
         handler.on_datagram(&view(slot, &self.slots[slot], &self.cold[slot]), side, datagram);
     }

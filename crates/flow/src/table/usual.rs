@@ -62,7 +62,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             return false;
         }
         let counters = &mut entry.counters[side as usize];
-        let Some(sum) = counters.plus(0, packet.wire_len) else { return false };
+        let Some(sum) = counters.plus(0, packet.wire_len()) else { return false };
         // Nothing is left that could go wrong.
         *counters = sum;
         entry.last_seen = now;

@@ -126,7 +126,7 @@ impl Work {
     /// The ports of source and destination.
     pub(super) fn ports(&self, packet: &Packet<'_>) -> (u16, u16) {
         let start = usize::from(self.transport_offset);
-        let header = packet.data.get(start..).and_then(|header| header.first_chunk());
+        let header = packet.data().get(start..).and_then(|header| header.first_chunk());
         let [a, b, c, d] = *header.unwrap_or(&[0; 4]);
         (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
     }
@@ -135,7 +135,7 @@ impl Work {
     #[inline(always)]
     pub(super) fn payload<'p>(&self, packet: &Packet<'p>) -> &'p [u8] {
         let start = usize::from(self.payload_offset);
-        packet.data.get(start..start + self.payload_len as usize).unwrap_or_default()
+        packet.data().get(start..start + self.payload_len as usize).unwrap_or_default()
     }
 }
 

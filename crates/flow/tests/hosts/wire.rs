@@ -224,7 +224,7 @@ impl Wire {
         self.clock += 1;
         self.number += 1;
         let mut packet = Packet::new(frame, self.now(), LinkType::ETHERNET);
-        packet.number = self.number;
+        packet.meta_mut().number = self.number;
         self.table.process([packet], &mut self.seen);
     }
 

@@ -122,8 +122,8 @@ impl Lab {
         self.clock += 1;
         self.number += 1;
         let mut packet = Packet::new(frame, self.now(), LinkType::IPV4);
-        packet.number = self.number;
-        packet.data = &frame[..frame.len().min(self.snaplen)];
+        packet.meta_mut().number = self.number;
+        packet = packet.with_data(&frame[..frame.len().min(self.snaplen)]);
         self.table.process([packet], &mut self.seen);
     }
 

@@ -184,7 +184,7 @@ fn checksums_that_cannot_be_right_are_not_verified() {
     // The adapter computes it later.
     let frame = wrong(C + 1, b"abc");
     let mut packet = Packet::new(&frame, lab.now(), LinkType::IPV4);
-    packet.checksum_partial = true;
+    packet.meta_mut().checksum = flow::ChecksumStatus::Partial;
     lab.table.process([packet], &mut lab.seen);
     // The capture has truncated the segment.
     lab.snaplen = 42;

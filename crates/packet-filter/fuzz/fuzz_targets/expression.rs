@@ -11,13 +11,13 @@ fuzz_target!(|input: (&str, &[u8], Option<u16>)| {
     let Ok(filter) = text.parse::<Filter>() else { return };
     assert_eq!(filter.to_string().parse::<Filter>().as_ref(), Ok(&filter));
     let links = [
-        LinkType::Ethernet,
-        LinkType::LinuxSll,
-        LinkType::RawIp,
-        LinkType::Null,
-        LinkType::Radiotap,
-        LinkType::Prism,
-        LinkType::Pflog,
+        LinkType::ETHERNET,
+        LinkType::LINUX_SLL,
+        LinkType::RAW,
+        LinkType::NULL,
+        LinkType::IEEE802_11_RADIOTAP,
+        LinkType::IEEE802_11_PRISM,
+        LinkType::PFLOG,
     ];
     for link_type in links {
         for options in [Options::file(), Options::socket().extension_headers(ExtensionHeaders::Followed)] {

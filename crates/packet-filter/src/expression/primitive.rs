@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 
+use packet::MacAddress;
+
 use super::{LlcType, Protocol, WirelessAddress};
 use crate::decnet::DecnetAddress;
-use crate::network::{MacAddress, Network};
+use crate::network::Network;
 
 /// A test by keyword.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

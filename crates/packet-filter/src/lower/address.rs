@@ -1,11 +1,13 @@
 //! Lowers hosts, networks and broadcasts.
 
+use packet::MacAddress;
+
 use super::{Direction, Framing, HostProtocol, Lowering, MulticastLayer, Offset, link, test};
 use crate::error::CompileError;
 use crate::expression::Width;
 use crate::ir::{Branch, Condition};
-use crate::link_type::LinkType;
-use crate::network::{MacAddress, Network};
+use crate::link::Link;
+use crate::network::Network;
 
 impl Lowering<'_> {
     pub(super) fn network(
@@ -164,11 +166,13 @@ impl Lowering<'_> {
         match (self.layout.framing, self.link_type) {
             (Framing::Ethernet, _) => Ok((always, [0, 6])),
             (Framing::Geneve { ethernet }, _) => Ok((test(ethernet, Branch::Equal, 1), [0, 6])),
-            (Framing::Llc, LinkType::Fddi) => Ok((always, [1, 7])),
-            (Framing::Llc, LinkType::TokenRing) => Ok((always, [2, 8])),
-            (Framing::Llc, LinkType::IpOverFibreChannel) => Ok((always, [2, 10])),
+            (Framing::Llc, Link::Fddi) => Ok((always, [1, 7])),
+            (Framing::Llc, Link::TokenRing) => Ok((always, [2, 8])),
+            (Framing::Llc, Link::IpOverFibreChannel) => Ok((always, [2, 10])),
             (Framing::Ppp, _) => Err(CompileError::Encapsulated { primitive, inside: "PPP" }),
-            (_, link_type) => Err(CompileError::LinkType { primitive, link_type }),
+            (_, link_type) => {
+                Err(CompileError::LinkType { primitive, link_type: link_type.into() })
+            }
         }
     }
 

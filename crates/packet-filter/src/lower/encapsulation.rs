@@ -185,7 +185,7 @@ impl Lowering<'_> {
 
     pub(super) fn cannot_carry(&self, primitive: &'static str) -> CompileError {
         if self.layout.outermost {
-            CompileError::LinkType { primitive, link_type: self.link_type }
+            CompileError::LinkType { primitive, link_type: self.link_type.into() }
         } else {
             CompileError::Encapsulated { primitive, inside: "PPP" }
         }

@@ -4,7 +4,7 @@ mod wireless;
 
 use crate::expression::{BinaryOperator, Width};
 use crate::ir::{ValueId, Values};
-use crate::link_type::LinkType;
+use crate::link::Link;
 
 /// An offset from the start of the packet: a constant, plus a number computed from the packet if
 /// needed.
@@ -88,49 +88,49 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(link_type: LinkType, values: &mut Values) -> Self {
+    pub(super) fn new(link_type: Link, values: &mut Values) -> Self {
         // The length of an 802.2 header with SNAP.
         const SNAP: u32 = 8;
         let (framing, type_field, payload) = match link_type {
-            LinkType::Ethernet => (Framing::Ethernet, 12, 14),
-            LinkType::LinuxSll => (Framing::Cooked, 14, 16),
-            LinkType::LinuxSll2 => (Framing::Cooked, 0, 20),
-            LinkType::RawIp => (Framing::RawIp, 0, 0),
-            LinkType::Ipv4 => (Framing::Ipv4, 0, 0),
-            LinkType::Ipv6 => (Framing::Ipv6, 0, 0),
-            LinkType::Null => (Framing::Null, 0, 4),
-            LinkType::Loop => (Framing::Loop, 0, 4),
-            LinkType::Enc => (Framing::Null, 0, 12),
-            LinkType::Slip => (Framing::RawIp, 0, 16),
-            LinkType::Ipnet => (Framing::Ipnet, 1, 24),
-            LinkType::IpOverFibreChannel => (Framing::Llc, 16, 16 + SNAP),
-            LinkType::NetAnalyzer | LinkType::DsaBroadcomPrepended => (Framing::Ethernet, 16, 18),
-            LinkType::NetAnalyzerTransparent => (Framing::Ethernet, 24, 26),
-            LinkType::EthernetMpacket => (Framing::Ethernet, 20, 22),
-            LinkType::DsaBroadcom | LinkType::Dsa => (Framing::Ethernet, 16, 18),
-            LinkType::EtherTypeDsa => (Framing::Ethernet, 20, 22),
-            LinkType::Ppp | LinkType::PppHdlc | LinkType::PppPppd => (Framing::Ppp, 2, 4),
-            LinkType::PppEther => (Framing::Ppp, 6, 8),
-            LinkType::PppWithDirection => (Framing::Ppp, 3, 5),
-            LinkType::CiscoHdlc => (Framing::EtherType, 2, 4),
-            LinkType::IpOver1394 => (Framing::EtherType, 16, 18),
-            LinkType::IpOverInfiniband => (Framing::EtherType, 40, 44),
-            LinkType::Fddi => (Framing::Llc, 13, 13 + SNAP),
-            LinkType::TokenRing => (Framing::Llc, 14, 14 + SNAP),
-            LinkType::AtmRfc1483 | LinkType::AtmClip => (Framing::Llc, 0, SNAP),
-            LinkType::SunAtm => (Framing::SunAtm, 4, 4 + SNAP),
-            LinkType::Arcnet => (Framing::Arcnet, 2, 6),
-            LinkType::ArcnetLinux => (Framing::Arcnet, 4, 8),
-            LinkType::FrameRelay => (Framing::FrameRelay, 2, 4),
-            LinkType::Pflog => return Self::pflog(values),
-            LinkType::Ieee80211 | LinkType::Prism | LinkType::Radiotap | LinkType::Avs => {
+            Link::Ethernet => (Framing::Ethernet, 12, 14),
+            Link::LinuxSll => (Framing::Cooked, 14, 16),
+            Link::LinuxSll2 => (Framing::Cooked, 0, 20),
+            Link::RawIp => (Framing::RawIp, 0, 0),
+            Link::Ipv4 => (Framing::Ipv4, 0, 0),
+            Link::Ipv6 => (Framing::Ipv6, 0, 0),
+            Link::Null => (Framing::Null, 0, 4),
+            Link::Loop => (Framing::Loop, 0, 4),
+            Link::Enc => (Framing::Null, 0, 12),
+            Link::Slip => (Framing::RawIp, 0, 16),
+            Link::Ipnet => (Framing::Ipnet, 1, 24),
+            Link::IpOverFibreChannel => (Framing::Llc, 16, 16 + SNAP),
+            Link::NetAnalyzer | Link::DsaBroadcomPrepended => (Framing::Ethernet, 16, 18),
+            Link::NetAnalyzerTransparent => (Framing::Ethernet, 24, 26),
+            Link::EthernetMpacket => (Framing::Ethernet, 20, 22),
+            Link::DsaBroadcom | Link::Dsa => (Framing::Ethernet, 16, 18),
+            Link::EtherTypeDsa => (Framing::Ethernet, 20, 22),
+            Link::Ppp | Link::PppHdlc | Link::PppPppd => (Framing::Ppp, 2, 4),
+            Link::PppEther => (Framing::Ppp, 6, 8),
+            Link::PppWithDirection => (Framing::Ppp, 3, 5),
+            Link::CiscoHdlc => (Framing::EtherType, 2, 4),
+            Link::IpOver1394 => (Framing::EtherType, 16, 18),
+            Link::IpOverInfiniband => (Framing::EtherType, 40, 44),
+            Link::Fddi => (Framing::Llc, 13, 13 + SNAP),
+            Link::TokenRing => (Framing::Llc, 14, 14 + SNAP),
+            Link::AtmRfc1483 | Link::AtmClip => (Framing::Llc, 0, SNAP),
+            Link::SunAtm => (Framing::SunAtm, 4, 4 + SNAP),
+            Link::Arcnet => (Framing::Arcnet, 2, 6),
+            Link::ArcnetLinux => (Framing::Arcnet, 4, 8),
+            Link::FrameRelay => (Framing::FrameRelay, 2, 4),
+            Link::Pflog => return Self::pflog(values),
+            Link::Ieee80211 | Link::Prism | Link::Radiotap | Link::Avs => {
                 return Self::wireless(link_type, values);
             }
         };
         let header = match link_type {
-            LinkType::NetAnalyzer | LinkType::DsaBroadcomPrepended => 4,
-            LinkType::NetAnalyzerTransparent => 12,
-            LinkType::EthernetMpacket => 8,
+            Link::NetAnalyzer | Link::DsaBroadcomPrepended => 4,
+            Link::NetAnalyzerTransparent => 12,
+            Link::EthernetMpacket => 8,
             _ => 0,
         };
         let [header, type_field, payload] = [header, type_field, payload].map(Offset::at);

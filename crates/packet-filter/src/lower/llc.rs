@@ -5,7 +5,7 @@ use super::{Framing, Lowering, test};
 use crate::error::CompileError;
 use crate::expression::{LlcType, Width};
 use crate::ir::{Branch, Condition};
-use crate::link_type::LinkType;
+use crate::link::Link;
 
 /// The first two bytes of a raw NetWare frame, in place of an 802.2 header.
 const RAW_NETWARE: u32 = 0xffff;
@@ -19,7 +19,7 @@ impl Lowering<'_> {
             (Framing::SunAtm, _) => self.carries_llc(),
             (Framing::Wireless { control }, _) => is_data_frame(control),
             // libpcap leaves classical IP over ATM and Fibre Channel out.
-            (Framing::Llc, LinkType::Fddi | LinkType::TokenRing | LinkType::AtmRfc1483) => {
+            (Framing::Llc, Link::Fddi | Link::TokenRing | Link::AtmRfc1483) => {
                 Condition::Always(true)
             }
             _ => return Err(self.cannot_carry("llc")),

@@ -4,7 +4,7 @@ use super::{Layer, Lowering, MAX_EXTENSION_HEADERS, Offset, ProtocolLayer, link,
 use crate::error::CompileError;
 use crate::expression::{BinaryOperator, Protocol, Width};
 use crate::ir::{Branch, Condition, ValueId};
-use crate::link_type::LinkType;
+use crate::link::Link;
 use crate::options::ExtensionHeaders;
 
 /// Protocol numbers of extension headers (IANA "Protocol Numbers").
@@ -76,7 +76,7 @@ impl Lowering<'_> {
             ProtocolLayer::Iso => {
                 let iso = self.ether_type(link::OSI)?;
                 // Cisco HDLC has a padding byte in place of the 802.2 header.
-                let at = if self.link_type == LinkType::CiscoHdlc { 1 } else { 3 };
+                let at = if self.link_type == Link::CiscoHdlc { 1 } else { 3 };
                 Ok(iso.and(self.equal(self.layout.llc(), at, Width::One, number)))
             }
             ProtocolLayer::Isis => {
@@ -106,7 +106,7 @@ impl Lowering<'_> {
     /// The offset of the IS-IS packet type, after the 802.2 header. As in libpcap, Cisco HDLC's
     /// padding byte is not counted here.
     fn isis_type(&self) -> u32 {
-        if self.link_type == LinkType::CiscoHdlc { 4 } else { 7 }
+        if self.link_type == Link::CiscoHdlc { 4 } else { 7 }
     }
 
     fn isis(&mut self, types: &[u32]) -> Result<Condition, CompileError> {

@@ -4,7 +4,7 @@ use super::{Framing, Lowering, test};
 use crate::error::CompileError;
 use crate::expression::{Width, WirelessAddress, wireless};
 use crate::ir::{Branch, Condition};
-use crate::network::MacAddress;
+use packet::MacAddress;
 
 /// The bit of the first byte that data frames have, and frames of the reserved type.
 const DATA: u32 = 0x08;

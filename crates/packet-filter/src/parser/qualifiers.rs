@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use packet::MacAddress;
+
 use crate::decnet::DecnetAddress;
 use crate::error::ParseErrorKind;
 use crate::expression::{
@@ -9,7 +11,7 @@ use crate::expression::{
     WirelessAddress,
 };
 use crate::names;
-use crate::network::{MacAddress, Network};
+use crate::network::Network;
 
 /// The protocol, direction and type of the names that follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -50,7 +50,7 @@ impl OwnedPacket {
     /// Borrows the packet.
     #[must_use]
     pub fn as_packet(&self) -> Packet<'_> {
-        Packet::new(&self.data, self.meta)
+        Packet::with_meta(&self.data, self.meta)
     }
 
     /// Returns the bytes.

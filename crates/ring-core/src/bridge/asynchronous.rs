@@ -71,7 +71,7 @@ impl AsyncBridge {
     ) -> Result<Next<u64>, Error> {
         loop {
             coop::consume_budget().await;
-            if self.bridge.interrupter.take() {
+            if self.bridge.interruption.take() {
                 return Ok(Next::Interrupted);
             }
             let packets = self.bridge.pump(&mut verdict)?;

@@ -8,9 +8,10 @@ use ring_sys::event::Poller;
 use super::lane::Lane;
 use super::{Bridge, Lanes};
 use crate::error::system;
+use crate::interruption::Interruption;
 use crate::{
-    Capture, CaptureFilter, Error, Injector, Interrupter, Outgoing, PacketSource as _,
-    RingGeometry, RingProfile, SendPath, Side,
+    Capture, CaptureFilter, Error, Injector, Outgoing, PacketSource as _, RingGeometry,
+    RingProfile, SendPath, Side,
 };
 
 /// Maximum time that a frame which the other side does not accept delays those behind it.
@@ -98,15 +99,15 @@ impl BridgeBuilder {
                 _ => {}
             }
         }
-        let interrupter = Interrupter::new().map_err(system("make an event"))?;
+        let interruption = Interruption::new().map_err(system("make an event"))?;
         let poller = Poller::new().map_err(system("make a poller"))?;
-        for descriptor in [left_in.waiter(), right_in.waiter(), interrupter.as_fd()] {
+        for descriptor in [left_in.waiter(), right_in.waiter(), interruption.as_fd()] {
             poller.add_edge(descriptor, 0).map_err(system("watch a descriptor"))?;
         }
         let to_right = Lane::new(Side::Left, left_in, right_out);
         let to_left = Lane::new(Side::Right, right_in, left_out);
         let lanes = Lanes::Packet(Box::new([to_right, to_left]));
-        Ok(Bridge { lanes, poller, interrupter, stalled: false })
+        Ok(Bridge { lanes, poller, interruption, stalled: false })
     }
 
     fn capture(&self, interface: &str) -> Result<Capture, Error> {

@@ -42,7 +42,7 @@ impl Pieces {
     fn put_next(&mut self, injector: &mut Injector) -> Result<bool, Error> {
         self.cut.write(&self.packet, &mut self.piece);
         self.cut.advance();
-        let piece = Packet::new(&self.piece, self.meta);
+        let piece = Packet::with_meta(&self.piece, self.meta);
         injector.check_packet(&piece)?;
         injector.put(&piece)?;
         Ok(!self.cut.is_over())

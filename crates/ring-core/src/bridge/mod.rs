@@ -20,6 +20,7 @@ use self::lane::Lane;
 pub use self::transit::{Transit, Verdict};
 use self::xdp::XdpLanes;
 use crate::error::system;
+use crate::interruption::Interruption;
 use crate::wait::Deadline;
 use crate::{Error, Interrupter, Next, Side, Timeout};
 
@@ -57,7 +58,7 @@ const STALLED: Duration = Duration::from_millis(1);
 pub struct Bridge {
     lanes: Lanes,
     poller: Poller,
-    interrupter: Interrupter,
+    interruption: Interruption,
     /// `true` while a direction waits for room on the other side.
     stalled: bool,
 }
@@ -158,7 +159,7 @@ impl Bridge {
     ) -> Result<Next<u64>, Error> {
         let deadline = Deadline::of(timeout);
         loop {
-            if self.interrupter.take() {
+            if self.interruption.take() {
                 return Ok(Next::Interrupted);
             }
             let packets = self.pump(&mut verdict)?;
@@ -190,7 +191,7 @@ impl Bridge {
     /// A handle that ends [`run`](Self::run) and [`forward`](Self::forward) from other threads.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
-        self.interrupter.clone()
+        self.interruption.interrupter()
     }
 
     /// Forwards packets without waiting. Returns the number of packets processed.

@@ -80,7 +80,7 @@ impl<'a> Transit<'a> {
                 if self.fill_checksum {
                     meta.checksum = ChecksumStatus::Partial;
                 }
-                Some(Packet::new(self.changed, meta))
+                Some(Packet::with_meta(self.changed, meta))
             }
         }
     }

@@ -10,10 +10,9 @@ use super::lane::ONE_GO;
 use super::{Bridge, LaneStatistics, Lanes, Pumped, Transit, Verdict};
 use crate::checksum::Segment;
 use crate::error::system;
+use crate::interruption::Interruption;
 use crate::xdp::{Passed, can_pass, counterpart, open_both, pass_on, put_in_place, unless_down};
-use crate::{
-    ChecksumStatus, Error, Interrupter, LinkType, Next, Packet, PacketMeta, Side, Timeout, xdp,
-};
+use crate::{ChecksumStatus, Error, LinkType, Next, Packet, PacketMeta, Side, Timeout, xdp};
 
 /// The sockets of all queues, and the packets between them.
 #[derive(Debug)]
@@ -104,19 +103,19 @@ impl Bridge {
                 expected: there.link_type,
             });
         }
-        let interrupter = Interrupter::new().map_err(system("make an event"))?;
+        let interruption = Interruption::new().map_err(system("make an event"))?;
         let poller = Poller::new().map_err(system("make a poller"))?;
         let receivers = left.iter().chain(&right).filter_map(|socket| socket.receiver.as_ref());
         for receiver in receivers {
             let inner = receiver.poller()?;
             poller.add_edge(inner.as_fd(), 0).map_err(system("watch a descriptor"))?;
         }
-        poller.add_edge(interrupter.as_fd(), 0).map_err(system("watch a descriptor"))?;
+        poller.add_edge(interruption.as_fd(), 0).map_err(system("watch a descriptor"))?;
         let lanes =
             |from, sockets: &[xdp::Socket]| sockets.iter().map(|_| XdpLane::new(from)).collect();
         let (to_right, to_left) = (lanes(Side::Left, &left), lanes(Side::Right, &right));
         let lanes = Lanes::Xdp(XdpLanes { left, right, to_right, to_left, sent: [0; 2] });
-        Ok(Self { lanes, poller, interrupter, stalled: false })
+        Ok(Self { lanes, poller, interruption, stalled: false })
     }
 }
 
@@ -254,7 +253,7 @@ impl XdpLane {
         if Segment::of(data, link_type).is_some_and(|segment| segment.is_unfinished(data)) {
             meta.checksum = ChecksumStatus::Partial;
         }
-        let mut transit = Transit::new(Packet::new(data, meta), self.from, &mut self.changed);
+        let mut transit = Transit::new(Packet::with_meta(data, meta), self.from, &mut self.changed);
         let verdict = verdict(&mut transit);
         let Some(packet) = transit.outcome(verdict) else {
             self.statistics.dropped += 1;

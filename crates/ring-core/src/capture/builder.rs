@@ -16,7 +16,7 @@ use super::group::CaptureGroupBuilder;
 use super::ring::Ring;
 use super::socket::CaptureSocket;
 use crate::error::{GeometryProblem, no_interface, privileged, system};
-use crate::{Error, LinkType, TimestampSource, link_type};
+use crate::{Error, LinkType, TimestampSource, hardware};
 
 /// The name of all interfaces.
 const ANY: &str = "any";
@@ -415,7 +415,7 @@ impl CaptureBuilder {
 
     fn link_type(&self, hardware_type: Option<u16>) -> Result<Option<LinkType>, Error> {
         let Some(hardware_type) = hardware_type else { return Ok(None) };
-        match link_type::of_hardware(hardware_type) {
+        match hardware::of_hardware(hardware_type) {
             LinkType::UNKNOWN => {
                 Err(Error::HardwareType { name: self.interface.clone(), hardware_type })
             }

@@ -4,12 +4,12 @@ use std::fmt;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use packet_filter::{Ancillary, Filter, Options, Program, Target};
+use packet_filter::{Ancillary, CompileError, Filter, Options, Program, Target};
 use ring_sys::filter as bpf;
 pub use ring_sys::filter::Instruction;
 use ring_sys::packet::abi::PACKET_OUTGOING;
 
-use crate::link_type::{ETHERNET_HARDWARE, RAW_HARDWARE};
+use crate::hardware::{ETHERNET_HARDWARE, RAW_HARDWARE};
 use crate::{Direction, Error, LinkType, Packet};
 
 /// Selects the packets that a capture delivers.
@@ -191,10 +191,16 @@ fn compile(
     link_type: LinkType,
     snaplen: u32,
 ) -> Result<Vec<Instruction>, Error> {
-    let known = packet_filter::LinkType::try_from(u32::from(link_type.0));
-    let known = known.map_err(|_| Error::FilterLinkType { link_type })?;
-    let program = filter.compile(known, &options.target(Target::Socket).snaplen(snaplen));
-    Ok(instructions(&program.map_err(|source| Error::Compile { link_type, source })?))
+    let program = filter.compile(link_type, &options.target(Target::Socket).snaplen(snaplen));
+    Ok(instructions(&program.map_err(not_compiled(link_type))?))
+}
+
+/// The error of compiling an expression for a link type.
+pub(crate) fn not_compiled(link_type: LinkType) -> impl FnOnce(CompileError) -> Error {
+    move |source| match source {
+        CompileError::UnsupportedLinkType { link_type } => Error::FilterLinkType { link_type },
+        source => Error::Compile { link_type, source },
+    }
 }
 
 /// Compiles an expression for a socket that receives from interfaces of all types. The result tests
@@ -282,7 +288,7 @@ mod tests {
     ) -> u32 {
         let mut meta = PacketMeta::new(1, Timestamp::default(), LinkType::UNKNOWN);
         meta.direction = direction;
-        let packet = Packet::new(data, meta);
+        let packet = Packet::with_meta(data, meta);
         let program = interpretable(program).expect("valid");
         program.run(data, packet.wire_len(), &ancillary(&packet, hardware_type, 0))
     }

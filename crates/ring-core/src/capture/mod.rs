@@ -27,8 +27,8 @@ pub(crate) use self::block::Taken;
 pub use self::block::{Block, SharedBlock};
 pub use self::builder::{CaptureBuilder, Outgoing, RingGeometry, RingProfile};
 pub use self::fanout::{Fanout, FanoutMode};
-pub(crate) use self::filter::ancillary;
 pub use self::filter::{CaptureFilter, Instruction, RawFilter};
+pub(crate) use self::filter::{ancillary, not_compiled};
 pub use self::group::{CaptureGroup, CaptureGroupBuilder};
 use self::ring::Ring;
 use self::socket::CaptureSocket;
@@ -254,7 +254,7 @@ impl Capture {
     /// A handle that ends this capture's waits from other threads.
     #[must_use]
     pub fn interrupter(&self) -> Interrupter {
-        self.waiter.interrupter.clone()
+        self.waiter.interruption.interrupter()
     }
 
     /// Totals since the capture was opened.
@@ -265,11 +265,10 @@ impl Capture {
         self.read_counters()?;
         // Totals must never decrease.
         self.statistics.truncated = self.statistics.truncated.max(self.ring.counts.truncated());
-        Ok(Statistics {
-            malformed: self.ring.counts.malformed(),
-            blocks_on_loan: self.ring.loans.count() as u64,
-            ..self.statistics
-        })
+        let mut statistics = self.statistics;
+        statistics.malformed = self.ring.counts.malformed();
+        statistics.blocks_on_loan = self.ring.loans.count() as u64;
+        Ok(statistics)
     }
 
     /// The number of packets that this member of a group with rollover passed on, by cause.
@@ -380,7 +379,7 @@ impl Capture {
             }
             self.ring.give_back(taken.extent.index);
         }
-        if self.waiter.interrupter.take() {
+        if self.waiter.interruption.take() {
             return Ok(Found::Interrupted);
         }
         Ok(self.ready()?.map_or(Found::TimedOut, Found::Block))
@@ -405,7 +404,7 @@ impl Capture {
                 return Ok(Found::Block(taken));
             }
             self.failed |= self.waiter.wait(&self.ring.returned, left)?;
-            if self.waiter.interrupter.take() {
+            if self.waiter.interruption.take() {
                 return Ok(Found::Interrupted);
             }
             if let Some(taken) = self.ready()? {
@@ -525,6 +524,7 @@ impl Capture {
 
 impl PacketSource for Capture {
     type Batch<'a> = Block<'a>;
+    type Error = Error;
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Block<'_>>, Error> {
         Ok(match self.find(timeout)? {

@@ -11,7 +11,7 @@ use super::filter;
 use super::ring::{self, Extent};
 use crate::{
     ChecksumStatus, Direction, LinkType, Packet, PacketMeta, Timestamp, TimestampSource, VlanTag,
-    link_type,
+    hardware,
 };
 
 /// Length of a packet's header and the address that follows it.
@@ -135,14 +135,14 @@ impl Walk {
         if wire_len as usize > bytes.len() {
             counts.count_truncated(index, position);
         }
-        Some((header, Packet::new(bytes, self.meta(header, bytes.len(), wire_len, position))))
+        Some((header, Packet::with_meta(bytes, self.meta(header, bytes.len(), wire_len, position))))
     }
 
     #[inline(always)]
     fn meta(&self, header: &[u8; HEADER], len: usize, wire_len: u32, position: u32) -> PacketMeta {
         let status = u32_at(header, 20);
         let hardware_type = u16_at(header, abi::TPACKET3_SOCKADDR + 8);
-        let link_type = self.link_type.unwrap_or_else(|| link_type::of_hardware(hardware_type));
+        let link_type = self.link_type.unwrap_or_else(|| hardware::of_hardware(hardware_type));
         let timestamp = Timestamp::from_parts(u64::from(u32_at(header, 4)), u32_at(header, 8));
         let mut meta = PacketMeta::new(self.number + u64::from(position), timestamp, link_type);
         meta.timestamp_source = if status & abi::TP_STATUS_TS_RAW_HARDWARE != 0 {

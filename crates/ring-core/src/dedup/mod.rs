@@ -32,9 +32,9 @@ use crate::{Packet, Timestamp};
 ///
 /// let mut dedup = Dedup::new(Duration::from_millis(10));
 /// let seen_at = |nanos| PacketMeta::new(1, Timestamp::from_nanos(nanos), LinkType::ETHERNET);
-/// assert!(!dedup.is_duplicate(&Packet::new(b"frame", seen_at(0))));
-/// assert!(dedup.is_duplicate(&Packet::new(b"frame", seen_at(1_000))));
-/// assert!(!dedup.is_duplicate(&Packet::new(b"frame", seen_at(20_000_000))));
+/// assert!(!dedup.is_duplicate(&Packet::with_meta(b"frame", seen_at(0))));
+/// assert!(dedup.is_duplicate(&Packet::with_meta(b"frame", seen_at(1_000))));
+/// assert!(!dedup.is_duplicate(&Packet::with_meta(b"frame", seen_at(20_000_000))));
 /// ```
 #[derive(Debug)]
 pub struct Dedup {

@@ -63,7 +63,7 @@ proptest! {
             let data = bytes(len % 50, content);
             let mut meta = meta(time);
             meta.interface = interface;
-            let found = dedup.is_duplicate(&Packet::new(&data, meta));
+            let found = dedup.is_duplicate(&Packet::with_meta(&data, meta));
             prop_assert_eq!(found, model.is_duplicate(time, interface, &data));
         }
         prop_assert_eq!(dedup.statistics().forgotten, 0);
@@ -77,7 +77,7 @@ proptest! {
         for (step, _, len, content) in packets {
             time += step / 8;
             let data = bytes(len, content);
-            let found = dedup.is_duplicate(&Packet::new(&data, meta(time)));
+            let found = dedup.is_duplicate(&Packet::with_meta(&data, meta(time)));
             let expected = model.kept.iter().any(|(seen, _, bytes)| {
                 bytes == &data && time - seen <= model.window
             });
@@ -102,8 +102,8 @@ fn everything_that_tells_packets_apart() {
     let mut raw = meta(0);
     raw.link_type = LinkType::RAW;
     for meta in [meta(0), tagged, longer, raw] {
-        assert!(!dedup.is_duplicate(&Packet::new(b"data", meta)));
-        assert!(dedup.is_duplicate(&Packet::new(b"data", meta)));
+        assert!(!dedup.is_duplicate(&Packet::with_meta(b"data", meta)));
+        assert!(dedup.is_duplicate(&Packet::with_meta(b"data", meta)));
     }
     assert_eq!(dedup.statistics().duplicates, 4);
 }
@@ -112,7 +112,7 @@ fn everything_that_tells_packets_apart() {
 fn one_that_comes_again_and_again_is_let_through_once_a_window() {
     let mut dedup = Dedup::new(nanos(100));
     let through =
-        (0..1000).filter(|&at| !dedup.is_duplicate(&Packet::new(b"hello", meta(at * 10))));
+        (0..1000).filter(|&at| !dedup.is_duplicate(&Packet::with_meta(b"hello", meta(at * 10))));
     assert_eq!(through.count(), 1000_usize.div_ceil(11));
 }
 
@@ -120,8 +120,8 @@ fn one_that_comes_again_and_again_is_let_through_once_a_window() {
 fn a_packet_that_is_too_long_is_let_through() {
     let mut dedup = Dedup::with_memory(nanos(100), 0);
     let data = vec![1; 60_000];
-    assert!(!dedup.is_duplicate(&Packet::new(&data, meta(0))));
-    assert!(!dedup.is_duplicate(&Packet::new(&data, meta(0))));
+    assert!(!dedup.is_duplicate(&Packet::with_meta(&data, meta(0))));
+    assert!(!dedup.is_duplicate(&Packet::with_meta(&data, meta(0))));
     assert_eq!(dedup.statistics().forgotten, 2);
 }
 

@@ -209,12 +209,13 @@ impl CaptureFile {
 
 impl PacketSource for CaptureFile {
     type Batch<'a> = StoredBatch<'a>;
+    type Error = Error;
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<StoredBatch<'_>>, Error> {
         if self.finished {
             return Ok(Next::End);
         }
-        if self.pipe.as_ref().is_some_and(|pipe| pipe.interrupter.take()) {
+        if self.pipe.as_ref().is_some_and(|pipe| pipe.interruption.take()) {
             return Ok(Next::Interrupted);
         }
         let filled = self.fill(timeout);
@@ -232,7 +233,9 @@ impl PacketSource for CaptureFile {
 
     /// Totals of the packets delivered so far. `drops` are those in a pcapng file's own statistics.
     fn statistics(&mut self) -> Result<Statistics, Error> {
-        Ok(Statistics { drops: self.parser.drops(), ..self.found.statistics })
+        let mut statistics = self.found.statistics;
+        statistics.drops = self.parser.drops();
+        Ok(statistics)
     }
 
     fn link_type(&self) -> Option<LinkType> {
@@ -248,7 +251,7 @@ impl PacketSource for CaptureFile {
     }
 
     fn interrupter(&self) -> Option<Interrupter> {
-        self.pipe.as_ref().map(|pipe| pipe.interrupter.clone())
+        self.pipe.as_ref().map(|pipe| pipe.interruption.interrupter())
     }
 
     fn readiness(&self) -> Option<BorrowedFd<'_>> {

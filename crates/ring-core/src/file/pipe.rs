@@ -8,7 +8,8 @@ use std::time::Instant;
 use ring_sys::event::Poller;
 
 use crate::error::system;
-use crate::{Error, Interrupter, Timeout};
+use crate::interruption::Interruption;
+use crate::{Error, Timeout};
 
 const PIPE: u64 = 0;
 const INTERRUPTED: u64 = 1;
@@ -17,7 +18,7 @@ const INTERRUPTED: u64 = 1;
 #[derive(Debug)]
 pub(crate) struct PipeWait {
     poller: Poller,
-    pub(crate) interrupter: Interrupter,
+    pub(crate) interruption: Interruption,
     /// A duplicate of the pipe's descriptor, which keeps it open while the poller watches it.
     _pipe: OwnedFd,
 }
@@ -44,9 +45,11 @@ impl PipeWait {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
             added => added.map_err(system("watch a descriptor"))?,
         }
-        let interrupter = Interrupter::new().map_err(system("make an event"))?;
-        poller.add_level(interrupter.as_fd(), INTERRUPTED).map_err(system("watch a descriptor"))?;
-        Ok(Some(Self { poller, interrupter, _pipe: pipe }))
+        let interruption = Interruption::new().map_err(system("make an event"))?;
+        poller
+            .add_level(interruption.as_fd(), INTERRUPTED)
+            .map_err(system("watch a descriptor"))?;
+        Ok(Some(Self { poller, interruption, _pipe: pipe }))
     }
 
     pub(crate) fn wait(&self, timeout: Timeout) -> Result<Waited, Error> {
@@ -57,7 +60,7 @@ impl PipeWait {
             self.poller
                 .wait(left, |seen| readable |= seen.key == PIPE)
                 .map_err(system("wait for the pipe"))?;
-            if self.interrupter.take() {
+            if self.interruption.take() {
                 return Ok(Waited::Interrupted);
             }
             if readable {

@@ -224,17 +224,19 @@ fn check_sequences_are_no_data() {
         let (meta, data) = &packets[0];
         assert_eq!((meta.fcs_len, &data[..]), (len, &frame[..]));
         let rest = &frame[..15 - usize::from(len)];
-        assert_eq!(Packet::new(data, *meta).without_fcs(), (rest, rest.len() as u32));
+        let packet = Packet::with_meta(data, *meta).without_fcs();
+        assert_eq!((packet.data(), packet.wire_len()), (rest, rest.len() as u32));
     }
     // A truncated frame may lack its check sequence, in part or altogether.
     let mut meta = PacketMeta::new(1, Timestamp::default(), LinkType::ETHERNET);
     (meta.wire_len, meta.fcs_len) = (15, 4);
     for captured in 0..=frame.len() {
-        let (data, wire_len) = Packet::new(&frame[..captured], meta).without_fcs();
+        let packet = Packet::with_meta(&frame[..captured], meta).without_fcs();
+        let (data, wire_len) = (packet.data(), packet.wire_len());
         assert_eq!((data, wire_len), (&frame[..captured.min(11)], 11));
     }
     meta.wire_len = 0;
-    assert_eq!(Packet::new(b"ab", meta).without_fcs(), (&b""[..], 0));
+    assert_eq!(Packet::with_meta(b"ab", meta).without_fcs().wire_len(), 0);
 }
 
 #[test]

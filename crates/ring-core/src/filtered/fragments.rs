@@ -200,6 +200,6 @@ impl Fragments {
 
 impl Held {
     pub(super) fn packet(&self) -> Packet<'_> {
-        Packet::new(&self.data, self.meta)
+        Packet::with_meta(&self.data, self.meta)
     }
 }

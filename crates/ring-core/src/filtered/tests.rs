@@ -1,12 +1,9 @@
 //! Filtered sources.
 
-use std::os::fd::BorrowedFd;
-
 use super::*;
-use crate::{Interrupter, Next, Timeout};
-use crate::{MemorySource, PacketMeta, Timestamp, VlanTag};
+use crate::{MemorySource, Next, PacketMeta, SelectedError, Timeout, Timestamp, VlanTag};
 
-fn numbers(source: &mut impl PacketSource) -> Result<Vec<u64>, Error> {
+fn numbers<S: PacketSource>(source: &mut S) -> Result<Vec<u64>, S::Error> {
     let mut numbers = Vec::new();
     while let Next::Batch(batch) = source.next_batch(Timeout::Now)? {
         numbers.extend(batch.packets().map(|packet| packet.number()));
@@ -38,7 +35,9 @@ fn each_link_type_and_place_of_the_tag_has_its_program() {
     let mut ethernet_alone = MemorySource::new(LinkType::ETHERNET);
     ethernet_alone.push(Timestamp::default(), &ethernet);
     ethernet_alone.push(Timestamp::default(), &tagged);
-    ethernet_alone.push_with(PacketMeta { number: 3, ..apart }, &ethernet);
+    let mut third = apart;
+    third.number = 3;
+    ethernet_alone.push_with(third, &ethernet);
     let filter = "vlan 7 and ip proto 6".parse().expect("parses");
     let mut vlan = Filtered::new(ethernet_alone, filter).expect("compiles");
     assert_eq!(numbers(&mut vlan).expect("no error"), [2, 3]);
@@ -58,7 +57,10 @@ fn what_cannot_be_filtered_is_an_error_if_there_is_nothing_else() {
     let mut later = Unknowing(MemorySource::new(usb));
     later.0.push(Timestamp::default(), b"usb");
     let mut later = Filtered::new(later, filter.clone()).expect("nothing to compile yet");
-    assert!(matches!(numbers(&mut later), Err(Error::FilterLinkType { .. })));
+    assert!(matches!(
+        numbers(&mut later),
+        Err(SelectedError::Decision(Error::FilterLinkType { .. }))
+    ));
     assert_eq!((numbers(&mut later).expect("the end"), later.untestable()), (vec![], 1));
     let mut mixed = Unknowing(MemorySource::new(usb));
     mixed.0.push(Timestamp::default(), b"usb");
@@ -79,6 +81,7 @@ struct Unknowing(MemorySource);
 
 impl PacketSource for Unknowing {
     type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
+    type Error = Error;
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
         self.0.next_batch(timeout)
@@ -94,14 +97,6 @@ impl PacketSource for Unknowing {
 
     fn is_live(&self) -> bool {
         false
-    }
-
-    fn interrupter(&self) -> Option<Interrupter> {
-        None
-    }
-
-    fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        None
     }
 }
 

@@ -12,7 +12,7 @@ use super::ring::{Headers, Ring};
 use super::timestamp::Timestamps;
 use super::{Injector, Limits};
 use crate::error::{no_interface, privileged, system};
-use crate::{Error, LinkType, link_type};
+use crate::{Error, LinkType, hardware};
 
 /// Maximum length of a frame with offloads, by the fields of IP and of `struct virtio_net_hdr`.
 const LONGEST: usize = u16::MAX as usize;
@@ -162,7 +162,7 @@ impl InjectorBuilder {
         let index = interface::index(&self.interface).map_err(missing)?;
         let hardware_type = interface::hardware_type(&self.interface).map_err(missing)?;
         let mtu = interface::mtu(&self.interface).map_err(missing)? as usize;
-        let link_type = link_type::of_hardware(hardware_type);
+        let link_type = hardware::of_hardware(hardware_type);
         let header = match link_type {
             LinkType::ETHERNET => 14,
             LinkType::RAW => 0,

@@ -421,6 +421,8 @@ impl Injector {
 /// injector was opened for [offloads](InjectorBuilder::offloads). Bytes that were not captured are
 /// not sent.
 impl PacketSink for Injector {
+    type Error = Error;
+
     fn send(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
         self.check_packet(packet)?;
         self.make_room(Timeout::Never)?;

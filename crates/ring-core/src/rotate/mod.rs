@@ -347,6 +347,8 @@ impl RotatingWriter {
 }
 
 impl PacketSink for RotatingWriter {
+    type Error = Error;
+
     fn send(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
         self.write(packet)
     }

@@ -57,7 +57,7 @@ impl Drop for Folder {
 
 fn write(writer: &mut RotatingWriter, seconds: u64) -> Result<(), Error> {
     let time = Timestamp::from_parts(seconds, 0);
-    writer.write(&Packet::new(&[0; 100], PacketMeta::new(1, time, LinkType::ETHERNET)))
+    writer.write(&Packet::with_meta(&[0; 100], PacketMeta::new(1, time, LinkType::ETHERNET)))
 }
 
 fn of(numbers: impl Iterator<Item = u64>) -> Vec<u64> {
@@ -205,7 +205,8 @@ fn a_capture_without_packets_leaves_a_file() {
 fn each_file_has_the_statistics() {
     let folder = Folder::new("statistics");
     let mut writer = folder.writer("x", Rotation::new().size(1));
-    let totals = Statistics { packets: 9, drops: 4, ..Statistics::default() };
+    let mut totals = Statistics::default();
+    (totals.packets, totals.drops) = (9, 4);
     writer.set_statistics(0, &totals, Timestamp::default());
     for at in 0..2 {
         write(&mut writer, at).unwrap();

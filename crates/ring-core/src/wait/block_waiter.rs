@@ -11,8 +11,9 @@ use std::time::Duration;
 use ring_sys::event::{self, Event, Poller, READABLE, Readiness, Ticker};
 use ring_sys::packet::PacketSocket;
 
+use crate::Error;
 use crate::error::system;
-use crate::{Error, Interrupter};
+use crate::interruption::Interruption;
 
 const SOCKET: u64 = 0;
 const RETURNED: u64 = 1;
@@ -26,7 +27,7 @@ const DOWN_CHECK: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct BlockWaiter {
     poller: Poller,
-    pub(crate) interrupter: Interrupter,
+    pub(crate) interruption: Interruption,
     /// Present only while the interface is down.
     ticker: Option<Ticker>,
     /// `true` if blocks are reported to another poller instead.
@@ -37,19 +38,19 @@ pub(crate) struct BlockWaiter {
 impl BlockWaiter {
     /// Creates a waiter for this socket, for returned blocks, and for interruptions.
     pub(crate) fn new(socket: &PacketSocket, returned: &Event) -> Result<Self, Error> {
-        let interrupter = Interrupter::new().map_err(system("make an event"))?;
+        let interruption = Interruption::new().map_err(system("make an event"))?;
         let poller = Poller::new().map_err(system("make a poller"))?;
         let sources = [
             (socket.as_fd(), SOCKET),
             (returned.as_fd(), RETURNED),
-            (interrupter.as_fd(), INTERRUPTED),
+            (interruption.as_fd(), INTERRUPTED),
         ];
         for (descriptor, key) in sources {
             poller.add_edge(descriptor, key).map_err(system("watch a descriptor"))?;
         }
         Ok(Self {
             poller,
-            interrupter,
+            interruption,
             ticker: None,
             #[cfg(feature = "tokio")]
             silent: false,
@@ -81,7 +82,7 @@ impl BlockWaiter {
     /// Sleeps for `time` regardless of the socket. Only an interruption or a returned block ends it
     /// early.
     pub(crate) fn sleep(&self, returned: &Event, time: Duration) -> Result<(), Error> {
-        let others = [(returned.as_fd(), READABLE), (self.interrupter.as_fd(), READABLE)];
+        let others = [(returned.as_fd(), READABLE), (self.interruption.as_fd(), READABLE)];
         event::poll(others, Some(time)).map(drop).map_err(system("wait for packets"))
     }
 

@@ -52,7 +52,7 @@ pub(crate) fn cook<'a>(packet: &Packet<'a>, memory: &'a mut Vec<u8>) -> Packet<'
     let mut meta = *packet.meta();
     meta.link_type = LinkType::LINUX_SLL2;
     meta.wire_len = meta.wire_len.saturating_sub(skipped as u32).saturating_add(HEADER as u32);
-    Packet::new(memory, meta)
+    Packet::with_meta(memory, meta)
 }
 
 /// Protocol, hardware type, length of the replaced header, and the sender's address.

@@ -49,7 +49,7 @@ use crate::{Error, LinkType, Packet, PacketSink, SinkStatistics, Statistics, Tim
 /// let time = Timestamp::from_nanos(1_700_000_000_000_000_001);
 /// let mut meta = PacketMeta::new(1, time, LinkType::ETHERNET);
 /// meta.interface = 3;
-/// writer.write(&Packet::new(b"at least fourteen bytes", meta))?;
+/// writer.write(&Packet::with_meta(b"at least fourteen bytes", meta))?;
 /// writer.finish()?;
 /// # std::fs::remove_dir_all(&folder).unwrap();
 /// # Ok(())
@@ -276,6 +276,8 @@ impl CaptureWriter {
 }
 
 impl PacketSink for CaptureWriter {
+    type Error = Error;
+
     fn send(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
         self.write(packet)
     }

@@ -126,7 +126,7 @@ proptest! {
         let mut expected = Vec::new();
         for (at, (meta, data, comment, dropped)) in packets.iter().enumerate() {
             let annotation = Annotation { comment: comment.as_deref(), dropped: *dropped };
-            let packet = Packet::new(data, *meta);
+            let packet = Packet::with_meta(data, *meta);
             if writer.write_annotated(&packet, &annotation).is_err() {
                 writer.write_annotated(&packet, &annotation).expect("there is one error");
             }
@@ -165,7 +165,7 @@ proptest! {
         let fcs_len = packets[0].0.fcs_len.next_multiple_of(2);
         for (mut meta, data, ..) in packets {
             meta.fcs_len = fcs_len;
-            let result = writer.write(&Packet::new(&data, meta));
+            let result = writer.write(&Packet::with_meta(&data, meta));
             let time = meta.timestamp;
             if time.seconds() > u64::from(u32::MAX) {
                 prop_assert_eq!(unwritable(result.unwrap_err()), Unwritable::Time(time));
@@ -198,7 +198,7 @@ fn without_a_flush_whole_records_are_there() {
     let mut writer =
         CaptureWriter::builder().buffer(1000).to_writer(shared.clone()).expect("writable");
     for at in 0..300_u64 {
-        writer.write(&Packet::new(&vec![1; at as usize % 70], meta(at))).expect("writable");
+        writer.write(&Packet::with_meta(&vec![1; at as usize % 70], meta(at))).expect("writable");
     }
     let before = shared.packets().len();
     assert!((250..300).contains(&before), "{before}");
@@ -213,10 +213,10 @@ fn long_packets_are_cut_where_the_interface_says() {
     writer.add_interface(0, InterfaceDescription::new(LinkType::ETHERNET).snaplen(64)).unwrap();
     let mut tagged = meta(1);
     tagged.vlan = Some(VlanTag { tpid: 0x8100, tci: 5 });
-    writer.write(&Packet::new(&[7; 62], tagged)).unwrap();
+    writer.write(&Packet::with_meta(&[7; 62], tagged)).unwrap();
     let mut far = meta(2);
     far.interface = 1;
-    writer.write(&Packet::new(&vec![8; 300_000], far)).unwrap();
+    writer.write(&Packet::with_meta(&vec![8; 300_000], far)).unwrap();
     let statistics = writer.finish().unwrap();
     assert_eq!((statistics.packets, statistics.truncated, statistics.bytes), (2, 2, 64 + 262_144));
     let packets = shared.packets();
@@ -230,7 +230,11 @@ fn statistics_are_totals() {
     let shared = Shared::default();
     let mut writer = CaptureWriter::builder().to_writer(shared.clone()).expect("writable");
     writer.add_interface(4, InterfaceDescription::new(LinkType::RAW).name("tun0")).unwrap();
-    let totals = |packets, drops| Statistics { packets, drops, ..Statistics::default() };
+    let totals = |packets, drops| {
+        let mut totals = Statistics::default();
+        (totals.packets, totals.drops) = (packets, drops);
+        totals
+    };
     writer.set_statistics(4, &totals(10, 2), Timestamp::from_nanos(5));
     writer.write_statistics().unwrap();
     writer.write_statistics().unwrap();
@@ -263,7 +267,7 @@ fn what_does_not_fit_is_refused_and_nothing_of_it_is_written() {
     let filter = InterfaceDescription::new(LinkType::RAW).filter(&long[1..]);
     let error = writer.add_interface(0, filter).unwrap_err();
     assert_eq!(unwritable(error), Unwritable::TextLength { length: 65_536, limit });
-    let packet = Packet::new(b"data", meta(1));
+    let packet = Packet::with_meta(b"data", meta(1));
     let error = writer.write_annotated(&packet, &Annotation::new().comment(&long)).unwrap_err();
     assert_eq!(unwritable(error), Unwritable::TextLength { length: 65_536, limit });
     writer.write_annotated(&packet, &Annotation::new().comment(&long[1..])).unwrap();
@@ -275,10 +279,10 @@ fn what_does_not_fit_is_refused_and_nothing_of_it_is_written() {
     let mut other = meta(0);
     for interface in 0..65_536 {
         other.interface = interface;
-        writer.write(&Packet::new(b"", other)).unwrap();
+        writer.write(&Packet::with_meta(b"", other)).unwrap();
     }
     other.interface = 65_536;
-    let error = writer.write(&Packet::new(b"", other)).unwrap_err();
+    let error = writer.write(&Packet::with_meta(b"", other)).unwrap_err();
     assert_eq!(unwritable(error), Unwritable::TooManyInterfaces { limit: 65_536 });
 }
 
@@ -315,7 +319,7 @@ fn a_file_is_one_before_its_first_packet() {
 fn nothing_lies_in_the_buffer_for_more_than_a_second() {
     let shared = Shared::default();
     let mut writer = CaptureWriter::builder().to_writer(shared.clone()).expect("written");
-    let packet = |seconds: u64| Packet::new(&[7; 60], meta(seconds * 1_000_000_000));
+    let packet = |seconds: u64| Packet::with_meta(&[7; 60], meta(seconds * 1_000_000_000));
     let written = || shared.bytes.lock().unwrap().len() as u64;
     assert_eq!(writer.flush_due(), None, "the header is handed over");
     writer.write(&packet(1)).expect("written");
@@ -383,7 +387,7 @@ fn packets_of_every_link_type_fit_into_a_cooked_file() {
         for (link_type, data, direction) in packets {
             let mut meta = PacketMeta::new(1, Timestamp::from_nanos(1000), link_type);
             (meta.interface, meta.direction, meta.wire_len) = (7, direction, 100);
-            writer.write(&Packet::new(data, meta)).expect("whatever its link type");
+            writer.write(&Packet::with_meta(data, meta)).expect("whatever its link type");
         }
         writer.finish().expect("written");
         let mut file = shared.file();

@@ -193,7 +193,7 @@ impl<'a> Iterator for XdpPackets<'a> {
         self.position += 1;
         self.meta.number += 1;
         // `Packet::new` raises the length to that of the data.
-        Some(Packet::new(data, meta))
+        Some(Packet::with_meta(data, meta))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -118,6 +118,7 @@ impl Group {
 /// Each batch is from one member; packet numbers are unique within the group.
 impl PacketSource for Group {
     type Batch<'a> = Batch<'a>;
+    type Error = crate::Error;
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Batch<'_>>, crate::Error> {
         Ok(match self.sockets.turn(timeout)? {

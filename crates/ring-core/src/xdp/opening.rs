@@ -30,7 +30,8 @@ use super::sender::Sender;
 use super::socket::Socket;
 use super::steering::link_type;
 use super::umem::{Umem, check};
-use crate::{Interrupter, LinkType};
+use crate::LinkType;
+use crate::interruption::Interruption;
 
 /// A bound socket and its rings. If opening fails half-way, dropping this undoes everything. The
 /// fields are dropped in order: the rings, which keep the socket alive, then the socket, then the
@@ -96,8 +97,8 @@ impl SocketBuilder {
         if zero_copy {
             bound.rings.set_zero_copy();
         }
-        let interrupter =
-            Interrupter::new().map_err(|source| Error::System { operation: "eventfd", source })?;
+        let interruption =
+            Interruption::new().map_err(|source| Error::System { operation: "eventfd", source })?;
         let promiscuous = if self.promiscuous { Some(Promiscuous::join(index)?) } else { None };
         let control = PacketSocket::new()
             .map_err(|source| explain("opening a packet socket", "cap_net_raw", None, source))?;
@@ -140,7 +141,7 @@ impl SocketBuilder {
         let receiver = match rx {
             Some(rx) => {
                 let endpoint = endpoint.clone();
-                Some(Receiver::new(rx, share, self.wait, endpoint, waiter, interrupter))
+                Some(Receiver::new(rx, share, self.wait, endpoint, waiter, interruption))
             }
             None => {
                 umem.shared.memory.returns.leave(&waiter);

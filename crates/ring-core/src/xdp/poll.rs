@@ -63,7 +63,7 @@ impl Receiver {
         if self.fill().takes_wakeup() {
             self.endpoint.wake_receive()?;
         }
-        if self.interrupter.take() {
+        if self.interruption.take() {
             return Ok(Woken::Interrupted);
         }
         if self.poller.get().is_some() {
@@ -133,7 +133,7 @@ impl Receiver {
         }
         // Waiting is dominated by the cost of wake-ups, so the clock is read only when necessary.
         loop {
-            if self.interrupter.take() {
+            if self.interruption.take() {
                 return Ok(Woken::Interrupted);
             }
             if left == Some(Duration::ZERO) {
@@ -157,7 +157,7 @@ impl Receiver {
             return Ok(false);
         };
         let pause = left.map_or(pause, |left| left.min(pause)).min(CHECKED);
-        event::poll([(self.interrupter.as_fd(), READABLE)], Some(pause)).map_err(poll_failed)?;
+        event::poll([(self.interruption.as_fd(), READABLE)], Some(pause)).map_err(poll_failed)?;
         Ok(true)
     }
 
@@ -190,7 +190,7 @@ impl Receiver {
                 self.refill()?;
             }
             let over = until.is_some_and(|until| Instant::now() >= until);
-            if over || self.interrupter.is_raised() {
+            if over || self.interruption.is_raised() {
                 return self.take_received();
             }
         }
@@ -203,7 +203,7 @@ impl Receiver {
             return self.sleep_short_of_frames(left);
         }
         let Some(socket) = self.endpoint.descriptor() else { return self.take_received() };
-        let waits = [(socket, READABLE), (self.interrupter.as_fd(), READABLE)];
+        let waits = [(socket, READABLE), (self.interruption.as_fd(), READABLE)];
         let limit = left.map_or(CHECKED, |left| left.min(CHECKED));
         let [socket, _] = event::poll(waits, Some(limit)).map_err(poll_failed)?;
         self.awake(socket)
@@ -223,7 +223,7 @@ impl Receiver {
         let Some(descriptor) = endpoint.descriptor() else { return self.take_received() };
         let waits = [
             (descriptor, READABLE),
-            (self.interrupter.as_fd(), READABLE),
+            (self.interruption.as_fd(), READABLE),
             (waiter.event.as_fd(), READABLE),
         ];
         let [socket, ..] = event::poll(waits, Some(limit)).map_err(poll_failed)?;
@@ -312,7 +312,7 @@ impl Receiver {
         if let Some(socket) = self.endpoint.descriptor() {
             poller.add_edge(socket, SOCKET)?;
         }
-        poller.add_edge(self.interrupter.as_fd(), INTERRUPTED)?;
+        poller.add_edge(self.interruption.as_fd(), INTERRUPTED)?;
         poller.add_edge(self.waiter.event.as_fd(), RETURNED)?;
         let ticker = Ticker::new(CHECKED)?;
         poller.add_edge(ticker.as_fd(), TICKED)?;

@@ -14,6 +14,7 @@ use super::fill::Fill;
 use super::memory::{Lease, Refused};
 use super::poll::Watch;
 use super::ring::Ring;
+use crate::interruption::Interruption;
 use crate::wait::{FrameWaiter, PacketCoalescing, SpinTime, Wait};
 use crate::{Interrupter, LinkType, Next, PacketSource, Statistics, Timeout, Timestamp};
 
@@ -60,7 +61,7 @@ pub struct Receiver {
     broken: Option<Jumped>,
     pub(crate) spin: SpinTime,
     pub(crate) coalescing: PacketCoalescing,
-    pub(crate) interrupter: Interrupter,
+    pub(crate) interruption: Interruption,
     pub(crate) waiter: Arc<FrameWaiter>,
     pub(crate) poller: OnceCell<Watch>,
     pub(crate) endpoint: Arc<Endpoint>,
@@ -100,7 +101,7 @@ impl Receiver {
         wait: Wait,
         endpoint: Arc<Endpoint>,
         waiter: Arc<FrameWaiter>,
-        interrupter: Interrupter,
+        interruption: Interruption,
     ) -> Self {
         Self {
             rx,
@@ -121,7 +122,7 @@ impl Receiver {
             broken: None,
             spin: SpinTime::new(wait),
             coalescing: PacketCoalescing::new(wait),
-            interrupter,
+            interruption,
             waiter,
             poller: OnceCell::new(),
             endpoint,
@@ -163,15 +164,14 @@ impl Receiver {
     pub(crate) fn totals(&self) -> Result<Statistics, Error> {
         let counted = self.receiver_statistics()?;
         let drops = counted.dropped + counted.ring_full;
-        Ok(Statistics {
-            packets: counted.delivered + drops,
-            drops,
-            freezes: counted.fill_empty,
-            malformed: counted.malformed,
-            ring_exhausted: counted.starved,
-            blocks_on_loan: counted.held,
-            ..Statistics::default()
-        })
+        let mut totals = Statistics::default();
+        totals.packets = counted.delivered + drops;
+        totals.drops = drops;
+        totals.freezes = counted.fill_empty;
+        totals.malformed = counted.malformed;
+        totals.ring_exhausted = counted.starved;
+        totals.blocks_on_loan = counted.held;
+        Ok(totals)
     }
 
     /// The socket's packet memory.
@@ -441,6 +441,7 @@ impl Receiver {
 
 impl PacketSource for Receiver {
     type Batch<'a> = Batch<'a>;
+    type Error = crate::Error;
 
     #[inline]
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Batch<'_>>, crate::Error> {
@@ -463,7 +464,7 @@ impl PacketSource for Receiver {
     }
 
     fn interrupter(&self) -> Option<Interrupter> {
-        Some(self.interrupter.clone())
+        Some(self.interruption.interrupter())
     }
 
     fn readiness(&self) -> Option<BorrowedFd<'_>> {

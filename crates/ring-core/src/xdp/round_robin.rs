@@ -10,6 +10,7 @@ use super::batch::Batch;
 use super::error::{Error, unless_down};
 use super::poll::{STARVED, Woken};
 use super::socket::Socket;
+use crate::interruption::Interruption;
 use crate::wait::Deadline;
 use crate::{Interrupter, Timeout};
 
@@ -20,7 +21,7 @@ pub(crate) struct RoundRobin {
     next: usize,
     /// The number of the next packet, over all sockets.
     number: u64,
-    interrupter: Interrupter,
+    interruption: Interruption,
     poller: OnceCell<Poller>,
 }
 
@@ -37,13 +38,13 @@ pub(crate) enum Turn {
 
 impl RoundRobin {
     pub(crate) fn new() -> Result<Self, Error> {
-        let interrupter =
-            Interrupter::new().map_err(|source| Error::System { operation: "eventfd", source })?;
-        Ok(Self { next: 0, number: 1, interrupter, poller: OnceCell::new() })
+        let interruption =
+            Interruption::new().map_err(|source| Error::System { operation: "eventfd", source })?;
+        Ok(Self { next: 0, number: 1, interruption, poller: OnceCell::new() })
     }
 
-    pub(crate) fn interrupter(&self) -> &Interrupter {
-        &self.interrupter
+    pub(crate) fn interrupter(&self) -> Interrupter {
+        self.interruption.interrupter()
     }
 
     /// Waits until one of the sockets has taken packets. The sockets must be the same in each call,
@@ -58,7 +59,7 @@ impl RoundRobin {
         // Done first, so that each socket knows that its descriptor is waited for.
         self.poller(sockets)?;
         loop {
-            if self.interrupter.take() {
+            if self.interruption.take() {
                 return Ok(Turn::Interrupted);
             }
             for _ in 0..sockets.len() {
@@ -110,7 +111,7 @@ impl RoundRobin {
         }
         let failed = |source| Error::System { operation: "epoll", source };
         let poller = Poller::new().map_err(failed)?;
-        poller.add_edge(self.interrupter.as_fd(), 0).map_err(failed)?;
+        poller.add_edge(self.interruption.as_fd(), 0).map_err(failed)?;
         add(&poller, sockets)?;
         Ok(self.poller.get_or_init(|| poller))
     }

@@ -8,6 +8,8 @@ use crate::{Packet, PacketSink, SinkStatistics, Timeout};
 /// Packets are copied into frames. VLAN tags that were removed on receipt are reinserted. The
 /// packet's link type must be the interface's.
 impl PacketSink for Sender {
+    type Error = crate::Error;
+
     fn send(&mut self, packet: &Packet<'_>) -> Result<(), crate::Error> {
         let expected = self.endpoint.link_type;
         if packet.link_type() != expected {
@@ -35,19 +37,20 @@ impl PacketSink for Sender {
     /// Packets that the kernel refused are counted only as far as it reports them.
     fn statistics(&self) -> SinkStatistics {
         let counted = self.sender_statistics().unwrap_or(self.statistics);
-        SinkStatistics {
-            packets: counted.sent.saturating_sub(counted.invalid),
-            bytes: counted.bytes,
-            rejected: counted.invalid,
-            tags_lost: self.tags_lost,
-            ..SinkStatistics::default()
-        }
+        let mut totals = SinkStatistics::default();
+        totals.packets = counted.sent.saturating_sub(counted.invalid);
+        totals.bytes = counted.bytes;
+        totals.rejected = counted.invalid;
+        totals.tags_lost = self.tags_lost;
+        totals
     }
 }
 
 /// As the sending half. A socket that only receives returns
 /// [`xdp::Error::WrongDirection`](super::Error::WrongDirection).
 impl PacketSink for Socket {
+    type Error = crate::Error;
+
     fn send(&mut self, packet: &Packet<'_>) -> Result<(), crate::Error> {
         PacketSink::send(self.sender()?, packet)
     }

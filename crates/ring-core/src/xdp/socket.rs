@@ -191,6 +191,7 @@ impl Socket {
 /// the wait.
 impl PacketSource for Socket {
     type Batch<'a> = Batch<'a>;
+    type Error = crate::Error;
 
     #[inline]
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Batch<'_>>, crate::Error> {

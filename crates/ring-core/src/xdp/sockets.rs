@@ -154,7 +154,8 @@ impl Sockets {
 
     /// The sum of the totals of all sockets, which share a memory, and of those that were replaced.
     pub(crate) fn statistics(&self) -> Result<Statistics, Error> {
-        let mut sum = Statistics { blocks_on_loan: 0, ..self.before };
+        let mut sum = self.before;
+        sum.blocks_on_loan = 0;
         for socket in &self.open {
             let receiver = socket.receiver.as_ref().ok_or(Error::WrongDirection("receive"))?;
             let totals = receiver.totals()?;
@@ -170,7 +171,7 @@ impl Sockets {
     }
 
     pub(crate) fn interrupter(&self) -> Interrupter {
-        self.round_robin.interrupter().clone()
+        self.round_robin.interrupter()
     }
 
     /// The descriptor that becomes readable when a socket may have packets.

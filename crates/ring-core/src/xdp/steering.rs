@@ -6,7 +6,7 @@ use ring_sys::interface;
 
 use super::error::Error;
 use crate::LinkType;
-use crate::link_type;
+use crate::hardware;
 
 /// A filter compiled for an XDP program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +22,7 @@ impl Steering {
         options: &Options,
         hardware_type: u16,
     ) -> Result<Self, Error> {
-        let link_type = match link_type(hardware_type) {
-            LinkType::RAW => packet_filter::LinkType::RawIp,
-            _ => packet_filter::LinkType::Ethernet,
-        };
+        let link_type = link_type(hardware_type);
         let fragment = filter.xdp_for(link_type, options).map_err(Error::Filter)?;
         let convert = |instruction: &EbpfInstruction| Instruction {
             code: instruction.code,
@@ -39,7 +36,7 @@ impl Steering {
 
 /// The link type of packets of an interface, as an XDP program sees them.
 pub(crate) fn link_type(hardware_type: u16) -> LinkType {
-    match link_type::of_hardware(hardware_type) {
+    match hardware::of_hardware(hardware_type) {
         LinkType::RAW => LinkType::RAW,
         _ => LinkType::ETHERNET,
     }

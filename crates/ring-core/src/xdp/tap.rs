@@ -221,6 +221,7 @@ impl Tap {
 
 impl PacketSource for Tap {
     type Batch<'a> = TapBatch<'a>;
+    type Error = crate::Error;
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<TapBatch<'_>>, crate::Error> {
         if let Some(error) = self.failed.take() {

@@ -23,7 +23,8 @@ use super::queue::{QueuePlace, QueueRings};
 use super::ring::Ring;
 use super::ring::fake::{self, KernelRing};
 use super::*;
-use crate::{Interrupter, LinkType, Next, PacketBatch as _, PacketSource as _, Timeout};
+use crate::interruption::Interruption;
+use crate::{LinkType, Next, PacketBatch as _, PacketSource as _, Timeout};
 
 /// The kernel's side of a socket.
 struct Kernel {
@@ -80,9 +81,9 @@ fn socket_on(
     });
     assert!(rings.receiver_came());
     let waiter = umem.shared.memory.returns.join().expect("an event");
-    let interrupter = Interrupter::new().expect("an event");
+    let interruption = Interruption::new().expect("an event");
     let (share, wait) = (rings.fill.want(size), Wait::Sleep);
-    let receiver = Receiver::new(rx, share, wait, endpoint.clone(), waiter, interrupter);
+    let receiver = Receiver::new(rx, share, wait, endpoint.clone(), waiter, interruption);
     let sender = Sender::new(tx, endpoint);
     (Socket { receiver: Some(receiver), sender: Some(sender) }, rx_kernel, tx_kernel)
 }

@@ -197,12 +197,12 @@ pub(crate) fn raw_packets_are_injected_into_a_tun_device() -> Result {
         let packets = [datagram(1, 60), datagram(2, 1500), six()];
         let time = Timestamp::from_nanos(0);
         for packet in &packets {
-            injector.send(&Packet::new(packet, PacketMeta::new(1, time, LinkType::RAW)))?;
+            injector.send(&Packet::with_meta(packet, PacketMeta::new(1, time, LinkType::RAW)))?;
         }
         let ethernet = frame(3, 60);
         let wrong = PacketMeta::new(1, time, LinkType::ETHERNET);
         assert!(
-            injector.send(&Packet::new(&ethernet, wrong)).is_err(),
+            injector.send(&Packet::with_meta(&ethernet, wrong)).is_err(),
             "not the device's link type"
         );
         assert!(injector.send_frame(&datagram(4, 1501)).is_err(), "longer than the MTU");

@@ -195,7 +195,7 @@ fn captured(input: &Input<'_>, width: Width) {
     look.decimals = if bit(10) { 9 } else { 6 };
     let mut printer = Printer::new(Clock::new(false), look);
     let mut text = Vec::new();
-    let _ = printer.print(&mut text, width, &Packet::new(input.bytes, meta));
+    let _ = printer.print(&mut text, width, &Packet::with_meta(input.bytes, meta));
     let text = String::from_utf8(text).expect("text");
     assert!(text.ends_with('\n'));
     let (line, below) = text.split_once('\n').expect("a line");

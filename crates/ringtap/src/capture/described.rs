@@ -3,7 +3,7 @@
 use ring_core::{Capture, CaptureFile, FileInterface, Filtered, PacketSource, xdp};
 
 /// A source whose packets may be of interfaces that a file describes.
-pub(crate) trait Described: PacketSource {
+pub(crate) trait Described: PacketSource<Error: Into<ring_core::Error>> {
     /// The interfaces that were described before the end of a batch.
     fn before<'a>(_batch: &'a Self::Batch<'_>) -> &'a [FileInterface] {
         &[]

@@ -2,8 +2,7 @@
 
 use std::io::{self, Write};
 
-use flow::{Headers, LinkType, Parsed, TcpFlags, Timestamp, protocol};
-use ring_core::Packet;
+use flow::{Headers, LinkType, Packet, Parsed, TcpFlags, Timestamp, protocol};
 
 use crate::text::clock::Clock;
 use crate::text::payload;
@@ -86,22 +85,19 @@ impl Printer {
         packet: &Packet<'_>,
     ) -> io::Result<()> {
         let meta = packet.meta();
-        let (data, wire_len) = packet.without_fcs();
-        let time = Timestamp::from_nanos(meta.timestamp.as_nanos());
-        let mut borrowed = flow::Packet::new(data, time, LinkType(meta.link_type.0));
-        borrowed.wire_len = wire_len;
-        borrowed.vlan_tci = meta.vlan.map(|tag| tag.tci);
+        let payload = packet.without_fcs();
+        let data = payload.data();
         self.printed += 1;
         if self.look.number {
             write!(w, "{:5}  ", self.printed)?;
         }
-        self.stamp(w, time)?;
+        self.stamp(w, meta.timestamp)?;
         if self.look.link_header {
-            link_header(w, &borrowed)?;
+            link_header(w, &payload)?;
         }
-        let parsed = flow::parse(&borrowed);
+        let parsed = flow::parse(&payload);
         // What is no IP packet begins behind an Ethernet header, too.
-        let is_ethernet = borrowed.link_type == LinkType::ETHERNET;
+        let is_ethernet = payload.link_type() == LinkType::ETHERNET;
         let mut network = if is_ethernet { ETHERNET.min(data.len()) } else { 0 };
         match &parsed {
             Ok(Parsed::Transport(headers)) => {
@@ -196,17 +192,17 @@ impl Printer {
 }
 
 /// Prints the addresses and the EtherType of an Ethernet frame; of other frames only what they are.
-fn link_header(w: &mut dyn Write, packet: &flow::Packet<'_>) -> io::Result<()> {
-    let len = packet.wire_len;
-    match packet.data.first_chunk::<ETHERNET>() {
-        Some(header) if packet.link_type == LinkType::ETHERNET => {
+fn link_header(w: &mut dyn Write, packet: &Packet<'_>) -> io::Result<()> {
+    let len = packet.wire_len();
+    match packet.data().first_chunk::<ETHERNET>() {
+        Some(header) if packet.link_type() == LinkType::ETHERNET => {
             address(w, &header[6..12])?;
             w.write_all(b" > ")?;
             address(w, &header[..6])?;
             let kind = u16::from_be_bytes([header[12], header[13]]);
             write!(w, ", ethertype 0x{kind:04x}, length {len}: ")
         }
-        _ => write!(w, "link type {}, length {len}: ", packet.link_type.0),
+        _ => write!(w, "link type {}, length {len}: ", packet.link_type().0),
     }
 }
 

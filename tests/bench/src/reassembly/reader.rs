@@ -56,12 +56,7 @@ fn read(file: &str) -> Result<(), Box<dyn Error>> {
     let mut table = FlowTable::builder(FiveTuple::bidirectional()).build();
     let mut hashes = Hashes::default();
     while let Next::Batch(batch) = source.next_batch(Timeout::Never)? {
-        let packets = batch.packets().map(|packet| {
-            let timestamp = flow::Timestamp::from_nanos(packet.timestamp().as_nanos());
-            let link_type = flow::LinkType(packet.link_type().0);
-            flow::Packet::new(packet.data(), timestamp, link_type)
-        });
-        table.process(packets, &mut hashes);
+        table.process(batch.packets(), &mut hashes);
     }
     table.finish(&mut hashes);
     hashes.contents.packets = table.statistics().packets;

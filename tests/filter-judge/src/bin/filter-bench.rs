@@ -69,7 +69,7 @@ fn main() {
             &mut || {
                 let filter: Filter = expression.parse().expect("an expression");
                 filter
-                    .compile(LinkType::Ethernet, &Options::file())
+                    .compile(LinkType::ETHERNET, &Options::file())
                     .expect("a program")
                     .instructions()
                     .len()

@@ -9,7 +9,7 @@ mod mutation;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use flow::{FiveTuple, FiveTupleKey, FlowHandler, FlowTable, LinkType, Parsed, Scope};
+use flow::{FiveTuple, FiveTupleKey, FlowHandler, FlowTable, Parsed, Scope};
 use flow_testkit::ledger;
 use ring_core::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout};
 use traffic::Random;
@@ -156,13 +156,13 @@ fn read(path: &Path) -> Vec<Frame> {
     let Ok(mut source) = CaptureFile::open(path) else { return frames };
     while let Ok(Next::Batch(batch)) = source.next_batch(Timeout::Never) {
         for packet in batch.packets() {
-            let (data, wire_len) = packet.without_fcs();
+            let packet = packet.without_fcs();
             let frame = Frame {
-                data: data.to_vec(),
-                wire_len,
+                data: packet.data().to_vec(),
+                wire_len: packet.wire_len(),
                 time: packet.timestamp().as_nanos(),
-                link_type: LinkType(packet.link_type().0),
-                vlan_tci: packet.vlan().map(|tag| tag.tci),
+                link_type: packet.link_type(),
+                vlan: packet.vlan(),
             };
             if !WIRELESS.contains(&frame.link_type.0)
                 && frame.tcp().is_some()

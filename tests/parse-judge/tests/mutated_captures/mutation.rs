@@ -1,7 +1,7 @@
 //! Mutations of a capture: packets that are lost, reordered, repeated, truncated or forged, and
 //! clocks that jump.
 
-use flow::{Headers, LinkType, Packet, Parsed, TcpFlags, Timestamp, protocol};
+use flow::{Headers, LinkType, Packet, Parsed, TcpFlags, Timestamp, VlanTag, protocol};
 use traffic::Random;
 
 /// A packet that can be mutated.
@@ -11,7 +11,7 @@ pub(crate) struct Frame {
     pub(crate) wire_len: u32,
     pub(crate) time: u64,
     pub(crate) link_type: LinkType,
-    pub(crate) vlan_tci: Option<u16>,
+    pub(crate) vlan: Option<VlanTag>,
 }
 
 /// A direction: addresses and ports of sender and receiver.
@@ -41,7 +41,8 @@ impl Frame {
     pub(crate) fn packet(&self) -> Packet<'_> {
         let time = Timestamp::from_nanos(self.time);
         let mut packet = Packet::new(&self.data, time, self.link_type);
-        (packet.wire_len, packet.vlan_tci) = (self.wire_len, self.vlan_tci);
+        let meta = packet.meta_mut();
+        (meta.wire_len, meta.vlan) = (self.wire_len, self.vlan);
         packet
     }
 

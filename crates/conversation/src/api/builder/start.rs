@@ -117,7 +117,7 @@ where
                 )
             }),
             Err(error) => {
-                inbox.end(Some(error.into()));
+                inbox.end(Some(error));
                 (Control::new([], gate), Vec::new())
             }
         };
@@ -167,7 +167,7 @@ where
                 )
             }),
             Err(error) => {
-                inbox.end(Some(error.into()));
+                inbox.end(Some(error));
                 (Control::new([], gate), Vec::new())
             }
         };
@@ -303,7 +303,7 @@ where
                 make(outlet, source, admission.clone())
             }),
             Err(error) => {
-                to.end(Some(error.into()));
+                to.end(Some(error));
                 (Control::new([], gate), Vec::new())
             }
         }

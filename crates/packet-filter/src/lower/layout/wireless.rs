@@ -6,7 +6,7 @@
 use super::{Framing, Layout, Offset};
 use crate::expression::{BinaryOperator, Width};
 use crate::ir::{ValueId, Values};
-use crate::link_type::LinkType;
+use crate::link::Link;
 
 use BinaryOperator::{Add, And, Multiply, ShiftLeft, ShiftRight, Subtract, Xor};
 
@@ -17,17 +17,17 @@ const HEADER: u32 = 24;
 const SNAP: u32 = 8;
 
 impl Layout {
-    pub(super) fn wireless(link_type: LinkType, values: &mut Values) -> Self {
+    pub(super) fn wireless(link_type: Link, values: &mut Values) -> Self {
         let mut numbers = Numbers(values);
         let prefix = match link_type {
-            LinkType::Radiotap => Some(numbers.radiotap()),
-            LinkType::Avs => Some(numbers.avs()),
-            LinkType::Prism => Some(numbers.prism()),
+            Link::Radiotap => Some(numbers.radiotap()),
+            Link::Avs => Some(numbers.avs()),
+            Link::Prism => Some(numbers.prism()),
             _ => None,
         };
         let header = Offset { index: prefix, constant: 0 };
         let control = numbers.0.load(prefix, 0, Width::One);
-        let end = numbers.end(prefix, control, link_type == LinkType::Radiotap);
+        let end = numbers.end(prefix, control, link_type == Link::Radiotap);
         let llc = Offset { index: Some(end), constant: HEADER };
         Self::behind(Framing::Wireless { control }, header, llc, llc.plus(SNAP))
     }

@@ -48,9 +48,9 @@ fn run(capture: &Capture) -> (u128, usize) {
     let mut bytes = 0;
     let start = thread_time();
     for packet in capture.packets() {
-        let nanos = packet.timestamp.subsec_nanos();
-        let at = Timestamp::new(packet.timestamp.seconds() as u32, nanos);
-        let mut events = driver.track_pending(PacketView::new(packet.data, at));
+        let nanos = packet.timestamp().subsec_nanos();
+        let at = Timestamp::new(packet.timestamp().seconds() as u32, nanos);
+        let mut events = driver.track_pending(PacketView::new(packet.data(), at));
         if let Some((key, side)) = driver.last_packet().map(|last| (last.key, last.side)) {
             driver.drain_stream(&key, side, &mut chunks);
             bytes += black_box(&chunks).len();

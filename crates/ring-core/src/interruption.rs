@@ -1,18 +1,18 @@
-//! Interrupting a wait from another thread.
+//! The interruptible side of an [`Interrupter`].
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use packet::Interrupt;
 use ring_sys::event::Event;
 
-/// Interrupts waits of the source that returned it, from any thread. Cheap to clone.
-///
-/// An interruption is remembered: if the source is not waiting, its next call returns
-/// [`Next::Interrupted`](crate::Next::Interrupted). Several interruptions before that count as one.
+use crate::Interrupter;
+
+/// An interruption that a wait notices. Remembered until it is taken. Clones are one interruption.
 #[derive(Clone, Debug)]
-pub struct Interrupter {
+pub(crate) struct Interruption {
     signal: Arc<Signal>,
 }
 
@@ -23,17 +23,16 @@ struct Signal {
     event: Event,
 }
 
-impl Interrupter {
+impl Interruption {
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             signal: Arc::new(Signal { raised: AtomicBool::new(false), event: Event::new()? }),
         })
     }
 
-    /// Interrupts the current wait, or the next one.
-    pub fn interrupt(&self) {
-        self.signal.raised.store(true, Ordering::Release);
-        self.signal.event.raise();
+    /// The handle that raises this interruption.
+    pub(crate) fn interrupter(&self) -> Interrupter {
+        Arc::clone(&self.signal).into()
     }
 
     /// `true` if an interruption is pending. Does not clear it.
@@ -56,7 +55,14 @@ impl Interrupter {
     }
 }
 
-impl AsFd for Interrupter {
+impl Interrupt for Signal {
+    fn interrupt(&self) {
+        self.raised.store(true, Ordering::Release);
+        self.event.raise();
+    }
+}
+
+impl AsFd for Interruption {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.signal.event.as_fd()
     }

@@ -1,11 +1,13 @@
 //! The traits of packet sources.
 
+use std::error::Error;
+#[cfg(unix)]
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::{Error, Interrupter, LinkType, Packet, Statistics};
+use crate::{Interrupter, LinkType, Packet, Statistics};
 
 /// A source of packets, such as a ring, a file or memory.
 ///
@@ -17,18 +19,21 @@ pub trait PacketSource {
     where
         Self: 'a;
 
+    /// The error of the source. [`Infallible`](std::convert::Infallible) if nothing can fail.
+    type Error: Error + Send + Sync + 'static;
+
     /// Waits for the next batch, at most as long as `timeout` allows.
     ///
     /// # Errors
     /// If the source cannot continue. A damaged file first returns all batches before the damage,
     /// then the error.
-    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error>;
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Self::Error>;
 
     /// Totals since the source was opened.
     ///
     /// # Errors
     /// If the kernel refuses to report them.
-    fn statistics(&mut self) -> Result<Statistics, Error>;
+    fn statistics(&mut self) -> Result<Statistics, Self::Error>;
 
     /// The link type of the source's packets. `None` if each packet has its own.
     fn link_type(&self) -> Option<LinkType>;
@@ -51,12 +56,18 @@ pub trait PacketSource {
         Duration::ZERO
     }
 
-    /// A handle with which another thread ends a wait in [`next_batch`](Self::next_batch). `None`
-    /// for sources that never wait.
-    fn interrupter(&self) -> Option<Interrupter>;
+    /// A handle with which another thread ends a wait in [`next_batch`](Self::next_batch). `None`,
+    /// the default, for sources that never wait.
+    fn interrupter(&self) -> Option<Interrupter> {
+        None
+    }
 
-    /// A descriptor that becomes readable when a batch may be ready, for use with `epoll`.
-    fn readiness(&self) -> Option<BorrowedFd<'_>>;
+    /// A descriptor that becomes readable when a batch may be ready, for use with `epoll`. `None`,
+    /// the default, for sources without one.
+    #[cfg(unix)]
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// A batch of packets that were captured together.
@@ -95,6 +106,18 @@ pub enum Next<B> {
     End,
 }
 
+impl<B> Next<B> {
+    /// Converts the batch, if there is one. For sources that wrap another one.
+    pub fn map<C>(self, convert: impl FnOnce(B) -> C) -> Next<C> {
+        match self {
+            Self::Batch(batch) => Next::Batch(convert(batch)),
+            Self::TimedOut => Next::TimedOut,
+            Self::Interrupted => Next::Interrupted,
+            Self::End => Next::End,
+        }
+    }
+}
+
 /// A limit for a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timeout {
@@ -128,13 +151,13 @@ pub trait IntoPacketSource {
     ///
     /// # Errors
     /// If it cannot be removed from the reactor.
-    fn into_packet_source(self) -> Result<Self::Source, Error>;
+    fn into_packet_source(self) -> Result<Self::Source, <Self::Source as PacketSource>::Error>;
 }
 
 impl<S: PacketSource + Send + 'static> IntoPacketSource for S {
     type Source = S;
 
-    fn into_packet_source(self) -> Result<S, Error> {
+    fn into_packet_source(self) -> Result<S, S::Error> {
         Ok(self)
     }
 }

@@ -4,8 +4,8 @@ use crate::{LinkType, Timestamp, TimestampSource};
 
 /// A packet, borrowed from a ring block, a file buffer or memory.
 ///
-/// It cannot outlive the batch it came from. To keep its bytes without a copy, see
-/// [`PacketBatch::retain`](crate::PacketBatch::retain).
+/// It cannot outlive the batch that it came from. `PacketBatch::retain` (feature `source`) keeps
+/// its bytes without a copy.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     data: &'a [u8],
@@ -16,6 +16,7 @@ pub struct Packet<'a> {
 ///
 /// Made by [`PacketMeta::new`], then changed field by field, since sources know different things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct PacketMeta {
     /// Position in the source, counted from 1 as in tshark and Wireshark.
@@ -49,10 +50,17 @@ pub struct PacketMeta {
 }
 
 impl<'a> Packet<'a> {
+    /// Creates a packet that was captured whole, with number 0 and no further metadata.
+    #[inline]
+    #[must_use]
+    pub fn new(data: &'a [u8], timestamp: Timestamp, link_type: LinkType) -> Self {
+        Self::with_meta(data, PacketMeta::new(0, timestamp, link_type))
+    }
+
     /// Creates a packet of these bytes. `meta.wire_len` is raised to `data.len()` if it is less.
     #[inline]
     #[must_use]
-    pub fn new(data: &'a [u8], mut meta: PacketMeta) -> Self {
+    pub fn with_meta(data: &'a [u8], mut meta: PacketMeta) -> Self {
         meta.wire_len = meta.wire_len.max(u32::try_from(data.len()).unwrap_or(u32::MAX));
         Self { data, meta }
     }
@@ -71,19 +79,50 @@ impl<'a> Packet<'a> {
         &self.meta
     }
 
-    /// Length on the wire in bytes, at least the captured length.
+    /// The packet's metadata, to change it. A `wire_len` below the captured length is not raised.
+    #[inline]
+    pub fn meta_mut(&mut self) -> &mut PacketMeta {
+        &mut self.meta
+    }
+
+    /// The same metadata with other bytes, such as those of a datagram that was joined from
+    /// fragments. The length on the wire stays that of this packet, even if there are more bytes.
+    #[inline]
+    #[must_use]
+    pub fn with_data(self, data: &[u8]) -> Packet<'_> {
+        Packet { data, meta: self.meta }
+    }
+
+    /// Length on the wire in bytes.
     #[inline]
     #[must_use]
     pub fn wire_len(&self) -> u32 {
         self.meta.wire_len
     }
 
-    /// The captured bytes and the wire length, both without the frame check sequence.
+    /// The packet without its frame check sequence, which is not payload, not even of a packet
+    /// whose own length field is 0.
     #[inline]
     #[must_use]
-    pub fn without_fcs(&self) -> (&'a [u8], u32) {
-        let wire_len = self.meta.wire_len.saturating_sub(u32::from(self.meta.fcs_len));
-        (self.data.get(..wire_len as usize).unwrap_or(self.data), wire_len)
+    pub fn without_fcs(mut self) -> Self {
+        self.strip_fcs();
+        self
+    }
+
+    /// Cuts off the frame check sequence.
+    #[inline]
+    pub fn strip_fcs(&mut self) {
+        // Nearly all packets come without one.
+        if self.meta.fcs_len != 0 {
+            self.cut_fcs();
+        }
+    }
+
+    #[cold]
+    fn cut_fcs(&mut self) {
+        self.meta.wire_len = self.meta.wire_len.saturating_sub(self.meta.fcs_len.into());
+        self.meta.fcs_len = 0;
+        self.data = self.data.get(..self.meta.wire_len as usize).unwrap_or(self.data);
     }
 
     /// Position in the source, counted from 1.
@@ -147,7 +186,7 @@ impl PacketMeta {
 
 /// The direction of a packet, relative to the capturing host (`sll_pkttype` of packet(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Direction {
     /// Not reported by the source.
     #[default]
@@ -166,6 +205,7 @@ pub enum Direction {
 
 /// A VLAN tag that is no longer in the frame (IEEE 802.1Q).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct VlanTag {
     /// Tag protocol identifier: 0x8100 or 0x88a8.
     pub tpid: u16,
@@ -191,7 +231,7 @@ impl VlanTag {
 
 /// The state of a packet's transport checksum (`TP_STATUS_CSUM*` of `linux/if_packet.h`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ChecksumStatus {
     /// Not checked.
     #[default]
@@ -200,4 +240,33 @@ pub enum ChecksumStatus {
     Valid,
     /// Not filled in yet, because the sender leaves it to the adapter.
     Partial,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_sequence_is_cut_off_as_far_as_it_was_captured() {
+        let lengths = |captured: usize, wire_len, fcs_len| {
+            let mut meta = PacketMeta::new(1, Timestamp::default(), LinkType::ETHERNET);
+            (meta.wire_len, meta.fcs_len) = (wire_len, fcs_len);
+            let packet = Packet::with_meta(&[0; 64][..captured], meta).without_fcs();
+            assert_eq!(packet.meta().fcs_len, 0);
+            (packet.data().len(), packet.wire_len())
+        };
+        assert_eq!(lengths(64, 64, 0), (64, 64));
+        assert_eq!(lengths(64, 64, 4), (60, 60));
+        assert_eq!(lengths(62, 64, 4), (60, 60));
+        assert_eq!(lengths(20, 64, 4), (20, 60));
+        assert_eq!(lengths(2, 2, 4), (0, 0));
+    }
+
+    #[test]
+    fn no_packet_is_longer_than_it_was_on_the_wire() {
+        let mut meta = PacketMeta::new(1, Timestamp::default(), LinkType::ETHERNET);
+        meta.wire_len = 3;
+        assert_eq!(Packet::with_meta(b"four", meta).wire_len(), 4);
+        assert!(!Packet::new(b"four", Timestamp::default(), LinkType::RAW).is_truncated());
+    }
 }

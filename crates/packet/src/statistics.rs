@@ -4,6 +4,7 @@ use std::ops::AddAssign;
 
 /// Totals since a source was opened. They never decrease, except for `blocks_on_loan`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Statistics {
     /// Packets that passed the filter, delivered or dropped.

@@ -1,14 +1,13 @@
 //! The link-layer header types that filters can be compiled for.
 
-use crate::error::UnsupportedLinkType;
+use packet::LinkType;
 
-/// The type of the outermost header of a packet.
-///
-/// The numbers are those of <https://www.tcpdump.org/linktypes.html>, as used in capture files. The
-/// few numbers that differ in libpcap's own numbering (`DLT_RAW`) are accepted too.
+use crate::error::CompileError;
+
+/// A link type with a layout. The few numbers that differ in libpcap's own numbering (`DLT_RAW`)
+/// are accepted too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum LinkType {
+pub(crate) enum Link {
     /// `LINKTYPE_ETHERNET` (1): IEEE 802.3, with or without VLAN tags.
     Ethernet,
     /// `LINKTYPE_LINUX_SLL` (113): the 16-byte header of Linux "cooked" captures.
@@ -93,9 +92,9 @@ pub enum LinkType {
     EtherTypeDsa,
 }
 
-impl LinkType {
+impl Link {
     /// The link type's number in capture files.
-    pub fn number(self) -> u32 {
+    fn number(self) -> u16 {
         match self {
             Self::Ethernet => 1,
             Self::LinuxSll => 113,
@@ -141,7 +140,7 @@ impl LinkType {
     }
 
     /// The name used in messages.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ethernet => "Ethernet",
             Self::LinuxSll => "Linux cooked (SLL)",
@@ -187,11 +186,31 @@ impl LinkType {
     }
 }
 
-impl TryFrom<u32> for LinkType {
-    type Error = UnsupportedLinkType;
+/// Returns `true` if filters can be compiled for packets that begin with a header of this type.
+#[must_use]
+pub fn is_supported(link_type: LinkType) -> bool {
+    Link::try_from(link_type).is_ok()
+}
 
-    fn try_from(number: u32) -> Result<Self, UnsupportedLinkType> {
-        Ok(match number {
+/// The name used in messages.
+pub(crate) fn name(link_type: LinkType) -> String {
+    match Link::try_from(link_type) {
+        Ok(link) => link.name().to_owned(),
+        Err(_) => format!("link type {}", link_type.0),
+    }
+}
+
+impl From<Link> for LinkType {
+    fn from(link: Link) -> Self {
+        Self(link.number())
+    }
+}
+
+impl TryFrom<LinkType> for Link {
+    type Error = CompileError;
+
+    fn try_from(link_type: LinkType) -> Result<Self, CompileError> {
+        Ok(match link_type.0 {
             0 => Self::Null,
             1 => Self::Ethernet,
             12 | 14 | 101 => Self::RawIp,
@@ -232,7 +251,7 @@ impl TryFrom<u32> for LinkType {
             228 => Self::Ipv4,
             229 => Self::Ipv6,
             276 => Self::LinuxSll2,
-            number => return Err(UnsupportedLinkType { number }),
+            _ => return Err(CompileError::UnsupportedLinkType { link_type }),
         })
     }
 }

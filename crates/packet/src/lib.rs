@@ -1,0 +1,30 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "source")]
+mod interrupter;
+mod link_type;
+mod mac_address;
+mod packet;
+#[cfg(feature = "serde")]
+mod serde;
+#[cfg(feature = "source")]
+mod sink;
+#[cfg(feature = "source")]
+mod source;
+#[cfg(feature = "source")]
+mod statistics;
+mod timestamp;
+
+#[cfg(feature = "source")]
+pub use interrupter::{Interrupt, Interrupter};
+pub use link_type::{LinkType, LinkTypeError};
+pub use mac_address::{MacAddress, MacAddressError};
+pub use packet::{ChecksumStatus, Direction, Packet, PacketMeta, VlanTag};
+#[cfg(feature = "source")]
+pub use sink::{PacketSink, SinkStatistics};
+#[cfg(feature = "source")]
+pub use source::{IntoPacketSource, Next, PacketBatch, PacketSource, Timeout};
+#[cfg(feature = "source")]
+pub use statistics::Statistics;
+pub use timestamp::{Timestamp, TimestampError, TimestampSource};
