@@ -73,7 +73,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                 }
             }
         }
-        let Some(counters) = entry.counters[side as usize].plus(work.payload_len, packet.wire_len())
+        let Some(counters) =
+            entry.counters[side as usize].plus(work.payload_len, packet.wire_len())
         else {
             return false;
         };

@@ -1,6 +1,6 @@
-use ring_core::{Error, Next, PacketBatch as _, PacketSource, Timeout};
+use ring_core::{Next, PacketBatch as _, PacketSource, Timeout};
 
-fn two(source: &mut impl PacketSource) -> Result<(), Error> {
+fn two<S: PacketSource>(source: &mut S) -> Result<(), S::Error> {
     let first = source.next_batch(Timeout::Never)?;
     let second = source.next_batch(Timeout::Never)?;
     if let (Next::Batch(first), Next::Batch(second)) = (first, second) {
