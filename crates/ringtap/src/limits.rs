@@ -19,13 +19,12 @@ pub(crate) struct Limits {
     /// (powers of 1024). [default: 1M]
     #[arg(long, value_name = "COUNT", value_parser = flows, default_value_t = 1 << 20, hide_default_value = true)]
     pub(crate) max_flows: usize,
-    /// Take at most this much memory for flows and for bytes that wait, and 100M besides for
-    /// everything else. Up to a half is for bytes that wait for the output, up to a half for bytes
-    /// behind missing ones that may still come. Beyond that, a file is read no faster than its
-    /// output is written, a live command drops what the output is too slow for, and the oldest
-    /// missing bytes are given up. If flows take all of it, some make room for others, as with
-    /// --max-flows. Suffixes: K, M, G (powers of 1024). [default: 256M, or less if the process may
-    /// take less]
+    /// Take at most this much memory for flows and for bytes that wait; the process takes more. Up
+    /// to a half is for bytes that wait for the output, up to a half for bytes behind missing ones
+    /// that may still come. Beyond that, a file is read no faster than its output is written, a
+    /// live command drops what the output is too slow for, and the oldest missing bytes are given
+    /// up. If flows take all of it, some make room for others, as with --max-flows. Suffixes: K, M,
+    /// G (powers of 1024). [default: 256M, or less if the process may take less]
     #[arg(long, value_name = "SIZE", default_value_t = available::memory(), hide_default_value = true)]
     pub(crate) memory: Size,
 }

@@ -91,7 +91,7 @@ where
         self
     }
 
-    /// Where the bytes of chunks live. The default is [`Retention::Adaptive`].
+    /// Sets the memory that the bytes of chunks are kept in. [default: [`Retention::Adaptive`]]
     pub fn retention(mut self, retention: Retention) -> Self {
         self.settings.retention = retention;
         self

@@ -122,7 +122,7 @@ impl Counters {
     }
 }
 
-/// Where a cause's counters are.
+/// The place of a cause's counters.
 const fn gap_place(cause: GapCause) -> usize {
     match cause {
         GapCause::Acknowledged => 0,

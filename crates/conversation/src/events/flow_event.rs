@@ -133,7 +133,7 @@ pub enum FlowEvent<K = FiveTupleKey> {
         side: FlowSide,
         /// Bytes of its payload on the wire.
         len: u32,
-        /// When it was captured.
+        /// The time at which it was captured.
         timestamp: Timestamp,
         /// The packet's number.
         packet_number: u64,
