@@ -134,9 +134,10 @@ where
         sink: H,
         control: Arc<Control>,
         member: usize,
+        name: Option<Arc<str>>,
     ) -> Self {
-        observe::engine_started(source.is_live());
-        let (clock, looked, observer) = (Clock::default(), Instant::now(), Observer::default());
+        let observer = Observer::new(name, source.is_live());
+        let (clock, looked) = (Clock::default(), Instant::now());
         let (gather, stopped, running) = (GATHER, None, control.run());
         Self {
             source,

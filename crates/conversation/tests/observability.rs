@@ -72,6 +72,7 @@ async fn rough_times() -> Statistics {
     connection.fin(1);
     let conversations = Live(interleave(&mut [connection, Connection::open(2)]))
         .flow_stream(FiveTuple::bidirectional())
+        .source_names(|_| "eth7")
         .conversation_limit(20_000)
         .capacity(1)
         .into_conversations();
@@ -136,17 +137,23 @@ async fn what_goes_wrong_is_counted_and_told() {
     #[cfg(feature = "metrics")]
     {
         let value = |name: &str| recorder.value(name);
-        assert_eq!(value("ringtap_packets_total"), statistics.packets as f64);
-        assert_eq!(value("ringtap_bytes_total"), 101_000.0);
-        assert_eq!(value("ringtap_conversations_total"), 1.0);
-        assert_eq!(value("ringtap_refused_total"), statistics.refused as f64);
-        assert_eq!(value("ringtap_gaps_total{cause=acknowledged}"), 1.0);
-        assert_eq!(value("ringtap_gap_bytes_total{cause=acknowledged}"), 700.0);
-        assert_eq!(value("ringtap_dropped_bytes_total"), statistics.dropped_bytes as f64);
+        assert_eq!(value("ringtap_packets_total{source=eth7}"), statistics.packets as f64);
+        assert_eq!(value("ringtap_bytes_total{source=eth7}"), 101_000.0);
+        assert_eq!(value("ringtap_conversations_total{source=eth7}"), 1.0);
+        assert_eq!(value("ringtap_refused_total{source=eth7}"), statistics.refused as f64);
+        assert_eq!(value("ringtap_gaps_total{source=eth7,cause=acknowledged}"), 1.0);
+        assert_eq!(value("ringtap_gap_bytes_total{source=eth7,cause=acknowledged}"), 700.0);
+        assert_eq!(
+            value("ringtap_dropped_bytes_total{source=eth7}"),
+            statistics.dropped_bytes as f64
+        );
+        let help = recorder.help("ringtap_kernel_drops_total");
+        assert!(help.starts_with("Packets that the kernel dropped"), "{help}");
+        assert_eq!(recorder.help("ringtap_flows"), "Flows in the table");
         // What an engine that ended had is taken back.
-        assert_eq!(value("ringtap_flows"), 0.0);
-        assert_eq!(value("ringtap_queued_bytes"), 0.0);
-        assert!(recorder.highest("ringtap_queued_bytes") > 10_000.0);
+        assert_eq!(value("ringtap_flows{source=eth7}"), 0.0);
+        assert_eq!(value("ringtap_queued_bytes{source=eth7}"), 0.0);
+        assert!(recorder.highest("ringtap_queued_bytes{source=eth7}") > 10_000.0);
     }
 }
 
@@ -164,7 +171,7 @@ mod recorder {
     type Values = Arc<Mutex<HashMap<String, (f64, f64)>>>;
 
     #[derive(Clone)]
-    pub(crate) struct Recording(Values);
+    pub(crate) struct Recording(Values, Arc<Mutex<HashMap<String, String>>>);
 
     struct One {
         name: String,
@@ -172,7 +179,7 @@ mod recorder {
     }
 
     pub(crate) fn install() -> Recording {
-        let recording = Recording(Values::default());
+        let recording = Recording(Values::default(), Arc::default());
         metrics::set_global_recorder(recording.clone()).unwrap();
         recording
     }
@@ -184,6 +191,10 @@ mod recorder {
 
         pub(crate) fn highest(&self, name: &str) -> f64 {
             self.0.lock().unwrap()[name].1
+        }
+
+        pub(crate) fn help(&self, name: &str) -> String {
+            self.1.lock().unwrap()[name].clone()
         }
 
         fn one(&self, key: &Key) -> Arc<One> {
@@ -232,9 +243,13 @@ mod recorder {
     }
 
     impl Recorder for Recording {
-        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_counter(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+            self.1.lock().unwrap().insert(name.as_str().to_owned(), help.to_string());
+        }
 
-        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+            self.1.lock().unwrap().insert(name.as_str().to_owned(), help.to_string());
+        }
 
         fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
 

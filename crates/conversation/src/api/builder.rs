@@ -59,9 +59,20 @@ where
         if let Ok(members) = &mut self.members {
             let changed = members
                 .drain(..)
-                .map(|Member { source, table }| Member { source, table: change(table) })
+                .map(|member| Member { table: change(member.table), ..member })
                 .collect();
             *members = changed;
+        }
+        self
+    }
+
+    /// Names the sources of this stream, usually by their interface or file. The names become the
+    /// label `source` of metrics (feature `metrics`) and a field of log events, so that several
+    /// streams of a program can be distinguished. `names` gives the name of the `n`th source.
+    /// [default: no names]
+    pub fn source_names<N: Into<Arc<str>>>(mut self, names: impl Fn(usize) -> N) -> Self {
+        for (number, member) in self.members.iter_mut().flatten().enumerate() {
+            member.name = Some(names(number).into());
         }
         self
     }

@@ -15,6 +15,8 @@ use crate::queue::gate::Gate;
 pub(crate) struct Member<S, E> {
     pub(crate) source: S,
     pub(crate) table: FlowTableBuilder<E>,
+    /// The name of the source in metrics and log events.
+    pub(crate) name: Option<Arc<str>>,
 }
 
 /// The packets of a flow that a file waits for bytes which were already acknowledged.
@@ -39,7 +41,7 @@ impl<S: PacketSource, E: FlowExtractor> Member<S, E> {
             table = table.grace(FILE_GRACE_PACKETS, FILE_GRACE_TIME);
             table = table.pickup_grace(FILE_PICKUP_PACKETS, FILE_GRACE_TIME);
         }
-        Self { source, table }
+        Self { source, table, name: None }
     }
 }
 
@@ -57,10 +59,10 @@ where
     let interrupters = members.iter().map(|member| member.source.interrupter());
     let control = Control::new(interrupters, Arc::clone(gate));
     let engine = |(number, member): (usize, Member<S, E>)| {
-        let Member { source, table } = member;
+        let Member { source, table, name } = member;
         let counters = Arc::clone(control.counters(number));
         let sink = sink(number as u32, source.is_live(), counters);
-        Engine::new(source, table.build(), sink, Arc::clone(&control), number)
+        Engine::new(source, table.build(), sink, Arc::clone(&control), number, name)
     };
     let engines = members.into_iter().enumerate().map(engine).collect();
     (control, engines)

@@ -1,48 +1,101 @@
 //! The counters through the facade crate `metrics`.
 
-use metrics::{counter, gauge};
+use std::sync::Arc;
 
-use crate::api::statistics::{GapTotals, Statistics};
+use metrics::{Label, Unit, counter, describe_counter, describe_gauge, gauge};
 
-/// Adds what came since `last`. Gauges are moved, not set, so that the engines of a program add up.
-pub(crate) fn publish(last: &Statistics, now: &Statistics) {
-    let totals = [
-        ("ringtap_packets_total", last.packets, now.packets),
-        ("ringtap_kernel_drops_total", last.source.drops, now.source.drops),
-        ("ringtap_ring_exhausted_total", last.source.ring_exhausted, now.source.ring_exhausted),
-        ("ringtap_conversations_total", last.conversations, now.conversations),
-        ("ringtap_rejected_total", last.rejected, now.rejected),
-        ("ringtap_refused_total", last.refused, now.refused),
-        ("ringtap_evicted_total", last.evicted, now.evicted),
-        ("ringtap_overruns_total", last.overruns, now.overruns),
-        ("ringtap_bytes_total", last.bytes, now.bytes),
-        ("ringtap_late_bytes_total", last.late_bytes, now.late_bytes),
-        ("ringtap_unplaced_bytes_total", last.unplaced_bytes, now.unplaced_bytes),
-        ("ringtap_conflicts_total", last.conflicts, now.conflicts),
-        ("ringtap_dropped_bytes_total", last.dropped_bytes, now.dropped_bytes),
-        ("ringtap_missed_events_total", last.missed_events, now.missed_events),
-        ("ringtap_messages_total", last.messages, now.messages),
-        ("ringtap_poisoned_parsers_total", last.poisoned_parsers, now.poisoned_parsers),
-    ];
-    for (name, last, now) in totals {
-        counter!(name).increment(now.saturating_sub(last));
+use crate::api::statistics::{GapTotals, Gaps, Statistics};
+
+/// A metric: its name, its help text, and the number that it shows.
+type Row = (&'static str, &'static str, fn(&Statistics) -> u64);
+
+const TOTALS: [Row; 16] = [
+    ("ringtap_packets_total", "Packets that went through the flow table", |s| s.packets),
+    (
+        "ringtap_kernel_drops_total",
+        "Packets that the kernel dropped because the ring had no room",
+        |s| s.source.drops,
+    ),
+    (
+        "ringtap_ring_exhausted_total",
+        "Times that the next block of the ring was still on loan to a reader",
+        |s| s.source.ring_exhausted,
+    ),
+    ("ringtap_conversations_total", "Conversations announced to readers", |s| s.conversations),
+    ("ringtap_rejected_total", "Conversations that the program did not admit", |s| s.rejected),
+    ("ringtap_refused_total", "Conversations refused because too many were waiting or open", |s| {
+        s.refused
+    }),
+    ("ringtap_evicted_total", "Conversations ended to make room for others", |s| s.evicted),
+    ("ringtap_overruns_total", "Conversations given up because their reader was too slow", |s| {
+        s.overruns
+    }),
+    ("ringtap_bytes_total", "Reassembled bytes of streams", |s| s.bytes),
+    ("ringtap_late_bytes_total", "Bytes that arrived after their place was declared a gap", |s| {
+        s.late_bytes
+    }),
+    ("ringtap_unplaced_bytes_total", "Captured bytes that have no place in their stream", |s| {
+        s.unplaced_bytes
+    }),
+    ("ringtap_conflicts_total", "Ranges of bytes on which two packets disagree", |s| s.conflicts),
+    ("ringtap_dropped_bytes_total", "Bytes dropped because their reader was too slow", |s| {
+        s.dropped_bytes
+    }),
+    ("ringtap_missed_events_total", "Events that a reader missed because it was too slow", |s| {
+        s.missed_events
+    }),
+    ("ringtap_messages_total", "Messages that parsers found", |s| s.messages),
+    ("ringtap_poisoned_parsers_total", "Parsers that gave up on a flow", |s| s.poisoned_parsers),
+];
+
+const LEVELS: [Row; 4] = [
+    ("ringtap_flows", "Flows in the table", |s| s.flows),
+    ("ringtap_blocks_on_loan", "Blocks of the ring that readers keep", |s| s.source.blocks_on_loan),
+    ("ringtap_queued_bytes", "Bytes that wait for readers", |s| s.queued_bytes),
+    ("ringtap_waiting", "Conversations or events that no reader has taken", |s| s.waiting),
+];
+
+const GAPS: (&str, &str) = ("ringtap_gaps_total", "Gaps in streams, by cause");
+const GAP_BYTES: (&str, &str) = ("ringtap_gap_bytes_total", "Bytes missing from streams, by cause");
+
+/// Registers the help texts and units. Called for each engine, since the program may install its
+/// recorder at any time before.
+pub(crate) fn describe() {
+    for (name, help, _) in TOTALS {
+        describe_counter!(name, unit(name), help);
     }
-    for ((cause, last), (_, now)) in causes(&last.gaps).into_iter().zip(causes(&now.gaps)) {
-        counter!("ringtap_gaps_total", "cause" => cause).increment(now.count - last.count);
-        counter!("ringtap_gap_bytes_total", "cause" => cause).increment(now.bytes - last.bytes);
+    for (name, help) in [GAPS, GAP_BYTES] {
+        describe_counter!(name, unit(name), help);
     }
-    let levels = [
-        ("ringtap_flows", last.flows, now.flows),
-        ("ringtap_blocks_on_loan", last.source.blocks_on_loan, now.source.blocks_on_loan),
-        ("ringtap_queued_bytes", last.queued_bytes, now.queued_bytes),
-        ("ringtap_waiting", last.waiting, now.waiting),
-    ];
-    for (name, last, now) in levels {
-        gauge!(name).increment(now as f64 - last as f64);
+    for (name, help, _) in LEVELS {
+        describe_gauge!(name, unit(name), help);
     }
 }
 
-fn causes(gaps: &crate::api::statistics::Gaps) -> [(&'static str, GapTotals); 8] {
+/// Adds the difference to `last`. Gauges are moved, not set, so that the engines of a program add
+/// up.
+pub(crate) fn publish(source: Option<&Arc<str>>, last: &Statistics, now: &Statistics) {
+    let labels = || source.map(|name| Label::new("source", Arc::clone(name))).into_iter();
+    for (name, _, value) in TOTALS {
+        counter!(name, labels().collect::<Vec<_>>())
+            .increment(value(now).saturating_sub(value(last)));
+    }
+    for ((cause, last), (_, now)) in causes(&last.gaps).into_iter().zip(causes(&now.gaps)) {
+        let labels: Vec<_> = labels().chain([Label::new("cause", cause)]).collect();
+        counter!(GAPS.0, labels.clone()).increment(now.count - last.count);
+        counter!(GAP_BYTES.0, labels).increment(now.bytes - last.bytes);
+    }
+    for (name, _, value) in LEVELS {
+        gauge!(name, labels().collect::<Vec<_>>())
+            .increment(value(now) as f64 - value(last) as f64);
+    }
+}
+
+fn unit(name: &str) -> Unit {
+    if name.contains("bytes") { Unit::Bytes } else { Unit::Count }
+}
+
+fn causes(gaps: &Gaps) -> [(&'static str, GapTotals); 8] {
     [
         ("acknowledged", gaps.acknowledged),
         ("limit", gaps.limit),

@@ -1,6 +1,7 @@
 //! Reports of an engine while nobody looks at its counters: events of `tracing`, and metrics.
 
 use std::fmt;
+use std::sync::Arc;
 
 use flow::{Flow, FlowRecord, FlowSide};
 use tracing::{debug, error, trace, warn};
@@ -9,13 +10,28 @@ use crate::api::chunk::Gap;
 use crate::api::error::Error;
 use crate::api::statistics::Statistics;
 
-/// Tells what changed since it looked last.
-#[derive(Debug, Default)]
+/// Reports what changed since the last look.
+#[derive(Debug)]
 pub(crate) struct Observer {
+    /// The name of the source, if the program gave it one.
+    #[cfg(feature = "metrics")]
+    source: Option<Arc<str>>,
     last: Statistics,
 }
 
 impl Observer {
+    /// Reports the start of an engine, and watches it from now on.
+    pub(crate) fn new(source: Option<Arc<str>>, live: bool) -> Self {
+        debug!(source = source.as_deref(), live, "an engine started");
+        #[cfg(feature = "metrics")]
+        crate::engine::metrics::describe();
+        Self {
+            #[cfg(feature = "metrics")]
+            source,
+            last: Statistics::default(),
+        }
+    }
+
     /// Compares the counters with what they were.
     pub(crate) fn look(&mut self, now: Statistics) {
         let last = std::mem::replace(&mut self.last, now);
@@ -56,7 +72,7 @@ impl Observer {
             debug!(parsers = poisoned, "parsers gave up");
         }
         #[cfg(feature = "metrics")]
-        crate::engine::metrics::publish(&last, &now);
+        crate::engine::metrics::publish(self.source.as_ref(), &last, &now);
     }
 
     /// The same for the last time. What is of the moment is no longer the engine's to tell.
@@ -77,13 +93,9 @@ impl Observer {
             let mut gone = now;
             (gone.flows, gone.queued_bytes, gone.waiting, gone.source.blocks_on_loan) =
                 (0, 0, 0, 0);
-            crate::engine::metrics::publish(&now, &gone);
+            crate::engine::metrics::publish(self.source.as_ref(), &now, &gone);
         }
     }
-}
-
-pub(crate) fn engine_started(live: bool) {
-    debug!(live, "an engine started");
 }
 
 #[inline]
