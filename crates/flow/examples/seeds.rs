@@ -107,5 +107,21 @@ fn scripts() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("two-way-midway", script(begin(0x21, 9), &[&[0x19, 2, 0, 99, 0], &at(600, 50), &later])),
         ("limit", script(begin(0x20, 0), &[&near(34, 0, 0)[..]; 50])),
+        // Found by the fuzzer: streams that begin with segments of which no byte was captured.
+        (
+            "blank-starts",
+            vec![
+                0x11, 0xc5, 0x19, 5, 0, 0, 0, 0x3e, 0, 0xf9, 0x51, 0, 0x3e, 0x3e, 0x3e, 0x55, 0x3e,
+                0,
+            ],
+        ),
+        (
+            "blank-starts-and-fin",
+            vec![
+                0x11, 0xc5, 0x19, 5, 0, 0, 0, 0xa5, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfa,
+                0xd4, 0, 0, 0xff, 0xff, 0xff, 0, 0xf3, 0x7d, 0x7d, 0x7d, 0x7d, 0x7d, 0x7d, 0x7d,
+                0x3e, 0x3e, 0x3e, 0x3e, 0x55, 0x3e, 0,
+            ],
+        ),
     ]
 }

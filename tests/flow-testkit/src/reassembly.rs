@@ -461,6 +461,12 @@ impl Stream {
                     if bytes.len() == 1 || *offset >= 1 << 29 {
                         continue;
                     }
+                    // A gap from one of several blank starts may have come before; see above.
+                    if self.origin.is_none()
+                        && self.blank_starts.iter().any(|at| *at != self.lowest)
+                    {
+                        continue;
+                    }
                     let origin = self.origin.unwrap_or(self.lowest);
                     let from = origin + *offset as usize;
                     let known = |at: usize| self.keep_alives[at] || self.captured[at].count > 0;
