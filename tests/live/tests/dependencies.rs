@@ -51,6 +51,14 @@ fn packet_filter_stands_alone() {
     }
 }
 
+#[test]
+fn protocol_knows_neither_flows_nor_a_runtime() {
+    let names = dependencies("protocol");
+    for name in ["flow", "ring-core", "conversation", "tokio", "futures-core", "libc"] {
+        assert!(!names.iter().any(|found| found == name), "it pulls in {name}: {names:?}");
+    }
+}
+
 /// Returns `true` for packages that are part of the build. Procedural macros run in the compiler
 /// and are not.
 fn is_of_the_build(name: &str) -> bool {

@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![forbid(unsafe_code)]
+
+mod datagram_session;
+mod field;
+pub mod http1;
+mod identify;
+mod message;
+mod parser;
+mod registry;
+mod session;
+mod side;
+mod value;
+
+pub use datagram_session::DatagramSession;
+pub use field::{Field, FieldInfo};
+pub use identify::{Prefix, Verdict};
+pub use message::{Content, CustomMessage, Lost, LostCause, Message};
+pub use packet::Timestamp;
+pub use parser::{BodyPiece, DatagramParser, MessageSink, Next, Pending, StreamParser, Switch};
+pub use registry::{DatagramProtocol, Protocol, Registry, StreamProtocol};
+pub use session::Session;
+pub use side::{Ports, Side, Span, Times};
+pub use value::{Kind, Value};

@@ -1,0 +1,168 @@
+//! Conversations for tests.
+
+use std::sync::Arc;
+
+use protocol::http1::{Exchange, Limits};
+use protocol::{
+    BodyPiece, Content, Lost, Message, MessageSink, Ports, Registry, Session, Side, Timestamp,
+    http1,
+};
+
+/// A session and what came out of it.
+pub(crate) struct Lab {
+    session: Session,
+    now: u64,
+    pub(crate) out: Collected,
+}
+
+/// The output of a session.
+#[derive(Default)]
+pub(crate) struct Collected {
+    pub(crate) messages: Vec<Message>,
+    /// Bodies as they were streamed: side, number, bytes with `?` for missing ones, end.
+    pub(crate) bodies: Vec<(Side, u64, Vec<u8>, Option<bool>)>,
+}
+
+impl MessageSink for Collected {
+    fn message(&mut self, message: Message) {
+        self.messages.push(message);
+    }
+
+    fn wants_bodies(&self) -> bool {
+        true
+    }
+
+    fn body(&mut self, piece: BodyPiece<'_>) {
+        match piece {
+            BodyPiece::Data { side, message, bytes, .. } => self.of(side, message).2.extend(bytes),
+            BodyPiece::Gap { side, message, len, .. } => {
+                let body = &mut self.of(side, message).2;
+                body.resize(body.len() + len as usize, b'?');
+            }
+            BodyPiece::End { side, message, complete, .. } => {
+                let end = &mut self.of(side, message).3;
+                assert!(end.is_none(), "a body ends once");
+                *end = Some(complete);
+            }
+            _ => panic!("another piece"),
+        }
+    }
+}
+
+impl Collected {
+    fn of(&mut self, side: Side, message: u64) -> &mut (Side, u64, Vec<u8>, Option<bool>) {
+        let known = self.bodies.iter().position(|body| (body.0, body.1) == (side, message));
+        let index = known.unwrap_or_else(|| {
+            self.bodies.push((side, message, Vec::new(), None));
+            self.bodies.len() - 1
+        });
+        &mut self.bodies[index]
+    }
+}
+
+impl Lab {
+    pub(crate) fn new() -> Self {
+        Self::with(Limits::default(), false)
+    }
+
+    pub(crate) fn midway() -> Self {
+        Self::with(Limits::default(), true)
+    }
+
+    pub(crate) fn with(limits: Limits, midway: bool) -> Self {
+        let registry = Arc::new(Registry::empty().stream(http1::protocol(limits)));
+        let new = if midway { Session::midway } else { Session::new };
+        let session = new(registry, Ports { initiator: 40_000, responder: 80 });
+        Self { session, now: 0, out: Collected::default() }
+    }
+
+    fn tick(&mut self) -> Timestamp {
+        self.now += 1_000;
+        Timestamp::from_nanos(self.now)
+    }
+
+    /// The initiator sends bytes.
+    pub(crate) fn ask(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.send(Side::Initiator, bytes.as_ref())
+    }
+
+    /// The responder sends bytes.
+    pub(crate) fn answer(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.send(Side::Responder, bytes.as_ref())
+    }
+
+    pub(crate) fn send(&mut self, side: Side, bytes: &[u8]) -> &mut Self {
+        let time = self.tick();
+        self.session.data(side, time, bytes, &mut self.out);
+        self
+    }
+
+    pub(crate) fn gap(&mut self, side: Side, len: u64) -> &mut Self {
+        let time = self.tick();
+        self.session.gap(side, time, len, &mut self.out);
+        self
+    }
+
+    pub(crate) fn finish(&mut self, side: Side) -> &mut Self {
+        let time = self.tick();
+        self.session.finish(side, time, &mut self.out);
+        self
+    }
+
+    pub(crate) fn end(&mut self) -> &mut Self {
+        self.session.end(&mut self.out);
+        self
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(crate) fn exchanges(&self) -> Vec<&Exchange> {
+        let messages = self.out.messages.iter();
+        messages
+            .filter_map(|message| match &message.content {
+                Content::Http(exchange) => Some(&**exchange),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub(crate) fn lost(&self) -> Vec<(Side, Lost)> {
+        let messages = self.out.messages.iter();
+        messages
+            .filter_map(|message| match message.content {
+                Content::Lost(lost) => Some((message.side, lost)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Each exchange as `GET /path 200 12`: method, target, status and the length of the response's
+    /// body, `-` for what is missing.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.exchanges().into_iter().map(line).collect()
+    }
+
+    /// The body of the only message of a side that has one.
+    pub(crate) fn body(&self, side: Side) -> &str {
+        let mut bodies = self.out.bodies.iter().filter(|body| body.0 == side);
+        let body = bodies.next().expect("a body");
+        assert!(bodies.next().is_none(), "one body");
+        str::from_utf8(&body.2).expect("text")
+    }
+}
+
+pub(crate) fn line(exchange: &Exchange) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let request = exchange.request.as_ref();
+    let response = exchange.response.as_ref();
+    let or = |word: Option<String>| word.unwrap_or_else(|| "-".into());
+    format!(
+        "{} {} {} {}",
+        or(request.map(|request| text(request.method()))),
+        or(request.map(|request| text(request.target()))),
+        or(response.map(|response| response.status().to_string())),
+        or(response.map(|response| response.body().len().to_string())),
+    )
+}
