@@ -47,6 +47,12 @@ impl Network {
             && self.bits(address) & self.mask() == self.bits(self.address)
     }
 
+    /// The lowest address of the network.
+    #[must_use]
+    pub const fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// The number of leading bits that the addresses share.
     #[must_use]
     pub const fn prefix(&self) -> u8 {
