@@ -44,6 +44,15 @@ fn flow_knows_no_rings_and_no_runtime() {
 }
 
 #[test]
+fn flow_filter_knows_no_rings_and_no_runtime() {
+    let names = dependencies("flow-filter");
+    for name in ["ring-core", "ring-sys", "tokio", "conversation", "bytes"] {
+        assert!(!names.iter().any(|found| found == name), "it pulls in {name}: {names:?}");
+    }
+    assert!(names.iter().any(|name| name == "flow"), "{names:?}");
+}
+
+#[test]
 fn packet_filter_stands_alone() {
     for name in dependencies("packet-filter") {
         let is_allowed = ["packet-filter", "packet", "thiserror"].contains(&&*name);
