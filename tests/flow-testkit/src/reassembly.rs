@@ -411,11 +411,16 @@ impl Stream {
                 Event::Data(offset, bytes, number, time) => {
                     let (start, end, clock) = packets[*number as usize];
                     // A stream may begin within a packet if no byte of the earlier packet was
-                    // captured.
+                    // captured, which may have begun anywhere in this one.
                     let fits = |from: usize| {
                         bytes.iter().zip(from..).all(|(byte, at)| self.may_be(at, *byte, policy))
                     };
-                    let first = if fits(start) { start } else { end - bytes.len() };
+                    let blank = self.blank_starts.iter().copied();
+                    let first = [start, end - bytes.len()]
+                        .into_iter()
+                        .chain(blank.filter(|at| *at >= start && at + bytes.len() <= end))
+                        .find(|from| fits(*from))
+                        .unwrap_or(start);
                     let origin = *self.origin.get_or_insert_with(|| first - *offset as usize);
                     let from = origin + *offset as usize;
                     assert!(start <= from && from + bytes.len() <= end, "not of packet {number}");
