@@ -3,9 +3,9 @@
 //!
 //! `cargo run -p conversation --example channels -- capture.pcap`
 
+use capture_file::CaptureFile;
 use conversation::{Chunk, FlowStreamExt as _};
 use flow::{FiveTuple, FlowSide};
-use ring_core::CaptureFile;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 

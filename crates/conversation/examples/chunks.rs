@@ -6,10 +6,11 @@ use std::env;
 use std::error::Error;
 use std::path::Path;
 
+use capture_file::CaptureFile;
 use conversation::{Chunk, ChunkEvent, ChunkStream, FlowStreamExt as _};
 use flow::FiveTuple;
 use futures::StreamExt as _;
-use ring_core::{AsyncCapture, CaptureFile};
+use ring_core::AsyncCapture;
 
 /// Bytes that may wait, for this program or behind holes.
 const MEMORY: usize = 64 << 20;

@@ -2,9 +2,9 @@
 //!
 //! `cargo run -p conversation --example flow_events -- capture.pcap`
 
+use capture_file::CaptureFile;
 use conversation::{FlowEvent, FlowStreamExt as _};
 use flow::{FiveTuple, Orientation};
-use ring_core::CaptureFile;
 
 /// The most that was said at once.
 struct Largest(u64);

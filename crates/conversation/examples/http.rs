@@ -8,11 +8,12 @@ use std::env;
 use std::error::Error;
 use std::path::Path;
 
+use capture_file::CaptureFile;
 use conversation::{Conversation, Conversations, FlowStreamExt as _, Half};
 use flow::{FiveTuple, FlowSide};
 use futures::StreamExt as _;
 use httparse::Status;
-use ring_core::{AsyncCapture, CaptureFile};
+use ring_core::AsyncCapture;
 use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinSet;
 

@@ -4,12 +4,12 @@
 
 use std::collections::HashMap;
 
+use capture_file::CaptureFile;
 use conversation::{FlowStreamExt as _, MessageEvent};
 use flow::{FiveTuple, Orientation};
 use flowscope::dns::{DnsMessage, DnsUdpParser};
 use flowscope::http::{HttpMessage, HttpParser};
 use futures::StreamExt as _;
-use ring_core::CaptureFile;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

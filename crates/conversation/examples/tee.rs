@@ -9,12 +9,12 @@ use std::error::Error;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use capture_file::CaptureWriter;
 use conversation::{Chunk, FlowStreamExt as _};
 use flow::FiveTuple;
 use futures::StreamExt as _;
 use ring_core::{
-    Capture, CaptureWriter, Interrupter, LinkType, Next, PacketSink, PacketSource, Statistics,
-    Timeout,
+    Capture, Interrupter, LinkType, Next, PacketSink, PacketSource, Statistics, Timeout,
 };
 
 /// Bytes of streams after which this program has enough.

@@ -397,11 +397,11 @@ impl PacketSource for Slow {
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
         std::thread::sleep(Duration::from_millis(2));
-        self.0.next_batch(timeout)
+        Ok(self.0.next_batch(timeout)?)
     }
 
     fn statistics(&mut self) -> Result<Statistics, Error> {
-        self.0.statistics()
+        Ok(self.0.statistics()?)
     }
 
     fn link_type(&self) -> Option<LinkType> {
@@ -446,11 +446,11 @@ impl PacketSource for Paced {
             self.time += 1_000_000;
             self.memory.push(Timestamp::from_nanos(self.time), &packet);
         }
-        self.memory.next_batch(Timeout::Now)
+        Ok(self.memory.next_batch(Timeout::Now)?)
     }
 
     fn statistics(&mut self) -> Result<Statistics, Error> {
-        self.memory.statistics()
+        Ok(self.memory.statistics()?)
     }
 
     fn link_type(&self) -> Option<LinkType> {

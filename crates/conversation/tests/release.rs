@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use behaviour::support::{Connection, Fed, Live, interleave, pattern, udp};
+use capture_file::CaptureFile;
 use conversation::{Chunk, Conversations, FlowStreamExt as _, Retention};
 use flow::FiveTuple;
 use futures::StreamExt as _;
-use ring_core::CaptureFile;
 use tokio::io::AsyncReadExt as _;
 
 /// The system's allocator, which counts the bytes in use.

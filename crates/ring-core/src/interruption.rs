@@ -3,10 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use packet::Interrupt;
-use ring_sys::event::Event;
+use ring_sys::event::FlaggedEvent;
 
 use crate::Interrupter;
 
@@ -17,17 +16,11 @@ pub(crate) struct Interruption {
 }
 
 #[derive(Debug)]
-struct Signal {
-    /// Checked before the descriptor, so that a source that does not wait makes no system call.
-    raised: AtomicBool,
-    event: Event,
-}
+struct Signal(FlaggedEvent);
 
 impl Interruption {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            signal: Arc::new(Signal { raised: AtomicBool::new(false), event: Event::new()? }),
-        })
+        Ok(Self { signal: Arc::new(Signal(FlaggedEvent::new()?)) })
     }
 
     /// The handle that raises this interruption.
@@ -38,32 +31,24 @@ impl Interruption {
     /// `true` if an interruption is pending. Does not clear it.
     #[inline]
     pub(crate) fn is_raised(&self) -> bool {
-        self.signal.raised.load(Ordering::Relaxed)
+        self.signal.0.is_raised()
     }
 
     /// Clears the interruption and returns `true` if there was one.
     #[inline]
     pub(crate) fn take(&self) -> bool {
-        if !self.signal.raised.load(Ordering::Relaxed) {
-            return false;
-        }
-        // The event is cleared before the flag. In the other order this could clear the event of a
-        // new interruption whose flag stays set. An event that is raised after it was cleared
-        // causes one spurious wake-up.
-        self.signal.event.take();
-        self.signal.raised.swap(false, Ordering::Acquire)
+        self.signal.0.take()
     }
 }
 
 impl Interrupt for Signal {
     fn interrupt(&self) {
-        self.raised.store(true, Ordering::Release);
-        self.event.raise();
+        self.0.raise();
     }
 }
 
 impl AsFd for Interruption {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.signal.event.as_fd()
+        self.signal.0.as_fd()
     }
 }

@@ -1,5 +1,6 @@
-//! Zero-copy packet capture and injection on Linux: AF_PACKET rings, AF_XDP, capture files, and one
-//! trait for all sources.
+//! Zero-copy packet capture and injection on Linux: AF_PACKET rings, AF_XDP, and one trait for all
+//! sources. Capture files are in the crate `capture-file`, whose sources and sinks have the same
+//! traits.
 //!
 //! # What the crate has
 //!
@@ -15,8 +16,6 @@
 //! - **Filters**: [`CaptureFilter`] filters in the kernel, [`Filtered`] any other source.
 //! - **Duplicates**: [`Deduplicated`] removes those of mirror ports and bonds. [`Selected`] applies
 //!   a decision of your own ([`Select`]).
-//! - **Files** (feature `pcap`): `CaptureFile` reads pcap and pcapng, `CaptureWriter` writes them,
-//!   `RotatingWriter` writes a series.
 //! - **Memory**: [`MemorySource`] delivers packets from memory, for tests or from elsewhere.
 //! - **Asynchronous** (feature `tokio`): `AsyncCapture`, with a stream of packets that own their
 //!   bytes; `AsyncInjector`, `AsyncBridge` and `xdp::AsyncSocket`.
@@ -39,10 +38,6 @@
 //! let filtered = Filtered::new(tap, "tcp port 443".parse()?)?;
 //! let deduplicated = Deduplicated::new(filtered, Dedup::new(Duration::from_millis(10)));
 //! let memory: MemorySource = [&b"one"[..], b"two"].into_iter().collect();
-//! # #[cfg(feature = "pcap")] {
-//! let file = CaptureFile::open("trace.pcapng")?;
-//! let writer = CaptureWriter::builder().create("copy.pcapng")?;
-//! # }
 //! # #[cfg(feature = "tokio")] {
 //! let asynchronous = AsyncCapture::open("eth0")?;
 //! # }
@@ -53,7 +48,7 @@
 //! # How packets are lent
 //!
 //! A source lends a batch of packets, which stay where they were captured: in a block of the ring
-//! or in a chunk of a file. The batch borrows the source, the packets borrow the batch, and the
+//! or in memory. The batch borrows the source, the packets borrow the batch, and the
 //! next batch can be requested only once the previous one is dropped. This costs nothing, and the
 //! compiler checks it.
 //!
@@ -91,24 +86,15 @@ mod capture;
 mod checksum;
 mod dedup;
 mod error;
-#[cfg(feature = "pcap")]
-mod file;
 mod filtered;
 mod hardware;
 mod inject;
 mod interruption;
-mod memory;
 #[cfg(feature = "tokio")]
 mod reactor;
-#[cfg(feature = "pcap")]
-mod rotate;
 mod selected;
 mod side;
-mod stored;
-mod vlan;
 mod wait;
-#[cfg(feature = "pcap")]
-mod write;
 pub mod xdp;
 
 #[cfg(feature = "tokio")]
@@ -122,9 +108,7 @@ pub use capture::{
     SharedBlock,
 };
 pub use dedup::{Dedup, DedupStatistics, Deduplicated};
-pub use error::{Damage, Error, ForeignFormat, GeometryProblem, Unwritable};
-#[cfg(feature = "pcap")]
-pub use file::{CaptureFile, FileFormat};
+pub use error::{Error, GeometryProblem};
 pub use filtered::{CompiledFilter, Filtered};
 pub use hardware::link_type_of;
 #[cfg(feature = "tokio")]
@@ -132,23 +116,17 @@ pub use inject::AsyncInjector;
 pub use inject::{
     Injector, InjectorBuilder, Offload, Rejection, Segmentation, SendPath, SentTimestamp, Slot,
 };
-pub use memory::MemorySource;
 pub use packet::{
-    ChecksumStatus, Direction, Interrupter, IntoPacketSource, LinkType, Next, Packet, PacketBatch,
-    PacketMeta, PacketSink, PacketSource, SinkStatistics, Statistics, Timeout, Timestamp,
-    TimestampSource, VlanTag,
+    ChecksumStatus, Direction, Interrupter, IntoPacketSource, LinkType, MemorySource, Next, Packet,
+    PacketBatch, PacketMeta, PacketSink, PacketSource, SinkStatistics, Statistics, Timeout,
+    Timestamp, TimestampSource, VlanTag,
 };
 pub use packet_filter::Filter;
 #[cfg(feature = "tokio")]
 pub use reactor::Reactor;
 pub use ring_sys::capability::Capability;
-#[cfg(feature = "pcap")]
-pub use rotate::{RotatingWriter, Rotation};
 pub use selected::{Select, Selected, SelectedBatch, SelectedError};
 pub use side::Side;
-pub use stored::{FileInterface, StoredBatch};
-#[cfg(feature = "pcap")]
-pub use write::{Annotation, CaptureWriter, CaptureWriterBuilder, InterfaceDescription};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

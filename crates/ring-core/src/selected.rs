@@ -1,5 +1,6 @@
 //! Sources that deliver only some packets of another source.
 
+use std::convert::Infallible;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -75,7 +76,6 @@ pub struct Selected<S, D> {
 
 /// The error of a [`Selected`] source.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum SelectedError<E> {
     /// The underlying source cannot continue.
     #[error(transparent)]
@@ -83,6 +83,15 @@ pub enum SelectedError<E> {
     /// The source has ended, and the decision could not be made for any of its packets.
     #[error(transparent)]
     Decision(Error),
+}
+
+impl From<SelectedError<Infallible>> for Error {
+    fn from(error: SelectedError<Infallible>) -> Self {
+        match error {
+            SelectedError::Source(never) => match never {},
+            SelectedError::Decision(error) => error,
+        }
+    }
 }
 
 impl From<SelectedError<Self>> for Error {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::socket_option::check;
@@ -44,6 +45,56 @@ impl Event {
 impl AsFd for Event {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+/// An [`Event`] with a flag in memory, so that checking it makes no system call while it is not
+/// raised.
+#[derive(Debug)]
+pub struct FlaggedEvent {
+    raised: AtomicBool,
+    event: Event,
+}
+
+impl FlaggedEvent {
+    /// Creates an event that is not raised.
+    ///
+    /// # Errors
+    /// As [`Event::new`].
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { raised: AtomicBool::new(false), event: Event::new()? })
+    }
+
+    /// Raises the event and wakes all waiters.
+    pub fn raise(&self) {
+        self.raised.store(true, Ordering::Release);
+        self.event.raise();
+    }
+
+    /// `true` if the event is raised. Does not reset it.
+    #[inline]
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::Relaxed)
+    }
+
+    /// Resets the event. Returns `true` if it was raised.
+    #[inline]
+    pub fn take(&self) -> bool {
+        if !self.is_raised() {
+            return false;
+        }
+        // The descriptor is cleared before the flag. In the other order this could clear the
+        // descriptor of a new event whose flag stays set. One that is raised after the descriptor
+        // was cleared causes one spurious wake-up.
+        self.event.take();
+        self.raised.swap(false, Ordering::Acquire)
+    }
+}
+
+impl AsFd for FlaggedEvent {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
     }
 }
 

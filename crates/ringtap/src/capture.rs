@@ -18,6 +18,7 @@ use self::described::Described;
 use self::line::Printer;
 use self::writing::Writing;
 use crate::Error;
+use crate::cause::Cause;
 use crate::input::{self, Input, Source};
 use crate::interfaces;
 use crate::interrupt;
@@ -311,7 +312,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn failed(&self, source: impl Into<ring_core::Error>) -> Error {
+    fn failed(&self, source: impl Into<Cause>) -> Error {
         failed(self.arguments, source)
     }
 }
@@ -338,6 +339,6 @@ fn dump(w: &mut dyn Write, program: &Program, form: u8) -> io::Result<()> {
     }
 }
 
-fn failed(arguments: &Arguments, source: impl Into<ring_core::Error>) -> Error {
+fn failed(arguments: &Arguments, source: impl Into<Cause>) -> Error {
     Error::Source { name: arguments.input.name(), source: source.into() }
 }

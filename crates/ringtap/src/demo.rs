@@ -62,7 +62,7 @@ pub(crate) fn run(_: &Arguments) -> Result<(), Error> {
 
     let capture = server
         .run(|| Capture::builder("demo0").open())?
-        .map_err(|source| Error::Source { name: "demo0".to_owned(), source })?;
+        .map_err(|source| Error::Source { name: "demo0".to_owned(), source: source.into() })?;
     let conversations = capture.flow_conversations(FiveTuple::bidirectional());
     let handle = conversations.handle();
 

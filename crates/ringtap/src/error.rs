@@ -5,31 +5,32 @@ use std::io;
 use std::iter;
 use std::path::PathBuf;
 
-use ring_core::SelectedError;
+use capture_file::{Damage, ForeignFormat, Unwritable};
 
+use crate::cause::{Cause, CauseRef};
 use crate::text::escape::Escaped;
 
 /// An error that is reported to the user.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The source could not be opened or read.
-    #[error("{}", Named { name, source })]
+    #[error("{}", Named { name, source: source.into() })]
     Source {
         /// The interface or file.
         name: String,
         /// The cause.
-        source: ring_core::Error,
+        source: Cause,
     },
     /// The file could not be opened, which names itself.
-    #[error("{}", Named { name: "", source: _0 })]
-    Open(ring_core::Error),
+    #[error("{}", Named { name: "", source: _0.into() })]
+    Open(Cause),
     /// The capture file could not be written.
-    #[error("{}", Named { name, source })]
+    #[error("{}", Named { name, source: source.into() })]
     Save {
         /// The file.
         name: String,
         /// The cause.
-        source: ring_core::Error,
+        source: Cause,
     },
     /// A signal came before there was anything to read or to write to.
     #[error("ended by a signal before anything was read")]
@@ -178,8 +179,9 @@ impl Error {
                 | Self::Nested { .. }
                 | Self::SeveralLinkTypes { .. }
                 | Self::Source {
-                    source: ring_core::Error::Compile { .. }
-                        | ring_core::Error::FilterLinkType { .. },
+                    source: Cause::Ring(
+                        ring_core::Error::Compile { .. } | ring_core::Error::FilterLinkType { .. }
+                    ),
                     ..
                 }
         )
@@ -189,7 +191,9 @@ impl Error {
     pub(crate) fn is_broken_pipe(&self) -> bool {
         let error = match self {
             Self::Output(error) => error,
-            Self::Save { source: ring_core::Error::System { source, .. }, .. } => source,
+            Self::Save {
+                source: Cause::File(capture_file::Error::System { source, .. }), ..
+            } => source,
             _ => return false,
         };
         error.kind() == io::ErrorKind::BrokenPipe
@@ -210,7 +214,7 @@ impl<E: std::error::Error + 'static> fmt::Display for Chain<'_, E> {
 /// An error of an interface or a file, which is named once.
 struct Named<'a> {
     name: &'a str,
-    source: &'a ring_core::Error,
+    source: CauseRef<'a>,
 }
 
 /// The error that ended the following of packets.
@@ -221,15 +225,32 @@ struct Stopped<'a> {
 
 impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use ring_core::{Damage, Error, Unwritable};
-        let Self { name, source } = self;
+        match self.source {
+            CauseRef::Ring(source) => self.of_ring(source, f),
+            CauseRef::File(source) => self.of_file(source, f),
+        }
+    }
+}
+
+impl Named<'_> {
+    fn of_ring(&self, source: &ring_core::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use ring_core::Error;
         match source {
             // These name it themselves.
             Error::NoInterface { .. }
             | Error::InterfaceGone { .. }
-            | Error::HardwareType { .. }
-            | Error::Unwritable(Unwritable::Input { .. } | Unwritable::FileName { .. }) => {
-                write!(f, "{}", Chain(*source))
+            | Error::HardwareType { .. } => write!(f, "{}", Chain(source)),
+            _ => write!(f, "{}: {}", self.name, Chain(source)),
+        }
+    }
+
+    fn of_file(&self, source: &capture_file::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use capture_file::Error;
+        let name = self.name;
+        match source {
+            // These name it themselves.
+            Error::Unwritable(Unwritable::Input { .. } | Unwritable::FileName { .. }) => {
+                write!(f, "{source}")
             }
             Error::Open { path, source } => write!(f, "{}: {source}", path.display()),
             Error::Damaged { record: 0, damage: Damage::CutShort { present: 0, .. }, .. } => {
@@ -238,7 +259,18 @@ impl fmt::Display for Named<'_> {
             Error::UnknownFormat { magic } if is_text(magic) => {
                 write!(f, "{name}: looks like text, not like a capture (pcap or pcapng)")
             }
-            _ => write!(f, "{name}: {}", Chain(*source)),
+            Error::ForeignFormat { format } => {
+                write!(f, "{name}: {source}")?;
+                match format {
+                    ForeignFormat::Gzip
+                    | ForeignFormat::Zstd
+                    | ForeignFormat::Lz4
+                    | ForeignFormat::Bzip2
+                    | ForeignFormat::Xz => f.write_str(", and read its output with --read -"),
+                    _ => Ok(()),
+                }
+            }
+            _ => write!(f, "{name}: {}", Chain(source)),
         }
     }
 }
@@ -246,23 +278,15 @@ impl fmt::Display for Named<'_> {
 impl fmt::Display for Stopped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, source } = self;
-        let of_ring = match source {
-            conversation::Error::Source(source) => of_source(&**source),
+        let cause = match source {
+            conversation::Error::Source(source) => CauseRef::of(&**source),
             _ => None,
         };
-        match of_ring {
+        match cause {
             Some(source) => write!(f, "{}", Named { name, source }),
             None => write!(f, "{name}: {}", Chain(*source)),
         }
     }
-}
-
-/// The error of a source, through what wraps it.
-fn of_source<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e ring_core::Error> {
-    error.downcast_ref().or_else(|| match error.downcast_ref()? {
-        SelectedError::Source(error) | SelectedError::Decision(error) => Some(error),
-        _ => None,
-    })
 }
 
 /// `true` for the beginning of a text; behind a short one's end there are zeros.

@@ -6,18 +6,19 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use capture_file::{CaptureFile, Unwritable};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, ValueEnum};
 use flow::FiveTuple;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use packet_filter::{Program, Target};
 use ring_core::{
-    Capture, CaptureFile, Filtered, LinkType, Next, PacketSource as _, RingGeometry, RingProfile,
-    Timeout, Unwritable, xdp,
+    Capture, Filtered, LinkType, Next, PacketSource as _, RingGeometry, RingProfile, Timeout, xdp,
 };
 use ring_sys::interface;
 
 use crate::Error;
+use crate::cause::Cause;
 use crate::interrupt;
 use crate::link_types;
 use crate::privileges::Privileges;
@@ -244,8 +245,8 @@ impl Input {
         self.from.interface.as_deref()
     }
 
-    fn failed(&self, source: ring_core::Error) -> Error {
-        Error::Source { name: self.name(), source }
+    fn failed(&self, source: impl Into<Cause>) -> Error {
+        Error::Source { name: self.name(), source: source.into() }
     }
 
     /// Opens the interface or the file, and drops the privileges that this needs if the command
@@ -301,11 +302,7 @@ impl Input {
         Ok(source)
     }
 
-    fn open_interface(
-        &self,
-        interface: &str,
-        condition: &Condition,
-    ) -> Result<Source, ring_core::Error> {
+    fn open_interface(&self, interface: &str, condition: &Condition) -> Result<Source, Cause> {
         if self.backend == Backend::Xdp {
             self.open_xdp(interface, condition)
         } else {
@@ -359,7 +356,7 @@ impl Input {
         self.wait
     }
 
-    fn open_xdp(&self, interface: &str, condition: &Condition) -> Result<Source, ring_core::Error> {
+    fn open_xdp(&self, interface: &str, condition: &Condition) -> Result<Source, Cause> {
         // Room for a burst of some milliseconds.
         const RING: u32 = 4096;
         let builder = |name: &str| -> xdp::SocketBuilder {
@@ -383,8 +380,9 @@ impl Input {
 /// Opens a file, or waits until a pipe or FIFO has something to read; `None` if the end was
 /// requested first.
 fn open_file(path: &Path) -> Result<Option<File>, Error> {
-    let failed =
-        |source: io::Error| Error::Open(ring_core::Error::Open { path: path.to_owned(), source });
+    let failed = |source: io::Error| {
+        Error::Open(capture_file::Error::Open { path: path.to_owned(), source }.into())
+    };
     let file = if path.as_os_str() == "-" {
         File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?)
     } else {
@@ -397,7 +395,7 @@ fn open_file(path: &Path) -> Result<Option<File>, Error> {
         file
     };
     let metadata = file.metadata().map_err(failed)?;
-    refuse_as_output(&metadata).map_err(Error::Open)?;
+    refuse_as_output(&metadata).map_err(|error| Error::Open(error.into()))?;
     let kind = metadata.file_type();
     let waits = kind.is_fifo() || kind.is_socket() || file.is_terminal();
     let ready = !waits || interrupt::wait_to_read(file.as_fd()).map_err(failed)?;
@@ -406,7 +404,7 @@ fn open_file(path: &Path) -> Result<Option<File>, Error> {
 
 /// Fails if what the shell connected to an output is the file that is read: it would grow while it
 /// is read, or be overwritten.
-fn refuse_as_output(input: &Metadata) -> Result<(), ring_core::Error> {
+fn refuse_as_output(input: &Metadata) -> Result<(), capture_file::Error> {
     let outputs =
         [(io::stdout().as_fd(), "standard output"), (io::stderr().as_fd(), "standard error")]
             .map(|(fd, name)| (fd.try_clone_to_owned().map(File::from), name));
@@ -422,7 +420,7 @@ fn refuse_as_output(input: &Metadata) -> Result<(), ring_core::Error> {
     Ok(())
 }
 
-fn read(file: File, condition: &Condition, bar: bool) -> Result<Source, ring_core::Error> {
+fn read(file: File, condition: &Condition, bar: bool) -> Result<Source, Cause> {
     let file = match progress::bar(&file).filter(|_| bar) {
         Some(bar) => CaptureFile::from_reader(bar.wrap_read(file))?,
         None => CaptureFile::from_file(file)?,

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod capture;
+mod cause;
 mod demo;
 mod descriptors;
 mod error;

@@ -11,9 +11,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use capture_file::{CaptureFile, CaptureWriter, FileInterface, InterfaceDescription};
 use ring_core::{
-    CaptureFile, CaptureWriter, FileInterface, InterfaceDescription, LinkType, Next, Packet,
-    PacketBatch as _, PacketMeta, PacketSource as _, Statistics, Timeout, Timestamp,
+    LinkType, Next, Packet, PacketBatch as _, PacketMeta, PacketSource as _, Statistics, Timeout,
+    Timestamp,
 };
 
 use folder::Folder;

@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use capture_file::CaptureFile;
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use ring_core::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout};
+use ring_core::{Next, PacketBatch as _, PacketSource as _, Timeout};
 use traffic::{Profile, Random, Traffic};
 
 use folder::Folder;

@@ -128,7 +128,7 @@ impl PacketSource for Wire {
     }
 
     fn statistics(&mut self) -> Result<Statistics, Error> {
-        self.0.statistics()
+        Ok(self.0.statistics()?)
     }
 
     fn link_type(&self) -> Option<LinkType> {

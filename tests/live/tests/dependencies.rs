@@ -6,7 +6,7 @@ use std::process::Command;
 #[test]
 fn ring_core_alone_stays_small() {
     let names = dependencies("ring-core");
-    for name in ["tokio", "flowscope", "clap", "flow", "conversation", "pcap-parser"] {
+    for name in ["tokio", "flowscope", "clap", "flow", "conversation", "capture-file"] {
         assert!(!names.iter().any(|found| found == name), "ring-core pulls in {name}: {names:?}");
     }
     assert!(names.iter().any(|name| name == "ring-sys"), "{names:?}");
@@ -27,6 +27,26 @@ fn packet_has_no_dependencies_but_for_errors() {
     for name in dependencies("packet") {
         let is_allowed = ["packet", "thiserror"].contains(&&*name);
         assert!(is_allowed || is_of_the_build(&name), "packet pulls in {name}");
+    }
+}
+
+#[test]
+fn capture_file_knows_no_rings_and_no_runtime() {
+    for name in dependencies("capture-file") {
+        let allowed = ["capture-file", "packet", "bytes", "thiserror", "ring-sys", "libc"];
+        // ring-sys maps rings; a program that reads files does not.
+        let is_allowed = allowed.contains(&&*name) || name == "memmap2" || is_of_the_build(&name);
+        assert!(is_allowed, "capture-file pulls in {name}");
+    }
+}
+
+/// Elsewhere than on Linux it needs no system calls of its own.
+#[test]
+fn capture_file_is_portable() {
+    let names = dependencies_on("capture-file", &["--target", "x86_64-pc-windows-gnu"]);
+    for name in &names {
+        let is_allowed = ["capture-file", "packet", "bytes", "thiserror"].contains(&&**name);
+        assert!(is_allowed || is_of_the_build(name), "capture-file pulls in {name}: {names:?}");
     }
 }
 
@@ -76,8 +96,13 @@ fn is_of_the_build(name: &str) -> bool {
 
 /// The names of all packages that `package` needs at run time, including itself.
 fn dependencies(package: &str) -> Vec<String> {
+    dependencies_on(package, &[])
+}
+
+fn dependencies_on(package: &str, target: &[&str]) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "-e", "normal", "--prefix", "none", "-p", package])
+        .args(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo starts");

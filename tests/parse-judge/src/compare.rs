@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use capture_file::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout};
 use flow::{Headers, Parsed, Parser, Unparsed};
-use ring_core::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout};
 
 use crate::{Reference, Seen};
 
@@ -69,7 +69,7 @@ impl fmt::Display for Difference {
 ///
 /// # Errors
 /// If the file cannot be opened. A damaged file is compared up to the damage.
-pub fn judge(capture: &Path, reference: &Reference) -> Result<Judgement, ring_core::Error> {
+pub fn judge(capture: &Path, reference: &Reference) -> Result<Judgement, capture_file::Error> {
     let parser = Parser::default();
     let mut source = CaptureFile::open(capture)?;
     let mut judgement = Judgement::default();

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use capture_file::{CaptureWriter, LinkType, Packet, PacketMeta, Timestamp};
 use flow_testkit::gallery;
 use parse_judge::{Reference, judge};
-use ring_core::{CaptureWriter, LinkType, Packet, PacketMeta, Timestamp};
 
 /// Frames that tshark 4.0 does not decode, at least not without a preference, or for which it
 /// reports a wrong length. tcpdump decodes some of them. For the rest, the specifications are the
@@ -89,7 +89,7 @@ fn tshark_sees_the_same_in_the_gallery() {
 }
 
 /// Writes a pcapng file with an interface for each link type.
-fn write(path: &Path, exhibits: &[gallery::Exhibit]) -> Result<(), ring_core::Error> {
+fn write(path: &Path, exhibits: &[gallery::Exhibit]) -> Result<(), capture_file::Error> {
     let mut writer = CaptureWriter::builder().create(path)?;
     for exhibit in exhibits {
         let link_type = LinkType(exhibit.link_type);

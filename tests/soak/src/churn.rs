@@ -91,15 +91,15 @@ impl<F: FnMut(u64)> PacketSource for Churn<F> {
             (self.between)(self.round * ROUND);
             if self.round >= self.rounds && Instant::now() >= self.until {
                 // The source has no more packets, so this returns the end of the capture.
-                return self.memory.next_batch(timeout);
+                return Ok(self.memory.next_batch(timeout)?);
             }
         }
         self.refill();
-        self.memory.next_batch(timeout)
+        Ok(self.memory.next_batch(timeout)?)
     }
 
     fn statistics(&mut self) -> Result<Statistics, Error> {
-        self.memory.statistics()
+        Ok(self.memory.statistics()?)
     }
 
     fn link_type(&self) -> Option<LinkType> {

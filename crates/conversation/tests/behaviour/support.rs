@@ -161,11 +161,11 @@ impl PacketSource for Live {
     type Error = Error;
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
-        self.0.next_batch(timeout)
+        Ok(self.0.next_batch(timeout)?)
     }
 
     fn statistics(&mut self) -> Result<Statistics, Error> {
-        self.0.statistics()
+        Ok(self.0.statistics()?)
     }
 
     fn link_type(&self) -> Option<LinkType> {
@@ -195,7 +195,7 @@ impl PacketSource for Failing {
     }
 
     fn statistics(&mut self) -> Result<Statistics, Error> {
-        self.source.statistics()
+        Ok(self.source.statistics()?)
     }
 
     fn link_type(&self) -> Option<LinkType> {
@@ -257,7 +257,7 @@ impl PacketSource for Fed {
                     self.count += 1;
                     self.source.push(Timestamp::from_nanos(1_000_000 * self.count), &packet);
                 }
-                self.source.next_batch(Timeout::Now)
+                Ok(self.source.next_batch(Timeout::Now)?)
             }
             Err(RecvTimeoutError::Timeout) => Ok(Next::TimedOut),
             Err(RecvTimeoutError::Disconnected) => Ok(Next::End),
@@ -265,7 +265,7 @@ impl PacketSource for Fed {
     }
 
     fn statistics(&mut self) -> Result<Statistics, Error> {
-        self.source.statistics()
+        Ok(self.source.statistics()?)
     }
 
     fn link_type(&self) -> Option<LinkType> {
@@ -298,11 +298,11 @@ impl PacketSource for Closing {
     type Error = Error;
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
-        self.source.next_batch(timeout)
+        Ok(self.source.next_batch(timeout)?)
     }
 
     fn statistics(&mut self) -> Result<Statistics, Error> {
-        self.source.statistics()
+        Ok(self.source.statistics()?)
     }
 
     fn link_type(&self) -> Option<LinkType> {

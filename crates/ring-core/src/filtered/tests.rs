@@ -84,11 +84,11 @@ impl PacketSource for Unknowing {
     type Error = Error;
 
     fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
-        self.0.next_batch(timeout)
+        Ok(self.0.next_batch(timeout)?)
     }
 
     fn statistics(&mut self) -> Result<Statistics, Error> {
-        self.0.statistics()
+        Ok(self.0.statistics()?)
     }
 
     fn link_type(&self) -> Option<LinkType> {

@@ -16,6 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use packet::TaggedBytes;
 use ring_sys::errno::{EINVAL, EMSGSIZE, ENOBUFS, ENXIO};
 use ring_sys::packet::PacketSocket;
 use ring_sys::writable;
@@ -29,7 +30,6 @@ pub use self::slot::Slot;
 pub use self::timestamp::SentTimestamp;
 use self::timestamp::Timestamps;
 use crate::error::system;
-use crate::vlan::Parts;
 use crate::wait::Deadline;
 use crate::{
     ChecksumStatus, Error, LinkType, Packet, PacketSink, SinkStatistics, Timeout, Timestamp,
@@ -449,21 +449,21 @@ impl Injector {
                 expected: self.link_type,
             });
         }
-        self.check_reservation(packet.data().len() + Parts::of(packet).added())
+        self.check_reservation(packet.data().len() + TaggedBytes::of(packet).added())
     }
 
     /// Writes a packet that was [checked](Self::check_packet) into the next slot, which must be
     /// free.
     pub(crate) fn put(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
-        let parts = Parts::of(packet);
-        let len = packet.data().len() + parts.added();
+        let bytes = TaggedBytes::of(packet);
+        let len = packet.data().len() + bytes.added();
         let frame = self.path.frame(len);
         let mut at = 0;
-        parts.for_each(|piece| {
+        bytes.for_each(|piece| {
             frame[at..at + piece.len()].copy_from_slice(piece);
             at += piece.len();
         });
-        let limit = self.limits.plain + parts.added();
+        let limit = self.limits.plain + bytes.added();
         let needs_work = packet.meta().checksum == ChecksumStatus::Partial || len > limit;
         let offload = match needs_work && self.limits.offloads && !packet.is_truncated() {
             true => Offload::of_frame(frame, self.link_type, limit),
@@ -471,7 +471,7 @@ impl Injector {
         };
         self.check_length(len, offload.as_ref())?;
         self.path.commit(len, offload.as_ref());
-        self.statistics.tags_lost += u64::from(parts.tag_lost);
+        self.statistics.tags_lost += u64::from(bytes.is_tag_lost());
         Ok(())
     }
 }

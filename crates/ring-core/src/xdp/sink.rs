@@ -1,8 +1,9 @@
 //! Sockets as packet sinks.
 
+use packet::TaggedBytes;
+
 use super::sender::Sender;
 use super::socket::Socket;
-use crate::vlan::Parts;
 use crate::{Packet, PacketSink, SinkStatistics, Timeout};
 
 /// Packets are copied into frames. VLAN tags that were removed on receipt are reinserted. The
@@ -19,12 +20,12 @@ impl PacketSink for Sender {
                 expected,
             });
         }
-        let parts = Parts::of(packet);
-        let len = packet.data().len() + parts.added();
-        while !self.send_pieces(len, |show| parts.for_each(show))? {
+        let bytes = TaggedBytes::of(packet);
+        let len = packet.data().len() + bytes.added();
+        while !self.send_pieces(len, |show| bytes.for_each(show))? {
             self.wait_for_room(Timeout::Never)?;
         }
-        self.tags_lost += u64::from(parts.tag_lost);
+        self.tags_lost += u64::from(bytes.is_tag_lost());
         Ok(())
     }
 

@@ -30,7 +30,7 @@ mod follow {
     use conversation::{Chunk, ChunkEvent, FlowStreamExt as _};
     use flow::FiveTuple;
     use futures_util::StreamExt as _;
-    use ring_core::CaptureFile;
+    use capture_file::CaptureFile;
 
     use self::view::View as _;
     use crate::output::Output;

@@ -1,9 +1,12 @@
 //! The interfaces of a source: files describe them, everything else has those of the host.
 
-use ring_core::{Capture, CaptureFile, FileInterface, Filtered, PacketSource, xdp};
+use capture_file::{CaptureFile, FileInterface};
+use ring_core::{Capture, Filtered, PacketSource, xdp};
+
+use crate::cause::Cause;
 
 /// A source whose packets may be of interfaces that a file describes.
-pub(crate) trait Described: PacketSource<Error: Into<ring_core::Error>> {
+pub(crate) trait Described: PacketSource<Error: Into<Cause>> {
     /// The interfaces that were described before the end of a batch.
     fn before<'a>(_batch: &'a Self::Batch<'_>) -> &'a [FileInterface] {
         &[]

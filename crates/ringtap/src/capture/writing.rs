@@ -6,10 +6,11 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ring_core::{
-    CaptureWriter, FileFormat, FileInterface, InterfaceDescription, LinkType, Packet,
-    RotatingWriter, Rotation, Statistics, Timestamp, Unwritable,
+use capture_file::{
+    CaptureWriter, FileFormat, FileInterface, InterfaceDescription, RotatingWriter, Rotation,
+    Unwritable,
 };
+use ring_core::{LinkType, Packet, Statistics, Timestamp};
 
 use ring_sys::clock;
 
@@ -128,7 +129,8 @@ impl Arguments {
     ) -> Result<Option<Writing>, Error> {
         let Some(path) = &self.file else { return Ok(None) };
         let name = path.display().to_string();
-        let failed = |source| Error::Save { name: name.clone(), source };
+        let failed =
+            |source: capture_file::Error| Error::Save { name: name.clone(), source: source.into() };
         let pcap =
             path.extension().is_some_and(|extension| extension == "pcap" || extension == "cap");
         let format = match (pcap, self.nanoseconds()) {
@@ -153,7 +155,7 @@ impl Arguments {
         } else if path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
             let opened = Patient::fifo(path);
             let opened = opened
-                .map_err(|source| failed(ring_core::Error::Open { path: path.clone(), source }));
+                .map_err(|source| failed(capture_file::Error::Open { path: path.clone(), source }));
             let Some(fifo) = opened? else { return Err(Error::Interrupted) };
             Kind::One(Box::new(builder.to_writer(fifo).map_err(failed)?))
         } else if rotation == Rotation::new() {
@@ -284,7 +286,8 @@ impl Writing {
             let mut description = describe(interface.link_type, interface.name.clone(), expression);
             description.fcs_len = interface.fcs_len;
             let described = self.writer.describe(packets.len() as u32, description);
-            described.map_err(|source| Error::Save { name: self.name.clone(), source })?;
+            described
+                .map_err(|source| Error::Save { name: self.name.clone(), source: source.into() })?;
             packets.push(0);
         }
         Ok(())
@@ -301,7 +304,7 @@ impl Writing {
             Kind::Rotating(writer) => writer.write(packet),
         };
         match written {
-            Err(ring_core::Error::Unwritable(Unwritable::Complete)) => return Ok(false),
+            Err(capture_file::Error::Unwritable(Unwritable::Complete)) => return Ok(false),
             written => written.map_err(|source| self.failed(source))?,
         }
         self.last = packet.timestamp();
@@ -392,7 +395,8 @@ impl Writing {
         if let Some(Interfaces { first: None, .. }) = &self.interfaces {
             // A file without an interface is one that libpcap does not read.
             let described = self.writer.describe(self.interface, self.all.clone());
-            described.map_err(|source| Error::Save { name: name.clone(), source })?;
+            described
+                .map_err(|source| Error::Save { name: name.clone(), source: source.into() })?;
         }
         self.set_statistics(statistics, found);
         let finished = match self.writer {
@@ -400,17 +404,21 @@ impl Writing {
             // The last file is not rotated: as in tcpdump, no command is run for it.
             Kind::Rotating(writer) => writer.on_finish(|_| ()).finish(),
         };
-        finished.map(|_| ()).map_err(|source| Error::Save { name, source })
+        finished.map(|_| ()).map_err(|source| Error::Save { name, source: source.into() })
     }
 
-    fn failed(&self, source: ring_core::Error) -> Error {
-        Error::Save { name: self.name.clone(), source }
+    fn failed(&self, source: capture_file::Error) -> Error {
+        Error::Save { name: self.name.clone(), source: source.into() }
     }
 }
 
 impl Interfaces {
     /// Describes the packet's interface, unless that was done.
-    fn describe(&mut self, packet: &Packet<'_>, writer: &mut Kind) -> Result<(), ring_core::Error> {
+    fn describe(
+        &mut self,
+        packet: &Packet<'_>,
+        writer: &mut Kind,
+    ) -> Result<(), capture_file::Error> {
         let key @ (index, link_type) = (packet.meta().interface, packet.link_type());
         if self.last == Some(key) {
             return Ok(());
@@ -444,7 +452,7 @@ impl Kind {
         &mut self,
         interface: u32,
         description: InterfaceDescription,
-    ) -> Result<(), ring_core::Error> {
+    ) -> Result<(), capture_file::Error> {
         match self {
             Self::One(writer) => writer.add_interface(interface, description),
             Self::Rotating(writer) => writer.add_interface(interface, description),

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use capture_file::CaptureFile;
 use conversation::{Chunk, FlowStreamExt as _};
 use flow::FiveTuple;
 use futures_core::Stream as _;
 use nix::time::{ClockId, clock_gettime};
-use ring_core::CaptureFile;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 

@@ -2,8 +2,9 @@
 
 use std::error::Error;
 
+use capture_file::CaptureFile;
 use flow::{Data, FiveTuple, FiveTupleKey, Flow, FlowHandler, FlowRecord, FlowSide, FlowTable};
-use ring_core::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout};
+use ring_core::{Next, PacketBatch as _, PacketSource as _, Timeout};
 
 use crate::memory;
 use crate::processes::{Contents, StreamHash};

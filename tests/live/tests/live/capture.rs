@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use capture_file::CaptureFile;
 use live::{Folder, PATIENCE, ringtap};
 use live_harness::{Result, none_dropped, program};
 use netns::{Namespace, Process};
@@ -16,7 +17,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use ring_core::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout};
+use ring_core::{Next, PacketBatch as _, PacketSource as _, Timeout};
 
 /// The interfaces of a file by `capinfos`: the name of each, its number of packets and its number
 /// of statistics blocks.

@@ -9,9 +9,9 @@ mod mutation;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use capture_file::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout};
 use flow::{FiveTuple, FiveTupleKey, FlowHandler, FlowTable, Parsed, Scope};
 use flow_testkit::ledger;
-use ring_core::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout};
 use traffic::Random;
 
 use ledger::Ledger;

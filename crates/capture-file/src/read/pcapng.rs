@@ -1,9 +1,10 @@
 //! The pcapng format (draft-ietf-opsawg-pcapng).
 
+use packet::StoredPacket;
+
 use super::format::{self, words};
 use super::reader::ChunkReader;
 use super::{Found, Stop};
-use crate::stored::Record;
 use crate::{Damage, Direction, Error, FileInterface, LinkType, PacketMeta, Timestamp};
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
@@ -190,7 +191,7 @@ impl PcapNgParser {
         let mut meta = PacketMeta::new(0, timestamp, origin.link_type);
         (meta.wire_len, meta.interface) = (wire, interface as u32);
         (meta.direction, meta.losing, meta.fcs_len) = (direction, losing, fcs_len);
-        found.packet(Record { start: body.start + FIXED, len, meta });
+        found.packet(StoredPacket { start: body.start + FIXED, len, meta });
         Ok(())
     }
 
@@ -209,7 +210,7 @@ impl PcapNgParser {
         let mut meta = PacketMeta::new(0, Timestamp::default(), origin.link_type);
         (meta.wire_len, meta.interface) = (wire, interface as u32);
         meta.fcs_len = origin.fcs_len;
-        found.packet(Record { start: body.start + FIXED, len, meta });
+        found.packet(StoredPacket { start: body.start + FIXED, len, meta });
         Ok(())
     }
 

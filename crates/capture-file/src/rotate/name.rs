@@ -4,13 +4,11 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use ring_sys::local_time::format_local;
-
 use super::Rotation;
-use crate::write::{Identity, create};
+use crate::system::{Identity, KNOWS_LOCAL_TIME, format_local};
+use crate::write::create;
 use crate::{Error, Timestamp, Unwritable};
 
 /// Names the files and creates them.
@@ -28,7 +26,8 @@ pub(crate) struct Names {
 
 impl Names {
     pub(crate) fn new(name: &Path, rotation: &Rotation) -> Self {
-        let timed = rotation.interval.is_some() && name.as_os_str().as_bytes().contains(&b'%');
+        let timed =
+            rotation.interval.is_some() && name.as_os_str().as_encoded_bytes().contains(&b'%');
         let highest = rotation.files.map_or(0, |files| files - 1);
         let counted = rotation.size.is_some() || !timed;
         let width = if counted && highest > 0 { highest.to_string().len() } else { 0 };
@@ -102,6 +101,9 @@ impl Names {
     fn stem(&self, at: Timestamp) -> Result<OsString, Error> {
         if !self.timed {
             return Ok(self.name.clone().into_os_string());
+        }
+        if !KNOWS_LOCAL_TIME {
+            return Err(Unwritable::LocalTime { name: self.name.clone() }.into());
         }
         i64::try_from(at.seconds())
             .ok()

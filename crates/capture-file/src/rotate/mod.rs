@@ -10,9 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ring_sys::clock;
-
 use self::name::Names;
+use crate::system::wall_clock;
 use crate::write::Output;
 use crate::{
     Annotation, CaptureWriter, CaptureWriterBuilder, Error, InterfaceDescription, Packet,
@@ -29,7 +28,7 @@ type Finished = Box<dyn FnMut(&Path) + Send>;
 ///   count starts at 0, has leading zeros and wraps around: `name0` to `name9`, then `name0` again.
 /// - By time, with strftime(3) conversions in the name: they are replaced by the local time at
 ///   which the file starts. If the name is taken, a count is appended. Existing files are never
-///   overwritten.
+///   overwritten. Only on Linux: elsewhere such a name is refused with [`Unwritable::LocalTime`].
 /// - By time, without a conversion in the name: as by size. (tcpdump overwrites its only file.)
 ///
 /// The clock is that of the packets, so reading a file splits it as the live capture would have. A
@@ -292,7 +291,7 @@ impl RotatingWriter {
             return Ok(self.writer.statistics());
         }
         if self.path.is_none() {
-            self.open_first(Timestamp::from_nanos(clock::wall()))?;
+            self.open_first(Timestamp::from_nanos(wall_clock()))?;
         }
         self.writer.end()?;
         let last = self.path.take();

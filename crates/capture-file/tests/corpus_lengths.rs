@@ -3,12 +3,10 @@
 //!
 //! `RINGTAP_CORPUS` is a folder with an `INDEX.tsv`, of which the column `file` is used.
 
-#![cfg(feature = "pcap")]
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ring_core::{
+use capture_file::{
     CaptureFile, LinkType, Next, Packet, PacketBatch as _, PacketSource as _, Timeout, Timestamp,
 };
 
@@ -107,7 +105,7 @@ fn each_packet_is_as_tshark_has_it() {
                 packet.timestamp()
             );
         });
-        // Frames that are not packets have a number but no bytes; ring-core does not deliver them.
+        // Frames that are not packets have a number but no bytes, and are not delivered.
         let expected: Vec<&str> = table.lines().filter(|line| !line.ends_with('\t')).collect();
         assert_eq!(found.lines().collect::<Vec<_>>(), expected, "{name}");
         judged += 1;
@@ -151,8 +149,8 @@ fn run(program: &str, options: &[&str], files: &[String], folder: &Path) -> Opti
 }
 
 /// `true` if a pcap file has contradictory records, which each reader interprets differently: a
-/// wire length below the captured length (ring-core raises it), or more than a million microseconds
-/// (Wireshark's sum overflows).
+/// wire length below the captured length, which the reader raises, or more than a million
+/// microseconds (Wireshark's sum overflows).
 fn has_odd_records(path: &Path) -> bool {
     let bytes = std::fs::read(path).expect("readable");
     let Some(magic) = bytes.first_chunk() else { return false };

@@ -13,7 +13,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let path = env::temp_dir().join(format!("ring-core-{name}-{}", std::process::id()));
+        let path = env::temp_dir().join(format!("capture-file-{name}-{}", std::process::id()));
         fs::create_dir(&path).expect("a new folder");
         Self(path)
     }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::laid::{self, Laid};
+use super::record::{self, Recorded};
 use super::{Annotation, InterfaceDescription, Section};
 use crate::{Direction, Error, LinkType, Packet, Statistics, Timestamp, Unwritable};
 
@@ -98,7 +98,7 @@ impl PcapNgEncoder {
         packet: &Packet<'_>,
         annotation: &Annotation<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<Laid, Error> {
+    ) -> Result<Recorded, Error> {
         limited(annotation.comment.map_or(0, str::len))?;
         let key = (packet.meta().interface, packet.link_type());
         let number = match self.last {
@@ -123,8 +123,8 @@ impl PcapNgEncoder {
             let time = packet.timestamp().as_nanos();
             let fields = [number, (time >> 32) as u32, time as u32, 0, 0];
             out.extend(fields.map(u32::to_le_bytes).as_flattened());
-            let laid = laid::lay(out, packet, limit);
-            let lengths = [laid.captured, laid.wire].map(u32::to_le_bytes);
+            let recorded = record::append(out, packet, limit);
+            let lengths = [recorded.captured, recorded.wire].map(u32::to_le_bytes);
             out[start + 12..start + 20].copy_from_slice(lengths.as_flattened());
             pad(out);
             let flags = flags(packet.meta().direction) | u32::from(fcs_len & 0x0f) << 5;
@@ -140,7 +140,7 @@ impl PcapNgEncoder {
                 }
                 option(out, 0, &[]);
             }
-            laid
+            recorded
         }))
     }
 

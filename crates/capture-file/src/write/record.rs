@@ -1,10 +1,11 @@
 //! Writing a packet's bytes into a buffer.
 
+use packet::TaggedBytes;
+
 use crate::Packet;
-use crate::vlan::Parts;
 
 /// The part of a packet that was written.
-pub(crate) struct Laid {
+pub(crate) struct Recorded {
     /// Bytes written.
     pub(crate) captured: u32,
     /// Length on the wire in bytes, including the VLAN tag.
@@ -17,18 +18,18 @@ pub(crate) struct Laid {
 
 /// Appends at most `limit` bytes of a packet to `out`, and reinserts the VLAN tag that was removed
 /// on receipt.
-pub(crate) fn lay(out: &mut Vec<u8>, packet: &Packet<'_>, limit: u32) -> Laid {
+pub(crate) fn append(out: &mut Vec<u8>, packet: &Packet<'_>, limit: u32) -> Recorded {
     let start = out.len();
-    let parts = Parts::of(packet);
-    parts.for_each(|piece| out.extend_from_slice(piece));
+    let bytes = TaggedBytes::of(packet);
+    bytes.for_each(|piece| out.extend_from_slice(piece));
     let whole = out.len() - start;
     out.truncate(start.saturating_add(limit as usize));
     let captured = out.len() - start;
-    Laid {
+    Recorded {
         // At most `limit`, so it fits.
         captured: captured as u32,
-        wire: packet.wire_len().saturating_add(parts.added() as u32),
+        wire: packet.wire_len().saturating_add(bytes.added() as u32),
         truncated: captured < whole,
-        tag_lost: parts.tag_lost,
+        tag_lost: bytes.is_tag_lost(),
     }
 }

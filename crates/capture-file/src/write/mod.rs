@@ -3,10 +3,10 @@
 mod builder;
 mod cooked;
 mod interface;
-mod laid;
 mod output;
 mod pcap;
 mod pcapng;
+mod record;
 #[cfg(test)]
 mod tests;
 
@@ -17,11 +17,11 @@ use std::time::Duration;
 pub use self::builder::CaptureWriterBuilder;
 use self::builder::Section;
 pub use self::interface::InterfaceDescription;
-use self::laid::Laid;
-pub(crate) use self::output::{Identity, Output, create};
+pub(crate) use self::output::{Output, create};
 use self::pcap::PcapEncoder;
 use self::pcapng::PcapNgEncoder;
-use crate::file::longest_packet;
+use self::record::Recorded;
+use crate::read::longest_packet;
 use crate::{Error, LinkType, Packet, PacketSink, SinkStatistics, Statistics, Timestamp};
 
 /// Writes a capture file: pcapng, or pcap with timestamps in nanoseconds or microseconds.
@@ -38,10 +38,11 @@ use crate::{Error, LinkType, Packet, PacketSink, SinkStatistics, Statistics, Tim
 /// pcap, the direction and the interface.
 ///
 /// ```
-/// use ring_core::{CaptureWriter, InterfaceDescription, LinkType, Packet, PacketMeta, Timestamp};
+/// use capture_file::{CaptureWriter, InterfaceDescription};
+/// use capture_file::{LinkType, Packet, PacketMeta, Timestamp};
 ///
-/// # fn main() -> Result<(), ring_core::Error> {
-/// # let folder = std::env::temp_dir().join(format!("ring-core-doc-{}", std::process::id()));
+/// # fn main() -> Result<(), capture_file::Error> {
+/// # let folder = std::env::temp_dir().join(format!("capture-file-doc-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder).unwrap();
 /// # let path = folder.join("one.pcapng");
 /// let mut writer = CaptureWriter::builder().application("example").create(&path)?;
@@ -145,11 +146,11 @@ impl CaptureWriter {
             None => packet,
         };
         let encoder = &mut self.encoder;
-        let laid = self.output.append(|out| match encoder {
+        let recorded = self.output.append(|out| match encoder {
             Encoder::Pcap(encoder) => encoder.packet(packet, out),
             Encoder::PcapNg(encoder) => encoder.packet(packet, annotation, out),
         })?;
-        self.count(&laid);
+        self.count(&recorded);
         Ok(())
     }
 
@@ -267,11 +268,11 @@ impl CaptureWriter {
         Ok(())
     }
 
-    fn count(&mut self, laid: &Laid) {
+    fn count(&mut self, recorded: &Recorded) {
         self.statistics.packets += 1;
-        self.statistics.bytes += u64::from(laid.captured);
-        self.statistics.truncated += u64::from(laid.truncated);
-        self.statistics.tags_lost += u64::from(laid.tag_lost);
+        self.statistics.bytes += u64::from(recorded.captured);
+        self.statistics.truncated += u64::from(recorded.truncated);
+        self.statistics.tags_lost += u64::from(recorded.tag_lost);
     }
 }
 

@@ -1,9 +1,10 @@
 //! The pcap format (draft-ietf-opsawg-pcap).
 
+use packet::StoredPacket;
+
 use super::format::{self, FileFormat, words};
 use super::reader::ChunkReader;
 use super::{Found, Stop};
-use crate::stored::Record;
 use crate::{Damage, Error, FileInterface, LinkType, PacketMeta, Timestamp};
 
 const HEADER: usize = 24;
@@ -113,7 +114,7 @@ impl PcapParser {
         let mut meta = PacketMeta::new(0, timestamp, self.interface[0].link_type);
         (meta.wire_len, meta.fcs_len) = (wire, self.interface[0].fcs_len);
         let start = *at + self.record_header;
-        found.packet(Record { start, len: captured as usize, meta });
+        found.packet(StoredPacket { start, len: captured as usize, meta });
         *at += total;
         Ok(())
     }

@@ -2,16 +2,28 @@
 
 use crate::{LinkType, Packet};
 
-/// A packet's bytes in pieces, including the VLAN tag that was removed on receipt.
-#[derive(Clone, Copy)]
-pub(crate) struct Parts<'a> {
+/// A packet's bytes in pieces, including the VLAN tag that was removed on receipt. For sinks, which
+/// copy the pieces one after the other instead of moving the packet to make room.
+///
+/// ```
+/// use packet::{LinkType, Packet, PacketMeta, TaggedBytes, Timestamp, VlanTag};
+///
+/// let mut meta = PacketMeta::new(1, Timestamp::default(), LinkType::ETHERNET);
+/// meta.vlan = Some(VlanTag { tpid: 0x8100, tci: 5 });
+/// let bytes = TaggedBytes::of(&Packet::with_meta(&[0; 60], meta));
+/// let mut frame = Vec::new();
+/// bytes.for_each(|piece| frame.extend_from_slice(piece));
+/// assert_eq!(frame[12..16], [0x81, 0, 0, 5]);
+/// assert_eq!(frame.len(), 60 + bytes.added());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct TaggedBytes<'a> {
     before: &'a [u8],
     tag: Option<Tag<'a>>,
-    /// `true` if the packet has a tag but its link-layer header has no place for it.
-    pub(crate) tag_lost: bool,
+    tag_lost: bool,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Tag<'a> {
     tpid: [u8; 2],
     middle: &'a [u8],
@@ -20,8 +32,11 @@ struct Tag<'a> {
     after: &'a [u8],
 }
 
-impl<'a> Parts<'a> {
-    pub(crate) fn of(packet: &Packet<'a>) -> Self {
+impl<'a> TaggedBytes<'a> {
+    /// The pieces of a packet.
+    #[inline]
+    #[must_use]
+    pub fn of(packet: &Packet<'a>) -> Self {
         let data = packet.data();
         let place = place(packet.link_type()).filter(|&(_, payload)| data.len() >= payload);
         match (packet.vlan(), place) {
@@ -40,24 +55,36 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// The number of bytes that the tag adds.
-    pub(crate) fn added(&self) -> usize {
+    /// The number of bytes that the tag adds: 4 or 0.
+    #[inline]
+    #[must_use]
+    pub fn added(&self) -> usize {
         if self.tag.is_some() { 4 } else { 0 }
     }
 
-    /// Passes the pieces to `show`, in order.
-    pub(crate) fn for_each(&self, mut show: impl FnMut(&[u8])) {
-        show(self.before);
+    /// `true` if the packet has a tag but its link-layer header has no place for it, or was not
+    /// captured whole. The pieces are without the tag then.
+    #[inline]
+    #[must_use]
+    pub fn is_tag_lost(&self) -> bool {
+        self.tag_lost
+    }
+
+    /// Calls `take` with each piece, in order.
+    #[inline]
+    pub fn for_each(&self, mut take: impl FnMut(&[u8])) {
+        take(self.before);
         if let Some(tag) = &self.tag {
             [&tag.tpid[..], tag.middle, &tag.tci, tag.protocol, tag.after]
                 .into_iter()
-                .for_each(show);
+                .for_each(take);
         }
     }
 }
 
 /// The offset of the two-byte protocol field in a link-layer header, and the offset of the payload.
 /// The tag's TPID replaces the protocol; its TCI and the protocol are inserted before the payload.
+#[inline]
 fn place(link_type: LinkType) -> Option<(usize, usize)> {
     match link_type {
         LinkType::ETHERNET => Some((12, 14)),
@@ -76,11 +103,11 @@ mod tests {
         let mut meta = PacketMeta::new(1, Timestamp::default(), link_type);
         meta.vlan = Some(VlanTag { tpid: 0x88a8, tci: 0x6123 });
         let packet = Packet::with_meta(data, meta);
-        let parts = Parts::of(&packet);
+        let parts = TaggedBytes::of(&packet);
         let mut out = Vec::new();
         parts.for_each(|piece| out.extend_from_slice(piece));
         assert_eq!(out.len(), data.len() + parts.added());
-        (out, parts.tag_lost)
+        (out, parts.is_tag_lost())
     }
 
     #[test]

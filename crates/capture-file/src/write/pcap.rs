@@ -1,6 +1,6 @@
 //! The pcap writer, in little-endian byte order (draft-ietf-opsawg-pcap).
 
-use super::laid::{self, Laid};
+use super::record::{self, Recorded};
 use super::{InterfaceDescription, limit};
 use crate::{Error, LinkType, Packet, Unwritable};
 
@@ -40,7 +40,11 @@ impl PcapEncoder {
         Ok(())
     }
 
-    pub(crate) fn packet(&mut self, packet: &Packet<'_>, out: &mut Vec<u8>) -> Result<Laid, Error> {
+    pub(crate) fn packet(
+        &mut self,
+        packet: &Packet<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Recorded, Error> {
         let time = packet.timestamp();
         let seconds = u32::try_from(time.seconds()).map_err(|_| Unwritable::Time(time))?;
         if self.interface.is_none() {
@@ -55,10 +59,10 @@ impl PcapEncoder {
         out.extend(
             [seconds, time.subsec_nanos() / unit, 0, 0].map(u32::to_le_bytes).as_flattened(),
         );
-        let laid = laid::lay(out, packet, limit(interface));
-        let lengths = [laid.captured, laid.wire].map(u32::to_le_bytes);
+        let recorded = record::append(out, packet, limit(interface));
+        let lengths = [recorded.captured, recorded.wire].map(u32::to_le_bytes);
         out[start + 8..start + 16].copy_from_slice(lengths.as_flattened());
-        Ok(laid)
+        Ok(recorded)
     }
 
     /// A file without packets or interfaces gets a header with link type Ethernet.

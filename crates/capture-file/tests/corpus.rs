@@ -3,13 +3,11 @@
 //! `RINGTAP_CORPUS` is a folder with an `INDEX.tsv`, of which the columns `file` and `packets` are
 //! used.
 
-#![cfg(feature = "pcap")]
-
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ring_core::{CaptureFile, Error, Next, PacketBatch as _, PacketSource as _, Timeout};
+use capture_file::{CaptureFile, Error, Next, PacketBatch as _, PacketSource as _, Timeout};
 
 #[test]
 fn every_file_has_as_many_packets_as_tshark_counts() {

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
-use live_harness::{Result, program};
-use ring_core::{
+use capture_file::{
     Annotation, CaptureWriter, Direction, FileFormat, InterfaceDescription, LinkType, Packet,
     PacketMeta, Rotation, Statistics, Timestamp, VlanTag,
 };
+use live_harness::{Result, program};
 
 live_harness::main!(
     pcapng_is_as_written,
@@ -41,7 +41,7 @@ impl Folder {
     fn new() -> Result<Self> {
         // Each test is process 1 of its own namespace, so the names differ by time.
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-        let path = std::env::temp_dir().join(format!("ring-core-judged-{}", now.as_nanos()));
+        let path = std::env::temp_dir().join(format!("capture-file-judged-{}", now.as_nanos()));
         fs::create_dir(&path)?;
         Ok(Self(path))
     }
@@ -78,7 +78,7 @@ fn fields(file: &Path, fields: &[&str]) -> Result<Vec<Vec<String>>> {
 
 fn write_pcapng(path: &Path) -> Result {
     let mut writer = CaptureWriter::builder()
-        .application("ring-core's test")
+        .application("capture-file's test")
         .hardware("none")
         .os("Linux")
         .comment("all of it")
@@ -163,7 +163,7 @@ fn pcapng_is_as_written() -> Result {
         ("File type", "pcapng"),
         ("Number of packets", "3"),
         ("Data size", "1088 bytes"),
-        ("Capture application", "ring-core's test"),
+        ("Capture application", "capture-file's test"),
         ("Capture hardware", "none"),
         ("Capture oper-sys", "Linux"),
         ("Capture comment", "all of it"),

@@ -1,13 +1,14 @@
 //! Packets from memory.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::mem;
 
 use bytes::Bytes;
 
-use crate::stored::Record;
 use crate::{
-    Error, LinkType, Next, PacketMeta, PacketSource, Statistics, StoredBatch, Timeout, Timestamp,
+    LinkType, Next, PacketMeta, PacketSource, Statistics, StoredBatch, StoredPacket, Timeout,
+    Timestamp,
 };
 
 /// A source of packets from memory, for tests and for packets from elsewhere.
@@ -17,10 +18,10 @@ use crate::{
 /// piece of memory, so [`retain`](crate::PacketBatch::retain) works as for a ring.
 ///
 /// ```
-/// use ring_core::{LinkType, MemorySource, Next, Timeout, Timestamp};
-/// use ring_core::{PacketBatch as _, PacketSource as _};
+/// use packet::{LinkType, MemorySource, Next, Timeout, Timestamp};
+/// use packet::{PacketBatch as _, PacketSource as _};
 ///
-/// # fn main() -> Result<(), ring_core::Error> {
+/// # fn main() -> Result<(), std::convert::Infallible> {
 /// let mut source = MemorySource::new(LinkType::ETHERNET);
 /// source.push(Timestamp::from_nanos(1), b"first");
 /// source.push(Timestamp::from_nanos(2), b"second");
@@ -37,9 +38,9 @@ pub struct MemorySource {
     batch_size: usize,
     next_number: u64,
     bytes: Vec<u8>,
-    records: Vec<Record>,
-    waiting: VecDeque<(Bytes, Vec<Record>)>,
-    lent: (Bytes, Vec<Record>),
+    packets: Vec<StoredPacket>,
+    waiting: VecDeque<(Bytes, Vec<StoredPacket>)>,
+    lent: (Bytes, Vec<StoredPacket>),
     statistics: Statistics,
 }
 
@@ -53,7 +54,7 @@ impl MemorySource {
             batch_size: 64,
             next_number: 1,
             bytes: Vec::new(),
-            records: Vec::new(),
+            packets: Vec::new(),
             waiting: VecDeque::new(),
             lent: (Bytes::new(), Vec::new()),
             statistics: Statistics::default(),
@@ -77,41 +78,41 @@ impl MemorySource {
     pub fn push_with(&mut self, meta: PacketMeta, data: &[u8]) {
         self.mixed |= meta.link_type != self.link_type;
         self.next_number = meta.number.saturating_add(1);
-        self.records.push(Record { start: self.bytes.len(), len: data.len(), meta });
+        self.packets.push(StoredPacket { start: self.bytes.len(), len: data.len(), meta });
         self.bytes.extend_from_slice(data);
-        if self.records.len() >= self.batch_size {
+        if self.packets.len() >= self.batch_size {
             self.end_batch();
         }
     }
 
     /// Ends the current batch; the next packet starts a new one.
     pub fn end_batch(&mut self) {
-        if !self.records.is_empty() {
+        if !self.packets.is_empty() {
             self.waiting
-                .push_back((mem::take(&mut self.bytes).into(), mem::take(&mut self.records)));
+                .push_back((mem::take(&mut self.bytes).into(), mem::take(&mut self.packets)));
         }
     }
 }
 
 impl PacketSource for MemorySource {
     type Batch<'a> = StoredBatch<'a>;
-    type Error = Error;
+    type Error = Infallible;
 
-    fn next_batch(&mut self, _: Timeout) -> Result<Next<StoredBatch<'_>>, Error> {
+    fn next_batch(&mut self, _: Timeout) -> Result<Next<StoredBatch<'_>>, Infallible> {
         if self.waiting.is_empty() {
             self.end_batch();
         }
         let Some(batch) = self.waiting.pop_front() else { return Ok(Next::End) };
         self.lent = batch;
-        let (memory, records) = &self.lent;
-        self.statistics.packets += records.len() as u64;
+        let (memory, packets) = &self.lent;
+        self.statistics.packets += packets.len() as u64;
         let truncated =
-            records.iter().filter(|record| record.meta.wire_len as usize > record.len).count();
+            packets.iter().filter(|packet| packet.meta.wire_len as usize > packet.len).count();
         self.statistics.truncated += truncated as u64;
-        Ok(Next::Batch(StoredBatch::new(memory, records, &[])))
+        Ok(Next::Batch(StoredBatch::new(memory, packets)))
     }
 
-    fn statistics(&mut self) -> Result<Statistics, Error> {
+    fn statistics(&mut self) -> Result<Statistics, Infallible> {
         Ok(self.statistics)
     }
 

@@ -3,7 +3,6 @@
 mod format;
 mod pcap;
 mod pcapng;
-mod pipe;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -11,19 +10,21 @@ mod tests;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
+#[cfg(target_os = "linux")]
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
+
+use packet::{StoredBatch, StoredPacket};
 
 pub use self::format::FileFormat;
 use self::format::Parser;
 pub(crate) use self::format::longest_packet;
-use self::pipe::{PipeWait, Waited};
 use self::reader::ChunkReader;
 use crate::error::system;
-use crate::stored::Record;
+use crate::system::{PipeWait, Waited, standard_input};
 use crate::{
-    Damage, Error, FileInterface, Interrupter, LinkType, Next, PacketSource, Statistics,
-    StoredBatch, Timeout,
+    Damage, Error, FileBatch, FileInterface, Interrupter, LinkType, Next, PacketSource, Statistics,
+    Timeout,
 };
 
 /// Maximum number of packets in a batch. Enough to amortise the cost of a batch, yet few enough
@@ -41,9 +42,9 @@ const BATCH: usize = 512;
 /// [`Next::End`].
 ///
 /// ```
-/// use ring_core::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout};
+/// use capture_file::{CaptureFile, Next, PacketBatch as _, PacketSource as _, Timeout};
 ///
-/// # fn main() -> Result<(), ring_core::Error> {
+/// # fn main() -> Result<(), capture_file::Error> {
 /// // A pcap file of one packet with four bytes: a header of 24 bytes, a record header of 16.
 /// let mut file: Vec<u8> = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0];
 /// file.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0]);
@@ -84,7 +85,7 @@ enum Filled {
 #[derive(Default)]
 pub(crate) struct Found {
     /// The packets of a batch, as positions in the chunk.
-    records: Vec<Record>,
+    records: Vec<StoredPacket>,
     /// The number of the last frame. Not every frame is a packet.
     frames: u64,
     /// The number of parsed records: packets of pcap, blocks of pcapng.
@@ -108,23 +109,23 @@ impl CaptureFile {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         if path.as_os_str() == "-" {
-            let input = std::io::stdin().as_fd().try_clone_to_owned();
-            return Self::from_file(input.map_err(system("duplicate standard input"))?.into());
+            return Self::from_file(standard_input().map_err(system("duplicate standard input"))?);
         }
         let file =
             File::open(path).map_err(|source| Error::Open { path: path.to_owned(), source })?;
         Self::from_file(file)
     }
 
-    /// Reads a capture from an open file, a pipe or a socket. Reads from pipes and sockets wait no
-    /// longer than the timeout, and an [`Interrupter`] ends the wait. Only reading the header
-    /// always waits.
+    /// Reads a capture from an open file, a pipe or a socket.
+    ///
+    /// On Linux, reads from pipes and sockets wait no longer than the timeout, and an
+    /// [`Interrupter`] ends the wait. Only reading the header always waits. On other systems, a
+    /// read from a pipe waits until something arrives, whatever the timeout.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn from_file(file: File) -> Result<Self, Error> {
-        let pipe = PipeWait::new(&file)?;
-        let ready = pipe.is_none();
+        let (pipe, ready) = PipeWait::new(&file)?;
         Ok(Self { pipe, ready, ..Self::from_reader(file)? })
     }
 
@@ -208,14 +209,14 @@ impl CaptureFile {
 }
 
 impl PacketSource for CaptureFile {
-    type Batch<'a> = StoredBatch<'a>;
+    type Batch<'a> = FileBatch<'a>;
     type Error = Error;
 
-    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<StoredBatch<'_>>, Error> {
+    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<FileBatch<'_>>, Error> {
         if self.finished {
             return Ok(Next::End);
         }
-        if self.pipe.as_ref().is_some_and(|pipe| pipe.interruption.take()) {
+        if self.pipe.as_ref().is_some_and(PipeWait::take_interruption) {
             return Ok(Next::Interrupted);
         }
         let filled = self.fill(timeout);
@@ -223,7 +224,8 @@ impl PacketSource for CaptureFile {
         Ok(match filled? {
             Filled::Packets => {
                 let (memory, records) = (self.reader.chunk(), &self.found.records);
-                Next::Batch(StoredBatch::new(memory, records, self.parser.interfaces()))
+                let packets = StoredBatch::new(memory, records);
+                Next::Batch(FileBatch::new(packets, self.parser.interfaces()))
             }
             Filled::TimedOut => Next::TimedOut,
             Filled::Interrupted => Next::Interrupted,
@@ -251,9 +253,10 @@ impl PacketSource for CaptureFile {
     }
 
     fn interrupter(&self) -> Option<Interrupter> {
-        self.pipe.as_ref().map(|pipe| pipe.interruption.interrupter())
+        self.pipe.as_ref().map(PipeWait::interrupter)
     }
 
+    #[cfg(target_os = "linux")]
     fn readiness(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(PipeWait::as_fd)
     }
@@ -282,7 +285,7 @@ impl Found {
 
     /// Adds a packet, which gets the next frame number.
     #[inline]
-    fn packet(&mut self, mut record: Record) {
+    fn packet(&mut self, mut record: StoredPacket) {
         self.frames += 1;
         self.statistics.truncated += u64::from(record.meta.wire_len as usize > record.len);
         self.statistics.losing += u64::from(record.meta.losing);

@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Instant;
 
-use ring_sys::event::Poller;
+use packet::Interrupt;
+use ring_sys::event::{FlaggedEvent, Poller};
 
+use super::Waited;
 use crate::error::system;
-use crate::interruption::Interruption;
-use crate::{Error, Timeout};
+use crate::{Error, Interrupter, Timeout};
 
 const PIPE: u64 = 0;
 const INTERRUPTED: u64 = 1;
@@ -18,38 +20,37 @@ const INTERRUPTED: u64 = 1;
 #[derive(Debug)]
 pub(crate) struct PipeWait {
     poller: Poller,
-    pub(crate) interruption: Interruption,
+    interruption: Arc<Interruption>,
     /// A duplicate of the pipe's descriptor, which keeps it open while the poller watches it.
     _pipe: OwnedFd,
 }
 
-/// The result of waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waited {
-    Readable,
-    TimedOut,
-    Interrupted,
-}
+/// An interruption that a wait notices. Remembered until it is taken.
+#[derive(Debug)]
+struct Interruption(FlaggedEvent);
 
 impl PipeWait {
-    /// Creates a waiter for a pipe, a socket or a terminal. `None` for a regular file, which never
-    /// blocks.
-    pub(crate) fn new(file: &File) -> Result<Option<Self>, Error> {
+    /// Creates a wait for a pipe, a socket or a terminal. For a regular file, which never blocks,
+    /// returns no wait, and `true`.
+    pub(crate) fn new(file: &File) -> Result<(Option<Self>, bool), Error> {
         if file.metadata().map_err(system("ask what kind of file it is"))?.is_file() {
-            return Ok(None);
+            return Ok((None, true));
         }
         let pipe = file.as_fd().try_clone_to_owned().map_err(system("duplicate a descriptor"))?;
         let poller = Poller::new().map_err(system("make a poller"))?;
         match poller.add_level(pipe.as_fd(), PIPE) {
             // epoll_ctl(2) refuses devices that are always readable.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Ok((None, true));
+            }
             added => added.map_err(system("watch a descriptor"))?,
         }
-        let interruption = Interruption::new().map_err(system("make an event"))?;
+        let interruption =
+            Arc::new(Interruption(FlaggedEvent::new().map_err(system("make an event"))?));
         poller
-            .add_level(interruption.as_fd(), INTERRUPTED)
+            .add_level(interruption.0.as_fd(), INTERRUPTED)
             .map_err(system("watch a descriptor"))?;
-        Ok(Some(Self { poller, interruption, _pipe: pipe }))
+        Ok((Some(Self { poller, interruption, _pipe: pipe }), false))
     }
 
     pub(crate) fn wait(&self, timeout: Timeout) -> Result<Waited, Error> {
@@ -60,7 +61,7 @@ impl PipeWait {
             self.poller
                 .wait(left, |seen| readable |= seen.key == PIPE)
                 .map_err(system("wait for the pipe"))?;
-            if self.interruption.take() {
+            if self.take_interruption() {
                 return Ok(Waited::Interrupted);
             }
             if readable {
@@ -70,6 +71,22 @@ impl PipeWait {
                 return Ok(Waited::TimedOut);
             }
         }
+    }
+
+    /// Clears a pending interruption, and returns `true` if there was one.
+    pub(crate) fn take_interruption(&self) -> bool {
+        self.interruption.0.take()
+    }
+
+    /// The handle that interrupts a wait.
+    pub(crate) fn interrupter(&self) -> Interrupter {
+        Arc::clone(&self.interruption).into()
+    }
+}
+
+impl Interrupt for Interruption {
+    fn interrupt(&self) {
+        self.0.raise();
     }
 }
 

@@ -1,12 +1,14 @@
 //! Settings of a capture file writer.
 
+#[cfg(unix)]
 use std::fs::Metadata;
 use std::io::Write;
 use std::path::Path;
 
-use super::output::{self, Identity, Output};
+use super::output::Output;
 use super::{CaptureWriter, Encoder};
 use super::{pcap::PcapEncoder, pcapng::PcapNgEncoder};
+use crate::system::Identity;
 use crate::{Error, FileFormat, RotatingWriter, Rotation, Unwritable};
 
 /// Settings of a [`CaptureWriter`], made by [`CaptureWriter::builder`].
@@ -78,9 +80,11 @@ impl CaptureWriterBuilder {
     }
 
     /// Sets the file that packets are read from. It is never written to, whatever link or
-    /// descriptor leads to it.
+    /// descriptor leads to it. Only on Unix: elsewhere the standard library cannot tell whether two
+    /// files are the same.
+    #[cfg(unix)]
     pub fn input(mut self, file: &Metadata) -> Self {
-        self.input = Some(output::identity(file));
+        self.input = Some(Identity::of(file));
         self
     }
 
@@ -97,7 +101,7 @@ impl CaptureWriterBuilder {
     ///
     /// # Errors
     /// [`Error::Open`]; [`Error::Unwritable`] for texts longer than 65,535 bytes, for
-    /// [`FileFormat::PcapModified`], and if the file is the [`input`](Self::input).
+    /// [`FileFormat::PcapModified`], and if the file is the `input`.
     pub fn create(self, path: impl AsRef<Path>) -> Result<CaptureWriter, Error> {
         // Checks the settings before it truncates the file.
         self.encoder()?;

@@ -1,9 +1,9 @@
 use std::io::{self, Cursor, Read};
 
+use packet::ChecksumStatus;
+
 use super::*;
-use crate::{
-    ChecksumStatus, Direction, ForeignFormat, Packet, PacketBatch as _, PacketMeta, Timestamp,
-};
+use crate::{Direction, ForeignFormat, Packet, PacketBatch as _, PacketMeta, Timestamp};
 
 /// A minimal pcapng writer, for files that the real one never produces.
 #[derive(Default)]
@@ -531,7 +531,7 @@ fn a_pipe_is_waited_for_and_the_wait_can_end() {
 
 #[test]
 fn a_file_is_not_waited_for() {
-    let path = std::env::temp_dir().join(format!("ring-core-{}.pcap", std::process::id()));
+    let path = std::env::temp_dir().join(format!("capture-file-{}.pcap", std::process::id()));
     let mut bytes = pcap(0xa1b2_c3d4, false, [2, 4], 1);
     pcap_record(&mut bytes, false, [1, 1, 4, 4], 0, b"file");
     std::fs::write(&path, &bytes).expect("written");

@@ -1,15 +1,12 @@
 //! A buffer of whole records in front of a file or writer.
 
 use std::fmt;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::AsFd as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use ring_sys::clock;
-
+use crate::system::{Identity, coarse_clock, standard_output};
 use crate::{Error, Unwritable};
 
 /// A file or another writer behind a buffer of whole records. The data handed to the kernel always
@@ -22,7 +19,7 @@ pub(crate) struct Output {
     capacity: usize,
     /// Bytes of this output so far, including the buffer.
     position: u64,
-    /// The time at which the oldest buffered record is due, by [`clock::coarse`]. `None` while the
+    /// The time at which the oldest buffered record is due, by [`coarse_clock`]. `None` while the
     /// buffer is empty.
     due: Option<u64>,
 }
@@ -36,13 +33,6 @@ enum Target {
     Nowhere,
     File(File),
     Other(Box<dyn Write + Send>),
-}
-
-/// Device and inode of a file, which are the same for all its names.
-pub(crate) type Identity = (u64, u64);
-
-pub(crate) fn identity(file: &Metadata) -> Identity {
-    (file.dev(), file.ino())
 }
 
 /// Opens a file and truncates it, unless it is the input.
@@ -62,7 +52,7 @@ pub(crate) fn create(
 
 fn is_not(input: Option<Identity>, file: &File, path: &Path) -> Result<(), Error> {
     let found = file.metadata().map_err(failed)?;
-    if input == Some(identity(&found)) {
+    if input.is_some_and(|input| input.is_of(&found)) {
         return Err(Unwritable::Input { path: path.to_owned() }.into());
     }
     Ok(())
@@ -76,8 +66,7 @@ impl Output {
         input: Option<Identity>,
     ) -> Result<Self, Error> {
         if path.as_os_str() == "-" {
-            let stdout = File::from(io::stdout().as_fd().try_clone_to_owned().map_err(failed)?);
-            is_not(input, &stdout, path)?;
+            is_not(input, &standard_output().map_err(failed)?, path)?;
             return Ok(Self::to_writer(Box::new(io::stdout()), capacity));
         }
         let file = create(path, OpenOptions::new().write(true).create(true), input)?;
@@ -120,7 +109,7 @@ impl Output {
         if self.buffer.len() >= self.capacity {
             self.hand_over()?;
         }
-        let now = clock::coarse();
+        let now = coarse_clock();
         if self.due.is_some_and(|due| now >= due) {
             self.hand_over()?;
         }
@@ -138,7 +127,7 @@ impl Output {
 
     /// The time until the buffer is due. `None` if it is empty.
     pub(crate) fn flush_due(&self) -> Option<Duration> {
-        self.due.map(|due| Duration::from_nanos(due.saturating_sub(clock::coarse())))
+        self.due.map(|due| Duration::from_nanos(due.saturating_sub(coarse_clock())))
     }
 
     /// Hands all buffered data to the kernel.
