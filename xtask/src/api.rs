@@ -1,4 +1,4 @@
-//! The public interfaces of the lower crates, held against `docs/api`.
+//! The public interfaces of the libraries, held against `docs/api`.
 
 use std::{
     collections::BTreeSet,
@@ -15,8 +15,17 @@ use crate::{
     workspace::Workspace,
 };
 
-/// Crates of which a list is kept: those that others build on alone.
-const CRATES: [&str; 3] = ["packet", "ring-sys", "ring-core"];
+/// Crates of which a list is kept: all libraries that are published.
+const CRATES: [&str; 8] = [
+    "packet",
+    "ring-sys",
+    "ring-core",
+    "capture-file",
+    "packet-filter",
+    "flow",
+    "conversation",
+    "netns",
+];
 
 /// The treatment of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

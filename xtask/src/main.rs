@@ -57,8 +57,8 @@ enum Task {
         #[arg(long, default_value_t = 600)]
         seconds: u64,
     },
-    /// Compare the public interfaces of packet, ring-sys and ring-core with docs/api (needs a
-    /// nightly toolchain).
+    /// Compare the public interfaces of the published libraries with docs/api (needs a nightly
+    /// toolchain).
     Api {
         /// Accept what they are now.
         #[arg(long)]
