@@ -41,6 +41,20 @@ pub struct Data<'a> {
     pub awaits: u64,
 }
 
+impl<'a> Data<'a> {
+    /// Creates bytes that wait for none of the other side's, for handlers that pass on what they
+    /// kept.
+    #[must_use]
+    pub const fn new(
+        bytes: &'a [u8],
+        offset: u64,
+        timestamp: Timestamp,
+        packet_number: u64,
+    ) -> Self {
+        Self { bytes, offset, timestamp, packet_number, awaits: 0 }
+    }
+}
+
 /// Bytes of a TCP stream that the capture does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -96,6 +110,19 @@ pub struct Datagram<'a> {
     pub packet_number: u64,
 }
 
+impl<'a> Datagram<'a> {
+    /// Creates the payload of a packet, for handlers that pass on what they kept.
+    #[must_use]
+    pub const fn new(
+        bytes: &'a [u8],
+        wire_len: u32,
+        timestamp: Timestamp,
+        packet_number: u64,
+    ) -> Self {
+        Self { bytes, wire_len, timestamp, packet_number }
+    }
+}
+
 /// The first packet of a flow.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -110,6 +137,20 @@ pub struct Opening<'a> {
     pub timestamp: Timestamp,
     /// The packet's number.
     pub packet_number: u64,
+}
+
+impl<'a> Opening<'a> {
+    /// Creates the first packet of a flow, for handlers that pass on what they kept.
+    #[must_use]
+    pub const fn new(
+        side: FlowSide,
+        payload: &'a [u8],
+        flags: TcpFlags,
+        timestamp: Timestamp,
+        packet_number: u64,
+    ) -> Self {
+        Self { side, payload, flags, timestamp, packet_number }
+    }
 }
 
 /// Two versions of the same bytes of a stream.
@@ -132,6 +173,31 @@ pub struct Conflict<'a> {
     pub packet_number: u64,
 }
 
+impl<'a> Conflict<'a> {
+    /// Creates two versions of the bytes at an offset, each with the number of its packet, for
+    /// handlers that pass on what they kept. The last arguments are those of the packet that came
+    /// second.
+    #[must_use]
+    pub const fn new(
+        offset: u64,
+        kept: (&'a [u8], u64),
+        discarded: (&'a [u8], u64),
+        timestamp: Timestamp,
+        packet_number: u64,
+    ) -> Self {
+        let ((kept, kept_packet_number), (discarded, discarded_packet_number)) = (kept, discarded);
+        Self {
+            offset,
+            kept,
+            discarded,
+            kept_packet_number,
+            discarded_packet_number,
+            timestamp,
+            packet_number,
+        }
+    }
+}
+
 /// Captured bytes that are not part of their direction's stream, because no evidence showed where
 /// they belong, or the evidence contradicts them.
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +213,20 @@ pub struct Unplaced<'a> {
     pub timestamp: Timestamp,
     /// Number of the packet that carried the bytes.
     pub packet_number: u64,
+}
+
+impl<'a> Unplaced<'a> {
+    /// Creates bytes without a place, for handlers that pass on what they kept.
+    #[must_use]
+    pub const fn new(
+        bytes: &'a [u8],
+        sequence: u32,
+        cause: UnplacedCause,
+        timestamp: Timestamp,
+        packet_number: u64,
+    ) -> Self {
+        Self { bytes, sequence, cause, timestamp, packet_number }
+    }
 }
 
 /// The reason why captured bytes are not part of their stream.
