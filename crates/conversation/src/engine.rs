@@ -11,6 +11,7 @@ pub(crate) mod member;
 mod metrics;
 pub(crate) mod observe;
 mod pinned;
+pub(crate) mod selecting;
 pub(crate) mod sink;
 pub(crate) mod thread;
 
@@ -19,13 +20,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use flow::{FlowExtractor, FlowHandler, FlowId, FlowTable, Timestamp};
+use flow::{Flow, FlowExtractor, FlowHandler, FlowId, FlowTable, Timestamp};
 use ring_core::{Next, PacketBatch, PacketSource, Timeout};
 
 use crate::api::error::Error;
 use crate::engine::control::{Control, Running};
 use crate::engine::counters::Counters;
 use crate::engine::observe::Observer;
+use crate::engine::selecting::Selecting;
+use crate::select::Selected;
 
 /// The longest that an engine waits, or works, without looking around.
 const LONGEST_WAIT: Duration = Duration::from_millis(500);
@@ -82,6 +85,23 @@ pub(crate) trait Sink<K>: FlowHandler<K> + Send + 'static {
     fn is_abandoned(&self) -> bool;
     /// There will be no more.
     fn end(&mut self, error: Option<Error>);
+    /// Returns `true` if it does anything with a flow's events.
+    fn wants_flow(&self, flow: &Flow<'_, K>) -> bool {
+        let _ = flow;
+        true
+    }
+    /// Returns `true` if it uses bytes of streams and datagrams; else a total is enough for it.
+    fn wants_bytes(&self) -> bool {
+        true
+    }
+    /// Bytes of streams were not passed to it since it does not want them.
+    fn skip_bytes(&mut self, count: u64) {
+        let _ = count;
+    }
+    /// The flow that begins next meets these conditions.
+    fn mark(&mut self, selected: Selected) {
+        let _ = selected;
+    }
 }
 
 /// One source with its flows. It does nothing by itself: a [thread](thread::spawn) or a
@@ -89,7 +109,7 @@ pub(crate) trait Sink<K>: FlowHandler<K> + Send + 'static {
 pub(crate) struct Engine<S, E: FlowExtractor, H> {
     source: S,
     table: FlowTable<E>,
-    sink: H,
+    sink: Selecting<E::Key, H>,
     control: Arc<Control>,
     /// Its place among the engines of the stream.
     member: usize,
@@ -131,7 +151,7 @@ where
     pub(crate) fn new(
         source: S,
         table: FlowTable<E>,
-        sink: H,
+        sink: Selecting<E::Key, H>,
         control: Arc<Control>,
         member: usize,
         name: Option<Arc<str>>,
@@ -206,7 +226,7 @@ where
                 }
                 self.sink.end_batch();
                 let (each_flow, waiting) = self.sink.share_memory(self.table.memory());
-                self.table.note_memory(each_flow, waiting);
+                self.table.note_memory(each_flow, waiting + self.sink.held());
                 self.clock.saw(last);
                 Turn::More
             }
@@ -251,7 +271,7 @@ where
     /// ends this thread wherever it is. A source that writes to a file when it is dropped would not
     /// get to it.
     fn end(self, error: Option<Error>) {
-        let Self { source, table, mut sink, control, member, mut observer, running, .. } = self;
+        let Self { source, table, sink, control, member, mut observer, running, .. } = self;
         // A source of the program's own may panic here. Its readers must have their end anyway.
         let closed = catch_unwind(AssertUnwindSafe(|| drop(source)));
         let error = error.or_else(|| closed.err().map(|_| Error::EnginePanicked));
@@ -259,6 +279,7 @@ where
             control.stop();
         }
         observer.end(control.member_statistics(member), error.as_ref());
+        let mut sink = sink.into_inner();
         sink.end(error);
         drop((table, sink, running));
     }

@@ -72,6 +72,7 @@ mod events;
 #[cfg(feature = "flowscope")]
 mod messages;
 mod queue;
+pub mod select;
 mod sync;
 
 pub use api::builder::FlowStreamBuilder;

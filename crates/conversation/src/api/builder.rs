@@ -14,6 +14,7 @@ use crate::api::settings::{Memory, OnLimit, Overflow, Retention, Settings};
 use crate::engine::admission::Admission;
 use crate::engine::member::Member;
 use crate::events::sink::Details;
+use crate::select::{KeyFields, Rules, Selection};
 
 /// Sets how the flows of a source are tracked and its conversations kept, then starts the engines.
 ///
@@ -25,6 +26,8 @@ pub struct FlowStreamBuilder<S, E: FlowExtractor> {
     settings: Settings,
     admission: Admission<E::Key>,
     details: Details,
+    /// Conditions that conversations have to meet.
+    rules: Option<Arc<Rules<E::Key>>>,
     members: Result<Vec<Member<S, E>>, Error>,
 }
 
@@ -50,7 +53,7 @@ where
 
     fn of(members: Result<Vec<Member<S, E>>, Error>) -> Self {
         let (settings, admission) = (Settings::default(), Admission::default());
-        Self { settings, admission, details: Details::None, members }
+        Self { settings, admission, details: Details::None, rules: None, members }
     }
 
     /// Changes how flows are tracked: timeouts, limits, the overlap policy. Where there are several
@@ -90,6 +93,43 @@ where
         predicate: impl Fn(&Flow<'_, E::Key>, &Opening<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.admission.predicate = Some(Arc::new(predicate));
+        self
+    }
+
+    /// Delivers only conversations that a condition, or one of several in a [`Selection`], accepts.
+    /// Conversations that are rejected are counted as
+    /// [`unselected`](crate::Statistics::unselected). What comes before a conversation is decided
+    /// waits within [limits](Selection::conversation_limit), and is delivered with the rest.
+    ///
+    /// A condition that is decided by the first packet costs no copies: what is rejected takes
+    /// nothing but its place in the table. To keep packets out of the table as well, give the
+    /// [packet filter](Selection::packet_filter) that the conditions imply to the source.
+    ///
+    /// Flows that would be no conversations are not evaluated. Streams of events evaluate all.
+    ///
+    /// ```
+    /// # use conversation::FlowStreamExt as _;
+    /// # use conversation::select::Condition;
+    /// # use flow::FiveTuple;
+    /// # use futures::StreamExt as _;
+    /// # use ring_core::{LinkType, MemorySource};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let source = MemorySource::new(LinkType::ETHERNET);
+    /// let condition: Condition = "payload contains \"password\" and not port == 443".parse()?;
+    /// let mut conversations =
+    ///     source.flow_stream(FiveTuple::bidirectional()).select(condition).into_conversations();
+    /// while let Some(conversation) = conversations.next().await {
+    ///     println!("{}", conversation?.initiator());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn select(mut self, selection: impl Into<Selection>) -> Self
+    where
+        E::Key: KeyFields,
+    {
+        self.rules = Some(Arc::new(Rules::new(selection.into())));
         self
     }
 

@@ -24,6 +24,7 @@ use crate::events::flow_number::FlowNumber;
 use crate::queue::gate::Gate;
 use crate::queue::inbox::Inbox;
 use crate::queue::{Beyond, Entries, Entry, Item, Pushed, Room};
+use crate::select::Selected;
 
 /// The bytes that a file's engine runs ahead of the reader at most: more would only leave the
 /// processor's caches.
@@ -49,6 +50,9 @@ pub enum ChunkEvent<K = FiveTupleKey> {
         /// `true` for a TCP connection that was picked up midway: neither its SYN nor the answer to
         /// it was captured first.
         midway: bool,
+        /// The conditions that it meets, if there is a
+        /// [selection](crate::FlowStreamBuilder::select).
+        selected: Option<Selected>,
     },
     /// The next step of a conversation. After [`Chunk::Closed`] and [`Chunk::Overrun`] nothing
     /// follows of it.
@@ -146,6 +150,7 @@ struct Start<K> {
     initiator: Orientation,
     timestamp: Timestamp,
     midway: bool,
+    selected: Option<Selected>,
 }
 
 impl<K: Clone> ChunkStream<K> {
@@ -263,7 +268,7 @@ impl<K> Step<K> {
         let Self { id, what } = self;
         let chunk = match what {
             What::Started(start) => {
-                let Start { key, protocol, initiator, timestamp, midway } = *start;
+                let Start { key, protocol, initiator, timestamp, midway, selected } = *start;
                 return Some(ChunkEvent::Started {
                     id,
                     key,
@@ -271,6 +276,7 @@ impl<K> Step<K> {
                     initiator,
                     timestamp,
                     midway,
+                    selected,
                 });
             }
             What::Said(Entry { side, item }) => item.into_chunk(side)?,
@@ -398,10 +404,17 @@ impl<K: Clone + Send + 'static> Delivery<K> for Merged<K> {
         Some(id)
     }
 
-    fn announce(&mut self, flow: &Flow<'_, K>, midway: bool, _: &Settings) -> FlowId {
+    fn announce(
+        &mut self,
+        flow: &Flow<'_, K>,
+        midway: bool,
+        selected: Option<Selected>,
+        _: &Settings,
+    ) -> FlowId {
         let id = FlowNumber::new(self.source, flow.id);
         let (protocol, initiator, timestamp) = (flow.protocol, flow.initiator, flow.started);
-        let start = Start { key: flow.key.clone(), protocol, initiator, timestamp, midway };
+        let key = flow.key.clone();
+        let start = Start { key, protocol, initiator, timestamp, midway, selected };
         self.put(id, What::Started(Box::new(start)));
         self.announced += 1;
         flow.id

@@ -13,6 +13,7 @@ use crate::api::chunk::Chunk;
 use crate::api::half::Half;
 use crate::coop;
 use crate::queue::{Queue, SideTotals, Taken, Wait};
+use crate::select::Selected;
 
 /// Everything that the two sides of one flow say to each other, in order.
 ///
@@ -29,6 +30,7 @@ where
     protocol: u8,
     initiator: Orientation,
     started: Timestamp,
+    selected: Option<Selected>,
     reader: Reader<K>,
 }
 
@@ -49,12 +51,18 @@ pub struct Info {
 }
 
 impl<K: Clone> Conversation<K> {
-    pub(crate) fn new(flow: &flow::Flow<'_, K>, queue: Arc<Queue<K>>, taken: Taken) -> Self {
+    pub(crate) fn new(
+        flow: &flow::Flow<'_, K>,
+        queue: Arc<Queue<K>>,
+        taken: Taken,
+        selected: Option<Selected>,
+    ) -> Self {
         Self {
             key: flow.key.clone(),
             protocol: flow.protocol,
             initiator: flow.initiator,
             started: flow.started,
+            selected,
             reader: Reader { queue, taken, split: false },
         }
     }
@@ -63,6 +71,13 @@ impl<K: Clone> Conversation<K> {
     #[must_use]
     pub fn key(&self) -> &K {
         &self.key
+    }
+
+    /// The conditions that the conversation meets, if there is a
+    /// [selection](crate::FlowStreamBuilder::select).
+    #[must_use]
+    pub fn selected(&self) -> Option<&Selected> {
+        self.selected.as_ref()
     }
 
     /// Returns the state of the conversation.

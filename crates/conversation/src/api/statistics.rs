@@ -2,8 +2,8 @@
 
 use flow::TableStatistics;
 
-/// Totals of an engine so far. They never decrease; `flows`, `queued_bytes`, `waiting`, the
-/// source's `blocks_on_loan` and the table's `pending_bytes` are of this moment.
+/// Totals of an engine so far. They never decrease; `flows`, `queued_bytes`, `held_bytes`,
+/// `waiting`, the source's `blocks_on_loan` and the table's `pending_bytes` are of this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
@@ -23,6 +23,14 @@ pub struct Statistics {
     pub datagram_flows: u64,
     /// Conversations that the program's own predicate did not admit.
     pub rejected: u64,
+    /// Conversations that the [selection](crate::FlowStreamBuilder::select) rejected.
+    pub unselected: u64,
+    /// Conversations that were delivered undecided, since a limit of the selection was reached.
+    pub undecided_accepted: u64,
+    /// Conversations that were dropped undecided, since a limit of the selection was reached.
+    pub undecided_dropped: u64,
+    /// Bytes that wait for the selection now, with what their events cost.
+    pub held_bytes: u64,
     /// Conversations that were not announced because too many waited to be taken, or went on.
     pub refused: u64,
     /// Conversations that were ended to make room for others.
@@ -97,6 +105,10 @@ impl Statistics {
         self.conversations += other.conversations;
         self.datagram_flows += other.datagram_flows;
         self.rejected += other.rejected;
+        self.unselected += other.unselected;
+        self.undecided_accepted += other.undecided_accepted;
+        self.undecided_dropped += other.undecided_dropped;
+        self.held_bytes += other.held_bytes;
         self.refused += other.refused;
         self.evicted += other.evicted;
         self.overruns += other.overruns;

@@ -11,6 +11,7 @@ use crate::api::settings::Settings;
 use crate::queue::gate::Gate;
 use crate::queue::inbox::Inbox;
 use crate::queue::{Entries, Pushed, Queue, Room, Taken};
+use crate::select::Selected;
 
 /// Readers of conversations: one for each conversation, or one for all.
 pub(crate) trait Delivery<K: Clone>: Send + 'static {
@@ -33,7 +34,13 @@ pub(crate) trait Delivery<K: Clone>: Send + 'static {
     fn route_of(id: FlowId) -> Option<Self::Route>;
 
     /// A conversation begins. The next [`flush`](Self::flush) hands it over.
-    fn announce(&mut self, flow: &Flow<'_, K>, midway: bool, settings: &Settings) -> Self::Route;
+    fn announce(
+        &mut self,
+        flow: &Flow<'_, K>,
+        midway: bool,
+        selected: Option<Selected>,
+        settings: &Settings,
+    ) -> Self::Route;
 
     /// Conversations that the next flush tells of.
     fn announced(&self) -> usize;
@@ -119,10 +126,16 @@ impl<K: Clone + Send + 'static> Delivery<K> for Queues<K> {
         None
     }
 
-    fn announce(&mut self, flow: &Flow<'_, K>, _: bool, settings: &Settings) -> Self::Route {
+    fn announce(
+        &mut self,
+        flow: &Flow<'_, K>,
+        _: bool,
+        selected: Option<Selected>,
+        settings: &Settings,
+    ) -> Self::Route {
         let queue = Arc::new(Queue::new(Arc::clone(&self.gate)));
         let taken = Taken::new(settings.at_once());
-        self.announced.push(Conversation::new(flow, Arc::clone(&queue), taken));
+        self.announced.push(Conversation::new(flow, Arc::clone(&queue), taken, selected));
         queue
     }
 

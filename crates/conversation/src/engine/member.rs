@@ -8,8 +8,10 @@ use ring_core::PacketSource;
 
 use crate::engine::control::Control;
 use crate::engine::counters::Counters;
+use crate::engine::selecting::Selecting;
 use crate::engine::{Engine, Sink};
 use crate::queue::gate::Gate;
+use crate::select::Rules;
 
 /// A source and the table for its flows.
 pub(crate) struct Member<S, E> {
@@ -49,6 +51,7 @@ impl<S: PacketSource, E: FlowExtractor> Member<S, E> {
 pub(crate) fn engines<S, E, H>(
     members: Vec<Member<S, E>>,
     gate: &Arc<Gate>,
+    rules: &Option<Arc<Rules<E::Key>>>,
     mut sink: impl FnMut(u32, bool, Arc<Counters>) -> H,
 ) -> (Arc<Control>, Vec<Engine<S, E, H>>)
 where
@@ -58,10 +61,12 @@ where
 {
     let interrupters = members.iter().map(|member| member.source.interrupter());
     let control = Control::new(interrupters, Arc::clone(gate));
+    let count = members.len();
     let engine = |(number, member): (usize, Member<S, E>)| {
         let Member { source, table, name } = member;
         let counters = Arc::clone(control.counters(number));
-        let sink = sink(number as u32, source.is_live(), counters);
+        let sink = sink(number as u32, source.is_live(), Arc::clone(&counters));
+        let sink = Selecting::new(sink, rules.clone(), &counters, count);
         Engine::new(source, table.build(), sink, Arc::clone(&control), number, name)
     };
     let engines = members.into_iter().enumerate().map(engine).collect();

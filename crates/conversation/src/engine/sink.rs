@@ -29,6 +29,7 @@ use crate::queue::gate::Gate;
 use crate::queue::pool::Pool;
 use crate::queue::run::Run;
 use crate::queue::{self, Beyond, Entries, Entry, Item, Pushed, Room, Spares};
+use crate::select::Selected;
 
 /// Segments shorter than this are copied: keeping a whole block for them costs more.
 const BORROW_AT_LEAST: usize = 512;
@@ -89,6 +90,8 @@ pub(crate) struct ConversationSink<K: Clone, D: Delivery<K>> {
     rests: bool,
     /// The flow that was admitted last does not begin with a SYN.
     midway: bool,
+    /// The conditions that the flow which begins next meets.
+    selected: Option<Selected>,
 }
 
 /// A conversation whose slot may have another by now.
@@ -137,6 +140,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> ConversationSink<K, D> {
             patient: !live || settings.overflow == Overflow::Block,
             rests: !is_limited && D::RESTS,
             midway: false,
+            selected: None,
         }
     }
 
@@ -345,7 +349,7 @@ where
             self.evict();
         }
         self.counters.began(flow, true);
-        let route = self.delivery.announce(flow, self.midway, &self.settings);
+        let route = self.delivery.announce(flow, self.midway, self.selected.take(), &self.settings);
         if self.admission.is_limited() {
             self.delivery.take_place(&route);
         }
@@ -536,6 +540,14 @@ where
 
     fn next_eviction(&mut self) -> Option<FlowId> {
         self.evicted.pop()
+    }
+
+    fn wants_flow(&self, flow: &Flow<'_, K>) -> bool {
+        self.wants(flow)
+    }
+
+    fn mark(&mut self, selected: Selected) {
+        self.selected = Some(selected);
     }
 
     fn is_abandoned(&self) -> bool {

@@ -5,6 +5,7 @@ use flow::{FiveTupleKey, FlowRecord, FlowSide, Orientation, Timestamp, UnplacedC
 use super::event::{Event, Part};
 use super::flow_number::FlowNumber;
 use crate::api::chunk::GapCause;
+use crate::select::Selected;
 
 /// An event of a [`FlowStream`](crate::FlowStream).
 ///
@@ -30,6 +31,9 @@ pub enum FlowEvent<K = FiveTupleKey> {
         initiator: Orientation,
         /// Time stamp of its first packet.
         timestamp: Timestamp,
+        /// The conditions that it meets, if there is a
+        /// [selection](crate::FlowStreamBuilder::select).
+        selected: Option<Selected>,
     },
     /// The next bytes of a side's stream came; the bytes themselves are in
     /// [conversations](crate::FlowStreamBuilder::into_conversations).

@@ -14,6 +14,7 @@ use crate::api::error::Error;
 use crate::engine;
 use crate::engine::admission::Admission;
 use crate::engine::observe;
+use crate::select::Selected;
 
 /// The events between a flow's beginning and its end that are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub(crate) struct EventSink<K> {
     /// By the slot of the flow's id: whether its beginning was told.
     told: Vec<bool>,
     details: Details,
+    /// The conditions that the flow which begins next meets.
+    selected: Option<Selected>,
 }
 
 impl<K: Send + 'static> EventSink<K> {
@@ -41,7 +44,7 @@ impl<K: Send + 'static> EventSink<K> {
         admission: Admission<K>,
         details: Details,
     ) -> Self {
-        Self { outlet, source, admission, told: Vec::new(), details }
+        Self { outlet, source, admission, told: Vec::new(), details, selected: None }
     }
 
     const fn number(&self, flow: &Flow<'_, K>) -> FlowNumber {
@@ -74,7 +77,8 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for EventSink<K> {
     fn on_start(&mut self, flow: &Flow<'_, K>) {
         let (id, protocol, initiator) = (self.number(flow), flow.protocol, flow.initiator);
         let (key, timestamp) = (flow.key.clone(), flow.started);
-        let event = FlowEvent::Started { id, key, protocol, initiator, timestamp };
+        let selected = self.selected.take();
+        let event = FlowEvent::Started { id, key, protocol, initiator, timestamp, selected };
         let told = self.outlet.offer(0, event);
         let slot = flow.id.slot();
         if slot >= self.told.len() {
@@ -174,6 +178,18 @@ impl<K: Clone + fmt::Debug + Send + 'static> engine::Sink<K> for EventSink<K> {
 
     fn is_abandoned(&self) -> bool {
         self.outlet.is_abandoned()
+    }
+
+    fn wants_bytes(&self) -> bool {
+        self.details == Details::All
+    }
+
+    fn skip_bytes(&mut self, count: u64) {
+        self.outlet.counters().bytes.add(count);
+    }
+
+    fn mark(&mut self, selected: Selected) {
+        self.selected = Some(selected);
     }
 
     fn end(&mut self, error: Option<Error>) {

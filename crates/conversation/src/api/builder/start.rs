@@ -104,7 +104,7 @@ where
         let members = self.members;
         let inbox = Arc::new(Inbox::new(Arc::clone(&gate), members.as_ref().map_or(1, Vec::len)));
         let (control, engines) = match members {
-            Ok(members) => engines(members, &gate, |_, live, counters| {
+            Ok(members) => engines(members, &gate, &self.rules, |_, live, counters| {
                 let queues = Queues::new(Arc::clone(&inbox), Arc::clone(&gate));
                 let admission = self.admission.clone();
                 ConversationSink::new(
@@ -154,7 +154,7 @@ where
         let members = self.members;
         let inbox = Arc::new(Inbox::new(Arc::clone(&gate), members.as_ref().map_or(1, Vec::len)));
         let (control, engines) = match members {
-            Ok(members) => engines(members, &gate, |source, live, counters| {
+            Ok(members) => engines(members, &gate, &self.rules, |source, live, counters| {
                 let merged = Merged::new(Arc::clone(&inbox), Arc::clone(&gate), source);
                 let admission = self.admission.clone();
                 ConversationSink::new(
@@ -296,9 +296,9 @@ where
         T: Event,
         H: engine::Sink<E::Key>,
     {
-        let Self { settings, admission, members, .. } = self;
+        let Self { settings, admission, members, rules, .. } = self;
         match members {
-            Ok(members) => engines(members, &gate, |source, live, counters| {
+            Ok(members) => engines(members, &gate, &rules, |source, live, counters| {
                 let outlet = Outlet::new(to.clone(), settings, live, Arc::clone(&gate), counters);
                 make(outlet, source, admission.clone())
             }),
