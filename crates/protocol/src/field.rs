@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::dns;
 use crate::http1;
 use crate::message::{Content, Message};
 use crate::registry::Protocol;
@@ -33,6 +34,7 @@ pub struct Field(Entry);
 #[derive(Clone, Copy)]
 enum Entry {
     Http(&'static FieldOf<http1::Exchange>),
+    Dns(&'static FieldOf<dns::Exchange>),
 }
 
 /// The function that passes the values of a field to another function.
@@ -87,7 +89,9 @@ impl Field {
 
     /// Returns all fields of all protocols, those of a protocol together.
     pub fn all() -> impl Iterator<Item = Self> {
-        http1::FIELDS.iter().map(|field| Self(Entry::Http(field)))
+        let http = http1::FIELDS.iter().map(Entry::Http);
+        let dns = dns::FIELDS.iter().map(Entry::Dns);
+        http.chain(dns).map(Self)
     }
 
     /// Returns the fields of a protocol.
@@ -100,6 +104,7 @@ impl Field {
     pub fn info(&self) -> &'static FieldInfo {
         match self.0 {
             Entry::Http(field) => &field.info,
+            Entry::Dns(field) => &field.info,
         }
     }
 
@@ -108,15 +113,17 @@ impl Field {
     pub fn protocol(&self) -> Protocol {
         match self.0 {
             Entry::Http(_) => Protocol::HTTP,
+            Entry::Dns(_) => Protocol::DNS,
         }
     }
 
     /// Calls `each` with every value of the field in `message`. A message of another protocol has
     /// none.
     pub fn read(&self, message: &Message, each: &mut dyn FnMut(Value<'_>)) {
-        let Entry::Http(field) = self.0;
-        if let Content::Http(http) = &message.content {
-            (field.read)(http, message, each);
+        match (self.0, &message.content) {
+            (Entry::Http(field), Content::Http(http)) => (field.read)(http, message, each),
+            (Entry::Dns(field), Content::Dns(dns)) => (field.read)(dns, message, each),
+            _ => {}
         }
     }
 }

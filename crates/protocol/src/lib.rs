@@ -3,11 +3,13 @@
 #![forbid(unsafe_code)]
 
 mod datagram_session;
+pub mod dns;
 mod field;
 pub mod http1;
 mod identify;
 mod message;
 mod parser;
+mod reader;
 mod registry;
 mod session;
 mod side;

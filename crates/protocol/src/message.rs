@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::dns;
 use crate::field::Field;
 use crate::http1;
 use crate::registry::Protocol;
@@ -31,6 +32,8 @@ pub struct Message {
 pub enum Content {
     /// A request of HTTP/1 and its response.
     Http(Box<http1::Exchange>),
+    /// A query of DNS and its response, or one of them alone.
+    Dns(Box<dns::Exchange>),
     /// A message of a protocol that the program brought itself.
     Custom(Arc<dyn CustomMessage>),
     /// The parser lost its place in the stream of a side.
@@ -88,6 +91,7 @@ impl Message {
     pub fn protocol(&self) -> Protocol {
         match &self.content {
             Content::Http(_) => Protocol::HTTP,
+            Content::Dns(_) => Protocol::DNS,
             Content::Custom(message) => message.protocol(),
             Content::Lost(lost) => lost.protocol,
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::dns;
 use crate::http1;
 use crate::identify::{Prefix, Verdict};
 use crate::parser::{DatagramParser, StreamParser};
@@ -197,6 +198,11 @@ impl Registry {
 
 impl Default for Registry {
     fn default() -> Self {
-        Self::empty().stream(http1::protocol(http1::Limits::default()))
+        Self::empty()
+            .stream(http1::protocol(http1::Limits::default()))
+            .stream(dns::stream_protocol())
+            .datagram(dns::datagram_protocol())
+            .datagram(dns::multicast_protocol())
+            .datagram(dns::llmnr_protocol())
     }
 }
