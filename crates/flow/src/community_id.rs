@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::headers::protocol;
-use crate::{FiveTupleKey, FlowRecord};
+use crate::{Endpoint, FiveTupleKey, FlowRecord};
 
 /// A Community ID, version 1 (<https://github.com/corelight/community-id-spec>): a hash of
 /// addresses, ports and protocol, equal for both directions. Prints as
@@ -18,7 +18,8 @@ impl FiveTupleKey {
     /// The specification leaves out VLANs and tunnels, so flows in two of them share an ID. The
     /// key's [`scope`](Self::scope) distinguishes them.
     ///
-    /// `None` for ICMP. Its ID is computed from message types, which are not part of the key.
+    /// `None` for ICMP. Its ID is computed from message types, which are not part of the key; see
+    /// [`CommunityId::of_icmp`].
     ///
     /// # Examples
     ///
@@ -39,21 +40,77 @@ impl FiveTupleKey {
         if matches!(self.protocol, protocol::ICMP | protocol::ICMPV6) {
             return None;
         }
-        let mut input = Vec::with_capacity(40);
-        input.extend(seed.to_be_bytes());
-        for endpoint in [self.a, self.b] {
-            match endpoint.address {
-                IpAddr::V4(address) => input.extend(address.octets()),
-                IpAddr::V6(address) => input.extend(address.octets()),
-            }
-        }
-        input.extend([self.protocol, 0]);
-        if matches!(self.protocol, protocol::TCP | protocol::UDP | protocol::SCTP) {
-            input.extend(self.a.port.to_be_bytes());
-            input.extend(self.b.port.to_be_bytes());
-        }
-        Some(CommunityId(sha1(&input)))
+        let ports = matches!(self.protocol, protocol::TCP | protocol::UDP | protocol::SCTP);
+        Some(CommunityId(sha1(&hashed(seed, [self.a, self.b], self.protocol, ports))))
     }
+}
+
+impl CommunityId {
+    /// The Community ID of ICMP messages from `source` to `destination`, of this type and code.
+    /// ICMPv6 if `source` is an IPv6 address.
+    ///
+    /// A request and its answer have the same ID: their types take the place of ports. Messages
+    /// without an answer, such as errors, have an ID for each direction, type and code.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flow::CommunityId;
+    ///
+    /// let (host, router) = ("192.168.0.89".parse()?, "192.168.0.1".parse()?);
+    /// let request = CommunityId::of_icmp(host, router, 8, 0, 0);
+    /// assert_eq!(request.to_string(), "1:X0snYXpgwiv9TZtqg64sgzUn6Dk=");
+    /// assert_eq!(CommunityId::of_icmp(router, host, 0, 0, 0), request);
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    #[must_use]
+    pub fn of_icmp(
+        source: IpAddr,
+        destination: IpAddr,
+        message_type: u8,
+        code: u8,
+        seed: u16,
+    ) -> Self {
+        let (number, counterparts) = match source {
+            IpAddr::V4(_) => (protocol::ICMP, &ICMP_COUNTERPARTS[..]),
+            IpAddr::V6(_) => (protocol::ICMPV6, &ICMPV6_COUNTERPARTS[..]),
+        };
+        let counterpart = counterparts.iter().find_map(|&[one, other]| match message_type {
+            found if found == one => Some(other),
+            found if found == other => Some(one),
+            _ => None,
+        });
+        let end = |address, port| Endpoint { address, port: u16::from(port) };
+        let (mut a, mut b) =
+            (end(source, message_type), end(destination, counterpart.unwrap_or(code)));
+        if counterpart.is_some() && a > b {
+            (a, b) = (b, a);
+        }
+        Self(sha1(&hashed(seed, [a, b], number, true)))
+    }
+}
+
+/// Types of ICMP messages (RFC 792, 950, 1256) that answer each other.
+const ICMP_COUNTERPARTS: [[u8; 2]; 5] = [[0, 8], [9, 10], [13, 14], [15, 16], [17, 18]];
+/// Types of ICMPv6 messages (RFC 2710, 4443, 4620, 4861, 6275) that answer each other.
+const ICMPV6_COUNTERPARTS: [[u8; 2]; 6] =
+    [[128, 129], [130, 131], [133, 134], [135, 136], [139, 140], [144, 145]];
+
+/// The bytes that are hashed.
+fn hashed(seed: u16, ends: [Endpoint; 2], protocol: u8, ports: bool) -> Vec<u8> {
+    let mut input = Vec::with_capacity(40);
+    input.extend(seed.to_be_bytes());
+    for end in ends {
+        match end.address {
+            IpAddr::V4(address) => input.extend(address.octets()),
+            IpAddr::V6(address) => input.extend(address.octets()),
+        }
+    }
+    input.extend([protocol, 0]);
+    if ports {
+        ends.iter().for_each(|end| input.extend(end.port.to_be_bytes()));
+    }
+    input
 }
 
 impl FlowRecord<FiveTupleKey> {
@@ -130,7 +187,7 @@ fn sha1(message: &[u8]) -> [u8; 20] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Endpoint, Scope};
+    use crate::Scope;
 
     #[test]
     fn sha1_of_the_standards_examples() {
@@ -157,5 +214,28 @@ mod tests {
         assert_eq!(key.community_id(0).unwrap().to_string(), "1:/qFaeAR+gFe1KYjMzVDsMv+wgU4=");
         key.protocol = protocol::ICMP;
         assert_eq!(key.community_id(0), None);
+    }
+
+    /// The values that the specification publishes for its own captures and tests.
+    #[test]
+    fn icmp_ids_are_those_of_the_specification() {
+        let id = |source: &str, destination: &str, message_type, code| {
+            let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+            CommunityId::of_icmp(source, destination, message_type, code, 0).to_string()
+        };
+        let (host, router) = ("192.168.0.89", "192.168.0.1");
+        let echo = "1:X0snYXpgwiv9TZtqg64sgzUn6Dk=";
+        assert_eq!(id(host, router, 8, 0), echo);
+        assert_eq!(id(router, host, 0, 8), echo);
+        assert_eq!(id(router, host, 0, 20), echo);
+        assert_eq!(id(host, router, 20, 0), "1:3o2RFccXzUgjl7zDpqmY7yJi8rI=");
+        assert_eq!(id(host, router, 20, 1), "1:tz/fHIDUHs19NkixVVoOZywde+I=");
+        let (one, other) = ("fe80::200:86ff:fe05:80da", "fe80::260:97ff:fe07:69ea");
+        let neighbour = "1:dGHyGvjMfljg6Bppwm3bg0LO8TY=";
+        assert_eq!(id(one, other, 135, 0), neighbour);
+        assert_eq!(id(other, one, 136, 0), neighbour);
+        let (one, other) = ("3ffe:507:0:1:260:97ff:fe07:69ea", "3ffe:507:0:1:200:86ff:fe05:80da");
+        assert_eq!(id(one, other, 3, 0), "1:NdobDX8PQNJbAyfkWxhtL2Pqp5w=");
+        assert_eq!(id(other, one, 3, 0), "1:/OGBt9BN1ofenrmSPWYicpij2Vc=");
     }
 }

@@ -139,6 +139,15 @@ fn vlans(scope: Scope) -> impl Iterator<Item = Layer> {
     })
 }
 
+impl Scope {
+    /// The VLAN identifiers from the outside in. Empty if there is a tunnel, or if there are more
+    /// than four VLANs.
+    pub fn vlans(self) -> impl Iterator<Item = u16> {
+        let plain = if self.0 >> 63 == 0 { self } else { Self::NONE };
+        vlans(plain).map(|layer| layer.id as u16)
+    }
+}
+
 /// Prints the layers from the outside in, as in `vlan 5`, `vlan 5 vlan 6`, `vxlan 42` or
 /// `erspan 7 vlan 5`. [`Scope::NONE`] prints nothing. With more than four VLANs, or with tunnels,
 /// only the innermost two layers are printed, or the innermost if the other does not fit.
@@ -333,6 +342,15 @@ mod tests {
         let many = (1..=7).fold(Scope::NONE, |scope, id| scopes.vlan(scope, id));
         assert_eq!(many.to_string(), "vlan 6 vlan 7");
         assert_eq!(format!("{five:>8}|"), "  vlan 5|");
+    }
+
+    #[test]
+    fn vlans_are_those_of_a_scope_without_tunnels() {
+        let scopes = Scopes::default();
+        let two = scopes.vlan(scopes.vlan(Scope::NONE, 5), 4095);
+        assert_eq!(two.vlans().collect::<Vec<_>>(), [5, 4095]);
+        assert_eq!(Scope::NONE.vlans().count(), 0);
+        assert_eq!(tunnel(&scopes, two, Kind::Vxlan, 7, 2).vlans().count(), 0);
     }
 
     #[test]
