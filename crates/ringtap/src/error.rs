@@ -160,6 +160,27 @@ pub(crate) enum Error {
         /// The number of incomplete files.
         files: u64,
     },
+    /// Flows could not be sent to a collector, or written for one.
+    #[error("{name}: {source}")]
+    Collector {
+        /// The collector or file.
+        name: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A collector did not take all messages.
+    #[error("{name}: {} not sent: {source}", match messages {
+        1 => "1 message was".to_owned(),
+        _ => format!("{messages} messages were"),
+    })]
+    Unsent {
+        /// The collector.
+        name: String,
+        /// The number of messages.
+        messages: u64,
+        /// The cause for the last of them.
+        source: io::Error,
+    },
     /// The runtime could not be started.
     #[error("the asynchronous runtime could not be started: {0}")]
     Runtime(#[source] io::Error),

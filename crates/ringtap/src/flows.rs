@@ -1,29 +1,30 @@
-//! `ringtap flows`: one line a flow.
+//! `ringtap flows`: one record a flow.
+
+mod collector;
+mod form;
+mod table;
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::io::{self, Write};
 use std::task::Poll;
 
 use conversation::{
     FlowEvent, FlowNumber, FlowStreamBuilder, FlowStreamExt as _, Handle, Statistics,
 };
-use flow::{FiveTuple, FiveTupleKey, FlowRecord, Orientation, SideCounters, protocol};
+use flow::{FiveTuple, FiveTupleKey, FlowRecord};
 use futures_util::StreamExt as _;
-use ring_core::{PacketSource, xdp};
-use serde::Serialize;
+use record::Flow;
+use ring_core::{LinkType, PacketSource, xdp};
 
 use crate::Error;
 use crate::hosts::Hosts;
 use crate::input::{Input, Keying, Source};
 use crate::interrupt;
 use crate::limits::Limits;
-use crate::names;
 use crate::output::Output;
 use crate::report::{self, Links};
 use crate::selection::Shows;
 use crate::summary::{self, Shown, totals};
-use crate::text::clock::Clock;
 
 /// Show every flow of an interface or a capture file, one line each, when it ends.
 ///
@@ -46,16 +47,10 @@ pub(crate) struct Arguments {
     limits: Limits,
     #[command(flatten)]
     totals: totals::TotalsFile,
-    /// Print one JSON object for each flow. Times are strings, with all nanoseconds.
-    #[arg(long)]
-    json: bool,
-}
-
-/// The form in which a flow is shown.
-enum Style {
-    Json,
-    /// A line, with times by this clock.
-    Line(Clock),
+    #[command(flatten)]
+    form: form::Arguments,
+    #[command(flatten)]
+    collector: collector::Arguments,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
@@ -71,22 +66,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let totals = arguments.totals.open()?;
     let (counters, mtus) = (source.counters(), source.mtu_reports());
     let watched = Watched { links: report::listening(&arguments.input), mtus };
-    let style = if arguments.json { Style::Json } else { Style::Line(arguments.input.clock()) };
     let live = arguments.input.is_live();
+    let printer = arguments.form.printer(arguments.input.clock());
+    let collector = arguments.collector.open()?;
+    let mut sinks = Sinks { printer, collector, link_header: link_header(&source), count: 0 };
     let (result, statistics) = match source {
-        Source::Live(capture) => {
-            runtime.block_on(print(capture.flow_stream(key), arguments, &style, &output, watched))
-        }
+        Source::Live(capture) => runtime.block_on(print(
+            capture.flow_stream(key),
+            arguments,
+            &mut sinks,
+            &output,
+            watched,
+        )),
         Source::Xdp(group) => {
-            runtime.block_on(print(group.flow_stream(key), arguments, &style, &output, watched))
+            runtime.block_on(print(group.flow_stream(key), arguments, &mut sinks, &output, watched))
         }
         Source::Tap(tap) => {
-            runtime.block_on(print(tap.flow_stream(key), arguments, &style, &output, watched))
+            runtime.block_on(print(tap.flow_stream(key), arguments, &mut sinks, &output, watched))
         }
         Source::File(file) => {
-            runtime.block_on(print(file.flow_stream(key), arguments, &style, &output, watched))
+            runtime.block_on(print(file.flow_stream(key), arguments, &mut sinks, &output, watched))
         }
     };
+    let exported = sinks.finish(&output, &statistics);
     let written = output.finish().map_err(Error::from);
     let has_enough = written.as_ref().is_err_and(Error::is_broken_pipe);
     if live || interrupt::is_requested() || has_enough {
@@ -96,8 +98,71 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     summary::print(&statistics, Shown::Flows, &arguments.limits, live);
     let counted = totals.map_or(Ok(()), |totals| totals.write(&statistics));
     written?;
+    exported?;
     counted?;
     result.map_err(|source| Error::Follow { name, source })
+}
+
+/// The places that records are written to.
+struct Sinks {
+    printer: form::Printer,
+    collector: Option<collector::Collector>,
+    link_header: Option<u16>,
+    /// Records so far.
+    count: u64,
+}
+
+impl Sinks {
+    /// Prints what precedes all records.
+    fn begin(&mut self, output: &Output) {
+        output.write(|w| self.printer.begin(w));
+    }
+
+    fn flow(&mut self, record: &FlowRecord<FiveTupleKey>, conflicts: u64, output: &Output) {
+        let mut flow = Flow::from(record);
+        flow.conflicts = conflicts;
+        flow.link_header = self.link_header;
+        flow.number = Some(self.count);
+        self.count += 1;
+        output.write(|w| self.printer.print(w, record, &flow));
+        if let Some(collector) = &mut self.collector {
+            collector.export(&flow);
+        }
+    }
+
+    /// Sends what is complete.
+    fn flush(&mut self) {
+        if let Some(collector) = &mut self.collector {
+            collector.flush();
+        }
+    }
+
+    fn have_failed(&self) -> bool {
+        self.collector.as_ref().is_some_and(collector::Collector::has_failed)
+    }
+
+    fn finish(&mut self, output: &Output, statistics: &Statistics) -> Result<(), Error> {
+        output.write(|w| self.printer.end(w));
+        self.collector.take().map_or(Ok(()), |collector| collector.finish(statistics))
+    }
+}
+
+/// The length of the link-layer header, if it is the same in all packets.
+fn link_header(source: &Source) -> Option<u16> {
+    let link_type = match source {
+        Source::Live(capture) => capture.link_type(),
+        Source::Xdp(group) => group.link_type(),
+        Source::Tap(tap) => tap.link_type(),
+        Source::File(file) => file.link_type(),
+    };
+    Some(match link_type? {
+        LinkType::ETHERNET => 14,
+        LinkType::LINUX_SLL => 16,
+        LinkType::LINUX_SLL2 => 20,
+        LinkType::NULL | LinkType::LOOP => 4,
+        LinkType::RAW | LinkType::RAW_BSD | LinkType::RAW_OPENBSD => 0,
+        _ => return None,
+    })
 }
 
 /// The state of the interfaces that is watched while packets are captured.
@@ -109,7 +174,7 @@ struct Watched {
 async fn print<S>(
     stream: FlowStreamBuilder<S, FiveTuple>,
     arguments: &Arguments,
-    style: &Style,
+    sinks: &mut Sinks,
     output: &Output,
     interfaces: Watched,
 ) -> (Result<(), conversation::Error>, Statistics)
@@ -119,21 +184,19 @@ where
     let stream = stream.table(|table| arguments.hosts.apply(table));
     let mut stream = arguments.limits.apply(stream).anomalies(true).events();
     watch(stream.handle(), &arguments.input, interfaces);
+    sinks.begin(output);
     let mut result = Ok(());
     // Of flows that go on and have any.
     let mut conflicts: HashMap<FlowNumber, u64> = HashMap::new();
     poll_fn(|cx| {
-        while !interrupt::is_over() && !output.has_failed() {
+        while !interrupt::is_over() && !output.has_failed() && !sinks.have_failed() {
             match stream.poll_next_unpin(cx) {
                 Poll::Ready(Some(Ok(FlowEvent::Conflict { id, .. }))) => {
                     *conflicts.entry(id).or_default() += 1;
                 }
                 Poll::Ready(Some(Ok(FlowEvent::Ended { id, record, .. }))) => {
                     let conflicts = conflicts.remove(&id).unwrap_or(0);
-                    output.write(|w| match style {
-                        Style::Json => print_json(w, &record, conflicts),
-                        Style::Line(clock) => print_line(w, clock, &record, conflicts),
-                    });
+                    sinks.flow(&record, conflicts, output);
                 }
                 Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(Some(Err(error))) => result = Err(error),
@@ -141,9 +204,10 @@ where
                 Poll::Pending => break,
             }
         }
-        if interrupt::is_over() || output.has_failed() {
+        if interrupt::is_over() || output.has_failed() || sinks.have_failed() {
             return Poll::Ready(());
         }
+        sinks.flush();
         output.flush();
         Poll::Pending
     })
@@ -160,130 +224,4 @@ fn watch(handle: Handle, input: &Input, Watched { links, mtus }: Watched) {
     interrupt::ends(move || ended.shutdown());
     report::watch_source(handle.clone(), input, links, mtus);
     report::print_counts_of(handle, input.is_live());
-}
-
-/// A flow as JSON.
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    /// Seconds since 1970 with nine decimals: a string, since a JSON number loses nanoseconds in
-    /// most programs.
-    start: String,
-    duration: f64,
-    protocol: u8,
-    initiator: String,
-    responder: String,
-    /// The VLANs and tunnels around the flow, from the outside in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scope: Option<String>,
-    /// Those of each direction, if they differ; `""` for none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    initiator_scope: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    responder_scope: Option<String>,
-    initiator_packets: u64,
-    initiator_bytes: u64,
-    responder_packets: u64,
-    responder_bytes: u64,
-    missing_bytes: u64,
-    unplaced_bytes: u64,
-    conflicts: u64,
-    /// The beginning was not captured.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    midway: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    handshake_rtt: Option<f64>,
-    end: &'static str,
-    history: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    community_id: Option<String>,
-}
-
-fn print_json(
-    w: &mut dyn Write,
-    record: &FlowRecord<FiveTupleKey>,
-    conflicts: u64,
-) -> io::Result<()> {
-    let (initiator, responder) = endpoints(record);
-    let (initiator_scope, responder_scope) = names::joined(record);
-    let line = Line {
-        start: record.started.to_string(),
-        duration: record.ended.saturating_duration_since(record.started).as_secs_f64(),
-        protocol: record.key.protocol,
-        initiator,
-        responder,
-        scope: names::scope(record.key.scope),
-        initiator_scope,
-        responder_scope,
-        initiator_packets: record.initiator.packets,
-        initiator_bytes: bytes(record, &record.initiator),
-        responder_packets: record.responder.packets,
-        responder_bytes: bytes(record, &record.responder),
-        missing_bytes: missing(record),
-        unplaced_bytes: unplaced(record),
-        conflicts,
-        midway: is_midway(record),
-        handshake_rtt: record.handshake_rtt.map(|rtt| rtt.as_secs_f64()),
-        end: names::end(record.reason),
-        history: &record.history,
-        community_id: record.community_id(0).map(|id| id.to_string()),
-    };
-    serde_json::to_writer(&mut *w, &line)?;
-    w.write_all(b"\n")
-}
-
-fn print_line(
-    w: &mut dyn Write,
-    clock: &Clock,
-    record: &FlowRecord<FiveTupleKey>,
-    conflicts: u64,
-) -> io::Result<()> {
-    let (initiator, responder) = endpoints(record);
-    let duration = record.ended.saturating_duration_since(record.started).as_secs_f64();
-    let side =
-        |counters: &SideCounters| format!("{}/{}", counters.packets, bytes(record, counters));
-    write!(
-        w,
-        "{} {duration:.6} {} {initiator} > {responder}{} {} {} {} {} {}",
-        clock.at(record.started).word(),
-        names::protocol(record.key.protocol),
-        names::Within(record.key.scope),
-        side(&record.initiator),
-        side(&record.responder),
-        missing(record),
-        names::end(record.reason),
-        if record.history.is_empty() { "-" } else { &record.history },
-    )?;
-    if is_midway(record) {
-        write!(w, " midway")?;
-    }
-    for (count, what) in [(unplaced(record), "unplaced"), (conflicts, "conflicts")] {
-        if count > 0 {
-            write!(w, " {what}={count}")?;
-        }
-    }
-    writeln!(w)
-}
-
-fn endpoints(record: &FlowRecord<FiveTupleKey>) -> (String, String) {
-    let (a, b) = (record.key.a.to_string(), record.key.b.to_string());
-    if record.initiator_orientation == Orientation::Forward { (a, b) } else { (b, a) }
-}
-
-/// Bytes of a side's stream that were captured, each counted once, as `ringtap follow` counts them;
-/// of a flow that is not TCP, the payload of all its packets.
-fn bytes(record: &FlowRecord<FiveTupleKey>, side: &SideCounters) -> u64 {
-    if record.key.protocol == protocol::TCP { side.delivered_bytes } else { side.payload_bytes }
-}
-
-/// `true` if neither the SYN of a connection nor the answer to it was captured.
-fn is_midway(record: &FlowRecord<FiveTupleKey>) -> bool {
-    record.key.protocol == protocol::TCP && !record.history.contains(['S', 's', 'H', 'h'])
-}
-
-fn unplaced(record: &FlowRecord<FiveTupleKey>) -> u64 {
-    record.initiator.unplaced_bytes + record.responder.unplaced_bytes
-}
-
-fn missing(record: &FlowRecord<FiveTupleKey>) -> u64 {
-    record.initiator.gap_bytes + record.responder.gap_bytes
 }
