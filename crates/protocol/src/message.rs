@@ -104,6 +104,15 @@ impl Message {
         self.times.latency(self.side)
     }
 
+    /// The bytes of memory that the message refers to, without itself.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        match &self.content {
+            Content::Http(exchange) => exchange.memory(),
+            Content::Custom(_) | Content::Lost(_) => 0,
+        }
+    }
+
     /// The first value of a field; `None` if the message has none.
     #[must_use]
     pub fn value(&self, field: Field) -> Option<Value<'static>> {

@@ -65,6 +65,17 @@ pub enum Framing {
     Unknown,
 }
 
+impl Exchange {
+    /// The bytes of memory that the exchange takes.
+    pub(crate) fn memory(&self) -> usize {
+        let Self { request, response, interim, .. } = self;
+        let request = request.as_ref().map_or(0, |it| it.head.memory() + it.body.trailers.memory());
+        let response =
+            response.as_ref().map_or(0, |it| it.head.memory() + it.body.trailers.memory());
+        size_of::<Self>() + request + response + interim.capacity() * size_of::<u16>()
+    }
+}
+
 impl Request {
     /// The method, as it was sent.
     #[must_use]

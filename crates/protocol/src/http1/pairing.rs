@@ -12,6 +12,8 @@ use crate::side::{Side, Span, Times};
 
 /// Interim responses of an exchange whose status codes are kept.
 const INTERIM: usize = 8;
+/// Responses that wait for their requests.
+const UNASKED: usize = 16;
 /// Groups of requests that were reported without waiting for their responses.
 const REPORTED: usize = 1024;
 
@@ -52,6 +54,9 @@ pub(super) struct Pairing {
     asking: Option<Box<Entry>>,
     /// The exchange whose response's body is in progress, unless its request is, too.
     answering: Option<Box<Entry>>,
+    /// Complete responses whose requests have not come. Where packets are missing or a connection
+    /// is picked up midway, a request may be delivered after its response: its time tells.
+    unasked: VecDeque<Box<Entry>>,
     /// The response of `asking` is in progress.
     answers_asking: bool,
     /// Responses were lost: the next one may answer any request that waits.
@@ -87,6 +92,7 @@ impl Pairing {
             reported: VecDeque::new(),
             asking: None,
             answering: None,
+            unasked: VecDeque::new(),
             answers_asking: false,
             lost_responses: false,
             lost_requests: false,
@@ -142,7 +148,7 @@ impl Pairing {
             self.answering = Some(entry);
         } else if entry.alone || entry.exchange.response.is_some() {
             report.exchange(*entry);
-        } else {
+        } else if let Some(entry) = self.answered_before(entry, report) {
             self.waiting_bytes += entry.memory();
             self.waiting.push_back(entry);
         }
@@ -222,7 +228,16 @@ impl Pairing {
             response.body.complete = complete;
         }
         // An exchange whose request is in progress is reported when that is over.
-        if !of_asking && let Some(entry) = self.answering.take() {
+        if of_asking {
+            return;
+        }
+        let Some(entry) = self.answering.take() else { return };
+        if entry.is_unasked() {
+            self.unasked.push_back(entry);
+            if self.unasked.len() > UNASKED {
+                self.report_unasked(1, report);
+            }
+        } else {
             report.exchange(*entry);
         }
     }
@@ -264,6 +279,7 @@ impl Pairing {
         if !self.answers_asking {
             self.response_done(false, None, report);
         }
+        self.report_unasked(usize::MAX, report);
         for entry in self.waiting.drain(..) {
             report.exchange(*entry);
         }
@@ -281,7 +297,8 @@ impl Pairing {
             + self.waiting.capacity() * size_of::<Box<Entry>>()
             + self.waiting_bytes;
         let reported = self.reported.capacity() * size_of::<(Kind, u32)>();
-        waiting + reported + entry(&self.asking) + entry(&self.answering)
+        let unasked: usize = self.unasked.iter().map(|entry| entry.memory()).sum();
+        waiting + reported + unasked + entry(&self.asking) + entry(&self.answering)
     }
 
     /// Takes the exchange that the next response belongs to; `true` if its request is in progress.
@@ -332,6 +349,49 @@ impl Pairing {
         }
     }
 
+    /// Gives a complete request the response that was delivered before it, if there is one. Returns
+    /// the entry if it did not come yet.
+    fn answered_before(
+        &mut self,
+        mut entry: Box<Entry>,
+        report: &mut Report<'_>,
+    ) -> Option<Box<Entry>> {
+        let asked = entry.asked.map(|span| span.first);
+        let after = |other: &Entry| other.answered.map(|span| span.first) >= asked;
+        let early = self.unasked.iter().take_while(|other| !after(other)).count();
+        self.report_unasked(early, report);
+        if !self.waiting.is_empty() {
+            return Some(entry);
+        }
+        let (response, complete) = match self.unasked.pop_front() {
+            Some(response) => (response, true),
+            None => match self.answering.take() {
+                Some(response) if response.is_unasked() && after(&response) => (response, false),
+                answering => {
+                    self.answering = answering;
+                    return Some(entry);
+                }
+            },
+        };
+        let Entry { exchange, answered, .. } = *response;
+        entry.exchange.flags |= exchange.flags;
+        entry.exchange.response = exchange.response;
+        entry.answered = answered;
+        if complete {
+            report.exchange(*entry);
+        } else {
+            self.answering = Some(entry);
+        }
+        None
+    }
+
+    fn report_unasked(&mut self, count: usize, report: &mut Report<'_>) {
+        let count = count.min(self.unasked.len());
+        for entry in self.unasked.drain(..count) {
+            report.exchange(*entry);
+        }
+    }
+
     fn pop(&mut self) -> Option<Box<Entry>> {
         let entry = self.waiting.pop_front()?;
         self.waiting_bytes = self.waiting_bytes.saturating_sub(entry.memory());
@@ -352,12 +412,13 @@ impl Pairing {
 }
 
 impl Entry {
+    /// Returns `true` for a response whose request has not come.
+    fn is_unasked(&self) -> bool {
+        self.exchange.request.is_none() && !self.exchange.flags.contains(Flags::UNPAIRED)
+    }
+
     fn memory(&self) -> usize {
-        let Exchange { request, response, interim, .. } = &self.exchange;
-        let request = request.as_ref().map_or(0, |it| it.head.memory() + it.body.trailers.memory());
-        let response =
-            response.as_ref().map_or(0, |it| it.head.memory() + it.body.trailers.memory());
-        size_of::<Self>() + request + response + interim.capacity() * size_of::<u16>()
+        size_of::<Self>() - size_of::<Exchange>() + self.exchange.memory()
     }
 }
 

@@ -316,6 +316,7 @@ impl Parser {
                 }
                 Answer::Body(framing) => framing,
                 Answer::Switch(next) => {
+                    self.pairing.end(&mut report);
                     self.hand_over(side, next);
                     return Ok(());
                 }

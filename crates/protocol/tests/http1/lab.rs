@@ -81,6 +81,12 @@ impl Lab {
         Timestamp::from_nanos(self.now)
     }
 
+    /// Sets the time of the next packet.
+    pub(crate) fn at(&mut self, nanos: u64) -> &mut Self {
+        self.now = nanos - 1_000;
+        self
+    }
+
     /// The initiator sends bytes.
     pub(crate) fn ask(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.send(Side::Initiator, bytes.as_ref())

@@ -125,6 +125,34 @@ fn requests_beyond_the_limit_are_reported_alone() {
 }
 
 #[test]
+fn a_request_that_is_delivered_after_its_response_is_paired_by_time() {
+    // As from a stream in which bytes before the request are missing.
+    let mut lab = Lab::new();
+    lab.ask("GET /a HTTP/1.1\r\n\r\n").answer(OK);
+    lab.at(50_000).answer("HTTP/1.1 201 B\r\nContent-Length: 2\r\n\r\nhi");
+    lab.at(40_000).ask("GET /b HTTP/1.1\r\n\r\n");
+    lab.at(70_000).answer("HTTP/1.1 202 C\r\nContent-Length: 2\r\n\r\nh");
+    lab.at(60_000).ask("GET /c HTTP/1.1\r\n\r\n");
+    lab.at(80_000).answer("i");
+    assert_eq!(lab.lines(), ["GET /a 200 0", "GET /b 201 2", "GET /c 202 2"]);
+    // Later requests are no questions to it.
+    let mut lab = Lab::new();
+    lab.answer(OK).ask("GET /d HTTP/1.1\r\n\r\n").answer(OK);
+    assert_eq!(lab.lines(), ["- - 200 0", "GET /d 200 0"]);
+}
+
+#[test]
+fn responses_without_requests_are_bounded() {
+    let mut lab = Lab::new();
+    for _ in 0..1000 {
+        lab.answer(OK);
+    }
+    assert_eq!(lab.lines().len(), 1000 - 16);
+    lab.end();
+    assert_eq!(lab.lines().len(), 1000);
+}
+
+#[test]
 fn the_end_of_a_side_leaves_the_other() {
     let mut lab = Lab::new();
     lab.ask("GET /a HTTP/1.1\r\n\r\n").finish(Initiator).answer(OK).finish(Responder);
