@@ -69,7 +69,7 @@ mod api;
 mod coop;
 mod engine;
 mod events;
-#[cfg(feature = "flowscope")]
+#[cfg(any(feature = "flowscope", feature = "protocol"))]
 mod messages;
 mod queue;
 pub mod select;
@@ -95,6 +95,10 @@ pub use events::flow_event::FlowEvent;
 pub use events::flow_number::FlowNumber;
 pub use events::flow_stream::FlowStream;
 pub use events::state::StatefulFlowStream;
+#[cfg(feature = "protocol")]
+pub use messages::{ConversationMessages, Messages};
 #[cfg(feature = "flowscope")]
-pub use messages::{DatagramStream, MessageEvent, MessageStream, SessionStream};
+pub use messages::{DatagramStream, SessionStream};
+#[cfg(any(feature = "flowscope", feature = "protocol"))]
+pub use messages::{MessageEvent, MessageStream};
 pub use queue::SideTotals;

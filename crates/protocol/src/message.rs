@@ -104,13 +104,23 @@ impl Message {
         self.times.latency(self.side)
     }
 
-    /// The bytes of memory that the message refers to, without itself.
+    /// The bytes of memory that the message refers to, without itself; of protocols other than HTTP
+    /// an estimate from their fields.
     #[must_use]
     pub fn memory(&self) -> usize {
-        match &self.content {
-            Content::Http(exchange) => exchange.memory(),
-            Content::Custom(_) | Content::Lost(_) => 0,
+        if let Content::Http(exchange) = &self.content {
+            return exchange.memory();
         }
+        let mut bytes = 0;
+        self.fields(&mut |_, value| {
+            bytes += size_of::<Value<'_>>();
+            bytes += match value {
+                Value::Text(text) => text.len(),
+                Value::Bytes(some) => some.len(),
+                _ => 0,
+            };
+        });
+        bytes
     }
 
     /// The first value of a field; `None` if the message has none.

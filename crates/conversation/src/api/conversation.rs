@@ -31,6 +31,7 @@ where
     initiator: Orientation,
     started: Timestamp,
     selected: Option<Selected>,
+    midway: bool,
     reader: Reader<K>,
 }
 
@@ -44,6 +45,9 @@ pub struct Info {
     pub initiator_orientation: Orientation,
     /// Time stamp of the first packet.
     pub started: Timestamp,
+    /// `true` for a TCP connection that was picked up midway: neither its SYN nor the answer to it
+    /// was captured first.
+    pub midway: bool,
     /// Totals of the initiator's bytes so far.
     pub initiator: SideTotals,
     /// Totals of the responder's bytes so far.
@@ -53,6 +57,7 @@ pub struct Info {
 impl<K: Clone> Conversation<K> {
     pub(crate) fn new(
         flow: &flow::Flow<'_, K>,
+        midway: bool,
         queue: Arc<Queue<K>>,
         taken: Taken,
         selected: Option<Selected>,
@@ -63,6 +68,7 @@ impl<K: Clone> Conversation<K> {
             initiator: flow.initiator,
             started: flow.started,
             selected,
+            midway,
             reader: Reader { queue, taken, split: false },
         }
     }
@@ -87,6 +93,7 @@ impl<K: Clone> Conversation<K> {
             protocol: self.protocol,
             initiator_orientation: self.initiator,
             started: self.started,
+            midway: self.midway,
             initiator: self.reader.queue.totals(FlowSide::Initiator),
             responder: self.reader.queue.totals(FlowSide::Responder),
         }

@@ -129,13 +129,13 @@ impl<K: Clone + Send + 'static> Delivery<K> for Queues<K> {
     fn announce(
         &mut self,
         flow: &Flow<'_, K>,
-        _: bool,
+        midway: bool,
         selected: Option<Selected>,
         settings: &Settings,
     ) -> Self::Route {
         let queue = Arc::new(Queue::new(Arc::clone(&self.gate)));
         let taken = Taken::new(settings.at_once());
-        self.announced.push(Conversation::new(flow, Arc::clone(&queue), taken, selected));
+        self.announced.push(Conversation::new(flow, midway, Arc::clone(&queue), taken, selected));
         queue
     }
 

@@ -27,13 +27,19 @@ use crate::queue::inbox::Inbox;
 
 #[cfg(not(loom))]
 use crate::engine::driver::Driver;
+#[cfg(any(feature = "flowscope", feature = "protocol"))]
+use crate::messages::MessageStream;
 #[cfg(feature = "flowscope")]
 use crate::messages::{
-    DatagramBroadcast, DatagramMessage, DatagramStream, MessageSink, MessageStream,
-    SessionBroadcast, SessionMessage, SessionStream,
+    DatagramBroadcast, DatagramMessage, DatagramStream, MessageSink, SessionBroadcast,
+    SessionMessage, SessionStream,
 };
+#[cfg(feature = "protocol")]
+use crate::messages::{MessageEvent, Messages, ProtocolSink};
 #[cfg(feature = "flowscope")]
 use flowscope::{DatagramParserFactory, SessionParserFactory};
+#[cfg(feature = "protocol")]
+use protocol::{Message, Registry};
 
 /// A sink whose conversations have a queue each.
 type QueueSink<K> = ConversationSink<K, Queues<K>>;
@@ -190,6 +196,57 @@ where
         let details = self.details;
         self.share(capacity, move |outlet, source, admission| {
             EventSink::new(outlet, source, admission, details)
+        })
+    }
+
+    /// Starts the engines, and gives the messages of all protocols of a [`Registry`], of all TCP
+    /// and UDP flows. The bytes of a flow decide which protocol it is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use conversation::{FlowStreamExt as _, MessageEvent};
+    /// use flow::FiveTuple;
+    /// use futures::StreamExt as _;
+    /// use protocol::Registry;
+    /// use ring_core::{LinkType, MemorySource};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), conversation::Error> {
+    /// let source = MemorySource::new(LinkType::ETHERNET);
+    /// let registry = Arc::new(Registry::default());
+    /// let mut messages = source.flow_stream(FiveTuple::bidirectional()).messages(registry);
+    /// while let Some(event) = messages.next().await {
+    ///     if let MessageEvent::Message { key, message, .. } = event? {
+    ///         println!("{key:?} {:?} {:?}", message.get("http.host"), message.latency());
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "protocol")]
+    pub fn messages(mut self, registry: Arc<Registry>) -> Messages<E::Key> {
+        // A request must not wait for bytes before it while its response is delivered.
+        self = self.table(|table| table.answer_ends_pickup(true));
+        MessageStream::new(self.stream(move |outlet, source, admission| {
+            ProtocolSink::new(Arc::clone(&registry), outlet, source, admission)
+        }))
+    }
+
+    /// Gives the messages of [`messages`](Self::messages) to several readers, as
+    /// [`broadcast`](Self::broadcast) does.
+    #[cfg(feature = "protocol")]
+    #[must_use]
+    pub fn messages_broadcast(
+        mut self,
+        registry: Arc<Registry>,
+        capacity: usize,
+    ) -> Broadcast<MessageEvent<Message, E::Key>> {
+        self = self.table(|table| table.answer_ends_pickup(true));
+        self.share(capacity, move |outlet, source, admission| {
+            ProtocolSink::new(Arc::clone(&registry), outlet, source, admission)
         })
     }
 
