@@ -21,3 +21,10 @@ fn each_variant_is_read() {
         judge::judge(&[&[variant][..], &bytes].concat());
     }
 }
+
+/// A collector that starts late loses what came before the templates are sent again, and nothing
+/// else.
+#[test]
+fn a_late_collector_reads_on_from_the_next_template() {
+    judge::ipfix::judge_late();
+}

@@ -168,3 +168,39 @@ fn compare(flow: &Flow<'_>, sender: FlowSide, record: &Record, precision: Precis
         }
     }
 }
+
+/// Exports flows with a refresh of templates every fifth message, and reads with collectors that
+/// miss the first messages.
+#[allow(dead_code, reason = "the fuzz target has no use for it")]
+pub(crate) fn judge_late() {
+    const EVERY: usize = 5;
+    let builder = Exporter::builder(Transport::Datagrams).message_limit(512);
+    let refresh = (Duration::from_secs(60), EVERY as u32);
+    let mut exporter = builder.template_refresh(refresh.0, refresh.1).build();
+    let mut out = Vec::new();
+    for port in 0..300 {
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let initiator = flow::Endpoint { address, port };
+        let mut flow = Flow::new(initiator, initiator, if port % 3 == 0 { 17 } else { 6 });
+        flow.initiator.packets = 1;
+        exporter.encode(&flow, NOW, &mut out);
+    }
+    exporter.flush(NOW, &mut out);
+    let messages: Vec<_> = ipfix::messages(&out).collect();
+    assert!(messages.len() > 4 * EVERY);
+    for missed in 1..2 * EVERY {
+        let mut parser = NetflowParser::default();
+        for (at, message) in messages.iter().enumerate().skip(missed) {
+            let result = parser.parse_bytes(message);
+            let unread = result.packets.iter().any(|packet| match packet {
+                NetflowPacket::IPFix(packet) => {
+                    let is_unread = |set: &FlowSetBody| matches!(set, FlowSetBody::NoTemplate(_));
+                    packet.flowsets.iter().any(|set| is_unread(&set.body))
+                }
+                _ => true,
+            });
+            let is_known = at >= missed.next_multiple_of(EVERY);
+            assert_eq!(unread || result.error.is_some(), !is_known, "{missed} {at}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Records of any content, encoded and read back by programs of other people. Shared with the fuzz
 //! target.
 
-mod ipfix;
+pub(crate) mod ipfix;
 mod lines;
 
 use std::net::IpAddr;
