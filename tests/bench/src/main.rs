@@ -16,6 +16,7 @@ mod page;
 mod peer;
 mod processes;
 mod reassembly;
+mod records;
 mod report;
 mod retention;
 mod ring;
@@ -72,6 +73,7 @@ const GROUPS: &[Group] = &[
     ("retention", retention::rows),
     ("ring", ring::rows),
     ("inject", inject::rows),
+    ("record", records::rows),
     ("xdp", xdp::rows),
     ("instructions", instructions::rows),
 ];
