@@ -37,7 +37,6 @@ pub fn encode(flow: &Flow<'_>, out: &mut Vec<u8>) {
             field(out, port, u64::from(side.endpoint.port));
         }
     }
-    field(out, "ip_v", if flow.is_ipv4() { 4 } else { 6 });
     protocol_name(out, flow.protocol);
     if let Some(icmp) = flow.icmp {
         field(out, "icmp_type", u64::from(icmp.message_type));
@@ -209,7 +208,9 @@ mod tests {
         assert_eq!(event["flow"]["age"], 2);
         assert_eq!(event["flow"]["bytes_toserver"], 180);
         assert_eq!(event["flow"]["state"], "closed");
-        assert_eq!((&event["proto"], &event["ip_v"]), (&"TCP".into(), &4.into()));
+        assert_eq!(event["proto"], "TCP");
+        // Suricata's schema of version 7 allows no other fields.
+        assert_eq!(event.get("ip_v"), None);
         assert_eq!(event["tcp"]["tcp_flags"], "13");
         assert_eq!(event["tcp"]["syn"], true);
         assert_eq!(event["tcp"].get("psh"), None);
@@ -234,6 +235,6 @@ mod tests {
         let event = encoded(&flow);
         assert_eq!(event["vlan"], serde_json::json!([5, 6]));
         assert_eq!(event.get("src_port"), None);
-        assert_eq!((&event["icmp_type"], &event["ip_v"]), (&128.into(), &6.into()));
+        assert_eq!(event["icmp_type"], 128);
     }
 }

@@ -1,6 +1,5 @@
 //! A flow record, as all encoders take it.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use flow::{
@@ -275,11 +274,6 @@ impl<'a> Flow<'a> {
             });
             TcpFlags(flags.fold(0, |all, flags| all | flags))
         })
-    }
-
-    /// `true` if the flow's addresses are of IPv4.
-    pub(crate) const fn is_ipv4(&self) -> bool {
-        matches!(self.initiator.endpoint.address, IpAddr::V4(_))
     }
 }
 
