@@ -1,10 +1,14 @@
 //! The evaluation of a condition for one flow, while it goes on.
 
 mod compare;
+mod messages;
 
 use flow::{Flow, FlowRecord, FlowSide, Orientation, Timestamp, protocol};
 
+use ::protocol::MessageSink;
+
 use self::compare::{at_least, holds};
+use self::messages::{Talk, Values, is_for_all};
 use crate::condition::{Check, Condition};
 use crate::expression::Value;
 use crate::field::{Field, Stage};
@@ -17,7 +21,7 @@ use crate::verdict::Verdict;
 /// It takes what a [`FlowHandler`](flow::FlowHandler) is called with, in the same order, and keeps
 /// a few bytes for each test of the expression, none of the stream. Once the verdict is not
 /// [`Undecided`](Verdict::Undecided) it never changes. At the end of the flow it is decided.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Evaluation {
     condition: Condition,
     checks: Vec<Progress>,
@@ -27,6 +31,10 @@ pub struct Evaluation {
     /// Bytes of each side.
     bytes: [u64; 2],
     gap_bytes: u64,
+    /// The time of the last event.
+    now: Timestamp,
+    /// The parsers, if a check is about messages and the verdict is open.
+    talk: Option<Box<Talk>>,
 }
 
 /// The state of a check.
@@ -37,6 +45,8 @@ enum Progress {
     Later,
     /// A search in the streams of both sides.
     Search([Stream; 2]),
+    /// Decided by values of messages; `true` if there was one.
+    Values(bool),
 }
 
 /// A search in one stream.
@@ -62,10 +72,32 @@ impl Evaluation {
             started: flow.started,
             bytes: [0; 2],
             gap_bytes: 0,
+            now: flow.started,
+            talk: None,
         };
         evaluation.count(flow.started);
-        evaluation.decide();
+        if evaluation.decide() == Verdict::Undecided
+            && evaluation.checks.iter().any(|check| matches!(check, Progress::Values(_)))
+        {
+            evaluation.talk = Some(Box::new(Talk::new(flow)));
+        }
         evaluation
+    }
+
+    /// Notes that the flow was picked up midway: parsers search for the beginning of a message. To
+    /// be called before anything else.
+    #[must_use]
+    pub fn midway(mut self) -> Self {
+        if let Some(talk) = &mut self.talk {
+            talk.midway();
+        }
+        self
+    }
+
+    /// The memory in bytes that parsers hold. The rest does not depend on the flow.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.talk.as_ref().map_or(0, |talk| talk.memory())
     }
 
     /// The condition.
@@ -86,9 +118,13 @@ impl Evaluation {
             return self.verdict;
         }
         self.bytes[side as usize] += bytes.len() as u64;
+        self.now = time;
         self.search(side, |stream, pattern| stream.feed(pattern, bytes));
         self.count(time);
-        self.decide()
+        if self.decide() == Verdict::Undecided {
+            self.parse(|talk, sink| talk.data(side, time, bytes, sink));
+        }
+        self.verdict
     }
 
     /// The next bytes of a side's stream are missing: no match extends over them.
@@ -99,7 +135,20 @@ impl Evaluation {
         self.gap_bytes = self.gap_bytes.saturating_add(len);
         self.search(side, Stream::interrupt);
         self.count(self.started);
-        self.decide()
+        if self.decide() == Verdict::Undecided {
+            let now = self.now;
+            self.parse(|talk, sink| talk.gap(side, now, len, sink));
+        }
+        self.verdict
+    }
+
+    /// A side's stream is complete.
+    pub fn finish(&mut self, side: FlowSide) -> Verdict {
+        if self.verdict == Verdict::Undecided {
+            let now = self.now;
+            self.parse(|talk, sink| talk.finish(side, now, sink));
+        }
+        self.verdict
     }
 
     /// Takes a packet of a flow that is not TCP, with the bytes of its payload that were captured
@@ -124,8 +173,12 @@ impl Evaluation {
                     || if is_whole { pattern.finish(state) } else { pattern.interrupt(state) }
             });
         }
+        self.now = time;
         self.count(time);
-        self.decide()
+        if self.decide() == Verdict::Undecided {
+            self.parse(|talk, sink| talk.datagram(side, time, (bytes, wire_len), sink));
+        }
+        self.verdict
     }
 
     /// The flow has ended: the verdict is decided.
@@ -133,9 +186,11 @@ impl Evaluation {
         if self.verdict != Verdict::Undecided {
             return self.verdict;
         }
+        self.parse(Talk::end);
         for (check, progress) in self.condition.checks().iter().zip(&mut self.checks) {
             let found = match progress {
                 Progress::Known(_) => continue,
+                Progress::Values(seen) => *seen && is_for_all(&check.comparison),
                 Progress::Search(streams) => {
                     let ends = |stream: &Stream| stream.ends(check.search.as_ref());
                     streams.iter().any(ends)
@@ -156,7 +211,20 @@ impl Evaluation {
             Progress::Known(holds) => holds.into(),
             _ => Verdict::Undecided,
         });
+        if self.verdict != Verdict::Undecided {
+            self.talk = None;
+        }
         self.verdict
+    }
+
+    /// Advances the parsers, and decides by what they find.
+    fn parse(&mut self, step: impl FnOnce(&mut Talk, &mut dyn MessageSink)) {
+        let Some(mut talk) = self.talk.take() else { return };
+        let mut values = Values { checks: self.condition.checks(), progress: &mut self.checks };
+        step(&mut talk, &mut values);
+        talk.note_applications(&mut values);
+        self.talk = Some(talk);
+        self.decide();
     }
 
     /// Advances the searches in a side's stream. Returns `true` for a match.
@@ -236,6 +304,9 @@ const fn covers(field: Field, side: FlowSide) -> bool {
 /// The state of a check after the first packet.
 fn first<K: KeyFields>(check: &Check, flow: &Flow<'_, K>) -> Progress {
     if check.field.description().stage > Stage::FirstPacket {
+        if matches!(check.field, Field::Application | Field::Message(_)) {
+            return Progress::Values(false);
+        }
         let is_search = check.search.is_some();
         return if is_search { Progress::Search([Stream::Fresh; 2]) } else { Progress::Later };
     }

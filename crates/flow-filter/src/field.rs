@@ -3,10 +3,10 @@
 
 use std::fmt;
 
-use flow::protocol;
+use flow::protocol as ip;
 
 /// A field of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Field {
     /// Addresses of both sides.
@@ -53,6 +53,10 @@ pub enum Field {
     InitiatorPayload,
     /// Bytes of the responder's stream.
     ResponderPayload,
+    /// Application protocols.
+    Application,
+    /// A field of the messages of an application protocol.
+    Message(protocol::Field),
 }
 
 /// The type of a field's values, which decides what it can be compared with.
@@ -74,6 +78,8 @@ pub enum Kind {
     /// A reason for the end of a flow: `fin`, `rst`, `idle`, `evicted`, `capture-ended` or
     /// `replaced`.
     End,
+    /// `true` or `false`.
+    Bool,
     /// Bytes in order, searched with `contains` and `matches`.
     Bytes,
 }
@@ -86,6 +92,8 @@ pub enum Stage {
     FirstPacket,
     /// While the flow goes on. A test may be decided early: a counter beyond a limit, a match.
     Flow,
+    /// Messages of the application protocol, each when it is complete.
+    Message,
     /// The end.
     End,
 }
@@ -133,7 +141,7 @@ const fn row(
 }
 
 use Field as F;
-use Stage::{End, FirstPacket, Flow};
+use Stage::{End, FirstPacket, Flow, Message};
 
 /// All fields.
 pub const FIELDS: &[Description] = &[
@@ -278,14 +286,22 @@ pub const FIELDS: &[Description] = &[
         &[],
         "The same, sent by the responder.",
     ),
+    row(
+        F::Application,
+        "app",
+        Kind::Text,
+        Message,
+        &[],
+        "Application protocols, recognized by their bytes, such as \"http\". The name alone is a test as well.",
+    ),
 ];
 
 const fn alias(name: &'static str, field: Option<Field>, only: (Field, u64)) -> Alias {
     Alias { name, field, only }
 }
 
-const TCP: (Field, u64) = (F::Protocol, protocol::TCP as u64);
-const UDP: (Field, u64) = (F::Protocol, protocol::UDP as u64);
+const TCP: (Field, u64) = (F::Protocol, ip::TCP as u64);
+const UDP: (Field, u64) = (F::Protocol, ip::UDP as u64);
 const IPV4: (Field, u64) = (F::Version, 4);
 const IPV6: (Field, u64) = (F::Version, 6);
 
@@ -293,9 +309,9 @@ const IPV6: (Field, u64) = (F::Version, 6);
 pub const ALIASES: &[Alias] = &[
     alias("tcp", None, TCP),
     alias("udp", None, UDP),
-    alias("icmp", None, (F::Protocol, protocol::ICMP as u64)),
-    alias("icmpv6", None, (F::Protocol, protocol::ICMPV6 as u64)),
-    alias("sctp", None, (F::Protocol, protocol::SCTP as u64)),
+    alias("icmp", None, (F::Protocol, ip::ICMP as u64)),
+    alias("icmpv6", None, (F::Protocol, ip::ICMPV6 as u64)),
+    alias("sctp", None, (F::Protocol, ip::SCTP as u64)),
     alias("ip", None, IPV4),
     alias("ipv6", None, IPV6),
     alias("ipv6.addr", Some(F::Address), IPV6),
@@ -312,12 +328,23 @@ pub const ALIASES: &[Alias] = &[
     alias("udp.payload", Some(F::Payload), UDP),
 ];
 
+/// All fields: those of flows, then those of the messages of application protocols.
+pub fn all() -> impl Iterator<Item = Description> {
+    let of_messages = protocol::Field::all().map(|field| Field::Message(field).description());
+    FIELDS.iter().copied().chain(of_messages)
+}
+
 impl Field {
     /// The row of the table.
     #[must_use]
-    pub fn description(self) -> &'static Description {
-        // The table has each field once, in the order of the enumeration; a test compares.
-        &FIELDS[self as usize]
+    pub fn description(self) -> Description {
+        if let Self::Message(field) = self {
+            let info = field.info();
+            return row(self, info.name, kind_of(info.kind), Message, info.aliases, info.about);
+        }
+        // A test checks that each field has a row.
+        let found = FIELDS.iter().find(|row| row.field == self);
+        *found.unwrap_or(&FIELDS[0])
     }
 
     /// The name that expressions are printed with.
@@ -336,7 +363,18 @@ impl Field {
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
         let has = |row: &&Description| row.name == name || row.aliases.contains(&name);
-        FIELDS.iter().find(has).map(|row| row.field)
+        let own = FIELDS.iter().find(has).map(|row| row.field);
+        own.or_else(|| protocol::Field::find(name).map(Self::Message))
+    }
+}
+
+const fn kind_of(kind: protocol::Kind) -> Kind {
+    match kind {
+        protocol::Kind::Number => Kind::Number,
+        protocol::Kind::Address => Kind::Address,
+        protocol::Kind::Bool => Kind::Bool,
+        protocol::Kind::Duration => Kind::Duration,
+        _ => Kind::Text,
     }
 }
 
@@ -356,6 +394,7 @@ impl fmt::Display for Kind {
             Self::Duration => "duration",
             Self::Text => "text",
             Self::End => "end reason",
+            Self::Bool => "true or false",
             Self::Bytes => "bytes",
         })
     }
@@ -366,6 +405,7 @@ impl fmt::Display for Stage {
         f.pad(match self {
             Self::FirstPacket => "first packet",
             Self::Flow => "flow",
+            Self::Message => "message",
             Self::End => "end",
         })
     }
@@ -373,9 +413,19 @@ impl fmt::Display for Stage {
 
 /// All names that an expression may begin a test with.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    let fields =
-        FIELDS.iter().flat_map(|row| std::iter::once(row.name).chain(row.aliases.iter().copied()));
-    fields.chain(ALIASES.iter().map(|alias| alias.name))
+    let names = |row: Description| std::iter::once(row.name).chain(row.aliases.iter().copied());
+    all().flat_map(names).chain(ALIASES.iter().map(|alias| alias.name)).chain(applications())
+}
+
+/// The names of the application protocols that are recognized.
+pub(crate) fn applications() -> impl Iterator<Item = &'static str> {
+    let registry = protocol::Registry::default();
+    let streams = registry.streams().iter().map(|known| known.protocol().name());
+    let datagrams = registry.datagrams().iter().map(|known| known.protocol().name());
+    let mut names: Vec<_> = streams.chain(datagrams).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter()
 }
 
 #[cfg(test)]
@@ -385,12 +435,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_in_the_order_of_the_enumeration() {
-        for (place, row) in FIELDS.iter().enumerate() {
-            assert_eq!(row.field as usize, place, "{}", row.name);
+    fn each_field_has_its_row() {
+        for row in all() {
+            assert_eq!(row.field.name(), row.name);
             assert_eq!(Field::by_name(row.name), Some(row.field));
         }
-        assert_eq!(Field::ResponderPayload as usize + 1, FIELDS.len());
+        // The order is that of the enumeration, so that one that is missing shows.
+        assert_eq!(format!("{:?}", FIELDS[0].field), "Address");
+        assert_eq!((FIELDS.len(), FIELDS[22].field), (23, Field::Application));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::error::{ParseError, ParseErrorKind, TypeError, similar};
 use crate::expression::{Expression, Member, Operator, Value};
 use crate::field::{self, ALIASES, Alias, Field, Kind};
 use crate::lexer::{self, Token, TokenKind, unescape};
-use crate::pattern::Pattern;
+use crate::pattern::{self, Pattern};
 
 /// The maximum length of an expression in bytes.
 pub const MAX_EXPRESSION_LEN: usize = 64 << 10;
@@ -123,6 +123,10 @@ impl<'t> Parser<'t> {
         if let Some(field) = Field::by_name(word) {
             return self.comparison(field, span);
         }
+        if let Some(name) = field::applications().find(|name| *name == word) {
+            let test = Expression::compare(Field::Application, Operator::Equal, name);
+            return self.check(test, span);
+        }
         let Some(Alias { field, only, .. }) = ALIASES.iter().find(|alias| alias.name == word)
         else {
             let name = word.to_owned();
@@ -133,7 +137,11 @@ impl<'t> Parser<'t> {
             .map_err(|error| self.error(span.clone(), error))?;
         match field {
             None => Ok(only),
-            Some(field) => Ok(only & self.comparison(*field, span)?),
+            Some(field) => Ok(match self.comparison(*field, span)? {
+                // "not in": flows of another kind are not in the set either.
+                Expression::Not(inner) => !(only & *inner),
+                test => only & test,
+            }),
         }
     }
 
@@ -169,9 +177,10 @@ impl<'t> Parser<'t> {
             }
             _ => {
                 let token = self.next();
-                let TokenKind::Text(text, _) = token.kind else {
+                let TokenKind::Text(text, raw) = token.kind else {
                     return Err(self.unexpected(&token, "a regular expression in quotation marks"));
                 };
+                let text = if raw { text.to_owned() } else { pattern::unmark(text) };
                 let pattern: Result<Pattern, _> = text.parse();
                 let pattern = pattern.map_err(|error| self.error(token.span, error))?;
                 let place = span.start..at.end;
@@ -257,6 +266,7 @@ fn sample(field: Field) -> Value {
         Kind::Address => Value::from(std::net::IpAddr::from([0, 0, 0, 0])),
         Kind::Text | Kind::Bytes => Value::Text(Vec::new()),
         Kind::End => Value::End(flow::EndReason::Fin),
+        Kind::Bool => Value::Bool(true),
         Kind::Port | Kind::Protocol | Kind::Number => Value::Number(0),
     }
 }

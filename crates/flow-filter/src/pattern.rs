@@ -14,7 +14,7 @@ use regex_automata::util::syntax;
 use crate::error::TypeError;
 
 /// The maximum memory of a compiled pattern, in bytes.
-const SIZE_LIMIT: usize = 8 << 20;
+pub(crate) const SIZE_LIMIT: usize = 8 << 20;
 
 /// A regular expression in the syntax of the crate `regex`, compiled so that it finds matches in a
 /// stream that comes in pieces: in linear time, with the memory of one number a stream.
@@ -109,14 +109,7 @@ impl Pattern {
                 break;
             }
             if dfa.is_accel_state(at) {
-                let rest = &bytes[place..];
-                let next = match *dfa.accelerator(at) {
-                    [a] => memchr::memchr(a, rest),
-                    [a, b] => memchr::memchr2(a, b, rest),
-                    [a, b, c] => memchr::memchr3(a, b, c, rest),
-                    _ => Some(0),
-                };
-                place += next.unwrap_or(rest.len());
+                place += skip(dfa.accelerator(at), &bytes[place..]);
             }
         }
         state.0 = Some(at);
@@ -182,7 +175,6 @@ impl FromStr for Pattern {
     ///
     /// If it is not a regular expression of the crate `regex`, or takes more than 8 MiB.
     fn from_str(text: &str) -> Result<Self, TypeError> {
-        let text = &*unmark(text);
         let syntax = syntax::Config::new().unicode(false).utf8(false).case_insensitive(true);
         let limits = dense::Config::new()
             .start_kind(StartKind::Unanchored)
@@ -202,9 +194,20 @@ impl FromStr for Pattern {
     }
 }
 
+/// The number of bytes in front of the first that changes a state.
+pub(crate) fn skip(needles: &[u8], bytes: &[u8]) -> usize {
+    let next = match *needles {
+        [a] => memchr::memchr(a, bytes),
+        [a, b] => memchr::memchr2(a, b, bytes),
+        [a, b, c] => memchr::memchr3(a, b, c, bytes),
+        _ => Some(0),
+    };
+    next.unwrap_or(bytes.len())
+}
+
 /// The innermost cause in one line: the outer ones repeat the pattern.
-fn reason(error: &dense::BuildError) -> String {
-    let mut cause: &dyn std::error::Error = error;
+pub(crate) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
@@ -213,35 +216,24 @@ fn reason(error: &dense::BuildError) -> String {
     last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
-/// A pattern as it stands between quotation marks: with a backslash before each of them.
+/// A pattern as it stands between quotation marks: with a backslash before each of them, and before
+/// each backslash.
 fn mark(pattern: &str) -> String {
-    let mut text = String::with_capacity(pattern.len());
-    let mut chars = pattern.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' => text.push_str("\\\""),
-            '\\' => {
-                text.push('\\');
-                text.extend(chars.next());
-            }
-            c => text.push(c),
-        }
-    }
-    text
+    pattern.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
-/// The pattern that stands between quotation marks: the inverse of [`mark`]. A quotation mark means
-/// the same with and without a backslash, so that this changes no pattern.
-fn unmark(text: &str) -> String {
+/// The pattern that stands between quotation marks, as Wireshark takes it: two backslashes are one.
+/// Other escapes are those of the regular expression, so that `"\d"` and `"\\d"` are the same.
+pub(crate) fn unmark(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
+    let mut chars = text.chars();
     while let Some(c) = chars.next() {
-        pattern.push(c);
-        if c == '\\' {
-            if chars.peek() == Some(&'"') {
-                pattern.pop();
+        match (c, chars.as_str().chars().next()) {
+            ('\\', Some(next @ ('\\' | '"'))) => {
+                pattern.push(next);
+                chars.next();
             }
-            pattern.extend(chars.next());
+            _ => pattern.push(c),
         }
     }
     pattern

@@ -63,6 +63,7 @@ fn names_of_wireshark_are_fields_of_one_kind_of_flow() {
     assert_eq!(printed("tcp.payload contains GET"), "proto == tcp and payload contains \"GET\"");
     assert_eq!(printed("ip.proto == 17 or ip.proto == 200"), "proto == udp or proto == 200");
     assert_eq!(printed("vlan.id == 7"), "vlan == 7");
+    assert_eq!(printed("tcp.port not in {1}"), "not (proto == tcp and port in {1})");
 }
 
 #[test]
@@ -104,7 +105,9 @@ fn texts_have_escapes() {
         r#"payload contains "\x16\x03\n\t\"\\é\xff""#
     );
     assert_eq!(printed(r#"tunnel == r"a\b""#), r#"tunnel == "a\\b""#);
-    assert_eq!(printed(r#"payload matches "a\"b\d\\""#), r#"payload matches "a\"b\d\\""#);
+    assert_eq!(printed(r#"payload matches "a\"b\d\\\\""#), r#"payload matches "a\"b\\d\\\\""#);
+    // As Wireshark's manual has it, and without the second backslash.
+    assert_eq!(parse(r#"payload matches "a\\.b""#), parse(r#"payload matches "a\.b""#));
     assert_eq!(parse(r#"payload matches r"\d""#), parse(r#"payload matches "\d""#));
     fails(r#"payload contains "a\qb""#, 20, "is no escape");
     fails(r#"payload contains "\x4"#, 18, "no closing quotation mark");

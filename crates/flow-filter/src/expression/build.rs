@@ -108,7 +108,7 @@ fn lacks(field: Field, operator: &'static str) -> TypeError {
     let has = match kind {
         Kind::Bytes => "contains and matches",
         Kind::Text => "==, !=, in, contains and matches",
-        Kind::Address | Kind::Protocol | Kind::End => "==, != and in",
+        Kind::Address | Kind::Protocol | Kind::End | Kind::Bool => "==, != and in",
         Kind::Port | Kind::Number | Kind::Duration => "==, !=, <, <=, >, >= and in",
     };
     TypeError::Operator { field, kind, operator, has }

@@ -98,6 +98,7 @@ impl Display for Value {
             Self::Duration(time) => with_unit(time.as_nanos(), &TIMES, f),
             Self::Network(network) => network.fmt(f),
             Self::Text(bytes) => quoted(bytes, f),
+            Self::Bool(holds) => holds.fmt(f),
             Self::End(reason) => {
                 let name = ENDS.iter().find(|(_, known)| known == reason).map(|(name, _)| *name);
                 f.write_str(name.unwrap_or("other"))

@@ -20,6 +20,8 @@ pub enum Value {
     Text(Vec<u8>),
     /// A reason for the end of a flow.
     End(EndReason),
+    /// `true` or `false`.
+    Bool(bool),
 }
 
 /// An element of a set.
@@ -39,6 +41,7 @@ impl Value {
             (Self::Number(number), Kind::Protocol) => *number <= u64::from(u8::MAX),
             (Self::Number(_), Kind::Number)
             | (Self::Network(_), Kind::Address)
+            | (Self::Bool(_), Kind::Bool)
             | (Self::Text(_), Kind::Text) => true,
             // Time stamps are 64-bit nanoseconds.
             (Self::Duration(time), Kind::Duration) => time.as_nanos() <= u128::from(u64::MAX),
@@ -84,6 +87,12 @@ impl From<std::net::IpAddr> for Value {
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         Self::Text(text.as_bytes().to_vec())
+    }
+}
+
+impl From<bool> for Value {
+    fn from(holds: bool) -> Self {
+        Self::Bool(holds)
     }
 }
 

@@ -43,9 +43,12 @@ pub(super) fn parse(field: Field, word: &str) -> Result<Value, ParseErrorKind> {
             let names = ENDS.iter().map(|(name, _)| *name);
             no("fin, rst, idle, evicted, capture-ended or replaced", similar(word, names))
         }),
+        Kind::Bool => named(word, &BOOLS).map(Value::Bool).ok_or_else(|| no("true or false", None)),
         Kind::Text | Kind::Bytes => Ok(Value::Text(word.as_bytes().to_vec())),
     }
 }
+
+const BOOLS: [(&str, bool); 4] = [("true", true), ("false", false), ("1", true), ("0", false)];
 
 fn named<T: Copy>(word: &str, names: &[(&str, T)]) -> Option<T> {
     names.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, value)| *value)

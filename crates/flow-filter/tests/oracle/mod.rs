@@ -93,7 +93,7 @@ impl FlowHandler<FiveTupleKey> for Handler {
             assert_ne!(evaluation.verdict(), Verdict::Undecided, "{:?}", self.condition);
         }
         let slot = flow.id.slot();
-        self.open.resize(self.open.len().max(slot + 1), None);
+        self.open.resize_with(self.open.len().max(slot + 1), || None);
         self.open[slot] = Some((evaluation, Seen::new(flow)));
     }
 

@@ -134,8 +134,8 @@ impl Seen {
             }
             Field::Rtt => record.handshake_rtt.map(Value::Duration).into_iter().collect(),
             Field::End => vec![Value::End(record.reason)],
-            // The packets of the script have neither.
-            Field::Vlan | Field::Tunnel => Vec::new(),
+            // The packets of the script have none of these.
+            Field::Vlan | Field::Tunnel | Field::Application => Vec::new(),
             other => panic!("{other} is not known here"),
         }
     }
