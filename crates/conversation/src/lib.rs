@@ -65,6 +65,10 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/choosing-conversations.md")]
+struct Choosing;
+
 mod api;
 mod coop;
 mod engine;

@@ -34,9 +34,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use flow::Flow;
 pub use flow_filter::{
-    Comparison, Condition, Evaluation, Expression, Field, KeyFields, Kind, Member, Operands,
-    Operator, ParseError, ParseErrorKind, Pattern, Scan, Stage, Test, TypeError, Value, Verdict,
-    field,
+    Comparison, Condition, Evaluation, Expression, Field, Finder, Found, KeyFields, Kind, Member,
+    Operands, Operator, ParseError, ParseErrorKind, Pattern, Scan, Search, Stage, Test, TypeError,
+    Value, Verdict, field,
 };
 
 /// The policy for a conversation that is undecided when there is no room to keep more of it.
@@ -193,8 +193,9 @@ impl<K: KeyFields> Rules<K> {
 }
 
 impl<K> Rules<K> {
-    pub(crate) fn evaluate(&self, flow: &Flow<'_, K>) -> Box<[Evaluation]> {
-        (self.evaluate)(flow)
+    pub(crate) fn evaluate(&self, flow: &Flow<'_, K>, midway: bool) -> Box<[Evaluation]> {
+        let evaluations = (self.evaluate)(flow);
+        if midway { evaluations.into_iter().map(Evaluation::midway).collect() } else { evaluations }
     }
 
     pub(crate) fn selected(&self, evaluations: &[Evaluation], is_undecided: bool) -> Selected {

@@ -11,7 +11,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use flow::{
-    Conflict, Data, Datagram, Flow, FlowHandler, FlowRecord, FlowSide, Gap, Opening, Unplaced,
+    Conflict, Data, Datagram, Flow, FlowHandler, FlowRecord, FlowSide, Gap, Opening, TcpFlags,
+    Unplaced, protocol,
 };
 use flow_filter::{Evaluation, Verdict};
 
@@ -107,10 +108,11 @@ impl<K: Clone, H: Sink<K>> Selecting<K, H> {
             }
             Place::Undecided(held) => {
                 let verdict = event.evaluate(&mut held.evaluations);
+                choice.held = choice.held - held.parsers + held.note_parsers();
                 let mut is_full = false;
                 if verdict == Verdict::Undecided {
                     let cost = event.cost(sink.wants_bytes());
-                    is_full = held.cost + cost > choice.rules.conversation_limit
+                    is_full = held.cost + held.parsers + cost > choice.rules.conversation_limit
                         || choice.held + cost > choice.total_limit;
                     if !is_full {
                         choice.held += held.push(event, sink.wants_bytes());
@@ -149,7 +151,7 @@ impl<K: Clone> Choice<K> {
     ) -> bool {
         let place = &mut self.places[flow.id.slot()];
         let Place::Undecided(held) = std::mem::replace(place, Place::Closed) else { return false };
-        self.held -= held.cost;
+        self.held -= held.cost + held.parsers;
         self.counters.held_bytes.set(self.held as u64);
         if !is_accepted {
             // One that a limit dropped has its own count.
@@ -203,7 +205,8 @@ impl<K: Clone, H: Sink<K>> FlowHandler<K> for Selecting<K, H> {
             choice.next = Some(Place::Open(None));
             return sink.admits(flow, opening);
         }
-        let evaluations = choice.rules.evaluate(flow);
+        let midway = flow.protocol == protocol::TCP && !opening.flags.contains(TcpFlags::SYN);
+        let evaluations = choice.rules.evaluate(flow, midway);
         match verdict_of(&evaluations) {
             Verdict::Reject => {
                 choice.counters.unselected.add(1);
@@ -229,7 +232,7 @@ impl<K: Clone, H: Sink<K>> FlowHandler<K> for Selecting<K, H> {
         match &place {
             Place::Open(_) => sink.on_start(flow),
             Place::Undecided(held) => {
-                choice.held += held.cost;
+                choice.held += held.cost + held.parsers;
                 choice.counters.held_bytes.set(choice.held as u64);
             }
             Place::Closed => {}

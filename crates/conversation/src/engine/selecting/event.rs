@@ -30,6 +30,7 @@ impl<K> Event<'_, K> {
                     let Datagram { bytes, wire_len, timestamp, .. } = *datagram;
                     evaluation.datagram(*side, bytes, wire_len, timestamp)
                 }
+                Self::Fin(side, _) => evaluation.finish(*side),
                 _ => break,
             };
         }

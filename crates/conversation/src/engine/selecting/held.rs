@@ -24,6 +24,8 @@ pub(super) struct Held<K> {
     skipped: u64,
     /// The memory of all this.
     pub(super) cost: usize,
+    /// The memory of the parsers that conditions need.
+    pub(super) parsers: usize,
 }
 
 /// The first packet.
@@ -70,7 +72,16 @@ impl<K: Clone> Held<K> {
         let payload: Box<[u8]> = opening.payload.into();
         let cost = size_of::<Self>() + payload.len() + size_of_val(&*evaluations);
         let first = First { side, payload, flags, timestamp, packet_number };
-        Self { evaluations, first, events: Vec::new(), bytes: Vec::new(), skipped: 0, cost }
+        let (events, bytes) = Default::default();
+        let mut held = Self { evaluations, first, events, bytes, skipped: 0, cost, parsers: 0 };
+        held.note_parsers();
+        held
+    }
+
+    /// Notes the memory of the parsers, and returns it.
+    pub(super) fn note_parsers(&mut self) -> usize {
+        self.parsers = self.evaluations.iter().map(Evaluation::memory).sum();
+        self.parsers
     }
 
     /// Keeps an event. Returns the memory that it takes.
