@@ -17,6 +17,7 @@ use record::Flow;
 use ring_core::{LinkType, PacketSource, xdp};
 
 use crate::Error;
+use crate::choice::Choice;
 use crate::hosts::Hosts;
 use crate::input::{Input, Keying, Source};
 use crate::interrupt;
@@ -46,6 +47,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
     totals: totals::TotalsFile,
     #[command(flatten)]
     form: form::Arguments,
@@ -62,7 +65,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let name = arguments.input.name();
     let output = Output::stdout(arguments.input.is_line_buffered())?;
     let key = arguments.keying.extractor();
-    let source = arguments.input.open(!output.is_terminal(), Shows::Conversations)?;
+    let source = arguments.input.open_for(
+        !output.is_terminal(),
+        Shows::Conversations,
+        arguments.choice.packet_filter(),
+    )?;
     let totals = arguments.totals.open()?;
     let (counters, mtus) = (source.counters(), source.mtu_reports());
     let watched = Watched { links: report::listening(&arguments.input), mtus };
@@ -182,7 +189,8 @@ where
     S: PacketSource + Send + Unpin + 'static,
 {
     let stream = stream.table(|table| arguments.hosts.apply(table));
-    let mut stream = arguments.limits.apply(stream).anomalies(true).events();
+    let stream = arguments.choice.apply(arguments.limits.apply(stream));
+    let mut stream = stream.anomalies(true).events();
     watch(stream.handle(), &arguments.input, interfaces);
     sinks.begin(output);
     let mut result = Ok(());

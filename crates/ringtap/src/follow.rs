@@ -30,6 +30,7 @@ use self::files::Folder;
 use self::open::{Open, Views};
 use self::view::{Rest, Talk, View};
 use crate::Error;
+use crate::choice::Choice;
 use crate::hosts::Hosts;
 use crate::input::{Input, Keying, Source};
 use crate::interrupt;
@@ -55,6 +56,8 @@ pub(crate) struct Arguments {
     hosts: Hosts,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    choice: Choice,
     #[command(flatten)]
     totals: totals::TotalsFile,
     /// Show conversations in this form [default: text]
@@ -125,7 +128,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let output = Output::stdout(arguments.input.is_line_buffered())?;
     let name = arguments.input.name();
     // Bytes and a bar on the same terminal would be in each other's way.
-    let source = arguments.input.open(!output.is_terminal(), Shows::Conversations)?;
+    let source = arguments.input.open_for(
+        !output.is_terminal(),
+        Shows::Conversations,
+        arguments.choice.packet_filter(),
+    )?;
     let show = Show::new(arguments, output.clone())?;
     let totals = arguments.totals.open()?;
     if show.output.is_terminal() && matches!(show.style, Style::Raw) {
@@ -175,7 +182,7 @@ where
     S: PacketSource + Send + Unpin + 'static,
 {
     let stream = stream.table(|table| arguments.hosts.apply_comparing(table));
-    arguments.limits.apply(stream).into_chunk_stream()
+    arguments.choice.apply(arguments.limits.apply(stream)).into_chunk_stream()
 }
 
 /// Shows all conversations as they go on, until they end or the time for handing over does.

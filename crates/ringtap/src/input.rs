@@ -11,7 +11,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, ValueEnum};
 use flow::FiveTuple;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use packet_filter::{Program, Target};
+use packet_filter::{Filter, Program, Target};
 use ring_core::{
     Capture, Filtered, LinkType, Next, PacketSource as _, RingGeometry, RingProfile, Timeout, xdp,
 };
@@ -253,6 +253,17 @@ impl Input {
     /// line says so: what is written is to be opened afterwards. If there is room for a progress
     /// bar, a long file gets one.
     pub(crate) fn open(&self, bar: bool, shows: Shows) -> Result<Source, Error> {
+        self.open_for(bar, shows, None)
+    }
+
+    /// The same, for packets that pass another filter as well. It is used where it saves copies: in
+    /// the kernel.
+    pub(crate) fn open_for(
+        &self,
+        bar: bool,
+        shows: Shows,
+        implied: Option<Filter>,
+    ) -> Result<Source, Error> {
         match (self.backend, self.snapshot_length, &self.forward) {
             _ if self.from.interface.is_none() && self.from.read.is_none() => {
                 let mut message =
@@ -281,7 +292,7 @@ impl Input {
         }
         let condition = self.selection.condition(shows, self.interface())?;
         let opened = match (&self.from.interface, &self.from.read) {
-            (Some(interface), _) => self.open_interface(interface, &condition),
+            (Some(interface), _) => self.open_interface(interface, &condition, implied.as_ref()),
             (None, path) => {
                 let path = path.as_deref().unwrap_or(Path::new("-"));
                 let Some(file) = open_file(path)? else { return Err(Error::Interrupted) };
@@ -302,12 +313,17 @@ impl Input {
         Ok(source)
     }
 
-    fn open_interface(&self, interface: &str, condition: &Condition) -> Result<Source, Cause> {
+    fn open_interface(
+        &self,
+        interface: &str,
+        condition: &Condition,
+        implied: Option<&Filter>,
+    ) -> Result<Source, Cause> {
         if self.backend == Backend::Xdp {
             self.open_xdp(interface, condition)
         } else {
             let mut capture = Capture::builder(interface)
-                .filter(condition.capture_filter())
+                .filter(condition.and(implied).capture_filter())
                 .promiscuous(!self.no_promiscuous_mode);
             if let Some(bytes) = self.snapshot_length.filter(|bytes| *bytes > 0) {
                 capture = capture.snaplen(bytes);

@@ -3,11 +3,14 @@
 
 mod capture;
 mod cause;
+mod choice;
 mod demo;
 mod descriptors;
 mod error;
+mod fields;
 mod flows;
 mod follow;
+mod grep;
 mod hosts;
 mod input;
 mod interfaces;
@@ -45,8 +48,10 @@ struct Arguments {
 enum Command {
     Follow(follow::Arguments),
     Flows(flows::Arguments),
+    Grep(grep::Arguments),
     Capture(capture::Arguments),
     Interfaces(interfaces::Arguments),
+    Fields(fields::Arguments),
     Demo(demo::Arguments),
 }
 
@@ -84,16 +89,23 @@ fn suggestion(words: &[String]) -> Option<String> {
     ))
 }
 
-fn main() -> ExitCode {
-    let result = descriptors::check().and_then(|()| match parse().command {
+fn run(command: Command) -> Result<ExitCode, Error> {
+    match command {
         Command::Follow(arguments) => interrupt::listen().and_then(|()| follow::run(&arguments)),
         Command::Capture(arguments) => interrupt::listen().and_then(|()| capture::run(&arguments)),
         Command::Flows(arguments) => interrupt::listen().and_then(|()| flows::run(&arguments)),
+        Command::Grep(arguments) => return Ok(grep::status(&arguments)),
         Command::Interfaces(arguments) => interfaces::run(&arguments),
+        Command::Fields(arguments) => fields::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
-    });
+    }
+    .map(|()| ExitCode::SUCCESS)
+}
+
+fn main() -> ExitCode {
+    let result = descriptors::check().and_then(|()| run(parse().command));
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         // The reader of the output has enough: `ringtap … | head` is no failure.
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(Error::Interrupted) => {

@@ -141,6 +141,16 @@ impl Condition {
         }
     }
 
+    /// The condition and another filter, unless a socket does not take a program of that length.
+    pub(crate) fn and(&self, other: Option<&Filter>) -> Self {
+        let Some(other) = other else { return self.clone() };
+        let both = Self { filter: self.filter.clone() & other.clone(), options: self.options };
+        let options = both.options.target(Target::Socket);
+        let compiles = |link_type| both.filter.compile(link_type, &options).is_ok();
+        let fits = [LinkType::ETHERNET, LinkType::RAW, LinkType::LINUX_SLL2].map(compiles);
+        if fits == [true; 3] { both } else { self.clone() }
+    }
+
     /// The condition for a socket.
     pub(crate) fn capture_filter(&self) -> CaptureFilter {
         CaptureFilter::expression(self.filter.clone(), self.options)

@@ -62,6 +62,24 @@ fn write(
             "{total} in {flows} not shown, since follow shows TCP (see ringtap flows){which}"
         )?;
     }
+    if statistics.unselected > 0 {
+        let kind = if shown == Shown::Flows {
+            ["flow", "flows"]
+        } else {
+            ["conversation", "conversations"]
+        };
+        let total = count(statistics.unselected, kind[0], kind[1]);
+        writeln!(w, "{total} not shown, since --where rejects them")?;
+    }
+    for (number, what) in [
+        (statistics.undecided_accepted, "shown although --where was undecided"),
+        (statistics.undecided_dropped, "dropped although --where was undecided"),
+    ] {
+        if number > 0 {
+            let total = count(number, "conversation", "conversations");
+            writeln!(w, "{total} {what}: no memory was left (--undecided-memory)")?;
+        }
+    }
     if table.discarded.total() > 0 {
         let causes: Vec<_> =
             table.discarded.iter().map(|(defect, packets)| format!("{packets} {defect}")).collect();

@@ -97,6 +97,9 @@ struct Summary {
     conflicts: u64,
     /// Because the output is too slow.
     dropped_bytes: u64,
+    unselected: u64,
+    undecided_accepted: u64,
+    undecided_dropped: u64,
     refused: u64,
     overruns: u64,
     /// Packets by cause.
@@ -180,6 +183,9 @@ impl Summary {
             unplaced_bytes: statistics.unplaced_bytes,
             conflicts: statistics.conflicts,
             dropped_bytes: statistics.dropped_bytes,
+            unselected: statistics.unselected,
+            undecided_accepted: statistics.undecided_accepted,
+            undecided_dropped: statistics.undecided_dropped,
             refused: statistics.refused,
             overruns: statistics.overruns,
             not_followed: by_cause(&table.not_followed),

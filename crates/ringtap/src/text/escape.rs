@@ -78,6 +78,17 @@ pub(crate) fn line(w: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes captured bytes within a line: line feeds and tabs are escaped as well.
+pub(crate) fn word(w: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
+    for chunk in bytes.utf8_chunks() {
+        write!(w, "{}", Escaped(chunk.valid()))?;
+        for byte in chunk.invalid() {
+            write!(w, "\\x{byte:02x}")?;
+        }
+    }
+    Ok(())
+}
+
 /// Length of the beginning of a character at the end of these bytes, whose rest may be in the next
 /// ones; 0 without such a beginning.
 pub(crate) fn unfinished(bytes: &[u8]) -> usize {
