@@ -6,6 +6,7 @@ use crate::dns;
 use crate::http1;
 use crate::message::{Content, Message};
 use crate::registry::Protocol;
+use crate::tls;
 use crate::value::{Kind, Value};
 
 /// The description of a field.
@@ -35,6 +36,7 @@ pub struct Field(Entry);
 enum Entry {
     Http(&'static FieldOf<http1::Exchange>),
     Dns(&'static FieldOf<dns::Exchange>),
+    Tls(&'static FieldOf<tls::Handshake>),
 }
 
 /// The function that passes the values of a field to another function.
@@ -91,7 +93,8 @@ impl Field {
     pub fn all() -> impl Iterator<Item = Self> {
         let http = http1::FIELDS.iter().map(Entry::Http);
         let dns = dns::FIELDS.iter().map(Entry::Dns);
-        http.chain(dns).map(Self)
+        let tls = tls::FIELDS.iter().map(Entry::Tls);
+        http.chain(dns).chain(tls).map(Self)
     }
 
     /// Returns the fields of a protocol.
@@ -105,6 +108,7 @@ impl Field {
         match self.0 {
             Entry::Http(field) => &field.info,
             Entry::Dns(field) => &field.info,
+            Entry::Tls(field) => &field.info,
         }
     }
 
@@ -114,6 +118,7 @@ impl Field {
         match self.0 {
             Entry::Http(_) => Protocol::HTTP,
             Entry::Dns(_) => Protocol::DNS,
+            Entry::Tls(_) => Protocol::TLS,
         }
     }
 
@@ -123,6 +128,7 @@ impl Field {
         match (self.0, &message.content) {
             (Entry::Http(field), Content::Http(http)) => (field.read)(http, message, each),
             (Entry::Dns(field), Content::Dns(dns)) => (field.read)(dns, message, each),
+            (Entry::Tls(field), Content::Tls(tls)) => (field.read)(tls, message, each),
             _ => {}
         }
     }

@@ -13,6 +13,7 @@ mod reader;
 mod registry;
 mod session;
 mod side;
+pub mod tls;
 mod value;
 
 pub use datagram_session::DatagramSession;

@@ -9,6 +9,7 @@ use crate::field::Field;
 use crate::http1;
 use crate::registry::Protocol;
 use crate::side::{Side, Times};
+use crate::tls;
 use crate::value::Value;
 
 /// A message that a parser found: usually a question and its answer.
@@ -34,6 +35,8 @@ pub enum Content {
     Http(Box<http1::Exchange>),
     /// A query of DNS and its response, or one of them alone.
     Dns(Box<dns::Exchange>),
+    /// A handshake of TLS.
+    Tls(Box<tls::Handshake>),
     /// A message of a protocol that the program brought itself.
     Custom(Arc<dyn CustomMessage>),
     /// The parser lost its place in the stream of a side.
@@ -92,6 +95,7 @@ impl Message {
         match &self.content {
             Content::Http(_) => Protocol::HTTP,
             Content::Dns(_) => Protocol::DNS,
+            Content::Tls(_) => Protocol::TLS,
             Content::Custom(message) => message.protocol(),
             Content::Lost(lost) => lost.protocol,
         }

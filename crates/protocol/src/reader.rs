@@ -39,6 +39,12 @@ impl<'a> Reader<'a> {
         Some(u16::from_be_bytes(*number))
     }
 
+    pub(crate) fn u24(&mut self) -> Option<u32> {
+        let (&[a, b, c], rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(u32::from_be_bytes([0, a, b, c]))
+    }
+
     pub(crate) fn u32(&mut self) -> Option<u32> {
         let (number, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;
@@ -62,6 +68,15 @@ impl<'a> Reader<'a> {
         *self = ahead;
         Some(taken)
     }
+
+    /// The bytes after a length of three bytes.
+    pub(crate) fn vector24(&mut self) -> Option<&'a [u8]> {
+        let mut ahead = *self;
+        let length = ahead.u24()?;
+        let taken = ahead.take(usize::try_from(length).ok()?)?;
+        *self = ahead;
+        Some(taken)
+    }
 }
 
 #[cfg(test)]
@@ -70,12 +85,13 @@ mod tests {
 
     #[test]
     fn a_read_past_the_end_moves_nothing() {
-        let mut reader = Reader::new(&[0, 4, 4, 1, 2]);
-        assert_eq!(reader.vector16(), None);
+        let mut reader = Reader::new(&[0, 0, 4, 1, 2]);
+        assert_eq!(reader.vector24(), None);
         assert_eq!(reader.rest().len(), 5);
-        assert_eq!(reader.u16(), Some(4));
-        assert_eq!((reader.u32(), reader.vector8()), (None, None));
-        assert_eq!(reader.take(3), Some(&[4, 1, 2][..]));
+        assert_eq!(reader.u16(), Some(0));
+        assert_eq!(reader.u32(), None);
+        assert_eq!(reader.vector8(), None);
+        assert_eq!(reader.u24(), Some(0x04_0102));
         assert!(reader.is_empty());
         assert_eq!((reader.u8(), reader.take(1)), (None, None));
     }

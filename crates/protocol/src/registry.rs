@@ -7,6 +7,7 @@ use crate::dns;
 use crate::http1;
 use crate::identify::{Prefix, Verdict};
 use crate::parser::{DatagramParser, StreamParser};
+use crate::tls;
 
 /// The name of a protocol: lower case, as it begins the names of its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -200,6 +201,7 @@ impl Default for Registry {
     fn default() -> Self {
         Self::empty()
             .stream(http1::protocol(http1::Limits::default()))
+            .stream(tls::protocol())
             .stream(dns::stream_protocol())
             .datagram(dns::datagram_protocol())
             .datagram(dns::multicast_protocol())
