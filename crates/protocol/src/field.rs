@@ -5,6 +5,7 @@ use std::fmt;
 use crate::dns;
 use crate::http1;
 use crate::message::{Content, Message};
+use crate::quic;
 use crate::registry::Protocol;
 use crate::tls;
 use crate::value::{Kind, Value};
@@ -37,6 +38,7 @@ enum Entry {
     Http(&'static FieldOf<http1::Exchange>),
     Dns(&'static FieldOf<dns::Exchange>),
     Tls(&'static FieldOf<tls::Handshake>),
+    Quic(&'static FieldOf<quic::Connection>),
 }
 
 /// The function that passes the values of a field to another function.
@@ -94,7 +96,8 @@ impl Field {
         let http = http1::FIELDS.iter().map(Entry::Http);
         let dns = dns::FIELDS.iter().map(Entry::Dns);
         let tls = tls::FIELDS.iter().map(Entry::Tls);
-        http.chain(dns).chain(tls).map(Self)
+        let quic = quic::FIELDS.iter().map(Entry::Quic);
+        http.chain(dns).chain(tls).chain(quic).map(Self)
     }
 
     /// Returns the fields of a protocol.
@@ -109,6 +112,7 @@ impl Field {
             Entry::Http(field) => &field.info,
             Entry::Dns(field) => &field.info,
             Entry::Tls(field) => &field.info,
+            Entry::Quic(field) => &field.info,
         }
     }
 
@@ -119,6 +123,7 @@ impl Field {
             Entry::Http(_) => Protocol::HTTP,
             Entry::Dns(_) => Protocol::DNS,
             Entry::Tls(_) => Protocol::TLS,
+            Entry::Quic(_) => Protocol::QUIC,
         }
     }
 
@@ -129,6 +134,7 @@ impl Field {
             (Entry::Http(field), Content::Http(http)) => (field.read)(http, message, each),
             (Entry::Dns(field), Content::Dns(dns)) => (field.read)(dns, message, each),
             (Entry::Tls(field), Content::Tls(tls)) => (field.read)(tls, message, each),
+            (Entry::Quic(field), Content::Quic(quic)) => (field.read)(quic, message, each),
             _ => {}
         }
     }

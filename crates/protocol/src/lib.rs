@@ -9,6 +9,7 @@ pub mod http1;
 mod identify;
 mod message;
 mod parser;
+pub mod quic;
 mod reader;
 mod registry;
 mod session;

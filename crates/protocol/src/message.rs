@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::dns;
 use crate::field::Field;
 use crate::http1;
+use crate::quic;
 use crate::registry::Protocol;
 use crate::side::{Side, Times};
 use crate::tls;
@@ -37,6 +38,8 @@ pub enum Content {
     Dns(Box<dns::Exchange>),
     /// A handshake of TLS.
     Tls(Box<tls::Handshake>),
+    /// A connection of QUIC.
+    Quic(Box<quic::Connection>),
     /// A message of a protocol that the program brought itself.
     Custom(Arc<dyn CustomMessage>),
     /// The parser lost its place in the stream of a side.
@@ -96,6 +99,7 @@ impl Message {
             Content::Http(_) => Protocol::HTTP,
             Content::Dns(_) => Protocol::DNS,
             Content::Tls(_) => Protocol::TLS,
+            Content::Quic(_) => Protocol::QUIC,
             Content::Custom(message) => message.protocol(),
             Content::Lost(lost) => lost.protocol,
         }

@@ -1,6 +1,6 @@
 //! QUIC Initial packets of version 1 (RFC 9000, RFC 9001), version 2 (RFC 9369) and the drafts from
-//! 23 on. Their keys follow from the client's first destination connection identifier, so anyone who
-//! sees the first packet can read them; everything later is encrypted with keys of the two ends.
+//! 23 on. Their keys follow from the client's first destination connection identifier, so everyone
+//! with the first packet can read them; everything later is encrypted with keys of the two ends.
 //!
 //! One [`Connection`] is reported, as soon as the server's hello is complete, or when the
 //! conversation is over.

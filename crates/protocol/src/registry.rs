@@ -7,6 +7,7 @@ use crate::dns;
 use crate::http1;
 use crate::identify::{Prefix, Verdict};
 use crate::parser::{DatagramParser, StreamParser};
+use crate::quic;
 use crate::tls;
 
 /// The name of a protocol: lower case, as it begins the names of its fields.
@@ -203,6 +204,7 @@ impl Default for Registry {
             .stream(http1::protocol(http1::Limits::default()))
             .stream(tls::protocol())
             .stream(dns::stream_protocol())
+            .datagram(quic::protocol())
             .datagram(dns::datagram_protocol())
             .datagram(dns::multicast_protocol())
             .datagram(dns::llmnr_protocol())

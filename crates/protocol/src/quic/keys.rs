@@ -2,8 +2,8 @@
 
 use aes::Aes128;
 use aes::cipher::BlockCipherEncrypt as _;
-use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use aes_gcm::Aes128Gcm;
+use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use hkdf::Hkdf;
 use sha2::Sha256;
 

@@ -74,8 +74,8 @@ impl<'a> Packet<'a> {
         Some((packet, reader.rest()))
     }
 
-    /// Removes header protection and encryption. Returns the packet number and the frames. `largest`
-    /// is the highest number of the sender so far.
+    /// Removes header protection and encryption. Returns the packet number and the frames.
+    /// `largest` is the highest number of the sender so far.
     pub(super) fn open(&self, keys: &Keys, largest: Option<u64>) -> Option<(u64, Vec<u8>)> {
         let sample = self.bytes.get(self.number_at + 4..)?.first_chunk::<SAMPLE>()?;
         let mask = keys.mask(*sample);

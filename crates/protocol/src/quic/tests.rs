@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::crypto_stream::CryptoStream;
 use super::keys::{InitialKeys, Keys};
 use super::*;
-use crate::{Content, Message, Side};
+use crate::{Message, Side};
 
 /// The client's destination connection identifier in the appendices of RFC 9001 and RFC 9369.
 const ID: &str = "8394c8f03e515708";
@@ -60,18 +60,18 @@ fn seal(keys: &Keys, header: &[u8], payload: &[u8]) -> Vec<u8> {
 }
 
 /// The client's packet of the appendices: the frame with padding.
-fn client_packet(version: Version, header: &str) -> Vec<u8> {
+fn client_packet(version: Version, id: &str, header: &str) -> Vec<u8> {
     let mut payload = bytes(CLIENT_FRAME);
     payload.resize(1162, 0);
-    seal(&InitialKeys::derive(version, &bytes(ID)).client, &bytes(header), &payload)
+    seal(&InitialKeys::derive(version, &bytes(id)).client, &bytes(header), &payload)
 }
 
 fn client_1() -> Vec<u8> {
-    client_packet(Version::V1, "c300000001088394c8f03e5157080000449e00000002")
+    client_packet(Version::V1, ID, "c300000001088394c8f03e5157080000449e00000002")
 }
 
 fn client_2() -> Vec<u8> {
-    client_packet(Version::V2, "d36b3343cf088394c8f03e5157080000449e00000002")
+    client_packet(Version::V2, ID, "d36b3343cf088394c8f03e5157080000449e00000002")
 }
 
 fn run(datagrams: &[(Side, u64, Vec<u8>)]) -> Vec<Message> {
@@ -94,13 +94,29 @@ fn keys_are_those_of_the_appendices() {
     for (version, client, server) in [
         (
             Version::V1,
-            ["1f369613dd76d5467730efcbe3b1a22d", "fa044b2f42a3fd3b46fb255c", "9f50449e04a0e810283a1e9933adedd2"],
-            ["cf3a5331653c364c88f0f379b6067e37", "0ac1493ca1905853b0bba03e", "c206b8d9b9f0f37644430b490eeaa314"],
+            [
+                "1f369613dd76d5467730efcbe3b1a22d",
+                "fa044b2f42a3fd3b46fb255c",
+                "9f50449e04a0e810283a1e9933adedd2",
+            ],
+            [
+                "cf3a5331653c364c88f0f379b6067e37",
+                "0ac1493ca1905853b0bba03e",
+                "c206b8d9b9f0f37644430b490eeaa314",
+            ],
         ),
         (
             Version::V2,
-            ["8b1a0bc121284290a29e0971b5cd045d", "91f73e2351d8fa91660e909f", "45b95e15235d6f45a6b19cbcb0294ba9"],
-            ["82db637861d55e1d011f19ea71d5d2a7", "dd13c276499c0249d3310652", "edf6d05c83121201b436e16877593c3a"],
+            [
+                "8b1a0bc121284290a29e0971b5cd045d",
+                "91f73e2351d8fa91660e909f",
+                "45b95e15235d6f45a6b19cbcb0294ba9",
+            ],
+            [
+                "82db637861d55e1d011f19ea71d5d2a7",
+                "dd13c276499c0249d3310652",
+                "edf6d05c83121201b436e16877593c3a",
+            ],
         ),
     ] {
         let keys = InitialKeys::derive(version, &bytes(ID));
@@ -140,7 +156,7 @@ fn connections_of_the_appendices_are_read() {
         ] {
             assert_eq!(text(&found[0], field), value, "{field}");
         }
-        assert!(text(&found[0], "quic.ja4").starts_with("q13d0210an_"));
+        assert!(text(&found[0], "quic.ja4").starts_with("q13d0211an_"));
     }
 }
 
@@ -188,7 +204,9 @@ fn a_packet_with_another_tag_is_not_read() {
 fn the_same_ports_may_be_used_again() {
     let server = || (Side::Responder, 0, bytes(SERVER_1));
     let client = || (Side::Initiator, 0, client_1());
-    let second = (Side::Initiator, 0, client_2());
+    let id = "1122334455667788";
+    let header = format!("c30000000108{id}0000449e00000002");
+    let second = (Side::Initiator, 0, client_packet(Version::V1, id, &header));
     assert_eq!(run(&[client(), server(), client(), server(), second]).len(), 2);
 }
 
