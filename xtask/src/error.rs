@@ -1,4 +1,4 @@
-//! Why a task failed.
+//! The error of a task.
 
 use std::{io, path::PathBuf, process::ExitStatus};
 
@@ -41,7 +41,7 @@ pub(crate) enum Error {
     NotThere { what: String, remedy: &'static str },
 }
 
-/// Why a run of the live tests was empty.
+/// The reason that a run of the live tests was empty.
 #[derive(Clone, Copy, Debug, Error)]
 pub(crate) enum NoneRan {
     #[error("no name contains the filter")]

@@ -18,7 +18,7 @@ pub(crate) struct Fuzzing {
     pub(crate) seconds: u64,
     /// `true` if missing tools are a failure.
     pub(crate) required: bool,
-    /// Where the fuzzer's random numbers begin; somewhere else each time if `None`.
+    /// The seed of the fuzzer's random numbers; a different one each time if `None`.
     pub(crate) seed: Option<u32>,
 }
 

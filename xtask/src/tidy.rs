@@ -16,7 +16,8 @@ use crate::{
 const WIDTH: usize = 100;
 
 /// Words that make a reader guess whether a line describes a value, a question or an effect.
-const OPENINGS: [&str; 5] = ["What", "Whether", "How", "Who", "Which"];
+const OPENINGS: [&str; 9] =
+    ["What", "Whether", "How", "Who", "Which", "Whose", "Why", "Where", "When"];
 
 /// Findings that are printed of each kind.
 const SHOWN: usize = 20;

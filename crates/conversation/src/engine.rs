@@ -48,7 +48,7 @@ const ENDS_AT_ONCE: usize = 4096;
 /// readers come.
 const GATHER: usize = 128 << 10;
 
-/// Where an engine's events go.
+/// The receiver of an engine's events.
 pub(crate) trait Sink<K>: FlowHandler<K> + Send + 'static {
     /// Returns `true` if the memory of a batch is worth keeping.
     fn wants_retained(&self) -> bool;
@@ -123,7 +123,7 @@ pub(crate) struct Engine<S, E: FlowExtractor, H> {
     observer: Observer,
     /// The last turn has handed over what was gathered, so that readers had better run.
     handed_over: bool,
-    /// When it was told to stop.
+    /// The time at which it was stopped.
     stopped: Option<Instant>,
     /// Dropped last: who awaits the end of all engines finds everything else released.
     running: Running,

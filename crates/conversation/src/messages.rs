@@ -89,13 +89,13 @@ pub enum MessageEvent<M, K = FiveTupleKey> {
     Gap {
         /// The flow.
         id: FlowNumber,
-        /// Whose bytes.
+        /// The side that sent the bytes.
         side: FlowSide,
         /// Position of the first missing byte in the side's stream.
         offset: u64,
         /// The number of bytes.
         len: u64,
-        /// Why they are missing.
+        /// The reason that they are missing.
         cause: GapCause,
     },
     /// A flow ended.

@@ -554,7 +554,7 @@ impl<K> State<K> {
         self.next_order
     }
 
-    /// Whose entry is next: the older of the two that need not wait for the other side.
+    /// The lane with the next entry: the older of the two that need not wait for the other side.
     fn next_side(&self) -> Option<FlowSide> {
         let [initiator, responder] = &self.lanes;
         // Nothing more will come for which anything could wait.

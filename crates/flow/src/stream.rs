@@ -39,11 +39,11 @@ pub(crate) struct Stream<'t, K, H> {
     pub(crate) handler: &'t mut H,
     /// Nanoseconds.
     pub(crate) now: u64,
-    /// When the packet of the flow before this one came. Nanoseconds.
+    /// The time of the flow's previous packet, in nanoseconds.
     pub(crate) previous: u64,
     /// The other side has sent a FIN.
     pub(crate) peer_closed: bool,
-    /// When the flow wants to be looked at; only ever made earlier.
+    /// The time at which the flow must be examined. It only ever gets earlier.
     pub(crate) wake: &'t mut u64,
 }
 

@@ -78,7 +78,7 @@ pub struct FlowTable<E: FlowExtractor> {
     slots: Chunked<Slot>,
     cold: Chunked<Cold<E::Key>>,
     free: Vec<u32>,
-    /// Where eviction looks next.
+    /// The slot at which eviction continues.
     hand: u32,
     /// Slots before this one have been looked at by [`finish_some`](Self::finish_some).
     finished: u32,
@@ -101,7 +101,7 @@ pub struct FlowTable<E: FlowExtractor> {
     next_timer: u64,
     /// The latest time seen. Nanoseconds.
     now: u64,
-    /// When the packet before the present one of its flow came. Nanoseconds.
+    /// The time of the flow's previous packet, in nanoseconds.
     previous: u64,
     statistics: TableStatistics,
     screen: screen::Screen,

@@ -110,7 +110,7 @@ pub struct Exporter {
     templates: Vec<Template>,
     message: Message,
     record: Vec<u8>,
-    /// When all templates were last sent, and the messages since.
+    /// The time at which all templates were last sent, and the messages since.
     refreshed: Option<Timestamp>,
     messages_since: u32,
     totals: Totals,

@@ -202,7 +202,7 @@ struct Run<'a> {
     counts: Arc<Counts>,
     /// The time stamp of the packet before.
     last: Timestamp,
-    /// When the kernel was asked for its counts; `None` for a file.
+    /// The time at which the kernel's counts were read; `None` for a file.
     looked: Option<Instant>,
     /// `true` once drops were reported.
     warned: bool,

@@ -166,7 +166,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     show.folder.as_ref().map_or(Ok(()), |folder| folder.finish())
 }
 
-/// Whose engine it is: a capture's or a file's.
+/// Starts the engine of a source, and returns the stream of its chunks.
 fn chunks(source: Source, arguments: &Arguments) -> ChunkStream {
     let key = arguments.keying.extractor();
     match source {

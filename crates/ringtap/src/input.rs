@@ -1,4 +1,4 @@
-//! Where a command takes its packets from: the options that all commands share.
+//! The source of a command's packets: the options that all commands share.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, IsTerminal as _};
@@ -122,7 +122,7 @@ impl Source {
         }
     }
 
-    /// Where packets are passed on, what becomes of them.
+    /// The counters of forwarded packets, if packets are forwarded.
     pub(crate) fn counters(&self) -> Option<xdp::TapCounters> {
         match self {
             Self::Tap(tap) => Some(tap.get_ref().counters()),

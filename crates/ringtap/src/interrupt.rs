@@ -29,7 +29,7 @@ const END: Duration = Duration::from_millis(1900);
 /// wrapper as well as directly: the second of the two must not cut the hand-over short.
 const REPEATED: Duration = Duration::from_millis(100);
 
-/// When the first signal came.
+/// The time of the first signal.
 static REQUESTED: OnceLock<Instant> = OnceLock::new();
 /// Raised by the first signal, and never taken back.
 static EVENT: OnceLock<Event> = OnceLock::new();

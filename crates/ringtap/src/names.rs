@@ -73,7 +73,7 @@ pub(crate) fn end_in_words(reason: EndReason) -> &'static str {
     }
 }
 
-/// Why bytes are missing.
+/// The reason that bytes are missing.
 pub(crate) const fn gap(cause: GapCause) -> &'static str {
     match cause {
         GapCause::Acknowledged => "acknowledged",
@@ -88,7 +88,7 @@ pub(crate) const fn gap(cause: GapCause) -> &'static str {
     }
 }
 
-/// Why bytes are missing, for people.
+/// The reason that bytes are missing, in words.
 pub(crate) const fn gap_in_words(cause: GapCause) -> &'static str {
     match cause {
         GapCause::Acknowledged => "not captured (the receiver acknowledged them)",
@@ -103,7 +103,7 @@ pub(crate) const fn gap_in_words(cause: GapCause) -> &'static str {
     }
 }
 
-/// Why bytes have no place in their stream.
+/// The reason that bytes have no place in their stream.
 pub(crate) const fn unplaced(cause: UnplacedCause) -> &'static str {
     match cause {
         UnplacedCause::OutOfWindow => "out-of-window",
@@ -118,7 +118,7 @@ pub(crate) const fn unplaced(cause: UnplacedCause) -> &'static str {
     }
 }
 
-/// Why bytes have no place in their stream, for people.
+/// The reason that bytes have no place in their stream, in words.
 pub(crate) const fn unplaced_in_words(cause: UnplacedCause) -> &'static str {
     match cause {
         UnplacedCause::OutOfWindow => {

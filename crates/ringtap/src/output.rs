@@ -27,7 +27,7 @@ impl Output {
     /// Standard output, on which what is written at once is shown at once if `lines`.
     ///
     /// # Errors
-    /// When no descriptor is left.
+    /// The error if no descriptor is left.
     pub(crate) fn stdout(lines: bool) -> io::Result<Self> {
         let writer = BufWriter::with_capacity(64 << 10, Patient::stdout()?);
         Ok(Self { inner: Rc::new(RefCell::new(Inner { writer, lines, error: None })) })
@@ -53,7 +53,7 @@ impl Output {
         self.inner.borrow().writer.get_ref().is_terminal()
     }
 
-    /// Where rows end, if a person looks at it.
+    /// The width of rows, if the output is a terminal.
     pub(crate) fn width(&self) -> Width {
         self.inner.borrow().writer.get_ref().width()
     }

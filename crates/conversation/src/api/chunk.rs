@@ -17,13 +17,13 @@ pub enum Chunk<K = FiveTupleKey> {
     /// The next bytes of a side are missing.
     #[non_exhaustive]
     Gap {
-        /// Whose bytes.
+        /// The side that sent the bytes.
         side: FlowSide,
         /// Position of the first missing byte in the side's stream.
         offset: u64,
         /// The number of bytes.
         len: u64,
-        /// Why they are missing.
+        /// The reason that they are missing.
         cause: GapCause,
         /// `true` if `len` is an estimate: another multiple of 4 GiB is possible, see
         /// [`flow::Gap::estimated`].
@@ -33,7 +33,7 @@ pub enum Chunk<K = FiveTupleKey> {
     /// first byte of a stream picked up midway.
     #[non_exhaustive]
     Late {
-        /// Whose bytes.
+        /// The side that sent the bytes.
         side: FlowSide,
         /// The bytes with their offset.
         data: ChunkData,
@@ -42,7 +42,7 @@ pub enum Chunk<K = FiveTupleKey> {
     /// bytes, and no gap stands for them.
     #[non_exhaustive]
     Unplaced {
-        /// Whose bytes.
+        /// The side that sent the bytes.
         side: FlowSide,
         /// The bytes.
         data: Bytes,
@@ -59,7 +59,7 @@ pub enum Chunk<K = FiveTupleKey> {
     /// bytes, before or after this.
     #[non_exhaustive]
     Conflict {
-        /// Whose bytes.
+        /// The side that sent the bytes.
         side: FlowSide,
         /// Both versions.
         conflict: Box<Conflict>,
@@ -77,7 +77,7 @@ pub enum Chunk<K = FiveTupleKey> {
     /// before came before this.
     #[non_exhaustive]
     Overrun {
-        /// Whose bytes found no room.
+        /// The side whose bytes found no room.
         side: FlowSide,
         /// Position of the first of them in the side's stream.
         offset: u64,
@@ -89,7 +89,7 @@ pub enum Chunk<K = FiveTupleKey> {
     /// connection (see [`FlowStreamBuilder::table`](crate::FlowStreamBuilder::table)).
     #[non_exhaustive]
     Closed {
-        /// Why it ended.
+        /// The reason for the end.
         reason: EndReason,
         /// The summary of the flow.
         record: Box<FlowRecord<K>>,
@@ -130,7 +130,7 @@ pub struct Conflict {
     pub packet_number: u64,
 }
 
-/// Why bytes of a conversation are missing.
+/// The reason that bytes of a conversation are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GapCause {

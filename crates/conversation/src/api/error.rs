@@ -44,7 +44,7 @@ pub struct GapError {
     pub offset: u64,
     /// The number of bytes.
     pub len: u64,
-    /// Why they are missing.
+    /// The reason that they are missing.
     pub cause: GapCause,
     /// `true` if `len` is an estimate, see [`flow::Gap::estimated`].
     pub estimated: bool,
@@ -58,7 +58,7 @@ pub struct GapError {
 #[error("the reader was too slow: the conversation was given up at offset {offset}")]
 #[non_exhaustive]
 pub struct OverrunError {
-    /// Whose bytes found no room.
+    /// The side whose bytes found no room.
     pub side: FlowSide,
     /// Position of the first of them in the side's stream.
     pub offset: u64,

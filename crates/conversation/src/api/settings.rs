@@ -7,7 +7,7 @@ const AT_ONCE: usize = 16 << 10;
 /// The memory beyond the bound that flows may take, at most.
 const MARGIN: usize = 64 << 20;
 
-/// Where a chunk's bytes live.
+/// The memory that holds the bytes of chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Retention {

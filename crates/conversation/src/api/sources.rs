@@ -66,7 +66,7 @@ pub trait IntoPacketSources {
     /// The sources, at least one.
     ///
     /// # Errors
-    /// When one of them cannot be handed over.
+    /// The error of the first source that cannot be handed over.
     fn into_packet_sources(
         self,
     ) -> Result<Vec<Self::Source>, <Self::Source as PacketSource>::Error>;

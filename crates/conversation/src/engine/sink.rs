@@ -68,7 +68,7 @@ pub(crate) struct ConversationSink<K: Clone, D: Delivery<K>> {
     wake: Vec<Waker>,
     /// Flows that make room for others.
     evicted: Vec<FlowId>,
-    /// Where the search for one goes on.
+    /// The position at which the search for one continues.
     hand: usize,
     /// Batches so far, modulo 2³².
     batch: u32,

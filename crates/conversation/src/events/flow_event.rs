@@ -41,7 +41,7 @@ pub enum FlowEvent<K = FiveTupleKey> {
     Data {
         /// The flow.
         id: FlowNumber,
-        /// Whose bytes.
+        /// The side that sent the bytes.
         side: FlowSide,
         /// Position of the first byte in the side's stream.
         offset: u64,
@@ -57,13 +57,13 @@ pub enum FlowEvent<K = FiveTupleKey> {
     Gap {
         /// The flow.
         id: FlowNumber,
-        /// Whose bytes.
+        /// The side that sent the bytes.
         side: FlowSide,
         /// Position of the first missing byte in the side's stream.
         offset: u64,
         /// The number of bytes.
         len: u64,
-        /// Why they are missing.
+        /// The reason that they are missing.
         cause: GapCause,
         /// `true` if `len` is an estimate: another multiple of 4 GiB is possible, see
         /// [`flow::Gap::estimated`].
@@ -75,7 +75,7 @@ pub enum FlowEvent<K = FiveTupleKey> {
     Late {
         /// The flow.
         id: FlowNumber,
-        /// Whose bytes.
+        /// The side that sent the bytes.
         side: FlowSide,
         /// Position of the first byte in the side's stream.
         offset: u64,
@@ -89,7 +89,7 @@ pub enum FlowEvent<K = FiveTupleKey> {
     Unplaced {
         /// The flow.
         id: FlowNumber,
-        /// Whose bytes.
+        /// The side that sent the bytes.
         side: FlowSide,
         /// TCP sequence number of the first byte.
         sequence: u32,
@@ -107,7 +107,7 @@ pub enum FlowEvent<K = FiveTupleKey> {
     Conflict {
         /// The flow.
         id: FlowNumber,
-        /// Whose bytes.
+        /// The side that sent the bytes.
         side: FlowSide,
         /// Position of the first byte of the differing range.
         offset: u64,

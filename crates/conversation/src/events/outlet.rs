@@ -10,7 +10,7 @@ use crate::engine::counters::Counters;
 use crate::queue::gate::Gate;
 use crate::queue::inbox::Inbox;
 
-/// Where events go: to one reader, or to all who subscribed.
+/// The destination of events: one reader, or all subscribers.
 pub(crate) enum To<T> {
     Stream(Arc<Inbox<Weighed<T>>>),
     Broadcast(Arc<Ring<T>>),

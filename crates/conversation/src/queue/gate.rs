@@ -1,4 +1,4 @@
-//! Where engines wait for slow readers.
+//! The gate at which engines wait for slow readers.
 
 use std::mem;
 use std::sync::PoisonError;

@@ -9,7 +9,7 @@ use super::item::Entry;
 /// Entries in the order in which they came.
 pub(crate) type Entries = VecDeque<Entry>;
 
-/// Where readers leave memory that they are done with, until an engine comes for it.
+/// Memory that readers have finished with, until an engine takes it back.
 #[derive(Debug, Default)]
 pub(crate) struct Spares(Mutex<Vec<Entries>>);
 

@@ -18,7 +18,7 @@ pub(crate) struct Wait<'a, K: Clone> {
     parked: bool,
 }
 
-/// Whose chunks are waited for.
+/// The chunks that a reader waits for.
 enum Whose<'a> {
     /// Those of both sides, with what the reader has taken already.
     Both(&'a mut Taken),

@@ -1,4 +1,4 @@
-//! When all is over.
+//! The end of conversations and streams.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -131,7 +131,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         Some(self.cold[slot].reported.saturating_add(interval))
     }
 
-    /// When the flow ends, or its slot is released, if nothing more is seen of it.
+    /// The time at which the flow ends, or its slot is released, if no packet follows.
     fn idle_deadline(&self, slot: u32) -> Option<u64> {
         let entry = &self.slots[slot];
         let timeouts = &self.idle;

@@ -44,7 +44,7 @@ const FAR_REACH: u32 = 1 << 30;
 /// Payload of a SYN (RFC 7413) that a SYN-ACK acknowledges, at most.
 const FAST_OPEN: u32 = 1 << 14;
 
-/// Where the flows of a table are that are in VLANs or tunnels, and which scopes belong together.
+/// The flows of a table that are in VLANs or tunnels, and the scopes that belong together.
 #[derive(Debug)]
 pub(super) struct ScopeJoins<K> {
     /// By the hash of a key outside all scopes: slots of flows that have this key in one, the

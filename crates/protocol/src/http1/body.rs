@@ -1,4 +1,4 @@
-//! Where a body ends.
+//! The end of a body.
 
 use super::exchange::Framing;
 use super::flags::Flags;

@@ -83,18 +83,18 @@ pub(crate) struct Writing {
     name: String,
     /// All interfaces together, for a file without packets of any.
     all: InterfaceDescription,
-    /// Where the last interval ends though no packet comes: how long a packet of before may be held
-    /// back.
+    /// The delay after which the last interval ends without another packet: the longest time that
+    /// an earlier packet may be held back.
     ends_after: Option<Duration>,
     packet_buffered: bool,
     last: Timestamp,
-    /// When the totals were taken.
+    /// The time at which the totals were read.
     counted: Timestamp,
     /// The interface's index, where there is only one.
     interface: u32,
-    /// Where there are several.
+    /// The interfaces, if there are several.
     interfaces: Option<Interfaces>,
-    /// Where another file describes them.
+    /// The interfaces that another file describes.
     copied: Option<Copied>,
 }
 
@@ -227,8 +227,7 @@ impl Arguments {
         self.nano || self.time_stamp_precision == Precision::Nano
     }
 
-    /// When another file is begun, and when the last is complete, as `-C`, `-G` and `-W` mean it in
-    /// tcpdump.
+    /// The conditions for the next file and for the end, as `-C`, `-G` and `-W` mean in tcpdump.
     fn rotation(&self) -> Rotation {
         let rotation = Rotation::new();
         let count = self.file_count.unwrap_or(0);

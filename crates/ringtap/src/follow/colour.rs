@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use flow::FlowSide;
 
-/// When to use colours.
+/// The condition for using colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Colour {
     /// On a terminal, unless NO_COLOR is set.

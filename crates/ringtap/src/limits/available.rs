@@ -16,7 +16,7 @@ const MEMORY: usize = 256 << 20;
 const FIXED: usize = 96 << 20;
 /// The same in addresses, most of which have no memory.
 const FIXED_ADDRESSES: usize = 320 << 20;
-/// Where control groups are mounted.
+/// The directory at which control groups are mounted.
 const GROUPS: &str = "sys/fs/cgroup";
 /// Ancestors of the process that are looked at.
 const ANCESTORS: usize = 16;

@@ -74,7 +74,7 @@ impl Patient {
         self.file.is_terminal()
     }
 
-    /// Where rows end on a terminal, which may change.
+    /// The width of the terminal's rows, which may change.
     pub(crate) fn width(&self) -> Width {
         if self.is_terminal() {
             Width::of_terminal(ring_sys::terminal::columns(self.file.as_fd()))

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::Error;
 
-/// Where totals are written.
+/// The destination of totals.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct TotalsFile {
     /// Write the totals at the end to this file as well, as one JSON object: packets, bytes and

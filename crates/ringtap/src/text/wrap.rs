@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 
-/// Where rows end; never on what is no terminal, since programs read lines.
+/// The width of rows. Only a terminal has one, because programs read whole lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Width(Option<usize>);
 

@@ -1,4 +1,4 @@
-//! Where tests of the command keep their files.
+//! The folder of the files of a test.
 
 use std::fs;
 use std::io;

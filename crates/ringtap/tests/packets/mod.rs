@@ -17,7 +17,7 @@ pub(crate) const FIN: u8 = 1;
 pub(crate) const SYN: u8 = 2;
 pub(crate) const ACK: u8 = 16;
 
-/// Where a stream of either side begins; its SYN has the number before.
+/// The sequence number at which the stream of either side begins; its SYN has the one before.
 const FIRST: [u32; 2] = [1_000, 5_000];
 
 /// A pcap file with nanoseconds.
