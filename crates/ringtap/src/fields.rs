@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use clap::ValueEnum;
-use conversation::select::field::{self, ALIASES, Description};
+use conversation::select::field::{self, ALIASES, Description, FIELDS};
 
 use crate::Error;
 use crate::output::Output;
@@ -54,9 +54,9 @@ fn text(w: &mut dyn Write) -> io::Result<()> {
 
 fn markdown(w: &mut dyn Write) -> io::Result<()> {
     writeln!(w, "# Fields of conditions\n")?;
-    writeln!(w, "`ringtap fields --output markdown` prints this page.\n")?;
+    writeln!(w, "`ringtap fields` also lists the fields of messages, such as `http.host`.\n")?;
     writeln!(w, "| field | type | known at | meaning | other names |\n|---|---|---|---|---|")?;
-    for Description { name, kind, stage, aliases, text, .. } in field::all() {
+    for Description { name, kind, stage, aliases, text, .. } in FIELDS {
         let aliases: Vec<_> = aliases.iter().map(|alias| format!("`{alias}`")).collect();
         writeln!(w, "| `{name}` | {kind} | {stage} | {text} | {} |", aliases.join(" "))?;
     }
