@@ -14,11 +14,11 @@
 //! | [`held_bytes`](Limits::held_bytes): bytes behind a `CONNECT` or an upgrade that is not answered yet | 64 KiB | they become a gap |
 //! | a line with the size of a chunk and its extensions | 4 KiB | the parser loses its place |
 //! | a start line that is searched for | 8 KiB | it is not recognized |
-//! | responses whose requests have not come | 16 | the oldest is reported alone |
+//! | responses whose requests have not come | 16, and 128 KiB | the oldest is reported alone |
 //! | interim responses (1xx) of an exchange | 8 | the last ones are only counted |
 //!
-//! A conversation that is at all limits at once takes 1 MiB. A usual one takes less than 2 KiB
-//! between messages.
+//! A conversation that is at all limits at once takes less than 1.5 MiB. A usual one takes less
+//! than 2 KiB between messages.
 
 mod body;
 mod exchange;

@@ -14,6 +14,8 @@ use crate::side::{Side, Span, Times};
 const INTERIM: usize = 8;
 /// Responses that wait for their requests.
 const UNASKED: usize = 16;
+/// Bytes of them.
+const UNASKED_BYTES: usize = 128 << 10;
 /// Groups of requests that were reported without waiting for their responses.
 const REPORTED: usize = 1024;
 
@@ -234,7 +236,7 @@ impl Pairing {
         let Some(entry) = self.answering.take() else { return };
         if entry.is_unasked() {
             self.unasked.push_back(entry);
-            if self.unasked.len() > UNASKED {
+            while self.unasked.len() > UNASKED || self.unasked_bytes() > UNASKED_BYTES {
                 self.report_unasked(1, report);
             }
         } else {
@@ -297,8 +299,7 @@ impl Pairing {
             + self.waiting.capacity() * size_of::<Box<Entry>>()
             + self.waiting_bytes;
         let reported = self.reported.capacity() * size_of::<(Kind, u32)>();
-        let unasked: usize = self.unasked.iter().map(|entry| entry.memory()).sum();
-        waiting + reported + unasked + entry(&self.asking) + entry(&self.answering)
+        waiting + reported + self.unasked_bytes() + entry(&self.asking) + entry(&self.answering)
     }
 
     /// Takes the exchange that the next response belongs to; `true` if its request is in progress.
@@ -383,6 +384,10 @@ impl Pairing {
             self.answering = Some(entry);
         }
         None
+    }
+
+    fn unasked_bytes(&self) -> usize {
+        self.unasked.iter().map(|entry| entry.memory()).sum()
     }
 
     fn report_unasked(&mut self, count: usize, report: &mut Report<'_>) {
