@@ -17,6 +17,7 @@ mod interfaces;
 mod interrupt;
 mod limits;
 mod link_types;
+mod messages;
 mod names;
 mod output;
 mod privileges;
@@ -47,6 +48,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Follow(follow::Arguments),
+    Messages(messages::Arguments),
     Flows(flows::Arguments),
     Grep(grep::Arguments),
     Capture(capture::Arguments),
@@ -93,6 +95,9 @@ fn run(command: Command) -> Result<ExitCode, Error> {
     match command {
         Command::Follow(arguments) => interrupt::listen().and_then(|()| follow::run(&arguments)),
         Command::Capture(arguments) => interrupt::listen().and_then(|()| capture::run(&arguments)),
+        Command::Messages(arguments) => {
+            interrupt::listen().and_then(|()| messages::run(&arguments))
+        }
         Command::Flows(arguments) => interrupt::listen().and_then(|()| flows::run(&arguments)),
         Command::Grep(arguments) => return Ok(grep::status(&arguments)),
         Command::Interfaces(arguments) => interfaces::run(&arguments),
