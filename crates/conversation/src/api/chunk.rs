@@ -28,6 +28,9 @@ pub enum Chunk<K = FiveTupleKey> {
         /// `true` if `len` is an estimate: another multiple of 4 GiB is possible, see
         /// [`flow::Gap::estimated`].
         estimated: bool,
+        /// Those of the bytes that were captured, and dropped because the reader was too slow; the
+        /// others were not captured. 0 unless the cause is [`GapCause::SlowReader`].
+        dropped: u64,
     },
     /// Bytes that came when their place had already been declared a gap, or that lie before the
     /// first byte of a stream picked up midway.
@@ -149,7 +152,9 @@ pub enum GapCause {
     /// An urgent byte, which the receiving host hands to the application out of band (RFC 6093): it
     /// is in a [`Chunk::Unplaced`].
     OutOfBand,
-    /// The bytes were captured, but the reader of this conversation was too slow to take them.
+    /// The bytes were captured, but the reader of this conversation was too slow to take them. Gaps
+    /// for other causes next to them become one with them, since each would take memory: `dropped`
+    /// of [`Chunk::Gap`] counts the bytes that were captured.
     SlowReader,
     /// A cause that this version of the crate has no name for.
     Other,
@@ -162,6 +167,8 @@ pub(crate) struct Gap {
     pub(crate) len: u64,
     pub(crate) cause: GapCause,
     pub(crate) estimated: bool,
+    /// Bytes that were captured.
+    pub(crate) dropped: u64,
 }
 
 impl ChunkData {
@@ -235,7 +242,25 @@ impl fmt::Debug for ChunkData {
 impl From<flow::Gap> for Gap {
     fn from(gap: flow::Gap) -> Self {
         let flow::Gap { offset, len, cause, estimated, .. } = gap;
-        Self { offset, len, cause: cause.into(), estimated }
+        Self { offset, len, cause: cause.into(), estimated, dropped: 0 }
+    }
+}
+
+impl Gap {
+    /// Captured bytes for which the reader was too slow.
+    pub(crate) fn dropped(offset: u64, len: u64) -> Self {
+        Self { offset, len, cause: GapCause::SlowReader, estimated: false, dropped: len }
+    }
+
+    /// Appends the gap that begins where this one ends.
+    pub(crate) fn extend(&mut self, next: &Self) {
+        self.len += next.len;
+        self.dropped += next.dropped;
+        self.estimated |= next.estimated;
+        // Of two causes, report the one that the reader can do something about.
+        if next.cause == GapCause::SlowReader {
+            self.cause = next.cause;
+        }
     }
 }
 

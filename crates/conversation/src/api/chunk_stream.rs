@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use flow::{EndReason, FiveTupleKey, Flow, FlowId, FlowRecord, FlowSide, Orientation, Timestamp};
 use futures_core::Stream;
 
-use crate::api::chunk::{Chunk, GapCause};
+use crate::api::chunk::{Chunk, Gap};
 use crate::api::error::Error;
 use crate::api::handle::Handle;
 use crate::api::settings::Settings;
@@ -350,14 +350,14 @@ impl<K: Clone> Merged<K> {
 /// entries a side. Returns how many bytes were dropped.
 fn shed(entries: &mut Entries) -> u64 {
     let mut dropped = 0;
-    let mut gaps: [Option<(u64, u64, GapCause, bool)>; 2] = [None; 2];
+    let mut gaps: [Option<Gap>; 2] = [None; 2];
     let mut finished = [None; 2];
     for Entry { side, item } in entries.drain(..) {
         dropped += item.len() as u64;
-        let (offset, len, cause, guess) = match item {
-            Item::Data(data) => (data.offset(), data.len() as u64, GapCause::SlowReader, false),
-            Item::Run(run) => (run.offset(), run.len() as u64, GapCause::SlowReader, false),
-            Item::Gap { offset, len, cause, estimated } => (offset, len, cause, estimated),
+        let gap = match item {
+            Item::Data(data) => Gap::dropped(data.offset(), data.len() as u64),
+            Item::Run(run) => Gap::dropped(run.offset(), run.len() as u64),
+            Item::Gap(gap) => gap,
             Item::Finished { len } => {
                 finished[side as usize] = Some(len);
                 continue;
@@ -367,20 +367,13 @@ fn shed(entries: &mut Entries) -> u64 {
             }
         };
         match &mut gaps[side as usize] {
-            Some((_, before, known, estimated)) => {
-                *before += len;
-                *estimated |= guess;
-                // Of two causes, report the one that the reader can do something about.
-                if cause == GapCause::SlowReader {
-                    *known = cause;
-                }
-            }
-            none => *none = Some((offset, len, cause, guess)),
+            Some(before) => before.extend(&gap),
+            none => *none = Some(gap),
         }
     }
     for side in [FlowSide::Initiator, FlowSide::Responder] {
-        if let Some((offset, len, cause, estimated)) = gaps[side as usize] {
-            entries.push_back(Entry { side, item: Item::Gap { offset, len, cause, estimated } });
+        if let Some(gap) = gaps[side as usize] {
+            entries.push_back(Entry { side, item: Item::Gap(gap) });
         }
         if let Some(len) = finished[side as usize] {
             entries.push_back(Entry { side, item: Item::Finished { len } });

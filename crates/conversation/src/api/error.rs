@@ -48,6 +48,8 @@ pub struct GapError {
     pub cause: GapCause,
     /// `true` if `len` is an estimate, see [`flow::Gap::estimated`].
     pub estimated: bool,
+    /// Those of the bytes that were captured, and dropped because the reader was too slow.
+    pub dropped: u64,
 }
 
 /// The reader was too slow and its conversation was given up; nothing follows.

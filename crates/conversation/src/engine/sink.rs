@@ -258,7 +258,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> ConversationSink<K, D> {
         let Some(slot) = place::<K, D>(&mut self.slots, flow, self.batch) else { return };
         slot.await_up_to(side.opposite(), offset);
         let last = slot.pending.iter().rev().take(2).find(|entry| {
-            entry.side != side || matches!(entry.item, Item::Barrier { .. } | Item::Gap { .. })
+            entry.side != side || matches!(entry.item, Item::Barrier { .. } | Item::Gap(_))
         });
         let waits = last.is_some_and(|entry| {
             entry.side == side && matches!(entry.item, Item::Barrier { other } if other >= offset)
@@ -274,8 +274,7 @@ impl<K: Clone + Send + 'static, D: Delivery<K>> ConversationSink<K, D> {
         K: fmt::Debug,
     {
         self.counters.gap(flow, side, &gap);
-        let Gap { offset, len, cause, estimated } = gap;
-        self.put(flow, side, Item::Gap { offset, len, cause, estimated });
+        self.put(flow, side, Item::Gap(gap));
     }
 
     /// Copies a segment behind the one before it, if they follow each other.
@@ -440,11 +439,8 @@ where
         self.put(flow, side, Item::Data(chunk));
         if captured < len {
             let (offset, len) = (offset + captured, len - captured);
-            self.miss(
-                flow,
-                side,
-                Gap { offset, len, cause: GapCause::Truncated, estimated: false },
-            );
+            let cause = GapCause::Truncated;
+            self.miss(flow, side, Gap { offset, len, cause, estimated: false, dropped: 0 });
         }
     }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use flow::{FlowSide, Timestamp, UnplacedCause};
 
-use crate::api::chunk::{Chunk, ChunkData, Conflict, GapCause};
+use crate::api::chunk::{Chunk, ChunkData, Conflict, Gap};
 use crate::queue::run::Run;
 
 /// The cost of an entry besides its bytes.
@@ -27,12 +27,7 @@ pub(crate) enum Item {
     Data(ChunkData),
     /// The same, copied.
     Run(Run),
-    Gap {
-        offset: u64,
-        len: u64,
-        cause: GapCause,
-        estimated: bool,
-    },
+    Gap(Gap),
     Late(ChunkData),
     /// Rare and large, so they lie outside.
     Unplaced(Box<Unplaced>),
@@ -79,7 +74,7 @@ impl Item {
             Self::Run(run) => run.len(),
             Self::Unplaced(unplaced) => unplaced.bytes.len(),
             Self::Conflict(conflict) => conflict.kept.len() + conflict.discarded.len(),
-            Self::Gap { .. } | Self::Finished { .. } | Self::Barrier { .. } => 0,
+            Self::Gap(_) | Self::Finished { .. } | Self::Barrier { .. } => 0,
         }
     }
 
@@ -107,7 +102,7 @@ impl Item {
         match self {
             Self::Data(data) | Self::Late(data) => data.offset(),
             Self::Run(run) => run.offset(),
-            Self::Gap { offset, .. } | Self::Finished { len: offset } => *offset,
+            Self::Gap(Gap { offset, .. }) | Self::Finished { len: offset } => *offset,
             Self::Conflict(conflict) => conflict.offset,
             Self::Unplaced(_) | Self::Barrier { .. } => 0,
         }
@@ -119,7 +114,7 @@ impl Item {
         match self {
             Self::Data(data) => Some(data.offset() + data.len() as u64),
             Self::Run(run) => Some(run.offset() + run.len() as u64),
-            Self::Gap { offset, len, .. } => Some(offset + len),
+            Self::Gap(Gap { offset, len, .. }) => Some(offset + len),
             // A peer that has acknowledged more has acknowledged the FIN.
             Self::Finished { .. } => Some(u64::MAX),
             Self::Late(_) | Self::Unplaced(_) | Self::Conflict(_) | Self::Barrier { .. } => None,
@@ -135,8 +130,8 @@ impl Item {
         Some(match self {
             Self::Data(bytes) => data(bytes),
             Self::Run(run) => data(run.into_data()),
-            Self::Gap { offset, len, cause, estimated } => {
-                Chunk::Gap { side, offset, len, cause, estimated }
+            Self::Gap(Gap { offset, len, cause, estimated, dropped }) => {
+                Chunk::Gap { side, offset, len, cause, estimated, dropped }
             }
             Self::Late(data) => Chunk::Late { side, data },
             Self::Unplaced(unplaced) => unplaced.into_chunk(side),
@@ -159,7 +154,7 @@ impl SideTotals {
     pub(super) fn count(&mut self, item: &Item) {
         match item {
             Item::Data(_) | Item::Run(_) => self.bytes += item.len() as u64,
-            Item::Gap { len, .. } => self.gap_bytes += len,
+            Item::Gap(Gap { len, .. }) => self.gap_bytes += len,
             Item::Unplaced(_) => self.unplaced_bytes += item.len() as u64,
             Item::Late(_) | Item::Conflict(_) | Item::Finished { .. } | Item::Barrier { .. } => {}
         }

@@ -5,7 +5,7 @@ use std::mem;
 use std::task::{Context, Waker};
 
 use super::item::{ENTRY_COST, Item, SideTotals};
-use crate::api::chunk::GapCause;
+use crate::api::chunk::Gap;
 use crate::queue::gate::Gate;
 
 #[derive(Debug, Default)]
@@ -88,10 +88,10 @@ impl Lane {
         dropped: &mut u64,
     ) -> usize {
         totals.discard(&item, dropped);
-        let (offset, len, cause, guess) = match item {
-            Item::Data(data) => (data.offset(), data.len() as u64, GapCause::SlowReader, false),
-            Item::Run(run) => (run.offset(), run.len() as u64, GapCause::SlowReader, false),
-            Item::Gap { offset, len, cause, estimated } => (offset, len, cause, estimated),
+        let gap = match item {
+            Item::Data(data) => Gap::dropped(data.offset(), data.len() as u64),
+            Item::Run(run) => Gap::dropped(run.offset(), run.len() as u64),
+            Item::Gap(gap) => gap,
             // No place in the ordered stream depends on these.
             Item::Late(_) | Item::Unplaced(_) | Item::Conflict(_) | Item::Barrier { .. } => {
                 return 0;
@@ -104,21 +104,13 @@ impl Lane {
         };
         // Gaps that touch grow into one, so that a reader that never comes back costs one entry
         // however much it misses.
-        if let Some(Ordered {
-            item: Item::Gap { offset: start, len: before, cause: known, estimated },
-            ..
-        }) = self.entries.back_mut()
-            && *start + *before == offset
+        if let Some(Ordered { item: Item::Gap(before), .. }) = self.entries.back_mut()
+            && before.offset + before.len == gap.offset
         {
-            *before += len;
-            *estimated |= guess;
-            // Of two causes, report the one that the reader can do something about.
-            if cause == GapCause::SlowReader {
-                *known = cause;
-            }
+            before.extend(&gap);
             return 0;
         }
-        self.push(order, Item::Gap { offset, len, cause, estimated: guess });
+        self.push(order, Item::Gap(gap));
         ENTRY_COST
     }
 

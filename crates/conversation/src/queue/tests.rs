@@ -9,7 +9,7 @@ use flow::{Timestamp, UnplacedCause};
 use proptest::prelude::*;
 
 use super::*;
-use crate::api::chunk::{ChunkData, Conflict, GapCause};
+use crate::api::chunk::{ChunkData, Conflict, Gap, GapCause};
 
 struct Count(AtomicUsize);
 
@@ -42,17 +42,27 @@ fn push(queue: &Queue<()>, items: Vec<(FlowSide, Item)>, room: Room) -> Pushed {
 
 const ROOMY: Room = Room { limit: usize::MAX, total: usize::MAX, beyond: Beyond::Drop };
 
+/// Missing bytes of a side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Missing {
+    all: u64,
+    /// Those that were captured.
+    dropped: u64,
+}
+
 /// The length of a side's stream as a reader got it, after checking that nothing is missing or
 /// doubled.
-fn read(queue: &Queue<()>, position: &mut [u64; 2], gaps: &mut [u64; 2]) {
+fn read(queue: &Queue<()>, position: &mut [u64; 2], gaps: &mut [Missing; 2]) {
     let cx = Context::from_waker(Waker::noop());
     let mut taken = Taken::default();
     while let Poll::Ready(Some(Ok(chunk))) = queue.poll_both(&mut taken, &cx) {
         let (side, offset, len) = match &chunk {
             Chunk::Initiator(data) => (0, data.offset(), data.len() as u64),
             Chunk::Responder(data) => (1, data.offset(), data.len() as u64),
-            Chunk::Gap { side, offset, len, .. } => {
-                gaps[index(*side)] += len;
+            Chunk::Gap { side, offset, len, dropped, cause, .. } => {
+                assert!(*dropped == 0 || *cause == GapCause::SlowReader, "{chunk:?}");
+                gaps[index(*side)].all += len;
+                gaps[index(*side)].dropped += dropped;
                 (index(*side), *offset, *len)
             }
             _ => continue,
@@ -73,20 +83,22 @@ proptest! {
     ) {
         let (queue, gate) = queue();
         let room = Room { limit, total: usize::MAX, beyond: Beyond::Drop };
-        let (mut pushed, mut position, mut gaps) = ([0u64; 2], [0u64; 2], [0u64; 2]);
+        let (mut pushed, mut position, mut gaps) = ([0u64; 2], [0u64; 2], [Missing::default(); 2]);
         for (responder, len, gap, drain) in steps {
             let side = if responder { FlowSide::Responder } else { FlowSide::Initiator };
             let at = &mut pushed[index(side)];
             let mut items = vec![(side, data(*at, len))];
             *at += len as u64;
             if let Some(gap) = gap {
-                items.push((side, Item::Gap {
-                        offset: *at,
-                        len: gap,
-                        cause: GapCause::Acknowledged,
-                        estimated: false,
-                    }));
-                *at += gap;
+                let gap = Gap {
+                    offset: *at,
+                    len: gap,
+                    cause: GapCause::Acknowledged,
+                    estimated: false,
+                    dropped: 0,
+                };
+                items.push((side, Item::Gap(gap)));
+                *at += gap.len;
             }
             push(&queue, items, room);
             // Each lane holds at most its limit, one growing gap, and one end.
@@ -100,7 +112,11 @@ proptest! {
         read(&queue, &mut position, &mut gaps);
         prop_assert_eq!(position, pushed);
         let totals = [FlowSide::Initiator, FlowSide::Responder].map(|side| queue.totals(side));
-        prop_assert_eq!(gaps, totals.map(|totals| totals.gap_bytes));
+        let missing = |totals: SideTotals| Missing {
+            all: totals.gap_bytes,
+            dropped: totals.dropped_bytes,
+        };
+        prop_assert_eq!(gaps, totals.map(missing));
         prop_assert_eq!(pushed, totals.map(|totals| totals.bytes + totals.gap_bytes));
     }
 }
@@ -169,7 +185,7 @@ fn a_full_queue_that_may_wait_refuses_nothing_and_says_that_it_is_crowded() {
     assert!(pushed.crowded && pushed.dropped == 0);
     assert!(queue.is_over(1000));
     let mut position = [0; 2];
-    read(&queue, &mut position, &mut [0; 2]);
+    read(&queue, &mut position, &mut Default::default());
     assert_eq!(position, [5000, 0]);
     assert!(!queue.is_over(1000));
 }
@@ -381,7 +397,7 @@ fn what_was_sorted_into_lanes_keeps_no_other_memory() {
     push(&queue, (0..1000).map(|at| (a, data(at, 1))).collect(), ROOMY);
     push(&queue, vec![(b, Item::Barrier { other: 0 }), (b, data(0, 1))], ROOMY);
     assert_eq!(queue.lock().fresh.capacity(), 0);
-    let (mut position, mut gaps) = ([0; 2], [0; 2]);
+    let (mut position, mut gaps) = ([0; 2], [Missing::default(); 2]);
     read(&queue, &mut position, &mut gaps);
-    assert_eq!((position, gaps), ([1000, 1], [0, 0]));
+    assert_eq!((position, gaps), ([1000, 1], [Missing::default(); 2]));
 }

@@ -172,7 +172,7 @@ fn identity(lines: &[(Option<u32>, Line)]) -> [u8; 16] {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes a reference
-fn is_none(count: &u64) -> bool {
+pub(super) fn is_none(count: &u64) -> bool {
     *count == 0
 }
 

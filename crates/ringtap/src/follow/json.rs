@@ -71,6 +71,9 @@ enum Event<'a> {
         /// The length is an estimate: another multiple of 4 GiB is possible.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         estimated: bool,
+        /// Those of the bytes that were captured; the output was too slow for them.
+        #[serde(skip_serializing_if = "super::digest::is_none")]
+        dropped: u64,
     },
     /// Captured bytes that have no place in the stream.
     Unplaced {
@@ -200,15 +203,18 @@ impl View for Json {
                 len: data.len(),
                 data: STANDARD.encode(data),
             }),
-            Chunk::Gap { side, offset, len, cause, estimated, .. } => self.write(&Event::Gap {
-                conversation,
-                time: self.now.to_string(),
-                from: name(*side),
-                offset: *offset,
-                len: *len,
-                cause: names::gap(*cause),
-                estimated: *estimated,
-            }),
+            Chunk::Gap { side, offset, len, cause, estimated, dropped, .. } => {
+                self.write(&Event::Gap {
+                    conversation,
+                    time: self.now.to_string(),
+                    from: name(*side),
+                    offset: *offset,
+                    len: *len,
+                    cause: names::gap(*cause),
+                    estimated: *estimated,
+                    dropped: *dropped,
+                })
+            }
             Chunk::Unplaced { side, data, sequence, cause, timestamp, packet_number, .. } => {
                 self.write(&Event::Unplaced {
                     conversation,

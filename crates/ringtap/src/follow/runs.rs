@@ -126,9 +126,15 @@ impl Runs {
         };
         self.end_of(side, &mut notices);
         let what = match chunk {
-            Chunk::Gap { offset, len, cause, estimated, .. } => {
-                let what =
-                    format!("{} missing at {offset}: {}", bytes(*len), names::gap_in_words(*cause));
+            Chunk::Gap { offset, len, cause, estimated, dropped, .. } => {
+                let why = names::gap_in_words(*cause);
+                let why = match len - dropped {
+                    others if *dropped > 0 && others > 0 => {
+                        format!("{} {why}; {} not captured", bytes(*dropped), bytes(others))
+                    }
+                    _ => why.to_owned(),
+                };
+                let what = format!("{} missing at {offset}: {why}", bytes(*len));
                 match estimated {
                     false => what,
                     true => format!(

@@ -12,6 +12,7 @@ mod quick_start;
 mod readers;
 mod reset;
 mod rough;
+mod slow_output;
 mod throughput;
 mod tls;
 mod watched;
@@ -62,6 +63,7 @@ live_harness::main!(
     capture::a_signal_at_any_moment_with_rotation,
     capture::an_interface_that_is_down_is_named,
     capture::drops_are_announced_with_their_cure,
+    slow_output::every_byte_is_printed_or_missing_once,
     watched::an_interface_that_goes_down_is_named,
     watched::a_raised_mtu_is_followed_by_the_command,
     demo::the_demonstration_works_for_an_ordinary_user,

@@ -53,8 +53,15 @@ impl<K: Clone> Half<K> {
                 Poll::Ready(Some(Ok(Chunk::Initiator(data) | Chunk::Responder(data)))) => {
                     self.rest = (!data.is_empty()).then_some(data);
                 }
-                Poll::Ready(Some(Ok(Chunk::Gap { offset, len, cause, estimated, .. }))) => {
-                    self.gap = Some(GapError { offset, len, cause, estimated });
+                Poll::Ready(Some(Ok(Chunk::Gap {
+                    offset,
+                    len,
+                    cause,
+                    estimated,
+                    dropped,
+                    ..
+                }))) => {
+                    self.gap = Some(GapError { offset, len, cause, estimated, dropped });
                 }
                 Poll::Ready(Some(Ok(Chunk::Overrun { side, offset }))) => {
                     self.ended = true;
