@@ -193,7 +193,7 @@ where
     let mut stream = stream.anomalies(true).events();
     watch(stream.handle(), &arguments.input, interfaces);
     sinks.begin(output);
-    let mut result = Ok(());
+    let (mut result, mut ended) = (Ok(()), false);
     // Of flows that go on and have any.
     let mut conflicts: HashMap<FlowNumber, u64> = HashMap::new();
     poll_fn(|cx| {
@@ -208,7 +208,10 @@ where
                 }
                 Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(Some(Err(error))) => result = Err(error),
-                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Ready(None) => {
+                    ended = true;
+                    return Poll::Ready(());
+                }
                 Poll::Pending => break,
             }
         }
@@ -220,6 +223,9 @@ where
         Poll::Pending
     })
     .await;
+    if interrupt::is_over() && !ended {
+        output.give_up();
+    }
     let handle = stream.handle();
     drop(stream);
     report::settle(&handle).await;

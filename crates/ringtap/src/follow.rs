@@ -188,7 +188,7 @@ where
 /// Shows all conversations as they go on, until they end or the time for handing over does.
 async fn follow(mut chunks: ChunkStream, show: &Show) -> Result<(), conversation::Error> {
     let mut open = Open::default();
-    let mut result = Ok(());
+    let (mut result, mut ended) = (Ok(()), false);
     poll_fn(|cx| {
         while !show.has_failed() {
             match chunks.poll_next_unpin(cx) {
@@ -199,7 +199,10 @@ async fn follow(mut chunks: ChunkStream, show: &Show) -> Result<(), conversation
                     }
                 }
                 Poll::Ready(Some(Err(error))) => result = Err(error),
-                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Ready(None) => {
+                    ended = true;
+                    return Poll::Ready(());
+                }
                 Poll::Pending => {
                     // All that could be read was: a person at the terminal wants to see it now.
                     show.output.flush();
@@ -210,6 +213,9 @@ async fn follow(mut chunks: ChunkStream, show: &Show) -> Result<(), conversation
         Poll::Ready(())
     })
     .await;
+    if interrupt::is_over() && !ended {
+        show.output.give_up();
+    }
     if !show.has_failed() {
         // Of these the end was not seen, since the engine failed.
         open.into_views().for_each(Views::end);

@@ -21,6 +21,9 @@ use crate::Error;
 
 /// The time for handing over what is queued, from the first signal on.
 pub(crate) const HAND_OVER: Duration = Duration::from_millis(1400);
+/// The time from the first signal on for the rest of a line or record that a slow reader has begun
+/// to take.
+const REST: Duration = Duration::from_millis(1700);
 /// The time from the first signal to the end of the process, for one that cannot even print its
 /// summary.
 const END: Duration = Duration::from_millis(1900);
@@ -128,8 +131,18 @@ pub(crate) fn takes_flush() -> bool {
 /// Waits until a descriptor is ready for `events` (see [`event::poll`]); `false` if the time for
 /// handing over ended first.
 pub(crate) fn wait_for(descriptor: BorrowedFd<'_>, events: i16) -> io::Result<bool> {
+    wait_within(HAND_OVER, descriptor, events)
+}
+
+/// The same with more time, for the rest of a line or record of which the reader has got a part.
+pub(crate) fn wait_for_rest(descriptor: BorrowedFd<'_>, events: i16) -> io::Result<bool> {
+    wait_within(REST, descriptor, events)
+}
+
+fn wait_within(limit: Duration, descriptor: BorrowedFd<'_>, events: i16) -> io::Result<bool> {
     loop {
-        let ready = match (time_left(), EVENT.get()) {
+        let left = REQUESTED.get().map(|since| limit.saturating_sub(since.elapsed()));
+        let ready = match (left, EVENT.get()) {
             (None, Some(event)) => {
                 let watched = [(descriptor, events), (event.as_fd(), event::READABLE)];
                 event::poll(watched, None)?[0]

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::io::{self, BufWriter, Write};
 use std::rc::Rc;
 
-use self::patient::Patient;
+use self::patient::{Patient, Unit};
 use crate::text::wrap::Width;
 
 /// Buffered standard output; the first error sticks, so that tasks need not carry it.
@@ -29,7 +29,7 @@ impl Output {
     /// # Errors
     /// The error if no descriptor is left.
     pub(crate) fn stdout(lines: bool) -> io::Result<Self> {
-        let writer = BufWriter::with_capacity(64 << 10, Patient::stdout()?);
+        let writer = BufWriter::with_capacity(64 << 10, Patient::stdout(Unit::Line)?);
         Ok(Self { inner: Rc::new(RefCell::new(Inner { writer, lines, error: None })) })
     }
 
@@ -60,6 +60,13 @@ impl Output {
 
     pub(crate) fn has_failed(&self) -> bool {
         self.inner.borrow().error.is_some()
+    }
+
+    /// Writes nothing more than what is buffered, since the time for handing over has passed. That
+    /// something is left is an error.
+    pub(crate) fn give_up(&self) {
+        self.flush();
+        self.inner.borrow_mut().error.get_or_insert_with(patient::timed_out);
     }
 
     /// Flushes, and tells the first error.

@@ -32,8 +32,12 @@ const LIMIT: Duration = Duration::from_millis(3500);
 
 /// A capture of several megabytes: a line for each packet is more than pipes and buffers hold.
 fn long(folder: &Folder) -> Result<PathBuf> {
+    bulk(folder, 16)
+}
+
+fn bulk(folder: &Folder, connections: u32) -> Result<PathBuf> {
     let path = folder.0.join("long.pcap");
-    let traffic = Traffic::new(Profile::BULK).connections(16);
+    let traffic = Traffic::new(Profile::BULK).connections(connections);
     traffic.capture().write_pcap(File::create(&path)?)?;
     Ok(path)
 }
@@ -81,7 +85,57 @@ fn a_signal_ends_a_command_whose_reader_stands_still() -> Result {
         assert!(ended.after < LIMIT, "{words:?}: {:?}", ended.after);
         assert_eq!(ended.status.code(), Some(1), "{words:?}: {}", ended.errors);
         assert!(ended.errors.contains(" captured\n"), "{words:?}: no summary: {}", ended.errors);
-        assert!(ended.errors.contains("its reader took nothing"), "{words:?}: {}", ended.errors);
+        assert!(
+            ended.errors.contains("its reader did not take all"),
+            "{words:?}: {}",
+            ended.errors
+        );
+    }
+    Ok(())
+}
+
+/// The length of a pcapng file's blocks, as far as they are complete.
+fn blocks(file: &[u8]) -> usize {
+    let mut end = 0;
+    while let Some(length) = file.get(end + 4..end + 8) {
+        let length = u32::from_le_bytes(length.try_into().unwrap_or_default()) as usize;
+        if length < 12 || file.len() < end + length {
+            break;
+        }
+        end += length;
+    }
+    end
+}
+
+#[test]
+fn a_slow_reader_gets_whole_lines_and_records() -> Result {
+    let folder = Folder::new("slow-reader")?;
+    let file = bulk(&folder, 200)?;
+    for words in [&["follow", "-o", "json"][..], &["follow"], &["capture"], &["capture", "-w", "-"]]
+    {
+        let mut command = ringtap(words, &file);
+        let mut running = Running::start(command.stdout(Stdio::piped()))?;
+        drop(command);
+        // The file takes longer than a command has after the signal.
+        let output = running.reads(if words == ["capture"] { 1_000_000 } else { 100_000 })?;
+        thread::sleep(Duration::from_millis(600));
+        let ended = running.end_by(Signal::SIGINT)?;
+        let output = output.join().map_err(|_| "the reader failed")??;
+        assert!(ended.after < LIMIT, "{words:?}: {:?}", ended.after);
+        // `capture` has taken no more than it can still write.
+        let is_cut = words.contains(&"follow");
+        assert_eq!(ended.status.code(), Some(is_cut.into()), "{words:?}: {}", ended.errors);
+        let cut = ended.errors.contains("what was left is not written");
+        assert_eq!(cut, is_cut, "{words:?}: {}", ended.errors);
+        if words.contains(&"-w") {
+            assert!(blocks(&output) == output.len() && output.len() > 100_000, "{words:?}");
+        } else {
+            assert_eq!(output.last(), Some(&b'\n'), "{words:?}");
+        }
+        for line in output.split(|byte| *byte == b'\n').filter(|_| words.contains(&"json")) {
+            let is_object = |line| serde_json::from_slice::<serde_json::Value>(line).is_ok();
+            assert!(line.is_empty() || is_object(line), "{words:?}");
+        }
     }
     Ok(())
 }

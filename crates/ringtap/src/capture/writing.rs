@@ -19,7 +19,7 @@ use super::postrotate;
 use crate::Error;
 use crate::input::{self, Input};
 use crate::link_types;
-use crate::output::patient::Patient;
+use crate::output::patient::{Patient, Unit};
 
 /// The options for files.
 #[derive(Debug, clap::Args)]
@@ -142,7 +142,7 @@ impl Arguments {
         let mut builder = CaptureWriter::builder().format(format).application(application);
         if let Some(file) = input.file() {
             builder = builder.input(&file);
-            if path.as_os_str() == "-" && Patient::stdout()?.is(&file)? {
+            if path.as_os_str() == "-" && Patient::stdout(Unit::Write)?.is(&file)? {
                 return Err(failed(Unwritable::Input { path: path.clone() }.into()));
             }
         }
@@ -151,7 +151,7 @@ impl Arguments {
         builder = builder.cooked(cooked);
         let rotation = self.rotation();
         let mut writer = if path.as_os_str() == "-" {
-            Kind::One(Box::new(builder.to_writer(Patient::stdout()?).map_err(failed)?))
+            Kind::One(Box::new(builder.to_writer(Patient::stdout(Unit::Write)?).map_err(failed)?))
         } else if path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
             let opened = Patient::fifo(path);
             let opened = opened

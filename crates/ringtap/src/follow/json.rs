@@ -213,7 +213,7 @@ impl View for Json {
                     cause: names::gap(*cause),
                     estimated: *estimated,
                     dropped: *dropped,
-                })
+                });
             }
             Chunk::Unplaced { side, data, sequence, cause, timestamp, packet_number, .. } => {
                 self.write(&Event::Unplaced {

@@ -20,11 +20,23 @@ const PIECE: usize = 4096;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A file, pipe, terminal or socket. Where it has to wait for a reader, it gives up with
-/// [`TimedOut`](io::ErrorKind::TimedOut) when the time for handing over ends, see [`interrupt`].
+/// [`TimedOut`](io::ErrorKind::TimedOut) when the time for handing over ends, see [`interrupt`]. A
+/// reader that is slow gets no part of a line or record: its rest has a little more time.
 #[derive(Debug)]
 pub(crate) struct Patient {
     file: File,
     waiting: Waiting,
+    unit: Unit,
+    /// What was written so far ends with a unit.
+    whole: bool,
+}
+
+/// The smallest part that the reader can do something with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Line,
+    /// All that is to be written at once.
+    Write,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -40,17 +52,18 @@ enum Waiting {
 
 impl Patient {
     /// Standard output.
-    pub(crate) fn stdout() -> io::Result<Self> {
+    pub(crate) fn stdout(unit: Unit) -> io::Result<Self> {
+        let whole = true;
         let shared = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let kind = shared.metadata()?.file_type();
         if !kind.is_fifo() && !kind.is_socket() && !shared.is_terminal() {
-            return Ok(Self { file: shared, waiting: Waiting::Never });
+            return Ok(Self { file: shared, waiting: Waiting::Never, unit, whole });
         }
         // Opened again, the same pipe or terminal has flags of our own. Sockets cannot be opened,
         // nor what belongs to another user.
         Ok(match open("/proc/self/fd/1".as_ref()) {
-            Ok(file) => Self { file, waiting: Waiting::NonBlocking },
-            Err(_) => Self { file: shared, waiting: Waiting::Blocking },
+            Ok(file) => Self { file, waiting: Waiting::NonBlocking, unit, whole },
+            Err(_) => Self { file: shared, waiting: Waiting::Blocking, unit, whole },
         })
     }
 
@@ -63,7 +76,8 @@ impl Patient {
                     interrupt::sleep(LOOK)?;
                 }
                 file => {
-                    return file.map(|file| Some(Self { file, waiting: Waiting::NonBlocking }));
+                    let (waiting, unit) = (Waiting::NonBlocking, Unit::Write);
+                    return file.map(|file| Some(Self { file, waiting, unit, whole: true }));
                 }
             }
         }
@@ -90,34 +104,59 @@ impl Patient {
     }
 
     fn wait(&self) -> io::Result<()> {
-        if interrupt::wait_for(self.file.as_fd(), event::WRITABLE)? {
+        let wait = if self.whole { interrupt::wait_for } else { interrupt::wait_for_rest };
+        if wait(self.file.as_fd(), event::WRITABLE)? {
             return Ok(());
         }
-        let what = "its reader took nothing after the signal; what was left is not written";
-        Err(io::Error::new(io::ErrorKind::TimedOut, what))
+        Err(timed_out())
+    }
+
+    /// The part of `bytes` that is to be written now: all, or what completes a unit if there is no
+    /// time for more.
+    fn part<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let ends = |byte: &u8| *byte == b'\n';
+        match bytes.iter().position(ends) {
+            Some(at) if self.unit == Unit::Line && !self.whole && interrupt::is_over() => {
+                &bytes[..=at]
+            }
+            _ => bytes,
+        }
     }
 }
 
 impl Write for Patient {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.waiting {
+        let written = match self.waiting {
             Waiting::Never => self.file.write(bytes),
             Waiting::Blocking => {
                 self.wait()?;
-                self.file.write(&bytes[..bytes.len().min(PIECE)])
+                let part = self.part(bytes);
+                self.file.write(&part[..part.len().min(PIECE)])
             }
             Waiting::NonBlocking => loop {
-                match self.file.write(bytes) {
+                match self.file.write(self.part(bytes)) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait()?,
-                    written => return written,
+                    written => break written,
                 }
             },
-        }
+        }?;
+        self.whole = match self.unit {
+            Unit::Line => bytes[..written].last().map_or(self.whole, |byte| *byte == b'\n'),
+            Unit::Write => written == bytes.len(),
+        };
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The error of a reader that is too slow.
+pub(super) fn timed_out() -> io::Error {
+    let what = "its reader did not take all of it within the time after the signal; what was left \
+                is not written";
+    io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
 fn open(path: &Path) -> io::Result<File> {
