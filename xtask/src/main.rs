@@ -167,7 +167,7 @@ fn run(task: Task) -> Result<ExitCode> {
             });
         }
         Task::Bench { arguments } => return bench::run(&workspace, &arguments),
-        Task::Soak { connections, minutes } => return soak::run(minutes, connections),
+        Task::Soak { connections, minutes } => return soak::run(&workspace, minutes, connections),
         Task::Tidy => steps.run("tidy", || tidy::check(&workspace)),
         Task::Corpus => steps.run("corpus", || corpus::required(&workspace)),
     }
