@@ -227,9 +227,9 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
     /// that is, sends payload that acknowledges held bytes [default: off].
     ///
     /// For handlers that depend on the order of events between the two sides, as with
-    /// [`on_awaited`](crate::FlowHandler::on_awaited). Without it, an answer is delivered before
-    /// the request that is still held. Bytes from before the first one that arrive after the answer
-    /// are late.
+    /// [`on_ack_ahead`](crate::FlowHandler::on_ack_ahead). Without it, an answer is delivered
+    /// before the request that is still held. Bytes from before the first one that arrive after the
+    /// answer are late.
     pub const fn answer_ends_pickup(mut self, yes: bool) -> Self {
         self.config.answer_ends_pickup = yes;
         self

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::{
-    Conflict, Data, Datagram, Flow, FlowHandler, FlowRecord, FlowSide, Gap, Opening, Unplaced,
+    Conflict, Data, Datagram, FirstPacket, Flow, FlowHandler, FlowRecord, FlowSide, Gap, Unplaced,
 };
 
 /// The latest bytes of each direction, within a limit.
@@ -217,8 +217,8 @@ macro_rules! comparing {
 pub(crate) use comparing;
 
 impl<K> FlowHandler<K> for Comparing<'_, K> {
-    fn admits(&mut self, flow: &Flow<'_, K>, opening: &Opening<'_>) -> bool {
-        self.handler.admits(flow, opening)
+    fn admits(&mut self, flow: &Flow<'_, K>, first: &FirstPacket<'_>) -> bool {
+        self.handler.admits(flow, first)
     }
 
     fn on_start(&mut self, flow: &Flow<'_, K>) {
@@ -235,8 +235,8 @@ impl<K> FlowHandler<K> for Comparing<'_, K> {
         self.handler.on_gap(flow, side, gap);
     }
 
-    fn on_awaited(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
-        self.handler.on_awaited(flow, side, offset);
+    fn on_ack_ahead(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
+        self.handler.on_ack_ahead(flow, side, offset);
     }
 
     fn on_late(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
@@ -307,8 +307,8 @@ impl<K> FlowHandler<K> for Comparing<'_, K> {
     }
 
     #[inline(always)]
-    fn expects(&mut self, slot: usize) {
-        self.handler.expects(slot);
+    fn prefetch_hint(&mut self, slot: usize) {
+        self.handler.prefetch_hint(slot);
     }
 
     fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {
@@ -323,7 +323,7 @@ mod tests {
     use crate::Timestamp;
 
     fn data(offset: u64, bytes: &[u8], packet_number: u64) -> Data<'_> {
-        Data { bytes, offset, timestamp: Timestamp::default(), packet_number, awaits: 0 }
+        Data { bytes, offset, timestamp: Timestamp::default(), packet_number, depends_on: 0 }
     }
 
     #[test]

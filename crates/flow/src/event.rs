@@ -37,8 +37,8 @@ pub struct Data<'a> {
     ///
     /// Set if the bytes were pending behind a hole in their own stream, because the order of events
     /// does not show it then. Otherwise 0, as for offsets that
-    /// [`on_awaited`](crate::FlowHandler::on_awaited) has reported.
-    pub awaits: u64,
+    /// [`on_ack_ahead`](crate::FlowHandler::on_ack_ahead) has reported.
+    pub depends_on: u64,
 }
 
 impl<'a> Data<'a> {
@@ -51,7 +51,7 @@ impl<'a> Data<'a> {
         timestamp: Timestamp,
         packet_number: u64,
     ) -> Self {
-        Self { bytes, offset, timestamp, packet_number, awaits: 0 }
+        Self { bytes, offset, timestamp, packet_number, depends_on: 0 }
     }
 }
 
@@ -126,7 +126,7 @@ impl<'a> Datagram<'a> {
 /// The first packet of a flow.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Opening<'a> {
+pub struct FirstPacket<'a> {
     /// The sender.
     pub side: FlowSide,
     /// The captured payload. Usually empty for the first packet of a TCP connection.
@@ -139,7 +139,7 @@ pub struct Opening<'a> {
     pub packet_number: u64,
 }
 
-impl<'a> Opening<'a> {
+impl<'a> FirstPacket<'a> {
     /// Creates the first packet of a flow, for handlers that pass on what they kept.
     #[must_use]
     pub const fn new(

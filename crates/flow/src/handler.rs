@@ -1,6 +1,6 @@
 //! The callbacks of a flow table.
 
-use crate::event::{Conflict, Data, Datagram, FlowId, Gap, Opening, Unplaced};
+use crate::event::{Conflict, Data, Datagram, FirstPacket, FlowId, Gap, Unplaced};
 use crate::{FlowRecord, FlowSide, Orientation, Timestamp};
 
 /// Receives the events of a [`FlowTable`](crate::FlowTable), in the order in which the packets
@@ -13,8 +13,8 @@ pub trait FlowHandler<K> {
     /// Returns `true` if a flow that is about to begin should be tracked. Otherwise the flow is
     /// counted as refused and no events are reported for it. Its packets are ignored until it has
     /// been idle for [`Timeouts::time_wait`](crate::Timeouts::time_wait).
-    fn admits(&mut self, flow: &Flow<'_, K>, opening: &Opening<'_>) -> bool {
-        let _ = (flow, opening);
+    fn admits(&mut self, flow: &Flow<'_, K>, first: &FirstPacket<'_>) -> bool {
+        let _ = (flow, first);
         true
     }
 
@@ -39,11 +39,11 @@ pub trait FlowHandler<K> {
     /// period](crate::FlowTableBuilder::grace) is over.
     ///
     /// Not called while the acknowledging side's own stream has a hole, because the bytes behind
-    /// that hole were sent earlier; [`Data::awaits`] carries the information then. Not called for a
-    /// direction without any captured packet. An acknowledgement of exactly one byte past the
+    /// that hole were sent earlier; [`Data::depends_on`] carries the information then. Not called
+    /// for a direction without any captured packet. An acknowledgement of exactly one byte past the
     /// captured ones may be for a FIN, so that byte is never counted, alone or as the last of
     /// several.
-    fn on_awaited(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
+    fn on_ack_ahead(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
         let _ = (flow, side, offset);
     }
 
@@ -104,7 +104,7 @@ pub trait FlowHandler<K> {
     /// that the handler can [prefetch](crate::prefetch_bytes) its state. The hint may be wrong: use
     /// it only for performance.
     #[inline(always)]
-    fn expects(&mut self, slot: usize) {
+    fn prefetch_hint(&mut self, slot: usize) {
         let _ = slot;
     }
 

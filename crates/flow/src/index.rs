@@ -37,7 +37,7 @@ impl Index {
 
     /// Loads the first bucket of a lookup for this hash.
     #[inline(always)]
-    pub(crate) fn touch(&self, hash: u32) -> u64 {
+    pub(crate) fn load(&self, hash: u32) -> u64 {
         self.buckets[hash as usize & self.mask]
     }
 

@@ -2,7 +2,6 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
-mod backlog;
 mod checksum;
 mod chunked;
 mod community_id;
@@ -26,6 +25,7 @@ mod parse;
 mod pending;
 mod prefetch;
 mod quarantine;
+mod reassembly;
 mod record;
 mod slot;
 mod statistics;
@@ -39,7 +39,8 @@ pub use config::{FlowTableBuilder, Timeouts, VerifyChecksums};
 pub use defect::{Defect, Discarded};
 pub use defragment::{DefragmentOptions, DefragmentStatistics, Defragmenter, FragmentOverlap};
 pub use event::{
-    Conflict, Data, Datagram, EndReason, FlowId, Gap, GapCause, Opening, Unplaced, UnplacedCause,
+    Conflict, Data, Datagram, EndReason, FirstPacket, FlowId, Gap, GapCause, Unplaced,
+    UnplacedCause,
 };
 pub use handler::{Flow, FlowHandler};
 pub use headers::{Headers, Scope, TcpFlags, TcpHeader, TcpOptions, protocol};

@@ -22,8 +22,8 @@ pub(crate) struct Held {
     /// In nanoseconds.
     pub(crate) timestamp: u64,
     pub(crate) number: u64,
-    /// See [`Data::awaits`](crate::Data::awaits).
-    pub(crate) awaits: u64,
+    /// See [`Data::depends_on`](crate::Data::depends_on).
+    pub(crate) depends_on: u64,
 }
 
 const _: () = assert!(size_of::<Held>() == 40);
@@ -52,7 +52,7 @@ pub(crate) struct Arrival<'a> {
     pub(crate) wire_len: u64,
     pub(crate) timestamp: u64,
     pub(crate) number: u64,
-    pub(crate) awaits: u64,
+    pub(crate) depends_on: u64,
 }
 
 /// One of two versions of the same bytes, and the packet that carried it.
@@ -192,8 +192,8 @@ impl Pending {
             let held = self.overlapping(&range).unwrap_or(range.end..range.end);
             if range.start < held.start {
                 let content = Content::cut(held.start - range.start);
-                let Arrival { timestamp, number, awaits, .. } = *arrival;
-                self.put(range.start, Held { content, timestamp, number, awaits });
+                let Arrival { timestamp, number, depends_on, .. } = *arrival;
+                self.put(range.start, Held { content, timestamp, number, depends_on });
             }
             range.start = held.end;
         }
@@ -231,8 +231,8 @@ impl Pending {
     fn put_piece(&mut self, arrival: &Arrival<'_>, range: Range<u64>) {
         if range.start < range.end {
             let content = Content::Bytes(slice(arrival.bytes, arrival.start, &range).into());
-            let Arrival { timestamp, number, awaits, .. } = *arrival;
-            self.put(range.start, Held { content, timestamp, number, awaits });
+            let Arrival { timestamp, number, depends_on, .. } = *arrival;
+            self.put(range.start, Held { content, timestamp, number, depends_on });
         }
     }
 

@@ -68,7 +68,7 @@ pub(crate) struct Parked {
     pub(crate) packet_len: u32,
     pub(crate) timestamp: u64,
     pub(crate) number: u64,
-    pub(crate) awaits: u64,
+    pub(crate) depends_on: u64,
 }
 
 /// Another sequence space on the same addresses and ports.
@@ -401,7 +401,7 @@ mod tests {
             packet_len: 41,
             timestamp: 0,
             number: 0,
-            awaits: 0,
+            depends_on: 0,
         };
         let mut quarantine = Quarantine::default();
         assert!(quarantine.is_empty());

@@ -5,7 +5,7 @@ mod direction;
 use crate::history::{History, Seen};
 use crate::{FlowSide, Orientation};
 
-/// The index of a backlog that does not exist.
+/// The index of a reassembly that does not exist.
 pub(crate) const NONE: u32 = u32::MAX;
 /// The maximum distance behind the next expected byte at which an acknowledgement is ordinary. It
 /// is more than most connections have in flight. An acknowledgement further behind may have wrapped
@@ -31,7 +31,7 @@ pub(crate) struct Slot {
     pub(crate) state: State,
     pub(crate) protocol: u8,
     pub(crate) flags: SlotFlags,
-    pub(crate) calm: Calm,
+    pub(crate) fast_path: FastPath,
 }
 
 const _: () = assert!(size_of::<Slot>() == 128);
@@ -75,8 +75,8 @@ pub(crate) struct Direction {
     /// [`latest_timestamp`](Self::latest_timestamp), so it must be set to 0 when a FIN turns out to
     /// be false.
     pub(crate) fin: u32,
-    /// The direction's [`Backlog`](crate::backlog::Backlog), or [`NONE`].
-    pub(crate) backlog: u32,
+    /// The direction's [`Reassembly`](crate::reassembly::Reassembly), or [`NONE`].
+    pub(crate) reassembly: u32,
     pub(crate) flags: DirectionFlags,
     pub(crate) scale: Scale,
     /// The letters of the history that this side has noted.
@@ -136,7 +136,7 @@ impl Totals {
 /// One bit for each side: `true` if a segment that this side sends may take the fast path. The slow
 /// path recomputes it, and it is valid until anything but the fast path changes the flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Calm(u8);
+pub(crate) struct FastPath(u8);
 
 /// The state of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -309,7 +309,7 @@ impl Scale {
     }
 }
 
-impl Calm {
+impl FastPath {
     pub(crate) const NO: Self = Self(0);
 
     #[inline(always)]
@@ -342,21 +342,21 @@ impl Slot {
 
     /// Recomputes if the flow may take the fast path: an open connection without any exceptional
     /// state.
-    pub(crate) fn calm_down(&mut self) {
-        self.calm = Calm::NO;
-        if self.nothing_is_amiss() {
+    pub(crate) fn update_fast_path(&mut self) {
+        self.fast_path = FastPath::NO;
+        if self.fast_path_ok() {
             let [initiator, responder] = &self.directions;
             let acked =
                 |direction: &Direction| u8::from(direction.flags.has(DirectionFlags::ACKED));
             let sides = acked(responder) | acked(initiator) << 1;
-            self.calm = Calm(sides & !self.elsewhere());
+            self.fast_path = FastPath(sides & !self.elsewhere());
         }
     }
 
     /// Returns `true` if a segment of this side may take the fast path.
-    pub(crate) fn is_calm(&self, side: FlowSide) -> bool {
+    pub(crate) fn is_fast_path_ok(&self, side: FlowSide) -> bool {
         let peer = self.directions[side.opposite() as usize].flags;
-        self.nothing_is_amiss()
+        self.fast_path_ok()
             && peer.has(DirectionFlags::ACKED)
             && self.elsewhere() >> side as u8 & 1 == 0
     }
@@ -368,7 +368,7 @@ impl Slot {
     }
 
     #[inline]
-    fn nothing_is_amiss(&self) -> bool {
+    fn fast_path_ok(&self) -> bool {
         type F = DirectionFlags;
         let amiss = F::GRACE.or(F::HOLD).or(F::PENDING).or(F::FIN).or(F::QUARANTINE).or(F::EARLY);
         let [initiator, responder] = &self.directions;

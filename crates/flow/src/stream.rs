@@ -9,9 +9,9 @@ mod window;
 mod wrap;
 
 pub(crate) use self::wrap::may_stray;
-use crate::backlog::{Backlog, Backlogs};
 use crate::config::Config;
 use crate::history::{History, Letter, Seen};
+use crate::reassembly::{Reassemblies, Reassembly};
 use crate::slot::{Direction, DirectionFlags as F, NONE};
 use crate::statistics::TableStatistics;
 use crate::table::Drops;
@@ -26,7 +26,7 @@ pub(crate) struct Stream<'t, K, H> {
     pub(crate) history: &'t mut History,
     /// The kinds of segment that the other side has brought to the history.
     pub(crate) peer: Seen,
-    pub(crate) backlogs: &'t mut Backlogs,
+    pub(crate) reassemblies: &'t mut Reassemblies,
     pub(crate) drops: &'t Drops,
     /// The longest packet so far: captured bytes.
     pub(crate) longest: u32,
@@ -61,7 +61,7 @@ pub(crate) struct Payload<'a> {
     pub(crate) packet_len: u32,
     pub(crate) timestamp: u64,
     pub(crate) number: u64,
-    pub(crate) awaits: u64,
+    pub(crate) depends_on: u64,
 }
 
 impl<'a> Payload<'a> {
@@ -121,7 +121,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             && payload.bytes.len() == payload.wire_len as usize
             && !self.is_before_acknowledged(&payload)
         {
-            self.deliver(payload.bytes, payload.timestamp, payload.number, payload.awaits);
+            self.deliver(payload.bytes, payload.timestamp, payload.number, payload.depends_on);
             return;
         }
         if !self.direction.flags.has(F::ANCHORED.or(F::HOLD)) && !self.begin(&payload) {
@@ -157,8 +157,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     ///
     /// If that is more than was captured, the handler is notified, unless the peer's own stream has
     /// a `hole`: then the bytes of the peer that are handed out next were sent before this packet.
-    /// Returns the offset up to which the payload of the packet [awaits](crate::Data::awaits) the
-    /// other side. The packet `answers` if it has payload.
+    /// Returns the offset up to which the payload of the packet [depends
+    /// on](crate::Data::depends_on) the other side. The packet `answers` if it has payload.
     pub(crate) fn acknowledged(
         &mut self,
         acknowledgement: u32,
@@ -185,9 +185,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             self.settle_fin();
             if self.direction.flags.has(F::PENDING)
                 && acknowledgement == self.direction.expected()
-                && let Some(backlog) = self.backlog_mut()
+                && let Some(reassembly) = self.reassembly_mut()
             {
-                backlog.asked = true;
+                reassembly.asked = true;
             }
             return 0;
         }
@@ -219,7 +219,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             }
         }
         if direction.flags.has(F::HOLD) {
-            let first = self.backlog().and_then(|backlog| backlog.pending.first());
+            let first = self.reassembly().and_then(|reassembly| reassembly.pending.first());
             let offset = self.direction.offset(acknowledgement);
             if first.is_some_and(|first| first.cast_signed() == offset) {
                 self.end_hold_at_first();
@@ -242,7 +242,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                 return awaited;
             }
             if awaited > 0 {
-                self.handler.on_awaited(&self.flow, self.side, awaited);
+                self.handler.on_ack_ahead(&self.flow, self.side, awaited);
             }
         }
         0
@@ -251,15 +251,15 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// Time went by.
     pub(crate) fn tick(&mut self) {
         let now = self.now;
-        let Some(backlog) = self.backlog() else { return };
-        if backlog.grace.is_some_and(|grace| grace.deadline <= now) {
+        let Some(reassembly) = self.reassembly() else { return };
+        if reassembly.grace.is_some_and(|grace| grace.deadline <= now) {
             self.end_grace();
         }
         let timeout = self.config.hole_timeout;
-        let Some(backlog) = self.backlog() else { return };
-        if !backlog.pending.is_empty()
+        let Some(reassembly) = self.reassembly() else { return };
+        if !reassembly.pending.is_empty()
             && !self.direction.flags.has(F::HOLD)
-            && backlog.hole_deadline(timeout) <= now
+            && reassembly.hole_deadline(timeout) <= now
         {
             // What waited with the first hole has waited as long.
             while self.give_up_hole(u64::MAX, GapCause::Timeout) {}
@@ -291,7 +291,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             self.empty_quarantine(UnplacedCause::SynNotConfirmed);
             // Of a side of which something was captured, though no data, it is known what it sent
             // if it is known where it began.
-            let beginning = self.backlog().and_then(|backlog| backlog.beginning);
+            let beginning = self.reassembly().and_then(|reassembly| reassembly.beginning);
             let Some(beginning) = beginning.filter(|_| self.direction.seen != Seen::NONE) else {
                 return;
             };
@@ -363,61 +363,61 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     }
 
     fn first_pending(&self) -> Option<u64> {
-        if self.direction.flags.has(F::PENDING) { self.backlog()?.pending.first() } else { None }
+        if self.direction.flags.has(F::PENDING) { self.reassembly()?.pending.first() } else { None }
     }
 
     fn retransmitted(&mut self) {
         self.note(Letter::Retransmission);
         let index = self.ensure_backlog();
-        if let Some(backlog) = self.backlogs.get(index) {
-            backlog.retransmitted += 1;
+        if let Some(reassembly) = self.reassemblies.get(index) {
+            reassembly.retransmitted += 1;
         }
     }
 
     fn reordered(&mut self) {
         let index = self.ensure_backlog();
-        if let Some(backlog) = self.backlogs.get(index) {
-            backlog.reordered += 1;
+        if let Some(reassembly) = self.reassemblies.get(index) {
+            reassembly.reordered += 1;
         }
     }
 
     pub(crate) fn zero_window(&mut self) {
         let index = self.ensure_backlog();
-        if let Some(backlog) = self.backlogs.get(index) {
-            backlog.zero_windows += 1;
+        if let Some(reassembly) = self.reassemblies.get(index) {
+            reassembly.zero_windows += 1;
         }
     }
 
     /// The capture loses the ends of this direction's packets, and their length with them.
     pub(crate) fn loses_tails(&mut self) {
         let index = self.ensure_backlog();
-        if let Some(backlog) = self.backlogs.get(index) {
-            backlog.loses_tails = true;
+        if let Some(reassembly) = self.reassemblies.get(index) {
+            reassembly.loses_tails = true;
         }
     }
 
     fn ensure_backlog(&mut self) -> u32 {
-        if self.direction.backlog == NONE {
+        if self.direction.reassembly == NONE {
             let side = u8::from(self.side == FlowSide::Responder);
-            self.direction.backlog = self.backlogs.allocate(self.flow.id.slot, side);
+            self.direction.reassembly = self.reassemblies.allocate(self.flow.id.slot, side);
         }
-        self.direction.backlog
+        self.direction.reassembly
     }
 
-    /// Drops the backlog if it is no longer needed: most directions have one only while their
-    /// stream is picked up midway, or while a hole is open that is filled.
+    /// Drops the reassembly state if it is no longer needed: most directions have one only while
+    /// their stream is picked up midway, or while a hole is open that is filled.
     fn release_idle_backlog(&mut self) {
-        if self.backlogs.release_idle(self.direction.backlog) {
-            self.direction.backlog = NONE;
+        if self.reassemblies.release_idle(self.direction.reassembly) {
+            self.direction.reassembly = NONE;
         }
     }
 
-    fn backlog(&self) -> Option<&Backlog> {
-        self.backlogs.peek(self.direction.backlog)
+    fn reassembly(&self) -> Option<&Reassembly> {
+        self.reassemblies.peek(self.direction.reassembly)
     }
 
-    fn backlog_mut(&mut self) -> Option<&mut Backlog> {
-        self.backlogs.get(self.direction.backlog)
+    fn reassembly_mut(&mut self) -> Option<&mut Reassembly> {
+        self.reassemblies.get(self.direction.reassembly)
     }
 }
 

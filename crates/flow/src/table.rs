@@ -5,8 +5,10 @@ mod checksums;
 mod doubt;
 mod drops;
 mod expiry;
+mod fast_path;
 mod fragments;
-mod in_order;
+mod handshake_path;
+mod lookup;
 mod memory;
 mod path;
 mod pending_syn;
@@ -16,29 +18,27 @@ mod scope_join;
 mod screen;
 mod tcp;
 mod update;
-mod usual;
-mod work;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::num::NonZeroU128;
 
 pub(crate) use self::drops::Drops;
-use crate::backlog::Backlogs;
 use crate::chunked::Chunked;
 use crate::config::{Config, FlowTableBuilder};
 use crate::delivered::{Delivered, comparing};
 use crate::history::History;
 use crate::index::Index;
+use crate::reassembly::Reassemblies;
 use crate::slot::{
-    Calm, Cold, Counters, Direction, DirectionFlags, NONE, Slot, SlotFlags, State, Totals,
+    Cold, Counters, Direction, DirectionFlags, FastPath, NONE, Slot, SlotFlags, State, Totals,
 };
 use crate::statistics::TableStatistics;
 use crate::stream::Stream;
 use crate::timer::Wheel;
 use crate::{
-    Cause, DefragmentStatistics, Defragmenter, EndReason, Flow, FlowExtractor, FlowHandler, FlowId,
-    FlowSide, NotFollowed, Opening, Orientation, Parser, Timestamp, protocol,
+    Cause, DefragmentStatistics, Defragmenter, EndReason, FirstPacket, Flow, FlowExtractor,
+    FlowHandler, FlowId, FlowSide, NotFollowed, Orientation, Parser, Timestamp, protocol,
 };
 
 /// Follows flows through the packets that it is fed with: tells them apart, puts TCP streams back
@@ -84,7 +84,7 @@ pub struct FlowTable<E: FlowExtractor> {
     finished: u32,
     /// Flows that have not ended.
     live: usize,
-    backlogs: Backlogs,
+    reassemblies: Reassemblies,
     /// By slot: SYNs that may begin another connection on the same addresses and ports.
     pending_syns: HashMap<u32, Vec<pending_syn::PendingSyn>, ahash::RandomState>,
     /// Their payload.
@@ -93,8 +93,8 @@ pub struct FlowTable<E: FlowExtractor> {
     totals: HashMap<u32, [Totals; 2], ahash::RandomState>,
     /// Connections whose directions came in different scopes.
     scope_joins: scope_join::ScopeJoins<E::Key>,
-    /// Room for the batches that are worked on, see [`batch`].
-    rooms: [batch::Room<E::Key>; 3],
+    /// Scratch for the batches that are worked on, see [`batch`].
+    scratches: [batch::Scratch<E::Key>; 3],
     wheel: Wheel,
     idle: expiry::IdleTimes,
     /// No timer fires before this. Nanoseconds.
@@ -142,12 +142,12 @@ impl<E: FlowExtractor> FlowTable<E> {
             hand: 0,
             finished: 0,
             live: 0,
-            backlogs: Backlogs::default(),
+            reassemblies: Reassemblies::default(),
             pending_syns: HashMap::default(),
             pending_syn_bytes: 0,
             totals: HashMap::default(),
             scope_joins: scope_join::ScopeJoins::default(),
-            rooms: Default::default(),
+            scratches: Default::default(),
             wheel: Wheel::new(),
             idle,
             next_timer: u64::MAX,
@@ -206,8 +206,8 @@ impl<E: FlowExtractor> FlowTable<E> {
     pub fn statistics(&self) -> TableStatistics {
         let fragments = self.defragmenter.statistics();
         TableStatistics {
-            pending_bytes: self.backlogs.bytes() as u64,
-            pending_bytes_peak: self.backlogs.peak() as u64,
+            pending_bytes: self.reassemblies.bytes() as u64,
+            pending_bytes_peak: self.reassemblies.peak() as u64,
             fragments: fragments.fragments,
             datagrams: fragments.datagrams,
             fragment_conflicts: fragments.conflicts,
@@ -295,20 +295,20 @@ impl<E: FlowExtractor> FlowTable<E> {
     fn insert(
         &mut self,
         key: E::Key,
-        work: &work::Work,
+        lookup: &lookup::Lookup,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> u32 {
         if self.free.is_empty() && !self.has_room() {
             self.evict(handler);
         }
         let slot = if let Some(slot) = self.free.pop() {
-            self.slots[slot].compact = work.compact;
+            self.slots[slot].compact = lookup.compact;
             self.cold[slot].key = key;
             slot
         } else {
             let slot = self.slots.len() as u32;
             self.slots.push(Slot {
-                compact: work.compact,
+                compact: lookup.compact,
                 last_seen: 0,
                 directions: [Direction::NEW; 2],
                 counters: [Counters::default(); 2],
@@ -317,14 +317,14 @@ impl<E: FlowExtractor> FlowTable<E> {
                 state: State::Free,
                 protocol: 0,
                 flags: SlotFlags::default(),
-                calm: Calm::NO,
+                fast_path: FastPath::NO,
             });
             self.cold.push(Cold { key, history: History::NONE, handshake: 0, reported: 0 });
             self.wheel.push();
             slot
         };
-        self.index.insert(work.hash, slot);
-        if work.compact == 0 && work.protocol == protocol::TCP {
+        self.index.insert(lookup.hash, slot);
+        if lookup.compact == 0 && lookup.protocol == protocol::TCP {
             self.enter_scope(slot);
         }
         slot
@@ -338,7 +338,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         protocol: u8,
         initiator: Orientation,
         state: State,
-        opening: &Opening<'_>,
+        first: &FirstPacket<'_>,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> bool {
         let now = self.now;
@@ -349,7 +349,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         entry.counters = [Counters::default(); 2];
         entry.protocol = protocol;
         entry.state = state;
-        entry.calm = Calm::NO;
+        entry.fast_path = FastPath::NO;
         entry.flags = match initiator {
             Orientation::Forward => SlotFlags::default(),
             Orientation::Reverse => SlotFlags::REVERSE,
@@ -359,7 +359,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         if !self.totals.is_empty() {
             self.totals.remove(&slot);
         }
-        let admitted = handler.admits(&view(slot, &self.slots[slot], &self.cold[slot]), opening);
+        let admitted = handler.admits(&view(slot, &self.slots[slot], &self.cold[slot]), first);
         if admitted {
             self.live += 1;
             self.statistics.flows_started += 1;
@@ -397,9 +397,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         handler: &'t mut H,
         wake: &'t mut u64,
     ) -> Stream<'t, E::Key, H> {
-        let Slot { directions, started, generation, protocol, flags, calm, .. } =
+        let Slot { directions, started, generation, protocol, flags, fast_path, .. } =
             &mut self.slots[slot];
-        *calm = Calm::NO;
+        *fast_path = FastPath::NO;
         let other = &directions[side.opposite() as usize];
         let (peer, peer_closed) = (other.seen, other.flags.has(DirectionFlags::FIN));
         let Cold { key, history, .. } = &mut self.cold[slot];
@@ -422,7 +422,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             direction: &mut directions[side as usize],
             history,
             peer,
-            backlogs: &mut self.backlogs,
+            reassemblies: &mut self.reassemblies,
             drops: &self.drops,
             longest: self.longest,
             config: &self.config,
@@ -475,10 +475,10 @@ impl<E: FlowExtractor> FlowTable<E> {
         handler.on_end(&view(slot, &self.slots[slot], &self.cold[slot]), &record);
         let entry = &mut self.slots[slot];
         entry.state = State::Ended;
-        entry.calm = Calm::NO;
+        entry.fast_path = FastPath::NO;
         for direction in &mut entry.directions {
-            self.backlogs.release(direction.backlog);
-            direction.backlog = NONE;
+            self.reassemblies.release(direction.reassembly);
+            direction.reassembly = NONE;
         }
         self.screen.forget(slot);
         self.live -= 1;

@@ -199,7 +199,7 @@ fn flows_are_expected_before_their_payload_comes() {
         data: usize,
     }
     impl FlowHandler<Key> for Memory {
-        fn expects(&mut self, slot: usize) {
+        fn prefetch_hint(&mut self, slot: usize) {
             self.expected.push(slot);
         }
         fn on_data(&mut self, flow: &Flow<'_, Key>, _: FlowSide, _: Data<'_>) {

@@ -2,8 +2,8 @@
 //! directions of one.
 
 use flow::{
-    Data, FiveTuple, FiveTupleKey, Flow, FlowHandler, FlowId, FlowRecord, FlowSide, FlowTable, Gap,
-    LinkType, Opening, Packet, TableStatistics, Timestamp,
+    Data, FirstPacket, FiveTuple, FiveTupleKey, Flow, FlowHandler, FlowId, FlowRecord, FlowSide,
+    FlowTable, Gap, LinkType, Packet, TableStatistics, Timestamp,
 };
 use flow_testkit::{frame, segments};
 
@@ -101,7 +101,7 @@ struct Seen {
 type Key = FiveTupleKey;
 
 impl FlowHandler<Key> for Seen {
-    fn admits(&mut self, _: &Flow<'_, Key>, _: &Opening<'_>) -> bool {
+    fn admits(&mut self, _: &Flow<'_, Key>, _: &FirstPacket<'_>) -> bool {
         self.asked += 1;
         !self.refuse
     }

@@ -28,7 +28,7 @@ const PROFILE: Profile = Profile {
 };
 /// The number of connections with the same first two bytes of the client's address.
 const ROUND: u32 = 20_000;
-/// What `--memory` stands for if it is not given, and what a process takes besides.
+/// The default of `--memory`, and the memory that a process takes besides.
 const LIMIT: u64 = (256 + 100) << 20;
 /// The growth from the second to the last third of the time: allocators differ from minute to
 /// minute.

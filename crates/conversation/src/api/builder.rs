@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flow::{Flow, FlowExtractor, FlowTableBuilder, Opening};
+use flow::{FirstPacket, Flow, FlowExtractor, FlowTableBuilder};
 use ring_core::PacketSource;
 
 use crate::api::error::Error;
@@ -90,7 +90,7 @@ where
     /// has no payload as a rule.
     pub fn admit(
         mut self,
-        predicate: impl Fn(&Flow<'_, E::Key>, &Opening<'_>) -> bool + Send + Sync + 'static,
+        predicate: impl Fn(&Flow<'_, E::Key>, &FirstPacket<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.admission.predicate = Some(Arc::new(predicate));
         self

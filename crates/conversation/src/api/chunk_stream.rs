@@ -72,8 +72,8 @@ pub enum ChunkEvent<K = FiveTupleKey> {
 /// conversation costs nothing but its place in the flow table and in the sink. What may wait is set
 /// by [`memory`](crate::FlowStreamBuilder::memory) or
 /// [`total_limit`](crate::FlowStreamBuilder::total_limit). On a wire, bytes for which there is no
-/// room become a [gap](crate::GapCause::SlowReader) of exact place and length, and conversations that
-/// begin meanwhile are refused and counted.
+/// room become a [gap](crate::GapCause::SlowReader) of exact place and length, and conversations
+/// that begin meanwhile are refused and counted.
 ///
 /// The chunks of a conversation come in order; those of different conversations roughly in the
 /// order of their packets, a batch at a time. [Causal

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use flow::{Flow, Opening};
+use flow::{FirstPacket, Flow};
 
 use crate::api::settings::OnLimit;
 use crate::engine::counters::Counters;
 
 /// Decides by a flow's key and first packet.
 pub(crate) type Predicate<K> =
-    Arc<dyn Fn(&Flow<'_, K>, &Opening<'_>) -> bool + Send + Sync + 'static>;
+    Arc<dyn Fn(&Flow<'_, K>, &FirstPacket<'_>) -> bool + Send + Sync + 'static>;
 
 /// The rules of admission; shared by the engines of a stream.
 pub(crate) struct Admission<K> {
@@ -29,10 +29,10 @@ impl<K> Admission<K> {
     pub(crate) fn admits(
         &self,
         flow: &Flow<'_, K>,
-        opening: &Opening<'_>,
+        first: &FirstPacket<'_>,
         counters: &Counters,
     ) -> bool {
-        let admits = self.predicate.as_ref().is_none_or(|predicate| predicate(flow, opening));
+        let admits = self.predicate.as_ref().is_none_or(|predicate| predicate(flow, first));
         if !admits {
             counters.rejected.add(1);
         }

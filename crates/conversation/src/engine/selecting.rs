@@ -11,7 +11,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use flow::{
-    Conflict, Data, Datagram, Flow, FlowHandler, FlowRecord, FlowSide, Gap, Opening, TcpFlags,
+    Conflict, Data, Datagram, FirstPacket, Flow, FlowHandler, FlowRecord, FlowSide, Gap, TcpFlags,
     Unplaced, protocol,
 };
 use flow_filter::{Evaluation, Verdict};
@@ -198,14 +198,14 @@ fn watch(evaluations: Box<[Evaluation]>, selected: Selected) -> Option<Box<Watch
 }
 
 impl<K: Clone, H: Sink<K>> FlowHandler<K> for Selecting<K, H> {
-    fn admits(&mut self, flow: &Flow<'_, K>, opening: &Opening<'_>) -> bool {
+    fn admits(&mut self, flow: &Flow<'_, K>, first: &FirstPacket<'_>) -> bool {
         let Self { sink, choice } = self;
-        let Some(choice) = choice else { return sink.admits(flow, opening) };
+        let Some(choice) = choice else { return sink.admits(flow, first) };
         if !sink.wants_flow(flow) {
             choice.next = Some(Place::Open(None));
-            return sink.admits(flow, opening);
+            return sink.admits(flow, first);
         }
-        let midway = flow.protocol == protocol::TCP && !opening.flags.contains(TcpFlags::SYN);
+        let midway = flow.protocol == protocol::TCP && !first.flags.contains(TcpFlags::SYN);
         let evaluations = choice.rules.evaluate(flow, midway);
         match verdict_of(&evaluations) {
             Verdict::Reject => {
@@ -216,10 +216,10 @@ impl<K: Clone, H: Sink<K>> FlowHandler<K> for Selecting<K, H> {
                 let selected = choice.rules.selected(&evaluations, false);
                 sink.mark(selected.clone());
                 choice.next = Some(Place::Open(watch(evaluations, selected)));
-                sink.admits(flow, opening)
+                sink.admits(flow, first)
             }
             Verdict::Undecided => {
-                choice.next = Some(Place::Undecided(Box::new(Held::new(evaluations, opening))));
+                choice.next = Some(Place::Undecided(Box::new(Held::new(evaluations, first))));
                 true
             }
         }
@@ -257,9 +257,9 @@ impl<K: Clone, H: Sink<K>> FlowHandler<K> for Selecting<K, H> {
     }
 
     #[inline]
-    fn on_awaited(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
+    fn on_ack_ahead(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
         match self.choice {
-            None => self.sink.on_awaited(flow, side, offset),
+            None => self.sink.on_ack_ahead(flow, side, offset),
             Some(_) => self.step(flow, &Event::Awaited(side, offset)),
         }
     }
@@ -312,8 +312,8 @@ impl<K: Clone, H: Sink<K>> FlowHandler<K> for Selecting<K, H> {
     }
 
     #[inline]
-    fn expects(&mut self, slot: usize) {
-        self.sink.expects(slot);
+    fn prefetch_hint(&mut self, slot: usize) {
+        self.sink.prefetch_hint(slot);
     }
 
     fn on_end(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {

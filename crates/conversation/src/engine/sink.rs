@@ -10,8 +10,8 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use flow::{
-    Conflict, Data, Datagram, Flow, FlowHandler, FlowId, FlowRecord, FlowSide, Opening, TcpFlags,
-    Unplaced, prefetch_bytes, protocol,
+    Conflict, Data, Datagram, FirstPacket, Flow, FlowHandler, FlowId, FlowRecord, FlowSide,
+    TcpFlags, Unplaced, prefetch_bytes, protocol,
 };
 
 use self::places::Places;
@@ -314,12 +314,12 @@ where
 {
     /// Flows that are not conversations are tracked without asking: what they bring is not kept
     /// anyway.
-    fn admits(&mut self, flow: &Flow<'_, K>, opening: &Opening<'_>) -> bool {
+    fn admits(&mut self, flow: &Flow<'_, K>, first: &FirstPacket<'_>) -> bool {
         if !self.wants(flow) {
             return true;
         }
         let admission = &self.admission;
-        if !admission.admits(flow, opening, &self.counters) {
+        if !admission.admits(flow, first, &self.counters) {
             return false;
         }
         if (admission.on_limit == OnLimit::Refuse && self.is_full())
@@ -329,7 +329,7 @@ where
             return false;
         }
         // It begins next.
-        self.midway = flow.protocol == protocol::TCP && !opening.flags.contains(TcpFlags::SYN);
+        self.midway = flow.protocol == protocol::TCP && !first.flags.contains(TcpFlags::SYN);
         true
     }
 
@@ -361,8 +361,8 @@ where
 
     fn on_data(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
         self.counters.bytes.add(data.bytes.len() as u64);
-        if data.awaits > 0 && self.settings.causal {
-            self.await_other(flow, side, data.awaits);
+        if data.depends_on > 0 && self.settings.causal {
+            self.await_other(flow, side, data.depends_on);
         }
         match self.borrow(data.bytes) {
             Some(bytes) => {
@@ -373,7 +373,7 @@ where
         }
     }
 
-    fn on_awaited(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
+    fn on_ack_ahead(&mut self, flow: &Flow<'_, K>, side: FlowSide, offset: u64) {
         if self.settings.causal
             && let Some(slot) = place::<K, D>(&mut self.slots, flow, self.batch)
         {
@@ -445,7 +445,7 @@ where
     }
 
     #[inline]
-    fn expects(&mut self, slot: usize) {
+    fn prefetch_hint(&mut self, slot: usize) {
         self.slots.prefetch(slot);
     }
 

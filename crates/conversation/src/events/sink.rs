@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use flow::{
-    Conflict, Data, Datagram, Flow, FlowHandler, FlowRecord, FlowSide, Gap, Opening, Unplaced,
+    Conflict, Data, Datagram, FirstPacket, Flow, FlowHandler, FlowRecord, FlowSide, Gap, Unplaced,
 };
 
 use super::flow_event::FlowEvent;
@@ -70,8 +70,8 @@ impl<K: Send + 'static> EventSink<K> {
 }
 
 impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for EventSink<K> {
-    fn admits(&mut self, flow: &Flow<'_, K>, opening: &Opening<'_>) -> bool {
-        self.admission.admits(flow, opening, self.outlet.counters())
+    fn admits(&mut self, flow: &Flow<'_, K>, first: &FirstPacket<'_>) -> bool {
+        self.admission.admits(flow, first, self.outlet.counters())
     }
 
     fn on_start(&mut self, flow: &Flow<'_, K>) {

@@ -6,8 +6,8 @@ use ::flowscope::{DatagramParser, DatagramParserFactory, SessionParser, SessionP
 use bytes::Bytes;
 use flow::flowscope::{Datagrams, MessageHandler, ParserStatistics, Sessions};
 use flow::{
-    Conflict, Data, Datagram, Flow, FlowExtractor, FlowHandler, FlowRecord, FlowSide, FlowTable,
-    Gap, Opening, Timestamp, Unplaced, protocol,
+    Conflict, Data, Datagram, FirstPacket, Flow, FlowExtractor, FlowHandler, FlowRecord, FlowSide,
+    FlowTable, Gap, Timestamp, Unplaced, protocol,
 };
 
 use super::{Mail, MessageEvent, MessageStream};
@@ -177,9 +177,9 @@ where
     P: Parsing<K>,
 {
     /// Flows of other protocols are tracked without asking: nothing is kept of them anyway.
-    fn admits(&mut self, flow: &Flow<'_, K>, opening: &Opening<'_>) -> bool {
+    fn admits(&mut self, flow: &Flow<'_, K>, first: &FirstPacket<'_>) -> bool {
         flow.protocol != P::PROTOCOL
-            || self.admission.admits(flow, opening, self.parsing.mail().outlet.counters())
+            || self.admission.admits(flow, first, self.parsing.mail().outlet.counters())
     }
 
     fn on_start(&mut self, flow: &Flow<'_, K>) {

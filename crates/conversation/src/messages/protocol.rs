@@ -8,8 +8,8 @@ use std::sync::Arc;
 use ::protocol::{DatagramSession, Message, MessageSink, Ports, Registry, Session, Side};
 use bytes::Bytes;
 use flow::{
-    Conflict, Data, Datagram, FiveTupleKey, Flow, FlowExtractor, FlowHandler, FlowId, FlowRecord,
-    FlowSide, FlowTable, Gap, Opening, Orientation, TcpFlags, Timestamp, Unplaced, protocol,
+    Conflict, Data, Datagram, FirstPacket, FiveTupleKey, Flow, FlowExtractor, FlowHandler, FlowId,
+    FlowRecord, FlowSide, FlowTable, Gap, Orientation, TcpFlags, Timestamp, Unplaced, protocol,
 };
 
 use super::{Mail, MessageEvent, MessageStream};
@@ -143,10 +143,9 @@ impl<K> FlowHandler<K> for ProtocolSink<K>
 where
     K: Clone + fmt::Debug + Send + 'static,
 {
-    fn admits(&mut self, flow: &Flow<'_, K>, opening: &Opening<'_>) -> bool {
-        self.midway = flow.protocol == protocol::TCP && !opening.flags.contains(TcpFlags::SYN);
-        !is_parsed(flow.protocol)
-            || self.admission.admits(flow, opening, self.mail.outlet.counters())
+    fn admits(&mut self, flow: &Flow<'_, K>, first: &FirstPacket<'_>) -> bool {
+        self.midway = flow.protocol == protocol::TCP && !first.flags.contains(TcpFlags::SYN);
+        !is_parsed(flow.protocol) || self.admission.admits(flow, first, self.mail.outlet.counters())
     }
 
     fn on_start(&mut self, flow: &Flow<'_, K>) {

@@ -11,7 +11,7 @@ impl Direction {
         acked: 0,
         edge: 0,
         fin: 0,
-        backlog: NONE,
+        reassembly: NONE,
         flags: DirectionFlags(0),
         scale: Scale::NEW,
         seen: Seen::NONE,
@@ -180,7 +180,7 @@ impl Direction {
 
     /// Resets the sequence space.
     pub(crate) const fn forget(&mut self) {
-        *self = Self { backlog: self.backlog, seen: self.seen, ..Self::NEW };
+        *self = Self { reassembly: self.reassembly, seen: self.seen, ..Self::NEW };
     }
 
     /// Sets the sequence number of stream offset 0 in a direction of which nothing was known.

@@ -56,16 +56,16 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     }
 
     fn new_fin(&mut self) {
-        if let Some(backlog) = self.backlog_mut() {
-            backlog.beyond_fin = 0;
-            backlog.crosses_fin = false;
+        if let Some(reassembly) = self.reassembly_mut() {
+            reassembly.beyond_fin = 0;
+            reassembly.crosses_fin = false;
         }
     }
 
     /// `true` if the peer's acknowledgement may be that of a byte in the place of the FIN. The
     /// sender's next byte, or the end of the flow, shows which of the two is true.
     fn is_contested(&self) -> bool {
-        self.backlog().is_some_and(|backlog| backlog.crosses_fin)
+        self.reassembly().is_some_and(|reassembly| reassembly.crosses_fin)
             && self.first_pending() == Some(self.direction.next)
     }
 
@@ -80,8 +80,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let before = self.direction.fin;
         let reached = offset == self.direction.next.cast_signed();
         let index = self.ensure_backlog();
-        if let Some(backlog) = self.backlogs.get(index) {
-            backlog.other_fin = Some(if reached { before } else { sequence });
+        if let Some(reassembly) = self.reassemblies.get(index) {
+            reassembly.other_fin = Some(if reached { before } else { sequence });
         }
         if reached {
             self.direction.fin = sequence;
@@ -120,8 +120,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             let fin = direction.fin;
             self.refute_fin();
             let index = self.ensure_backlog();
-            if let Some(backlog) = self.backlogs.get(index) {
-                backlog.outdone_fin = Some(fin);
+            if let Some(reassembly) = self.reassemblies.get(index) {
+                reassembly.outdone_fin = Some(fin);
             }
             self.drain();
             self.reach_fin();
@@ -134,7 +134,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let fin = acknowledgement.wrapping_sub(1);
         if self.direction.expected() != fin
             || self.direction.flags.has(F::FIN.or(F::PENDING))
-            || self.backlog().and_then(|backlog| backlog.outdone_fin) != Some(fin)
+            || self.reassembly().and_then(|reassembly| reassembly.outdone_fin) != Some(fin)
         {
             return;
         }
@@ -156,10 +156,10 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             }
         }
         self.direction.flags.clear(F::PENDING.or(F::GRACE));
-        if let Some(backlog) = self.backlog_mut() {
-            backlog.grace = None;
+        if let Some(reassembly) = self.reassembly_mut() {
+            reassembly.grace = None;
         }
-        self.backlogs.account(self.direction.backlog);
+        self.reassemblies.account(self.direction.reassembly);
         self.handler.on_fin(&self.flow, self.side, self.direction.next);
     }
 
@@ -169,7 +169,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.direction.flags.clear(F::FIN.or(F::FIN_REACHED));
         // It is no time stamp, which lies there without a FIN.
         self.direction.fin = 0;
-        let other = self.backlog_mut().and_then(|backlog| backlog.other_fin.take());
+        let other = self.reassembly_mut().and_then(|reassembly| reassembly.other_fin.take());
         if let Some(other) = other
             && self.direction.offset(other) > self.direction.next.cast_signed()
         {
@@ -183,9 +183,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     pub(super) fn count_beyond_fin(&mut self) {
         let enough = if self.direction.flags.has(F::ACKED) { REFUTING_DESPITE } else { REFUTING };
         let index = self.ensure_backlog();
-        let Some(backlog) = self.backlogs.get(index) else { return };
-        backlog.beyond_fin += 1;
-        if backlog.beyond_fin >= enough && self.direction.flags.has(F::FIN_REACHED) {
+        let Some(reassembly) = self.reassemblies.get(index) else { return };
+        reassembly.beyond_fin += 1;
+        if reassembly.beyond_fin >= enough && self.direction.flags.has(F::FIN_REACHED) {
             self.refute_fin();
         }
     }

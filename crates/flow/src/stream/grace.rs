@@ -1,8 +1,8 @@
 //! Holes that the receiver has acknowledged.
 
 use super::Stream;
-use crate::backlog::Grace;
 use crate::history::Seen;
+use crate::reassembly::Grace;
 use crate::slot::DirectionFlags as F;
 use crate::{FlowHandler, GapCause};
 
@@ -12,7 +12,8 @@ const DENIALS: u8 = 3;
 impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// A packet of the flow went by: one less to wait for.
     pub(crate) fn count_packet(&mut self) {
-        let Some(grace) = self.backlog_mut().and_then(|backlog| backlog.grace.as_mut()) else {
+        let Some(grace) = self.reassembly_mut().and_then(|reassembly| reassembly.grace.as_mut())
+        else {
             return;
         };
         grace.packets = grace.packets.saturating_sub(1);
@@ -53,7 +54,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
 
     /// `true` if the last number that was acknowledged may be that of a FIN that was not captured.
     fn ends_in_fin(&self, target: u64) -> bool {
-        let pending = self.backlog().and_then(|backlog| backlog.pending.end());
+        let pending = self.reassembly().and_then(|reassembly| reassembly.pending.end());
         !self.direction.flags.has(F::FIN) && pending.is_none_or(|end| end < target)
     }
 
@@ -80,9 +81,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         // The packet that starts it is counted, too.
         let packets = packets.saturating_add(1);
         let index = self.ensure_backlog();
-        if let Some(backlog) = self.backlogs.get(index) {
+        if let Some(reassembly) = self.reassemblies.get(index) {
             let known = self.direction.next;
-            backlog.grace = Some(Grace { target, packets, deadline, known, denials: 0 });
+            reassembly.grace = Some(Grace { target, packets, deadline, known, denials: 0 });
             self.direction.flags.set(F::GRACE);
             *self.wake = (*self.wake).min(deadline);
         }
@@ -93,7 +94,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             self.end_hold_at_first();
             return;
         }
-        let grace = self.backlog_mut().and_then(|backlog| backlog.grace.take());
+        let grace = self.reassembly_mut().and_then(|reassembly| reassembly.grace.take());
         self.direction.flags.clear(F::GRACE);
         if let Some(grace) = grace {
             // A FIN is no byte of the stream, though it was acknowledged with others. If the last
@@ -115,7 +116,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     pub(super) fn renew_grace(&mut self) {
         let packets = self.config.grace_packets.saturating_add(1);
         let deadline = self.now.saturating_add(self.config.grace_time);
-        let Some(grace) = self.backlog_mut().and_then(|backlog| backlog.grace.as_mut()) else {
+        let Some(grace) = self.reassembly_mut().and_then(|reassembly| reassembly.grace.as_mut())
+        else {
             return;
         };
         grace.packets = packets;
@@ -130,7 +132,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let direction = &self.direction;
         let offset = direction.offset(acknowledgement);
         let held = direction.flags.has(F::HOLD);
-        let pending = self.backlog().and_then(|backlog| backlog.pending.end());
+        let pending = self.reassembly().and_then(|reassembly| reassembly.pending.end());
         let end = if held { pending.unwrap_or(0) } else { direction.next };
         if !direction.flags.has(F::GRACE)
             || !direction.flags.has(F::ACKED)
@@ -139,7 +141,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         {
             return;
         }
-        let Some(grace) = self.backlog_mut().and_then(|backlog| backlog.grace.as_mut()) else {
+        let Some(grace) = self.reassembly_mut().and_then(|reassembly| reassembly.grace.as_mut())
+        else {
             return;
         };
         if offset <= grace.known.cast_signed() {
@@ -161,14 +164,14 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             return;
         }
         self.direction.flags.clear(F::GRACE);
-        if let Some(backlog) = self.backlog_mut() {
-            backlog.grace = None;
+        if let Some(reassembly) = self.reassembly_mut() {
+            reassembly.grace = None;
         }
     }
 
     /// The next bytes were cut off by the capture: a full copy may come.
     pub(super) fn await_full_copy(&mut self) {
-        let end = self.backlog().and_then(|backlog| backlog.pending.first_end());
+        let end = self.reassembly().and_then(|reassembly| reassembly.pending.first_end());
         if let Some(end) = end
             && !self.direction.flags.has(F::GRACE)
         {

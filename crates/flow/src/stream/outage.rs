@@ -51,7 +51,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
         let since = quarantine.since();
         self.direction.flags.set(F::QUARANTINE);
-        self.backlogs.account_quarantine(self.direction.backlog);
+        self.reassemblies.account_quarantine(self.direction.reassembly);
         if let Some(since) = since {
             *self.wake = (*self.wake).min(since.saturating_add(self.config.hole_timeout));
         }
@@ -76,21 +76,21 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             packet_len: payload.packet_len,
             timestamp: payload.timestamp,
             number: payload.number,
-            awaits: payload.awaits,
+            depends_on: payload.depends_on,
         }
     }
 
     pub(super) fn quarantine(&mut self) -> Option<&mut Quarantine> {
         let index = self.ensure_backlog();
-        let backlog = self.backlogs.get(index)?;
-        Some(backlog.quarantine.get_or_insert_default())
+        let reassembly = self.reassemblies.get(index)?;
+        Some(reassembly.quarantine.get_or_insert_default())
     }
 
     fn known_quarantine(&mut self) -> Option<&mut Quarantine> {
         if !self.direction.flags.has(F::QUARANTINE) {
             return None;
         }
-        self.backlog_mut()?.quarantine.as_deref_mut()
+        self.reassembly_mut()?.quarantine.as_deref_mut()
     }
 
     /// An acknowledgement by the peer of something that does not fit the stream.
@@ -135,7 +135,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// `true` if an acknowledgement is of another sequence space that is known, nowhere near the
     /// stream.
     pub(super) fn is_elsewhere(&self, acknowledgement: u32) -> bool {
-        let quarantine = self.backlog().and_then(|backlog| backlog.quarantine.as_ref());
+        let quarantine = self.reassembly().and_then(|reassembly| reassembly.quarantine.as_ref());
         quarantine.is_some_and(|quarantine| {
             let near = is_near(self.direction.expected(), acknowledgement);
             quarantine.knows(acknowledgement) && (!near || quarantine.has(acknowledgement))
@@ -144,7 +144,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
 
     /// The reason why bytes from before the SYN have no place.
     pub(super) fn cause_before_syn(&self, sequence: u32) -> UnplacedCause {
-        let quarantine = self.backlog().and_then(|backlog| backlog.quarantine.as_ref());
+        let quarantine = self.reassembly().and_then(|reassembly| reassembly.quarantine.as_ref());
         if quarantine.is_some_and(|quarantine| quarantine.knows(sequence)) {
             UnplacedCause::OtherSequenceSpace
         } else {
@@ -155,7 +155,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// `true` if another sequence space is known to go on at a sequence number ahead of the next
     /// byte. The two may be so near each other that a hole before it would be plausible.
     pub(super) fn continues_elsewhere(&self, sequence: u32) -> bool {
-        let quarantine = self.backlog().and_then(|backlog| backlog.quarantine.as_ref());
+        let quarantine = self.reassembly().and_then(|reassembly| reassembly.quarantine.as_ref());
         quarantine.is_some_and(|quarantine| quarantine.has(sequence))
     }
 
@@ -241,7 +241,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                 packet_len: parked.packet_len,
                 timestamp: parked.timestamp,
                 number: parked.number,
-                awaits: parked.awaits,
+                depends_on: parked.depends_on,
             };
             if parked.wire_len > 0 {
                 self.payload(payload);
@@ -262,9 +262,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             self.direction.flags.clear(F::FIN.or(F::FIN_REACHED));
         }
         while self.give_up_hole(u64::MAX, GapCause::Outage) {}
-        if let Some(backlog) = self.backlog_mut() {
-            backlog.grace = None;
-            backlog.other_fin = None;
+        if let Some(reassembly) = self.reassembly_mut() {
+            reassembly.grace = None;
+            reassembly.other_fin = None;
         }
         self.direction.flags.clear(F::GRACE);
     }
@@ -322,16 +322,16 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
 
     /// To be called after groups were taken out.
     fn settle_quarantine(&mut self) {
-        let index = self.direction.backlog;
-        self.backlogs.account_quarantine(index);
-        let quarantine = self.backlog().and_then(|backlog| backlog.quarantine.as_ref());
+        let index = self.direction.reassembly;
+        self.reassemblies.account_quarantine(index);
+        let quarantine = self.reassembly().and_then(|reassembly| reassembly.quarantine.as_ref());
         if quarantine.is_none_or(|quarantine| quarantine.is_idle()) {
             self.direction.flags.clear(F::QUARANTINE);
         }
-        if let Some(backlog) = self.backlog_mut()
-            && backlog.quarantine.as_ref().is_some_and(|quarantine| quarantine.is_empty())
+        if let Some(reassembly) = self.reassembly_mut()
+            && reassembly.quarantine.as_ref().is_some_and(|quarantine| quarantine.is_empty())
         {
-            backlog.quarantine = None;
+            reassembly.quarantine = None;
         }
     }
 
@@ -358,8 +358,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             return;
         }
         let index = self.ensure_backlog();
-        if let Some(backlog) = self.backlogs.get(index) {
-            backlog.unplaced_bytes += bytes.len() as u64;
+        if let Some(reassembly) = self.reassemblies.get(index) {
+            reassembly.unplaced_bytes += bytes.len() as u64;
         }
         self.statistics.unplaced_bytes += bytes.len() as u64;
         let timestamp = Timestamp::from_nanos(timestamp);
@@ -386,13 +386,13 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.direction.flags.clear(F::EARLY);
         let taken = u64::from(taken);
         let mut held = Vec::new();
-        while let Some(backlog) = self.backlog_mut()
-            && let Some(piece) = backlog.pending.pop_before(u64::MAX)
+        while let Some(reassembly) = self.reassembly_mut()
+            && let Some(piece) = reassembly.pending.pop_before(u64::MAX)
         {
             held.push(piece);
         }
         self.direction.flags.clear(F::PENDING);
-        self.backlogs.account(self.direction.backlog);
+        self.reassemblies.account(self.direction.reassembly);
         for (start, held) in held {
             let (end, bytes) = (start + held.len(), held.bytes().unwrap_or_default());
             let sequence = self.direction.base.wrapping_add(start as u32);
@@ -407,7 +407,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                     packet_len: 0,
                     timestamp: held.timestamp,
                     number: held.number,
-                    awaits: held.awaits,
+                    depends_on: held.depends_on,
                 });
             }
             if let Some(rest) = bytes.get(taken as usize..) {

@@ -1,7 +1,7 @@
 //! The beginning of a stream that is picked up midway.
 
 use super::{Payload, Stream, ahead};
-use crate::backlog::Backlog;
+use crate::reassembly::Reassembly;
 use crate::slot::DirectionFlags as F;
 use crate::{Conflict, FlowHandler, Timestamp, UnplacedCause};
 
@@ -17,7 +17,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let direction = &self.direction;
         (direction.flags.has(F::ACKED) && direction.acked == sequence)
             || (direction.flags.has(F::HINT) && direction.base == sequence)
-            || self.backlog().is_some_and(|backlog| backlog.beginning == Some(sequence))
+            || self.reassembly().is_some_and(|reassembly| reassembly.beginning == Some(sequence))
     }
 
     /// Takes the first payload of a direction without a SYN. Returns `false` if it is no new data.
@@ -59,14 +59,14 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// Records the same of a peer that acknowledges another SYN-ACK than the one that was captured.
     pub(crate) fn note_other_beginning(&mut self, acknowledgement: u32) {
         let index = self.ensure_backlog();
-        if let Some(backlog) = self.backlogs.get(index) {
-            backlog.beginning.get_or_insert(acknowledgement);
+        if let Some(reassembly) = self.reassemblies.get(index) {
+            reassembly.beginning.get_or_insert(acknowledgement);
         }
     }
 
     /// The sequence number at which the stream has begun, if that is known to be before another.
     fn beginning_before(&self, sequence: u32) -> Option<u32> {
-        self.backlog()?.beginning.filter(|&beginning| ahead(sequence, beginning))
+        self.reassembly()?.beginning.filter(|&beginning| ahead(sequence, beginning))
     }
 
     pub(super) fn begin_hold(&mut self, sequence: u32) {
@@ -118,22 +118,22 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.direction.next = 0;
         self.direction.flags.set(F::ANCHORED);
         let now = self.now;
-        if let Some(backlog) = self.backlog_mut() {
-            backlog.grace = None;
-            backlog.since = now;
+        if let Some(reassembly) = self.reassembly_mut() {
+            reassembly.grace = None;
+            reassembly.since = now;
         }
         let mut before = Vec::new();
-        if let Some(backlog) = self.backlog_mut() {
-            while let Some(held) = backlog.pending.pop_before(start) {
+        if let Some(reassembly) = self.reassembly_mut() {
+            while let Some(held) = reassembly.pending.pop_before(start) {
                 before.push(held);
             }
-            backlog.pending.shift(start);
-            if backlog.pending.is_empty() {
+            reassembly.pending.shift(start);
+            if reassembly.pending.is_empty() {
                 self.direction.flags.clear(F::PENDING);
             }
         }
         self.report_conflicts(start);
-        self.backlogs.account(self.direction.backlog);
+        self.reassemblies.account(self.direction.reassembly);
         for (at, held) in before {
             // What was held back from before the beginning is another connection's.
             if let Some(bytes) = held.bytes() {
@@ -156,7 +156,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// Reports the conflicts among segments that were held back, now that the stream has begun at
     /// this offset of the provisional count.
     fn report_conflicts(&mut self, start: u64) {
-        let conflicts = self.backlog_mut().map(Backlog::take_conflicts).unwrap_or_default();
+        let conflicts = self.reassembly_mut().map(Reassembly::take_conflicts).unwrap_or_default();
         for early in conflicts {
             let conflict = Conflict {
                 offset: early.offset.wrapping_sub(start),

@@ -1,9 +1,9 @@
 //! Segments, each put in its place.
 
 use super::{Payload, Stream};
-use crate::backlog::EarlyConflict;
 use crate::history::Letter;
 use crate::pending::{Arrival, Held};
+use crate::reassembly::EarlyConflict;
 use crate::slot::DirectionFlags as F;
 use crate::{Conflict, Data, FlowHandler, Gap, GapCause, Timestamp};
 
@@ -49,7 +49,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let in_order = start == self.direction.next
             && first.is_none_or(|first| first >= start + u64::from(payload.wire_len));
         if in_order {
-            self.deliver(payload.bytes, payload.timestamp, payload.number, payload.awaits);
+            self.deliver(payload.bytes, payload.timestamp, payload.number, payload.depends_on);
             self.cut(end.cast_unsigned(), payload);
             self.hole_shrank();
         } else {
@@ -99,9 +99,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             self.keep(start.cast_unsigned(), tail.bytes, tail);
             if known > 0
                 && tail.wire_len == 1
-                && let Some(backlog) = self.backlog_mut()
+                && let Some(reassembly) = self.reassembly_mut()
             {
-                backlog.crosses_fin = true;
+                reassembly.crosses_fin = true;
             }
             self.count_beyond_fin();
             self.drain();
@@ -134,7 +134,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             self.statistics.repeated_bytes += payload.bytes.len() as u64;
             let (timestamp, packet_number) =
                 (Timestamp::from_nanos(payload.timestamp), payload.number);
-            let data = Data { bytes: payload.bytes, offset, timestamp, packet_number, awaits: 0 };
+            let data =
+                Data { bytes: payload.bytes, offset, timestamp, packet_number, depends_on: 0 };
             self.handler.on_keep_alive(&self.flow, self.side, data);
         }
         self.retransmitted();
@@ -146,7 +147,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
         self.statistics.repeated_bytes += bytes.len() as u64;
         let timestamp = Timestamp::from_nanos(timestamp);
-        let data = Data { bytes, offset, timestamp, packet_number, awaits: 0 };
+        let data = Data { bytes, offset, timestamp, packet_number, depends_on: 0 };
         self.handler.on_repeat(&self.flow, self.side, data);
     }
 
@@ -160,7 +161,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
         let stays = self.config.grace_packets == 0
             || self.urgent == Some(self.direction.expected())
-            || self.backlog().is_some_and(|backlog| backlog.cuts_stay);
+            || self.reassembly().is_some_and(|reassembly| reassembly.cuts_stay);
         if stays {
             self.gap_up_to(end, GapCause::Truncated);
             return;
@@ -172,8 +173,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// No full copy came of a packet that the capture cut short.
     pub(super) fn give_up_cut(&mut self) {
         if let Some((_, held)) = self.pop_pending() {
-            if let Some(backlog) = self.backlog_mut() {
-                backlog.cuts_stay = true;
+            if let Some(reassembly) = self.reassembly_mut() {
+                reassembly.cuts_stay = true;
             }
             self.gap_up_to(self.direction.next + held.len(), GapCause::Truncated);
         }
@@ -200,7 +201,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                 let cause = self.cause_before_syn(payload.sequence);
                 self.unplaced(bytes, payload.sequence, payload.timestamp, payload.number, cause);
             } else {
-                let data = Data { bytes, offset, timestamp, packet_number, awaits: 0 };
+                let data = Data { bytes, offset, timestamp, packet_number, depends_on: 0 };
                 self.handler.on_late(&self.flow, self.side, data);
                 late += bytes.len() as u64;
             }
@@ -212,10 +213,10 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let piece = |from: u64, to: u64| {
             let skip = from.wrapping_sub(start.cast_unsigned()) as usize;
             let bytes = &payload.bytes[skip..skip + (to - from) as usize];
-            Data { bytes, offset: from, timestamp, packet_number, awaits: 0 }
+            Data { bytes, offset: from, timestamp, packet_number, depends_on: 0 }
         };
-        if let Some(backlog) = self.backlogs.get(self.direction.backlog) {
-            backlog.take_late(at, captured, |from, to| {
+        if let Some(reassembly) = self.reassemblies.get(self.direction.reassembly) {
+            reassembly.take_late(at, captured, |from, to| {
                 if at < from {
                     repeated += from - at;
                     self.handler.on_repeat(flow, self.side, piece(at, from));
@@ -248,7 +249,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         bytes: &[u8],
         timestamp: u64,
         packet_number: u64,
-        awaits: u64,
+        depends_on: u64,
     ) {
         if !bytes.is_empty() {
             let offset = self.direction.next;
@@ -258,7 +259,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                 self.renew_grace();
             }
             let timestamp = Timestamp::from_nanos(timestamp);
-            let data = Data { bytes, offset, timestamp, packet_number, awaits };
+            let data = Data { bytes, offset, timestamp, packet_number, depends_on };
             self.handler.on_data(&self.flow, self.side, data);
         }
     }
@@ -266,17 +267,17 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// Holds a segment until its turn comes.
     pub(super) fn keep(&mut self, start: u64, bytes: &[u8], payload: Payload<'_>) {
         let index = self.ensure_backlog();
-        let Some(backlog) = self.backlogs.get(index) else { return };
-        if backlog.pending.is_empty() {
-            backlog.since = self.now;
+        let Some(reassembly) = self.reassemblies.get(index) else { return };
+        if reassembly.pending.is_empty() {
+            reassembly.since = self.now;
             *self.wake = (*self.wake).min(self.now.saturating_add(self.config.hole_timeout));
         }
         let wire_len = u64::from(payload.wire_len);
-        let Payload { timestamp, number, awaits, .. } = payload;
-        let arrival = Arrival { start, bytes, wire_len, timestamp, number, awaits };
+        let Payload { timestamp, number, depends_on, .. } = payload;
+        let arrival = Arrival { start, bytes, wire_len, timestamp, number, depends_on };
         let has_beginning = !self.direction.flags.has(F::HOLD);
         let mut early = Vec::new();
-        backlog.pending.insert(arrival, self.policy, |offset, kept, discarded| {
+        reassembly.pending.insert(arrival, self.policy, |offset, kept, discarded| {
             if kept.bytes == discarded.bytes {
                 // The policy may let the later copy stay, whose packet is then named with the data.
                 let data = Data {
@@ -284,7 +285,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                     offset,
                     timestamp: Timestamp::from_nanos(discarded.timestamp),
                     packet_number: discarded.number,
-                    awaits: 0,
+                    depends_on: 0,
                 };
                 self.statistics.repeated_bytes += discarded.bytes.len() as u64;
                 self.handler.on_repeat(&self.flow, self.side, data);
@@ -314,9 +315,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             };
             self.handler.on_conflict(&self.flow, self.side, conflict);
         });
-        early.into_iter().for_each(|conflict| backlog.keep_conflict(conflict));
+        early.into_iter().for_each(|conflict| reassembly.keep_conflict(conflict));
         self.direction.flags.set(F::PENDING);
-        self.backlogs.account(index);
+        self.reassemblies.account(index);
     }
 
     /// Bytes came in front of the hole, so the sender still works on it: what waits behind it may
@@ -324,9 +325,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     fn hole_shrank(&mut self) {
         let now = self.now;
         if self.direction.flags.has(F::PENDING)
-            && let Some(backlog) = self.backlog_mut()
+            && let Some(reassembly) = self.reassembly_mut()
         {
-            backlog.since = now;
+            reassembly.since = now;
         }
     }
 
@@ -342,16 +343,19 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                 break;
             }
             while self.direction.flags.has(F::FIN)
-                && self.backlog().and_then(|backlog| backlog.pending.first_end()).is_some_and(
-                    |end| end.cast_signed() > self.direction.offset(self.direction.fin),
-                )
+                && self
+                    .reassembly()
+                    .and_then(|reassembly| reassembly.pending.first_end())
+                    .is_some_and(|end| {
+                        end.cast_signed() > self.direction.offset(self.direction.fin)
+                    })
             {
                 // The sender had sent more before its FIN came; so it may have before another FIN.
                 self.refute_fin();
             }
             if !self.front_is_captured()
                 && self.urgent != Some(self.direction.expected())
-                && !self.backlog().is_some_and(|backlog| backlog.cuts_stay)
+                && !self.reassembly().is_some_and(|reassembly| reassembly.cuts_stay)
             {
                 self.await_full_copy();
                 break;
@@ -359,25 +363,25 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             let Some((_, held)) = self.pop_pending() else { break };
             moved = true;
             match held.bytes() {
-                Some(bytes) => self.deliver(bytes, held.timestamp, held.number, held.awaits),
+                Some(bytes) => self.deliver(bytes, held.timestamp, held.number, held.depends_on),
                 None => self.gap_up_to(self.direction.next + held.len(), GapCause::Truncated),
             }
         }
         let (next, now) = (self.direction.next, self.now);
-        let index = self.direction.backlog;
-        if let Some(backlog) = self.backlogs.get(index) {
-            if backlog.grace.is_some_and(|grace| grace.target <= next) {
-                backlog.grace = None;
+        let index = self.direction.reassembly;
+        if let Some(reassembly) = self.reassemblies.get(index) {
+            if reassembly.grace.is_some_and(|grace| grace.target <= next) {
+                reassembly.grace = None;
                 self.direction.flags.clear(F::GRACE);
             }
-            if backlog.pending.is_empty() {
+            if reassembly.pending.is_empty() {
                 self.direction.flags.clear(F::PENDING);
             }
             if moved {
-                backlog.since = now;
-                backlog.asked = false;
-                self.backlogs.account(index);
-                self.backlogs.renew(index);
+                reassembly.since = now;
+                reassembly.asked = false;
+                self.reassemblies.account(index);
+                self.reassemblies.renew(index);
             }
         }
     }
@@ -419,10 +423,10 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
         self.note(Letter::Gap);
         let index = self.ensure_backlog();
-        if let Some(backlog) = self.backlogs.get(index) {
-            backlog.gap_bytes += len;
-            backlog.asked = false;
-            backlog.remember_gap(offset, offset + len);
+        if let Some(reassembly) = self.reassemblies.get(index) {
+            reassembly.gap_bytes += len;
+            reassembly.asked = false;
+            reassembly.remember_gap(offset, offset + len);
         }
         self.statistics.gaps += 1;
         self.statistics.gap_bytes += len;
@@ -433,19 +437,19 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         if !self.direction.flags.has(F::PENDING) {
             return None;
         }
-        self.backlog_mut()?.pending.pop_first()
+        self.reassembly_mut()?.pending.pop_first()
     }
 
     fn front_is_captured(&self) -> bool {
-        self.backlog().is_none_or(|backlog| backlog.pending.first_is_captured())
+        self.reassembly().is_none_or(|reassembly| reassembly.pending.first_is_captured())
     }
 
     pub(super) fn enforce_limits(&mut self) {
         let config = self.config;
-        while let Some(backlog) = self.backlog()
-            && !backlog.pending.is_empty()
-            && (backlog.waiting_bytes() > config.direction_bytes
-                || backlog.pending.len() > config.direction_segments)
+        while let Some(reassembly) = self.reassembly()
+            && !reassembly.pending.is_empty()
+            && (reassembly.waiting_bytes() > config.direction_bytes
+                || reassembly.pending.len() > config.direction_segments)
         {
             self.give_way();
         }

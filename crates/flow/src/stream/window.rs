@@ -17,7 +17,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let direction = &self.direction;
         let next = direction.next.cast_signed();
         if direction.flags.has(F::ACKED) {
-            let pending = self.backlog().and_then(|backlog| backlog.pending.end()).unwrap_or(0);
+            let pending =
+                self.reassembly().and_then(|reassembly| reassembly.pending.end()).unwrap_or(0);
             let reached = direction.offset(direction.edge).max(pending.cast_signed()).max(next);
             reached.saturating_add(SLACK).min(next + BLIND)
         } else {

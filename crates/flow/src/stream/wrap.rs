@@ -49,7 +49,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         if behind <= CROSSED {
             return false;
         }
-        let quarantine = self.backlog().and_then(|backlog| backlog.quarantine.as_ref());
+        let quarantine = self.reassembly().and_then(|reassembly| reassembly.quarantine.as_ref());
         let silence = quarantine.and_then(|quarantine| quarantine.silence_before(sequence));
         let (from, to) = silence.unwrap_or((self.previous, None));
         self.is_ambiguous(behind, from, to.unwrap_or(self.now))
@@ -142,7 +142,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// Bytes of the stream in the packets that the source has lost, if its share in them is that in
     /// all packets since the flow began.
     fn expected_by_drops(&self, quiet_since: u64) -> Option<u64> {
-        let gaps = self.backlog().map_or(0, |backlog| backlog.gap_bytes);
+        let gaps = self.reassembly().map_or(0, |reassembly| reassembly.gap_bytes);
         let begun = self.drops.taken_at(self.flow.started.as_nanos());
         let taken = self.statistics.packets.checked_sub(begun).filter(|taken| *taken > 0)?;
         let lost = self.drops.between(quiet_since, self.now);

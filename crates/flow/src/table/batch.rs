@@ -10,8 +10,8 @@ use crate::{
     Unparsed, VerifyChecksums,
 };
 
-use super::path::{path, usual_path};
-use super::work::{Work, sort};
+use super::lookup::{Lookup, sort};
+use super::path::{common_path, path};
 
 /// Packets that are worked on together: enough for the memory system to fetch many flows at once,
 /// few enough that what is known of them stays in the first-level cache.
@@ -23,8 +23,8 @@ const AHEAD: usize = 8;
 /// The results of looking at the packets of a batch. Tables keep them from call to call, which
 /// saves the allocation.
 #[derive(Debug)]
-pub(super) struct Room<K> {
-    work: Vec<Work>,
+pub(super) struct Scratch<K> {
+    lookup: Vec<Lookup>,
     /// To each work its key, if that has no number.
     keys: Vec<Option<K>>,
 }
@@ -38,8 +38,8 @@ struct Batch<'b, 'p, K> {
     bytes: u64,
     /// The captured bytes of the longest.
     longest: usize,
-    room: Room<K>,
-    /// The number of entries in `room` that are taken.
+    scratch: Scratch<K>,
+    /// The number of entries in `scratch` that are taken.
     prepared: usize,
 }
 
@@ -63,23 +63,23 @@ impl<E: FlowExtractor> FlowTable<E> {
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         let [mut a, mut b, mut c] = [const { [const { None }; BATCH] }; 3];
-        let rooms = std::mem::take(&mut self.rooms);
-        let [mut a, mut b, mut c] = Batch::three([&mut a, &mut b, &mut c], rooms);
+        let scratches = std::mem::take(&mut self.scratches);
+        let [mut a, mut b, mut c] = Batch::three([&mut a, &mut b, &mut c], scratches);
         let (mut before, mut these, mut after) = (&mut a, &mut b, &mut c);
         these.fetch(&mut packets);
-        ask_for(&these.packets[..these.count]);
+        prefetch_headers(&these.packets[..these.count]);
         while these.count > 0 {
             self.prepare_all(before, these, handler);
             after.count = 0;
             if these.count == BATCH {
                 after.fetch(&mut packets);
             }
-            self.work_off(before, these, &after.packets[..after.count], handler);
+            self.drain(before, these, &after.packets[..after.count], handler);
             (before, these, after) = (these, after, before);
         }
         // What is left in it has been looked up.
-        self.work_off(before, these, &[], handler);
-        self.rooms = [a.room, b.room, c.room];
+        self.drain(before, these, &[], handler);
+        self.scratches = [a.scratch, b.scratch, c.scratch];
         self.enforce_memory_limit(handler);
     }
 
@@ -109,12 +109,12 @@ impl<E: FlowExtractor> FlowTable<E> {
     #[inline(always)]
     fn prepare_plain(&mut self, at: usize, batch: &mut Batch<'_, '_, E::Key>) -> bool {
         if let Some(packet) = &batch.packets[at]
-            && let Some(work) = batch.room.work.get_mut(batch.prepared)
+            && let Some(lookup) = batch.scratch.lookup.get_mut(batch.prepared)
             && let Some(plain) = crate::Parser::plain(packet)
         {
             let extracted = self.extractor.extract(packet, &plain.headers());
-            if let Some(key) = self.look_for(work, extracted) {
-                work.take_plain(at, &plain, usual_path(plain.head()));
+            if let Some(key) = self.look_for(lookup, extracted) {
+                lookup.take_plain(at, &plain, common_path(plain.head()));
                 batch.push(key);
             }
             true
@@ -139,27 +139,27 @@ impl<E: FlowExtractor> FlowTable<E> {
             Ok(Parsed::Transport(mut headers)) => {
                 self.verify(&packet, &mut headers);
                 let extracted = self.extractor.extract(&packet, &headers);
-                if let Some(work) = batch.room.work.get_mut(batch.prepared)
-                    && let Some(key) = self.work(work, extracted, at, &packet, &headers)
+                if let Some(lookup) = batch.scratch.lookup.get_mut(batch.prepared)
+                    && let Some(key) = self.lookup(lookup, extracted, at, &packet, &headers)
                 {
                     batch.push(key);
                 }
             }
             Ok(Parsed::Fragment(fragment)) => {
-                self.work_off(before, batch, &[], handler);
-                self.work_off(batch, before, &[], handler);
+                self.drain(before, batch, &[], handler);
+                self.drain(batch, before, &[], handler);
                 self.fragment(&packet, fragment, handler);
             }
             Ok(Parsed::FrameFragment(fragment)) => {
-                self.work_off(before, batch, &[], handler);
-                self.work_off(batch, before, &[], handler);
+                self.drain(before, batch, &[], handler);
+                self.drain(batch, before, &[], handler);
                 self.frame_fragment(&packet, fragment, handler);
             }
             Err(reason) => self.unparsed(Cause::Unparsed(reason)),
         }
         if more {
-            self.work_off(before, batch, &[], handler);
-            self.work_off(batch, before, &[], handler);
+            self.drain(before, batch, &[], handler);
+            self.drain(batch, before, &[], handler);
             self.subframes(&packet, handler);
         }
     }
@@ -206,9 +206,9 @@ impl<E: FlowExtractor> FlowTable<E> {
     ) {
         let mut headers = *headers;
         self.verify(packet, &mut headers);
-        let mut work = Work::NONE;
-        if let Some(key) = self.work(&mut work, extracted, 0, packet, &headers) {
-            self.update(packet, &work, || Some(&key), handler);
+        let mut lookup = Lookup::NONE;
+        if let Some(key) = self.lookup(&mut lookup, extracted, 0, packet, &headers) {
+            self.update(packet, &lookup, || Some(&key), handler);
         }
     }
 
@@ -222,16 +222,16 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     /// Takes out of a packet what its flow needs to know, and begins the search for the flow.
-    fn work(
+    fn lookup(
         &mut self,
-        work: &mut Work,
+        lookup: &mut Lookup,
         extracted: Option<(E::Key, Orientation)>,
         at: usize,
         packet: &Packet<'_>,
         headers: &Headers,
     ) -> Option<E::Key> {
-        if work.take(at, headers, path(packet), sort(headers)) {
-            self.look_for(work, extracted)
+        if lookup.take(at, headers, path(packet), sort(headers)) {
+            self.look_for(lookup, extracted)
         } else {
             self.unparsed(Cause::Unparsed(Unparsed::TooDeep));
             None
@@ -242,16 +242,16 @@ impl<E: FlowExtractor> FlowTable<E> {
     #[inline(always)]
     fn look_for(
         &mut self,
-        work: &mut Work,
+        lookup: &mut Lookup,
         extracted: Option<(E::Key, Orientation)>,
     ) -> Option<E::Key> {
         let Some((key, orientation)) = extracted else {
             self.unparsed(Cause::NoKey);
             return None;
         };
-        work.orientation = orientation;
-        (work.hash, work.compact) = self.hash(&key);
-        self.index.prefetch(work.hash);
+        lookup.orientation = orientation;
+        (lookup.hash, lookup.compact) = self.hash(&key);
+        self.index.prefetch(lookup.hash);
         Some(key)
     }
 
@@ -265,49 +265,49 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// flows.) Headers are asked for one with each packet that is worked on: asked for all at once,
     /// they fill the processor's queue of misses, and what is taken in meanwhile waits behind them.
     #[inline(never)]
-    fn work_off(
+    fn drain(
         &mut self,
         batch: &mut Batch<'_, '_, E::Key>,
         next: &mut Batch<'_, '_, E::Key>,
         after: &[Option<Packet<'_>>],
         handler: &mut impl FlowHandler<E::Key>,
     ) {
-        let Batch { packets, room: Room { work, keys }, prepared, .. } = batch;
+        let Batch { packets, scratch: Scratch { lookup, keys }, prepared, .. } = batch;
         let prepared = std::mem::take(prepared);
-        let searches = &mut next.room.work[..next.prepared];
+        let searches = &mut next.scratch.lookup[..next.prepared];
         let mut touched = 0;
-        for work in &*searches {
-            touched ^= self.index.touch(work.hash);
+        for lookup in &*searches {
+            touched ^= self.index.load(lookup.hash);
         }
         black_box(touched);
-        for work in searches {
-            self.search(work);
+        for lookup in searches {
+            self.search(lookup);
         }
-        let these = &work[..prepared];
-        for (at, work) in these.iter().enumerate() {
-            ask_for(after.get(at));
+        let these = &lookup[..prepared];
+        for (at, lookup) in these.iter().enumerate() {
+            prefetch_headers(after.get(at));
             if let Some(soon) = these.get(at + AHEAD)
                 && soon.payload_len > 0
                 && soon.candidate != NONE
             {
-                handler.expects(soon.candidate as usize);
+                handler.prefetch_hint(soon.candidate as usize);
             }
-            if let Some(Some(packet)) = packets.get(usize::from(work.packet)) {
+            if let Some(Some(packet)) = packets.get(usize::from(lookup.packet)) {
                 let key = || keys.get(at).and_then(Option::as_ref);
-                self.update(packet, work, key, handler);
+                self.update(packet, lookup, key, handler);
             }
         }
-        ask_for(after.iter().skip(prepared));
+        prefetch_headers(after.iter().skip(prepared));
     }
 
     /// Finds the slot that probably is the flow's, and prefetches it.
     #[inline(always)]
-    fn search(&self, work: &mut Work) {
-        let Some(candidate) = self.index.candidate(work.hash) else { return };
-        work.candidate = candidate;
+    fn search(&self, lookup: &mut Lookup) {
+        let Some(candidate) = self.index.candidate(lookup.hash) else { return };
+        lookup.candidate = candidate;
         let slot = &self.slots[candidate];
-        let changes = work.tcp.flags.intersects(TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST);
-        if work.compact == 0 || changes {
+        let changes = lookup.tcp.flags.intersects(TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST);
+        if lookup.compact == 0 || changes {
             let cold = &self.cold[candidate];
             prefetch(&cold.key);
             if changes {
@@ -320,26 +320,26 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 }
 
-impl<K> Default for Room<K> {
+impl<K> Default for Scratch<K> {
     fn default() -> Self {
-        Self { work: Vec::new(), keys: Vec::new() }
+        Self { lookup: Vec::new(), keys: Vec::new() }
     }
 }
 
 impl<'b, 'p, K> Batch<'b, 'p, K> {
     fn three(
         [a, b, c]: [&'b mut [Option<Packet<'p>>; BATCH]; 3],
-        [x, y, z]: [Room<K>; 3],
+        [x, y, z]: [Scratch<K>; 3],
     ) -> [Self; 3] {
         [Self::new(a, x), Self::new(b, y), Self::new(c, z)]
     }
 
-    fn new(packets: &'b mut [Option<Packet<'p>>; BATCH], mut room: Room<K>) -> Self {
-        if room.work.len() < BATCH {
-            room.work.resize(BATCH, Work::NONE);
-            room.keys.resize_with(BATCH, || None);
+    fn new(packets: &'b mut [Option<Packet<'p>>; BATCH], mut scratch: Scratch<K>) -> Self {
+        if scratch.lookup.len() < BATCH {
+            scratch.lookup.resize(BATCH, Lookup::NONE);
+            scratch.keys.resize_with(BATCH, || None);
         }
-        Self { packets, count: 0, bytes: 0, longest: 0, room, prepared: 0 }
+        Self { packets, count: 0, bytes: 0, longest: 0, scratch, prepared: 0 }
     }
 
     /// Takes packets in.
@@ -360,8 +360,8 @@ impl<'b, 'p, K> Batch<'b, 'p, K> {
     #[inline(always)]
     fn push(&mut self, key: K) {
         let at = self.prepared;
-        if self.room.work[at].compact == 0
-            && let Some(place) = self.room.keys.get_mut(at)
+        if self.scratch.lookup[at].compact == 0
+            && let Some(place) = self.scratch.keys.get_mut(at)
         {
             *place = Some(key);
         }
@@ -371,7 +371,7 @@ impl<'b, 'p, K> Batch<'b, 'p, K> {
 
 /// Asks the processor for the headers of packets.
 #[inline(always)]
-fn ask_for<'p>(packets: impl IntoIterator<Item = &'p Option<Packet<'p>>>) {
+fn prefetch_headers<'p>(packets: impl IntoIterator<Item = &'p Option<Packet<'p>>>) {
     for packet in packets.into_iter().flatten() {
         // Shorter ones are rare.
         if let Some(head) = packet.data().first_chunk::<54>() {

@@ -4,8 +4,8 @@ mod outage;
 
 use std::collections::HashMap;
 
+use super::lookup::{Lookup, Sort};
 use super::tcp::Segment;
-use super::work::{Sort, Work};
 use crate::slot::{Direction, DirectionFlags as F, Slot, SlotFlags, State};
 use crate::stream::{Payload, ahead};
 use crate::{
@@ -143,7 +143,7 @@ impl Held {
             packet_len: self.wire_len,
             timestamp: self.timestamp,
             number: self.number,
-            awaits: 0,
+            depends_on: 0,
         }
     }
 }
@@ -156,7 +156,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         &mut self,
         slot: u32,
         packet: &Packet<'_>,
-        work: &Work,
+        lookup: &Lookup,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> bool {
         let entry = &self.slots[slot];
@@ -164,18 +164,18 @@ impl<E: FlowExtractor> FlowTable<E> {
             return false;
         }
         if self.doubts.holds_any() {
-            self.settle_before_outage(slot, work, handler);
-            self.settle_doubts(slot, work, handler);
+            self.settle_before_outage(slot, lookup, handler);
+            self.settle_doubts(slot, lookup, handler);
         }
         let special = TcpFlags::SYN | TcpFlags::RST;
-        if work.payload_wire_len == 0 || work.tcp.flags.intersects(special) {
+        if lookup.payload_wire_len == 0 || lookup.tcp.flags.intersects(special) {
             return false;
         }
         // What may be of another connection is not held against this one's numbers.
         let entry = &self.slots[slot];
         let pending = entry.flags.has(SlotFlags::PENDING_SYN);
         if pending || entry.may_have_closed() {
-            let segment = Segment::of(packet, work);
+            let segment = Segment::of(packet, lookup);
             if pending
                 && (self.is_of_pending_syn(slot, &segment)
                     || self.confirmed_syn(slot, &segment).is_some())
@@ -184,28 +184,28 @@ impl<E: FlowExtractor> FlowTable<E> {
                 return false;
             }
         }
-        let way = work.path.path();
-        if let Some(defect) = self.doubt(slot, packet, work, way)
-            && self.hold_back(slot, packet, work, way, defect, handler)
+        let way = lookup.path.path();
+        if let Some(defect) = self.doubt(slot, packet, lookup, way)
+            && self.hold_back(slot, packet, lookup, way, defect, handler)
         {
             return true;
         }
-        self.trust(slot, work, way);
+        self.trust(slot, lookup, way);
         false
     }
 
     /// Notes what the first packets of a side show: what later ones are held against.
-    pub(super) fn note_greeting(&mut self, slot: u32, work: &Work) {
+    pub(super) fn note_greeting(&mut self, slot: u32, lookup: &Lookup) {
         let entry = &mut self.slots[slot];
         if !entry.is_tcp() || entry.state == State::Ended {
             return;
         }
-        let side = entry.side(work.orientation);
+        let side = entry.side(lookup.orientation);
         let own = &mut entry.directions[side as usize];
         if own.flags.path() == 0 {
-            own.flags.set_path(work.path.path());
+            own.flags.set_path(lookup.path.path());
         }
-        let tcp = &work.tcp;
+        let tcp = &lookup.tcp;
         let is_first = own.flags.has(F::SYN)
             && tcp.flags.contains(TcpFlags::SYN)
             && own.base == tcp.sequence.wrapping_add(1)
@@ -217,30 +217,30 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     /// The reason for which the receiver may discard a segment with payload.
-    fn doubt(&self, slot: u32, packet: &Packet<'_>, work: &Work, way: u8) -> Option<Defect> {
+    fn doubt(&self, slot: u32, packet: &Packet<'_>, lookup: &Lookup, way: u8) -> Option<Defect> {
         let entry = &self.slots[slot];
-        let side = entry.side(work.orientation);
+        let side = entry.side(lookup.orientation);
         let own = &entry.directions[side as usize];
         let peer = &entry.directions[side.opposite() as usize];
-        let tcp = &work.tcp;
+        let tcp = &lookup.tcp;
         // Of a receiver of which nothing is seen it will not be known either what it takes.
         if !own.flags.has(F::ANCHORED) || !own.flags.has(F::ACKED) {
             return None;
         }
         let start = own.offset(tcp.sequence) - own.next.cast_signed();
-        let end = start + i64::from(work.payload_wire_len);
+        let end = start + i64::from(lookup.payload_wire_len);
         if end <= 0 || start.abs() > NEAR {
             return None;
         }
         // A tool may have cut the packet without saying so; then the receiver has it.
-        if work.sort == Sort::Defective(Defect::TooLong)
+        if lookup.sort == Sort::Defective(Defect::TooLong)
             && packet.data().len() < self.longest as usize
             && !self.loses_tails(own)
         {
             return Some(Defect::TooLong);
         }
         // Or a length of 0 and a finished checksum are the work of another tool than the adapter.
-        if work.sort == Sort::Defective(Defect::NoLength) {
+        if lookup.sort == Sort::Defective(Defect::NoLength) {
             return Some(Defect::NoLength);
         }
         // PAWS: the receiver discards a segment with an older timestamp (RFC 7323, section 5.3).
@@ -284,7 +284,7 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     /// `true` if the capture is known to lose the ends of a direction's packets.
     fn loses_tails(&self, own: &Direction) -> bool {
-        self.backlogs.peek(own.backlog).is_some_and(|backlog| backlog.loses_tails)
+        self.reassemblies.peek(own.reassembly).is_some_and(|reassembly| reassembly.loses_tails)
     }
 
     /// Keeps a segment in doubt; false if there is no room.
@@ -292,12 +292,12 @@ impl<E: FlowExtractor> FlowTable<E> {
         &mut self,
         slot: u32,
         packet: &Packet<'_>,
-        work: &Work,
+        lookup: &Lookup,
         way: u8,
         defect: Defect,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> bool {
-        let side = self.slots[slot].side(work.orientation);
+        let side = self.slots[slot].side(lookup.orientation);
         if let Some(list) = self.doubts.flows.get(&slot) {
             let of_window = defect == Defect::Window;
             let alike = |held: &&Held| (held.defect == Defect::Window) == of_window;
@@ -307,7 +307,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             let impatient = |held: &Held| self.now.saturating_sub(held.since) > PATIENCE;
             if open.clone().count() >= SEGMENTS || open.clone().next().is_some_and(impatient) {
                 self.give_in(slot, side, way, defect, handler);
-                if self.doubt(slot, packet, work, way).is_none() {
+                if self.doubt(slot, packet, lookup, way).is_none() {
                     return false;
                 }
             } else if alike.count() >= BEYOND_WINDOW {
@@ -315,7 +315,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             }
         }
         let Segment { sequence, acknowledgement, flags, window, payload, .. } =
-            Segment::of(packet, work);
+            Segment::of(packet, lookup);
         let held = Held {
             side,
             defect,
@@ -326,7 +326,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             flags,
             window,
             payload: payload.into(),
-            payload_wire_len: work.payload_wire_len,
+            payload_wire_len: lookup.payload_wire_len,
             wire_len: packet.wire_len(),
             timestamp: packet.timestamp().as_nanos(),
             number: packet.number(),
@@ -347,9 +347,9 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     /// A segment that was not in doubt: later ones are held against it.
-    fn trust(&mut self, slot: u32, work: &Work, way: u8) {
+    fn trust(&mut self, slot: u32, lookup: &Lookup, way: u8) {
         let entry = &mut self.slots[slot];
-        let side = entry.side(work.orientation);
+        let side = entry.side(lookup.orientation);
         let is_stamped = entry.is_stamped();
         let own = &mut entry.directions[side as usize];
         if own.flags.path() == 0 {
@@ -358,29 +358,34 @@ impl<E: FlowExtractor> FlowTable<E> {
         // The rule by which the receiver updates TS.Recent (RFC 7323, section 4.3). Without it a
         // forged segment ahead of the stream would make true ones look old.
         if is_stamped
-            && work.tcp.options.contains(TcpOptions::TIMESTAMP)
-            && work.tcp.sequence == own.expected()
-            && !ahead(work.tcp.sequence, own.acked)
-            && ahead(work.tcp.timestamp, own.latest_timestamp())
+            && lookup.tcp.options.contains(TcpOptions::TIMESTAMP)
+            && lookup.tcp.sequence == own.expected()
+            && !ahead(lookup.tcp.sequence, own.acked)
+            && ahead(lookup.tcp.timestamp, own.latest_timestamp())
         {
-            own.set_latest_timestamp(work.tcp.timestamp);
+            own.set_latest_timestamp(lookup.tcp.timestamp);
         }
     }
 
     /// Looks at the segments in doubt of a flow in the light of another of its segments.
-    fn settle_doubts(&mut self, slot: u32, work: &Work, handler: &mut impl FlowHandler<E::Key>) {
+    fn settle_doubts(
+        &mut self,
+        slot: u32,
+        lookup: &Lookup,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
         let generation = self.slots[slot].generation;
-        let sender = self.slots[slot].side(work.orientation);
-        if work.tcp.flags.contains(TcpFlags::ACK)
+        let sender = self.slots[slot].side(lookup.orientation);
+        if lookup.tcp.flags.contains(TcpFlags::ACK)
             && let Some(list) = self.doubts.flows.get_mut(&slot)
         {
             for held in list.iter_mut().filter(|held| held.side != sender) {
-                held.refused |= !ahead(work.tcp.acknowledgement, held.sequence);
+                held.refused |= !ahead(lookup.tcp.acknowledgement, held.sequence);
             }
         }
         loop {
             let Some(list) = self.doubts.flows.get(&slot) else { return };
-            let verdict = |(at, held)| Some((at, self.verdict(slot, held, sender, &work.tcp)?));
+            let verdict = |(at, held)| Some((at, self.verdict(slot, held, sender, &lookup.tcp)?));
             let Some((at, verdict)) = list.iter().enumerate().find_map(verdict) else { return };
             let Some(mut held) = self.take_held(slot, at) else { return };
             match verdict {
@@ -453,8 +458,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         let (Ok(first), Ok(end)) = (u64::try_from(range.0), u64::try_from(range.1)) else {
             return false;
         };
-        let backlog = self.backlogs.peek(own.backlog).filter(|_| own.flags.has(F::PENDING));
-        backlog.is_some_and(|backlog| backlog.pending.covers(first..end, PIECES))
+        let reassembly =
+            self.reassemblies.peek(own.reassembly).filter(|_| own.flags.has(F::PENDING));
+        reassembly.is_some_and(|reassembly| reassembly.pending.covers(first..end, PIECES))
     }
 
     /// Too many segments of a flow are in doubt, or for too long. Those that took another way are
@@ -516,9 +522,9 @@ impl<E: FlowExtractor> FlowTable<E> {
     ) {
         let own = &self.slots[slot].directions[side as usize];
         let timeout = self.config.hole_timeout;
-        let Some(backlog) = self.backlogs.peek(own.backlog) else { return };
-        let hole = own.flags.has(F::PENDING) && backlog.hole_deadline(timeout) <= self.now;
-        let since = backlog.quarantine.as_ref().and_then(|quarantine| quarantine.since());
+        let Some(reassembly) = self.reassemblies.peek(own.reassembly) else { return };
+        let hole = own.flags.has(F::PENDING) && reassembly.hole_deadline(timeout) <= self.now;
+        let since = reassembly.quarantine.as_ref().and_then(|quarantine| quarantine.since());
         let outage = since.is_some_and(|since| since.saturating_add(timeout) <= self.now);
         if !hole && !outage {
             return;

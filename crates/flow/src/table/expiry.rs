@@ -87,12 +87,12 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     fn look_at(&mut self, slot: u32, handler: &mut impl FlowHandler<E::Key>) {
-        let backlogs = DirectionFlags::GRACE
+        let reassemblies = DirectionFlags::GRACE
             .or(DirectionFlags::HOLD)
             .or(DirectionFlags::PENDING)
             .or(DirectionFlags::QUARANTINE);
         for side in [FlowSide::Initiator, FlowSide::Responder] {
-            if self.slots[slot].directions[side as usize].flags.has(backlogs) {
+            if self.slots[slot].directions[side as usize].flags.has(reassemblies) {
                 self.decide_doubts(slot, side, handler);
                 let mut wake = u64::MAX;
                 self.stream(slot, side, handler, &mut wake).tick();
@@ -159,8 +159,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         let mut deadline = self.idle_deadline(slot).unwrap_or(u64::MAX);
         deadline = deadline.min(self.next_report(slot).unwrap_or(u64::MAX));
         for direction in &self.slots[slot].directions {
-            if let Some(backlog) = self.backlogs.peek(direction.backlog) {
-                deadline = deadline.min(backlog.deadline(self.config.hole_timeout));
+            if let Some(reassembly) = self.reassemblies.peek(direction.reassembly) {
+                deadline = deadline.min(reassembly.deadline(self.config.hole_timeout));
             }
         }
         if deadline == u64::MAX {

@@ -45,7 +45,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     #[must_use]
     pub fn memory(&self) -> usize {
         let delivered = self.delivered.as_ref().map_or(0, |delivered| delivered.bytes());
-        self.flow_bytes() + self.backlogs.free_bytes() + self.backlogs.bytes() + delivered
+        self.flow_bytes() + self.reassemblies.free_bytes() + self.reassemblies.bytes() + delivered
     }
 
     /// The memory of flows. Slots that are free are not returned, so they count.
@@ -59,14 +59,14 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     /// The part of it that the end of flows returns.
     fn reclaimable_bytes(&self) -> usize {
-        self.backlogs.own_bytes() + self.live * self.memory.each_flow
+        self.reassemblies.own_bytes() + self.live * self.memory.each_flow
     }
 
     /// The memory that flows may take: all but the share of pending bytes, which give way before
     /// flows do, and what the caller keeps besides, which the table cannot shorten.
     fn flow_limit(&self) -> usize {
         let limit = self.config.memory_bytes;
-        let pending = self.backlogs.bytes().min(limit / PENDING_SHARE);
+        let pending = self.reassemblies.bytes().min(limit / PENDING_SHARE);
         limit.saturating_sub((pending + self.memory.besides).max(limit / PENDING_SHARE))
     }
 
@@ -79,7 +79,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     pub(super) fn is_at_memory_limit(&self) -> bool {
         let another = Self::SLOT + self.memory.each_flow;
         self.config.memory_bytes < usize::MAX
-            && self.flow_bytes() + self.backlogs.free_bytes() + another > self.flow_limit()
+            && self.flow_bytes() + self.reassemblies.free_bytes() + another > self.flow_limit()
             // Eviction needs a slot.
             && self.slots.len() > 0
     }
@@ -99,10 +99,10 @@ impl<E: FlowExtractor> FlowTable<E> {
         if self.config.memory_bytes == usize::MAX {
             return;
         }
-        if self.backlogs.bytes() > self.pending_limit() {
+        if self.reassemblies.bytes() > self.pending_limit() {
             self.enforce_table_limit(handler);
         }
-        // Backlogs and the caller's memory grow with flows that go on as well.
+        // Reassemblies and the caller's memory grow with flows that go on as well.
         for _ in 0..AT_ONCE {
             if self.flow_bytes() <= self.flow_limit()
                 || self.reclaimable_bytes() < self.config.memory_bytes / WORTHWHILE
@@ -116,7 +116,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// The memory that remains for delivered bytes.
     pub(crate) fn remembered_limit(&self) -> Option<usize> {
         let limit = self.config.memory_bytes;
-        let taken = self.flow_bytes() + self.backlogs.bytes() + self.memory.besides;
+        let taken = self.flow_bytes() + self.reassemblies.bytes() + self.memory.besides;
         (limit < usize::MAX).then(|| shared(limit).saturating_sub(taken).max(limit / 256))
     }
 

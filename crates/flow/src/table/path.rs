@@ -24,7 +24,7 @@ pub(super) fn path(packet: &Packet<'_>) -> u8 {
 
 /// The same for an Ethernet frame whose time to live is not low.
 #[inline(always)]
-pub(super) fn usual_path<const LEN: usize>(frame: &[u8; LEN]) -> u8 {
+pub(super) fn common_path<const LEN: usize>(frame: &[u8; LEN]) -> u8 {
     tag(frame, 0)
 }
 

@@ -12,7 +12,7 @@ pub(super) use evidence::Confirmed;
 use super::tcp::Segment;
 use crate::history::Seen;
 use crate::quarantine::Parked;
-use crate::slot::{Calm, Direction, DirectionFlags as F, SlotFlags, State};
+use crate::slot::{Direction, DirectionFlags as F, FastPath, SlotFlags, State};
 use crate::stream::ahead;
 use crate::{EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, TcpFlags, UnplacedCause};
 
@@ -168,9 +168,11 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// `true` for a sequence number ahead of all that was captured or acknowledged of a direction,
     /// its FIN included.
     fn is_beyond(&self, direction: &Direction, sequence: u32) -> bool {
-        let backlog =
-            self.backlogs.peek(direction.backlog).filter(|_| direction.flags.has(F::PENDING));
-        let pending = backlog.and_then(|backlog| backlog.pending.end()).unwrap_or(0);
+        let reassembly = self
+            .reassemblies
+            .peek(direction.reassembly)
+            .filter(|_| direction.flags.has(F::PENDING));
+        let pending = reassembly.and_then(|reassembly| reassembly.pending.end()).unwrap_or(0);
         let acked =
             if direction.flags.has(F::ACKED) { direction.offset(direction.acked) } else { 0 };
         let end = direction.next.max(pending).cast_signed().max(acked);
@@ -266,7 +268,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let entry = &mut self.slots[slot];
         let after_fin = entry.directions.iter().any(|direction| direction.flags.has(F::FIN));
         entry.flags.set(SlotFlags::PENDING_SYN);
-        entry.calm = Calm::NO;
+        entry.fast_path = FastPath::NO;
         let fits = self.pending_syn_bytes + segment.payload.len() <= PAYLOAD;
         let payload = if fits { segment.payload } else { &[] };
         self.pending_syn_bytes += payload.len();
@@ -386,12 +388,12 @@ impl<E: FlowExtractor> FlowTable<E> {
             } else {
                 // What the other answer acknowledged was said by nobody.
                 peer.flags.clear(F::ACKED.or(F::GRACE));
-                if let Some(backlog) = self.backlogs.get(peer.backlog) {
-                    backlog.grace = None;
+                if let Some(reassembly) = self.reassemblies.get(peer.reassembly) {
+                    reassembly.grace = None;
                 }
             }
             entry.flags.clear(SlotFlags::HANDSHAKE);
-            self.ordinary(slot, &segment, handler);
+            self.established(slot, &segment, handler);
             if let Some(answer) = answer {
                 self.segment(slot, &answer, handler);
             }
@@ -402,7 +404,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             if !self.open_as(slot, &segment, !syn.answers(), handler) {
                 return;
             }
-            self.ordinary(slot, &segment, handler);
+            self.established(slot, &segment, handler);
             if let Some(answer) = answer {
                 self.segment(slot, &answer, handler);
             }
@@ -433,14 +435,14 @@ impl<E: FlowExtractor> FlowTable<E> {
     fn take_parked(&mut self, slot: u32) -> Vec<(FlowSide, Parked)> {
         let mut all = Vec::new();
         for side in [FlowSide::Initiator, FlowSide::Responder] {
-            let index = self.slots[slot].directions[side as usize].backlog;
-            if let Some(backlog) = self.backlogs.get(index)
-                && let Some(quarantine) = &mut backlog.quarantine
+            let index = self.slots[slot].directions[side as usize].reassembly;
+            if let Some(reassembly) = self.reassemblies.get(index)
+                && let Some(quarantine) = &mut reassembly.quarantine
             {
                 let groups = std::mem::take(&mut quarantine.groups).into_iter();
                 all.extend(groups.flat_map(|group| group.segments).map(|parked| (side, parked)));
             }
-            self.backlogs.account_quarantine(index);
+            self.reassemblies.account_quarantine(index);
         }
         all.sort_by_key(|(_, parked)| parked.number);
         all
@@ -466,7 +468,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// FIN and its acknowledgement were forged: either way it goes on in a flow of its own.
     pub(super) fn follow_quarantine(&mut self, slot: u32, handler: &mut impl FlowHandler<E::Key>) {
         let goes_on = |direction: &Direction| {
-            let quarantine = self.backlogs.peek(direction.backlog)?.quarantine.as_ref()?;
+            let quarantine = self.reassemblies.peek(direction.reassembly)?.quarantine.as_ref()?;
             let mut groups = quarantine.groups.iter();
             groups.find(|group| group.acknowledged.is_some() && !group.announced)
         };

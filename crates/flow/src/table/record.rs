@@ -49,8 +49,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         let mut totals = self.totals.get(&slot).map_or_else(Totals::default, |totals| totals[side]);
         totals.add(entry.counters[side]);
         let Totals { packets, payload_bytes, wire_bytes } = totals;
-        let backlog = self.backlogs.peek(direction.backlog);
-        let gap_bytes = backlog.map_or(0, |backlog| backlog.gap_bytes);
+        let reassembly = self.reassemblies.peek(direction.reassembly);
+        let gap_bytes = reassembly.map_or(0, |reassembly| reassembly.gap_bytes);
         let anchored = direction.flags.has(DirectionFlags::ANCHORED);
         SideCounters {
             packets,
@@ -64,11 +64,11 @@ impl<E: FlowExtractor> FlowTable<E> {
             } else {
                 0
             },
-            retransmitted: backlog.map_or(0, |backlog| backlog.retransmitted),
-            reordered: backlog.map_or(0, |backlog| backlog.reordered),
+            retransmitted: reassembly.map_or(0, |reassembly| reassembly.retransmitted),
+            reordered: reassembly.map_or(0, |reassembly| reassembly.reordered),
             gap_bytes,
-            unplaced_bytes: backlog.map_or(0, |backlog| backlog.unplaced_bytes),
-            zero_windows: backlog.map_or(0, |backlog| backlog.zero_windows),
+            unplaced_bytes: reassembly.map_or(0, |reassembly| reassembly.unplaced_bytes),
+            zero_windows: reassembly.map_or(0, |reassembly| reassembly.zero_windows),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::tcp::Segment;
 use crate::history::Letter;
-use crate::slot::{Calm, DirectionFlags as F, SlotFlags, State};
+use crate::slot::{DirectionFlags as F, FastPath, SlotFlags, State};
 use crate::{FlowExtractor, FlowSide, FlowTable, TcpFlags};
 
 impl<E: FlowExtractor> FlowTable<E> {
@@ -29,15 +29,15 @@ impl<E: FlowExtractor> FlowTable<E> {
                 && (segment.sequence == own.fin || segment.sequence == own.fin.wrapping_add(1)))
             || (own.flags.has(F::PENDING)
                 && self
-                    .backlogs
-                    .peek(own.backlog)
-                    .and_then(|backlog| backlog.pending.end())
+                    .reassemblies
+                    .peek(own.reassembly)
+                    .and_then(|reassembly| reassembly.pending.end())
                     .is_some_and(|end| segment.sequence == own.base.wrapping_add(end as u32)));
         let in_window =
             !known || own.offset(segment.sequence).abs_diff(own.next.cast_signed()) < 1 << 20;
         let seen = &mut entry.directions[side as usize].seen;
         self.cold[slot].history.note(seen, peer.seen, side, Letter::Reset);
-        entry.calm = Calm::NO;
+        entry.fast_path = FastPath::NO;
         if refused || expected {
             if entry.state != State::Closing {
                 entry.state = State::Reset;

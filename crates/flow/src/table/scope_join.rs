@@ -21,8 +21,8 @@
 use std::collections::HashMap;
 use std::num::NonZeroU128;
 
-use super::work::Work;
-use crate::slot::{Calm, Direction, DirectionFlags as F, NONE, SlotFlags, State};
+use super::lookup::Lookup;
+use crate::slot::{Direction, DirectionFlags as F, FastPath, NONE, SlotFlags, State};
 use crate::stream::ahead;
 use crate::{
     FlowExtractor, FlowHandler, FlowSide, FlowTable, Orientation, TcpFlags, TcpHeader, protocol,
@@ -110,21 +110,21 @@ impl<E: FlowExtractor> FlowTable<E> {
     pub(super) fn across_scopes(
         &mut self,
         found: Option<u32>,
-        work: &Work,
+        lookup: &Lookup,
         key: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> Option<u32> {
         if let Some(slot) = found {
             if self.joins_scopes() {
-                self.compare_with_joined(slot, work);
+                self.compare_with_joined(slot, lookup);
             }
             return found;
         }
-        let plain = work.compact != 0 && !self.has_scopes();
-        if plain || work.protocol != protocol::TCP || !self.extractor.is_connection() {
+        let plain = lookup.compact != 0 && !self.has_scopes();
+        if plain || lookup.protocol != protocol::TCP || !self.extractor.is_connection() {
             return None;
         }
-        self.find_in_other_scope(work, key, handler)
+        self.find_in_other_scope(lookup, key, handler)
     }
 
     /// `true` if a flow is in a VLAN or a tunnel.
@@ -142,11 +142,11 @@ impl<E: FlowExtractor> FlowTable<E> {
     #[inline(never)]
     fn find_in_other_scope(
         &mut self,
-        work: &Work,
+        lookup: &Lookup,
         key: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> Option<u32> {
-        let expanded = NonZeroU128::new(work.compact).and_then(E::expand);
+        let expanded = NonZeroU128::new(lookup.compact).and_then(E::expand);
         let key = expanded.as_ref().or(key)?;
         let outside = self.extractor.without_scope(key);
         if outside.is_none() && self.scope_joins.neighbours.is_empty() {
@@ -156,25 +156,25 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.settle_if_due(joined.slot, handler);
         }
         if let Some(joined) = self.scope_joins.joined.get(key).copied() {
-            if self.stays_joined(key, joined, work) {
-                self.mark(joined, work.orientation);
+            if self.stays_joined(key, joined, lookup) {
+                self.mark(joined, lookup.orientation);
                 return Some(joined.slot);
             }
             self.part(key);
         }
-        let slot = self.continued_by(work, key, outside.as_ref(), handler)?;
+        let slot = self.continued_by(lookup, key, outside.as_ref(), handler)?;
         let keys = self.scope_joins.keys.entry(slot).or_default();
         if keys.len() >= JOINS {
             return None;
         }
         keys.push(key.clone());
-        let shared = self.only_side(slot) == Some(self.slots[slot].side(work.orientation));
+        let shared = self.only_side(slot) == Some(self.slots[slot].side(lookup.orientation));
         let mut brings = [false; 2];
-        brings[work.orientation as usize] = true;
+        brings[lookup.orientation as usize] = true;
         let joined = Joined { slot, brings, shared };
         self.scope_joins.joined.insert(key.clone(), joined);
         self.statistics.scopes_joined += 1;
-        self.mark(joined, work.orientation);
+        self.mark(joined, lookup.orientation);
         Some(slot)
     }
 
@@ -185,7 +185,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         if !joined.shared {
             let entry = &mut self.slots[joined.slot];
             entry.flags.set(elsewhere(entry.side(orientation)));
-            entry.calm = Calm::NO;
+            entry.fast_path = FastPath::NO;
         }
     }
 
@@ -193,12 +193,12 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// continues.
     fn continued_by(
         &mut self,
-        work: &Work,
+        lookup: &Lookup,
         key: &E::Key,
         outside: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> Option<u32> {
-        let (hash, compact) = outside.map_or((work.hash, work.compact), |key| self.hash(key));
+        let (hash, compact) = outside.map_or((lookup.hash, lookup.compact), |key| self.hash(key));
         let plain = outside.and_then(|key| {
             self.index.find(hash, |slot| {
                 let entry = &self.slots[slot];
@@ -217,7 +217,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             if other_outside.as_ref().unwrap_or(other) != outside.unwrap_or(key) {
                 continue;
             }
-            let Some(evidence) = self.evidence(slot, work) else { continue };
+            let Some(evidence) = self.evidence(slot, lookup) else { continue };
             match best {
                 Some((before, _)) if before > evidence => {}
                 Some((before, _)) if before == evidence => ambiguous = true,
@@ -236,34 +236,38 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     /// The evidence that a segment continues the flow of a slot; `None` if there is no evidence.
-    fn evidence(&self, slot: u32, work: &Work) -> Option<Evidence> {
+    fn evidence(&self, slot: u32, lookup: &Lookup) -> Option<Evidence> {
         let entry = &self.slots[slot];
         let refused = entry.flags.has(SlotFlags::REFUSED);
         if !entry.is_tcp() || entry.state == State::Ended && !refused {
             return None;
         }
         let seen = self.only_side(slot)?;
-        let side = entry.side(work.orientation);
+        let side = entry.side(lookup.orientation);
         let sender = &entry.directions[seen as usize];
         let sent = self.sent(sender)?;
         let answer = &entry.directions[seen.opposite() as usize];
-        let flags = work.tcp.flags;
+        let flags = lookup.tcp.flags;
         let acknowledges = flags.contains(TcpFlags::ACK);
         if side == seen {
-            return same_direction(sender, sent, answer, work);
+            return same_direction(sender, sent, answer, lookup);
         }
         let greeted = sender.flags.has(F::SYN);
         if flags.contains(TcpFlags::SYN) {
-            if acknowledges { syn_ack(greeted, sent, answer, &work.tcp) } else { syn(answer, work) }
+            if acknowledges {
+                syn_ack(greeted, sent, answer, &lookup.tcp)
+            } else {
+                syn(answer, lookup)
+            }
         } else if flags.contains(TcpFlags::RST) {
-            let TcpHeader { sequence, acknowledgement, .. } = work.tcp;
+            let TcpHeader { sequence, acknowledgement, .. } = lookup.tcp;
             // A refused connection (RFC 9293, section 3.10.7.1), else RFC 5961, section 3.
             let refuses = acknowledges && greeted && entry.state == State::HalfOpen;
             let fits = refuses && sent.reaches(acknowledgement)
                 || answer.flags.has(F::ACKED) && sequence == answer.acked;
             fits.then_some(Evidence::Exact)
         } else if acknowledges {
-            answers(greeted, sent, answer, &work.tcp)
+            answers(greeted, sent, answer, &lookup.tcp)
         } else {
             None
         }
@@ -288,7 +292,8 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     /// The range that a direction has sent, bytes behind a hole included.
     fn sent(&self, direction: &Direction) -> Option<Sent> {
-        let pending = self.backlogs.peek(direction.backlog).map(|backlog| &backlog.pending);
+        let pending =
+            self.reassemblies.peek(direction.reassembly).map(|reassembly| &reassembly.pending);
         let at = |offset: u64| direction.base.wrapping_add(offset as u32);
         let waits_to = pending.and_then(|pending| pending.end()).map(at);
         let next = direction.expected();
@@ -307,14 +312,14 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     /// `true` if a segment of a scope that was joined still belongs to the flow.
-    fn stays_joined(&mut self, key: &E::Key, joined: Joined, work: &Work) -> bool {
-        if joined.brings[work.orientation as usize] {
+    fn stays_joined(&mut self, key: &E::Key, joined: Joined, lookup: &Lookup) -> bool {
+        if joined.brings[lookup.orientation as usize] {
             // Where both scopes bring the same direction, each could begin another connection.
-            return !(joined.shared && work.tcp.flags.contains(TcpFlags::SYN));
+            return !(joined.shared && lookup.tcp.flags.contains(TcpFlags::SYN));
         }
-        let continues = joined.shared && self.evidence(joined.slot, work).is_some();
+        let continues = joined.shared && self.evidence(joined.slot, lookup).is_some();
         if continues && let Some(joined) = self.scope_joins.joined.get_mut(key) {
-            joined.brings[work.orientation as usize] = true;
+            joined.brings[lookup.orientation as usize] = true;
         }
         continues
     }
@@ -323,11 +328,11 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// for, its own counts; unless it is the next one of a stream under way, whose packets take
     /// both ways then.
     #[inline(never)]
-    fn compare_with_joined(&mut self, slot: u32, work: &Work) {
+    fn compare_with_joined(&mut self, slot: u32, lookup: &Lookup) {
         let Some(keys) = self.scope_joins.keys.get(&slot) else { return };
         let entry = &self.slots[slot];
-        let own = &entry.directions[entry.side(work.orientation) as usize];
-        let TcpHeader { sequence, flags, .. } = work.tcp;
+        let own = &entry.directions[entry.side(lookup.orientation) as usize];
+        let TcpHeader { sequence, flags, .. } = lookup.tcp;
         let next = own.flags.has(F::ANCHORED)
             && !own.has_brought_nothing()
             && !flags.contains(TcpFlags::SYN)
@@ -337,7 +342,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         let brings_it = |key: &&E::Key| {
             let joined = self.scope_joins.joined.get(*key);
-            joined.is_some_and(|joined| !joined.shared && joined.brings[work.orientation as usize])
+            joined
+                .is_some_and(|joined| !joined.shared && joined.brings[lookup.orientation as usize])
         };
         let key = keys.iter().find(brings_it).cloned();
         if let Some(key) = key {
@@ -359,7 +365,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let orientation =
             if joined.brings[0] { Orientation::Forward } else { Orientation::Reverse };
         let entry = &mut self.slots[slot];
-        entry.calm = Calm::NO;
+        entry.fast_path = FastPath::NO;
         let side = entry.side(orientation);
         if !joined.shared {
             entry.flags.clear(elsewhere(side));
@@ -469,8 +475,8 @@ fn syn_ack(greeted: bool, sent: Sent, answer: &Direction, tcp: &TcpHeader) -> Op
 }
 
 /// A SYN of the side that has not been seen: it comes after its answer.
-fn syn(answer: &Direction, work: &Work) -> Option<Evidence> {
-    let first = work.tcp.sequence.wrapping_add(1);
+fn syn(answer: &Direction, lookup: &Lookup) -> Option<Evidence> {
+    let first = lookup.tcp.sequence.wrapping_add(1);
     if answer.flags.has(F::ANCHORED) {
         // The SYN-ACK said where the stream begins.
         return (answer.base == first).then_some(Evidence::Exact);
@@ -522,10 +528,10 @@ fn same_direction(
     sender: &Direction,
     sent: Sent,
     answer: &Direction,
-    work: &Work,
+    lookup: &Lookup,
 ) -> Option<Evidence> {
-    let TcpHeader { sequence, acknowledgement, flags, .. } = work.tcp;
-    let next = work.payload_wire_len > 0
+    let TcpHeader { sequence, acknowledgement, flags, .. } = lookup.tcp;
+    let next = lookup.payload_wire_len > 0
         && !flags.intersects(TcpFlags::SYN | TcpFlags::RST)
         && flags.contains(TcpFlags::ACK)
         && !sender.flags.has(F::FIN)

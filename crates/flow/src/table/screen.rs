@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::lookup::{Lookup, Sort};
 use super::tcp::Segment;
-use super::work::{Sort, Work};
-use crate::slot::{Calm, DirectionFlags as F, Slot, State};
+use crate::slot::{DirectionFlags as F, FastPath, Slot, State};
 use crate::stream::ahead;
 use crate::{
     Defect, FlowExtractor, FlowHandler, FlowTable, Headers, OverlapPolicy, Packet, Parsed,
@@ -66,38 +66,38 @@ impl<E: FlowExtractor> FlowTable<E> {
         &mut self,
         found: Option<u32>,
         packet: &Packet<'_>,
-        work: &Work,
+        lookup: &Lookup,
         key: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> bool {
         let receiver = || {
             let key = found.map(|slot| &self.cold[slot].key).or(key)?;
-            E::receiver(key, work.orientation)
+            E::receiver(key, lookup.orientation)
         };
         let policy = self.config.overlap.of(receiver);
-        if let Some(defect) = self.defect(found, packet, work, policy) {
-            self.discard(found, packet, work, defect, handler);
+        if let Some(defect) = self.defect(found, packet, lookup, policy) {
+            self.discard(found, packet, lookup, defect, handler);
             return true;
         }
-        if work.protocol == protocol::TCP
-            && work.payload_len > 0
+        if lookup.protocol == protocol::TCP
+            && lookup.payload_len > 0
             && let Some(slot) = found
             && self.slots[slot].is_tcp()
             && self.slots[slot].state != State::Ended
         {
-            return self.takes_urgent(slot, packet, work, policy, handler);
+            return self.takes_urgent(slot, packet, lookup, policy, handler);
         }
         false
     }
 
     /// Notes what is unusual about the packet with which a flow begins: it is not unexpected later.
     #[inline]
-    pub(super) fn note_opening(&mut self, slot: u32, work: &Work) {
+    pub(super) fn note_opening(&mut self, slot: u32, lookup: &Lookup) {
         let Screen { routed, signed, .. } = &mut self.screen;
-        if work.sort == Sort::Defective(Defect::SourceRoute) && routed.len() < CAPACITY {
+        if lookup.sort == Sort::Defective(Defect::SourceRoute) && routed.len() < CAPACITY {
             routed.insert(slot, self.slots[slot].generation);
         }
-        if work.tcp.options.contains(TcpOptions::SIGNATURE) && signed.len() < CAPACITY {
+        if lookup.tcp.options.contains(TcpOptions::SIGNATURE) && signed.len() < CAPACITY {
             signed.insert(slot, self.slots[slot].generation);
         }
     }
@@ -107,19 +107,19 @@ impl<E: FlowExtractor> FlowTable<E> {
         &self,
         found: Option<u32>,
         packet: &Packet<'_>,
-        work: &Work,
+        lookup: &Lookup,
         policy: OverlapPolicy,
     ) -> Option<Defect> {
         let generation = |slot| self.slots[slot].generation;
-        if let Sort::Defective(defect) = work.sort {
+        if let Sort::Defective(defect) = lookup.sort {
             let discards = match defect {
                 // Where the capture cuts packets and loses their length, none is longer than the
                 // cut. Of a connection, what its receiver acknowledges shows whether it was as long
                 // as it claims.
-                Defect::TooLong if work.protocol == protocol::TCP => false,
+                Defect::TooLong if lookup.protocol == protocol::TCP => false,
                 // The same, unless nothing is known of the receiver.
-                Defect::NoLength if work.protocol == protocol::TCP => {
-                    !found.is_some_and(|slot| self.is_answered(slot, work))
+                Defect::NoLength if lookup.protocol == protocol::TCP => {
+                    !found.is_some_and(|slot| self.is_answered(slot, lookup))
                 }
                 Defect::TooLong => packet.data().len() < self.longest as usize,
                 // Routers drop source routes by default (RFC 7126, section 4.3). A connection that
@@ -134,10 +134,10 @@ impl<E: FlowExtractor> FlowTable<E> {
                 return Some(defect);
             }
         }
-        if work.protocol != protocol::TCP {
+        if lookup.protocol != protocol::TCP {
             return None;
         }
-        let tcp = &work.tcp;
+        let tcp = &lookup.tcp;
         // Without a policy nobody knows what the hosts of a connection that is not known make of
         // it.
         let is_unknown = matches!(policy, OverlapPolicy::First | OverlapPolicy::Last)
@@ -151,7 +151,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         if tcp.flags.contains(TcpFlags::SYN | TcpFlags::FIN) {
             let greeted = |slot| {
                 let entry: &Slot = &self.slots[slot];
-                entry.directions[entry.side(work.orientation) as usize].flags.has(F::SYN)
+                entry.directions[entry.side(lookup.orientation) as usize].flags.has(F::SYN)
             };
             if !matches!(policy, OverlapPolicy::First | OverlapPolicy::Last)
                 || found.is_some_and(greeted)
@@ -176,9 +176,9 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     /// `true` if the receiver of a segment is known to acknowledge what it takes.
-    fn is_answered(&self, slot: u32, work: &Work) -> bool {
+    fn is_answered(&self, slot: u32, lookup: &Lookup) -> bool {
         let entry = &self.slots[slot];
-        let own = &entry.directions[entry.side(work.orientation) as usize];
+        let own = &entry.directions[entry.side(lookup.orientation) as usize];
         entry.is_tcp()
             && entry.state != State::Ended
             && own.flags.has(F::ANCHORED)
@@ -190,7 +190,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         &mut self,
         found: Option<u32>,
         packet: &Packet<'_>,
-        work: &Work,
+        lookup: &Lookup,
         defect: Defect,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
@@ -203,22 +203,22 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         let Some(slot) = found else { return };
         if self.slots[slot].state == State::Ended {
-            self.after_end(slot, work.payload_len as usize);
+            self.after_end(slot, lookup.payload_len as usize);
             return;
         }
-        let side = self.slots[slot].side(work.orientation);
-        self.count(slot, side, work.payload_wire_len, packet.wire_len());
-        let bytes = work.payload(packet);
+        let side = self.slots[slot].side(lookup.orientation);
+        self.count(slot, side, lookup.payload_wire_len, packet.wire_len());
+        let bytes = lookup.payload(packet);
         if !self.slots[slot].is_tcp() || bytes.is_empty() {
             return;
         }
-        let syn = u32::from(work.tcp.flags.contains(TcpFlags::SYN));
-        let sequence = work.tcp.sequence.wrapping_add(syn);
+        let syn = u32::from(lookup.tcp.flags.contains(TcpFlags::SYN));
+        let sequence = lookup.tcp.sequence.wrapping_add(syn);
         let (timestamp, number) = (packet.timestamp().as_nanos(), packet.number());
         let mut wake = u64::MAX;
         let mut stream = self.stream(slot, side, handler, &mut wake);
         stream.unplaced(bytes, sequence, timestamp, number, UnplacedCause::Discarded);
-        self.slots[slot].calm_down();
+        self.slots[slot].update_fast_path();
     }
 
     /// Takes a segment of a direction with an urgent byte that was not delivered yet. Hosts hand
@@ -228,41 +228,41 @@ impl<E: FlowExtractor> FlowTable<E> {
         &mut self,
         slot: u32,
         packet: &Packet<'_>,
-        work: &Work,
+        lookup: &Lookup,
         policy: OverlapPolicy,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> bool {
         if matches!(policy, OverlapPolicy::First | OverlapPolicy::Last) {
             return false;
         }
-        let side = self.slots[slot].side(work.orientation);
+        let side = self.slots[slot].side(lookup.orientation);
         let generation = self.slots[slot].generation;
         let place = (slot, side as u8);
-        let first = work.tcp.sequence;
-        if work.tcp.flags.contains(TcpFlags::URG)
-            && let Some(headers) = self.reparsed(packet, work)
+        let first = lookup.tcp.sequence;
+        if lookup.tcp.flags.contains(TcpFlags::URG)
+            && let Some(headers) = self.reparsed(packet, lookup)
             && let Some(urgent) = urgent_offset(packet, &headers)
             && (self.screen.urgent.len() < CAPACITY || self.screen.urgent.contains_key(&place))
         {
             self.screen.urgent.insert(place, (generation, first.wrapping_add(urgent)));
         }
         let Some(urgent) = self.screen.urgent(slot, side as u8, generation) else { return false };
-        self.segment(slot, &Segment::of(packet, work), handler);
+        self.segment(slot, &Segment::of(packet, lookup), handler);
         let entry = &mut self.slots[slot];
         if entry.generation == generation
             && !ahead(entry.directions[side as usize].expected(), urgent)
         {
             // The fast path knows nothing of urgent bytes.
-            entry.calm = Calm::NO;
+            entry.fast_path = FastPath::NO;
         }
         true
     }
 
     /// The headers of a packet once more: what is seldom needed of them is not carried along.
-    fn reparsed(&self, packet: &Packet<'_>, work: &Work) -> Option<Headers> {
+    fn reparsed(&self, packet: &Packet<'_>, lookup: &Lookup) -> Option<Headers> {
         match self.parser.parse(packet) {
             Ok(Parsed::Transport(headers))
-                if headers.payload_offset == u32::from(work.payload_offset) =>
+                if headers.payload_offset == u32::from(lookup.payload_offset) =>
             {
                 Some(headers)
             }

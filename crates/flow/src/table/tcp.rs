@@ -4,12 +4,12 @@ use crate::history::Letter;
 use crate::slot::{Direction, DirectionFlags as F, SlotFlags, State};
 use crate::stream::{Payload, ahead, may_stray};
 use crate::{
-    EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, Opening, Orientation, Packet,
+    EndReason, FirstPacket, FlowExtractor, FlowHandler, FlowSide, FlowTable, Orientation, Packet,
     TcpFlags, TcpHeader, Timestamp, UnplacedCause, protocol,
 };
 
+use super::lookup::Lookup;
 use super::pending_syn::Syn;
-use super::work::Work;
 
 /// The maximum distance from its SYN at which a client's first captured segment may be, if the ones
 /// before it were lost.
@@ -34,17 +34,17 @@ pub(super) struct Segment<'a> {
 
 impl<'a> Segment<'a> {
     /// The segment in a packet.
-    pub(super) fn of(packet: &Packet<'a>, work: &Work) -> Self {
-        let TcpHeader { sequence, acknowledgement, flags, window, window_scale, .. } = work.tcp;
+    pub(super) fn of(packet: &Packet<'a>, lookup: &Lookup) -> Self {
+        let TcpHeader { sequence, acknowledgement, flags, window, window_scale, .. } = lookup.tcp;
         Self {
-            orientation: work.orientation,
+            orientation: lookup.orientation,
             sequence,
             acknowledgement,
             flags,
             window,
             window_scale,
-            payload: work.payload(packet),
-            payload_wire_len: work.payload_wire_len,
+            payload: lookup.payload(packet),
+            payload_wire_len: lookup.payload_wire_len,
             wire_len: packet.wire_len(),
             timestamp: packet.timestamp().as_nanos(),
             number: packet.number(),
@@ -53,7 +53,7 @@ impl<'a> Segment<'a> {
 
     /// The payload, with its first byte at this sequence number.
     #[inline]
-    pub(super) fn payload(&self, sequence: u32, awaits: u64) -> Payload<'a> {
+    pub(super) fn payload(&self, sequence: u32, depends_on: u64) -> Payload<'a> {
         let acknowledges = self.flags.contains(TcpFlags::ACK);
         Payload {
             sequence,
@@ -64,18 +64,18 @@ impl<'a> Segment<'a> {
             pushed: self.flags.intersects(TcpFlags::PSH | TcpFlags::FIN),
             timestamp: self.timestamp,
             number: self.number,
-            awaits,
+            depends_on,
         }
     }
 }
 
 impl<E: FlowExtractor> FlowTable<E> {
     /// A TCP packet, of the flow that was found.
-    pub(super) fn any_order(
+    pub(super) fn slow_path(
         &mut self,
         found: Option<u32>,
         packet: &Packet<'_>,
-        work: &Work,
+        lookup: &Lookup,
         key: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
@@ -84,15 +84,15 @@ impl<E: FlowExtractor> FlowTable<E> {
             None => self.extractor.is_connection(),
         };
         if !connection {
-            self.datagram(found, packet, work, key, handler);
+            self.datagram(found, packet, lookup, key, handler);
             return;
         }
         match found {
-            Some(slot) => self.segment(slot, &Segment::of(packet, work), handler),
+            Some(slot) => self.segment(slot, &Segment::of(packet, lookup), handler),
             // A RST alone begins no flow: answers to scans and to forged addresses would fill the
             // table.
-            None if work.tcp.flags.contains(TcpFlags::RST) => self.statistics.orphan_resets += 1,
-            None => self.begin(packet, work, key, handler),
+            None if lookup.tcp.flags.contains(TcpFlags::RST) => self.statistics.orphan_resets += 1,
+            None => self.begin(packet, lookup, key, handler),
         }
     }
 
@@ -101,23 +101,23 @@ impl<E: FlowExtractor> FlowTable<E> {
     pub(super) fn begin(
         &mut self,
         packet: &Packet<'_>,
-        work: &Work,
+        lookup: &Lookup,
         key: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
-        let Some(key) = self.key(work, key) else { return };
-        let slot = self.insert(key, work, handler);
-        let segment = Segment::of(packet, work);
-        let by_sender = sender_is_initiator(segment.flags, work.ports(packet));
+        let Some(key) = self.key(lookup, key) else { return };
+        let slot = self.insert(key, lookup, handler);
+        let segment = Segment::of(packet, lookup);
+        let by_sender = sender_is_initiator(segment.flags, lookup.ports(packet));
         // Of a flow that has only begun there is nothing that a SYN could contradict.
         let opens = self.open_as(slot, &segment, by_sender, handler);
-        let usual = opens && self.usual(slot, packet, work, handler);
+        let usual = opens && self.handshake_path(slot, packet, lookup, handler);
         if opens && !usual {
-            self.ordinary(slot, &segment, handler);
+            self.established(slot, &segment, handler);
         }
-        self.note_opening(slot, work);
+        self.note_opening(slot, lookup);
         if !(usual && segment.flags.contains(TcpFlags::SYN)) {
-            self.note_greeting(slot, work);
+            self.note_greeting(slot, lookup);
         }
     }
 
@@ -135,14 +135,14 @@ impl<E: FlowExtractor> FlowTable<E> {
         let syn = segment.flags.contains(TcpFlags::SYN);
         let state = if syn && by_sender { State::HalfOpen } else { State::Established };
         let side = if by_sender { FlowSide::Initiator } else { FlowSide::Responder };
-        let opening = Opening {
+        let first = FirstPacket {
             side,
             payload: segment.payload,
             flags: segment.flags,
             timestamp: Timestamp::from_nanos(segment.timestamp),
             packet_number: segment.number,
         };
-        let admitted = self.start(slot, protocol::TCP, initiator, state, &opening, handler);
+        let admitted = self.start(slot, protocol::TCP, initiator, state, &first, handler);
         if !admitted && syn {
             // So that it is known when it is repeated or answered.
             let directions = &mut self.slots[slot].directions;
@@ -172,15 +172,15 @@ impl<E: FlowExtractor> FlowTable<E> {
             || segment.flags.intersects(special)
             || entry.flags.has(SlotFlags::PENDING_SYN.or(SlotFlags::DOUBTFUL_RESET))
         {
-            self.special(slot, segment, handler);
+            self.syn_or_rst(slot, segment, handler);
         } else {
-            self.ordinary(slot, segment, handler);
+            self.established(slot, segment, handler);
         }
     }
 
     /// Segments that may begin or end a connection.
     #[inline(never)]
-    fn special(
+    fn syn_or_rst(
         &mut self,
         slot: u32,
         segment: &Segment<'_>,
@@ -254,7 +254,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 }
             }
         }
-        self.ordinary(slot, segment, handler);
+        self.established(slot, segment, handler);
     }
 
     /// A segment begins another connection in the slot of one that has ended.
@@ -272,7 +272,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         };
         self.renew(slot);
         if self.open_as(slot, segment, by_sender, handler) {
-            self.ordinary(slot, segment, handler);
+            self.established(slot, segment, handler);
         }
     }
 
@@ -325,7 +325,7 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     /// Segments of an open connection: acknowledgement, then payload, then FIN.
     #[inline]
-    pub(super) fn ordinary(
+    pub(super) fn established(
         &mut self,
         slot: u32,
         segment: &Segment<'_>,
@@ -377,8 +377,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         {
             entry.flags.set(SlotFlags::HANDSHAKE);
             self.cold[slot].complete_handshake(now);
-            if let Some(backlog) = self.backlogs.get(peer.backlog) {
-                backlog.beginning = None;
+            if let Some(reassembly) = self.reassemblies.get(peer.reassembly) {
+                reassembly.beginning = None;
             }
         }
         let zero_window = segment.window == 0 && !syn;
@@ -386,7 +386,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         // them was said before.
         let gapped = !own.flags.has(F::ANCHORED) || ahead(segment.sequence, own.expected());
         let hole = gapped || own.flags.has(F::PENDING);
-        let (mut wake, mut awaits) = (u64::MAX, 0);
+        let (mut wake, mut depends_on) = (u64::MAX, 0);
         let early = own.flags.has(F::EARLY) && !syn;
         let mut strays = !syn && may_stray(own, segment.sequence);
         if early || strays {
@@ -410,7 +410,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         {
             // Nothing hangs on it.
             if gapped {
-                awaits = peer.known(segment.acknowledgement);
+                depends_on = peer.known(segment.acknowledgement);
             }
         } else if acknowledges {
             let mut stream = self.stream(slot, side.opposite(), handler, &mut wake);
@@ -426,9 +426,9 @@ impl<E: FlowExtractor> FlowTable<E> {
                 stream.note_other_beginning(segment.acknowledgement);
             } else if !strays || stream.is_stray(segment.acknowledgement) {
                 let answers = segment.payload_wire_len > 0;
-                awaits = stream.acknowledged(segment.acknowledgement, edge, hole, answers);
-                if awaits == 0 && gapped {
-                    awaits = stream.direction.known(segment.acknowledgement);
+                depends_on = stream.acknowledged(segment.acknowledgement, edge, hole, answers);
+                if depends_on == 0 && gapped {
+                    depends_on = stream.direction.known(segment.acknowledgement);
                 }
             }
         }
@@ -445,7 +445,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 stream.anchor(sequence);
                 stream.direction.flags.set(F::SYN);
             }
-            let payload = segment.payload(sequence, awaits);
+            let payload = segment.payload(sequence, depends_on);
             if segment.payload_wire_len > 0 {
                 if syn && !acknowledges && stream.direction.has_brought_nothing_but_early() {
                     stream.hold_early(payload);
@@ -487,11 +487,11 @@ impl<E: FlowExtractor> FlowTable<E> {
         if syn {
             entry.agree_on_scales();
         }
-        entry.calm_down();
+        entry.update_fast_path();
         if wake != u64::MAX {
             self.wake(slot, wake);
         }
-        if self.backlogs.bytes() > self.pending_limit() {
+        if self.reassemblies.bytes() > self.pending_limit() {
             self.enforce_table_limit(handler);
         }
         self.enforce_quarantine_limit(handler);
@@ -525,8 +525,8 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     /// Too much is in quarantine: the oldest of it is reported.
     fn enforce_quarantine_limit(&mut self, handler: &mut impl FlowHandler<E::Key>) {
-        while self.backlogs.quarantine_bytes() > self.config.quarantine_table_bytes
-            && let Some((slot, side)) = self.backlogs.oldest_quarantine()
+        while self.reassemblies.quarantine_bytes() > self.config.quarantine_table_bytes
+            && let Some((slot, side)) = self.reassemblies.oldest_quarantine()
         {
             let side = if side == 0 { FlowSide::Initiator } else { FlowSide::Responder };
             let mut wake = u64::MAX;
@@ -537,8 +537,8 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// Too much waits behind holes: the oldest of them become gaps.
     #[inline(never)]
     pub(super) fn enforce_table_limit(&mut self, handler: &mut impl FlowHandler<E::Key>) {
-        while self.backlogs.bytes() > self.pending_limit()
-            && let Some((slot, side)) = self.backlogs.oldest()
+        while self.reassemblies.bytes() > self.pending_limit()
+            && let Some((slot, side)) = self.reassemblies.oldest()
         {
             let side = if side == 0 { FlowSide::Initiator } else { FlowSide::Responder };
             let mut wake = u64::MAX;

@@ -2,13 +2,13 @@
 
 use std::num::NonZeroU128;
 
-use super::in_order::differs;
+use super::fast_path::differs;
+use super::lookup::{Lookup, Sort};
 use super::view;
-use super::work::{Sort, Work};
 use crate::slot::{NONE, State};
 use crate::{
-    Cause, Datagram, FlowExtractor, FlowHandler, FlowSide, FlowTable, Opening, Packet, TcpFlags,
-    protocol,
+    Cause, Datagram, FirstPacket, FlowExtractor, FlowHandler, FlowSide, FlowTable, Packet,
+    TcpFlags, protocol,
 };
 
 impl<E: FlowExtractor> FlowTable<E> {
@@ -17,14 +17,14 @@ impl<E: FlowExtractor> FlowTable<E> {
     pub(super) fn update<'k>(
         &mut self,
         packet: &Packet<'_>,
-        work: &Work,
+        lookup: &Lookup,
         key: impl Fn() -> Option<&'k E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) where
         E::Key: 'k,
     {
         let timestamp = packet.timestamp().as_nanos();
-        let mut likely = work.candidate;
+        let mut likely = lookup.candidate;
         if timestamp < self.now {
             self.statistics.time_steps_back += 1;
         } else {
@@ -36,8 +36,8 @@ impl<E: FlowExtractor> FlowTable<E> {
                 likely = NONE;
             }
         }
-        if likely == NONE || !self.in_order(likely, packet, work, &key, handler) {
-            self.update_any(packet, work, key(), handler);
+        if likely == NONE || !self.fast_path(likely, packet, lookup, &key, handler) {
+            self.update_any(packet, lookup, key(), handler);
         }
     }
 
@@ -47,54 +47,55 @@ impl<E: FlowExtractor> FlowTable<E> {
     fn update_any(
         &mut self,
         packet: &Packet<'_>,
-        work: &Work,
+        lookup: &Lookup,
         key: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         let mut sorted;
-        let work = if work.sort == Sort::Unsorted {
-            sorted = *work;
+        let lookup = if lookup.sort == Sort::Unsorted {
+            sorted = *lookup;
             sorted.look_closer(packet);
             &sorted
         } else {
-            work
+            lookup
         };
-        let likely = work.candidate;
-        let found = if likely != NONE && self.holds(likely, work, key) {
+        let likely = lookup.candidate;
+        let found = if likely != NONE && self.holds(likely, lookup, key) {
             Some(likely)
         } else {
-            self.index.find(work.hash, |slot| self.holds(slot, work, key))
+            self.index.find(lookup.hash, |slot| self.holds(slot, lookup, key))
         };
         if self.next_timer <= self.now {
-            let found = self.settled(found, work, key, handler);
-            self.update_with_care(found, packet, work, key, handler);
+            let found = self.settled(found, lookup, key, handler);
+            self.update_with_care(found, packet, lookup, key, handler);
             return;
         }
         // Most of what is not in order begins or ends a connection.
-        if !self.needs_care(work) {
+        if !self.needs_care(lookup) {
             match found {
                 Some(slot)
-                    if work.payload_wire_len == 0 && self.usual(slot, packet, work, handler) =>
+                    if lookup.payload_wire_len == 0
+                        && self.handshake_path(slot, packet, lookup, handler) =>
                 {
                     return;
                 }
-                None if self.opens_plainly(work) => {
-                    self.begin(packet, work, key, handler);
+                None if self.opens_plainly(lookup) => {
+                    self.begin(packet, lookup, key, handler);
                     return;
                 }
                 _ => {}
             }
         }
-        self.update_with_care(found, packet, work, key, handler);
+        self.update_with_care(found, packet, lookup, key, handler);
     }
 
     /// `true` if a segment of no flow begins a connection, and no flow in another scope may be the
     /// other half of it.
     #[inline(always)]
-    fn opens_plainly(&self, work: &Work) -> bool {
-        work.tcp.flags.contains(TcpFlags::SYN)
-            && !work.tcp.flags.contains(TcpFlags::RST)
-            && work.compact != 0
+    fn opens_plainly(&self, lookup: &Lookup) -> bool {
+        lookup.tcp.flags.contains(TcpFlags::SYN)
+            && !lookup.tcp.flags.contains(TcpFlags::RST)
+            && lookup.compact != 0
             && !self.has_scopes()
             && self.extractor.is_connection()
     }
@@ -102,9 +103,9 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// `true` if this packet cannot be given to its flow before it was examined, or the packets of
     /// other flows before it are a reason to examine it.
     #[inline(always)]
-    fn needs_care(&self, work: &Work) -> bool {
-        work.protocol != protocol::TCP
-            || !matches!(work.sort, Sort::Plain | Sort::Sound)
+    fn needs_care(&self, lookup: &Lookup) -> bool {
+        lookup.protocol != protocol::TCP
+            || !matches!(lookup.sort, Sort::Plain | Sort::Sound)
             || self.screen.watches()
             || self.doubts.holds_any()
             || self.joins_scopes()
@@ -116,39 +117,39 @@ impl<E: FlowExtractor> FlowTable<E> {
         &mut self,
         found: Option<u32>,
         packet: &Packet<'_>,
-        work: &Work,
+        lookup: &Lookup,
         key: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
-        let found = self.across_scopes(found, work, key, handler);
-        if work.candidate == NONE
+        let found = self.across_scopes(found, lookup, key, handler);
+        if lookup.candidate == NONE
             && let Some(slot) = found
-            && self.in_order(slot, packet, work, || key, handler)
+            && self.fast_path(slot, packet, lookup, || key, handler)
         {
             // It began in the batch before, or this is a packet joined from fragments.
-        } else if (!matches!(work.sort, Sort::Plain | Sort::Sound) || self.screen.watches())
-            && self.screened(found, packet, work, key, handler)
+        } else if (!matches!(lookup.sort, Sort::Plain | Sort::Sound) || self.screen.watches())
+            && self.screened(found, packet, lookup, key, handler)
         {
             // The receiver discards it.
-        } else if work.protocol == protocol::TCP
-            && (work.payload_wire_len > 0 || self.doubts.holds_any())
+        } else if lookup.protocol == protocol::TCP
+            && (lookup.payload_wire_len > 0 || self.doubts.holds_any())
             && let Some(slot) = found
-            && self.doubted(slot, packet, work, handler)
+            && self.doubted(slot, packet, lookup, handler)
         {
             // The receiver may discard it.
-        } else if work.protocol != protocol::TCP {
-            self.datagram(found, packet, work, key, handler);
+        } else if lookup.protocol != protocol::TCP {
+            self.datagram(found, packet, lookup, key, handler);
         } else if let Some(slot) = found
-            && self.usual(slot, packet, work, handler)
+            && self.handshake_path(slot, packet, lookup, handler)
         {
             // Most of what is not in order begins or ends a connection.
         } else {
-            self.any_order(found, packet, work, key, handler);
+            self.slow_path(found, packet, lookup, key, handler);
         }
-        if work.tcp.flags.contains(TcpFlags::SYN)
+        if lookup.tcp.flags.contains(TcpFlags::SYN)
             && let Some(slot) = found
         {
-            self.note_greeting(slot, work);
+            self.note_greeting(slot, lookup);
         }
     }
 
@@ -157,28 +158,28 @@ impl<E: FlowExtractor> FlowTable<E> {
     fn settled(
         &mut self,
         found: Option<u32>,
-        work: &Work,
+        lookup: &Lookup,
         key: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> Option<u32> {
         let slot = found?;
         self.settle(slot, handler);
-        self.holds(slot, work, key).then_some(slot)
+        self.holds(slot, lookup, key).then_some(slot)
     }
 
     /// `true` if the slot is in use for this key; what was found early in a batch may have changed
     /// since.
     #[inline(always)]
-    fn holds(&self, slot: u32, work: &Work, key: Option<&E::Key>) -> bool {
+    fn holds(&self, slot: u32, lookup: &Lookup, key: Option<&E::Key>) -> bool {
         let entry = &self.slots[slot];
-        entry.compact == work.compact
-            && (work.compact != 0 || !differs(&self.cold[slot].key, key))
+        entry.compact == lookup.compact
+            && (lookup.compact != 0 || !differs(&self.cold[slot].key, key))
             && entry.state != State::Free
     }
 
     /// The packet's key, for a flow that begins.
-    pub(super) fn key(&mut self, work: &Work, key: Option<&E::Key>) -> Option<E::Key> {
-        let expanded = NonZeroU128::new(work.compact).and_then(E::expand);
+    pub(super) fn key(&mut self, lookup: &Lookup, key: Option<&E::Key>) -> Option<E::Key> {
+        let expanded = NonZeroU128::new(lookup.compact).and_then(E::expand);
         let key = expanded.or_else(|| key.cloned());
         if key.is_none() {
             self.unparsed(Cause::NoKey);
@@ -191,38 +192,38 @@ impl<E: FlowExtractor> FlowTable<E> {
         &mut self,
         found: Option<u32>,
         packet: &Packet<'_>,
-        work: &Work,
+        lookup: &Lookup,
         key: Option<&E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         let slot = if let Some(slot) = found {
             slot
         } else {
-            let Some(key) = self.key(work, key) else { return };
-            let slot = self.insert(key, work, handler);
-            let opening = Opening {
+            let Some(key) = self.key(lookup, key) else { return };
+            let slot = self.insert(key, lookup, handler);
+            let first = FirstPacket {
                 side: FlowSide::Initiator,
-                payload: work.payload(packet),
+                payload: lookup.payload(packet),
                 flags: TcpFlags::default(),
                 timestamp: packet.timestamp(),
                 packet_number: packet.number(),
             };
-            let (protocol, initiator) = (work.protocol, work.orientation);
-            self.start(slot, protocol, initiator, State::Datagrams, &opening, handler);
+            let (protocol, initiator) = (lookup.protocol, lookup.orientation);
+            self.start(slot, protocol, initiator, State::Datagrams, &first, handler);
             slot
         };
-        self.protocols[usize::from(work.protocol)] += 1;
+        self.protocols[usize::from(lookup.protocol)] += 1;
         if self.slots[slot].state == State::Ended {
             // It was not admitted; or its key leaves the protocol out, and a connection that has
             // ended keeps it.
-            self.after_end(slot, work.payload_len as usize);
+            self.after_end(slot, lookup.payload_len as usize);
             return;
         }
-        let side = self.slots[slot].side(work.orientation);
-        self.count(slot, side, work.payload_wire_len, packet.wire_len());
+        let side = self.slots[slot].side(lookup.orientation);
+        self.count(slot, side, lookup.payload_wire_len, packet.wire_len());
         let datagram = Datagram {
-            bytes: work.payload(packet),
-            wire_len: work.payload_wire_len,
+            bytes: lookup.payload(packet),
+            wire_len: lookup.payload_wire_len,
             timestamp: packet.timestamp(),
             packet_number: packet.number(),
         };

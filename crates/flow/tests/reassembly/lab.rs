@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use flow::{
-    Conflict, Data, Datagram, EndReason, FiveTuple, FiveTupleKey, Flow, FlowHandler, FlowId,
-    FlowRecord, FlowSide, FlowTable, FlowTableBuilder, Gap, GapCause, LinkType, Opening, Packet,
+    Conflict, Data, Datagram, EndReason, FirstPacket, FiveTuple, FiveTupleKey, Flow, FlowHandler,
+    FlowId, FlowRecord, FlowSide, FlowTable, FlowTableBuilder, Gap, GapCause, LinkType, Packet,
     Timestamp, Unplaced, UnplacedCause,
 };
 
@@ -178,12 +178,12 @@ impl Seen {
 }
 
 impl FlowHandler<FiveTupleKey> for Seen {
-    fn admits(&mut self, _: &Flow<'_, FiveTupleKey>, _: &Opening<'_>) -> bool {
+    fn admits(&mut self, _: &Flow<'_, FiveTupleKey>, _: &FirstPacket<'_>) -> bool {
         self.asked += 1;
         !self.refuses
     }
 
-    fn on_awaited(&mut self, _: &Flow<'_, FiveTupleKey>, side: FlowSide, offset: u64) {
+    fn on_ack_ahead(&mut self, _: &Flow<'_, FiveTupleKey>, side: FlowSide, offset: u64) {
         self.awaited.push((side, offset));
     }
 
@@ -201,13 +201,13 @@ impl FlowHandler<FiveTupleKey> for Seen {
         let seen = self.side(flow, side);
         assert_eq!(data.offset, seen.next, "data does not follow what came before");
         assert!(!data.bytes.is_empty());
-        let awaiting = (side, data.offset, data.awaits);
+        let awaiting = (side, data.offset, data.depends_on);
         seen.next += data.bytes.len() as u64;
         seen.text.push_str(&String::from_utf8_lossy(data.bytes));
         seen.bytes.extend(data.bytes);
         seen.numbers.push(data.packet_number);
         seen.times.push(data.timestamp.as_nanos() / 1_000_000);
-        if data.awaits > 0 {
+        if data.depends_on > 0 {
             self.awaiting.push(awaiting);
         }
     }

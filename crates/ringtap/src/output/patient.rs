@@ -27,7 +27,7 @@ pub(crate) struct Patient {
     file: File,
     waiting: Waiting,
     unit: Unit,
-    /// What was written so far ends with a unit.
+    /// The output so far ends with a whole line or record.
     whole: bool,
 }
 

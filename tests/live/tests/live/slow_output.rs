@@ -218,7 +218,7 @@ fn idle(read: &AtomicU64) -> Result {
     Ok(())
 }
 
-/// What was printed of the clients' bytes, by conversation. Nothing is doubled or left out between.
+/// The printed part of the clients' bytes, by conversation. Nothing is doubled or left out between.
 fn streams(printed: &str) -> Result<BTreeMap<u64, Sums>> {
     let mut streams = BTreeMap::<u64, Sums>::new();
     for line in printed.lines() {

@@ -42,7 +42,7 @@ impl<K> Event<'_, K> {
         match *self {
             Self::Data(side, data) => sink.on_data(flow, side, data),
             Self::Gap(side, gap) => sink.on_gap(flow, side, gap),
-            Self::Awaited(side, offset) => sink.on_awaited(flow, side, offset),
+            Self::Awaited(side, offset) => sink.on_ack_ahead(flow, side, offset),
             Self::Late(side, data) => sink.on_late(flow, side, data),
             Self::Conflict(side, conflict) => sink.on_conflict(flow, side, conflict),
             Self::Unplaced(side, unplaced) => sink.on_unplaced(flow, side, unplaced),

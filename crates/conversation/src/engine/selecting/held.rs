@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use flow::{
-    Conflict, Data, Datagram, Flow, FlowRecord, FlowSide, Gap, Opening, TcpFlags, Timestamp,
+    Conflict, Data, Datagram, FirstPacket, Flow, FlowRecord, FlowSide, Gap, TcpFlags, Timestamp,
     Unplaced, UnplacedCause,
 };
 use flow_filter::Evaluation;
@@ -39,7 +39,7 @@ struct First {
 
 /// An event; its bytes are a range of those of all.
 enum Kept<K> {
-    Data { side: FlowSide, bytes: Bytes, offset: u64, awaits: u64 },
+    Data { side: FlowSide, bytes: Bytes, offset: u64, depends_on: u64 },
     Late { side: FlowSide, bytes: Bytes, offset: u64 },
     Datagram { side: FlowSide, bytes: Bytes, wire_len: u32 },
     Unplaced { side: FlowSide, bytes: Bytes, sequence: u32, cause: UnplacedCause },
@@ -67,9 +67,9 @@ struct TwoVersions {
 }
 
 impl<K: Clone> Held<K> {
-    pub(super) fn new(evaluations: Box<[Evaluation]>, opening: &Opening<'_>) -> Self {
-        let Opening { side, flags, timestamp, packet_number, .. } = *opening;
-        let payload: Box<[u8]> = opening.payload.into();
+    pub(super) fn new(evaluations: Box<[Evaluation]>, first: &FirstPacket<'_>) -> Self {
+        let FirstPacket { side, flags, timestamp, packet_number, .. } = *first;
+        let payload: Box<[u8]> = first.payload.into();
         let cost = size_of::<Self>() + payload.len() + size_of_val(&*evaluations);
         let first = First { side, payload, flags, timestamp, packet_number };
         let (events, bytes) = Default::default();
@@ -95,7 +95,7 @@ impl<K: Clone> Held<K> {
             }
             Event::Data(side, data) => {
                 let bytes = self.keep(data.bytes, data.timestamp, data.packet_number);
-                Kept::Data { side, bytes, offset: data.offset, awaits: data.awaits }
+                Kept::Data { side, bytes, offset: data.offset, depends_on: data.depends_on }
             }
             Event::Late(side, data) => {
                 let bytes = self.keep(data.bytes, data.timestamp, data.packet_number);
@@ -139,8 +139,8 @@ impl<K: Clone> Held<K> {
     /// Calls the sink with everything. Returns `false` if it does not admit the flow.
     pub(super) fn replay<H: Sink<K>>(&self, flow: &Flow<'_, K>, sink: &mut H) -> bool {
         let First { side, payload, flags, timestamp, packet_number } = &self.first;
-        let opening = Opening::new(*side, payload, *flags, *timestamp, *packet_number);
-        if !sink.admits(flow, &opening) {
+        let first = FirstPacket::new(*side, payload, *flags, *timestamp, *packet_number);
+        if !sink.admits(flow, &first) {
             return false;
         }
         sink.on_start(flow);
@@ -156,9 +156,9 @@ impl<K: Clone> Held<K> {
             Data::new(self.range(bytes), offset, bytes.timestamp, bytes.packet_number)
         };
         match event {
-            Kept::Data { side, bytes, offset, awaits } => {
+            Kept::Data { side, bytes, offset, depends_on } => {
                 let mut data = data(bytes, *offset);
-                data.awaits = *awaits;
+                data.depends_on = *depends_on;
                 sink.on_data(flow, *side, data);
             }
             Kept::Late { side, bytes, offset } => sink.on_late(flow, *side, data(bytes, *offset)),
@@ -187,7 +187,7 @@ impl<K: Clone> Held<K> {
                 sink.on_conflict(flow, *side, conflict);
             }
             Kept::Gap(side, gap) => sink.on_gap(flow, *side, *gap),
-            Kept::Awaited(side, offset) => sink.on_awaited(flow, *side, *offset),
+            Kept::Awaited(side, offset) => sink.on_ack_ahead(flow, *side, *offset),
             Kept::Fin(side, offset) => sink.on_fin(flow, *side, *offset),
             Kept::Record(record) => sink.on_record(flow, record),
         }

@@ -1,7 +1,7 @@
 //! Segments in doubt before a stretch that the capture missed.
 
 use super::Held;
-use crate::table::work::Work;
+use crate::table::lookup::Lookup;
 use crate::{Defect, FlowExtractor, FlowHandler, FlowTable, TcpFlags};
 
 impl<E: FlowExtractor> FlowTable<E> {
@@ -11,24 +11,24 @@ impl<E: FlowExtractor> FlowTable<E> {
     pub(super) fn settle_before_outage(
         &mut self,
         slot: u32,
-        work: &Work,
+        lookup: &Lookup,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
         let Some(list) = self.doubts.flows.get(&slot) else { return };
-        let sender = self.slots[slot].side(work.orientation);
+        let sender = self.slots[slot].side(lookup.orientation);
         let goes_on = |held: &Held| {
             if held.defect != Defect::Window || held.refused {
                 return false;
             }
             let own = &self.slots[slot].directions[held.side as usize];
-            let backlog = self.backlogs.peek(own.backlog);
-            let quarantine = backlog.and_then(|backlog| backlog.quarantine.as_ref());
+            let reassembly = self.reassemblies.peek(own.reassembly);
+            let quarantine = reassembly.and_then(|reassembly| reassembly.quarantine.as_ref());
             quarantine.is_some_and(|quarantine| {
                 if held.side == sender {
-                    quarantine.is_nearly_row(work.tcp.sequence)
+                    quarantine.is_nearly_row(lookup.tcp.sequence)
                 } else {
-                    work.tcp.flags.contains(TcpFlags::ACK)
-                        && quarantine.is_borne_out_by(work.tcp.acknowledgement)
+                    lookup.tcp.flags.contains(TcpFlags::ACK)
+                        && quarantine.is_borne_out_by(lookup.tcp.acknowledgement)
                 }
             })
         };

@@ -151,8 +151,10 @@ impl<E: FlowExtractor> FlowTable<E> {
     fn sent_behind(&self, slot: u32, pending: &PendingSyn) -> u32 {
         let base = pending.base();
         let own = &self.slots[slot].directions[pending.side as usize];
-        let quarantine =
-            self.backlogs.peek(own.backlog).and_then(|backlog| backlog.quarantine.as_ref());
+        let quarantine = self
+            .reassemblies
+            .peek(own.reassembly)
+            .and_then(|reassembly| reassembly.quarantine.as_ref());
         let ends = quarantine.into_iter().flat_map(|quarantine| &quarantine.groups).map(Group::end);
         let behind = ends.filter(|&end| is_near(end, base)).map(|end| end.wrapping_sub(base));
         let behind = behind.filter(|&behind| behind.cast_signed() > 0).max().unwrap_or(0);
@@ -167,7 +169,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let own = &entry.directions[side as usize];
         let peer = &entry.directions[side.opposite() as usize];
         let has = |flag| own.flags.has(flag);
-        let pending = || self.backlogs.peek(own.backlog)?.pending.end();
+        let pending = || self.reassemblies.peek(own.reassembly)?.pending.end();
         let next = [
             has(F::ANCHORED.or(F::HINT)).then(|| own.expected()),
             has(F::ACKED).then_some(own.acked),
@@ -217,8 +219,10 @@ impl<E: FlowExtractor> FlowTable<E> {
                 return Some(Confirmed { syn, answer });
             }
             let own = &self.slots[slot].directions[pending.side as usize];
-            let quarantine =
-                self.backlogs.peek(own.backlog).and_then(|backlog| backlog.quarantine.as_ref());
+            let quarantine = self
+                .reassemblies
+                .peek(own.reassembly)
+                .and_then(|reassembly| reassembly.quarantine.as_ref());
             let mut groups = quarantine.into_iter().flat_map(|quarantine| &quarantine.groups);
             if groups.any(|group| {
                 is_near(group.first(), pending.base()) && !group.progressed && !group.old_acks

@@ -50,8 +50,8 @@ impl<E: FlowExtractor> FlowTable<E> {
             && server.flags.has(F::SYN)
             && server.has_brought_nothing()
             && segment.sequence != server.base
-            && let Some(backlog) = self.backlogs.peek(server.backlog)
-            && let Some(beginning) = backlog.beginning
+            && let Some(reassembly) = self.reassemblies.peek(server.reassembly)
+            && let Some(beginning) = reassembly.beginning
             && segment.sequence.wrapping_sub(beginning) <= FIRST_FLIGHT
             && !is_foreign(client, segment)
         {

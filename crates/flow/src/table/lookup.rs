@@ -8,7 +8,7 @@ use crate::{
 
 /// A packet whose flow is being looked for: a cache line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Work {
+pub(super) struct Lookup {
     /// The key's number, 0 if it has none.
     pub(super) compact: u128,
     pub(super) hash: u32,
@@ -29,7 +29,7 @@ pub(super) struct Work {
     pub(super) packet: u8,
 }
 
-const _: () = assert!(size_of::<Work>() == 64);
+const _: () = assert!(size_of::<Lookup>() == 64);
 
 /// The inspection that a packet needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(super) enum Sort {
 
 const _: () = assert!(size_of::<Sort>() == 1);
 
-impl Work {
+impl Lookup {
     pub(super) const NONE: Self = Self {
         compact: 0,
         hash: 0,

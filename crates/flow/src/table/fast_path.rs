@@ -1,7 +1,7 @@
 //! The common case of a TCP packet.
 
+use super::lookup::{Lookup, Sort};
 use super::view;
-use super::work::{Sort, Work};
 use crate::history::Letter;
 use crate::slot::{DirectionFlags as F, FAR_BEHIND};
 use crate::stream::ahead;
@@ -12,32 +12,32 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// segment with what comes next or with an acknowledgement alone. False, with nothing done, in
     /// every other case, another flow's slot among them.
     #[inline(always)]
-    pub(super) fn in_order<'k>(
+    pub(super) fn fast_path<'k>(
         &mut self,
         slot: u32,
         packet: &Packet<'_>,
-        work: &Work,
+        lookup: &Lookup,
         key: impl Fn() -> Option<&'k E::Key>,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> bool
     where
         E::Key: 'k,
     {
-        let tcp = &work.tcp;
-        if work.sort != Sort::Plain {
+        let tcp = &lookup.tcp;
+        if lookup.sort != Sort::Plain {
             return false;
         }
         let entry = &mut self.slots[slot];
-        if entry.compact != work.compact
-            || (work.compact == 0 && differs(&self.cold[slot].key, key()))
+        if entry.compact != lookup.compact
+            || (lookup.compact == 0 && differs(&self.cold[slot].key, key()))
         {
             return false;
         }
-        let side = entry.side(work.orientation);
-        if !entry.calm.of(side) {
+        let side = entry.side(lookup.orientation);
+        if !entry.fast_path.of(side) {
             return false;
         }
-        debug_assert!(entry.is_calm(side), "{entry:?}");
+        debug_assert!(entry.is_fast_path_ok(side), "{entry:?}");
         // Chosen by index: a branch on the side is one that the processor cannot predict.
         let own = &entry.directions[side as usize];
         let peer = &entry.directions[side.opposite() as usize];
@@ -47,12 +47,12 @@ impl<E: FlowExtractor> FlowTable<E> {
         if peer.flags.has(F::ANCHORED) && !seen {
             return false;
         }
-        if work.payload_len > 0 {
+        if lookup.payload_len > 0 {
             // What a receiver may discard is looked at elsewhere.
             if tcp.sequence != own.expected()
-                || !own.flags.follows(work.path)
+                || !own.flags.follows(lookup.path)
                 || own.flags.has(F::ACKED)
-                    && ahead(tcp.sequence.wrapping_add(work.payload_len), own.edge)
+                    && ahead(tcp.sequence.wrapping_add(lookup.payload_len), own.edge)
                 || tcp.acknowledgement.wrapping_sub(peer.acked).cast_signed() < 0
             {
                 return false;
@@ -74,7 +74,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             }
         }
         let Some(counters) =
-            entry.counters[side as usize].plus(work.payload_len, packet.wire_len())
+            entry.counters[side as usize].plus(lookup.payload_len, packet.wire_len())
         else {
             return false;
         };
@@ -95,25 +95,25 @@ impl<E: FlowExtractor> FlowTable<E> {
                 sends.flags.set(F::HINT);
             }
         }
-        let letter = if work.payload_len == 0 { Letter::Ack } else { Letter::Data };
+        let letter = if lookup.payload_len == 0 { Letter::Ack } else { Letter::Data };
         if !sends.seen.has(letter) {
             let mut seen = sends.seen;
             let peer = entry.directions[side.opposite() as usize].seen;
             self.cold[slot].history.note(&mut seen, peer, side, letter);
             entry.directions[side as usize].seen = seen;
         }
-        if work.payload_len > 0 {
-            let len = u64::from(work.payload_len);
+        if lookup.payload_len > 0 {
+            let len = u64::from(lookup.payload_len);
             let sends = &mut entry.directions[side as usize];
             let offset = sends.next;
             sends.next += len;
             self.statistics.delivered_bytes += len;
             let data = Data {
-                bytes: work.payload(packet),
+                bytes: lookup.payload(packet),
                 offset,
                 timestamp: packet.timestamp(),
                 packet_number: packet.number(),
-                awaits: 0,
+                depends_on: 0,
             };
             handler.on_data(&view(slot, entry, &self.cold[slot]), side, data);
         }

@@ -1,10 +1,10 @@
 //! The usual beginning and end of connections.
 
+use super::lookup::Lookup;
 use super::tcp::both;
 use super::view;
-use super::work::Work;
 use crate::history::Letter;
-use crate::slot::{Calm, DirectionFlags as F, SlotFlags, State};
+use crate::slot::{DirectionFlags as F, FastPath, SlotFlags, State};
 use crate::stream::ahead;
 use crate::{
     FlowExtractor, FlowHandler, FlowSide, FlowTable, Packet, TcpFlags, TcpHeader, TcpOptions,
@@ -13,20 +13,20 @@ use crate::{
 impl<E: FlowExtractor> FlowTable<E> {
     /// The handshake, FINs in order, and the acknowledgements among them: segments without payload
     /// in a connection in which nothing is amiss. Complete in itself, as
-    /// [`in_order`](Self::in_order) is: false, with nothing done, in every other case.
+    /// [`fast_path`](Self::fast_path) is: false, with nothing done, in every other case.
     #[inline(never)]
-    pub(super) fn usual(
+    pub(super) fn handshake_path(
         &mut self,
         slot: u32,
         packet: &Packet<'_>,
-        work: &Work,
+        lookup: &Lookup,
         handler: &mut impl FlowHandler<E::Key>,
     ) -> bool {
-        let TcpHeader { sequence, acknowledgement, flags, window, .. } = work.tcp;
+        let TcpHeader { sequence, acknowledgement, flags, window, .. } = lookup.tcp;
         let syn = flags.contains(TcpFlags::SYN);
         let fin = flags.contains(TcpFlags::FIN);
         let acknowledges = flags.contains(TcpFlags::ACK);
-        if work.payload_wire_len > 0
+        if lookup.payload_wire_len > 0
             || flags.contains(TcpFlags::RST)
             || syn && fin
             || window == 0 && !syn
@@ -35,7 +35,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         let now = self.now;
         let entry = &mut self.slots[slot];
-        let side = entry.side(work.orientation);
+        let side = entry.side(lookup.orientation);
         let (own, peer) = both(&mut entry.directions, side);
         let open = matches!(entry.state, State::HalfOpen | State::Established | State::Closing);
         let amiss = F::GRACE.or(F::HOLD).or(F::PENDING).or(F::QUARANTINE).or(F::EARLY);
@@ -99,12 +99,12 @@ impl<E: FlowExtractor> FlowTable<E> {
         };
         cold.history.note(&mut own.seen, peer.seen, side, letter);
         if syn {
-            own.scale.announce(work.tcp.window_scale);
+            own.scale.announce(lookup.tcp.window_scale);
             own.begin_at(sequence.wrapping_add(1));
             own.flags.set(F::SYN);
-            own.flags.set_path(work.path.path());
-            if work.tcp.options.contains(TcpOptions::TIMESTAMP) {
-                own.set_first_timestamp(work.tcp.timestamp);
+            own.flags.set_path(lookup.path.path());
+            if lookup.tcp.options.contains(TcpOptions::TIMESTAMP) {
+                own.set_first_timestamp(lookup.tcp.timestamp);
             }
             if peer.flags.has(F::SYN) {
                 entry.agree_on_scales();
@@ -117,7 +117,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             if due {
                 own.flags.set(F::FIN_ACKED);
             }
-            entry.calm = Calm::NO;
+            entry.fast_path = FastPath::NO;
             if ended {
                 handler.on_fin(&view(slot, entry, cold), side.opposite(), peer_end);
             }
@@ -139,7 +139,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 return true;
             }
         }
-        entry.calm_down();
+        entry.update_fast_path();
         true
     }
 }

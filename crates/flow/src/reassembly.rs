@@ -9,7 +9,7 @@ use crate::quarantine::Quarantine;
 /// The additional state of a direction with a hole, a retransmission or a closed window. Most
 /// directions never have one.
 #[derive(Debug, Default)]
-pub(crate) struct Backlog {
+pub(crate) struct Reassembly {
     pub(crate) pending: Pending,
     /// The time at which the current hole was first seen, in nanoseconds.
     pub(crate) since: u64,
@@ -47,7 +47,8 @@ pub(crate) struct Backlog {
     pub(crate) zero_windows: u64,
     /// The flow's slot and the direction's side.
     owner: (u32, u8),
-    /// Position among the backlogs with pending bytes, by age of the hole. 0 without pending bytes.
+    /// Position among the directions with pending bytes, by age of the hole. 0 without pending
+    /// bytes.
     order: u64,
     counted: usize,
 }
@@ -92,7 +93,7 @@ const GAP_LIST: usize = 4 * size_of::<(u64, u64)>() + 16;
 /// The maximum number of gaps that are remembered for a direction.
 const GAPS: usize = 64;
 
-impl Backlog {
+impl Reassembly {
     /// The time at which this must be examined again. `u64::MAX` for never.
     pub(crate) fn deadline(&self, hole_timeout: u64) -> u64 {
         let grace = self.grace.map_or(u64::MAX, |grace| grace.deadline);
@@ -128,7 +129,7 @@ impl Backlog {
         early.conflicts.push(conflict);
     }
 
-    /// Returns `true` if it says nothing that a direction without a backlog does not say.
+    /// Returns `true` if it says nothing that a direction without one does not say.
     fn is_idle(&self) -> bool {
         let Self {
             pending,
@@ -208,51 +209,51 @@ impl Backlog {
     }
 }
 
-/// The backlogs of a table.
+/// The reassembly states of the directions of a table.
 #[derive(Debug, Default)]
-pub(crate) struct Backlogs {
-    entries: Chunked<Backlog>,
+pub(crate) struct Reassemblies {
+    entries: Chunked<Reassembly>,
     free: Vec<u32>,
-    /// The backlogs with pending bytes, the oldest hole first.
+    /// Those with pending bytes, the oldest hole first.
     queue: BTreeMap<u64, u32>,
     orders: u64,
     bytes: usize,
     peak: usize,
-    /// The backlogs with segments in quarantine, the oldest first.
+    /// Those with segments in quarantine, the oldest first.
     quarantined: BTreeMap<u64, u32>,
     /// The memory of the quarantines.
     quarantine_bytes: usize,
 }
 
-impl Backlogs {
-    pub(crate) fn get(&mut self, index: u32) -> Option<&mut Backlog> {
+impl Reassemblies {
+    pub(crate) fn get(&mut self, index: u32) -> Option<&mut Reassembly> {
         self.entries.get_mut(index)
     }
 
-    pub(crate) fn peek(&self, index: u32) -> Option<&Backlog> {
+    pub(crate) fn peek(&self, index: u32) -> Option<&Reassembly> {
         self.entries.get(index)
     }
 
     pub(crate) fn allocate(&mut self, slot: u32, side: u8) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(Backlog::default());
+            self.entries.push(Reassembly::default());
             (self.entries.len() - 1) as u32
         });
         self.entries[index].owner = (slot, side);
         index
     }
 
-    /// The memory of the backlogs in use, without what is pending.
+    /// The memory of those in use, without what is pending.
     pub(crate) const fn own_bytes(&self) -> usize {
-        (self.entries.len() - self.free.len()) * (size_of::<Backlog>() + GAP_LIST)
+        (self.entries.len() - self.free.len()) * (size_of::<Reassembly>() + GAP_LIST)
     }
 
-    /// The memory of the backlogs that are not in use.
+    /// The memory of those that are not in use.
     pub(crate) const fn free_bytes(&self) -> usize {
-        self.free.len() * size_of::<Backlog>()
+        self.free.len() * size_of::<Reassembly>()
     }
 
-    /// Drops a backlog. [`NONE`](crate::slot::NONE) is ignored.
+    /// Drops the state of a direction. [`NONE`](crate::slot::NONE) is ignored.
     pub(crate) fn release(&mut self, index: u32) {
         if let Some(entry) = self.entries.get_mut(index) {
             self.queue.remove(&entry.order);
@@ -261,14 +262,14 @@ impl Backlogs {
                 self.quarantined.remove(&quarantine.order);
                 self.quarantine_bytes -= quarantine.counted;
             }
-            *entry = Backlog::default();
+            *entry = Reassembly::default();
             self.free.push(index);
         }
     }
 
-    /// Drops a backlog that is no longer needed. Returns `true` if it was dropped.
+    /// Drops the state of a direction that is no longer needed. Returns `true` if it was dropped.
     pub(crate) fn release_idle(&mut self, index: u32) -> bool {
-        let idle = self.entries.get(index).is_some_and(Backlog::is_idle);
+        let idle = self.entries.get(index).is_some_and(Reassembly::is_idle);
         if idle {
             self.release(index);
         }
