@@ -114,6 +114,11 @@ impl Pending {
         true
     }
 
+    /// The start of the first segment at an offset or behind it.
+    pub(crate) fn first_from(&self, offset: u64) -> Option<u64> {
+        self.segments.range(offset..).next().map(|(&start, _)| start)
+    }
+
     /// The end of the last segment.
     pub(crate) fn end(&self) -> Option<u64> {
         self.segments.last_key_value().map(|(&start, held)| start + held.len())

@@ -7,6 +7,18 @@ use crate::stream::ahead;
 /// The maximum distance between segments and acknowledgements of one sequence space. A window has
 /// at most 2³⁰ bytes (RFC 7323, section 2.3), but related packets arrive within a few round trips.
 pub(crate) const NEAR: u32 = 1 << 24;
+/// Bytes a nanosecond that no link exceeds: 400 Gbit/s.
+pub(crate) const FASTEST: u64 = 50;
+/// The maximum distance of a segment from the last one of its sequence space, if the ones between
+/// them were lost.
+const SLACK: u32 = 1 << 20;
+/// The minimum distance of two sequence spaces at which a segment behind a loss is taken for one of
+/// the nearer. It is more than most connections have in flight.
+pub(crate) const APART: i32 = 1 << 16;
+/// The number of segments in a row that outweigh evidence against them.
+const ROW: u32 = 16;
+/// The same if a handshake has shown that they belong to another sequence space.
+const LONG_ROW: u32 = 64;
 /// The maximum number of groups of a direction.
 const GROUPS: usize = 4;
 /// The maximum number of other sequence spaces that are remembered for a direction.
@@ -52,6 +64,10 @@ pub(crate) struct Group {
     /// `true` if a SYN announced this sequence space. It belongs to another connection, or to the
     /// other side of a middlebox.
     pub(crate) announced: bool,
+    /// `true` if no link could have brought the missing bytes in the time since the flow's last
+    /// packet, or if the peer acknowledges both positions in turn. Either the time stamps are of no
+    /// use, or this is another sequence space.
+    hasty: bool,
 }
 
 /// A segment in quarantine.
@@ -90,12 +106,24 @@ struct Claim {
     run: u32,
     /// Arrival of the flow's last packet before the first of them, in nanoseconds.
     quiet_since: u64,
+    /// The same as for a group.
+    hasty: bool,
+    /// `true` if the stream went on afterwards.
+    stale: bool,
+    /// `true` if the peer acknowledged the old position afterwards.
+    denied: bool,
 }
 
 impl Space {
     /// Returns `true` for a sequence number of the space, or the one after its FIN.
     const fn has(&self, sequence: u32) -> bool {
         sequence.wrapping_sub(self.first) <= self.end.wrapping_sub(self.first).wrapping_add(1)
+    }
+}
+
+impl Claim {
+    const fn is_past(&self) -> bool {
+        self.stale || self.denied
     }
 }
 
@@ -141,9 +169,10 @@ impl Group {
     /// as well. Then there may be two sequence spaces, and only segments in a row decide.
     pub(crate) const fn continues(&self) -> bool {
         match (self.acknowledged.is_some(), self.progressed) {
-            _ if self.announced => false,
-            (true, false) => true,
-            (true, true) => self.run >= 3,
+            (confirmed, _) if self.announced => confirmed && self.run >= LONG_ROW,
+            (true, _) if self.hasty => self.run >= ROW,
+            (true, false) if !self.old_acks => true,
+            (true, _) => self.run >= 3,
             (false, _) => self.run >= self.row(),
         }
     }
@@ -154,13 +183,14 @@ impl Group {
     /// directions, or not at all if its direction is not captured any more, which many in a row
     /// outweigh.
     const fn row(&self) -> u32 {
-        if self.old_acks || self.answered || self.progressed { 16 } else { 3 }
+        if self.old_acks || self.answered || self.progressed { ROW } else { 3 }
     }
 
     /// Returns `true` if the stream continues here, given that no more evidence will arrive.
     pub(crate) const fn continues_at_last(&self) -> bool {
         let uncontradicted = !self.progressed && (!self.old_acks || self.run >= 4);
-        !self.announced && (self.acknowledged.is_some() || uncontradicted)
+        let confirmed = self.acknowledged.is_some() && !(self.hasty && self.old_acks);
+        !self.announced && (confirmed || uncontradicted)
     }
 }
 
@@ -181,10 +211,11 @@ impl Quarantine {
         self.groups.iter().map(|group| group.since).min()
     }
 
-    /// Returns `true` if there are no segments, and no other sequence space is known to continue
-    /// beside the stream's.
+    /// Returns `true` if there are no segments, and no other sequence space is known or suspected
+    /// to continue beside the stream's.
     pub(crate) fn is_idle(&self) -> bool {
-        self.groups.is_empty() && !self.spaces.iter().any(|space| space.proven)
+        let proven = self.spaces.iter().any(|space| space.proven);
+        self.groups.is_empty() && self.claim.is_none_or(|claim| claim.is_past()) && !proven
     }
 
     /// Adds a segment to its group. Returns the group's index, and a group that was evicted.
@@ -194,6 +225,7 @@ impl Quarantine {
         now: u64,
         quiet_since: u64,
         answered: bool,
+        missing: u32,
     ) -> (usize, Option<Group>) {
         let belongs = |group: &Group| near(group.segments.back(), parked.sequence);
         let index = self.groups.iter().position(belongs);
@@ -204,23 +236,29 @@ impl Quarantine {
             }
             let announced = self.knows(parked.sequence);
             // An acknowledgement may be captured before the segment that it acknowledges.
-            let claim = self.claim.filter(|claim| {
-                is_near(claim.acknowledgement, parked.end())
-                    && !ahead(parked.sequence, claim.acknowledgement)
-            });
+            let near = self.claim.filter(|claim| is_near(claim.acknowledgement, parked.end()));
+            let contested = near.is_some_and(|claim| claim.is_past());
+            let claim = near
+                .filter(|claim| !claim.is_past() && !ahead(parked.sequence, claim.acknowledgement));
+            let (quiet_since, hasty) = claim.map_or_else(
+                || (quiet_since, is_hasty(missing, now.saturating_sub(quiet_since))),
+                |claim| (claim.quiet_since, claim.hasty),
+            );
+            let hasty = hasty || contested;
             // Most groups have one segment.
             self.groups.reserve_exact(1);
             self.groups.push(Group {
                 segments: VecDeque::with_capacity(1),
                 bytes: 0,
                 since: now,
-                quiet_since: claim.map_or(quiet_since, |claim| claim.quiet_since),
+                quiet_since,
                 run: 0,
                 progressed: false,
                 old_acks: false,
                 acknowledged: claim.map(|claim| claim.acknowledgement),
                 answered,
                 announced,
+                hasty,
             });
             self.groups.len() - 1
         });
@@ -258,7 +296,9 @@ impl Quarantine {
     /// acknowledged it although the old position continues. What was captured before a group, and
     /// placed only now, says nothing about that group.
     pub(crate) fn progress(&mut self, number: u64) -> Option<Group> {
-        self.claim = None;
+        if let Some(claim) = &mut self.claim {
+            claim.stale = true;
+        }
         let older =
             |group: &Group| group.segments.front().is_none_or(|first| first.number <= number);
         let proven =
@@ -289,57 +329,91 @@ impl Quarantine {
 
     /// Records that the peer acknowledged the old position.
     pub(crate) fn acknowledged_old(&mut self) {
-        self.claim = None;
+        if let Some(claim) = &mut self.claim {
+            claim.denied = true;
+        }
         for group in &mut self.groups {
             group.old_acks = true;
         }
     }
 
-    /// Records an acknowledgement that does not fit the stream. Returns the index of the group that
-    /// it confirms.
-    pub(crate) fn acknowledged(&mut self, acknowledgement: u32, quiet_since: u64) -> Option<usize> {
-        let group = self.groups.iter().position(|group| group.fits(acknowledgement));
-        if let Some(index) = group {
-            let group = &mut self.groups[index];
-            let known = group.acknowledged.unwrap_or(acknowledgement);
-            let highest = if ahead(known, acknowledgement) { known } else { acknowledgement };
-            group.acknowledged = Some(highest);
-        } else if !self.knows(acknowledgement) {
-            self.claim = Some(match self.claim {
-                Some(claim) if is_near(claim.acknowledgement, acknowledgement) => Claim {
-                    run: claim.run + u32::from(ahead(acknowledgement, claim.acknowledgement)),
-                    acknowledgement,
-                    ..claim
-                },
-                _ => Claim { acknowledgement, run: 1, quiet_since },
-            });
+    /// Records an acknowledgement by the peer if it is of a group. Returns the group's index.
+    pub(crate) fn acknowledged(&mut self, acknowledgement: u32) -> Option<usize> {
+        let index = self.groups.iter().position(|group| group.fits(acknowledgement))?;
+        let group = &mut self.groups[index];
+        let known = group.acknowledged.unwrap_or(acknowledgement);
+        let highest = if ahead(known, acknowledgement) { known } else { acknowledgement };
+        group.acknowledged = Some(highest);
+        Some(index)
+    }
+
+    /// Records an acknowledgement that fits neither the stream nor a group.
+    pub(crate) fn claim(
+        &mut self,
+        acknowledgement: u32,
+        expected: u32,
+        (quiet_since, now): (u64, u64),
+    ) {
+        if self.knows(acknowledgement) {
+            return;
         }
-        group
+        let near = self.claim.filter(|it| is_near(it.acknowledgement, acknowledgement));
+        if near.is_some_and(|claim| claim.stale) {
+            // Both go on: there are two sequence spaces.
+            self.know_space(acknowledgement, false);
+        }
+        self.claim = Some(match near {
+            Some(claim) if !claim.is_past() => Claim {
+                run: claim.run + u32::from(ahead(acknowledgement, claim.acknowledgement)),
+                acknowledgement,
+                ..claim
+            },
+            _ => {
+                let missing = acknowledgement.wrapping_sub(expected);
+                let contested = near.is_some_and(|claim| claim.denied);
+                let hasty = contested || is_hasty(missing, now.saturating_sub(quiet_since));
+                let (stale, denied) = (false, false);
+                Claim { acknowledgement, run: 1, quiet_since, hasty, stale, denied }
+            }
+        });
     }
 
     /// Takes a row of acknowledgements, each ahead of the one before, that shows that the capture
     /// missed the bytes. Returns the last acknowledgement, and the time since when the flow was
     /// silent.
     pub(crate) fn claimed(&mut self) -> Option<(u32, u64)> {
-        let claim = self.claim.filter(|claim| claim.run >= 4 && self.groups.is_empty())?;
+        let claim = self
+            .claim
+            .filter(|claim| claim.run >= 4 && !claim.is_past() && self.groups.is_empty())?;
         self.claim = None;
         Some((claim.acknowledgement, claim.quiet_since))
     }
 
-    /// Records a sequence space other than the stream's.
+    /// Records a sequence space other than the stream's, in which nothing was captured before this
+    /// sequence number.
     pub(crate) fn know_space(&mut self, end: u32, proven: bool) {
-        if let Some(space) = self.spaces.iter_mut().find(|space| is_near(space.end, end)) {
-            space.end = end;
+        self.know_range(end, end, proven);
+    }
+
+    /// Records a sequence space other than the stream's, of which this range was captured.
+    pub(crate) fn know_range(&mut self, first: u32, end: u32, proven: bool) {
+        // Two spaces may be near each other.
+        if let Some(space) = self.spaces.iter_mut().find(|space| space.has(end)) {
             space.proven |= proven;
         } else {
             if self.spaces.len() == SPACES {
                 self.spaces.remove(0);
             }
-            self.spaces.push(Space { first: end, end, proven });
+            self.spaces.push(Space { first, end, proven });
         }
         for group in &mut self.groups {
             group.announced |= is_near(group.end(), end);
         }
+    }
+
+    /// Forgets that a sequence number is one of another space: it is the stream's.
+    pub(crate) fn forget_space(&mut self, sequence: u32) {
+        self.spaces.retain(|space| !space.has(sequence));
     }
 
     /// The silence before segments near a sequence number, or before an acknowledgement near it:
@@ -357,9 +431,18 @@ impl Quarantine {
     }
 
     /// Returns `true` if a sequence number is between the captured ones of another sequence space,
-    /// or next to them.
-    pub(crate) fn has(&self, sequence: u32) -> bool {
-        self.spaces.iter().any(|space| space.has(sequence))
+    /// or nearer behind them than behind the stream's, which expects another.
+    pub(crate) fn has(&self, sequence: u32, expected: u32) -> bool {
+        let behind = |space: &Space| {
+            let distance = space.end.wrapping_sub(expected).cast_signed();
+            distance > APART && sequence.wrapping_sub(space.end) <= SLACK
+        };
+        self.spaces.iter().any(|space| space.has(sequence) || behind(space))
+    }
+
+    /// Returns `true` if a sequence number is near a space that continues beside the stream's.
+    pub(crate) fn continues_beside(&self, sequence: u32) -> bool {
+        self.spaces.iter().any(|space| space.proven && is_near(space.end, sequence))
     }
 
     /// Returns `true` if a segment belongs to a sequence space that is known to continue beside the
@@ -374,6 +457,12 @@ impl Quarantine {
             false
         }
     }
+}
+
+/// Returns `true` if no link brings this number of bytes in this number of nanoseconds. The order
+/// of packets in a capture is not exact, so another [`SLACK`] bytes are allowed.
+pub(crate) const fn is_hasty(bytes: u32, nanos: u64) -> bool {
+    bytes as u64 > nanos.saturating_mul(FASTEST).saturating_add(SLACK as u64)
 }
 
 fn near(last: Option<&Parked>, sequence: u32) -> bool {
@@ -406,7 +495,7 @@ mod tests {
         let mut quarantine = Quarantine::default();
         assert!(quarantine.is_empty());
         for (number, most) in [(0, 600), (1, 800), (2, 1000), (1 << 28, 1600)] {
-            quarantine.add(parked(number), 0, 0, false);
+            quarantine.add(parked(number), 0, 0, false, 0);
             let taken = size_of::<Quarantine>()
                 + quarantine.groups.capacity() * size_of::<Group>()
                 + quarantine

@@ -11,6 +11,7 @@ mod wrap;
 pub(crate) use self::wrap::may_stray;
 use crate::config::Config;
 use crate::history::{History, Letter, Seen};
+use crate::quarantine::is_hasty;
 use crate::reassembly::{Reassemblies, Reassembly};
 use crate::slot::{Direction, DirectionFlags as F, NONE};
 use crate::statistics::TableStatistics;
@@ -149,6 +150,13 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                 self.end_hold(start);
             }
             return;
+        }
+        let acked = self.direction.acked.wrapping_sub(base);
+        let elapsed = self.now.saturating_sub(self.flow.started.as_nanos());
+        if self.direction.flags.has(F::ACKED) && is_hasty(acked, elapsed) {
+            // One of the two is of another sequence space, or forged. What the peer says next
+            // decides.
+            self.direction.flags.clear(F::ACKED);
         }
         self.direction.begin_at(base);
     }
@@ -297,6 +305,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             };
             self.anchor(beginning);
         }
+        self.settle_denials();
         self.decide();
         while self.give_up_hole(u64::MAX, GapCause::End) {}
         let target = self.acknowledged_end();
@@ -339,7 +348,11 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         if next >= before {
             return false;
         }
-        if first > next {
+        let sequence = self.direction.base.wrapping_add(first as u32);
+        if first > next && self.continues_elsewhere(sequence) {
+            // It came before that was known.
+            self.reject_pending(sequence);
+        } else if first > next {
             self.gap_up_to(first.min(before), cause);
         } else if self.is_at_fin() {
             self.refute_fin();
@@ -348,6 +361,15 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
         self.drain();
         true
+    }
+
+    /// Reports the first pending segment as one of another sequence space.
+    fn reject_pending(&mut self, sequence: u32) {
+        let Some((_, held)) = self.pop_pending() else { return };
+        if let Some(bytes) = held.bytes() {
+            let cause = UnplacedCause::OtherSequenceSpace;
+            self.unplaced(bytes, sequence, held.timestamp, held.number, cause);
+        }
     }
 
     #[inline]

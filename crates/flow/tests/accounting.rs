@@ -28,3 +28,14 @@ fn nothing_is_placed_behind_a_fin_that_the_end_of_the_capture_confirms() {
         0, 0, 160, 0, 0, 8, 0, 0, 0, 0, 192, 1, 0, 0, 128, 0,
     ]);
 }
+
+/// The end of the capture confirms a SYN. Of the segments that waited for that, one ends the new
+/// flow, and another comes after the end.
+#[test]
+fn segments_behind_one_that_ends_their_flow_are_counted() {
+    accounting::check(&[
+        122, 64, 0, 64, 0, 0, 0, 149, 1, 109, 0, 0, 232, 0, 0, 0, 139, 0, 69, 0, 0, 0, 0, 13, 0, 0,
+        0, 147, 0, 0, 0, 212, 0, 81, 0, 134, 1, 0, 13, 0, 143, 0, 205, 0, 172, 0, 149, 0, 9, 1, 0,
+        22, 0, 116, 0, 8, 0, 0, 0,
+    ]);
+}

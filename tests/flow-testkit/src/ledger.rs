@@ -17,6 +17,9 @@ use flow::{
 pub struct Ledger {
     table: FlowTable<FiveTuple>,
     told: Told,
+    /// Bytes that no packet brought to a flow that had ended: a segment in quarantine, placed when
+    /// time passed or the capture ended, ended its flow, and others waited behind it.
+    late_after_end: u64,
 }
 
 #[derive(Default)]
@@ -54,7 +57,7 @@ impl Ledger {
         if options & 16 != 0 {
             builder = builder.overlap_policy(OverlapPolicy::Linux);
         }
-        Self { table: builder.build(), told: Told::default() }
+        Self { table: builder.build(), told: Told::default(), late_after_end: 0 }
     }
 
     /// Passes a packet with the next number to the table. The expected payload is that of the
@@ -91,7 +94,9 @@ impl Ledger {
     /// Advances the time.
     #[allow(dead_code)] // Captures bring times of their own.
     pub fn advance(&mut self, now: Timestamp) {
+        let before = self.table.statistics().after_end_bytes;
         self.table.advance(now, &mut self.told);
+        self.late_after_end += self.table.statistics().after_end_bytes - before;
     }
 
     /// Ends the capture and checks the totals. Returns the number of payload bytes.
@@ -99,14 +104,17 @@ impl Ledger {
     /// # Panics
     /// If a byte is unaccounted for.
     pub fn finish(mut self) -> u64 {
+        let before = self.table.statistics().after_end_bytes;
         self.table.finish(&mut self.told);
         let statistics = self.table.statistics();
-        let wrong: Vec<_> = (1..)
-            .zip(&self.told.packets)
-            .filter(|(_, account)| account.due != account.told)
-            .take(10)
-            .collect();
-        assert!(wrong.is_empty(), "bytes due and told, by packet: {wrong:?}, {statistics:?}");
+        let late_after_end = self.late_after_end + statistics.after_end_bytes - before;
+        let wrong = (1..).zip(&self.told.packets);
+        let wrong: Vec<_> = wrong.filter(|(_, account)| account.due != account.told).collect();
+        let missing: u64 =
+            wrong.iter().map(|(_, account)| account.due.saturating_sub(account.told)).sum();
+        let right = missing == late_after_end
+            && wrong.iter().all(|(_, account)| account.due > account.told);
+        assert!(right, "bytes due and told, by packet: {wrong:?}, {statistics:?}");
         assert_eq!(statistics.pending_bytes, 0);
         assert!(self.told.open.is_empty(), "a flow did not end");
         let [delivered, late, repeated, unplaced] = self.told.kinds;

@@ -4,6 +4,7 @@
 //! - [`gallery`]: one packet for each supported encapsulation.
 //! - [`invariants`]: what holds for every packet, whatever its contents.
 //! - [`fragments`], [`reassembly`]: the defragmenter and the flow table beside simple models.
+//! - [`middlebox`]: captures of both sides of a device that rewrites sequence numbers.
 //! - [`ledger`], [`accounting`]: no captured byte is lost silently.
 #![forbid(unsafe_code)]
 
@@ -13,5 +14,6 @@ pub mod frame;
 pub mod gallery;
 pub mod invariants;
 pub mod ledger;
+pub mod middlebox;
 pub mod reassembly;
 pub mod segments;

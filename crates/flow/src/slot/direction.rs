@@ -151,10 +151,11 @@ impl Direction {
             && !self.flags.has(F::PENDING.or(F::HOLD).or(F::QUARANTINE).or(F::EARLY))
     }
 
-    /// Returns `true` if only the start of the stream is known, and none of its bytes was captured.
-    pub(crate) const fn has_brought_nothing(&self) -> bool {
+    /// Returns `true` if only the start of the stream is known, and none of its bytes was captured,
+    /// except for what is in quarantine.
+    pub(crate) const fn has_placed_nothing(&self) -> bool {
         type F = DirectionFlags;
-        self.next == 0 && !self.flags.has(F::PENDING.or(F::FIN).or(F::QUARANTINE).or(F::EARLY))
+        self.next == 0 && !self.flags.has(F::PENDING.or(F::FIN).or(F::EARLY))
     }
 
     /// The same, but ignores the held payload of a SYN.

@@ -73,7 +73,11 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// may still be it.
     fn take_other_fin(&mut self, sequence: u32) {
         let offset = self.direction.offset(sequence);
-        if self.is_implausible(offset) || offset < self.direction.next.cast_signed() {
+        let next = self.direction.next.cast_signed();
+        if self.is_implausible(offset)
+            || offset < next
+            || offset > next && self.continues_elsewhere(sequence)
+        {
             self.statistics.out_of_window += 1;
             return;
         }

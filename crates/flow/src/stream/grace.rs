@@ -1,7 +1,9 @@
 //! Holes that the receiver has acknowledged.
 
-use super::Stream;
+use super::window::SLACK;
+use super::{Stream, ahead};
 use crate::history::Seen;
+use crate::quarantine::APART;
 use crate::reassembly::Grace;
 use crate::slot::DirectionFlags as F;
 use crate::{FlowHandler, GapCause};
@@ -150,8 +152,42 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
         grace.known = offset.cast_unsigned();
         grace.denials += 1;
-        if grace.denials >= DENIALS {
-            self.retract(acknowledgement, edge);
+        let (denials, target) = (grace.denials, grace.target.cast_signed());
+        // What is only out of order is not far.
+        if denials >= DENIALS || target - end.cast_signed() > SLACK {
+            self.retract_to_space(acknowledgement, edge);
+        }
+    }
+
+    /// No more acknowledgements come that could deny a larger one before them.
+    pub(super) fn settle_denials(&mut self) {
+        let grace = self.reassembly().and_then(|reassembly| reassembly.grace);
+        if let Some(grace) = grace
+            && grace.denials > 0
+            && self.direction.flags.has(F::ANCHORED)
+            && grace.target > grace.known + APART as u64
+        {
+            let known = self.direction.base.wrapping_add(grace.known as u32);
+            self.retract_to_space(known, known);
+        }
+    }
+
+    /// The larger acknowledgement is false, or of another sequence space.
+    fn retract_to_space(&mut self, acknowledgement: u32, edge: u32) {
+        let larger = self.direction.acked;
+        self.retract(acknowledgement, edge);
+        let distance = larger.wrapping_sub(acknowledgement).cast_signed();
+        if !self.direction.flags.has(F::ANCHORED) || distance <= APART {
+            return;
+        }
+        // Of what waits behind the hole, the nearer half belongs to the stream.
+        let (next, end) = (self.direction.next, self.direction.offset(larger));
+        let half = next + end.max(0).cast_unsigned().saturating_sub(next) / 2;
+        let first = self.reassembly().and_then(|reassembly| reassembly.pending.first_from(half));
+        let first = first.map_or(larger, |first| self.direction.base.wrapping_add(first as u32));
+        let first = if ahead(first, larger) { larger } else { first };
+        if let Some(quarantine) = self.quarantine() {
+            quarantine.know_range(first, larger, false);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Segments that do not fit the stream: put into quarantine, and placed or rejected when the
 //! evidence is there.
 
-use super::{Payload, Stream};
+use super::{Payload, Stream, ahead};
 use crate::quarantine::{Group, Parked, Quarantine, is_near};
 use crate::slot::DirectionFlags as F;
 use crate::{FlowHandler, GapCause, Timestamp, Unplaced, UnplacedCause};
@@ -26,6 +26,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     pub(crate) fn park(&mut self, payload: Payload<'_>, fin: bool) {
         let (now, quiet_since, limit) = (self.now, self.previous, self.config.quarantine_bytes);
         let answered = self.direction.flags.has(F::ACKED);
+        let missing = payload.sequence.wrapping_sub(self.direction.expected());
         let parked = self.parked(&payload, fin);
         let Some(quarantine) = self.quarantine() else { return };
         if quarantine.is_of_other_space(parked.sequence, parked.end()) {
@@ -41,7 +42,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             held.fin = true;
             return;
         }
-        let (index, evicted) = quarantine.add(parked, now, quiet_since, answered);
+        let (index, evicted) = quarantine.add(parked, now, quiet_since, answered, missing);
         let continues = quarantine.groups[index].continues();
         let mut out = Vec::new();
         while quarantine.bytes() > limit
@@ -98,13 +99,17 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         if !self.can_resume() {
             return;
         }
-        let quiet_since = self.previous;
+        let (expected, silence) = (self.direction.expected(), (self.previous, self.now));
+        self.direction.flags.set(F::QUARANTINE);
         let Some(quarantine) = self.quarantine() else { return };
-        if let Some(index) = quarantine.acknowledged(acknowledgement, quiet_since) {
+        if let Some(index) = quarantine.acknowledged(acknowledgement) {
             if quarantine.groups[index].continues() {
                 self.resume(index);
             }
-        } else if let Some((end, quiet_since)) = quarantine.claimed() {
+            return;
+        }
+        quarantine.claim(acknowledgement, expected, silence);
+        if let Some((end, quiet_since)) = quarantine.claimed() {
             // Of this side nothing was captured any more, but the other side shows that it went on.
             let wrapped = self.has_wrapped(end, quiet_since, self.now);
             self.leave_old_place();
@@ -115,7 +120,6 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
 
     /// `true` if an acknowledgement lies among segments in quarantine, and tells of them then.
     pub(super) fn bears_out(&mut self, acknowledgement: u32) -> bool {
-        let quiet_since = self.previous;
         let of_fin = self.direction.flags.has(F::FIN_ACKED)
             && acknowledgement == self.direction.fin.wrapping_add(1);
         if of_fin {
@@ -123,7 +127,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             return false;
         }
         let Some(quarantine) = self.known_quarantine() else { return false };
-        let Some(index) = quarantine.acknowledged(acknowledgement, quiet_since) else {
+        let Some(index) = quarantine.acknowledged(acknowledgement) else {
             return false;
         };
         if quarantine.groups[index].continues() && self.can_resume() {
@@ -138,7 +142,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let quarantine = self.reassembly().and_then(|reassembly| reassembly.quarantine.as_ref());
         quarantine.is_some_and(|quarantine| {
             let near = is_near(self.direction.expected(), acknowledgement);
-            quarantine.knows(acknowledgement) && (!near || quarantine.has(acknowledgement))
+            let expected = self.direction.expected();
+            quarantine.knows(acknowledgement)
+                && (!near || quarantine.has(acknowledgement, expected))
         })
     }
 
@@ -156,13 +162,15 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// byte. The two may be so near each other that a hole before it would be plausible.
     pub(super) fn continues_elsewhere(&self, sequence: u32) -> bool {
         let quarantine = self.reassembly().and_then(|reassembly| reassembly.quarantine.as_ref());
-        quarantine.is_some_and(|quarantine| quarantine.has(sequence))
+        let expected = self.direction.expected();
+        quarantine.is_some_and(|quarantine| quarantine.has(sequence, expected))
     }
 
     /// The peer acknowledged the old place.
     pub(super) fn acknowledged_old(&mut self) {
         if let Some(quarantine) = self.known_quarantine() {
             quarantine.acknowledged_old();
+            self.settle_quarantine();
         }
     }
 
@@ -371,6 +379,29 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     pub(crate) fn know_space(&mut self, end: u32) {
         if let Some(quarantine) = self.quarantine() {
             quarantine.know_space(end, false);
+        }
+        let (acked, expected) = (self.direction.acked, self.direction.expected());
+        if self.direction.flags.has(F::ACKED)
+            && self.direction.flags.has(F::ANCHORED)
+            && ahead(acked, expected)
+            && self.continues_elsewhere(acked)
+        {
+            // The peer has acknowledged that space, and not this one.
+            self.direction.flags.clear(F::ACKED.or(F::GRACE));
+            if let Some(reassembly) = self.reassembly_mut() {
+                reassembly.grace = None;
+            }
+        }
+    }
+
+    /// The stream has begun where another space was thought to be.
+    pub(crate) fn forget_own_space(&mut self) {
+        let expected = self.direction.expected();
+        if self.direction.flags.has(F::ANCHORED)
+            && let Some(quarantine) =
+                self.reassembly_mut().and_then(|reassembly| reassembly.quarantine.as_mut())
+        {
+            quarantine.forget_space(expected);
         }
     }
 

@@ -212,7 +212,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             let before = own.base.wrapping_sub(base);
             return match before {
                 0 => Syn::Belongs,
-                before if before <= FAST_OPEN && own.has_brought_nothing() => Syn::Overtaken,
+                before if before <= FAST_OPEN && self.has_brought_nothing(own) => Syn::Overtaken,
                 before if before < LATE_SYN => Syn::Late,
                 _ => Syn::Pending,
             };
@@ -312,6 +312,15 @@ impl<E: FlowExtractor> FlowTable<E> {
             let (timestamp, number) = (segment.timestamp, segment.number);
             stream.unplaced(segment.payload, sequence, timestamp, number, cause);
         }
+        if segment.flags.contains(TcpFlags::ACK) {
+            // The SYN that it answers may not have been captured.
+            let mut stream = self.stream(slot, side.opposite(), handler, &mut wake);
+            let direction = &stream.direction;
+            let offset = segment.acknowledgement.wrapping_sub(direction.base);
+            if direction.flags.has(F::SYN) && u64::from(offset) > direction.next {
+                stream.know_space(segment.acknowledgement);
+            }
+        }
     }
 
     fn reject_syn(&mut self, slot: u32, syn: PendingSyn, handler: &mut impl FlowHandler<E::Key>) {
@@ -364,6 +373,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         for syn in list {
             self.reject_syn(slot, syn, handler);
         }
+        let directions = &self.slots[slot].directions;
+        let nothing = directions.iter().all(|direction| self.has_brought_nothing(direction));
         let entry = &mut self.slots[slot];
         let initiator = entry.initiator();
         let segment = syn.segment(initiator);
@@ -373,11 +384,17 @@ impl<E: FlowExtractor> FlowTable<E> {
         let same = entry.directions[syn.side as usize].base == syn.base();
         for side in [FlowSide::Initiator, FlowSide::Responder] {
             let direction = &entry.directions[side as usize];
-            if direction.flags.has(F::ANCHORED) && !same {
+            let stays = if syn.answers() {
+                let base = if side == syn.side { syn.base() } else { syn.acknowledgement };
+                direction.base == base
+            } else {
+                same
+            };
+            if direction.flags.has(F::ANCHORED) && !stays {
                 spaces.push((side, direction.expected()));
             }
         }
-        if entry.directions.iter().all(Direction::has_brought_nothing) {
+        if nothing {
             // Of several handshakes the one that is answered is the connection's (RFC 9293, section
             // 3.10.7.3).
             let own = &mut entry.directions[syn.side as usize];
@@ -419,6 +436,10 @@ impl<E: FlowExtractor> FlowTable<E> {
             }
             self.replay(slot, parked, initiator, handler);
         }
+        for side in [FlowSide::Initiator, FlowSide::Responder] {
+            let mut wake = u64::MAX;
+            self.stream(slot, side, handler, &mut wake).forget_own_space();
+        }
         for (side, end) in spaces {
             let near_own = {
                 let direction = &self.slots[slot].directions[side as usize];
@@ -429,6 +450,14 @@ impl<E: FlowExtractor> FlowTable<E> {
                 self.stream(slot, side, handler, &mut wake).know_space(end);
             }
         }
+    }
+
+    /// `true` if only the start of a stream is known, and none of its bytes was captured.
+    pub(super) fn has_brought_nothing(&self, direction: &Direction) -> bool {
+        let quarantine = || self.reassemblies.peek(direction.reassembly)?.quarantine.as_ref();
+        direction.has_placed_nothing()
+            && (!direction.flags.has(F::QUARANTINE)
+                || quarantine().is_none_or(|quarantine| quarantine.groups.is_empty()))
     }
 
     /// Takes all that is in quarantine, in the order in which it came.

@@ -334,7 +334,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let own = &entry.directions[entry.side(lookup.orientation) as usize];
         let TcpHeader { sequence, flags, .. } = lookup.tcp;
         let next = own.flags.has(F::ANCHORED)
-            && !own.has_brought_nothing()
+            && !self.has_brought_nothing(own)
             && !flags.contains(TcpFlags::SYN)
             && sequence == own.expected();
         if next {
@@ -370,18 +370,21 @@ impl<E: FlowExtractor> FlowTable<E> {
         if !joined.shared {
             entry.flags.clear(elsewhere(side));
         }
+        let entry = &self.slots[slot];
         let [initiator, _] = &entry.directions;
-        let only_syn = side == FlowSide::Responder && initiator.has_brought_nothing();
-        let own = &mut entry.directions[side as usize];
+        let only_syn = side == FlowSide::Responder && self.has_brought_nothing(initiator);
+        let own = &entry.directions[side as usize];
         // Nothing but a SYN-ACK came from there, and the client did not say that it got that one:
         // then it was the SYN-ACK of another connection, and this one's is still to come.
         let unconfirmed = own.flags.has(F::SYN)
-            && own.has_brought_nothing()
+            && self.has_brought_nothing(own)
             && !own.flags.has(F::GRACE)
             && !(own.flags.has(F::ACKED) && own.acked == own.base);
         if joined.shared || !unconfirmed || entry.state != State::Established {
             return;
         }
+        let entry = &mut self.slots[slot];
+        let own = &mut entry.directions[side as usize];
         own.flags.clear(F::ANCHORED.or(F::SYN));
         own.scale = Direction::NEW.scale;
         if only_syn && !own.flags.has(F::ACKED) {

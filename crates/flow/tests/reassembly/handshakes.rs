@@ -352,7 +352,16 @@ fn the_acknowledgement_of_a_forged_answer_is_forgotten() {
 /// The SYN-ACK that was captured is not the one that the client got, which was not captured.
 #[test]
 fn behind_a_wrong_syn_ack_the_stream_of_the_server_is_picked_up() {
-    const WRONG: [u32; 5] = [S + 1, S + 1_000, S + 100_000, S + 900_000_000, S + 3_000_000_000];
+    const WRONG: [u32; 8] = [
+        S + 1,
+        S + 1_000,
+        S + 100_000,
+        S + 900_000_000,
+        S + 3_000_000_000,
+        S.wrapping_sub(900_000_000),
+        S.wrapping_sub(20_000_000),
+        S.wrapping_sub(5_000_000),
+    ];
     // The SYN-ACK may acknowledge another SYN as well.
     for (number, off) in WRONG.into_iter().flat_map(|number| [0, 70_000].map(|off| (number, off))) {
         for (first, missing) in [("", 0), ("", 100), ("hello", 0), ("hello", 100)] {

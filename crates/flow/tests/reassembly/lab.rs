@@ -143,6 +143,11 @@ impl Lab {
         self.table.advance(self.now(), &mut self.seen);
     }
 
+    /// Advances the clock by the time in which a fast link brings this number of bytes.
+    pub(crate) fn miss(&mut self, bytes: u32) {
+        self.clock += u64::from(bytes) / 50_000_000;
+    }
+
     pub(crate) fn finish(&mut self) {
         self.table.finish(&mut self.seen);
         assert!(self.table.is_empty());

@@ -35,6 +35,7 @@ fn an_outage_that_the_other_side_bears_out_is_bridged_however_long_it_is() {
         lab.client(0, "abc");
         lab.acknowledge(3);
         let after = 3_u32.wrapping_add(len);
+        lab.miss(len);
         lab.client(after, "def");
         lab.acknowledge(after.wrapping_add(3));
         lab.client(after.wrapping_add(3), "ghi");
@@ -118,6 +119,7 @@ fn an_acknowledgement_may_come_before_the_segment_that_ends_an_outage() {
         lab.client(0, "abc");
         lab.acknowledge(3);
         let after = 3_u32.wrapping_add(len);
+        lab.miss(len);
         lab.acknowledge(after.wrapping_add(3));
         lab.client(after, "def");
         assert_bridged(&lab, len, GapCause::Acknowledged, "def");
@@ -197,6 +199,7 @@ fn outages_may_follow_one_another_through_all_of_the_sequence_space() {
         lab.acknowledge(offset.wrapping_add(3));
         offset = offset.wrapping_add(3).wrapping_add(len);
         total += 3 + u64::from(len);
+        lab.miss(len);
     }
     lab.client(offset, "end");
     lab.acknowledge(offset.wrapping_add(3));
@@ -515,6 +518,7 @@ fn acknowledgements_of_the_missing_stretch_alone_bear_it_out() {
             lab.client(0, "abc");
             lab.acknowledge(3);
             let after = 3_u32.wrapping_add(len);
+            lab.miss(len);
             if first {
                 lab.acknowledge(after);
                 lab.client(after, "def");

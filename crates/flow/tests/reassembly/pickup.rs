@@ -245,6 +245,7 @@ fn the_first_acknowledgement_behind_a_syn_shows_what_is_missing_of_the_answer() 
                 lab.send(Client, C + 1 + sent, S + 1, "A", first);
                 let asked = C + 1 + sent + first.len() as u32;
                 let at = S + 1 + missing;
+                lab.miss(missing);
                 lab.send(Server, at, asked, "PA", "abc");
                 lab.send(Client, asked, at + 3, "A", "");
                 lab.send(Server, at + 3, asked, "PA", "def");

@@ -78,7 +78,17 @@ impl<E: FlowExtractor> FlowTable<E> {
         let own = &entry.directions[side as usize];
         let goes_on = (own.flags.has(F::ANCHORED) && own.offset(segment.sequence) >= 0)
             && own.offset(segment.sequence) - own.next.cast_signed() <= i64::from(FIRST_FLIGHT);
-        acknowledged > pending.payload_wire_len && !goes_on
+        // Nor does one that rewrites both, but both of its sides go on.
+        acknowledged > pending.payload_wire_len
+            && !goes_on
+            && !self.is_of_other_space(own, segment.sequence)
+    }
+
+    /// `true` for a sequence number of a space that is known to continue beside the flow's.
+    fn is_of_other_space(&self, direction: &Direction, sequence: u32) -> bool {
+        let reassembly = self.reassemblies.peek(direction.reassembly);
+        let quarantine = reassembly.and_then(|reassembly| reassembly.quarantine.as_ref());
+        quarantine.is_some_and(|quarantine| quarantine.continues_beside(sequence))
     }
 
     /// `true` for a connection that a forged SYN and a forged answer would harm: it goes on, as far
@@ -87,7 +97,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let entry = &self.slots[slot];
         entry.state == State::Established
             && (entry.flags.has(SlotFlags::HANDSHAKE)
-                || !entry.directions.iter().all(Direction::has_brought_nothing))
+                || !entry.directions.iter().all(|direction| self.has_brought_nothing(direction)))
     }
 
     /// `true` for a SYN-ACK or a RST that answers a pending SYN. An attacker who can forge the SYN

@@ -11,11 +11,14 @@ use crate::{FlowExtractor, FlowSide, FlowTable, TcpFlags};
 
 /// The maximum distance of the server's first captured segment from the client's acknowledgement.
 const FIRST_FLIGHT: u32 = 1 << 20;
+/// Nanoseconds for a byte of a server at the beginning of a connection, whose window grows only
+/// with each round trip (RFC 5681, section 3.1).
+const NANOS_A_BYTE: u64 = 1;
 
 impl<E: FlowExtractor> FlowTable<E> {
     /// `true` if the first segment behind a client's SYN acknowledges less than the SYN-ACK that
-    /// was captured, or more than a window beyond it. A client does neither (RFC 9293, section
-    /// 3.10.7.3).
+    /// was captured, or more beyond it than a server sends in the time since the SYN. A client does
+    /// neither (RFC 9293, section 3.10.7.3).
     #[inline]
     pub(in crate::table) fn refutes_syn_ack(&self, slot: u32, segment: &Segment<'_>) -> bool {
         let entry = &self.slots[slot];
@@ -28,34 +31,37 @@ impl<E: FlowExtractor> FlowTable<E> {
             && client.flags.has(F::SYN)
             && segment.sequence == client.base
             && server.flags.has(F::SYN)
-            && server.has_brought_nothing()
+            && self.has_brought_nothing(server)
             && (ahead(server.base, segment.acknowledgement)
-                || server.strays(segment.acknowledgement))
+                || server.strays(segment.acknowledgement)
+                || u64::from(segment.acknowledgement.wrapping_sub(server.base))
+                    > u64::from(FIRST_FLIGHT)
+                        + self.now.saturating_sub(entry.started) / NANOS_A_BYTE)
     }
 
     /// If the server sends what the client has acknowledged, and not what the SYN-ACK announced,
     /// its stream is picked up there: two segments that agree outweigh one that does not.
     #[inline]
     pub(in crate::table) fn leave_refuted_syn_ack(&mut self, slot: u32, segment: &Segment<'_>) {
-        let entry = &mut self.slots[slot];
+        let entry = &self.slots[slot];
         if entry.flags.has(SlotFlags::HANDSHAKE)
             || entry.side(segment.orientation) == FlowSide::Initiator
         {
             return;
         }
-        let [client, server] = &mut entry.directions;
+        let [client, server] = &entry.directions;
         let brings = segment.payload_wire_len > 0 || segment.flags.contains(TcpFlags::FIN);
         if brings
             && !segment.flags.contains(TcpFlags::SYN)
             && server.flags.has(F::SYN)
-            && server.has_brought_nothing()
+            && self.has_brought_nothing(server)
             && segment.sequence != server.base
             && let Some(reassembly) = self.reassemblies.peek(server.reassembly)
             && let Some(beginning) = reassembly.beginning
             && segment.sequence.wrapping_sub(beginning) <= FIRST_FLIGHT
             && !is_foreign(client, segment)
         {
-            server.forget();
+            self.slots[slot].directions[FlowSide::Responder as usize].forget();
         }
     }
 }
