@@ -16,13 +16,16 @@ use crate::{
 };
 
 /// Crates of which a list is kept: all libraries that are published.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 11] = [
     "packet",
     "ring-sys",
     "ring-core",
     "capture-file",
     "packet-filter",
     "flow",
+    "flow-filter",
+    "protocol",
+    "record",
     "conversation",
     "netns",
 ];
