@@ -344,7 +344,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         let now = self.now;
         let entry = &mut self.slots[slot];
         entry.last_seen = now;
-        entry.started = now;
+        // A SYN that reuses the ports of another flow waits for its confirmation.
+        entry.started = first.timestamp.as_nanos().min(now);
         entry.directions = [Direction::NEW; 2];
         entry.counters = [Counters::default(); 2];
         entry.protocol = protocol;

@@ -57,10 +57,15 @@ fn data_confirms_another_connection_whose_syn_ack_is_missing() {
     let mut lab = Lab::open();
     lab.client(0, "first");
     lab.send(Client, 90_000_000, 0, "S", "");
+    let begun = lab.clock;
+    lab.wait(Duration::from_secs(1));
     lab.send(Client, 90_000_001, 70_000_001, "A", "second");
     lab.finish();
     assert_eq!(lab.side(1, Initiator).text, "second");
     assert_eq!(lab.reason(0), Some(EndReason::Replaced));
+    // It began with its SYN, not with the confirmation.
+    let started = lab.seen.flows[1].end.as_ref().unwrap().started;
+    assert_eq!(started.as_nanos() / 1_000_000, begun);
 }
 
 #[test]
