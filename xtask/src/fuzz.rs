@@ -42,9 +42,13 @@ impl Fuzzing {
             return self.cannot("cargo-fuzz".into(), "cargo install cargo-fuzz --locked");
         }
         let mut failed = Vec::new();
+        // One for all folders, so that each crate and libFuzzer itself is compiled once.
+        let shared = workspace.root.join("target/fuzz");
         for (folder, target) in &targets {
             let mut command = Command::nightly("fuzz run --fuzz-dir")
                 .argument(folder)
+                .argument("--target-dir")
+                .argument(&shared)
                 .argument(target)
                 .folder(&workspace.root);
             // The first folder gets what the fuzzer finds, the second is only read.
