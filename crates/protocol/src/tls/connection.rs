@@ -195,7 +195,12 @@ impl Parser {
                 for &byte in fragment {
                     if let Some(level) = half.alert.take() {
                         if self.handshake.alerts.len() < MAX_ALERTS {
-                            self.handshake.alerts.push(Alert::new(side, level, byte));
+                            let alert = Alert::new(side, level, byte);
+                            self.handshake.alerts.push(alert);
+                            // Nothing of the connection follows, whatever else the record holds.
+                            if ends_connection(alert) {
+                                break;
+                            }
                         }
                     } else {
                         half.alert = Some(byte);
@@ -300,8 +305,7 @@ impl Parser {
     /// Reports the handshake if nothing more of it will be visible.
     fn settle(&mut self, sink: &mut dyn MessageSink) {
         let [a, b] = self.halves.each_ref().map(|half| half.encrypted);
-        let ended =
-            self.handshake.alerts.last().is_some_and(|alert| alert.fatal || alert.description == 0);
+        let ended = self.handshake.alerts.last().copied().is_some_and(ends_connection);
         if !self.done && ((a > 0 && b > 0) || a.max(b) >= PATIENCE || ended) {
             self.report(sink);
         }
@@ -383,4 +387,9 @@ fn report_lost(
 ) {
     let lost = Lost { protocol: Protocol::TLS, offset, cause };
     sink.message(Message::new(side, Times::of(side, Span::at(time)), Content::Lost(lost)));
+}
+
+/// Returns `true` for a fatal alert and for `close_notify` (RFC 8446, section 6).
+const fn ends_connection(alert: Alert) -> bool {
+    alert.fatal || alert.description == 0
 }

@@ -326,6 +326,16 @@ fn ja3s_has_version_cipher_and_extensions() {
     assert_eq!(hello.ja3s(), "836ce314215654b5b1f85f97c73e506f");
 }
 
+/// The first alert that ends the connection is the last that counts, however they are divided.
+#[test]
+fn alerts_behind_the_end_of_the_connection_do_not_count() {
+    let alerts = record(21, &[1, 90, 1, 0, 3, 21]);
+    let whole = run(&[(SERVER, 0, alerts.clone())]);
+    let bytewise: Vec<_> = alerts.iter().map(|&byte| (SERVER, 0, vec![byte])).collect();
+    assert_eq!(format!("{whole:?}"), format!("{:?}", run(&bytewise)));
+    assert_eq!(format!("{whole:?}").matches("Alert {").count(), 2);
+}
+
 proptest! {
     #[test]
     fn division_and_fragments_do_not_change_the_message(

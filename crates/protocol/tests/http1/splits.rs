@@ -92,3 +92,19 @@ proptest! {
         lab.end();
     }
 }
+
+/// A start line is judged alike in parts and as a whole.
+#[test]
+fn odd_start_lines_are_judged_alike_in_parts() {
+    for bytes in [&b"HTTP/1.\x04'"[..], b"l+\tA\xff\xff\x96\x0cHTTP/1.3\n:\n\xff\xff"] {
+        let run = |step: usize| {
+            let mut lab = Lab::new();
+            for part in bytes.chunks(step) {
+                lab.send(Side::Responder, part);
+            }
+            lab.end();
+            (lab.exchanges().into_iter().cloned().collect::<Vec<_>>(), lab.lost())
+        };
+        assert_eq!(run(usize::MAX), run(1), "{}", bytes.escape_ascii());
+    }
+}

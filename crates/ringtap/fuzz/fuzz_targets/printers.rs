@@ -19,6 +19,10 @@ mod capture {
     pub(crate) mod line;
 }
 #[allow(dead_code)]
+#[path = "../../src/cause.rs"]
+mod cause;
+
+#[allow(dead_code)]
 #[path = "../../src/error.rs"]
 mod error;
 #[allow(dead_code)]
@@ -210,7 +214,7 @@ fn captured(input: &Input<'_>, width: Width) {
 fn failed(bytes: &[u8]) {
     let name = String::from_utf8_lossy(bytes).into_owned();
     let source = ring_core::Error::NoInterface { name: name.clone() };
-    let error = error::Error::Source { name: name.clone(), source };
+    let error = error::Error::Source { name: name.clone(), source: source.into() };
     judge::one_line(&Escaped(&error.to_string()).to_string());
     if let Err(source) = name.parse::<packet_filter::Filter>() {
         let error = error::Error::Expression { expression: name, source };
