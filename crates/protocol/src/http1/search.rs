@@ -85,9 +85,6 @@ pub(super) fn start_line(line: &[u8], role: Role) -> Option<StartLine> {
                 return None;
             }
             let between = &line[method..version];
-            if between.iter().any(|&byte| is_control(byte)) {
-                return None;
-            }
             let (start, end) = (between.trim_ascii_start().len(), between.trim_ascii_end().len());
             let (from, to) = (version - start, method + end);
             if from >= to || to == version {
@@ -147,9 +144,6 @@ pub(super) fn beginning(bytes: &[u8]) -> Beginning {
     match memchr(b'\n', bytes) {
         Some(end) if start_line(&bytes[..end], Role::Request).is_none() => Beginning::Neither,
         Some(_) => Beginning::Request,
-        None if bytes.len() > method && bytes.iter().any(|&byte| is_control(byte)) => {
-            Beginning::Neither
-        }
         // A request line that is recognized needs its version: what else has words in it?
         None => Beginning::Short,
     }
@@ -215,11 +209,6 @@ fn minor_version(version: &[u8]) -> Option<u8> {
 
 const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
-}
-
-/// Returns `true` for a control byte that no start line has, however tolerantly it is read.
-const fn is_control(byte: u8) -> bool {
-    byte < 0x20 && byte != b'\r' && byte != b'\t'
 }
 
 /// A character of a token (RFC 9110, 5.6.2).
