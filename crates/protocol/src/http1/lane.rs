@@ -170,10 +170,20 @@ pub(super) fn head_end(
             }
         }
     } else {
-        role
+        // Only a head that was parsed fixes the role of its side.
+        role.or_else(|| role_of(bytes))
     };
     let (end, scanned) = section_end(bytes, scanned);
     (end, role, scanned)
+}
+
+/// The role of a head, by its start line.
+pub(super) fn role_of(bytes: &[u8]) -> Option<Role> {
+    match beginning(bytes) {
+        Beginning::Request => Some(Role::Request),
+        Beginning::Response => Some(Role::Response),
+        Beginning::Short | Beginning::Neither => None,
+    }
 }
 
 /// Finds the end of a section: an empty line behind another line.

@@ -6,7 +6,7 @@ use super::body::{Loss, Reader, Step};
 use super::exchange::{Body, Framing};
 use super::flags::Flags;
 use super::head::{Defect, Head, Role};
-use super::lane::{End, Held, State, empty_lines, head_end, section_end};
+use super::lane::{End, Held, State, empty_lines, head_end, role_of, section_end};
 use super::lenient;
 use super::pairing::Answer;
 use super::parser::{Left, Parser};
@@ -51,10 +51,6 @@ impl Parser {
         let (end, role, scanned) = head_end(&lane.buffer, role, lane.scanned);
         lane.scanned = scanned;
         let len = lane.buffer.len();
-        if let Some(role) = role {
-            self.set_role(side, role);
-        }
-        let lane = &mut self.lanes[side as usize];
         match (end, role) {
             (End::At(end), Some(role)) if end <= limit => {
                 let mut head = std::mem::take(&mut lane.buffer);
@@ -262,6 +258,7 @@ impl Parser {
         let lane = &mut self.lanes[side as usize];
         let buffer = std::mem::take(&mut lane.buffer);
         lane.clear();
+        let role = role.or_else(|| role_of(&buffer));
         let (Some(role), Some(first)) = (role, memchr::memchr(b'\n', &buffer)) else { return };
         let last = memchr::memrchr(b'\n', &buffer).unwrap_or(first);
         let whole = |end: usize| [&buffer[..=end], b"\r\n"].concat();
