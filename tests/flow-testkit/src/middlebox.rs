@@ -83,7 +83,7 @@ impl Case {
     /// Runs the case.
     ///
     /// # Errors
-    /// What is wrong with what the table has delivered.
+    /// A description of the bytes that the table delivered wrongly.
     pub fn check(&self) -> Result<(), String> {
         let mut handler = Handler::default();
         let mut table = FlowTable::builder(FiveTuple::bidirectional()).build();
