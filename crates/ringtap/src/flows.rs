@@ -4,28 +4,22 @@ mod collector;
 mod form;
 mod table;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::future::poll_fn;
-use std::task::Poll;
 
-use conversation::{
-    FlowEvent, FlowNumber, FlowStreamBuilder, FlowStreamExt as _, Handle, Statistics,
-};
+use conversation::{FlowEvent, FlowNumber, FlowStream, FlowStreamBuilder, Statistics};
 use flow::{FiveTuple, FiveTupleKey, FlowRecord};
-use futures_util::StreamExt as _;
 use record::Flow;
-use ring_core::{LinkType, PacketSource, xdp};
+use ring_core::{LinkType, PacketSource};
 
 use crate::Error;
 use crate::choice::Choice;
 use crate::hosts::Hosts;
 use crate::input::{Input, Keying, Source};
-use crate::interrupt;
 use crate::limits::Limits;
 use crate::output::Output;
-use crate::report::{self, Links};
-use crate::selection::Shows;
-use crate::summary::{self, Shown, totals};
+use crate::running::{Running, with_flows};
+use crate::summary::{Shown, totals};
 
 /// Show every flow of an interface or a capture file, one line each, when it ends.
 ///
@@ -57,57 +51,38 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
-    arguments.hosts.check();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Error::Runtime)?;
-    let name = arguments.input.name();
-    let output = Output::stdout(arguments.input.is_line_buffered())?;
-    let key = arguments.keying.extractor();
-    let source = arguments.input.open_for(
-        !output.is_terminal(),
-        Shows::Conversations,
-        arguments.choice.packet_filter(),
-    )?;
+    let implied = arguments.choice.packet_filter();
+    let (mut running, source) = Running::open(&arguments.input, &arguments.hosts, implied)?;
     let totals = arguments.totals.open()?;
-    let (counters, mtus) = (source.counters(), source.mtu_reports());
-    let watched = Watched { links: report::listening(&arguments.input), mtus };
-    let live = arguments.input.is_live();
     let printer = arguments.form.printer(arguments.input.clock());
     let collector = arguments.collector.open()?;
     let mut sinks = Sinks { printer, collector, link_header: link_header(&source), count: 0 };
-    let (result, statistics) = match source {
-        Source::Live(capture) => runtime.block_on(print(
-            capture.flow_stream(key),
-            arguments,
-            &mut sinks,
-            &output,
-            watched,
-        )),
-        Source::Xdp(group) => {
-            runtime.block_on(print(group.flow_stream(key), arguments, &mut sinks, &output, watched))
-        }
-        Source::Tap(tap) => {
-            runtime.block_on(print(tap.flow_stream(key), arguments, &mut sinks, &output, watched))
-        }
-        Source::File(file) => {
-            runtime.block_on(print(file.flow_stream(key), arguments, &mut sinks, &output, watched))
-        }
-    };
-    let exported = sinks.finish(&output, &statistics);
-    let written = output.finish().map_err(Error::from);
-    let has_enough = written.as_ref().is_err_and(Error::is_broken_pipe);
-    if live || interrupt::is_requested() || has_enough {
-        report::print(&statistics, live);
-        report::print_forwarded(counters.as_ref());
-    }
-    summary::print(&statistics, Shown::Flows, &arguments.limits, live);
+    let key = arguments.keying.extractor();
+    let stream = with_flows!(source, key, stream => events(stream, arguments));
+    let handle = stream.handle();
+    running.watch(&handle);
+    let result = running.runtime.block_on(print(stream, &mut sinks, &running.output));
+    let statistics = running.settle(&handle);
+    let exported = sinks.finish(&running.output, &statistics);
+    let written = running.finish();
+    running.summarize(&written, &statistics, Shown::Flows, &arguments.limits);
     let counted = totals.map_or(Ok(()), |totals| totals.write(&statistics));
     written?;
     exported?;
     counted?;
-    result.map_err(|source| Error::Follow { name, source })
+    running.failed(result)
+}
+
+/// Starts the engine.
+fn events<S>(
+    stream: FlowStreamBuilder<S, FiveTuple>,
+    arguments: &Arguments,
+) -> FlowStream<FiveTupleKey>
+where
+    S: PacketSource + Send + Unpin + 'static,
+{
+    let stream = stream.table(|table| arguments.hosts.apply(table));
+    arguments.choice.apply(arguments.limits.apply(stream)).anomalies(true).events()
 }
 
 /// The places that records are written to.
@@ -172,70 +147,24 @@ fn link_header(source: &Source) -> Option<u16> {
     })
 }
 
-/// The state of the interfaces that is watched while packets are captured.
-struct Watched {
-    links: Links,
-    mtus: Option<xdp::MtuReports>,
-}
-
-async fn print<S>(
-    stream: FlowStreamBuilder<S, FiveTuple>,
-    arguments: &Arguments,
+/// Prints each flow when it ends.
+async fn print(
+    stream: FlowStream<FiveTupleKey>,
     sinks: &mut Sinks,
     output: &Output,
-    interfaces: Watched,
-) -> (Result<(), conversation::Error>, Statistics)
-where
-    S: PacketSource + Send + Unpin + 'static,
-{
-    let stream = stream.table(|table| arguments.hosts.apply(table));
-    let stream = arguments.choice.apply(arguments.limits.apply(stream));
-    let mut stream = stream.anomalies(true).events();
-    watch(stream.handle(), &arguments.input, interfaces);
+) -> Result<(), conversation::Error> {
     sinks.begin(output);
-    let (mut result, mut ended) = (Ok(()), false);
+    let sinks = RefCell::new(sinks);
     // Of flows that go on and have any.
     let mut conflicts: HashMap<FlowNumber, u64> = HashMap::new();
-    poll_fn(|cx| {
-        while !interrupt::is_over() && !output.has_failed() && !sinks.have_failed() {
-            match stream.poll_next_unpin(cx) {
-                Poll::Ready(Some(Ok(FlowEvent::Conflict { id, .. }))) => {
-                    *conflicts.entry(id).or_default() += 1;
-                }
-                Poll::Ready(Some(Ok(FlowEvent::Ended { id, record, .. }))) => {
-                    let conflicts = conflicts.remove(&id).unwrap_or(0);
-                    sinks.flow(&record, conflicts, output);
-                }
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(Some(Err(error))) => result = Err(error),
-                Poll::Ready(None) => {
-                    ended = true;
-                    return Poll::Ready(());
-                }
-                Poll::Pending => break,
-            }
+    let event = |_: &mut _, event| match event {
+        FlowEvent::Conflict { id, .. } => *conflicts.entry(id).or_default() += 1,
+        FlowEvent::Ended { id, record, .. } => {
+            let conflicts = conflicts.remove(&id).unwrap_or(0);
+            sinks.borrow_mut().flow(&record, conflicts, output);
         }
-        if interrupt::is_over() || output.has_failed() || sinks.have_failed() {
-            return Poll::Ready(());
-        }
-        sinks.flush();
-        output.flush();
-        Poll::Pending
-    })
-    .await;
-    if interrupt::is_over() && !ended {
-        output.give_up();
-    }
-    let handle = stream.handle();
-    drop(stream);
-    report::settle(&handle).await;
-    (result, handle.statistics())
-}
-
-/// Has signals end the engine or print its counts.
-fn watch(handle: Handle, input: &Input, Watched { links, mtus }: Watched) {
-    let ended = handle.clone();
-    interrupt::ends(move || ended.shutdown());
-    report::watch_source(handle.clone(), input, links, mtus);
-    report::print_counts_of(handle, input.is_live());
+        _ => {}
+    };
+    let has_failed = || sinks.borrow().have_failed();
+    Running::drive(output, stream, has_failed, event, || sinks.borrow_mut().flush()).await
 }

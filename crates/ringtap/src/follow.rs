@@ -13,15 +13,12 @@ mod runs;
 mod view;
 
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::task::Poll;
 
 use clap::ValueEnum;
-use conversation::{Chunk, ChunkEvent, ChunkStream, FlowStreamBuilder, FlowStreamExt as _};
+use conversation::{Chunk, ChunkEvent, ChunkStream, FlowStreamBuilder};
 use flow::FiveTuple;
-use futures_util::StreamExt as _;
 use ring_core::PacketSource;
 
 use self::colour::{Colour, Palette};
@@ -32,14 +29,14 @@ use self::view::{Rest, Talk, View};
 use crate::Error;
 use crate::choice::Choice;
 use crate::hosts::Hosts;
-use crate::input::{Input, Keying, Source};
+use crate::input::{Input, Keying};
 use crate::interrupt;
 use crate::limits::Limits;
 use crate::names;
 use crate::output::Output;
 use crate::report;
-use crate::selection::Shows;
-use crate::summary::{self, Shown, totals};
+use crate::running::{Running, with_flows};
+use crate::summary::{Shown, totals};
 
 /// Show every TCP conversation of an interface or a capture file.
 ///
@@ -120,64 +117,33 @@ enum Style {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
-    arguments.hosts.check();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Error::Runtime)?;
-    let output = Output::stdout(arguments.input.is_line_buffered())?;
-    let name = arguments.input.name();
-    // Bytes and a bar on the same terminal would be in each other's way.
-    let source = arguments.input.open_for(
-        !output.is_terminal(),
-        Shows::Conversations,
-        arguments.choice.packet_filter(),
-    )?;
-    let show = Show::new(arguments, output.clone())?;
+    let implied = arguments.choice.packet_filter();
+    let (mut running, source) = Running::open(&arguments.input, &arguments.hosts, implied)?;
+    let show = Show::new(arguments, running.output.clone())?;
     let totals = arguments.totals.open()?;
     if show.output.is_terminal() && matches!(show.style, Style::Raw) {
         report::say(format_args!(
             "warning: raw bytes may change how this terminal works; use --output text, or send them to a file"
         ));
     }
-    let links = report::listening(&arguments.input);
-    let (counters, mtus) = (source.counters(), source.mtu_reports());
-    let chunks = chunks(source, arguments);
+    let key = arguments.keying.extractor();
+    let chunks = with_flows!(source, key, stream => chunks(stream, arguments));
     let handle = chunks.handle();
-    let live = arguments.input.is_live();
-    let ended = handle.clone();
-    interrupt::ends(move || ended.shutdown());
-    report::print_counts_of(handle.clone(), live);
-    report::watch_source(handle.clone(), &arguments.input, links, mtus);
-    let result = runtime.block_on(follow(chunks, &show));
-    runtime.block_on(report::settle(&handle));
-    let written = output.finish().map_err(Error::from);
-    let has_enough = written.as_ref().is_err_and(Error::is_broken_pipe);
+    running.watch(&handle);
+    let result = running.runtime.block_on(follow(chunks, &show));
+    let statistics = running.settle(&handle);
+    let written = running.finish();
     show.report_copies();
-    if live || interrupt::is_requested() || has_enough {
-        report::print(&handle.statistics(), live);
-        report::print_forwarded(counters.as_ref());
-    }
-    summary::print(&handle.statistics(), Shown::Conversations, &arguments.limits, live);
-    let told = totals.map_or(Ok(()), |totals| totals.write(&handle.statistics()));
+    running.summarize(&written, &statistics, Shown::Conversations, &arguments.limits);
+    let counted = totals.map_or(Ok(()), |totals| totals.write(&statistics));
     written?;
-    told?;
-    result.map_err(|source| Error::Follow { name, source })?;
+    counted?;
+    running.failed(result)?;
     show.folder.as_ref().map_or(Ok(()), |folder| folder.finish())
 }
 
-/// Starts the engine of a source, and returns the stream of its chunks.
-fn chunks(source: Source, arguments: &Arguments) -> ChunkStream {
-    let key = arguments.keying.extractor();
-    match source {
-        Source::Live(capture) => chunks_of(capture.flow_stream(key), arguments),
-        Source::Xdp(group) => chunks_of(group.flow_stream(key), arguments),
-        Source::Tap(tap) => chunks_of(tap.flow_stream(key), arguments),
-        Source::File(file) => chunks_of(file.flow_stream(key), arguments),
-    }
-}
-
-fn chunks_of<S>(stream: FlowStreamBuilder<S, FiveTuple>, arguments: &Arguments) -> ChunkStream
+/// Starts the engine.
+fn chunks<S>(stream: FlowStreamBuilder<S, FiveTuple>, arguments: &Arguments) -> ChunkStream
 where
     S: PacketSource + Send + Unpin + 'static,
 {
@@ -186,36 +152,15 @@ where
 }
 
 /// Shows all conversations as they go on, until they end or the time for handing over does.
-async fn follow(mut chunks: ChunkStream, show: &Show) -> Result<(), conversation::Error> {
+async fn follow(chunks: ChunkStream, show: &Show) -> Result<(), conversation::Error> {
     let mut open = Open::default();
-    let (mut result, mut ended) = (Ok(()), false);
-    poll_fn(|cx| {
-        while !show.has_failed() {
-            match chunks.poll_next_unpin(cx) {
-                Poll::Ready(Some(Ok(event))) => {
-                    show.event(event, &mut open);
-                    if let Some(bytes) = open.takes_bytes() {
-                        chunks.note_memory(bytes);
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => result = Err(error),
-                Poll::Ready(None) => {
-                    ended = true;
-                    return Poll::Ready(());
-                }
-                Poll::Pending => {
-                    // All that could be read was: a person at the terminal wants to see it now.
-                    show.output.flush();
-                    return Poll::Pending;
-                }
-            }
+    let event = |chunks: &mut ChunkStream, event| {
+        show.event(event, &mut open);
+        if let Some(bytes) = open.takes_bytes() {
+            chunks.note_memory(bytes);
         }
-        Poll::Ready(())
-    })
-    .await;
-    if interrupt::is_over() && !ended {
-        show.output.give_up();
-    }
+    };
+    let result = Running::drive(&show.output, chunks, || show.has_failed(), event, || {}).await;
     if !show.has_failed() {
         // Of these the end was not seen, since the engine failed.
         open.into_views().for_each(Views::end);

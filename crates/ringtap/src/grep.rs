@@ -2,30 +2,25 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::task::Poll;
 
 use anstyle::Style;
 use conversation::select::{Finder, Found, Search};
-use conversation::{
-    Chunk, ChunkData, ChunkEvent, ChunkStream, FlowNumber, FlowStreamBuilder, FlowStreamExt as _,
-};
+use conversation::{Chunk, ChunkData, ChunkEvent, ChunkStream, FlowNumber, FlowStreamBuilder};
 use flow::{Endpoint, FiveTuple, FlowSide, Orientation, Timestamp, protocol};
-use futures_util::StreamExt as _;
 use ring_core::PacketSource;
 
 use crate::Error;
 use crate::choice::Choice;
 use crate::hosts::Hosts;
-use crate::input::{Input, Keying, Source};
+use crate::input::{Input, Keying};
 use crate::interrupt;
 use crate::limits::Limits;
 use crate::output::Output;
 use crate::report;
-use crate::selection::Shows;
-use crate::summary::{self, Shown};
+use crate::running::{Running, with_flows};
+use crate::summary::Shown;
 use crate::text::clock::Clock;
 use crate::text::escape;
 use crate::text::payload::{self, Look};
@@ -112,56 +107,32 @@ pub(crate) fn status(arguments: &Arguments) -> ExitCode {
 
 /// Returns `true` if there was a match.
 fn run(arguments: &Arguments) -> Result<bool, Error> {
-    arguments.hosts.check();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Error::Runtime)?;
-    let output = Output::stdout(arguments.input.is_line_buffered())?;
-    let name = arguments.input.name();
     let implied = arguments.choice.packet_filter();
-    let source = arguments.input.open_for(!output.is_terminal(), Shows::Conversations, implied)?;
-    let links = report::listening(&arguments.input);
-    let (counters, mtus) = (source.counters(), source.mtu_reports());
-    let chunks = chunks(source, arguments);
+    let (mut running, source) = Running::open(&arguments.input, &arguments.hosts, implied)?;
+    let output = running.output.clone();
+    let key = arguments.keying.extractor();
+    let chunks = with_flows!(source, key, stream => chunks(stream, arguments));
     let handle = chunks.handle();
-    let live = arguments.input.is_live();
-    let ended = handle.clone();
-    interrupt::ends(move || ended.shutdown());
-    report::print_counts_of(handle.clone(), live);
-    report::watch_source(handle.clone(), &arguments.input, links, mtus);
+    running.watch(&handle);
     let clock = arguments.input.clock();
     let style = if output.is_terminal() { Style::new().bold() } else { Style::new() };
     let show = Show { arguments, output: output.clone(), clock, style, matches: Cell::new(0) };
-    let result = runtime.block_on(search(chunks, &show));
-    runtime.block_on(report::settle(&handle));
+    let result = running.runtime.block_on(search(chunks, &show));
+    let statistics = running.settle(&handle);
     if arguments.count {
         output.write(|w| writeln!(w, "{}", show.matches.get()));
     }
-    let written = output.finish().map_err(Error::from);
+    let written = running.finish();
     if !arguments.quiet {
-        if live || interrupt::is_requested() {
-            report::print(&handle.statistics(), live);
-            report::print_forwarded(counters.as_ref());
-        }
-        summary::print(&handle.statistics(), Shown::Flows, &arguments.limits, live);
+        running.summarize(&written, &statistics, Shown::Flows, &arguments.limits);
     }
     written?;
-    result.map_err(|source| Error::Follow { name, source })?;
+    running.failed(result)?;
     Ok(show.matches.get() > 0)
 }
 
-fn chunks(source: Source, arguments: &Arguments) -> ChunkStream {
-    let key = arguments.keying.extractor();
-    match source {
-        Source::Live(capture) => chunks_of(capture.flow_stream(key), arguments),
-        Source::Xdp(group) => chunks_of(group.flow_stream(key), arguments),
-        Source::Tap(tap) => chunks_of(tap.flow_stream(key), arguments),
-        Source::File(file) => chunks_of(file.flow_stream(key), arguments),
-    }
-}
-
-fn chunks_of<S>(stream: FlowStreamBuilder<S, FiveTuple>, arguments: &Arguments) -> ChunkStream
+/// Starts the engine.
+fn chunks<S>(stream: FlowStreamBuilder<S, FiveTuple>, arguments: &Arguments) -> ChunkStream
 where
     S: PacketSource + Send + Unpin + 'static,
 {
@@ -170,32 +141,18 @@ where
 }
 
 /// Searches all conversations as they go on.
-async fn search(mut chunks: ChunkStream, show: &Show<'_>) -> Result<(), conversation::Error> {
+async fn search(chunks: ChunkStream, show: &Show<'_>) -> Result<(), conversation::Error> {
     let mut open: HashMap<FlowNumber, Talk> = HashMap::new();
-    let (mut result, mut count, mut steps) = (Ok(()), 0, 0_usize);
-    poll_fn(|cx| {
-        while !show.is_done() {
-            match chunks.poll_next_unpin(cx) {
-                Poll::Ready(Some(Ok(event))) => {
-                    show.event(event, &mut open, &mut count);
-                    steps += 1;
-                    if steps.is_multiple_of(REPORT) {
-                        let bytes: usize = open.values().map(Talk::memory).sum();
-                        chunks.note_memory(bytes / open.len().max(1));
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => result = Err(error),
-                Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending => {
-                    show.output.flush();
-                    return Poll::Pending;
-                }
-            }
+    let (mut count, mut steps) = (0, 0_usize);
+    let event = |chunks: &mut ChunkStream, event| {
+        show.event(event, &mut open, &mut count);
+        steps += 1;
+        if steps.is_multiple_of(REPORT) {
+            let bytes: usize = open.values().map(Talk::memory).sum();
+            chunks.note_memory(bytes / open.len().max(1));
         }
-        Poll::Ready(())
-    })
-    .await;
-    result
+    };
+    Running::drive(&show.output, chunks, || show.has_enough(), event, || {}).await
 }
 
 impl Talk {
@@ -206,9 +163,8 @@ impl Talk {
 }
 
 impl Show<'_> {
-    fn is_done(&self) -> bool {
-        let has_enough = self.arguments.quiet && self.matches.get() > 0;
-        has_enough || interrupt::is_over() || self.output.has_failed()
+    fn has_enough(&self) -> bool {
+        self.arguments.quiet && self.matches.get() > 0
     }
 
     fn event(&self, event: ChunkEvent, open: &mut HashMap<FlowNumber, Talk>, count: &mut u64) {

@@ -23,6 +23,7 @@ mod output;
 mod privileges;
 mod progress;
 mod report;
+mod running;
 mod selection;
 mod summary;
 mod text;

@@ -4,29 +4,22 @@ mod json;
 mod line;
 
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
 use clap::ValueEnum;
-use conversation::{
-    FlowNumber, FlowStreamBuilder, FlowStreamExt as _, Handle, MessageEvent, Statistics,
-};
+use conversation::{FlowNumber, FlowStreamBuilder, MessageEvent, Messages};
 use flow::{Endpoint, FiveTuple, FiveTupleKey, Orientation, Scope};
-use futures_util::StreamExt as _;
 use protocol::{Protocol, Registry};
-use ring_core::{PacketSource, xdp};
+use ring_core::PacketSource;
 
 use self::line::Lines;
 use crate::Error;
 use crate::hosts::Hosts;
-use crate::input::{Input, Keying, Source};
-use crate::interrupt;
+use crate::input::{Input, Keying};
 use crate::limits::Limits;
 use crate::output::Output;
-use crate::report::{self, Links};
-use crate::selection::Shows;
-use crate::summary::{self, Shown, totals};
+use crate::running::{Running, with_flows};
+use crate::summary::{Shown, totals};
 
 /// Show requests and their responses, one line each as they complete.
 ///
@@ -74,12 +67,6 @@ struct Talk {
     scope: Scope,
 }
 
-/// The state of the interfaces that is watched while packets are captured.
-struct Watched {
-    links: Links,
-    mtus: Option<xdp::MtuReports>,
-}
-
 /// Parses the name of a protocol.
 fn known(name: &str) -> Result<Protocol, String> {
     let registry = Registry::default();
@@ -95,52 +82,27 @@ fn known(name: &str) -> Result<Protocol, String> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
-    arguments.hosts.check();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Error::Runtime)?;
-    let name = arguments.input.name();
-    let output = Output::stdout(arguments.input.is_line_buffered())?;
-    let key = arguments.keying.extractor();
-    let source = arguments.input.open(!output.is_terminal(), Shows::Conversations)?;
+    let (mut running, source) = Running::open(&arguments.input, &arguments.hosts, None)?;
     let totals = arguments.totals.open()?;
-    let (counters, mtus) = (source.counters(), source.mtu_reports());
-    let watched = Watched { links: report::listening(&arguments.input), mtus };
-    let live = arguments.input.is_live();
-    let (result, statistics) = match source {
-        Source::Live(capture) => {
-            runtime.block_on(print(capture.flow_stream(key), arguments, &output, watched))
-        }
-        Source::Xdp(group) => {
-            runtime.block_on(print(group.flow_stream(key), arguments, &output, watched))
-        }
-        Source::Tap(tap) => {
-            runtime.block_on(print(tap.flow_stream(key), arguments, &output, watched))
-        }
-        Source::File(file) => {
-            runtime.block_on(print(file.flow_stream(key), arguments, &output, watched))
-        }
-    };
-    let written = output.finish().map_err(Error::from);
-    let has_enough = written.as_ref().is_err_and(Error::is_broken_pipe);
-    if live || interrupt::is_requested() || has_enough {
-        report::print(&statistics, live);
-        report::print_forwarded(counters.as_ref());
-    }
-    summary::print(&statistics, Shown::Flows, &arguments.limits, live);
+    let key = arguments.keying.extractor();
+    let stream = with_flows!(source, key, stream => messages(stream, arguments));
+    let handle = stream.handle();
+    running.watch(&handle);
+    let result = running.runtime.block_on(print(stream, arguments, &running.output));
+    let statistics = running.settle(&handle);
+    let written = running.finish();
+    running.summarize(&written, &statistics, Shown::Flows, &arguments.limits);
     let counted = totals.map_or(Ok(()), |totals| totals.write(&statistics));
     written?;
     counted?;
-    result.map_err(|source| Error::Follow { name, source })
+    running.failed(result)
 }
 
-async fn print<S>(
+/// Starts the engine.
+fn messages<S>(
     stream: FlowStreamBuilder<S, FiveTuple>,
     arguments: &Arguments,
-    output: &Output,
-    interfaces: Watched,
-) -> (Result<(), conversation::Error>, Statistics)
+) -> Messages<FiveTupleKey>
 where
     S: PacketSource + Send + Unpin + 'static,
 {
@@ -149,58 +111,37 @@ where
         registry.retain(|protocol| arguments.proto.contains(&protocol));
     }
     let stream = stream.table(|table| arguments.hosts.apply(table));
-    let mut stream = arguments.limits.apply(stream).messages(Arc::new(registry));
-    watch(stream.handle(), &arguments.input, interfaces);
-    let mut lines = Lines::new(arguments.input.clock());
-    let mut result = Ok(());
-    let mut count = 0;
-    let mut open: HashMap<FlowNumber, Talk> = HashMap::new();
-    poll_fn(|cx| {
-        while !interrupt::is_over() && !output.has_failed() {
-            match stream.poll_next_unpin(cx) {
-                Poll::Ready(Some(Ok(event))) => match event {
-                    MessageEvent::Started { id, key, initiator, .. } => {
-                        count += 1;
-                        open.insert(id, Talk::new(count, key, initiator));
-                    }
-                    MessageEvent::Message { id, message, timestamp, .. } => {
-                        if let Some(talk) = open.get(&id) {
-                            let width = output.width();
-                            output.write(|w| match arguments.output {
-                                Format::Text => lines.print(w, width, talk, &message, timestamp),
-                                Format::Json => json::print(w, talk, &message, timestamp),
-                            });
-                        }
-                    }
-                    MessageEvent::Ended { id, .. } => {
-                        open.remove(&id);
-                    }
-                    _ => {}
-                },
-                Poll::Ready(Some(Err(error))) => result = Err(error),
-                Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending => break,
-            }
-        }
-        if interrupt::is_over() || output.has_failed() {
-            return Poll::Ready(());
-        }
-        output.flush();
-        Poll::Pending
-    })
-    .await;
-    let handle = stream.handle();
-    drop(stream);
-    report::settle(&handle).await;
-    (result, handle.statistics())
+    arguments.limits.apply(stream).messages(Arc::new(registry))
 }
 
-/// Has signals end the engine or print its counts.
-fn watch(handle: Handle, input: &Input, Watched { links, mtus }: Watched) {
-    let ended = handle.clone();
-    interrupt::ends(move || ended.shutdown());
-    report::watch_source(handle.clone(), input, links, mtus);
-    report::print_counts_of(handle, input.is_live());
+/// Prints each message when it is complete.
+async fn print(
+    stream: Messages<FiveTupleKey>,
+    arguments: &Arguments,
+    output: &Output,
+) -> Result<(), conversation::Error> {
+    let mut lines = Lines::new(arguments.input.clock());
+    let mut count = 0;
+    let mut open: HashMap<FlowNumber, Talk> = HashMap::new();
+    let event = |_: &mut _, event| match event {
+        MessageEvent::Started { id, key, initiator, .. } => {
+            count += 1;
+            open.insert(id, Talk::new(count, key, initiator));
+        }
+        MessageEvent::Message { id, message, timestamp, .. } => {
+            let Some(talk) = open.get(&id) else { return };
+            let width = output.width();
+            output.write(|w| match arguments.output {
+                Format::Text => lines.print(w, width, talk, &message, timestamp),
+                Format::Json => json::print(w, talk, &message, timestamp),
+            });
+        }
+        MessageEvent::Ended { id, .. } => {
+            open.remove(&id);
+        }
+        _ => {}
+    };
+    Running::drive(output, stream, || false, event, || {}).await
 }
 
 impl Talk {
