@@ -51,59 +51,40 @@ pub(crate) trait Parsing<K>: FlowHandler<K> + Send + 'static {
     fn tick<E: FlowExtractor<Key = K>>(&mut self, now: Timestamp, table: &FlowTable<E>);
 }
 
-impl<K, F> Parsing<K> for Sessions<K, F, Mail<K, <F::Parser as SessionParser>::Message>>
-where
-    K: Clone + Send + 'static,
-    F: SessionParserFactory<K>,
-    F::Parser: Send,
-{
-    const PROTOCOL: u8 = protocol::TCP;
+/// Implements [`Parsing`] for an adapter: both have the same methods, but no trait in common.
+macro_rules! parsing {
+    ($adapter:ident, $factory:ident, $parser:ident, $protocol:expr) => {
+        impl<K, F> Parsing<K> for $adapter<K, F, Mail<K, <F::Parser as $parser>::Message>>
+        where
+            K: Clone + Send + 'static,
+            F: $factory<K>,
+            F::Parser: Send,
+        {
+            const PROTOCOL: u8 = $protocol;
 
-    type Message = <F::Parser as SessionParser>::Message;
+            type Message = <F::Parser as $parser>::Message;
 
-    fn mail(&self) -> &Mail<K, Self::Message> {
-        self.handler()
-    }
+            fn mail(&self) -> &Mail<K, Self::Message> {
+                self.handler()
+            }
 
-    fn mail_mut(&mut self) -> &mut Mail<K, Self::Message> {
-        self.handler_mut()
-    }
+            fn mail_mut(&mut self) -> &mut Mail<K, Self::Message> {
+                self.handler_mut()
+            }
 
-    fn totals(&self) -> ParserStatistics {
-        self.statistics()
-    }
+            fn totals(&self) -> ParserStatistics {
+                self.statistics()
+            }
 
-    fn tick<E: FlowExtractor<Key = K>>(&mut self, now: Timestamp, table: &FlowTable<E>) {
-        self.tick(now, table);
-    }
+            fn tick<E: FlowExtractor<Key = K>>(&mut self, now: Timestamp, table: &FlowTable<E>) {
+                self.tick(now, table);
+            }
+        }
+    };
 }
 
-impl<K, F> Parsing<K> for Datagrams<K, F, Mail<K, <F::Parser as DatagramParser>::Message>>
-where
-    K: Clone + Send + 'static,
-    F: DatagramParserFactory<K>,
-    F::Parser: Send,
-{
-    const PROTOCOL: u8 = protocol::UDP;
-
-    type Message = <F::Parser as DatagramParser>::Message;
-
-    fn mail(&self) -> &Mail<K, Self::Message> {
-        self.handler()
-    }
-
-    fn mail_mut(&mut self) -> &mut Mail<K, Self::Message> {
-        self.handler_mut()
-    }
-
-    fn totals(&self) -> ParserStatistics {
-        self.statistics()
-    }
-
-    fn tick<E: FlowExtractor<Key = K>>(&mut self, now: Timestamp, table: &FlowTable<E>) {
-        self.tick(now, table);
-    }
-}
+parsing!(Sessions, SessionParserFactory, SessionParser, protocol::TCP);
+parsing!(Datagrams, DatagramParserFactory, DatagramParser, protocol::UDP);
 
 impl<K: Clone + Send + 'static, M: Send + 'static> MessageHandler<K, M> for Mail<K, M> {
     fn on_message(&mut self, flow: &Flow<'_, K>, side: FlowSide, message: M, timestamp: Timestamp) {
