@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let (mut running, source) = Running::open(&arguments.input, &arguments.hosts, implied)?;
     let totals = arguments.totals.open()?;
     let printer = arguments.form.printer(arguments.input.clock());
-    let collector = arguments.collector.open()?;
+    let collector = arguments.collector.open(&arguments.input)?;
     let mut sinks = Sinks { printer, collector, link_header: link_header(&source), count: 0 };
     let key = arguments.keying.extractor();
     let stream = with_flows!(source, key, stream => events(stream, arguments));

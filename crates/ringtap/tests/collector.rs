@@ -143,3 +143,24 @@ fn nfdump_finds_a_record_for_both_directions() -> Result {
         ],
     )
 }
+
+#[test]
+fn the_file_that_is_read_is_not_written() -> Result {
+    let folder = Folder::new("ipfix-input")?;
+    let file = Packets::ethernet().exchange(b"request", b"response").write(&folder.0)?;
+    let before = fs::read(&file)?;
+    let link = folder.0.join("link");
+    std::os::unix::fs::symlink(&file, &link)?;
+    for path in [&file, &link] {
+        let output = Command::new(env!("CARGO_BIN_EXE_ringtap"))
+            .args(["flows", "-r"])
+            .arg(&file)
+            .arg(format!("--ipfix=file:{}", path.display()))
+            .output()?;
+        assert!(!output.status.success());
+        let errors = String::from_utf8(output.stderr)?;
+        assert!(errors.contains("is the file that is read"), "{errors}");
+        assert_eq!(fs::read(&file)?, before);
+    }
+    Ok(())
+}

@@ -1,8 +1,9 @@
 //! Records for a collector, over the network or into a file, as IPFIX.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Write as _};
 use std::net::{TcpStream, UdpSocket};
+use std::os::unix::fs::MetadataExt as _;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use record::ipfix::{self, Exporter, Metering, Transport};
 
 use super::form::now;
 use crate::Error;
+use crate::input::Input;
 
 /// The options for IPFIX.
 #[derive(Clone, Debug, clap::Args)]
@@ -91,13 +93,13 @@ pub(super) struct Collector {
 }
 
 impl Arguments {
-    /// Opens the destination, if there is one.
-    pub(super) fn open(&self) -> Result<Option<Collector>, Error> {
+    /// Opens the destination, if there is one. It must not be the file that is read.
+    pub(super) fn open(&self, input: &Input) -> Result<Option<Collector>, Error> {
         let Some(destination) = &self.ipfix else { return Ok(None) };
         let (name, channel) = match destination {
             Destination::Udp(address) => (format!("udp://{address}"), udp(address)),
             Destination::Tcp(address) => (format!("tcp://{address}"), tcp(address)),
-            Destination::File(path) => (path.clone(), File::create(path).map(Channel::File)),
+            Destination::File(path) => (path.clone(), file(path, input)),
         };
         let channel = match channel {
             Ok(channel) => channel,
@@ -119,6 +121,21 @@ impl Arguments {
             reported: now(),
         }))
     }
+}
+
+/// Creates a file, or empties one that is not the input, under whatever name.
+fn file(path: &str, input: &Input) -> io::Result<Channel> {
+    let file = File::options().create(true).write(true).truncate(false).open(path)?;
+    let metadata = file.metadata()?;
+    let identity = |file: &Metadata| (file.dev(), file.ino());
+    if input.file().is_some_and(|read| identity(&read) == identity(&metadata)) {
+        let what = "this is the file that is read, and would be lost; write to another file";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+    }
+    if metadata.is_file() {
+        file.set_len(0)?;
+    }
+    Ok(Channel::File(file))
 }
 
 fn udp(address: &str) -> io::Result<Channel> {
