@@ -47,8 +47,10 @@ impl PipeWait {
         }
         let interruption =
             Arc::new(Interruption(FlaggedEvent::new().map_err(system("make an event"))?));
+        // Edge-triggered: an interruption that is taken while it is raised leaves the descriptor
+        // readable without a flag. Level-triggered, every wait would return at once from then on.
         poller
-            .add_level(interruption.0.as_fd(), INTERRUPTED)
+            .add_edge(interruption.0.as_fd(), INTERRUPTED)
             .map_err(system("watch a descriptor"))?;
         Ok((Some(Self { poller, interruption, _pipe: pipe }), false))
     }
@@ -93,5 +95,31 @@ impl Interrupt for Interruption {
 impl AsFd for PipeWait {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.poller.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use ring_sys::event::{READABLE, poll};
+
+    use super::*;
+
+    #[test]
+    fn an_interruption_that_is_taken_while_it_is_raised_ends_one_wait_at_most() {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let (wait, _) = PipeWait::new(&File::from(OwnedFd::from(reader))).unwrap();
+        let wait = wait.unwrap();
+        for _ in 0..200 {
+            let interrupter = wait.interrupter();
+            let raiser = thread::spawn(move || interrupter.interrupt());
+            while !wait.take_interruption() {}
+            raiser.join().unwrap();
+            assert_eq!(wait.wait(Timeout::Now).unwrap(), Waited::TimedOut);
+            let is_ready = poll([(wait.as_fd(), READABLE)], Some(Duration::ZERO)).unwrap();
+            assert_eq!(format!("{is_ready:?}"), "[0]");
+        }
     }
 }
