@@ -160,15 +160,20 @@ fn wait_within(limit: Duration, descriptor: BorrowedFd<'_>, events: i16) -> io::
     }
 }
 
-/// Waits until there is something to read; `false` if the end was requested first.
+/// Waits until there is something to read; `false` if the end was requested before there was. What
+/// came before the request is read, though the request was noticed first.
 pub(crate) fn wait_to_read(descriptor: BorrowedFd<'_>) -> io::Result<bool> {
-    while let (false, Some(event)) = (is_requested(), EVENT.get()) {
+    let Some(event) = EVENT.get() else { return Ok(!is_requested()) };
+    loop {
+        let is_last = is_requested();
         let watched = [(descriptor, event::READABLE), (event.as_fd(), event::READABLE)];
-        if event::poll(watched, None)?[0] != 0 {
+        if event::poll(watched, is_last.then_some(Duration::ZERO))?[0] != 0 {
             return Ok(true);
         }
+        if is_last {
+            return Ok(false);
+        }
     }
-    Ok(!is_requested())
 }
 
 /// Waits, and returns early when a signal requests the end.

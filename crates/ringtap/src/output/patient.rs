@@ -67,12 +67,16 @@ impl Patient {
         })
     }
 
-    /// A FIFO, once somebody reads from it; `None` if the end was requested first.
+    /// A FIFO, once somebody reads from it; `None` if the end was requested before anybody did.
     pub(crate) fn fifo(path: &Path) -> io::Result<Option<Self>> {
-        while !interrupt::is_requested() {
+        loop {
+            let is_last = interrupt::is_requested();
             match open(path) {
                 // Nobody reads from it.
                 Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENXIO as i32) => {
+                    if is_last {
+                        return Ok(None);
+                    }
                     interrupt::sleep(LOOK)?;
                 }
                 file => {
@@ -81,7 +85,6 @@ impl Patient {
                 }
             }
         }
-        Ok(None)
     }
 
     pub(crate) fn is_terminal(&self) -> bool {
