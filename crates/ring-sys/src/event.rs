@@ -51,8 +51,8 @@ impl AsFd for Event {
 /// An [`Event`] with a flag in memory, so that checking it makes no system call while it is not
 /// raised.
 ///
-/// Watch its descriptor edge-triggered: one that is [taken](Self::take) while it is raised may leave
-/// the descriptor readable without the flag.
+/// Watch its descriptor edge-triggered: one that is [taken](Self::take) while it is raised may
+/// leave the descriptor readable without the flag.
 #[derive(Debug)]
 pub struct FlaggedEvent {
     raised: AtomicBool,
