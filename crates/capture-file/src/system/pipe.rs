@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn an_interruption_that_is_taken_while_it_is_raised_ends_one_wait_at_most() {
-        let (reader, _writer) = std::io::pipe().unwrap();
+        let (reader, _writer) = io::pipe().unwrap();
         let (wait, _) = PipeWait::new(&File::from(OwnedFd::from(reader))).unwrap();
         let wait = wait.unwrap();
         for _ in 0..200 {
