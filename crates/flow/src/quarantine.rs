@@ -378,6 +378,14 @@ impl Quarantine {
         });
     }
 
+    /// Forgets an acknowledgement far ahead if a group bears it out: the stream goes on there, or
+    /// behind it. Left as it is, it would look like one of another sequence space.
+    pub(crate) fn settle_claim(&mut self, group: &Group, expected: u32) {
+        let reached = group.end().wrapping_sub(expected);
+        self.claim =
+            self.claim.filter(|claim| claim.acknowledgement.wrapping_sub(expected) > reached);
+    }
+
     /// Takes a row of acknowledgements, each ahead of the one before, that shows that the capture
     /// missed the bytes. Returns the last acknowledgement, and the time since when the flow was
     /// silent.

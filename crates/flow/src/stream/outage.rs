@@ -209,8 +209,10 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
 
     /// The capture missed a stretch of the stream, which goes on with a group's segments.
     fn resume(&mut self, index: usize) {
+        let expected = self.direction.expected();
         let Some(quarantine) = self.known_quarantine() else { return };
         let group = quarantine.groups.remove(index);
+        quarantine.settle_claim(&group, expected);
         self.settle_quarantine();
         let wrapped = self.has_wrapped(group.first(), group.quiet_since, group.since);
         self.leave_old_place();
