@@ -1,4 +1,4 @@
-//! A live command whose output is read slowly, on a link that loses packets as well.
+//! A live command whose output is not read for a while, on a link that loses packets as well.
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +28,9 @@ const CLIENTS: usize = 4;
 /// The bytes that each client sends, in three parts and a last byte.
 const PART: u64 = 8_000_000;
 const SENT: u64 = 3 * PART + 1;
+/// The pause after each piece, so that a ring that is read late is not full at once.
+const PAUSE: Duration = Duration::from_millis(1);
+const PIECE: usize = 64 << 10;
 
 /// An event of `follow -o json`, as far as it matters here.
 #[derive(Debug, Deserialize)]
@@ -88,7 +91,7 @@ pub(crate) fn every_byte_is_printed_or_missing_once() -> Result {
     let (wire, folder) = (Wire::new()?, Folder::new()?);
     let totals = folder.join("totals.json");
     let mut command = Command::new(ringtap()?);
-    command.args(["follow", "-o", "json", "-B", "256", "--memory", "4M", "-i", SERVER]);
+    command.args(["follow", "-o", "json", "-B", "4096", "--memory", "4M", "-i", SERVER]);
     command.arg("--totals").arg(&totals).arg("tcp port 7");
     let mut process = wire.server.spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let mut output = process.child().stdout.take().ok_or("no output")?;
@@ -108,26 +111,27 @@ pub(crate) fn every_byte_is_printed_or_missing_once() -> Result {
         let (slow, read) = (slow.clone(), read.clone());
         move || {
             let (mut all, mut buffer) = (Vec::new(), vec![0; 16 << 10]);
+            while slow.load(Relaxed) {
+                thread::sleep(Duration::from_millis(5));
+            }
             loop {
                 match output.read(&mut buffer)? {
                     0 => return std::io::Result::Ok(all),
                     length => all.extend_from_slice(&buffer[..length]),
                 }
                 read.store(all.len() as u64, Relaxed);
-                if slow.load(Relaxed) {
-                    thread::sleep(Duration::from_millis(5));
-                }
             }
         }
     });
 
     let mut clients = connect(&wire.server, &wire.client)?;
-    send(&mut clients, PART)?;
+    // Most of it is captured, and several times what the command may hold.
+    send(&mut clients, PART, Some(PAUSE))?;
     // The kernel has nobody to give packets to: the ring is full after some of them.
     process.signal(STOP)?;
-    send(&mut clients, PART)?;
+    send(&mut clients, PART, None)?;
     process.signal(CONTINUE)?;
-    send(&mut clients, PART)?;
+    send(&mut clients, PART, Some(PAUSE))?;
     slow.store(false, Relaxed);
     idle(&read)?;
     // All of these are captured, so that the end of each stream is known.
@@ -189,11 +193,17 @@ fn connect(server: &Namespace, client: &Namespace) -> Result<Vec<TcpStream>> {
     Ok(clients)
 }
 
-/// Sends bytes from all clients at the same time.
-fn send(clients: &mut [TcpStream], length: u64) -> Result {
+/// Sends bytes from all clients at the same time, in pieces.
+fn send(clients: &mut [TcpStream], length: u64, pause: Option<Duration>) -> Result {
+    let bytes = vec![b'x'; length as usize];
+    let write = |client: &mut TcpStream| {
+        for piece in bytes.chunks(PIECE) {
+            client.write_all(piece)?;
+            pause.into_iter().for_each(thread::sleep);
+        }
+        std::io::Result::Ok(())
+    };
     thread::scope(|scope| {
-        let write =
-            |client: &mut TcpStream| std::io::copy(&mut std::io::repeat(b'x').take(length), client);
         let threads: Vec<_> =
             clients.iter_mut().map(|client| scope.spawn(move || write(client))).collect();
         for thread in threads {
