@@ -28,8 +28,10 @@ pub(crate) fn redirect(sockets: BorrowedFd<'_>, steering: &[Instruction]) -> Vec
     let context = if steering.is_empty() {
         R1
     } else {
+        // Register 6 survives calls of helpers, register 1 does not (calling convention of BPF).
         code.push(Instruction::new(MOV_X, R6, R1, 0, 0));
         code.extend_from_slice(steering);
+        // Skips the six instructions up to the first exit; loading a map's address takes two.
         code.push(Instruction::new(JEQ_K, R0, R0, 6, 0));
         R6
     };

@@ -144,6 +144,7 @@ impl PacketBatch for Batch<'_> {
         let position = u32::try_from(packet.number().checked_sub(self.number)?).ok()?;
         let record = self.record(position)?;
         let data = self.receiver.data(&record);
+        // Numbers are unique only within a source, so the address decides.
         if !std::ptr::eq(data, packet.data()) {
             // A packet of another source.
             return None;

@@ -46,6 +46,8 @@ struct Inner {
 /// Packs a packet's number and its socket's number on the queue into one word, to report its send
 /// time.
 pub(crate) fn tag(socket: u16, number: u64) -> u64 {
+    // All sockets of a queue share its completion ring, and any of them may take back the frame.
+    // The socket's number says who asked.
     u64::from(socket) << NUMBER_BITS | number & NUMBERS
 }
 
@@ -65,6 +67,7 @@ impl Completions {
         memory: &Memory,
         mut to: impl FnMut(Lease),
     ) -> Result<u32, (Jumped, u32)> {
+        // Checked before the lock, because every flush and every wait of other sockets comes here.
         if self.in_flight() == 0 {
             return Ok(0);
         }
@@ -74,10 +77,15 @@ impl Completions {
         let mut count = 0;
         for ahead in 0..ready {
             let Ok((lease, start)) = memory.claim(ring.read(ahead), 0, self.holder) else {
+                // The entry is passed over and not retried, since a full completion ring would stop
+                // the kernel from sending at all (`__xsk_generic_xmit` reserves an entry for each
+                // frame first).
                 self.malformed.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
             if let Some((tag, nanoseconds)) = memory.stamp(&lease, start) {
+                // A program that requests times but never takes them must not grow the queue
+                // without bound.
                 if stamps.len() == STAMPS {
                     stamps.pop_front();
                 }

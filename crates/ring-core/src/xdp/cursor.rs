@@ -59,12 +59,17 @@ impl<W: Words> Cursor<W> {
     #[inline]
     pub(crate) fn ready(&mut self, wanted: u32) -> Result<u32, Jumped> {
         let known = self.limit.wrapping_sub(self.own);
+        // Each read of the other side's word fetches a cache line that another processor writes.
+        // The old value is enough while it allows what is wanted, since the limit only grows.
         if known >= wanted {
             return Ok(known);
         }
         let other = self.words.other();
         let limit = other.wrapping_add(self.lead);
         let ready = limit.wrapping_sub(self.own);
+        // The other side can only add to what is ready, so a smaller number means that its index
+        // moved back. A larger number than the ring has entries would make this side read entries
+        // that were never written, or overwrite entries that are still being read.
         if ready > self.size || ready < known {
             return Err(Jumped { own: self.own, other });
         }
@@ -82,6 +87,8 @@ impl<W: Words> Cursor<W> {
     /// yet.
     #[inline]
     pub(crate) fn advance(&mut self, count: u32) {
+        // An own index beyond the limit would be taken by the kernel as a request to send or fill
+        // entries that nobody wrote.
         assert!(count <= self.limit.wrapping_sub(self.own), "more entries than are ready");
         self.own = self.own.wrapping_add(count);
     }

@@ -86,6 +86,8 @@ impl Endpoint {
     pub(crate) fn longest_like(&self, start: &[u8]) -> usize {
         let longest = self.mtu.longest() as usize;
         match start.get(12..14) {
+            // Drivers allow four bytes more than the MTU for a tag. Without a tag, a packet that
+            // long exceeds the MTU and the next hop drops it.
             Some([0x81, 0x00] | [0x88, 0xa8]) => longest,
             _ if self.link_type == LinkType::ETHERNET => longest.saturating_sub(4),
             _ => longest,
@@ -113,6 +115,8 @@ impl Endpoint {
         let Some(socket) = &self.socket else { return Ok(()) };
         match socket.wake_receive() {
             Err(source) => match source.raw_os_error() {
+                // The wake-up was not needed or not possible now. The flag stays set then, and the
+                // next wait tries again.
                 Some(errno::EAGAIN | errno::EBUSY | errno::ENOBUFS) => Ok(()),
                 _ => Err(self.failure("receiving", source)),
             },

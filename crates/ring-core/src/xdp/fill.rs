@@ -46,6 +46,8 @@ impl Fill {
     /// how much it was raised.
     pub(crate) fn want(&self, frames: u32) -> u32 {
         let inner = self.lock();
+        // Under the lock, so that two receivers that are opened at once do not together exceed the
+        // ring.
         let target = self.target();
         let most = inner.ring.as_ref().map_or(0, Ring::size);
         let frames = frames.min(most.saturating_sub(target));
@@ -76,6 +78,8 @@ impl Fill {
             (None, _) => match ring.ready(wanted) {
                 Ok(room) => room.min(wanted),
                 Err(now) => {
+                    // Kept for good. An index that was wrong once says nothing about which frames
+                    // the kernel has, so no frame can safely be passed through this ring again.
                     *broken = Some(now);
                     self.malformed.fetch_add(1, Ordering::Relaxed);
                     return Err(jumped("fill", ring.size(), now));
@@ -95,6 +99,8 @@ impl Fill {
         self.filled.fetch_add(written, Ordering::Relaxed);
         ring.publish();
         if ring.needs_wakeup() {
+            // Only noted here. A receiver returns frames while a batch is dropped, where an error
+            // of the system call could not be reported; its next call wakes the kernel.
             self.wakeup.store(true, Ordering::Relaxed);
         }
         Ok(written)
@@ -134,6 +140,7 @@ impl Fill {
     /// must wake it.
     #[inline]
     pub(crate) fn takes_wakeup(&self) -> bool {
+        // The load keeps the common case free of a locked instruction.
         self.wakeup.load(Ordering::Relaxed) && self.wakeup.swap(false, Ordering::Relaxed)
     }
 

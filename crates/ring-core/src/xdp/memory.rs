@@ -123,6 +123,7 @@ impl Memory {
         for index in 0..layout.frames {
             let _ = pool.push(index);
         }
+        // Without room for metadata no time can be requested, so the table costs nothing then.
         let stamped = if layout.metadata == 0 { 0 } else { layout.frames };
         Self {
             id: NonZeroU32::new(id).expect("fewer memories than there are numbers"),
@@ -171,6 +172,9 @@ impl Memory {
     #[inline]
     pub(crate) fn take(&self) -> Option<Lease> {
         let index = self.pool.pop()?;
+        // Relaxed suffices for all words of this table. Each says who has a frame, and only the
+        // owner changes it. What the frame contains is ordered by the pool's queue or by a ring's
+        // index, through which the frame itself passes.
         self.states[index as usize].store(WITH_USER, Ordering::Relaxed);
         Some(Lease { index, memory: self.id })
     }
@@ -196,6 +200,8 @@ impl Memory {
     #[inline]
     pub(crate) fn lend(&self, lease: Lease, holder: Holder) -> u64 {
         self.check(&lease);
+        // Written before the caller publishes the entry. The kernel can return the frame at once,
+        // and a word that still says "with a user" would make that look invalid.
         self.states[lease.index as usize].store(holder.state(), Ordering::Relaxed);
         self.start(lease.index)
     }
@@ -293,6 +299,9 @@ impl Memory {
             return false;
         }
         let place = self.bytes_mut(lease, start - self.layout.metadata, SIZE);
+        // The kernel reads the metadata from the bytes directly before the packet
+        // (`tx_metadata_len` of `struct xdp_umem_reg`) and later writes the send time over the
+        // request.
         place[..8].copy_from_slice(&metadata.flags.to_ne_bytes());
         place[8..16].copy_from_slice(&metadata.request_or_timestamp);
         place[16..].copy_from_slice(&metadata.launch_time.to_ne_bytes());
@@ -303,6 +312,8 @@ impl Memory {
     /// The number and send time of the packet in a sent frame, if a timestamp was requested.
     pub(crate) fn stamp(&self, lease: &Lease, start: u32) -> Option<(u64, u64)> {
         let stamped = self.stamped.get(lease.index as usize)?;
+        // Cleared in any case, so that the next packet in this frame does not report the time of
+        // this one.
         let number = stamped.swap(0, Ordering::Relaxed);
         let at = start.checked_sub(self.layout.metadata)?;
         if number == 0 {
@@ -355,9 +366,13 @@ impl Claims<'_> {
         let (index, start) = self.find(address);
         let index = usize::try_from(index).map_err(|_| Refused)?;
         let state = self.states.get(index).ok_or(Refused)?;
+        // The frame's place is not changed here: the kernel may still write to a frame that it
+        // described wrongly, so the frame stays with the kernel and is lost until its queue closes.
         if len > self.frame_size - start {
             return Err(Refused);
         }
+        // An atomic exchange is only paid for where two threads can race for the word. Otherwise
+        // one thread reads all rings through which frames of this holder come back.
         if self.among_many {
             state
                 .compare_exchange(self.state, WITH_USER, Ordering::Relaxed, Ordering::Relaxed)
@@ -375,6 +390,7 @@ impl Claims<'_> {
     fn find(&self, address: u64) -> (u64, u32) {
         let size = u64::from(self.frame_size);
         if self.unaligned {
+            // Both parts are from the kernel and their sum cannot overflow: 48 bits and 16 bits.
             let address = (address & OFFSET_MASK) + (address >> OFFSET_SHIFT);
             (address / size, (address % size) as u32)
         } else {

@@ -54,6 +54,8 @@ impl MtuReports {
 
     pub(crate) fn add(&self, report: RaisedMtu) {
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        // The newest reports describe the present state, so the oldest are dropped if nobody takes
+        // them.
         if reports.len() == KEPT {
             reports.pop_front();
         }
@@ -104,6 +106,8 @@ impl Mtu {
     #[inline]
     pub(crate) fn look_for(&self, interface: &str, len: usize) {
         const TAG: usize = 4;
+        // A packet longer than the MTU known so far may mean that the MTU was raised, which nothing
+        // else reports to a sender.
         if len + TAG > self.longest() as usize {
             self.look_again(interface);
         }

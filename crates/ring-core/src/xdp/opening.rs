@@ -92,6 +92,8 @@ impl SocketBuilder {
         };
         let multi_buffer = self.takes_multi_buffer(&umem, found.mtu, program.as_ref());
         let bound = self.bound(&umem, index, fill_target, multi_buffer)?;
+        // Read back after the bind: with neither flag the kernel tries zero-copy and falls back to
+        // copying without an error (`xp_assign_dev`).
         let zero_copy =
             bound.socket.options().is_ok_and(|options| options.flags & XDP_OPTIONS_ZEROCOPY != 0);
         if zero_copy {
@@ -102,6 +104,8 @@ impl SocketBuilder {
         let promiscuous = if self.promiscuous { Some(Promiscuous::join(index)?) } else { None };
         let control = PacketSocket::new()
             .map_err(|source| explain("opening a packet socket", "cap_net_raw", None, source))?;
+        // Entered last. The kernel drops packets that are redirected to a socket which is not bound
+        // yet (`xsk_rcv_check`), while without an entry they reach the host.
         let entry = match &program {
             Some(program) => Some(self.enter(program, &bound.socket)?),
             None => None,
@@ -168,6 +172,9 @@ impl SocketBuilder {
         let same = living.iter().find(|rings| rings.place == place);
         let socket = Arc::new(self.open_socket()?);
         let since = Some(("the layout of the rings", KernelVersion::new(5, 4)));
+        // For a second socket on the same queue and memory the kernel uses the first one's fill and
+        // completion rings and refuses new ones (`xsk_bind`: EINVAL if `fq_tmp` or `cq_tmp` is
+        // set).
         self.make_rings(&socket, same.is_none())?;
         let offsets = socket
             .offsets()
@@ -210,6 +217,8 @@ impl SocketBuilder {
         // Filled before the socket is bound, because some drivers expect frames then.
         bound.share = fill(&bound.rings)?;
         let owner = living.iter().find_map(|rings| rings.owner.as_deref());
+        // Registered once per memory. Later sockets name one that is bound already
+        // (`XDP_SHARED_UMEM`), since each registration would pin and account the pages again.
         if owner.is_none() {
             shared.register(&bound.socket)?;
         }
@@ -237,6 +246,7 @@ impl SocketBuilder {
     ) -> Result<super::program::Entry, Error> {
         let key = self.key.unwrap_or(self.queue);
         program.enter(key, socket.as_fd()).map_err(|source| match source.raw_os_error() {
+            // An entry is never replaced, since its socket would lose its packets without notice.
             Some(errno::EEXIST) => Error::QueueBusy {
                 interface: self.interface.clone(),
                 queue: self.queue,
@@ -279,6 +289,7 @@ impl SocketBuilder {
 
     fn open_socket(&self) -> Result<xdp::Socket, Error> {
         let socket = xdp::Socket::new().map_err(|source| match source.raw_os_error() {
+            // The kernel has the same error for a build without AF_XDP and for a version before it.
             Some(errno::EAFNOSUPPORT) => {
                 match (KernelVersion::running(), KernelVersion::new(4, 18)) {
                     (Ok(have), needs) if have < needs => {
@@ -318,6 +329,8 @@ impl SocketBuilder {
             MultiBuffer::Off => false,
             MultiBuffer::Auto => {
                 let longest = mtu.saturating_add(LINK_HEADER);
+                // In generic mode GRO has joined segments before the program runs, so packets are
+                // longer than the MTU.
                 let generic = program.and_then(Program::mode) == Some(Mode::Generic);
                 (generic || longest > umem.shared.memory.receive_room())
                     && self.zero_copy != ZeroCopy::Required
@@ -345,11 +358,15 @@ impl SocketBuilder {
         let started = Instant::now();
         loop {
             let bound = match owner {
+                // No flags here: a shared socket inherits copying, wake-ups and multi-buffer from
+                // the first, and the kernel refuses flags beside XDP_SHARED_UMEM.
                 Some(owner) => socket.bind_shared(index, self.queue, owner.as_fd()),
                 None => socket.bind(index, self.queue, flags),
             };
             match bound {
                 Ok(()) => return Ok(()),
+                // The kernel releases a closed socket's queue in a work item, some milliseconds
+                // after close(2), and has no event for it.
                 Err(error) if error.raw_os_error() == Some(errno::EBUSY) => {
                     let waited = started.elapsed();
                     if waited >= self.busy_retry {
@@ -381,6 +398,8 @@ impl SocketBuilder {
                     hint: "let packets be copied",
                 }
             }
+            // bind(2) returns EINVAL for a queue that does not exist, among other causes. An
+            // interface that reports no queues has one.
             Some(errno::EINVAL) if self.queue > 0 && self.queues() == Some(0) => {
                 let (interface, queue) = (self.interface.clone(), self.queue);
                 Error::NoSuchQueue { interface, queue, queues: 1 }

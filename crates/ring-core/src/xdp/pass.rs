@@ -33,6 +33,8 @@ pub(crate) fn pass_on(sender: &mut Sender, frames: &mut Vec<Frame>) -> Result<Pa
         return Ok(Passed::Refused);
     }
     let pieces = frames.len() as u32;
+    // All pieces or none: the kernel would send the first pieces as a packet that never ends, and
+    // join the next packet to it.
     let mut room = sender.tx_room(pieces)?;
     if room < pieces {
         unless_down(sender.flush())?;

@@ -60,12 +60,16 @@ impl Receiver {
     #[inline]
     pub(crate) fn take(&mut self, timeout: Timeout) -> Result<Woken, Error> {
         self.refill()?;
+        // A driver that found no frames stops polling its ring and waits to be woken
+        // (`xsk_set_rx_need_wakeup`). Packets wait in the adapter until then.
         if self.fill().takes_wakeup() {
             self.endpoint.wake_receive()?;
         }
         if self.interruption.take() {
             return Ok(Woken::Interrupted);
         }
+        // Events are consumed before the ring is read. The set is edge-triggered, so a packet that
+        // arrives in between raises a new event, and the next wait ends at once.
         if self.poller.get().is_some() {
             self.take_events()?;
         }
@@ -107,6 +111,8 @@ impl Receiver {
 
     /// Waits until packets have been taken, the timeout expires, or an interruption.
     fn wait(&mut self, timeout: Timeout) -> Result<Woken, Error> {
+        // Even if no time is left to wait: a caller that only ever polls would otherwise never wake
+        // the driver.
         if self.fill().needs_wakeup() {
             self.endpoint.wake_receive()?;
         }
@@ -177,12 +183,14 @@ impl Receiver {
             (until, deadline) => until.or(deadline),
         };
         loop {
+            // Reading the clock costs as much as several looks at the ring.
             for _ in 0..16 {
                 if self.take_received()? {
                     return Ok(true);
                 }
                 std::hint::spin_loop();
             }
+            // With busy polling nothing arrives by interrupt: the device is polled in this call.
             if self.endpoint.busy_poll || self.fill().needs_wakeup() {
                 self.endpoint.wake_receive()?;
             }
@@ -215,6 +223,7 @@ impl Receiver {
         let endpoint = self.endpoint.clone();
         let (umem, waiter) = (&endpoint.umem, self.waiter.clone());
         let mut limit = left.map_or(CHECKED, |left| left.min(CHECKED));
+        // Announced before the pool is checked again, in that order: see `wait::frame_return`.
         umem.memory.returns.want(&waiter);
         self.refill()?;
         if self.wants_frames() && umem.in_flight() > 0 {
@@ -238,6 +247,7 @@ impl Receiver {
         let packets = self.take_received()?;
         if !packets {
             self.endpoint.look()?;
+            // Another thread's call on the sending half took the error between poll(2) and `look`.
             if socket & FAILED != 0 {
                 let interface = self.endpoint.interface.to_string();
                 return Err(Error::InterfaceGone { interface });
@@ -272,6 +282,8 @@ impl Receiver {
         else {
             return Ok(());
         };
+        // A busy-polled device makes no progress while nobody polls it, so a pause would only add
+        // latency.
         let off = !self.coalescing.learns() || self.endpoint.busy_poll;
         if off || watch.pause.is_under_way() && !short {
             return Ok(());

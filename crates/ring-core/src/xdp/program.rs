@@ -97,6 +97,8 @@ pub(crate) struct Place {
 impl Place {
     /// An interface in the network namespace of this thread.
     pub(crate) fn here(interface: u32) -> Result<Self, Error> {
+        // Interface indexes are unique only within a network namespace, and each thread may be in
+        // another one.
         let metadata = std::fs::metadata("/proc/thread-self/ns/net").map_err(|source| {
             Error::System { operation: "looking at the network namespace", source }
         })?;
@@ -164,6 +166,8 @@ impl Program {
     /// Returns this process's program on an interface, and attaches one if necessary.
     pub(crate) fn shared(name: &str, index: u32, wanted: &Wanted) -> Result<Self, Error> {
         let place = Place::here(index)?;
+        // Held until the program is attached, so that two sockets opened at once do not both try to
+        // attach one; an interface takes only one.
         let mut programs = PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(attached) = programs
             .iter()
@@ -188,6 +192,7 @@ impl Program {
             native_refused,
             steering: wanted.steering.clone(),
         });
+        // Entries of deleted interfaces and closed programs would add up.
         programs.retain(|(_, program)| program.strong_count() > 0);
         programs.push((place, Arc::downgrade(&attached)));
         Ok(Self { attached })
@@ -238,6 +243,7 @@ impl Entry {
 
     /// Removes the entry, so that nothing more is redirected to the socket.
     pub(crate) fn remove(&self) {
+        // Once only: the key may have been given to another socket since.
         if self.is_set.swap(false, Ordering::Relaxed) {
             // Errors are ignored: if the map or the entry is gone already, the result is the same.
             let _ = self.program.attached.sockets.delete(self.key);
@@ -368,6 +374,8 @@ fn attach_in(
     let started = Instant::now();
     let mut replaced = false;
     loop {
+        // By a link instead of `IFLA_XDP`: the kernel detaches the program when the process ends in
+        // any way, and nobody else can replace it meanwhile.
         let source = match XdpLink::create(program, index, mode.flags()) {
             Ok(link) => return Ok(link),
             Err(error) => error,
@@ -380,6 +388,8 @@ fn attach_in(
             });
         }
         match present(index) {
+            // Once only. A program that appears again belongs to somebody who is using the
+            // interface, and two processes must not detach each other's for ever.
             Some((mode, id)) if replace && !replaced => {
                 remove(index, mode, id)?;
                 replaced = true;

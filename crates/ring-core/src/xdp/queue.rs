@@ -64,6 +64,9 @@ impl QueueRings {
     /// Registers a receiver. `false` if no more are allowed. Must be undone by
     /// [`receiver_left`](Self::receiver_left).
     pub(crate) fn receiver_came(&self) -> bool {
+        // With one receiver a frame comes back through one ring, and claiming it needs no atomic
+        // exchange. This count enforces that. Acquire pairs with the Release of the receiver that
+        // left, whose claims must be finished.
         let next = |count: u16| (count == 0 || self.many_receive).then_some(count + 1);
         self.receivers.fetch_update(Ordering::Acquire, Ordering::Relaxed, next).is_ok()
     }

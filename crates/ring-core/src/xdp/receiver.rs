@@ -223,6 +223,9 @@ impl Receiver {
     pub(crate) fn end_batch(&mut self) {
         self.records.clear();
         self.over = self.pieces.len();
+        // Frames of a small batch wait for the next ones. Passing them on writes to a line of the
+        // fill ring that the kernel reads on another processor, at a price that does not depend on
+        // their number.
         if self.over >= self.fill().portion() as usize {
             // An error is ignored here; the next call returns it.
             let _ = self.give_over(false);
@@ -273,6 +276,8 @@ impl Receiver {
             (Some(error), _) => return Err(jumped("receive", self.rx.size(), error)),
             (None, Err(error)) => {
                 self.malformed += 1;
+                // What the kernel has written is unknown from here on, so the ring is never read
+                // again and each call reports the error.
                 self.broken = Some(error);
                 return Err(jumped("receive", self.rx.size(), error));
             }
@@ -294,8 +299,11 @@ impl Receiver {
             self.take_piece(descriptor);
         }
         self.rx.advance(taken);
+        // The entries go back before the batch is read. They only name frames, which the leases own
+        // from here, and the kernel can deliver more packets meanwhile.
         self.rx.publish();
         let claimed = std::mem::take(&mut self.claimed);
+        // Counted once per batch: other sockets of the queue write the counter as well.
         self.fill().took(claimed);
         let packets = self.packets();
         self.delivered += packets as u64;
@@ -323,6 +331,8 @@ impl Receiver {
         while taken < most {
             let descriptor = self.rx.read(taken);
             let XdpDesc { addr, len, options } = descriptor;
+            // A part of a longer packet leaves this loop even if its descriptor is valid:
+            // `take_piece` joins it.
             let claimed =
                 if options & XDP_PKT_CONTD == 0 { claims.claim(addr, len) } else { Err(Refused) };
             let Ok((lease, start)) = claimed else {
@@ -368,6 +378,8 @@ impl Receiver {
         let continues = piece.continues;
         self.open.push(piece);
         if continues {
+            // Bounds what a packet without an end can take: these frames are missing from the fill
+            // ring.
             if self.open.len() == MOST_PIECES {
                 self.malformed += 1;
                 self.skip(true);
@@ -432,6 +444,9 @@ impl Receiver {
 
     /// Lends the packets that [`take_received`](Self::take_received) took.
     pub(crate) fn lend(&mut self) -> Batch<'_> {
+        // One time for the batch. The kernel writes none, unless a driver offers it to a program of
+        // its own (`xdp_metadata_ops`), and reading the clock for each packet would cost about as
+        // much as receiving it.
         let timestamp = Timestamp::from_nanos(ring_sys::clock::wall());
         let number = self.number;
         self.number += self.packets() as u64;
@@ -475,6 +490,8 @@ impl PacketSource for Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         // Stops redirection to this socket, while the sending half may stay in use.
+        // The kernel drops what is redirected to a socket that nobody reads (`rx_ring_full`).
+        // Without the entry the packets reach the host.
         if let Some(entry) = &self.endpoint.entry {
             entry.remove();
         }

@@ -113,6 +113,10 @@ impl<T: Copy> Ring<T> {
         // SAFETY: the pointer is valid and aligned, and the word is only ever accessed as an
         // atomic.
         let flags = unsafe { AtomicU32::from_ptr(self.flags.as_ptr()) };
+        // Relaxed, because no other memory depends on the flag. A stale value costs one needless
+        // system call, or a wait until the next call. The kernel sets the flag of a send ring when
+        // the ring is made (`xsk_setsockopt`), and only drivers that support it ever clear it. So
+        // in copy mode it is always set.
         flags.load(Ordering::Relaxed) & XDP_RING_NEED_WAKEUP != 0
     }
 

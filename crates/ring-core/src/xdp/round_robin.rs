@@ -79,6 +79,8 @@ impl RoundRobin {
             for sender in sockets.iter_mut().filter_map(|socket| socket.sender.as_mut()) {
                 // Flushes packets that were queued, or that the kernel had no room for before.
                 unless_down(sender.flush())?;
+                // Completed frames raise no event, and a receiver of the shared memory may be
+                // waiting for them.
                 if sender.endpoint.rings.completions.in_flight() > 0 {
                     limit = Some(limit.map_or(STARVED, |limit| limit.min(STARVED)));
                 }

@@ -161,6 +161,8 @@ impl Sender {
             metadata.request_or_timestamp[..2].copy_from_slice(&start.to_ne_bytes());
             metadata.request_or_timestamp[2..4].copy_from_slice(&offset.to_ne_bytes());
         }
+        // The number is taken before the packet is queued, because it is stored with the
+        // request for the frame.
         let number = self.number + 1;
         if request.timestamp {
             metadata.flags |= XDP_TXMD_FLAGS_TIMESTAMP;
@@ -256,12 +258,16 @@ impl Sender {
     /// [`Error::InterfaceGone`], [`Error::RingIndex`], [`Error::System`].
     pub fn flush(&mut self) -> Result<(), Error> {
         if self.staged > 0 {
+            // Counted before it is published: another thread may reap the first frame at once, and
+            // its count must not fall below zero.
             self.endpoint.rings.completions.sent(self.staged);
             self.staged = 0;
             self.tx.publish();
         }
         let endpoint = self.endpoint.clone();
         let mut last = self.outstanding()?;
+        // In copy mode one call sends at most 32 frames by default (`TX_BATCH_SIZE` of xsk.c), so
+        // it is repeated while the kernel makes progress.
         while last > 0 && self.tx.needs_wakeup() {
             let Some(socket) = &endpoint.socket else { break };
             if let Err(source) = socket.wake_send() {
@@ -274,6 +280,8 @@ impl Sender {
             let now = self.outstanding()?;
             // The kernel stops sending while the completion ring is full.
             let reaped = self.reap()?;
+            // No progress: the device's queue is full. Trying again without a wait would spin, so
+            // the caller decides how to wait.
             if now == last && reaped == 0 {
                 break;
             }
@@ -301,6 +309,8 @@ impl Sender {
             }
             // The kernel has an event for room in the send ring, but not for completed frames.
             std::thread::sleep(pause);
+            // Doubled, since a device either sends within microseconds or is held up for much
+            // longer.
             pause = (pause * 2).min(Duration::from_millis(1));
         }
     }
@@ -324,6 +334,8 @@ impl Sender {
             }
             let endpoint = self.endpoint.clone();
             match endpoint.descriptor() {
+                // poll(2) reports room in the send ring only (`xsk_poll`). If a free frame is
+                // missing instead, it would return at once, each time.
                 Some(descriptor) if !room => {
                     let [ready] = event::poll([(descriptor, WRITABLE)], Some(pause))
                         .map_err(|source| Error::System { operation: "poll", source })?;
@@ -401,6 +413,8 @@ impl Sender {
 
     fn send_frame(&mut self, frame: Frame, options: u32) -> Result<(), SendRejected> {
         let endpoint = &self.endpoint;
+        // A descriptor has only an offset. In another memory the offset names a frame that somebody
+        // else may be writing.
         if !Arc::ptr_eq(frame.shared(), &endpoint.umem) {
             return Err(reject(frame, Error::ForeignFrame));
         }
@@ -410,6 +424,8 @@ impl Sender {
             return Err(reject(frame, Error::PacketTooLong { len, limit }));
         }
         let continues = frame.continues();
+        // Packets may span frames only on a socket bound with XDP_USE_SG ("Multi-Buffer Support" of
+        // af_xdp.rst).
         if continues && !endpoint.multi_buffer {
             let limit = self.frame_capacity();
             return Err(reject(frame, Error::PacketTooLong { len: limit + 1, limit }));
@@ -477,6 +493,8 @@ impl Sender {
     /// frames.
     fn replenish(&mut self, least: usize) -> Result<(), Error> {
         let frames = self.endpoint.umem.memory.layout().frames as usize;
+        // At most 1/16 of the memory: frames cached here are missing for receivers that share the
+        // memory.
         let handful = HANDFUL.min(frames / 16).max(least);
         if self.endpoint.umem.memory.pooled() < handful {
             self.reap()?;

@@ -22,6 +22,8 @@ impl PacketSink for Sender {
         }
         let bytes = TaggedBytes::of(packet);
         let len = packet.data().len() + bytes.added();
+        // A sink waits for room instead of dropping, as the trait says: a file that is replayed
+        // must arrive whole.
         while !self.send_pieces(len, |show| bytes.for_each(show))? {
             self.wait_for_room(Timeout::Never)?;
         }

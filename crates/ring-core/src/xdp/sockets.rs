@@ -113,6 +113,8 @@ impl Sockets {
             return self.reopen();
         }
         let mut raised = self.mtu.raised(ends(&self.open, &self.starts));
+        // A source may have been moved to a thread in another network namespace, where the
+        // interface's name means another interface or none.
         let is_here = |socket: &Socket| socket.endpoint().is_here();
         if self.plan.reopens()
             && raised.iter().any(|raised| !raised.fits)

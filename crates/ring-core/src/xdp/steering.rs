@@ -36,6 +36,8 @@ impl Steering {
 
 /// The link type of packets of an interface, as an XDP program sees them.
 pub(crate) fn link_type(hardware_type: u16) -> LinkType {
+    // XDP programs run on Ethernet frames and, in generic mode, on the bare IP packets of links
+    // without a header.
     match hardware::of_hardware(hardware_type) {
         LinkType::RAW => LinkType::RAW,
         _ => LinkType::ETHERNET,

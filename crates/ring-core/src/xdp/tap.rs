@@ -211,7 +211,9 @@ impl Tap {
         };
         let way = &mut self.ways[from as usize];
         let batch = round_robin.lend(&mut here[queue])?;
+        // Counted when lent: what is lent is sent or counted as lost when the batch is dropped.
         way.counts.received += batch.len() as u64;
+        // The same queue on the other side, so that packets of one flow keep their order.
         let sender = counterpart(there, queue)?;
         let link_type = sender.endpoint.link_type;
         let (counters, failed) = (&self.counters, &mut self.failed);
@@ -294,6 +296,8 @@ impl Drop for TapBatch<'_> {
         };
         if let Err(error) = send() {
             frames.clear();
+            // Dropping cannot fail, so the next call returns the error. The rest of the batch went
+            // back to its memory.
             *self.failed = Some(error);
         }
         self.counters.set(self.from, self.way.counts);

@@ -179,15 +179,22 @@ impl UmemConfig {
             metadata,
         };
         layout.frame_size = self.frame_size.unwrap_or_else(|| {
+            // 256 is `XDP_PACKET_HEADROOM`, which the kernel leaves free before each received
+            // packet for programs that add headers.
             let room = layout.frame_size.saturating_sub(self.headroom.saturating_add(256));
             if mtu.is_some_and(|mtu| mtu.saturating_add(LINK_HEADER) <= room) { 2048 } else { 4096 }
         });
         check("a frame size", layout.frame_size.into(), {
             let size = layout.frame_size;
             if self.unaligned {
+                // The kernel takes any size from 2,048 bytes to a page (`xdp_umem_reg`). Multiples
+                // of a cache line keep two frames from sharing one, which different processors
+                // would write.
                 let fits = (2048..=4096).contains(&size) && size.is_multiple_of(64);
                 fits.then_some(()).ok_or("a multiple of 64 from 2048 to 4096 bytes")
             } else {
+                // The kernel finds the frame of an aligned address with a mask, so only powers of
+                // two are possible, and at most a page.
                 matches!(size, 2048 | 4096).then_some(()).ok_or("2048 or 4096 bytes")
             }
         })?;
@@ -272,6 +279,8 @@ impl Umem {
 impl Shared {
     /// Allocates a number for a queue that will use the memory.
     pub(crate) fn number(&self) -> Result<u16, Error> {
+        // Numbers are never used a second time: a frame that a device may still write after its
+        // queue was closed keeps its holder's number, and a new queue must not claim that frame.
         let next = |number| (number < MOST_QUEUES).then_some(number + 1);
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
         self.next_queue
@@ -288,6 +297,8 @@ impl Shared {
     /// socket.
     pub(crate) fn queues(&self) -> Vec<Arc<QueueRings>> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        // A weak reference: sockets keep the queue alive, and the memory must not keep a queue open
+        // that no socket uses.
         queues.retain(|queue| queue.strong_count() > 0);
         queues.iter().filter_map(Weak::upgrade).collect()
     }
@@ -333,6 +344,8 @@ impl Shared {
         };
         let registered = socket.register_umem(self.memory.mapping(), self.memory.len(), request);
         registered.map_err(|source| match source.raw_os_error() {
+            // `xdp_umem_account_pages` returns ENOBUFS above RLIMIT_MEMLOCK, which without a word
+            // on the limit would look like a full queue.
             Some(errno::ENOBUFS | errno::ENOMEM) => {
                 Error::LockedMemory { needed: self.memory.len() as u64, limit: locked_limit() }
             }
