@@ -54,9 +54,12 @@ impl Cut {
         let sequence = sequence.wrapping_add(self.at as u32);
         piece[tcp + 4..tcp + 8].copy_from_slice(&sequence.to_be_bytes());
         if self.at > 0 {
+            // CWR answers one congestion mark (RFC 3168, section 6.1.2). Repeated on each piece it
+            // would answer marks that were not sent.
             piece[tcp + 13] &= !CWR;
         }
         if end < self.payload() {
+            // Both refer to the end of the data, which only the last piece has.
             piece[tcp + 13] &= !(FIN | PSH);
         }
 
@@ -65,6 +68,8 @@ impl Cut {
         if *ethertype == IPV4 {
             piece[network + 2..network + 4].copy_from_slice(&(len as u16).to_be_bytes());
             let number = u16::from_be_bytes([packet[network + 4], packet[network + 5]]);
+            // A number for each piece, as fragments of two pieces with the same number would be
+            // mixed (RFC 6864).
             let number = number.wrapping_add((self.at / self.size) as u16);
             piece[network + 4..network + 6].copy_from_slice(&number.to_be_bytes());
             piece[network + 10..network + 12].fill(0);

@@ -88,6 +88,8 @@ impl Lane {
                 }
                 continue;
             }
+            // Taken only when there is room: what the other side does not accept stays in the
+            // receive ring, which is the only buffer.
             let Some(packet) = self.capture.next_packet(Timeout::Now)? else { break };
             packets += 1;
             let mut transit = Transit::new(packet, self.from, &mut self.changed);

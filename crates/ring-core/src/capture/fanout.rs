@@ -93,6 +93,8 @@ impl Fanout {
             FanoutMode::Classic(_) => abi::PACKET_FANOUT_CBPF,
             FanoutMode::Program(_) => abi::PACKET_FANOUT_EBPF,
         };
+        // A number chosen here could be one that another program uses, and its members would then
+        // get a part of these packets.
         let unique = if self.group.is_none() { abi::PACKET_FANOUT_FLAG_UNIQUEID } else { 0 };
         let arguments = FanoutArgs {
             id: self.group.unwrap_or(0),
@@ -100,12 +102,16 @@ impl Fanout {
             max_num_members: self.most_members,
         };
         socket.join_fanout(&arguments).map_err(system("join the fanout group"))?;
+        // The program can only be set once the socket is a member. The capture drops all
+        // packets until later, so none is distributed without the program.
         match &self.mode {
             FanoutMode::Classic(program) => socket.set_fanout_filter(program.instructions()),
             FanoutMode::Program(program) => socket.set_fanout_program(program.as_fd()),
             _ => Ok(()),
         }
         .map_err(system("set the fanout program"))?;
+        // Asked for instead of returned from the arguments, as the kernel may have chosen the
+        // number.
         Ok(socket.fanout().map_err(system("ask for the fanout group"))? as u16)
     }
 }

@@ -165,6 +165,9 @@ impl CaptureGroupBuilder {
         let mut number = 0;
         let mut closed = Vec::new();
         for _ in 0..self.members {
+            // Each member drops all packets until the last one has joined. The kernel scales
+            // the hash to the number of members, so flows would change members while the group
+            // grows.
             let member = self.member.clone().fanout(fanout.clone()).open_closed()?;
             number = member.group.unwrap_or_default();
             // The first member created the group; the others join it.

@@ -45,6 +45,8 @@ impl Loans {
     /// Lends a free block to the walk.
     #[inline]
     pub(crate) fn lend(&self, index: usize) {
+        // Relaxed, since only the walk's own thread reads the word until the block is returned or
+        // passed to another thread, which orders it.
         self.blocks[index].store(LENT, Ordering::Relaxed);
     }
 
@@ -67,6 +69,7 @@ impl Loans {
         self.on_loan.fetch_sub(1, Ordering::Relaxed);
         self.blocks[index].store(FREE, Ordering::Release);
         fence(Ordering::SeqCst);
+        // Cleared by the first block that is returned, so that the walk is woken once.
         self.wanted.load(Ordering::Relaxed) && self.wanted.swap(false, Ordering::Relaxed)
     }
 
@@ -85,6 +88,8 @@ impl Loans {
     /// The number of consecutive free blocks from this one on, which the kernel can fill before it
     /// stops.
     pub(crate) fn free_from(&self, index: usize) -> usize {
+        // The common case: nothing is kept, and the whole ring need not be searched for each
+        // retained packet.
         if self.count() == 0 {
             return self.blocks.len();
         }

@@ -455,6 +455,8 @@ impl Capture {
             if extent.losing || self.next_number - self.counted_at >= READ_COUNTERS {
                 self.read_counters()?;
             }
+            // So one block is marked for each loss, by the counters instead of by the kernel's
+            // mark.
             extent.losing = std::mem::take(&mut self.lost);
             self.statistics.losing += u64::from(extent.losing);
             let walk = Walk::new(&extent, self.next_number, self.link_type, self.hash);

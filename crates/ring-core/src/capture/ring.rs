@@ -115,6 +115,8 @@ impl Ring {
         let first =
             self.read(index, std::mem::offset_of!(TpacketBlockDesc, offset_to_first_pkt)) as usize;
         let len = self.read(index, std::mem::offset_of!(TpacketBlockDesc, blk_len)) as usize;
+        // The kernel's values are read once, after the status, and only the checked copies are
+        // used. A block that fails is returned and counted, since none of its packets can be found.
         if len > self.block_size || first < DATA || first > len || !first.is_multiple_of(8) {
             self.counts.count_malformed(index);
             self.give_back(index);
@@ -173,6 +175,8 @@ impl Ring {
             unsafe { AtomicU32::from_ptr(word) }.store(TP_STATUS_KERNEL, Ordering::Release);
         });
         if woken {
+            // After the status word was written: the walk that this wakes must find the block with
+            // the kernel.
             self.returned.raise();
         }
     }

@@ -48,6 +48,7 @@ impl CaptureSocket {
         let refused = |source| Error::Filter { source };
         match self.prepare(filter)? {
             Prepared::Nothing => match self.socket.detach_filter() {
+                // SO_DETACH_FILTER fails without a filter, which is the state that was asked for.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 result => result.map_err(refused)?,
             },
@@ -84,6 +85,8 @@ impl CaptureSocket {
     /// Returns `true` if the interface went down, or an error if it was deleted.
     pub(crate) fn is_down(&self) -> Result<bool, Error> {
         let error = self.socket.take_error();
+        // ENETDOWN is reported both when an interface goes down and when it is deleted. Only a
+        // deleted one leaves the socket bound to -1 (`packet_notifier` of af_packet.c).
         if self.socket.bound_interface().map_err(system("ask for the interface"))? < 0 {
             return Err(Error::InterfaceGone { name: self.interface.clone() });
         }

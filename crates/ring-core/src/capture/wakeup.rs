@@ -66,6 +66,8 @@ impl Capture {
         &mut self,
         wakeups: &mut BlockWakeups,
     ) -> Result<Option<Taken>, Error> {
+        // If this process itself keeps the next block, no pause: the wait must end as soon as the
+        // block is returned.
         let free = self.ring.loans.is_free(self.cursor);
         self.statistics.ring_exhausted += u64::from(!free);
         let (BlockWakeups { poller, pause }, socket) = (wakeups, self.socket.socket.as_fd());
@@ -75,6 +77,7 @@ impl Capture {
             None => pause.end(poller, socket),
         }
         .map_err(system("sleep with a timer"))?;
+        // Looked at once more after the announcement, since the events before it were consumed.
         let taken = self.about_to_wait()?;
         if taken.is_some() {
             self.seems_up()?;

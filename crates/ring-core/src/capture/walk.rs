@@ -165,6 +165,8 @@ impl Walk {
             _ => Direction::Unknown,
         };
         if status & abi::TP_STATUS_VLAN_VALID != 0 {
+            // Kernels before 3.14 removed a tag without reporting its type; then only 802.1Q was
+            // removed.
             let given = status & abi::TP_STATUS_VLAN_TPID_VALID != 0;
             let tpid = if given { u16_at(header, 36) } else { 0x8100 };
             meta.vlan = Some(VlanTag { tpid, tci: u32_at(header, 32) as u16 });
@@ -179,6 +181,7 @@ impl Walk {
         } else {
             ChecksumStatus::Unknown
         };
+        // The loss was somewhere before this block's first packet. The kernel does not say where.
         meta.losing = self.losing && position == 0;
         meta
     }

@@ -28,6 +28,7 @@ impl Messages {
         headers: bool,
         at_once: usize,
     ) -> io::Result<Self> {
+        // Whole cache lines, so that filling a slot does not touch one that the kernel is reading.
         let size = (longest + VIRTIO_HEADER).next_multiple_of(64);
         Ok(Self {
             slots: SendSlots::new(count, size)?,
@@ -79,6 +80,9 @@ impl Messages {
             match socket.send_slots(&mut self.slots, self.first, count) {
                 Ok(sent) => {
                     let sent = sent.min(count);
+                    // sendmmsg(2) reports an error only if it concerns the first message, otherwise
+                    // the number before it. So the next call returns the error, with the frame it
+                    // belongs to at the front.
                     handed.count(&self.lens[self.first..self.first + sent]);
                     self.remove(sent);
                     if sent == 0 {

@@ -297,6 +297,8 @@ impl Injector {
                     if let Some(timestamps) = &mut self.timestamps {
                         timestamps.refused();
                     }
+                    // ENOBUFS means a full queue, but a driver that drops a frame it cannot send
+                    // returns the same.
                     match self.hopeless() {
                         Some(errno) => self.reject(errno),
                         None => return Ok(Some(Stall::Queue)),
@@ -305,6 +307,8 @@ impl Injector {
                 Some(ENXIO) => {
                     return Err(Error::InterfaceGone { name: self.interface.clone() });
                 }
+                // These concern the frame itself and will not change, so the frame makes way for
+                // those behind it.
                 Some(errno @ (EMSGSIZE | EINVAL)) => self.reject(errno),
                 _ => return Err(system("send packets")(error)),
             }
@@ -398,6 +402,8 @@ impl Injector {
             if left.is_some_and(|left| left.is_zero()) {
                 return Ok(false);
             }
+            // A full device queue raises no event for packet sockets, so this waits by time, a
+            // little longer each time.
             let now = left.map_or(wait, |left| left.min(wait));
             let ready = match stall {
                 Some(Stall::Buffer) => {

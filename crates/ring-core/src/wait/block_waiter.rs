@@ -45,6 +45,8 @@ impl BlockWaiter {
             (returned.as_fd(), RETURNED),
             (interruption.as_fd(), INTERRUPTED),
         ];
+        // Edge-triggered, for the reason at the top of this file. Each wait is therefore preceded
+        // by a look at everything that an event could be about.
         for (descriptor, key) in sources {
             poller.add_edge(descriptor, key).map_err(system("watch a descriptor"))?;
         }
@@ -96,6 +98,8 @@ impl BlockWaiter {
         report: bool,
     ) -> Result<(), Error> {
         if self.silent == report {
+            // epoll always reports errors and hang-ups (`EPOLLERR` of epoll_ctl(2)), so a deleted
+            // interface is still noticed.
             let changed = self.poller.change_edge(socket.as_fd(), SOCKET, report);
             changed.map_err(system("watch a descriptor"))?;
             self.silent = !report;

@@ -45,6 +45,8 @@ impl BlockCoalescing {
     /// The time to sleep, regardless of the ring, before the next wait. Returned once per full
     /// block.
     pub(crate) fn pause(&mut self) -> Option<Duration> {
+        // Used once. If the next block is closed by its timeout, traffic has slowed down, and
+        // another sleep would only delay it.
         let filling = self.filling.take().filter(|filling| !filling.is_zero())?;
         let within = self.longest.as_nanos() / filling.as_nanos();
         let blocks = u32::try_from(within).unwrap_or(u32::MAX).min(self.blocks);

@@ -60,6 +60,8 @@ impl FrameReturns {
     /// Announces that a frame is wanted. The caller must check the pool afterwards, and wait only
     /// if it is empty.
     pub(crate) fn want(&self, waiter: &FrameWaiter) {
+        // The counter lets a thread that returns a frame see with one load that nobody waits. The
+        // flag says who does, and only its change moves the counter.
         if !waiter.wants.swap(true, Ordering::Relaxed) {
             self.wanting.fetch_add(1, Ordering::Relaxed);
         }
@@ -71,6 +73,8 @@ impl FrameReturns {
         if waiter.wants.swap(false, Ordering::Relaxed) {
             self.wanting.fetch_sub(1, Ordering::Relaxed);
         }
+        // Lowered even if nothing was wanted: a return that raced with this call has raised the
+        // event, and the next sleep would end at once.
         waiter.event.take();
     }
 
@@ -93,6 +97,8 @@ impl FrameReturns {
     fn wake(&self) {
         let waiters = self.waiters.lock().unwrap_or_else(|poison| poison.into_inner());
         for waiter in waiters.iter() {
+            // Withdrawn here instead of by the waiter, so that further returns do not write to its
+            // event again before it has run.
             if waiter.wants.swap(false, Ordering::Relaxed) {
                 self.wanting.fetch_sub(1, Ordering::Relaxed);
                 waiter.event.raise();

@@ -47,6 +47,8 @@ impl Pause {
                 alarm
             }
         };
+        // The timer is set before the socket is disabled. If either call fails, the waiter still
+        // has something that wakes it.
         self.alarm.insert(alarm).set(time)?;
         if self.state == State::Awake {
             poller.change_edge(socket, self.keys[0], false)?;
@@ -71,6 +73,8 @@ impl Pause {
     #[inline]
     pub(crate) fn end(&mut self, poller: &Poller, socket: BorrowedFd<'_>) -> io::Result<()> {
         if self.state != State::Awake {
+            // Changing an edge-triggered entry reports what is ready now (`ep_modify`), so nothing
+            // that arrived during the pause is missed.
             poller.change_edge(socket, self.keys[0], true)?;
             self.state = State::Awake;
         }

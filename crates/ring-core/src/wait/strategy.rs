@@ -73,8 +73,11 @@ impl SpinTime {
             return;
         }
         self.budget = if waited <= self.limit {
+            // Twice the wait, as the time between packets varies. A packet that is missed by a
+            // little costs both the spin and the sleep.
             (waited * 2).max(self.budget).max(PROBE).min(self.limit)
         } else {
+            // Half, so that a single long wait does not undo what many short ones have shown.
             (self.budget / 2).max(PROBE.min(self.limit))
         };
     }
@@ -132,6 +135,8 @@ impl PacketCoalescing {
     /// Records that a packet ended an ordinary sleep after `waited`.
     pub(crate) fn came_after(&mut self, waited: Duration) {
         self.begun = None;
+        // A packet that arrived within the time shows that a sleep of that length would have taken
+        // at least two.
         self.busy = waited <= self.longest;
     }
 }
