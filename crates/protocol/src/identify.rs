@@ -122,10 +122,11 @@ impl Identification {
         // A piece may be larger than what waits; a midway search goes through all of it.
         let mut rest = bytes;
         while !rest.is_empty() {
-            while self.room(side) == 0 || self.pieces.len() >= PIECES {
-                if !self.make_room() {
-                    return Outcome::Unknown;
-                }
+            if self.pieces.len() >= PIECES && !self.drop_pieces() {
+                return Outcome::Unknown;
+            }
+            if self.room(side) == 0 && !self.make_room(side) {
+                return Outcome::Unknown;
             }
             let room = self.room(side);
             let (now, later) = rest.split_at(rest.len().min(room));
@@ -152,7 +153,7 @@ impl Identification {
     pub(crate) fn gap(&mut self, side: Side, time: Timestamp, len: u64) -> bool {
         self.midway = true;
         self.excluded = 0;
-        if self.pieces.len() >= PIECES && !self.make_room() {
+        if self.pieces.len() >= PIECES && !self.drop_pieces() {
             return false;
         }
         // What is before the gap and what is behind it must not be read as one.
@@ -240,9 +241,33 @@ impl Identification {
         }
     }
 
-    /// Drops the older half of what was searched in vain. Returns `false` at the limit, or if the
-    /// beginning is there and fits no protocol.
-    fn make_room(&mut self) -> bool {
+    /// Drops the older half of a side's bytes, which were searched in vain. Returns `false` at the
+    /// limit, or if the beginning is there and fits no protocol.
+    ///
+    /// Of this side alone: while only the other side's pieces are the older ones, dropping by age
+    /// would never make room.
+    fn make_room(&mut self, side: Side) -> bool {
+        if !self.midway {
+            return false;
+        }
+        let bytes = &mut self.bytes[side as usize];
+        let dropped = bytes.len().div_ceil(2);
+        bytes.drain(..dropped);
+        let mut rest = dropped;
+        self.pieces.retain_mut(|piece| {
+            let Piece::Data(of, _, len) = piece else { return true };
+            let cut = if *of == side { rest.min(*len) } else { 0 };
+            rest -= cut;
+            *len -= cut;
+            *len > 0
+        });
+        self.searched += dropped as u64;
+        self.searched <= SEARCHED
+    }
+
+    /// Drops the older half of the pieces, which were searched in vain, and merges what it keeps of
+    /// them. Returns `false` at the limit, or if the beginning is there and fits no protocol.
+    fn drop_pieces(&mut self) -> bool {
         if !self.midway {
             return false;
         }
@@ -278,5 +303,46 @@ impl Identification {
     fn drop_bytes(&mut self, side: Side) {
         self.bytes[side as usize].clear();
         self.pieces.retain(|piece| !matches!(piece, Piece::Data(of, ..) if *of == side));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static NOTHING: [u8; WAITING + 1] = [0xee; WAITING + 1];
+
+    fn data(state: &mut Identification, side: Side, bytes: &[u8]) -> bool {
+        let (time, registry) = (Timestamp::default(), Registry::default());
+        matches!(state.data(side, time, bytes, &registry, Ports::default()), Outcome::Undecided)
+    }
+
+    #[test]
+    fn a_full_side_makes_room_though_older_pieces_are_of_the_other() {
+        for first in [1, WAITING / 4, WAITING] {
+            let mut state = Identification::new(true);
+            assert!(data(&mut state, Side::Initiator, &NOTHING[..first]));
+            state.finish(Side::Initiator, Timestamp::default());
+            assert!(data(&mut state, Side::Responder, &NOTHING));
+            assert_eq!(state.bytes[0].len(), first, "the other side keeps its bytes");
+            // Everything that waits is in a piece.
+            for side in [Side::Initiator, Side::Responder] {
+                let lengths = state.pieces.iter().map(|piece| match piece {
+                    Piece::Data(of, _, len) if *of == side => *len,
+                    _ => 0,
+                });
+                assert_eq!(lengths.sum::<usize>(), state.bytes[side as usize].len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_search_in_vain_ends() {
+        let mut state = Identification::new(true);
+        data(&mut state, Side::Initiator, &NOTHING[..1]);
+        let rounds = 2 * SEARCHED as usize / WAITING;
+        let last = (0..rounds).find(|_| !data(&mut state, Side::Responder, &NOTHING));
+        assert!(last.is_some_and(|round| round >= rounds / 2 - 1), "{last:?}");
+        assert!(state.memory() < 8 * WAITING, "{}", state.memory());
     }
 }
