@@ -77,8 +77,17 @@ pub struct Defragmenter {
     trust: Trust,
     /// The datagram that was joined last.
     output: Vec<u8>,
+    /// The numbers of the packets that carried the fragment that is added; afterwards those of the
+    /// joined datagram. Empty if the caller does not track packets.
+    carriers: Vec<u64>,
+    /// Numbers of packets whose fragments were dropped.
+    released: Vec<u64>,
     statistics: DefragmentStatistics,
 }
+
+/// The maximum number of packets that are noted for a datagram. Copies are noted too, so the
+/// number of fragments is no limit.
+const CARRIERS: usize = 8192;
 
 impl Defragmenter {
     /// Creates a defragmenter with these limits.
@@ -94,6 +103,8 @@ impl Defragmenter {
             frames: Frames::default(),
             trust: Trust::default(),
             output: Vec::new(),
+            carriers: Vec::new(),
+            released: Vec::new(),
             statistics: DefragmentStatistics::default(),
         }
     }
@@ -125,7 +136,8 @@ impl Defragmenter {
             return None;
         };
         let lost = &mut self.statistics.abandoned;
-        match self.frames.push(fragment, bytes, now, &mut self.output, lost) {
+        let (output, carriers) = (&mut self.output, &mut self.carriers);
+        match self.frames.push(fragment, bytes, now, output, carriers, lost) {
             Joined::Kept => None,
             Joined::Copy => {
                 self.statistics.duplicates += 1;
@@ -136,6 +148,23 @@ impl Defragmenter {
                 Some(&self.output)
             }
         }
+    }
+
+    /// Takes the numbers of the packets that carried the next fragment.
+    pub(crate) fn carried_by(&mut self, carriers: &mut Vec<u64>) {
+        self.carriers.append(carriers);
+    }
+
+    /// The numbers of the packets that carried the datagram that was returned last.
+    pub(crate) fn carriers(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.carriers)
+    }
+
+    /// The numbers of packets that carried no part of a datagram after all.
+    pub(crate) fn released(&mut self) -> Vec<u64> {
+        self.released.append(&mut self.carriers);
+        self.frames.release_into(&mut self.released);
+        std::mem::take(&mut self.released)
     }
 
     /// Does the same as [`push`](Self::push), with the overlap policy of the receiver.
@@ -183,6 +212,7 @@ impl Defragmenter {
             _ => overlap,
         };
         let outcome = assembly.insert(&piece, hash, overlap, now);
+        assembly.carry(hash, &mut self.carriers, CARRIERS);
         match outcome {
             Outcome::Kept => {}
             Outcome::Conflict => self.statistics.conflicts += 1,
@@ -196,6 +226,9 @@ impl Defragmenter {
             Rules { checksums: self.trust.holds(), unverified: self.options.unverified_timeout };
         let whole = assembly.whole(rules, now, &mut self.output, parse::verify);
         let (void, deadline) = (assembly.is_rejected(), assembly.deadline);
+        if void {
+            self.released.extend(assembly.release(|_| true));
+        }
         self.bytes = self.bytes + assembly.cost() - before;
         match whole {
             Whole::Nothing => {}
@@ -205,7 +238,8 @@ impl Defragmenter {
                 self.trust.count(checksum);
             }
             Whole::All(checksum) => {
-                let assembly = self.remove(&key)?;
+                let mut assembly = self.remove(&key)?;
+                self.carriers.extend(assembly.release(|_| true));
                 self.statistics.datagrams += 1;
                 self.trust.count(checksum);
                 self.recent.add(assembly.hashes(), now);
@@ -284,13 +318,14 @@ impl Defragmenter {
         let before = assembly.cost();
         // The others with this identification belong to another datagram, which goes on waiting.
         let any = assembly.take(row, |hash| hashes.push(hash));
+        self.carriers.extend(assembly.release(|hash| hashes.contains(&hash)));
         self.bytes = self.bytes + assembly.cost() - before;
         self.recent.add(hashes, now);
         if any {
             let began = assembly.began;
             self.defer(key, began + self.timeout(&key));
-        } else {
-            self.remove(&key);
+        } else if let Some(mut rest) = self.remove(&key) {
+            self.released.extend(rest.release(|_| true));
         }
     }
 
@@ -307,6 +342,7 @@ impl Defragmenter {
             self.statistics.expired += u64::from(self.give_up(&key));
             return;
         };
+        self.released.extend(assembly.release_dropped());
         self.bytes = self.bytes + assembly.cost() - before;
         let (began, has_first) = (assembly.began, assembly.has_first());
         self.statistics.abandoned += dropped;
@@ -338,7 +374,8 @@ impl Defragmenter {
 
     /// Drops a datagram. Returns `true` if it was incomplete and not void.
     fn give_up(&mut self, key: &Key) -> bool {
-        let Some(assembly) = self.remove(key) else { return false };
+        let Some(mut assembly) = self.remove(key) else { return false };
+        self.released.extend(assembly.release(|_| true));
         self.statistics.abandoned += assembly.fragments;
         self.statistics.abandoned_first += u64::from(assembly.has_first());
         !assembly.is_rejected()

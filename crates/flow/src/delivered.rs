@@ -3,7 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::{
-    Conflict, Data, Datagram, FirstPacket, Flow, FlowHandler, FlowRecord, FlowSide, Gap, Unplaced,
+    Conflict, Data, Datagram, FirstPacket, Flow, FlowHandler, FlowPacket, FlowRecord, FlowSide,
+    Gap, Packet, Unplaced,
 };
 
 /// The latest bytes of each direction, within a limit.
@@ -189,11 +190,12 @@ pub(crate) struct Comparing<'a, K> {
     memory: &'a mut Delivered,
     /// A trait object, so that the table's code is not compiled twice for each type of handler.
     handler: &'a mut dyn FlowHandler<K>,
+    wants_packets: bool,
 }
 
 impl<'a, K> Comparing<'a, K> {
     pub(crate) fn new(memory: &'a mut Delivered, handler: &'a mut dyn FlowHandler<K>) -> Self {
-        Self { memory, handler }
+        Self { memory, wants_packets: handler.wants_packets(), handler }
     }
 }
 
@@ -300,6 +302,22 @@ impl<K> FlowHandler<K> for Comparing<'_, K> {
 
     fn on_datagram(&mut self, flow: &Flow<'_, K>, side: FlowSide, datagram: Datagram<'_>) {
         self.handler.on_datagram(flow, side, datagram);
+    }
+
+    fn wants_packets(&self) -> bool {
+        self.wants_packets
+    }
+
+    fn on_packet(&mut self, flow: &Flow<'_, K>, packet: FlowPacket<'_>) {
+        self.handler.on_packet(flow, packet);
+    }
+
+    fn on_packet_pending(&mut self, packet: &Packet<'_>) {
+        self.handler.on_packet_pending(packet);
+    }
+
+    fn on_packet_unclaimed(&mut self, number: u64) {
+        self.handler.on_packet_unclaimed(number);
     }
 
     fn on_record(&mut self, flow: &Flow<'_, K>, record: &FlowRecord<K>) {

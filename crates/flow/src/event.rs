@@ -1,6 +1,6 @@
 //! Events of the flow table.
 
-use crate::{FlowSide, TcpFlags, Timestamp};
+use crate::{FlowSide, Packet, TcpFlags, Timestamp};
 
 /// Identifies a flow in its table: a slot, which is reused after the flow's end, and a generation
 /// that separates the flows in a slot.
@@ -150,6 +150,27 @@ impl<'a> FirstPacket<'a> {
         packet_number: u64,
     ) -> Self {
         Self { side, payload, flags, timestamp, packet_number }
+    }
+}
+
+/// A captured packet of a flow.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct FlowPacket<'a> {
+    /// The sender.
+    pub side: FlowSide,
+    /// The packet's number.
+    pub number: u64,
+    /// The packet. `None` if it came earlier, and was passed to
+    /// [`on_packet_pending`](crate::FlowHandler::on_packet_pending) or to `on_packet` then.
+    pub packet: Option<&'a Packet<'a>>,
+}
+
+impl<'a> FlowPacket<'a> {
+    /// Creates a packet, for handlers that pass on what they kept.
+    #[must_use]
+    pub const fn new(side: FlowSide, number: u64, packet: Option<&'a Packet<'a>>) -> Self {
+        Self { side, number, packet }
     }
 }
 

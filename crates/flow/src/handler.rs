@@ -1,7 +1,7 @@
 //! The callbacks of a flow table.
 
-use crate::event::{Conflict, Data, Datagram, FirstPacket, FlowId, Gap, Unplaced};
-use crate::{FlowRecord, FlowSide, Orientation, Timestamp};
+use crate::event::{Conflict, Data, Datagram, FirstPacket, FlowId, FlowPacket, Gap, Unplaced};
+use crate::{FlowRecord, FlowSide, Orientation, Packet, Timestamp};
 
 /// Receives the events of a [`FlowTable`](crate::FlowTable), in the order in which the packets
 /// cause them.
@@ -92,6 +92,48 @@ pub trait FlowHandler<K> {
     /// Called with a packet of a flow that is not TCP.
     fn on_datagram(&mut self, flow: &Flow<'_, K>, side: FlowSide, datagram: Datagram<'_>) {
         let _ = (flow, side, datagram);
+    }
+
+    /// Returns `true` if the handler takes the packets of flows. Without it the next three methods
+    /// are never called, and the table does not look for what they need. [default: `false`]
+    #[inline(always)]
+    fn wants_packets(&self) -> bool {
+        false
+    }
+
+    /// Called with each captured packet of a flow, after the events that it caused: also with
+    /// those that bring nothing (acknowledgements, keep-alives, resets), and those that the
+    /// receiving host discards. An ICMP error is not a packet of the flow that it is about.
+    ///
+    /// For a flow in a tunnel this is the outer packet. For a datagram that came in fragments it is
+    /// called with each of them, copies included, once the datagram is complete. Each fragment was
+    /// passed to [`on_packet_pending`](Self::on_packet_pending) when it came.
+    ///
+    /// Packets are distinguished by their [numbers](Packet::number), so these have to differ. The
+    /// packet has no frame check sequence. A packet may belong to several flows: a frame can carry
+    /// several, and a segment that waits for evidence is its flow's, and that of the connection to
+    /// which it turns out to belong.
+    ///
+    /// Also called after `on_end`, with the ended flow, as long as the table knows that a packet
+    /// cannot begin another flow: the last acknowledgement of a connection is an example. After the
+    /// next `on_start` in the same slot it is not.
+    fn on_packet(&mut self, flow: &Flow<'_, K>, packet: FlowPacket<'_>) {
+        let _ = (flow, packet);
+    }
+
+    /// Called with a packet whose flow is not known yet: a fragment of a datagram that is not
+    /// complete, or a SYN that may begin another connection on the ports of its flow. Its number
+    /// follows in at least one `on_packet`, or in
+    /// [`on_packet_unclaimed`](Self::on_packet_unclaimed).
+    fn on_packet_pending(&mut self, packet: &Packet<'_>) {
+        let _ = packet;
+    }
+
+    /// Called with the number of a pending packet that turned out to belong to no flow: the rest of
+    /// its datagram was not captured, it is a copy of a fragment of a complete datagram, its flow
+    /// was not admitted, or memory limits were reached.
+    fn on_packet_unclaimed(&mut self, number: u64) {
+        let _ = number;
     }
 
     /// Called for an active flow when an interim record is due; see

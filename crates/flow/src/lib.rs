@@ -39,7 +39,7 @@ pub use config::{FlowTableBuilder, Timeouts, VerifyChecksums};
 pub use defect::{Defect, Discarded};
 pub use defragment::{DefragmentOptions, DefragmentStatistics, Defragmenter, FragmentOverlap};
 pub use event::{
-    Conflict, Data, Datagram, EndReason, FirstPacket, FlowId, Gap, GapCause, Unplaced,
+    Conflict, Data, Datagram, EndReason, FirstPacket, FlowId, FlowPacket, Gap, GapCause, Unplaced,
     UnplacedCause,
 };
 pub use handler::{Flow, FlowHandler};

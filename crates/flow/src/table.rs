@@ -10,6 +10,7 @@ mod fragments;
 mod handshake_path;
 mod lookup;
 mod memory;
+mod packets;
 mod path;
 mod pending_syn;
 mod record;
@@ -74,6 +75,8 @@ pub struct FlowTable<E: FlowExtractor> {
     /// A datagram that was joined from fragments, and one out of it.
     datagram: Vec<u8>,
     inner_datagram: Vec<u8>,
+    /// The packets that carried the datagram that is processed, if it was joined from fragments.
+    carriers: Vec<u64>,
     index: Index,
     slots: Chunked<Slot>,
     cold: Chunked<Cold<E::Key>>,
@@ -135,6 +138,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             hasher: ahash::RandomState::new(),
             datagram: Vec::new(),
             inner_datagram: Vec::new(),
+            carriers: Vec::new(),
             index: Index::new(),
             slots: Chunked::new(),
             cold: Chunked::new(),
@@ -259,6 +263,7 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     fn finish_part(&mut self, slots: usize, handler: &mut impl FlowHandler<E::Key>) -> bool {
         self.defragmenter.finish();
+        self.unclaim(handler);
         let all = self.slots.len();
         let begin = (self.finished as usize).min(all);
         let end = begin.saturating_add(slots.max(1)).min(all);

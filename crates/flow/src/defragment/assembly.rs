@@ -48,6 +48,8 @@ pub(super) struct Assembly {
     covered: u32,
     /// The length of the payload, once the last fragment has arrived.
     total: Option<u32>,
+    /// The hash of each fragment, and the number of a packet that carried it.
+    carriers: Vec<(u64, u64)>,
 }
 
 /// The result of adding a fragment.
@@ -130,6 +132,7 @@ impl Assembly {
             arena: Vec::new(),
             covered: 0,
             total: None,
+            carriers: Vec::new(),
         }
     }
 
@@ -159,6 +162,23 @@ impl Assembly {
         };
         self.fragments += u64::from(outcome != Outcome::Duplicate);
         outcome
+    }
+
+    /// Notes the packets that carried a fragment, up to a number for the whole datagram.
+    pub(super) fn carry(&mut self, hash: u64, carriers: &mut Vec<u64>, limit: usize) {
+        let free = limit.saturating_sub(self.carriers.len()).min(carriers.len());
+        self.carriers.extend(carriers.drain(..free).map(|number| (hash, number)));
+    }
+
+    /// Removes the numbers of the packets that carried certain fragments, by their hashes.
+    pub(super) fn release(&mut self, which: impl Fn(u64) -> bool) -> impl Iterator<Item = u64> {
+        self.carriers.extract_if(.., move |(hash, _)| which(*hash)).map(|(_, number)| number)
+    }
+
+    /// The same for fragments that are no longer kept.
+    pub(super) fn release_dropped(&mut self) -> impl Iterator<Item = u64> {
+        let kept: Vec<u64> = self.hashes().collect();
+        self.release(move |hash| !kept.contains(&hash))
     }
 
     /// Looks for a datagram that contains the newest fragment, and writes it to `output`.
@@ -275,7 +295,8 @@ impl Assembly {
         let headers: usize = headers.map(|header| header.bytes.capacity()).sum();
         let kept = self.kept.capacity() * size_of::<Kept>();
         // Capacities, not lengths: the limit is one of memory.
-        ENTRY + headers + kept + self.arena.capacity() + self.pieces.len() * PIECE
+        let carriers = self.carriers.capacity() * size_of::<(u64, u64)>();
+        ENTRY + headers + kept + carriers + self.arena.capacity() + self.pieces.len() * PIECE
     }
 
     fn reject(&mut self) {
@@ -283,6 +304,7 @@ impl Assembly {
             rejected: true,
             fragments: self.fragments,
             began: self.began,
+            carriers: std::mem::take(&mut self.carriers),
             ..Self::new(self.generation, self.deadline)
         };
     }
@@ -301,7 +323,11 @@ impl Assembly {
     fn retain(&mut self, mut stays: impl FnMut(usize, &Kept) -> bool) -> bool {
         // Still contested: what was left behind by a reuse is not joined on the strength of its
         // positions alone.
-        let mut rest = Self { contested: true, ..Self::new(self.generation, self.deadline) };
+        let mut rest = Self {
+            contested: true,
+            carriers: std::mem::take(&mut self.carriers),
+            ..Self::new(self.generation, self.deadline)
+        };
         for (at, one) in self.kept.iter().enumerate() {
             if stays(at, one) {
                 rest.again(one, &self.arena[one.at as usize..][..one.len()]);

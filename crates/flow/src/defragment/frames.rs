@@ -14,6 +14,8 @@ pub(super) struct Frames {
     by_age: VecDeque<(Timestamp, u64, u64)>,
     next_generation: u64,
     bytes: usize,
+    /// Numbers of packets whose fragments were dropped.
+    released: Vec<u64>,
 }
 
 /// An incomplete frame.
@@ -24,6 +26,8 @@ struct Frame {
     pieces: BTreeMap<u32, Vec<u8>>,
     /// The number or offset of the last fragment.
     last: Option<u32>,
+    /// Numbers of the packets that carried the fragments.
+    carriers: Vec<u64>,
 }
 
 /// The result of adding a fragment.
@@ -41,6 +45,8 @@ pub(super) enum Joined {
 const MAX_FRAMES: usize = 1024;
 /// The maximum memory for them, in bytes.
 const MAX_BYTES: usize = 4 << 20;
+/// The maximum number of packets that are noted for a frame, copies included.
+const MAX_CARRIERS: usize = 1024;
 /// The maximum length of a frame.
 const MAX_LEN: u32 = 65_535;
 /// The time to wait for the rest of a frame. A sender gives up after half a second (IEEE 802.11,
@@ -55,6 +61,7 @@ impl Frames {
         bytes: &[u8],
         now: Timestamp,
         output: &mut Vec<u8>,
+        carriers: &mut Vec<u64>,
         lost: &mut u64,
     ) -> Joined {
         let frame = self.waiting.get_mut(&fragment.key);
@@ -73,8 +80,12 @@ impl Frames {
         let frame = self.waiting.entry(fragment.key).or_insert_with(|| {
             self.next_generation += 1;
             self.by_age.push_back((now, fragment.key, self.next_generation));
-            Frame { generation: self.next_generation, pieces: BTreeMap::new(), last: None }
+            let (pieces, carriers) = (BTreeMap::new(), Vec::new());
+            Frame { generation: self.next_generation, pieces, last: None, carriers }
         });
+        let free = MAX_CARRIERS.saturating_sub(frame.carriers.len()).min(carriers.len());
+        self.bytes += free * size_of::<u64>();
+        frame.carriers.extend(carriers.drain(..free));
         if frame.pieces.contains_key(&fragment.place) {
             return Joined::Copy;
         }
@@ -86,6 +97,8 @@ impl Frames {
         if frame.is_whole(fragment.in_bytes) {
             output.clear();
             frame.pieces.values().for_each(|piece| output.extend_from_slice(piece));
+            self.bytes -= frame.carriers.len() * size_of::<u64>();
+            carriers.append(&mut frame.carriers);
             self.forget(fragment.key);
             return Joined::Whole;
         }
@@ -122,6 +135,11 @@ impl Frames {
         lost
     }
 
+    /// Moves the numbers of packets whose fragments were dropped.
+    pub(super) fn release_into(&mut self, released: &mut Vec<u64>) {
+        released.append(&mut self.released);
+    }
+
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -139,9 +157,10 @@ impl Frames {
 
     /// Drops a frame. Returns the number of its fragments.
     fn forget(&mut self, key: u64) -> u64 {
-        let Some(frame) = self.waiting.remove(&key) else { return 0 };
+        let Some(mut frame) = self.waiting.remove(&key) else { return 0 };
         let bytes: usize = frame.pieces.values().map(|piece| piece.len() + PIECE).sum();
-        self.bytes -= bytes;
+        self.bytes -= bytes + frame.carriers.len() * size_of::<u64>();
+        self.released.append(&mut frame.carriers);
         frame.pieces.len() as u64
     }
 }

@@ -74,6 +74,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.look_at(slot, handler);
         }
         self.defragmenter.advance(Timestamp::from_nanos(self.now));
+        self.unclaim(handler);
         self.next_timer = self.wheel.next_deadline().unwrap_or(u64::MAX);
     }
 

@@ -16,6 +16,17 @@ impl<E: FlowExtractor> FlowTable<E> {
     pub(super) fn frame_fragment(
         &mut self,
         packet: &Packet<'_>,
+        fragment: FrameFragment,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
+        self.carry(packet, handler);
+        self.join_frame(packet, fragment, handler);
+        self.unclaim(handler);
+    }
+
+    fn join_frame(
+        &mut self,
+        packet: &Packet<'_>,
         mut fragment: FrameFragment,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
@@ -23,8 +34,10 @@ impl<E: FlowExtractor> FlowTable<E> {
         let mut frame = Vec::new();
         for level in 0..NESTED_FRAGMENTS {
             let data = if level == 0 { packet.data() } else { &frame };
+            self.defragmenter.carried_by(&mut self.carriers);
             let Some(joined) = self.defragmenter.push_frame(&fragment, data, now) else { return };
             frame = joined.to_vec();
+            self.carriers = self.defragmenter.carriers();
             let joined = datagram_of(packet, &frame);
             match self.parser.parse_frame(&frame, &fragment) {
                 Ok(Parsed::Transport(headers)) => {
@@ -63,8 +76,10 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         if let Some(defect) = defect {
             self.statistics.discarded.add(defect);
+            self.unclaim(handler);
             return;
         }
+        self.carry(packet, handler);
         let now = Timestamp::from_nanos(self.now.max(packet.timestamp().as_nanos()));
         let mut datagram = std::mem::take(&mut self.datagram);
         let mut inner = std::mem::take(&mut self.inner_datagram);
@@ -76,10 +91,12 @@ impl<E: FlowExtractor> FlowTable<E> {
                 Some(policy) => policy.fragments(),
                 None => self.config.fragments.overlap,
             };
+            self.defragmenter.carried_by(&mut self.carriers);
             let joined = self.defragmenter.push_for(&fragment, frame, now, overlap);
             let Some(joined) = joined else { break };
             inner.clear();
             inner.extend_from_slice(joined);
+            self.carriers = self.defragmenter.carriers();
             std::mem::swap(&mut datagram, &mut inner);
             match self.parser.parse_datagram(&datagram, fragment.scope, fragment.layers) {
                 Ok(Parsed::Transport(headers)) => {
@@ -102,6 +119,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
         self.datagram = datagram;
         self.inner_datagram = inner;
+        self.unclaim(handler);
     }
 }
 

@@ -324,6 +324,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     }
 
     fn reject_syn(&mut self, slot: u32, syn: PendingSyn, handler: &mut impl FlowHandler<E::Key>) {
+        self.report_number(slot, syn.side, syn.number, handler);
         self.pending_syn_bytes -= syn.payload.len();
         self.statistics.rivals_dropped += 1;
         let cause = UnplacedCause::SynNotConfirmed;
@@ -411,19 +412,27 @@ impl<E: FlowExtractor> FlowTable<E> {
             }
             entry.flags.clear(SlotFlags::HANDSHAKE);
             self.established(slot, &segment, handler);
+            self.report_segment(slot, &segment, handler);
             if let Some(answer) = answer {
                 self.segment(slot, &answer, handler);
+                self.report_segment(slot, &answer, handler);
             }
         } else {
             let parked = self.take_parked(slot);
             self.end(slot, EndReason::Replaced, handler);
             self.renew(slot);
             if !self.open_as(slot, &segment, !syn.answers(), handler) {
+                self.report_segment(slot, &segment, handler);
+                if let Some(answer) = answer {
+                    self.report_segment(slot, &answer, handler);
+                }
                 return;
             }
             self.established(slot, &segment, handler);
+            self.report_segment(slot, &segment, handler);
             if let Some(answer) = answer {
                 self.segment(slot, &answer, handler);
+                self.report_segment(slot, &answer, handler);
             }
             // The sides of the new flow may be the other way round.
             let swapped = self.slots[slot].initiator() != initiator;
@@ -490,6 +499,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 if side == FlowSide::Initiator { initiator } else { initiator.reversed() };
             let segment = parked.segment(orientation);
             self.segment(slot, &segment, handler);
+            self.report_segment(slot, &segment, handler);
         }
     }
 

@@ -133,6 +133,12 @@ impl<E: FlowExtractor> FlowTable<E> {
         !self.scope_joins.neighbours.is_empty()
     }
 
+    /// The flow that the packets of a key in another scope belong to.
+    pub(super) fn joined_slot(&self, key: &E::Key) -> Option<u32> {
+        let slot = self.scope_joins.joined.get(key)?.slot;
+        (self.slots[slot].state != State::Free).then_some(slot)
+    }
+
     /// `true` if a flow has packets in another scope than its own.
     #[inline(always)]
     pub(super) fn joins_scopes(&self) -> bool {

@@ -39,6 +39,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         if likely == NONE || !self.fast_path(likely, packet, lookup, &key, handler) {
             self.update_any(packet, lookup, key(), handler);
         }
+        if handler.wants_packets() {
+            self.report_packet(packet, lookup, key(), handler);
+        }
     }
 
     /// Whatever is not the common case. (What the common cases do not need is in functions of its
@@ -170,7 +173,7 @@ impl<E: FlowExtractor> FlowTable<E> {
     /// `true` if the slot is in use for this key; what was found early in a batch may have changed
     /// since.
     #[inline(always)]
-    fn holds(&self, slot: u32, lookup: &Lookup, key: Option<&E::Key>) -> bool {
+    pub(super) fn holds(&self, slot: u32, lookup: &Lookup, key: Option<&E::Key>) -> bool {
         let entry = &self.slots[slot];
         entry.compact == lookup.compact
             && (lookup.compact != 0 || !differs(&self.cold[slot].key, key))
