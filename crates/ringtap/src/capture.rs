@@ -1,5 +1,6 @@
 //! `ringtap capture`: packets to a file, to the screen, or counted.
 
+mod choosing;
 mod described;
 mod line;
 mod lines;
@@ -14,11 +15,13 @@ use packet_filter::Program;
 use ring_core::{Direction, Next, Packet, PacketBatch as _, Timeout, Timestamp, xdp};
 use ring_sys::clock;
 
+use self::choosing::{Choosing, certain};
 use self::described::Described;
 use self::line::Printer;
 use self::writing::Writing;
 use crate::Error;
 use crate::cause::Cause;
+use crate::choice::Choice;
 use crate::input::{self, Input, Source};
 use crate::interfaces;
 use crate::interrupt;
@@ -45,6 +48,8 @@ pub(crate) struct Arguments {
     input: Input,
     #[command(flatten)]
     writing: writing::Arguments,
+    #[command(flatten)]
+    choice: Choice,
     #[command(flatten)]
     totals: totals::TotalsFile,
     /// Stop after this many packets.
@@ -114,7 +119,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
         input::wrong("--direction needs --interface: a file does not say which way packets went");
     }
     arguments.writing.check();
-    let source = arguments.input.open(!output.is_terminal() || arguments.count, Shows::Packets)?;
+    let implied = arguments.choice.packet_filter();
+    // The condition is about conversations, so their packets are looked for like theirs.
+    let shows = if arguments.choice.is_given() { Shows::Conversations } else { Shows::Packets };
+    let has_bar = !output.is_terminal() || arguments.count;
+    let source = arguments.input.open_for(has_bar, shows, implied)?;
     let totals = arguments.totals.open()?;
     let (counters, mtus) = (source.counters(), source.mtu_reports());
     let result = match source {
@@ -151,6 +160,7 @@ fn take<S: Described>(
         output,
         printer,
         writer: None,
+        choosing: Choosing::new(&arguments.choice),
         count: 0,
         counts,
         last,
@@ -171,6 +181,7 @@ fn take<S: Described>(
         Err(error) if interrupt::is_requested() || error.is_broken_pipe() => Err(error),
         Err(error) => return Err(error),
     };
+    result = result.and(run.decide_all(&mut source));
     let statistics = source.statistics().map_err(|error| run.failed(error))?;
     if let Some(writer) = run.writer.take() {
         result = result.and(writer.finish(&statistics, source.interfaces()));
@@ -187,7 +198,12 @@ fn take<S: Described>(
         report::print_packets(run.count, arguments.input.is_live().then_some(&statistics));
     }
     summary::print_lost(&statistics, arguments.input.is_live());
-    let told = totals.map_or(Ok(()), |totals| totals.write_packets(run.count, &statistics));
+    if let Some(choosing) = &run.choosing {
+        choosing.print();
+    }
+    let selected = run.choosing.as_ref().map(|choosing| choosing.totals());
+    let told =
+        totals.map_or(Ok(()), |totals| totals.write_packets(run.count, &statistics, selected));
     result.and(told)
 }
 
@@ -197,6 +213,8 @@ struct Run<'a> {
     output: &'a Output,
     printer: Printer,
     writer: Option<Writing>,
+    /// With `--where`.
+    choosing: Option<Box<Choosing>>,
     count: u64,
     /// The same for other threads.
     counts: Arc<Counts>,
@@ -243,6 +261,7 @@ impl Run<'_> {
             match source.next_batch(timeout).map_err(|error| self.failed(error))? {
                 Next::Batch(batch) => self.batch::<S>(&batch, limit)?,
                 Next::TimedOut if stopped.is_some() => break,
+                Next::TimedOut if live => self.pass_time(held_back, limit)?,
                 Next::TimedOut | Next::Interrupted => {}
                 _ => break,
             }
@@ -255,24 +274,66 @@ impl Run<'_> {
         if let Some(writer) = &mut self.writer {
             writer.describe(S::before(batch))?;
         }
-        let most = usize::try_from(limit - self.count).unwrap_or(usize::MAX);
         let way = self.arguments.direction;
-        let width = self.output.width();
-        for packet in batch.packets().filter(|packet| way.takes(packet)).take(most) {
-            if let Some(writer) = &mut self.writer
-                && !writer.write(&packet)?
-            {
-                break;
-            }
-            if !self.arguments.count && (self.writer.is_none() || self.arguments.print) {
-                let printer = &mut self.printer;
-                self.output.write(|w| printer.print(w, width, &packet));
-            }
-            self.count += 1;
-            self.counts.set_captured(self.count);
-            self.last = packet.timestamp();
+        let mut packets = batch.packets().filter(|packet| way.takes(packet));
+        if let Some(mut choosing) = self.choosing.take() {
+            let packets: Vec<_> = packets.collect();
+            self.last = packets.last().map_or(self.last, Packet::timestamp);
+            let taken = choosing.take(&packets, |packet| self.chosen(packet, limit));
+            self.choosing = Some(choosing);
+            return taken.or_else(Stop::into_result);
         }
+        packets.try_for_each(|packet| self.packet(&packet, limit)).or_else(Stop::into_result)
+    }
+
+    /// Writes and prints a packet, unless there were enough.
+    fn packet(&mut self, packet: &Packet<'_>, limit: u64) -> Result<(), Stop> {
+        if self.count >= limit {
+            return Err(Stop::Enough);
+        }
+        if let Some(writer) = &mut self.writer
+            && !writer.write(packet).map_err(Stop::Failed)?
+        {
+            return Err(Stop::Enough);
+        }
+        if !self.arguments.count && (self.writer.is_none() || self.arguments.print) {
+            let (printer, width) = (&mut self.printer, self.output.width());
+            self.output.write(|w| printer.print(w, width, packet));
+        }
+        self.count += 1;
+        self.counts.set_captured(self.count);
+        self.last = packet.timestamp();
         Ok(())
+    }
+
+    /// The same for a packet of a conversation that was chosen, which may be older than the latest
+    /// one that was captured.
+    fn chosen(&mut self, packet: &Packet<'_>, limit: u64) -> Result<(), Stop> {
+        let last = self.last;
+        let result = self.packet(packet, limit);
+        self.last = last;
+        result
+    }
+
+    /// Time passes for conversations though no packet comes.
+    fn pass_time(&mut self, held_back: Duration, limit: u64) -> Result<(), Error> {
+        let Some(mut choosing) = self.choosing.take() else { return Ok(()) };
+        let now = certain(clock::wall(), held_back + LATE);
+        let passed = choosing.advance(now, |packet| self.chosen(packet, limit));
+        self.choosing = Some(choosing);
+        passed.or_else(Stop::into_result)
+    }
+
+    /// The capture has ended: writes the packets that waited for the verdicts.
+    fn decide_all<S: Described>(&mut self, source: &mut S) -> Result<(), Error> {
+        let Some(mut choosing) = self.choosing.take() else { return Ok(()) };
+        if let Some(writer) = &mut self.writer {
+            writer.describe(source.interfaces())?;
+        }
+        let limit = self.arguments.limit.unwrap_or(u64::MAX);
+        let finished = choosing.finish(|packet| self.chosen(packet, limit));
+        self.choosing = Some(choosing);
+        finished.or_else(Stop::into_result)
     }
 
     /// Hands over what is due, and what signals request.
@@ -295,6 +356,9 @@ impl Run<'_> {
         }
         if self.looked.is_some_and(|looked| looked.elapsed() >= report::LOOK) {
             let statistics = source.statistics().map_err(|error| self.failed(error))?;
+            if let Some(choosing) = &mut self.choosing {
+                choosing.note_drops(statistics.drops, Timestamp::from_nanos(clock::wall()));
+            }
             self.counts.set_source(statistics);
             self.looked = Some(Instant::now());
             // Once is enough: the totals come at the end.
@@ -314,6 +378,22 @@ impl Run<'_> {
 
     fn failed(&self, source: impl Into<Cause>) -> Error {
         failed(self.arguments, source)
+    }
+}
+
+/// The reason for which no more packets are taken.
+enum Stop {
+    /// There are as many as were requested.
+    Enough,
+    Failed(Error),
+}
+
+impl Stop {
+    fn into_result(self) -> Result<(), Error> {
+        match self {
+            Self::Enough => Ok(()),
+            Self::Failed(error) => Err(error),
+        }
     }
 }
 

@@ -42,9 +42,25 @@ fn parse(text: &str) -> Result<Condition, String> {
 }
 
 impl Choice {
+    /// Returns `true` if there is a condition.
+    pub(crate) const fn is_given(&self) -> bool {
+        self.condition.is_some()
+    }
+
     /// The packets that the condition needs. `None` for all.
     pub(crate) fn packet_filter(&self) -> Option<Filter> {
         self.condition.as_ref()?.packet_filter()
+    }
+
+    /// The condition, the policy for what is undecided when the memory is used up, and the memory
+    /// in bytes. `None` for all conversations.
+    pub(crate) fn selection(&self) -> Option<(Condition, OnUndecided, usize)> {
+        let policy = match self.undecided {
+            Undecided::Show => OnUndecided::Accept,
+            Undecided::Drop => OnUndecided::Drop,
+        };
+        let Size(total) = self.undecided_memory;
+        Some((self.condition.clone()?, policy, total))
     }
 
     /// Sets the condition of a stream.
@@ -55,12 +71,7 @@ impl Choice {
     where
         S: PacketSource + Send + 'static,
     {
-        let Some(condition) = self.condition.clone() else { return stream };
-        let policy = match self.undecided {
-            Undecided::Show => OnUndecided::Accept,
-            Undecided::Drop => OnUndecided::Drop,
-        };
-        let Size(total) = self.undecided_memory;
+        let Some((condition, policy, total)) = self.selection() else { return stream };
         let selection = Selection::from(condition).on_undecided(policy);
         stream.select(selection.total_limit(total).conversation_limit(total / 16))
     }

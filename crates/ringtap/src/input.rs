@@ -252,12 +252,9 @@ impl Input {
     /// Opens the interface or the file, and drops the privileges that this needs if the command
     /// line says so: what is written is to be opened afterwards. If there is room for a progress
     /// bar, a long file gets one.
-    pub(crate) fn open(&self, bar: bool, shows: Shows) -> Result<Source, Error> {
-        self.open_for(bar, shows, None)
-    }
-
-    /// The same, for packets that pass another filter as well. It is used where it saves copies: in
-    /// the kernel.
+    ///
+    /// With another filter only packets that pass it as well are wanted. It is used where it saves
+    /// copies: in the kernel.
     pub(crate) fn open_for(
         &self,
         bar: bool,

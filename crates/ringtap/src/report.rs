@@ -286,6 +286,6 @@ pub(crate) fn print_forwarded(counters: Option<&xdp::TapCounters>) {
 }
 
 /// Prints a line of the totals.
-fn line(what: fmt::Arguments<'_>) {
+pub(crate) fn line(what: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{what}");
 }

@@ -63,8 +63,9 @@ impl Totals {
         self,
         packets: u64,
         source: &ring_core::Statistics,
+        selection: Option<Selected>,
     ) -> Result<(), Error> {
-        self.object(&Packets { packets, source: Source::new(source) })
+        self.object(&Packets { packets, source: Source::new(source), selection })
     }
 
     fn object(mut self, object: &impl Serialize) -> Result<(), Error> {
@@ -79,6 +80,21 @@ impl Totals {
 struct Packets {
     packets: u64,
     source: Source,
+    #[serde(flatten)]
+    selection: Option<Selected>,
+}
+
+/// Of `capture --where`: conversations by their verdicts, and packets.
+#[derive(Debug, Serialize)]
+pub(crate) struct Selected {
+    pub(crate) selected: u64,
+    pub(crate) unselected: u64,
+    pub(crate) undecided_accepted: u64,
+    pub(crate) undecided_dropped: u64,
+    /// Written after later ones.
+    pub(crate) disordered: u64,
+    /// Missing from a conversation that they turned out to belong to.
+    pub(crate) astray: u64,
 }
 
 /// Of `follow` and `flows`.
