@@ -19,8 +19,9 @@ pub(crate) const APART: i32 = 1 << 16;
 const ROW: u32 = 16;
 /// The same if a handshake has shown that they belong to another sequence space.
 const LONG_ROW: u32 = 64;
-/// The maximum number of groups of a direction.
-const GROUPS: usize = 4;
+/// The maximum number of groups of a direction: if each of them has one segment, and the stream
+/// comes from one to the next, they are a row.
+pub(crate) const GROUPS: usize = ROW as usize;
 /// The maximum number of other sequence spaces that are remembered for a direction.
 const SPACES: usize = 4;
 /// The overhead of a segment: its entry in a queue that may be half empty, and the allocator's
@@ -218,6 +219,18 @@ impl Quarantine {
         self.groups.is_empty() && self.claim.is_none_or(|claim| claim.is_past()) && !proven
     }
 
+    /// Returns `true` if the groups follow each other, nothing contradicts one of them, and they
+    /// are a row together: the capture missed several stretches, and little between them.
+    pub(crate) fn is_row(&self) -> bool {
+        let mut pairs = self.groups.iter().zip(self.groups.iter().skip(1));
+        let opposed = |group: &Group| {
+            group.announced || group.progressed || group.old_acks || group.hasty
+        };
+        self.groups.iter().map(|group| group.run).sum::<u32>() >= ROW
+            && pairs.all(|(before, group)| ahead(group.first(), before.end()))
+            && !self.groups.iter().any(opposed)
+    }
+
     /// Adds a segment to its group. Returns the group's index, and a group that was evicted.
     pub(crate) fn add(
         &mut self,
@@ -240,8 +253,17 @@ impl Quarantine {
             let contested = near.is_some_and(|claim| claim.is_past());
             let claim = near
                 .filter(|claim| !claim.is_past() && !ahead(parked.sequence, claim.acknowledgement));
+            // The stream may have come from the place of another group.
+            let from_group = |group: &Group| {
+                let last = group.segments.back().map_or(now, |last| last.timestamp);
+                let missing = parked.sequence.wrapping_sub(group.end());
+                missing.cast_signed() > 0 && !is_hasty(missing, now.saturating_sub(last))
+            };
             let (quiet_since, hasty) = claim.map_or_else(
-                || (quiet_since, is_hasty(missing, now.saturating_sub(quiet_since))),
+                || {
+                    let hasty = is_hasty(missing, now.saturating_sub(quiet_since));
+                    (quiet_since, hasty && !self.groups.iter().any(from_group))
+                },
                 |claim| (claim.quiet_since, claim.hasty),
             );
             let hasty = hasty || contested;
@@ -389,12 +411,24 @@ impl Quarantine {
     /// Takes a row of acknowledgements, each ahead of the one before, that shows that the capture
     /// missed the bytes. Returns the last acknowledgement, and the time since when the flow was
     /// silent.
-    pub(crate) fn claimed(&mut self) -> Option<(u32, u64)> {
-        let claim = self
-            .claim
-            .filter(|claim| claim.run >= 4 && !claim.is_past() && self.groups.is_empty())?;
+    pub(crate) fn claimed(&mut self, expected: u32) -> Option<(u32, u64)> {
+        let claim = self.claim.filter(|claim| claim.run >= 4 && !claim.is_past())?;
+        // What lies in the missing stretch speaks for it, not against it.
+        let missing = claim.acknowledgement.wrapping_sub(expected);
+        let inside = |group: &Group| {
+            group.first().wrapping_sub(expected) < missing && group.continues_at_last()
+        };
+        if !self.groups.iter().all(inside) {
+            return None;
+        }
         self.claim = None;
         Some((claim.acknowledgement, claim.quiet_since))
+    }
+
+    /// Takes an acknowledgement far ahead, given that no more evidence will arrive.
+    pub(crate) fn claimed_at_last(&mut self) -> Option<u32> {
+        let claim = self.claim.take_if(|claim| !claim.is_past() && !claim.hasty)?;
+        Some(claim.acknowledgement)
     }
 
     /// Records a sequence space other than the stream's, in which nothing was captured before this

@@ -307,18 +307,19 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
         self.settle_denials();
         self.decide();
+        self.believe_claim();
         while self.give_up_hole(u64::MAX, GapCause::End) {}
         let target = self.acknowledged_end();
         if self.direction.flags.has(F::FIN) {
             let fin = self.direction.offset(self.direction.fin);
-            self.gap_up_to(fin.max(0).cast_unsigned(), GapCause::End);
+            self.miss_up_to(fin.max(0).cast_unsigned(), GapCause::End);
         } else if target > self.direction.next + 1
             || (target > self.direction.next && self.is_cut())
         {
             // The last byte that was acknowledged is a FIN that the capture missed, if the
             // connection was being closed.
             let fin = self.peer_closed;
-            self.gap_up_to(target - u64::from(fin), GapCause::End);
+            self.miss_up_to(target - u64::from(fin), GapCause::End);
             if fin {
                 self.direction.fin = self.direction.expected();
                 self.direction.flags.set(F::FIN);
@@ -353,7 +354,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             // It came before that was known.
             self.reject_pending(sequence);
         } else if first > next {
-            self.gap_up_to(first.min(before), cause);
+            self.miss_up_to(first.min(before), cause);
         } else if self.is_at_fin() {
             self.refute_fin();
         } else if self.is_cut() {

@@ -221,7 +221,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             if self.give_up_hole(target, GapCause::Acknowledged) {
                 continue;
             }
-            self.gap_up_to(target, GapCause::Acknowledged);
+            self.miss_up_to(target, GapCause::Acknowledged);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! evidence is there.
 
 use super::{Payload, Stream, ahead};
-use crate::quarantine::{Group, Parked, Quarantine, is_near};
+use crate::quarantine::{GROUPS, Group, Parked, Quarantine, is_near};
 use crate::slot::DirectionFlags as F;
 use crate::{FlowHandler, GapCause, Timestamp, Unplaced, UnplacedCause};
 
@@ -43,7 +43,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             return;
         }
         let (index, evicted) = quarantine.add(parked, now, quiet_since, answered, missing);
-        let continues = quarantine.groups[index].continues();
+        let continues = quarantine.groups[index].continues() || quarantine.is_row();
         let mut out = Vec::new();
         while quarantine.bytes() > limit
             && let Some(parked) = quarantine.evict()
@@ -109,11 +109,13 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             return;
         }
         quarantine.claim(acknowledgement, expected, silence);
-        if let Some((end, quiet_since)) = quarantine.claimed() {
+        if let Some((end, quiet_since)) = quarantine.claimed(expected) {
             // Of this side nothing was captured any more, but the other side shows that it went on.
-            let wrapped = self.has_wrapped(end, quiet_since, self.now);
             self.leave_old_place();
-            self.skip_to(end, quiet_since, wrapped, GapCause::Acknowledged);
+            self.place_inside(end, GapCause::Acknowledged);
+            let silence = (quiet_since, self.now);
+            let wrapped = self.has_wrapped(end, silence.0, silence.1);
+            self.skip_to(end, silence, wrapped, GapCause::Acknowledged);
             self.acknowledged_behind_outage(end);
         }
     }
@@ -214,11 +216,11 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let group = quarantine.groups.remove(index);
         quarantine.settle_claim(&group, expected);
         self.settle_quarantine();
-        let wrapped = self.has_wrapped(group.first(), group.quiet_since, group.since);
         self.leave_old_place();
         let cause =
             if group.acknowledged.is_some() { GapCause::Acknowledged } else { GapCause::Outage };
-        self.skip_to(group.first(), group.quiet_since, wrapped, cause);
+        self.place_inside(group.first(), cause);
+        self.skip_to_group(&group, cause);
         if let Some(acknowledged) = group.acknowledged {
             self.acknowledged_behind_outage(acknowledged);
         } else {
@@ -227,6 +229,70 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
         self.replay(group);
         self.begin_grace();
+    }
+
+    /// The stream goes on at a sequence number, and all before it that was not captured is missing.
+    /// What is in quarantine was captured: groups inside the stretch that nothing contradicts are
+    /// placed in it.
+    pub(super) fn place_inside(&mut self, end: u32, cause: GapCause) {
+        let inside = |group: &Group, expected: u32| {
+            group.first().wrapping_sub(expected) < end.wrapping_sub(expected)
+                && group.continues_at_last()
+        };
+        // A group that ends in a FIN may bring back others.
+        for _ in 0..2 * GROUPS {
+            let expected = self.direction.expected();
+            if !self.can_resume() {
+                return;
+            }
+            let Some(quarantine) = self.known_quarantine() else { return };
+            let groups = quarantine.groups.iter().enumerate();
+            let nearest = groups
+                .filter(|(_, group)| inside(group, expected))
+                .min_by_key(|(_, group)| group.first().wrapping_sub(expected));
+            let Some((index, _)) = nearest else { return };
+            let mut group = quarantine.groups.remove(index);
+            self.settle_quarantine();
+            self.skip_to_group(&group, cause);
+            let first = self.direction.expected();
+            let segments = group.segments.make_contiguous();
+            segments.sort_by_key(|parked| parked.sequence.wrapping_sub(first));
+            for parked in group.segments {
+                let hole = parked.sequence.wrapping_sub(self.direction.expected());
+                let room = end.wrapping_sub(self.direction.expected());
+                if hole.cast_signed() > 0 && hole < room {
+                    let start = self.direction.next + u64::from(hole);
+                    self.give_up_before(start, cause);
+                    self.gap_up_to(start, cause);
+                }
+                self.replay_segment(&parked);
+            }
+        }
+    }
+
+    /// Gives up the holes before pending bytes that lie before an offset.
+    fn give_up_before(&mut self, end: u64, cause: GapCause) {
+        while self.first_pending().is_some_and(|first| first < end)
+            && self.give_up_hole(end, cause)
+        {}
+    }
+
+    /// Declares everything before an offset missing, other than what is in quarantine.
+    pub(super) fn miss_up_to(&mut self, end: u64, cause: GapCause) {
+        if self.direction.flags.has(F::QUARANTINE) && end > self.direction.next {
+            let end = self.direction.base.wrapping_add(end as u32);
+            self.place_inside(end, cause);
+        }
+        self.gap_up_to(end, cause);
+    }
+
+    /// Declares everything before a group missing.
+    fn skip_to_group(&mut self, group: &Group, cause: GapCause) {
+        let start = self.direction.offset(group.first());
+        self.give_up_before(u64::try_from(start).unwrap_or(u64::MAX), cause);
+        let silence = (group.quiet_since, group.since);
+        let wrapped = self.has_wrapped(group.first(), silence.0, silence.1);
+        self.skip_to(group.first(), silence, wrapped, cause);
     }
 
     /// The peer has acknowledged bytes behind an outage. Its window is taken to be as large as
@@ -242,23 +308,27 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
 
     fn replay(&mut self, group: Group) {
         for parked in group.segments {
-            let payload = Payload {
-                sequence: parked.sequence,
-                bytes: &parked.bytes,
-                wire_len: parked.wire_len,
-                pushed: parked.pushed,
-                acknowledgement: parked.acknowledgement,
-                packet_len: parked.packet_len,
-                timestamp: parked.timestamp,
-                number: parked.number,
-                depends_on: parked.depends_on,
-            };
-            if parked.wire_len > 0 {
-                self.payload(payload);
-            }
-            if parked.fin {
-                self.fin(payload);
-            }
+            self.replay_segment(&parked);
+        }
+    }
+
+    fn replay_segment(&mut self, parked: &Parked) {
+        let payload = Payload {
+            sequence: parked.sequence,
+            bytes: &parked.bytes,
+            wire_len: parked.wire_len,
+            pushed: parked.pushed,
+            acknowledgement: parked.acknowledgement,
+            packet_len: parked.packet_len,
+            timestamp: parked.timestamp,
+            number: parked.number,
+            depends_on: parked.depends_on,
+        };
+        if parked.wire_len > 0 {
+            self.payload(payload);
+        }
+        if parked.fin {
+            self.fin(payload);
         }
     }
 
@@ -279,6 +349,18 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.direction.flags.clear(F::GRACE);
     }
 
+    /// No more acknowledgements come that could deny one far ahead.
+    pub(super) fn believe_claim(&mut self) {
+        if !self.can_resume() {
+            return;
+        }
+        if let Some(quarantine) = self.known_quarantine()
+            && let Some(acknowledgement) = quarantine.claimed_at_last()
+        {
+            self.acknowledged_behind_outage(acknowledgement);
+        }
+    }
+
     /// No more evidence comes: each group is placed if nothing speaks against it, else reported.
     pub(super) fn decide(&mut self) {
         self.decide_before(u64::MAX);
@@ -287,7 +369,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// The same for those that came up to a moment.
     pub(super) fn decide_before(&mut self, since: u64) {
         // Each turn takes a group out; what a group brings back is less than it was.
-        for _ in 0..16 {
+        for _ in 0..2 * GROUPS {
             // A group may have brought a FIN that is confirmed.
             let ended = !self.can_resume();
             let Some(quarantine) = self.known_quarantine() else { return };

@@ -87,18 +87,19 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         (silent || behind > FAR) && self.drops.bytes_between(from, to, self.longest) >= AMBIGUOUS
     }
 
-    /// Declares everything before a sequence number missing, however far ahead that is.
+    /// Declares everything before a sequence number missing, however far ahead that is. The capture
+    /// missed it between two moments.
     pub(super) fn skip_to(
         &mut self,
         sequence: u32,
-        quiet_since: u64,
+        silence: (u64, u64),
         wrapped: bool,
         cause: GapCause,
     ) {
         let start = self.direction.offset(sequence);
         let (len, estimated) = if wrapped || self.is_implausible(start) {
             let least = u64::from(sequence.wrapping_sub(self.direction.expected()));
-            self.outage(least, quiet_since)
+            self.outage(least, silence)
         } else {
             // Holes that were given up meanwhile have brought the stream within reach of it.
             ((start - self.direction.next.cast_signed()).max(0).cast_unsigned(), false)
@@ -116,15 +117,15 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// fewer, the packets took another way or were lost before they came to the source.
     /// For a source that does not count, the flow's rate before the outage tells how much is to be
     /// expected.
-    fn outage(&self, least: u64, quiet_since: u64) -> (u64, bool) {
-        let by_rate = self.expected_by_rate(quiet_since, self.now);
-        let lost = self.drops.bytes_between(quiet_since, self.now, self.longest);
+    fn outage(&self, least: u64, (from, to): (u64, u64)) -> (u64, bool) {
+        let by_rate = self.expected_by_rate(from, to);
+        let lost = self.drops.bytes_between(from, to, self.longest);
         let (expected, most) = if self.drops.is_unknown() {
             (by_rate, u64::MAX)
         } else if lost < least {
             return (least, by_rate.max(least) >= AMBIGUOUS);
         } else {
-            (self.expected_by_drops(quiet_since).unwrap_or(by_rate), lost)
+            (self.expected_by_drops(from, to).unwrap_or(by_rate), lost)
         };
         let around = |len: u64| (len.saturating_sub(least) + AMBIGUOUS) >> 32;
         let most = (most - least) >> 32;
@@ -141,11 +142,11 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
 
     /// Bytes of the stream in the packets that the source has lost, if its share in them is that in
     /// all packets since the flow began.
-    fn expected_by_drops(&self, quiet_since: u64) -> Option<u64> {
+    fn expected_by_drops(&self, from: u64, to: u64) -> Option<u64> {
         let gaps = self.reassembly().map_or(0, |reassembly| reassembly.gap_bytes);
         let begun = self.drops.taken_at(self.flow.started.as_nanos());
         let taken = self.statistics.packets.checked_sub(begun).filter(|taken| *taken > 0)?;
-        let lost = self.drops.between(quiet_since, self.now);
+        let lost = self.drops.between(from, to);
         Some(share(self.direction.next.saturating_sub(gaps), lost, taken))
     }
 }

@@ -19,4 +19,5 @@ mod outages;
 mod overlap;
 mod pickup;
 mod reuse;
+mod stretches;
 mod time;
