@@ -1,13 +1,15 @@
 //! Segments that the receiver may not have taken, held back until it shows whether it did.
 
+mod held;
 mod outage;
 
 use std::collections::HashMap;
 
+use self::held::Held;
 use super::lookup::{Lookup, Sort};
 use super::tcp::Segment;
-use crate::slot::{Direction, DirectionFlags as F, Slot, SlotFlags, State};
-use crate::stream::{Payload, ahead};
+use crate::slot::{Direction, DirectionFlags as F, SlotFlags, State};
+use crate::stream::ahead;
 use crate::{
     Defect, FlowExtractor, FlowHandler, FlowSide, FlowTable, Packet, TcpFlags, TcpHeader,
     TcpOptions, UnplacedCause,
@@ -23,26 +25,6 @@ use crate::{
 pub(super) struct Doubts {
     flows: HashMap<u32, Vec<Held>, ahash::RandomState>,
     bytes: usize,
-}
-
-#[derive(Debug)]
-struct Held {
-    side: FlowSide,
-    defect: Defect,
-    path: u8,
-    /// Nanoseconds.
-    since: u64,
-    acknowledgement: u32,
-    sequence: u32,
-    flags: TcpFlags,
-    window: u16,
-    payload: Box<[u8]>,
-    payload_wire_len: u32,
-    wire_len: u32,
-    timestamp: u64,
-    number: u64,
-    /// The peer has sent an acknowledgement since, of nothing of it.
-    refused: bool,
 }
 
 /// The evidence that settles a segment in doubt.
@@ -80,71 +62,6 @@ impl Doubts {
     #[inline(always)]
     pub(super) fn holds_any(&self) -> bool {
         self.bytes > 0
-    }
-}
-
-impl Held {
-    const fn end(&self) -> u32 {
-        self.sequence.wrapping_add(self.payload_wire_len)
-    }
-
-    const fn cost(&self) -> usize {
-        OVERHEAD + self.payload.len()
-    }
-
-    /// Cuts off what lies behind a sequence number, the FIN with it, and returns the captured part
-    /// of that.
-    fn cut_off(&mut self, end: u32) -> Box<[u8]> {
-        if !ahead(self.end(), end) {
-            return Box::default();
-        }
-        let len = end.wrapping_sub(self.sequence);
-        let payload = std::mem::take(&mut self.payload);
-        let (kept, rest) = payload.split_at(payload.len().min(len as usize));
-        self.payload = kept.into();
-        self.payload_wire_len = len;
-        self.flags = TcpFlags(self.flags.0 & !TcpFlags::FIN.0);
-        rest.into()
-    }
-
-    /// `true` if the segment belongs to the stream when no more evidence comes and no other segment
-    /// brought its bytes.
-    const fn is_believed_at_last(&self) -> bool {
-        matches!(self.defect, Defect::Path | Defect::Window)
-    }
-
-    fn segment(&self, entry: &Slot) -> Segment<'_> {
-        let orientation = match self.side {
-            FlowSide::Initiator => entry.initiator(),
-            FlowSide::Responder => entry.initiator().reversed(),
-        };
-        Segment {
-            orientation,
-            sequence: self.sequence,
-            acknowledgement: self.acknowledgement,
-            flags: self.flags,
-            window: self.window,
-            window_scale: None,
-            payload: &self.payload,
-            payload_wire_len: self.payload_wire_len,
-            wire_len: self.wire_len,
-            timestamp: self.timestamp,
-            number: self.number,
-        }
-    }
-
-    fn payload(&self) -> Payload<'_> {
-        Payload {
-            sequence: self.sequence,
-            bytes: &self.payload,
-            wire_len: self.payload_wire_len,
-            pushed: self.flags.intersects(TcpFlags::PSH | TcpFlags::FIN),
-            acknowledgement: Some((self.acknowledgement, self.window)),
-            packet_len: self.wire_len,
-            timestamp: self.timestamp,
-            number: self.number,
-            depends_on: 0,
-        }
     }
 }
 
@@ -331,6 +248,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             timestamp: packet.timestamp().as_nanos(),
             number: packet.number(),
             refused: false,
+            is_rest: false,
         };
         if self.doubts.bytes + held.cost() > TABLE_BYTES {
             return false;
@@ -401,8 +319,12 @@ impl<E: FlowExtractor> FlowTable<E> {
                         let mut wake = u64::MAX;
                         self.stream(slot, held.side, handler, &mut wake).loses_tails();
                     }
-                    let rest = held.cut_off(end);
-                    self.report_discarded(slot, &held, end, &rest, handler);
+                    // A receiver acknowledges a segment piece by piece if the sender's adapter
+                    // divided it, so the rest may be acknowledged later.
+                    if let Some(rest) = held.cut_off(end) {
+                        self.doubts.bytes += rest.cost();
+                        self.doubts.flows.entry(slot).or_default().insert(at, rest);
+                    }
                 }
             }
             self.segment(slot, &held.segment(&self.slots[slot]), handler);
@@ -562,23 +484,11 @@ impl<E: FlowExtractor> FlowTable<E> {
     fn reject(&mut self, slot: u32, held: &Held, handler: &mut impl FlowHandler<E::Key>) {
         self.statistics.discarded.add(held.defect);
         self.count(slot, held.side, held.payload_wire_len, held.wire_len);
-        self.report_discarded(slot, held, held.sequence, &held.payload, handler);
-    }
-
-    /// Reports bytes of a segment that the receiver discards.
-    fn report_discarded(
-        &mut self,
-        slot: u32,
-        held: &Held,
-        sequence: u32,
-        bytes: &[u8],
-        handler: &mut impl FlowHandler<E::Key>,
-    ) {
-        if !bytes.is_empty() {
+        if !held.payload.is_empty() {
             let mut wake = u64::MAX;
             let mut stream = self.stream(slot, held.side, handler, &mut wake);
-            let cause = UnplacedCause::Discarded;
-            stream.unplaced(bytes, sequence, held.timestamp, held.number, cause);
+            let (sequence, cause) = (held.sequence, UnplacedCause::Discarded);
+            stream.unplaced(&held.payload, sequence, held.timestamp, held.number, cause);
         }
     }
 

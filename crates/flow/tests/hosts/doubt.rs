@@ -278,3 +278,16 @@ fn acknowledgements_of_what_the_capture_missed() {
         }
     }
 }
+
+/// The capture has nothing of the receiver any more, and little of the sender.
+#[test]
+fn one_acknowledgement_of_what_the_capture_missed() {
+    let mut wire = Wire::open(false, |table| table);
+    wire.send(&client(0, "abc"));
+    wire.send(&server(0, 3, "xyz"));
+    wire.send(&client(100_003, "def").with(|segment| segment.ack = 2_000_000));
+    wire.finish();
+    assert!(wire.seen.text.ends_with("_def"));
+    assert_eq!(wire.seen.text.len(), 100_006);
+    assert_eq!(wire.seen.unplaced, []);
+}

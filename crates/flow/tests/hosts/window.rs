@@ -79,9 +79,38 @@ fn a_segment_across_the_edge_is_taken_as_far_as_it_is_acknowledged() {
         wire.send(&client(at + taken, "more"));
         wire.finish();
         assert_eq!(wire.seen.text, format!("{text}more"));
-        let unplaced: Vec<_> = wire.seen.unplaced.iter().map(|(text, _)| text.as_str()).collect();
-        assert_eq!(unplaced.concat(), rest);
+        // The sender sent other bytes in its place.
+        let repeats: Vec<_> = wire.seen.repeats.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(repeats.concat(), rest);
     }
+}
+
+/// The acknowledgement that opened the window was not captured. The sender's adapter divides the
+/// segment, so the receiver acknowledges it piece by piece.
+#[test]
+fn a_segment_may_be_acknowledged_piece_by_piece() {
+    let (mut wire, at) = filled(false, 0);
+    wire.send(&client(at, "abcdef"));
+    for (taken, text) in [(2, "ab"), (3, "abc"), (6, "abcdef")] {
+        wire.send(&server(0, at + taken, ""));
+        assert_eq!(wire.seen.text, text);
+    }
+    wire.send(&client(at + 6, "ghi"));
+    wire.finish();
+    assert_eq!(wire.seen.text, "abcdefghi");
+    assert_eq!((wire.seen.unplaced, wire.seen.repeats), (vec![], vec![]));
+}
+
+/// The receiver discards the rest, and the sender does not send it again.
+#[test]
+fn the_rest_of_a_segment_that_the_receiver_refuses_has_no_place() {
+    let (mut wire, at) = filled(false, 0);
+    wire.send(&client(at, "abcdef"));
+    wire.send(&server(0, at + 2, "").with(|ack| ack.window = 0));
+    wire.send(&server(0, at + 2, "").with(|ack| ack.window = 0));
+    wire.finish();
+    assert_eq!(wire.seen.text, "ab");
+    assert_eq!(wire.seen.unplaced, [("cdef".to_owned(), UnplacedCause::Discarded)]);
 }
 
 /// The acknowledgement that opened the window was not captured.
