@@ -89,7 +89,7 @@ pub(crate) struct Parked {
 }
 
 /// Another sequence space on the same addresses and ports.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Space {
     /// The first captured sequence number.
     first: u32,
@@ -97,6 +97,9 @@ struct Space {
     end: u32,
     /// `true` if the old space continued at the same time.
     proven: bool,
+    /// `true` if nothing but acknowledgements between segments at the old position showed it. The
+    /// capture may have put them into this order.
+    is_claim: bool,
 }
 
 /// Acknowledgements of bytes far ahead that were not captured.
@@ -223,9 +226,8 @@ impl Quarantine {
     /// are a row together: the capture missed several stretches, and little between them.
     pub(crate) fn is_row(&self) -> bool {
         let mut pairs = self.groups.iter().zip(self.groups.iter().skip(1));
-        let opposed = |group: &Group| {
-            group.announced || group.progressed || group.old_acks || group.hasty
-        };
+        let opposed =
+            |group: &Group| group.announced || group.progressed || group.old_acks || group.hasty;
         self.groups.iter().map(|group| group.run).sum::<u32>() >= ROW
             && pairs.all(|(before, group)| ahead(group.first(), before.end()))
             && !self.groups.iter().any(opposed)
@@ -376,13 +378,15 @@ impl Quarantine {
         expected: u32,
         (quiet_since, now): (u64, u64),
     ) {
-        if self.knows(acknowledgement) {
+        let is_known = |space: &Space| !space.is_claim && is_near(space.end, acknowledgement);
+        if self.spaces.iter().any(is_known) {
             return;
         }
         let near = self.claim.filter(|it| is_near(it.acknowledgement, acknowledgement));
         if near.is_some_and(|claim| claim.stale) {
             // Both go on: there are two sequence spaces.
-            self.know_space(acknowledgement, false);
+            let (first, end) = (acknowledgement, acknowledgement);
+            self.know(Space { first, end, proven: false, is_claim: true });
         }
         self.claim = Some(match near {
             Some(claim) if !claim.is_past() => Claim {
@@ -412,7 +416,15 @@ impl Quarantine {
     /// missed the bytes. Returns the last acknowledgement, and the time since when the flow was
     /// silent.
     pub(crate) fn claimed(&mut self, expected: u32) -> Option<(u32, u64)> {
-        let claim = self.claim.filter(|claim| claim.run >= 4 && !claim.is_past())?;
+        let claim = self.claim.filter(|claim| !claim.is_past())?;
+        // A row of them without a segment at the old position is no second space that goes on.
+        let is_claim = self.knows(claim.acknowledgement);
+        if claim.run < if is_claim { ROW } else { 4 } {
+            return None;
+        }
+        if is_claim {
+            self.forget_claimed_space(claim.acknowledgement);
+        }
         // What lies in the missing stretch speaks for it, not against it.
         let missing = claim.acknowledgement.wrapping_sub(expected);
         let inside = |group: &Group| {
@@ -423,6 +435,17 @@ impl Quarantine {
         }
         self.claim = None;
         Some((claim.acknowledgement, claim.quiet_since))
+    }
+
+    /// Forgets a sequence space that only acknowledgements have shown.
+    fn forget_claimed_space(&mut self, acknowledgement: u32) {
+        let is_meant =
+            |space: &Space| space.is_claim && !space.proven && is_near(space.end, acknowledgement);
+        self.spaces.retain(|space| !is_meant(space));
+        let Self { groups, spaces, .. } = self;
+        for group in groups {
+            group.announced = spaces.iter().any(|space| is_near(space.end, group.end()));
+        }
     }
 
     /// Takes an acknowledgement far ahead, given that no more evidence will arrive.
@@ -439,17 +462,22 @@ impl Quarantine {
 
     /// Records a sequence space other than the stream's, of which this range was captured.
     pub(crate) fn know_range(&mut self, first: u32, end: u32, proven: bool) {
+        self.know(Space { first, end, proven, is_claim: false });
+    }
+
+    fn know(&mut self, other: Space) {
         // Two spaces may be near each other.
-        if let Some(space) = self.spaces.iter_mut().find(|space| space.has(end)) {
-            space.proven |= proven;
+        if let Some(space) = self.spaces.iter_mut().find(|space| space.has(other.end)) {
+            space.proven |= other.proven;
+            space.is_claim &= other.is_claim;
         } else {
             if self.spaces.len() == SPACES {
                 self.spaces.remove(0);
             }
-            self.spaces.push(Space { first, end, proven });
+            self.spaces.push(other);
         }
         for group in &mut self.groups {
-            group.announced |= is_near(group.end(), end);
+            group.announced |= is_near(group.end(), other.end);
         }
     }
 
