@@ -6,6 +6,7 @@ use std::io;
 use ring_sys::capability::Capability;
 use ring_sys::errno;
 
+use crate::privilege::Needs;
 use crate::{LinkType, xdp};
 
 /// The error type of this crate.
@@ -24,44 +25,43 @@ pub enum Error {
         source: io::Error,
     },
     /// A system call was refused because a capability is missing.
-    #[error("{operation}: needs {}; run as root, or `setcap {}+ep PROGRAM`, or in a user namespace of your own (`unshare -rn`), which sees only its own traffic",
-        needs.name().to_uppercase(), needs.name())]
+    #[error("{operation}: needs {}", Needs(needs))]
     Permission {
         /// The operation that failed.
         operation: &'static str,
-        /// The missing capability.
-        needs: Capability,
+        /// The capabilities that it needs.
+        needs: &'static [Capability],
     },
     /// There is no interface of this name in this network namespace.
-    #[error("there is no interface {name:?}; `ip link` lists those of this network namespace")]
+    #[error("there is no interface {interface:?}; `ip link` lists those of this network namespace")]
     NoInterface {
         /// The requested name.
-        name: String,
+        interface: String,
     },
-    /// The interface was deleted while packets were captured from it.
-    #[error("the interface {name} was deleted")]
+    /// The interface was deleted while it was in use.
+    #[error("the interface {interface} was deleted")]
     InterfaceGone {
         /// The interface's name.
-        name: String,
+        interface: String,
     },
     /// The interface's hardware type has no link type here.
     #[error(
-        "packets of {name} are of hardware type {hardware_type} (linux/if_arp.h), which has no link type here"
+        "packets of {interface} are of hardware type {hardware_type} (linux/if_arp.h), which has no link type here"
     )]
     HardwareType {
         /// The interface's name.
-        name: String,
+        interface: String,
         /// `ARPHRD_*`.
         hardware_type: u16,
     },
     /// Hardware timestamps were requested, but the adapter has none for received packets.
     /// [`TimestampSource::Software`](crate::TimestampSource::Software) is always available.
     #[error(
-        "{name} has no hardware time stamps for received packets; those of the kernel's clock are possible"
+        "{interface} has no hardware timestamps for received packets; use those of the kernel's clock"
     )]
     NoHardwareTimestamps {
         /// The interface's name.
-        name: String,
+        interface: String,
         /// The kernel's error.
         source: io::Error,
     },
@@ -99,10 +99,10 @@ pub enum Error {
     #[error("the filter program is invalid")]
     FilterProgram(#[from] packet_filter::ProgramError),
     /// The filter was locked when the capture was opened.
-    #[error("the filter is locked: it was asked for when the capture was opened")]
+    #[error("the filter was locked when the capture was opened")]
     FilterLocked,
     /// A filter program has more instructions than the kernel accepts.
-    #[error("a filter of {len} instructions, where the kernel takes at most {limit}")]
+    #[error("the filter has {len} instructions, and the kernel accepts at most {limit}")]
     FilterLength {
         /// Its number of instructions.
         len: usize,
@@ -111,19 +111,19 @@ pub enum Error {
     },
     /// A snap length cannot be combined with an eBPF program, or with a filter that computes its
     /// own limit.
-    #[error("a snap length cannot be put on a filter that decides itself how many bytes to keep")]
+    #[error("a snap length cannot limit a filter that decides itself how many bytes to keep")]
     FilterSnaplen,
-    /// An error of AF_XDP. Errors common to all backends, such as a missing interface, use the
-    /// variants above.
+    /// An error that only AF_XDP has. Errors common to all backends, such as a missing interface or
+    /// a failed system call, are the variants of this type.
     #[error(transparent)]
     Xdp(xdp::Error),
     /// An operation was awaited outside a tokio runtime, or in one without `enable_io`.
     #[error(
-        "awaited outside a tokio runtime with input and output enabled: enable them, or use the form that waits itself"
+        "awaited outside a tokio runtime with I/O enabled: enable it, or use the blocking form"
     )]
     NoRuntime,
     /// A frame is too long or too short for the interface. It was not sent.
-    #[error("a frame of {len} bytes, where {interface} takes {least} to {limit}")]
+    #[error("the frame has {len} bytes, and {interface} accepts {least} to {limit}")]
     FrameLength {
         /// The interface's name.
         interface: String,
@@ -135,7 +135,7 @@ pub enum Error {
         limit: usize,
     },
     /// The packet's link type differs from the interface's.
-    #[error("a packet of link type {}, where {interface} sends such of link type {}", packet.0, expected.0)]
+    #[error("the packet has link type {}, and {interface} sends packets of link type {}", packet.0, expected.0)]
     SinkLinkType {
         /// The interface's name.
         interface: String,
@@ -144,11 +144,11 @@ pub enum Error {
         /// The interface's link type.
         expected: LinkType,
     },
-    /// A bridge was to join an interface to itself.
-    #[error("{name} cannot be bridged with itself")]
+    /// Both sides of a bridge or tap are the same interface.
+    #[error("{interface} cannot be joined with itself")]
     SameInterface {
         /// The interface's name.
-        name: String,
+        interface: String,
     },
     /// An offload was requested of an injector opened without
     /// [`InjectorBuilder::offloads`](crate::InjectorBuilder::offloads).
@@ -177,11 +177,11 @@ pub enum GeometryProblem {
 /// The error of looking up an interface: it does not exist, or the lookup failed.
 pub(crate) fn no_interface(name: &str, source: io::Error) -> Error {
     match source.kind() {
-        io::ErrorKind::NotFound => Error::NoInterface { name: name.to_owned() },
+        io::ErrorKind::NotFound => Error::NoInterface { interface: name.to_owned() },
         _ if source.raw_os_error() == Some(errno::ENODEV) => {
-            Error::NoInterface { name: name.to_owned() }
+            Error::NoInterface { interface: name.to_owned() }
         }
-        _ => Error::System { operation: "look for the interface", source },
+        _ => Error::System { operation: "find the interface", source },
     }
 }
 
@@ -193,7 +193,7 @@ pub(crate) fn system(operation: &'static str) -> impl FnOnce(io::Error) -> Error
 /// The error of a system call that needs a capability, for an operation.
 pub(crate) fn privileged(
     operation: &'static str,
-    needs: Capability,
+    needs: &'static [Capability],
 ) -> impl FnOnce(io::Error) -> Error {
     move |source| match source.kind() {
         io::ErrorKind::PermissionDenied => Error::Permission { operation, needs },
@@ -204,13 +204,11 @@ pub(crate) fn privileged(
 impl From<xdp::Error> for Error {
     fn from(error: xdp::Error) -> Self {
         match error {
-            xdp::Error::NoSuchInterface { interface, source }
-                if source.raw_os_error() == Some(errno::ENODEV) =>
-            {
-                Self::NoInterface { name: interface }
-            }
-            xdp::Error::InterfaceGone { interface } => Self::InterfaceGone { name: interface },
-            xdp::Error::SameInterface { interface } => Self::SameInterface { name: interface },
+            xdp::Error::System { operation, source } => Self::System { operation, source },
+            xdp::Error::Permission { operation, needs } => Self::Permission { operation, needs },
+            xdp::Error::NoInterface { interface } => Self::NoInterface { interface },
+            xdp::Error::InterfaceGone { interface } => Self::InterfaceGone { interface },
+            xdp::Error::SameInterface { interface } => Self::SameInterface { interface },
             error => Self::Xdp(error),
         }
     }

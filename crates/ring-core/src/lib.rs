@@ -90,6 +90,7 @@ mod filtered;
 mod hardware;
 mod inject;
 mod interruption;
+mod privilege;
 #[cfg(feature = "tokio")]
 mod reactor;
 mod selected;

@@ -111,8 +111,8 @@ impl Hosts {
     /// Without real root it cannot be opened; the test then reports that.
     fn open_xdp(&self, [left, right]: [xdp::SocketBuilder; 2]) -> Result<Bridge> {
         match self.bridge.run(|| Bridge::with_xdp(&left, &right))? {
-            Err(Error::Xdp(xdp::Error::MissingCapability { operation, capabilities, .. })) => {
-                Err(Missing::Privilege { what: operation, privilege: capabilities }.into())
+            Err(Error::Permission { operation, needs }) => {
+                Err(Missing::Privilege { what: operation, privilege: needs[0].name() }.into())
             }
             opened => Ok(opened?),
         }
@@ -507,7 +507,10 @@ fn deleted(over: Over) -> Result {
             Ok(_) => assert!(started.elapsed() < SOON, "{over:?}: nobody says that it has gone"),
         }
     };
-    assert!(matches!(&ended, Error::InterfaceGone { name } if name == "right0"), "{ended:?}");
+    assert!(
+        matches!(&ended, Error::InterfaceGone { interface } if interface == "right0"),
+        "{ended:?}"
+    );
     Ok(())
 }
 
@@ -532,7 +535,10 @@ fn wrong_pairs_are_refused_over_xdp() -> Result {
     let missing = pair("nowhere")?;
     assert!(matches!(missing, Err(Error::NoInterface { .. })), "{missing:?}");
     let same = pair("left0")?;
-    assert!(matches!(&same, Err(Error::SameInterface { name }) if name == "left0"), "{same:?}");
+    assert!(
+        matches!(&same, Err(Error::SameInterface { interface }) if interface == "left0"),
+        "{same:?}"
+    );
     Ok(())
 }
 

@@ -260,6 +260,7 @@ impl Named<'_> {
             // These name it themselves.
             Error::NoInterface { .. }
             | Error::InterfaceGone { .. }
+            | Error::SameInterface { .. }
             | Error::HardwareType { .. } => write!(f, "{}", Chain(source)),
             _ => write!(f, "{}: {}", self.name, Chain(source)),
         }

@@ -85,7 +85,7 @@ impl BridgeBuilder {
         let (left_in, right_in) = (self.capture(&self.left)?, self.capture(&self.right)?);
         let (left_out, right_out) = (self.injector(&self.left)?, self.injector(&self.right)?);
         if left_in.interface_index() == right_in.interface_index() {
-            return Err(Error::SameInterface { name: self.left });
+            return Err(Error::SameInterface { interface: self.left });
         }
         for (capture, injector) in [(&left_in, &right_out), (&right_in, &left_out)] {
             match capture.link_type() {

@@ -341,8 +341,8 @@ impl CaptureBuilder {
         let (index, hardware_type) = self.find_interface()?;
         let link_type = self.link_type(hardware_type)?;
         let request = self.ring_request()?;
-        let socket =
-            PacketSocket::new().map_err(privileged("open a packet socket", Capability::NetRaw))?;
+        let socket = PacketSocket::new()
+            .map_err(privileged("open a packet socket", &[Capability::NetRaw]))?;
 
         socket.set_version(TPACKET_V3).map_err(system("choose version 3 of the packet ring"))?;
         if self.reserve > 0 {
@@ -363,7 +363,7 @@ impl CaptureBuilder {
         if self.lock_memory {
             mapping
                 .lock()
-                .map_err(privileged("lock the packet ring into memory", Capability::IpcLock))?;
+                .map_err(privileged("lock the packet ring into memory", &[Capability::IpcLock]))?;
         }
         let ring =
             Ring::new(mapping, block_size, blocks, Event::new().map_err(system("make an event"))?);
@@ -417,7 +417,7 @@ impl CaptureBuilder {
         let Some(hardware_type) = hardware_type else { return Ok(None) };
         match hardware::of_hardware(hardware_type) {
             LinkType::UNKNOWN => {
-                Err(Error::HardwareType { name: self.interface.clone(), hardware_type })
+                Err(Error::HardwareType { interface: self.interface.clone(), hardware_type })
             }
             link_type => Ok(Some(link_type)),
         }
@@ -463,9 +463,11 @@ impl CaptureBuilder {
         }
         interface::enable_hardware_timestamps(&self.interface).map_err(|source| {
             if source.kind() == io::ErrorKind::PermissionDenied {
-                return privileged("switch hardware time stamps on", Capability::NetAdmin)(source);
+                return privileged("switch hardware time stamps on", &[Capability::NetAdmin])(
+                    source,
+                );
             }
-            Error::NoHardwareTimestamps { name: self.interface.clone(), source }
+            Error::NoHardwareTimestamps { interface: self.interface.clone(), source }
         })?;
         socket.set_timestamping(RAW_HARDWARE).map_err(system("choose hardware time stamps"))
     }
@@ -478,15 +480,15 @@ impl CaptureBuilder {
         if let Some(time) = self.busy_poll {
             let microseconds = int(u32::try_from(time.as_micros()).unwrap_or(u32::MAX));
             let set = socket.set_busy_poll(microseconds);
-            set.map_err(privileged("set busy polling", Capability::NetAdmin))?;
+            set.map_err(privileged("set busy polling", &[Capability::NetAdmin]))?;
         }
         if self.prefer_busy_poll {
             let set = socket.set_prefer_busy_poll(true);
-            set.map_err(privileged("prefer busy polling", Capability::NetAdmin))?;
+            set.map_err(privileged("prefer busy polling", &[Capability::NetAdmin]))?;
         }
         if let Some(packets) = self.busy_poll_budget {
             let set = socket.set_busy_poll_budget(i32::from(packets));
-            set.map_err(privileged("set the budget of busy polling", Capability::NetAdmin))?;
+            set.map_err(privileged("set the budget of busy polling", &[Capability::NetAdmin]))?;
         }
         Ok(())
     }

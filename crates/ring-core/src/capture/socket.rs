@@ -88,7 +88,7 @@ impl CaptureSocket {
         // ENETDOWN is reported both when an interface goes down and when it is deleted. Only a
         // deleted one leaves the socket bound to -1 (`packet_notifier` of af_packet.c).
         if self.socket.bound_interface().map_err(system("ask for the interface"))? < 0 {
-            return Err(Error::InterfaceGone { name: self.interface.clone() });
+            return Err(Error::InterfaceGone { interface: self.interface.clone() });
         }
         match error {
             Ok(()) => Ok(false),

@@ -166,14 +166,14 @@ impl InjectorBuilder {
         let header = match link_type {
             LinkType::ETHERNET => 14,
             LinkType::RAW => 0,
-            _ => return Err(Error::HardwareType { name: self.interface, hardware_type }),
+            _ => return Err(Error::HardwareType { interface: self.interface, hardware_type }),
         };
         let limits =
             Limits { header, least: header.max(1), plain: mtu + header, offloads: self.offloads };
         let longest = limits.tagged().max(if self.offloads { LONGEST } else { 0 });
 
-        let socket =
-            PacketSocket::new().map_err(privileged("open a packet socket", Capability::NetRaw))?;
+        let socket = PacketSocket::new()
+            .map_err(privileged("open a packet socket", &[Capability::NetRaw]))?;
         if self.qdisc_bypass {
             socket.set_qdisc_bypass(true).map_err(system("send past the queueing discipline"))?;
         }

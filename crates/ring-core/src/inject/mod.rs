@@ -305,7 +305,7 @@ impl Injector {
                     }
                 }
                 Some(ENXIO) => {
-                    return Err(Error::InterfaceGone { name: self.interface.clone() });
+                    return Err(Error::InterfaceGone { interface: self.interface.clone() });
                 }
                 // These concern the frame itself and will not change, so the frame makes way for
                 // those behind it.

@@ -3,7 +3,7 @@
 use ring_sys::interface;
 
 use super::builder::{Direction, SocketBuilder};
-use super::error::Error;
+use super::error::{Error, no_interface};
 use super::program::find;
 use super::sender::Sender;
 use super::socket::Socket;
@@ -71,8 +71,7 @@ struct Queues {
 
 impl Queues {
     fn of(name: &str) -> Result<Self, Error> {
-        let found = interface::find(name)
-            .map_err(|source| Error::NoSuchInterface { interface: name.to_owned(), source })?;
+        let found = interface::find(name).map_err(no_interface(name))?;
         let (receive, send) = found.queues;
         let receive = receive.max(1);
         Ok(Self { receive, send: if send == 0 { receive } else { send } })

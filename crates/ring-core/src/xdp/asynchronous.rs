@@ -9,6 +9,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::coop;
 
 use super::batch::Batch;
+use super::builder::Direction;
 use super::error::Error;
 use super::poll::Woken;
 use super::sender::Sender;
@@ -129,7 +130,10 @@ impl AsyncSocket {
         let reactor = match self.reactor.take() {
             Some(reactor) => reactor,
             None => {
-                let descriptor = self.socket.readiness().ok_or(Error::WrongDirection("receive"))?;
+                let descriptor = self
+                    .socket
+                    .readiness()
+                    .ok_or(Error::WrongDirection { direction: Direction::Receive })?;
                 reactor::enter(descriptor, Interest::READABLE)?
             }
         };

@@ -24,6 +24,7 @@ pub enum Direction {
 
 /// The use of zero-copy, in which the device accesses the frames directly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ZeroCopy {
     /// If the driver supports it; [`Outcome::zero_copy`](super::Outcome::zero_copy) shows the
     /// result.
@@ -37,6 +38,7 @@ pub enum ZeroCopy {
 
 /// The use of multi-buffer packets, which span frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum MultiBuffer {
     /// If packets longer than a frame are expected (by the MTU or in generic mode), the kernel
     /// supports it (Linux 6.6), and zero-copy is not required.

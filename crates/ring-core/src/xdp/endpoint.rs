@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 
+use ring_sys::capability::Capability;
 use ring_sys::errno;
 use ring_sys::packet::PacketSocket;
 use ring_sys::packet::abi::{PACKET_MR_PROMISC, PacketMreq};
@@ -51,7 +52,8 @@ pub(crate) struct Promiscuous {
 
 impl Promiscuous {
     pub(crate) fn join(interface: u32) -> Result<Self, Error> {
-        let failed = |source| explain("switching promiscuous mode on", "cap_net_raw", None, source);
+        let failed =
+            |source| explain("switch promiscuous mode on", &[Capability::NetRaw], None, source);
         let socket = PacketSocket::new().map_err(failed)?;
         let request = PacketMreq {
             mr_ifindex: interface as i32,
@@ -118,7 +120,7 @@ impl Endpoint {
                 // The wake-up was not needed or not possible now. The flag stays set then, and the
                 // next wait tries again.
                 Some(errno::EAGAIN | errno::EBUSY | errno::ENOBUFS) => Ok(()),
-                _ => Err(self.failure("receiving", source)),
+                _ => Err(self.failure("receive packets", source)),
             },
             Ok(()) => Ok(()),
         }

@@ -3,9 +3,12 @@
 use std::io;
 
 use ring_sys::bpf::LoadError;
+use ring_sys::capability::Capability;
 use ring_sys::errno;
 
+use super::builder::Direction;
 use super::program::Mode;
+use crate::privilege::Needs;
 
 /// The error type of AF_XDP operations.
 #[derive(Debug, thiserror::Error)]
@@ -19,15 +22,13 @@ pub enum Error {
         /// The kernel's error.
         source: io::Error,
     },
-    /// The process lacks a privilege.
-    #[error("{operation} needs {capabilities}: run as root, or `setcap {}=ep PROGRAM`", .capabilities.replace(" and ", ","))]
-    MissingCapability {
+    /// A system call was refused because a capability is missing.
+    #[error("{operation}: needs {}", Needs(needs))]
+    Permission {
         /// The operation that failed.
         operation: &'static str,
-        /// The needed capabilities, in the form that `setcap` takes.
-        capabilities: &'static str,
-        /// The kernel's error.
-        source: io::Error,
+        /// The capabilities that it needs.
+        needs: &'static [Capability],
     },
     /// The kernel is too old for a requested feature.
     #[error("{feature} needs Linux {needs}, and this is {have}")]
@@ -42,13 +43,11 @@ pub enum Error {
     /// The kernel was built without AF_XDP.
     #[error("this kernel was built without AF_XDP (CONFIG_XDP_SOCKETS)")]
     NotBuilt,
-    /// There is no such interface.
-    #[error("look for the interface {interface}")]
-    NoSuchInterface {
+    /// There is no interface of this name in this network namespace.
+    #[error("there is no interface {interface:?}; `ip link` lists those of this network namespace")]
+    NoInterface {
         /// The requested name.
         interface: String,
-        /// The kernel's error.
-        source: io::Error,
     },
     /// The interface has no such queue.
     #[error("{interface} has no queue {queue}, it has {queues} (`ethtool -l {interface}`)")]
@@ -75,7 +74,9 @@ pub enum Error {
     },
     /// The interface's driver does not support a required feature.
     #[error(
-        "the driver of {interface} ({}) has no {what}; {hint}", driver.as_deref().unwrap_or("unknown")
+        "the driver of {interface} ({}) has no {feature}; {}",
+        driver.as_deref().unwrap_or("unknown"),
+        feature.advice()
     )]
     NoDriverSupport {
         /// The interface's name.
@@ -83,9 +84,7 @@ pub enum Error {
         /// The driver's name, if the kernel reports it.
         driver: Option<String>,
         /// The missing feature.
-        what: &'static str,
-        /// Advice on what to do.
-        hint: &'static str,
+        feature: DriverFeature,
     },
     /// The MTU is too large for the driver with this program.
     #[error(
@@ -135,30 +134,40 @@ pub enum Error {
     },
     /// This process has attached a program to the interface that differs from the requested one.
     #[error(
-        "this process has a program on {interface} with another {difference}: sockets on one interface share one program"
+        "this process has a program on {interface} with another {difference}; sockets on one interface share one program"
     )]
     ProgramDiffers {
         /// The interface's name.
         interface: String,
         /// The difference.
-        difference: &'static str,
+        difference: ProgramDifference,
     },
     /// The filter cannot be compiled into an XDP program.
-    #[error("the filter as a part of an XDP program")]
+    #[error("compile the filter into an XDP program")]
     Filter(#[source] packet_filter::CompileError),
     /// The kernel refused the program.
     #[error("load the XDP program")]
     Program(#[source] LoadError),
-    /// A number is invalid.
-    #[error("{what} of {value} is not possible: {rule}")]
+    /// A size or a number of a ring or of packet memory is invalid.
+    #[error("{problem}, not {value}")]
     Geometry {
-        /// A description of the number.
-        what: &'static str,
-        /// Its value.
+        /// The invalid value.
         value: u64,
-        /// The valid values.
-        rule: &'static str,
+        /// The number that has the value, and the valid ones.
+        problem: GeometryProblem,
     },
+    /// Zero-copy was required with [unaligned](super::UmemConfig::unaligned) frames.
+    #[error("unaligned frames are always copied, so zero-copy cannot be required")]
+    UnalignedZeroCopy,
+    /// A socket's [`key`](super::SocketBuilder::key) exceeds the map of sockets.
+    #[error("the map of sockets has no entry {key}: keys are below its number of entries")]
+    KeyOutOfRange {
+        /// The requested key.
+        key: u32,
+    },
+    /// The map given for sockets has another type than `XSKMAP`.
+    #[error("the map of sockets has another type than XSKMAP")]
+    NotASocketMap,
     /// The memory has fewer frames left than the socket needs.
     #[error("the packet memory has {left} frames left, and the socket needs {needed}")]
     TooFewFrames {
@@ -168,7 +177,7 @@ pub enum Error {
         needed: usize,
     },
     /// Too many queues have used one packet memory.
-    #[error("a packet memory is good for {limit} queues, one after another")]
+    #[error("a packet memory can be used by {limit} queues in all, one after another")]
     TooManySockets {
         /// The maximum.
         limit: u16,
@@ -187,8 +196,8 @@ pub enum Error {
         /// Entries of the ring.
         size: u32,
     },
-    /// The interface was removed while the socket was open.
-    #[error("{interface} has gone")]
+    /// The interface was deleted while it was in use.
+    #[error("the interface {interface} was deleted")]
     InterfaceGone {
         /// The interface's name.
         interface: String,
@@ -200,13 +209,19 @@ pub enum Error {
         interface: String,
     },
     /// A packet is too long to be sent.
-    #[error("a packet of {len} bytes, where at most {limit} can be sent")]
+    #[error("the packet has {len} bytes, and at most {limit} can be sent")]
     PacketTooLong {
         /// Its length in bytes.
         len: usize,
         /// The maximum in bytes.
         limit: usize,
     },
+    /// A packet without bytes cannot be sent.
+    #[error("the packet is empty")]
+    EmptyPacket,
+    /// A packet was to be sent before the last frame of the previous one.
+    #[error("the previous packet is incomplete: its last frame continues")]
+    IncompletePacket,
     /// A frame belongs to another packet memory than the socket's.
     #[error("the frame belongs to another packet memory than the socket's")]
     ForeignFrame,
@@ -216,8 +231,72 @@ pub enum Error {
     )]
     NoMetadata,
     /// The socket was opened only for the other direction.
-    #[error("the socket does not {0}")]
-    WrongDirection(&'static str),
+    #[error("the socket does not {}", if *direction == Direction::Send { "send" } else { "receive" })]
+    WrongDirection {
+        /// The direction that is missing.
+        direction: Direction,
+    },
+}
+
+/// A number that is invalid, and the valid ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GeometryProblem {
+    /// The number of entries of a ring.
+    #[error("the number of ring entries must be a power of two up to 1048576")]
+    RingSize,
+    /// The number of frames of a packet memory.
+    #[error("the number of frames must be from 1 to 16777216")]
+    Frames,
+    /// The size of aligned frames.
+    #[error("the frame size must be 2048 or 4096 bytes")]
+    FrameSize,
+    /// The size of [unaligned](super::UmemConfig::unaligned) frames.
+    #[error("the frame size must be a multiple of 64 from 2048 to 4096 bytes")]
+    UnalignedFrameSize,
+    /// The headroom of a frame.
+    #[error("the headroom must leave 320 bytes of a frame")]
+    Headroom,
+}
+
+/// A feature that a driver may not support.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DriverFeature {
+    /// Programs in the driver.
+    #[error("XDP in native mode")]
+    NativeMode,
+    /// Programs in the driver with the current number of receive queues.
+    #[error("XDP in native mode with so few receive queues")]
+    NativeQueues,
+    /// Sockets whose frames the device accesses directly.
+    #[error("AF_XDP without copying")]
+    ZeroCopy,
+}
+
+impl DriverFeature {
+    /// The way to do without the feature.
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::NativeMode => "attach the program in generic mode or automatically",
+            Self::NativeQueues => {
+                "give it as many as its peer sends with (`ethtool -L`), or attach the program in generic mode or automatically"
+            }
+            Self::ZeroCopy => "let packets be copied",
+        }
+    }
+}
+
+/// The difference between an attached program and a requested one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProgramDifference {
+    /// It redirects other packets.
+    #[error("filter")]
+    Filter,
+    /// It runs in another mode.
+    #[error("mode")]
+    Mode,
 }
 
 /// A version of Linux.
@@ -253,17 +332,26 @@ impl std::fmt::Display for KernelVersion {
     }
 }
 
+/// The error of looking up an interface: it does not exist, or the lookup failed.
+pub(crate) fn no_interface(name: &str) -> impl FnOnce(io::Error) -> Error {
+    move |source| match source.raw_os_error() {
+        Some(errno::ENODEV) => Error::NoInterface { interface: name.to_owned() },
+        _ if source.kind() == io::ErrorKind::NotFound => {
+            Error::NoInterface { interface: name.to_owned() }
+        }
+        _ => Error::System { operation: "find the interface", source },
+    }
+}
+
 /// Converts an error of a system call. Recognises a missing privilege and a kernel that is too old.
 pub(crate) fn explain(
     operation: &'static str,
-    capabilities: &'static str,
+    needs: &'static [Capability],
     since: Option<(&'static str, KernelVersion)>,
     source: io::Error,
 ) -> Error {
     match source.raw_os_error() {
-        Some(errno::EPERM | errno::EACCES) => {
-            Error::MissingCapability { operation, capabilities, source }
-        }
+        Some(errno::EPERM | errno::EACCES) => Error::Permission { operation, needs },
         _ => match (since, KernelVersion::running()) {
             (Some((feature, needs)), Ok(have)) if have < needs => {
                 Error::KernelTooOld { feature, needs, have }
@@ -302,11 +390,12 @@ mod tests {
         let error = |number| io::Error::from_raw_os_error(number);
         let old = KernelVersion::new(u16::MAX, 0);
         let since = Some(("time travel", old));
-        let explained = explain("bind", "cap_net_raw and cap_bpf", since, error(22));
+        let needs = &[Capability::NetRaw, Capability::Bpf];
+        let explained = explain("bind", needs, since, error(22));
         assert!(matches!(explained, Error::KernelTooOld { needs, .. } if needs == old));
-        let explained = explain("bind", "cap_net_raw and cap_bpf", since, error(1));
-        assert!(explained.to_string().contains("setcap cap_net_raw,cap_bpf=ep"), "{explained}");
-        let explained = explain("bind", "cap_net_raw", None, error(22));
+        let explained = explain("bind", needs, since, error(1));
+        assert!(explained.to_string().contains("setcap cap_net_raw,cap_bpf+ep"), "{explained}");
+        let explained = explain("bind", needs, None, error(22));
         assert!(matches!(explained, Error::System { .. }));
     }
 }

@@ -71,7 +71,7 @@ pub use self::batch::Batch;
 pub use self::builder::{Direction, MultiBuffer, SocketBuilder, ZeroCopy};
 pub use self::completions::SendTimestamp;
 pub(crate) use self::error::unless_down;
-pub use self::error::{Error, KernelVersion};
+pub use self::error::{DriverFeature, Error, GeometryProblem, KernelVersion, ProgramDifference};
 pub use self::frame::Frame;
 pub use self::group::Group;
 pub use self::mtu::{MtuReports, RaisedMtu};

@@ -5,6 +5,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ring_sys::capability::Capability;
 use ring_sys::errno;
 use ring_sys::interface::{self, Interface};
 use ring_sys::packet::PacketSocket;
@@ -18,7 +19,7 @@ use super::builder::{Direction, MultiBuffer, SocketBuilder, ZeroCopy};
 use super::completions::Completions;
 use super::cursor::RingSide;
 use super::endpoint::{Endpoint, Promiscuous};
-use super::error::{Error, KernelVersion, explain};
+use super::error::{DriverFeature, Error, GeometryProblem, KernelVersion, explain, no_interface};
 use super::fill::Fill;
 use super::memory::Holder;
 use super::mtu::Mtu;
@@ -54,29 +55,22 @@ impl SocketBuilder {
     /// kernel, a free queue, or memory that may be locked.
     pub fn open(&self) -> Result<Socket, Error> {
         let index = find(&self.interface)?;
-        let found = interface::find(&self.interface).map_err(|source| Error::NoSuchInterface {
-            interface: self.interface.clone(),
-            source,
-        })?;
+        let found = interface::find(&self.interface).map_err(no_interface(&self.interface))?;
         let queues = found.queues.0.max(found.queues.1);
         // If the number of queues is unknown, the kernel checks the queue.
         if self.queue >= queues && queues > 0 {
             let interface = self.interface.clone();
             return Err(Error::NoSuchQueue { interface, queue: self.queue, queues });
         }
-        check("a number of ring entries", self.ring_size.into(), {
-            let fits = self.ring_size.is_power_of_two() && self.ring_size <= 1 << 20;
-            fits.then_some(()).ok_or("a power of two up to 1048576")
-        })?;
+        let fits = self.ring_size.is_power_of_two() && self.ring_size <= 1 << 20;
+        check(GeometryProblem::RingSize, self.ring_size, fits)?;
         let umem = match &self.umem {
             Some(umem) => umem.clone(),
             None => self.memory.allocate_for(Some(found.mtu))?,
         };
-        check("a frame size", umem.frame_size().into(), {
-            let apart = umem.shared.memory.layout().unaligned;
-            let fits = !apart || self.zero_copy != ZeroCopy::Required;
-            fits.then_some(()).ok_or("unaligned frames are always copied")
-        })?;
+        if umem.shared.memory.layout().unaligned && self.zero_copy == ZeroCopy::Required {
+            return Err(Error::UnalignedZeroCopy);
+        }
         let receives = self.direction != Direction::Send;
         let fill_target = if receives { self.fill(&umem)? } else { 0 };
         // The program is attached first, because its mode decides if packets may be longer than a
@@ -99,11 +93,12 @@ impl SocketBuilder {
         if zero_copy {
             bound.rings.set_zero_copy();
         }
-        let interruption =
-            Interruption::new().map_err(|source| Error::System { operation: "eventfd", source })?;
+        let interruption = Interruption::new()
+            .map_err(|source| Error::System { operation: "make an event", source })?;
         let promiscuous = if self.promiscuous { Some(Promiscuous::join(index)?) } else { None };
-        let control = PacketSocket::new()
-            .map_err(|source| explain("opening a packet socket", "cap_net_raw", None, source))?;
+        let control = PacketSocket::new().map_err(|source| {
+            explain("open a packet socket", &[Capability::NetRaw], None, source)
+        })?;
         // Entered last. The kernel drops packets that are redirected to a socket which is not bound
         // yet (`xsk_rcv_check`), while without an entry they reach the host.
         let entry = match &program {
@@ -115,7 +110,7 @@ impl SocketBuilder {
             .memory
             .returns
             .join()
-            .map_err(|source| Error::System { operation: "eventfd", source })?;
+            .map_err(|source| Error::System { operation: "make an event", source })?;
         if receives && !bound.rings.receiver_came() {
             umem.shared.memory.returns.leave(&waiter);
             bound.rings.fill.want_less(bound.share);
@@ -178,7 +173,7 @@ impl SocketBuilder {
         self.make_rings(&socket, same.is_none())?;
         let offsets = socket
             .offsets()
-            .map_err(|source| explain("making the rings", "cap_net_raw", since, source))?;
+            .map_err(|source| explain("make the rings", &[Capability::NetRaw], since, source))?;
         let map_used = |used: bool, ring, offsets: &XdpRingOffset, side| {
             used.then(|| map::<XdpDesc>(&socket, ring, offsets, side, self.ring_size)).transpose()
         };
@@ -252,12 +247,8 @@ impl SocketBuilder {
                 queue: self.queue,
                 waited: Duration::ZERO,
             },
-            Some(errno::E2BIG) => Error::Geometry {
-                what: "a number in the map of sockets",
-                value: key.into(),
-                rule: "it must be below the number of the map's entries",
-            },
-            _ => Error::System { operation: "entering the socket", source },
+            Some(errno::E2BIG) => Error::KeyOutOfRange { key },
+            _ => Error::System { operation: "enter the socket into the map", source },
         })
     }
 
@@ -272,7 +263,7 @@ impl SocketBuilder {
 
     /// Creates the socket's rings, and those of the queue if it is the first on it.
     fn make_rings(&self, socket: &xdp::Socket, first: bool) -> Result<(), Error> {
-        let system = |source| Error::System { operation: "making the rings", source };
+        let system = |source| Error::System { operation: "make the rings", source };
         if first {
             let [fill, completion] = self.queue_ring_sizes();
             socket.set_ring(xdp::Ring::Fill, fill).map_err(system)?;
@@ -298,14 +289,14 @@ impl SocketBuilder {
                     _ => Error::NotBuilt,
                 }
             }
-            _ => explain("opening an AF_XDP socket", "cap_net_raw", None, source),
+            _ => explain("open an AF_XDP socket", &[Capability::NetRaw], None, source),
         })?;
         if let Some((time, packets)) = self.busy_poll {
             let microseconds = i32::try_from(time.as_micros()).unwrap_or(i32::MAX);
             let since = Some(("preferred busy polling", KernelVersion::new(5, 11)));
-            socket
-                .set_busy_poll(microseconds, packets.into())
-                .map_err(|source| explain("busy polling", "cap_net_admin", since, source))?;
+            socket.set_busy_poll(microseconds, packets.into()).map_err(|source| {
+                explain("set busy polling", &[Capability::NetAdmin], since, source)
+            })?;
         }
         Ok(socket)
     }
@@ -394,8 +385,7 @@ impl SocketBuilder {
                 Error::NoDriverSupport {
                     interface: self.interface.clone(),
                     driver: driver(),
-                    what: "AF_XDP without copying",
-                    hint: "let packets be copied",
+                    feature: DriverFeature::ZeroCopy,
                 }
             }
             // bind(2) returns EINVAL for a queue that does not exist, among other causes. An
@@ -405,7 +395,7 @@ impl SocketBuilder {
                 Error::NoSuchQueue { interface, queue, queues: 1 }
             }
             Some(errno::ENETDOWN) => {
-                Error::System { operation: "binding the socket (the interface is down)", source }
+                Error::System { operation: "bind the socket (the interface is down)", source }
             }
             _ => {
                 let since = if shared {
@@ -415,7 +405,7 @@ impl SocketBuilder {
                 } else {
                     self.need_wakeup.then_some(("XDP_USE_NEED_WAKEUP", KernelVersion::new(5, 4)))
                 };
-                explain("binding the socket", "cap_net_raw", since, source)
+                explain("bind the socket", &[Capability::NetRaw], since, source)
             }
         }
     }
@@ -432,7 +422,7 @@ fn map<T: Copy>(
     side: RingSide,
     size: u32,
 ) -> Result<Ring<T>, Error> {
-    let failed = |source| Error::System { operation: "mapping a ring", source };
+    let failed = |source| Error::System { operation: "map a ring", source };
     let mapping = socket.map_ring(which, Ring::<T>::len(offsets, size)).map_err(failed)?;
     // The kernel never returns offsets outside of the mapping.
     Ring::new(mapping, offsets, side, size).ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))

@@ -101,7 +101,7 @@ impl Receiver {
         watch
             .poller
             .wait(Some(Duration::ZERO), seen)
-            .map_err(|source| Error::System { operation: "epoll_wait", source })?;
+            .map_err(|source| Error::System { operation: "wait for packets", source })?;
         if ticked {
             watch.ticker.take();
             self.endpoint.look()?;
@@ -313,9 +313,8 @@ impl Receiver {
         if let Some(watch) = self.poller.get() {
             return Ok(&watch.poller);
         }
-        let watch = self
-            .watch()
-            .map_err(|source| Error::System { operation: "make a set to wait with", source })?;
+        let watch =
+            self.watch().map_err(|source| Error::System { operation: "make a poller", source })?;
         Ok(&self.poller.get_or_init(|| watch).poller)
     }
 
@@ -333,5 +332,5 @@ impl Receiver {
 }
 
 fn poll_failed(source: io::Error) -> Error {
-    Error::System { operation: "poll", source }
+    Error::System { operation: "wait for an event", source }
 }

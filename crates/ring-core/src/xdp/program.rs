@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use ring_sys::bpf::abi::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 use ring_sys::bpf::{self, LoadError, Map, MapKind, ProgramKind, XdpLink};
+use ring_sys::capability::Capability;
 use ring_sys::errno;
 use ring_sys::interface;
 use ring_sys::xdp::attachment;
 
 use super::assembly;
-use super::error::{Error, KernelVersion, explain};
+use super::error::{DriverFeature, Error, KernelVersion, ProgramDifference, explain, no_interface};
 use super::steering::Steering;
 
 /// The hook at which a program runs.
@@ -80,7 +81,7 @@ pub(crate) struct Entry {
     is_set: AtomicBool,
 }
 
-const CAPABILITIES: &str = "cap_net_admin and cap_bpf";
+const NEEDS: &[Capability] = &[Capability::NetAdmin, Capability::Bpf];
 const LINKS: (&str, KernelVersion) = ("attaching XDP programs by a link", KernelVersion::new(5, 9));
 /// Minimum number of entries of a map, since interfaces may get more queues while it is in use.
 const LEAST_ENTRIES: u32 = 256;
@@ -100,7 +101,7 @@ impl Place {
         // Interface indexes are unique only within a network namespace, and each thread may be in
         // another one.
         let metadata = std::fs::metadata("/proc/thread-self/ns/net").map_err(|source| {
-            Error::System { operation: "looking at the network namespace", source }
+            Error::System { operation: "look up the network namespace", source }
         })?;
         Ok(Self { namespace: (metadata.dev(), metadata.ino()), interface })
     }
@@ -119,7 +120,7 @@ impl Program {
     /// their queues. The map must be an XSKMAP.
     ///
     /// # Errors
-    /// [`Error::Geometry`] for another kind of map.
+    /// [`Error::NotASocketMap`] for another kind of map.
     pub fn of_map(sockets: OwnedFd) -> Result<Self, Error> {
         Self::foreign(sockets, None, None)
     }
@@ -180,7 +181,7 @@ impl Program {
         }
         let queues = interface::find(name).map_or(1, |found| found.queues.0);
         let sockets = Map::new(MapKind::XskMap, 4, queues.max(LEAST_ENTRIES), "ringtap_sockets")
-            .map_err(|source| explain("making a map of sockets", CAPABILITIES, None, source))?;
+            .map_err(|source| explain("make a map of sockets", NEEDS, None, source))?;
         let steering = wanted.steering.as_ref().map_or(&[][..], |steering| &steering.code);
         let program = load(&assembly::redirect(sockets.as_fd(), steering))?;
         let (link, mode, native_refused) =
@@ -208,11 +209,11 @@ impl Program {
         let differs =
             |difference| Err(Error::ProgramDiffers { interface: name.to_owned(), difference });
         if self.attached.steering != wanted.steering {
-            return differs("filter");
+            return differs(ProgramDifference::Filter);
         }
         match (wanted.attach, self.attached.mode) {
             (Attach::Native, Some(Mode::Generic)) | (Attach::Generic, Some(Mode::Native)) => {
-                differs("mode")
+                differs(ProgramDifference::Mode)
             }
             _ => Ok(()),
         }
@@ -222,13 +223,9 @@ impl Program {
         let sockets = Map::from_descriptor(sockets);
         let kind = sockets
             .kind()
-            .map_err(|source| Error::System { operation: "looking at the map", source })?;
+            .map_err(|source| Error::System { operation: "look up the map", source })?;
         if kind != Some(MapKind::XskMap) {
-            return Err(Error::Geometry {
-                what: "a map of sockets",
-                value: 0,
-                rule: "its type must be XSKMAP",
-            });
+            return Err(Error::NotASocketMap);
         }
         let attached = Attached { link, sockets, mode, native_refused: None, steering: None };
         Ok(Self { attached: Arc::new(attached) })
@@ -285,8 +282,7 @@ impl Mode {
 }
 
 pub(crate) fn find(name: &str) -> Result<u32, Error> {
-    interface::index(name)
-        .map_err(|source| Error::NoSuchInterface { interface: name.to_owned(), source })
+    interface::index(name).map_err(no_interface(name))
 }
 
 pub(super) fn load(code: &[bpf::Instruction]) -> Result<bpf::Program, Error> {
@@ -296,7 +292,7 @@ pub(super) fn load(code: &[bpf::Instruction]) -> Result<bpf::Program, Error> {
     load(true).or_else(|_| load(false)).map_err(|error| {
         let LoadError { source, log } = error;
         match source.raw_os_error() {
-            Some(errno::EPERM) => explain("loading the program", CAPABILITIES, None, source),
+            Some(errno::EPERM) => explain("load the XDP program", NEEDS, None, source),
             _ => Error::Program(LoadError { source, log }),
         }
     })
@@ -342,14 +338,12 @@ fn attach_program(
             Some(errno::EOPNOTSUPP) => Error::NoDriverSupport {
                 interface: name.to_owned(),
                 driver: interface::find(name).ok().and_then(|found| found.driver),
-                what: "XDP in native mode",
-                hint: "use generic mode, or leave the choice to us",
+                feature: DriverFeature::NativeMode,
             },
             Some(errno::ENOSPC) => Error::NoDriverSupport {
                 interface: name.to_owned(),
                 driver: interface::find(name).ok().and_then(|found| found.driver),
-                what: "XDP in native mode with so few receive queues",
-                hint: "give it as many as its peer sends with (`ethtool -L`), use generic mode, or leave the choice to us",
+                feature: DriverFeature::NativeQueues,
             },
             Some(errno::ERANGE | errno::EINVAL)
                 if interface::mtu(name).is_ok_and(|mtu| mtu > 3000) =>
@@ -370,7 +364,7 @@ fn attach_in(
     mode: Mode,
     replace: bool,
 ) -> Result<XdpLink, Error> {
-    let operation = "attaching the program";
+    let operation = "attach the XDP program";
     let started = Instant::now();
     let mut replaced = false;
     loop {
@@ -384,7 +378,7 @@ fn attach_in(
             // These errors depend on the driver, so the caller examines them.
             return Err(match source.raw_os_error() {
                 Some(errno::EOPNOTSUPP | errno::ERANGE) => Error::System { operation, source },
-                _ => explain(operation, CAPABILITIES, Some(LINKS), source),
+                _ => explain(operation, NEEDS, Some(LINKS), source),
             });
         }
         match present(index) {
@@ -429,8 +423,14 @@ fn is_ours(id: u32) -> bool {
 
 /// Detaches a program from an interface, with or without a link.
 fn remove(index: u32, mode: Mode, id: u32) -> Result<(), Error> {
-    let failed =
-        |source| explain("removing the program", "cap_net_admin and cap_sys_admin", None, source);
+    let failed = |source| {
+        explain(
+            "remove the XDP program",
+            &[Capability::NetAdmin, Capability::SysAdmin],
+            None,
+            source,
+        )
+    };
     for link in bpf::xdp_links().map_err(failed)? {
         if link.information().is_ok_and(|information| information.program == id) {
             return link.detach().map_err(failed);

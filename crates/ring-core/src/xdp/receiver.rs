@@ -140,9 +140,10 @@ impl Receiver {
     /// If the kernel refuses to report them.
     pub fn receiver_statistics(&self) -> Result<ReceiverStatistics, Error> {
         let kernel = match &self.endpoint.socket {
-            Some(socket) => socket
-                .statistics()
-                .map_err(|source| Error::System { operation: "XDP_STATISTICS", source })?,
+            Some(socket) => socket.statistics().map_err(|source| Error::System {
+                operation: "read the socket's statistics",
+                source,
+            })?,
             None => Default::default(),
         };
         // Drops may be due to a raised MTU, so check it.

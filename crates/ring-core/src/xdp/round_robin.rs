@@ -7,6 +7,7 @@ use std::time::Duration;
 use ring_sys::event::Poller;
 
 use super::batch::Batch;
+use super::builder::Direction;
 use super::error::{Error, unless_down};
 use super::poll::{STARVED, Woken};
 use super::socket::Socket;
@@ -38,8 +39,8 @@ pub(crate) enum Turn {
 
 impl RoundRobin {
     pub(crate) fn new() -> Result<Self, Error> {
-        let interruption =
-            Interruption::new().map_err(|source| Error::System { operation: "eventfd", source })?;
+        let interruption = Interruption::new()
+            .map_err(|source| Error::System { operation: "make an event", source })?;
         Ok(Self { next: 0, number: 1, interruption, poller: OnceCell::new() })
     }
 
@@ -87,7 +88,7 @@ impl RoundRobin {
             }
             self.poller(sockets)?
                 .wait(limit, |_| {})
-                .map_err(|source| Error::System { operation: "epoll_wait", source })?;
+                .map_err(|source| Error::System { operation: "wait for packets", source })?;
         }
     }
 
@@ -111,7 +112,7 @@ impl RoundRobin {
         if let Some(poller) = self.poller.get() {
             return Ok(poller);
         }
-        let failed = |source| Error::System { operation: "epoll", source };
+        let failed = |source| Error::System { operation: "watch a descriptor", source };
         let poller = Poller::new().map_err(failed)?;
         poller.add_edge(self.interruption.as_fd(), 0).map_err(failed)?;
         add(&poller, sockets)?;
@@ -121,10 +122,13 @@ impl RoundRobin {
 
 fn add(poller: &Poller, sockets: &[Socket]) -> Result<(), Error> {
     for socket in sockets {
-        let receiver = socket.receiver.as_ref().ok_or(Error::WrongDirection("receive"))?;
+        let receiver = socket
+            .receiver
+            .as_ref()
+            .ok_or(Error::WrongDirection { direction: Direction::Receive })?;
         poller
             .add_edge(receiver.poller()?.as_fd(), 1)
-            .map_err(|source| Error::System { operation: "epoll", source })?;
+            .map_err(|source| Error::System { operation: "watch a descriptor", source })?;
     }
     Ok(())
 }

@@ -64,7 +64,16 @@ pub enum RejectReason {
 }
 
 /// Options for a packet to be sent.
+///
+/// ```
+/// use ring_core::xdp;
+///
+/// // UDP over IPv4 in Ethernet: the header starts at byte 34, with its checksum 6 bytes later.
+/// let request = xdp::SendRequest::new().checksum(34, 6).timestamp();
+/// assert_eq!(request.checksum, Some((34, 6)));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SendRequest {
     /// The checksum to compute: the offset of the covered bytes, and the offset of the checksum
     /// within them (34 and 6 for UDP over IPv4 in Ethernet). Its place must contain the sum of the
@@ -102,6 +111,29 @@ const HANDFUL: usize = 64;
 /// Maximum number of frames per packet in copy mode; the kernel refuses more (`xsk_build_skb`: one,
 /// and `MAX_SKB_FRAGS`).
 const MOST_PIECES: usize = 18;
+
+impl SendRequest {
+    /// Requests nothing yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { checksum: None, timestamp: false }
+    }
+
+    /// Requests a checksum of the bytes from `start` on, in bytes from the packet's start, to be
+    /// written `offset` bytes after `start`; see the field of this name.
+    #[must_use]
+    pub const fn checksum(mut self, start: u16, offset: u16) -> Self {
+        self.checksum = Some((start, offset));
+        self
+    }
+
+    /// Requests a report of the send time, see [`Sender::next_timestamp`].
+    #[must_use]
+    pub const fn timestamp(mut self) -> Self {
+        self.timestamp = true;
+        self
+    }
+}
 
 impl Sender {
     pub(crate) fn new(tx: Ring<XdpDesc>, endpoint: Arc<Endpoint>) -> Self {
@@ -204,9 +236,11 @@ impl Sender {
         if len > limit {
             return Err(Error::PacketTooLong { len, limit });
         }
-        if len == 0 || self.continues {
-            let rule = "at least 1 byte, and not within another packet";
-            return Err(Error::Geometry { what: "a packet", value: len as u64, rule });
+        if len == 0 {
+            return Err(Error::EmptyPacket);
+        }
+        if self.continues {
+            return Err(Error::IncompletePacket);
         }
         let frames = len.div_ceil(room);
         if self.tx_room(frames as u32)? < frames as u32 {
@@ -274,7 +308,7 @@ impl Sender {
                 match source.raw_os_error() {
                     // More is queued than the kernel sends per call, or there is no room somewhere.
                     Some(errno::EAGAIN | errno::EBUSY | errno::ENOBUFS) => {}
-                    _ => return Err(endpoint.failure("sending", source)),
+                    _ => return Err(endpoint.failure("send packets", source)),
                 }
             }
             let now = self.outstanding()?;
@@ -337,8 +371,10 @@ impl Sender {
                 // poll(2) reports room in the send ring only (`xsk_poll`). If a free frame is
                 // missing instead, it would return at once, each time.
                 Some(descriptor) if !room => {
-                    let [ready] = event::poll([(descriptor, WRITABLE)], Some(pause))
-                        .map_err(|source| Error::System { operation: "poll", source })?;
+                    let [ready] =
+                        event::poll([(descriptor, WRITABLE)], Some(pause)).map_err(|source| {
+                            Error::System { operation: "wait for an event", source }
+                        })?;
                     if ready & FAILED != 0 {
                         endpoint.take_error()?;
                     }
@@ -364,9 +400,10 @@ impl Sender {
     /// If the kernel refuses to report them.
     pub fn sender_statistics(&self) -> Result<SenderStatistics, Error> {
         let kernel = match &self.endpoint.socket {
-            Some(socket) => socket
-                .statistics()
-                .map_err(|source| Error::System { operation: "XDP_STATISTICS", source })?,
+            Some(socket) => socket.statistics().map_err(|source| Error::System {
+                operation: "read the socket's statistics",
+                source,
+            })?,
             None => Default::default(),
         };
         Ok(SenderStatistics {
@@ -438,8 +475,7 @@ impl Sender {
         let (start, len) = (frame.start(), frame.len() as u32);
         // The kernel refuses an empty descriptor, and its frame would be lost.
         if len == 0 {
-            let error = Error::Geometry { what: "a packet", value: 0, rule: "at least 1 byte" };
-            return Err(reject(frame, error));
+            return Err(reject(frame, Error::EmptyPacket));
         }
         if let Some(lease) = frame.into_lease() {
             let options = options | if continues { XDP_PKT_CONTD } else { 0 };

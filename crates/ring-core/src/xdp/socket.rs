@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use super::batch::Batch;
-use super::builder::SocketBuilder;
+use super::builder::{Direction, SocketBuilder};
 use super::endpoint::Endpoint;
 use super::error::Error;
 use super::frame::Frame;
@@ -102,7 +102,7 @@ impl Socket {
     /// # Errors
     /// [`Error::WrongDirection`] for a socket that only sends.
     pub fn receiver(&mut self) -> Result<&mut Receiver, Error> {
-        self.receiver.as_mut().ok_or(Error::WrongDirection("receive"))
+        self.receiver.as_mut().ok_or(Error::WrongDirection { direction: Direction::Receive })
     }
 
     /// The sending half.
@@ -110,7 +110,7 @@ impl Socket {
     /// # Errors
     /// [`Error::WrongDirection`] for a socket that only receives.
     pub fn sender(&mut self) -> Result<&mut Sender, Error> {
-        self.sender.as_mut().ok_or(Error::WrongDirection("send"))
+        self.sender.as_mut().ok_or(Error::WrongDirection { direction: Direction::Send })
     }
 
     /// Both halves at once, for example to answer packets of a batch that is still borrowed.
@@ -120,8 +120,8 @@ impl Socket {
     pub fn halves(&mut self) -> Result<(&mut Receiver, &mut Sender), Error> {
         match (&mut self.receiver, &mut self.sender) {
             (Some(receiver), Some(sender)) => Ok((receiver, sender)),
-            (None, _) => Err(Error::WrongDirection("receive")),
-            (_, None) => Err(Error::WrongDirection("send")),
+            (None, _) => Err(Error::WrongDirection { direction: Direction::Receive }),
+            (_, None) => Err(Error::WrongDirection { direction: Direction::Send }),
         }
     }
 
@@ -148,7 +148,9 @@ impl Socket {
             Some(sender) => sender.send(frame),
             None => Err(SendRejected {
                 frame,
-                reason: super::sender::RejectReason::Refused(Error::WrongDirection("send")),
+                reason: super::sender::RejectReason::Refused(Error::WrongDirection {
+                    direction: Direction::Send,
+                }),
             }),
         }
     }
@@ -174,7 +176,10 @@ impl Socket {
     /// # Errors
     /// If the kernel refuses to report them, and [`Error::WrongDirection`].
     pub fn statistics(&self) -> Result<Statistics, crate::Error> {
-        let receiver = self.receiver.as_ref().ok_or(Error::WrongDirection("receive"))?;
+        let receiver = self
+            .receiver
+            .as_ref()
+            .ok_or(Error::WrongDirection { direction: Direction::Receive })?;
         Ok(receiver.totals()?)
     }
 
@@ -202,7 +207,7 @@ impl PacketSource for Socket {
         }
         match &mut self.receiver {
             Some(receiver) => receiver.next_batch(timeout),
-            None => Err(Error::WrongDirection("receive").into()),
+            None => Err(Error::WrongDirection { direction: Direction::Receive }.into()),
         }
     }
 

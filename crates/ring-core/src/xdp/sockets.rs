@@ -4,7 +4,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use super::all_queues::{open_all, open_both};
 use super::batch::Batch;
-use super::builder::SocketBuilder;
+use super::builder::{Direction, SocketBuilder};
 use super::error::Error;
 use super::mtu::{MtuReports, Watched};
 use super::round_robin::{RoundRobin, Turn};
@@ -159,7 +159,10 @@ impl Sockets {
         let mut sum = self.before;
         sum.blocks_on_loan = 0;
         for socket in &self.open {
-            let receiver = socket.receiver.as_ref().ok_or(Error::WrongDirection("receive"))?;
+            let receiver = socket
+                .receiver
+                .as_ref()
+                .ok_or(Error::WrongDirection { direction: Direction::Receive })?;
             let totals = receiver.totals()?;
             // Each reports the frames on loan of the whole memory.
             sum.blocks_on_loan = 0;

@@ -4,12 +4,13 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use ring_sys::capability::Capability;
 use ring_sys::errno;
 use ring_sys::mmap::Mapping;
 use ring_sys::xdp::abi::{XDP_UMEM_TX_SW_CSUM, XDP_UMEM_UNALIGNED_CHUNK_FLAG, XskTxMetadata};
 use ring_sys::xdp::{self, UmemRequest};
 
-use super::error::{Error, KernelVersion, explain};
+use super::error::{Error, GeometryProblem, KernelVersion, explain};
 use super::memory::{Layout, Lease, MOST_QUEUES, Memory};
 use super::queue::QueueRings;
 
@@ -184,27 +185,21 @@ impl UmemConfig {
             let room = layout.frame_size.saturating_sub(self.headroom.saturating_add(256));
             if mtu.is_some_and(|mtu| mtu.saturating_add(LINK_HEADER) <= room) { 2048 } else { 4096 }
         });
-        check("a frame size", layout.frame_size.into(), {
-            let size = layout.frame_size;
-            if self.unaligned {
-                // The kernel takes any size from 2,048 bytes to a page (`xdp_umem_reg`). Multiples
-                // of a cache line keep two frames from sharing one, which different processors
-                // would write.
-                let fits = (2048..=4096).contains(&size) && size.is_multiple_of(64);
-                fits.then_some(()).ok_or("a multiple of 64 from 2048 to 4096 bytes")
-            } else {
-                // The kernel finds the frame of an aligned address with a mask, so only powers of
-                // two are possible, and at most a page.
-                matches!(size, 2048 | 4096).then_some(()).ok_or("2048 or 4096 bytes")
-            }
-        })?;
-        check("a number of frames", layout.frames.into(), {
-            (1..=1 << 24).contains(&layout.frames).then_some(()).ok_or("1 to 16777216")
-        })?;
-        check("a headroom", layout.headroom.into(), {
-            let fits = layout.headroom <= layout.frame_size - 256 - 64;
-            fits.then_some(()).ok_or("it must leave room for packets in the frame")
-        })?;
+        let size = layout.frame_size;
+        if self.unaligned {
+            // The kernel takes any size from 2,048 bytes to a page (`xdp_umem_reg`). Multiples
+            // of a cache line keep two frames from sharing one, which different processors
+            // would write.
+            let fits = (2048..=4096).contains(&size) && size.is_multiple_of(64);
+            check(GeometryProblem::UnalignedFrameSize, size, fits)?;
+        } else {
+            // The kernel finds the frame of an aligned address with a mask, so only powers of
+            // two are possible, and at most a page.
+            check(GeometryProblem::FrameSize, size, matches!(size, 2048 | 4096))?;
+        }
+        check(GeometryProblem::Frames, layout.frames, (1..=1 << 24).contains(&layout.frames))?;
+        let fits = layout.headroom <= layout.frame_size - 256 - 64;
+        check(GeometryProblem::Headroom, layout.headroom, fits)?;
         let len = layout.frame_size as usize * layout.frames as usize;
         let (mapping, huge) = self.map(len)?;
         let mut flags = if self.software_checksum { XDP_UMEM_TX_SW_CSUM } else { 0 };
@@ -233,7 +228,7 @@ impl UmemConfig {
             }
         }
         let mapping = Mapping::anonymous(len)
-            .map_err(|source| Error::System { operation: "allocating packet memory", source })?;
+            .map_err(|source| Error::System { operation: "allocate packet memory", source })?;
         Ok((mapping, false))
     }
 }
@@ -352,18 +347,15 @@ impl Shared {
             _ => {
                 let since = (layout.metadata != 0)
                     .then_some(("metadata of packets to be sent", KernelVersion::new(6, 8)));
-                explain("registering packet memory", "cap_net_raw", since, source)
+                explain("register packet memory", &[Capability::NetRaw], since, source)
             }
         })
     }
 }
 
-pub(crate) fn check(
-    what: &'static str,
-    value: u64,
-    rule: Result<(), &'static str>,
-) -> Result<(), Error> {
-    rule.map_err(|rule| Error::Geometry { what, value, rule })
+/// The error of an invalid number.
+pub(crate) fn check(problem: GeometryProblem, value: u32, fits: bool) -> Result<(), Error> {
+    if fits { Ok(()) } else { Err(Error::Geometry { value: value.into(), problem }) }
 }
 
 /// `RLIMIT_MEMLOCK` in bytes.

@@ -137,8 +137,8 @@ pub(crate) fn an_xdp_filter_on_a_tun_device_is_one_for_raw_ip() -> Result {
         let filter = expression.parse()?;
         let opened = host.run(|| xdp::Socket::builder("tun0").steer(&filter)?.open())?;
         let mut socket = match opened {
-            Err(xdp::Error::MissingCapability { operation, capabilities, .. }) => {
-                let privilege = capabilities;
+            Err(xdp::Error::Permission { operation, needs }) => {
+                let privilege = needs[0].name();
                 return Err(Missing::Privilege { what: operation, privilege }.into());
             }
             opened => opened?,

@@ -73,7 +73,7 @@ pub(crate) fn a_deleted_interface_is_an_error() -> Result {
             "what was captured comes first"
         );
         match capture.next_block(Timeout::After(SOON)) {
-            Err(Error::InterfaceGone { name }) => assert_eq!(name, "right0"),
+            Err(Error::InterfaceGone { interface }) => assert_eq!(interface, "right0"),
             other => panic!("{other:?}"),
         }
         for timeout in [Timeout::Now, Timeout::After(Duration::from_millis(1)), Timeout::Never] {
@@ -108,7 +108,7 @@ pub(crate) fn what_was_captured_last_comes_before_the_end() -> Result {
         // The arrival of a block does not mean that the interface is up.
         link.map(Link::delete).transpose()?;
         match capture.next_block(Timeout::After(SOON)) {
-            Err(Error::InterfaceGone { name }) => assert_eq!(name, "right0"),
+            Err(Error::InterfaceGone { interface }) => assert_eq!(interface, "right0"),
             other => panic!("{other:?}"),
         }
     }
@@ -119,7 +119,7 @@ pub(crate) fn wrong_interfaces_and_geometries_are_typed_errors() -> Result {
     let host = Namespace::new()?;
     let refused = |builder: CaptureBuilder| host.run(|| builder.open().expect_err("refused"));
     assert!(
-        matches!(refused(Capture::builder("nope0"))?, Error::NoInterface { name } if name == "nope0")
+        matches!(refused(Capture::builder("nope0"))?, Error::NoInterface { interface } if interface == "nope0")
     );
     assert!(matches!(refused(Capture::builder(""))?, Error::NoInterface { .. }));
     for (block_size, blocks) in

@@ -79,7 +79,9 @@ pub(crate) fn hardware_time_stamps_that_are_not_there_are_a_typed_error() -> Res
         for source in [TimestampSource::RawHardware, TimestampSource::Hardware] {
             let opened = right.run(|| Capture::builder(interface).timestamps(source).open())?;
             match opened {
-                Err(Error::NoHardwareTimestamps { name, .. }) => assert_eq!(name, interface),
+                Err(Error::NoHardwareTimestamps { interface: named, .. }) => {
+                    assert_eq!(named, interface);
+                }
                 other => panic!("{interface}: {other:?}"),
             }
         }

@@ -159,7 +159,7 @@ pub(crate) fn socket_options_reach_the_kernel() -> Result {
             assert_eq!(option(libc::AF_PACKET, SO_PREFER_BUSY_POLL)?, 1);
         }
         Err(Error::Permission { needs, .. }) => {
-            let missing = Missing::Privilege { what: "busy polling", privilege: needs.name() };
+            let missing = Missing::Privilege { what: "busy polling", privilege: needs[0].name() };
             return Err(missing.into());
         }
         Err(error) => return Err(error.into()),

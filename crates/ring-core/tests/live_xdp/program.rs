@@ -232,10 +232,22 @@ pub(crate) fn a_program_of_another_filter_is_refused() -> Result {
     let first = open(&right, &steered)?;
     let second = builder.queue(1);
     let error = opened(&right, &second)?.expect_err("another filter");
-    assert!(matches!(error, xdp::Error::ProgramDiffers { difference: "filter", .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            xdp::Error::ProgramDiffers { difference: xdp::ProgramDifference::Filter, .. }
+        ),
+        "{error}"
+    );
     let generic = steered.clone().queue(1).attach(xdp::Attach::Generic);
     let error = opened(&right, &generic)?.expect_err("another mode");
-    assert!(matches!(error, xdp::Error::ProgramDiffers { difference: "mode", .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            xdp::Error::ProgramDiffers { difference: xdp::ProgramDifference::Mode, .. }
+        ),
+        "{error}"
+    );
     let same = open(&right, &steered.queue(1).attach(xdp::Attach::Auto))?;
     drop((first, same));
     open(&right, &second)?;

@@ -150,9 +150,9 @@ pub(crate) fn checksums_and_times_of_sending() -> Result {
     packet[40..42].copy_from_slice(&fold(pseudo).to_be_bytes());
     let mut numbers = Vec::new();
     for request in [
-        xdp::SendRequest { checksum: Some((34, 6)), timestamp: false },
-        xdp::SendRequest { checksum: None, timestamp: true },
-        xdp::SendRequest { checksum: Some((34, 6)), timestamp: true },
+        xdp::SendRequest::new().checksum(34, 6),
+        xdp::SendRequest::new().timestamp(),
+        xdp::SendRequest::new().checksum(34, 6).timestamp(),
         xdp::SendRequest::default(),
     ] {
         let mut frame = socket.frame()?.expect("a frame");

@@ -18,8 +18,8 @@ pub(crate) const MODES: [xdp::Attach; 2] = [xdp::Attach::Native, xdp::Attach::Ge
 /// Opens a socket inside a namespace. Without real root the test cannot run, and reports that.
 pub(crate) fn open(host: &Namespace, builder: &xdp::SocketBuilder) -> Result<xdp::Socket> {
     match opened(host, builder)? {
-        Err(xdp::Error::MissingCapability { operation, capabilities, .. }) => {
-            Err(Missing::Privilege { what: operation, privilege: capabilities }.into())
+        Err(xdp::Error::Permission { operation, needs }) => {
+            Err(Missing::Privilege { what: operation, privilege: needs[0].name() }.into())
         }
         opened => Ok(opened?),
     }

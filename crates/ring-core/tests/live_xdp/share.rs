@@ -66,7 +66,7 @@ pub(crate) fn sockets_share_a_queue() -> Result {
         let error = opened(&right, &builder.clone().key(4))?.expect_err("it is taken");
         assert!(matches!(error, xdp::Error::QueueBusy { .. }), "{error}");
         let error = opened(&right, &builder.clone().key(8))?.expect_err("the map has eight");
-        assert!(matches!(error, xdp::Error::Geometry { value: 8, .. }), "{error}");
+        assert!(matches!(error, xdp::Error::KeyOutOfRange { key: 8 }), "{error}");
         let mut odd = open(&right, &builder.clone().key(5))?;
         let sending = builder.clone().direction(xdp::Direction::Send);
         let mut only_sends = open(&right, &sending)?;

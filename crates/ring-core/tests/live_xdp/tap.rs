@@ -155,7 +155,7 @@ pub(crate) fn a_taps_ends_are_two() -> Result {
     let error = right.run(|| xdp::Tap::open("right0", "right0"))?.expect_err("one interface");
     assert!(matches!(error, xdp::Error::SameInterface { .. }), "{error}");
     let error = right.run(|| xdp::Tap::open("right0", "nothing0"))?.expect_err("no interface");
-    assert!(matches!(error, xdp::Error::NoSuchInterface { .. }), "{error}");
+    assert!(matches!(error, xdp::Error::NoInterface { .. }), "{error}");
     // A removed interface is reported by any call.
     let (there, here) = (Namespace::new()?, &right);
     let (_other, two) = there.veth_to(here, "far0", "two")?;
@@ -170,7 +170,10 @@ pub(crate) fn a_taps_ends_are_two() -> Result {
             Ok(_) => assert!(started.elapsed() < SOON, "nobody says that it has gone"),
         }
     };
-    assert!(matches!(&error, Error::InterfaceGone { name } if name == "right0"), "{error}");
+    assert!(
+        matches!(&error, Error::InterfaceGone { interface } if interface == "right0"),
+        "{error}"
+    );
     let _ = sender.send(&[frame(1, 60)]);
     Ok(())
 }

@@ -213,7 +213,7 @@ fn captured(input: &Input<'_>, width: Width) {
 /// Errors that quote names and expressions.
 fn failed(bytes: &[u8]) {
     let name = String::from_utf8_lossy(bytes).into_owned();
-    let source = ring_core::Error::NoInterface { name: name.clone() };
+    let source = ring_core::Error::NoInterface { interface: name.clone() };
     let error = error::Error::Source { name: name.clone(), source: source.into() };
     judge::one_line(&Escaped(&error.to_string()).to_string());
     if let Err(source) = name.parse::<packet_filter::Filter>() {

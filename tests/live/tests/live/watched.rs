@@ -64,8 +64,8 @@ pub(crate) fn a_raised_mtu_is_followed_by_the_command() -> Result {
         let (near, far) = wire(&host, &other)?;
         let probe = xdp::Socket::builder("near0").attach(xdp::Attach::Native);
         match host.run(|| probe.open())? {
-            Err(xdp::Error::MissingCapability { operation, capabilities, .. }) => {
-                let missing = Missing::Privilege { what: operation, privilege: capabilities };
+            Err(xdp::Error::Permission { operation, needs }) => {
+                let missing = Missing::Privilege { what: operation, privilege: needs[0].name() };
                 return Err(missing.into());
             }
             opened => drop(opened?),

@@ -37,8 +37,8 @@ fn open<T: Send>(
     open: impl FnOnce() -> std::result::Result<T, xdp::Error> + Send,
 ) -> Result<T> {
     match host.run(open)? {
-        Err(xdp::Error::MissingCapability { operation, capabilities, .. }) => {
-            Err(Missing::Privilege { what: operation, privilege: capabilities }.into())
+        Err(xdp::Error::Permission { operation, needs }) => {
+            Err(Missing::Privilege { what: operation, privilege: needs[0].name() }.into())
         }
         opened => Ok(opened?),
     }
@@ -313,6 +313,6 @@ pub(crate) fn the_command_says_what_is_lacking() -> Result {
     command.args(["--bounding-set", "-net_admin,-bpf,-sys_admin"]).arg(ringtap()?).args(xdp);
     let output = host.spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?.output()?;
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("setcap cap_net_admin,cap_bpf=ep"), "{text}");
+    assert!(text.contains("setcap cap_net_admin,cap_bpf+ep"), "{text}");
     Ok(())
 }

@@ -39,7 +39,7 @@ fn what_cannot_be_sent_is_refused_with_the_limit() {
     assert!(socket.send(frame).is_err(), "empty");
     let mut frame = socket.frame().expect("no error").expect("a frame");
     frame.write(b"x").expect("it fits");
-    let request = SendRequest { timestamp: true, ..SendRequest::default() };
+    let request = SendRequest::new().timestamp();
     let rejected = socket.sender().expect("sends").send_with(frame, request).expect_err("no room");
     assert!(matches!(rejected.reason, RejectReason::Refused(Error::NoMetadata)));
     drop(rejected);

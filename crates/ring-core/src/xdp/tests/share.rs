@@ -39,7 +39,7 @@ fn both_send_and_either_takes_back() {
     let umem = UmemConfig::new().frames(64).frame_size(2048).metadata(true).allocate();
     let umem = umem.expect("memory");
     let ([mut first, mut second], kernel, [_rx, tx]) = two(&umem);
-    let request = SendRequest { timestamp: true, ..SendRequest::default() };
+    let request = SendRequest::new().timestamp();
     let send = |socket: &mut Socket, data: &[u8]| {
         let mut frame = socket.frame().expect("no error").expect("a frame");
         frame.write(data).expect("it fits");
