@@ -290,8 +290,8 @@ fn cross(open: impl FnOnce() -> std::result::Result<Bridge, Error> + Send) -> Re
     links.iter().try_for_each(|link| link.wait_until_running(hosts::SOON))?;
 
     let opened = match bridge.run(open)? {
-        Err(Error::Xdp(xdp::Error::MissingCapability { operation, capabilities, .. })) => {
-            return Err(Missing::Privilege { what: operation, privilege: capabilities }.into());
+        Err(Error::Permission { operation, needs }) => {
+            return Err(Missing::Privilege { what: operation, privilege: needs[0].name() }.into());
         }
         opened => opened?,
     };
@@ -329,8 +329,9 @@ fn cross(open: impl FnOnce() -> std::result::Result<Bridge, Error> + Send) -> Re
     let statistics = statistics?;
     watching.join().expect("no panic").expect("no panic")?;
     assert!(statistics.to_right.sent >= 200 && statistics.to_left.sent >= 200, "{statistics:?}");
-    // Only one packet is in flight at a time, and other tasks run before the next.
-    assert!(turns > 200, "{turns} turns");
+    // Each round counts against the task's budget of 128, so 200 packets, of which only one is in
+    // flight at a time, cannot be forwarded in one turn, however busy the machine is.
+    assert!(turns > 1, "{turns} turns");
 
     // Frames that arrive while nobody awaits stay in the ring.
     Sender::new(&client, "eth0")?.send(&[frame(9, 100)])?;
