@@ -81,6 +81,12 @@ pub enum Error {
         /// The kernel's error.
         source: io::Error,
     },
+    /// The text of a filter expression is invalid.
+    #[error("parse the filter expression")]
+    FilterSyntax {
+        /// The error, with its position in the text.
+        source: packet_filter::ParseError,
+    },
     /// The filter expression cannot be compiled for this link type.
     #[error("filter for packets of link type {}", link_type.0)]
     Compile {

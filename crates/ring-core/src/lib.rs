@@ -28,7 +28,7 @@
 //! # use std::time::Duration;
 //! # use ring_core::*;
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let capture = Capture::builder("eth0").filter("udp".parse::<Filter>()?).open()?;
+//! let capture = Capture::builder("eth0").filter("udp").open()?;
 //! let threads = Capture::builder("eth0").group(4, FanoutMode::Hash).open()?;
 //! let injector = Injector::open("eth0")?;
 //! let bridge = Bridge::open("eth0", "eth1")?;
@@ -39,7 +39,10 @@
 //! let deduplicated = Deduplicated::new(filtered, Dedup::new(Duration::from_millis(10)));
 //! let memory: MemorySource = [&b"one"[..], b"two"].into_iter().collect();
 //! # #[cfg(feature = "tokio")] {
-//! let asynchronous = AsyncCapture::open("eth0")?;
+//! # async fn asynchronous() -> Result<(), Error> {
+//! let capture = AsyncCapture::builder("eth0").filter("udp").open().await?;
+//! # Ok(())
+//! # }
 //! # }
 //! # Ok(())
 //! # }
@@ -99,7 +102,9 @@ mod wait;
 pub mod xdp;
 
 #[cfg(feature = "tokio")]
-pub use asynchronous::{AsyncCapture, OwnedPacket, PacketStream};
+pub use asynchronous::{
+    AsyncCapture, AsyncCaptureBuilder, AsyncInjectorBuilder, OwnedPacket, PacketStream,
+};
 #[cfg(feature = "tokio")]
 pub use bridge::AsyncBridge;
 pub use bridge::{Bridge, BridgeBuilder, BridgeStatistics, LaneStatistics, Transit, Verdict};

@@ -44,7 +44,10 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 fn open(host: &Namespace) -> Result<AsyncCapture> {
-    Ok(host.run(|| Capture::builder("right0").geometry(FEW).open_async())??)
+    let open = || -> Result<_> {
+        Ok(runtime()?.block_on(AsyncCapture::builder("right0").geometry(FEW).open())?)
+    };
+    host.run(open)?
 }
 
 fn numbered(count: u16) -> Vec<Vec<u8>> {

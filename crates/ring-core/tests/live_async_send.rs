@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 use live_harness::{Missing, Result, none_dropped, program};
 use netns::Namespace;
 use ring_core::{
-    AsyncBridge, AsyncInjector, Bridge, Capture, Error, Injector, InjectorBuilder, LinkType,
-    Packet, PacketMeta, RingGeometry, SendPath, Timeout, Timestamp, Verdict, xdp,
+    AsyncBridge, AsyncInjector, AsyncInjectorBuilder, Bridge, Capture, Error, Injector,
+    InjectorBuilder, LinkType, Packet, PacketMeta, RingGeometry, SendPath, Timeout, Timestamp,
+    Verdict, xdp,
 };
 
 use counting::allocations;
@@ -49,7 +50,11 @@ fn open(
     host: &Namespace,
     set_up: impl Fn(InjectorBuilder) -> InjectorBuilder + Sync,
 ) -> Result<AsyncInjector> {
-    Ok(host.run(|| set_up(Injector::builder("left0")).open_async())??)
+    let open = || -> Result<_> {
+        let builder = AsyncInjectorBuilder::from(set_up(Injector::builder("left0")));
+        Ok(runtime()?.block_on(builder.open())?)
+    };
+    host.run(open)?
 }
 
 fn peer(host: &Namespace) -> Result<Capture> {

@@ -27,6 +27,7 @@ live_harness::main!(
     an_interface_that_goes_away_is_an_error,
     outside_a_runtime_it_is_an_error,
     the_source_is_handed_over,
+    opening_is_awaited,
 );
 
 fn runtime<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -184,5 +185,26 @@ fn the_source_is_handed_over() -> Result {
     sender.send(&sent[10..])?;
     let seen = thread::spawn(move || collect(&mut source, 10)).join().expect("a thread")?;
     assert!(seen == sent[10..]);
+    Ok(())
+}
+
+/// Checks that a socket that is opened on another thread is in the namespace of the task, and that
+/// tasks run while a busy queue is waited for.
+fn opening_is_awaited() -> Result {
+    let (left, right) = (Namespace::new()?, Namespace::new()?);
+    let _links = wire(&left, &right)?;
+    let first = open(&right, &xdp::Socket::builder("right0"))?;
+    let work = async {
+        let mut opening = std::pin::pin!(xdp::AsyncSocket::builder("right0").open());
+        let waited = timeout(Duration::from_millis(20), &mut opening).await;
+        assert!(waited.is_err(), "the queue is taken, and the timer fires meanwhile");
+        drop(first);
+        Ok(opening.await?)
+    };
+    let mut socket = right.run(|| runtime(work))??;
+    let sent = frames(10, 200);
+    Sender::new(&left, "left0")?.send(&sent)?;
+    let seen = runtime(take(&mut socket, sent.len()))?;
+    assert!(seen.iter().eq(&sent));
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::capture::{BlockWakeups, Found, Taken};
 use crate::error::system;
 use crate::reactor;
 use crate::{
-    Block, Capture, CaptureBuilder, Error, Interrupter, IntoPacketSource, LinkType, Statistics,
+    AsyncCaptureBuilder, Block, Capture, Error, Interrupter, IntoPacketSource, LinkType, Statistics,
 };
 
 /// A [`Capture`] with asynchronous waits.
@@ -50,17 +50,18 @@ struct Reactor {
 }
 
 impl AsyncCapture {
-    /// Captures from an interface with the defaults; `any` means all interfaces.
+    /// Captures from an interface with the defaults; `any` means all interfaces. Blocks the calling
+    /// thread for some milliseconds; [`builder`](Self::builder) opens without blocking.
     ///
     /// # Errors
-    /// As [`CaptureBuilder::open`].
+    /// As [`CaptureBuilder::open`](crate::CaptureBuilder::open).
     pub fn open(interface: &str) -> Result<Self, Error> {
         Capture::open(interface).map(Self::from)
     }
 
-    /// Returns the settings of a capture. Open it with [`CaptureBuilder::open_async`].
-    pub fn builder(interface: &str) -> CaptureBuilder {
-        Capture::builder(interface)
+    /// Returns the settings of an asynchronous capture; `any` means all interfaces.
+    pub fn builder(interface: &str) -> AsyncCaptureBuilder {
+        Capture::builder(interface).into()
     }
 
     /// Waits for the next block. `None` if an [`Interrupter`] ended the wait.
@@ -188,16 +189,6 @@ impl IntoPacketSource for AsyncCapture {
 
     fn into_packet_source(self) -> Result<Capture, Error> {
         Ok(self.into_capture())
-    }
-}
-
-impl CaptureBuilder {
-    /// Opens an asynchronous capture.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_async(self) -> Result<AsyncCapture, Error> {
-        self.open().map(AsyncCapture::from)
     }
 }
 

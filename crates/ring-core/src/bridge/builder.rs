@@ -50,7 +50,8 @@ impl BridgeBuilder {
         self
     }
 
-    /// Selects the packets to forward, in the kernel (default: all).
+    /// Selects the packets to forward, in the kernel (default: all). Accepts the same as
+    /// [`CaptureBuilder::filter`](crate::CaptureBuilder::filter).
     pub fn filter(mut self, filter: impl Into<CaptureFilter>) -> Self {
         self.filter = filter.into();
         self

@@ -216,7 +216,9 @@ impl CaptureBuilder {
     }
 
     /// Selects the packets to capture (`SO_ATTACH_FILTER` and `SO_ATTACH_BPF` of socket(7);
-    /// default: all).
+    /// default: all): by the text of an expression, such as `"tcp port 80"`, by a parsed
+    /// [`Filter`](crate::Filter), or by a program. Invalid text is [`Error::FilterSyntax`] on
+    /// [opening](Self::open).
     pub fn filter(mut self, filter: impl Into<CaptureFilter>) -> Self {
         self.filter = filter.into();
         self

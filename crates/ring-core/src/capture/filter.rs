@@ -14,8 +14,8 @@ use crate::{Direction, Error, LinkType, Packet};
 
 /// Selects the packets that a capture delivers.
 ///
-/// A filter is an expression, a classic BPF program, the descriptor of an eBPF program, or accepts
-/// everything. It runs in the kernel, before a packet takes any room in the ring.
+/// A filter is an expression or its text, a classic BPF program, the descriptor of an eBPF program,
+/// or accepts everything. It runs in the kernel, before a packet takes any room in the ring.
 ///
 /// An expression is compiled for the interface's link type when the capture is opened. On `any` it
 /// applies to Ethernet and raw IP packets; no packets of other link types are captured then.
@@ -26,6 +26,8 @@ pub struct CaptureFilter(Kind);
 enum Kind {
     Everything,
     Expression(Filter, Options),
+    /// The text of an expression, parsed when the filter is set.
+    Text(Box<str>),
     Classic(RawFilter),
     Descriptor(Arc<OwnedFd>),
 }
@@ -119,6 +121,15 @@ impl CaptureFilter {
     ) -> Result<Prepared<'_>, Error> {
         let program = match &self.0 {
             Kind::Everything if snaplen == u32::MAX && !once => return Ok(Prepared::Nothing),
+            Kind::Text(expression) => {
+                let filter: Filter =
+                    expression.parse().map_err(|source| Error::FilterSyntax { source })?;
+                return match Self::from(filter).prepare(link_type, snaplen, once)? {
+                    Prepared::Nothing => Ok(Prepared::Nothing),
+                    Prepared::Classic(program) => Ok(Prepared::Classic(program)),
+                    Prepared::Descriptor(_) => unreachable!("an expression is no descriptor"),
+                };
+            }
             Kind::Everything => vec![Instruction::statement(bpf::RET_K, snaplen)],
             Kind::Expression(filter, options) => match link_type {
                 Some(link_type) => compile(filter, options, link_type, snaplen)?,
@@ -143,6 +154,22 @@ impl From<Filter> for CaptureFilter {
     }
 }
 
+/// Accepts the text of a filter expression. It is parsed when the filter is set, on opening the
+/// capture or by [`Capture::set_filter`](crate::Capture::set_filter), which returns
+/// [`Error::FilterSyntax`] if it is invalid.
+impl From<&str> for CaptureFilter {
+    fn from(expression: &str) -> Self {
+        Self(Kind::Text(expression.into()))
+    }
+}
+
+/// As for `&str`.
+impl From<String> for CaptureFilter {
+    fn from(expression: String) -> Self {
+        Self(Kind::Text(expression.into()))
+    }
+}
+
 /// Accepts a program compiled for a socket and for the capture's link type.
 impl From<Program> for CaptureFilter {
     fn from(program: Program) -> Self {
@@ -161,6 +188,7 @@ impl fmt::Debug for CaptureFilter {
         match &self.0 {
             Kind::Everything => f.write_str("CaptureFilter(everything)"),
             Kind::Expression(filter, _) => write!(f, "CaptureFilter({filter})"),
+            Kind::Text(expression) => write!(f, "CaptureFilter({expression})"),
             Kind::Classic(program) => f.debug_tuple("CaptureFilter").field(program).finish(),
             Kind::Descriptor(program) => f.debug_tuple("CaptureFilter").field(program).finish(),
         }
@@ -355,6 +383,20 @@ mod tests {
         packet[9] = 17;
         packet[22..24].copy_from_slice(&267_u16.to_be_bytes());
         assert_ne!(verdict(&program, &packet, 0xfffe, Direction::Host), 0);
+    }
+
+    #[test]
+    fn text_is_an_expression() {
+        for (text, link_type) in [("udp port 53", Some(LinkType::ETHERNET)), ("ip or ip6", None)] {
+            let parsed: CaptureFilter = text.parse::<Filter>().expect("parses").into();
+            let expected = prepared(&parsed, link_type, 90, true);
+            assert_eq!(prepared(&text.into(), link_type, 90, true), expected, "{text}");
+            assert_eq!(prepared(&text.to_owned().into(), link_type, 90, true), expected);
+        }
+        let everything = CaptureFilter::from("");
+        assert!(matches!(everything.prepare(None, u32::MAX, false), Ok(Prepared::Nothing)));
+        let wrong = CaptureFilter::from("udp prot 53");
+        assert!(matches!(wrong.prepare(None, 90, false), Err(Error::FilterSyntax { .. })));
     }
 
     #[test]

@@ -7,11 +7,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::coop;
 
-use super::{
-    Injector, InjectorBuilder, LONGEST_WAIT, Rejection, SHORTEST_WAIT, SentTimestamp, Slot, Stall,
-};
+use super::{Injector, LONGEST_WAIT, Rejection, SHORTEST_WAIT, SentTimestamp, Slot, Stall};
 use crate::error::system;
-use crate::{Error, LinkType, Packet, SinkStatistics, Timeout, reactor};
+use crate::{AsyncInjectorBuilder, Error, LinkType, Packet, SinkStatistics, Timeout, reactor};
 
 /// An [`Injector`] with asynchronous waits.
 ///
@@ -39,17 +37,18 @@ pub struct AsyncInjector {
 }
 
 impl AsyncInjector {
-    /// Sends through an interface with the defaults.
+    /// Sends through an interface with the defaults. Blocks the calling thread for some
+    /// milliseconds; [`builder`](Self::builder) opens without blocking.
     ///
     /// # Errors
-    /// As [`InjectorBuilder::open`].
+    /// As [`InjectorBuilder::open`](super::InjectorBuilder::open).
     pub fn open(interface: &str) -> Result<Self, Error> {
         Injector::open(interface).map(Self::from)
     }
 
-    /// Returns the settings of an injector. Open it with [`InjectorBuilder::open_async`].
-    pub fn builder(interface: &str) -> InjectorBuilder {
-        Injector::builder(interface)
+    /// Returns the settings of an asynchronous injector.
+    pub fn builder(interface: &str) -> AsyncInjectorBuilder {
+        Injector::builder(interface).into()
     }
 
     /// Waits for room and returns a slot for a frame of `len` bytes.
@@ -213,15 +212,5 @@ impl AsFd for AsyncInjector {
 impl From<Injector> for AsyncInjector {
     fn from(injector: Injector) -> Self {
         Self { injector, reactor: None }
-    }
-}
-
-impl InjectorBuilder {
-    /// Opens an asynchronous injector.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_async(self) -> Result<AsyncInjector, Error> {
-        self.open().map(AsyncInjector::from)
     }
 }

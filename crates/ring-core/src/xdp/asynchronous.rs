@@ -14,6 +14,7 @@ use super::error::Error;
 use super::poll::Woken;
 use super::sender::Sender;
 use super::socket::Socket;
+use crate::asynchronous::AsyncSocketBuilder;
 use crate::error::system;
 use crate::{Interrupter, IntoPacketSource, PacketSource as _, Statistics, Timeout, reactor};
 
@@ -27,7 +28,7 @@ use crate::{Interrupter, IntoPacketSource, PacketSource as _, Statistics, Timeou
 /// use ring_core::{PacketBatch as _, xdp};
 ///
 /// # async fn example() -> Result<(), ring_core::Error> {
-/// let mut socket = xdp::AsyncSocket::from(xdp::Socket::open("eth0", 0)?);
+/// let mut socket = xdp::AsyncSocket::builder("eth0").open().await?;
 /// while let Some(batch) = socket.next_batch().await? {
 ///     for packet in batch.packets() {
 ///         println!("{} {} bytes", packet.timestamp(), packet.data().len());
@@ -44,6 +45,11 @@ pub struct AsyncSocket {
 }
 
 impl AsyncSocket {
+    /// Returns the settings of an asynchronous socket.
+    pub fn builder(interface: &str) -> AsyncSocketBuilder {
+        Socket::builder(interface).into()
+    }
+
     /// Waits for the next batch. `None` if an [`Interrupter`] ended the wait.
     ///
     /// Cancel-safe: if the future is dropped before it is ready, no packet was taken. Queued

@@ -82,4 +82,6 @@ pub use self::sender::{RejectReason, SendRejected, SendRequest, Sender, SenderSt
 pub use self::socket::{Outcome, Socket};
 pub use self::tap::{Tap, TapBatch, TapCounters, TapStatistics};
 pub use self::umem::{HugePages, Umem, UmemConfig};
+#[cfg(feature = "tokio")]
+pub use crate::asynchronous::AsyncSocketBuilder;
 pub use crate::wait::Wait;
