@@ -62,6 +62,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         mut packets: impl Iterator<Item = Packet<'p>>,
         handler: &mut impl FlowHandler<E::Key>,
     ) {
+        let packets_before = self.statistics.packets;
         let [mut a, mut b, mut c] = [const { [const { None }; BATCH] }; 3];
         let scratches = std::mem::take(&mut self.scratches);
         let [mut a, mut b, mut c] = Batch::three([&mut a, &mut b, &mut c], scratches);
@@ -80,7 +81,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         // What is left in it has been looked up.
         self.drain(before, these, &[], handler);
         self.scratches = [a.scratch, b.scratch, c.scratch];
-        self.enforce_memory_limit(handler);
+        self.enforce_memory_limit(self.statistics.packets - packets_before, handler);
     }
 
     /// Determines the kind of each packet of a batch. (A function of its own, so that its values

@@ -9,8 +9,12 @@ const PENDING_SHARE: usize = 16;
 /// The part of the limit that is worth the end of flows: one in this many. What flows take beyond
 /// their slots may be little, and slots are not returned.
 const WORTHWHILE: usize = 32;
-/// Flows that are ended after a batch of packets at most, so that the next one does not wait long.
-const AT_ONCE: usize = 1024;
+/// Attempts to end a flow after a batch of packets, so that the next one does not wait long.
+const AT_ONCE: u64 = 1024;
+/// Further attempts for each packet of the batch. A packet may begin a flow in a slot that is free,
+/// or make the caller keep more of a flow: with a limit that did not depend on the number of
+/// packets, a large batch would add more than is taken away after it.
+const PER_PACKET: u64 = 2;
 /// Slots that are examined to find such a flow.
 const CANDIDATES: u32 = 16;
 
@@ -94,8 +98,12 @@ impl<E: FlowExtractor> FlowTable<E> {
         rest.max(limit / PENDING_SHARE).min(self.config.table_bytes)
     }
 
-    /// Returns memory if there is too much in use. Called after each batch of packets.
-    pub(super) fn enforce_memory_limit(&mut self, handler: &mut impl FlowHandler<E::Key>) {
+    /// Returns memory if there is too much in use. Called after this number of packets.
+    pub(super) fn enforce_memory_limit(
+        &mut self,
+        packets: u64,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
         if self.config.memory_bytes == usize::MAX {
             return;
         }
@@ -103,13 +111,15 @@ impl<E: FlowExtractor> FlowTable<E> {
             self.enforce_table_limit(handler);
         }
         // Reassemblies and the caller's memory grow with flows that go on as well.
-        for _ in 0..AT_ONCE {
+        for _ in 0..AT_ONCE + PER_PACKET * packets {
             if self.flow_bytes() <= self.flow_limit()
                 || self.reclaimable_bytes() < self.config.memory_bytes / WORTHWHILE
-                || !self.evict_live(handler)
             {
                 break;
             }
+            // Where most slots are free, many groups of candidates have no flow that goes on. To
+            // stop at the first of them would end fewer flows than begin.
+            self.evict_live(handler);
         }
     }
 
@@ -120,9 +130,9 @@ impl<E: FlowExtractor> FlowTable<E> {
         (limit < usize::MAX).then(|| shared(limit).saturating_sub(taken).max(limit / 256))
     }
 
-    /// Ends the flow that has been idle longest, of a few. Returns `false` if all of these have
-    /// ended.
-    fn evict_live(&mut self, handler: &mut impl FlowHandler<E::Key>) -> bool {
+    /// Ends the flow that has been idle longest, of the few slots that are next. Does nothing if
+    /// all of these have ended.
+    fn evict_live(&mut self, handler: &mut impl FlowHandler<E::Key>) {
         let slots = self.slots.len() as u32;
         let mut victim: Option<(u64, u32)> = None;
         for _ in 0..CANDIDATES.min(slots) {
@@ -133,13 +143,12 @@ impl<E: FlowExtractor> FlowTable<E> {
                 victim = Some(victim.map_or(candidate, |victim| victim.min(candidate)));
             }
         }
-        let Some((_, slot)) = victim else { return false };
+        let Some((_, slot)) = victim else { return };
         self.settle(slot, handler);
         if !matches!(self.slots[slot].state, State::Free | State::Ended) {
             self.statistics.evicted_for_memory += 1;
             self.end_all(slot, EndReason::Evicted, handler);
             self.release(slot);
         }
-        true
     }
 }

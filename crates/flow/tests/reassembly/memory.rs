@@ -1,6 +1,7 @@
 //! The limit of the table's memory.
 
 use flow::{EndReason, FiveTuple, FlowTableBuilder};
+use packet::{LinkType, Packet};
 
 use crate::lab::*;
 
@@ -69,6 +70,26 @@ fn flows_are_ended_when_what_they_need_besides_grows() {
         lab.frame(&of_client(0, C + 2, "A", "x"));
     }
     assert!(lab.table.len() < before && lab.table.memory() <= LIMIT / 2 + (64 << 10));
+}
+
+/// In one batch more flows begin than a fixed number, all of them in free slots.
+#[test]
+fn a_large_batch_of_new_flows_does_not_exceed_the_limit() {
+    const EACH: usize = 8000;
+    let mut lab = Lab::with(limited);
+    for client in 0..2000 {
+        lab.frame(&of_client(client, C, "S", ""));
+    }
+    lab.table.note_memory(EACH, 0);
+    for _ in 0..10 {
+        lab.frame(&of_client(0, C + 1, "A", "x"));
+    }
+    let frames = (10_000..15_000).map(|client| of_client(client, C, "A", "midway"));
+    let (frames, now): (Vec<_>, _) = (frames.collect(), lab.now());
+    let packets = frames.iter().map(|frame| Packet::new(frame, now, LinkType::IPV4));
+    lab.table.process(packets, &mut lab.seen);
+    let memory = lab.table.memory();
+    assert!(memory <= LIMIT, "{memory} bytes, {} flows", lab.table.len());
 }
 
 fn assert_well_used_by(lab: &Lab, bytes: usize) {
