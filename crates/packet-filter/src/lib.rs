@@ -33,7 +33,8 @@
 //!   everything to their right, whether `and` or `or` joins them.
 //! - **802.2 frames:** `llc`, alone or with one of the types of [`LlcType`], on Ethernet, FDDI,
 //!   token ring, ATM and 802.11.
-//! - **802.11 frames:** `type`, `subtype`, `dir`, `wlan ra`, `ta`, `addr1` to `addr4`.
+//! - **802.11 frames:** `type`, `subtype`, `dir`, `wlan ra`, `ta`, `addr1` to `addr4`, and bytes of
+//!   the header in front of them (`radio[…]`): radiotap, Prism or AVS.
 //! - **Packet filter logs** (pflog): `ifname`, `ruleset`, `rulenum`, `subrulenum`, `reason`,
 //!   `action`, and their short forms.
 //! - **Others:** `broadcast`, `multicast`, `ip broadcast` (with [`Options::netmask`]),
@@ -55,8 +56,7 @@
 //! - `decnet net`, a DECnet address that is a bare number, and numbers above 255 after
 //!   `protochain`.
 //! - Other link types.
-//! - Primitives of ATM and SS7, and `radio`.
-//! - `vlan` on 802.11, for which libpcap reads the identifier from the 802.2 header.
+//! - Primitives of ATM and SS7.
 //! - `vxlan`, which libpcap 1.10 does not have either.
 //! - `llc`, `vlan` and `mpls` on cooked captures and raw IP (unless inside Geneve), and `inbound`
 //!   and `ifindex` on Ethernet files.

@@ -198,3 +198,47 @@ fn slip_is_raw_ip_behind_a_header() {
         assert_eq!(verdict(LinkType::SLIP, &slip), verdict(LinkType::RAW, &ip), "{expression}");
     }
 }
+
+/// A data frame of 802.11 behind a radiotap header of 8 bytes, with a VLAN tag behind its 802.2
+/// header.
+#[test]
+fn vlan_tags_and_radio_headers_of_wireless_frames_are_found() {
+    let radiotap = [0, 0, 8, 0, 0, 0, 0, 0];
+    let mut wireless = vec![0x08, 1];
+    wireless.resize(24, 7);
+    wireless.extend([0xaa, 0xaa, 3, 0, 0, 0]);
+    let tagged = [&wireless[..], &tagged_frame()[12..]].concat();
+    let plain = [&wireless[..], &tcp_frame()[12..]].concat();
+    let with_radio = [&radiotap[..], &tagged].concat();
+    for options in [Options::file(), Options::file().optimise(false)] {
+        let verdict = |link_type, expression: &str, frame: &[u8]| {
+            let filter: Filter = expression.parse().unwrap();
+            let program = filter.compile(link_type, &options).unwrap();
+            program.run(frame, frame.len() as u32, &Ancillary::default()) > 0
+        };
+        for (expression, expected) in [
+            ("vlan", true),
+            ("vlan 5 and tcp port 443", true),
+            ("vlan 6", false),
+            ("tcp", false),
+            ("vlan and udp", false),
+        ] {
+            for (link_type, frame) in
+                [(LinkType::IEEE802_11, &tagged), (LinkType::IEEE802_11_RADIOTAP, &with_radio)]
+            {
+                assert_eq!(verdict(link_type, expression, frame), expected, "{expression}");
+            }
+        }
+        assert!(!verdict(LinkType::IEEE802_11, "vlan", &plain));
+        for (expression, expected) in [
+            ("radio[2] = 8 and vlan 5", true),
+            ("radio[2:2] = 8", false),
+            ("radio[0:4] & 0xff00 = 0x800", true),
+        ] {
+            let found = verdict(LinkType::IEEE802_11_RADIOTAP, expression, &with_radio);
+            assert_eq!(found, expected, "{expression}");
+        }
+    }
+    let filter: Filter = "radio[0] = 0".parse().unwrap();
+    assert!(filter.compile(LinkType::IEEE802_11, &Options::file()).is_err());
+}

@@ -196,6 +196,12 @@ fn logical_link_control() -> Vec<Vec<u8>> {
         [&[0xaa, 0xaa, 3, 8, 0, 7, 0x80, 0x9b][..], &[0; 35]].concat(),
         [&[0xaa, 0xaa, 3, 0, 0, 0, 0x80, 0xf3][..], &[0; 35]].concat(),
         [&[0xaa, 0xaa, 3, 0, 0, 0, 0x81, 0x37][..], &[0; 35]].concat(),
+        // A VLAN tag behind the 802.2 header, as in 802.11.
+        [
+            &[0xaa, 0xaa, 3, 0, 0, 0, 0x81, 0, 0, 100, 8, 0][..],
+            &ip(17, 0, &udp(40_000, 53, &[0; 8])),
+        ]
+        .concat(),
         [&[0xfe, 0xfe, 3, 0x81][..], &[0; 35]].concat(),
         [&[0xfe, 0xfe, 3, 0x82][..], &[0; 35]].concat(),
     ];

@@ -127,6 +127,8 @@ impl BinaryOperator {
 pub enum Header {
     /// The link-layer header: `ether[…]`, `link[…]`.
     Link,
+    /// `radio[…]`: the header in front of an 802.11 frame.
+    Radio,
     /// `ip[…]`
     Ip,
     /// `ip6[…]`
@@ -173,6 +175,7 @@ impl Header {
     pub(crate) fn keyword(self) -> &'static str {
         match self {
             Self::Link => "ether",
+            Self::Radio => "radio",
             Self::Ip => "ip",
             Self::Ip6 => "ip6",
             Self::Arp => "arp",

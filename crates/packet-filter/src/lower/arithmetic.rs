@@ -4,10 +4,11 @@
 //! the headers that it names. As in libpcap, the tests of a binary operation are those of its left
 //! operand only.
 
-use super::{Lowering, link, test};
+use super::{Lowering, Offset, link, test};
 use crate::error::CompileError;
 use crate::expression::{Arithmetic, BinaryOperator, Comparison, Header, Protocol, Relation};
 use crate::ir::{Branch, Condition, Operand, Test, Value, ValueId};
+use crate::link::Link;
 
 /// The kernel treats offsets above this as its own variables (linux/filter.h, `SKF_AD_OFF`,
 /// `SKF_NET_OFF`).
@@ -90,6 +91,7 @@ impl Lowering<'_> {
                 let offset = self.number(offset)?;
                 let (at, present) = match header {
                     Header::Link => (self.layout.header, offset.present),
+                    Header::Radio => (self.radio_header()?, offset.present),
                     Header::Tcp => self.transport(Protocol::Tcp, offset.present)?,
                     Header::Udp => self.transport(Protocol::Udp, offset.present)?,
                     Header::Sctp => self.transport(Protocol::Sctp, offset.present)?,
@@ -126,6 +128,16 @@ impl Lowering<'_> {
         })
     }
 
+    /// The header in front of an 802.11 frame, with which the packet begins.
+    fn radio_header(&self) -> Result<Offset, CompileError> {
+        match self.link_type {
+            Link::Radiotap | Link::Avs | Link::Prism => Ok(Offset::at(0)),
+            link_type => {
+                Err(CompileError::LinkType { primitive: "radio", link_type: link_type.into() })
+            }
+        }
+    }
+
     /// Bytes at a computed offset. The constant part of the offset moves into the instruction.
     fn indexed(
         &mut self,
@@ -155,7 +167,7 @@ impl Lowering<'_> {
         &mut self,
         protocol: Protocol,
         before: Condition,
-    ) -> Result<(super::Offset, Condition), CompileError> {
+    ) -> Result<(Offset, Condition), CompileError> {
         let present = before.and(self.protocol(protocol)?);
         Ok((self.layout.network(), present))
     }
@@ -164,7 +176,7 @@ impl Lowering<'_> {
         &mut self,
         protocol: Protocol,
         before: Condition,
-    ) -> Result<(super::Offset, Condition), CompileError> {
+    ) -> Result<(Offset, Condition), CompileError> {
         let ip = self.ether_type(link::IP)?;
         let protocol = self.protocol(protocol)?;
         let first_fragment = self.first_fragment();

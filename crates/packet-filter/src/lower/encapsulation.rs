@@ -18,7 +18,12 @@ impl Lowering<'_> {
         if self.layout.labels > 0 {
             return Err(CompileError::Encapsulated { primitive: "vlan", inside: "MPLS" });
         }
-        if !matches!(self.layout.framing, Framing::Ethernet | Framing::Geneve { .. }) {
+        // In 802.11 the tag is behind the 802.2 header with SNAP, as an EtherType is.
+        let carries = matches!(
+            self.layout.framing,
+            Framing::Ethernet | Framing::Geneve { .. } | Framing::Wireless { .. }
+        );
+        if !carries {
             return Err(self.cannot_carry("vlan"));
         }
         let mut tagged = Condition::Always(false);

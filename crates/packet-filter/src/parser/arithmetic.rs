@@ -13,6 +13,9 @@ use crate::names;
 
 const UNARY_MINUS: u8 = 6;
 
+/// The header that can only be indexed.
+const RADIO: &str = "radio";
+
 impl Parser<'_> {
     /// Returns `true` if the next tokens can only begin a number.
     pub(super) fn starts_arithmetic(&self) -> bool {
@@ -23,7 +26,7 @@ impl Parser<'_> {
                 matches!(word, "len" | "length")
                     || names::constant(word).is_some()
                     || self.peek_second().is_some_and(|next| next.is("["))
-                        && Scope::from_word(word).is_some()
+                        && (word == RADIO || Scope::from_word(word).is_some())
             }
             _ => false,
         }
@@ -102,10 +105,13 @@ impl Parser<'_> {
         let number = match token.kind {
             TokenKind::Number(number) => Arithmetic::Number(number),
             TokenKind::Word("len" | "length") => Arithmetic::Length,
+            TokenKind::Word(RADIO) if self.peek_second().is_some_and(|next| next.is("[")) => {
+                return self.load(Header::Radio);
+            }
             TokenKind::Word(word) => match (names::constant(word), Scope::from_word(word)) {
                 (Some(number), _) => Arithmetic::Number(number),
                 (None, Some(scope)) if self.peek_second().is_some_and(|next| next.is("[")) => {
-                    return self.load(scope);
+                    return self.header(scope).and_then(|header| self.load(header));
                 }
                 _ => return Err(self.unexpected("a number")),
             },
@@ -115,15 +121,18 @@ impl Parser<'_> {
         Ok(number)
     }
 
-    /// Parses `header [ offset : width ]`, with the header already consumed.
-    fn load(&mut self, scope: Scope) -> Result<Arithmetic, ParseError> {
-        let Some(header) = header(scope) else {
+    fn header(&self, scope: Scope) -> Result<Header, ParseError> {
+        header(scope).ok_or_else(|| {
             let protocol = match scope {
                 Scope::Protocol(protocol) => protocol.keyword(),
                 Scope::Any | Scope::Link => "ether",
             };
-            return Err(self.fail(ParseErrorKind::Index { protocol }));
-        };
+            self.fail(ParseErrorKind::Index { protocol })
+        })
+    }
+
+    /// Parses `header [ offset : width ]`, of which the header is known.
+    fn load(&mut self, header: Header) -> Result<Arithmetic, ParseError> {
         self.at += 1;
         self.expect("[")?;
         let offset = Box::new(self.arithmetic(0)?);

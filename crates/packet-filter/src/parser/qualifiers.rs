@@ -362,7 +362,7 @@ pub(super) fn unsupported(word: &str) -> Option<&'static str> {
             "it compares a link-layer address with a name's; write `ether host … and not host …`"
         }
         "byte" => "write `ether[offset] & mask != 0`",
-        "radio" => "bytes of a radiotap header cannot be indexed",
+        "radio" => "it is a header whose bytes can be compared: write `radio[offset] = value`",
         "lane" | "metac" | "bcc" | "oam" | "oamf4" | "oamf4ec" | "oamf4sc" | "oamf4s"
         | "oamf4e" | "sc" | "ilmic" | "vpi" | "vci" | "connectmsg" | "metaconnect" => {
             "this keyword of ATM is not known here"
