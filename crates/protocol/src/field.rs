@@ -5,6 +5,7 @@ use std::fmt;
 use crate::dns;
 use crate::http1;
 use crate::message::{Content, Message};
+use crate::opening;
 use crate::quic;
 use crate::registry::Protocol;
 use crate::tls;
@@ -39,6 +40,7 @@ enum Entry {
     Dns(&'static FieldOf<dns::Exchange>),
     Tls(&'static FieldOf<tls::Handshake>),
     Quic(&'static FieldOf<quic::Connection>),
+    Opening(Protocol, &'static FieldOf<opening::Opening>),
 }
 
 /// The function that passes the values of a field to another function.
@@ -97,7 +99,11 @@ impl Field {
         let dns = dns::FIELDS.iter().map(Entry::Dns);
         let tls = tls::FIELDS.iter().map(Entry::Tls);
         let quic = quic::FIELDS.iter().map(Entry::Quic);
-        http.chain(dns).chain(tls).chain(quic).map(Self)
+        let openings = opening::TABLES.into_iter();
+        let openings = openings.flat_map(|(protocol, fields)| {
+            fields.iter().map(move |field| Entry::Opening(protocol, field))
+        });
+        http.chain(dns).chain(tls).chain(quic).chain(openings).map(Self)
     }
 
     /// Returns the fields of a protocol.
@@ -113,6 +119,7 @@ impl Field {
             Entry::Dns(field) => &field.info,
             Entry::Tls(field) => &field.info,
             Entry::Quic(field) => &field.info,
+            Entry::Opening(_, field) => &field.info,
         }
     }
 
@@ -124,6 +131,7 @@ impl Field {
             Entry::Dns(_) => Protocol::DNS,
             Entry::Tls(_) => Protocol::TLS,
             Entry::Quic(_) => Protocol::QUIC,
+            Entry::Opening(protocol, _) => protocol,
         }
     }
 
@@ -135,6 +143,11 @@ impl Field {
             (Entry::Dns(field), Content::Dns(dns)) => (field.read)(dns, message, each),
             (Entry::Tls(field), Content::Tls(tls)) => (field.read)(tls, message, each),
             (Entry::Quic(field), Content::Quic(quic)) => (field.read)(quic, message, each),
+            (Entry::Opening(protocol, field), Content::Opening(opening))
+                if opening.protocol == protocol =>
+            {
+                (field.read)(opening, message, each);
+            }
             _ => {}
         }
     }

@@ -8,6 +8,7 @@ mod field;
 pub mod http1;
 mod identify;
 mod message;
+pub mod opening;
 mod parser;
 pub mod quic;
 mod reader;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::dns;
 use crate::field::Field;
 use crate::http1;
+use crate::opening;
 use crate::quic;
 use crate::registry::Protocol;
 use crate::side::{Side, Times};
@@ -40,6 +41,8 @@ pub enum Content {
     Tls(Box<tls::Handshake>),
     /// A connection of QUIC.
     Quic(Box<quic::Connection>),
+    /// The first exchange of a connection of SMTP, SSH, PostgreSQL and others.
+    Opening(Box<opening::Opening>),
     /// A message of a protocol that the program brought itself.
     Custom(Arc<dyn CustomMessage>),
     /// The parser lost its place in the stream of a side.
@@ -100,6 +103,7 @@ impl Message {
             Content::Dns(_) => Protocol::DNS,
             Content::Tls(_) => Protocol::TLS,
             Content::Quic(_) => Protocol::QUIC,
+            Content::Opening(opening) => opening.protocol,
             Content::Custom(message) => message.protocol(),
             Content::Lost(lost) => lost.protocol,
         }

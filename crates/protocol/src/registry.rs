@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::dns;
 use crate::http1;
 use crate::identify::{Prefix, Verdict};
+use crate::opening;
 use crate::parser::{DatagramParser, StreamParser};
 use crate::quic;
 use crate::tls;
@@ -23,11 +24,33 @@ impl Protocol {
     pub const DNS: Self = Self("dns");
     /// QUIC.
     pub const QUIC: Self = Self("quic");
+    /// SMTP.
+    pub const SMTP: Self = Self("smtp");
+    /// FTP.
+    pub const FTP: Self = Self("ftp");
+    /// POP3.
+    pub const POP3: Self = Self("pop3");
+    /// IMAP.
+    pub const IMAP: Self = Self("imap");
+    /// SSH.
+    pub const SSH: Self = Self("ssh");
+    /// PostgreSQL.
+    pub const POSTGRESQL: Self = Self("postgresql");
+    /// MySQL and MariaDB.
+    pub const MYSQL: Self = Self("mysql");
 
     /// Creates the name of a protocol that is not part of this crate.
     #[must_use]
     pub const fn custom(name: &'static str) -> Self {
         Self(name)
+    }
+
+    /// Returns `true` for a protocol whose connections can go on as TLS, such as SMTP. A registry
+    /// from which it is removed finds no TLS there.
+    #[must_use]
+    pub fn starts_tls(self) -> bool {
+        [Self::SMTP, Self::FTP, Self::POP3, Self::IMAP, Self::POSTGRESQL, Self::MYSQL]
+            .contains(&self)
     }
 
     /// The name.
@@ -200,10 +223,13 @@ impl Registry {
 
 impl Default for Registry {
     fn default() -> Self {
-        Self::empty()
+        let streams = Self::empty()
             .stream(http1::protocol(http1::Limits::default()))
             .stream(tls::protocol())
-            .stream(dns::stream_protocol())
+            .stream(dns::stream_protocol());
+        opening::protocols()
+            .into_iter()
+            .fold(streams, Self::stream)
             .datagram(quic::protocol())
             .datagram(dns::datagram_protocol())
             .datagram(dns::multicast_protocol())

@@ -33,7 +33,7 @@ const DEPTH: u8 = 3;
 /// let mut session = Session::new(registry, Ports::default());
 /// let time = Timestamp::from_nanos(0);
 /// let mut messages = Vec::new();
-/// session.data(Side::Initiator, time, b"\x00\x00", &mut |message| messages.push(message));
+/// session.data(Side::Initiator, time, b"\x00\x00\x00\x00", &mut |message| messages.push(message));
 /// assert!(session.is_unknown() && messages.is_empty());
 /// ```
 pub struct Session {

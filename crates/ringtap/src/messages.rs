@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use conversation::{FlowNumber, FlowStreamBuilder, MessageEvent, Messages};
 use flow::{Endpoint, FiveTuple, FiveTupleKey, Orientation, Scope};
-use protocol::{Protocol, Registry};
+use protocol::{Message, Protocol, Registry};
 use ring_core::PacketSource;
 
 use self::line::Lines;
@@ -108,7 +108,10 @@ where
 {
     let mut registry = Registry::default();
     if !arguments.proto.is_empty() {
-        registry.retain(|protocol| arguments.proto.contains(&protocol));
+        // TLS may begin within another protocol, whose own messages are not shown then.
+        let tls = arguments.proto.contains(&Protocol::TLS);
+        registry
+            .retain(|protocol| arguments.proto.contains(&protocol) || tls && protocol.starts_tls());
     }
     let stream = stream.table(|table| arguments.hosts.apply(table));
     arguments.limits.apply(stream).messages(Arc::new(registry))
@@ -123,13 +126,16 @@ async fn print(
     let mut lines = Lines::new(arguments.input.clock());
     let mut count = 0;
     let mut open: HashMap<FlowNumber, Talk> = HashMap::new();
-    let event = |_: &mut _, event| match event {
+    let event = |_: &mut _, event: MessageEvent<Message>| match event {
         MessageEvent::Started { id, key, initiator, .. } => {
             count += 1;
             open.insert(id, Talk::new(count, key, initiator));
         }
         MessageEvent::Message { id, message, timestamp, .. } => {
             let Some(talk) = open.get(&id) else { return };
+            if !arguments.shows(message.protocol()) {
+                return;
+            }
             let width = output.width();
             output.write(|w| match arguments.output {
                 Format::Text => lines.print(w, width, talk, &message, timestamp),
@@ -142,6 +148,13 @@ async fn print(
         _ => {}
     };
     Running::drive(output, stream, || false, event, || {}).await
+}
+
+impl Arguments {
+    /// Returns `false` for a protocol that is parsed only for the sake of the TLS within it.
+    fn shows(&self, protocol: Protocol) -> bool {
+        self.proto.is_empty() || !protocol.starts_tls() || self.proto.contains(&protocol)
+    }
 }
 
 impl Talk {

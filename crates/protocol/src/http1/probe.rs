@@ -12,16 +12,27 @@ pub(super) fn probe(prefix: &Prefix<'_>) -> Verdict {
         return if found { Verdict::Yes } else { Verdict::More };
     }
     let mut verdict = Verdict::More;
-    for bytes in sides {
+    for (bytes, answer) in sides.into_iter().zip([sides[1], sides[0]]) {
         // Empty lines before a request line are ignored (RFC 9112, 2.2).
         let start = bytes.iter().take_while(|byte| b"\r\n".contains(byte)).count();
         match beginning(&bytes[start..]) {
             Beginning::Request => return Verdict::Yes,
             Beginning::Response if bytes.len() >= start + 12 => return Verdict::Yes,
             Beginning::Response | Beginning::Short => {}
+            // A line of HTTP/0.9, or one that the server will refuse: its answer says so.
+            Beginning::Neither if answer.is_empty() && resembles_request(&bytes[start..]) => {}
             // What begins with something else is another protocol.
             Beginning::Neither => verdict = Verdict::No,
         }
     }
     verdict
+}
+
+/// Returns `true` for a line that begins with a method of RFC 9110, section 9.3, and is no request
+/// line.
+fn resembles_request(bytes: &[u8]) -> bool {
+    const METHODS: [&[u8]; 9] =
+        [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"];
+    let word = bytes.iter().position(|byte| !byte.is_ascii_uppercase());
+    word.is_some_and(|end| METHODS.contains(&&bytes[..end]) && b" \r\n".contains(&bytes[end]))
 }

@@ -69,6 +69,20 @@ pub(crate) const FIELDS: &[FieldOf<Handshake>] = &[
     )
     .alias(&["tls.handshake.ciphersuite"]),
     FieldOf::new(
+        "tls.client_hello",
+        Kind::Bool,
+        "True if the client's hello was captured.",
+        |tls: &Handshake, _, each| each(tls.client.is_some().into()),
+    ),
+    FieldOf::new(
+        "tls.server_hello",
+        Kind::Bool,
+        "True if the server's hello was captured; a request for another hello is none.",
+        |tls: &Handshake, _, each| {
+            each(tls.server.as_ref().is_some_and(|hello| !hello.is_retry()).into());
+        },
+    ),
+    FieldOf::new(
         "tls.ja3",
         Kind::Text,
         "The JA3 of the client's hello.",

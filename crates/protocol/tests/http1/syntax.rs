@@ -131,7 +131,8 @@ fn bytes_of_other_protocols_are_unknown() {
         "SSH-2.0-OpenSSH_9.6\r\n",
         "EHLO me\r\n",
         "\x16\x03\x01\x02\x00\x01",
-        "GET /\r\n",
+        "GETTING /\r\n",
+        "get /\r\n",
         "HTTP/2.0 x",
     ] {
         let mut lab = Lab::new();
@@ -141,6 +142,20 @@ fn bytes_of_other_protocols_are_unknown() {
     let mut lab = Lab::new();
     lab.answer("220 mail ESMTP\r\n").ask("EHLO me\r\n");
     assert!(lab.session().is_unknown());
+}
+
+#[test]
+fn a_malformed_first_request_is_http_if_the_answer_is() {
+    for request in ["GET /\r\n", "OPTIONS\r\n\r\n", "GET\x20HTTP/1.1\r\n\r\n"] {
+        let mut lab = Lab::new();
+        lab.ask(request);
+        assert!(!lab.session().is_unknown(), "{request:?}");
+        lab.answer("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").end();
+        assert_eq!(lab.lines(), ["- - 400 0"], "{request:?}");
+        let mut lab = Lab::new();
+        lab.ask(request).answer("+OK\r\n");
+        assert!(lab.session().is_unknown(), "{request:?}");
+    }
 }
 
 #[test]
