@@ -215,6 +215,7 @@ impl From<xdp::Error> for Error {
             xdp::Error::NoInterface { interface } => Self::NoInterface { interface },
             xdp::Error::InterfaceGone { interface } => Self::InterfaceGone { interface },
             xdp::Error::SameInterface { interface } => Self::SameInterface { interface },
+            xdp::Error::FilterSyntax(source) => Self::FilterSyntax { source },
             error => Self::Xdp(error),
         }
     }

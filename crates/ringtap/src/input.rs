@@ -381,7 +381,8 @@ impl Input {
         };
         let Condition { filter, options } = condition.clone();
         let Some(other) = &self.forward else {
-            let builder = builder(interface).steer_with(&filter, options)?;
+            let steered = xdp::SteeringFilter::expression(filter, options);
+            let builder = builder(interface).steer(steered);
             return Ok(Source::Xdp(Box::new(xdp::Group::open(&builder)?)));
         };
         // Everything is passed on, whatever is looked at.

@@ -9,7 +9,6 @@ use std::panic::resume_unwind;
 use std::thread;
 use std::time::Duration;
 
-use packet_filter::{Filter, Options};
 use tokio::sync::oneshot;
 
 use crate::error::system;
@@ -189,6 +188,7 @@ builder! {
         busy_retry(time: Duration);
         promiscuous(promiscuous: bool);
         attach(attach: xdp::Attach);
+        steer(filter: impl Into<xdp::SteeringFilter>);
         replace_program(replace: bool);
         program(program: &xdp::Program);
         key(key: u32);
@@ -196,22 +196,6 @@ builder! {
 }
 
 impl AsyncSocketBuilder {
-    /// As [`steer`](xdp::SocketBuilder::steer) of the blocking form.
-    ///
-    /// # Errors
-    /// As [`steer`](xdp::SocketBuilder::steer) of the blocking form.
-    pub fn steer(self, filter: &Filter) -> Result<Self, xdp::Error> {
-        self.steer_with(filter, Options::file())
-    }
-
-    /// As [`steer_with`](xdp::SocketBuilder::steer_with) of the blocking form.
-    ///
-    /// # Errors
-    /// As [`steer_with`](xdp::SocketBuilder::steer_with) of the blocking form.
-    pub fn steer_with(self, filter: &Filter, options: Options) -> Result<Self, xdp::Error> {
-        Ok(Self { settings: self.settings.steer_with(filter, options)? })
-    }
-
     /// Opens the socket, on a thread of its own. Packets arrive from now on.
     ///
     /// Cancel-safe: if the future is dropped before it is ready, the socket is closed.

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use packet_filter::{Filter, Options};
-
 use super::error::Error;
 use super::program::{Attach, Program, Wanted};
-use super::steering::{Steering, hardware_type};
+use super::steering::{Steering, SteeringFilter};
 use super::umem::{Umem, UmemConfig};
 use crate::wait::Wait;
 
@@ -70,8 +68,8 @@ pub struct SocketBuilder {
     pub(crate) program: Option<Program>,
     pub(crate) key: Option<u32>,
     pub(crate) wanted: Wanted,
-    /// The filter for packets to redirect to the socket, with its compile options.
-    steering: Option<(Filter, Options)>,
+    /// The filter for packets to redirect to the socket.
+    steering: Option<SteeringFilter>,
     pub(crate) promiscuous: bool,
     pub(crate) reopen: bool,
 }
@@ -216,28 +214,19 @@ impl SocketBuilder {
     ///
     /// The filter sees only the first part of a packet that spans frames, about a page. It sees
     /// VLAN tags only if they are in the frame, not if the adapter removes them.
-    ///
-    /// # Errors
-    /// [`Error::Filter`] if the filter cannot be compiled into an XDP program.
-    pub fn steer(self, filter: &Filter) -> Result<Self, Error> {
-        self.steer_with(filter, Options::file())
-    }
-
-    /// As [`steer`](Self::steer), with compile options. The filter is compiled when the socket is
-    /// opened, for the link type that the interface has then.
-    ///
-    /// # Errors
-    /// As [`steer`](Self::steer), for the link type that the interface has now.
-    pub fn steer_with(mut self, filter: &Filter, options: Options) -> Result<Self, Error> {
-        self.steering = filter.expression().is_some().then(|| (filter.clone(), options));
-        self.steering(hardware_type(&self.interface))?;
-        Ok(self)
+    /// Accepts the text of an expression, such as `"udp port 53"`, or a parsed
+    /// [`Filter`](crate::Filter); [`SteeringFilter::expression`] adds compile options. It is
+    /// compiled when the socket is opened, for the link type that the interface has then. Default:
+    /// all packets.
+    pub fn steer(mut self, filter: impl Into<SteeringFilter>) -> Self {
+        self.steering = Some(filter.into());
+        self
     }
 
     /// The filter's code for an interface of this hardware type. `None` if every packet passes.
     pub(crate) fn steering(&self, hardware_type: u16) -> Result<Option<Steering>, Error> {
-        let compile = |(filter, options)| Steering::new(filter, options, hardware_type);
-        self.steering.as_ref().map(|(filter, options)| (filter, options)).map(compile).transpose()
+        let compiled = self.steering.as_ref().map(|filter| filter.compile(hardware_type));
+        Ok(compiled.transpose()?.flatten())
     }
 
     /// Detaches an existing program from the interface. Without this setting, such a program is an

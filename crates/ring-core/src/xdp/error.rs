@@ -142,6 +142,9 @@ pub enum Error {
         /// The difference.
         difference: ProgramDifference,
     },
+    /// The text of a filter expression is invalid.
+    #[error("parse the filter expression")]
+    FilterSyntax(#[source] packet_filter::ParseError),
     /// The filter cannot be compiled into an XDP program.
     #[error("compile the filter into an XDP program")]
     Filter(#[source] packet_filter::CompileError),

@@ -80,6 +80,7 @@ pub use self::program::{Attach, Mode, Program};
 pub use self::receiver::{Receiver, ReceiverStatistics};
 pub use self::sender::{RejectReason, SendRejected, SendRequest, Sender, SenderStatistics};
 pub use self::socket::{Outcome, Socket};
+pub use self::steering::SteeringFilter;
 pub use self::tap::{Tap, TapBatch, TapCounters, TapStatistics};
 pub use self::umem::{HugePages, Umem, UmemConfig};
 #[cfg(feature = "tokio")]

@@ -2,11 +2,73 @@
 
 use packet_filter::{EbpfInstruction, Filter, Options};
 use ring_sys::bpf::Instruction;
-use ring_sys::interface;
 
 use super::error::Error;
 use crate::LinkType;
 use crate::hardware;
+
+/// The packets to redirect to sockets: a filter expression or its text.
+///
+/// ```
+/// use ring_core::xdp;
+///
+/// let builder = xdp::Socket::builder("eth0").steer("udp port 53");
+/// # let _ = builder;
+/// ```
+#[derive(Clone, Debug)]
+pub struct SteeringFilter(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Expression(Filter, Options),
+    /// The text of an expression, parsed when a socket is opened.
+    Text(Box<str>),
+}
+
+impl SteeringFilter {
+    /// An expression compiled with these options.
+    #[must_use]
+    pub fn expression(filter: Filter, options: Options) -> Self {
+        Self(Kind::Expression(filter, options))
+    }
+
+    /// Compiles the filter for an interface of this hardware type. `None` if every packet passes.
+    pub(crate) fn compile(&self, hardware_type: u16) -> Result<Option<Steering>, Error> {
+        let parsed;
+        let (filter, options) = match &self.0 {
+            Kind::Expression(filter, options) => (filter, options),
+            Kind::Text(expression) => {
+                let filter: Filter = expression.parse().map_err(Error::FilterSyntax)?;
+                parsed = (filter, Options::file());
+                (&parsed.0, &parsed.1)
+            }
+        };
+        let is_some = filter.expression().is_some();
+        is_some.then(|| Steering::new(filter, options, hardware_type)).transpose()
+    }
+}
+
+/// Accepts a filter expression.
+impl From<Filter> for SteeringFilter {
+    fn from(filter: Filter) -> Self {
+        Self::expression(filter, Options::file())
+    }
+}
+
+/// Accepts the text of a filter expression. It is parsed when a socket is opened, which returns
+/// [`Error::FilterSyntax`] if it is invalid.
+impl From<&str> for SteeringFilter {
+    fn from(expression: &str) -> Self {
+        Self(Kind::Text(expression.into()))
+    }
+}
+
+/// As for `&str`.
+impl From<String> for SteeringFilter {
+    fn from(expression: String) -> Self {
+        Self(Kind::Text(expression.into()))
+    }
+}
 
 /// A filter compiled for an XDP program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,10 +104,4 @@ pub(crate) fn link_type(hardware_type: u16) -> LinkType {
         LinkType::RAW => LinkType::RAW,
         _ => LinkType::ETHERNET,
     }
-}
-
-/// The hardware type of an interface. A missing interface counts as Ethernet; opening it fails
-/// anyway.
-pub(crate) fn hardware_type(interface: &str) -> u16 {
-    interface::hardware_type(interface).unwrap_or(interface::ARPHRD_ETHER)
 }

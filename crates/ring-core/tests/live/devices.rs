@@ -134,8 +134,7 @@ pub(crate) fn an_xdp_filter_on_a_tun_device_is_one_for_raw_ip() -> Result {
         ("ip6", vec![six()]),
         ("ip", vec![datagram(52, 60), datagram(53, 60)]),
     ] {
-        let filter = expression.parse()?;
-        let opened = host.run(|| xdp::Socket::builder("tun0").steer(&filter)?.open())?;
+        let opened = host.run(|| xdp::Socket::builder("tun0").steer(expression).open())?;
         let mut socket = match opened {
             Err(xdp::Error::Permission { operation, needs }) => {
                 let privilege = needs[0].name();
@@ -155,9 +154,13 @@ pub(crate) fn an_xdp_filter_on_a_tun_device_is_one_for_raw_ip() -> Result {
         }
         assert_eq!(seen, expected, "{expression}");
     }
-    let filter = "ether host 2:0:0:0:0:1".parse()?;
-    let refused = host.run(|| xdp::Socket::builder("tun0").steer(&filter))?;
-    assert!(matches!(refused, Err(xdp::Error::Filter(_))), "there is no Ethernet header");
+    let refused = |expression: &str| -> Result<_> {
+        Ok(host.run(|| xdp::Socket::builder("tun0").steer(expression).open())?)
+    };
+    let ethernet = refused("ether host 2:0:0:0:0:1")?;
+    assert!(matches!(ethernet, Err(xdp::Error::Filter(_))), "there is no Ethernet header");
+    let wrong = refused("udp prot 53")?;
+    assert!(matches!(wrong, Err(xdp::Error::FilterSyntax(_))), "{wrong:?}");
     Ok(())
 }
 

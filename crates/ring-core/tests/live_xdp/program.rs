@@ -228,7 +228,7 @@ pub(crate) fn a_program_of_another_filter_is_refused() -> Result {
     let _links = wire(&left, &right)?;
     run(&right, "ethtool", &["-L", "right0", "rx", "2", "tx", "2"])?;
     let builder = xdp::Socket::builder("right0").attach(xdp::Attach::Native);
-    let steered = builder.clone().steer(&"udp port 53".parse()?)?;
+    let steered = builder.clone().steer("udp port 53");
     let first = open(&right, &steered)?;
     let second = builder.queue(1);
     let error = opened(&right, &second)?.expect_err("another filter");
@@ -332,8 +332,8 @@ pub(crate) fn steered_packets_come_and_others_go_on() -> Result {
     for mode in MODES {
         let (left, right) = (Namespace::new()?, Namespace::new()?);
         let _links = wire(&left, &right)?;
-        let filter = "udp dst port 5001 and src net 10.9.0.0/16".parse()?;
-        let builder = xdp::Socket::builder("right0").attach(mode).steer(&filter)?;
+        let filter = "udp dst port 5001 and src net 10.9.0.0/16";
+        let builder = xdp::Socket::builder("right0").attach(mode).steer(filter);
         let mut socket = open(&right, &builder)?;
         let listen = |port: u16| -> Result<UdpSocket> {
             let socket = right.run(|| UdpSocket::bind(("10.9.0.2", port)))??;
@@ -387,8 +387,7 @@ pub(crate) fn a_steered_port_leaves_http_alone() -> Result {
     for mode in MODES {
         let (left, right) = (Namespace::new()?, Namespace::new()?);
         let _links = wire(&left, &right)?;
-        let builder =
-            xdp::Socket::builder("right0").attach(mode).steer(&"udp port 5001".parse()?)?;
+        let builder = xdp::Socket::builder("right0").attach(mode).steer("udp port 5001");
         let mut socket = open(&right, &builder)?;
         let body: Vec<u8> = (0..8_000_000_u32).map(|n| (n % 251) as u8).collect();
         let listener = right.run(|| TcpListener::bind("10.9.0.2:80"))??;

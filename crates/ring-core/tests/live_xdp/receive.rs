@@ -218,9 +218,7 @@ pub(crate) fn large_segments_come_whole_in_generic_mode() -> Result {
     let _links = wire(&left, &right)?;
     let mut socket = open(
         &right,
-        &xdp::Socket::builder("right0")
-            .attach(xdp::Attach::Generic)
-            .steer(&"tcp dst port 80".parse()?)?,
+        &xdp::Socket::builder("right0").attach(xdp::Attach::Generic).steer("tcp dst port 80"),
     )?;
     // Steered packets are never acknowledged, so only the first flight arrives, coalesced by the
     // stack.
