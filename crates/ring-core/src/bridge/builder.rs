@@ -57,13 +57,13 @@ impl BridgeBuilder {
         self
     }
 
-    /// Sets the way in which packets are passed to the kernel.
+    /// Sets the way in which packets are passed to the kernel. Default: [`SendPath::Messages`].
     pub fn send_path(mut self, path: SendPath) -> Self {
         self.path = path;
         self
     }
 
-    /// Bypasses the queueing discipline (`PACKET_QDISC_BYPASS` of packet(7)).
+    /// Bypasses the queueing discipline (`PACKET_QDISC_BYPASS` of packet(7)). Default: off.
     pub fn qdisc_bypass(mut self, bypass: bool) -> Self {
         self.qdisc_bypass = bypass;
         self

@@ -176,7 +176,7 @@ impl CaptureBuilder {
         }
     }
 
-    /// Sets the ring and `coalesce` by a profile.
+    /// Sets the ring and `coalesce` by a profile. Default: [`RingProfile::Balanced`].
     pub fn profile(mut self, profile: RingProfile) -> Self {
         self.geometry = profile.geometry();
         self.coalesce = profile.coalesce();
@@ -184,20 +184,23 @@ impl CaptureBuilder {
     }
 
     /// Sets the ring's geometry (`PACKET_RX_RING` of packet(7), `struct tpacket_req3` of
-    /// `linux/if_packet.h`).
+    /// `linux/if_packet.h`). Default: that of [`RingProfile::Balanced`]. A geometry that the kernel
+    /// cannot have is [`Error::Geometry`] on opening.
     pub fn geometry(mut self, geometry: RingGeometry) -> Self {
         self.geometry = geometry;
         self
     }
 
     /// Sets the ring's size to about `bytes`, in blocks of the current size, at least two of them.
+    /// The maximum is 4 GiB ([`Error::Geometry`]).
     pub fn memory(mut self, bytes: usize) -> Self {
         self.geometry.blocks = (bytes / self.geometry.block_size.max(1)).max(2);
         self
     }
 
     /// Sets the time after which a block that is not full is handed over, in whole milliseconds, at
-    /// least one (`tp_retire_blk_tov` of `linux/if_packet.h`).
+    /// least one (`tp_retire_blk_tov` of `linux/if_packet.h`). Default: 20 ms, or as the profile
+    /// says.
     pub fn block_timeout(mut self, timeout: Duration) -> Self {
         self.geometry.timeout = timeout;
         self
@@ -225,6 +228,7 @@ impl CaptureBuilder {
     }
 
     /// Locks the filter, so that it can no longer be changed (`SO_LOCK_FILTER` of socket(7)).
+    /// Default: off. A later [`Capture::set_filter`] returns [`Error::FilterLocked`].
     pub fn lock_filter(mut self, lock: bool) -> Self {
         self.lock_filter = lock;
         self
@@ -232,6 +236,8 @@ impl CaptureBuilder {
 
     /// Sets the snap length, the maximum number of bytes to capture of a packet; 0 for no limit.
     /// The filter implements it by its return value (`Documentation/networking/filter.rst`).
+    /// Default: no limit. With a filter that computes its own limit, opening returns
+    /// [`Error::FilterSnaplen`].
     pub fn snaplen(mut self, bytes: u32) -> Self {
         self.snaplen = if bytes == 0 { u32::MAX } else { bytes };
         self
@@ -239,27 +245,29 @@ impl CaptureBuilder {
 
     /// Enables promiscuous mode, to capture packets addressed to other hosts. The interface leaves
     /// the mode when the last capture that requested it is dropped (`PACKET_MR_PROMISC` of
-    /// packet(7)). Has no effect on `any`.
+    /// packet(7)). Has no effect on `any`. Default: off.
     pub fn promiscuous(mut self, promiscuous: bool) -> Self {
         self.promiscuous = promiscuous;
         self
     }
 
     /// Sets the treatment of packets that this host sends (`PACKET_IGNORE_OUTGOING` of packet(7);
-    /// in a group `PACKET_FANOUT_FLAG_IGNORE_OUTGOING`).
+    /// in a group `PACKET_FANOUT_FLAG_IGNORE_OUTGOING`). Default: [`Outgoing::Once`].
     pub fn outgoing(mut self, outgoing: Outgoing) -> Self {
         self.outgoing = outgoing;
         self
     }
 
-    /// Shares the interface's packets with other captures (`PACKET_FANOUT` of packet(7)).
+    /// Shares the interface's packets with other captures (`PACKET_FANOUT` of packet(7)). Default:
+    /// none. [`group`](Self::group) opens several members at once.
     pub fn fanout(mut self, fanout: Fanout) -> Self {
         self.fanout = Some(fanout);
         self
     }
 
     /// Requests a hash of each packet's flow (`TP_FT_REQ_FILL_RXHASH`). Computing it costs the
-    /// kernel about 170 ns a packet, unless the adapter has done so.
+    /// kernel about 170 ns a packet, unless the adapter has done so. Default: off. The hash is in
+    /// [`PacketMeta::hash`](crate::PacketMeta::hash).
     pub fn receive_hash(mut self, hash: bool) -> Self {
         self.hash = hash;
         self
@@ -271,47 +279,53 @@ impl CaptureBuilder {
     /// are enabled already. It is an error for adapters without timestamps and for `any`. Packets
     /// without a hardware timestamp, such as those sent by this host, get the kernel's; each
     /// packet's metadata says which. [`TimestampSource::Hardware`] counts as raw,
-    /// [`TimestampSource::Recorded`] as software.
+    /// [`TimestampSource::Recorded`] as software. Default: the kernel's clock. If they
+    /// cannot be enabled, opening returns [`Error::NoHardwareTimestamps`] or [`Error::Permission`].
     pub fn timestamps(mut self, source: TimestampSource) -> Self {
         self.timestamps = source;
         self
     }
 
     /// Sets the number of bytes to leave free before each packet (`PACKET_RESERVE`). The maximum is
-    /// the block size minus 512, but no more than 65,023.
+    /// the block size minus 512, but no more than 65,023. Default: 0. More is [`Error::Geometry`]
+    /// on opening.
     pub fn headroom(mut self, bytes: u32) -> Self {
         self.reserve = bytes;
         self
     }
 
     /// Locks the ring into memory (mlock(2)). The kernel allocates the pages of a packet ring up
-    /// front and never swaps them, so today this changes nothing.
+    /// front and never swaps them, so today this changes nothing. Default: off. Beyond
+    /// `RLIMIT_MEMLOCK` it needs `CAP_IPC_LOCK`.
     pub fn lock_memory(mut self, lock: bool) -> Self {
         self.lock_memory = lock;
         self
     }
 
     /// Sets the size of the socket's receive buffer in bytes (`SO_RCVBUF`). The ring does not use
-    /// it.
+    /// it. Default: the system's (`net.core.rmem_default`).
     pub fn receive_buffer(mut self, bytes: u32) -> Self {
         self.receive_buffer = Some(bytes);
         self
     }
 
     /// Sets how long to poll the adapter if no packet is there, in whole microseconds
-    /// (`SO_BUSY_POLL` of socket(7)).
+    /// (`SO_BUSY_POLL` of socket(7)). Default: the system's (`net.core.busy_read`). An increase
+    /// needs `CAP_NET_ADMIN` ([`Error::Permission`]).
     pub fn busy_poll(mut self, time: Duration) -> Self {
         self.busy_poll = Some(time);
         self
     }
 
-    /// Prefers busy polling to the adapter's interrupts (`SO_PREFER_BUSY_POLL`).
+    /// Prefers busy polling to the adapter's interrupts (`SO_PREFER_BUSY_POLL`). Default: off.
+    /// Needs Linux 5.11 and `CAP_NET_ADMIN` ([`Error::Permission`]).
     pub fn prefer_busy_poll(mut self, prefer: bool) -> Self {
         self.prefer_busy_poll = prefer;
         self
     }
 
-    /// Sets the maximum number of packets to take per busy poll (`SO_BUSY_POLL_BUDGET`).
+    /// Sets the maximum number of packets to take per busy poll (`SO_BUSY_POLL_BUDGET`). Default:
+    /// the kernel's, 8. Setting it needs Linux 5.11 and `CAP_NET_ADMIN` ([`Error::Permission`]).
     pub fn busy_poll_budget(mut self, packets: u16) -> Self {
         self.busy_poll_budget = Some(packets);
         self

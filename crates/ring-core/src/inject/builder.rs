@@ -66,7 +66,7 @@ impl InjectorBuilder {
         }
     }
 
-    /// Sets the way in which frames are passed to the kernel.
+    /// Sets the way in which frames are passed to the kernel. Default: [`SendPath::Messages`].
     pub fn path(mut self, path: SendPath) -> Self {
         self.path = path;
         self
@@ -87,7 +87,8 @@ impl InjectorBuilder {
     }
 
     /// Bypasses the queueing discipline (`PACKET_QDISC_BYPASS` of packet(7)). This is faster, but
-    /// frames overtake queued ones, and no queue holds them while the adapter is busy.
+    /// frames overtake queued ones, and no queue holds them while the adapter is busy. Default:
+    /// off.
     pub fn qdisc_bypass(mut self, bypass: bool) -> Self {
         self.qdisc_bypass = bypass;
         self
@@ -96,7 +97,7 @@ impl InjectorBuilder {
     /// Makes the kernel skip frames of the ring that it refuses, instead of stopping there
     /// (`PACKET_LOSS` of packet(7)). It does not report which ones; the statistics assume the
     /// longest. Without this option, the injector removes refused frames itself. Has no effect on
-    /// [`SendPath::Messages`].
+    /// [`SendPath::Messages`]. Default: off.
     pub fn loss(mut self, loss: bool) -> Self {
         self.loss = loss;
         self
@@ -104,14 +105,14 @@ impl InjectorBuilder {
 
     /// Lets the kernel send frames of the ring in place, without a copy. Use it with real adapters.
     /// On virtual interfaces (veth, loopback) the kernel copies frames anyway, at a higher cost.
-    /// Has no effect on [`SendPath::Messages`].
+    /// Has no effect on [`SendPath::Messages`]. Default: off.
     pub fn zero_copy(mut self, zero_copy: bool) -> Self {
         self.zero_copy = zero_copy;
         self
     }
 
     /// Enables [`Offload`](super::Offload)s (`PACKET_VNET_HDR` of packet(7)), with frames of up to
-    /// 65,535 bytes.
+    /// 65,535 bytes. Default: off; commits of offloads then return [`Error::NoOffloads`].
     pub fn offloads(mut self, offloads: bool) -> Self {
         self.offloads = offloads;
         self
@@ -120,7 +121,7 @@ impl InjectorBuilder {
     /// Enables timestamps of when the kernel passed each frame to the driver
     /// (`SOF_TIMESTAMPING_TX_SOFTWARE` of `Documentation/networking/timestamping.rst`); see
     /// [`Injector::take_timestamp`]. Frames are then sent one by one through
-    /// [`SendPath::Messages`].
+    /// [`SendPath::Messages`]. Default: off.
     pub fn timestamps(mut self, timestamps: bool) -> Self {
         self.timestamps = timestamps;
         self
@@ -128,7 +129,7 @@ impl InjectorBuilder {
 
     /// Enables timestamps of when the adapter sent each frame, by the adapter's clock
     /// (`SOF_TIMESTAMPING_TX_HARDWARE`). They must be enabled on the adapter (`hwstamp_ctl`).
-    /// Includes [`timestamps`](Self::timestamps).
+    /// Includes [`timestamps`](Self::timestamps). Default: off.
     pub fn hardware_timestamps(mut self, timestamps: bool) -> Self {
         self.hardware_timestamps = timestamps;
         self.timestamps |= timestamps;
@@ -136,7 +137,8 @@ impl InjectorBuilder {
     }
 
     /// Sets the size of the socket's send buffer in bytes (`SO_SNDBUF` of socket(7)), which limits
-    /// the data that the interface has not sent yet.
+    /// the data that the interface has not sent yet. Default: the system's
+    /// (`net.core.wmem_default`).
     pub fn send_buffer(mut self, bytes: u32) -> Self {
         self.send_buffer = Some(bytes);
         self

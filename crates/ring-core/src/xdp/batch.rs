@@ -10,7 +10,7 @@ use super::memory::{Lease, Memory};
 use super::receiver::Receiver;
 use crate::{Packet, PacketBatch, PacketMeta, Timestamp, TimestampSource};
 
-/// Packets lent by an [`Receiver`]. Dropping the batch returns their frames to the kernel.
+/// Packets lent by a [`Receiver`]. Dropping the batch returns their frames to the kernel.
 ///
 /// ```compile_fail
 /// # fn packet_outlives_its_batch(batch: ring_core::xdp::Batch<'_>) {

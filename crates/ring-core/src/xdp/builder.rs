@@ -48,7 +48,7 @@ pub enum MultiBuffer {
     Off,
 }
 
-/// Settings of an [`Socket`](super::Socket).
+/// Settings of a [`Socket`](super::Socket).
 #[derive(Clone, Debug)]
 #[must_use = "nothing is opened before `open`"]
 pub struct SocketBuilder {
@@ -99,8 +99,8 @@ impl SocketBuilder {
         }
     }
 
-    /// Sets the queue (default: 0). The interface decides which queue a packet arrives on
-    /// (`ethtool -x`).
+    /// Sets the queue (default: 0). The interface decides which queue a packet arrives on (`ethtool
+    /// -x`). A queue that the interface does not have is [`Error::NoSuchQueue`] on opening.
     pub fn queue(mut self, queue: u32) -> Self {
         self.queue = queue;
         self
@@ -112,7 +112,8 @@ impl SocketBuilder {
         self
     }
 
-    /// Sets the number of entries of each ring, a power of two (default: 2,048).
+    /// Sets the number of entries of each ring, a power of two (default: 2,048). The maximum is
+    /// 1,048,576; any other number is [`Error::Geometry`] on opening.
     pub fn ring_size(mut self, entries: u32) -> Self {
         self.ring_size = entries;
         self
@@ -120,12 +121,14 @@ impl SocketBuilder {
 
     /// Sets how many frames the kernel should have for receiving. The maximum is the number of
     /// entries of the ring. Default: the maximum, or half of the memory's frames if that is less.
+    /// 0, or a memory without free frames, is [`Error::TooFewFrames`] on opening.
     pub fn fill_target(mut self, frames: u32) -> Self {
         self.fill_target = Some(frames);
         self
     }
 
-    /// Sets the configuration of the socket's own packet memory.
+    /// Sets the configuration of the socket's own packet memory. Default: [`UmemConfig::new`].
+    /// Replaces [`umem`](Self::umem).
     pub fn memory(mut self, config: UmemConfig) -> Self {
         self.memory = config;
         self.umem = None;
@@ -143,13 +146,14 @@ impl SocketBuilder {
         self
     }
 
-    /// Sets the use of zero-copy.
+    /// Sets the use of zero-copy. Default: if the driver supports it. If it is required but
+    /// missing, opening returns [`Error::NoDriverSupport`].
     pub fn zero_copy(mut self, zero_copy: ZeroCopy) -> Self {
         self.zero_copy = zero_copy;
         self
     }
 
-    /// Sets the use of multi-buffer packets.
+    /// Sets the use of multi-buffer packets. Default: [`MultiBuffer::Auto`].
     pub fn multi_buffer(mut self, multi_buffer: MultiBuffer) -> Self {
         self.multi_buffer = multi_buffer;
         self
@@ -164,45 +168,46 @@ impl SocketBuilder {
     /// Enables busy polling: polls the device from this process instead of waiting for interrupts,
     /// for `time` at most and for at most `packets` packets. Needs Linux 5.11, and
     /// `napi_defer_hard_irqs` and `gro_flush_timeout` set on the interface (see
-    /// `Documentation/networking/napi.rst`).
+    /// `Documentation/networking/napi.rst`). Default: off. `time` is in whole microseconds. Needs
+    /// `CAP_NET_ADMIN` ([`Error::Permission`]).
     pub fn busy_poll(mut self, time: Duration, packets: u16) -> Self {
         self.busy_poll = Some((time, packets));
         self
     }
 
-    /// Sets the receiver's wait strategy.
+    /// Sets the receiver's wait strategy. Default: [`Wait::Coalesce`] with 200 µs.
     pub fn wait(mut self, wait: Wait) -> Self {
         self.wait = wait;
         self
     }
 
     /// Sets for how long opening retries if the queue is taken (default: 500 ms). A closed socket
-    /// keeps its queue for some milliseconds.
+    /// keeps its queue for some milliseconds. After that, opening returns [`Error::QueueBusy`].
     pub fn busy_retry(mut self, time: Duration) -> Self {
         self.busy_retry = time;
         self
     }
 
     /// Enables promiscuous mode, to receive packets addressed to other hosts. The interface leaves
-    /// the mode when the last socket that requested it is dropped.
+    /// the mode when the last socket that requested it is dropped. Default: off.
     pub fn promiscuous(mut self, promiscuous: bool) -> Self {
         self.promiscuous = promiscuous;
         self
     }
 
-    /// In an [`Group`](super::Group) or an [`Tap`](super::Tap), reopens the sockets if
-    /// the MTU of an interface was raised and packets no longer fit into their frames. The new
-    /// frames are large enough. The change is noticed within half a second. Packets that arrive
-    /// while the sockets are closed, for some milliseconds, go to the host. Reopening needs the
-    /// privileges of opening, in a thread that is in the interface's network namespace. Without
-    /// this setting, the kernel drops packets that are too long and counts them
-    /// ([`Statistics::drops`](crate::Statistics::drops)).
+    /// In a [`Group`](super::Group) or a [`Tap`](super::Tap), reopens the sockets if the MTU of
+    /// an interface was raised and packets no longer fit into their frames. The new frames are
+    /// large enough. The change is noticed within half a second. Packets that arrive while the
+    /// sockets are closed, for some milliseconds, go to the host. Reopening needs the privileges of
+    /// opening, in a thread that is in the interface's network namespace. Without this setting, the
+    /// kernel drops packets that are too long and counts them
+    /// ([`Statistics::drops`](crate::Statistics::drops)). Default: off.
     pub fn reopen(mut self, reopen: bool) -> Self {
         self.reopen = reopen;
         self
     }
 
-    /// Sets the mode in which the program is attached.
+    /// Sets the mode in which the program is attached. Default: [`Attach::Auto`].
     pub fn attach(mut self, attach: Attach) -> Self {
         self.wanted.attach = attach;
         self
@@ -230,7 +235,7 @@ impl SocketBuilder {
     }
 
     /// Detaches an existing program from the interface. Without this setting, such a program is an
-    /// error.
+    /// error. Default: off ([`Error::ProgramPresent`]).
     pub fn replace_program(mut self, replace: bool) -> Self {
         self.wanted.replace = replace;
         self
@@ -246,7 +251,8 @@ impl SocketBuilder {
     /// Sets the socket's key in the program's map (default: the queue's number). Needed if a
     /// program of your own distributes one queue's packets over several sockets; the built-in
     /// program uses queue numbers only. If several sockets should receive from one queue, the first
-    /// one opened on it needs such a key, too.
+    /// one opened on it needs such a key, too. A key beyond the map's entries is
+    /// [`Error::KeyOutOfRange`], a taken one [`Error::QueueBusy`] on opening.
     pub fn key(mut self, key: u32) -> Self {
         self.key = Some(key);
         self

@@ -85,7 +85,7 @@ struct Way {
     joined: Vec<u8>,
 }
 
-/// Packets lent by an [`Tap`]. Dropping the batch sends them on the other interface.
+/// Packets lent by a [`Tap`]. Dropping the batch sends them on the other interface.
 #[derive(Debug)]
 pub struct TapBatch<'a> {
     /// `None` only while the batch is being dropped.

@@ -95,7 +95,8 @@ impl UmemConfig {
         }
     }
 
-    /// Sets the number of frames.
+    /// Sets the number of frames, from 1 to 16,777,216 (default: 4,096). A group has as many for
+    /// each queue. Other numbers are [`Error::Geometry`] on [allocation](Self::allocate).
     #[must_use]
     pub const fn frames(mut self, frames: u32) -> Self {
         self.frames = frames;
@@ -105,7 +106,7 @@ impl UmemConfig {
     /// Sets the frame size in bytes: 2,048 or 4,096 (up to the page size), or any multiple of 64
     /// between them if frames are [unaligned](Self::unaligned). For receiving, the kernel reserves
     /// 256 of these bytes. Default: as the MTU of the socket's interface requires; 4,096 for memory
-    /// made by [`allocate`](Self::allocate).
+    /// made by [`allocate`](Self::allocate). Other sizes are [`Error::Geometry`].
     #[must_use]
     pub const fn frame_size(mut self, bytes: u32) -> Self {
         self.frame_size = Some(bytes);
@@ -113,6 +114,7 @@ impl UmemConfig {
     }
 
     /// Sets the number of bytes to leave free before each received packet, for another header.
+    /// Default: 0. It must leave 320 bytes of the frame ([`Error::Geometry`]).
     #[must_use]
     pub const fn headroom(mut self, bytes: u32) -> Self {
         self.headroom = bytes;
@@ -122,14 +124,17 @@ impl UmemConfig {
     /// Allows frames to cross page boundaries and so to have any size
     /// (`XDP_UMEM_UNALIGNED_CHUNK_FLAG`). A packet of 2,500 bytes then takes 2,816 bytes of memory
     /// instead of 4,096. Packets are always copied, since the pages of such a frame may not be
-    /// contiguous for a device.
+    /// contiguous for a device. Default: off. With
+    /// [`ZeroCopy::Required`](super::ZeroCopy::Required), opening a socket returns
+    /// [`Error::UnalignedZeroCopy`].
     #[must_use]
     pub const fn unaligned(mut self, unaligned: bool) -> Self {
         self.unaligned = unaligned;
         self
     }
 
-    /// Sets the use of pages of 2 MiB, which cause fewer TLB misses with much memory.
+    /// Sets the use of pages of 2 MiB, which cause fewer TLB misses with much memory. Default:
+    /// ordinary pages.
     #[must_use]
     pub const fn huge_pages(mut self, pages: HugePages) -> Self {
         self.huge_pages = pages;
@@ -137,7 +142,8 @@ impl UmemConfig {
     }
 
     /// Reserves room for metadata before each packet to be sent, so that checksums and send
-    /// timestamps can be requested (Linux 6.8).
+    /// timestamps can be requested (Linux 6.8). Default: off; sending with a request then returns
+    /// [`Error::NoMetadata`].
     #[must_use]
     pub const fn metadata(mut self, room: bool) -> Self {
         self.metadata = room;
@@ -145,7 +151,7 @@ impl UmemConfig {
     }
 
     /// Lets the kernel compute requested checksums in copy mode, for tests and for drivers without
-    /// support (`XDP_UMEM_TX_SW_CSUM`). Implies [`metadata`](Self::metadata).
+    /// support (`XDP_UMEM_TX_SW_CSUM`). Implies [`metadata`](Self::metadata). Default: off.
     #[must_use]
     pub const fn software_checksum(mut self, software: bool) -> Self {
         self.software_checksum = software;
