@@ -51,6 +51,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     choice: Choice,
     #[command(flatten)]
+    choosing: choosing::Arguments,
+    #[command(flatten)]
     totals: totals::TotalsFile,
     /// Stop after this many packets.
     #[arg(short = 'c', long = "packets", value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
@@ -155,12 +157,14 @@ fn take<S: Described>(
     if looked.is_some() {
         counts.set_source(source.statistics().map_err(|error| failed(arguments, error))?);
     }
+    let choosing = Choosing::new(&arguments.choosing, &arguments.choice, &arguments.input)?;
     let mut run = Run {
+        prints: false,
         arguments,
         output,
         printer,
         writer: None,
-        choosing: Choosing::new(&arguments.choice),
+        choosing,
         count: 0,
         counts,
         last,
@@ -173,6 +177,9 @@ fn take<S: Described>(
     let mut result = match arguments.writing.open(&arguments.input, &source) {
         Ok(writer) => {
             run.writer = writer;
+            let writes = run.writer.is_some()
+                || run.choosing.as_ref().is_some_and(|choosing| choosing.writes());
+            run.prints = !arguments.count && (!writes || arguments.print);
             let link_type = arguments.writing.link_type(&arguments.input, &source)?;
             let snapshot_length = arguments.input.snapshot_length();
             run.links = report::listening_with(&arguments.input, &link_type, snapshot_length);
@@ -213,7 +220,9 @@ struct Run<'a> {
     output: &'a Output,
     printer: Printer,
     writer: Option<Writing>,
-    /// With `--where`.
+    /// `true` if each packet is printed.
+    prints: bool,
+    /// With `--where` and the like.
     choosing: Option<Box<Choosing>>,
     count: u64,
     /// The same for other threads.
@@ -274,6 +283,9 @@ impl Run<'_> {
         if let Some(writer) = &mut self.writer {
             writer.describe(S::before(batch))?;
         }
+        if let Some(choosing) = &mut self.choosing {
+            choosing.describe(S::before(batch));
+        }
         let way = self.arguments.direction;
         let mut packets = batch.packets().filter(|packet| way.takes(packet));
         if let Some(mut choosing) = self.choosing.take() {
@@ -296,7 +308,7 @@ impl Run<'_> {
         {
             return Err(Stop::Enough);
         }
-        if !self.arguments.count && (self.writer.is_none() || self.arguments.print) {
+        if self.prints {
             let (printer, width) = (&mut self.printer, self.output.width());
             self.output.write(|w| printer.print(w, width, packet));
         }
@@ -386,6 +398,12 @@ enum Stop {
     /// There are as many as were requested.
     Enough,
     Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl Stop {

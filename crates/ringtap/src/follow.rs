@@ -3,7 +3,7 @@
 mod colour;
 mod copies;
 mod digest;
-mod files;
+pub(crate) mod files;
 mod idle;
 mod json;
 mod open;

@@ -101,6 +101,14 @@ fn flows(text: &str) -> Result<usize, String> {
     flows.ok_or_else(|| "a number of flows is 1 or more, such as 5000, 64K or 1M".to_owned())
 }
 
+/// A number of bytes, of any size.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    let upper = text.to_ascii_uppercase();
+    let bytes = number(upper.trim_end_matches("IB").trim_end_matches('B'));
+    let bytes = bytes.and_then(|bytes| u64::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
+    bytes.ok_or_else(|| "a size is a number of bytes, or of K, M or G, such as 64K".to_owned())
+}
+
 impl FromStr for Size {
     type Err = String;
 

@@ -7,6 +7,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use capture_file::CaptureFile;
+use ring_core::{Next, PacketBatch as _, PacketSource as _, Timeout};
+
 use folder::Folder;
 use packets::Host::{Client, Server};
 use packets::{ACK, FIN, Packets, SYN, ipv4, tcp};
@@ -86,12 +89,12 @@ fn two() -> Packets {
         .other(Client, ACK, 0, 0, b"GET / HTTP/1.1\r\nHost: b.example\r\n\r\n")
         .tcp(Client, ACK, 8, 0, b"word is secret")
         .udp(Client, b"the datagram")
-        .other(Server, ACK, 0, 36, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        .other(Server, ACK, 0, 35, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         .tcp(Client, FIN | ACK, 22, 0, b"")
         .tcp(Server, FIN | ACK, 0, 23, b"")
         .tcp(Client, ACK, 23, 1, b"")
-        .other(Client, FIN | ACK, 36, 40, b"")
-        .other(Server, FIN | ACK, 40, 37, b"")
+        .other(Client, FIN | ACK, 35, 40, b"")
+        .other(Server, FIN | ACK, 40, 36, b"")
         .tcp(Server, FIN | ACK, 0, 23, b"") // again, after the end
 }
 
@@ -201,5 +204,104 @@ fn all_fragments_of_a_datagram_are_taken() -> Result {
         .write(&folder.0)?;
     check(&file, &["--where", "udp and payload contains \"looked for\""], &[1, 5, 6, 7])?;
     check(&file, &["--where", "tcp and bytes == 0"], &[2, 3, 4, 8, 9, 10])?;
+    Ok(())
+}
+
+/// The frames of a capture file, each with its time in nanoseconds.
+fn frames(file: &Path) -> Result<Vec<(u64, Vec<u8>)>> {
+    let (mut source, mut frames) = (CaptureFile::open(file)?, Vec::new());
+    while let Next::Batch(batch) = source.next_batch(Timeout::Never)? {
+        let packets = batch.packets();
+        frames.extend(packets.map(|one| (one.timestamp().as_nanos(), one.data().to_vec())));
+    }
+    Ok(frames)
+}
+
+/// The files of a folder, by name.
+fn files(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
+    let mut files: Vec<_> =
+        fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    files.sort();
+    Ok(files)
+}
+
+#[test]
+fn each_conversation_gets_a_file_with_its_packets() -> Result {
+    let folder = Folder::new("per-conversation")?;
+    let file = two().write(&folder.0)?;
+    let all = frames(&file)?;
+    let target = folder.0.join("all");
+    let target_text = target.to_str().ok_or("path")?;
+    let output = capture(&file, &["--per-conversation", target_text])?;
+    assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");
+    let written = files(&target)?;
+    let expected = [
+        ("000000-1700000000.000000-tcp-192.0.2.10.40000-198.51.100.20.8080.pcapng", FIRST),
+        ("000001-1700000000.001000-tcp-192.0.2.10.50000-198.51.100.20.8080.pcapng", SECOND),
+        ("000002-1700000000.009000-udp-192.0.2.10.40000-198.51.100.20.8080.pcapng", &[10]),
+    ];
+    assert_eq!(written.len(), expected.len(), "{written:?}");
+    for (path, (name, numbers)) in written.iter().zip(expected) {
+        assert_eq!(path.file_name().and_then(|name| name.to_str()), Some(name));
+        let expected: Vec<_> = numbers.iter().map(|number| all[number - 1].clone()).collect();
+        assert_eq!(frames(path)?, expected, "{name}");
+    }
+    let text = fs::read(&written[0])?;
+    let comment = b"conversation 0: tcp 192.0.2.10:40000 > 198.51.100.20:8080\ntaken because all";
+    assert!(text.windows(comment.len()).any(|window| window == comment));
+    // Files of an earlier run stay as they are.
+    let again = capture(&file, &["--per-conversation", target_text])?;
+    assert!(!again.status.success() && frames(&written[0])?.len() == FIRST.len());
+
+    let target = folder.0.join("some");
+    let target_text = target.to_str().ok_or("path")?;
+    let condition = "http.status == 200";
+    let arguments = ["--where", condition, "--per-conversation", target_text];
+    assert!(capture(&file, &arguments)?.status.success());
+    let written = files(&target)?;
+    assert_eq!(written.len(), 1);
+    assert_eq!(frames(&written[0])?.len(), SECOND.len());
+    let text = fs::read(&written[0])?;
+    let comment = b"taken because of --where http.status == 200";
+    assert!(text.windows(comment.len()).any(|window| window == comment));
+    Ok(())
+}
+
+#[test]
+fn conversations_may_be_more_than_open_files() -> Result {
+    let folder = Folder::new("per-conversation-many")?;
+    let mut packets = Packets::ethernet();
+    let conversations = 1_000_u16;
+    for round in 0..3 {
+        for port in 0..conversations {
+            let mut segment = tcp(Client, ACK, round * 5, 0, b"round");
+            segment[..2].copy_from_slice(&(20_000 + port).to_be_bytes());
+            packets = packets.frame(0x0800, &ipv4(Client, 6, &segment));
+        }
+    }
+    let file = packets.write(&folder.0)?;
+    let target = folder.0.join("all");
+    let script = "ulimit -n 100; exec \"$0\" capture --read \"$1\" --per-conversation \"$2\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_ringtap")]).arg(&file).arg(&target);
+    let output = command.output()?;
+    assert!(output.status.success(), "{output:?}");
+    let written = files(&target)?;
+    assert_eq!(written.len(), usize::from(conversations));
+    for path in written {
+        assert_eq!(frames(&path)?.len(), 3, "{}", path.display());
+    }
+    Ok(())
+}
+
+#[test]
+fn the_first_bytes_of_each_conversation_are_taken_and_the_rest_is_counted() -> Result {
+    let folder = Folder::new("first-bytes")?;
+    let file = two().write(&folder.0)?;
+    // Frames without payload have 54 bytes.
+    let errors = check(&file, &["--first-bytes", "110"], &[1, 2, 3, 4, 5, 6, 10])?;
+    assert!(errors.contains("10 packets with 637 bytes not taken"), "{errors}");
+    let condition = "payload contains \"secret\"";
+    check(&file, &["--where", condition, "--first-bytes", "1"], &[1])?;
     Ok(())
 }

@@ -5,17 +5,40 @@
 
 mod picks;
 mod queue;
+mod split;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use capture_file::FileInterface;
+use conversation::select::OnUndecided;
 use flow::{FiveTuple, FlowTable};
 use ring_core::{Packet, Timestamp};
 
 use self::picks::{Batch, Picks};
+use self::split::Split;
+use crate::Error;
 use crate::choice::Choice;
+use crate::input::Input;
+use crate::limits;
 use crate::names::count;
 use crate::report;
 use crate::summary::totals::Selected;
+
+/// The options for conversations, besides `--where`.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct Arguments {
+    /// Write the packets of each conversation to a pcapng file of its own in this folder, which has
+    /// none yet. Names consist of number, time of the first packet, protocol, initiator and
+    /// responder; a comment in the file has the reason. Packets of no conversation are not written.
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["write", "count"])]
+    per_conversation: Option<PathBuf>,
+    /// Take only the first bytes of each conversation: packets until their captured bytes reach
+    /// this size. The rest is counted. Suffixes: K, M, G (powers of 1024).
+    #[arg(long, value_name = "SIZE", value_parser = limits::bytes)]
+    first_bytes: Option<u64>,
+}
 
 /// Selects packets by their conversations.
 pub(crate) struct Choosing {
@@ -28,16 +51,47 @@ pub(crate) struct Choosing {
 }
 
 impl Choosing {
-    /// `None` if all packets are to be taken.
-    pub(crate) fn new(choice: &Choice) -> Option<Box<Self>> {
-        let picks = Picks::new(choice)?;
+    /// `None` if packets are taken whatever their conversations are.
+    pub(crate) fn new(
+        arguments: &Arguments,
+        choice: &Choice,
+        input: &Input,
+    ) -> Result<Option<Box<Self>>, Error> {
+        let Arguments { per_conversation, first_bytes } = arguments;
+        let selection = choice.selection();
+        if selection.is_none() && per_conversation.is_none() && first_bytes.is_none() {
+            return Ok(None);
+        }
+        let (condition, policy, limit) = match selection {
+            Some((condition, policy, limit)) => (Some(condition), policy, limit),
+            None => (None, OnUndecided::Accept, NOTHING_WAITS),
+        };
+        let reason = condition.as_ref().map(|condition| condition.expression().to_string());
+        let split = per_conversation
+            .as_ref()
+            .map(|path| Split::create(path, input.expression(), reason, input.is_live()))
+            .transpose()?;
+        let first_bytes = first_bytes.unwrap_or(u64::MAX);
+        let picks = Picks::new(condition, (policy, limit), first_bytes, split);
         let table = FlowTable::builder(FiveTuple::bidirectional()).build();
-        Some(Box::new(Self { table, picks, drops: 0, next: 1 }))
+        Ok(Some(Box::new(Self { table, picks, drops: 0, next: 1 })))
+    }
+
+    /// Returns `true` if packets are written to files of their conversations.
+    pub(crate) const fn writes(&self) -> bool {
+        self.picks.split.is_some()
+    }
+
+    /// Takes the interfaces that the file that is read describes.
+    pub(crate) fn describe(&mut self, found: &[FileInterface]) {
+        if let Some(split) = &mut self.picks.split {
+            split.describe(found);
+        }
     }
 
     /// Takes packets, and passes on those that are to be written now, in the order of their
     /// arrival.
-    pub(crate) fn take<E>(
+    pub(crate) fn take<E: From<Error>>(
         &mut self,
         packets: &[Packet<'_>],
         mut pass: impl FnMut(&Packet<'_>) -> Result<(), E>,
@@ -58,7 +112,7 @@ impl Choosing {
     }
 
     /// Time has passed without packets.
-    pub(crate) fn advance<E>(
+    pub(crate) fn advance<E: From<Error>>(
         &mut self,
         now: Timestamp,
         mut pass: impl FnMut(&Packet<'_>) -> Result<(), E>,
@@ -74,7 +128,7 @@ impl Choosing {
     }
 
     /// The capture has ended, so every conversation is decided.
-    pub(crate) fn finish<E>(
+    pub(crate) fn finish<E: From<Error>>(
         &mut self,
         mut pass: impl FnMut(&Packet<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -84,7 +138,8 @@ impl Choosing {
 
     /// Prints a line for everything that is not in the output, or not as expected.
     pub(crate) fn print(&self) {
-        let Picks { unselected, undecided_accepted, undecided_dropped, astray, .. } = self.picks;
+        let Picks { unselected, undecided_accepted, undecided_dropped, astray, cut, .. } =
+            self.picks;
         let conversations = |number| count(number, "conversation", "conversations");
         if unselected > 0 {
             let total = conversations(unselected);
@@ -101,7 +156,15 @@ impl Choosing {
                 ));
             }
         }
+        if let (packets @ 1.., bytes) = cut {
+            let total = report::packets(packets);
+            report::line(format_args!(
+                "{total} with {bytes} bytes not taken, since their conversations have more than --first-bytes"
+            ));
+        }
+        let nobodys = self.table.not_followed().total() + self.table.statistics().orphan_resets;
         for (number, what) in [
+            (nobodys, "not taken, since they belong to no conversation"),
             (
                 self.picks.disordered(),
                 "taken after later ones: no memory was left (--undecided-memory)",
@@ -120,8 +183,10 @@ impl Choosing {
 
     /// The counters for a program to read.
     pub(crate) fn totals(&self) -> Selected {
-        let Picks { selected, unselected, undecided_accepted, undecided_dropped, astray, .. } =
-            self.picks;
+        let Picks {
+            selected, unselected, undecided_accepted, undecided_dropped, astray, cut, ..
+        } = self.picks;
+        let (cut_packets, cut_bytes) = cut;
         Selected {
             selected,
             unselected,
@@ -129,9 +194,14 @@ impl Choosing {
             undecided_dropped,
             disordered: self.picks.disordered(),
             astray,
+            cut_packets,
+            cut_bytes,
         }
     }
 }
+
+/// The memory for packets that wait where only fragments do.
+const NOTHING_WAITS: usize = 64 << 20;
 
 /// The time by which packets that wait in the kernel are older than now, at most.
 pub(crate) fn certain(now: u64, held_back: Duration) -> Timestamp {

@@ -33,7 +33,7 @@ const REPORTED: u64 = 10;
 /// A folder that conversations are written into. Its first error sticks, so that views need not
 /// carry it.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(crate) struct Folder {
     path: PathBuf,
     directory: File,
     error: RefCell<Option<Error>>,
@@ -65,7 +65,7 @@ enum State {
 impl Folder {
     /// Makes it where it is not there yet. One that has files of an earlier run is refused, or rid
     /// of them.
-    pub(super) fn create(path: &Path, overwrite: bool) -> Result<Self, Error> {
+    pub(crate) fn create(path: &Path, overwrite: bool) -> Result<Self, Error> {
         let failed = |source| Error::Write { path: path.to_owned(), source };
         let named = |extension: &OsStr| CAPTURES.iter().any(|known| extension == *known);
         let is_named_so = path.extension().is_some_and(named) || path.as_os_str() == "-";
@@ -117,12 +117,12 @@ impl Folder {
     }
 
     /// Makes the file of a stream, which must not be there.
-    fn make(&self, name: &str) -> io::Result<File> {
+    pub(crate) fn make(&self, name: &str) -> io::Result<File> {
         let flags = OFlag::O_CREAT | OFlag::O_EXCL;
         self.open(name, flags)
     }
 
-    fn open(&self, name: &str, flags: OFlag) -> io::Result<File> {
+    pub(crate) fn open(&self, name: &str, flags: OFlag) -> io::Result<File> {
         // Not blocking: a FIFO may have taken the place of a file.
         let flags =
             flags | OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
@@ -220,7 +220,7 @@ fn is_ours(name: &str) -> bool {
 
 /// An address and a port as a part of a file's name, as tcpflow has it but for colons, which some
 /// file systems and programs give a meaning.
-fn name(endpoint: Endpoint) -> String {
+pub(crate) fn name(endpoint: Endpoint) -> String {
     let address = endpoint.address.to_string().replace(':', "_");
     format!("{address}.{}", endpoint.port)
 }

@@ -95,6 +95,9 @@ pub(crate) struct Selected {
     pub(crate) disordered: u64,
     /// Missing from a conversation that they turned out to belong to.
     pub(crate) astray: u64,
+    /// Packets beyond `--first-bytes`, and their captured bytes.
+    pub(crate) cut_packets: u64,
+    pub(crate) cut_bytes: u64,
 }
 
 /// Of `follow` and `flows`.

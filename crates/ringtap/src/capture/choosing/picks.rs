@@ -1,5 +1,7 @@
 //! The verdicts about conversations, and what they mean for packets.
 
+use std::rc::Rc;
+
 use conversation::select::{Condition, Evaluation, OnUndecided, Verdict};
 use flow::{
     Data, Datagram, FirstPacket, FiveTupleKey, Flow, FlowHandler, FlowPacket, FlowRecord, FlowSide,
@@ -8,16 +10,22 @@ use flow::{
 use ring_core::Packet;
 
 use super::queue::{OVERHEAD, Queue};
-use crate::choice::Choice;
+use super::split::{Conversation, Split};
+use crate::Error;
 
 /// The part of the memory that one conversation may take: one in this many.
 const SHARE: usize = 16;
 
 /// The conversations of a capture.
 pub(super) struct Picks {
-    condition: Condition,
+    /// `None` if all conversations are taken.
+    condition: Option<Condition>,
     policy: OnUndecided,
     limit: usize,
+    /// The bytes of each conversation that are taken.
+    first_bytes: u64,
+    /// A file for each conversation.
+    pub(super) split: Option<Split>,
     /// By slot of the flow table.
     states: Vec<State>,
     /// That of the flow that begins next.
@@ -34,16 +42,26 @@ pub(super) struct Picks {
     pub(super) undecided_packets: u64,
     /// Packets that turned out to belong to an accepted conversation when they were gone.
     pub(super) astray: u64,
+    /// Packets that were not taken because of `first_bytes`, and their captured bytes.
+    pub(super) cut: (u64, u64),
 }
 
 enum State {
     Rejected,
-    Accepted,
+    Accepted(Taken),
     Undecided(Box<Undecided>),
+}
+
+/// The packets of a conversation that are taken.
+struct Taken {
+    /// Their captured bytes.
+    bytes: u64,
+    conversation: Option<Rc<Conversation>>,
 }
 
 struct Undecided {
     evaluation: Evaluation,
+    taken: Taken,
     /// The packets in the queue.
     numbers: Vec<u64>,
     /// Their memory.
@@ -60,12 +78,18 @@ pub(super) struct Batch<'p> {
 }
 
 impl Picks {
-    pub(super) fn new(choice: &Choice) -> Option<Self> {
-        let (condition, policy, limit) = choice.selection()?;
-        Some(Self {
+    pub(super) fn new(
+        condition: Option<Condition>,
+        (policy, limit): (OnUndecided, usize),
+        first_bytes: u64,
+        split: Option<Split>,
+    ) -> Self {
+        Self {
             condition,
             policy,
             limit,
+            first_bytes,
+            split,
             states: Vec::new(),
             next: None,
             queue: Queue::default(),
@@ -76,7 +100,8 @@ impl Picks {
             undecided_dropped: 0,
             undecided_packets: 0,
             astray: 0,
-        })
+            cut: (0, 0),
+        }
     }
 
     pub(super) const fn disordered(&self) -> u64 {
@@ -84,16 +109,35 @@ impl Picks {
     }
 
     /// Passes on what is decided, keeps what has to wait of the batch, and makes room for it.
-    pub(super) fn release<E>(
+    pub(super) fn release<E: From<Error>>(
         &mut self,
         first: u64,
         batch: &[Packet<'_>],
         pass: &mut impl FnMut(&Packet<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut pass = |number: u64, kept: Option<Packet<'_>>| {
+        let split = self.split.take();
+        let mut pass = |number: u64, kept: Option<Packet<'_>>, of: &[Rc<Conversation>]| {
             let of_batch = number.checked_sub(first).and_then(|at| batch.get(at as usize));
-            kept.as_ref().or(of_batch).map_or(Ok(()), &mut *pass)
+            let Some(packet) = kept.as_ref().or(of_batch) else { return Ok(()) };
+            pass(packet)?;
+            for conversation in of {
+                if let Some(split) = &split {
+                    split.write(conversation, packet)?;
+                }
+            }
+            Ok(())
         };
+        let result = self.release_to(first, batch, &mut pass);
+        self.split = split;
+        result
+    }
+
+    fn release_to<E>(
+        &mut self,
+        first: u64,
+        batch: &[Packet<'_>],
+        mut pass: &mut impl FnMut(u64, Option<Packet<'_>>, &[Rc<Conversation>]) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.queue.release(false, &mut pass)?;
         self.queue.keep(first, batch);
         if self.memory() > self.limit {
@@ -143,13 +187,15 @@ impl Picks {
     }
 
     fn settle(&mut self, slot: usize, accepts: bool) {
-        let state = if accepts { State::Accepted } else { State::Rejected };
         let Some(place) = self.states.get_mut(slot) else { return };
-        if let State::Undecided(undecided) = std::mem::replace(place, state) {
-            self.parsers -= undecided.parsers;
-            for number in undecided.numbers {
-                self.queue.decide(number, accepts);
-            }
+        let State::Undecided(undecided) = std::mem::replace(place, State::Rejected) else { return };
+        let Undecided { taken, numbers, parsers, .. } = *undecided;
+        self.parsers -= parsers;
+        for number in numbers {
+            self.queue.decide(number, accepts, taken.conversation.as_ref());
+        }
+        if accepts {
+            *place = State::Accepted(taken);
         }
     }
 
@@ -178,31 +224,45 @@ impl Picks {
 impl FlowHandler<FiveTupleKey> for Batch<'_> {
     fn admits(&mut self, flow: &Flow<'_, FiveTupleKey>, first: &FirstPacket<'_>) -> bool {
         let midway = flow.protocol == protocol::TCP && !first.flags.contains(TcpFlags::SYN);
-        let evaluation = Evaluation::new(&self.picks.condition, flow);
-        let evaluation = if midway { evaluation.midway() } else { evaluation };
-        match evaluation.verdict() {
-            Verdict::Reject => {
+        let taken = Taken { bytes: 0, conversation: None };
+        let evaluation = self.picks.condition.as_ref().map(|condition| {
+            let evaluation = Evaluation::new(condition, flow);
+            if midway { evaluation.midway() } else { evaluation }
+        });
+        self.picks.next = Some(match evaluation {
+            Some(evaluation) if evaluation.verdict() == Verdict::Reject => {
                 self.picks.unselected += 1;
                 return false;
             }
-            Verdict::Accept => {
+            Some(evaluation) if evaluation.verdict() == Verdict::Undecided => {
+                let (parsers, numbers) = (evaluation.memory(), Vec::new());
+                State::Undecided(Box::new(Undecided {
+                    evaluation,
+                    taken,
+                    numbers,
+                    cost: 0,
+                    parsers,
+                }))
+            }
+            _ => {
                 self.picks.selected += 1;
-                self.picks.next = Some(State::Accepted);
+                State::Accepted(taken)
             }
-            Verdict::Undecided => {
-                let parsers = evaluation.memory();
-                let undecided = Undecided { evaluation, numbers: Vec::new(), cost: 0, parsers };
-                self.picks.next = Some(State::Undecided(Box::new(undecided)));
-            }
-        }
+        });
         true
     }
 
     fn on_start(&mut self, flow: &Flow<'_, FiveTupleKey>) {
         let slot = flow.id.slot();
-        let state = self.picks.next.take().unwrap_or(State::Rejected);
-        if let State::Undecided(undecided) = &state {
-            self.picks.parsers += undecided.parsers;
+        let mut state = self.picks.next.take().unwrap_or(State::Rejected);
+        let conversation = self.picks.split.as_mut().map(|split| split.begin(flow));
+        match &mut state {
+            State::Undecided(undecided) => {
+                self.picks.parsers += undecided.parsers;
+                undecided.taken.conversation = conversation;
+            }
+            State::Accepted(taken) => taken.conversation = conversation,
+            State::Rejected => {}
         }
         if slot >= self.picks.states.len() {
             self.picks.states.resize_with(slot + 1, || State::Rejected);
@@ -237,28 +297,44 @@ impl FlowHandler<FiveTupleKey> for Batch<'_> {
     }
 
     fn on_packet(&mut self, flow: &Flow<'_, FiveTupleKey>, packet: FlowPacket<'_>) {
-        let number = packet.number;
-        let Picks { states, queue, limit, astray, .. } = &mut *self.picks;
-        if packet.packet.is_none() {
-            queue.unpend(number);
-        } else if matches!(states.get(flow.id.slot()), Some(State::Accepted | State::Undecided(_)))
-        {
+        let (number, slot) = (packet.number, flow.id.slot());
+        let Picks { states, queue, limit, astray, first_bytes, cut, .. } = &mut *self.picks;
+        let Some(state) = states.get_mut(slot) else { return };
+        let taken = match state {
+            State::Rejected => None,
+            State::Accepted(taken) => Some(taken),
+            State::Undecided(undecided) => Some(&mut undecided.taken),
+        };
+        let len = packet.packet.map_or_else(|| queue.len_of(number), |packet| packet.data().len());
+        let mut is_taken = false;
+        if let Some(taken) = taken {
+            is_taken = taken.bytes < *first_bytes;
+            if is_taken {
+                taken.bytes += len as u64;
+            } else {
+                *cut = (cut.0 + 1, cut.1 + len as u64);
+            }
+        }
+        if is_taken && packet.packet.is_some() {
             queue.enter(number);
         }
-        match states.get_mut(flow.id.slot()) {
-            Some(State::Accepted) => *astray += u64::from(!queue.accept(number)),
-            Some(State::Undecided(undecided)) => {
-                // Of packets that came before the batch the length is in the queue's account.
-                let len = packet.packet.map_or(0, |packet| packet.data().len());
+        match state {
+            State::Accepted(taken) if is_taken => {
+                *astray += u64::from(!queue.accept(number, taken.conversation.as_ref()));
+            }
+            State::Undecided(undecided) if is_taken => {
                 undecided.cost += len + OVERHEAD;
-                if undecided.numbers.last() != Some(&number) && queue.open(number, flow.id.slot()) {
+                if undecided.numbers.last() != Some(&number) && queue.open(number, slot) {
                     undecided.numbers.push(number);
                 }
                 if undecided.cost + undecided.parsers > *limit / SHARE {
-                    self.picks.force(flow.id.slot());
+                    self.picks.force(slot);
                 }
             }
             _ => {}
+        }
+        if packet.packet.is_none() {
+            self.picks.queue.unpend(number);
         }
     }
 

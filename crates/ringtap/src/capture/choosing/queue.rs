@@ -1,8 +1,11 @@
 //! Packets in the order of their arrival, some of which wait for the verdict about their flow.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use ring_core::{Packet, PacketMeta};
+
+use super::split::Conversation;
 
 /// The packets that are neither written nor dropped, ordered by number.
 #[derive(Debug, Default)]
@@ -27,6 +30,8 @@ struct Entry {
     accepted: bool,
     /// The slot of the undecided flow that the packet was noted for last.
     owner: usize,
+    /// With a file for each conversation: the accepted ones that the packet belongs to.
+    conversations: Vec<Rc<Conversation>>,
     /// The bytes; `None` while they are in the batch that is worked on.
     kept: Option<(PacketMeta, Box<[u8]>)>,
 }
@@ -44,12 +49,17 @@ impl Queue {
         self.disordered
     }
 
+    /// The captured bytes of a packet that waits, if it is not of the batch that is worked on.
+    pub(super) fn len_of(&mut self, number: u64) -> usize {
+        self.get(number).and_then(|entry| entry.kept.as_ref()).map_or(0, |(_, bytes)| bytes.len())
+    }
+
     /// Notes that a packet belongs to an accepted flow. Returns `false` if it is gone.
-    pub(super) fn accept(&mut self, number: u64) -> bool {
+    pub(super) fn accept(&mut self, number: u64, of: Option<&Rc<Conversation>>) -> bool {
         let entry = self.get(number);
         let is_there = entry.is_some();
         if let Some(entry) = entry {
-            entry.accepted = true;
+            entry.accept(of);
         }
         is_there
     }
@@ -84,10 +94,12 @@ impl Queue {
     }
 
     /// A flow that the packet belongs to is decided.
-    pub(super) fn decide(&mut self, number: u64, accepted: bool) {
+    pub(super) fn decide(&mut self, number: u64, accepted: bool, of: Option<&Rc<Conversation>>) {
         if let Some(entry) = self.get(number) {
             entry.open = entry.open.saturating_sub(1);
-            entry.accepted |= accepted;
+            if accepted {
+                entry.accept(of);
+            }
             if entry.is_dropped()
                 && let Some((_, bytes)) = entry.kept.take()
             {
@@ -108,7 +120,7 @@ impl Queue {
         if let Some(entry) = self.get(number) {
             (entry.open, entry.pending) = (1, 0);
         }
-        self.decide(number, accepted);
+        self.decide(number, accepted, None);
     }
 
     /// Adds a packet of the batch that is worked on. Nothing happens if it is there.
@@ -116,19 +128,22 @@ impl Queue {
         let at = self.entries.partition_point(|entry| entry.number < number);
         if self.entries.get(at).is_none_or(|entry| entry.number != number) {
             let (accepted, kept) = (false, None);
-            let entry = Entry { number, open: 0, pending: 0, accepted, owner: 0, kept };
+            let conversations = Vec::new();
+            let (open, pending, owner) = (0, 0, 0);
+            let entry = Entry { number, open, pending, accepted, owner, conversations, kept };
             self.entries.insert(at, entry);
             self.bytes += OVERHEAD;
         }
     }
 
     /// Takes the packets that are decided and behind no undecided one; or all that are decided.
+    ///
     /// Passes on those that are accepted, with their metadata and bytes, or `None` for those of the
-    /// batch that is worked on; stops if that fails.
+    /// batch that is worked on, and with their conversations. Stops if that fails.
     pub(super) fn release<E>(
         &mut self,
         all: bool,
-        mut pass: impl FnMut(u64, Option<Packet<'_>>) -> Result<(), E>,
+        mut pass: impl FnMut(u64, Option<Packet<'_>>, &[Rc<Conversation>]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut stay = VecDeque::new();
         while let Some(entry) = self.entries.pop_front() {
@@ -139,12 +154,13 @@ impl Queue {
                 }
                 break;
             }
-            let Entry { number, accepted, kept, .. } = entry;
+            let Entry { number, accepted, kept, conversations, .. } = entry;
             self.bytes -= OVERHEAD + kept.as_ref().map_or(0, |(_, bytes)| bytes.len());
             if accepted {
                 self.disordered += u64::from(number < self.written);
                 self.written = self.written.max(number);
-                pass(number, kept.as_ref().map(|(meta, bytes)| Packet::with_meta(bytes, *meta)))?;
+                let packet = kept.as_ref().map(|(meta, bytes)| Packet::with_meta(bytes, *meta));
+                pass(number, packet, &conversations)?;
             }
         }
         if all {
@@ -175,6 +191,15 @@ impl Queue {
 }
 
 impl Entry {
+    fn accept(&mut self, of: Option<&Rc<Conversation>>) {
+        self.accepted = true;
+        if let Some(of) = of
+            && !self.conversations.iter().any(|known| Rc::ptr_eq(known, of))
+        {
+            self.conversations.push(Rc::clone(of));
+        }
+    }
+
     const fn is_dropped(&self) -> bool {
         self.open == 0 && !self.accepted
     }
