@@ -113,7 +113,7 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
             direction_segments: 64 << 10,
             table_bytes: 256 << 20,
             memory_bytes: usize::MAX,
-            quarantine_bytes: 1 << 20,
+            quarantine_bytes: 2 << 20,
             quarantine_table_bytes: 16 << 20,
             hole_timeout: nanos(Duration::from_secs(120)),
             idle_expiry: true,
@@ -269,7 +269,7 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
     }
 
     /// Sets the memory in bytes for segments that do not fit their stream and await evidence, for
-    /// one direction and for the whole table [default: 1 MiB and 16 MiB]. The overhead of a segment
+    /// one direction and for the whole table [default: 2 MiB and 16 MiB]. The overhead of a segment
     /// counts as well, up to 600 bytes. Beyond the limit the oldest segment is reported with
     /// [`UnplacedCause::Limit`](crate::UnplacedCause::Limit).
     pub const fn quarantine_limit(mut self, direction: usize, table: usize) -> Self {

@@ -93,3 +93,38 @@ fn a_forged_one_is_not_placed() {
     assert_eq!(lab.side(0, Initiator).bytes, b"abcdefghi");
     assert_eq!(gaps(&lab), [(6, u64::from(5 * FAR) - 6)]);
 }
+
+/// A capture with segmentation offload has segments of 64 KiB.
+#[test]
+fn a_row_of_the_longest_segments_fits() {
+    let mut lab = Lab::open();
+    lab.client(0, "abc");
+    lab.acknowledge(3);
+    lab.miss(FAR);
+    let text = "x".repeat(65_495);
+    for segment in 0..16 {
+        lab.client(FAR + 65_495 * segment, &text);
+    }
+    assert_all_placed(&lab, &format!("abc{}", text.repeat(16)), &[(3, u64::from(FAR) - 3)]);
+}
+
+/// A packet of the direction that the capture takes later comes behind an acknowledgement from
+/// within the outage. Nothing but such acknowledgements follows for a while.
+#[test]
+fn acknowledgements_between_old_segments_divide_no_stream() {
+    let mut lab = Lab::open();
+    lab.client(0, "abc");
+    lab.miss(FAR);
+    lab.acknowledge(2 * FAR);
+    lab.client(3, "def");
+    for turn in 1..=18 {
+        lab.acknowledge(2 * FAR + 1000 * turn);
+    }
+    lab.client(2 * FAR + 18_000, "ghi");
+    lab.finish();
+    let side = lab.side(0, Initiator);
+    assert_eq!(side.bytes, b"abcdefghi");
+    assert!(side.unplaced.is_empty());
+    let missing: u64 = side.gaps.iter().map(|gap| gap.len).sum();
+    assert_eq!(missing, u64::from(2 * FAR) + 18_000 - 6);
+}
