@@ -5,6 +5,7 @@
 //! - [`invariants`]: what holds for every packet, whatever its contents.
 //! - [`fragments`], [`reassembly`]: the defragmenter and the flow table beside simple models.
 //! - [`middlebox`]: captures of both sides of a device that rewrites sequence numbers.
+//! - [`outages`]: captures that miss stretches of a connection.
 //! - [`ledger`], [`accounting`]: no captured byte is lost silently.
 #![forbid(unsafe_code)]
 
@@ -15,5 +16,6 @@ pub mod gallery;
 pub mod invariants;
 pub mod ledger;
 pub mod middlebox;
+pub mod outages;
 pub mod reassembly;
 pub mod segments;

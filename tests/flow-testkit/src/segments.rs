@@ -19,6 +19,19 @@ pub fn segment(
     window: u16,
     payload: &[u8],
 ) -> Vec<u8> {
+    segment_with_options(from, sequence, acknowledgement, flags, window, &[], payload)
+}
+
+/// The same with TCP options, which must be a multiple of four bytes.
+pub fn segment_with_options(
+    from: Host,
+    sequence: u32,
+    acknowledgement: u32,
+    flags: &str,
+    window: u16,
+    options: &[u8],
+    payload: &[u8],
+) -> Vec<u8> {
     let ends = [([192, 0, 2, 1], 40_000_u16), ([192, 0, 2, 2], 80)];
     let (source, destination) = match from {
         Client => (ends[0], ends[1]),
@@ -35,7 +48,7 @@ pub fn segment(
         }
     });
     let mut packet = vec![0x45, 0];
-    packet.extend((40 + payload.len() as u16).to_be_bytes());
+    packet.extend((40 + (options.len() + payload.len()) as u16).to_be_bytes());
     packet.extend([0, 0, 0x40, 0, 64, 6, 0, 0]);
     packet.extend(source.0);
     packet.extend(destination.0);
@@ -43,9 +56,10 @@ pub fn segment(
     packet.extend(destination.1.to_be_bytes());
     packet.extend(sequence.to_be_bytes());
     packet.extend(acknowledgement.to_be_bytes());
-    packet.extend([0x50, bits]);
+    packet.extend([0x50 + ((options.len() as u8 / 4) << 4), bits]);
     packet.extend(window.to_be_bytes());
     packet.extend([0; 4]);
+    packet.extend(options);
     packet.extend(payload);
     packet
 }
