@@ -26,6 +26,7 @@ pub(crate) struct Config {
     pub(crate) direction_segments: usize,
     pub(crate) table_bytes: usize,
     pub(crate) memory_bytes: usize,
+    pub(crate) header_fields: bool,
     pub(crate) quarantine_bytes: usize,
     pub(crate) quarantine_table_bytes: usize,
     pub(crate) hole_timeout: u64,
@@ -113,6 +114,7 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
             direction_segments: 64 << 10,
             table_bytes: 256 << 20,
             memory_bytes: usize::MAX,
+            header_fields: true,
             quarantine_bytes: 2 << 20,
             quarantine_table_bytes: 16 << 20,
             hole_timeout: nanos(Duration::from_secs(120)),
@@ -265,6 +267,14 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
     /// the flows.
     pub const fn memory_limit(mut self, bytes: usize) -> Self {
         self.config.memory_bytes = bytes;
+        self
+    }
+
+    /// Sets if flows keep the header fields that their records tell of [default: `true`]: TCP flags,
+    /// traffic class, hop limit, link-layer address, and type and code of ICMP. They take 24 bytes a
+    /// flow. Without them these fields of a record are `None`.
+    pub const fn header_fields(mut self, keep: bool) -> Self {
+        self.config.header_fields = keep;
         self
     }
 

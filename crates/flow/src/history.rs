@@ -1,6 +1,6 @@
 //! The history string of a TCP flow.
 
-use crate::FlowSide;
+use crate::{FlowSide, TcpFlags};
 
 /// An event in the history. Each side notes it once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,22 @@ impl Seen {
     #[inline(always)]
     pub(crate) const fn has(self, letter: Letter) -> bool {
         self.0 >> letter as u8 & 1 == 1
+    }
+
+    /// The TCP flags that the letters tell of. Data needs the ACK flag, but on a SYN.
+    pub(crate) fn flags(self, acknowledges: bool) -> TcpFlags {
+        let ack = |with| if with { TcpFlags::ACK } else { TcpFlags::default() };
+        [
+            (Letter::Syn, TcpFlags::SYN),
+            (Letter::SynAck, TcpFlags::SYN | TcpFlags::ACK),
+            (Letter::Ack, TcpFlags::ACK),
+            (Letter::Data, ack(acknowledges)),
+            (Letter::Fin, TcpFlags::FIN | ack(acknowledges)),
+            (Letter::Reset, TcpFlags::RST),
+        ]
+        .into_iter()
+        .filter(|(letter, _)| self.has(*letter))
+        .fold(TcpFlags::default(), |all, (_, flags)| all | flags)
     }
 }
 

@@ -58,6 +58,6 @@ pub use parse::{
 };
 #[doc(hidden)]
 pub use prefetch::prefetch_bytes;
-pub use record::{FlowRecord, SideCounters};
+pub use record::{FlowRecord, IcmpMessage, SideCounters};
 pub use statistics::TableStatistics;
 pub use table::FlowTable;

@@ -83,6 +83,8 @@ pub(crate) struct Parked {
     pub(crate) acknowledgement: Option<(u32, u16)>,
     /// Length of the packet on the wire.
     pub(crate) packet_len: u32,
+    /// Length of the IP packet on the wire.
+    pub(crate) ip_len: u32,
     pub(crate) timestamp: u64,
     pub(crate) number: u64,
     pub(crate) depends_on: u64,
@@ -558,6 +560,7 @@ mod tests {
             fin: false,
             acknowledgement: None,
             packet_len: 41,
+            ip_len: 41,
             timestamp: 0,
             number: 0,
             depends_on: 0,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{EndReason, FlowSide, Orientation, Timestamp};
+use crate::{EndReason, FlowSide, MacAddress, Orientation, TcpFlags, Timestamp};
 
 /// The summary of a flow.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,8 @@ pub struct FlowRecord<K> {
     /// Upper case for the initiator, lower case for the responder: S SYN, H SYN-ACK, A pure
     /// acknowledgement, D data, F FIN, R reset, T retransmission, G gap.
     pub history: String,
+    /// The first ICMP message of the initiator. `None` for other protocols.
+    pub icmp: Option<IcmpMessage>,
     /// The side whose packets were in another VLAN or tunnel than the key's, and their key there.
     /// `None` for a flow in a single scope. See [`FiveTuple`](crate::FiveTuple).
     pub joined: Option<(FlowSide, K)>,
@@ -45,6 +47,15 @@ impl<K> FlowRecord<K> {
     }
 }
 
+/// Type and code of an ICMP message (RFC 792, RFC 4443).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IcmpMessage {
+    /// The type: 8 for an echo request of IPv4.
+    pub message_type: u8,
+    /// The code.
+    pub code: u8,
+}
+
 /// Counters of the packets of one side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -55,6 +66,10 @@ pub struct SideCounters {
     pub payload_bytes: u64,
     /// Bytes of the frames on the wire.
     pub wire_bytes: u64,
+    /// Bytes of the IP packets on the wire, headers and payload, without the link layer and its
+    /// padding. In a tunnel, those of the innermost IP packets. Fragments count as the datagram that
+    /// they were joined to.
+    pub ip_bytes: u64,
     /// TCP: the sequence number of the first byte of the stream, if known.
     pub first_sequence: Option<u32>,
     /// Bytes of the stream that were delivered.
@@ -69,4 +84,14 @@ pub struct SideCounters {
     pub unplaced_bytes: u64,
     /// Segments that announced a window of zero.
     pub zero_windows: u64,
+    /// All TCP flags that were seen. `None` for other protocols.
+    pub tcp_flags: Option<TcpFlags>,
+    /// The traffic class of the first packet: DSCP and ECN (RFC 2474, RFC 3168). `None` without
+    /// packets.
+    pub traffic_class: Option<u8>,
+    /// The time to live, or hop limit, of the first packet.
+    pub hop_limit: Option<u8>,
+    /// The link-layer address that the first packet came from, if it was an Ethernet frame. In a
+    /// tunnel, that of the outer frame.
+    pub mac: Option<MacAddress>,
 }

@@ -1,9 +1,12 @@
 //! The per-flow state of the table.
 
 mod direction;
+mod observed;
 
 use crate::history::{History, Seen};
-use crate::{FlowSide, Orientation};
+use crate::{FlowSide, Orientation, TcpFlags};
+
+pub(crate) use observed::Observed;
 
 /// The index of a reassembly that does not exist.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -24,8 +27,6 @@ pub(crate) struct Slot {
     pub(crate) compact: u128,
     /// In nanoseconds.
     pub(crate) last_seen: u64,
-    /// In nanoseconds.
-    pub(crate) started: u64,
     pub(crate) counters: [Counters; 2],
     pub(crate) generation: u32,
     pub(crate) state: State,
@@ -42,6 +43,8 @@ const _: () = assert!(size_of::<Slot>() == 128);
 pub(crate) struct Cold<K> {
     pub(crate) key: K,
     pub(crate) history: History,
+    /// In nanoseconds.
+    pub(crate) started: u64,
     /// The time of the SYN, or 0 if its answer arrived first. Once [`SlotFlags::HANDSHAKE`] is set,
     /// the duration of the handshake, or `u64::MAX` if unknown. In nanoseconds.
     pub(crate) handshake: u64,
@@ -95,6 +98,17 @@ pub(crate) struct Counters {
     packets: u32,
     payload_bytes: u32,
     wire_bytes: u32,
+    ip_bytes: u32,
+}
+
+/// The lengths of a packet, in bytes on the wire.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lengths {
+    pub(crate) payload: u32,
+    /// The frame.
+    pub(crate) wire: u32,
+    /// The IP packet: header and payload.
+    pub(crate) ip: u32,
 }
 
 /// The counters of the sides of a flow, up to the last time their [`Counters`] were full.
@@ -103,25 +117,36 @@ pub(crate) struct Totals {
     pub(crate) packets: u64,
     pub(crate) payload_bytes: u64,
     pub(crate) wire_bytes: u64,
+    pub(crate) ip_bytes: u64,
 }
 
 impl Counters {
     /// Adds a packet. `None` if a counter might overflow: if its sum has the highest bit, or what
     /// is added has. (One comparison instead of three.)
     #[inline(always)]
-    pub(crate) const fn plus(self, payload_bytes: u32, wire_bytes: u32) -> Option<Self> {
+    pub(crate) const fn plus(self, lengths: Lengths) -> Option<Self> {
+        let Lengths { payload, wire, ip } = lengths;
         let sum = Self {
             packets: self.packets.wrapping_add(1),
-            payload_bytes: self.payload_bytes.wrapping_add(payload_bytes),
-            wire_bytes: self.wire_bytes.wrapping_add(wire_bytes),
+            payload_bytes: self.payload_bytes.wrapping_add(payload),
+            wire_bytes: self.wire_bytes.wrapping_add(wire),
+            ip_bytes: self.ip_bytes.wrapping_add(ip),
         };
-        let all = sum.packets | sum.payload_bytes | sum.wire_bytes | payload_bytes | wire_bytes;
+        let sums = sum.packets | sum.payload_bytes | sum.wire_bytes | sum.ip_bytes;
+        let all = sums | payload | wire | ip;
         if all >> 31 == 0 { Some(sum) } else { None }
     }
 
     /// The counters of one packet.
-    pub(crate) const fn one(payload_bytes: u32, wire_bytes: u32) -> Self {
-        Self { packets: 1, payload_bytes, wire_bytes }
+    pub(crate) const fn one(lengths: Lengths) -> Self {
+        let Lengths { payload, wire, ip } = lengths;
+        Self { packets: 1, payload_bytes: payload, wire_bytes: wire, ip_bytes: ip }
+    }
+
+    /// Returns `true` if no packet was counted, unless all were added to the [`Totals`].
+    #[inline(always)]
+    pub(crate) const fn is_empty(self) -> bool {
+        self.packets == 0
     }
 }
 
@@ -130,11 +155,16 @@ impl Totals {
         self.packets += u64::from(counters.packets);
         self.payload_bytes += u64::from(counters.payload_bytes);
         self.wire_bytes += u64::from(counters.wire_bytes);
+        self.ip_bytes += u64::from(counters.ip_bytes);
     }
 }
 
 /// One bit for each side: `true` if a segment that this side sends may take the fast path. The slow
 /// path recomputes it, and it is valid until anything but the fast path changes the flow.
+///
+/// The other bits are the TCP flags PSH, ECE and CWR that were seen on the fast path, three for each
+/// side. They are here because every packet has this byte in the processor's cache, and not
+/// [`Cold`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FastPath(u8);
 
@@ -311,6 +341,30 @@ impl Scale {
 
 impl FastPath {
     pub(crate) const NO: Self = Self(0);
+    const SIDES: u8 = 3;
+
+    /// From now on no segment takes the fast path.
+    #[inline(always)]
+    pub(crate) const fn close(&mut self) {
+        self.0 &= !Self::SIDES;
+    }
+
+    const fn open(&mut self, sides: u8) {
+        self.0 |= sides & Self::SIDES;
+    }
+
+    /// Notes the flags of a segment.
+    #[inline(always)]
+    pub(crate) const fn note(&mut self, side: FlowSide, flags: TcpFlags) {
+        let bits = (flags.0 >> 3 & 1) | (flags.0 >> 5 & 6);
+        self.0 |= bits << (2 + 3 * side as u8);
+    }
+
+    /// The flags that were noted.
+    pub(crate) const fn noted(self, side: usize) -> TcpFlags {
+        let bits = self.0 >> (2 + 3 * side);
+        TcpFlags((bits & 1) << 3 | (bits & 6) << 5)
+    }
 
     #[inline(always)]
     pub(crate) const fn of(self, side: FlowSide) -> bool {
@@ -343,13 +397,13 @@ impl Slot {
     /// Recomputes if the flow may take the fast path: an open connection without any exceptional
     /// state.
     pub(crate) fn update_fast_path(&mut self) {
-        self.fast_path = FastPath::NO;
+        self.fast_path.close();
         if self.fast_path_ok() {
             let [initiator, responder] = &self.directions;
             let acked =
                 |direction: &Direction| u8::from(direction.flags.has(DirectionFlags::ACKED));
             let sides = acked(responder) | acked(initiator) << 1;
-            self.fast_path = FastPath(sides & !self.elsewhere());
+            self.fast_path.open(sides & !self.elsewhere());
         }
     }
 

@@ -60,6 +60,8 @@ pub(crate) struct Payload<'a> {
     pub(crate) acknowledgement: Option<(u32, u16)>,
     /// Bytes of the packet on the wire.
     pub(crate) packet_len: u32,
+    /// Length of the IP packet on the wire.
+    pub(crate) ip_len: u32,
     pub(crate) timestamp: u64,
     pub(crate) number: u64,
     pub(crate) depends_on: u64,

@@ -32,7 +32,8 @@ use crate::history::History;
 use crate::index::Index;
 use crate::reassembly::Reassemblies;
 use crate::slot::{
-    Cold, Counters, Direction, DirectionFlags, FastPath, NONE, Slot, SlotFlags, State, Totals,
+    Cold, Counters, Direction, DirectionFlags, FastPath, Lengths, NONE, Observed, Slot, SlotFlags,
+    State, Totals,
 };
 use crate::statistics::TableStatistics;
 use crate::stream::Stream;
@@ -80,6 +81,8 @@ pub struct FlowTable<E: FlowExtractor> {
     index: Index,
     slots: Chunked<Slot>,
     cold: Chunked<Cold<E::Key>>,
+    /// By slot, by side. Empty without [`header_fields`](FlowTableBuilder::header_fields).
+    observed: Chunked<[Observed; 2]>,
     free: Vec<u32>,
     /// The slot at which eviction continues.
     hand: u32,
@@ -87,6 +90,8 @@ pub struct FlowTable<E: FlowExtractor> {
     finished: u32,
     /// Flows that have not ended.
     live: usize,
+    /// The slot of the last flow that began with the packet that is worked on, or [`NONE`].
+    begun: u32,
     reassemblies: Reassemblies,
     /// By slot: SYNs that may begin another connection on the same addresses and ports.
     pending_syns: HashMap<u32, Vec<pending_syn::PendingSyn>, ahash::RandomState>,
@@ -142,10 +147,12 @@ impl<E: FlowExtractor> FlowTable<E> {
             index: Index::new(),
             slots: Chunked::new(),
             cold: Chunked::new(),
+            observed: Chunked::new(),
             free: Vec::new(),
             hand: 0,
             finished: 0,
             live: 0,
+            begun: NONE,
             reassemblies: Reassemblies::default(),
             pending_syns: HashMap::default(),
             pending_syn_bytes: 0,
@@ -317,14 +324,22 @@ impl<E: FlowExtractor> FlowTable<E> {
                 last_seen: 0,
                 directions: [Direction::NEW; 2],
                 counters: [Counters::default(); 2],
-                started: 0,
                 generation: 0,
                 state: State::Free,
                 protocol: 0,
                 flags: SlotFlags::default(),
                 fast_path: FastPath::NO,
             });
-            self.cold.push(Cold { key, history: History::NONE, handshake: 0, reported: 0 });
+            self.cold.push(Cold {
+                key,
+                history: History::NONE,
+                started: 0,
+                handshake: 0,
+                reported: 0,
+            });
+            if self.config.header_fields {
+                self.observed.push(Default::default());
+            }
             self.wheel.push();
             slot
         };
@@ -349,19 +364,23 @@ impl<E: FlowExtractor> FlowTable<E> {
         let now = self.now;
         let entry = &mut self.slots[slot];
         entry.last_seen = now;
-        // A SYN that reuses the ports of another flow waits for its confirmation.
-        entry.started = first.timestamp.as_nanos().min(now);
         entry.directions = [Direction::NEW; 2];
+        entry.fast_path = FastPath::NO;
         entry.counters = [Counters::default(); 2];
         entry.protocol = protocol;
         entry.state = state;
-        entry.fast_path = FastPath::NO;
         entry.flags = match initiator {
             Orientation::Forward => SlotFlags::default(),
             Orientation::Reverse => SlotFlags::REVERSE,
         };
         let cold = &mut self.cold[slot];
         (cold.handshake, cold.reported) = (0, now);
+        // A SYN that reuses the ports of another flow waits for its confirmation.
+        cold.started = first.timestamp.as_nanos().min(now);
+        if let Some(observed) = self.observed.get_mut(slot) {
+            *observed = Default::default();
+        }
+        self.begun = slot;
         if !self.totals.is_empty() {
             self.totals.remove(&slot);
         }
@@ -382,16 +401,16 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     /// Counts a packet of a side.
     #[inline(always)]
-    fn count(&mut self, slot: u32, side: FlowSide, payload_bytes: u32, wire_bytes: u32) {
+    fn count(&mut self, slot: u32, side: FlowSide, lengths: Lengths) {
         let entry = &mut self.slots[slot];
         self.previous = entry.last_seen;
         entry.last_seen = self.now;
         let counters = &mut entry.counters[side as usize];
-        if let Some(sum) = counters.plus(payload_bytes, wire_bytes) {
+        if let Some(sum) = counters.plus(lengths) {
             *counters = sum;
         } else {
             self.totals.entry(slot).or_default()[side as usize].add(*counters);
-            *counters = Counters::one(payload_bytes, wire_bytes);
+            *counters = Counters::one(lengths);
         }
     }
 
@@ -403,12 +422,11 @@ impl<E: FlowExtractor> FlowTable<E> {
         handler: &'t mut H,
         wake: &'t mut u64,
     ) -> Stream<'t, E::Key, H> {
-        let Slot { directions, started, generation, protocol, flags, fast_path, .. } =
-            &mut self.slots[slot];
-        *fast_path = FastPath::NO;
+        let Slot { directions, generation, protocol, flags, fast_path, .. } = &mut self.slots[slot];
+        fast_path.close();
         let other = &directions[side.opposite() as usize];
         let (peer, peer_closed) = (other.seen, other.flags.has(DirectionFlags::FIN));
-        let Cold { key, history, .. } = &mut self.cold[slot];
+        let Cold { key, history, started, .. } = &mut self.cold[slot];
         let initiator =
             if flags.has(SlotFlags::REVERSE) { Orientation::Reverse } else { Orientation::Forward };
         let sends = if side == FlowSide::Initiator { initiator } else { initiator.reversed() };
@@ -481,7 +499,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         handler.on_end(&view(slot, &self.slots[slot], &self.cold[slot]), &record);
         let entry = &mut self.slots[slot];
         entry.state = State::Ended;
-        entry.fast_path = FastPath::NO;
+        entry.fast_path.close();
         for direction in &mut entry.directions {
             self.reassemblies.release(direction.reassembly);
             direction.reassembly = NONE;
@@ -510,7 +528,7 @@ fn view<'a, K>(slot: u32, entry: &Slot, cold: &'a Cold<K>) -> Flow<'a, K> {
         key: &cold.key,
         protocol: entry.protocol,
         initiator: entry.initiator(),
-        started: Timestamp::from_nanos(entry.started),
+        started: Timestamp::from_nanos(cold.started),
     }
 }
 

@@ -83,6 +83,13 @@ pub(crate) fn visit(flow: &Flow<'_>, to: &mut impl Columns) {
     };
     to.optional_number("initiator_tcp_flags", 8, flags(FlowSide::Initiator));
     to.optional_number("responder_tcp_flags", 8, flags(FlowSide::Responder));
+    let wide = |field: Option<u8>| field.map(u64::from);
+    to.optional_number("initiator_tos", 8, wide(initiator.tos));
+    to.optional_number("responder_tos", 8, wide(responder.tos));
+    to.optional_number("initiator_ttl", 8, wide(initiator.ttl));
+    to.optional_number("responder_ttl", 8, wide(responder.ttl));
+    to.text("initiator_mac", initiator.mac.map(|mac| mac.to_string()).as_deref());
+    to.text("responder_mac", responder.mac.map(|mac| mac.to_string()).as_deref());
     to.optional_number("icmp_type", 8, flow.icmp.map(|icmp| u64::from(icmp.message_type)));
     to.optional_number("icmp_code", 8, flow.icmp.map(|icmp| u64::from(icmp.code)));
     to.text("application", flow.application);

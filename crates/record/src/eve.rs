@@ -231,7 +231,7 @@ mod tests {
     fn vlans_are_a_list_and_icmp_has_no_ports() {
         let mut flow = Flow::new("[::1]:1".parse().unwrap(), "[::2]:2".parse().unwrap(), 58);
         flow.initiator.scope = flow::Scope((1 << 12 | 5) << 13 | 1 << 12 | 6);
-        flow.icmp = Some(crate::Icmp { message_type: 128, code: 0 });
+        flow.icmp = Some(flow::IcmpMessage { message_type: 128, code: 0 });
         let event = encoded(&flow);
         assert_eq!(event["vlan"], serde_json::json!([5, 6]));
         assert_eq!(event.get("src_port"), None);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use flow::{
-    CommunityId, EndReason, Endpoint, FiveTupleKey, FlowRecord, FlowSide, MacAddress, Orientation,
-    Scope, TcpFlags, Timestamp, protocol,
+    CommunityId, EndReason, Endpoint, FiveTupleKey, FlowRecord, FlowSide, IcmpMessage, MacAddress,
+    Orientation, Scope, TcpFlags, Timestamp, protocol,
 };
 
 /// A flow, as far as it is known.
@@ -49,7 +49,7 @@ pub struct Flow<'a> {
     /// Time from the SYN to the acknowledgement of the SYN-ACK.
     pub handshake_rtt: Option<Duration>,
     /// Type and code of the first ICMP message.
-    pub icmp: Option<Icmp>,
+    pub icmp: Option<IcmpMessage>,
     /// Name of the application protocol, in lower case: `http`.
     pub application: Option<&'a str>,
     /// A number that no other flow of this exporter has.
@@ -103,15 +103,6 @@ pub struct Side {
     pub ttl: Option<u8>,
     /// The link-layer address.
     pub mac: Option<MacAddress>,
-}
-
-/// Type and code of an ICMP message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Icmp {
-    /// The type.
-    pub message_type: u8,
-    /// The code.
-    pub code: u8,
 }
 
 /// Bytes of IP packets.
@@ -212,7 +203,7 @@ impl<'a> Flow<'a> {
     #[must_use]
     pub fn community_id(&self, seed: u16) -> Option<CommunityId> {
         let (initiator, responder) = (self.initiator.endpoint, self.responder.endpoint);
-        if let (protocol::ICMP | protocol::ICMPV6, Some(Icmp { message_type, code })) =
+        if let (protocol::ICMP | protocol::ICMPV6, Some(IcmpMessage { message_type, code })) =
             (self.protocol, self.icmp)
         {
             let (source, destination) = (initiator.address, responder.address);
@@ -292,6 +283,7 @@ impl<'a> From<&'a FlowRecord<FiveTupleKey>> for Flow<'a> {
             known.scope = joined.map_or(key.scope, |(_, other)| other.scope);
             known.packets = counters.packets;
             known.wire_bytes = counters.wire_bytes;
+            known.ip_octets = Some(counters.ip_bytes);
             known.payload_bytes = counters.payload_bytes;
             known.stream_bytes =
                 if is_tcp { counters.delivered_bytes } else { counters.payload_bytes };
@@ -300,6 +292,10 @@ impl<'a> From<&'a FlowRecord<FiveTupleKey>> for Flow<'a> {
             known.retransmitted = counters.retransmitted;
             known.reordered = counters.reordered;
             known.zero_windows = counters.zero_windows;
+            known.tcp_flags = counters.tcp_flags;
+            known.tos = counters.traffic_class;
+            known.ttl = counters.hop_limit;
+            known.mac = counters.mac;
             known
         };
         let mut flow = Self::new(initiator, responder, key.protocol);
@@ -311,6 +307,7 @@ impl<'a> From<&'a FlowRecord<FiveTupleKey>> for Flow<'a> {
         flow.end = record.reason;
         flow.history = &record.history;
         flow.handshake_rtt = record.handshake_rtt;
+        flow.icmp = record.icmp;
         flow
     }
 }
@@ -376,7 +373,7 @@ mod tests {
         assert_eq!(flow.community_id(0).unwrap().to_string(), id);
         flow.protocol = protocol::ICMP;
         assert_eq!(flow.community_id(0), None);
-        flow.icmp = Some(Icmp { message_type: 8, code: 0 });
+        flow.icmp = Some(IcmpMessage { message_type: 8, code: 0 });
         assert!(flow.community_id(0).is_some());
     }
 }

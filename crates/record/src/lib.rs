@@ -14,4 +14,4 @@ mod text;
 mod uid;
 pub mod zeek;
 
-pub use self::flow::{Flow, Icmp, Octets, Side};
+pub use self::flow::{Flow, Octets, Side};

@@ -10,12 +10,12 @@ use std::collections::HashMap;
 use conversation::{FlowEvent, FlowNumber, FlowStream, FlowStreamBuilder, Statistics};
 use flow::{FiveTuple, FiveTupleKey, FlowRecord};
 use record::Flow;
-use ring_core::{LinkType, PacketSource};
+use ring_core::PacketSource;
 
 use crate::Error;
 use crate::choice::Choice;
 use crate::hosts::Hosts;
-use crate::input::{Input, Keying, Source};
+use crate::input::{Input, Keying};
 use crate::limits::Limits;
 use crate::output::Output;
 use crate::running::{Running, with_flows};
@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let totals = arguments.totals.open()?;
     let printer = arguments.form.printer(arguments.input.clock());
     let collector = arguments.collector.open(&arguments.input)?;
-    let mut sinks = Sinks { printer, collector, link_header: link_header(&source), count: 0 };
+    let mut sinks = Sinks { printer, collector, count: 0 };
     let key = arguments.keying.extractor();
     let stream = with_flows!(source, key, stream => events(stream, arguments));
     let handle = stream.handle();
@@ -89,7 +89,6 @@ where
 struct Sinks {
     printer: form::Printer,
     collector: Option<collector::Collector>,
-    link_header: Option<u16>,
     /// Records so far.
     count: u64,
 }
@@ -103,7 +102,6 @@ impl Sinks {
     fn flow(&mut self, record: &FlowRecord<FiveTupleKey>, conflicts: u64, output: &Output) {
         let mut flow = Flow::from(record);
         flow.conflicts = conflicts;
-        flow.link_header = self.link_header;
         flow.number = Some(self.count);
         self.count += 1;
         output.write(|w| self.printer.print(w, record, &flow));
@@ -127,24 +125,6 @@ impl Sinks {
         output.write(|w| self.printer.end(w));
         self.collector.take().map_or(Ok(()), |collector| collector.finish(statistics))
     }
-}
-
-/// The length of the link-layer header, if it is the same in all packets.
-fn link_header(source: &Source) -> Option<u16> {
-    let link_type = match source {
-        Source::Live(capture) => capture.link_type(),
-        Source::Xdp(group) => group.link_type(),
-        Source::Tap(tap) => tap.link_type(),
-        Source::File(file) => file.link_type(),
-    };
-    Some(match link_type? {
-        LinkType::ETHERNET => 14,
-        LinkType::LINUX_SLL => 16,
-        LinkType::LINUX_SLL2 => 20,
-        LinkType::NULL | LinkType::LOOP => 4,
-        LinkType::RAW | LinkType::RAW_BSD | LinkType::RAW_OPENBSD => 0,
-        _ => return None,
-    })
 }
 
 /// Prints each flow when it ends.

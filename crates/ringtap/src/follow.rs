@@ -147,7 +147,7 @@ fn chunks<S>(stream: FlowStreamBuilder<S, FiveTuple>, arguments: &Arguments) -> 
 where
     S: PacketSource + Send + Unpin + 'static,
 {
-    let stream = stream.table(|table| arguments.hosts.apply_comparing(table));
+    let stream = stream.table(|table| arguments.hosts.apply_comparing(table).header_fields(false));
     arguments.choice.apply(arguments.limits.apply(stream)).into_chunk_stream()
 }
 

@@ -136,7 +136,8 @@ fn chunks<S>(stream: FlowStreamBuilder<S, FiveTuple>, arguments: &Arguments) -> 
 where
     S: PacketSource + Send + Unpin + 'static,
 {
-    let stream = stream.table(|table| arguments.hosts.apply(table)).datagrams(true);
+    let stream =
+        stream.table(|table| arguments.hosts.apply(table).header_fields(false)).datagrams(true);
     arguments.choice.apply(arguments.limits.apply(stream)).into_chunk_stream()
 }
 

@@ -113,7 +113,7 @@ where
         registry
             .retain(|protocol| arguments.proto.contains(&protocol) || tls && protocol.starts_tls());
     }
-    let stream = stream.table(|table| arguments.hosts.apply(table));
+    let stream = stream.table(|table| arguments.hosts.apply(table).header_fields(false));
     arguments.limits.apply(stream).messages(Arc::new(registry))
 }
 

@@ -93,6 +93,12 @@ impl<'a> Plain<'a> {
         self.transport_offset() + self.tcp_header_len
     }
 
+    /// The length of the headers from the IP header on.
+    #[inline(always)]
+    pub(crate) const fn headers_len(&self) -> u32 {
+        20 + self.tcp_header_len
+    }
+
     /// The length of the payload, all of which was captured.
     #[inline(always)]
     pub(crate) const fn payload_len(&self) -> u32 {

@@ -245,6 +245,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             payload: payload.into(),
             payload_wire_len: lookup.payload_wire_len,
             wire_len: packet.wire_len(),
+            ip_len: lookup.ip_len(),
             timestamp: packet.timestamp().as_nanos(),
             number: packet.number(),
             refused: false,
@@ -472,7 +473,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         if is_repeated {
             self.statistics.discarded.add(held.defect);
         }
-        self.count(slot, held.side, held.payload_wire_len, held.wire_len);
+        self.count(slot, held.side, held.lengths());
         let mut wake = u64::MAX;
         let mut stream = self.stream(slot, held.side, handler, &mut wake);
         stream.payload(held.payload());
@@ -483,7 +484,7 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     fn reject(&mut self, slot: u32, held: &Held, handler: &mut impl FlowHandler<E::Key>) {
         self.statistics.discarded.add(held.defect);
-        self.count(slot, held.side, held.payload_wire_len, held.wire_len);
+        self.count(slot, held.side, held.lengths());
         if !held.payload.is_empty() {
             let mut wake = u64::MAX;
             let mut stream = self.stream(slot, held.side, handler, &mut wake);

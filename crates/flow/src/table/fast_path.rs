@@ -73,14 +73,13 @@ impl<E: FlowExtractor> FlowTable<E> {
                 }
             }
         }
-        let Some(counters) =
-            entry.counters[side as usize].plus(lookup.payload_len, packet.wire_len())
-        else {
+        let Some(counters) = entry.counters[side as usize].plus(lookup.lengths(packet)) else {
             return false;
         };
         // Nothing is left that could go wrong.
         entry.counters[side as usize] = counters;
         entry.last_seen = self.now;
+        entry.fast_path.note(side, tcp.flags);
         let shift = entry.directions[side as usize].scale.shift();
         let edge = tcp.acknowledgement.wrapping_add(u32::from(tcp.window) << shift);
         let receives = &mut entry.directions[side.opposite() as usize];

@@ -4,7 +4,7 @@ use super::lookup::Lookup;
 use super::tcp::both;
 use super::view;
 use crate::history::Letter;
-use crate::slot::{DirectionFlags as F, FastPath, SlotFlags, State};
+use crate::slot::{DirectionFlags as F, SlotFlags, State};
 use crate::stream::ahead;
 use crate::{
     FlowExtractor, FlowHandler, FlowSide, FlowTable, Packet, TcpFlags, TcpHeader, TcpOptions,
@@ -62,7 +62,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             return false;
         }
         let counters = &mut entry.counters[side as usize];
-        let Some(sum) = counters.plus(0, packet.wire_len()) else { return false };
+        let Some(sum) = counters.plus(lookup.lengths(packet)) else { return false };
         // Nothing is left that could go wrong.
         *counters = sum;
         entry.last_seen = now;
@@ -117,7 +117,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             if due {
                 own.flags.set(F::FIN_ACKED);
             }
-            entry.fast_path = FastPath::NO;
+            entry.fast_path.close();
             if ended {
                 handler.on_fin(&view(slot, entry, cold), side.opposite(), peer_end);
             }

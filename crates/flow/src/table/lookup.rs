@@ -1,7 +1,7 @@
 //! A packet before its flow is updated.
 
 use crate::parse::Plain;
-use crate::slot::{DirectionFlags, NONE};
+use crate::slot::{DirectionFlags, Lengths, NONE};
 use crate::{
     Defect, Headers, Orientation, Packet, Parser, TcpFlags, TcpHeader, TcpOptions, protocol,
 };
@@ -22,6 +22,8 @@ pub(super) struct Lookup {
     pub(super) payload_len: u32,
     pub(super) payload_wire_len: u32,
     pub(super) transport_offset: u16,
+    /// Length of the headers from the IP header on.
+    pub(super) headers_len: u16,
     pub(super) orientation: Orientation,
     pub(super) protocol: u8,
     pub(super) sort: Sort,
@@ -67,6 +69,7 @@ impl Lookup {
         payload_len: 0,
         payload_wire_len: 0,
         transport_offset: 0,
+        headers_len: 0,
         orientation: Orientation::Forward,
         protocol: 0,
         sort: Sort::Odd,
@@ -82,6 +85,7 @@ impl Lookup {
         self.payload_len = plain.payload_len();
         self.payload_wire_len = plain.payload_len();
         self.transport_offset = plain.transport_offset() as u16;
+        self.headers_len = plain.headers_len() as u16;
         self.protocol = protocol::TCP;
         self.packet = at as u8;
         self.tcp.sequence = plain.sequence();
@@ -107,6 +111,8 @@ impl Lookup {
         self.payload_len = headers.payload_len;
         self.payload_wire_len = headers.payload_wire_len;
         self.transport_offset = transport_offset;
+        // The IP header is before the payload, or the parser took the packet for none.
+        self.headers_len = headers.payload_offset.saturating_sub(headers.network_offset) as u16;
         self.protocol = headers.protocol;
         self.sort = sort;
         self.packet = at as u8;
@@ -129,6 +135,18 @@ impl Lookup {
         let header = packet.data().get(start..).and_then(|header| header.first_chunk());
         let [a, b, c, d] = *header.unwrap_or(&[0; 4]);
         (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
+    }
+
+    /// The bytes of the IP packet on the wire.
+    #[inline(always)]
+    pub(super) const fn ip_len(&self) -> u32 {
+        // Only a capture file may claim a length near 4 GiB.
+        self.payload_wire_len.saturating_add(self.headers_len as u32)
+    }
+
+    #[inline(always)]
+    pub(super) fn lengths(&self, packet: &Packet<'_>) -> Lengths {
+        Lengths { payload: self.payload_wire_len, wire: packet.wire_len(), ip: self.ip_len() }
     }
 
     /// The captured payload.

@@ -1,6 +1,6 @@
 //! The limit of the table's memory.
 
-use crate::slot::{Cold, Slot, State};
+use crate::slot::{Cold, Observed, Slot, State};
 use crate::timer::Wheel;
 use crate::{EndReason, FlowExtractor, FlowHandler, FlowTable};
 
@@ -35,7 +35,10 @@ const fn shared(limit: usize) -> usize {
 
 impl<E: FlowExtractor> FlowTable<E> {
     /// The memory of a slot, without its share of the index.
-    const SLOT: usize = size_of::<Slot>() + size_of::<Cold<E::Key>>() + Wheel::SLOT_BYTES;
+    const fn slot_bytes(&self) -> usize {
+        let observed = if self.config.header_fields { size_of::<[Observed; 2]>() } else { 0 };
+        size_of::<Slot>() + size_of::<Cold<E::Key>>() + Wheel::SLOT_BYTES + observed
+    }
 
     /// Reports the memory that the caller keeps: for each flow that goes on, on average, and
     /// besides. It counts towards the [memory limit](crate::FlowTableBuilder::memory_limit).
@@ -54,7 +57,7 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     /// The memory of flows. Slots that are free are not returned, so they count.
     fn flow_bytes(&self) -> usize {
-        self.slots.len() * Self::SLOT
+        self.slots.len() * self.slot_bytes()
             + self.free.capacity() * size_of::<u32>()
             + self.index.bytes()
             + self.scope_joins.bytes()
@@ -81,7 +84,7 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     /// Returns `true` if another flow is one too many for the memory.
     pub(super) fn is_at_memory_limit(&self) -> bool {
-        let another = Self::SLOT + self.memory.each_flow;
+        let another = self.slot_bytes() + self.memory.each_flow;
         self.config.memory_bytes < usize::MAX
             && self.flow_bytes() + self.reassemblies.free_bytes() + another > self.flow_limit()
             // Eviction needs a slot.

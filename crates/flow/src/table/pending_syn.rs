@@ -12,7 +12,7 @@ pub(super) use evidence::Confirmed;
 use super::tcp::Segment;
 use crate::history::Seen;
 use crate::quarantine::Parked;
-use crate::slot::{Direction, DirectionFlags as F, FastPath, SlotFlags, State};
+use crate::slot::{Direction, DirectionFlags as F, SlotFlags, State};
 use crate::stream::ahead;
 use crate::{EndReason, FlowExtractor, FlowHandler, FlowSide, FlowTable, TcpFlags, UnplacedCause};
 
@@ -29,6 +29,7 @@ pub(super) struct PendingSyn {
     pub(super) payload: Vec<u8>,
     pub(super) payload_wire_len: u32,
     pub(super) wire_len: u32,
+    pub(super) ip_len: u32,
     pub(super) timestamp: u64,
     pub(super) number: u64,
     /// `true` if the flow went on afterwards.
@@ -96,6 +97,7 @@ impl PendingSyn {
             payload: &self.payload,
             payload_wire_len: self.payload_wire_len,
             wire_len: self.wire_len,
+            ip_len: self.ip_len,
             timestamp: self.timestamp,
             number: self.number,
         }
@@ -268,7 +270,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let entry = &mut self.slots[slot];
         let after_fin = entry.directions.iter().any(|direction| direction.flags.has(F::FIN));
         entry.flags.set(SlotFlags::PENDING_SYN);
-        entry.fast_path = FastPath::NO;
+        entry.fast_path.close();
         let fits = self.pending_syn_bytes + segment.payload.len() <= PAYLOAD;
         let payload = if fits { segment.payload } else { &[] };
         self.pending_syn_bytes += payload.len();
@@ -282,6 +284,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             payload: payload.to_vec(),
             payload_wire_len: segment.payload_wire_len,
             wire_len: segment.wire_len,
+            ip_len: segment.ip_len,
             timestamp: segment.timestamp,
             number: segment.number,
             contradicted: false,
@@ -560,6 +563,7 @@ impl Parked {
             payload: &self.bytes,
             payload_wire_len: self.wire_len,
             wire_len: self.packet_len,
+            ip_len: self.ip_len,
             timestamp: self.timestamp,
             number: self.number,
         }

@@ -1,7 +1,9 @@
 //! Records of flows.
 
-use crate::slot::{DirectionFlags, SlotFlags, Totals};
-use crate::{EndReason, FlowExtractor, FlowRecord, FlowTable, SideCounters, Timestamp};
+use crate::slot::{DirectionFlags, Observed, SlotFlags, Totals};
+use crate::{
+    EndReason, FlowExtractor, FlowRecord, FlowTable, IcmpMessage, SideCounters, Timestamp,
+};
 
 impl<E: FlowExtractor> FlowTable<E> {
     /// A flow that was closed or reset ended so, whatever happened to be the occasion.
@@ -31,7 +33,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         FlowRecord {
             key: cold.key.clone(),
             initiator_orientation: entry.initiator(),
-            started: Timestamp::from_nanos(entry.started),
+            started: Timestamp::from_nanos(cold.started),
             ended: Timestamp::from_nanos(entry.last_seen),
             reason,
             initiator: self.side_counters(slot, 0),
@@ -39,6 +41,11 @@ impl<E: FlowExtractor> FlowTable<E> {
             handshake_rtt: (handshake && cold.handshake != u64::MAX)
                 .then(|| std::time::Duration::from_nanos(cold.handshake)),
             history: cold.history.spell(initiator.seen, responder.seen),
+            icmp: self
+                .observed
+                .get(slot)
+                .and_then(|sides| sides[0].icmp())
+                .map(|[message_type, code]| IcmpMessage { message_type, code }),
             joined: self.joined(slot),
         }
     }
@@ -48,14 +55,17 @@ impl<E: FlowExtractor> FlowTable<E> {
         let direction = &entry.directions[side];
         let mut totals = self.totals.get(&slot).map_or_else(Totals::default, |totals| totals[side]);
         totals.add(entry.counters[side]);
-        let Totals { packets, payload_bytes, wire_bytes } = totals;
+        let Totals { packets, payload_bytes, wire_bytes, ip_bytes } = totals;
+        let observed = self.observed.get(slot).map(|sides| &sides[side]);
         let reassembly = self.reassemblies.peek(direction.reassembly);
         let gap_bytes = reassembly.map_or(0, |reassembly| reassembly.gap_bytes);
         let anchored = direction.flags.has(DirectionFlags::ANCHORED);
+        let acknowledges = entry.directions[1 - side].flags.has(DirectionFlags::ACKED);
         SideCounters {
             packets,
             payload_bytes,
             wire_bytes,
+            ip_bytes,
             first_sequence: anchored.then_some(direction.base),
             delivered_bytes: if !entry.is_tcp() {
                 payload_bytes
@@ -69,6 +79,12 @@ impl<E: FlowExtractor> FlowTable<E> {
             gap_bytes,
             unplaced_bytes: reassembly.map_or(0, |reassembly| reassembly.unplaced_bytes),
             zero_windows: reassembly.map_or(0, |reassembly| reassembly.zero_windows),
+            tcp_flags: observed.filter(|_| entry.is_tcp()).map(|observed| {
+                direction.seen.flags(acknowledges) | entry.fast_path.noted(side) | observed.flags()
+            }),
+            traffic_class: observed.and_then(Observed::traffic_class),
+            hop_limit: observed.and_then(Observed::hop_limit),
+            mac: observed.and_then(Observed::mac),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::tcp::Segment;
 use crate::history::Letter;
-use crate::slot::{DirectionFlags as F, FastPath, SlotFlags, State};
+use crate::slot::{DirectionFlags as F, SlotFlags, State};
 use crate::{FlowExtractor, FlowSide, FlowTable, TcpFlags};
 
 impl<E: FlowExtractor> FlowTable<E> {
@@ -37,7 +37,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             !known || own.offset(segment.sequence).abs_diff(own.next.cast_signed()) < 1 << 20;
         let seen = &mut entry.directions[side as usize].seen;
         self.cold[slot].history.note(seen, peer.seen, side, Letter::Reset);
-        entry.fast_path = FastPath::NO;
+        entry.fast_path.close();
         if refused || expected {
             if entry.state != State::Closing {
                 entry.state = State::Reset;

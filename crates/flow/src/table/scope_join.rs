@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU128;
 
 use super::lookup::Lookup;
-use crate::slot::{Direction, DirectionFlags as F, FastPath, NONE, SlotFlags, State};
+use crate::slot::{Direction, DirectionFlags as F, NONE, SlotFlags, State};
 use crate::stream::ahead;
 use crate::{
     FlowExtractor, FlowHandler, FlowSide, FlowTable, Orientation, TcpFlags, TcpHeader, protocol,
@@ -191,7 +191,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         if !joined.shared {
             let entry = &mut self.slots[joined.slot];
             entry.flags.set(elsewhere(entry.side(orientation)));
-            entry.fast_path = FastPath::NO;
+            entry.fast_path.close();
         }
     }
 
@@ -371,7 +371,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let orientation =
             if joined.brings[0] { Orientation::Forward } else { Orientation::Reverse };
         let entry = &mut self.slots[slot];
-        entry.fast_path = FastPath::NO;
+        entry.fast_path.close();
         let side = entry.side(orientation);
         if !joined.shared {
             entry.flags.clear(elsewhere(side));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::lookup::{Lookup, Sort};
 use super::tcp::Segment;
-use crate::slot::{DirectionFlags as F, FastPath, Slot, State};
+use crate::slot::{DirectionFlags as F, Slot, State};
 use crate::stream::ahead;
 use crate::{
     Defect, FlowExtractor, FlowHandler, FlowTable, Headers, OverlapPolicy, Packet, Parsed,
@@ -207,7 +207,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             return;
         }
         let side = self.slots[slot].side(lookup.orientation);
-        self.count(slot, side, lookup.payload_wire_len, packet.wire_len());
+        self.count(slot, side, lookup.lengths(packet));
         let bytes = lookup.payload(packet);
         if !self.slots[slot].is_tcp() || bytes.is_empty() {
             return;
@@ -253,7 +253,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             && !ahead(entry.directions[side as usize].expected(), urgent)
         {
             // The fast path knows nothing of urgent bytes.
-            entry.fast_path = FastPath::NO;
+            entry.fast_path.close();
         }
         true
     }

@@ -1,7 +1,7 @@
 //! Connections: how they begin, go on and end.
 
 use crate::history::Letter;
-use crate::slot::{Direction, DirectionFlags as F, SlotFlags, State};
+use crate::slot::{Direction, DirectionFlags as F, Lengths, SlotFlags, State};
 use crate::stream::{Payload, ahead, may_stray};
 use crate::{
     EndReason, FirstPacket, FlowExtractor, FlowHandler, FlowSide, FlowTable, Orientation, Packet,
@@ -27,6 +27,7 @@ pub(super) struct Segment<'a> {
     pub(super) payload: &'a [u8],
     pub(super) payload_wire_len: u32,
     pub(super) wire_len: u32,
+    pub(super) ip_len: u32,
     /// Nanoseconds, as the packet tells it.
     pub(super) timestamp: u64,
     pub(super) number: u64,
@@ -46,6 +47,7 @@ impl<'a> Segment<'a> {
             payload: lookup.payload(packet),
             payload_wire_len: lookup.payload_wire_len,
             wire_len: packet.wire_len(),
+            ip_len: lookup.ip_len(),
             timestamp: packet.timestamp().as_nanos(),
             number: packet.number(),
         }
@@ -59,6 +61,7 @@ impl<'a> Segment<'a> {
             sequence,
             acknowledgement: acknowledges.then_some((self.acknowledgement, self.window)),
             packet_len: self.wire_len,
+            ip_len: self.ip_len,
             bytes: self.payload,
             wire_len: self.payload_wire_len,
             pushed: self.flags.intersects(TcpFlags::PSH | TcpFlags::FIN),
@@ -519,7 +522,12 @@ impl<E: FlowExtractor> FlowTable<E> {
     #[inline]
     pub(super) fn count_segment(&mut self, slot: u32, segment: &Segment<'_>) -> FlowSide {
         let side = self.slots[slot].side(segment.orientation);
-        self.count(slot, side, segment.payload_wire_len, segment.wire_len);
+        let lengths = Lengths {
+            payload: segment.payload_wire_len,
+            wire: segment.wire_len,
+            ip: segment.ip_len,
+        };
+        self.count(slot, side, lengths);
         side
     }
 

@@ -5,7 +5,7 @@ use std::num::NonZeroU128;
 use super::fast_path::differs;
 use super::lookup::{Lookup, Sort};
 use super::view;
-use crate::slot::{NONE, State};
+use crate::slot::{NONE, Observed, State};
 use crate::{
     Cause, Datagram, FirstPacket, FlowExtractor, FlowHandler, FlowSide, FlowTable, Packet,
     TcpFlags, protocol,
@@ -63,13 +63,58 @@ impl<E: FlowExtractor> FlowTable<E> {
             lookup
         };
         let likely = lookup.candidate;
+        self.begun = NONE;
         let found = if likely != NONE && self.holds(likely, lookup, key) {
             Some(likely)
         } else {
             self.index.find(lookup.hash, |slot| self.holds(slot, lookup, key))
         };
+        let found = if self.next_timer <= self.now {
+            self.settled(found, lookup, key, handler)
+        } else {
+            found
+        };
+        // Before the packet is worked on, because it may be the last of its flow.
+        if let Some(slot) = found {
+            let counters = &self.slots[slot].counters;
+            let first = counters[self.slots[slot].side(lookup.orientation) as usize].is_empty();
+            self.observe(slot, first, packet, lookup);
+        }
+        self.update_found(found, packet, lookup, key, handler);
+        // A flow that began with the packet has no place before.
+        if self.begun != NONE {
+            self.observe(self.begun, true, packet, lookup);
+        }
+    }
+
+    /// Notes the header fields of which the flow's record tells. Of most packets that is none, so
+    /// what was observed is not read for them.
+    #[inline(always)]
+    fn observe(&mut self, slot: u32, first: bool, packet: &Packet<'_>, lookup: &Lookup) {
+        if !first && !Observed::are_notable(lookup.tcp.flags) {
+            return;
+        }
+        let Some(sides) = self.observed.get_mut(slot) else { return };
+        let observed = &mut sides[self.slots[slot].side(lookup.orientation) as usize];
+        observed.note(lookup.tcp.flags);
+        if first {
+            let network_offset = lookup.payload_offset.saturating_sub(lookup.headers_len);
+            let (network, transport) = (network_offset.into(), lookup.transport_offset.into());
+            observed.take(packet, lookup.protocol, network, transport);
+        }
+    }
+
+    /// Gives a packet to the flow that was found.
+    #[inline(always)]
+    fn update_found(
+        &mut self,
+        found: Option<u32>,
+        packet: &Packet<'_>,
+        lookup: &Lookup,
+        key: Option<&E::Key>,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) {
         if self.next_timer <= self.now {
-            let found = self.settled(found, lookup, key, handler);
             self.update_with_care(found, packet, lookup, key, handler);
             return;
         }
@@ -223,7 +268,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             return;
         }
         let side = self.slots[slot].side(lookup.orientation);
-        self.count(slot, side, lookup.payload_wire_len, packet.wire_len());
+        self.count(slot, side, lookup.lengths(packet));
         let datagram = Datagram {
             bytes: lookup.payload(packet),
             wire_len: lookup.payload_wire_len,

@@ -107,7 +107,7 @@ fn json_leaves_out_what_is_not_set() {
     assert_eq!(value.get("orig_ip_bytes"), None);
     assert_eq!(value.get("duration"), None);
     assert_eq!(value.get("tunnel_parents"), None);
-    flow.icmp = Some(crate::Icmp { message_type: 8, code: 3 });
+    flow.icmp = Some(flow::IcmpMessage { message_type: 8, code: 3 });
     flow.protocol = protocol::ICMP;
     out.clear();
     encode_json(&flow, &mut out);

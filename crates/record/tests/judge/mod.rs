@@ -7,8 +7,10 @@ mod lines;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use flow::{EndReason, Endpoint, FlowSide, MacAddress, Scope, TcpFlags, Timestamp, protocol};
-use record::{Flow, Icmp, Side};
+use flow::{
+    EndReason, Endpoint, FlowSide, IcmpMessage, MacAddress, Scope, TcpFlags, Timestamp, protocol,
+};
+use record::{Flow, Side};
 
 /// Numbers from bytes; zeros when there are no more.
 struct Bytes<'a>(&'a [u8]);
@@ -74,7 +76,8 @@ fn flow(bytes: &mut Bytes<'_>) -> Flow<'static> {
     flow.end = ENDS[usize::from(bytes.byte()) % ENDS.len()];
     flow.history = HISTORIES[usize::from(bytes.byte()) % HISTORIES.len()];
     flow.handshake_rtt = bytes.optional(|bytes| Duration::from_nanos(bytes.number() >> 2));
-    let icmp = |bytes: &mut Bytes<'_>| Icmp { message_type: bytes.byte(), code: bytes.byte() };
+    let icmp =
+        |bytes: &mut Bytes<'_>| IcmpMessage { message_type: bytes.byte(), code: bytes.byte() };
     flow.icmp = bytes.optional(icmp);
     flow.application = bytes.optional(|bytes| TEXTS[usize::from(bytes.byte()) % TEXTS.len()]);
     flow.number = bytes.optional(Bytes::number);

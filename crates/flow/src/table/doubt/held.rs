@@ -1,7 +1,7 @@
 //! One segment in doubt.
 
 use super::OVERHEAD;
-use crate::slot::Slot;
+use crate::slot::{Lengths, Slot};
 use crate::stream::{Payload, ahead};
 use crate::table::tcp::Segment;
 use crate::{Defect, FlowSide, TcpFlags};
@@ -21,6 +21,7 @@ pub(super) struct Held {
     pub(super) payload: Box<[u8]>,
     pub(super) payload_wire_len: u32,
     pub(super) wire_len: u32,
+    pub(super) ip_len: u32,
     pub(super) timestamp: u64,
     pub(super) number: u64,
     /// The peer has sent an acknowledgement since, of nothing of it.
@@ -32,6 +33,10 @@ pub(super) struct Held {
 impl Held {
     pub(super) const fn end(&self) -> u32 {
         self.sequence.wrapping_add(self.payload_wire_len)
+    }
+
+    pub(super) const fn lengths(&self) -> Lengths {
+        Lengths { payload: self.payload_wire_len, wire: self.wire_len, ip: self.ip_len }
     }
 
     pub(super) const fn cost(&self) -> usize {
@@ -87,6 +92,7 @@ impl Held {
             payload: &self.payload,
             payload_wire_len: self.payload_wire_len,
             wire_len: self.wire_len,
+            ip_len: self.ip_len,
             timestamp: self.timestamp,
             number: self.number,
         }
@@ -100,6 +106,7 @@ impl Held {
             pushed: self.flags.intersects(TcpFlags::PSH | TcpFlags::FIN),
             acknowledgement: Some((self.acknowledgement, self.window)),
             packet_len: self.wire_len,
+            ip_len: self.ip_len,
             timestamp: self.timestamp,
             number: self.number,
             depends_on: 0,

@@ -126,7 +126,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         let is_copy = own.flags.has(F::SYN)
             && own.base == answer.base()
             && !syn.after_fin
-            && syn.timestamp.saturating_sub(entry.started) < OUTLIVED;
+            && syn.timestamp.saturating_sub(self.cold[slot].started) < OUTLIVED;
         answer.answers()
             && !is_copy
             && answer.side != syn.side

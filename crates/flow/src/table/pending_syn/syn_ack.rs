@@ -36,7 +36,7 @@ impl<E: FlowExtractor> FlowTable<E> {
                 || server.strays(segment.acknowledgement)
                 || u64::from(segment.acknowledgement.wrapping_sub(server.base))
                     > u64::from(FIRST_FLIGHT)
-                        + self.now.saturating_sub(entry.started) / NANOS_A_BYTE)
+                        + self.now.saturating_sub(self.cold[slot].started) / NANOS_A_BYTE)
     }
 
     /// If the server sends what the client has acknowledged, and not what the SYN-ACK announced,
