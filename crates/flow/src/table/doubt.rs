@@ -473,7 +473,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         if is_repeated {
             self.statistics.discarded.add(held.defect);
         }
-        self.count(slot, held.side, held.lengths());
+        self.count_held(slot, held);
         let mut wake = u64::MAX;
         let mut stream = self.stream(slot, held.side, handler, &mut wake);
         stream.payload(held.payload());
@@ -484,12 +484,22 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     fn reject(&mut self, slot: u32, held: &Held, handler: &mut impl FlowHandler<E::Key>) {
         self.statistics.discarded.add(held.defect);
-        self.count(slot, held.side, held.lengths());
+        self.count_held(slot, held);
         if !held.payload.is_empty() {
             let mut wake = u64::MAX;
             let mut stream = self.stream(slot, held.side, handler, &mut wake);
             let (sequence, cause) = (held.sequence, UnplacedCause::Discarded);
             stream.unplaced(&held.payload, sequence, held.timestamp, held.number, cause);
+        }
+    }
+
+    /// Counts a segment. The rest of one is not another packet.
+    fn count_held(&mut self, slot: u32, held: &Held) {
+        if held.is_rest {
+            let totals = &mut self.totals.entry(slot).or_default()[held.side as usize];
+            totals.payload_bytes += u64::from(held.payload_wire_len);
+        } else {
+            self.count(slot, held.side, held.lengths());
         }
     }
 

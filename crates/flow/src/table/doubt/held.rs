@@ -55,6 +55,9 @@ impl Held {
             sequence: end,
             payload: rest.into(),
             payload_wire_len: self.payload_wire_len - len,
+            // They count with the first part.
+            wire_len: 0,
+            ip_len: 0,
             refused: false,
             is_rest: true,
             ..*self
