@@ -270,9 +270,9 @@ impl<E: FlowExtractor> FlowTableBuilder<E> {
         self
     }
 
-    /// Sets if flows keep the header fields that their records tell of [default: `true`]: TCP flags,
-    /// traffic class, hop limit, link-layer address, and type and code of ICMP. They take 24 bytes a
-    /// flow. Without them these fields of a record are `None`.
+    /// Sets if flows keep the header fields that their records tell of [default: `true`]: TCP
+    /// flags, traffic class, hop limit, link-layer address, and type and code of ICMP. They take 24
+    /// bytes a flow. Without them these fields of a record are `None`.
     pub const fn header_fields(mut self, keep: bool) -> Self {
         self.config.header_fields = keep;
         self

@@ -67,8 +67,8 @@ pub struct SideCounters {
     /// Bytes of the frames on the wire.
     pub wire_bytes: u64,
     /// Bytes of the IP packets on the wire, headers and payload, without the link layer and its
-    /// padding. In a tunnel, those of the innermost IP packets. Fragments count as the datagram that
-    /// they were joined to.
+    /// padding. In a tunnel, those of the innermost IP packets. Fragments count as the datagram
+    /// that they were joined to.
     pub ip_bytes: u64,
     /// TCP: the sequence number of the first byte of the stream, if known.
     pub first_sequence: Option<u32>,

@@ -162,8 +162,8 @@ impl Totals {
 /// One bit for each side: `true` if a segment that this side sends may take the fast path. The slow
 /// path recomputes it, and it is valid until anything but the fast path changes the flow.
 ///
-/// The other bits are the TCP flags PSH, ECE and CWR that were seen on the fast path, three for each
-/// side. They are here because every packet has this byte in the processor's cache, and not
+/// The other bits are the TCP flags PSH, ECE and CWR that were seen on the fast path, three for
+/// each side. They are here because every packet has this byte in the processor's cache, and not
 /// [`Cold`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FastPath(u8);

@@ -39,3 +39,27 @@ fn segments_behind_one_that_ends_their_flow_are_counted() {
         22, 0, 116, 0, 8, 0, 0, 0,
     ]);
 }
+
+/// A segment in quarantine lies inside a missing stretch, and behind a hole of its own there.
+#[test]
+fn what_waits_inside_a_missing_stretch_is_not_left_behind() {
+    accounting::check(&[
+        20, 0, 0, 0, 0, 0, 0, 0, 0, 19, 0, 0, 0, 32, 0, 0, 64, 0, 136, 1, 1, 211, 0, 0, 89, 224, 2,
+        0, 192, 0, 0, 0, 104, 0, 0, 25, 192, 0, 115, 0, 0, 0, 19, 0, 0, 5, 4, 0, 64, 0, 24, 0, 64,
+        0, 49, 0, 5, 192, 0, 51, 0, 1, 20, 168, 0, 0, 0, 108, 0, 221, 0, 0, 2, 19, 0, 0, 0, 9, 1,
+        20, 84, 0, 160, 0, 0, 64, 1, 200, 0, 0, 64, 0, 56, 0, 0, 87, 0, 0, 73, 1, 8, 192, 0, 47, 1,
+        0, 64, 101, 96, 0, 0, 0, 1, 182, 0, 0, 0, 0, 179, 0, 2, 7,
+    ]);
+}
+
+/// The same, before a group that is placed a turn of the sequence space further.
+#[test]
+fn what_waits_before_a_turn_of_the_sequence_space_is_not_left_behind() {
+    accounting::check(&[
+        20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 64, 0, 0, 0, 20, 0, 138, 101, 78, 148,
+        0, 160, 0, 121, 45, 0, 0, 72, 0, 0, 96, 1, 0, 192, 2, 171, 0, 246, 0, 0, 0, 64, 0, 20, 0,
+        0, 0, 116, 0, 0, 51, 0, 12, 7, 96, 0, 0, 96, 0, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0,
+        56, 0, 84, 201, 1, 8, 32, 0, 0, 235, 0, 108, 0, 0, 0, 32, 0, 0, 216, 0, 0, 0, 40, 0, 0, 55,
+        64, 0, 32, 0, 7, 20, 0, 0, 0, 0, 0, 0,
+    ]);
+}

@@ -114,6 +114,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             // Of this side nothing was captured any more, but the other side shows that it went on.
             self.leave_old_place();
             self.place_inside(end, GapCause::Acknowledged);
+            // A placed segment may wait, for a full copy or behind a FIN.
+            while self.give_up_hole(u64::MAX, GapCause::Acknowledged) {}
             let silence = (quiet_since, self.now);
             let wrapped = self.has_wrapped(end, silence.0, silence.1);
             self.skip_to(end, silence, wrapped, GapCause::Acknowledged);
@@ -221,6 +223,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let cause =
             if group.acknowledged.is_some() { GapCause::Acknowledged } else { GapCause::Outage };
         self.place_inside(group.first(), cause);
+        while self.give_up_hole(u64::MAX, cause) {}
         self.skip_to_group(&group, cause);
         if let Some(acknowledged) = group.acknowledged {
             self.acknowledged_behind_outage(acknowledged);
@@ -281,8 +284,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// Declares everything before an offset missing, other than what is in quarantine.
     pub(super) fn miss_up_to(&mut self, end: u64, cause: GapCause) {
         if self.direction.flags.has(F::QUARANTINE) && end > self.direction.next {
-            let end = self.direction.base.wrapping_add(end as u32);
-            self.place_inside(end, cause);
+            self.place_inside(self.direction.base.wrapping_add(end as u32), cause);
+            // A placed segment may wait, for a full copy or behind a FIN.
+            self.give_up_before(end, cause);
         }
         self.gap_up_to(end, cause);
     }

@@ -87,8 +87,8 @@ impl<E: FlowExtractor> FlowTable<E> {
         }
     }
 
-    /// Notes the header fields of which the flow's record tells. Of most packets that is none, so
-    /// what was observed is not read for them.
+    /// Notes the header fields of which the flow's record tells. Most packets have nothing new, so
+    /// what was observed before is not read for them.
     #[inline(always)]
     fn observe(&mut self, slot: u32, first: bool, packet: &Packet<'_>, lookup: &Lookup) {
         if !first && !Observed::are_notable(lookup.tcp.flags) {
