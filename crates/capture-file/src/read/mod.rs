@@ -32,7 +32,8 @@ use crate::{
 const BATCH: usize = 512;
 
 /// A capture file. Reads pcap in both byte orders, with timestamps in microseconds or nanoseconds,
-/// including the "modified" form, and pcapng with any number of sections and interfaces.
+/// including the "modified" form (also under the usual magic number), and pcapng with any number of
+/// sections and interfaces.
 ///
 /// The file is read, not mapped: if it is truncated while it is read, it ends early instead of
 /// killing the process. Packets are stored in chunks of 256 KiB, or larger for a larger packet.

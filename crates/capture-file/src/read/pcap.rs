@@ -21,12 +21,26 @@ pub(crate) struct PcapParser {
     format: FileFormat,
     big_endian: bool,
     record_header: usize,
+    /// The first record is still to show the length of its header.
+    guesses: bool,
     /// Nanoseconds per unit of a record's second time field.
     unit: u32,
     lengths: Lengths,
     longest: u32,
     interface: [FileInterface; 1],
 }
+
+/// The header of a record.
+struct Record {
+    seconds: u32,
+    /// In the file's units.
+    fraction: u32,
+    captured: u32,
+    wire: u32,
+}
+
+/// Records of one file are not further apart, in seconds: ten years.
+const FAR: u32 = 10 * 365 * 24 * 3600;
 
 /// The order of a record's two length fields. Writers before version 2.4 swapped them.
 #[derive(Clone, Copy)]
@@ -81,6 +95,7 @@ impl PcapParser {
             format,
             big_endian,
             record_header,
+            guesses: format == FileFormat::PcapMicroseconds,
             unit,
             lengths,
             longest: format::longest_packet(link_type),
@@ -90,17 +105,24 @@ impl PcapParser {
 
     /// Parses one record and moves `at` past it.
     #[inline]
-    pub(crate) fn step(&self, chunk: &[u8], at: &mut usize, found: &mut Found) -> Result<(), Stop> {
+    pub(crate) fn step(
+        &mut self,
+        chunk: &[u8],
+        at: &mut usize,
+        found: &mut Found,
+    ) -> Result<(), Stop> {
         let bytes = &chunk[*at..];
         let Some(header) = bytes.first_chunk::<RECORD_HEADER>() else {
             return Err(Stop::Need(self.record_header));
         };
-        let [seconds, fraction, first, second] = words(header, self.big_endian);
-        let (captured, wire) = match self.lengths {
-            Lengths::CapturedFirst => (first, second),
-            Lengths::WireFirst => (second, first),
-            Lengths::SmallerIsCaptured => (first.min(second), first.max(second)),
-        };
+        let Record { seconds, fraction, captured, wire } = self.record(header);
+        if self.guesses && bytes.len() >= RECORD_HEADER + captured as usize {
+            self.guesses = false;
+            if self.is_modified(bytes) {
+                self.format = FileFormat::PcapModified;
+                self.record_header = MODIFIED_RECORD_HEADER;
+            }
+        }
         if captured > self.longest {
             return Err(Damage::PacketLength { length: captured, limit: self.longest }.into());
         }
@@ -117,6 +139,34 @@ impl PcapParser {
         found.packet(StoredPacket { start, len: captured as usize, meta });
         *at += total;
         Ok(())
+    }
+
+    fn record(&self, header: &[u8; RECORD_HEADER]) -> Record {
+        let [seconds, fraction, first, second] = words(header, self.big_endian);
+        let (captured, wire) = match self.lengths {
+            Lengths::CapturedFirst => (first, second),
+            Lengths::WireFirst => (second, first),
+            Lengths::SmallerIsCaptured => (first.min(second), first.max(second)),
+        };
+        Record { seconds, fraction, captured, wire }
+    }
+
+    /// Returns `true` if records have the header of the modified form under the usual magic number,
+    /// as Red Hat Linux 6.1 wrote them: the second record can only begin behind such a header. The
+    /// bytes are those of the first record and what is present of the next.
+    fn is_modified(&self, bytes: &[u8]) -> bool {
+        let record = |at: usize| Some(self.record(bytes.get(at..)?.first_chunk()?));
+        let Some(first) = record(0) else { return false };
+        let follows = |next: Record| {
+            next.captured <= self.longest
+                && next.captured <= next.wire
+                && next.fraction < 1_000_000
+                && next.seconds.abs_diff(first.seconds) < FAR
+        };
+        let captured = first.captured as usize;
+        let usual = record(RECORD_HEADER + captured);
+        let modified = record(MODIFIED_RECORD_HEADER + captured);
+        usual.is_some_and(|next| !follows(next)) && modified.is_some_and(follows)
     }
 
     pub(crate) fn format(&self) -> FileFormat {

@@ -154,6 +154,27 @@ fn every_flavour_of_pcap() {
 }
 
 #[test]
+fn records_of_the_modified_form_may_have_the_usual_magic_number() {
+    for big_endian in [false, true] {
+        for (extra, second) in [(8, 9), (0, 9), (0, 1 << 24)] {
+            let mut file = pcap(0xa1b2_c3d4, big_endian, [2, 4], 1);
+            pcap_record(&mut file, big_endian, [7_000, 5, 4, 90], extra, b"abcd");
+            pcap_record(&mut file, big_endian, [7_001, 6, second, second], extra, b"efghijklm");
+            let (packets, error) = read(file);
+            assert_eq!((&packets[0].1[..], packets[0].0.wire_len), (&b"abcd"[..], 90));
+            if second == 9 {
+                assert!(error.is_none(), "{error:?}");
+                assert_eq!((&packets[1].1[..], packets.len()), (&b"efghijklm"[..], 2));
+            } else {
+                // A false length alone makes nothing of the modified form.
+                let expected = Damage::PacketLength { length: second, limit: 262_144 };
+                assert_eq!(damage(error), (2, 44, expected));
+            }
+        }
+    }
+}
+
+#[test]
 fn lengths_of_old_versions_are_the_other_way_round() {
     for (version, fields) in
         [([2, 2], [0, 0, 60, 4]), ([2, 3], [0, 0, 60, 4]), ([2, 3], [0, 0, 4, 60])]
