@@ -223,8 +223,11 @@ impl<E: FlowExtractor> FlowTable<E> {
             let open = alike.clone().filter(|held| !(of_window && held.refused));
             let impatient = |held: &Held| self.now.saturating_sub(held.since) > PATIENCE;
             if open.clone().count() >= SEGMENTS || open.clone().next().is_some_and(impatient) {
-                self.give_in(slot, side, way, defect, handler);
-                if self.doubt(slot, packet, lookup, way).is_none() {
+                // The one that ends the patience is as good as those before it. Held back, it would
+                // be missing when these show an outage.
+                if self.give_in(slot, side, way, defect, handler)
+                    || self.doubt(slot, packet, lookup, way).is_none()
+                {
                     return false;
                 }
             } else if alike.count() >= BEYOND_WINDOW {
@@ -388,7 +391,8 @@ impl<E: FlowExtractor> FlowTable<E> {
 
     /// Too many segments of a flow are in doubt, or for too long. Those that took another way are
     /// believed, and so is their way from now on. Those beyond the window are believed if the
-    /// capture does not see what the receiver answers.
+    /// capture does not see what the receiver answers. Returns `true` if the last of them is
+    /// believed.
     fn give_in(
         &mut self,
         slot: u32,
@@ -396,7 +400,7 @@ impl<E: FlowExtractor> FlowTable<E> {
         way: u8,
         defect: Defect,
         handler: &mut impl FlowHandler<E::Key>,
-    ) {
+    ) -> bool {
         let own = &mut self.slots[slot].directions[side as usize];
         let of_window = defect == Defect::Window;
         if defect == Defect::Path {
@@ -405,11 +409,18 @@ impl<E: FlowExtractor> FlowTable<E> {
             // Until the receiver is seen again, nobody knows its window.
             own.flags.clear(F::ACKED);
         }
-        self.take_open(slot, of_window, handler);
+        self.take_open(slot, of_window, handler)
     }
 
     /// Takes the segments in doubt that nobody has refused: those beyond a window, or all others.
-    fn take_open(&mut self, slot: u32, of_window: bool, handler: &mut impl FlowHandler<E::Key>) {
+    /// Returns `true` if the last of them is believed.
+    fn take_open(
+        &mut self,
+        slot: u32,
+        of_window: bool,
+        handler: &mut impl FlowHandler<E::Key>,
+    ) -> bool {
+        let mut is_believed = false;
         let generation = self.slots[slot].generation;
         let mut at = 0;
         while self.slots[slot].generation == generation
@@ -419,13 +430,15 @@ impl<E: FlowExtractor> FlowTable<E> {
             if !is_meant || of_window && held.refused {
                 at += 1;
             } else if let Some(held) = self.take_held(slot, at) {
-                if held.is_believed_at_last() {
+                is_believed = held.is_believed_at_last();
+                if is_believed {
                     self.segment(slot, &held.segment(&self.slots[slot]), handler);
                 } else {
                     self.reject(slot, &held, handler);
                 }
             }
         }
+        is_believed
     }
 
     /// The flow ends.
