@@ -5,6 +5,7 @@
 //! forged SYN must not blind the watcher.
 
 mod evidence;
+mod parked;
 mod syn_ack;
 
 pub(super) use evidence::Confirmed;
@@ -537,36 +538,6 @@ impl<E: FlowExtractor> FlowTable<E> {
     pub(super) fn renew(&mut self, slot: u32) {
         let entry = &mut self.slots[slot];
         entry.generation = entry.generation.wrapping_add(1);
-    }
-}
-
-impl Parked {
-    fn segment(&self, orientation: crate::Orientation) -> Segment<'_> {
-        let mut flags = TcpFlags::default();
-        for (set, flag) in [
-            (self.acknowledgement.is_some(), TcpFlags::ACK),
-            (self.pushed && !self.fin, TcpFlags::PSH),
-            (self.fin, TcpFlags::FIN),
-        ] {
-            if set {
-                flags = flags | flag;
-            }
-        }
-        let (acknowledgement, window) = self.acknowledgement.unwrap_or_default();
-        Segment {
-            orientation,
-            sequence: self.sequence,
-            acknowledgement,
-            flags,
-            window,
-            window_scale: None,
-            payload: &self.bytes,
-            payload_wire_len: self.wire_len,
-            wire_len: self.packet_len,
-            ip_len: self.ip_len,
-            timestamp: self.timestamp,
-            number: self.number,
-        }
     }
 }
 

@@ -128,3 +128,33 @@ fn acknowledgements_between_old_segments_divide_no_stream() {
     let missing: u64 = side.gaps.iter().map(|gap| gap.len).sum();
     assert_eq!(missing, u64::from(2 * FAR) + 18_000 - 6);
 }
+
+/// The receiver acknowledges what the capture misses before the stream goes on. Several outages of
+/// one stream are near each other, and none makes the stream look like another sequence space.
+#[test]
+fn acknowledgements_before_each_of_several_outages_end_do_not_divide_the_stream() {
+    let payload = "x".repeat(50_000);
+    // Bytes between the acknowledgement that is captured and the next captured segment.
+    for behind in [0, 400_000] {
+        let mut lab = Lab::open();
+        let (mut sent, mut gaps) = (0, Vec::new());
+        for missed in [3_000_000, 4_000_000, 5_000_000, 2_000_000] {
+            for _ in 0..20 {
+                lab.client(sent, &payload);
+                sent += 50_000;
+                lab.acknowledge(sent);
+            }
+            gaps.push((u64::from(sent), u64::from(missed + behind)));
+            sent += missed;
+            lab.acknowledge(sent);
+            sent += behind;
+        }
+        lab.client(sent, &payload);
+        lab.acknowledge(sent + 50_000);
+        lab.finish();
+        let side = lab.side(0, Initiator);
+        assert_eq!(side.unplaced.len(), 0, "{behind}");
+        let found: Vec<_> = side.gaps.iter().map(|gap| (gap.offset, gap.len)).collect();
+        assert_eq!(found, gaps, "{behind}");
+    }
+}
