@@ -50,7 +50,7 @@ pub(crate) fn rows() -> Vec<Row> {
             packets: |count| synchronise(count, scattered),
             table: |_, builder| builder,
             growth: 3.5,
-            limit: Some(("256 bytes a flow", 256.0)),
+            limit: Some(("288 bytes a flow", 288.0)),
         }
         .rows(),
     );
@@ -61,7 +61,7 @@ pub(crate) fn rows() -> Vec<Row> {
             packets: |count| synchronise(count, scattered),
             table: |count, builder| builder.max_flows(count / 4),
             growth: 3.5,
-            limit: Some(("256 bytes a flow, 256 k flows", 64.0)),
+            limit: Some(("288 bytes a flow, 256 k flows", 72.0)),
         }
         .rows(),
     );
@@ -72,9 +72,8 @@ pub(crate) fn rows() -> Vec<Row> {
             packets: holes,
             table: |_, builder| builder,
             growth: 3.5,
-            // 256 bytes for the flow, the same for the direction with the hole, and the table's
-            // limit.
-            limit: Some(("512 bytes a flow and the default limit of the table", 512.0)),
+            // 288 bytes for the flow, 256 for the direction with the hole, and the table's limit.
+            limit: Some(("544 bytes a flow and the default limit of the table", 544.0)),
         }
         .rows(),
     );
