@@ -13,19 +13,26 @@ pub(super) fn probe(prefix: &Prefix<'_>) -> Verdict {
     }
     let mut verdict = Verdict::More;
     for (bytes, answer) in sides.into_iter().zip([sides[1], sides[0]]) {
-        // Empty lines before a request line are ignored (RFC 9112, 2.2).
-        let start = bytes.iter().take_while(|byte| b"\r\n".contains(byte)).count();
+        let start = empty_lines(bytes);
         match beginning(&bytes[start..]) {
             Beginning::Request => return Verdict::Yes,
             Beginning::Response if bytes.len() >= start + 12 => return Verdict::Yes,
             Beginning::Response | Beginning::Short => {}
             // A line of HTTP/0.9, or one that the server will refuse: its answer says so.
-            Beginning::Neither if answer.is_empty() && resembles_request(&bytes[start..]) => {}
+            Beginning::Neither
+                if resembles_request(&bytes[start..])
+                    && !matches!(beginning(&answer[empty_lines(answer)..]), Beginning::Neither) => {
+            }
             // What begins with something else is another protocol.
             Beginning::Neither => verdict = Verdict::No,
         }
     }
     verdict
+}
+
+/// The length of the empty lines before a start line, which are ignored (RFC 9112, section 2.2).
+fn empty_lines(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| b"\r\n".contains(byte)).count()
 }
 
 /// Returns `true` for a line that begins with a method of RFC 9110, section 9.3, and is no request

@@ -93,6 +93,15 @@ proptest! {
     }
 }
 
+/// The answer to a malformed request may come byte by byte.
+#[test]
+fn an_answer_that_begins_does_not_end_the_search() {
+    let parts = [(true, 11), (true, 8), (false, 0)];
+    let whole = run(&parts, &[], false);
+    assert_eq!(whole.exchanges.len(), 1);
+    assert_eq!(run(&parts, &[], true), whole);
+}
+
 /// A start line is judged alike in parts and as a whole.
 #[test]
 fn odd_start_lines_are_judged_alike_in_parts() {
