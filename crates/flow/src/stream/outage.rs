@@ -235,9 +235,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.begin_grace();
     }
 
-    /// The stream goes on at a sequence number, and all before it that was not captured is missing.
-    /// What is in quarantine was captured: groups inside the stretch that nothing contradicts are
-    /// placed in it.
+    /// Places the groups in quarantine that begin before a sequence number at which the stream goes
+    /// on, unless something contradicts them. What was not captured between them is missing.
     pub(super) fn place_inside(&mut self, end: u32, cause: GapCause) {
         let inside = |group: &Group, expected: u32| {
             group.first().wrapping_sub(expected) < end.wrapping_sub(expected)

@@ -77,7 +77,7 @@ pub(crate) const FIELDS: &[FieldOf<Handshake>] = &[
     FieldOf::new(
         "tls.server_hello",
         Kind::Bool,
-        "True if the server's hello was captured; a request for another hello is none.",
+        "True if the server's hello was captured. A request for another hello does not count.",
         |tls: &Handshake, _, each| {
             each(tls.server.as_ref().is_some_and(|hello| !hello.is_retry()).into());
         },
