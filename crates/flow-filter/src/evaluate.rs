@@ -223,6 +223,10 @@ impl Evaluation {
         let mut values = Values { checks: self.condition.checks(), progress: &mut self.checks };
         step(&mut talk, &mut values);
         talk.note_applications(&mut values);
+        // With TLS this is so after the handshake, long before the end of the flow.
+        if talk.is_over() {
+            values.end();
+        }
         self.talk = Some(talk);
         self.decide();
     }

@@ -4,7 +4,9 @@ mod choosing;
 mod described;
 mod line;
 mod lines;
+mod parties;
 mod postrotate;
+mod recorder;
 mod writing;
 
 use std::io::{self, Write};
@@ -12,12 +14,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use packet_filter::Program;
-use ring_core::{Direction, Next, Packet, PacketBatch as _, Timeout, Timestamp, xdp};
+use ring_core::{Dedup, Direction, Next, Packet, PacketBatch as _, Timeout, Timestamp, xdp};
 use ring_sys::clock;
 
 use self::choosing::{Choosing, certain};
 use self::described::Described;
 use self::line::Printer;
+use self::recorder::Recorder;
 use self::writing::Writing;
 use crate::Error;
 use crate::cause::Cause;
@@ -25,6 +28,7 @@ use crate::choice::Choice;
 use crate::input::{self, Input, Source};
 use crate::interfaces;
 use crate::interrupt;
+use crate::limits;
 use crate::link_types;
 use crate::output::Output;
 use crate::report::{self, Counts, Links};
@@ -52,6 +56,12 @@ pub(crate) struct Arguments {
     choice: Choice,
     #[command(flatten)]
     choosing: choosing::Arguments,
+    #[command(flatten)]
+    recording: recorder::Arguments,
+    /// Omit a packet that was captured a moment before as well, as ports of mirrors, bonds and
+    /// bridges show it: one with the same bytes within this time.
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10ms", value_parser = limits::time)]
+    dedup: Option<Duration>,
     #[command(flatten)]
     totals: totals::TotalsFile,
     /// Stop after this many packets.
@@ -123,7 +133,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     arguments.writing.check();
     let implied = arguments.choice.packet_filter();
     // The condition is about conversations, so their packets are looked for like theirs.
-    let shows = if arguments.choice.is_given() { Shows::Conversations } else { Shows::Packets };
+    let is_about = arguments.choice.is_given() || arguments.recording.is_triggered();
+    let shows = if is_about { Shows::Conversations } else { Shows::Packets };
     let has_bar = !output.is_terminal() || arguments.count;
     let source = arguments.input.open_for(has_bar, shows, implied)?;
     let totals = arguments.totals.open()?;
@@ -153,18 +164,22 @@ fn take<S: Described>(
     let printer = arguments.lines.printer(arguments.input.clock(), arguments.writing.nanoseconds());
     let last = Timestamp::default();
     let looked = arguments.input.is_live().then(Instant::now);
-    let counts = Counts::new();
+    let records = arguments.recording.is_given();
+    let counts = if records { Counts::silent() } else { Counts::new() };
     if looked.is_some() {
         counts.set_source(source.statistics().map_err(|error| failed(arguments, error))?);
     }
     let choosing = Choosing::new(&arguments.choosing, &arguments.choice, &arguments.input)?;
+    let recorder = Recorder::new(&arguments.recording, &arguments.writing, &arguments.input)?;
     let mut run = Run {
         prints: false,
         arguments,
         output,
         printer,
         writer: None,
+        recorder,
         choosing,
+        dedup: arguments.dedup.map(Dedup::new),
         count: 0,
         counts,
         last,
@@ -174,10 +189,12 @@ fn take<S: Described>(
         links: Links::default(),
     };
     // What came before the damage is still reported.
-    let mut result = match arguments.writing.open(&arguments.input, &source) {
+    let opened = if records { Ok(None) } else { arguments.writing.open(&arguments.input, &source) };
+    let mut result = match opened {
         Ok(writer) => {
             run.writer = writer;
-            let writes = run.writer.is_some()
+            let writes = records
+                || run.writer.is_some()
                 || run.choosing.as_ref().is_some_and(|choosing| choosing.writes());
             run.prints = !arguments.count && (!writes || arguments.print);
             let link_type = arguments.writing.link_type(&arguments.input, &source)?;
@@ -192,6 +209,9 @@ fn take<S: Described>(
     let statistics = source.statistics().map_err(|error| run.failed(error))?;
     if let Some(writer) = run.writer.take() {
         result = result.and(writer.finish(&statistics, source.interfaces()));
+    }
+    if let Some(recorder) = &mut run.recorder {
+        result = result.and(recorder.finish((&arguments.writing, &arguments.input), &mut source));
     }
     if arguments.count {
         output.write(|w| writeln!(w, "{}", report::packets(run.count)));
@@ -208,9 +228,19 @@ fn take<S: Described>(
     if let Some(choosing) = &run.choosing {
         choosing.print();
     }
+    if let Some(recorder) = &run.recorder {
+        recorder.print();
+    }
+    let duplicates = run.dedup.as_ref().map(Dedup::statistics);
+    if let Some(found) = duplicates {
+        summary::print_duplicates(&found);
+    }
     let selected = run.choosing.as_ref().map(|choosing| choosing.totals());
-    let told =
-        totals.map_or(Ok(()), |totals| totals.write_packets(run.count, &statistics, selected));
+    let recorded = run.recorder.as_ref().map(|recorder| recorder.totals());
+    let told = totals.map_or(Ok(()), |totals| {
+        let duplicates = duplicates.map(|found| found.duplicates);
+        totals.write_packets(run.count, &statistics, (selected, recorded), duplicates)
+    });
     result.and(told)
 }
 
@@ -222,8 +252,11 @@ struct Run<'a> {
     writer: Option<Writing>,
     /// `true` if each packet is printed.
     prints: bool,
+    /// With `--keep-last`, instead of a writer.
+    recorder: Option<Box<Recorder>>,
     /// With `--where` and the like.
     choosing: Option<Box<Choosing>>,
+    dedup: Option<Dedup>,
     count: u64,
     /// The same for other threads.
     counts: Arc<Counts>,
@@ -256,6 +289,7 @@ impl Run<'_> {
             // What changes of the interface is reported though no packet comes.
             let look = live.then_some(report::LOOK);
             let due = self.writer.as_ref().and_then(Writing::due);
+            let due = due.or_else(|| self.recorder.as_ref()?.due());
             let mut timeout = due.into_iter().chain(look).min();
             if interrupt::is_requested() {
                 let Stopped { since, at } = *stopped.get_or_insert_with(Stopped::now);
@@ -287,7 +321,35 @@ impl Run<'_> {
             choosing.describe(S::before(batch));
         }
         let way = self.arguments.direction;
-        let mut packets = batch.packets().filter(|packet| way.takes(packet));
+        if let Some(dedup) = &mut self.dedup {
+            let mut is_new = |packet: &Packet<'_>| !dedup.is_duplicate(packet);
+            let packets: Vec<_> =
+                batch.packets().filter(|packet| way.takes(packet) && is_new(packet)).collect();
+            return self.take(packets.into_iter(), limit);
+        }
+        self.take(batch.packets().filter(|packet| way.takes(packet)), limit)
+    }
+
+    fn take<'p>(
+        &mut self,
+        mut packets: impl Iterator<Item = Packet<'p>>,
+        limit: u64,
+    ) -> Result<(), Error> {
+        if self.arguments.recording.is_triggered() {
+            let all: Vec<_> = packets.collect();
+            if let Some(recorder) = &mut self.recorder {
+                recorder.watch(&all);
+            }
+            return self.choose(all.into_iter(), limit);
+        }
+        self.choose(&mut packets, limit)
+    }
+
+    fn choose<'p>(
+        &mut self,
+        mut packets: impl Iterator<Item = Packet<'p>>,
+        limit: u64,
+    ) -> Result<(), Error> {
         if let Some(mut choosing) = self.choosing.take() {
             let packets: Vec<_> = packets.collect();
             self.last = packets.last().map_or(self.last, Packet::timestamp);
@@ -307,6 +369,9 @@ impl Run<'_> {
             && !writer.write(packet).map_err(Stop::Failed)?
         {
             return Err(Stop::Enough);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.keep(packet);
         }
         if self.prints {
             let (printer, width) = (&mut self.printer, self.output.width());
@@ -329,8 +394,11 @@ impl Run<'_> {
 
     /// Time passes for conversations though no packet comes.
     fn pass_time(&mut self, held_back: Duration, limit: u64) -> Result<(), Error> {
-        let Some(mut choosing) = self.choosing.take() else { return Ok(()) };
         let now = certain(clock::wall(), held_back + LATE);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.advance(now);
+        }
+        let Some(mut choosing) = self.choosing.take() else { return Ok(()) };
         let passed = choosing.advance(now, |packet| self.chosen(packet, limit));
         self.choosing = Some(choosing);
         passed.or_else(Stop::into_result)
@@ -351,6 +419,7 @@ impl Run<'_> {
     /// Hands over what is due, and what signals request.
     fn batch_ended<S: Described>(&mut self, source: &mut S) -> Result<(), Error> {
         let flush = interrupt::takes_flush();
+        self.record(source, flush)?;
         match &mut self.writer {
             Some(writer) => {
                 if writer.wants_statistics() {
@@ -371,6 +440,9 @@ impl Run<'_> {
             if let Some(choosing) = &mut self.choosing {
                 choosing.note_drops(statistics.drops, Timestamp::from_nanos(clock::wall()));
             }
+            if let Some(recorder) = &mut self.recorder {
+                recorder.note_drops(statistics.drops, Timestamp::from_nanos(clock::wall()));
+            }
             self.counts.set_source(statistics);
             self.looked = Some(Instant::now());
             // Once is enough: the totals come at the end.
@@ -381,11 +453,25 @@ impl Run<'_> {
             report::raised_mtus(self.mtus.as_ref());
             self.links.look();
         }
-        if interrupt::takes_counts() {
+        if self.recorder.is_none() && interrupt::takes_counts() {
             let statistics = source.statistics().map_err(|error| self.failed(error))?;
             report::print_counts(self.count, source.is_live().then_some(&statistics));
         }
         Ok(())
+    }
+
+    /// Writes what was kept, if there is a reason to.
+    fn record<S: Described>(&mut self, source: &mut S, flush: bool) -> Result<(), Error> {
+        let Some(recorder) = &mut self.recorder else { return Ok(()) };
+        let wall = source.is_live().then(|| Timestamp::from_nanos(clock::wall()));
+        if interrupt::takes_counts() {
+            recorder.ask(wall);
+        }
+        let certain = wall.map_or(Timestamp::default(), |wall| {
+            certain(wall.as_nanos(), source.held_back() + LATE)
+        });
+        let arguments = (&self.arguments.writing, &self.arguments.input);
+        recorder.batch_ended(arguments, source, (certain, flush))
     }
 
     fn failed(&self, source: impl Into<Cause>) -> Error {

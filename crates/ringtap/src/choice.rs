@@ -35,7 +35,7 @@ enum Undecided {
 }
 
 /// A condition, or an error that points at its place.
-fn parse(text: &str) -> Result<Condition, String> {
+pub(crate) fn parse(text: &str) -> Result<Condition, String> {
     text.parse().map_err(|error: conversation::select::ParseError| {
         format!("{error}\n  {}", error.pointed(text).replace('\n', "\n  "))
     })

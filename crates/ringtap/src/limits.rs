@@ -109,6 +109,27 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "a size is a number of bytes, or of K, M or G, such as 64K".to_owned())
 }
 
+/// Units of time, none of which ends another one but the last.
+const TIMES: [(&str, u64); 6] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("ms", 1_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("s", 1_000_000_000),
+];
+
+/// A number with a unit of time, such as `10ms` or `5m`. Zero needs no unit.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    let unit = TIMES.iter().find_map(|(name, nanos)| Some((text.strip_suffix(name)?, *nanos)));
+    let time = unit.and_then(|(digits, nanos)| digits.parse::<u64>().ok()?.checked_mul(nanos));
+    match (time, text) {
+        (Some(nanos), _) => Ok(Duration::from_nanos(nanos)),
+        (None, "0") => Ok(Duration::ZERO),
+        (None, _) => Err("a time is a whole number with ms, s, m or h, such as 30s".to_owned()),
+    }
+}
+
 impl FromStr for Size {
     type Err = String;
 

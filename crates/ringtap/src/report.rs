@@ -188,6 +188,11 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    /// Counts that are not printed, for a command to which SIGUSR1 means something else.
+    pub(crate) fn silent() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
     /// Counts, printed at each SIGUSR1 that the thread itself does not answer in time.
     pub(crate) fn new() -> Arc<Self> {
         let counts = Arc::new(Self::default());

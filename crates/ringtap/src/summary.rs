@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use conversation::Statistics;
 use flow::{Cause, NotFollowed, protocol};
+use ring_core::DedupStatistics;
 
 use crate::limits::Limits;
 use crate::names::{bytes, count};
@@ -34,6 +35,19 @@ pub(crate) fn print(statistics: &Statistics, shown: Shown, limits: &Limits, live
 /// Prints a line for everything that the source lost or could not use.
 pub(crate) fn print_lost(source: &ring_core::Statistics, live: bool) {
     let _ = lost(&mut io::stderr().lock(), source, live);
+}
+
+/// Prints a line for the packets that `--dedup` omitted, and one for those that it may have missed.
+pub(crate) fn print_duplicates(found: &DedupStatistics) {
+    let mut w = io::stderr().lock();
+    let _ = writeln!(w, "{} omitted as duplicates", packets(found.duplicates));
+    if found.forgotten > 0 {
+        let forgotten = packets(found.forgotten);
+        let _ = writeln!(
+            w,
+            "{forgotten} not compared within the whole time of --dedup: no memory was left"
+        );
+    }
 }
 
 fn write(

@@ -115,6 +115,15 @@ impl Talk {
         }
     }
 
+    /// Returns `true` if no message will come, whatever the flow carries: no parser fits, or what
+    /// follows is encrypted.
+    pub(super) fn is_over(&self) -> bool {
+        match &self.session {
+            Parsers::Streams(session) => session.is_unknown(),
+            Parsers::Datagrams(session) => session.is_unknown(),
+        }
+    }
+
     /// Notes the protocols that were recognized since the last call.
     pub(super) fn note_applications(&mut self, values: &mut Values<'_>) {
         let now = match &self.session {
@@ -148,6 +157,15 @@ impl MessageSink for Values<'_> {
 }
 
 impl Values<'_> {
+    /// No message will come.
+    pub(super) fn end(&mut self) {
+        for (check, progress) in self.checks.iter().zip(&mut *self.progress) {
+            if let Progress::Values(seen) = *progress {
+                *progress = Progress::Known(seen && is_for_all(&check.comparison));
+            }
+        }
+    }
+
     /// A message has this value of a field.
     fn note(&mut self, field: Field, value: &Value) {
         for place in 0..self.checks.len() {

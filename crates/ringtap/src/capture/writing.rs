@@ -128,6 +128,17 @@ impl Arguments {
         source: &impl Described,
     ) -> Result<Option<Writing>, Error> {
         let Some(path) = &self.file else { return Ok(None) };
+        self.open_file(path, None, input, source).map(Some)
+    }
+
+    /// Makes a file of this name, with a comment if the format has comments.
+    pub(crate) fn open_file(
+        &self,
+        path: &Path,
+        comment: Option<String>,
+        input: &Input,
+        source: &impl Described,
+    ) -> Result<Writing, Error> {
         let name = path.display().to_string();
         let failed =
             |source: capture_file::Error| Error::Save { name: name.clone(), source: source.into() };
@@ -140,10 +151,13 @@ impl Arguments {
         };
         let application = concat!("ringtap ", env!("CARGO_PKG_VERSION"));
         let mut builder = CaptureWriter::builder().format(format).application(application);
+        if let Some(comment) = comment {
+            builder = builder.comment(comment);
+        }
         if let Some(file) = input.file() {
             builder = builder.input(&file);
             if path.as_os_str() == "-" && Patient::stdout(Unit::Write)?.is(&file)? {
-                return Err(failed(Unwritable::Input { path: path.clone() }.into()));
+                return Err(failed(Unwritable::Input { path: path.to_owned() }.into()));
             }
         }
         // Packets of `any` have several link types, of which pcap holds one, and libpcap reads one.
@@ -154,8 +168,9 @@ impl Arguments {
             Kind::One(Box::new(builder.to_writer(Patient::stdout(Unit::Write)?).map_err(failed)?))
         } else if path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
             let opened = Patient::fifo(path);
-            let opened = opened
-                .map_err(|source| failed(capture_file::Error::Open { path: path.clone(), source }));
+            let opened = opened.map_err(|source| {
+                failed(capture_file::Error::Open { path: path.to_owned(), source })
+            });
             let Some(fifo) = opened? else { return Err(Error::Interrupted) };
             Kind::One(Box::new(builder.to_writer(fifo).map_err(failed)?))
         } else if rotation == Rotation::new() {
@@ -196,7 +211,7 @@ impl Arguments {
             // As tcpdump counts; otherwise a silent wire would have no intervals.
             writer.begin(Timestamp::from_nanos(clock::wall())).map_err(failed)?;
         }
-        Ok(Some(Writing {
+        Ok(Writing {
             writer,
             name,
             all,
@@ -207,7 +222,12 @@ impl Arguments {
             interface,
             interfaces,
             copied,
-        }))
+        })
+    }
+
+    /// The name of the file, if one is wanted.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// Ends the command if options contradict each other.

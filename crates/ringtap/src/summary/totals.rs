@@ -63,9 +63,11 @@ impl Totals {
         self,
         packets: u64,
         source: &ring_core::Statistics,
-        selection: Option<Selected>,
+        (selection, recorded): (Option<Selected>, Option<Recorded>),
+        duplicates: Option<u64>,
     ) -> Result<(), Error> {
-        self.object(&Packets { packets, source: Source::new(source), selection })
+        let source = Source::new(source);
+        self.object(&Packets { packets, source, duplicates, selection, recorded })
     }
 
     fn object(mut self, object: &impl Serialize) -> Result<(), Error> {
@@ -80,8 +82,25 @@ impl Totals {
 struct Packets {
     packets: u64,
     source: Source,
+    /// Packets that `--dedup` omitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicates: Option<u64>,
     #[serde(flatten)]
     selection: Option<Selected>,
+    #[serde(flatten)]
+    recorded: Option<Recorded>,
+}
+
+/// Of `capture --keep-last`.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Recorded {
+    /// Conversations that met the condition.
+    pub(crate) triggers: u64,
+    pub(crate) files: u64,
+    /// Packets in these files.
+    pub(crate) written: u64,
+    /// Packets that were dropped from memory, or in it at the end.
+    pub(crate) unwritten: u64,
 }
 
 /// Of `capture --where`: conversations by their verdicts, and packets.

@@ -24,6 +24,7 @@ pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) errors: String,
     /// Since the signal, or since the wait began.
+    #[allow(dead_code)]
     pub(crate) after: Duration,
 }
 

@@ -13,13 +13,14 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use capture_file::{CaptureWriter, FileInterface, InterfaceDescription};
-use flow::{Endpoint, FiveTupleKey, Flow, Orientation, protocol};
+use flow::{FiveTupleKey, Flow};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use ring_core::{LinkType, Packet, Timestamp};
 
+use super::super::parties::Parties;
 use crate::Error;
-use crate::follow::files::{Folder, name};
+use crate::follow::files::Folder;
 
 /// Files that are open at a time, fewer than any usual limit of a process.
 const OPEN: usize = 64;
@@ -43,8 +44,7 @@ pub(super) struct Split {
 #[derive(Debug)]
 pub(super) struct Conversation {
     number: u64,
-    key: FiveTupleKey,
-    initiator: Orientation,
+    parties: Parties,
     started: Timestamp,
     file: RefCell<Option<Written>>,
 }
@@ -95,8 +95,7 @@ impl Split {
         self.next += 1;
         Rc::new(Conversation {
             number,
-            key: *flow.key,
-            initiator: flow.initiator,
+            parties: Parties::of(flow),
             started: flow.started,
             file: RefCell::default(),
         })
@@ -168,46 +167,17 @@ impl Split {
 }
 
 impl Conversation {
-    /// The initiator and the responder.
-    fn ends(&self) -> [Endpoint; 2] {
-        match self.initiator {
-            Orientation::Forward => [self.key.a, self.key.b],
-            Orientation::Reverse => [self.key.b, self.key.a],
-        }
-    }
-
-    fn protocol(&self) -> String {
-        match self.key.protocol {
-            protocol::TCP => "tcp".to_owned(),
-            protocol::UDP => "udp".to_owned(),
-            other => format!("ip{other}"),
-        }
-    }
-
     /// The name of the file: number, time of the first packet in seconds since 1970 and
     /// microseconds, protocol, initiator and responder.
     fn name(&self) -> String {
-        let [from, to] = self.ends().map(name);
         let nanos = self.started.as_nanos();
         let (seconds, micros) = (nanos / 1_000_000_000, nanos / 1_000 % 1_000_000);
-        format!("{:06}-{seconds}.{micros:06}-{}-{from}-{to}.pcapng", self.number, self.protocol())
+        let parties = self.parties.file_name();
+        format!("{:06}-{seconds}.{micros:06}-{parties}.pcapng", self.number)
     }
 
     fn title(&self) -> String {
-        let [from, to] = self.ends();
-        let of = |end: Endpoint| std::net::SocketAddr::new(end.address, end.port);
-        let (number, protocol) = (self.number, self.protocol());
-        format!("conversation {number}: {protocol} {} > {}{}", of(from), of(to), Scoped(&self.key))
-    }
-}
-
-/// The VLANs and tunnels of a key, if there are any.
-struct Scoped<'k>(&'k FiveTupleKey);
-
-impl std::fmt::Display for Scoped<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let scope = self.0.scope.to_string();
-        if scope.is_empty() { Ok(()) } else { write!(f, " in {scope}") }
+        format!("conversation {}: {}", self.number, self.parties)
     }
 }
 
