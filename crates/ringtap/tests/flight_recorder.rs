@@ -93,7 +93,8 @@ fn a_trigger_writes_what_came_before_and_after_it() -> Result {
     let trigger = ["--trigger", "payload contains \"!\"", "--keep-after", "5s"];
     let (found, errors) = run(&[100], &[&["--keep-last", "10s"], &trigger[..]].concat())?;
     assert_eq!(found, [whole(90, 105)], "{errors}");
-    for line in ["1 conversation met --trigger", "16 packets written to 1 file", "287 packets not"] {
+    for line in ["1 conversation met --trigger", "16 packets written to 1 file", "287 packets not"]
+    {
         assert!(errors.contains(line), "{line}: {errors}");
     }
     let name = written(&folder.0)?[0].file_name().map(|name| name.to_string_lossy().into_owned());
@@ -118,7 +119,8 @@ fn windows_that_overlap_are_one_file_and_no_packet_is_written_twice() -> Result 
     // Three conversations more: one within the first window, one behind it, one far away.
     let file = seconds(100, &[50], &[55, 64, 90]).write(&folder.0)?;
     let all = times(&file)?;
-    let trigger = ["--keep-last", "10s", "--trigger", "payload contains \"!\"", "--keep-after", "5s"];
+    let trigger =
+        ["--keep-last", "10s", "--trigger", "payload contains \"!\"", "--keep-after", "5s"];
     let output = recorder(&trigger, &folder.0).arg("-r").arg(file).output()?;
     let errors = String::from_utf8(output.stderr)?;
     assert!(errors.contains("4 conversations met --trigger"), "{errors}");
@@ -147,7 +149,8 @@ fn memory_has_a_bound_and_the_time_it_costs_is_named() -> Result {
         for old in written(&folder.0)? {
             fs::remove_file(old)?;
         }
-        let output = recorder(&[span, &trigger].concat(), &folder.0).arg("-r").arg(&file).output()?;
+        let output =
+            recorder(&[span, &trigger].concat(), &folder.0).arg("-r").arg(&file).output()?;
         let errors = String::from_utf8(output.stderr)?;
         assert_eq!(errors.contains("no memory was left (--keep-memory)"), is_time, "{errors}");
         let files = written(&folder.0)?;

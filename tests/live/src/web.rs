@@ -24,11 +24,27 @@ impl Web {
     ///
     /// [`Missing`](live_harness::Missing) if nginx is not installed.
     pub fn start(wire: &Wire) -> Result<Self> {
+        Self::start_with(wire, "")
+    }
+
+    /// Starts the server, which speaks TLS at port 443 as well.
+    ///
+    /// # Errors
+    ///
+    /// [`Missing`](live_harness::Missing) if nginx or openssl is not installed.
+    pub fn start_with_tls(wire: &Wire) -> Result<Self> {
+        Self::start_with(wire, TLS)
+    }
+
+    fn start_with(wire: &Wire, tls: &str) -> Result<Self> {
         let nginx = program("nginx", "nginx")?;
         let folder = Folder::new()?;
         fs::create_dir_all(folder.join("root/chunked"))?;
         fs::create_dir_all(folder.join("root/up"))?;
-        fs::write(folder.join("nginx.conf"), CONFIGURATION)?;
+        fs::write(folder.join("nginx.conf"), CONFIGURATION.replace("TLS", tls))?;
+        if !tls.is_empty() {
+            certificate(&folder)?;
+        }
         let mut command = process::Command::new(nginx);
         command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf", "-e", "stderr"]);
         let process = wire.server.spawn(&mut command)?;
@@ -72,13 +88,29 @@ impl Web {
     }
 }
 
+/// Makes a key and a certificate. Signatures with P-256 are cheap enough for hundreds of
+/// handshakes.
+fn certificate(folder: &Folder) -> Result {
+    let made = process::Command::new(program("openssl", "openssl")?)
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
+        .args(["-nodes", "-subj", "/CN=live", "-days", "2"])
+        .args(["-keyout", "key.pem", "-out", "certificate.pem"])
+        .current_dir(folder.path())
+        .output()?;
+    let errors = String::from_utf8_lossy(&made.stderr);
+    if made.status.success() { Ok(()) } else { Err(errors.into()) }
+}
+
+const TLS: &str =
+    "listen 443 ssl backlog=4096; ssl_certificate certificate.pem; ssl_certificate_key key.pem;";
+
 const CONFIGURATION: &str = "
 user root;
 daemon off;
 master_process off;
 pid nginx.pid;
 error_log stderr;
-events { worker_connections 1024; }
+events { worker_connections 4096; }
 http {
     access_log off;
     default_type application/octet-stream;
@@ -89,8 +121,9 @@ http {
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
     server {
-        listen 80 backlog=1024;
-        listen [::]:80 backlog=1024;
+        listen 80 backlog=4096;
+        listen [::]:80 backlog=4096;
+        TLS
         root root;
         location /chunked/ { ssi on; ssi_types *; }
         location /up/ { dav_methods PUT; }

@@ -98,7 +98,7 @@ pub(crate) struct Recorder {
     /// The name of each file, but for its time.
     path: PathBuf,
     clock: Clock,
-    /// What is still to be written, in the order of time.
+    /// The windows that are not begun, in the order of time.
     windows: VecDeque<Window>,
     open: Option<Open>,
     /// The time of the latest packet.

@@ -196,7 +196,7 @@ pub(crate) fn every_mixture_of_any_is_readable() -> Result {
 
 /// A running capture that has reported its start.
 pub(crate) struct Capturing {
-    process: Process,
+    pub(crate) process: Process,
     pub(crate) errors: BufReader<ChildStderr>,
     /// The output before the report of the start.
     pub(crate) said: String,
@@ -320,7 +320,7 @@ fn at_any_moment(options: &[&str]) -> Result {
 }
 
 /// The number of packets that the kernel dropped, from the command's final output.
-fn dropped(said: &str) -> Result<u64> {
+pub(crate) fn dropped(said: &str) -> Result<u64> {
     let line = said.lines().find_map(|line| line.strip_suffix(" dropped by kernel"));
     Ok(line.and_then(|line| line.split(' ').next()).ok_or("no word of drops")?.parse()?)
 }

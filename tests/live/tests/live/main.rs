@@ -2,6 +2,7 @@
 //! for byte.
 
 mod capture;
+mod chosen;
 mod commands;
 mod decoders;
 mod demo;
@@ -63,6 +64,7 @@ live_harness::main!(
     capture::a_signal_at_any_moment_with_rotation,
     capture::an_interface_that_is_down_is_named,
     capture::drops_are_announced_with_their_cure,
+    chosen::ten_of_a_thousand_conversations,
     slow_output::every_byte_is_printed_or_missing_once,
     watched::an_interface_that_goes_down_is_named,
     watched::a_raised_mtu_is_followed_by_the_command,
