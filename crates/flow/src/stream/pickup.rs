@@ -1,6 +1,7 @@
 //! The beginning of a stream that is picked up midway.
 
 use super::{Payload, Stream, ahead};
+use crate::quarantine::is_hasty;
 use crate::reassembly::Reassembly;
 use crate::slot::DirectionFlags as F;
 use crate::{Conflict, FlowHandler, Timestamp, UnplacedCause};
@@ -117,6 +118,16 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.direction.base = self.direction.base.wrapping_add(start as u32);
         self.direction.next = 0;
         self.direction.flags.set(F::ANCHORED);
+        let acked = self.direction.acked.wrapping_sub(self.direction.base);
+        let elapsed = self.now.saturating_sub(self.flow.started.as_nanos());
+        if self.direction.flags.has(F::ACKED)
+            && acked.cast_signed() > 0
+            && (is_hasty(acked, elapsed) || acked > HOLD_START as u32)
+        {
+            // No window spans that: it is of another sequence space, or forged. What the peer
+            // acknowledges next decides.
+            self.direction.flags.clear(F::ACKED);
+        }
         let now = self.now;
         if let Some(reassembly) = self.reassembly_mut() {
             reassembly.grace = None;

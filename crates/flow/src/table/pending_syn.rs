@@ -151,21 +151,32 @@ impl<E: FlowExtractor> FlowTable<E> {
         if segment.payload_wire_len == 0 || !(closed || alone) || !own.flags.has(F::ANCHORED) {
             return false;
         }
-        // After a reset nobody acknowledges more than was sent. A hole in one direction may be a
-        // loss; the same moment in both is another connection.
-        if entry.state == State::Reset
-            && segment.flags.contains(TcpFlags::ACK)
-            && self.is_beyond(own, segment.sequence)
-            && self.is_beyond(peer, segment.acknowledgement)
-        {
+        // After a reset nobody acknowledges more than was sent, and behind its FIN a side sends
+        // nothing. A hole in one direction may be a loss; another moment in both is another
+        // connection.
+        let elsewhere = self.is_of_other_moment(peer, segment);
+        let over = alone || entry.state == State::Reset;
+        if over && elsewhere && self.is_beyond(own, segment.sequence) {
             return true;
         }
         let offset = own.offset(segment.sequence) - own.next.cast_signed();
         let fits = (first_offset(own)..AHEAD).contains(&offset);
         match (fits, is_foreign(peer, segment)) {
-            (false, foreign) => closed || foreign,
+            (false, foreign) => closed || foreign || elsewhere,
             (true, foreign) => foreign && offset < 0,
         }
+    }
+
+    /// `true` if what a segment acknowledges is not of the moment in which the flow was last seen.
+    /// If the peer is not captured, only the acknowledgement of its FIN may follow.
+    fn is_of_other_moment(&self, peer: &Direction, segment: &Segment<'_>) -> bool {
+        if !segment.flags.contains(TcpFlags::ACK) {
+            return false;
+        }
+        if peer.seen == Seen::NONE && peer.flags.has(F::ACKED) {
+            return segment.acknowledgement.wrapping_sub(peer.acked) > 1;
+        }
+        is_foreign(peer, segment) || self.is_beyond(peer, segment.acknowledgement)
     }
 
     /// `true` for a sequence number ahead of all that was captured or acknowledged of a direction,
@@ -207,8 +218,10 @@ impl<E: FlowExtractor> FlowTable<E> {
             // One FIN may be all that was captured of a close.
             let over = matches!(entry.state, State::Closing | State::Reset)
                 || own.flags.or(peer.flags).has(F::FIN);
-            // A host that has sent data sends no SYN again.
-            let again = !acknowledges && own.next > 0 && silence > if over { 0 } else { OUTLIVED };
+            // A host that has sent data sends no SYN again, nor an answer to one. Where both sides
+            // are captured, another SYN shows which connection the answer is of.
+            let answer = acknowledges && peer.seen != Seen::NONE;
+            let again = !answer && own.next > 0 && silence > if over { 0 } else { OUTLIVED };
             return if own.base == base && !again { Syn::Belongs } else { Syn::Pending };
         }
         if own.flags.has(F::ANCHORED) {

@@ -312,3 +312,35 @@ fn all_that_a_server_sent_may_be_missing_with_its_syn_ack() {
         assert_eq!(lab.side(0, Responder).text, expected);
     }
 }
+
+/// Both sides of a middlebox are captured, which moves the server's numbers by half of the sequence
+/// space. The first acknowledgement is of the other side, so far ahead that no window spans it.
+#[test]
+fn an_acknowledgement_beyond_all_windows_makes_no_gap_of_a_stream_picked_up() {
+    for moved in [0x8000_0010_u32, 0x9000_0000, 0xb000_0000] {
+        let mut lab = Lab::with(|builder| builder.pickup_grace(64, Duration::from_secs(1)));
+        // Each packet on its sender's side first.
+        let mut both = |host: Host, own: u32, other: u32, flags, text: &str| {
+            let client_side = [C, S];
+            let server_side = [C.wrapping_add(0x1234_5678), S.wrapping_add(moved)];
+            let sides = [client_side, server_side];
+            for side in if host == Client { sides } else { [server_side, client_side] } {
+                let (from, to) = if host == Client { (0, 1) } else { (1, 0) };
+                let (own, other) = (side[from].wrapping_add(own), side[to].wrapping_add(other));
+                lab.send(host, own, other, flags, text);
+            }
+        };
+        for round in 0..3 {
+            both(Client, 4 * round, 3 * round, "PA", "from");
+            both(Server, 3 * round, 4 * round + 4, "PA", "too");
+            both(Client, 4 * round + 4, 3 * round + 3, "A", "");
+        }
+        both(Client, 12, 9, "FA", "");
+        both(Server, 9, 13, "FA", "");
+        both(Client, 13, 10, "A", "");
+        lab.finish();
+        assert_eq!(lab.text(), "fromfromfrom$", "{moved:#x}");
+        assert_eq!(lab.side(0, Responder).text, "tootootoo$", "{moved:#x}");
+        assert_eq!(lab.table.statistics().unplaced_bytes, 12 + 9, "{moved:#x}");
+    }
+}

@@ -216,6 +216,62 @@ fn another_connection_after_a_close_of_which_one_side_was_captured() {
     }
 }
 
+/// The numbers of the other connection lie near those of the first, so that a hole would be
+/// plausible, or an old segment. The sender's acknowledgements are of another moment as well.
+#[test]
+fn another_connection_nearby_after_an_end_of_which_one_side_was_captured() {
+    let nearby = [(3_000, -4_000), (70_000, 80_000), (200_000, -300_000), (-200_000, 300_000)];
+    for ((own, other), end) in nearby.into_iter().flat_map(|at| [(at, "FA"), (at, "RA")]) {
+        for pause in [0, 30] {
+            let mut lab = Lab::new();
+            lab.send(Client, C, 0, "S", "");
+            lab.send(Client, C + 1, S + 1, "A", "first");
+            lab.send(Client, C + 6, S + 301, end, "");
+            lab.wait(Duration::from_secs(pause));
+            let (first, answered) = (C.wrapping_add_signed(own), S.wrapping_add_signed(other));
+            lab.send(Client, first, answered, "A", "second");
+            lab.send(Client, first.wrapping_add(6), answered.wrapping_add(7), "A", "more");
+            lab.finish();
+            let case = format!("{own} {other} {end} {pause}");
+            assert_eq!(lab.seen.flows.len(), 2, "{case}");
+            assert_eq!(lab.text().trim_end_matches('$'), "first", "{case}");
+            assert_eq!(lab.side(1, Initiator).text, "secondmore", "{case}");
+        }
+    }
+}
+
+/// The receiver's answers, which were not captured, are acknowledged by a retransmission as well.
+#[test]
+fn a_retransmission_behind_a_fin_of_which_one_side_was_captured() {
+    let mut lab = Lab::new();
+    lab.send(Client, C, 0, "S", "");
+    lab.send(Client, C + 1, S + 1, "A", "first");
+    lab.send(Client, C + 6, S + 1, "FA", "");
+    lab.send(Client, C + 1, S + 500, "FA", "first");
+    lab.send(Client, C + 7, S + 502, "A", "");
+    lab.finish();
+    assert_eq!(lab.seen.flows.len(), 1);
+    assert_eq!(lab.text(), "first$");
+}
+
+/// Only the server is captured, which begins each connection with the same number.
+#[test]
+fn the_same_number_again_in_an_answer_behind_a_fin() {
+    let mut lab = Lab::new();
+    for text in ["first", "second"] {
+        let end = S + 1 + text.len() as u32;
+        lab.send(Server, S, C + 1, "SA", "");
+        lab.send(Server, S + 1, C + 10, "PA", text);
+        lab.send(Server, end, C + 10, "FA", "");
+        lab.send(Server, end + 1, C + 11, "A", "");
+        lab.wait(Duration::from_millis(50));
+    }
+    lab.finish();
+    assert_eq!(lab.seen.flows.len(), 2);
+    assert_eq!((lab.side(0, Responder).text.as_str()), "first$");
+    assert_eq!((lab.side(1, Responder).text.as_str()), "second$");
+}
+
 /// A segment beyond an unconfirmed FIN, with numbers of the same connection, does not begin another
 /// connection.
 #[test]
