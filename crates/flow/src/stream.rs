@@ -8,6 +8,7 @@ mod segment;
 mod window;
 mod wrap;
 
+pub(crate) use self::pickup::is_beyond_first_flight;
 pub(crate) use self::wrap::may_stray;
 use crate::config::Config;
 use crate::history::{History, Letter, Seen};
@@ -155,7 +156,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
         let acked = self.direction.acked.wrapping_sub(base);
         let elapsed = self.now.saturating_sub(self.flow.started.as_nanos());
-        if self.direction.flags.has(F::ACKED) && is_hasty(acked, elapsed) {
+        if self.direction.flags.has(F::ACKED)
+            && (is_hasty(acked, elapsed) || self.begins_elsewhere(base, elapsed))
+        {
             // One of the two is of another sequence space, or forged. What the peer says next
             // decides.
             self.direction.flags.clear(F::ACKED);

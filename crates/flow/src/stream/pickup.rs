@@ -10,6 +10,18 @@ use crate::{Conflict, FlowHandler, Timestamp, UnplacedCause};
 const HOLD_START: u64 = 1 << 30;
 /// The maximum distance of a segment from the first of a held stream.
 const HOLD_REACH: i64 = 1 << 24;
+/// The maximum distance of a stream's first captured segment from its beginning.
+const FIRST_FLIGHT: u64 = 1 << 20;
+/// Nanoseconds for a byte at the beginning of a stream: its window grows only with each round trip
+/// (RFC 5681, section 3.1).
+const NANOS_A_BYTE: u64 = 1;
+
+/// `true` if an acknowledgement is before the beginning of a stream, or farther behind it than a
+/// sender comes in this number of nanoseconds.
+pub(crate) fn is_beyond_first_flight(base: u32, acknowledgement: u32, elapsed: u64) -> bool {
+    ahead(base, acknowledgement)
+        || u64::from(acknowledgement.wrapping_sub(base)) > FIRST_FLIGHT + elapsed / NANOS_A_BYTE
+}
 
 impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     /// `true` if something other than the segment itself shows that the stream goes on at this
@@ -63,6 +75,13 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         if let Some(reassembly) = self.reassemblies.get(index) {
             reassembly.beginning.get_or_insert(acknowledgement);
         }
+    }
+
+    /// `true` if the peer's first acknowledgement behind its SYN, which was seen this number of
+    /// nanoseconds ago, is of a stream that begins elsewhere.
+    pub(super) fn begins_elsewhere(&self, base: u32, elapsed: u64) -> bool {
+        let beginning = self.reassembly().and_then(|reassembly| reassembly.beginning);
+        beginning.is_some_and(|beginning| is_beyond_first_flight(base, beginning, elapsed))
     }
 
     /// The sequence number at which the stream has begun, if that is known to be before another.

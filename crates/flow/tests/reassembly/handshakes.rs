@@ -349,6 +349,30 @@ fn the_acknowledgement_of_a_forged_answer_is_forgotten() {
     assert_eq!((lab.text(), &lab.side(0, Responder).text[..]), ("abc", "xyz"));
 }
 
+/// The client has acknowledged a SYN-ACK that was not captured, and sent data, when another one
+/// comes. There is nothing between the two numbers.
+#[test]
+fn a_wrong_syn_ack_behind_the_first_acknowledgement_makes_no_gap() {
+    for wrong in [300_000_000, 900_000_000, 0_u32.wrapping_sub(300_000_000), 3_000_000_000] {
+        for answers in [false, true] {
+            let mut lab = Lab::new();
+            lab.send(Client, C, 0, "S", "");
+            lab.send(Client, C + 1, S + 1, "A", "");
+            lab.send(Client, C + 1, S + 1, "A", "abc");
+            lab.wait(Duration::from_millis(30));
+            lab.send(Server, S.wrapping_add(wrong), C + 1, "SA", "");
+            if answers {
+                lab.send(Server, S + 1, C + 4, "PA", "xyz");
+                lab.send(Client, C + 4, S + 4, "PA", "def");
+            }
+            lab.finish();
+            let expected = if answers { ("abcdef", "xyz") } else { ("abc", "") };
+            assert_eq!((lab.text(), &lab.side(0, Responder).text[..]), expected, "{wrong}");
+            assert_eq!(lab.seen.flows.len(), 1, "{wrong}");
+        }
+    }
+}
+
 /// The SYN-ACK that was captured is not the one that the client got, which was not captured.
 #[test]
 fn behind_a_wrong_syn_ack_the_stream_of_the_server_is_picked_up() {

@@ -5,15 +5,12 @@
 
 use super::is_foreign;
 use crate::slot::{DirectionFlags as F, SlotFlags};
-use crate::stream::ahead;
+use crate::stream::is_beyond_first_flight;
 use crate::table::tcp::Segment;
 use crate::{FlowExtractor, FlowSide, FlowTable, TcpFlags};
 
 /// The maximum distance of the server's first captured segment from the client's acknowledgement.
 const FIRST_FLIGHT: u32 = 1 << 20;
-/// Nanoseconds for a byte of a server at the beginning of a connection, whose window grows only
-/// with each round trip (RFC 5681, section 3.1).
-const NANOS_A_BYTE: u64 = 1;
 
 impl<E: FlowExtractor> FlowTable<E> {
     /// `true` if the first segment behind a client's SYN acknowledges less than the SYN-ACK that
@@ -32,11 +29,12 @@ impl<E: FlowExtractor> FlowTable<E> {
             && segment.sequence == client.base
             && server.flags.has(F::SYN)
             && self.has_brought_nothing(server)
-            && (ahead(server.base, segment.acknowledgement)
-                || server.strays(segment.acknowledgement)
-                || u64::from(segment.acknowledgement.wrapping_sub(server.base))
-                    > u64::from(FIRST_FLIGHT)
-                        + self.now.saturating_sub(self.cold[slot].started) / NANOS_A_BYTE)
+            && (server.strays(segment.acknowledgement)
+                || is_beyond_first_flight(
+                    server.base,
+                    segment.acknowledgement,
+                    self.now.saturating_sub(self.cold[slot].started),
+                ))
     }
 
     /// If the server sends what the client has acknowledged, and not what the SYN-ACK announced,
