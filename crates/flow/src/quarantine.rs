@@ -102,6 +102,8 @@ struct Space {
     /// `true` if nothing but acknowledgements between segments at the old position showed it. The
     /// capture may have put them into this order.
     is_claim: bool,
+    /// `true` if it was ahead of the stream at that time.
+    was_ahead: bool,
 }
 
 /// Acknowledgements of bytes far ahead that were not captured.
@@ -118,6 +120,8 @@ struct Claim {
     stale: bool,
     /// `true` if the peer acknowledged the old position afterwards.
     denied: bool,
+    /// `true` if it was ahead of the stream when it came.
+    was_ahead: bool,
 }
 
 impl Space {
@@ -251,6 +255,11 @@ impl Quarantine {
             if self.groups.len() == GROUPS {
                 evicted = Some(self.groups.remove(0));
             }
+            // What the stream has come to was its own.
+            let expected = parked.sequence.wrapping_sub(missing);
+            self.spaces.retain(|space| {
+                !(space.is_claim && space.was_ahead && !space.proven) || ahead(space.end, expected)
+            });
             let announced = self.knows(parked.sequence);
             // An acknowledgement may be captured before the segment that it acknowledges.
             let near = self.claim.filter(|claim| is_near(claim.acknowledgement, parked.end()));
@@ -320,13 +329,16 @@ impl Quarantine {
     /// Records that the stream continued at its old position, with the packet of this number.
     /// Returns a group that is thereby proven to belong to another sequence space: the peer has
     /// acknowledged it although the old position continues. What was captured before a group, and
-    /// placed only now, says nothing about that group.
-    pub(crate) fn progress(&mut self, number: u64) -> Option<Group> {
+    /// placed only now, says nothing about that group. Nor does what `waits` behind a hole at a
+    /// sequence number of the group: the window has come to that.
+    pub(crate) fn progress(&mut self, number: u64, waits: Option<u32>) -> Option<Group> {
         if let Some(claim) = &mut self.claim {
             claim.stale = true;
         }
-        let older =
-            |group: &Group| group.segments.front().is_none_or(|first| first.number <= number);
+        let older = |group: &Group| {
+            group.segments.front().is_none_or(|first| first.number <= number)
+                && waits.is_none_or(|waits| waits.wrapping_sub(group.first()) >= NEAR)
+        };
         let proven =
             self.groups.iter().position(|group| group.acknowledged.is_some() && older(group));
         for group in self.groups.iter_mut().filter(|group| older(group)) {
@@ -336,6 +348,15 @@ impl Quarantine {
         let group = self.groups.remove(proven?);
         self.know_space(group.end(), true);
         Some(group)
+    }
+
+    /// Records that a stretch is missing. Groups in it are late, though they were acknowledged:
+    /// that the stream continues behind them says nothing against them.
+    pub(crate) fn pass(&mut self, from: u32, to: u32) {
+        let inside = |group: &&mut Group| group.first().wrapping_sub(from) < to.wrapping_sub(from);
+        for group in self.groups.iter_mut().filter(inside) {
+            group.acknowledged = None;
+        }
     }
 
     /// Returns `true` if one more segment with this sequence number shows that the stream
@@ -384,11 +405,15 @@ impl Quarantine {
         if self.spaces.iter().any(is_known) {
             return;
         }
+        // What the stream has come to was its own.
+        let reached = |it: &Claim| it.was_ahead && !ahead(it.acknowledgement, expected);
+        self.claim = self.claim.filter(|claim| !reached(claim));
         let near = self.claim.filter(|it| is_near(it.acknowledgement, acknowledgement));
+        let was_ahead = ahead(acknowledgement, expected);
         if near.is_some_and(|claim| claim.stale) {
             // Both go on: there are two sequence spaces.
             let (first, end) = (acknowledgement, acknowledgement);
-            self.know(Space { first, end, proven: false, is_claim: true });
+            self.know(Space { first, end, proven: false, is_claim: true, was_ahead });
         }
         self.claim = Some(match near {
             Some(claim) if !claim.is_past() => Claim {
@@ -401,7 +426,7 @@ impl Quarantine {
                 let contested = near.is_some_and(|claim| claim.denied);
                 let hasty = contested || is_hasty(missing, now.saturating_sub(quiet_since));
                 let (stale, denied) = (false, false);
-                Claim { acknowledgement, run: 1, quiet_since, hasty, stale, denied }
+                Claim { acknowledgement, run: 1, quiet_since, hasty, stale, denied, was_ahead }
             }
         });
     }
@@ -464,7 +489,7 @@ impl Quarantine {
 
     /// Records a sequence space other than the stream's, of which this range was captured.
     pub(crate) fn know_range(&mut self, first: u32, end: u32, proven: bool) {
-        self.know(Space { first, end, proven, is_claim: false });
+        self.know(Space { first, end, proven, is_claim: false, was_ahead: false });
     }
 
     fn know(&mut self, other: Space) {

@@ -179,10 +179,11 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         }
     }
 
-    /// The stream went on in its old place, with the packet of this number.
-    pub(super) fn progressed(&mut self, number: u64) {
+    /// The stream went on in its old place, with the packet of this number. It `waits` at a
+    /// sequence number if there is a hole before it.
+    pub(super) fn progressed(&mut self, number: u64, waits: Option<u32>) {
         let Some(quarantine) = self.known_quarantine() else { return };
-        let proven = quarantine.progress(number);
+        let proven = quarantine.progress(number, waits);
         // What came far ahead may be within reach now. What a SYN announced belongs to that SYN,
         // and to the stream only if the stream comes to it.
         let mut groups = std::mem::take(&mut quarantine.groups);
@@ -225,6 +226,10 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.place_inside(group.first(), cause);
         while self.give_up_hole(u64::MAX, cause) {}
         self.skip_to_group(&group, cause);
+        let passed = self.direction.expected();
+        if let Some(quarantine) = self.known_quarantine() {
+            quarantine.pass(expected, passed);
+        }
         if let Some(acknowledged) = group.acknowledged {
             self.acknowledged_behind_outage(acknowledged);
         } else {

@@ -61,7 +61,9 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.drain();
         self.enforce_limits();
         self.begin_grace();
-        self.progressed(payload.number);
+        let waits = !in_order && start > self.direction.next;
+        let sequence = self.direction.base.wrapping_add(start as u32);
+        self.progressed(payload.number, waits.then_some(sequence));
     }
 
     /// Splits a segment that crosses the sender's FIN, or lies beyond it. If the FIN was

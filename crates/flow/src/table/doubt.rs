@@ -225,6 +225,7 @@ impl<E: FlowExtractor> FlowTable<E> {
             if open.clone().count() >= SEGMENTS || open.clone().next().is_some_and(impatient) {
                 // The one that ends the patience is as good as those before it. Held back, it would
                 // be missing when these show an outage.
+                self.bear_out(slot, lookup, defect);
                 if self.give_in(slot, side, way, defect, handler)
                     || self.doubt(slot, packet, lookup, way).is_none()
                 {
@@ -387,6 +388,17 @@ impl<E: FlowExtractor> FlowTable<E> {
         let reassembly =
             self.reassemblies.peek(own.reassembly).filter(|_| own.flags.has(F::PENDING));
         reassembly.is_some_and(|reassembly| reassembly.pending.covers(first..end, PIECES))
+    }
+
+    /// Another segment acknowledges what those in doubt do, or more. So the capture has missed it,
+    /// and what the other side said meanwhile may have been said before they arrived.
+    fn bear_out(&mut self, slot: u32, lookup: &Lookup, defect: Defect) {
+        let side = self.slots[slot].side(lookup.orientation);
+        let Some(list) = self.doubts.flows.get_mut(&slot) else { return };
+        for held in list.iter_mut().filter(|held| held.side == side) {
+            let both = [defect, held.defect] == [Defect::Acknowledgement; 2];
+            held.refused &= !both || ahead(held.acknowledgement, lookup.tcp.acknowledgement);
+        }
     }
 
     /// Too many segments of a flow are in doubt, or for too long. Those that took another way are

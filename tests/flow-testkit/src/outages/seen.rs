@@ -76,8 +76,12 @@ impl<'a> Seen<'a> {
         let fits = |at: u64| {
             data.bytes.iter().zip(at..).all(|(seen, at)| *seen == byte(host as usize, at))
         };
+        // Behind a captured SYN the first byte has offset 0.
+        let captured = &self.captured;
+        let begins = |sent: &&&Sent| sent.host == host && sent.flags.contains('S');
+        let begun = captured.iter().find(begins).map(|_| 0);
         let state = &self.sides[side as usize];
-        let guess = state.base.map(|base| base + i128::from(data.offset.cast_signed()));
+        let guess = state.base.or(begun).map(|base| base + i128::from(data.offset.cast_signed()));
         let guess = guess.and_then(|guess| u64::try_from(guess).ok()).unwrap_or(place);
         if guess < from || guess + len > to || !fits(guess) {
             let estimated = state.estimated;
