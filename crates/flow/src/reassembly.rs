@@ -59,7 +59,8 @@ struct Early {
     bytes: usize,
 }
 
-/// A [`Conflict`](crate::Conflict) at an offset that is not final.
+/// A [`Conflict`](crate::Conflict) at an offset that is not final, or a repetition, of which
+/// nothing is kept.
 #[derive(Debug)]
 pub(crate) struct EarlyConflict {
     pub(crate) offset: u64,
@@ -67,6 +68,8 @@ pub(crate) struct EarlyConflict {
     pub(crate) discarded: Box<[u8]>,
     pub(crate) kept_packet_number: u64,
     pub(crate) discarded_packet_number: u64,
+    /// Nanoseconds.
+    pub(crate) discarded_timestamp: u64,
     /// Nanoseconds.
     pub(crate) timestamp: u64,
     pub(crate) packet_number: u64,
@@ -121,11 +124,12 @@ impl Reassembly {
         self.pending.bytes() + self.early.as_ref().map_or(0, |early| early.bytes)
     }
 
-    /// Keeps a conflict until the stream has its beginning.
+    /// Keeps a conflict or repetition until the stream has its beginning.
     pub(crate) fn keep_conflict(&mut self, conflict: EarlyConflict) {
         let early = self.early.get_or_insert_default();
         // The list may be half empty.
-        early.bytes += 2 * size_of::<EarlyConflict>() + 2 * conflict.kept.len();
+        early.bytes +=
+            2 * size_of::<EarlyConflict>() + conflict.kept.len() + conflict.discarded.len();
         early.conflicts.push(conflict);
     }
 

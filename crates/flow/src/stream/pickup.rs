@@ -4,7 +4,7 @@ use super::{Payload, Stream, ahead};
 use crate::quarantine::is_hasty;
 use crate::reassembly::Reassembly;
 use crate::slot::DirectionFlags as F;
-use crate::{Conflict, FlowHandler, Timestamp, UnplacedCause};
+use crate::{Conflict, Data, FlowHandler, Timestamp, UnplacedCause};
 
 /// While segments are held back, the first of them is this far into the sequence space.
 const HOLD_START: u64 = 1 << 30;
@@ -183,11 +183,22 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.release_idle_backlog();
     }
 
-    /// Reports the conflicts among segments that were held back, now that the stream has begun at
+    /// Reports the conflicts and repetitions among segments that were held back, now that the stream has begun at
     /// this offset of the provisional count.
     fn report_conflicts(&mut self, start: u64) {
         let conflicts = self.reassembly_mut().map(Reassembly::take_conflicts).unwrap_or_default();
         for early in conflicts {
+            if early.kept.is_empty() {
+                let data = Data {
+                    bytes: &early.discarded,
+                    offset: early.offset.wrapping_sub(start),
+                    timestamp: Timestamp::from_nanos(early.discarded_timestamp),
+                    packet_number: early.discarded_packet_number,
+                    depends_on: 0,
+                };
+                self.handler.on_repeat(&self.flow, self.side, data);
+                continue;
+            }
             let conflict = Conflict {
                 offset: early.offset.wrapping_sub(start),
                 kept: &early.kept,

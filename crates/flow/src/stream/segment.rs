@@ -280,7 +280,27 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         let has_beginning = !self.direction.flags.has(F::HOLD);
         let mut early = Vec::new();
         reassembly.pending.insert(arrival, self.policy, |offset, kept, discarded| {
-            if kept.bytes == discarded.bytes {
+            let repeated = kept.bytes == discarded.bytes;
+            if repeated {
+                self.statistics.repeated_bytes += discarded.bytes.len() as u64;
+            } else {
+                self.statistics.conflicts += 1;
+            }
+            if !has_beginning {
+                // The offset is known once the stream has begun.
+                early.push(EarlyConflict {
+                    offset,
+                    kept: if repeated { Box::default() } else { kept.bytes.into() },
+                    discarded: discarded.bytes.into(),
+                    kept_packet_number: kept.number,
+                    discarded_packet_number: discarded.number,
+                    discarded_timestamp: discarded.timestamp,
+                    timestamp,
+                    packet_number: number,
+                });
+                return;
+            }
+            if repeated {
                 // The policy may let the later copy stay, whose packet is then named with the data.
                 let data = Data {
                     bytes: discarded.bytes,
@@ -289,21 +309,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                     packet_number: discarded.number,
                     depends_on: 0,
                 };
-                self.statistics.repeated_bytes += discarded.bytes.len() as u64;
                 self.handler.on_repeat(&self.flow, self.side, data);
-                return;
-            }
-            self.statistics.conflicts += 1;
-            if !has_beginning {
-                early.push(EarlyConflict {
-                    offset,
-                    kept: kept.bytes.into(),
-                    discarded: discarded.bytes.into(),
-                    kept_packet_number: kept.number,
-                    discarded_packet_number: discarded.number,
-                    timestamp,
-                    packet_number: number,
-                });
                 return;
             }
             let conflict = Conflict {

@@ -229,6 +229,25 @@ fn conflicts_among_the_first_segments_have_the_offset_of_the_stream() {
     }
 }
 
+#[test]
+fn repetitions_among_the_first_segments_have_the_offset_of_the_stream() {
+    for earlier in ["", "xyz"] {
+        let mut lab = Lab::new();
+        lab.send(Client, 80, 99, "A", "AAAAbbbb");
+        lab.send(Client, 84, 99, "A", "bbbbcccc");
+        if !earlier.is_empty() {
+            lab.send(Client, 77, 99, "A", earlier);
+        }
+        lab.wait(Duration::from_secs(1));
+        assert_eq!(lab.text(), format!("{earlier}AAAAbbbbcccc"));
+        let offset = 4 + earlier.len() as u64;
+        assert_eq!(lab.side(0, Initiator).repeats, [(offset, b"bbbb".to_vec())]);
+        assert_eq!(lab.side(0, Initiator).repeat_numbers, [2]);
+        assert_eq!(lab.table.statistics().repeated_bytes, 4);
+        assert_eq!(lab.table.statistics().pending_bytes, 0);
+    }
+}
+
 /// The SYN-ACK and the first bytes of the server were not captured: the acknowledgement behind the
 /// client's SYN shows where the stream began.
 #[test]
