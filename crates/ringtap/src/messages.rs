@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
     let result = running.runtime.block_on(print(stream, arguments, &running.output));
     let statistics = running.settle(&handle);
     let written = running.finish();
-    running.summarize(&written, &statistics, Shown::Flows, &arguments.limits);
+    running.summarize(&written, &statistics, Shown::Messages, &arguments.limits);
     let counted = totals.map_or(Ok(()), |totals| totals.write(&statistics));
     written?;
     counted?;

@@ -21,6 +21,8 @@ const NAMED: usize = 8;
 pub(crate) enum Shown {
     /// TCP conversations.
     Conversations,
+    /// Messages in TCP and UDP.
+    Messages,
     /// Flows of every protocol.
     Flows,
 }
@@ -76,11 +78,22 @@ fn write(
             "{total} in {flows} not shown, since follow shows TCP (see ringtap flows){which}"
         )?;
     }
+    if shown == Shown::Messages {
+        let mut others = NotFollowed::default();
+        for (cause, packets) in table.not_streams.iter().filter(|(cause, _)| *cause != UDP) {
+            others.add(cause, packets);
+        }
+        if !others.is_empty() {
+            let total = table.not_streams.total() - table.not_streams.packets(UDP);
+            let (total, which) = (packets(total), causes(&others));
+            writeln!(w, "{total} not parsed, since messages reads TCP and UDP: {which}")?;
+        }
+    }
     if statistics.unselected > 0 {
-        let kind = if shown == Shown::Flows {
-            ["flow", "flows"]
-        } else {
+        let kind = if shown == Shown::Conversations {
             ["conversation", "conversations"]
+        } else {
+            ["flow", "flows"]
         };
         let total = count(statistics.unselected, kind[0], kind[1]);
         writeln!(w, "{total} not shown, since --where rejects them")?;
@@ -109,7 +122,7 @@ fn write(
         writeln!(w, "{late} not shown, since they came when their connection had ended")?;
     }
     // `follow` shows them.
-    if statistics.late_bytes > 0 && shown == Shown::Flows {
+    if statistics.late_bytes > 0 && shown != Shown::Conversations {
         writeln!(w, "{} came late, when their place was a gap", bytes(statistics.late_bytes))?;
     }
     if statistics.unplaced_bytes > 0 {
@@ -273,11 +286,14 @@ mod tests {
             "1 packet in 1 UDP flow not shown, since follow shows TCP (see ringtap flows)\n"
         );
         assert_eq!(written(&statistics, Shown::Flows), "");
+        assert_eq!(written(&statistics, Shown::Messages), "");
         statistics.table.not_streams.add(Cause::Protocol(protocol::ICMP), 5);
         statistics.datagram_flows = 3;
         let text = written(&statistics, Shown::Conversations);
         assert!(text.starts_with("6 packets in 3 flows not shown"), "{text}");
         assert!(text.ends_with(": 5 ICMP, 1 UDP\n"), "{text}");
+        let text = written(&statistics, Shown::Messages);
+        assert_eq!(text, "5 packets not parsed, since messages reads TCP and UDP: 5 ICMP\n");
     }
 
     #[test]
