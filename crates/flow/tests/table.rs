@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use flow::{
     Data, Datagram, DefragmentOptions, EndReason, FiveTuple, Flow, FlowExtractor, FlowHandler,
     FlowRecord, FlowSide, FlowTable, FragmentOverlap, Headers, IpPair, LinkType, MacAddress,
-    MacPair, Orientation, Packet, Timestamp,
+    MacPair, Orientation, OverlapPolicy, Packet, Timestamp,
 };
 use flow_testkit::{frame, gallery};
 
@@ -234,6 +234,33 @@ fn nesting_is_bounded() {
 }
 
 /// A stream with every segment fragmented, in IPv4 and IPv6, in any order and within a tunnel.
+#[test]
+fn overlapping_fragments_are_resolved_as_their_receiver_does() {
+    let datagram = Frame::new(b"AAAAAAAA").udp(1, 2).0;
+    let mut length = datagram.clone();
+    length[5] = 24;
+    let frames = [
+        (LinkType::RAW, Frame::new(&length).ipv4_with(17, &[], 7, 1 << 13).0),
+        (LinkType::RAW, Frame::new(b"BBBBBBBBBBBBBBBB").ipv4_with(17, &[], 7, 1).0),
+    ];
+    let bytes = |networks: &[(&str, OverlapPolicy)]| {
+        let mut builder = FlowTable::builder(FiveTuple::bidirectional());
+        for (network, policy) in networks {
+            builder = builder.overlap_policy_for(network.parse().unwrap(), *policy);
+        }
+        let mut table = builder.build();
+        let seen = feed(&mut table, &frames);
+        String::from_utf8(seen.datagrams[0].1.clone()).unwrap()
+    };
+    let (first, last) = ("AAAAAAAABBBBBBBB", "BBBBBBBBBBBBBBBB");
+    assert_eq!(bytes(&[]), first);
+    assert_eq!(bytes(&[("10.0.0.2", OverlapPolicy::Last)]), last);
+    // That is the sender.
+    assert_eq!(bytes(&[("10.0.0.1", OverlapPolicy::Last)]), first);
+    let nested = [("10.0.0.0/8", OverlapPolicy::Last), ("10.0.0.0/24", OverlapPolicy::First)];
+    assert_eq!(bytes(&nested), first);
+}
+
 #[test]
 fn fragments_are_joined_before_they_are_keyed() {
     for (six, tunnelled) in [(false, false), (true, false), (false, true), (true, true)] {
