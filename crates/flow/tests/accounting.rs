@@ -63,3 +63,14 @@ fn what_waits_before_a_turn_of_the_sequence_space_is_not_left_behind() {
         64, 0, 32, 0, 7, 20, 0, 0, 0, 0, 0, 0,
     ]);
 }
+
+/// A segment settles another one that was in doubt and that ends the flow.
+#[test]
+fn a_segment_that_ends_its_flow_by_what_it_settles_is_not_held_back() {
+    accounting::check(&[
+        44, 0, 0, 32, 0, 0, 12, 0, 40, 64, 0, 13, 0, 32, 0, 0, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0, 0, 45, 0, 0, 0, 0, 45, 0, 0, 128, 2, 160, 0, 0, 13, 0, 64, 0, 32, 0, 0, 17, 0, 20, 0,
+        0, 241, 0, 0, 0, 0, 80, 0, 0, 143, 0, 111, 3, 168, 32, 0, 202, 192, 0, 128, 0, 141, 2, 0,
+        3, 64, 0, 32, 0, 0, 160, 1, 108,
+    ]);
+}

@@ -83,6 +83,10 @@ impl<E: FlowExtractor> FlowTable<E> {
         if self.doubts.holds_any() {
             self.settle_before_outage(slot, lookup, handler);
             self.settle_doubts(slot, lookup, handler);
+            if self.slots[slot].state == State::Ended {
+                // By what was settled: nothing more would settle this one.
+                return false;
+            }
         }
         let special = TcpFlags::SYN | TcpFlags::RST;
         if lookup.payload_wire_len == 0 || lookup.tcp.flags.intersects(special) {
