@@ -183,8 +183,8 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         self.release_idle_backlog();
     }
 
-    /// Reports the conflicts and repetitions among segments that were held back, now that the stream has begun at
-    /// this offset of the provisional count.
+    /// Reports the conflicts and repetitions among segments that were held back, now that the
+    /// stream has begun at this offset of the provisional count.
     fn report_conflicts(&mut self, start: u64) {
         let conflicts = self.reassembly_mut().map(Reassembly::take_conflicts).unwrap_or_default();
         for early in conflicts {
