@@ -236,11 +236,11 @@ fn nesting_is_bounded() {
 /// A stream with every segment fragmented, in IPv4 and IPv6, in any order and within a tunnel.
 #[test]
 fn overlapping_fragments_are_resolved_as_their_receiver_does() {
-    let datagram = Frame::new(b"AAAAAAAA").udp(1, 2).0;
-    let mut length = datagram.clone();
-    length[5] = 24;
+    // The length is that of the whole datagram.
+    let mut first = Frame::new(b"AAAAAAAA").udp(1, 2).0;
+    first[5] = 24;
     let frames = [
-        (LinkType::RAW, Frame::new(&length).ipv4_with(17, &[], 7, 1 << 13).0),
+        (LinkType::RAW, Frame::new(&first).ipv4_with(17, &[], 7, 1 << 13).0),
         (LinkType::RAW, Frame::new(b"BBBBBBBBBBBBBBBB").ipv4_with(17, &[], 7, 1).0),
     ];
     let bytes = |networks: &[(&str, OverlapPolicy)]| {
