@@ -5,9 +5,10 @@ use std::ops::Range;
 use regex_automata::Anchored;
 use regex_automata::dfa::{Automaton, StartKind, dense, regex};
 use regex_automata::nfa::thompson;
+use regex_automata::util::prefilter::Prefilter;
 use regex_automata::util::primitives::StateID;
 use regex_automata::util::{start, syntax};
-use regex_automata::{Input, MatchError};
+use regex_automata::{Input, MatchError, MatchKind, Span};
 
 use crate::error::TypeError;
 use crate::pattern;
@@ -33,6 +34,16 @@ pub const MAX_MATCH: usize = 4096;
 #[derive(Debug)]
 pub struct Finder {
     regex: regex::Regex,
+    skip: Option<Skip>,
+}
+
+/// A fast search for texts with which every match begins. It passes over bytes that the automaton
+/// would take one by one.
+#[derive(Debug)]
+struct Skip {
+    prefixes: Prefilter,
+    /// The states in which the automaton waits for the beginning of a match.
+    idle: [StateID; 2],
 }
 
 /// A match.
@@ -89,7 +100,7 @@ impl Finder {
             .dense(limits)
             .build(text);
         match built {
-            Ok(regex) => Ok(Self { regex }),
+            Ok(regex) => Ok(Self { skip: Skip::new(text, &syntax, &regex), regex }),
             Err(error) => {
                 let reason = pattern::reason(&error);
                 Err(TypeError::Pattern { pattern: text.to_owned(), reason })
@@ -114,6 +125,35 @@ impl Finder {
         };
         search.state = search.start(None);
         search
+    }
+}
+
+impl Skip {
+    /// `None` if matches do not begin with one of a few texts.
+    fn new(text: &str, syntax: &syntax::Config, regex: &regex::Regex) -> Option<Self> {
+        let tree = syntax::parse_with(text, syntax).ok()?;
+        let prefixes = Prefilter::from_hirs_prefix(MatchKind::LeftmostFirst, &[&tree])?;
+        let dfa = regex.forward();
+        // With a condition on the byte in front of a match, such as `\b`, there are several.
+        let start = dfa.universal_start_state(Anchored::No).filter(|_| prefixes.is_fast())?;
+        // A byte that no prefix begins with leads back: the state has the same transitions.
+        let other = (0..=255).map(|byte| dfa.next_state(start, byte)).find(|state| {
+            (0..=255).all(|byte| dfa.next_state(*state, byte) == dfa.next_state(start, byte))
+        });
+        Some(Self { prefixes, idle: [start, other?] })
+    }
+
+    /// Returns the index of the next byte that the automaton is to take, and an index in front of
+    /// which no prefix begins that ends in these bytes.
+    fn next(&self, bytes: &[u8], from: usize) -> (usize, usize) {
+        match self.prefixes.find(bytes, Span { start: from, end: bytes.len() }) {
+            Some(Span { start, .. }) => (start, start + 1),
+            // One may begin in the last bytes, and end in those that have not come.
+            None => {
+                let tail = self.prefixes.max_needle_len().saturating_sub(1);
+                (from.max(bytes.len().saturating_sub(tail)), bytes.len())
+            }
+        }
     }
 }
 
@@ -165,7 +205,18 @@ impl Search<'_> {
             self.next = self.bytes.len();
             return;
         };
+        // Up to here, no prefix begins that ends in these bytes.
+        let mut passed = 0;
         while self.next < self.bytes.len() {
+            if let Some(skip) = &self.finder.skip
+                && self.next >= passed
+                && skip.idle.contains(&at)
+            {
+                (self.next, passed) = skip.next(&self.bytes, self.next);
+                if self.next == self.bytes.len() {
+                    break;
+                }
+            }
             at = dfa.next_state(at, self.bytes[self.next]);
             self.next += 1;
             if dfa.is_special_state(at) {
@@ -266,6 +317,25 @@ impl Search<'_> {
         self.end = self.end.map(|end| end.saturating_sub(keep));
         for found in &mut self.found {
             *found = found.start - keep..found.end - keep;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_passed_over_where_matches_begin_with_texts() {
+        for (pattern, skips) in [
+            ("needle", true),
+            ("needle|pin", true),
+            ("pass(word|phrase)[0-9]+", true),
+            ("[0-9]{4}", false),
+            (r"\bneedle", false),
+            ("x*", false),
+        ] {
+            assert_eq!(Finder::new(pattern).unwrap().skip.is_some(), skips, "{pattern}");
         }
     }
 }

@@ -6,8 +6,22 @@ use regex_automata::meta;
 use regex_automata::util::syntax;
 
 const PATTERNS: &[&str] = &[
-    "ab", "a+b?", "^ab", "ba$", "a.*b", "(?i)AB", r"\bba", r"ab\b", "(?m)^ab$", "a{3}b", "b+|a\n",
-    "x*", "$",
+    "ab",
+    "a+b?",
+    "^ab",
+    "ba$",
+    "a.*b",
+    "(?i)AB",
+    r"\bba",
+    r"ab\b",
+    "(?m)^ab$",
+    "a{3}b",
+    "b+|a\n",
+    "x*",
+    "$",
+    "aab|bA",
+    "(ab){2}",
+    "(?i)aba|BB",
 ];
 
 /// The matches in one piece, by another engine.
