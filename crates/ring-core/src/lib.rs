@@ -33,7 +33,7 @@
 //! let injector = Injector::open("eth0")?;
 //! let bridge = Bridge::open("eth0", "eth1")?;
 //! let socket = xdp::Socket::builder("eth0").queue(0).open()?;
-//! let queues = xdp::Group::open(&xdp::Socket::builder("eth0"))?;
+//! let queues = xdp::Group::open("eth0")?;
 //! let tap = xdp::Tap::open("eth0", "eth1")?;
 //! let filtered = Filtered::new(tap, "tcp port 443".parse()?)?;
 //! let deduplicated = Deduplicated::new(filtered, Dedup::new(Duration::from_millis(10)));
@@ -103,11 +103,14 @@ pub mod xdp;
 
 #[cfg(feature = "tokio")]
 pub use asynchronous::{
-    AsyncCapture, AsyncCaptureBuilder, AsyncInjectorBuilder, OwnedPacket, PacketStream,
+    AsyncBridgeBuilder, AsyncCapture, AsyncCaptureBuilder, AsyncInjectorBuilder, OwnedPacket,
+    PacketStream,
 };
 #[cfg(feature = "tokio")]
 pub use bridge::AsyncBridge;
-pub use bridge::{Bridge, BridgeBuilder, BridgeStatistics, LaneStatistics, Transit, Verdict};
+pub use bridge::{
+    Bridge, BridgeBuilder, BridgeStatistics, LaneStatistics, Transit, Verdict, XdpBridgeBuilder,
+};
 pub use capture::{
     Block, Capture, CaptureBuilder, CaptureFilter, CaptureGroup, CaptureGroupBuilder, Fanout,
     FanoutMode, Instruction, Outgoing, Packets, RawFilter, RingGeometry, RingProfile, Rollovers,

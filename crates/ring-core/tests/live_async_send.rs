@@ -277,7 +277,7 @@ fn packets_cross_an_awaited_bridge() -> Result {
 fn packets_cross_an_awaited_bridge_over_xdp() -> Result {
     cross(|| {
         let [left, right] = ["left0", "right0"].map(xdp::Socket::builder);
-        Bridge::with_xdp(&left, &right)
+        Bridge::xdp_builder(left, right).open()
     })
 }
 

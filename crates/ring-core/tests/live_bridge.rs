@@ -110,7 +110,7 @@ impl Hosts {
 
     /// Without real root it cannot be opened; the test then reports that.
     fn open_xdp(&self, [left, right]: [xdp::SocketBuilder; 2]) -> Result<Bridge> {
-        match self.bridge.run(|| Bridge::with_xdp(&left, &right))? {
+        match self.bridge.run(|| Bridge::xdp_builder(left, right).open())? {
             Err(Error::Permission { operation, needs }) => {
                 Err(Missing::Privilege { what: operation, privilege: needs[0].name() }.into())
             }
@@ -530,7 +530,7 @@ fn wrong_pairs_are_refused_over_xdp() -> Result {
     drop(hosts.open(XDP[1])?);
     let pair = |right: &str| {
         let [left, right] = ["left0", right].map(xdp::Socket::builder);
-        hosts.bridge.run(|| Bridge::with_xdp(&left, &right))
+        hosts.bridge.run(|| Bridge::xdp_builder(left, right).open())
     };
     let missing = pair("nowhere")?;
     assert!(matches!(missing, Err(Error::NoInterface { .. })), "{missing:?}");

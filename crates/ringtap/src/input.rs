@@ -383,10 +383,10 @@ impl Input {
         let Some(other) = &self.forward else {
             let steered = xdp::SteeringFilter::expression(filter, options);
             let builder = builder(interface).steer(steered);
-            return Ok(Source::Xdp(Box::new(xdp::Group::open(&builder)?)));
+            return Ok(Source::Xdp(Box::new(builder.group().open()?)));
         };
         // Everything is passed on, whatever is looked at.
-        let tap = xdp::Tap::with(&builder(interface), &builder(other))?;
+        let tap = builder(interface).tap(builder(other)).open()?;
         Ok(Source::Tap(Box::new(Filtered::with_options(tap, filter, options)?)))
     }
 }

@@ -1,4 +1,4 @@
-//! Settings of captures, injectors and AF_XDP sockets that are opened without blocking the runtime.
+//! Settings of captures, injectors, bridges and AF_XDP sockets that are opened without blocking the runtime.
 //!
 //! Opening allocates a ring and waits for the kernel (`synchronize_net`), and for AF_XDP also for
 //! queues that are being closed: milliseconds to half a second, in which a runtime's thread would
@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 
 use crate::error::system;
 use crate::{
-    AsyncCapture, AsyncInjector, CaptureBuilder, CaptureFilter, Error, Fanout, InjectorBuilder,
-    Outgoing, RingGeometry, RingProfile, SendPath, TimestampSource, xdp,
+    AsyncBridge, AsyncCapture, AsyncInjector, BridgeBuilder, CaptureBuilder, CaptureFilter, Error,
+    Fanout, InjectorBuilder, Outgoing, RingGeometry, RingProfile, SendPath, TimestampSource, xdp,
 };
 
 /// Calls a blocking function on a thread of its own. A thread made here is in the network namespace
@@ -159,6 +159,40 @@ impl AsyncInjectorBuilder {
         let Self { settings } = self;
         let opened = on_a_thread(|| settings.open(), system("start a thread")).await;
         opened.map(AsyncInjector::from)
+    }
+}
+
+builder! {
+    /// Settings of an [`AsyncBridge`]. [`open`](Self::open) opens it.
+    ///
+    /// ```no_run
+    /// use ring_core::AsyncBridge;
+    ///
+    /// # async fn example() -> Result<(), ring_core::Error> {
+    /// let bridge = AsyncBridge::builder("eth0", "eth1").filter("not stp").open().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    AsyncBridgeBuilder of BridgeBuilder, "BridgeBuilder", {
+        geometry(geometry: RingGeometry);
+        filter(filter: impl Into<CaptureFilter>);
+        send_path(path: SendPath);
+        qdisc_bypass(bypass: bool);
+        promiscuous(promiscuous: bool);
+    }
+}
+
+impl AsyncBridgeBuilder {
+    /// Opens the bridge, on a thread of its own.
+    ///
+    /// Cancel-safe: if the future is dropped before it is ready, the bridge is closed.
+    ///
+    /// # Errors
+    /// As [`BridgeBuilder::open`]; [`Error::System`] if the thread cannot be started.
+    pub async fn open(self) -> Result<AsyncBridge, Error> {
+        let Self { settings } = self;
+        let opened = on_a_thread(|| settings.open(), system("start a thread")).await;
+        opened.map(AsyncBridge::from)
     }
 }
 

@@ -4,6 +4,8 @@ mod builder;
 mod capture;
 mod stream;
 
-pub use self::builder::{AsyncCaptureBuilder, AsyncInjectorBuilder, AsyncSocketBuilder};
+pub use self::builder::{
+    AsyncBridgeBuilder, AsyncCaptureBuilder, AsyncInjectorBuilder, AsyncSocketBuilder,
+};
 pub use self::capture::AsyncCapture;
 pub use self::stream::{OwnedPacket, PacketStream};

@@ -8,6 +8,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::coop;
 
 use super::{Bridge, BridgeStatistics, STALLED, Transit, Verdict};
+use crate::asynchronous::AsyncBridgeBuilder;
 use crate::error::system;
 use crate::{Error, Interrupter, Next, reactor};
 
@@ -34,12 +35,18 @@ pub struct AsyncBridge {
 }
 
 impl AsyncBridge {
-    /// Joins two interfaces with the defaults.
+    /// Joins two interfaces with the defaults. Blocks the calling thread for some milliseconds;
+    /// [`builder`](Self::builder) opens without blocking.
     ///
     /// # Errors
     /// As [`BridgeBuilder::open`](super::BridgeBuilder::open).
     pub fn open(left: &str, right: &str) -> Result<Self, Error> {
         Bridge::open(left, right).map(Self::from)
+    }
+
+    /// Returns the settings of an asynchronous bridge.
+    pub fn builder(left: &str, right: &str) -> AsyncBridgeBuilder {
+        Bridge::builder(left, right).into()
     }
 
     /// Forwards until an [`Interrupter`] ends it. Cancel-safe: each packet is either forwarded or

@@ -18,6 +18,7 @@ pub use self::asynchronous::AsyncBridge;
 pub use self::builder::BridgeBuilder;
 use self::lane::Lane;
 pub use self::transit::{Transit, Verdict};
+pub use self::xdp::XdpBridgeBuilder;
 use self::xdp::XdpLanes;
 use crate::error::system;
 use crate::interruption::Interruption;
@@ -38,7 +39,7 @@ const STALLED: Duration = Duration::from_millis(1);
 /// direction continues.
 ///
 /// The host's own stack sees the packets as well and answers them if the interfaces have addresses,
-/// so give them none. Over AF_XDP ([`with_xdp`](Self::with_xdp)) the stack sees none of the
+/// so give them none. Over AF_XDP ([`xdp_builder`](Self::xdp_builder)) the stack sees none of the
 /// packets.
 ///
 /// ```no_run

@@ -61,8 +61,16 @@ enum Sending {
     Cut(Cut),
 }
 
+/// Settings of a [`Bridge`] over AF_XDP. [`open`](Self::open) opens it.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is forwarded before `open`"]
+pub struct XdpBridgeBuilder {
+    left: xdp::SocketBuilder,
+    right: xdp::SocketBuilder,
+}
+
 impl Bridge {
-    /// Joins two interfaces over AF_XDP. A packet received on one is sent on the other in the same
+    /// Returns the settings of a bridge that joins two interfaces over AF_XDP. A packet received on one is sent on the other in the same
     /// frames, unless a verdict changes it. The bridge serves all queues of both, with one packet
     /// memory: the left builder's if it has one, otherwise one of the left builder's size for each
     /// queue. The other settings of both builders apply, except for the queue, the direction
@@ -79,18 +87,13 @@ impl Bridge {
     ///
     /// # fn main() -> Result<(), ring_core::Error> {
     /// let (left, right) = (xdp::Socket::builder("eth0"), xdp::Socket::builder("eth1"));
-    /// let mut bridge = Bridge::with_xdp(&left, &right)?;
+    /// let mut bridge = Bridge::xdp_builder(left, right).open()?;
     /// bridge.run(|_| Verdict::Forward)?;
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    /// As [`xdp::SocketBuilder::open`], in [`Error::Xdp`]; [`Error::NoInterface`];
-    /// [`Error::SameInterface`]; [`Error::SinkLinkType`].
-    pub fn with_xdp(left: &xdp::SocketBuilder, right: &xdp::SocketBuilder) -> Result<Self, Error> {
-        let [left, right] = open_both(left, right)?;
-        Self::between(left, right)
+    pub fn xdp_builder(left: xdp::SocketBuilder, right: xdp::SocketBuilder) -> XdpBridgeBuilder {
+        XdpBridgeBuilder { left, right }
     }
 
     /// Joins two interfaces, given the sockets of their queues.
@@ -116,6 +119,18 @@ impl Bridge {
         let (to_right, to_left) = (lanes(Side::Left, &left), lanes(Side::Right, &right));
         let lanes = Lanes::Xdp(XdpLanes { left, right, to_right, to_left, sent: [0; 2] });
         Ok(Self { lanes, poller, interruption, stalled: false })
+    }
+}
+
+impl XdpBridgeBuilder {
+    /// Opens the sockets of all queues of both interfaces.
+    ///
+    /// # Errors
+    /// As [`xdp::SocketBuilder::open`], in [`Error::Xdp`]; [`Error::NoInterface`];
+    /// [`Error::SameInterface`]; [`Error::SinkLinkType`].
+    pub fn open(self) -> Result<Bridge, Error> {
+        let [left, right] = open_both(&self.left, &self.right)?;
+        Bridge::between(left, right)
     }
 }
 

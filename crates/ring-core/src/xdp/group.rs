@@ -26,18 +26,26 @@ pub struct Group {
     spread: Option<ReceiveSpread>,
 }
 
+/// Settings of a [`Group`]. [`open`](Self::open) opens it.
+#[derive(Clone, Debug)]
+#[must_use = "no socket is opened before `open`"]
+pub struct GroupBuilder {
+    member: SocketBuilder,
+}
+
 impl Group {
-    /// Opens a socket for each queue. The builder's queue is ignored. The builder's memory
-    /// configuration is per queue, and the group's memory is larger by the number of queues, unless
-    /// the builder was given a memory. If the interface has fewer send queues than receive queues,
-    /// the remaining sockets only receive.
+    /// Opens a socket for each queue of an interface, with the defaults of [`Socket::builder`].
     ///
     /// # Errors
-    /// As [`SocketBuilder::open`], for the first queue that cannot be opened.
-    pub fn open(builder: &SocketBuilder) -> Result<Self, Error> {
-        let sockets = Sockets::open(Plan::Interface(Box::new(builder.clone())))?;
-        let spread = ReceiveSpread::of(&builder.interface).ok();
-        Ok(Self { sockets, spread })
+    /// As [`GroupBuilder::open`].
+    pub fn open(interface: &str) -> Result<Self, Error> {
+        Self::builder(interface).open()
+    }
+
+    /// Returns the settings of a group, with the defaults of [`Socket::builder`]. For other
+    /// settings see [`SocketBuilder::group`].
+    pub fn builder(interface: &str) -> GroupBuilder {
+        Socket::builder(interface).group()
     }
 
     /// Reopens the sockets with the same settings, for an interface that has changed: with frames
@@ -46,7 +54,7 @@ impl Group {
     /// the host.
     ///
     /// # Errors
-    /// As [`open`](Self::open). The group has no members then, and its waits try to open them
+    /// As [`GroupBuilder::open`]. The group has no members then, and its waits try to open them
     /// again.
     pub fn reopen(&mut self) -> Result<(), Error> {
         self.sockets.reopen()
@@ -112,6 +120,30 @@ impl Group {
     /// If the kernel refuses to report them.
     pub fn statistics(&self) -> Result<Statistics, crate::Error> {
         Ok(self.sockets.statistics()?)
+    }
+}
+
+impl SocketBuilder {
+    /// Returns the settings of a [`Group`]: a socket for each queue of the interface, all with
+    /// these settings.
+    ///
+    /// The queue is ignored. The memory configuration is per queue, and the group's memory is
+    /// larger by the number of queues, unless the builder was given a memory.
+    pub fn group(self) -> GroupBuilder {
+        GroupBuilder { member: self }
+    }
+}
+
+impl GroupBuilder {
+    /// Opens a socket for each queue. If the interface has fewer send queues than receive queues,
+    /// the remaining sockets only receive.
+    ///
+    /// # Errors
+    /// As [`SocketBuilder::open`], for the first queue that cannot be opened.
+    pub fn open(self) -> Result<Group, Error> {
+        let spread = ReceiveSpread::of(&self.member.interface).ok();
+        let sockets = Sockets::open(Plan::Interface(Box::new(self.member)))?;
+        Ok(Group { sockets, spread })
     }
 }
 

@@ -8,7 +8,7 @@
 //!   a [`Receiver`] and a [`Sender`] for two threads.
 //! - [`Group`] opens a socket for each queue of an interface.
 //! - [`Tap`] joins two interfaces and shows all packets that cross.
-//!   [`Bridge::with_xdp`](crate::Bridge::with_xdp) decides on each of them.
+//!   [`Bridge`](crate::Bridge::xdp_builder) decides on each of them.
 //! - [`Umem`] is the packet memory. Several sockets can share one. A [`Frame`] is the right to use
 //!   one of its frames, which is always in exactly one place: free, in a ring of the kernel's, or
 //!   here.
@@ -73,7 +73,7 @@ pub use self::completions::SendTimestamp;
 pub(crate) use self::error::unless_down;
 pub use self::error::{DriverFeature, Error, GeometryProblem, KernelVersion, ProgramDifference};
 pub use self::frame::Frame;
-pub use self::group::Group;
+pub use self::group::{Group, GroupBuilder};
 pub use self::mtu::{MtuReports, RaisedMtu};
 pub(crate) use self::pass::{Passed, can_pass, pass_on, put_in_place};
 pub use self::program::{Attach, Mode, Program};
@@ -81,7 +81,7 @@ pub use self::receiver::{Receiver, ReceiverStatistics};
 pub use self::sender::{RejectReason, SendRejected, SendRequest, Sender, SenderStatistics};
 pub use self::socket::{Outcome, Socket};
 pub use self::steering::SteeringFilter;
-pub use self::tap::{Tap, TapBatch, TapCounters, TapStatistics};
+pub use self::tap::{Tap, TapBatch, TapBuilder, TapCounters, TapStatistics};
 pub use self::umem::{HugePages, Umem, UmemConfig};
 #[cfg(feature = "tokio")]
 pub use crate::asynchronous::AsyncSocketBuilder;

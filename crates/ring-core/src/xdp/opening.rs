@@ -53,7 +53,7 @@ impl SocketBuilder {
     /// # Errors
     /// [`Error`], which names what is missing: a privilege, support by the driver, a newer
     /// kernel, a free queue, or memory that may be locked.
-    pub fn open(&self) -> Result<Socket, Error> {
+    pub fn open(self) -> Result<Socket, Error> {
         let index = find(&self.interface)?;
         let found = interface::find(&self.interface).map_err(no_interface(&self.interface))?;
         let queues = found.queues.0.max(found.queues.1);

@@ -27,7 +27,7 @@ use crate::{
 /// the host itself sends.
 ///
 /// Checksums that a virtual link left to an adapter are filled in before sending, as
-/// [`Bridge::with_xdp`](crate::Bridge::with_xdp) does. Otherwise the other side would discard
+/// [`Bridge`](crate::Bridge::xdp_builder) does. Otherwise the other side would discard
 /// packets of local programs.
 ///
 /// The tap serves all queues of both interfaces, with one packet memory. Packets wait for the
@@ -98,6 +98,43 @@ pub struct TapBatch<'a> {
     failed: &'a mut Option<Error>,
 }
 
+/// Settings of a [`Tap`]. [`open`](Self::open) opens it.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is passed on before `open`"]
+pub struct TapBuilder {
+    left: SocketBuilder,
+    right: SocketBuilder,
+}
+
+impl SocketBuilder {
+    /// Returns the settings of a [`Tap`] between this interface, on the left, and another.
+    ///
+    /// Both builders' settings apply, except for the queue, the direction, the wait strategy (sleep
+    /// until a packet arrives, because other hosts wait for the packets), and the memory. The
+    /// memory is the left builder's if it has one, otherwise one of the left builder's size for
+    /// each queue.
+    pub fn tap(self, right: Self) -> TapBuilder {
+        TapBuilder { left: self, right }
+    }
+}
+
+impl TapBuilder {
+    /// Opens the sockets of all queues of both interfaces, in promiscuous mode.
+    ///
+    /// # Errors
+    /// As [`SocketBuilder::open`]; [`Error::SameInterface`].
+    pub fn open(self) -> Result<Tap, Error> {
+        let sockets = Sockets::open(Plan::Wire(Box::new([self.left, self.right])))?;
+        Ok(Tap {
+            umem: sockets.all()[0].umem(),
+            sockets,
+            ways: Default::default(),
+            counters: TapCounters::default(),
+            failed: None,
+        })
+    }
+}
+
 impl TapStatistics {
     /// Sends a packet's frames or releases them, and counts the result.
     fn pass_on(&mut self, sender: &mut Sender, frames: &mut Vec<Frame>) -> Result<(), Error> {
@@ -129,27 +166,15 @@ impl Tap {
     /// Joins two interfaces, with the defaults of [`Socket::builder`] and in promiscuous mode.
     ///
     /// # Errors
-    /// As [`SocketBuilder::open`].
+    /// As [`TapBuilder::open`].
     pub fn open(left: &str, right: &str) -> Result<Self, Error> {
-        Self::with(&Socket::builder(left), &Socket::builder(right))
+        Self::builder(left, right).open()
     }
 
-    /// Joins two interfaces with the builders' settings, except for the queue, the direction, the
-    /// wait strategy (sleep until a packet arrives, because other hosts wait for the packets), and
-    /// the memory. The memory is the left builder's if it has one, otherwise one of the left
-    /// builder's size for each queue.
-    ///
-    /// # Errors
-    /// As [`SocketBuilder::open`]; [`Error::SameInterface`].
-    pub fn with(left: &SocketBuilder, right: &SocketBuilder) -> Result<Self, Error> {
-        let sockets = Sockets::open(Plan::Wire(Box::new([left.clone(), right.clone()])))?;
-        Ok(Self {
-            umem: sockets.all()[0].umem(),
-            sockets,
-            ways: Default::default(),
-            counters: TapCounters::default(),
-            failed: None,
-        })
+    /// Returns the settings of a tap, with the defaults of [`Socket::builder`]. For other settings
+    /// see [`SocketBuilder::tap`].
+    pub fn builder(left: &str, right: &str) -> TapBuilder {
+        Socket::builder(left).tap(Socket::builder(right))
     }
 
     /// Reopens the sockets with the same settings, for interfaces that have changed: see
@@ -157,7 +182,7 @@ impl Tap {
     /// host, not to the other side.
     ///
     /// # Errors
-    /// As [`with`](Self::with). The tap has no sockets then, and its waits try to open them again.
+    /// As [`TapBuilder::open`]. The tap has no sockets then, and its waits try to open them again.
     pub fn reopen(&mut self) -> Result<(), Error> {
         self.sockets.reopen()?;
         self.follow_memory();

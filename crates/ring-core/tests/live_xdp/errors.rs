@@ -51,7 +51,7 @@ pub(crate) fn locked_memory_is_named() -> Result {
         return again(&Namespace::new()?, "limited", "prlimit", &arguments);
     }
     let builder = xdp::Socket::builder("lo").direction(xdp::Direction::Send).ring_size(64);
-    let error = builder.open().expect_err("16 MiB");
+    let error = builder.clone().open().expect_err("16 MiB");
     let xdp::Error::LockedMemory { needed, limit } = error else { panic!("{error}") };
     assert_eq!((needed, limit), (16 << 20, Some(1 << 20)));
     assert!(error.to_string().contains("ulimit -l"), "{error}");

@@ -46,7 +46,7 @@ pub(crate) fn packets_of_a_raised_mtu_are_counted() -> Result {
         let (left, right) = (Namespace::new()?, Namespace::new()?);
         let (l, r) = wire(&left, &right)?;
         let builder = xdp::Socket::builder("right0").attach(mode).multi_buffer(pieces);
-        let mut group = right.run(|| xdp::Group::open(&builder))??;
+        let mut group = right.run(|| builder.group().open())??;
         let reports = group.mtu_reports();
         assert_eq!(reports.take(), None);
         l.set_mtu(9000)?;
@@ -88,7 +88,7 @@ pub(crate) fn a_group_is_opened_again_for_a_raised_mtu() -> Result {
     let (left, right) = (Namespace::new()?, Namespace::new()?);
     let (l, r) = wire(&left, &right)?;
     let builder = xdp::Socket::builder("right0").attach(xdp::Attach::Native).reopen(true);
-    let mut group = right.run(|| xdp::Group::open(&builder))??;
+    let mut group = right.run(|| builder.group().open())??;
     let reports = group.mtu_reports();
     let sender = Sender::new(&left, "left0")?;
     let readiness = group.readiness().ok_or("it waits")?.try_clone_to_owned()?;
@@ -145,7 +145,7 @@ pub(crate) fn a_tap_is_opened_again_for_a_raised_mtu() -> Result {
     let (left, middle, right) = (Namespace::new()?, Namespace::new()?, Namespace::new()?);
     let links = Line { left: &left, middle: &middle, right: &right }.up(1500)?;
     let native = |name| xdp::Socket::builder(name).attach(xdp::Attach::Native);
-    let mut tap = middle.run(|| xdp::Tap::with(&native("one").reopen(true), &native("two")))??;
+    let mut tap = middle.run(|| native("one").reopen(true).tap(native("two")).open())??;
     let (reports, counters) = (tap.mtu_reports(), tap.counters());
     let interrupter = tap.interrupter().ok_or("it waits")?;
     for link in &links {

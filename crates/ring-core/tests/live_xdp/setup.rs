@@ -30,7 +30,7 @@ pub(crate) fn opened(
     host: &Namespace,
     builder: &xdp::SocketBuilder,
 ) -> Result<Result<xdp::Socket, xdp::Error>> {
-    Ok(host.run(|| builder.open())?)
+    Ok(host.run(|| builder.clone().open())?)
 }
 
 /// Reports that the test cannot run if AF_XDP is not available.

@@ -166,7 +166,7 @@ pub(crate) fn a_group_is_a_source() -> Result {
             run(host, "ethtool", &["-L", name, "rx", "2", "tx", "2"])?;
         }
         let builder = xdp::Socket::builder("right0").attach(mode).promiscuous(true);
-        let mut group = right.run(|| xdp::Group::open(&builder))??;
+        let mut group = right.run(|| builder.group().open())??;
         assert!(is_promiscuous(&right)?);
         assert_eq!((group.spread_over(), group.is_symmetric()), (None, None), "veth has no hash");
         let sender = Sender::new(&left, "left0")?;

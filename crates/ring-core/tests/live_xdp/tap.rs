@@ -34,7 +34,7 @@ pub(crate) fn a_tap_shows_both_directions() -> Result {
         }
         let mut tap = middle.run(|| {
             let [one, two] = ["one", "two"].map(|name| xdp::Socket::builder(name).attach(mode));
-            xdp::Tap::with(&one, &two)
+            one.tap(two).open()
         })??;
         let (umem, interfaces) = (tap.umem(), [links[1].index(), links[3].index()]);
         let interrupter = tap.interrupter().expect("it waits");
@@ -105,7 +105,7 @@ pub(crate) fn a_tap_completes_checksums() -> Result {
         }
         let mut tap = middle.run(|| {
             let [one, two] = ["one", "two"].map(|name| xdp::Socket::builder(name).attach(mode));
-            xdp::Tap::with(&one, &two)
+            one.tap(two).open()
         })??;
         let interrupter = tap.interrupter().expect("it waits");
         let worker = thread::spawn(move || -> Result {
@@ -187,7 +187,7 @@ pub(crate) fn a_tap_outlives_an_end_that_is_down() -> Result {
         let links = line.up(1500)?;
         let mut tap = middle.run(|| {
             let [one, two] = ["one", "two"].map(|name| xdp::Socket::builder(name).attach(mode));
-            xdp::Tap::with(&one, &two)
+            one.tap(two).open()
         })??;
         let (one, other) = (
             left.run(|| UdpSocket::bind("10.9.0.1:4000"))??,

@@ -25,7 +25,7 @@ pub(crate) fn a_group_takes_every_queue() -> Result {
             run(host, "ethtool", &["-L", name, "rx", "2", "tx", "2"])?;
         }
         let builder = xdp::Socket::builder("right0").attach(mode);
-        let group = right.run(|| xdp::Group::open(&builder))??;
+        let group = right.run(|| builder.group().open())??;
         assert_eq!(group.len(), 2);
         let umem = group.members()[0].umem();
         assert!(umem.is_same(&group.members()[1].umem()) && umem.frames() == 8192);
@@ -110,10 +110,11 @@ pub(crate) fn packets_are_forwarded_between_interfaces() -> Result {
         let line = Line { left: &left, middle: &middle, right: &right };
         let _links = line.up(mtu)?;
         let mut bridge = middle.run(|| {
-            Bridge::with_xdp(
-                &xdp::Socket::builder("one").attach(mode),
-                &xdp::Socket::builder("two").attach(mode),
+            Bridge::xdp_builder(
+                xdp::Socket::builder("one").attach(mode),
+                xdp::Socket::builder("two").attach(mode),
             )
+            .open()
         })??;
         let interrupter = bridge.interrupter();
         let worker = thread::spawn(move || {

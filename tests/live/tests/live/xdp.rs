@@ -45,7 +45,7 @@ fn open<T: Send>(
 }
 
 fn tap(middle: &Namespace, mode: xdp::Attach) -> Result<xdp::Tap> {
-    open(middle, || xdp::Tap::with(&socket("left", mode), &socket("right", mode)))
+    open(middle, || socket("left", mode).tap(socket("right", mode)).open())
 }
 
 /// Fetches a small and a large file over one connection. Everything sent must be captured, unless
@@ -199,7 +199,7 @@ pub(crate) fn a_sensor_behind_a_mirror() -> Result {
         Ok(Box::new(move || ear.finish(1)))
     })?;
     behind_a_mirror(|sensor| {
-        let group = open(sensor, || xdp::Group::open(&socket("sensor", xdp::Attach::Generic)))?;
+        let group = open(sensor, || socket("sensor", xdp::Attach::Generic).group().open())?;
         let ear = Ear::at(sensor, move || Ok(group))?;
         Ok(Box::new(move || ear.finish(1)))
     })
@@ -229,7 +229,7 @@ pub(crate) fn queues_behind_a_mirror_are_one_stream() -> Result {
             link.up()?;
         }
         link.wait_until_running(live::PATIENCE)?;
-        let group = open(&sensor, || xdp::Group::open(&socket("sensor", mode)))?;
+        let group = open(&sensor, || socket("sensor", mode).group().open())?;
         assert_eq!(group.len(), 2);
         let ear =
             Ear::of(&sensor, move || Ok(group.flow_conversations(FiveTuple::bidirectional())))?;
