@@ -1,8 +1,8 @@
 //! Models of what crosses threads, explored by loom.
 //!
-//! A package that has some names loom under `[target.'cfg(loom)'.dependencies]` or its
-//! dev-dependencies. Its models are unit tests in modules called `loom`, or integration tests whose
-//! names begin so.
+//! A package that has some names loom under `[target.'cfg(loom)'.dev-dependencies]`, so that the
+//! lock files of its users do not contain loom. Its models are unit tests in modules called `loom`,
+//! or integration tests whose names begin so.
 
 use std::fs;
 

@@ -63,6 +63,29 @@ fn flow_knows_no_rings_and_no_runtime() {
     }
 }
 
+/// Its adapters for another crate's parsers are a feature that is off by default.
+#[test]
+fn flowscope_comes_only_when_it_is_asked_for() {
+    for package in ["flow", "flow-filter", "record", "conversation"] {
+        let names = dependencies(package);
+        let has_it = names.iter().any(|name| name.starts_with("flowscope"));
+        assert!(!has_it, "{package} pulls in flowscope: {names:?}");
+    }
+    let names = dependencies_on("conversation", &["--features", "flowscope"]);
+    assert!(names.iter().any(|name| name == "flowscope"), "{names:?}");
+}
+
+/// A lock file has the dependencies of every configuration, so that of a model checker as well if
+/// it were a normal one: two dozen packages that no user builds.
+#[test]
+fn no_configuration_of_a_library_needs_loom() {
+    for package in ["ring-core", "conversation"] {
+        let names = dependencies_with(package, &[], "--cfg loom");
+        let is_loom = |name: &String| ["loom", "generator"].contains(&&**name);
+        assert!(!names.iter().any(is_loom), "{package} pulls in loom: {names:?}");
+    }
+}
+
 #[test]
 fn flow_filter_knows_no_rings_and_no_runtime() {
     let names = dependencies("flow-filter");
@@ -99,10 +122,16 @@ fn dependencies(package: &str) -> Vec<String> {
     dependencies_on(package, &[])
 }
 
-fn dependencies_on(package: &str, target: &[&str]) -> Vec<String> {
+fn dependencies_on(package: &str, options: &[&str]) -> Vec<String> {
+    dependencies_with(package, options, "")
+}
+
+/// The same in a build with these flags of rustc's.
+fn dependencies_with(package: &str, options: &[&str], flags: &str) -> Vec<String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "-e", "normal", "--prefix", "none", "-p", package])
-        .args(target)
+        .args(options)
+        .env("RUSTFLAGS", flags)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo starts");

@@ -1,4 +1,5 @@
-//! Settings of captures, injectors, bridges and AF_XDP sockets that are opened without blocking the runtime.
+//! Settings of captures, injectors, bridges and AF_XDP sockets that are opened without blocking the
+//! runtime.
 //!
 //! Opening allocates a ring and waits for the kernel (`synchronize_net`), and for AF_XDP also for
 //! queues that are being closed: milliseconds to half a second, in which a runtime's thread would

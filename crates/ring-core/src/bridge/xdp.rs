@@ -70,11 +70,12 @@ pub struct XdpBridgeBuilder {
 }
 
 impl Bridge {
-    /// Returns the settings of a bridge that joins two interfaces over AF_XDP. A packet received on one is sent on the other in the same
-    /// frames, unless a verdict changes it. The bridge serves all queues of both, with one packet
-    /// memory: the left builder's if it has one, otherwise one of the left builder's size for each
-    /// queue. The other settings of both builders apply, except for the queue, the direction
-    /// (both), promiscuous mode (on) and the wait strategy (sleep until a packet arrives).
+    /// Returns the settings of a bridge that joins two interfaces over AF_XDP. A packet received on
+    /// one is sent on the other in the same frames, unless a verdict changes it. The bridge serves
+    /// all queues of both, with one packet memory: the left builder's if it has one, otherwise one
+    /// of the left builder's size for each queue. The other settings of both builders apply, except
+    /// for the queue, the direction (both), promiscuous mode (on) and the wait strategy (sleep
+    /// until a packet arrives).
     ///
     /// The host's stack does not see forwarded packets, unless the builders
     /// [steer](xdp::SocketBuilder::steer) part of the traffic. VLAN tags stay in the packet's

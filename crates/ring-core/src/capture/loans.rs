@@ -10,10 +10,10 @@
 //! checks `wanted` afterwards. Both orders are sequentially consistent, so at least one of the two
 //! sees the other.
 
-#[cfg(not(loom))]
+#[cfg(not(all(test, loom)))]
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
 
-#[cfg(loom)]
+#[cfg(all(test, loom))]
 use ::loom::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
 
 const FREE: u8 = 0;

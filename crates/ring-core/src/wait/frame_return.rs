@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use ring_sys::event::Event;
 
-#[cfg(not(loom))]
+#[cfg(not(all(test, loom)))]
 use std::sync::{
     Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering, fence},
 };
 
-#[cfg(loom)]
+#[cfg(all(test, loom))]
 use loom::sync::{
     Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering, fence},
