@@ -34,13 +34,8 @@ pub(crate) const RT_SCOPE_UNIVERSE: u8 = 0;
 pub(crate) const RTN_UNICAST: u8 = 1;
 
 /// `linux/netlink.h`
-pub(crate) const NLM_F_REQUEST: u16 = 0x1;
-pub(crate) const NLM_F_ACK: u16 = 0x4;
 pub(crate) const NLM_F_EXCL: u16 = 0x200;
 pub(crate) const NLM_F_CREATE: u16 = 0x400;
-pub(crate) const NLMSG_ERROR: u16 = 2;
-pub(crate) const NLA_F_NESTED: u16 = 1 << 15;
-pub(crate) const NLA_TYPE_MASK: u16 = 0x3fff;
 
 /// `linux/genetlink.h`
 pub(crate) const GENL_ID_CTRL: u16 = 16;

@@ -1,15 +1,15 @@
 //! The guard of a thread inside a namespace.
 
-use std::{fs::File, marker::PhantomData};
+use std::{fs::File, marker::PhantomData, os::fd::BorrowedFd};
 
 use nix::sched::{CloneFlags, setns};
 
-use crate::{
-    error::{Error, Result},
-    namespace::{Namespace, OF_THIS_THREAD, refused},
-};
+use crate::error::{Error, Prohibition, Result};
 
-/// Keeps the current thread inside a namespace; returned by [`Namespace::enter`]. Dropping it moves
+/// The network namespace of the thread that opens the file.
+pub(crate) const OF_THIS_THREAD: &str = "/proc/thread-self/ns/net";
+
+/// Keeps the current thread inside a namespace; returned by [`Namespace::enter`](crate::Namespace::enter). Dropping it moves
 /// the thread back to its previous namespace. Guards nest: drop the inner one first.
 ///
 /// It cannot be sent to another thread:
@@ -24,11 +24,11 @@ pub struct Entered<'n> {
     home: File,
     /// The guard belongs to the thread that is in the namespace, so it is neither `Send` nor
     /// `Sync`.
-    namespace: PhantomData<(&'n Namespace, *const ())>,
+    namespace: PhantomData<(BorrowedFd<'n>, *const ())>,
 }
 
 impl<'n> Entered<'n> {
-    pub(crate) fn new(namespace: &'n Namespace) -> Result<Self> {
+    pub(crate) fn new(namespace: BorrowedFd<'n>) -> Result<Self> {
         let home = File::open(OF_THIS_THREAD)
             .map_err(|source| Error::system("open", OF_THIS_THREAD, source))?;
         setns(namespace, CloneFlags::CLONE_NEWNET).map_err(refused)?;
@@ -46,5 +46,17 @@ impl Drop for Entered<'_> {
         {
             panic!("cannot leave the network namespace: {errno}");
         }
+    }
+}
+
+/// The error for a namespace that cannot be entered.
+pub(crate) fn refused(errno: nix::Error) -> Error {
+    match errno {
+        nix::Error::EPERM => Error::Forbidden {
+            operation: "network namespace",
+            prohibition: Prohibition::NotEntered,
+            source: errno.into(),
+        },
+        _ => Error::system("enter", "a network namespace", errno),
     }
 }

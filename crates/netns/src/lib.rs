@@ -8,7 +8,6 @@ mod entered;
 mod error;
 mod link;
 mod namespace;
-mod netlink;
 mod offload;
 mod process;
 mod user_namespace;

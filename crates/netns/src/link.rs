@@ -1,17 +1,19 @@
 //! A network interface inside a namespace.
 
 use std::{
-    fmt, io, thread,
+    fmt, io,
+    os::fd::{AsFd as _, AsRawFd as _},
+    thread,
     time::{Duration, Instant},
 };
+
+use ring_sys::netlink::{Attributes, Request};
 
 use crate::{
     abi,
     address::InterfaceAddress,
     error::{Error, Result},
     namespace::Namespace,
-    netlink::{Attributes, Request},
-    offload::Offload,
 };
 
 /// Length of `struct ifinfomsg`.
@@ -23,6 +25,52 @@ pub struct Link<'n> {
     namespace: &'n Namespace,
     name: String,
     index: u32,
+}
+
+impl Namespace {
+    /// Returns the link called `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if there is no such link.
+    pub fn link(&self, name: &str) -> Result<Link<'_>> {
+        Link::find(self, name)
+    }
+
+    /// Connects this namespace to `other` by a veth pair, with the end `here` on this side and the
+    /// end `there` on the other. Both ends are down and have no addresses, not even link-local
+    /// ones.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if a name is taken or longer than 15 bytes, or if the kernel has no veth.
+    pub fn veth_to<'a>(
+        &'a self,
+        other: &'a Self,
+        here: &str,
+        there: &str,
+    ) -> Result<(Link<'a>, Link<'a>)> {
+        let peer = other.as_fd().as_raw_fd().to_ne_bytes();
+        let flags = abi::NLM_F_CREATE | abi::NLM_F_EXCL;
+        let request = Request::new(abi::RTM_NEWLINK, flags, &header(0, 0, 0))
+            .text(abi::IFLA_IFNAME, here)
+            .nested(abi::IFLA_LINKINFO, |info| {
+                info.text(abi::IFLA_INFO_KIND, "veth").nested(abi::IFLA_INFO_DATA, |data| {
+                    data.nested(abi::VETH_INFO_PEER, |end| {
+                        end.raw(&header(0, 0, 0))
+                            .text(abi::IFLA_IFNAME, there)
+                            .attribute(abi::IFLA_NET_NS_FD, &peer)
+                    })
+                })
+            });
+        self.ask(request).map_err(|source| {
+            Error::system("make the veth pair", format!("{here}, {there}"), source)
+        })?;
+        let ends = (self.link(here)?, other.link(there)?);
+        ends.0.without_link_local_address()?;
+        ends.1.without_link_local_address()?;
+        Ok(ends)
+    }
 }
 
 impl<'n> Link<'n> {
@@ -151,25 +199,6 @@ impl<'n> Link<'n> {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
             _ => Ok(()),
         }
-    }
-
-    /// Turns an offload on or off.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::OffloadFixed`] if the kernel does not allow the change, [`Error::System`] if it
-    /// does not know the offload.
-    pub fn set_offload(&self, offload: Offload, on: bool) -> Result<()> {
-        offload.set(self, on)
-    }
-
-    /// Returns `true` if an offload is on.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::System`] if the link is gone.
-    pub fn offload(&self, offload: Offload) -> Result<bool> {
-        offload.is_on(self)
     }
 
     /// Removes the link and, for a veth pair, its other end.

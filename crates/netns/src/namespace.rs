@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io,
     net::IpAddr,
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd},
     panic,
     path::Path,
     process::Command,
@@ -14,18 +14,15 @@ use std::{
 
 use nix::sched::{CloneFlags, setns, unshare};
 
+use ring_sys::netlink::{Family, Request, Socket};
+
 use crate::{
     abi,
     address::{InterfaceAddress, octets},
-    entered::Entered,
-    error::{Error, Prohibition, Result},
-    link::{self, Link},
-    netlink::{Family, Request, Socket},
+    entered::{Entered, OF_THIS_THREAD, refused},
+    error::{Error, Result},
     process::Process,
 };
-
-/// The network namespace of the thread that opens the file.
-pub(crate) const OF_THIS_THREAD: &str = "/proc/thread-self/ns/net";
 
 /// A network namespace. It starts as a host with a loopback interface that is up, and nothing else.
 ///
@@ -99,7 +96,7 @@ impl Namespace {
     ///
     /// [`Error::Forbidden`] if this process lacks the privilege.
     pub fn enter(&self) -> Result<Entered<'_>> {
-        Entered::new(self)
+        Entered::new(self.as_fd())
     }
 
     /// Starts a program inside the namespace. Dropping the [`Process`] kills it.
@@ -113,53 +110,6 @@ impl Namespace {
         child
             .map(|child| Process::new(program.clone(), child))
             .map_err(|source| Error::system("start", program, source))
-    }
-
-    /// Returns the link called `name`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::System`] if there is no such link.
-    pub fn link(&self, name: &str) -> Result<Link<'_>> {
-        Link::find(self, name)
-    }
-
-    /// Connects this namespace to `other` by a veth pair, with the end `here` on this side and the
-    /// end `there` on the other. Both ends are down and have no addresses, not even link-local
-    /// ones.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::System`] if a name is taken or longer than 15 bytes, or if the kernel has no veth.
-    pub fn veth_to<'a>(
-        &'a self,
-        other: &'a Self,
-        here: &str,
-        there: &str,
-    ) -> Result<(Link<'a>, Link<'a>)> {
-        let peer = other.descriptor.as_raw_fd().to_ne_bytes();
-        let request = Request::new(
-            abi::RTM_NEWLINK,
-            abi::NLM_F_CREATE | abi::NLM_F_EXCL,
-            &link::header(0, 0, 0),
-        )
-        .text(abi::IFLA_IFNAME, here)
-        .nested(abi::IFLA_LINKINFO, |info| {
-            info.text(abi::IFLA_INFO_KIND, "veth").nested(abi::IFLA_INFO_DATA, |data| {
-                data.nested(abi::VETH_INFO_PEER, |end| {
-                    end.raw(&link::header(0, 0, 0))
-                        .text(abi::IFLA_IFNAME, there)
-                        .attribute(abi::IFLA_NET_NS_FD, &peer)
-                })
-            })
-        });
-        self.ask(request).map_err(|source| {
-            Error::system("make the veth pair", format!("{here}, {there}"), source)
-        })?;
-        let ends = (self.link(here)?, other.link(there)?);
-        ends.0.without_link_local_address()?;
-        ends.1.without_link_local_address()?;
-        Ok(ends)
     }
 
     /// Adds a route to `network` through `gateway`, which must be of the same family.
@@ -250,15 +200,4 @@ fn on_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
             .map_err(|source| Error::system("start", "a thread", source))?;
         Ok(worker.join().unwrap_or_else(|payload| panic::resume_unwind(payload)))
     })
-}
-
-pub(crate) fn refused(errno: nix::Error) -> Error {
-    match errno {
-        nix::Error::EPERM => Error::Forbidden {
-            operation: "network namespace",
-            prohibition: Prohibition::NotEntered,
-            source: errno.into(),
-        },
-        _ => Error::system("enter", "a network namespace", errno),
-    }
 }

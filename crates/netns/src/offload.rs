@@ -2,11 +2,12 @@
 
 use std::io;
 
+use ring_sys::netlink::{Attributes, Family, Request, Socket};
+
 use crate::{
     abi,
     error::{Error, Result},
     link::Link,
-    netlink::{Attributes, Family, Request, Socket},
 };
 
 /// Length of `struct genlmsghdr`.
@@ -46,7 +47,7 @@ impl Offload {
         }
     }
 
-    pub(crate) fn set(self, link: &Link<'_>, on: bool) -> Result<()> {
+    fn set(self, link: &Link<'_>, on: bool) -> Result<()> {
         let mut ethtool = Ethtool::open(link)?;
         let known = ethtool.active()?;
         for feature in self.features() {
@@ -61,9 +62,30 @@ impl Offload {
         }
     }
 
-    pub(crate) fn is_on(self, link: &Link<'_>) -> Result<bool> {
+    fn is_on(self, link: &Link<'_>) -> Result<bool> {
         let active = Ethtool::open(link)?.active()?;
         Ok(active.iter().any(|(name, active)| name == self.features()[0] && *active))
+    }
+}
+
+impl Link<'_> {
+    /// Turns an offload on or off.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OffloadFixed`] if the kernel does not allow the change, [`Error::System`] if it
+    /// does not know the offload.
+    pub fn set_offload(&self, offload: Offload, on: bool) -> Result<()> {
+        offload.set(self, on)
+    }
+
+    /// Returns `true` if an offload is on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::System`] if the link is gone.
+    pub fn offload(&self, offload: Offload) -> Result<bool> {
+        offload.is_on(self)
     }
 }
 

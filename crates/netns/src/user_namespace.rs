@@ -8,6 +8,8 @@ use nix::{
     unistd::{Gid, Uid},
 };
 
+use ring_sys::capability::Capability;
+
 use crate::{
     error::{Error, Prohibition, Result},
     namespace::Namespace,
@@ -78,18 +80,11 @@ pub fn enter_user_namespace() -> Result<Privilege> {
 }
 
 /// `true` if the effective set has the capabilities that network namespaces and packet sockets
-/// need. The numbers are from `linux/capability.h`.
+/// need.
 fn holds_privileges() -> bool {
-    const NET_ADMIN: u64 = 1 << 12;
-    const NET_RAW: u64 = 1 << 13;
-    const SYS_ADMIN: u64 = 1 << 21;
-    const NEEDED: u64 = NET_ADMIN | NET_RAW | SYS_ADMIN;
-    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
-        .is_some_and(|set| set & NEEDED == NEEDED)
+    const NEEDED: [Capability; 3] =
+        [Capability::NetAdmin, Capability::NetRaw, Capability::SysAdmin];
+    Capability::all_effective(&NEEDED).unwrap_or(false)
 }
 
 fn write(path: &'static str, text: &str) -> Result<()> {

@@ -54,7 +54,17 @@ impl Capability {
     /// # Errors
     /// If `/proc/thread-self/status` cannot be read.
     pub fn is_effective(self) -> io::Result<bool> {
-        Ok(effective(&fs::read_to_string("/proc/thread-self/status")?)? & 1 << self.number() != 0)
+        Self::all_effective(&[self])
+    }
+
+    /// `true` if the calling thread has all of them in its effective set, in its own user
+    /// namespace.
+    ///
+    /// # Errors
+    /// If `/proc/thread-self/status` cannot be read.
+    pub fn all_effective(capabilities: &[Self]) -> io::Result<bool> {
+        let set = effective(&fs::read_to_string("/proc/thread-self/status")?)?;
+        Ok(capabilities.iter().all(|capability| set & 1 << capability.number() != 0))
     }
 }
 

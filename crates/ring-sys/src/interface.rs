@@ -164,7 +164,8 @@ pub fn largest_segment(index: u32) -> io::Result<u32> {
     const GSO_MAX_SIZE: u16 = 41;
     const GRO_MAX_SIZE: u16 = 58;
     let link = netlink::get_link(index)?;
-    let sizes = netlink::attributes(&link)
+    let sizes = link
+        .attributes()
         .filter(|(kind, _)| matches!(*kind, GSO_MAX_SIZE | GRO_MAX_SIZE))
         .filter_map(|(_, value)| value.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes)));
     Ok(sizes.max().unwrap_or(0))

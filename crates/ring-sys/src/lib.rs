@@ -13,6 +13,7 @@
 //! - [`event`]: waiting for descriptors and timers, epoll(7), eventfd(2), timerfd_create(2)
 //! - [`writable`]: waiting until a descriptor is writable, ppoll(2)
 //! - [`interface`]: properties of network interfaces
+//! - [`netlink`]: requests about interfaces, addresses and routes, netlink(7)
 //! - [`processor`]: CPU affinity of a thread
 //! - [`capability`]: capabilities of this process
 //! - [`filter`]: classic BPF programs for sockets
@@ -46,7 +47,7 @@ pub mod filter;
 pub mod interface;
 pub mod local_time;
 pub mod mmap;
-mod netlink;
+pub mod netlink;
 pub mod packet;
 pub mod processor;
 mod socket_option;

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
-use crate::netlink::{attribute, attributes, get_link, set_link};
+use crate::netlink::{get_link, set_link};
 
 /// IDs of the programs attached to an interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,10 +33,9 @@ const IFLA_XDP_HW_PROG_ID: u16 = 7;
 /// As netlink(7): `ENODEV`.
 pub fn attached(interface: u32) -> io::Result<Attached> {
     let link = get_link(interface)?;
-    let xdp = attributes(&link).find(|(kind, _)| *kind == IFLA_XDP).map_or(&[][..], |(_, xdp)| xdp);
     let mut attached = Attached::default();
     let mut single = (0, None);
-    for (kind, value) in attributes(xdp) {
+    for (kind, value) in link.attributes().inside(IFLA_XDP) {
         let number = value.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes));
         match kind {
             IFLA_XDP_ATTACHED => single.0 = value.first().copied().unwrap_or(0),
@@ -76,12 +75,12 @@ pub fn detach(interface: u32, flags: u32) -> io::Result<()> {
 }
 
 fn set(interface: u32, descriptor: i32, flags: u32) -> io::Result<()> {
-    let mut xdp = Vec::new();
-    attribute(&mut xdp, IFLA_XDP_FD, &descriptor.to_ne_bytes());
-    attribute(&mut xdp, IFLA_XDP_FLAGS, &flags.to_ne_bytes());
-    let mut request = Vec::new();
-    attribute(&mut request, IFLA_XDP | libc::NLA_F_NESTED as u16, &xdp);
-    set_link(interface, &request)
+    set_link(interface, |request| {
+        request.nested(IFLA_XDP, |xdp| {
+            xdp.attribute(IFLA_XDP_FD, &descriptor.to_ne_bytes())
+                .attribute(IFLA_XDP_FLAGS, &flags.to_ne_bytes())
+        })
+    })
 }
 
 #[cfg(test)]

@@ -1,28 +1,32 @@
 //! The attributes of an answer.
 
-use crate::abi::NLA_TYPE_MASK;
+/// `NLA_TYPE_MASK` of `linux/netlink.h`.
+const TYPE_MASK: u16 = libc::NLA_TYPE_MASK as u16;
 
 /// Iterator over the attributes in a byte slice, as type and value. Ends early at an invalid
 /// length.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Attributes<'a> {
+pub struct Attributes<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Attributes<'a> {
-    /// The attributes that begin at `offset` of an answer's payload.
-    pub(crate) fn at(payload: &'a [u8], offset: usize) -> Self {
+    /// Returns the attributes that begin at `offset` of an answer's payload.
+    #[must_use]
+    pub fn at(payload: &'a [u8], offset: usize) -> Self {
         Self { rest: payload.get(offset..).unwrap_or_default() }
     }
 
-    /// The value of the first attribute of the type `kind`.
-    pub(crate) fn find(mut self, kind: u16) -> Option<&'a [u8]> {
+    /// Returns the value of the first attribute of the type `kind`.
+    #[must_use]
+    pub fn find(mut self, kind: u16) -> Option<&'a [u8]> {
         self.find_map(|(found, value)| (found == kind).then_some(value))
     }
 
-    /// The attributes nested in the first attribute of the type `kind`. Empty if there is no such
+    /// Returns the attributes nested in the first attribute of the type `kind`. Empty if there is no such
     /// attribute.
-    pub(crate) fn inside(self, kind: u16) -> Self {
+    #[must_use]
+    pub fn inside(self, kind: u16) -> Self {
         Self { rest: self.find(kind).unwrap_or_default() }
     }
 }
@@ -32,7 +36,7 @@ impl<'a> Iterator for Attributes<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let length = usize::from(u16::from_ne_bytes(*self.rest.first_chunk()?));
-        let kind = u16::from_ne_bytes(*self.rest.get(2..)?.first_chunk()?) & NLA_TYPE_MASK;
+        let kind = u16::from_ne_bytes(*self.rest.get(2..)?.first_chunk()?) & TYPE_MASK;
         let value = self.rest.get(4..length)?;
         self.rest = self.rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some((kind, value))

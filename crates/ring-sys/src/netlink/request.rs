@@ -1,19 +1,22 @@
 //! A request, built attribute by attribute.
 
-use crate::abi::{NLA_F_NESTED, NLM_F_ACK, NLM_F_REQUEST};
+const NLM_F_REQUEST: u16 = libc::NLM_F_REQUEST as u16;
+const NLM_F_ACK: u16 = libc::NLM_F_ACK as u16;
+const NLA_F_NESTED: u16 = libc::NLA_F_NESTED as u16;
 
 /// Length of `struct nlmsghdr`.
 pub(super) const HEADER: usize = 16;
 
 /// A message to the kernel that requests an acknowledgement.
 #[derive(Debug)]
-pub(crate) struct Request {
+#[must_use = "nothing is requested before `Socket::ask`"]
+pub struct Request {
     bytes: Vec<u8>,
 }
 
 impl Request {
-    /// A message of the type `kind` that starts with the family's own fixed header.
-    pub(crate) fn new(kind: u16, flags: u16, family_header: &[u8]) -> Self {
+    /// Begins a message of the type `kind` that starts with the family's own fixed header.
+    pub fn new(kind: u16, flags: u16, family_header: &[u8]) -> Self {
         let mut bytes = vec![0; HEADER];
         bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
         bytes[6..8].copy_from_slice(&(flags | NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
@@ -23,7 +26,7 @@ impl Request {
     }
 
     /// Appends an attribute.
-    pub(crate) fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
+    pub fn attribute(mut self, kind: u16, value: &[u8]) -> Self {
         self.open(kind);
         let start = self.bytes.len() - 4;
         self.bytes.extend_from_slice(value);
@@ -32,14 +35,14 @@ impl Request {
     }
 
     /// Appends a null-terminated string attribute.
-    pub(crate) fn text(self, kind: u16, value: &str) -> Self {
+    pub fn text(self, kind: u16, value: &str) -> Self {
         let mut value = value.as_bytes().to_vec();
         value.push(0);
         self.attribute(kind, &value)
     }
 
     /// Appends an attribute that holds what `fill` appends.
-    pub(crate) fn nested(mut self, kind: u16, fill: impl FnOnce(Self) -> Self) -> Self {
+    pub fn nested(mut self, kind: u16, fill: impl FnOnce(Self) -> Self) -> Self {
         self.open(kind | NLA_F_NESTED);
         let start = self.bytes.len() - 4;
         let mut filled = fill(self);
@@ -48,7 +51,7 @@ impl Request {
     }
 
     /// Appends raw bytes, such as the fixed header inside a nested attribute.
-    pub(crate) fn raw(mut self, value: &[u8]) -> Self {
+    pub fn raw(mut self, value: &[u8]) -> Self {
         self.bytes.extend_from_slice(value);
         pad(&mut self.bytes);
         self
