@@ -7,12 +7,14 @@
 
 mod datagrams;
 mod key;
+mod messages;
 mod parsers;
 mod sessions;
 
 pub use datagrams::Datagrams;
 pub use key::{Key, Pair};
-pub use sessions::{MessageHandler, ParserStatistics, Sessions};
+pub use messages::{MessageHandler, ParserStatistics};
+pub use sessions::Sessions;
 
 use crate::{FlowSide, Timestamp};
 

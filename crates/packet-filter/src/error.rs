@@ -3,7 +3,7 @@
 use packet::LinkType;
 use thiserror::Error;
 
-use crate::link;
+use crate::link::{self, Unsupported};
 
 /// The text is not a valid filter expression.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -253,6 +253,12 @@ pub enum CompileError {
         /// The index of the instruction in the classic program.
         at: usize,
     },
+}
+
+impl From<Unsupported> for CompileError {
+    fn from(Unsupported(link_type): Unsupported) -> Self {
+        Self::UnsupportedLinkType { link_type }
+    }
 }
 
 /// The instructions are not a valid program.

@@ -91,7 +91,9 @@ impl Filter {
         link_type: LinkType,
         options: &Options,
     ) -> Result<bool, CompileError> {
-        let verdict = |options| Ok(self.compile(link_type, &options)?.verdict());
+        let verdict = |options| -> Result<_, CompileError> {
+            Ok(self.compile(link_type, &options)?.verdict())
+        };
         let followed = options.extension_headers == ExtensionHeaders::Followed;
         Ok(verdict(*options)? == Some(0)
             // The many paths through a chain of extension headers hide contradictions. If the

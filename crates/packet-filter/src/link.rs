@@ -2,7 +2,9 @@
 
 use packet::LinkType;
 
-use crate::error::CompileError;
+/// A link type that filters cannot be compiled for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unsupported(pub(crate) LinkType);
 
 /// A link type with a layout. The few numbers that differ in libpcap's own numbering (`DLT_RAW`)
 /// are accepted too.
@@ -207,9 +209,9 @@ impl From<Link> for LinkType {
 }
 
 impl TryFrom<LinkType> for Link {
-    type Error = CompileError;
+    type Error = Unsupported;
 
-    fn try_from(link_type: LinkType) -> Result<Self, CompileError> {
+    fn try_from(link_type: LinkType) -> Result<Self, Unsupported> {
         Ok(match link_type.0 {
             0 => Self::Null,
             1 => Self::Ethernet,
@@ -251,7 +253,7 @@ impl TryFrom<LinkType> for Link {
             228 => Self::Ipv4,
             229 => Self::Ipv6,
             276 => Self::LinuxSll2,
-            _ => return Err(CompileError::UnsupportedLinkType { link_type }),
+            _ => return Err(Unsupported(link_type)),
         })
     }
 }

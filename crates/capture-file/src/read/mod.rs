@@ -1,6 +1,7 @@
 //! Capture files as packet sources.
 
 mod format;
+mod parser;
 mod pcap;
 mod pcapng;
 mod reader;
@@ -17,8 +18,8 @@ use std::path::Path;
 use packet::{StoredBatch, StoredPacket};
 
 pub use self::format::FileFormat;
-use self::format::Parser;
 pub(crate) use self::format::longest_packet;
+use self::parser::Parser;
 use self::reader::ChunkReader;
 use crate::error::system;
 use crate::system::{PipeWait, Waited, standard_input};

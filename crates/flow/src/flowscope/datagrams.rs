@@ -2,8 +2,8 @@
 
 use ::flowscope::{DatagramParser, DatagramParserFactory};
 
+use super::messages::{MessageHandler, ParserStatistics};
 use super::parsers::Parsers;
-use super::sessions::{MessageHandler, ParserStatistics};
 use super::{side as their_side, timestamp};
 use crate::{
     Datagram, Flow, FlowExtractor, FlowHandler, FlowRecord, FlowSide, FlowTable, Timestamp,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ::flowscope::Timestamp as Time;
 
-use super::sessions::{MessageHandler, ParserStatistics};
+use super::messages::{MessageHandler, ParserStatistics};
 use super::timestamp;
 use crate::{FlowExtractor, FlowId, FlowSide, FlowTable, Timestamp};
 

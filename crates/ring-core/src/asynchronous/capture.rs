@@ -9,7 +9,6 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::task::coop;
 
-use super::stream::PacketStream;
 use crate::capture::{BlockWakeups, Found, Taken};
 use crate::error::system;
 use crate::reactor;
@@ -76,11 +75,6 @@ impl AsyncCapture {
     pub async fn next_block(&mut self) -> Result<Option<Block<'_>>, Error> {
         let found = poll_fn(|cx| self.poll_found(cx)).await?;
         Ok(found.map(|taken| self.lend(taken)))
-    }
-
-    /// Converts into a stream of packets that own their bytes.
-    pub fn into_packets(self) -> PacketStream {
-        PacketStream::new(self)
     }
 
     /// Leaves the reactor and returns the blocking capture.

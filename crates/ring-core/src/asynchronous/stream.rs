@@ -60,11 +60,14 @@ impl OwnedPacket {
     }
 }
 
-impl PacketStream {
-    pub(crate) fn new(capture: AsyncCapture) -> Self {
-        Self { capture, block: None, in_place: false, ended: false }
+impl AsyncCapture {
+    /// Converts into a stream of packets that own their bytes.
+    pub fn into_packets(self) -> PacketStream {
+        PacketStream { capture: self, block: None, in_place: false, ended: false }
     }
+}
 
+impl PacketStream {
     /// Avoids the copy while the ring has room: packets then stay in the ring. A packet that is
     /// kept too long keeps its block from the kernel, which stops there and drops packets. Use this
     /// for packets that are dropped soon.

@@ -10,9 +10,8 @@ use ring_sys::packet::PacketSocket;
 use ring_sys::packet::abi::{ETH_P_ALL, TP_FT_REQ_FILL_RXHASH, TPACKET_V3, TpacketReq3};
 
 use super::Capture;
-use super::fanout::{Fanout, FanoutMode};
+use super::fanout::Fanout;
 use super::filter::CaptureFilter;
-use super::group::CaptureGroupBuilder;
 use super::ring::Ring;
 use super::socket::CaptureSocket;
 use crate::error::{GeometryProblem, no_interface, privileged, system};
@@ -343,13 +342,6 @@ impl CaptureBuilder {
     /// [`Error::System`] for anything else that the kernel refuses.
     pub fn open(self) -> Result<Capture, Error> {
         self.open_closed()?.let_through()
-    }
-
-    /// Returns the settings of several captures that share the interface's packets; see
-    /// [`CaptureGroup`](crate::CaptureGroup). A group has at least one member, even if `members` is
-    /// 0.
-    pub fn group(self, members: usize, mode: FanoutMode) -> CaptureGroupBuilder {
-        CaptureGroupBuilder::new(self, members, mode)
     }
 
     /// Opens the capture with a filter that drops all packets.

@@ -125,6 +125,15 @@ impl CaptureGroup {
     }
 }
 
+impl CaptureBuilder {
+    /// Returns the settings of several captures that share the interface's packets; see
+    /// [`CaptureGroup`](crate::CaptureGroup). A group has at least one member, even if `members` is
+    /// 0.
+    pub fn group(self, members: usize, mode: FanoutMode) -> CaptureGroupBuilder {
+        CaptureGroupBuilder::new(self, members, mode)
+    }
+}
+
 impl CaptureGroupBuilder {
     pub(crate) fn new(member: CaptureBuilder, members: usize, mode: FanoutMode) -> Self {
         Self { member, members: members.max(1), fanout: Fanout::unique(mode) }

@@ -4,8 +4,8 @@ use std::io;
 
 use ring_sys::packet::{PacketSocket, SendSlots};
 
+use super::handed::Handed;
 use super::offload::{Offload, VIRTIO_HEADER, virtio_header};
-use super::path::Handed;
 
 /// Frames in slots that are used as a ring.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod builder;
+mod handed;
 mod messages;
 mod offload;
 mod path;

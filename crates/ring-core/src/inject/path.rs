@@ -1,9 +1,8 @@
 //! A common interface to the two paths to the kernel.
 
-use std::io;
-
 use ring_sys::packet::PacketSocket;
 
+use super::handed::Handed;
 use super::messages::Messages;
 use super::offload::Offload;
 use super::ring::Ring;
@@ -12,24 +11,6 @@ use super::ring::Ring;
 pub(crate) enum Path {
     Messages(Messages),
     Ring(Ring),
-}
-
-/// The result of handing frames to the kernel.
-#[derive(Debug, Default)]
-pub(crate) struct Handed {
-    pub(crate) packets: u64,
-    pub(crate) bytes: u64,
-    /// Frames that the kernel accepted and then refused without reporting which.
-    pub(crate) skipped: u64,
-    /// The reason why it did not accept more, which concerns the oldest frame left.
-    pub(crate) error: Option<io::Error>,
-}
-
-impl Handed {
-    pub(crate) fn count(&mut self, lens: &[u32]) {
-        self.packets += lens.len() as u64;
-        self.bytes += lens.iter().map(|&len| u64::from(len)).sum::<u64>();
-    }
 }
 
 macro_rules! either {

@@ -18,8 +18,8 @@ use ring_sys::packet::abi::{
     TPACKET_V2, TPACKET2_HDRLEN, Tpacket2Hdr, TpacketReq,
 };
 
+use super::handed::Handed;
 use super::offload::{Offload, VIRTIO_HEADER, virtio_header};
-use super::path::Handed;
 
 /// Offset of a slot's data. `TPACKET2_HDRLEN` includes an address after the header, which is absent
 /// when sending.

@@ -11,9 +11,6 @@ use flow_filter::Evaluation;
 use super::event::Event;
 use crate::engine::Sink;
 
-/// The memory of an event beside its bytes: its place, in a vector that grows by doubling.
-pub(super) const EVENT: usize = 2 * 72;
-
 pub(super) struct Held<K> {
     pub(super) evaluations: Box<[Evaluation]>,
     first: First,
