@@ -80,7 +80,7 @@ pub mod select;
 mod sync;
 
 pub use api::builder::FlowStreamBuilder;
-pub use api::chunk::{Chunk, ChunkData, Conflict, GapCause};
+pub use api::chunk::{Chunk, ChunkData, Conflict};
 pub use api::chunk_stream::{ChunkEvent, ChunkStream};
 pub use api::conversation::{Conversation, Info};
 pub use api::conversations::Conversations;
@@ -99,6 +99,7 @@ pub use events::flow_event::FlowEvent;
 pub use events::flow_number::FlowNumber;
 pub use events::flow_stream::FlowStream;
 pub use events::state::StatefulFlowStream;
+pub use flow::{Gap, GapCause};
 #[cfg(feature = "protocol")]
 pub use messages::{ConversationMessages, Messages};
 #[cfg(feature = "flowscope")]

@@ -13,7 +13,6 @@ use std::task::{Context, Poll};
 use flow::{FiveTupleKey, Flow, FlowRecord, FlowSide, Gap, Orientation, Timestamp};
 use futures_core::Stream;
 
-use crate::api::chunk::GapCause;
 use crate::api::error::Error;
 use crate::api::handle::Handle;
 use crate::events::event::{Event, Part};
@@ -91,12 +90,8 @@ pub enum MessageEvent<M, K = FiveTupleKey> {
         id: FlowNumber,
         /// The side that sent the bytes.
         side: FlowSide,
-        /// Position of the first missing byte in the side's stream.
-        offset: u64,
-        /// The number of bytes.
-        len: u64,
-        /// The reason that they are missing.
-        cause: GapCause,
+        /// Position, length and cause.
+        gap: Gap,
     },
     /// A flow ended.
     #[non_exhaustive]
@@ -212,9 +207,8 @@ impl<K: Clone + Send + 'static, M: Send + 'static> Mail<K, M> {
 
     fn gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
         if self.fed(flow).is_some() {
-            let (id, cause) = (self.number(flow), gap.cause.into());
-            let event = MessageEvent::Gap { id, side, offset: gap.offset, len: gap.len, cause };
-            self.outlet.offer(0, event);
+            let id = self.number(flow);
+            self.outlet.offer(0, MessageEvent::Gap { id, side, gap });
         }
     }
 

@@ -52,10 +52,10 @@ async fn details_tell_what_lies_between_a_beginning_and_an_end() {
                 assert_eq!(Some(id), tcp, "a flow starts before all else");
                 bytes += len;
             }
-            FlowEvent::Gap { side, offset, len, cause, .. } => {
-                assert_eq!((side, offset), (FlowSide::Responder, 500));
-                assert_eq!(cause, GapCause::Acknowledged);
-                gaps += len;
+            FlowEvent::Gap { side, gap, .. } => {
+                assert_eq!((side, gap.offset), (FlowSide::Responder, 500));
+                assert_eq!(gap.cause, GapCause::Acknowledged);
+                gaps += gap.len;
             }
             FlowEvent::Finished { .. } => finished += 1,
             FlowEvent::Datagram { len, .. } => datagrams += len,

@@ -7,7 +7,7 @@ mod support;
 
 use std::collections::HashMap;
 
-use conversation::{FlowGroupExt, FlowStreamExt as _, MessageEvent};
+use conversation::{FlowGroupExt, FlowStreamExt as _, Gap, MessageEvent};
 use flow::{EndReason, FiveTuple, FlowSide};
 use flowscope::dns::{DnsMessage, DnsUdpParser};
 use flowscope::http::{HttpMessage, HttpParser};
@@ -86,7 +86,9 @@ async fn a_gap_is_told_and_a_fresh_parser_goes_on_behind_it() {
     let events: Vec<_> = messages.map(Result::unwrap).collect().await;
     let [
         MessageEvent::Started { .. },
-        MessageEvent::Gap { side: FlowSide::Responder, offset: 41, len: 5000, .. },
+        MessageEvent::Gap {
+            side: FlowSide::Responder, gap: Gap { offset: 41, len: 5000, .. }, ..
+        },
         MessageEvent::Message { message, .. },
         MessageEvent::Ended { record, .. },
     ] = &events[..]

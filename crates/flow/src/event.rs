@@ -72,6 +72,17 @@ pub struct Gap {
     /// length with this remainder, judging by the packets that the source has dropped (see
     /// [`FlowTable::note_drops`](crate::FlowTable::note_drops)) or else by the flow's rate.
     pub estimated: bool,
+    /// Those of the bytes that were captured, and dropped because a reader was too slow; the others
+    /// were not captured. 0 unless the cause is [`GapCause::SlowReader`].
+    pub dropped: u64,
+}
+
+impl Gap {
+    /// Creates a gap of known length.
+    #[must_use]
+    pub const fn new(offset: u64, len: u64, cause: GapCause) -> Self {
+        Self { offset, len, cause, estimated: false, dropped: 0 }
+    }
 }
 
 /// The reason for a gap.
@@ -94,6 +105,11 @@ pub enum GapCause {
     /// An urgent byte. The receiving host passes it to the application out of band (RFC 6093), so
     /// it is not part of the stream. It was captured; see [`UnplacedCause::OutOfBand`].
     OutOfBand,
+    /// The bytes were captured, but a reader was too slow to take them. The flow table itself has
+    /// no readers and never reports this; the queues behind it do. Gaps for other causes next to
+    /// these bytes become one with them, since each would take memory: [`Gap::dropped`] counts the
+    /// bytes that were captured.
+    SlowReader,
 }
 
 /// The payload of one packet of a flow that is not TCP.

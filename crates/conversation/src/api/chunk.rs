@@ -4,7 +4,9 @@ use std::fmt;
 use std::ops::Deref;
 
 use bytes::Bytes;
-use flow::{EndReason, FiveTupleKey, FlowRecord, FlowSide, Timestamp, UnplacedCause};
+use flow::{
+    EndReason, FiveTupleKey, FlowRecord, FlowSide, Gap, GapCause, Timestamp, UnplacedCause,
+};
 
 /// One step of a conversation.
 #[derive(Clone, Debug)]
@@ -133,44 +135,6 @@ pub struct Conflict {
     pub packet_number: u64,
 }
 
-/// The reason that bytes of a conversation are missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum GapCause {
-    /// The receiver acknowledged bytes that were not captured.
-    Acknowledged,
-    /// Too many bytes waited for a hole to be filled.
-    Limit,
-    /// The hole was not filled in time.
-    Timeout,
-    /// The flow ended before the hole was filled.
-    End,
-    /// The capture missed a stretch of the connection, the acknowledgements as well.
-    Outage,
-    /// The capture cut the packets short.
-    Truncated,
-    /// An urgent byte, which the receiving host hands to the application out of band (RFC 6093): it
-    /// is in a [`Chunk::Unplaced`].
-    OutOfBand,
-    /// The bytes were captured, but the reader of this conversation was too slow to take them. Gaps
-    /// for other causes next to them become one with them, since each would take memory: `dropped`
-    /// of [`Chunk::Gap`] counts the bytes that were captured.
-    SlowReader,
-    /// A cause that this version of the crate has no name for.
-    Other,
-}
-
-/// A gap as it is counted and reported.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Gap {
-    pub(crate) offset: u64,
-    pub(crate) len: u64,
-    pub(crate) cause: GapCause,
-    pub(crate) estimated: bool,
-    /// Bytes that were captured.
-    pub(crate) dropped: u64,
-}
-
 impl ChunkData {
     pub(crate) fn new(bytes: Bytes, offset: u64, timestamp: Timestamp, packet_number: u64) -> Self {
         Self { bytes, offset, timestamp, packet_number }
@@ -239,42 +203,20 @@ impl fmt::Debug for ChunkData {
     }
 }
 
-impl From<flow::Gap> for Gap {
-    fn from(gap: flow::Gap) -> Self {
-        let flow::Gap { offset, len, cause, estimated, .. } = gap;
-        Self { offset, len, cause: cause.into(), estimated, dropped: 0 }
-    }
+/// Captured bytes for which the reader was too slow.
+pub(crate) fn dropped(offset: u64, len: u64) -> Gap {
+    let mut gap = Gap::new(offset, len, GapCause::SlowReader);
+    gap.dropped = len;
+    gap
 }
 
-impl Gap {
-    /// Captured bytes for which the reader was too slow.
-    pub(crate) fn dropped(offset: u64, len: u64) -> Self {
-        Self { offset, len, cause: GapCause::SlowReader, estimated: false, dropped: len }
-    }
-
-    /// Appends the gap that begins where this one ends.
-    pub(crate) fn extend(&mut self, next: &Self) {
-        self.len += next.len;
-        self.dropped += next.dropped;
-        self.estimated |= next.estimated;
-        // Of two causes, report the one that the reader can do something about.
-        if next.cause == GapCause::SlowReader {
-            self.cause = next.cause;
-        }
-    }
-}
-
-impl From<flow::GapCause> for GapCause {
-    fn from(cause: flow::GapCause) -> Self {
-        match cause {
-            flow::GapCause::Acknowledged => Self::Acknowledged,
-            flow::GapCause::Limit => Self::Limit,
-            flow::GapCause::Timeout => Self::Timeout,
-            flow::GapCause::End => Self::End,
-            flow::GapCause::Outage => Self::Outage,
-            flow::GapCause::Truncated => Self::Truncated,
-            flow::GapCause::OutOfBand => Self::OutOfBand,
-            _ => Self::Other,
-        }
+/// Appends a gap that begins where the one before it ends.
+pub(crate) fn extend(gap: &mut Gap, next: &Gap) {
+    gap.len += next.len;
+    gap.dropped += next.dropped;
+    gap.estimated |= next.estimated;
+    // Of two causes, report the one that the reader can do something about.
+    if next.cause == GapCause::SlowReader {
+        gap.cause = next.cause;
     }
 }

@@ -8,10 +8,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use flow::{EndReason, FiveTupleKey, Flow, FlowId, FlowRecord, FlowSide, Orientation, Timestamp};
+use flow::{
+    EndReason, FiveTupleKey, Flow, FlowId, FlowRecord, FlowSide, Gap, Orientation, Timestamp,
+};
 use futures_core::Stream;
 
-use crate::api::chunk::{Chunk, Gap};
+use crate::api::chunk::{self, Chunk};
 use crate::api::error::Error;
 use crate::api::handle::Handle;
 use crate::api::settings::Settings;
@@ -355,8 +357,8 @@ fn shed(entries: &mut Entries) -> u64 {
     for Entry { side, item } in entries.drain(..) {
         dropped += item.len() as u64;
         let gap = match item {
-            Item::Data(data) => Gap::dropped(data.offset(), data.len() as u64),
-            Item::Run(run) => Gap::dropped(run.offset(), run.len() as u64),
+            Item::Data(data) => chunk::dropped(data.offset(), data.len() as u64),
+            Item::Run(run) => chunk::dropped(run.offset(), run.len() as u64),
             Item::Gap(gap) => gap,
             Item::Finished { len } => {
                 finished[side as usize] = Some(len);
@@ -367,7 +369,7 @@ fn shed(entries: &mut Entries) -> u64 {
             }
         };
         match &mut gaps[side as usize] {
-            Some(before) => before.extend(&gap),
+            Some(before) => chunk::extend(before, &gap),
             none => *none = Some(gap),
         }
     }

@@ -2,9 +2,7 @@
 
 use std::io;
 
-use flow::FlowSide;
-
-use crate::GapCause;
+use flow::{FlowSide, GapCause};
 
 /// An error that ends a stream of conversations or of flow events.
 #[derive(Debug, thiserror::Error)]

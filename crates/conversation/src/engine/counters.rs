@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use flow::{Flow, FlowSide, TableStatistics};
+use flow::{Flow, FlowSide, Gap, GapCause, TableStatistics};
 
-use crate::api::chunk::{Gap, GapCause};
 use crate::api::statistics::{GapTotals, Gaps, Statistics};
 use crate::engine::observe;
 
@@ -86,10 +85,11 @@ impl Counters {
 
     /// Everything but the depths of the queues.
     pub(crate) fn snapshot(&self) -> Statistics {
-        let gap = |cause| {
-            let (count, bytes) = &self.gaps[gap_place(cause)];
+        let place = |place: usize| {
+            let (count, bytes) = &self.gaps[place];
             GapTotals { count: count.total(), bytes: bytes.total() }
         };
+        let gap = |cause| place(gap_place(cause));
         Statistics {
             source: *self.source.lock().unwrap_or_else(PoisonError::into_inner),
             table: *self.table.lock().unwrap_or_else(PoisonError::into_inner),
@@ -115,7 +115,7 @@ impl Counters {
                 truncated: gap(GapCause::Truncated),
                 outage: gap(GapCause::Outage),
                 out_of_band: gap(GapCause::OutOfBand),
-                other: gap(GapCause::Other),
+                other: place(OTHER),
             },
             late_bytes: self.late_bytes.total(),
             unplaced_bytes: self.unplaced_bytes.total(),
@@ -130,6 +130,9 @@ impl Counters {
     }
 }
 
+/// The place of the counters of all other causes.
+const OTHER: usize = 5;
+
 /// The place of a cause's counters.
 const fn gap_place(cause: GapCause) -> usize {
     match cause {
@@ -141,6 +144,6 @@ const fn gap_place(cause: GapCause) -> usize {
         GapCause::OutOfBand => 6,
         GapCause::Outage => 7,
         // A slow reader's gaps are counted as bytes dropped.
-        GapCause::SlowReader | GapCause::Other => 5,
+        _ => OTHER,
     }
 }

@@ -3,10 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use flow::{Flow, FlowRecord, FlowSide};
+use flow::{Flow, FlowRecord, FlowSide, Gap};
 use tracing::{debug, error, trace, warn};
 
-use crate::api::chunk::Gap;
 use crate::api::error::Error;
 use crate::api::statistics::Statistics;
 

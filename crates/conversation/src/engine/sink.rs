@@ -10,13 +10,13 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use flow::{
-    Conflict, Data, Datagram, FirstPacket, Flow, FlowHandler, FlowId, FlowRecord, FlowSide,
-    TcpFlags, Unplaced, prefetch_bytes, protocol,
+    Conflict, Data, Datagram, FirstPacket, Flow, FlowHandler, FlowId, FlowRecord, FlowSide, Gap,
+    GapCause, TcpFlags, Unplaced, prefetch_bytes, protocol,
 };
 
 use self::places::Places;
 use self::slot::{Slot, place, usual};
-use crate::api::chunk::{self, ChunkData, Gap, GapCause};
+use crate::api::chunk::{self, ChunkData};
 use crate::api::error::Error;
 use crate::api::settings::{OnLimit, Overflow, Retention, Settings};
 use crate::engine;
@@ -382,8 +382,8 @@ where
         }
     }
 
-    fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: flow::Gap) {
-        self.miss(flow, side, gap.into());
+    fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
+        self.miss(flow, side, gap);
     }
 
     fn on_late(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {
@@ -439,8 +439,7 @@ where
         self.put(flow, side, Item::Data(chunk));
         if captured < len {
             let (offset, len) = (offset + captured, len - captured);
-            let cause = GapCause::Truncated;
-            self.miss(flow, side, Gap { offset, len, cause, estimated: false, dropped: 0 });
+            self.miss(flow, side, Gap::new(offset, len, GapCause::Truncated));
         }
     }
 

@@ -1,10 +1,9 @@
 //! Flows by their beginnings and ends, and what lies between.
 
-use flow::{FiveTupleKey, FlowRecord, FlowSide, Orientation, Timestamp, UnplacedCause};
+use flow::{FiveTupleKey, FlowRecord, FlowSide, Gap, Orientation, Timestamp, UnplacedCause};
 
 use super::event::{Event, Part};
 use super::flow_number::FlowNumber;
-use crate::api::chunk::GapCause;
 use crate::select::Selected;
 
 /// An event of a [`FlowStream`](crate::FlowStream).
@@ -59,15 +58,8 @@ pub enum FlowEvent<K = FiveTupleKey> {
         id: FlowNumber,
         /// The side that sent the bytes.
         side: FlowSide,
-        /// Position of the first missing byte in the side's stream.
-        offset: u64,
-        /// The number of bytes.
-        len: u64,
-        /// The reason that they are missing.
-        cause: GapCause,
-        /// `true` if `len` is an estimate: another multiple of 4 GiB is possible, see
-        /// [`flow::Gap::estimated`].
-        estimated: bool,
+        /// Position, length and cause.
+        gap: Gap,
     },
     /// Bytes came when their place had been declared a gap, or lie before the first byte of a
     /// stream picked up midway.

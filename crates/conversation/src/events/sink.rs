@@ -97,10 +97,9 @@ impl<K: Clone + fmt::Debug + Send + 'static> FlowHandler<K> for EventSink<K> {
     }
 
     fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
-        self.outlet.counters().gap(flow, side, &gap.into());
-        let (id, cause) = (self.number(flow), gap.cause.into());
-        let (offset, len, estimated) = (gap.offset, gap.len, gap.estimated);
-        self.detail(flow, FlowEvent::Gap { id, side, offset, len, cause, estimated });
+        self.outlet.counters().gap(flow, side, &gap);
+        let id = self.number(flow);
+        self.detail(flow, FlowEvent::Gap { id, side, gap });
     }
 
     fn on_late(&mut self, flow: &Flow<'_, K>, side: FlowSide, data: Data<'_>) {

@@ -181,7 +181,7 @@ where
     }
 
     fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
-        self.parsing.mail().outlet.counters().gap(flow, side, &gap.into());
+        self.parsing.mail().outlet.counters().gap(flow, side, &gap);
         self.parsing.on_gap(flow, side, gap);
     }
 

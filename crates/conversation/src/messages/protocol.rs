@@ -185,7 +185,7 @@ where
     }
 
     fn on_gap(&mut self, flow: &Flow<'_, K>, side: FlowSide, gap: Gap) {
-        self.mail.outlet.counters().gap(flow, side, &gap.into());
+        self.mail.outlet.counters().gap(flow, side, &gap);
         self.run(flow, Timestamp::default(), |parsing, now, sink| {
             if let Parsing::Stream(session) = parsing {
                 session.gap(side.into_side(), now, gap.len, sink);

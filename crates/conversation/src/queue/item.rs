@@ -1,9 +1,9 @@
 //! The contents of a queue.
 
 use bytes::Bytes;
-use flow::{FlowSide, Timestamp, UnplacedCause};
+use flow::{FlowSide, Gap, Timestamp, UnplacedCause};
 
-use crate::api::chunk::{Chunk, ChunkData, Conflict, Gap};
+use crate::api::chunk::{Chunk, ChunkData, Conflict};
 use crate::queue::run::Run;
 
 /// The cost of an entry besides its bytes.
@@ -130,7 +130,7 @@ impl Item {
         Some(match self {
             Self::Data(bytes) => data(bytes),
             Self::Run(run) => data(run.into_data()),
-            Self::Gap(Gap { offset, len, cause, estimated, dropped }) => {
+            Self::Gap(Gap { offset, len, cause, estimated, dropped, .. }) => {
                 Chunk::Gap { side, offset, len, cause, estimated, dropped }
             }
             Self::Late(data) => Chunk::Late { side, data },

@@ -5,7 +5,7 @@ use std::mem;
 use std::task::{Context, Waker};
 
 use super::item::{ENTRY_COST, Item, SideTotals};
-use crate::api::chunk::Gap;
+use crate::api::chunk;
 use crate::queue::gate::Gate;
 
 #[derive(Debug, Default)]
@@ -89,8 +89,8 @@ impl Lane {
     ) -> usize {
         totals.discard(&item, dropped);
         let gap = match item {
-            Item::Data(data) => Gap::dropped(data.offset(), data.len() as u64),
-            Item::Run(run) => Gap::dropped(run.offset(), run.len() as u64),
+            Item::Data(data) => chunk::dropped(data.offset(), data.len() as u64),
+            Item::Run(run) => chunk::dropped(run.offset(), run.len() as u64),
             Item::Gap(gap) => gap,
             // No place in the ordered stream depends on these.
             Item::Late(_) | Item::Unplaced(_) | Item::Conflict(_) | Item::Barrier { .. } => {
@@ -107,7 +107,7 @@ impl Lane {
         if let Some(Ordered { item: Item::Gap(before), .. }) = self.entries.back_mut()
             && before.offset + before.len == gap.offset
         {
-            before.extend(&gap);
+            chunk::extend(before, &gap);
             return 0;
         }
         self.push(order, Item::Gap(gap));

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 
 use bytes::Bytes;
-use flow::{Timestamp, UnplacedCause};
+use flow::{Gap, GapCause, Timestamp, UnplacedCause};
 use proptest::prelude::*;
 
 use super::*;
-use crate::api::chunk::{ChunkData, Conflict, Gap, GapCause};
+use crate::api::chunk::{ChunkData, Conflict};
 
 struct Count(AtomicUsize);
 
@@ -90,13 +90,7 @@ proptest! {
             let mut items = vec![(side, data(*at, len))];
             *at += len as u64;
             if let Some(gap) = gap {
-                let gap = Gap {
-                    offset: *at,
-                    len: gap,
-                    cause: GapCause::Acknowledged,
-                    estimated: false,
-                    dropped: 0,
-                };
+                let gap = Gap::new(*at, gap, GapCause::Acknowledged);
                 items.push((side, Item::Gap(gap)));
                 *at += gap.len;
             }

@@ -417,7 +417,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             }
             cause => cause,
         };
-        self.gap(Gap { offset, len, cause, estimated: false });
+        self.gap(Gap::new(offset, len, cause));
     }
 
     pub(super) fn gap(&mut self, gap: Gap) {

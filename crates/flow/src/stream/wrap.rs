@@ -105,7 +105,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             ((start - self.direction.next.cast_signed()).max(0).cast_unsigned(), false)
         };
         if len > 0 {
-            self.gap(Gap { offset: self.direction.next, len, cause, estimated });
+            self.gap(Gap { estimated, ..Gap::new(self.direction.next, len, cause) });
         }
     }
 
