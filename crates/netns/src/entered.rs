@@ -9,8 +9,9 @@ use crate::error::{Error, Prohibition, Result};
 /// The network namespace of the thread that opens the file.
 pub(crate) const OF_THIS_THREAD: &str = "/proc/thread-self/ns/net";
 
-/// Keeps the current thread inside a namespace; returned by [`Namespace::enter`](crate::Namespace::enter). Dropping it moves
-/// the thread back to its previous namespace. Guards nest: drop the inner one first.
+/// Keeps the current thread inside a namespace; returned by
+/// [`Namespace::enter`](crate::Namespace::enter). Dropping it moves the thread back to its previous
+/// namespace. Guards nest: drop the inner one first.
 ///
 /// It cannot be sent to another thread:
 ///

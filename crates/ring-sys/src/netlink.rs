@@ -3,7 +3,7 @@
 //! ```
 //! use ring_sys::netlink::{Attributes, Family, Request, Socket};
 //!
-//! // RTM_GETLINK, with a `struct ifinfomsg` of zeros, for the interface of this name (IFLA_IFNAME).
+//! // RTM_GETLINK, with a `struct ifinfomsg` of zeros, for the interface called lo (IFLA_IFNAME).
 //! let request = Request::new(18, 0, &[0; 16]).text(3, "lo");
 //! let answers = Socket::open(Family::Route)?.ask(request)?;
 //! let mtu = Attributes::at(&answers[0], 16).find(4);

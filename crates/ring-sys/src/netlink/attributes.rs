@@ -23,8 +23,8 @@ impl<'a> Attributes<'a> {
         self.find_map(|(found, value)| (found == kind).then_some(value))
     }
 
-    /// Returns the attributes nested in the first attribute of the type `kind`. Empty if there is no such
-    /// attribute.
+    /// Returns the attributes nested in the first attribute of the type `kind`. Empty if there is
+    /// no such attribute.
     #[must_use]
     pub fn inside(self, kind: u16) -> Self {
         Self { rest: self.find(kind).unwrap_or_default() }
