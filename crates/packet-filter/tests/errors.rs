@@ -59,6 +59,8 @@ fn errors_point_at_their_cause() {
         ("tcp[0:3] = 1", 7, "1, 2 or 4"),
         ("stp[0] = 1", 1, "cannot be indexed"),
         ("is-is[0] = 1", 1, "`isis` cannot be indexed"),
+        ("tcp or vci 3", 8, "`vci` is not supported: it is for raw ATM"),
+        ("oamf4sc", 1, "`oamf4sc` is not supported: it is for raw ATM"),
         ("tcp and (udp", 13, "end"),
         ("tcp)", 4, "expected"),
         ("tcp or or udp", 8, "expected"),

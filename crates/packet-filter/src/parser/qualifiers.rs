@@ -365,7 +365,7 @@ pub(super) fn unsupported(word: &str) -> Option<&'static str> {
         "radio" => "it is a header whose bytes can be compared: write `radio[offset] = value`",
         "lane" | "metac" | "bcc" | "oam" | "oamf4" | "oamf4ec" | "oamf4sc" | "oamf4s"
         | "oamf4e" | "sc" | "ilmic" | "vpi" | "vci" | "connectmsg" | "metaconnect" => {
-            "this keyword of ATM is not known here"
+            "it is for raw ATM (link type SUNATM), whose cells cannot be filtered"
         }
         "fisu" | "lssu" | "lsu" | "msu" | "sio" | "opc" | "dpc" | "sls" | "hfisu" | "hlssu"
         | "hmsu" | "hsio" | "hopc" | "hdpc" | "hsls" => "SS7 link types cannot be filtered",
