@@ -29,6 +29,8 @@ mod summary;
 mod text;
 
 use std::env;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -36,7 +38,7 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::error::Error;
-use crate::text::escape::Escaped;
+use crate::text::escape::{self, Escaped, EscapedLines};
 
 /// See every conversation on a wire, complete and in order, and exactly what was missed.
 #[derive(Debug, Parser)]
@@ -60,17 +62,41 @@ enum Command {
 
 /// The command line, or the end.
 fn parse() -> Arguments {
-    Arguments::try_parse().unwrap_or_else(|mut error| {
+    let words: Vec<OsString> = env::args_os().collect();
+    Arguments::try_parse_from(&words).unwrap_or_else(|error| {
+        let mut error = harmless(error, &words);
         // An unknown option is no part of an expression, as clap suggests.
         if error.kind() == ErrorKind::UnknownArgument {
             error.remove(ContextKind::Suggested);
         }
         let words: Vec<String> =
-            env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+            words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
         if let Some(message) = suggestion(&words) {
             Arguments::command().error(error.kind(), message).exit()
         }
         error.exit()
+    })
+}
+
+/// The same error with every word of the command line escaped.
+///
+/// clap repeats words as they are, and a word that a script took from a captured name may contain
+/// commands for the terminal. clap decides where a message repeats a word, so the escaped words are
+/// parsed again, which fails in the same way.
+fn harmless(error: clap::Error, words: &[OsString]) -> clap::Error {
+    let escaped = words.iter().map(|word| {
+        let mut text = Vec::new();
+        let _ = escape::word(&mut text, word.as_bytes());
+        OsString::from_vec(text)
+    });
+    let escaped: Vec<OsString> = escaped.collect();
+    if escaped == words {
+        return error;
+    }
+    Arguments::try_parse_from(escaped).err().unwrap_or_else(|| {
+        let text = error.to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        Arguments::command().error(error.kind(), EscapedLines(text))
     })
 }
 

@@ -3,6 +3,9 @@
 mod folder;
 mod packets;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output};
 
 use folder::Folder;
@@ -59,6 +62,31 @@ fn a_file_name_cannot_command_the_terminal() -> Result {
         assert!(said.contains(r"-r \x1b[2J\u{202e}.pcap"), "{said}");
         assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn no_word_of_the_command_line_can_command_the_terminal() -> Result {
+    for words in [
+        &["capture", "--\u{1b}[31m\u{202e}"][..],
+        &["follow", "-o", "\u{1b}[31m\u{202e}"],
+        &["flows", "--max-flows=\u{1b}[31m\u{202e}"],
+        &["\u{1b}[31m\u{202e}"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+        // A name that usage lines repeat.
+        command.arg0("\u{1b}]0;title\u{7}").args(words);
+        let output = command.output()?;
+        let said = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {said}");
+        assert!(said.contains(r"\x1b[31m\u{202e}"), "{words:?}: {said}");
+        assert!(!said.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{words:?}: {said:?}");
+    }
+    // Bytes that are no text, in a message that has only such words.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringtap"));
+    let output = command.arg(OsStr::from_bytes(b"\x9b31m\xff")).output()?;
+    let said = String::from_utf8(output.stderr)?;
+    assert!(said.contains(r"\x9b31m\xff"), "{said}");
     Ok(())
 }
 
