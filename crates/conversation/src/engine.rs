@@ -231,6 +231,9 @@ where
                 Turn::More
             }
             Ok(Next::End) => return Turn::End(None),
+            // The interruption that comes with a stop precedes what a pipe still holds: this engine
+            // may have noticed the stop before it, while it was busy with a batch.
+            Ok(Next::Interrupted) if self.stopped.is_some() => Turn::More,
             Ok(_) => Turn::Idle,
             Err(error) => return Turn::End(Some(Error::of_source(error))),
         };

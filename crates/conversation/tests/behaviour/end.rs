@@ -9,7 +9,7 @@ use conversation::{Chunk, Error, FlowStreamExt as _};
 use flow::{EndReason, FiveTuple};
 use futures::StreamExt as _;
 
-use super::support::{Closing, Connection, Failing, Fed, interleave};
+use super::support::{Closing, Connection, Failing, Fed, Stopping, interleave};
 use super::{exchange, hear};
 use crate::Begin as _;
 
@@ -207,4 +207,18 @@ async fn a_file_that_is_stopped_is_read_no_further() {
         let heard = hear(conversation.as_mut().unwrap()).await;
         assert_eq!(heard.reason, Some(EndReason::CaptureEnded));
     }
+}
+
+#[tokio::test]
+async fn what_a_pipe_holds_when_it_is_stopped_is_taken() {
+    let mut connection = Connection::open(1);
+    connection.send(0, b"hello");
+    let packets: Vec<_> = connection.packets.drain(..).collect();
+    let expected = packets.len() as u64;
+    let (source, handle) = Stopping::new(packets);
+    let conversations = source.flow_stream(FiveTuple::bidirectional()).begin();
+    let own = conversations.handle();
+    handle.set(own.clone()).expect("once");
+    let all: Vec<_> = conversations.collect().await;
+    assert_eq!((all.len(), own.statistics().packets), (1, expected));
 }
