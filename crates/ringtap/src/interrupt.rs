@@ -118,6 +118,12 @@ pub(crate) fn time_left() -> Option<Duration> {
     REQUESTED.get().map(|since| HAND_OVER.saturating_sub(since.elapsed()))
 }
 
+/// The time that is left until the summary is to be printed, if it is to be printed before the
+/// process ends; `None` before a signal requested the end.
+pub(crate) fn time_to_summary() -> Option<Duration> {
+    REQUESTED.get().map(|since| REST.saturating_sub(since.elapsed()))
+}
+
 /// `true` once for each SIGUSR1, several at once counting as one.
 pub(crate) fn takes_counts() -> bool {
     COUNTS.swap(false, Ordering::Relaxed)

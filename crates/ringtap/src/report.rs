@@ -247,7 +247,10 @@ fn packet_counts(captured: u64, source: Option<&ring_core::Statistics>) -> Vec<S
 /// the engines go on until they notice. Until then, the kernel's counters are older than theirs.
 pub(crate) async fn settle(handle: &Handle) {
     handle.shutdown();
-    let _ = tokio::time::timeout(SETTLE, handle.finished()).await;
+    // After a signal, a summary with counters that are not final is better than none: engines that
+    // end a million flows, on a busy machine, take longer than the process may.
+    let limit = interrupt::time_to_summary().map_or(SETTLE, |left| left.min(SETTLE));
+    let _ = tokio::time::timeout(limit, handle.finished()).await;
 }
 
 /// Prints the totals of a command that follows packets.
