@@ -2,6 +2,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+mod body_head;
+pub mod coding;
 mod datagram_session;
 pub mod dns;
 mod field;
@@ -18,6 +20,7 @@ mod side;
 pub mod tls;
 mod value;
 
+pub use body_head::BodyHead;
 pub use datagram_session::DatagramSession;
 pub use field::{Field, FieldInfo};
 pub use identify::{Prefix, Verdict};

@@ -2,6 +2,7 @@
 
 use packet::Timestamp;
 
+use crate::body_head::BodyHead;
 use crate::message::Message;
 use crate::registry::Protocol;
 use crate::side::Side;
@@ -90,6 +91,16 @@ impl<F: FnMut(Message)> MessageSink for F {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum BodyPiece<'a> {
+    /// A body begins. Bodies without bytes are not reported.
+    #[non_exhaustive]
+    Begin {
+        /// The side that sends the body.
+        side: Side,
+        /// The number of the body's message among the messages that this side sent.
+        message: u64,
+        /// The known facts about it.
+        head: &'a BodyHead,
+    },
     /// The next bytes.
     #[non_exhaustive]
     Data {
@@ -97,7 +108,7 @@ pub enum BodyPiece<'a> {
         side: Side,
         /// The number of the body's message among the messages that this side sent.
         message: u64,
-        /// The bytes, decoded if that was requested.
+        /// The bytes, with their codings: see [`BodyDecoder`](crate::coding::BodyDecoder).
         bytes: &'a [u8],
     },
     /// The next bytes of the body were not captured.
@@ -117,12 +128,40 @@ pub enum BodyPiece<'a> {
         side: Side,
         /// The number of the body's message among the messages that this side sent.
         message: u64,
-        /// `true` if all of it was captured and, if it was to be decoded, decoded.
+        /// `true` if all of it was captured.
         complete: bool,
     },
 }
 
 impl<'a> BodyPiece<'a> {
+    /// Creates the beginning of a body, for parsers outside of this crate.
+    #[must_use]
+    pub const fn begin(side: Side, message: u64, head: &'a BodyHead) -> Self {
+        Self::Begin { side, message, head }
+    }
+
+    /// The side that sends the body.
+    #[must_use]
+    pub const fn side(&self) -> Side {
+        match self {
+            Self::Begin { side, .. }
+            | Self::Data { side, .. }
+            | Self::Gap { side, .. }
+            | Self::End { side, .. } => *side,
+        }
+    }
+
+    /// The number of the body's message among the messages that its side sent.
+    #[must_use]
+    pub const fn message(&self) -> u64 {
+        match self {
+            Self::Begin { message, .. }
+            | Self::Data { message, .. }
+            | Self::Gap { message, .. }
+            | Self::End { message, .. } => *message,
+        }
+    }
+
     /// Creates a piece of data, for parsers outside of this crate.
     #[must_use]
     pub const fn data(side: Side, message: u64, bytes: &'a [u8]) -> Self {

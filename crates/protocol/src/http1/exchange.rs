@@ -1,7 +1,9 @@
 //! A request and its response.
 
 use super::flags::Flags;
-use super::head::{Head, Headers};
+use super::head::{Head, Headers, Role};
+use crate::body_head::BodyHead;
+use crate::coding::Coding;
 
 /// A request and its response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,6 +75,31 @@ impl Exchange {
         let response =
             response.as_ref().map_or(0, |it| it.head.memory() + it.body.trailers.memory());
         size_of::<Self>() + request + response + interim.capacity() * size_of::<u16>()
+    }
+}
+
+impl Exchange {
+    /// The facts about the body of the request or the response.
+    pub(super) fn body_head(&self, role: Role) -> Option<BodyHead> {
+        let request = self.request.as_ref();
+        let (headers, body) = match role {
+            Role::Request => request.map(|it| (it.headers(), it.body()))?,
+            Role::Response => self.response.as_ref().map(|it| (it.headers(), it.body()))?,
+        };
+        let codings = ["content-encoding", "transfer-encoding"];
+        let codings = codings.iter().flat_map(|name| headers.all(name)).flat_map(Coding::list);
+        Some(BodyHead {
+            of_request: role == Role::Request,
+            host: request.and_then(Request::host).map(Into::into),
+            path: request.map(|request| request.path().into()),
+            media_type: headers.get("content-type").map(Into::into),
+            // One more than can be decoded.
+            codings: codings.take(4).collect(),
+            len: match body.framing {
+                Framing::Length(len) => Some(len),
+                _ => None,
+            },
+        })
     }
 }
 

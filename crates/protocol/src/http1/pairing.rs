@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::exchange::{Body, Exchange, Framing, Request, Response};
 use super::flags::Flags;
-use super::head::Head;
+use super::head::{Head, Role};
 use super::{Limits, body};
 use crate::message::{Content, Message};
 use crate::parser::{MessageSink, Next};
@@ -115,7 +115,7 @@ impl Pairing {
             true => Framing::Unknown,
             false => body::of_request(&head, &mut flags),
         };
-        flags |= body::other_flags(&head, super::head::Role::Request);
+        flags |= body::other_flags(&head, Role::Request);
         let kind = kind_of(&head);
         let bytes = self.waiting_bytes.saturating_add(head.memory());
         let crowded = self.waiting.len() >= limits.pending || bytes > limits.pending_bytes;
@@ -248,6 +248,15 @@ impl Pairing {
     pub(super) fn request_body(&mut self) -> Option<(&mut Body, &mut Flags)> {
         let exchange = &mut self.asking.as_mut()?.exchange;
         Some((&mut exchange.request.as_mut()?.body, &mut exchange.flags))
+    }
+
+    /// The exchange whose request or response is in progress.
+    pub(super) fn current(&self, role: Role) -> Option<&Exchange> {
+        let entry = match role {
+            Role::Response if !self.answers_asking => &self.answering,
+            _ => &self.asking,
+        };
+        entry.as_ref().map(|entry| &entry.exchange)
     }
 
     /// The body of the response in progress.

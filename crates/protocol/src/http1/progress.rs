@@ -201,13 +201,8 @@ impl Parser {
 
     /// Takes notice that a message is over.
     pub(super) fn done(&mut self, side: Side, complete: bool, sink: &mut dyn MessageSink) {
-        let lane = &mut self.lanes[side as usize];
-        if matches!(lane.state, State::Body(_) | State::Trailers) && sink.wants_bodies() {
-            let message = lane.messages.saturating_sub(1);
-            let complete =
-                complete && self.current(side).is_some_and(|(body, _)| body.missing == 0);
-            sink.body(BodyPiece::End { side, message, complete });
-        }
+        let captured = self.current(side).is_some_and(|(body, _)| body.missing == 0);
+        self.end_body(side, complete && captured, sink);
         let lane = &mut self.lanes[side as usize];
         lane.clear();
         let span = lane.span.take();
@@ -223,6 +218,15 @@ impl Parser {
             State::Head
         };
         self.lanes[side as usize].state = state;
+    }
+
+    /// Reports the end of a side's body, if one is in progress.
+    fn end_body(&self, side: Side, complete: bool, sink: &mut dyn MessageSink) {
+        let lane = &self.lanes[side as usize];
+        if matches!(lane.state, State::Body(_) | State::Trailers) && sink.wants_bodies() {
+            let message = lane.messages.saturating_sub(1);
+            sink.body(BodyPiece::End { side, message, complete });
+        }
     }
 
     /// Reports that the place in a side's stream is lost, as many bytes before the last one that
@@ -314,6 +318,7 @@ impl Parser {
                 Answer::Body(framing) => framing,
                 Answer::Switch(next) => {
                     self.pairing.end(&mut report);
+                    self.end_body(side.other(), false, sink);
                     self.hand_over(side, next);
                     return Ok(());
                 }
@@ -323,7 +328,14 @@ impl Parser {
             return Ok(());
         }
         match Reader::new(framing) {
-            Some(reader) => self.lanes[side as usize].state = State::Body(reader),
+            Some(reader) => {
+                self.lanes[side as usize].state = State::Body(reader);
+                if sink.wants_bodies()
+                    && let Some(head) = self.pairing.current(role).and_then(|it| it.body_head(role))
+                {
+                    sink.body(BodyPiece::Begin { side, message: number, head: &head });
+                }
+            }
             None if framing == Framing::Unknown => return Err(LostCause::Ambiguous),
             None => self.done(side, true, sink),
         }

@@ -34,6 +34,11 @@ impl MessageSink for Collected {
 
     fn body(&mut self, piece: BodyPiece<'_>) {
         match piece {
+            BodyPiece::Begin { side, message, .. } => {
+                let known = self.bodies.iter().any(|body| (body.0, body.1) == (side, message));
+                assert!(!known, "a body begins once");
+                self.of(side, message);
+            }
             BodyPiece::Data { side, message, bytes, .. } => self.of(side, message).2.extend(bytes),
             BodyPiece::Gap { side, message, len, .. } => {
                 let body = &mut self.of(side, message).2;
