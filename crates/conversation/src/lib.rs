@@ -101,7 +101,7 @@ pub use events::flow_stream::FlowStream;
 pub use events::state::StatefulFlowStream;
 pub use flow::{Gap, GapCause};
 #[cfg(feature = "protocol")]
-pub use messages::{ConversationMessages, Messages};
+pub use messages::{BodyPart, ConversationMessages, Messages};
 #[cfg(feature = "flowscope")]
 pub use messages::{DatagramStream, SessionStream};
 #[cfg(any(feature = "flowscope", feature = "protocol"))]

@@ -1,6 +1,8 @@
 //! Messages that parsers make of flows.
 
 #[cfg(feature = "protocol")]
+mod body;
+#[cfg(feature = "protocol")]
 mod conversation;
 #[cfg(feature = "flowscope")]
 mod flowscope;
@@ -20,6 +22,8 @@ use crate::events::flow_number::FlowNumber;
 use crate::events::outlet::Outlet;
 use crate::events::stream::EventStream;
 
+#[cfg(feature = "protocol")]
+pub use self::body::BodyPart;
 #[cfg(feature = "protocol")]
 pub use self::conversation::ConversationMessages;
 #[cfg(feature = "flowscope")]
@@ -83,6 +87,21 @@ pub enum MessageEvent<M, K = FiveTupleKey> {
         /// Time stamp of the packet that completed it.
         timestamp: Timestamp,
     },
+    /// A part of a message's body, if bodies were asked for.
+    #[cfg(feature = "protocol")]
+    #[non_exhaustive]
+    Body {
+        /// The flow.
+        id: FlowNumber,
+        /// The side that sends the body.
+        side: FlowSide,
+        /// The number of the body's message among those that this side sent.
+        number: u64,
+        /// The part.
+        part: BodyPart,
+        /// Time stamp of the packet that brought it.
+        timestamp: Timestamp,
+    },
     /// Bytes of a side are missing, and perhaps the message that they were part of.
     #[non_exhaustive]
     Gap {
@@ -140,6 +159,8 @@ impl<M: Send + 'static, K: Send + 'static> Event for MessageEvent<M, K> {
         match self {
             Self::Started { id, .. } => Part::Begins(*id),
             Self::Message { id, .. } | Self::Gap { id, .. } => Part::GoesOn(*id),
+            #[cfg(feature = "protocol")]
+            Self::Body { id, .. } => Part::GoesOn(*id),
             Self::Ended { id, .. } => Part::Ends(*id),
             Self::Lagged { .. } => Part::None,
         }
@@ -201,6 +222,22 @@ impl<K: Clone + Send + 'static, M: Send + 'static> Mail<K, M> {
         if self.fed(flow).is_some() {
             let (id, key) = (self.number(flow), flow.key.clone());
             let event = MessageEvent::Message { id, key, side, message, timestamp };
+            self.outlet.offer(bytes, event);
+        }
+    }
+
+    #[cfg(feature = "protocol")]
+    fn body(
+        &mut self,
+        flow: &Flow<'_, K>,
+        side: FlowSide,
+        number: u64,
+        part: BodyPart,
+        timestamp: Timestamp,
+    ) {
+        if self.fed(flow).is_some() {
+            let (id, bytes) = (self.number(flow), part.memory());
+            let event = MessageEvent::Body { id, side, number, part, timestamp };
             self.outlet.offer(bytes, event);
         }
     }

@@ -12,6 +12,7 @@ use flow::{
     FlowRecord, FlowSide, FlowTable, Gap, Orientation, TcpFlags, Timestamp, Unplaced, protocol,
 };
 
+use super::body::{Collector, Found};
 use super::{Mail, MessageEvent, MessageStream};
 use crate::api::error::Error;
 use crate::engine;
@@ -43,8 +44,10 @@ pub(crate) struct ProtocolSink<K> {
     /// Flows that go on.
     open: usize,
     messages: u64,
+    /// `true` if bodies are reported, too.
+    bodies: bool,
     /// Empty between calls.
-    found: Vec<Message>,
+    found: Vec<Found>,
     round: Round,
 }
 
@@ -92,9 +95,16 @@ where
             memory: 0,
             open: 0,
             messages: 0,
+            bodies: false,
             found: Vec::new(),
             round: Round::default(),
         }
+    }
+
+    /// Reports bodies, too.
+    pub(crate) const fn with_bodies(mut self, bodies: bool) -> Self {
+        self.bodies = bodies;
+        self
     }
 
     /// Runs the flow's session, and reports what it finds.
@@ -108,8 +118,7 @@ where
         let Some(Some(talk)) = self.talks.get_mut(slot) else { return };
         let now = talk.latest.max(time);
         talk.latest = now;
-        let found = &mut self.found;
-        let mut sink = |message: Message| found.push(message);
+        let mut sink = Collector { found: &mut self.found, bodies: self.bodies };
         if now.as_nanos().saturating_sub(talk.ticked) >= ROUND {
             talk.ticked = now.as_nanos();
             talk.parsing.tick(now, &mut sink);
@@ -125,10 +134,17 @@ where
     }
 
     fn report(&mut self, flow: &Flow<'_, K>, now: Timestamp) {
-        for message in self.found.drain(..) {
-            self.messages += 1;
-            let bytes = message.memory();
-            self.mail.message(flow, side_of(message.side), message, now, bytes);
+        for found in self.found.drain(..) {
+            match found {
+                Found::Message(message) => {
+                    self.messages += 1;
+                    let bytes = message.memory();
+                    self.mail.message(flow, side_of(message.side), message, now, bytes);
+                }
+                Found::Body(side, number, part) => {
+                    self.mail.body(flow, side_of(side), number, part, now);
+                }
+            }
         }
     }
 

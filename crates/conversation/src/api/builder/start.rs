@@ -227,11 +227,24 @@ where
     /// # }
     /// ```
     #[cfg(feature = "protocol")]
-    pub fn messages(mut self, registry: Arc<Registry>) -> Messages<E::Key> {
+    pub fn messages(self, registry: Arc<Registry>) -> Messages<E::Key> {
+        self.start_messages(registry, false)
+    }
+
+    /// Gives the messages of [`messages`](Self::messages), and the bodies that they carry, piece by
+    /// piece, as [`MessageEvent::Body`]. Bytes are as they were sent:
+    /// `protocol::coding::BodyDecoder` removes their codings.
+    #[cfg(feature = "protocol")]
+    pub fn messages_with_bodies(self, registry: Arc<Registry>) -> Messages<E::Key> {
+        self.start_messages(registry, true)
+    }
+
+    #[cfg(feature = "protocol")]
+    fn start_messages(mut self, registry: Arc<Registry>, bodies: bool) -> Messages<E::Key> {
         // A request must not wait for bytes before it while its response is delivered.
         self = self.table(|table| table.answer_ends_pickup(true));
         MessageStream::new(self.stream(move |outlet, source, admission| {
-            ProtocolSink::new(Arc::clone(&registry), outlet, source, admission)
+            ProtocolSink::new(Arc::clone(&registry), outlet, source, admission).with_bodies(bodies)
         }))
     }
 
