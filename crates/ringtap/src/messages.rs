@@ -2,8 +2,11 @@
 
 mod json;
 mod line;
+mod objects;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::ValueEnum;
@@ -13,7 +16,9 @@ use protocol::{Message, Protocol, Registry};
 use ring_core::PacketSource;
 
 use self::line::Lines;
+use self::objects::Objects;
 use crate::Error;
+use crate::choice::Choice;
 use crate::hosts::Hosts;
 use crate::input::{Input, Keying};
 use crate::limits::Limits;
@@ -39,6 +44,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
     totals: totals::TotalsFile,
     /// Show messages of these protocols only, separated by commas [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = known)]
@@ -46,6 +53,17 @@ pub(crate) struct Arguments {
     /// Show messages in this form.
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     output: Format,
+    /// Write the bodies of messages into files of this folder, without their content codings (gzip,
+    /// deflate, br, zstd), and describe each in a line of `index.jsonl`: file, name, type, length,
+    /// SHA-256, and what is missing. What was not captured is a hole that reads as zeros.
+    #[arg(long, value_name = "DIR")]
+    objects: Option<PathBuf>,
+    /// With --objects: remove the files that an earlier run left in the folder.
+    #[arg(long, requires = "objects")]
+    overwrite: bool,
+    /// Print no messages. The counts at the end are printed, and files are written.
+    #[arg(short, long, conflicts_with = "output")]
+    quiet: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -82,20 +100,25 @@ fn known(name: &str) -> Result<Protocol, String> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Error> {
-    let (mut running, source) = Running::open(&arguments.input, &arguments.hosts, None)?;
+    let implied = arguments.choice.packet_filter();
+    let (mut running, source) = Running::open(&arguments.input, &arguments.hosts, implied)?;
+    let objects = arguments.objects.as_deref();
+    let mut objects = objects.map(|path| Objects::create(path, arguments.overwrite)).transpose()?;
     let totals = arguments.totals.open()?;
     let key = arguments.keying.extractor();
     let stream = with_flows!(source, key, stream => messages(stream, arguments));
     let handle = stream.handle();
     running.watch(&handle);
-    let result = running.runtime.block_on(print(stream, arguments, &running.output));
+    let result =
+        running.runtime.block_on(print(stream, arguments, &running.output, objects.as_mut()));
     let statistics = running.settle(&handle);
     let written = running.finish();
     running.summarize(&written, &statistics, Shown::Messages, &arguments.limits);
     let counted = totals.map_or(Ok(()), |totals| totals.write(&statistics));
     written?;
     counted?;
-    running.failed(result)
+    running.failed(result)?;
+    objects.map_or(Ok(()), Objects::finish)
 }
 
 /// Starts the engine.
@@ -114,7 +137,11 @@ where
             .retain(|protocol| arguments.proto.contains(&protocol) || tls && protocol.starts_tls());
     }
     let stream = stream.table(|table| arguments.hosts.apply(table).header_fields(false));
-    arguments.limits.apply(stream).messages(Arc::new(registry))
+    let stream = arguments.choice.apply(arguments.limits.apply(stream));
+    match arguments.objects {
+        Some(_) => stream.messages_with_bodies(Arc::new(registry)),
+        None => stream.messages(Arc::new(registry)),
+    }
 }
 
 /// Prints each message when it is complete.
@@ -122,9 +149,11 @@ async fn print(
     stream: Messages<FiveTupleKey>,
     arguments: &Arguments,
     output: &Output,
+    objects: Option<&mut Objects>,
 ) -> Result<(), conversation::Error> {
     let mut lines = Lines::new(arguments.input.clock());
     let mut count = 0;
+    let objects = RefCell::new(objects);
     let mut open: HashMap<FlowNumber, Talk> = HashMap::new();
     let event = |_: &mut _, event: MessageEvent<Message>| match event {
         MessageEvent::Started { id, key, initiator, .. } => {
@@ -133,7 +162,7 @@ async fn print(
         }
         MessageEvent::Message { id, message, timestamp, .. } => {
             let Some(talk) = open.get(&id) else { return };
-            if !arguments.shows(message.protocol()) {
+            if arguments.quiet || !arguments.shows(message.protocol()) {
                 return;
             }
             let width = output.width();
@@ -144,10 +173,24 @@ async fn print(
         }
         MessageEvent::Ended { id, .. } => {
             open.remove(&id);
+            if let Some(objects) = &mut *objects.borrow_mut() {
+                objects.ended(id);
+            }
+        }
+        MessageEvent::Body { id, side, number, part, timestamp, .. } => {
+            if let (Some(objects), Some(talk)) = (&mut *objects.borrow_mut(), open.get(&id)) {
+                objects.part(talk, (id, side, number), part, timestamp);
+            }
+        }
+        MessageEvent::Lagged { .. } => {
+            if let Some(objects) = &mut *objects.borrow_mut() {
+                objects.lagged();
+            }
         }
         _ => {}
     };
-    Running::drive(output, stream, || false, event, || {}).await
+    let has_failed = || objects.borrow().as_ref().is_some_and(|objects| objects.has_failed());
+    Running::drive(output, stream, has_failed, event, || {}).await
 }
 
 impl Arguments {

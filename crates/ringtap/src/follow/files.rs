@@ -47,10 +47,16 @@ pub(crate) struct Folder {
 /// may have open files.
 #[derive(Debug)]
 pub(super) struct Files {
-    folder: Rc<Folder>,
     /// By side.
-    names: [String; 2],
-    states: [State; 2],
+    files: [OneFile; 2],
+}
+
+/// A file of a folder, made at its first byte. It is open only while something is written.
+#[derive(Debug)]
+pub(crate) struct OneFile {
+    folder: Rc<Folder>,
+    name: String,
+    state: State,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +72,15 @@ impl Folder {
     /// Makes it where it is not there yet. One that has files of an earlier run is refused, or rid
     /// of them.
     pub(crate) fn create(path: &Path, overwrite: bool) -> Result<Self, Error> {
+        Self::create_for(path, overwrite, is_ours)
+    }
+
+    /// Makes it where it is not there yet. `is_ours` recognizes the names of an earlier run.
+    pub(crate) fn create_for(
+        path: &Path,
+        overwrite: bool,
+        is_ours: impl Fn(&str) -> bool,
+    ) -> Result<Self, Error> {
         let failed = |source| Error::Write { path: path.to_owned(), source };
         let named = |extension: &OsStr| CAPTURES.iter().any(|known| extension == *known);
         let is_named_so = path.extension().is_some_and(named) || path.as_os_str() == "-";
@@ -80,7 +95,7 @@ impl Folder {
             .map_err(failed)?;
         for entry in fs::read_dir(path).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
-            if !name.to_str().is_some_and(is_ours) {
+            if !name.to_str().is_some_and(&is_ours) {
                 continue;
             }
             if !overwrite {
@@ -100,15 +115,20 @@ impl Folder {
             let (from, to) = talk.ends(side);
             format!("{:06}-{}-{}", talk.number, name(from), name(to))
         });
-        Files { folder: Rc::clone(self), names, states: [State::New; 2] }
+        Files { files: names.map(|name| self.file(name)) }
     }
 
-    pub(super) fn has_failed(&self) -> bool {
+    /// A file of this name, which must not be there when its first byte is written.
+    pub(crate) fn file(self: &Rc<Self>, name: String) -> OneFile {
+        OneFile { folder: Rc::clone(self), name, state: State::New }
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
         self.error.borrow().is_some()
     }
 
     /// Returns the first error.
-    pub(super) fn finish(&self) -> Result<(), Error> {
+    pub(crate) fn finish(&self) -> Result<(), Error> {
         match (self.error.borrow_mut().take(), self.given_up.get()) {
             (Some(error), _) => Err(error),
             (None, 0) => Ok(()),
@@ -131,9 +151,20 @@ impl Folder {
     }
 }
 
-impl Files {
-    fn write(&mut self, side: FlowSide, bytes: &[u8], offset: u64) {
-        let (name, state) = (&self.names[side as usize], &mut self.states[side as usize]);
+impl OneFile {
+    /// The name, if the file was made.
+    pub(crate) fn made(&self) -> Option<&str> {
+        (!matches!(self.state, State::New)).then_some(&self.name)
+    }
+
+    /// Returns `true` if a write has failed. The folder counts such files.
+    pub(crate) const fn is_given_up(&self) -> bool {
+        matches!(self.state, State::GivenUp)
+    }
+
+    /// Writes bytes at an offset. Errors are kept by the folder.
+    pub(crate) fn write(&mut self, bytes: &[u8], offset: u64) {
+        let (name, state) = (&self.name, &mut self.state);
         if self.folder.has_failed() || matches!(state, State::GivenUp) {
             return;
         }
@@ -195,17 +226,17 @@ impl State {
 
 impl View for Files {
     fn bytes(&self) -> usize {
-        let names: usize = self.names.iter().map(|name| name.capacity() + MALLOC).sum();
+        let names: usize = self.files.iter().map(|file| file.name.capacity() + MALLOC).sum();
         size_of::<Self>() + names
     }
 
     fn chunk(&mut self, chunk: &Chunk) {
         match chunk {
-            Chunk::Initiator(data) => self.write(FlowSide::Initiator, data, data.offset()),
-            Chunk::Responder(data) => self.write(FlowSide::Responder, data, data.offset()),
+            Chunk::Initiator(data) => self.files[0].write(data, data.offset()),
+            Chunk::Responder(data) => self.files[1].write(data, data.offset()),
             // What came late fills its hole after all; what lies before the beginning has no place.
             Chunk::Late { side, data, .. } if data.offset().cast_signed() >= 0 => {
-                self.write(*side, data, data.offset());
+                self.files[*side as usize].write(data, data.offset());
             }
             _ => {}
         }

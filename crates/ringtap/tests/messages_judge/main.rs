@@ -22,6 +22,7 @@
 //! nothing on a port that it takes for another protocol's. [`EXPLAINED`] has the others, except in
 //! files with messages of the same kind that are not judged.
 
+mod objects;
 mod ours;
 mod tshark;
 
@@ -119,12 +120,16 @@ fn messages_are_those_of_tshark() {
 
 /// The files in which the index has a protocol whose messages are compared.
 fn files(corpus: &Path) -> Vec<String> {
+    files_with(corpus, &["http", "dns", "mdns", "llmnr", "tls", "quic"])
+}
+
+/// The files in which the index has one of these protocols.
+fn files_with(corpus: &Path, known: &[&str]) -> Vec<String> {
     let index = std::fs::read_to_string(corpus.join("INDEX.tsv")).expect("the corpus has an index");
     let mut lines = index.lines().map(|line| line.split('\t').collect::<Vec<_>>());
     let columns = lines.next().expect("the index has a header");
     let column = |name| columns.iter().position(|column| *column == name).expect("a column");
     let (file, protocols) = (column("file"), column("protocols"));
-    let known = ["http", "dns", "mdns", "llmnr", "tls", "quic"];
     let wanted = lines.filter(|line| line[protocols].split(',').any(|name| known.contains(&name)));
     wanted.map(|line| line[file].to_owned()).collect()
 }
