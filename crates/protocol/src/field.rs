@@ -7,9 +7,11 @@ use crate::http1;
 use crate::message::{Content, Message};
 use crate::opening;
 use crate::quic;
+use crate::redis;
 use crate::registry::Protocol;
 use crate::tls;
 use crate::value::{Kind, Value};
+use crate::websocket;
 
 /// The description of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ enum Entry {
     Tls(&'static FieldOf<tls::Handshake>),
     Quic(&'static FieldOf<quic::Connection>),
     Opening(Protocol, &'static FieldOf<opening::Opening>),
+    Redis(&'static FieldOf<redis::Command>),
+    WebSocket(&'static FieldOf<websocket::WebSocketMessage>),
 }
 
 /// The function that passes the values of a field to another function.
@@ -103,7 +107,10 @@ impl Field {
         let openings = openings.flat_map(|(protocol, fields)| {
             fields.iter().map(move |field| Entry::Opening(protocol, field))
         });
-        http.chain(dns).chain(tls).chain(quic).chain(openings).map(Self)
+        let redis = redis::FIELDS.iter().map(Entry::Redis);
+        let websocket = websocket::FIELDS.iter().map(Entry::WebSocket);
+        let fields = http.chain(dns).chain(tls).chain(quic).chain(openings);
+        fields.chain(redis).chain(websocket).map(Self)
     }
 
     /// Returns the fields of a protocol.
@@ -120,6 +127,8 @@ impl Field {
             Entry::Tls(field) => &field.info,
             Entry::Quic(field) => &field.info,
             Entry::Opening(_, field) => &field.info,
+            Entry::Redis(field) => &field.info,
+            Entry::WebSocket(field) => &field.info,
         }
     }
 
@@ -132,6 +141,8 @@ impl Field {
             Entry::Tls(_) => Protocol::TLS,
             Entry::Quic(_) => Protocol::QUIC,
             Entry::Opening(protocol, _) => protocol,
+            Entry::Redis(_) => Protocol::REDIS,
+            Entry::WebSocket(_) => Protocol::WEBSOCKET,
         }
     }
 
@@ -143,6 +154,8 @@ impl Field {
             (Entry::Dns(field), Content::Dns(dns)) => (field.read)(dns, message, each),
             (Entry::Tls(field), Content::Tls(tls)) => (field.read)(tls, message, each),
             (Entry::Quic(field), Content::Quic(quic)) => (field.read)(quic, message, each),
+            (Entry::Redis(field), Content::Redis(redis)) => (field.read)(redis, message, each),
+            (Entry::WebSocket(field), Content::WebSocket(it)) => (field.read)(it, message, each),
             (Entry::Opening(protocol, field), Content::Opening(opening))
                 if opening.protocol == protocol =>
             {

@@ -37,6 +37,7 @@ pub use exchange::{Body, Exchange, Framing, Request, Response};
 pub(crate) use fields::FIELDS;
 pub use flags::Flags;
 pub use head::{Head, Headers};
+pub(crate) use head::{Place, Role, place_of};
 pub use parser::Parser;
 
 use crate::registry::{Protocol, StreamProtocol};

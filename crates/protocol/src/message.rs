@@ -9,10 +9,12 @@ use crate::field::Field;
 use crate::http1;
 use crate::opening;
 use crate::quic;
+use crate::redis;
 use crate::registry::Protocol;
 use crate::side::{Side, Times};
 use crate::tls;
 use crate::value::Value;
+use crate::websocket;
 
 /// A message that a parser found: usually a question and its answer.
 #[derive(Clone, Debug)]
@@ -33,7 +35,7 @@ pub struct Message {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Content {
-    /// A request of HTTP/1 and its response.
+    /// A request of HTTP/1 or HTTP/2 and its response.
     Http(Box<http1::Exchange>),
     /// A query of DNS and its response, or one of them alone.
     Dns(Box<dns::Exchange>),
@@ -43,6 +45,10 @@ pub enum Content {
     Quic(Box<quic::Connection>),
     /// The first exchange of a connection of SMTP, SSH, PostgreSQL and others.
     Opening(Box<opening::Opening>),
+    /// A command of Redis and its reply.
+    Redis(Box<redis::Command>),
+    /// A message of WebSocket.
+    WebSocket(Box<websocket::WebSocketMessage>),
     /// A message of a protocol that the program brought itself.
     Custom(Arc<dyn CustomMessage>),
     /// The parser lost its place in the stream of a side.
@@ -104,6 +110,8 @@ impl Message {
             Content::Tls(_) => Protocol::TLS,
             Content::Quic(_) => Protocol::QUIC,
             Content::Opening(opening) => opening.protocol,
+            Content::Redis(_) => Protocol::REDIS,
+            Content::WebSocket(_) => Protocol::WEBSOCKET,
             Content::Custom(message) => message.protocol(),
             Content::Lost(lost) => lost.protocol,
         }

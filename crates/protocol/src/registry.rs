@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use crate::dns;
 use crate::http1;
+use crate::http2;
 use crate::identify::{Prefix, Verdict};
 use crate::opening;
 use crate::parser::{DatagramParser, StreamParser};
 use crate::quic;
+use crate::redis;
 use crate::tls;
+use crate::websocket;
 
 /// The name of a protocol: lower case, as it begins the names of its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +21,10 @@ pub struct Protocol(&'static str);
 impl Protocol {
     /// HTTP.
     pub const HTTP: Self = Self("http");
+    /// HTTP/2, whose messages are of the protocol [`HTTP`](Self::HTTP).
+    pub const HTTP2: Self = Self("http2");
+    /// WebSocket.
+    pub const WEBSOCKET: Self = Self("websocket");
     /// TLS.
     pub const TLS: Self = Self("tls");
     /// DNS.
@@ -36,6 +43,8 @@ impl Protocol {
     pub const SSH: Self = Self("ssh");
     /// PostgreSQL.
     pub const POSTGRESQL: Self = Self("postgresql");
+    /// Redis.
+    pub const REDIS: Self = Self("redis");
     /// MySQL and MariaDB.
     pub const MYSQL: Self = Self("mysql");
 
@@ -225,8 +234,11 @@ impl Default for Registry {
     fn default() -> Self {
         let streams = Self::empty()
             .stream(http1::protocol(http1::Limits::default()))
+            .stream(http2::protocol(http2::Limits::default()))
             .stream(tls::protocol())
-            .stream(dns::stream_protocol());
+            .stream(dns::stream_protocol())
+            .stream(websocket::protocol())
+            .stream(redis::protocol());
         opening::protocols()
             .into_iter()
             .fold(streams, Self::stream)

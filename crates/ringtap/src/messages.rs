@@ -131,10 +131,14 @@ where
 {
     let mut registry = Registry::default();
     if !arguments.proto.is_empty() {
-        // TLS may begin within another protocol, whose own messages are not shown then.
-        let tls = arguments.proto.contains(&Protocol::TLS);
-        registry
-            .retain(|protocol| arguments.proto.contains(&protocol) || tls && protocol.starts_tls());
+        let wants = |protocol| arguments.proto.contains(&protocol);
+        // TLS may begin within another protocol, whose own messages are not shown then. Messages of
+        // HTTP/2 are of HTTP.
+        registry.retain(|protocol| {
+            wants(protocol)
+                || wants(Protocol::TLS) && protocol.starts_tls()
+                || wants(Protocol::HTTP) && protocol == Protocol::HTTP2
+        });
     }
     let stream = stream.table(|table| arguments.hosts.apply(table).header_fields(false));
     let stream = arguments.choice.apply(arguments.limits.apply(stream));

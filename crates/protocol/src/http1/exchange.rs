@@ -4,8 +4,9 @@ use super::flags::Flags;
 use super::head::{Head, Headers, Role};
 use crate::body_head::BodyHead;
 use crate::coding::Coding;
+use crate::http2::Details;
 
-/// A request and its response.
+/// A request and its response, of HTTP/1 or HTTP/2.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Exchange {
@@ -17,22 +18,24 @@ pub struct Exchange {
     pub interim: Vec<u16>,
     /// Unusual properties.
     pub flags: Flags,
+    /// The stream of HTTP/2 that the exchange was; `None` for HTTP/1.
+    pub http2: Option<Box<Details>>,
 }
 
 /// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    pub(super) head: Head,
-    pub(super) body: Body,
-    pub(super) number: u64,
+    pub(crate) head: Head,
+    pub(crate) body: Body,
+    pub(crate) number: u64,
 }
 
 /// A response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
-    pub(super) head: Head,
-    pub(super) body: Body,
-    pub(super) number: u64,
+    pub(crate) head: Head,
+    pub(crate) body: Body,
+    pub(crate) number: u64,
 }
 
 /// The known facts about a body. Its bytes go to [`MessageSink::body`](crate::MessageSink::body).
@@ -63,6 +66,8 @@ pub enum Framing {
     Chunked,
     /// The end of the connection.
     Close,
+    /// The flag END_STREAM of a frame of HTTP/2.
+    Frames,
     /// It is not known, since the lengths are invalid or contradict each other.
     Unknown,
 }
@@ -70,17 +75,18 @@ pub enum Framing {
 impl Exchange {
     /// The bytes of memory that the exchange takes.
     pub(crate) fn memory(&self) -> usize {
-        let Self { request, response, interim, .. } = self;
+        let Self { request, response, interim, http2, .. } = self;
         let request = request.as_ref().map_or(0, |it| it.head.memory() + it.body.trailers.memory());
         let response =
             response.as_ref().map_or(0, |it| it.head.memory() + it.body.trailers.memory());
-        size_of::<Self>() + request + response + interim.capacity() * size_of::<u16>()
+        let http2 = http2.as_ref().map_or(0, |_| size_of::<Details>());
+        size_of::<Self>() + request + response + interim.capacity() * size_of::<u16>() + http2
     }
 }
 
 impl Exchange {
     /// The facts about the body of the request or the response.
-    pub(super) fn body_head(&self, role: Role) -> Option<BodyHead> {
+    pub(crate) fn body_head(&self, role: Role) -> Option<BodyHead> {
         let request = self.request.as_ref();
         let (headers, body) = match role {
             Role::Request => request.map(|it| (it.headers(), it.body()))?,
@@ -104,7 +110,7 @@ impl Exchange {
 }
 
 impl Request {
-    /// The method, as it was sent.
+    /// The method, as it was sent; empty if it is not known, in HTTP/2 after lost bytes.
     #[must_use]
     pub fn method(&self) -> &[u8] {
         self.head.first()
@@ -133,14 +139,23 @@ impl Request {
     }
 
     /// The host that is asked, with its port if one was sent: that of an absolute target, or else
-    /// the field `Host` (RFC 9112, 3.2.2).
+    /// the field `Host` (RFC 9112, 3.2.2); in HTTP/2 `:authority` (RFC 9113, 8.3.1).
     #[must_use]
     pub fn host(&self) -> Option<&[u8]> {
+        if let Some(authority) = self.head.authority() {
+            return Some(authority);
+        }
         match self.authority() {
             Some((authority, _)) => Some(authority),
             None if self.method() == b"CONNECT" => Some(self.target()),
             None => self.head.headers().get("host"),
         }
+    }
+
+    /// The version: `1.0`, `1.1` or `2`.
+    #[must_use]
+    pub fn version(&self) -> &'static str {
+        self.head.version()
     }
 
     /// The minor version: 0 or 1.
@@ -192,7 +207,7 @@ impl Request {
 }
 
 impl Response {
-    /// The status code, 0 to 999.
+    /// The status code, 0 to 999; 0 if it is not known, in HTTP/2 after lost bytes.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.head.first().iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'))
@@ -202,6 +217,12 @@ impl Response {
     #[must_use]
     pub fn reason(&self) -> &[u8] {
         self.head.second()
+    }
+
+    /// The version: `1.0`, `1.1` or `2`.
+    #[must_use]
+    pub fn version(&self) -> &'static str {
+        self.head.version()
     }
 
     /// The minor version: 0 or 1.
@@ -231,7 +252,7 @@ impl Response {
 }
 
 impl Body {
-    pub(super) fn new(framing: Framing) -> Self {
+    pub(crate) fn new(framing: Framing) -> Self {
         let complete = framing == Framing::None;
         Self { framing, captured: 0, missing: 0, complete, trailers: Headers::default() }
     }

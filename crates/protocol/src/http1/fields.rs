@@ -3,6 +3,7 @@
 use super::exchange::{Exchange, Request, Response};
 use super::head::Headers;
 use crate::field::FieldOf;
+use crate::http2::Details;
 use crate::message::Message;
 use crate::value::{Kind, Value};
 
@@ -24,8 +25,19 @@ fn response(
     }
 }
 
+fn details(exchange: &Exchange, each: Each<'_>, read: impl FnOnce(&Details) -> Option<Value<'_>>) {
+    if let Some(value) = exchange.http2.as_deref().and_then(read) {
+        each(value);
+    }
+}
+
 fn header<'a>(headers: &'a Headers, name: &str) -> Option<Value<'a>> {
     headers.get(name).map(Value::text)
+}
+
+/// Text that is known.
+fn known(text: &[u8]) -> Option<Value<'_>> {
+    Some(Value::text(text)).filter(|_| !text.is_empty())
 }
 
 fn lines(headers: &Headers, each: Each<'_>) {
@@ -64,7 +76,8 @@ macro_rules! of_response {
 
 pub(crate) static FIELDS: &[FieldOf<Exchange>] = &[
     field("http.method", Kind::Text, "Method of the request.", |http, _, each| {
-        request(http, each, |request| Some(Value::text(request.method())));
+        // It is not known where bytes of HTTP/2 are missing.
+        request(http, each, |request| known(request.method()));
     })
     .alias(&["http.request.method"]),
     field(
@@ -76,7 +89,7 @@ pub(crate) static FIELDS: &[FieldOf<Exchange>] = &[
         },
     ),
     field("http.path", Kind::Text, "Path of the target, without query.", |http, _, each| {
-        request(http, each, |request| Some(Value::text(request.path())));
+        request(http, each, |request| known(request.path()));
     })
     .alias(&["http.request.uri.path"]),
     field("http.query", Kind::Text, "Query of the target.", |http, _, each| {
@@ -84,7 +97,7 @@ pub(crate) static FIELDS: &[FieldOf<Exchange>] = &[
     })
     .alias(&["http.request.uri.query"]),
     field("http.uri", Kind::Text, "Target of the request as it was sent.", |http, _, each| {
-        request(http, each, |request| Some(Value::text(request.target())));
+        request(http, each, |request| known(request.target()));
     })
     .alias(&["http.request.uri"]),
     field(
@@ -92,15 +105,17 @@ pub(crate) static FIELDS: &[FieldOf<Exchange>] = &[
         Kind::Text,
         "Version of the request, or else of the response.",
         |http, _, each| {
-            let request = http.request.as_ref().map(Request::minor_version);
-            let response = || http.response.as_ref().map(Response::minor_version);
-            if let Some(minor) = request.or_else(response) {
-                each(if minor == 0 { "1.0".into() } else { "1.1".into() });
+            let request = http.request.as_ref().map(Request::version);
+            let response = || http.response.as_ref().map(Response::version);
+            if let Some(version) = request.or_else(response) {
+                each(version.into());
             }
         },
     ),
     field("http.status", Kind::Number, "Status code of the response.", |http, _, each| {
-        response(http, each, |response| Some(response.status().into()));
+        response(http, each, |response| {
+            Some(response.status().into()).filter(|_| !response.head.first().is_empty())
+        });
     })
     .alias(&["http.response.code"]),
     field("http.reason", Kind::Text, "Reason phrase of the response.", |http, _, each| {
@@ -167,6 +182,51 @@ pub(crate) static FIELDS: &[FieldOf<Exchange>] = &[
         http.flags.names().for_each(|name| each(name.into()));
     })
     .many(),
+    field("http.stream", Kind::Number, "Number of the stream, in HTTP/2.", |http, _, each| {
+        details(http, each, |it| Some(it.stream.into()));
+    })
+    .alias(&["http2.streamid"]),
+    field(
+        "http.reset",
+        Kind::Number,
+        "Error code that ended the stream, in HTTP/2.",
+        |http, _, each| details(http, each, |it| Some(it.reset?.into())),
+    ),
+    field(
+        "http.pushed",
+        Kind::Bool,
+        "The server promised the response without a request, in HTTP/2.",
+        |http, _, each| details(http, each, |it| Some(it.pushed.into())),
+    ),
+    field("http.grpc_status", Kind::Number, "Status code of a call of gRPC.", |http, _, each| {
+        details(http, each, |it| Some(it.grpc.as_ref()?.status?.into()));
+    })
+    .alias(&["grpc.status_code"]),
+    field(
+        "http.grpc_message",
+        Kind::Text,
+        "Message of the status, percent-encoded.",
+        |http, _, each| {
+            details(http, each, |it| Some(Value::text(it.grpc.as_ref()?.message.as_ref()?)));
+        },
+    )
+    .alias(&["grpc.status_message"]),
+    field(
+        "http.grpc_request_messages",
+        Kind::Number,
+        "Messages of gRPC from the client.",
+        |http, _, each| {
+            details(http, each, |it| Some(it.grpc.as_ref()?.request_messages?.into()));
+        },
+    ),
+    field(
+        "http.grpc_response_messages",
+        Kind::Number,
+        "Messages of gRPC from the server.",
+        |http, _, each| {
+            details(http, each, |it| Some(it.grpc.as_ref()?.response_messages?.into()));
+        },
+    ),
     field(
         "http.request_header",
         Kind::Text,

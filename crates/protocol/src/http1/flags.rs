@@ -57,6 +57,11 @@ flags! {
     UNCERTAIN_PAIR = 16, "uncertain-pair";
     /// A header section whose end was not captured, or did not come.
     INCOMPLETE_HEAD = 17, "incomplete-head";
+    /// A header section beyond the limit: further fields are left out.
+    LONG_HEAD = 18, "long-head";
+    /// Fields of HTTP/2 that refer to bytes that were not captured, or that are not kept. They are
+    /// left out (RFC 7541, 2.3.2).
+    UNKNOWN_FIELDS = 19, "unknown-fields";
 }
 
 impl Flags {

@@ -19,7 +19,10 @@ pub struct Head {
     first: Place,
     /// Target or reason.
     second: Place,
-    minor_version: u8,
+    /// In tenths: 10, 11 or 20.
+    version: u8,
+    /// HTTP/2: the host, apart from the header fields.
+    authority: Option<Place>,
     headers: Headers,
 }
 
@@ -31,11 +34,11 @@ pub struct Headers {
 }
 
 /// A range of a head's bytes, which are fewer than 4 GiB.
-pub(super) type Place = (u32, u32);
+pub(crate) type Place = (u32, u32);
 
 /// The kind of message that a head begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     Request,
     Response,
 }
@@ -106,11 +109,29 @@ impl Head {
         };
         let fields = headers.iter().map(|field| (place(field.name.as_bytes()), place(field.value)));
         let headers = Headers { fields: fields.collect(), bytes: bytes.into() };
-        Ok(Self { first, second, minor_version, headers })
+        Ok(Self::new(first, second, 10 + minor_version, headers))
     }
 
-    pub(super) fn new(first: Place, second: Place, minor_version: u8, headers: Headers) -> Self {
-        Self { first, second, minor_version, headers }
+    /// Creates a head. `version` is in tenths.
+    pub(crate) fn new(first: Place, second: Place, version: u8, headers: Headers) -> Self {
+        Self { first, second, version, authority: None, headers }
+    }
+
+    pub(crate) fn with_authority(mut self, authority: Option<Place>) -> Self {
+        self.authority = authority;
+        self
+    }
+
+    pub(super) fn authority(&self) -> Option<&[u8]> {
+        self.authority.map(|place| self.headers.at(place))
+    }
+
+    pub(super) const fn version(&self) -> &'static str {
+        match self.version {
+            10 => "1.0",
+            11 => "1.1",
+            _ => "2",
+        }
     }
 
     pub(super) fn first(&self) -> &[u8] {
@@ -122,7 +143,7 @@ impl Head {
     }
 
     pub(super) const fn minor_version(&self) -> u8 {
-        self.minor_version
+        self.version % 10
     }
 
     pub(super) const fn headers(&self) -> &Headers {
@@ -135,7 +156,7 @@ impl Head {
 }
 
 impl Headers {
-    pub(super) fn new(bytes: Vec<u8>, fields: Vec<(Place, Place)>) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>, fields: Vec<(Place, Place)>) -> Self {
         Self { bytes: bytes.into(), fields: fields.into() }
     }
 
@@ -200,7 +221,7 @@ impl fmt::Debug for Head {
         f.debug_struct("Head")
             .field("first", &first)
             .field("second", &second)
-            .field("minor_version", &self.minor_version)
+            .field("version", &self.version)
             .field("headers", &self.headers)
             .finish()
     }
@@ -213,7 +234,7 @@ impl fmt::Debug for Headers {
     }
 }
 
-pub(super) fn place_of(range: Range<usize>) -> Place {
+pub(crate) fn place_of(range: Range<usize>) -> Place {
     (range.start as u32, range.end as u32)
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Lane {
     pub(super) position: u64,
     /// Messages so far.
     pub(super) messages: u64,
+    /// The body in progress was announced to the sink.
+    pub(super) announced: bool,
     /// The side has sent its FIN.
     pub(super) finished: bool,
 }
@@ -72,6 +74,7 @@ impl Lane {
             span: None,
             position: 0,
             messages: 0,
+            announced: false,
             finished: false,
         }
     }

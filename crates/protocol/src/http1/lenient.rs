@@ -14,7 +14,7 @@ pub(super) fn head(bytes: &[u8], role: Role, limits: &Limits) -> Result<(Head, F
         flags |= Flags::BARE_LF;
     }
     let (headers, more) = fields(bytes, end + 1, limits)?;
-    Ok((Head::new(line.first, line.second, line.minor_version, headers), flags | more))
+    Ok((Head::new(line.first, line.second, 10 + line.minor_version, headers), flags | more))
 }
 
 /// Reads a trailer section whose last line is empty.

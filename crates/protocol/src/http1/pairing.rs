@@ -8,6 +8,7 @@ use super::head::{Head, Role};
 use super::{Limits, body};
 use crate::message::{Content, Message};
 use crate::parser::{MessageSink, Next};
+use crate::registry::Protocol;
 use crate::side::{Side, Span, Times};
 
 /// Interim responses of an exchange whose status codes are kept.
@@ -464,8 +465,9 @@ fn kind_of(head: &Head) -> Kind {
 fn upgrade(response: &Response) -> Next {
     match response.headers().get("upgrade") {
         Some(name) if name.eq_ignore_ascii_case(b"websocket") => {
-            Next::Protocol(crate::registry::Protocol::custom("websocket"))
+            Next::Protocol(Protocol::WEBSOCKET)
         }
+        Some(name) if name.eq_ignore_ascii_case(b"h2c") => Next::Protocol(Protocol::HTTP2),
         _ => Next::Identify,
     }
 }

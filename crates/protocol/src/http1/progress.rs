@@ -103,6 +103,7 @@ impl Parser {
         match step {
             Step::Data(_) => {
                 if sink.wants_bodies() {
+                    self.announce_body(side, sink);
                     sink.body(BodyPiece::Data { side, message, bytes: &bytes[..used] });
                 }
                 if done {
@@ -126,6 +127,7 @@ impl Parser {
             body.missing = body.missing.saturating_add(len);
         }
         if sink.wants_bodies() {
+            self.announce_body(side, sink);
             sink.body(BodyPiece::Gap { side, message, len });
         }
     }
@@ -220,10 +222,22 @@ impl Parser {
         self.lanes[side as usize].state = state;
     }
 
-    /// Reports the end of a side's body, if one is in progress.
-    fn end_body(&self, side: Side, complete: bool, sink: &mut dyn MessageSink) {
-        let lane = &self.lanes[side as usize];
-        if matches!(lane.state, State::Body(_) | State::Trailers) && sink.wants_bodies() {
+    /// Reports the beginning of a side's body before its first bytes.
+    fn announce_body(&mut self, side: Side, sink: &mut dyn MessageSink) {
+        let Some(role) = self.role(side) else { return };
+        let lane = &mut self.lanes[side as usize];
+        if !std::mem::replace(&mut lane.announced, true)
+            && let Some(head) = self.pairing.current(role).and_then(|it| it.body_head(role))
+        {
+            let message = lane.messages.saturating_sub(1);
+            sink.body(BodyPiece::Begin { side, message, head: &head });
+        }
+    }
+
+    /// Reports the end of a side's body, if one was announced.
+    fn end_body(&mut self, side: Side, complete: bool, sink: &mut dyn MessageSink) {
+        let lane = &mut self.lanes[side as usize];
+        if std::mem::take(&mut lane.announced) {
             let message = lane.messages.saturating_sub(1);
             sink.body(BodyPiece::End { side, message, complete });
         }
@@ -328,14 +342,7 @@ impl Parser {
             return Ok(());
         }
         match Reader::new(framing) {
-            Some(reader) => {
-                self.lanes[side as usize].state = State::Body(reader);
-                if sink.wants_bodies()
-                    && let Some(head) = self.pairing.current(role).and_then(|it| it.body_head(role))
-                {
-                    sink.body(BodyPiece::Begin { side, message: number, head: &head });
-                }
-            }
+            Some(reader) => self.lanes[side as usize].state = State::Body(reader),
             None if framing == Framing::Unknown => return Err(LostCause::Ambiguous),
             None => self.done(side, true, sink),
         }

@@ -69,8 +69,11 @@ impl Lines {
 fn exchange(text: &mut String, message: &Message, http: &Exchange) {
     let request = http.request.as_ref();
     let response = http.response.as_ref();
-    let method = request.map_or("-".into(), |request| String::from_utf8_lossy(request.method()));
-    let status = response.map_or("-".into(), |response| response.status().to_string());
+    // In HTTP/2 both may be unknown though the rest is known.
+    let method = request.map(|request| request.method()).filter(|method| !method.is_empty());
+    let method = method.map_or("-".into(), String::from_utf8_lossy);
+    let status = response.map(|response| response.status()).filter(|status| *status != 0);
+    let status = status.map_or("-".into(), |status| status.to_string());
     let latency = message.latency().map_or("-".into(), duration);
     let sent = request.map_or("-".into(), |request| size(request.body().len()));
     let received = response.map_or("-".into(), |response| size(response.body().len()));
