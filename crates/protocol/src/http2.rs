@@ -1,9 +1,10 @@
 //! HTTP/2 ([RFC 9113](https://www.rfc-editor.org/rfc/rfc9113)): with prior knowledge, after an
 //! upgrade of HTTP/1 (`h2c`), and in plaintext that was made of TLS.
 //!
-//! Each stream is reported as an [`Exchange`](crate::http1::Exchange), like a request of HTTP/1 with
-//! its response, when both directions are over, when it was reset, or at the end of the connection.
-//! [`Details`] has what only HTTP/2 knows, and the outcome of a call of gRPC.
+//! Each stream is reported as an [`Exchange`](crate::http1::Exchange), like a request of HTTP/1
+//! with its response. It is reported when both directions are over, when it was reset, or at the
+//! end of the connection. [`Details`] has what only HTTP/2 knows, and the outcome of a call of
+//! gRPC.
 //!
 //! A connection is recognized by its first bytes. One that was captured from the middle on is not.
 //! After an upgrade, the request is reported with the response 101, and the response on stream 1

@@ -5,8 +5,8 @@
 //! type and the text of an error. The arguments of `AUTH` and `HELLO` are not kept. Commands that a
 //! person types without the array form are not recognized.
 //!
-//! After `SUBSCRIBE`, `MONITOR` and related commands the server sends without being asked: from then
-//! on commands are reported without replies.
+//! After `SUBSCRIBE`, `MONITOR` and related commands the server sends without being asked: from
+//! then on commands are reported without replies.
 //!
 //! If bytes are missing, the parser loses its place unless they are within a string, and searches
 //! for the next command, or for the next line that may begin a reply.

@@ -1,5 +1,6 @@
 //! `ringtap messages`: one line for each request with its response.
 
+mod har;
 mod json;
 mod line;
 mod objects;
@@ -15,6 +16,7 @@ use flow::{Endpoint, FiveTuple, FiveTupleKey, Orientation, Scope};
 use protocol::{Message, Protocol, Registry};
 use ring_core::PacketSource;
 
+use self::har::Har;
 use self::line::Lines;
 use self::objects::Objects;
 use crate::Error;
@@ -72,6 +74,8 @@ enum Format {
     Text,
     /// One JSON object for each message.
     Json,
+    /// One archive (HAR 1.2) of all requests of HTTP with their responses. Bodies are not in it.
+    Har,
 }
 
 /// A conversation that goes on.
@@ -142,9 +146,10 @@ where
     }
     let stream = stream.table(|table| arguments.hosts.apply(table).header_fields(false));
     let stream = arguments.choice.apply(arguments.limits.apply(stream));
-    match arguments.objects {
-        Some(_) => stream.messages_with_bodies(Arc::new(registry)),
-        None => stream.messages(Arc::new(registry)),
+    if arguments.objects.is_some() || arguments.output == Format::Har {
+        stream.messages_with_bodies(Arc::new(registry))
+    } else {
+        stream.messages(Arc::new(registry))
     }
 }
 
@@ -158,6 +163,10 @@ async fn print(
     let mut lines = Lines::new(arguments.input.clock());
     let mut count = 0;
     let objects = RefCell::new(objects);
+    let mut har = (arguments.output == Format::Har).then(Har::default);
+    if har.is_some() {
+        output.write(|w| Har::begin(w));
+    }
     let mut open: HashMap<FlowNumber, Talk> = HashMap::new();
     let event = |_: &mut _, event: MessageEvent<Message>| match event {
         MessageEvent::Started { id, key, initiator, .. } => {
@@ -173,20 +182,32 @@ async fn print(
             output.write(|w| match arguments.output {
                 Format::Text => lines.print(w, width, talk, &message, timestamp),
                 Format::Json => json::print(w, talk, &message, timestamp),
+                Format::Har => {
+                    har.as_mut().map_or(Ok(()), |har| har.print(w, id, talk, &message, timestamp))
+                }
             });
         }
         MessageEvent::Ended { id, .. } => {
             open.remove(&id);
+            if let Some(har) = &mut har {
+                har.ended(id);
+            }
             if let Some(objects) = &mut *objects.borrow_mut() {
                 objects.ended(id);
             }
         }
         MessageEvent::Body { id, side, number, part, timestamp, .. } => {
+            if let Some(har) = &mut har {
+                har.part(id, side, number, part.clone());
+            }
             if let (Some(objects), Some(talk)) = (&mut *objects.borrow_mut(), open.get(&id)) {
                 objects.part(talk, (id, side, number), part, timestamp);
             }
         }
         MessageEvent::Lagged { .. } => {
+            if let Some(har) = &mut har {
+                har.lagged();
+            }
             if let Some(objects) = &mut *objects.borrow_mut() {
                 objects.lagged();
             }
@@ -194,7 +215,12 @@ async fn print(
         _ => {}
     };
     let has_failed = || objects.borrow().as_ref().is_some_and(|objects| objects.has_failed());
-    Running::drive(output, stream, has_failed, event, || {}).await
+    let result = Running::drive(output, stream, has_failed, event, || {}).await;
+    if let Some(har) = har {
+        output.write(|w| Har::end(w));
+        har.report();
+    }
+    result
 }
 
 impl Arguments {

@@ -25,7 +25,7 @@ fn frame(first: u8, key: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What permessage-deflate sends: without the end of the flush.
+/// A message of permessage-deflate: without the end of the flush.
 fn deflated(text: &[u8]) -> Vec<u8> {
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(text).expect("memory");
