@@ -390,7 +390,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
             && direction.offset(direction.fin) <= direction.next.cast_signed()
     }
 
-    fn first_pending(&self) -> Option<u64> {
+    pub(super) fn first_pending(&self) -> Option<u64> {
         if self.direction.flags.has(F::PENDING) { self.reassembly()?.pending.first() } else { None }
     }
 

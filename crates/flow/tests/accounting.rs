@@ -74,3 +74,15 @@ fn a_segment_that_ends_its_flow_by_what_it_settles_is_not_held_back() {
         3, 64, 0, 32, 0, 0, 160, 1, 108,
     ]);
 }
+
+/// A segment waits before the place, a turn of the sequence space further, of a group that is
+/// placed inside a missing stretch.
+#[test]
+fn what_waits_inside_a_stretch_that_turns_is_not_left_behind() {
+    accounting::check(&[
+        218, 0, 0, 160, 1, 0, 64, 2, 168, 0, 0, 0, 43, 0, 181, 12, 52, 0, 0, 64, 0, 19, 0, 0, 0,
+        147, 0, 0, 0, 108, 0, 237, 0, 84, 0, 83, 0, 12, 7, 96, 0, 0, 17, 0, 43, 139, 0, 52, 212, 0,
+        47, 1, 0, 0, 2, 52, 0, 0, 64, 1, 64, 1, 64, 0, 81, 0, 30, 1, 6, 160, 0, 0, 88, 0, 192, 0,
+        108, 0, 44, 0, 0, 0, 72, 1, 0, 192, 0, 0, 0, 0, 0, 0,
+    ]);
+}

@@ -279,7 +279,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     }
 
     /// Gives up the holes before pending bytes that lie before an offset.
-    fn give_up_before(&mut self, end: u64, cause: GapCause) {
+    pub(super) fn give_up_before(&mut self, end: u64, cause: GapCause) {
         while self.first_pending().is_some_and(|first| first < end) && self.give_up_hole(end, cause)
         {
         }

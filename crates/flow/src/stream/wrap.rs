@@ -96,16 +96,27 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
         wrapped: bool,
         cause: GapCause,
     ) {
+        let (mut len, mut estimated) = self.distance_to(sequence, silence, wrapped);
+        let end = self.direction.next.saturating_add(len);
+        if self.first_pending().is_some_and(|first| first < end) {
+            // It lies inside the stretch that is skipped, before a turn of the sequence space.
+            self.give_up_before(end, cause);
+            (len, estimated) = self.distance_to(sequence, silence, wrapped);
+        }
+        if len > 0 {
+            self.gap(Gap { estimated, ..Gap::new(self.direction.next, len, cause) });
+        }
+    }
+
+    /// The length of what is missing before a sequence number, and whether it is a guess.
+    fn distance_to(&self, sequence: u32, silence: (u64, u64), wrapped: bool) -> (u64, bool) {
         let start = self.direction.offset(sequence);
-        let (len, estimated) = if wrapped || self.is_implausible(start) {
+        if wrapped || self.is_implausible(start) {
             let least = u64::from(sequence.wrapping_sub(self.direction.expected()));
             self.outage(least, silence)
         } else {
             // Holes that were given up meanwhile have brought the stream within reach of it.
             ((start - self.direction.next.cast_signed()).max(0).cast_unsigned(), false)
-        };
-        if len > 0 {
-            self.gap(Gap { estimated, ..Gap::new(self.direction.next, len, cause) });
         }
     }
 
