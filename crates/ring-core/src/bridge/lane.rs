@@ -29,6 +29,8 @@ impl Pieces {
     /// `None` if the packet is not TCP.
     fn of(packet: &Packet<'_>) -> Option<Self> {
         let mut meta = *packet.meta();
+        // The length on the wire and the offset of the network header belong to the whole packet;
+        // each piece has others.
         (meta.wire_len, meta.network_offset) = (0, None);
         meta.checksum = ChecksumStatus::Partial;
         let mut packet = packet.data().to_vec();
@@ -80,6 +82,8 @@ impl Lane {
             match self.unless_down(room)? {
                 Some(true) => {}
                 Some(false) => return Ok(Pumped { packets, stalled: true }),
+                // The pieces that were queued are lost with the queue. The rest would wait at the
+                // receiver until those are retransmitted, so it is lost as well.
                 None => self.pieces = None,
             }
             if let Some(pieces) = &mut self.pieces {
@@ -99,6 +103,7 @@ impl Lane {
                 statistics.dropped += 1;
                 continue;
             };
+            // A truncated packet is refused below, since part of its data is not here.
             if packet.data().len() > MAX_WHOLE && !packet.is_truncated() {
                 self.pieces = Pieces::of(&packet);
                 match &self.pieces {
@@ -137,6 +142,8 @@ impl Lane {
     fn unless_down<T>(&mut self, result: Result<T, Error>) -> Result<Option<T>, Error> {
         match result {
             Ok(value) => Ok(Some(value)),
+            // An interface that is down is a state, not an end: a cable is plugged in again. What
+            // was queued would be out of date by then, so it is lost and counted, as on a wire.
             Err(Error::System { source, .. }) if source.raw_os_error() == Some(ENETDOWN) => {
                 self.statistics.lost += self.injector.discard() as u64;
                 Ok(None)

@@ -171,6 +171,7 @@ impl Bridge {
             if left.is_some_and(|left| left.is_zero()) {
                 return Ok(Next::TimedOut);
             }
+            // No event reports room in a send queue, so a stalled bridge looks again after a while.
             let longest = if self.stalled { Some(STALLED) } else { None };
             let wait = left.into_iter().chain(longest).min();
             self.poller.wait(wait, |_| {}).map_err(system("wait for packets"))?;

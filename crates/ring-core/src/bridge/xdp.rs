@@ -176,6 +176,8 @@ impl XdpLanes {
         for sender in there.iter().filter_map(|socket| socket.sender.as_ref()) {
             sum.rejected += sender.sender_statistics()?.invalid;
         }
+        // The kernel reports a frame that it cannot send after it was counted as sent. A total that
+        // was once reported must not decrease, since readers subtract totals to get rates.
         let told = &mut self.sent[from as usize];
         *told = sum.sent.saturating_sub(sum.rejected).max(*told);
         sum.sent = *told;
@@ -213,6 +215,7 @@ impl XdpLane {
         }
         let mut pumped = Pumped::default();
         loop {
+            // The waiting packet first, so that packets of one queue stay in order.
             if !self.send(sender)? {
                 pumped.stalled = true;
                 break;
@@ -266,6 +269,9 @@ impl XdpLane {
                 &self.joined
             }
         };
+        // A descriptor of AF_XDP does not say that a virtual link left the checksum to an adapter.
+        // The sum of the pseudo-header in the place of the checksum does, except for one packet in
+        // 65,536, whose checksum is then computed again, with the same result.
         if Segment::of(data, link_type).is_some_and(|segment| segment.is_unfinished(data)) {
             meta.checksum = ChecksumStatus::Partial;
         }
@@ -279,6 +285,7 @@ impl XdpLane {
         let (len, rewritten) = (packet.data().len(), verdict == Verdict::Rewrite);
         let unfinished = packet.meta().checksum == ChecksumStatus::Partial;
         self.waiting = if !rewritten && can_pass(sender, &self.frames) {
+            // No adapter follows that would complete it, so the receiver would discard the packet.
             if unfinished && let Some(segment) = Segment::of(data, link_type) {
                 let sum = segment.sum(data);
                 put_in_place(&mut self.frames, segment.field().start, sum);
@@ -289,6 +296,7 @@ impl XdpLane {
                 self.changed.clear();
                 self.changed.extend_from_slice(data);
             }
+            // The frames go back to the kernel now: those that wait here are missing for receiving.
             self.frames.clear();
             if unfinished && let Some(segment) = Segment::of(&self.changed, link_type) {
                 let sum = segment.sum(&self.changed);
@@ -319,6 +327,7 @@ impl XdpLane {
         }
         let Some(mut outgoing) = self.waiting.take() else { return Ok(true) };
         if !self.queue(sender, &mut outgoing)? {
+            // Room may only be missing because the kernel does not know yet of what is queued.
             self.flush(sender)?;
             if self.down || !self.queue(sender, &mut outgoing)? {
                 self.waiting = Some(outgoing);

@@ -187,6 +187,7 @@ impl InjectorBuilder {
             let set = socket.set_send_timestamps(self.hardware_timestamps);
             set.map_err(system("ask for send time stamps"))?;
         }
+        // A slot of an injector with offloads has 64 KiB, so there are fewer of them.
         let slots = self.slots.unwrap_or(if self.offloads { 64 } else { 256 });
         let path = match self.path {
             SendPath::Messages => {
@@ -194,6 +195,8 @@ impl InjectorBuilder {
                     let set = socket.set_vnet_header(true);
                     set.map_err(system("put virtio-net headers before frames"))?;
                 }
+                // sendmmsg(2) reports no error of a later frame, although the kernel has counted
+                // that frame for the numbers of time stamps. With one frame a call none is missed.
                 let at_once = if self.timestamps { 1 } else { slots };
                 let messages = Messages::new(slots, longest, self.offloads, at_once);
                 Path::Messages(messages.map_err(system("make room for frames"))?)

@@ -284,6 +284,7 @@ impl Injector {
                 timestamps.taken(handed.packets);
             }
             let Some(error) = handed.error else {
+                // A send ring reports no error if the device still has the frames of earlier calls.
                 if handed.packets + handed.skipped == 0 {
                     return Ok(Some(Stall::Queue));
                 }
@@ -293,8 +294,10 @@ impl Injector {
                 continue;
             }
             match error.raw_os_error() {
+                // The socket's memory for frames in flight is used up (SO_SNDBUF).
                 _ if error.kind() == io::ErrorKind::WouldBlock => return Ok(Some(Stall::Buffer)),
                 Some(ENOBUFS) => {
+                    // The kernel counts a frame for its time stamps before the queue refuses it.
                     if let Some(timestamps) = &mut self.timestamps {
                         timestamps.refused();
                     }
@@ -319,6 +322,7 @@ impl Injector {
 
     /// Waits for a free slot.
     pub(crate) fn make_room(&mut self, timeout: Timeout) -> Result<bool, Error> {
+        // A system call for each frame costs more than sending it; one for each batch is enough.
         if self.path.pending() >= self.batch {
             self.push()?;
         }
@@ -338,6 +342,8 @@ impl Injector {
     fn check_length(&mut self, len: usize, offload: Option<&Offload>) -> Result<(), Error> {
         let cut = offload.is_some_and(|offload| offload.segmentation.is_some());
         let Limits { least, plain, .. } = self.limits;
+        // The kernel allows four bytes more for a VLAN tag and checks that they are one
+        // (packet_snd in net/packet/af_packet.c).
         let fits = len <= plain
             || cut
             || len <= self.limits.tagged() && is_tagged(self.link_type, self.path.frame(len));
@@ -362,6 +368,8 @@ impl Injector {
         {
             return Some(EMSGSIZE);
         }
+        // Each frame has its own patience: progress since the last refusal means that the queue
+        // moves, and that the next frame is another one.
         match self.refused {
             Some((handed, since)) if handed == self.handed => {
                 (since.elapsed() >= self.patience).then_some(ENOBUFS)

@@ -45,6 +45,8 @@ impl<'a> Slot<'a> {
     /// [`Error::FrameLength`]; the frame is discarded then.
     pub fn commit(self) -> Result<(), Error> {
         let Self { injector, len, offload } = self;
+        // Checked here and not by the kernel, whose refusal would come with a later call, when the
+        // caller no longer knows the frame.
         injector.check_length(len, offload.as_ref())?;
         injector.path.commit(len, offload.as_ref());
         Ok(())
