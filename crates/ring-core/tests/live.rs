@@ -1,54 +1,6 @@
 //! Captures from real interfaces, each test in network namespaces of its own.
 //!
-//! # Common mistakes at this layer
-//!
-//! Each has been made in a widely used program, and each has a test here that would catch it.
-//!
-//! | mistake | test |
-//! |---|---|
-//! | packets of other interfaces, or that the filter drops, while the capture is opened | |
-//! | | `no_packet_slips_through_before_the_filter` |
-//! | members of a group get packets while it is still growing | |
-//! | | `a_group_is_whole_before_its_first_packet` |
-//! | packets of the old filter after it was replaced | |
-//! | | `a_new_filter_holds_for_what_is_in_the_ring` |
-//! | | `a_swap_to_an_ebpf_program_empties_the_ring` |
-//! | | `ebpf_programs_are_swapped_under_traffic` |
-//! | frames reported as sent that never were, so they are checked where they arrive | |
-//! | | `every_frame_arrives_as_it_was` |
-//! | | `a_frame_stays_as_it_was_sent` |
-//! | | `raw_packets_are_injected_into_a_tun_device` |
-//! | a bridge that forwards nothing, or in a loop | `a_transfer_of_curl_crosses` |
-//! | | `nothing_goes_back_and_statistics_add_up` |
-//! | packets used after their block was returned to the kernel | |
-//! | | `nothing_outlives_what_it_borrows_from` |
-//! | status words read and written without ordering | `a_block_is_never_delivered_twice` |
-//! | | `no_wake_up_is_lost` |
-//! | the ring unmapped while another thread reads from it | |
-//! | | `a_thread_reads_on_while_the_capture_goes` |
-//! | the socket of a ring that is still mapped keeps collecting packets | |
-//! | | `a_dropped_capture_with_a_kept_block_stops_collecting` |
-//! | | `a_copy_keeps_nothing_of_the_ring` |
-//! | the reader laps blocks that are still on loan | `kept_blocks_exhaust_the_ring_and_come_back` |
-//! | a wait that spins while a block is on loan, or while an interface is down | |
-//! | | `an_idle_link_with_its_newest_block_kept_costs_nothing` |
-//! | | `an_interface_that_goes_down_comes_back` |
-//! | a wait for room to send that spins | `a_slow_interface_lets_other_tasks_run` |
-//! | a timeout that never expires without packets | `timeouts_are_kept` |
-//! | a wait that a signal ends, or makes endless | `signals_do_not_end_a_wait` |
-//! | lengths and offsets of the kernel's that are trusted | `descriptors_that_cannot_be` |
-//! | | `a_packet_that_cannot_be_ends_its_block` |
-//! | | `a_step_that_goes_nowhere_ends_the_block_after_its_packet` |
-//! | | `a_count_that_is_too_high_ends_with_the_bytes` |
-//! | | `what_a_packet_says_of_itself_is_within_its_bounds` |
-//! | | `any_bytes_make_a_block` |
-//! | a length in a safe call that exceeds the slot for a frame | `wrong_lengths_are_refused` |
-//! | | `slots_that_are_dropped_send_nothing` |
-//! | packets of the loopback interface twice, in a group or through an eBPF program | |
-//! | | `loopback_delivers_each_packet_once` |
-//! | | `a_group_on_loopback_gets_each_packet_once` |
-//! | | `an_ebpf_program_on_any_delivers_loopback_once` |
-//! | counters that restart, or that omit drops | `drops_add_up` |
+//! `docs/common-mistakes.md` has the mistakes that they would catch.
 
 #[path = "live/blocks.rs"]
 mod blocks;
