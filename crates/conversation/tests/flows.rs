@@ -1,22 +1,15 @@
 //! Streams of flow events, over packets made by hand.
 #![allow(missing_docs)]
 
-#[path = "behaviour/support.rs"]
-mod support;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use conversation::{FlowEvent, FlowGroupExt as _, FlowStreamExt as _, GapCause};
 use flow::{EndReason, FiveTuple, FiveTupleKey, FlowSide};
 use futures::StreamExt as _;
-use ring_core::{
-    Error, LinkType, MemorySource, Next, PacketSource, Statistics, Timeout, Timestamp,
-};
-use support::{Connection, Live, interleave, pattern, udp};
+use source_testkit::{Connection, Fake, Fed, interleave, pattern, udp};
 
 fn exchange(port: u16) -> Connection {
     let mut connection = Connection::open(port);
@@ -167,7 +160,8 @@ async fn a_state_stream_is_a_stream_as_well() {
 #[tokio::test]
 async fn a_cancelled_wait_for_an_event_takes_none() {
     let mut connections: Vec<_> = (1..=40).map(exchange).collect();
-    let mut flows = Slow(interleave(&mut connections))
+    let mut flows = Fake::file(interleave(&mut connections))
+        .delayed(Duration::from_millis(2))
         .flow_stream(FiveTuple::bidirectional())
         .events()
         .with_state(|_| ());
@@ -189,7 +183,7 @@ async fn a_cancelled_wait_for_an_event_takes_none() {
 #[tokio::test]
 async fn a_wire_tells_flows_as_a_whole_or_says_how_many_events_are_missing() {
     let mut connections: Vec<_> = (1..=100).map(exchange).collect();
-    let mut events = Live(interleave(&mut connections))
+    let mut events = Fake::live(interleave(&mut connections))
         .flow_stream(FiveTuple::bidirectional())
         .details(true)
         .capacity(20)
@@ -292,12 +286,12 @@ async fn a_file_waits_for_the_slowest_of_its_subscribers() {
 
 #[tokio::test]
 async fn a_slow_subscriber_of_a_wire_learns_how_many_events_it_missed_and_the_others_none() {
-    let (packets, source) = Paced::new();
+    let (feed, source) = Fed::new();
     let events = source.flow_stream(FiveTuple::bidirectional()).broadcast(10);
     let (mut fast, mut slow) = (events.subscribe(), events.subscribe());
     let mut heard = 0;
     for port in 1..=30 {
-        packets.send(exchange(port).packets.into()).unwrap();
+        feed.all(&mut exchange(port));
         for _ in 0..2 {
             assert!(!matches!(fast.next().await.unwrap().unwrap(), FlowEvent::Lagged { .. }));
             heard += 1;
@@ -305,8 +299,8 @@ async fn a_slow_subscriber_of_a_wire_learns_how_many_events_it_missed_and_the_ot
     }
     // One who comes late begins with what comes next.
     let mut late = events.subscribe();
-    packets.send(exchange(31).packets.into()).unwrap();
-    drop(packets);
+    feed.all(&mut exchange(31));
+    drop(feed);
     assert_eq!((heard, fast.collect::<Vec<_>>().await.len()), (60, 2));
     let Some(Ok(FlowEvent::Lagged { count, .. })) = slow.next().await else { panic!("missed") };
     assert_eq!((count, slow.waiting()), (52, 10));
@@ -319,13 +313,13 @@ async fn a_slow_subscriber_of_a_wire_learns_how_many_events_it_missed_and_the_ot
 
 #[tokio::test]
 async fn who_was_told_of_a_beginning_is_told_of_the_end_though_it_was_overtaken() {
-    let (packets, source) = Paced::new();
+    let (feed, source) = Fed::new();
     let events = source.flow_stream(FiveTuple::bidirectional()).details(true).broadcast(10);
     let (mut fast, mut slow) = (events.subscribe(), events.subscribe());
     let mut pending: Vec<_> = (1..=40).map(exchange).collect();
     // The first ten begin, and the slow one receives them.
     for connection in &mut pending[..10] {
-        packets.send(vec![connection.packets.pop_front().unwrap()]).unwrap();
+        feed.packet(connection.packets.pop_front().unwrap());
     }
     let mut open = HashMap::new();
     for _ in 0..10 {
@@ -347,7 +341,7 @@ async fn who_was_told_of_a_beginning_is_told_of_the_end_though_it_was_overtaken(
     };
     for round in 0..4 {
         for connection in &mut pending[10 * round..10 * round + 10] {
-            packets.send(connection.packets.drain(..).collect()).unwrap();
+            feed.all(connection);
             loop {
                 match fast.next().await.unwrap().unwrap() {
                     FlowEvent::Ended { .. } => break,
@@ -360,7 +354,7 @@ async fn who_was_told_of_a_beginning_is_told_of_the_end_though_it_was_overtaken(
             step(slow.next().await.unwrap().unwrap());
         }
     }
-    drop(packets);
+    drop(feed);
     while let Some(event) = slow.next().await {
         step(event.unwrap());
     }
@@ -374,95 +368,17 @@ async fn who_was_told_of_a_beginning_is_told_of_the_end_though_it_was_overtaken(
 
 #[tokio::test]
 async fn an_engine_without_subscribers_stops() {
-    let (packets, source) = Paced::new();
+    let (feed, source) = Fed::new();
     let events = source.flow_stream(FiveTuple::bidirectional()).broadcast(10);
     let mut subscription = events.subscribe();
-    packets.send(exchange(1).packets.into()).unwrap();
+    feed.all(&mut exchange(1));
     subscription.next().await.unwrap().unwrap();
     drop((events, subscription));
     let mut tries = 0;
-    while packets.send(Vec::new()).is_ok() {
+    while !feed.is_dropped() {
         tries += 1;
         assert!(tries < 5000, "the engine lives on");
         tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
-/// A source that takes its time.
-struct Slow(MemorySource);
-
-impl PacketSource for Slow {
-    type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
-    type Error = Error;
-
-    fn next_batch(&mut self, timeout: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
-        std::thread::sleep(Duration::from_millis(2));
-        Ok(self.0.next_batch(timeout)?)
-    }
-
-    fn statistics(&mut self) -> Result<Statistics, Error> {
-        Ok(self.0.statistics()?)
-    }
-
-    fn link_type(&self) -> Option<LinkType> {
-        self.0.link_type()
-    }
-
-    fn is_live(&self) -> bool {
-        false
-    }
-
-    fn readiness(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        None
-    }
-}
-
-/// A wire on which a test puts packets.
-struct Paced {
-    packets: Receiver<Vec<Vec<u8>>>,
-    memory: MemorySource,
-    time: u64,
-}
-
-impl Paced {
-    fn new() -> (mpsc::Sender<Vec<Vec<u8>>>, Self) {
-        let (sender, packets) = mpsc::channel();
-        let memory = MemorySource::new(LinkType::ETHERNET);
-        (sender, Self { packets, memory, time: 1_000_000_000_000 })
-    }
-}
-
-impl PacketSource for Paced {
-    type Batch<'a> = <MemorySource as PacketSource>::Batch<'a>;
-    type Error = Error;
-
-    fn next_batch(&mut self, _: Timeout) -> Result<Next<Self::Batch<'_>>, Error> {
-        let packets = match self.packets.recv_timeout(Duration::from_millis(5)) {
-            Ok(packets) if !packets.is_empty() => packets,
-            Ok(_) | Err(mpsc::RecvTimeoutError::Timeout) => return Ok(Next::TimedOut),
-            Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(Next::End),
-        };
-        for packet in packets {
-            self.time += 1_000_000;
-            self.memory.push(Timestamp::from_nanos(self.time), &packet);
-        }
-        Ok(self.memory.next_batch(Timeout::Now)?)
-    }
-
-    fn statistics(&mut self) -> Result<Statistics, Error> {
-        Ok(self.memory.statistics()?)
-    }
-
-    fn link_type(&self) -> Option<LinkType> {
-        self.memory.link_type()
-    }
-
-    fn is_live(&self) -> bool {
-        true
-    }
-
-    fn readiness(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        None
     }
 }
 
@@ -480,7 +396,7 @@ async fn anomalies_are_reported_without_an_event_a_segment() {
     forged[len - 5..].copy_from_slice(b"THIRD");
     let (second, third) = (packets.remove(5), packets.remove(6));
     packets.splice(5..5, [third, forged, second]);
-    let stream = || support::source(packets.clone()).flow_stream(FiveTuple::bidirectional());
+    let stream = || source_testkit::source(packets.clone()).flow_stream(FiveTuple::bidirectional());
     for (anomalies, expected) in [(false, ""), (true, "conflict at 11 by packet 7")] {
         let mut events = stream().anomalies(anomalies).events();
         let mut between = String::new();
@@ -506,7 +422,7 @@ async fn flows_that_are_no_conversations_are_counted() {
     }
     for (datagrams, expected) in [(false, (1, 3)), (true, (4, 0))] {
         let packets = connection.packets.iter().cloned().collect();
-        let stream = support::source(packets).flow_stream(FiveTuple::bidirectional());
+        let stream = source_testkit::source(packets).flow_stream(FiveTuple::bidirectional());
         let conversations = stream.datagrams(datagrams).into_conversations();
         let handle = conversations.handle();
         let _: Vec<_> = conversations.collect().await;

@@ -2,9 +2,6 @@
 #![cfg(feature = "flowscope")]
 #![allow(missing_docs)]
 
-#[path = "behaviour/support.rs"]
-mod support;
-
 use std::collections::HashMap;
 
 use conversation::{FlowGroupExt, FlowStreamExt as _, Gap, MessageEvent};
@@ -14,7 +11,7 @@ use flowscope::http::{HttpMessage, HttpParser};
 use flowscope::{SessionParser, Timestamp};
 use futures::StreamExt as _;
 use ring_core::{LinkType, MemorySource};
-use support::{Connection, Failing, Live, interleave, source, udp};
+use source_testkit::{Connection, Fake, interleave, source, udp};
 
 const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789";
@@ -206,7 +203,7 @@ async fn a_query_without_an_answer_is_told_of_in_time() {
         let parser = DnsUdpParser::with_correlation();
         let key = FiveTuple::bidirectional();
         let events: Vec<_> = if live {
-            Live(memory).flow_stream(key).datagram_stream(parser).collect().await
+            Fake::live(memory).flow_stream(key).datagram_stream(parser).collect().await
         } else {
             memory.flow_stream(key).datagram_stream(parser).collect().await
         };
@@ -267,7 +264,7 @@ async fn messages_of_several_sources_are_one_stream() {
     let sources = [(4000, false), (5000, true)]
         .map(|(port, fails)| {
             let source = at([(0, udp(0, port, &dns(false))), (1, udp(1, port, &dns(true)))]);
-            Failing { source, fails }
+            Fake::file(source).failing(fails)
         })
         .into_iter()
         .collect::<Vec<_>>();
@@ -286,7 +283,7 @@ async fn messages_of_several_sources_are_one_stream() {
 #[tokio::test]
 async fn a_wire_says_how_many_messages_found_no_room() {
     let mut connections: Vec<_> = (1..=50).map(exchange).collect();
-    let mut messages = Live(interleave(&mut connections))
+    let mut messages = Fake::live(interleave(&mut connections))
         .flow_stream(FiveTuple::bidirectional())
         .capacity(60)
         .session_stream(HttpParser::default());

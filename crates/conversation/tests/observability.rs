@@ -1,9 +1,6 @@
 //! Reports of an engine: counters, events of `tracing`, metrics.
 #![allow(missing_docs)]
 
-#[path = "behaviour/support.rs"]
-mod support;
-
 use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -11,7 +8,7 @@ use std::time::Duration;
 use conversation::{FlowStreamExt as _, Statistics};
 use flow::FiveTuple;
 use futures::StreamExt as _;
-use support::{Connection, Live, interleave, pattern};
+use source_testkit::{Connection, Fake, interleave, pattern};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -70,7 +67,7 @@ async fn rough_times() -> Statistics {
     (0..100).for_each(|i| connection.send(1, &pattern(i, 1000)));
     connection.fin(0);
     connection.fin(1);
-    let conversations = Live(interleave(&mut [connection, Connection::open(2)]))
+    let conversations = Fake::live(interleave(&mut [connection, Connection::open(2)]))
         .flow_stream(FiveTuple::bidirectional())
         .source_names(|_| "eth7")
         .conversation_limit(20_000)

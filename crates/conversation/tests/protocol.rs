@@ -2,9 +2,6 @@
 #![cfg(feature = "protocol")]
 #![allow(missing_docs)]
 
-#[path = "behaviour/support.rs"]
-mod support;
-
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,7 +13,7 @@ use protocol::{
     Registry, Side, Span, Times, Timestamp, Value,
 };
 use ring_core::MemorySource;
-use support::{Connection, Live, interleave, source, udp};
+use source_testkit::{Connection, Fake, interleave, source, udp};
 
 /// A request and its response, in pieces.
 fn exchange(port: u16) -> Connection {
@@ -249,7 +246,7 @@ async fn two_readers_receive_the_same() {
 #[tokio::test]
 async fn a_wire_reports_how_many_messages_found_no_room() {
     let mut connections: Vec<_> = (1..=50).map(exchange).collect();
-    let mut messages = Live(interleave(&mut connections))
+    let mut messages = Fake::live(interleave(&mut connections))
         .flow_stream(FiveTuple::bidirectional())
         .capacity(60)
         .messages(registry());

@@ -1,9 +1,6 @@
 //! Conversations read by tasks of their own, over packets made by hand.
 #![allow(missing_docs)]
 
-#[path = "behaviour/support.rs"]
-mod support;
-
 use std::collections::HashMap;
 use std::future::pending;
 use std::ops::ControlFlow;
@@ -13,7 +10,7 @@ use std::time::Duration;
 
 use conversation::{AsyncReassembler, Chunk, FlowStreamExt as _, GapCause, Handle};
 use flow::{EndReason, FiveTuple, FiveTupleKey, FlowSide};
-use support::{Connection, Live, interleave, pattern};
+use source_testkit::{Connection, Fake, interleave, pattern};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -126,7 +123,7 @@ async fn a_file_waits_for_slow_reassemblers_and_holds_little() {
 #[tokio::test]
 async fn a_wire_does_not_wait_for_a_reassembler_that_never_returns() {
     let mut connections: Vec<_> = (1..=6).map(|port| exchange(port, 100_000)).collect();
-    let conversations = Live(interleave(&mut connections))
+    let conversations = Fake::live(interleave(&mut connections))
         .flow_stream(FiveTuple::bidirectional())
         .conversation_limit(1 << 20)
         .into_conversations();
@@ -165,7 +162,7 @@ async fn a_wire_does_not_wait_for_a_reassembler_that_never_returns() {
 #[tokio::test]
 async fn what_finds_no_room_on_a_wire_is_an_exact_gap_for_its_reassembler() {
     let mut connections = [exchange(1, 200_000)];
-    let conversations = Live(interleave(&mut connections))
+    let conversations = Fake::live(interleave(&mut connections))
         .flow_stream(FiveTuple::bidirectional())
         .conversation_limit(20_000)
         .into_conversations();

@@ -1,21 +1,17 @@
 //! Whatever is dropped, and whenever: all memory comes back. And what an idle conversation keeps.
 #![allow(missing_docs, unsafe_code)]
 
-mod behaviour {
-    pub mod support;
-}
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Read;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use behaviour::support::{Connection, Fed, Live, interleave, pattern, udp};
 use capture_file::CaptureFile;
 use conversation::{Chunk, Conversations, FlowStreamExt as _, Retention};
 use flow::FiveTuple;
 use futures::StreamExt as _;
+use source_testkit::{Connection, Fake, Fed, interleave, pattern, udp};
 use tokio::io::AsyncReadExt as _;
 
 /// The system's allocator, which counts the bytes in use.
@@ -66,7 +62,8 @@ async fn drop_at(point: usize, live: bool, task: bool) {
     drop(connections);
     let retention = if point.is_multiple_of(2) { Retention::Copy } else { Retention::Borrow };
     if live {
-        let stream = Live(memory).flow_stream(FiveTuple::bidirectional()).retention(retention);
+        let stream =
+            Fake::live(memory).flow_stream(FiveTuple::bidirectional()).retention(retention);
         if point == 0 {
             return;
         }

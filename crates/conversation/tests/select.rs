@@ -1,14 +1,11 @@
 //! Conversations chosen by conditions, over packets made by hand.
 #![allow(missing_docs)]
 
-#[path = "behaviour/support.rs"]
-mod support;
-
 use conversation::select::{Condition, OnUndecided, Selection};
 use conversation::{Chunk, ChunkEvent, FlowEvent, FlowStreamExt as _, Statistics};
 use flow::{FiveTuple, FiveTupleKey};
 use futures::StreamExt as _;
-use support::{Connection, interleave, pattern};
+use source_testkit::{Connection, interleave, pattern};
 
 fn condition(text: &str) -> Condition {
     text.parse().unwrap()

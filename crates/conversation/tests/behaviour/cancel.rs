@@ -6,9 +6,9 @@ use std::pin::pin;
 use conversation::{Chunk, FlowStreamExt as _};
 use flow::{EndReason, FiveTuple};
 use futures::StreamExt as _;
+use source_testkit::{Connection, Fed, pattern};
 use tokio::io::AsyncReadExt as _;
 
-use super::support::{Connection, Fed, pattern};
 use crate::Begin as _;
 
 /// Polls once, finds nothing, and lets go.
@@ -91,7 +91,7 @@ async fn halves_lose_nothing() {
 async fn a_reader_that_gave_up_holds_up_no_file() {
     // Were it still counted as waiting, the file would be read to its end into the queues.
     let mut connections: Vec<_> = (1..=2).map(|i| super::exchange(i, 10, 300_000)).collect();
-    let mut conversations = super::support::interleave(&mut connections)
+    let mut conversations = source_testkit::interleave(&mut connections)
         .flow_stream(FiveTuple::bidirectional())
         .conversation_limit(10_000)
         .begin();

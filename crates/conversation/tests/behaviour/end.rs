@@ -3,13 +3,15 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use conversation::{Chunk, Error, FlowStreamExt as _};
 use flow::{EndReason, FiveTuple};
 use futures::StreamExt as _;
+use source_testkit::{Connection, Fake, Fed, interleave};
 
-use super::support::{Closing, Connection, Failing, Fed, Stopping, interleave};
+use super::stopping::Stopping;
 use super::{exchange, hear};
 use crate::Begin as _;
 
@@ -64,7 +66,7 @@ async fn an_end_can_be_waited_for_and_the_wait_be_given_up() {
 #[tokio::test]
 async fn a_file_ends_when_it_was_read_and_an_error_is_an_end() {
     let mut connections = [exchange(1, 10, 300_000), exchange(2, 10, 300_000)];
-    let source = Failing { source: interleave(&mut connections), fails: true };
+    let source = Fake::file(interleave(&mut connections)).failing(true);
     let mut conversations =
         source.flow_stream(FiveTuple::bidirectional()).conversation_limit(10_000).begin();
     let handle = conversations.handle();
@@ -97,10 +99,16 @@ async fn what_nobody_wants_ends() {
 }
 
 /// A file with one exchange that is slow to close, and whether it has been closed.
-fn closing(panics: bool) -> (Arc<AtomicBool>, Closing) {
+fn closing(panics: bool) -> (Arc<AtomicBool>, Fake) {
     let closed = Arc::new(AtomicBool::new(false));
     let source = interleave(&mut [exchange(1, 10, 10)]);
-    (Arc::clone(&closed), Closing { source, closed, panics })
+    let is_closed = Arc::clone(&closed);
+    let close = move || {
+        thread::sleep(Duration::from_millis(30));
+        is_closed.store(true, Ordering::SeqCst);
+        assert!(!panics, "the disk is full");
+    };
+    (closed, Fake::file(source).on_close(close))
 }
 
 #[tokio::test]
@@ -171,7 +179,7 @@ async fn a_stream_that_is_drained_stops_and_leaves_conversations_that_were_taken
     chunks.drain().await.unwrap();
 
     // What ended it comes out of it.
-    let source = Failing { source: interleave(&mut [exchange(1, 10, 10)]), fails: true };
+    let source = Fake::file(interleave(&mut [exchange(1, 10, 10)])).failing(true);
     let conversations = source.flow_stream(FiveTuple::bidirectional()).begin();
     let handle = conversations.handle();
     while !handle.is_finished() {

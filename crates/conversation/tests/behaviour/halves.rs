@@ -5,16 +5,16 @@ use std::marker::PhantomPinned;
 use conversation::{Chunk, FlowStreamExt as _, GapError, Overflow, OverrunError};
 use flow::{FiveTuple, FiveTupleKey, FlowExtractor, FlowSide, Headers, Orientation, Packet};
 use futures::StreamExt as _;
+use source_testkit::{Connection, Fake, interleave, pattern};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
 use super::exchange;
-use super::support::{Connection, Live, interleave, pattern};
 use crate::Begin as _;
 
 #[tokio::test]
 async fn a_half_of_a_conversation_that_was_given_up_says_so() {
     let mut connections = [exchange(1, 10, 200_000)];
-    let conversations = Live(interleave(&mut connections))
+    let conversations = Fake::live(interleave(&mut connections))
         .flow_stream(FiveTuple::bidirectional())
         .conversation_limit(50_000)
         .overflow(Overflow::Close)
@@ -171,7 +171,7 @@ async fn a_half_tells_time_and_place_of_what_was_read() {
         connection.fin(1);
         let source = interleave(&mut [connection]);
         let mut conversations = if live {
-            Live(source).flow_stream(FiveTuple::bidirectional()).begin()
+            Fake::live(source).flow_stream(FiveTuple::bidirectional()).begin()
         } else {
             source.flow_stream(FiveTuple::bidirectional()).begin()
         };

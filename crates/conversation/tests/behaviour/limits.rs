@@ -5,15 +5,15 @@ use std::time::Duration;
 use conversation::{Chunk, FlowStreamExt as _, GapCause, OnLimit, Overflow};
 use flow::{EndReason, FiveTuple, FlowSide};
 use futures::StreamExt as _;
+use source_testkit::{Connection, Fake, Fed, interleave, pattern, source, udp};
 
-use super::support::{Connection, Fed, Live, interleave, pattern, source, udp};
 use super::{exchange, hear};
 use crate::Begin as _;
 
 #[tokio::test]
 async fn a_conversation_is_given_up_where_that_is_asked_for() {
     let mut connections = [exchange(1, 10, 200_000), exchange(2, 10, 20_000)];
-    let mut conversations = Live(interleave(&mut connections))
+    let mut conversations = Fake::live(interleave(&mut connections))
         .flow_stream(FiveTuple::bidirectional())
         .conversation_limit(50_000)
         .overflow(Overflow::Close)
@@ -152,7 +152,7 @@ async fn what_is_refused_is_counted_once_however_it_goes_on() {
     packets.extend(exchange(4, 1000, 1000).packets.into_iter().flat_map(|p| [p.clone(), p]));
     packets.extend((0..4).flat_map(|_| [udp(1, 5, b"answer"), udp(0, 5, b"question")]));
     packets.extend(exchange(6, 1000, 1000).packets.into_iter().skip(1));
-    let mut conversations = Live(source(packets))
+    let mut conversations = Fake::live(source(packets))
         .flow_stream(FiveTuple::bidirectional())
         .datagrams(true)
         .capacity(1)
@@ -206,7 +206,7 @@ async fn or_the_most_silent_make_room() {
 #[tokio::test]
 async fn a_slow_reader_of_a_wire_gets_a_gap_and_holds_up_nobody() {
     let mut connections = [exchange(1, 10, 200_000), exchange(2, 10, 200_000)];
-    let mut conversations = Live(interleave(&mut connections))
+    let mut conversations = Fake::live(interleave(&mut connections))
         .flow_stream(FiveTuple::bidirectional())
         .conversation_limit(50_000)
         .overflow(Overflow::Drop)

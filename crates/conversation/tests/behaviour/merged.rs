@@ -6,9 +6,9 @@ use std::time::Duration;
 use conversation::{Chunk, ChunkEvent, ChunkStream, FlowStreamExt as _, GapCause, Overflow};
 use flow::{EndReason, FiveTuple};
 use futures::StreamExt as _;
+use source_testkit::{Connection, Fake, interleave, pattern, source};
 
 use super::exchange;
-use super::support::{Connection, Live, interleave, pattern, source};
 use crate::Begin as _;
 
 /// A conversation as it was read.
@@ -85,7 +85,7 @@ async fn one_stream_has_all_that_the_conversations_have() {
         connections.push(lossy);
         let source = interleave(&mut connections);
         let events = if live {
-            Live(source).flow_stream(FiveTuple::bidirectional()).begin_chunks()
+            Fake::live(source).flow_stream(FiveTuple::bidirectional()).begin_chunks()
         } else {
             source.flow_stream(FiveTuple::bidirectional()).begin_chunks()
         };
@@ -158,7 +158,7 @@ async fn the_ends_of_many_flows_wait_for_their_reader() {
 #[tokio::test]
 async fn a_reader_of_all_that_is_too_slow_for_a_wire_gets_gaps_and_every_end() {
     let mut connections: Vec<_> = (1..=10).map(|port| exchange(port, 1000, 100_000)).collect();
-    let events = Live(interleave(&mut connections))
+    let events = Fake::live(interleave(&mut connections))
         .flow_stream(FiveTuple::bidirectional())
         .total_limit(100_000)
         .begin_chunks();
@@ -184,7 +184,7 @@ async fn a_reader_of_all_that_is_too_slow_for_a_wire_gets_gaps_and_every_end() {
 #[tokio::test]
 async fn a_reader_of_all_may_rather_lose_conversations_than_bytes_of_them() {
     let mut connections: Vec<_> = (1..=10).map(|port| exchange(port, 1000, 100_000)).collect();
-    let events = Live(interleave(&mut connections))
+    let events = Fake::live(interleave(&mut connections))
         .flow_stream(FiveTuple::bidirectional())
         .total_limit(100_000)
         .overflow(Overflow::Close)
@@ -240,7 +240,7 @@ async fn nothing_counts_as_queued_when_the_stream_is_gone() {
                 (1..=40).map(|port| exchange(port, 3000, 20_000)).collect();
             let source = interleave(&mut connections);
             let mut events = if live {
-                Live(source).flow_stream(FiveTuple::bidirectional()).begin_chunks()
+                Fake::live(source).flow_stream(FiveTuple::bidirectional()).begin_chunks()
             } else {
                 source.flow_stream(FiveTuple::bidirectional()).total_limit(50_000).begin_chunks()
             };

@@ -8,7 +8,7 @@ mod limits;
 mod merged;
 mod order;
 mod sources;
-mod support;
+mod stopping;
 mod turns;
 
 use std::time::Duration;
@@ -17,7 +17,7 @@ use conversation::{Chunk, Conversation, FlowStreamExt as _, GapCause, Retention}
 use flow::{EndReason, FiveTuple, FlowSide};
 use futures::StreamExt as _;
 use ring_core::{LinkType, MemorySource, PacketMeta, PacketSource, Timestamp};
-use support::{ACK, Connection, FIN, Live, SYN, interleave, pattern, segment, source, udp};
+use source_testkit::{ACK, Connection, FIN, Fake, SYN, interleave, pattern, segment, source, udp};
 use tokio::io::AsyncReadExt as _;
 
 use crate::Begin as _;
@@ -192,7 +192,7 @@ async fn an_idle_flow_of_a_wire_says_so() {
     // An hour later somebody else speaks.
     let other = udp(0, 5, b"tick");
     source.push(Timestamp::from_nanos(5_000_000_000_000), &other);
-    let mut conversations = Live(source).flow_stream(FiveTuple::bidirectional()).begin();
+    let mut conversations = Fake::live(source).flow_stream(FiveTuple::bidirectional()).begin();
     let heard = hear(&mut conversations.next().await.unwrap().unwrap()).await;
     assert_eq!(heard.reason, Some(EndReason::IdleTimeout));
     assert_eq!(heard.bytes[0], b"hello");
@@ -387,7 +387,7 @@ async fn a_chunk_has_no_packets_that_lie_further_apart_than_was_asked_for() {
                 let source = one_way(&times);
                 let mut heard = Vec::new();
                 let mut conversation = match live {
-                    true => spanned(Live(source), retention, span).await,
+                    true => spanned(Fake::live(source), retention, span).await,
                     false => spanned(source, retention, span).await,
                 };
                 let mut bytes = 0;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use conversation::{Chunk, Conversations, FlowStreamExt as _};
 use flow::FiveTuple;
 use futures::StreamExt as _;
+use source_testkit::{ACK, Connection, Fake, interleave, pattern, source};
 
-use super::support::{ACK, Connection, Live, interleave, pattern, source};
 use crate::Begin as _;
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn no_byte_comes_before_what_its_sender_knew_whatever_was_swapped_or_lost(
         let (live, grace) = (random(2) == 0, [8, 64, 4096][random(3) as usize]);
         let case = format!("seed {seed}, live {live}, grace {grace}, {vlans:?}");
         let heard = if live {
-            let conversations = Live(source(packets))
+            let conversations = Fake::live(source(packets))
                 .flow_stream(FiveTuple::bidirectional())
                 .table(move |table| table.grace(grace, Duration::from_secs(60)))
                 .causal_order(true)
@@ -194,7 +194,7 @@ async fn causal_order_waits_for_no_direction_that_is_missing() {
             })
             .map(|(_, packet)| packet)
             .collect();
-        let mut conversation = Live(source(one_sided))
+        let mut conversation = Fake::live(source(one_sided))
             .flow_stream(FiveTuple::bidirectional())
             .causal_order(true)
             .begin()
@@ -264,7 +264,7 @@ async fn a_request_comes_before_its_response_in_a_conversation_picked_up_midway(
             let file = source(packets.clone()).flow_stream(key).causal_order(true);
             let heard = messages(file.begin()).await;
             assert_eq!(heard, expected, "{lost:?} {acknowledged}, a file");
-            let wire = Live(source(packets)).flow_stream(key).causal_order(true);
+            let wire = Fake::live(source(packets)).flow_stream(key).causal_order(true);
             let heard = messages(wire.begin()).await;
             assert_eq!(heard, expected, "{lost:?} {acknowledged}, a wire");
         }

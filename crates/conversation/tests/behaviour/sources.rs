@@ -4,8 +4,8 @@ use conversation::{FlowGroupExt, FlowStreamExt as _};
 use flow::{EndReason, FiveTuple};
 use futures::StreamExt as _;
 use ring_core::{LinkType, MemorySource, Timestamp};
+use source_testkit::{Connection, Fake, interleave, pattern, source};
 
-use super::support::{Connection, Failing, interleave, pattern, source};
 use super::{exchange, hear};
 use crate::Begin as _;
 
@@ -43,7 +43,7 @@ async fn where_one_source_fails_the_others_are_drained_and_the_error_comes_last(
     let sources = connections
         .chunks_mut(2)
         .enumerate()
-        .map(|(i, connections)| Failing { source: interleave(connections), fails: i == 1 })
+        .map(|(i, connections)| Fake::file(interleave(connections)).failing(i == 1))
         .collect::<Vec<_>>();
     let conversations = FlowGroupExt::flow_stream(sources, FiveTuple::bidirectional()).begin();
     let all: Vec<_> = conversations.collect().await;

@@ -9,10 +9,10 @@ use conversation::FlowStreamExt as _;
 use flow::FiveTuple;
 use futures::StreamExt as _;
 use ring_core::MemorySource;
+use source_testkit::{Connection, interleave};
 use tokio::io::AsyncReadExt as _;
 
 use super::exchange;
-use super::support::{Connection, interleave};
 use crate::Begin as _;
 
 /// Counts how often another task runs while this one reads what is there already.
