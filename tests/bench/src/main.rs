@@ -21,6 +21,7 @@ mod report;
 mod retention;
 mod ring;
 mod role;
+mod selection;
 mod tracking;
 mod traffic;
 mod wire;
@@ -71,6 +72,7 @@ const GROUPS: &[Group] = &[
     ("hostile", hostile::rows),
     ("conversations", conversations::rows),
     ("retention", retention::rows),
+    ("selection", selection::rows),
     ("ring", ring::rows),
     ("inject", inject::rows),
     ("record", records::rows),

@@ -97,12 +97,12 @@ async fn read_all(source: MemorySource, retention: Retention) {
     }
 }
 
-async fn next(conversations: &mut Conversations) -> Option<Conversation> {
+pub(crate) async fn next(conversations: &mut Conversations) -> Option<Conversation> {
     let next = poll_fn(|cx| Pin::new(&mut *conversations).poll_next(cx)).await?;
     Some(next.expect("a source that does not fail"))
 }
 
-fn memory_source(capture: &Capture) -> MemorySource {
+pub(crate) fn memory_source(capture: &Capture) -> MemorySource {
     let mut source = MemorySource::new(LinkType::ETHERNET);
     for packet in capture.packets() {
         source.push(packet.timestamp(), packet.data());
