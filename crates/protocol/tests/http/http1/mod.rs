@@ -2,7 +2,6 @@
 
 mod framing;
 mod gaps;
-mod lab;
 mod limits;
 mod pairing;
 mod splits;

@@ -1,7 +1,7 @@
 //! HTTP/2, with frames made by hand.
 
+mod frames;
 mod gaps;
-mod lab;
 mod limits;
 mod messages;
 mod splits;

@@ -3,11 +3,11 @@
 use protocol::http1::Flags;
 use protocol::{LostCause, Side};
 
-use crate::lab::*;
+use super::frames::*;
 
 #[test]
 fn a_gap_in_data_is_one_of_the_body() {
-    let mut lab = Lab::open();
+    let mut lab = open();
     lab.ask(get(1, "/")).answer(frame(HEADERS, END_HEADERS, 1, &block(&[(":status", "200")])));
     let data = frame(DATA, END_STREAM, 1, b"0123456789");
     lab.answer(&data[..12]).gap(Side::Responder, 4).answer(&data[16..]);
@@ -19,7 +19,7 @@ fn a_gap_in_data_is_one_of_the_body() {
 
 #[test]
 fn behind_a_damaged_block_what_it_added_is_unknown() {
-    let mut lab = Lab::open();
+    let mut lab = open();
     // The first request adds its path, the second its own.
     let fields = |path| [(":method", "GET"), (":path", path)];
     let first = frame(HEADERS, END_HEADERS | END_STREAM, 1, &adding(&fields("/one")));
@@ -42,7 +42,7 @@ fn behind_a_damaged_block_what_it_added_is_unknown() {
 
 #[test]
 fn a_lost_place_is_found_again() {
-    let mut lab = Lab::open();
+    let mut lab = open();
     lab.ask(get(1, "/a")).answer(frame(HEADERS, END_HEADERS, 1, &block(&[(":status", "200")])));
     let data = frame(DATA, END_STREAM, 1, b"0123456789");
     // More is missing than the frame has.
@@ -66,7 +66,7 @@ fn a_lost_place_is_found_again() {
 
 #[test]
 fn a_body_behind_a_lost_place_is_not_joined() {
-    let mut lab = Lab::open();
+    let mut lab = open();
     lab.ask(get(1, "/a")).answer(frame(HEADERS, END_HEADERS, 1, &block(&[(":status", "200")])));
     lab.answer(frame(DATA, 0, 1, b"before")).gap(Side::Responder, 100);
     for _ in 0..4 {

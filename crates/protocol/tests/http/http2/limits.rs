@@ -3,14 +3,14 @@
 use protocol::LostCause;
 use protocol::http1::Flags;
 
-use crate::lab::*;
+use super::frames::*;
 
 /// The memory that the module states for a conversation.
 const MEMORY: usize = 2 << 20;
 
 #[test]
 fn rapid_resets_take_no_memory() {
-    let mut lab = Lab::open();
+    let mut lab = open();
     let reset = 8_u32.to_be_bytes();
     for stream in (1..200_001).step_by(2) {
         lab.ask(get(stream, "/")).ask(frame(RST_STREAM, 0, stream, &reset));
@@ -28,7 +28,7 @@ fn rapid_resets_take_no_memory() {
 
 #[test]
 fn requests_that_nobody_answers_are_reported_early() {
-    let mut lab = Lab::open();
+    let mut lab = open();
     for stream in (1..20_001).step_by(2) {
         lab.ask(get(stream, "/path/of/some/length"));
     }
@@ -41,7 +41,7 @@ fn requests_that_nobody_answers_are_reported_early() {
 
 #[test]
 fn a_flood_of_continuations_is_bounded() {
-    let mut lab = Lab::open();
+    let mut lab = open();
     lab.ask(frame(HEADERS, END_STREAM, 1, &block(&[(":method", "GET"), (":path", "/")])));
     let part = block(&[("x", &"y".repeat(16_000))]);
     for _ in 0..1_000 {
@@ -57,7 +57,7 @@ fn a_flood_of_continuations_is_bounded() {
 /// 16 KiB that decode to 48 MiB.
 #[test]
 fn a_bomb_of_header_compression_is_cut_off() {
-    let mut lab = Lab::open();
+    let mut lab = open();
     let mut bomb = block(&[(":method", "GET"), (":path", "/")]);
     bomb.extend(adding(&[("bomb", &"x".repeat(3_000))]));
     bomb.resize(16_000, 0xbe);
@@ -72,7 +72,7 @@ fn a_bomb_of_header_compression_is_cut_off() {
 
 #[test]
 fn a_large_table_is_bounded() {
-    let mut lab = Lab::open();
+    let mut lab = open();
     // A table of 16 MiB, filled with entries of 1,000 bytes.
     let mut resize = vec![0x3f, 0xe1, 0xff, 0xff, 0x07];
     resize.extend(block(&[(":method", "GET"), (":path", "/")]));

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use protocol::http1::Exchange;
 use protocol::{Lost, Side};
 
-use crate::lab::*;
+use super::frames::*;
+use crate::lab::Lab;
 
 #[derive(Debug, PartialEq)]
 struct Outcome {
@@ -37,7 +38,7 @@ fn part(index: usize, stream: u32) -> Vec<u8> {
 
 /// Runs the parts in pieces of `step` bytes.
 fn run(parts: &[(bool, usize, u32, u8)], step: usize) -> Outcome {
-    let mut lab = Lab::new();
+    let mut lab = Lab::any();
     lab.ask(PREFACE);
     for &(asked, index, stream, gap) in parts {
         let side = if asked { Side::Initiator } else { Side::Responder };
@@ -78,7 +79,7 @@ proptest! {
             0..20,
         ),
     ) {
-        let mut lab = Lab::open();
+        let mut lab = open();
         for (asked, bytes, gap) in pieces {
             let side = if asked { Side::Initiator } else { Side::Responder };
             lab.send(side, &bytes).gap(side, gap);
