@@ -78,12 +78,10 @@ impl Streams {
         if self.closed.contains(&stream) {
             return;
         }
-        let entry = self.entry(stream, role);
-        let before = entry.memory();
-        entry.section(stream, role, section);
-        entry.extend(role, span);
-        let after = entry.memory();
-        self.bytes = self.bytes - before + after;
+        self.change(stream, role, |entry| {
+            entry.section(stream, role, section);
+            entry.extend(role, span);
+        });
         if end_stream {
             self.end_stream(stream, role, report);
         }
@@ -101,16 +99,14 @@ impl Streams {
         if self.closed.contains(&stream) || self.open.contains_key(&stream) {
             return;
         }
-        let entry = self.entry(stream, Role::Request);
-        entry.pushed = true;
-        entry.ended[Role::Request as usize] = true;
-        let before = entry.memory();
-        entry.section(stream, Role::Request, section);
-        if let Some(request) = &mut entry.exchange.request {
-            request.body.complete = true;
-        }
-        let after = entry.memory();
-        self.bytes = self.bytes - before + after;
+        self.change(stream, Role::Request, |entry| {
+            entry.pushed = true;
+            entry.ended[Role::Request as usize] = true;
+            entry.section(stream, Role::Request, section);
+            if let Some(request) = &mut entry.exchange.request {
+                request.body.complete = true;
+            }
+        });
         self.keep_limits(limits, report);
     }
 
@@ -209,6 +205,15 @@ impl Streams {
 
     pub(super) fn memory(&self) -> usize {
         self.bytes + self.closed.capacity() * size_of::<u32>()
+    }
+
+    /// Changes a stream, whose memory may change with it.
+    fn change(&mut self, stream: u32, role: Role, change: impl FnOnce(&mut Entry)) {
+        let entry = self.entry(stream, role);
+        let before = entry.memory();
+        change(entry);
+        let after = entry.memory();
+        self.bytes = self.bytes - before + after;
     }
 
     fn entry(&mut self, stream: u32, role: Role) -> &mut Entry {

@@ -1,4 +1,4 @@
-//! HTTP: what a session makes of bytes, gaps and ends.
+//! HTTP: messages of sessions that are fed with bytes, gaps and ends.
 
 mod http1;
 mod http2;
