@@ -59,12 +59,12 @@ struct Early {
     bytes: usize,
 }
 
-/// A [`Conflict`](crate::Conflict) at an offset that is not final, or a repetition, of which
-/// nothing is kept.
+/// A [`Conflict`](crate::Conflict) or a repetition, at an offset that is not final.
 #[derive(Debug)]
 pub(crate) struct EarlyConflict {
     pub(crate) offset: u64,
-    pub(crate) kept: Box<[u8]>,
+    /// `None` for a repetition, whose bytes are those that it repeats.
+    pub(crate) kept: Option<Box<[u8]>>,
     pub(crate) discarded: Box<[u8]>,
     pub(crate) kept_packet_number: u64,
     pub(crate) discarded_packet_number: u64,
@@ -127,9 +127,9 @@ impl Reassembly {
     /// Keeps a conflict or repetition until the stream has its beginning.
     pub(crate) fn keep_conflict(&mut self, conflict: EarlyConflict) {
         let early = self.early.get_or_insert_default();
+        let kept = conflict.kept.as_ref().map_or(0, |kept| kept.len());
         // The list may be half empty.
-        early.bytes +=
-            2 * size_of::<EarlyConflict>() + conflict.kept.len() + conflict.discarded.len();
+        early.bytes += 2 * size_of::<EarlyConflict>() + kept + conflict.discarded.len();
         early.conflicts.push(conflict);
     }
 

@@ -188,7 +188,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
     fn report_conflicts(&mut self, start: u64) {
         let conflicts = self.reassembly_mut().map(Reassembly::take_conflicts).unwrap_or_default();
         for early in conflicts {
-            if early.kept.is_empty() {
+            let Some(kept) = early.kept else {
                 let data = Data {
                     bytes: &early.discarded,
                     offset: early.offset.wrapping_sub(start),
@@ -198,10 +198,10 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                 };
                 self.handler.on_repeat(&self.flow, self.side, data);
                 continue;
-            }
+            };
             let conflict = Conflict {
                 offset: early.offset.wrapping_sub(start),
-                kept: &early.kept,
+                kept: &kept,
                 discarded: &early.discarded,
                 kept_packet_number: early.kept_packet_number,
                 discarded_packet_number: early.discarded_packet_number,

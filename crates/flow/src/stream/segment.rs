@@ -290,7 +290,7 @@ impl<K, H: FlowHandler<K>> Stream<'_, K, H> {
                 // The offset is known once the stream has begun.
                 early.push(EarlyConflict {
                     offset,
-                    kept: if repeated { Box::default() } else { kept.bytes.into() },
+                    kept: (!repeated).then(|| kept.bytes.into()),
                     discarded: discarded.bytes.into(),
                     kept_packet_number: kept.number,
                     discarded_packet_number: discarded.number,
