@@ -2,6 +2,7 @@
 
 mod choosing;
 mod described;
+mod flows;
 mod line;
 mod lines;
 mod parties;
@@ -17,7 +18,7 @@ use packet_filter::Program;
 use ring_core::{Dedup, Direction, Next, Packet, PacketBatch as _, Timeout, Timestamp, xdp};
 use ring_sys::clock;
 
-use self::choosing::{Choosing, certain};
+use self::choosing::Choosing;
 use self::described::Described;
 use self::line::Printer;
 use self::recorder::Recorder;
@@ -394,7 +395,7 @@ impl Run<'_> {
 
     /// Time passes for conversations though no packet comes.
     fn pass_time(&mut self, held_back: Duration, limit: u64) -> Result<(), Error> {
-        let now = certain(clock::wall(), held_back + LATE);
+        let now = earlier(Timestamp::from_nanos(clock::wall()), held_back + LATE);
         if let Some(recorder) = &mut self.recorder {
             recorder.advance(now);
         }
@@ -467,9 +468,9 @@ impl Run<'_> {
         if interrupt::takes_counts() {
             recorder.ask(wall);
         }
-        let certain = wall.map_or(Timestamp::default(), |wall| {
-            certain(wall.as_nanos(), source.held_back() + LATE)
-        });
+        // All packets from before are here.
+        let late = source.held_back() + LATE;
+        let certain = wall.map_or(Timestamp::default(), |wall| earlier(wall, late));
         let arguments = (&self.arguments.writing, &self.arguments.input);
         recorder.batch_ended(arguments, source, (certain, flush))
     }
@@ -505,6 +506,12 @@ impl Stopped {
     fn now() -> Self {
         Self { since: Instant::now(), at: Timestamp::from_nanos(clock::wall()) }
     }
+}
+
+/// A time before another one.
+fn earlier(at: Timestamp, by: Duration) -> Timestamp {
+    let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+    Timestamp::from_nanos(at.as_nanos().saturating_sub(by))
 }
 
 /// Prints a program for people, for C, or as numbers.

@@ -8,15 +8,14 @@ mod queue;
 mod split;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use capture_file::FileInterface;
 use conversation::select::OnUndecided;
-use flow::{FiveTuple, FlowTable};
 use ring_core::{Packet, Timestamp};
 
 use self::picks::{Batch, Picks};
 use self::split::Split;
+use super::flows::Flows;
 use crate::Error;
 use crate::choice::Choice;
 use crate::input::Input;
@@ -42,12 +41,8 @@ pub(crate) struct Arguments {
 
 /// Selects packets by their conversations.
 pub(crate) struct Choosing {
-    table: FlowTable<FiveTuple>,
+    flows: Flows,
     picks: Picks,
-    /// Packets that the source had lost when its counter was read.
-    drops: u64,
-    /// The number of the next packet. The numbers of sources need not be unique.
-    next: u64,
 }
 
 impl Choosing {
@@ -73,8 +68,7 @@ impl Choosing {
             .transpose()?;
         let first_bytes = first_bytes.unwrap_or(u64::MAX);
         let picks = Picks::new(condition, (policy, limit), first_bytes, split);
-        let table = FlowTable::builder(FiveTuple::bidirectional()).build();
-        Ok(Some(Box::new(Self { table, picks, drops: 0, next: 1 })))
+        Ok(Some(Box::new(Self { flows: Flows::new(), picks })))
     }
 
     /// Returns `true` if packets are written to files of their conversations.
@@ -96,18 +90,8 @@ impl Choosing {
         packets: &[Packet<'_>],
         mut pass: impl FnMut(&Packet<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let first = self.next;
-        self.next += packets.len() as u64;
-        let numbered = (first..).zip(packets).map(|(number, packet)| {
-            let mut packet = *packet;
-            packet.meta_mut().number = number;
-            packet
-        });
-        self.table.process(numbered, &mut Batch { picks: &mut self.picks, first });
-        let last = packets.last().map(Packet::timestamp);
-        if let Some(last) = last {
-            self.table.advance(last, &mut Batch { picks: &mut self.picks, first });
-        }
+        let first = self.flows.next();
+        self.flows.process(packets, &mut Batch { picks: &mut self.picks, first });
         self.picks.release(first, packets, &mut pass)
     }
 
@@ -117,14 +101,14 @@ impl Choosing {
         now: Timestamp,
         mut pass: impl FnMut(&Packet<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.table.advance(now, &mut Batch { picks: &mut self.picks, first: self.next });
-        self.picks.release(self.next, &[], &mut pass)
+        let first = self.flows.next();
+        self.flows.table.advance(now, &mut Batch { picks: &mut self.picks, first });
+        self.picks.release(first, &[], &mut pass)
     }
 
     /// Takes the total of packets that the source has lost.
     pub(crate) fn note_drops(&mut self, drops: u64, now: Timestamp) {
-        self.table.note_drops(drops.saturating_sub(self.drops), now);
-        self.drops = drops;
+        self.flows.note_drops(drops, now);
     }
 
     /// The capture has ended, so every conversation is decided.
@@ -132,8 +116,9 @@ impl Choosing {
         &mut self,
         mut pass: impl FnMut(&Packet<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.table.finish(&mut Batch { picks: &mut self.picks, first: self.next });
-        self.picks.release(self.next, &[], &mut pass)
+        let first = self.flows.next();
+        self.flows.table.finish(&mut Batch { picks: &mut self.picks, first });
+        self.picks.release(first, &[], &mut pass)
     }
 
     /// Prints a line for everything that is not in the output, or not as expected.
@@ -162,7 +147,8 @@ impl Choosing {
                 "{total} with {bytes} bytes not taken, since their conversations have more than --first-bytes"
             ));
         }
-        let nobodys = self.table.not_followed().total() + self.table.statistics().orphan_resets;
+        let nobodys =
+            self.flows.table.not_followed().total() + self.flows.table.statistics().orphan_resets;
         for (number, what) in [
             (nobodys, "not taken, since they belong to no conversation"),
             (
@@ -202,9 +188,3 @@ impl Choosing {
 
 /// The memory for packets that wait where only fragments do.
 const NOTHING_WAITS: usize = 64 << 20;
-
-/// The time by which packets that wait in the kernel are older than now, at most.
-pub(crate) fn certain(now: u64, held_back: Duration) -> Timestamp {
-    let back = u64::try_from(held_back.as_nanos()).unwrap_or(u64::MAX);
-    Timestamp::from_nanos(now.saturating_sub(back))
-}

@@ -17,6 +17,7 @@ use ring_core::{Packet, Timestamp};
 use self::ring::Ring;
 use self::trigger::{Met, Trigger};
 use super::described::Described;
+use super::earlier;
 use super::parties::Parties;
 use super::writing::{self, Writing};
 use crate::Error;
@@ -207,7 +208,7 @@ impl Recorder {
     /// The time of the first packet that is wanted at this one.
     fn begin(&self, at: Timestamp) -> Timestamp {
         match self.span {
-            Span::Time(span) => before(at, span),
+            Span::Time(span) => earlier(at, span),
             Span::Size(_) => Timestamp::default(),
         }
     }
@@ -298,7 +299,7 @@ impl Recorder {
 
     fn free(&mut self) {
         if let Span::Time(span) = self.span {
-            let bound = before(self.newest, span);
+            let bound = earlier(self.newest, span);
             while self.ring.oldest().is_some_and(|oldest| oldest < bound) {
                 self.totals.unwritten += self.ring.free();
             }
@@ -388,11 +389,6 @@ impl Recorder {
     pub(crate) const fn totals(&self) -> Recorded {
         self.totals
     }
-}
-
-fn before(at: Timestamp, span: Duration) -> Timestamp {
-    let span = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-    Timestamp::from_nanos(at.as_nanos().saturating_sub(span))
 }
 
 impl fmt::Debug for Recorder {

@@ -2,11 +2,12 @@
 
 use conversation::select::{Condition, Evaluation, Verdict};
 use flow::{
-    Data, Datagram, FirstPacket, FiveTuple, FiveTupleKey, Flow, FlowHandler, FlowPacket,
-    FlowRecord, FlowSide, FlowTable, Gap, TcpFlags, protocol,
+    Data, Datagram, FirstPacket, FiveTupleKey, Flow, FlowHandler, FlowPacket, FlowRecord, FlowSide,
+    Gap, TcpFlags, protocol,
 };
 use ring_core::{Packet, Timestamp};
 
+use super::super::flows::Flows;
 use super::super::parties::Parties;
 
 /// The memory of the parsers of all conversations.
@@ -14,12 +15,8 @@ const MEMORY: usize = 64 << 20;
 
 /// Watches conversations for one that meets a condition.
 pub(super) struct Trigger {
-    table: FlowTable<FiveTuple>,
+    flows: Flows,
     watch: Watch,
-    /// Packets that the source had lost when its counter was read.
-    drops: u64,
-    /// The number of the next packet. The numbers of sources need not be unique.
-    next: u64,
 }
 
 /// A conversation met the condition.
@@ -53,12 +50,7 @@ impl Trigger {
             met: Vec::new(),
             given_up: 0,
         };
-        Self {
-            table: FlowTable::builder(FiveTuple::bidirectional()).build(),
-            watch,
-            drops: 0,
-            next: 1,
-        }
+        Self { flows: Flows::new(), watch }
     }
 
     pub(super) const fn condition(&self) -> &Condition {
@@ -70,33 +62,26 @@ impl Trigger {
     }
 
     pub(super) fn take(&mut self, packets: &[Packet<'_>]) -> Vec<Met> {
-        let numbered = (self.next..).zip(packets).map(|(number, packet)| {
-            let mut packet = *packet;
-            packet.meta_mut().number = number;
-            packet
-        });
-        self.table.process(numbered, &mut self.watch);
-        self.next += packets.len() as u64;
-        packets.last().map_or_else(Vec::new, |last| self.advance(last.timestamp()))
+        self.flows.process(packets, &mut self.watch);
+        std::mem::take(&mut self.watch.met)
     }
 
     /// Time has passed without packets.
     pub(super) fn advance(&mut self, now: Timestamp) -> Vec<Met> {
         self.watch.now = self.watch.now.max(now);
-        self.table.advance(now, &mut self.watch);
+        self.flows.table.advance(now, &mut self.watch);
         std::mem::take(&mut self.watch.met)
     }
 
     /// The capture has ended, and with it every conversation.
     pub(super) fn finish(&mut self) -> Vec<Met> {
-        self.table.finish(&mut self.watch);
+        self.flows.table.finish(&mut self.watch);
         std::mem::take(&mut self.watch.met)
     }
 
     /// Takes the total of packets that the source has lost.
     pub(super) fn note_drops(&mut self, drops: u64, now: Timestamp) {
-        self.table.note_drops(drops.saturating_sub(self.drops), now);
-        self.drops = drops;
+        self.flows.note_drops(drops, now);
     }
 }
 
