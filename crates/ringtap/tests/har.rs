@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use folder::Folder;
-use packets::{ACK, Host, Packets};
+use packets::{Host, Packets};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -22,16 +22,6 @@ fn archive(test: &str, packets: &Packets) -> Result<(Value, String)> {
     let output = command.args(["messages", "-o", "har", "-r"]).arg(path).output()?;
     assert!(output.status.success(), "{output:?}");
     Ok((serde_json::from_slice(&output.stdout)?, String::from_utf8(output.stderr)?))
-}
-
-fn conversation(turns: &[(Host, &[u8])]) -> Packets {
-    let mut at = [0; 2];
-    turns.iter().fold(Packets::ethernet().handshake(), |packets, &(from, bytes)| {
-        let [own, other] = if from == Host::Client { [0, 1] } else { [1, 0] };
-        let packets = packets.tcp(from, ACK, at[own], at[other], bytes);
-        at[own] += bytes.len() as u32;
-        packets
-    })
 }
 
 /// Fails unless `value` has exactly these members, besides additions, whose names begin with `_`.
@@ -106,7 +96,7 @@ fn an_entry_has_what_was_asked_and_answered() -> Result {
     );
     let (archive, _) = archive(
         "har_entry",
-        &conversation(&[
+        &Packets::conversation(&[
             (
                 Host::Client,
                 b"GET /a b?q=%41+c&d HTTP/1.1\r\nHost: x.example\r\nCookie: a=b; c=d\r\n\r\n",
@@ -147,7 +137,7 @@ fn an_entry_has_what_was_asked_and_answered() -> Result {
 fn an_archive_without_entries_is_one() -> Result {
     let (empty, report) = archive(
         "har_empty",
-        &conversation(&[(Host::Server, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]),
+        &Packets::conversation(&[(Host::Server, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]),
     )?;
     check_structure(&empty);
     assert_eq!(empty["log"]["entries"], json!([]));

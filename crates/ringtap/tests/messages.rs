@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 use folder::Folder;
-use packets::{ACK, CLIENT, Host, Packets, SERVER};
+use packets::{CLIENT, Host, Packets, SERVER};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -18,22 +18,11 @@ fn messages(folder: &Folder, packets: &Packets, arguments: &[&str]) -> Result<Ou
     Ok(command.args(["messages", "--utc", "-r"]).arg(path).args(arguments).output()?)
 }
 
-/// A conversation that is open: each side's bytes in turn, and no other packets.
-fn conversation(turns: &[(Host, &[u8])]) -> Packets {
-    let mut at = [0; 2];
-    turns.iter().fold(Packets::ethernet().handshake(), |packets, &(from, bytes)| {
-        let [own, other] = if from == Host::Client { [0, 1] } else { [1, 0] };
-        let packets = packets.tcp(from, ACK, at[own], at[other], bytes);
-        at[own] += bytes.len() as u32;
-        packets
-    })
-}
-
 /// Two exchanges; the second has a path with an escape sequence, and two lengths.
 fn exchanges() -> Packets {
     let post = b"POST /\x1b[2J HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\
         Content-Length: 3\r\n\r\n0\r\n\r\n";
-    conversation(&[
+    Packets::conversation(&[
         (Host::Client, b"GET /a?b=c HTTP/1.1\r\nHost: x.example\r\n\r\n"),
         (Host::Server, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Type: t\r\n\r\nbody"),
         (Host::Client, post),
@@ -122,7 +111,7 @@ fn an_expression_selects_packets() -> Result {
 #[test]
 fn a_lost_place_is_reported() -> Result {
     let folder = Folder::new("messages_lost")?;
-    let packets = conversation(&[
+    let packets = Packets::conversation(&[
         (Host::Client, b"GET /a HTTP/1.1\r\n\r\n"),
         (Host::Client, b"\x01nonsense"),
         (Host::Client, b"GET /b HTTP/1.1\r\n\r\n"),

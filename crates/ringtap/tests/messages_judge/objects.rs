@@ -67,7 +67,7 @@ const EXPLAINED: &[(&str, &str)] = &[
     ("zeek/http__curl_http_09.pcap", "HTTP/0.9, which has no header section"),
     ("zeek/http__http-09-content-length-confusion.pcap", "HTTP/0.9, which has no header section"),
     ("zeek/http__http-11-request-then-cruft.pcap", "bytes that are no message"),
-    ("zeek/http__http-bad-request-with-version.pcap", "the answer to a request that is none"),
+    ("zeek/http__http-bad-request-with-version.pcap", "the answer to a malformed request"),
     (
         "zeek/http__http-lower-case-nonstandard-port.pcap",
         "a start line in lower case, which RFC 9112 does not allow",

@@ -68,6 +68,17 @@ impl Packets {
         Self::new(1)
     }
 
+    /// A conversation that is open: each side's bytes in turn, and no other packets.
+    pub(crate) fn conversation(turns: &[(Host, &[u8])]) -> Self {
+        let mut at = [0; 2];
+        turns.iter().fold(Self::ethernet().handshake(), |packets, &(from, bytes)| {
+            let [own, other] = if from == Client { [0, 1] } else { [1, 0] };
+            let packets = packets.tcp(from, ACK, at[own], at[other], bytes);
+            at[own] += bytes.len() as u32;
+            packets
+        })
+    }
+
     /// Leaves out a packet that comes later, counted from 1.
     pub(crate) fn without(mut self, number: u64) -> Self {
         self.left_out.push(number);
