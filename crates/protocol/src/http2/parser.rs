@@ -308,6 +308,15 @@ impl StreamParser for Parser {
         let mut own: Vec<u8>;
         let mut rest = bytes;
         while !rest.is_empty() {
+            let lane = &mut self.lanes[side as usize];
+            if matches!(lane.state, State::Search)
+                && lane.buffer.is_empty()
+                && let Found::At(at) = frame::find(rest)
+            {
+                // Without a copy: a sender can make the place be lost with every frame.
+                lane.state = State::BETWEEN;
+                rest = &rest[at..];
+            }
             let used = self.step(side, time, rest, sink);
             rest = &rest[used..];
             if rest.is_empty()

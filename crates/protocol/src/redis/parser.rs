@@ -1,5 +1,6 @@
 //! The parser.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use packet::Timestamp;
@@ -107,26 +108,44 @@ impl Parser {
 }
 
 impl Lane {
-    /// Searches for the beginning of a command. Returns the bytes from there on.
-    fn search(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        self.tail.extend_from_slice(bytes);
-        let mut from = 0;
-        while let Some(at) = memchr::memchr(b'*', &self.tail[from..]).map(|at| from + at) {
-            match begins(&self.tail[at..]) {
-                Some(true) => {
-                    self.searching = false;
-                    return Some(std::mem::take(&mut self.tail).split_off(at));
-                }
-                Some(false) => from = at + 1,
-                None => {
-                    self.tail.drain(..at);
-                    return None;
-                }
+    /// Searches for the beginning of a command in these bytes behind the tail. Returns the bytes
+    /// from there on.
+    fn search<'a>(&mut self, bytes: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        if self.tail.is_empty() {
+            // Without a copy: a sender can make the place be lost with every command.
+            let (at, begins) = find(bytes)?;
+            if begins {
+                self.searching = false;
+                return Some(Cow::Borrowed(&bytes[at..]));
             }
+            self.tail.extend_from_slice(&bytes[at..]);
+            return None;
         }
-        self.tail.clear();
+        self.tail.extend_from_slice(bytes);
+        let Some((at, begins)) = find(&self.tail) else {
+            self.tail.clear();
+            return None;
+        };
+        if begins {
+            self.searching = false;
+            return Some(Cow::Owned(std::mem::take(&mut self.tail).split_off(at)));
+        }
+        self.tail.drain(..at);
         None
     }
+}
+
+/// The first place at which a command begins, or may begin if these are too few bytes: then
+/// `false`.
+fn find(bytes: &[u8]) -> Option<(usize, bool)> {
+    let stars = memchr::memchr_iter(b'*', bytes);
+    stars
+        .filter_map(|at| match begins(&bytes[at..]) {
+            Some(true) => Some((at, true)),
+            Some(false) => None,
+            None => Some((at, false)),
+        })
+        .next()
 }
 
 /// Judges whether bytes begin a command: `*2\r\n$`. Returns `None` if there are too few of them.
@@ -155,9 +174,14 @@ impl StreamParser for Parser {
                 if side == Side::Responder {
                     return;
                 }
-                let Some(found) = lane.search(rest) else { return };
-                own = found;
-                rest = &own;
+                rest = match lane.search(rest) {
+                    None => return,
+                    Some(Cow::Borrowed(found)) => found,
+                    Some(Cow::Owned(found)) => {
+                        own = found;
+                        &own
+                    }
+                };
                 continue;
             }
             lane.span.get_or_insert(Span::at(time)).extend(time);

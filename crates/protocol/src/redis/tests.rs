@@ -139,3 +139,11 @@ proptest! {
         prop_assert_eq!(run(&turns, step), run(&turns, usize::MAX));
     }
 }
+
+/// With a copy of the rest for each place, a piece of this size would take hours.
+#[test]
+fn places_lost_in_a_large_piece_cost_what_they_are_long() {
+    let piece = b"*1\r\n$x".repeat(1 << 20);
+    let (lines, lost) = run(&[(ASKED, &piece)], usize::MAX);
+    assert!(lines.is_empty() && lost.len() > 500_000, "{}", lost.len());
+}

@@ -89,3 +89,12 @@ fn a_large_table_is_bounded() {
     assert!(lab.lost().is_empty(), "{:?}", lab.lost());
     assert!(lab.exchanges().last().expect("one").flags.contains(Flags::UNKNOWN_FIELDS));
 }
+
+/// With a copy of the rest for each place, a piece of this size would take hours.
+#[test]
+fn places_lost_in_a_large_piece_cost_what_they_are_long() {
+    let mut lab = open();
+    let piece = frame(CONTINUATION, END_HEADERS, 1, b"").repeat(1 << 20);
+    lab.ask(piece);
+    assert!(lab.lost().len() > 1_000_000, "{}", lab.lost().len());
+}
