@@ -96,11 +96,12 @@ pub enum Error {
         /// The MTU in bytes.
         mtu: u32,
     },
-    /// The packet memory exceeds the limit of locked memory.
+    /// The packet memory exceeds what is left of the limit of locked memory. The limit is for all
+    /// programs of a user together, and memory of sockets that were closed counts for a moment.
     #[error(
-        "{needed} bytes of packet memory are more than may be locked ({}): raise `ulimit -l`, \
-         give the program cap_ipc_lock, or take fewer frames",
-        limit.map_or("no limit is set".to_owned(), |limit| format!("{limit} bytes"))
+        "{needed} bytes of packet memory cannot be locked (this user may lock {} in all): raise \
+         `ulimit -l`, give the program cap_ipc_lock, or take fewer frames",
+        limit.map_or("as much as there is".to_owned(), |limit| format!("{limit} bytes"))
     )]
     LockedMemory {
         /// The needed number of bytes.

@@ -21,6 +21,11 @@ pub(crate) fn open(host: &Namespace, builder: &xdp::SocketBuilder) -> Result<xdp
         Err(xdp::Error::Permission { operation, needs }) => {
             Err(Missing::Privilege { what: operation, privilege: needs[0].name() }.into())
         }
+        // Of an ordinary user. Memory of sockets of other tests may still count.
+        Err(xdp::Error::LockedMemory { .. }) => {
+            let privilege = "cap_ipc_lock or a higher limit of locked memory";
+            Err(Missing::Privilege { what: "locking packet memory", privilege }.into())
+        }
         opened => Ok(opened?),
     }
 }

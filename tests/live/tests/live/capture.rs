@@ -1,7 +1,8 @@
 //! `ringtap capture`: the interfaces in its files, as Wireshark's tools report them.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
+    fs::File,
+    io::{BufRead as _, BufReader, ErrorKind, Read as _},
     net::UdpSocket,
     path::Path,
     process::{Child, ChildStderr, Command, Stdio},
@@ -11,7 +12,7 @@ use std::{
 
 use capture_file::CaptureFile;
 use live::{Folder, PATIENCE, ringtap};
-use live_harness::{Result, none_dropped, program};
+use live_harness::{Missing, Result, none_dropped, program};
 use netns::{Namespace, Process};
 use nix::{
     sys::signal::{Signal, kill},
@@ -157,6 +158,12 @@ pub(crate) fn every_mixture_of_any_is_readable() -> Result {
     near.wait_until_running(PATIENCE)?;
     let ip = |words: &str| on(&host, "ip", "iproute2", &words.split(' ').collect::<Vec<_>>());
     // A tun device has a carrier while a process has it open; TUNSETIFF with IFF_TUN and IFF_NO_PI.
+    if let Err(error) = File::options().read(true).write(true).open("/dev/net/tun")
+        && error.kind() == ErrorKind::PermissionDenied
+    {
+        let privilege = "the right to open /dev/net/tun";
+        return Err(Missing::Privilege { what: "making a tun device", privilege }.into());
+    }
     let open = "import fcntl, os, struct, time; fd = os.open('/dev/net/tun', os.O_RDWR); \
                 fcntl.ioctl(fd, 0x400454ca, struct.pack('16sH14x', b'tunnel0', 0x1001)); time.sleep(600)";
     let _tunnel = host.spawn(Command::new(program("python3", "python3")?).args(["-c", open]))?;
