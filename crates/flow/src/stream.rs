@@ -8,7 +8,7 @@ mod segment;
 mod window;
 mod wrap;
 
-pub(crate) use self::pickup::is_beyond_first_flight;
+pub(crate) use self::pickup::{FIRST_FLIGHT, is_beyond_first_flight};
 pub(crate) use self::wrap::may_stray;
 use crate::config::Config;
 use crate::history::{History, Letter, Seen};

@@ -10,8 +10,9 @@ use crate::{Conflict, Data, FlowHandler, Timestamp, UnplacedCause};
 const HOLD_START: u64 = 1 << 30;
 /// The maximum distance of a segment from the first of a held stream.
 const HOLD_REACH: i64 = 1 << 24;
-/// The maximum distance of a stream's first captured segment from its beginning.
-const FIRST_FLIGHT: u64 = 1 << 20;
+/// The maximum distance of a first captured segment from the handshake that it confirms. The
+/// segments between them may be lost.
+pub(crate) const FIRST_FLIGHT: u32 = 1 << 20;
 /// Nanoseconds for a byte at the beginning of a stream: its window grows only with each round trip
 /// (RFC 5681, section 3.1).
 const NANOS_A_BYTE: u64 = 1;
@@ -20,7 +21,8 @@ const NANOS_A_BYTE: u64 = 1;
 /// sender comes in this number of nanoseconds.
 pub(crate) fn is_beyond_first_flight(base: u32, acknowledgement: u32, elapsed: u64) -> bool {
     ahead(base, acknowledgement)
-        || u64::from(acknowledgement.wrapping_sub(base)) > FIRST_FLIGHT + elapsed / NANOS_A_BYTE
+        || u64::from(acknowledgement.wrapping_sub(base))
+            > u64::from(FIRST_FLIGHT) + elapsed / NANOS_A_BYTE
 }
 
 impl<K, H: FlowHandler<K>> Stream<'_, K, H> {

@@ -4,12 +4,9 @@ use super::{OUTLIVED, PendingSyn, is_foreign};
 use crate::history::Seen;
 use crate::quarantine::{Group, is_near};
 use crate::slot::{Direction, DirectionFlags as F, SlotFlags, State};
+use crate::stream::FIRST_FLIGHT;
 use crate::table::tcp::Segment;
 use crate::{FlowExtractor, FlowTable, TcpFlags};
-
-/// The maximum distance of a segment from the handshake that it confirms. The segments between them
-/// may be lost.
-const FIRST_FLIGHT: u32 = 1 << 20;
 
 /// Positions, among the pending SYNs of a flow, of one that is confirmed and of its answer.
 #[derive(Clone, Copy, Debug)]

@@ -5,12 +5,9 @@
 
 use super::is_foreign;
 use crate::slot::{DirectionFlags as F, SlotFlags};
-use crate::stream::is_beyond_first_flight;
+use crate::stream::{FIRST_FLIGHT, is_beyond_first_flight};
 use crate::table::tcp::Segment;
 use crate::{FlowExtractor, FlowSide, FlowTable, TcpFlags};
-
-/// The maximum distance of the server's first captured segment from the client's acknowledgement.
-const FIRST_FLIGHT: u32 = 1 << 20;
 
 impl<E: FlowExtractor> FlowTable<E> {
     /// `true` if the first segment behind a client's SYN acknowledges less than the SYN-ACK that
